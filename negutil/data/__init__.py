@@ -1,0 +1,1 @@
+"""One module per published on-disk format: read it, check it, say clearly what is wrong with it."""

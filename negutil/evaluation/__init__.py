@@ -1,0 +1,1 @@
+"""One module per task; every one returns per-item scores."""

@@ -1,0 +1,1 @@
+"""Model registry and loader, encoding, MiniCLIP configurations and weights."""

@@ -1,0 +1,36 @@
+"""Every folder that the project reads or writes, resolved from this file and never from the working directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+PACKAGE = Path(__file__).resolve().parent
+ROOT = PACKAGE.parent
+CONFIGS = ROOT / "configs"
+NOTEBOOKS = ROOT / "notebooks"
+WEIGHTS = PACKAGE / "models" / "weights"
+
+
+def results(profile: str) -> Path:
+    """Folder of the tidy tables of ``profile``; NEGUTIL_RESULTS overrides its parent."""
+    return Path(os.environ.get("NEGUTIL_RESULTS", ROOT / "results")).expanduser().resolve() / profile
+
+
+def figures(profile: str) -> Path:
+    """Folder of the figures of ``profile``; NEGUTIL_FIGURES overrides its parent."""
+    return Path(os.environ.get("NEGUTIL_FIGURES", ROOT / "figures")).expanduser().resolve() / profile
+
+
+def cache() -> Path:
+    """The user's cache folder (XDG), outside the clone; NEGUTIL_CACHE overrides it."""
+    chosen = os.environ.get("NEGUTIL_CACHE") or platformdirs.user_cache_dir("negutil", appauthor=False)
+    return Path(chosen).expanduser().resolve()
+
+
+def data(profile: str) -> Path:
+    """Folder of the datasets of ``profile``: NEGUTIL_DATA for ``paper``, the cache for the mini world."""
+    override = os.environ.get("NEGUTIL_DATA")
+    return Path(override).expanduser().resolve() if override else cache() / "data" / profile

@@ -1,0 +1,1 @@
+"""The mini world: draws, describes and writes datasets in the published formats."""
