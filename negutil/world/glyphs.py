@@ -1,4 +1,4 @@
-"""Sprites: Font Awesome icons drawn once per (icon, size, colour) with an outline, kept in memory and blended by numpy."""
+"""Sprites: Font Awesome icons drawn once per (icon, size, colour) with an outline, then blended by numpy."""
 
 from __future__ import annotations
 

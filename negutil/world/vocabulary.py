@@ -24,7 +24,7 @@ def _nouns(group: str, *rows: str) -> list[Noun]:
     """Read rows of the form ``name/plural/icon/synonym,synonym``; an empty field falls back to the regular one."""
     nouns = []
     for row in rows:
-        name, plural, icon, synonyms = (row.split("/") + ["", "", ""])[:4]
+        name, plural, icon, synonyms = [*row.split("/"), "", "", ""][:4]
         names = tuple(part for part in synonyms.split(",") if part)
         nouns.append(Noun(name, plural or f"{name}s", icon or name, group, names))
     return nouns
@@ -37,8 +37,8 @@ NOUN_LIST: tuple[Noun, ...] = tuple(
         "spider", "cow", "otter", "dragon", "shrimp",
     )
     + _nouns(
-        "vehicle", "car///automobile", "bus/buses", "truck///lorry", "train", "bicycle///bike", "motorcycle///motorbike",
-        "plane///airplane", "helicopter", "rocket", "ship", "sailboat", "tractor",
+        "vehicle", "car///automobile", "bus/buses", "truck///lorry", "train", "bicycle///bike",
+        "motorcycle///motorbike", "plane///airplane", "helicopter", "rocket", "ship", "sailboat", "tractor",
     )
     + _nouns(
         "food", "apple//apple-whole", "carrot", "lemon", "pizza//pizza-slice", "hamburger//burger/burger",
@@ -158,8 +158,8 @@ COMPANIONS: tuple[frozenset[str], ...] = tuple(
     )
 )  # fmt: skip
 
-#: Held out of every *negation* training set (never negated there), so that generalisation can be measured. MiniCLIP does
-#: meet them affirmatively in pretraining: a model cannot exclude what it has never seen.
+#: Held out of every *negation* training set (never negated there), so that generalisation can be measured. MiniCLIP
+#: does meet them affirmatively in pretraining: a model cannot exclude what it has never seen.
 HELD_OUT_NOUNS: frozenset[str] = frozenset(
     {"otter", "helicopter", "lemon", "umbrella", "robot", "tent", "woman", "bus", "couch", "guitar", "church", "cake"}
 )
