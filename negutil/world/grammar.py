@@ -1,7 +1,7 @@
 """The language of the mini world: what can truthfully be said of a scene, affirmatively and with negation.
 
-Wide enough that no model can win by knowing one template: at least twenty affirmative and twenty negated forms, a quarter
-of which are held out (``held_out=True``) for testing only. Design: "Rules for it".
+Wide enough that no model can win by knowing one template: at least twenty affirmative and twenty negated forms, a
+quarter of which is held out (``held_out=True``) for testing only. Design: "Rules for it".
 """
 
 from __future__ import annotations
