@@ -1,0 +1,5 @@
+"""``python -m negutil`` is the command ``negutil``."""
+
+from negutil.cli import main
+
+main()

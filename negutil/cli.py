@@ -1,0 +1,95 @@
+"""The command line: ``negutil`` or ``python -m negutil``.
+
+Commands are thin: they parse, call one function of the package, and print.  What takes long to import (torch) is
+imported inside the command that needs it, so that ``--help`` is quick.  Every command that reports numbers has
+``--json``.  What goes wrong is one sentence on stderr: exit status 2 for what the user can mend, 130 for Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from negutil.errors import NegutilError
+
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+class Commands(TyperGroup):
+    """A group of commands that turns the exceptions of the package into a sentence and an exit status."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command; raises typer.Exit with status 2 or 130 where it could not finish."""
+        try:
+            return super().invoke(ctx)
+        except NegutilError as problem:
+            raise _exit(str(problem), 2) from problem
+        except KeyboardInterrupt as problem:
+            raise _exit("Interrupted: finished work is kept, so start again with the same command.", 130) from problem
+        except OSError as problem:
+            if problem.errno not in FULL_DISK:
+                raise
+            where = f" at {problem.filename}" if problem.filename else ""
+            raise _exit(f"The disk is full{where}: free some space and start again.", 2) from problem
+
+
+def group(text: str) -> typer.Typer:
+    """An empty group of commands with ``text`` as its help."""
+    return typer.Typer(help=text, no_args_is_help=True, rich_markup_mode=None)
+
+
+app = typer.Typer(
+    cls=Commands,
+    help='Does CLIP understand "no"? Tools for the replication of four works on negation in vision-language models.',
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+cache_commands = group("The cache of features and other expensive steps.")
+app.add_typer(cache_commands, name="cache")
+
+
+@cache_commands.command("info")
+def cache_info(as_json: Json = False) -> None:
+    """Say where the cache is, and how much of what is in it."""
+    from negutil.cache import Cache
+
+    cache = Cache()
+    kinds: dict[str, dict[str, int]] = {}
+    for entry in cache.entries():
+        kind = kinds.setdefault(str(entry["fields"]["kind"]), {"entries": 0, "bytes": 0})
+        kind["entries"] += 1
+        kind["bytes"] += int(entry["bytes"])
+    if as_json:
+        typer.echo(json.dumps({"root": str(cache.root), "kinds": kinds}, indent=1, sort_keys=True))
+        return
+    typer.echo(f"{cache.root}")
+    for name, kind in sorted(kinds.items()):
+        typer.echo(f"{name}: {kind['entries']} entries, {kind['bytes'] / 1e6:.1f} MB")
+    if not kinds:
+        typer.echo("The cache is empty.")
+
+
+@cache_commands.command("clear")
+def cache_clear() -> None:
+    """Delete all cached arrays; they are made again when needed."""
+    from negutil.cache import Cache
+
+    cache = Cache()
+    typer.echo(f"Freed {cache.clear() / 1e6:.1f} MB in {cache.root}.")
+
+
+def main() -> None:
+    """Entry point of the command line."""
+    app(prog_name="negutil")
+
+
+def _exit(sentence: str, status: int) -> typer.Exit:
+    typer.echo(sentence, err=True)
+    return typer.Exit(status)

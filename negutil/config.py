@@ -1,0 +1,126 @@
+"""Profiles: the settings of a run, read from ``configs/<name>.toml`` and checked key by key.
+
+A profile is a file of settings, never an ``if`` in the code.  To add a setting, add a field to the dataclass below and
+the key to every file in ``configs/``: a missing or unknown key is an error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from negutil import paths
+from negutil.errors import NegutilError
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """How many items one part of the world has in each split."""
+
+    train: int
+    val: int
+    test: int
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Sizes of the mini world's parts, and the seed that everything in it follows from."""
+
+    seed: int
+    scenes: Splits
+    faces: Splits
+    clips: Splits
+    radiographs: Splits
+    shapes: Splits
+    alttexts: Splits
+
+
+@dataclass(frozen=True, slots=True)
+class Encode:
+    """How models are run: ``batch`` items at a time (fixed, because batch size moves CLIP features slightly)."""
+
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """Number of bootstrap resamples, and their seed."""
+
+    resamples: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """All settings of a run; ``models`` are names of the model registry."""
+
+    name: str
+    models: tuple[str, ...]
+    world: World
+    encode: Encode
+    bootstrap: Bootstrap
+
+
+def names() -> list[str]:
+    """Names of the profiles that exist, sorted: of the files in ``configs/`` that say so in their ``name``."""
+    files = paths.CONFIGS.glob("*.toml")
+    return sorted(path.stem for path in files if f'name = "{path.stem}"' in path.read_text(encoding="utf-8"))
+
+
+def resolve(name: str | None = None) -> str:
+    """Name of the profile to use: ``name``, else the environment variable NEGUTIL_PROFILE, else ``mini``.
+
+    Raises NegutilError where there is no such profile.
+    """
+    chosen = name or os.environ.get("NEGUTIL_PROFILE") or "mini"
+    if chosen not in names():
+        raise NegutilError(f"There is no profile {chosen!r}: choose one of {', '.join(names())}.")
+    return chosen
+
+
+def load(name: str | None = None) -> Profile:
+    """The profile ``name`` (None or "": NEGUTIL_PROFILE, or ``mini``); raises NegutilError where its file is wrong."""
+    return read(paths.CONFIGS / f"{resolve(name)}.toml")
+
+
+def read(path: Path) -> Profile:
+    """The profile in the TOML file ``path``; raises NegutilError that names the file and the setting to mend."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise NegutilError(f"{path} cannot be read as TOML ({problem}): mend or restore it.") from problem
+    profile: Profile = _build(Profile, table, str(path))
+    if profile.name != path.stem:
+        raise NegutilError(f"{path}: name is {profile.name!r} but the file is called {path.stem}: make them agree.")
+    return profile
+
+
+def _build(kind: type, table: Any, where: str) -> Any:
+    """An instance of the dataclass ``kind`` from a TOML ``table``, with every key present, known and of its type."""
+    if not isinstance(table, dict):
+        raise NegutilError(f"{where} must be a table of settings, not {table!r}.")
+    expected = {field.name for field in dataclasses.fields(kind)}
+    for key in sorted(set(table) ^ expected):
+        what = "is missing: add it" if key in expected else "is unknown: correct or remove it"
+        raise NegutilError(f"{where}: the setting {key!r} {what} (known here: {', '.join(sorted(expected))}).")
+    hints = get_type_hints(kind)
+    return kind(**{key: _convert(hints[key], value, f"{where}: {key}") for key, value in table.items()})
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    """``value`` as the type ``hint`` says: a nested dataclass, a tuple of one type, or a plain type."""
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return _build(hint, value, where)
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            raise NegutilError(f"{where} must be a list, not {value!r}.")
+        return tuple(_convert(get_args(hint)[0], item, where) for item in value)
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint:
+        raise NegutilError(f"{where} must be of type {hint.__name__}, not {value!r}.")
+    return value

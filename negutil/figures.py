@@ -1,0 +1,73 @@
+"""One look for all figures: colour-blind-safe colours with distinct markers, saved as byte-stable PNG and SVG.
+
+The palette is that of Okabe and Ito (2008), "Color Universal Design".
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from cycler import cycler
+from matplotlib.figure import Figure
+
+from negutil import files, paths
+
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#F0E442",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+)
+# Yellow comes last: it is hard to see on white.
+PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+CHANCE: dict[str, Any] = {"color": "#666666", "linestyle": "--", "linewidth": 1.0}
+
+RC: dict[Any, Any] = {
+    "axes.prop_cycle": cycler(color=PALETTE, marker=MARKERS),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.labelsize": 10,
+    "errorbar.capsize": 3,
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 100,
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "grid.color": "#DDDDDD",
+    "image.cmap": "cividis",
+    "legend.frameon": False,
+    "lines.markersize": 5,
+    "savefig.dpi": 150,
+    "svg.hashsalt": "negutil",
+}
+
+
+def style() -> None:
+    """Use the project's look from here on; ``with matplotlib.rc_context(figures.RC)`` does so for one block."""
+    mpl.rcParams.update(RC)
+
+
+def save(figure: Figure, profile: str, experiment: str, name: str) -> Path:
+    """Write ``figures/<profile>/<experiment>/<name>.png`` and ``.svg``; returns the path of the PNG.
+
+    Equal figures give equal bytes: no dates, no program versions, fixed SVG ids.  The figure stays open, so that a
+    notebook can show it.
+    """
+    folder = paths.figures(profile) / experiment
+    unstamped = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+    with mpl.rc_context({"svg.hashsalt": RC["svg.hashsalt"]}):
+        for kind, metadata in unstamped.items():
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=kind, metadata=metadata, bbox_inches="tight")
+            files.write_bytes(folder / f"{name}.{kind}", buffer.getvalue())
+    return folder / f"{name}.png"

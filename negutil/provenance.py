@@ -1,0 +1,60 @@
+"""Where a result came from: commit, versions, machine, command and times, as one flat JSON-able dictionary."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from negutil import paths
+
+PACKAGES = ("numpy", "torch", "torchvision", "open_clip_torch", "transformers", "scipy", "scikit-learn", "polars")
+
+
+def collect(**details: Any) -> dict[str, Any]:
+    """Facts about this run, and ``details`` that only the caller knows (``seconds``: by default this process' age)."""
+    started = datetime.fromtimestamp(psutil.Process().create_time(), UTC)
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "threads": os.cpu_count(),
+        **_torch_settings(),
+        "command": os.environ.get("NEGUTIL_COMMAND") or Path(sys.argv[0]).name,
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
+        **details,
+    }
+
+
+def _git(*words: str) -> str:
+    """Output of a git command in the clone; empty where there is no git or no repository."""
+    if shutil.which("git") is None:
+        return ""
+    return subprocess.run(["git", *words], cwd=paths.ROOT, check=False, capture_output=True, text=True).stdout.strip()
+
+
+def _processor() -> str:
+    """The processor's name: from /proc/cpuinfo where there is one, else as the platform calls it."""
+    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    return next((line.partition(": ")[2] for line in info.splitlines() if "model name" in line), platform.processor())
+
+
+def _torch_settings() -> dict[str, Any]:
+    """Threads, GPU and TF32, where torch is in use already: importing it only to ask would take seconds."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return {}
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"torch_threads": torch.get_num_threads(), "gpu": gpu, "tf32": torch.backends.cuda.matmul.allow_tf32}

@@ -1,0 +1,142 @@
+"""Results: one record per number in tidy CSV files, and per-item scores in parquet.
+
+``results/<profile>/<NN_name>/<name>.csv`` has one row per number, ``<name>.provenance.json`` beside it tells where the
+numbers came from, and ``<name>.parquet`` holds per-item scores, so that any test can be run later.  The bytes of a
+table depend on its numbers alone; provenance is rewritten only when they change, so a re-run with the same outcome
+changes no file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from negutil import files, paths, provenance
+from negutil.errors import NegutilError
+from negutil.statistics import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One number, what it is, how sure it is, and the published number that it stands beside.
+
+    ``ci_over`` says what the 95 % interval covers: "items", "clusters" (images, prompts, ...), "seeds", or "" where
+    there is none.  ``seed`` is that of the trained model or the sample, where there is one.  ``paper_value`` is in the
+    unit of ``value``; ``paper_source`` names table and work.  ``provenance`` is filled in by ``save``.
+    """
+
+    experiment: str
+    task: str
+    model: str
+    metric: str
+    value: float
+    n: int
+    ci_low: float | None = None
+    ci_high: float | None = None
+    ci_over: str = ""
+    seed: int | None = None
+    paper_value: float | None = None
+    paper_source: str = ""
+    provenance: str = ""
+
+    @classmethod
+    def of(cls, interval: Interval, **columns: Any) -> Record:
+        """A record whose value, n and interval are those of ``interval``; ``columns`` gives the others."""
+        value, low, high = interval.value, interval.low, interval.high
+        return cls(value=value, n=interval.n, ci_low=low, ci_high=high, ci_over=interval.over, **columns)
+
+
+COLUMNS = tuple(field.name for field in dataclasses.fields(Record))
+IDENTITY = ("experiment", "task", "model", "metric", "seed", "paper_source")
+
+
+def save(records: Iterable[Record], profile: str, experiment_folder: str, name: str, **details: Any) -> Path:
+    """Write the records as a tidy CSV file and return its path; ``details`` go into its provenance.
+
+    Raises NegutilError on no records, on two records for the same number, and on an interval without its value.
+    """
+    path = paths.results(profile) / experiment_folder / f"{name}.csv"
+    note = path.with_suffix(".provenance.json")
+    frame = _frame([dataclasses.replace(record, provenance=note.name) for record in records], path)
+    data = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
+    if not (path.exists() and path.read_bytes() == data and _describes(note, data)):
+        facts = {**provenance.collect(**details), "profile": profile, "table_sha256": hashlib.sha256(data).hexdigest()}
+        files.write_text(note, json.dumps(facts, indent=1, sort_keys=True, default=str) + "\n")
+        files.write_bytes(path, data)
+    return path
+
+
+def save_items(items: pd.DataFrame, profile: str, experiment_folder: str, name: str) -> Path:
+    """Write per-item scores as ``<name>.parquet`` (a row per item) and return its path."""
+    path = paths.results(profile) / experiment_folder / f"{name}.parquet"
+    if items.empty:
+        raise NegutilError(f"{path}: there are no items to save: check what was evaluated.")
+    buffer = io.BytesIO()
+    items.to_parquet(buffer, index=False, compression="zstd")
+    files.write_bytes(path, buffer.getvalue())
+    return path
+
+
+def load(profile: str, experiment_folder: str, name: str) -> pd.DataFrame:
+    """The table that ``save`` wrote; raises NegutilError where it is missing or has other columns."""
+    path = paths.results(profile) / experiment_folder / f"{name}.csv"
+    _must_exist(path)
+    frame = pd.read_csv(path, keep_default_na=False, na_values={column: [""] for column in _numeric()})
+    if tuple(frame.columns) != COLUMNS:
+        raise NegutilError(f"{path} has the columns {list(frame.columns)} and not {list(COLUMNS)}: make it again.")
+    return frame.astype({"seed": "Int64"})
+
+
+def load_items(profile: str, experiment_folder: str, name: str) -> pd.DataFrame:
+    """The per-item scores that ``save_items`` wrote; raises NegutilError where they are missing."""
+    path = paths.results(profile) / experiment_folder / f"{name}.parquet"
+    _must_exist(path)
+    return pd.read_parquet(path)
+
+
+def _frame(records: list[Record], path: Path) -> pd.DataFrame:
+    if not records:
+        raise NegutilError(f"{path}: there are no records to save: check what was evaluated.")
+    for record in records:
+        _check(record, path)
+    frame = pd.DataFrame([dataclasses.asdict(record) for record in records], columns=list(COLUMNS))
+    frame = frame.astype({"seed": "Int64", "n": "int64", "paper_value": "float64"})
+    twice = frame[frame.duplicated(list(IDENTITY))]
+    if not twice.empty:
+        raise NegutilError(f"{path}: two records for {twice.iloc[0][list(IDENTITY)].tolist()}: give each its own name.")
+    return frame.sort_values(list(IDENTITY), kind="stable", na_position="first")
+
+
+def _check(record: Record, path: Path) -> None:
+    bounds = (record.ci_low, record.ci_high)
+    if any(number is not None and math.isinf(number) for number in (record.value, *bounds)):
+        raise NegutilError(f"{path}: {record.task}/{record.metric} is infinite: mend the metric.")
+    if (None in bounds) != (not record.ci_over):
+        raise NegutilError(f"{path}: {record.task}/{record.metric} needs all of ci_low, ci_high, ci_over, or none.")
+
+
+def _describes(note: Path, table: bytes) -> bool:
+    """Whether the provenance file ``note`` was written for exactly this table."""
+    try:
+        facts = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(facts, dict) and facts.get("table_sha256") == hashlib.sha256(table).hexdigest()
+
+
+def _must_exist(path: Path) -> None:
+    if not path.exists():
+        raise NegutilError(f"{path} is not there: run the notebook that writes it.")
+
+
+def _numeric() -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(Record) if str(field.type).startswith(("float", "int")))

@@ -1,0 +1,170 @@
+"""Intervals and paired tests for per-item scores (protocol 14).
+
+Every interval is a 95 % one and says what it covers: "items", or "clusters" where items share a picture or a prompt and
+are therefore resampled together.  None of them covers the variation between trained models; for that, train several.
+
+The bootstrap here never loops over resamples: a resample is a row of weights (how often each item was drawn), so a
+statistic is computed for many resamples at once by matrix products, in chunks of bounded memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+Floats = NDArray[np.float64]
+Statistic = Callable[..., Floats]
+
+LEVEL = 0.95
+CHUNK = 4_000_000  # weights held at once, 32 MB as float64
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A value from ``n`` items with its 95 % interval; ``over`` says what that covers ("items" or "clusters")."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    over: str
+
+
+@dataclass(frozen=True, slots=True)
+class McNemar:
+    """Two models on the same items: how many only the first or only the second got right, and the exact p value."""
+
+    only_a: int
+    only_b: int
+    p: float
+
+
+def wilson(k: int, n: int, over: str = "items") -> Interval:
+    """``k`` successes of ``n`` as a share with its Wilson interval, which behaves near 0 and 1."""
+    bounds = stats.binomtest(k, n).proportion_ci(LEVEL, method="wilson")
+    return Interval(k / n, float(bounds.low), float(bounds.high), n, over)
+
+
+def bootstrap(
+    statistic: Statistic,
+    *arrays: ArrayLike,
+    clusters: ArrayLike | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """Percentile interval of any weighted statistic of items.
+
+    ``statistic(*arrays, weights)`` takes the arrays ([N, ...] each) and weights [R, N], and returns [R] values.
+    ``clusters`` [N] names each item's cluster: whole clusters are drawn then.  A resample in which the statistic is
+    undefined (NaN) is left out.  Raises ValueError where the arrays differ in length or are empty.
+    """
+    items = [np.asarray(array) for array in arrays]
+    n = _common_length(items)
+    codes, count = _codes(clusters, n)
+    value = float(statistic(*items, np.ones((1, n)))[0])
+    drawn = [statistic(*items, counts[:, codes]) for counts in _draws(count, resamples, seed, width=n)]
+    return _interval(value, np.concatenate(drawn), n, clusters)
+
+
+def bootstrap_mean(
+    values: ArrayLike, clusters: ArrayLike | None = None, resamples: int = RESAMPLES, seed: int = 0
+) -> Interval:
+    """Mean of ``values`` [N] with its percentile interval; ``clusters`` [N] as in ``bootstrap``."""
+    numbers = np.asarray(values, dtype=float)
+    n = _common_length([numbers])
+    codes, count = _codes(clusters, n)
+    # A mean needs only each cluster's sum and size, so the weights stay [R, clusters].
+    sums, sizes = np.bincount(codes, numbers, count), np.bincount(codes, minlength=count).astype(float)
+    drawn = [(counts @ sums) / (counts @ sizes) for counts in _draws(count, resamples, seed, width=count)]
+    return _interval(float(numbers.mean()), np.concatenate(drawn), n, clusters)
+
+
+def paired_bootstrap(
+    a: ArrayLike, b: ArrayLike, clusters: ArrayLike | None = None, resamples: int = RESAMPLES, seed: int = 0
+) -> Interval:
+    """Mean of ``a - b`` over the same items [N]: the difference of two models, with its percentile interval."""
+    first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    _common_length([first, second])
+    return bootstrap_mean(first - second, clusters, resamples, seed)
+
+
+def bootstrap_auc(
+    scores: ArrayLike, labels: ArrayLike, clusters: ArrayLike | None = None, resamples: int = RESAMPLES, seed: int = 0
+) -> Interval:
+    """Area under the ROC curve of ``scores`` [N] for boolean ``labels`` [N]; NaN where one class is missing."""
+    numbers, truth = np.asarray(scores, dtype=float), np.asarray(labels, dtype=bool)
+    _common_length([numbers, truth])
+    order = np.argsort(numbers, kind="stable")
+    groups = np.asarray(clusters)[order] if clusters is not None else None
+    return bootstrap(_sorted_auc, numbers[order], truth[order], clusters=groups, resamples=resamples, seed=seed)
+
+
+def weighted_mean(values: NDArray[Any], weights: Floats) -> Floats:
+    """Mean of ``values`` [N] under each row of ``weights`` [R, N]; NaN where a row's weights are all zero.
+
+    A building block for ``bootstrap``: with values masked by a condition, ``weights * condition`` gives conditional
+    rates such as a true positive rate.
+    """
+    total = weights.sum(axis=1)
+    return np.divide(weights @ values.astype(float), total, out=np.full(len(total), np.nan), where=total > 0)
+
+
+def mcnemar(a: ArrayLike, b: ArrayLike) -> McNemar:
+    """Exact McNemar test of two boolean arrays [N] (right or wrong, same items): binomial on the items that differ."""
+    first, second = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
+    _common_length([first, second])
+    only_a, only_b = int((first & ~second).sum()), int((second & ~first).sum())
+    differing = only_a + only_b
+    p = float(stats.binomtest(only_a, differing, 0.5).pvalue) if differing else 1.0
+    return McNemar(only_a, only_b, p)
+
+
+def _sorted_auc(scores: Floats, labels: NDArray[np.bool_], weights: Floats) -> Floats:
+    """AUC [R] for ascending ``scores``: pairs won by the positive item, ties counted half."""
+    starts = np.flatnonzero(np.r_[True, scores[1:] != scores[:-1]])
+    positive = np.add.reduceat(weights * labels, starts, axis=1)
+    negative = np.add.reduceat(weights * ~labels, starts, axis=1)
+    below = np.cumsum(negative, axis=1) - negative
+    pairs = positive.sum(axis=1) * negative.sum(axis=1)
+    won = (positive * (below + negative / 2)).sum(axis=1)
+    return np.divide(won, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+
+
+def _draws(count: int, resamples: int, seed: int, width: int) -> Iterator[Floats]:
+    """Resamples of ``count`` units as multiplicities [r, count], in chunks of at most CHUNK / ``width`` rows."""
+    rng = np.random.default_rng(seed)
+    rows = max(1, CHUNK // width)
+    for start in range(0, resamples, rows):
+        size = min(rows, resamples - start)
+        drawn = rng.integers(0, count, size=(size, count)) + np.arange(size)[:, None] * count
+        yield np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count).astype(float)
+
+
+def _codes(clusters: ArrayLike | None, n: int) -> tuple[NDArray[np.intp], int]:
+    """Each item's unit of resampling as a number, and how many units there are."""
+    if clusters is None:
+        return np.arange(n), n
+    named, codes = np.unique(np.asarray(clusters), return_inverse=True)
+    if codes.shape != (n,):
+        raise ValueError(f"clusters has shape {codes.shape}, but there are {n} items")
+    return codes, len(named)
+
+
+def _interval(value: float, drawn: Floats, n: int, clusters: ArrayLike | None) -> Interval:
+    known = drawn[~np.isnan(drawn)]
+    tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    low, high = np.quantile(known, tails) if known.size else (np.nan, np.nan)
+    return Interval(value, float(low), float(high), n, "items" if clusters is None else "clusters")
+
+
+def _common_length(arrays: list[NDArray[Any]]) -> int:
+    lengths = {len(array) for array in arrays}
+    if len(lengths) != 1 or 0 in lengths:
+        raise ValueError(f"arrays must have one common length above 0, not {sorted(lengths)}")
+    return lengths.pop()

@@ -1,0 +1,43 @@
+"""Fixtures for all tests: private folders in place of the user's cache and the clone's results; real sample files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from negutil import paths
+
+
+@pytest.fixture(scope="session")
+def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder that all tests of a run share, so that the quick world is built once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def private_folders(session_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test writes to the user's cache or to the clone's results and figures, or draws progress bars."""
+    monkeypatch.setenv("NEGUTIL_CACHE", str(session_cache))
+    monkeypatch.setenv("NEGUTIL_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("NEGUTIL_FIGURES", str(tmp_path / "figures"))
+    monkeypatch.setenv("NEGUTIL_NO_PROGRESS", "1")
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    for name in ("NEGUTIL_PROFILE", "NEGUTIL_DATA"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def committed_results() -> Path:
+    """The committed results of the mini profile, for tests that guard their numbers."""
+    return paths.ROOT / "results" / "mini"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder with small real files in the published formats; tests that need it are skipped where it is missing."""
+    folder = Path(os.environ.get("NEGUTIL_SHARED_DATA", paths.ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"the real sample files are not at {folder}: set NEGUTIL_SHARED_DATA")
+    return folder

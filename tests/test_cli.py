@@ -1,0 +1,107 @@
+"""The command line: help everywhere, JSON for numbers, and one sentence with the right status for what goes wrong."""
+
+from __future__ import annotations
+
+import errno
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from negutil import cli
+from negutil.cache import Cache
+from negutil.errors import NegutilError
+
+runner = CliRunner()
+
+
+def commands(command: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Every command and group below ``command``, as the words that call it."""
+    found = [path]
+    for name, child in getattr(command, "commands", {}).items():
+        found += commands(child, (*path, name))
+    return found
+
+
+@pytest.mark.parametrize("words", commands(typer.main.get_command(cli.app)), ids=" ".join)
+def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
+    done = runner.invoke(cli.app, [*words, "--help"], prog_name="negutil")
+    assert done.exit_code == 0
+    usage, _, rest = done.output.partition("\n")
+    assert usage.startswith(" ".join(("Usage: negutil", *words)))
+    assert len(rest.split("Options:")[0].split()) >= 4, "a help text says what the command does"
+
+
+def test_module_and_version_of_the_command_agree() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "negutil", "--help"], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "negutil" in done.stdout
+    assert "cache" in done.stdout
+
+
+def test_cache_info_and_clear() -> None:
+    cache = Cache()
+    cache.clear()
+    assert "empty" in runner.invoke(cli.app, ["cache", "info"]).output
+    cache.get_or_compute({"kind": "images", "code_version": 1}, lambda: {"x": np.ones(1000)})
+    told = json.loads(runner.invoke(cli.app, ["cache", "info", "--json"]).output)
+    assert told["root"] == str(cache.root)
+    assert told["kinds"]["images"]["entries"] == 1
+    assert told["kinds"]["images"]["bytes"] >= 8000
+    assert "images: 1 entries" in runner.invoke(cli.app, ["cache", "info"]).output
+    assert "Freed" in runner.invoke(cli.app, ["cache", "clear"]).output
+    assert cache.entries() == []
+
+
+@pytest.mark.parametrize(
+    ("problem", "status", "said"),
+    [
+        (NegutilError("data.csv is empty: fill it."), 2, "data.csv is empty: fill it.\n"),
+        (KeyboardInterrupt(), 130, "Interrupted"),
+        (OSError(errno.ENOSPC, "No space left on device", "/some/file"), 2, "The disk is full at /some/file"),
+    ],
+)
+def test_problems_are_one_sentence_with_a_status(
+    monkeypatch: pytest.MonkeyPatch, problem: BaseException, status: int, said: str
+) -> None:
+    def fail(self: Cache) -> list[dict[str, Any]]:
+        raise problem
+
+    monkeypatch.setattr(Cache, "entries", fail)
+    done = runner.invoke(cli.app, ["cache", "info"])
+    assert done.exit_code == status
+    assert done.stderr.startswith(said)
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_other_exceptions_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Cache) -> list[dict[str, Any]]:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Cache, "entries", fail)
+    assert isinstance(runner.invoke(cli.app, ["cache", "info"]).exception, OSError)
+
+
+def test_a_refused_cache_entry_reaches_the_user_through_a_real_process(tmp_path: Path) -> None:
+    broken = tmp_path / "arrays" / "ab" / "abc.json"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("{")
+    done = subprocess.run(
+        [sys.executable, "-m", "negutil", "cache", "info"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={"NEGUTIL_CACHE": str(tmp_path), "PATH": ""},
+    )
+    assert done.returncode == 2
+    assert str(broken) in done.stderr
+    assert "Traceback" not in done.stderr

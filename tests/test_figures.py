@@ -1,0 +1,47 @@
+"""Figures: one look, distinct colours and markers, and files whose bytes are stable."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from negutil import figures
+
+
+def draw() -> Figure:
+    figures.style()
+    figure, axes = plt.subplots(figsize=(3, 2))
+    for row in np.random.default_rng(0).random((3, 5)):
+        axes.plot(row, label=f"{row[0]:.2f}")
+    axes.legend()
+    axes.set_title("a title")
+    return figure
+
+
+def test_saved_twice_gives_the_same_bytes_without_dates() -> None:
+    first = figures.save(draw(), "quick", "00_world", "lines")
+    bytes_of = {path.suffix: path.read_bytes() for path in (first, first.with_suffix(".svg"))}
+    plt.close("all")
+    again = figures.save(draw(), "quick", "00_world", "lines")
+    assert again == first
+    for suffix, data in bytes_of.items():
+        assert first.with_suffix(suffix).read_bytes() == data, suffix
+    assert b"<dc:date>" not in bytes_of[".svg"]
+    assert bytes_of[".png"].startswith(b"\x89PNG")
+
+
+def test_saving_leaves_the_figure_open_for_the_notebook() -> None:
+    plt.close("all")
+    figure = draw()
+    figures.save(figure, "quick", "00_world", "lines")
+    assert plt.get_fignums() == [figure.number]
+    plt.close("all")
+
+
+def test_lines_differ_in_colour_and_in_marker() -> None:
+    lines = draw().axes[0].get_lines()
+    plt.close("all")
+    assert len({line.get_color() for line in lines}) == len(lines) == 3
+    assert len({line.get_marker() for line in lines}) == 3
+    assert len(set(figures.PALETTE)) == len(set(figures.MARKERS)) == len(figures.PALETTE)

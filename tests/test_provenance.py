@@ -1,0 +1,30 @@
+"""Provenance: short by design, JSON-able, and free of local paths."""
+
+from __future__ import annotations
+
+import inspect
+import json
+
+from negutil import paths, provenance
+
+
+def test_it_is_json_and_holds_the_callers_details() -> None:
+    facts = json.loads(json.dumps(provenance.collect(seed=3, dtype="float32")))
+    assert facts["seed"] == 3
+    assert facts["dtype"] == "float32"
+    assert set(provenance.PACKAGES) == set(facts["packages"])
+    assert facts["seconds"] >= 0
+    assert facts["threads"] >= 1
+
+
+def test_it_knows_the_commit_of_a_clone() -> None:
+    commit = provenance.collect()["commit"]
+    assert bool(commit) == (paths.ROOT / ".git").exists()
+
+
+def test_it_names_no_local_folder() -> None:
+    assert str(paths.ROOT) not in json.dumps(provenance.collect())
+
+
+def test_the_module_stays_short() -> None:
+    assert len(inspect.getsource(provenance).splitlines()) <= 60

@@ -1,0 +1,202 @@
+"""Statistics against scipy, scikit-learn and hand-worked values, and their properties."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+
+from negutil import statistics
+from negutil.statistics import McNemar
+
+
+def test_wilson_is_that_of_the_textbook() -> None:
+    # Hand-worked: k = 8, n = 10, z = 1.959964.
+    found = statistics.wilson(8, 10)
+    assert (round(found.low, 4), round(found.high, 4)) == (0.4902, 0.9433)
+    assert found.value == 0.8
+    assert found.n == 10
+
+
+@given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_brackets_the_share_and_stays_within_0_and_1(pair: tuple[int, int]) -> None:
+    k, n = pair
+    found = statistics.wilson(k, n)
+    assert 0 <= found.low <= found.value <= found.high <= 1
+    assert found.high - found.low > 0
+
+
+def test_half_widths_of_protocol_14() -> None:
+    for n, points in ((534, 4.2), (440, 4.6), (5914, 1.2), (40000, 0.5)):
+        found = statistics.wilson(round(0.6 * n), n)
+        assert 100 * (found.high - found.low) / 2 == pytest.approx(points, abs=0.06)
+
+
+def test_bootstrap_of_a_mean_agrees_with_scipy_and_with_the_general_form() -> None:
+    values = np.random.default_rng(1).normal(2, 3, size=400)
+    found = statistics.bootstrap_mean(values, resamples=4000, seed=2)
+    theirs = stats.bootstrap((values,), np.mean, n_resamples=4000, method="percentile", rng=3).confidence_interval
+    assert found.value == pytest.approx(values.mean())
+    assert found.low == pytest.approx(theirs.low, abs=0.03)
+    assert found.high == pytest.approx(theirs.high, abs=0.03)
+    general = statistics.bootstrap(statistics.weighted_mean, values, resamples=4000, seed=2)
+    assert general.low == pytest.approx(found.low)
+    assert general.high == pytest.approx(found.high)
+
+
+def test_same_seed_same_interval_other_seed_other_interval() -> None:
+    values = np.random.default_rng(1).random(50)
+    first = statistics.bootstrap_mean(values, seed=5)
+    assert first == statistics.bootstrap_mean(values, seed=5)
+    assert first != statistics.bootstrap_mean(values, seed=6)
+
+
+def test_chunks_do_not_change_the_number_of_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "CHUNK", 35)
+    counts = list(statistics._draws(10, resamples=11, seed=0, width=10))
+    assert [chunk.shape for chunk in counts] == [(3, 10), (3, 10), (3, 10), (2, 10)]
+    assert all((chunk.sum(axis=1) == 10).all() for chunk in counts)
+
+
+def test_items_that_repeat_in_clusters_widen_the_interval_as_they_should() -> None:
+    values = np.random.default_rng(0).random(200)
+    repeated, clusters = np.repeat(values, 5), np.repeat(np.arange(200), 5)
+    honest = statistics.bootstrap_mean(repeated, clusters, seed=1)
+    alone = statistics.bootstrap_mean(values, seed=1)
+    naive = statistics.bootstrap_mean(repeated, seed=1)
+    assert (honest.low, honest.high) == pytest.approx((alone.low, alone.high))
+    assert (honest.high - honest.low) / (naive.high - naive.low) == pytest.approx(math.sqrt(5), rel=0.1)
+    assert (honest.over, naive.over) == ("clusters", "items")
+
+
+def test_clusters_may_be_names_and_of_any_size() -> None:
+    values, clusters = [1.0, 2.0, 3.0, 10.0], ["a", "a", "b", "c"]
+    found = statistics.bootstrap_mean(values, clusters, resamples=500)
+    general = statistics.bootstrap(statistics.weighted_mean, values, clusters=clusters, resamples=500)
+    assert found.value == 4.0
+    assert (general.low, general.high) == pytest.approx((found.low, found.high))
+
+
+def test_coverage_is_about_95_percent() -> None:
+    rng = np.random.default_rng(7)
+    hits = 0
+    for trial in range(300):
+        found = statistics.bootstrap_mean(rng.random(100), resamples=400, seed=trial)
+        hits += found.low <= 0.5 <= found.high
+    assert 0.90 <= hits / 300 <= 0.98
+
+
+def test_paired_bootstrap_sees_a_difference_that_unpaired_intervals_hide() -> None:
+    rng = np.random.default_rng(3)
+    difficulty = rng.random(300)
+    a, b = difficulty + 0.02 + rng.normal(0, 0.01, 300), difficulty
+    found = statistics.paired_bootstrap(a, b)
+    assert found.value == pytest.approx((a - b).mean())
+    assert found.low > 0
+    assert statistics.bootstrap_mean(a).low < statistics.bootstrap_mean(b).high
+
+
+def test_paired_bootstrap_turns_its_sign_with_its_arguments() -> None:
+    a, b = np.random.default_rng(0).random((2, 80))
+    one, other = statistics.paired_bootstrap(a, b), statistics.paired_bootstrap(b, a)
+    assert (one.low, one.high) == pytest.approx((-other.high, -other.low))
+
+
+scores_and_labels = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40).filter(
+    lambda pairs: len({label for _, label in pairs}) == 2
+)
+
+
+@given(scores_and_labels)
+@settings(deadline=None)
+def test_auc_is_that_of_scikit_learn_ties_included(pairs: list[tuple[int, bool]]) -> None:
+    scores, labels = zip(*pairs, strict=True)
+    found = statistics.bootstrap_auc(scores, labels, resamples=20)
+    assert found.value == pytest.approx(roc_auc_score(labels, scores))
+
+
+@given(scores_and_labels, st.data())
+@settings(deadline=None)
+def test_weighted_auc_is_that_of_scikit_learn(pairs: list[tuple[int, bool]], data: st.DataObject) -> None:
+    scores, labels = (np.array(column) for column in zip(*sorted(pairs), strict=True))
+    weights = np.array([data.draw(st.integers(1, 4)) for _ in pairs], dtype=float)
+    found = statistics._sorted_auc(scores.astype(float), labels, weights[None])
+    assert found[0] == pytest.approx(roc_auc_score(labels, scores, sample_weight=weights))
+
+
+def test_auc_interval_agrees_with_a_plain_loop() -> None:
+    rng = np.random.default_rng(4)
+    labels = rng.random(150) < 0.3
+    scores = labels + rng.normal(0, 1, 150)
+    found = statistics.bootstrap_auc(scores, labels, resamples=2000, seed=1)
+    picks = rng.integers(0, 150, size=(2000, 150))
+    low, high = np.quantile([roc_auc_score(labels[pick], scores[pick]) for pick in picks], [0.025, 0.975])
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.012)
+
+
+def test_auc_with_clusters_keeps_each_items_cluster() -> None:
+    rng = np.random.default_rng(4)
+    labels, scores = rng.random(60) < 0.5, rng.random(60)
+    once = statistics.bootstrap_auc(scores, labels, seed=1)
+    thrice = statistics.bootstrap_auc(np.repeat(scores, 3), np.repeat(labels, 3), np.repeat(np.arange(60), 3), seed=1)
+    assert thrice.value == pytest.approx(once.value)
+    assert thrice.high - thrice.low == pytest.approx(once.high - once.low, rel=0.1)
+
+
+def test_auc_of_one_class_is_undefined() -> None:
+    found = statistics.bootstrap_auc([0.1, 0.2], [True, True], resamples=10)
+    assert math.isnan(found.value)
+    assert math.isnan(found.low)
+
+
+def test_a_conditional_rate_by_the_general_bootstrap() -> None:
+    truth = np.array([True] * 40 + [False] * 60)
+    right = np.array([True] * 30 + [False] * 70)
+
+    def sensitivity(truth: np.ndarray, right: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return statistics.weighted_mean(right, weights * truth)
+
+    found = statistics.bootstrap(sensitivity, truth, right)
+    assert found.value == pytest.approx(0.75)
+    assert found.low == pytest.approx(0.61, abs=0.03)
+    assert found.high == pytest.approx(0.88, abs=0.03)
+
+
+def test_mcnemar_is_the_exact_binomial_test() -> None:
+    a = np.array([True] * 10 + [False] * 2 + [True] * 50)
+    b = np.array([False] * 10 + [True] * 2 + [True] * 50)
+    found = statistics.mcnemar(a, b)
+    # Hand-worked: 2 * (C(12,0) + C(12,1) + C(12,2)) / 2**12 = 158 / 4096.
+    assert (found.only_a, found.only_b) == (10, 2)
+    assert found.p == pytest.approx(158 / 4096)
+    assert statistics.mcnemar(b, a).p == pytest.approx(found.p)
+
+
+def test_mcnemar_without_differences_is_1() -> None:
+    assert statistics.mcnemar([True, False], [True, False]) == McNemar(0, 0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: statistics.bootstrap_mean([]),
+        lambda: statistics.paired_bootstrap([1.0], [1.0, 2.0]),
+        lambda: statistics.bootstrap_auc([0.1], [True, False]),
+        lambda: statistics.mcnemar([], []),
+        lambda: statistics.bootstrap_mean([1.0, 2.0], clusters=[1]),
+    ],
+)
+def test_arrays_of_different_length_or_empty_are_refused(call: object) -> None:
+    with pytest.raises(ValueError, match=r"length|clusters"):
+        call()  # type: ignore[operator]
+
+
+def test_25000_items_in_5000_clusters_take_little_time_and_memory() -> None:
+    values = np.random.default_rng(0).random(25_000)
+    found = statistics.bootstrap_mean(values, np.repeat(np.arange(5000), 5), resamples=2000)
+    assert found.low < found.value < found.high
