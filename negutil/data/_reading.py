@@ -1,0 +1,406 @@
+"""Reading and checking that every format module shares.
+
+A loader reads its files with `read_json` or `read_csv`, checks each column with `fields`, `unique` and `known`, finds
+pictures with `find_files`, and hands plain lists to `build`, which makes the `datasets.Dataset`. Whatever is wrong is
+raised as `negutil.errors.NegutilError` in one sentence: the file, the place in it, and the mend.
+"""
+
+from __future__ import annotations
+
+import ast
+import csv
+import gzip
+import hashlib
+import io
+import json
+import tempfile
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, NoReturn
+
+import pyarrow as pa
+from datasets import Dataset, DatasetInfo, Features, Image, Value
+
+from negutil import paths
+from negutil.errors import NegutilError
+
+Missing = Literal["error", "drop"]
+"""What to do about pictures that are not on disk: stop ("error"), or leave their rows out and count them ("drop")."""
+
+IN_MEMORY_BYTES = 64 * 2**20
+"""Tables above this size are written to the cache folder as Arrow and memory-mapped; smaller ones stay in memory."""
+
+NUMBER = (int, float)
+_GZIP_MAGIC = b"\x1f\x8b"
+_FETCH_AGAIN = "fetch the file again"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a loader found in its files, beside the rows it returned.
+
+    `rows` are the rows of the dataset; `left_out` has one line for every malformed row that was kept out, with its line
+    number; `missing_pictures` counts rows kept out because `first_missing` and others are not on disk; `counts` holds
+    whatever else the format has to tell.
+    """
+
+    source: str
+    rows: int
+    left_out: tuple[str, ...] = ()
+    missing_pictures: int = 0
+    first_missing: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+def report(dataset: Dataset) -> Report:
+    """The report that a loader of this package left in `dataset.info.description` (as JSON)."""
+    try:
+        stored = json.loads(dataset.info.description)
+        return Report(**{**stored, "left_out": tuple(stored["left_out"])})
+    except (TypeError, KeyError, ValueError) as error:
+        fail("this dataset", "it carries no reading report", "load it with a module of negutil.data", error)
+
+
+def description(told: Report) -> str:
+    """The text by which a dataset carries its report."""
+    return json.dumps(asdict(told), ensure_ascii=False)
+
+
+def fail(source: object, problem: str, mend: str, cause: BaseException | None = None) -> NoReturn:
+    """Raise `NegutilError` with one sentence: the source, the problem, the mend."""
+    raise NegutilError(f"{source}: {problem}; {mend}.") from cause
+
+
+def require_file(path: Path | str, mend: str = "check the path or fetch the file") -> Path:
+    """The path of a file that exists and is not empty."""
+    path = Path(path).expanduser()
+    if path.is_dir():
+        fail(path, "a file is needed and this is a folder", mend)
+    if not path.is_file():
+        fail(path, "there is no such file", mend)
+    if path.stat().st_size == 0:
+        fail(path, "the file is empty", _FETCH_AGAIN)
+    return path
+
+
+def require_folder(path: Path | str, mend: str = "check the path or unpack the dataset there") -> Path:
+    """The path of a folder that exists."""
+    path = Path(path).expanduser()
+    if not path.is_dir():
+        fail(path, "there is no such folder", mend)
+    return path
+
+
+def read_text(path: Path | str) -> str:
+    """The UTF-8 text of a file, gunzipped where its first two bytes say so (whatever the file is called)."""
+    path = require_file(path)
+    raw = path.read_bytes()
+    try:
+        plain = gzip.decompress(raw) if raw.startswith(_GZIP_MAGIC) else raw
+        return plain.decode("utf-8-sig")
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        fail(path, "the gzip data is cut short or damaged", _FETCH_AGAIN, error)
+    except UnicodeDecodeError as error:
+        fail(path, f"byte {error.start} is not UTF-8 text", "save the file as UTF-8", error)
+
+
+def read_json(path: Path | str) -> Any:
+    """The content of a JSON file, plain or gzip-compressed."""
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        fail(path, f"the JSON breaks off or is damaged at line {error.lineno} ({error.msg})", _FETCH_AGAIN, error)
+    except RecursionError as error:
+        fail(path, "the JSON is nested too deeply", _FETCH_AGAIN, error)
+
+
+def section(content: Any, key: str, source: object, kind: type = list) -> Any:
+    """`content[key]`, of the wanted kind and not empty."""
+    if not isinstance(content, dict) or key not in content:
+        fail(source, f'there is no "{key}" at the top level', "check that this is the file that you mean")
+    return filled(content[key], f'{source}, "{key}"', kind)
+
+
+def filled(content: Any, source: object, kind: type = list) -> Any:
+    """`content`, of the wanted kind (list or dict) and not empty."""
+    if not isinstance(content, kind):
+        fail(source, f"a {kind.__name__} is needed and this is a {type(content).__name__}", _FETCH_AGAIN)
+    if not content:
+        fail(source, "it has no entries", "check that this is the file that you mean")
+    return content
+
+
+def fields(
+    records: Sequence[Any],
+    wanted: Mapping[str, type | tuple[type, ...]],
+    source: object,
+    optional: Mapping[str, type | tuple[type, ...]] | None = None,
+) -> dict[str, list[Any]]:
+    """Columns of a list of JSON objects: one list for every wanted key, each value of the wanted type.
+
+    An optional key that a record lacks, or has as null, becomes None. bool never passes for int.
+    """
+    columns: dict[str, list[Any]] = {}
+    for key, kinds in wanted.items():
+        try:
+            columns[key] = [record[key] for record in records]
+        except (KeyError, TypeError):
+            _explain_missing(records, key, source)
+        _check_types(columns[key], kinds, key, source)
+    for key, kinds in (optional or {}).items():
+        columns[key] = [record.get(key) for record in records]
+        _check_types(columns[key], kinds, key, source, may_be_none=True)
+    return columns
+
+
+def _explain_missing(records: Sequence[Any], key: str, source: object) -> NoReturn:
+    for index, record in enumerate(records):
+        if not isinstance(record, dict):
+            fail(source, f"entry {index} is a {type(record).__name__}, not an object", "mend or remove that entry")
+        if key not in record:
+            fail(source, f'entry {index} has no "{key}"', "mend that entry or fetch the file again")
+    raise AssertionError("unreachable: every record has the key")
+
+
+def _check_types(
+    values: Sequence[Any], kinds: type | tuple[type, ...], key: str, source: object, may_be_none: bool = False
+) -> None:
+    allowed = set(kinds) if isinstance(kinds, tuple) else {kinds}
+    if may_be_none:
+        allowed.add(type(None))
+    if set(map(type, values)) <= allowed:
+        return
+    index = next(i for i, value in enumerate(values) if type(value) not in allowed)
+    found = type(values[index]).__name__
+    names = " or ".join(sorted(kind.__name__ for kind in allowed if kind is not type(None)))
+    fail(source, f'entry {index} has "{key}" of type {found}, where {names} is needed', "mend that entry")
+
+
+def unique(values: Sequence[Any], name: str, source: object) -> None:
+    """Raise unless every value occurs once."""
+    if len(set(values)) == len(values):
+        return
+    seen: set[Any] = set()
+    for index, value in enumerate(values):
+        if value in seen:
+            fail(source, f"entry {index} repeats the {name} {value!r}", "remove or renumber the duplicate")
+        seen.add(value)
+
+
+def known(values: Iterable[Any], allowed: Iterable[Any], name: str, source: object) -> None:
+    """Raise unless every value is among the allowed ones (a reference that leads nowhere)."""
+    allowed = set(allowed)
+    lost = [(index, value) for index, value in enumerate(values) if value not in allowed]
+    if lost:
+        index, value = lost[0]
+        problem = f"{len(lost)} entries refer to an unknown {name}, the first is entry {index} with {value!r}"
+        fail(source, problem, "use files that belong together, or remove these entries")
+
+
+def check_boxes(boxes: Sequence[Any], name: str, source: object) -> None:
+    """Raise unless every box is a list of four numbers (x, y, width, height in pixels)."""
+    for index, box in enumerate(boxes):
+        if not isinstance(box, list) or len(box) != 4 or not all(type(side) in NUMBER for side in box):
+            fail(source, f'entry {index} has "{name}" {box!r}, where four numbers are needed', "mend that entry")
+
+
+@dataclass(frozen=True, slots=True)
+class CsvRows:
+    """Well-formed rows of a CSV file by column; `lines` has the 1-based line on which each row starts."""
+
+    source: Path
+    header: tuple[str, ...]
+    lines: list[int]
+    columns: dict[str, list[str]]
+    left_out: tuple[str, ...]
+
+    def keep(self, problem_of: Callable[[dict[str, str]], str | None]) -> CsvRows:
+        """The rows in which `problem_of` finds nothing; the others are listed in `left_out` with their line."""
+        rows = [dict(zip(self.columns, row, strict=True)) for row in zip(*self.columns.values(), strict=True)]
+        problems = [problem_of(row) for row in rows]
+        good = [i for i, problem in enumerate(problems) if problem is None]
+        bad = [f"line {line}: {why}" for line, why in zip(self.lines, problems, strict=True) if why is not None]
+        if not good:
+            fail(self.source, f"no row can be used, the first problem is {bad[0]!r}", "mend the file")
+        columns = {name: [values[i] for i in good] for name, values in self.columns.items()}
+        return CsvRows(self.source, self.header, [self.lines[i] for i in good], columns, (*self.left_out, *bad))
+
+
+def read_csv(path: Path | str, required: Sequence[str] = (), header: Sequence[str] | None = None) -> CsvRows:
+    """Read a comma-separated file; `required` columns must be there.
+
+    Rows with too many or too few fields are kept out and listed by line in `left_out`. Columns without a name (the
+    trailing commas that spreadsheets leave) are not returned, but a row with text in them counts as malformed.
+    """
+    path = require_file(path)
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    names = tuple(_next_row(reader, path) or ()) if header is None else tuple(header)
+    if not names or not any(name.strip() for name in names):
+        fail(path, "the first line has no column names", _FETCH_AGAIN)
+    _check_header(path, names, required)
+    lines, rows, left_out = [], [], []
+    start = reader.line_num + 1
+    while (row := _next_row(reader, path)) is not None:
+        problem = _row_problem(row, names) if row else None
+        if problem:
+            left_out.append(f"line {start}: {problem}")
+        elif row:
+            lines.append(start)
+            rows.append(row)
+        start = reader.line_num + 1
+    if not rows:
+        fail(path, "there are no usable rows below the header", left_out[0] if left_out else _FETCH_AGAIN)
+    columns = {name: [row[i] for row in rows] for i, name in enumerate(names) if name.strip()}
+    return CsvRows(path, names, lines, columns, tuple(left_out))
+
+
+def _next_row(reader: Any, path: Path) -> list[str] | None:
+    start = reader.line_num + 1
+    try:
+        row: list[str] | None = next(reader, None)
+    except csv.Error as error:
+        mend = "close the quotation mark there, or fetch the file again"
+        fail(path, f"the quotation in the row that starts in line {start} is broken ({error})", mend, error)
+    return row
+
+
+def _check_header(path: Path, names: Sequence[str], required: Sequence[str]) -> None:
+    missing = [name for name in required if name not in names]
+    if missing:
+        fail(path, f"no column {missing[0]!r} among {list(names)}", "check that this is the file that you mean")
+    named = [name for name in names if name.strip()]
+    unique(named, "column name", path)
+
+
+def _row_problem(row: Sequence[str], names: Sequence[str]) -> str | None:
+    if len(row) != len(names):
+        return f"{len(row)} fields where {len(names)} are expected"
+    if any(value.strip() for name, value in zip(names, row, strict=True) if not name.strip()):
+        return "text in a column that has no name"
+    return None
+
+
+def string_list(text: str) -> list[str] | None:
+    """The strings of a Python list literal such as "['dog', 'sofa']", or None where it is something else."""
+    try:
+        value = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        return None
+    return value
+
+
+@lru_cache(maxsize=4096)
+def _names_in(folder: Path) -> frozenset[str]:
+    try:
+        return frozenset(entry.name for entry in folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()
+
+
+def find_files(
+    names: Sequence[str], folder: Path | str, source: object, missing: Missing = "error"
+) -> list[str | None]:
+    """Full path of every named file under `folder`; None for what is not there (only with missing="drop").
+
+    A name may carry folders of its author's machine ("/home/a/data/coco/val2017/1.jpg"): the longest tail of it that
+    exists under `folder` is taken, so equal file names in different folders stay apart.
+    """
+    folder = require_folder(folder).resolve()
+    _names_in.cache_clear()
+    found = [_longest_tail(name, folder) for name in names]
+    lost = found.count(None)
+    if lost and (missing == "error" or lost == len(found)):
+        first = names[found.index(None)]
+        problem = f"{lost} of {len(found)} pictures or clips are not in {folder}, the first is {first!r}"
+        fail(source, problem, 'add the files, or pass missing="drop" to leave out the rows of a partial copy')
+    return found
+
+
+def _longest_tail(name: str, folder: Path) -> str | None:
+    parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in ("/", "\\")]
+    if ".." in parts:
+        parts = parts[-1:]
+    for start in range(len(parts)):
+        parent = folder.joinpath(*parts[start:-1])
+        if parts[-1] in _names_in(parent):
+            return str(parent / parts[-1])
+    return None
+
+
+def picture_column(
+    columns: Mapping[str, Sequence[Any]], folder: Path | str | None, source: object, missing: Missing
+) -> dict[str, list[Any]]:
+    """`{"image": paths}` for the names in `columns["file_name"]`, or nothing where no folder is given."""
+    return {} if folder is None else {"image": find_files(columns["file_name"], folder, source, missing)}
+
+
+STRING, INTEGER, REAL, FLAG = Value("string"), Value("int64"), Value("float64"), Value("bool")
+
+
+def build(
+    source: object,
+    features: Mapping[str, Any],
+    columns: Mapping[str, Sequence[Any]],
+    *,
+    left_out: Sequence[str] = (),
+    counts: Mapping[str, int] | None = None,
+) -> Dataset:
+    """A `Dataset` with the columns of `features` that are in `columns` (an "image" column comes first).
+
+    Rows whose "image" or "video" is None are left out and counted. `source` names the files in errors and the report.
+    """
+    chosen = Features({"image": Image()} if "image" in columns else {})
+    chosen.update({name: kind for name, kind in features.items() if name in columns})
+    table = pa.table({name: _array(columns[name], name, chosen[name], source) for name in chosen})
+    on_disk = next((columns[name] for name in ("image", "video") if name in columns), None)
+    lost = [i for i, path in enumerate(on_disk) if path is None] if on_disk is not None else []
+    if lost and on_disk is not None:
+        table = table.filter(pa.array([path is not None for path in on_disk]))
+    if not table.num_rows:
+        fail(source, "there is nothing in it", "check the file and the split or filter that you asked for")
+    first = str(columns["file_name"][lost[0]]) if lost else ""
+    told = Report(str(source), table.num_rows, tuple(left_out), len(lost), first, dict(counts or {}))
+    info = DatasetInfo(description=description(told), features=chosen)
+    return _dataset(table.cast(chosen.arrow_schema), info)
+
+
+def _array(values: Sequence[Any], name: str, kind: Any, source: object) -> pa.Array:
+    if isinstance(kind, Image):
+        return kind.cast_storage(pa.array(values, pa.string()))
+    target = Features({name: kind}).arrow_schema.field(name).type
+    try:
+        return pa.array(values, target)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        index = next(i for i, value in enumerate(values) if not _converts(value, target))
+        fail(
+            source, f'entry {index} has a "{name}" of the wrong type ({values[index]!r:.80})', "mend that entry", error
+        )
+
+
+def _converts(value: Any, target: pa.DataType) -> bool:
+    try:
+        pa.array([value], target)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        return False
+    return True
+
+
+def _dataset(table: pa.Table, info: DatasetInfo) -> Dataset:
+    if table.nbytes <= IN_MEMORY_BYTES:
+        return Dataset(table, info=info)
+    folder = paths.cache() / "datasets"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as sink:
+        written = Path(sink.name)
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table, max_chunksize=1000)
+    with written.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    # Named after its content: a second load of the same data finds the same bytes, and a changed file never does.
+    final = written.replace(folder / f"{digest[:32]}.arrow")
+    return Dataset.from_file(str(final), info=info)

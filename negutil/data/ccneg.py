@@ -1,0 +1,117 @@
+"""CC-Neg: ccneg_preprocessed.pt, distractor_image_mapping.pt and the folder of CC3M pictures (protocol 5).
+
+Both .pt files are opened with `weights_only=True`, which cannot run code. One row per picture. Built from a pyarrow
+table: in memory up to 64 MiB, above that memory-mapped from the cache.
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+
+from negutil.data import _reading
+from negutil.data._reading import INTEGER, STRING
+
+N_EVALUATION = 40_000
+"""The published evaluation set: the last 40,000 items of the file."""
+
+FEATURES = {
+    "item": INTEGER,
+    "file_name": STRING,
+    "caption": STRING,
+    "negated_caption": STRING,
+    "negated_object": STRING,
+    "split": STRING,
+    "distractor": INTEGER,
+}
+_LOADING_ERRORS = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError)
+
+
+def load(
+    file: Path | str,
+    pictures: Path | str | None = None,
+    distractors: Path | str | None = None,
+    *,
+    split: str | None = None,
+    n_evaluation: int = N_EVALUATION,
+    missing: _reading.Missing = "error",
+) -> Dataset:
+    """Pictures with their true caption and a negated caption that is false of them.
+
+    Columns: image (only with `pictures`), item (index in the file), file_name, caption, negated_caption (as published:
+    the evaluation removes its commas before it tokenises), negated_object (None where the file has none), split
+    ("train", and "evaluation" for the last `n_evaluation` items), and with `distractors` distractor (the first index
+    that the mapping gives, into COCO train2017 captions in torchvision's order; None where it has none). Raises
+    NegutilError for files that are damaged or hold more than plain data, and for items without captions.
+    """
+    content = read_pt(file)
+    names = _reading.section(content, "image_paths", file)
+    items = _reading.section(content, "annotations", file)
+    if len(names) != len(items):
+        problem = f"{len(names)} image_paths and {len(items)} annotations do not pair up"
+        _reading.fail(file, problem, "fetch the file again")
+    columns: dict[str, list[Any]] = {"item": list(range(len(items))), "file_name": [str(name) for name in names]}
+    columns |= _captions(items, file) | {"split": _splits(len(items), n_evaluation, file)}
+    if distractors is not None:
+        columns["distractor"] = _first_distractors(distractors, len(items))
+    if split is not None:
+        columns = _only(columns, split, file)
+    columns |= _reading.picture_column(columns, pictures, file, missing)
+    return _reading.build(f"{file} ({split or 'every split'})", FEATURES, columns)
+
+
+def read_pt(path: Path | str) -> Any:
+    """The plain content of a torch file (dicts, lists, strings, numbers, tensors); anything else is refused."""
+    path = _reading.require_file(path)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except _LOADING_ERRORS as error:
+        first = str(error).strip().splitlines()[:1] or [type(error).__name__]
+        problem = f"this torch file is damaged or holds more than plain data, and was not run ({first[0]:.120})"
+        _reading.fail(path, problem, "fetch it again from its authors", error)
+
+
+def _captions(items: list[Any], file: Path | str) -> dict[str, list[Any]]:
+    where = f'{file}, "annotations"'
+    parts = _reading.fields(items, {"json": dict, "sop_data": dict}, where)
+    caption = _reading.fields(parts["json"], {"caption": str}, f'{where}, "json"')
+    optional = {"sop_chosen_object": str}
+    negated = _reading.fields(parts["sop_data"], {"negative-prompt": str}, f'{where}, "sop_data"', optional)
+    return {
+        "caption": caption["caption"],
+        "negated_caption": negated["negative-prompt"],
+        "negated_object": negated["sop_chosen_object"],
+    }
+
+
+def _splits(n: int, n_evaluation: int, file: Path | str) -> list[str]:
+    if not 0 < n_evaluation <= n:
+        problem = f"its {n} items cannot have {n_evaluation} for evaluation"
+        _reading.fail(file, problem, f"pass n_evaluation between 1 and {n}")
+    return ["train"] * (n - n_evaluation) + ["evaluation"] * n_evaluation
+
+
+def _first_distractors(path: Path | str, n: int) -> list[int | None]:
+    mapping = read_pt(path)
+    pairs = enumerate(mapping) if isinstance(mapping, list) else mapping.items() if isinstance(mapping, dict) else None
+    if pairs is None:
+        _reading.fail(path, f"a list or dict is needed and this is a {type(mapping).__name__}", "fetch it again")
+    firsts: list[int | None] = [None] * n
+    for item, indices in pairs:
+        if not isinstance(item, int) or not isinstance(indices, list) or not all(type(i) is int for i in indices):
+            _reading.fail(path, f"entry {item!r} is not a list of picture indices", "fetch the file again")
+        if 0 <= item < n and indices:
+            firsts[item] = indices[0]
+    return firsts
+
+
+def _only(columns: dict[str, list[Any]], split: str, file: Path | str) -> dict[str, list[Any]]:
+    if split not in columns["split"]:
+        there = ", ".join(sorted(set(columns["split"])))
+        _reading.fail(file, f"there is no split {split!r}", f"ask for {there}, or change n_evaluation")
+    rows = [row for row, own in enumerate(columns["split"]) if own == split]
+    return {name: [values[row] for row in rows] for name, values in columns.items()}

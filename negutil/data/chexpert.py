@@ -1,0 +1,72 @@
+"""CheXpert: train.csv or valid.csv and the folder of radiographs (protocol 3.4).
+
+One row per radiograph. Built from a pyarrow table: in memory up to 64 MiB, above that memory-mapped from the cache.
+NegBench's CheXpert questions (image_path, caption_0, ...) are read by `negutil.data.negbench`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, Value
+
+from negutil.data import _reading
+from negutil.data._reading import INTEGER, STRING
+
+FINDINGS = (
+    "No Finding",
+    "Enlarged Cardiomediastinum",
+    "Cardiomegaly",
+    "Lung Opacity",
+    "Lung Lesion",
+    "Edema",
+    "Consolidation",
+    "Pneumonia",
+    "Atelectasis",
+    "Pneumothorax",
+    "Pleural Effusion",
+    "Pleural Other",
+    "Fracture",
+    "Support Devices",
+)
+"""The 14 columns of labels, as CheXpert spells them."""
+
+PRESENT, ABSENT, UNCERTAIN = 1, 0, -1
+_VALUES = {"1.0": PRESENT, "1": PRESENT, "0.0": ABSENT, "0": ABSENT, "-1.0": UNCERTAIN, "-1": UNCERTAIN, "": None}
+_ABOUT = ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA")
+FEATURES = {"file_name": STRING, "sex": STRING, "age": INTEGER, "view": STRING, "projection": STRING} | {
+    name: Value("int8") for name in FINDINGS
+}
+
+
+def load(file: Path | str, pictures: Path | str | None = None, missing: _reading.Missing = "error") -> Dataset:
+    """Radiographs with their findings.
+
+    Columns: image (only with `pictures`, the folder that holds CheXpert-v1.0 or lies in it), file_name (Path as
+    written), sex, age (years), view ("Frontal", "Lateral"), projection ("AP", "PA", ...; None where blank), and every
+    name in FINDINGS: 1 present, 0 absent, -1 uncertain, None not mentioned. Rows with another value, or an age that is
+    no number, are kept out and listed by line in the report; a missing column or picture raises NegutilError.
+    """
+    rows = _reading.read_csv(file, required=(*_ABOUT, *FINDINGS)).keep(_problem)
+    read = rows.columns
+    _reading.unique(read["Path"], "Path", file)
+    columns: dict[str, list[Any]] = {
+        "file_name": read["Path"],
+        "sex": read["Sex"],
+        "age": [int(float(age)) for age in read["Age"]],
+        "view": read["Frontal/Lateral"],
+        "projection": [text or None for text in read["AP/PA"]],
+        **{name: [_VALUES[text.strip()] for text in read[name]] for name in FINDINGS},
+    }
+    columns |= _reading.picture_column(columns, pictures, file, missing)
+    return _reading.build(file, FEATURES, columns, left_out=rows.left_out)
+
+
+def _problem(row: dict[str, str]) -> str | None:
+    try:
+        int(float(row["Age"]))
+    except (ValueError, OverflowError):
+        return f"the age {row['Age']!r} is not a number"
+    wrong = [name for name in FINDINGS if row[name].strip() not in _VALUES]
+    return f"{wrong[0]} is {row[wrong[0]]!r}, where 1.0, 0.0, -1.0 or nothing is needed" if wrong else None

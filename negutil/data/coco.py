@@ -1,0 +1,148 @@
+"""MS COCO: captions_*.json and instances_*.json with a folder of pictures (protocol 3 and 9).
+
+One row per picture. Built from a pyarrow table: in memory up to 64 MiB, above that memory-mapped from the cache.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset, List
+from pycocotools import mask as coco_mask
+
+from negutil.data import _reading
+from negutil.data._reading import FLAG, INTEGER, NUMBER, REAL, STRING
+
+FEATURES = {
+    "image_id": INTEGER,
+    "file_name": STRING,
+    "width": INTEGER,
+    "height": INTEGER,
+    "captions": List(STRING),
+    "caption_ids": List(INTEGER),
+    "categories": List(STRING),
+    "supercategories": List(STRING),
+    "category_ids": List(INTEGER),
+    "annotation_ids": List(INTEGER),
+    "boxes": List(List(REAL)),
+    "areas": List(REAL),
+    "segmentations": List(STRING),
+    "is_crowd": List(FLAG),
+}
+_IMAGE = {"id": int, "file_name": str, "width": int, "height": int}
+_CAPTION = {"id": int, "image_id": int, "caption": str}
+_INSTANCE = {"id": int, "image_id": int, "category_id": int, "bbox": list}
+_CATEGORY = {"id": int, "name": str}
+
+
+def load(
+    captions: Path | str | None = None,
+    instances: Path | str | None = None,
+    pictures: Path | str | None = None,
+    missing: _reading.Missing = "error",
+) -> Dataset:
+    """Pictures with their captions, their objects, or both; either file may be left out, and so may the pictures.
+
+    Columns: image (datasets.Image; only with `pictures`), image_id, file_name, width, height (pixels); from the
+    captions file: captions, caption_ids; from the instances file, one entry per object: categories (names),
+    supercategories, category_ids (the official ids, which have gaps: 1 to 90 for 80 categories), annotation_ids, boxes
+    ([x, y, width, height], pixels), areas (square pixels), segmentations (JSON of polygons or run-length code, see
+    `mask`), is_crowd. Pictures of either file are returned, in the order of the files; without objects the lists are
+    empty. Raises NegutilError for damaged files, duplicate ids, and annotations of unknown pictures or categories.
+    """
+    if captions is None and instances is None:
+        _reading.fail("COCO", "neither a captions nor an instances file was given", "name at least one of them")
+    columns: dict[str, list[Any]] = {}
+    images: dict[int, tuple[str, int, int]] = {}
+    contents = {path: _reading.read_json(path) for path in (captions, instances) if path is not None}
+    for path, content in contents.items():
+        _add_images(images, content, path)
+    if captions is not None:
+        columns |= _captions(contents[captions], captions, images)
+    if instances is not None:
+        columns |= instance_columns(contents[instances], instances, list(images))
+    columns["image_id"] = list(images)
+    columns["file_name"], columns["width"], columns["height"] = map(list, zip(*images.values(), strict=True))
+    source = " and ".join(str(path) for path in contents)
+    columns |= _reading.picture_column(columns, pictures, source, missing)
+    return _reading.build(source, FEATURES, columns)
+
+
+def _add_images(images: dict[int, tuple[str, int, int]], content: Any, path: object) -> None:
+    where = f'{path}, "images"'
+    read = _reading.fields(_reading.section(content, "images", path), _IMAGE, where)
+    _reading.unique(read["id"], "id", where)
+    for image_id, *facts in zip(read["id"], read["file_name"], read["width"], read["height"], strict=True):
+        if images.setdefault(image_id, tuple(facts)) != tuple(facts):
+            problem = f"image {image_id} is {facts}, but {images[image_id]} in the other file"
+            _reading.fail(where, problem, "use the captions and instances of the same release")
+
+
+def _captions(content: Any, path: object, images: Mapping[int, Any]) -> dict[str, list[Any]]:
+    where = f'{path}, "annotations"'
+    read = _reading.fields(_reading.section(content, "annotations", path), _CAPTION, where)
+    _reading.unique(read["id"], "id", where)
+    _reading.known(read["image_id"], images, "image_id", where)
+    columns = {"captions": read["caption"], "caption_ids": read["id"]}
+    return _per_image(columns, read["image_id"], list(images))
+
+
+def instance_columns(content: Any, path: object, images: Sequence[int]) -> dict[str, list[Any]]:
+    """The object columns of `load` for the pictures `images`, from the content of an instances file."""
+    where = f'{path}, "annotations"'
+    records = _reading.section(content, "annotations", path)
+    read = _reading.fields(records, _INSTANCE, where, {"area": NUMBER, "iscrowd": int, "segmentation": (list, dict)})
+    _reading.unique(read["id"], "id", where)
+    _reading.known(read["image_id"], images, "image_id", where)
+    _reading.check_boxes(read["bbox"], "bbox", where)
+    names, supers = categories(content, path)
+    _reading.known(read["category_id"], names, "category_id", where)
+    columns: dict[str, list[Any]] = {
+        "categories": [names[number] for number in read["category_id"]],
+        "supercategories": [supers[number] for number in read["category_id"]],
+        "category_ids": read["category_id"],
+        "annotation_ids": read["id"],
+        "boxes": read["bbox"],
+        "areas": [
+            box[2] * box[3] if area is None else area for area, box in zip(read["area"], read["bbox"], strict=True)
+        ],
+        "segmentations": [None if shape is None else json.dumps(shape) for shape in read["segmentation"]],
+        "is_crowd": [bool(crowd) for crowd in read["iscrowd"]],
+    }
+    return _per_image(columns, read["image_id"], images)
+
+
+def categories(content: Any, path: object) -> tuple[dict[int, str], dict[int, str | None]]:
+    """Names and supercategories by official category id; gaps in the ids are kept, never renumbered."""
+    where = f'{path}, "categories"'
+    read = _reading.fields(_reading.section(content, "categories", path), _CATEGORY, where, {"supercategory": str})
+    _reading.unique(read["id"], "id", where)
+    return dict(zip(read["id"], read["name"], strict=True)), dict(zip(read["id"], read["supercategory"], strict=True))
+
+
+def _per_image(columns: Mapping[str, list[Any]], owners: Sequence[int], images: Sequence[int]) -> dict[str, list[Any]]:
+    rows = defaultdict(list)
+    for row, owner in enumerate(owners):
+        rows[owner].append(row)
+    return {name: [[values[row] for row in rows[image]] for image in images] for name, values in columns.items()}
+
+
+def mask(segmentation: str, height: int, width: int) -> np.ndarray:
+    """The mask of one entry of "segmentations": bool [height, width], drawn by pycocotools."""
+    shape = json.loads(segmentation)
+    try:
+        if isinstance(shape, dict):
+            coded = coco_mask.frPyObjects(shape, height, width) if isinstance(shape["counts"], list) else shape
+        else:
+            coded = coco_mask.merge(coco_mask.frPyObjects(shape, height, width))
+        drawn = coco_mask.decode(coded).astype(bool)
+    except Exception as error:  # pycocotools raises bare Exceptions
+        _reading.fail("segmentation", f"{segmentation:.60} is neither polygons nor run-length code", "mend it", error)
+    if drawn.shape != (height, width):
+        _reading.fail("segmentation", f"its size {drawn.shape} is not the picture's {(height, width)}", "mend it")
+    return drawn

@@ -1,0 +1,61 @@
+"""Class folders: ImageNet's val/<wnid>/*.JPEG and Caltech101's 101_ObjectCategories/<class>/*.jpg (protocol 9).
+
+One row per picture. Built from a pyarrow table in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from datasets import ClassLabel, Dataset
+
+from negutil.data import _reading
+from negutil.data._reading import STRING
+
+SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp")
+NOT_CLASSES = ("BACKGROUND_Google",)
+"""Folders that are no class: Caltech101's background pictures."""
+_INSIDE = ("101_ObjectCategories", "val")
+
+
+def load(
+    folder: Path | str, names: Mapping[str, str] | None = None, leave_out: tuple[str, ...] = NOT_CLASSES
+) -> Dataset:
+    """Pictures with the class that their folder says, classes and pictures in the order of their names.
+
+    `folder` holds one folder per class, or the dataset's own 101_ObjectCategories or val folder with them. `names` maps
+    folder names to class names ("n01440764" to "tench"). Columns: image, file_name (relative to `folder`), label
+    (datasets.ClassLabel over the folder names), class_name. Raises NegutilError where there are no class folders, a
+    class has no pictures, or `names` lacks a folder.
+    """
+    folder = _class_root(_reading.require_folder(folder))
+    classes = [part for part in sorted(folder.iterdir()) if part.is_dir() and part.name not in leave_out]
+    if not classes:
+        problem = "there are no class folders in it"
+        _reading.fail(folder, problem, "put every picture in a folder that is named after its class")
+    found = {part.name: _pictures(part) for part in classes}
+    _reading.known(found, names or found, "class (its folder has no name)", folder)
+    labels = [name for name, pictures in found.items() for _ in pictures]
+    files = [picture for pictures in found.values() for picture in pictures]
+    columns: dict[str, list[Any]] = {
+        "image": [str(file.resolve()) for file in files],
+        "file_name": [str(file.relative_to(folder)) for file in files],
+        "label": [number for number, pictures in enumerate(found.values()) for _ in pictures],
+        "class_name": [names[name] for name in labels] if names else labels,
+    }
+    features = {"file_name": STRING, "label": ClassLabel(names=list(found)), "class_name": STRING}
+    return _reading.build(folder, features, columns)
+
+
+def _class_root(folder: Path) -> Path:
+    inside = [folder / name for name in _INSIDE if (folder / name).is_dir()]
+    return inside[0] if inside else folder
+
+
+def _pictures(folder: Path) -> list[Path]:
+    found = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+    if not found:
+        _reading.fail(folder, "there are no pictures in this class folder", "add them or remove the folder")
+    return found

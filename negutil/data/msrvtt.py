@@ -1,0 +1,118 @@
+"""MSR-VTT: a folder of clips and MSRVTT_data.json (or *_videodatainfo.json) (protocol 3.3).
+
+One row per clip. Built from a pyarrow table in memory; clips stay on disk as paths and are decoded by `frames`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from datasets import Dataset, List
+
+from negutil.data import _reading
+from negutil.data._reading import INTEGER, NUMBER, REAL, STRING
+
+FEATURES = {
+    "video": STRING,
+    "video_id": STRING,
+    "file_name": STRING,
+    "split": STRING,
+    "captions": List(STRING),
+    "sen_ids": List(INTEGER),
+    "category": INTEGER,
+    "start": REAL,
+    "end": REAL,
+}
+_SENTENCE = {"video_id": str, "sen_id": int, "caption": str}
+
+
+def load(
+    file: Path | str,
+    videos: Path | str | None = None,
+    split: str | None = None,
+    suffix: str = ".mp4",
+    missing: _reading.Missing = "error",
+) -> Dataset:
+    """Clips of one split ("train", "validate", "test"), or of all, with their sentences.
+
+    Columns: video (path of the clip; only with `videos`), video_id ("video9770"), file_name, split, captions, sen_ids,
+    category (number), start and end (seconds in the source video; None where unstated). Raises NegutilError for
+    damaged JSON, duplicate ids, sentences about unknown clips, clips without a sentence, and clips not on disk.
+    """
+    content = _reading.read_json(file)
+    where = f'{file}, "videos"'
+    optional: dict[str, type | tuple[type, ...]] = {"category": int, "start time": NUMBER, "end time": NUMBER}
+    clips = _reading.fields(_reading.section(content, "videos", file), {"video_id": str, "split": str}, where, optional)
+    _reading.unique(clips["video_id"], "video_id", where)
+    captions = _captions(content, file, clips["video_id"])
+    wanted = [row for row, own in enumerate(clips["split"]) if split in (None, own)]
+    if not wanted:
+        _reading.fail(where, f"there is no split {split!r}", f"ask for one of {', '.join(sorted(set(clips['split'])))}")
+    kept = {name: [values[row] for row in wanted] for name, values in clips.items()}
+    columns: dict[str, list[Any]] = {
+        **{name: kept[name] for name in ("video_id", "split", "category")},
+        "start": kept["start time"],
+        "end": kept["end time"],
+        "file_name": [f"{name}{suffix}" for name in kept["video_id"]],
+        "captions": [[text for _, text in captions[name]] for name in kept["video_id"]],
+        "sen_ids": [[number for number, _ in captions[name]] for name in kept["video_id"]],
+    }
+    if videos is not None:
+        columns["video"] = _reading.find_files(columns["file_name"], videos, file, missing)
+    return _reading.build(f"{file} ({split or 'every split'})", FEATURES, columns)
+
+
+def _captions(content: Any, file: Path | str, clips: list[str]) -> dict[str, list[tuple[int, str]]]:
+    where = f'{file}, "sentences"'
+    read = _reading.fields(_reading.section(content, "sentences", file), _SENTENCE, where)
+    _reading.unique(read["sen_id"], "sen_id", where)
+    _reading.known(read["video_id"], clips, "video_id", where)
+    _reading.known(clips, read["video_id"], "video_id (no sentence is about it)", f'{file}, "videos"')
+    captions: dict[str, list[tuple[int, str]]] = {clip: [] for clip in clips}
+    for clip, number, text in zip(read["video_id"], read["sen_id"], read["caption"], strict=True):
+        captions[clip].append((number, text))
+    return captions
+
+
+def frames(path: Path | str, n: int = 4) -> np.ndarray:
+    """`n` frames of a clip, one from the middle of each of `n` equal parts: uint8 [n, height, width, 3], RGB.
+
+    These are NegBench's frames (protocol 3.3), except that a clip that cannot be decoded, or breaks off before its last
+    wanted frame, raises NegutilError; NegBench's code goes on with black frames. A clip with fewer than `n` frames
+    repeats some.
+    """
+    path = _reading.require_file(path, "fetch the clip again")
+    if n < 1:
+        _reading.fail(f"n = {n}", "at least one frame is needed", "ask for 1 or more")
+    try:
+        length = _length(path)
+        wanted = [int((2 * part + 1) * length / (2 * n)) for part in range(n)]
+        decoded = _decode(path, set(wanted))
+    except (av.FFmpegError, IndexError) as error:
+        _reading.fail(path, f"the clip does not decode ({error})", "fetch it again", error)
+    if not set(wanted) <= set(decoded):
+        problem = f"the clip breaks off: frame {max(set(wanted) - set(decoded))} of {length} does not decode"
+        _reading.fail(path, problem, "fetch it again")
+    return np.stack([decoded[index] for index in wanted])
+
+
+def _length(path: Path) -> int:
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stated = int(stream.frames)
+        # Some containers (WebM, raw streams) do not state a number of frames: count by decoding.
+        return stated or sum(1 for _ in container.decode(stream))
+
+
+def _decode(path: Path, wanted: set[int]) -> dict[int, np.ndarray]:
+    pictures: dict[int, np.ndarray] = {}
+    with av.open(str(path)) as container:
+        for index, frame in enumerate(container.decode(container.streams.video[0])):
+            if index in wanted:
+                pictures[index] = frame.to_ndarray(format="rgb24")
+            if len(pictures) == len(wanted):
+                break
+    return pictures

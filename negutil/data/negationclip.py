@@ -1,0 +1,52 @@
+"""NegationCLIP's fine-tuning captions: COCO-style JSON with an updated_caption in each annotation (protocol 8).
+
+One row per annotation. Built from a pyarrow table: in memory up to 64 MiB, above that memory-mapped from the cache.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+from negutil.data import _reading
+from negutil.data._reading import INTEGER, STRING
+
+FEATURES = {
+    "image_id": INTEGER,
+    "caption_id": INTEGER,
+    "file_name": STRING,
+    "caption": STRING,
+    "updated_caption": STRING,
+}
+_ANNOTATION = {"id": int, "image_id": int, "caption": str, "updated_caption": str}
+
+
+def load(file: Path | str, pictures: Path | str | None = None, missing: _reading.Missing = "error") -> Dataset:
+    """Captions, each with the version to which a true negation was added.
+
+    Columns: image (only with `pictures`), image_id, caption_id, file_name, caption, updated_caption. Raises
+    NegutilError for damaged JSON, duplicate ids, annotations of unknown pictures, and empty updated captions.
+    """
+    content = _reading.read_json(file)
+    where = f'{file}, "images"'
+    images = _reading.fields(_reading.section(content, "images", file), {"id": int, "file_name": str}, where)
+    _reading.unique(images["id"], "id", where)
+    names = dict(zip(images["id"], images["file_name"], strict=True))
+    where = f'{file}, "annotations"'
+    read = _reading.fields(_reading.section(content, "annotations", file), _ANNOTATION, where)
+    _reading.unique(read["id"], "id", where)
+    _reading.known(read["image_id"], names, "image_id", where)
+    for index, text in enumerate(read["updated_caption"]):
+        if not text.strip():
+            _reading.fail(where, f'entry {index} has an empty "updated_caption"', "remove that entry")
+    columns: dict[str, list[Any]] = {
+        "image_id": read["image_id"],
+        "caption_id": read["id"],
+        "file_name": [names[image_id] for image_id in read["image_id"]],
+        "caption": read["caption"],
+        "updated_caption": read["updated_caption"],
+    }
+    columns |= _reading.picture_column(columns, pictures, file, missing)
+    return _reading.build(file, FEATURES, columns)

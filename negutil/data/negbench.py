@@ -1,0 +1,146 @@
+"""NegBench's CSV files: retrieval, multiple choice and binary, over pictures and clips (protocol 3).
+
+Which of the three a file is follows from its columns. One row per line of the file. Built from a pyarrow table in
+memory. Rows that are malformed (one in synthetic_mcq_llama3.1_rephrased.csv) are kept out and listed by line in
+`negutil.data.report(dataset).left_out`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, List
+
+from negutil.data import _reading
+from negutil.data._reading import FLAG, INTEGER, STRING, CsvRows
+
+TEMPLATES = ("positive", "negative", "hybrid")
+ODD = re.compile(r'["“”()\[\]<>#?]|rephras|is missing|no output', re.IGNORECASE)
+"""Marks of a caption that may hold remains of a language model's answer ("?", "(Your response)", "A car" -> "...")."""
+
+_CLIPS = (".mp4", ".webm", ".avi", ".mkv")
+_LISTS = ("captions", "positive_objects", "negative_objects", "all_captions")
+_OPTION = re.compile(r"caption_(\d+)$")
+RETRIEVAL_FEATURES = {
+    "video": STRING,
+    "file_name": STRING,
+    "image_id": STRING,
+    "captions": List(STRING),
+    "positive_objects": List(STRING),
+    "negative_objects": List(STRING),
+    "all_captions": List(STRING),
+}
+CHOICE_FEATURES = {
+    "video": STRING,
+    "file_name": STRING,
+    "options": List(STRING),
+    "correct": INTEGER,
+    "template": STRING,
+    "has_odd_option": FLAG,
+}
+
+
+def kind(header: tuple[str, ...] | list[str]) -> str | None:
+    """ "retrieval", "mcq" (four options), "binary" (two options), or None for a header that is none of NegBench's."""
+    names = set(header)
+    if {"filepath", "captions"} <= names:
+        return "retrieval"
+    if not {"image_path", "correct_answer", "caption_0", "caption_1"} <= names:
+        return None
+    return "binary" if "caption_2" not in names else "mcq" if "caption_3" in names else None
+
+
+def load(path: Path | str, pictures: Path | str | None = None, missing: _reading.Missing = "error") -> Dataset:
+    """One NegBench file, retrieval, multiple choice or binary.
+
+    Columns of all: image (only with `pictures`; for clips video, a path), file_name (as written: `pictures` is searched
+    for its longest matching tail). Of retrieval: captions, and where the file has them image_id (as text),
+    positive_objects, negative_objects, all_captions. Of multiple choice and binary: options, correct (index into
+    options; in the published COCO, VOC and MSR-VTT files always 0, so shuffle before scoring), template ("positive",
+    "negative", "hybrid"; not in binary files), has_odd_option (some option matches ODD).
+    The report counts odd options and captions. Raises NegutilError for other columns, or where no row is usable.
+    """
+    rows = _reading.read_csv(path)
+    found = kind(rows.header)
+    if found is None:
+        mend = "NegBench has filepath and captions, or image_path, correct_answer and caption_0 to caption_3 (or 1)"
+        _reading.fail(path, f"these columns are not NegBench's: {list(rows.header)}", mend)
+    columns, features, left_out, counts = _retrieval(rows) if found == "retrieval" else _choices(rows)
+    columns |= _media(columns, pictures, path, missing)
+    return _reading.build(path, features, columns, left_out=left_out, counts=counts)
+
+
+_Parts = tuple[dict[str, list[Any]], dict[str, Any], tuple[str, ...], dict[str, int]]
+
+
+def _retrieval(rows: CsvRows) -> _Parts:
+    rows = rows.keep(_retrieval_problem)
+    lists = [name for name in _LISTS if name in rows.columns]
+    columns: dict[str, list[Any]] = {"file_name": rows.columns["filepath"]}
+    columns |= {name: [_strings(text, name) for text in rows.columns[name]] for name in lists}
+    if "image_id" in rows.columns:
+        columns["image_id"] = rows.columns["image_id"]
+        _reading.unique(columns["image_id"], "image_id", rows.source)
+    counts = {"captions": sum(map(len, columns["captions"]))}
+    counts["odd_captions"] = sum(is_odd(text) for captions in columns["captions"] for text in captions)
+    return columns, RETRIEVAL_FEATURES, rows.left_out, counts
+
+
+def _strings(text: str, name: str) -> list[str] | None:
+    strings = _reading.string_list(text)
+    # A picture without labelled objects has [''] in the published files; an empty caption stays, it counts in R@k.
+    return [] if name.endswith("_objects") and strings == [""] else strings
+
+
+def _retrieval_problem(row: dict[str, str]) -> str | None:
+    if not row["filepath"].strip():
+        return "there is no filepath"
+    for name in _LISTS:
+        if name in row and _reading.string_list(row[name]) is None:
+            return f"{name} is not a list of strings ({row[name]:.40})"
+    return None if _reading.string_list(row["captions"]) else "captions is an empty list"
+
+
+def _choices(rows: CsvRows) -> _Parts:
+    names = sorted((name for name in rows.columns if _OPTION.match(name)), key=lambda name: int(name[8:]))
+    rows = rows.keep(lambda row: _choice_problem(row, names))
+    options = [list(texts) for texts in zip(*(rows.columns[name] for name in names), strict=True)]
+    odd = [[is_odd(text) for text in texts] for texts in options]
+    columns: dict[str, list[Any]] = {
+        "file_name": rows.columns["image_path"],
+        "options": options,
+        "correct": [int(text) for text in rows.columns["correct_answer"]],
+        "has_odd_option": [any(flags) for flags in odd],
+    }
+    if "correct_answer_template" in rows.columns:
+        columns["template"] = rows.columns["correct_answer_template"]
+    return columns, CHOICE_FEATURES, rows.left_out, {"odd_options": sum(map(sum, odd))}
+
+
+def _choice_problem(row: dict[str, str], names: list[str]) -> str | None:
+    correct, template = row["correct_answer"].strip(), row.get("correct_answer_template")
+    if correct not in [str(index) for index in range(len(names))]:
+        return f"correct_answer is {correct!r:.40}, not 0 to {len(names) - 1}"
+    if template is not None and template not in TEMPLATES:
+        return f"correct_answer_template is {template!r:.40}, not one of {', '.join(TEMPLATES)}"
+    if not row["image_path"].strip():
+        return "there is no image_path"
+    empty = [name for name in names if not row[name].strip()]
+    return f"{empty[0]} is empty" if empty else None
+
+
+def is_odd(text: str) -> bool:
+    """Whether a caption has no letters or a mark of ODD inside; quotation marks around the whole are forgiven."""
+    bare = text.strip(" \"'.“”")
+    return not any(letter.isalpha() for letter in bare) or ODD.search(bare) is not None
+
+
+def _media(
+    columns: dict[str, list[Any]], folder: Path | str | None, source: Path | str, missing: _reading.Missing
+) -> dict[str, list[Any]]:
+    if folder is None:
+        return {}
+    clips = columns["file_name"][0].lower().endswith(_CLIPS)
+    return {"video" if clips else "image": _reading.find_files(columns["file_name"], folder, source, missing)}

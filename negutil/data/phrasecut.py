@@ -1,0 +1,114 @@
+"""PhraseCut (VGPhraseCut): refer_<split>.json and a folder of Visual Genome pictures (protocol 12).
+
+One row per phrase. Built from a pyarrow table: in memory up to 64 MiB, above that memory-mapped from the cache.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset, List
+
+from negutil.data import _reading, coco
+from negutil.data._reading import INTEGER, NUMBER, REAL, STRING
+
+FEATURES = {
+    "task_id": STRING,
+    "image_id": INTEGER,
+    "file_name": STRING,
+    "phrase": STRING,
+    "name": STRING,
+    "attributes": List(STRING),
+    "relations": List(STRING),
+    "boxes": List(List(REAL)),
+    "polygons": STRING,
+    "width": INTEGER,
+    "height": INTEGER,
+}
+_TASK = {"task_id": str, "image_id": int, "phrase": str, "instance_boxes": list, "Polygons": list}
+
+
+def load(
+    file: Path | str,
+    pictures: Path | str | None = None,
+    image_data: Path | str | None = None,
+    missing: _reading.Missing = "error",
+) -> Dataset:
+    """Phrases, each with all regions that it refers to.
+
+    Columns: image (only with `pictures`), task_id, image_id, file_name ("<image_id>.jpg"), phrase, name, attributes and
+    relations ("on a table") from phrase_structure (None where it is empty), boxes ([x, y, width, height], pixels, one
+    per instance), polygons (JSON, instances x polygons x points; see `mask`), and with `image_data`
+    (image_data_split3000.json) width and height. Every row is returned: the 17 tasks that CLIPSeg's code leaves out are
+    for the evaluation to drop. Raises NegutilError for damaged files, duplicate task ids, and unknown pictures.
+    """
+    records = _reading.filled(_reading.read_json(file), file)
+    read = _reading.fields(records, _TASK, file, {"phrase_structure": dict})
+    _reading.unique(read["task_id"], "task_id", file)
+    for boxes in read["instance_boxes"]:
+        _reading.check_boxes(boxes, "instance_boxes", file)
+    structures = [structure or {} for structure in read["phrase_structure"]]
+    columns: dict[str, list[Any]] = {
+        "task_id": read["task_id"],
+        "image_id": read["image_id"],
+        "file_name": [f"{image_id}.jpg" for image_id in read["image_id"]],
+        "phrase": read["phrase"],
+        "name": [structure.get("name") for structure in structures],
+        "attributes": [structure.get("attributes") for structure in structures],
+        "relations": [_relations(structure, row, file) for row, structure in enumerate(structures)],
+        "boxes": read["instance_boxes"],
+        "polygons": [_polygons(shape, row, file) for row, shape in enumerate(read["Polygons"])],
+    }
+    columns |= _sizes(image_data, read["image_id"]) if image_data is not None else {}
+    columns |= _reading.picture_column(columns, pictures, file, missing)
+    return _reading.build(file, FEATURES, columns)
+
+
+def _relations(structure: dict[str, Any], row: int, file: Path | str) -> list[str] | None:
+    described = structure.get("relation_descriptions")
+    if described is None:
+        return None
+    try:
+        return [" ".join(words) for words in described]
+    except TypeError as error:
+        problem = f'entry {row} has "relation_descriptions" that are not pairs of words'
+        _reading.fail(file, problem, "mend that entry", error)
+
+
+def _polygons(shape: list[Any], row: int, file: Path | str) -> str:
+    """JSON of the polygons, after a check that every point is a pair of numbers."""
+    try:
+        good = all(
+            len(point) == 2 and type(point[0]) in NUMBER and type(point[1]) in NUMBER
+            for instance in shape
+            for polygon in instance
+            for point in polygon
+        )
+    except (TypeError, KeyError):
+        good = False
+    if not good:
+        problem = f'entry {row} has "Polygons" that are not instances of polygons of [x, y] points'
+        _reading.fail(file, problem, "mend that entry")
+    return json.dumps(shape)
+
+
+def _sizes(path: Path | str, image_ids: list[int]) -> dict[str, list[int]]:
+    facts = {"image_id": int, "width": int, "height": int}
+    read = _reading.fields(_reading.filled(_reading.read_json(path), path), facts, path)
+    size_of = dict(zip(read["image_id"], zip(read["width"], read["height"], strict=True), strict=True))
+    _reading.known(image_ids, size_of, f"image_id (it is not in {Path(path).name})", path)
+    return {name: [size_of[image][side] for image in image_ids] for side, name in enumerate(("width", "height"))}
+
+
+def mask(polygons: str, height: int, width: int) -> np.ndarray:
+    """The union of all regions of a phrase: bool [height, width], drawn by pycocotools."""
+    flat = [
+        [coordinate for point in polygon for coordinate in point]
+        for instance in json.loads(polygons)
+        for polygon in instance
+        if len(polygon) >= 3
+    ]
+    return coco.mask(json.dumps(flat), height, width) if flat else np.zeros((height, width), dtype=bool)

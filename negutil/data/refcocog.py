@@ -1,0 +1,142 @@
+"""RefCOCOg as the REFER API has it: refs(<split_by>).p or .json, and instances.json (protocol 7 and 12).
+
+The published refs file is a Python pickle, a format that can run code while it is read. It is opened here by a
+reader that makes only dicts, lists, tuples, strings, numbers, True, False and None, and refuses all else.
+`refs(<split_by>).json` with the same content is read where it exists, and is what this project writes.
+
+One row per sentence. Built from a pyarrow table: in memory up to 64 MiB, above that memory-mapped from the cache.
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from datasets import Dataset
+
+from negutil.data import _reading, coco
+from negutil.data._reading import INTEGER, STRING
+
+FEATURES = {
+    "ref_id": INTEGER,
+    "sent_id": INTEGER,
+    "ann_id": INTEGER,
+    "image_id": INTEGER,
+    "file_name": STRING,
+    "split": STRING,
+    "sentence": STRING,
+    "raw": STRING,
+    "category": STRING,
+    "box": coco.FEATURES["boxes"].feature,
+    "segmentation": STRING,
+    "width": INTEGER,
+    "height": INTEGER,
+}
+_REF = {"ref_id": int, "ann_id": int, "image_id": int, "split": str, "sentences": list}
+_SENTENCE = {"sent_id": int, "sent": str, "raw": str}
+_IMAGE = {"id": int, "file_name": str, "width": int, "height": int}
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """An unpickler that can build only plain containers, strings and numbers."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Refuse every class and function: dicts, lists, strings and numbers need none."""
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+
+
+def read_refs(folder: Path | str, split_by: str = "umd") -> list[Any]:
+    """The content of refs(<split_by>).json, or of the published refs(<split_by>).p where there is no JSON file."""
+    folder = _reading.require_folder(folder)
+    plain, pickled = folder / f"refs({split_by}).json", folder / f"refs({split_by}).p"
+    if plain.is_file() or not pickled.is_file():
+        return _reading.filled(_reading.read_json(plain), plain)
+    with _reading.require_file(pickled).open("rb") as stream:
+        return _reading.filled(_plain_pickle(stream, pickled), pickled)
+
+
+def _plain_pickle(stream: BinaryIO, path: Path) -> Any:
+    try:
+        # The file was written by Python 2: its byte strings are text.
+        return _PlainUnpickler(stream, encoding="utf-8", errors="replace").load()
+    except pickle.UnpicklingError as error:
+        problem = f"this pickle is damaged or holds more than plain data, and was not run ({error})"
+        _reading.fail(path, problem, "fetch the file again from its authors", error)
+    except (EOFError, ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        _reading.fail(path, f"the pickle breaks off or is damaged ({error})", "fetch the file again", error)
+
+
+def load(
+    folder: Path | str,
+    split_by: str = "umd",
+    split: str | None = None,
+    pictures: Path | str | None = None,
+    missing: _reading.Missing = "error",
+) -> Dataset:
+    """Referring sentences of one split ("train", "val", "test"), or of all, each with the object that it refers to.
+
+    Columns: image (only with `pictures`, the COCO train2014 folder), ref_id, sent_id, ann_id, image_id, file_name,
+    split, sentence (cleaned by RefCOCOg's authors), raw, category, box ([x, y, width, height], pixels), segmentation
+    (JSON; see `negutil.data.coco.mask`), width, height. Raises NegutilError for damaged files, duplicate ids, a pickle
+    that is more than data, references to unknown objects or pictures, and a split that is not there.
+    """
+    folder = Path(folder)
+    refs_source = f"{folder / f'refs({split_by})'}"
+    refs = _reading.fields(read_refs(folder, split_by), _REF, refs_source)
+    _reading.unique(refs["ref_id"], "ref_id", refs_source)
+    objects = _objects(folder / "instances.json")
+    _reading.known(refs["ann_id"], objects, "ann_id", refs_source)
+    _check_images(refs, objects, refs_source)
+    _check_split(split, refs["split"], refs_source)
+    rows = [
+        _row(refs, i, sentence, objects)
+        for i, sentences in enumerate(refs["sentences"])
+        if split in (None, refs["split"][i])
+        for sentence in _sentences(sentences, i, refs_source)
+    ]
+    _reading.unique([row["sent_id"] for row in rows], "sent_id", refs_source)
+    columns = {name: [row[name] for row in rows] for name in FEATURES} if rows else {}
+    columns |= _reading.picture_column(columns, pictures, refs_source, missing)
+    return _reading.build(f"{refs_source} ({split or 'every split'})", FEATURES, columns)
+
+
+def _check_images(refs: dict[str, list[Any]], objects: dict[int, Any], source: str) -> None:
+    for index, (ann_id, image_id) in enumerate(zip(refs["ann_id"], refs["image_id"], strict=True)):
+        if objects[ann_id]["image_id"] != image_id:
+            problem = f"entry {index} is about picture {image_id}, its object {ann_id} is in another"
+            _reading.fail(source, problem, "use refs and instances of the same release")
+
+
+def _check_split(split: str | None, splits: list[str], source: str) -> None:
+    if split is not None and split not in splits:
+        _reading.fail(source, f"there is no split {split!r}", f"ask for one of {', '.join(sorted(set(splits)))}")
+
+
+def _sentences(sentences: list[Any], index: int, source: str) -> list[dict[str, Any]]:
+    where = f'{source}, entry {index}, "sentences"'
+    _reading.fields(_reading.filled(sentences, where), _SENTENCE, where)
+    return sentences
+
+
+def _row(refs: dict[str, list[Any]], index: int, sentence: dict[str, Any], objects: dict[int, Any]) -> dict[str, Any]:
+    own = {name: refs[name][index] for name in ("ref_id", "ann_id", "split")}
+    said = {"sent_id": sentence["sent_id"], "sentence": sentence["sent"], "raw": sentence["raw"]}
+    return {**own, **said, **objects[own["ann_id"]]}
+
+
+def _objects(path: Path) -> dict[int, dict[str, Any]]:
+    """Facts about every annotated object by its annotation id; file names are those of the pictures themselves."""
+    content = _reading.read_json(path)
+    where = f'{path}, "images"'
+    images = _reading.fields(_reading.section(content, "images", path), _IMAGE, where)
+    _reading.unique(images["id"], "id", where)
+    columns = coco.instance_columns(content, path, images["id"])
+    of_image = zip(*(images[name] for name in _IMAGE), strict=True)
+    names = {"annotation_ids": "ann_id", "categories": "category", "boxes": "box", "segmentations": "segmentation"}
+    objects = {}
+    for row, (image_id, file_name, width, height) in enumerate(of_image):
+        shared = {"image_id": image_id, "file_name": file_name, "width": width, "height": height}
+        for facts in zip(*(columns[name][row] for name in names), strict=True):
+            objects[facts[0]] = dict(zip(names.values(), facts, strict=True)) | shared
+    return objects

@@ -1,0 +1,32 @@
+"""The 107 text-to-image prompts of NegationCLIP's Neg Score: prompts_with_questions.json (protocol 11).
+
+One row per prompt. Built from a pyarrow table in memory.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from datasets import Dataset
+
+from negutil.data import _reading
+from negutil.data._reading import INTEGER, STRING
+
+FEATURES = {"prompt_id": INTEGER, "prompt": STRING, "subject_question": STRING, "negation_question": STRING}
+
+
+def load(file: Path | str) -> Dataset:
+    """Negated prompts with two yes/no questions about the picture that is made from them.
+
+    Columns: prompt_id (position in the file, from 0), prompt, subject_question (Question1, should be answered yes),
+    negation_question (Question2, should be answered no). Raises NegutilError for damaged JSON and missing keys.
+    """
+    records = _reading.filled(_reading.read_json(file), file)
+    read = _reading.fields(records, {"Prompt": str, "Question1": str, "Question2": str}, file)
+    columns = {
+        "prompt_id": list(range(len(records))),
+        "prompt": read["Prompt"],
+        "subject_question": read["Question1"],
+        "negation_question": read["Question2"],
+    }
+    return _reading.build(file, FEATURES, columns)

@@ -1,0 +1,60 @@
+"""VALSE, the "existence" piece: existence.json and, where one has them, the Visual7W pictures (protocol 4).
+
+One row per item. Built from a pyarrow table in memory.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+from negutil.data import _reading
+from negutil.data._reading import INTEGER, STRING
+
+VALID_VOTES = 2
+"""An item is in VALSE's validated set where at least two of three annotators chose the caption."""
+
+FEATURES = {
+    "item": STRING,
+    "file_name": STRING,
+    "caption": STRING,
+    "foil": STRING,
+    "negated": STRING,
+    "votes_caption": INTEGER,
+    "votes_foil": INTEGER,
+    "votes_other": INTEGER,
+}
+_ITEM = {"image_file": str, "caption": str, "foil": str, "classes": int, "mturk": dict}
+
+
+def load(
+    file: Path | str,
+    pictures: Path | str | None = None,
+    valid_only: bool = False,
+    missing: _reading.Missing = "error",
+) -> Dataset:
+    """Captions with their foils: all 534 items (the NegationCLIP paper's set), or the 505 valid ones (VALSE's own).
+
+    Columns: image (only with `pictures`), item (the key in the file), file_name, caption (true), foil (false), negated
+    (which of the two has the cue: "caption" or "foil"), votes_caption, votes_foil, votes_other (of the annotators).
+    Raises NegutilError for damaged JSON and for items without these keys.
+    """
+    content = _reading.filled(_reading.read_json(file), file, dict)
+    read = _reading.fields(list(content.values()), _ITEM, file)
+    votes = _reading.fields(read["mturk"], {"caption": int, "foil": int, "other": int}, f'{file}, "mturk"')
+    columns: dict[str, list[Any]] = {
+        "item": list(content),
+        "file_name": read["image_file"],
+        "caption": read["caption"],
+        "foil": read["foil"],
+        # "classes" is the number of objects that the caption speaks of: 0 means that it denies them.
+        "negated": ["caption" if count == 0 else "foil" for count in read["classes"]],
+        **{f"votes_{name}": counts for name, counts in votes.items()},
+    }
+    if valid_only:
+        rows = [row for row, count in enumerate(votes["caption"]) if count >= VALID_VOTES]
+        columns = {name: [values[row] for row in rows] for name, values in columns.items()}
+    columns |= _reading.picture_column(columns, pictures, file, missing)
+    return _reading.build(file, FEATURES, columns)

@@ -1,0 +1,105 @@
+"""PASCAL VOC 2007: Annotations/*.xml, ImageSets/Main/<split>.txt, JPEGImages/*.jpg (protocol 3.2).
+
+One row per picture. Built from a pyarrow table in memory.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from datasets import Dataset, List
+
+from negutil.data import _reading
+from negutil.data._reading import FLAG, INTEGER, REAL, STRING
+
+FEATURES = {
+    "image_id": STRING,
+    "file_name": STRING,
+    "width": INTEGER,
+    "height": INTEGER,
+    "categories": List(STRING),
+    "boxes": List(List(REAL)),
+    "difficult": List(FLAG),
+    "truncated": List(FLAG),
+    "poses": List(STRING),
+}
+_NOT_VOC = "mend the file or fetch it again"
+
+
+def load(folder: Path | str, split: str = "test", missing: _reading.Missing = "error") -> Dataset:
+    """The pictures of one split ("test", "trainval", ...) with their objects.
+
+    `folder` holds Annotations, ImageSets and JPEGImages (VOCdevkit/VOC2007). Columns: image, image_id ("000001"),
+    file_name, width, height (pixels), and per object: categories, boxes ([x, y, width, height], pixels, x and y from 0:
+    the published corners count from 1 and include the last pixel), difficult, truncated, poses (None where unstated).
+    Raises NegutilError for a missing split, damaged XML, XML with a document type (entities are never expanded), and
+    missing pictures.
+    """
+    folder = _reading.require_folder(folder)
+    ids = _split_ids(folder, split)
+    rows = [_annotation(folder / "Annotations" / f"{name}.xml") for name in ids]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    columns["image_id"] = ids
+    columns |= _reading.picture_column(columns, folder / "JPEGImages", folder, missing)
+    return _reading.build(f"{folder} ({split})", FEATURES, columns)
+
+
+def _split_ids(folder: Path, split: str) -> list[str]:
+    path = folder / "ImageSets" / "Main" / f"{split}.txt"
+    there = ", ".join(sorted(other.stem for other in path.parent.glob("*.txt"))) or "none"
+    path = _reading.require_file(path, f"ask for a split that is there: {there}")
+    # Class lists (aeroplane_test.txt) have a second column; only its first is an id.
+    ids = [line.split()[0] for line in _reading.read_text(path).splitlines() if line.strip()]
+    _reading.filled(ids, path)
+    _reading.unique(ids, "image id", path)
+    return ids
+
+
+def _annotation(path: Path) -> dict[str, Any]:
+    root = _parse(path)
+    size = {name: _number(root, f"size/{name}", path) for name in ("width", "height")}
+    objects = root.findall("object")
+    return {
+        "file_name": _text(root, "filename", path),
+        "width": int(size["width"]),
+        "height": int(size["height"]),
+        "categories": [_text(item, "name", path) for item in objects],
+        "boxes": [_box(item, path) for item in objects],
+        "difficult": [item.findtext("difficult", "0").strip() == "1" for item in objects],
+        "truncated": [item.findtext("truncated", "0").strip() == "1" for item in objects],
+        "poses": [item.findtext("pose") for item in objects],
+    }
+
+
+def _parse(path: Path) -> ElementTree.Element:
+    text = _reading.read_text(path)
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        _reading.fail(path, "VOC annotations have no document type or entities, and this one does", _NOT_VOC)
+    try:
+        return ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        _reading.fail(path, f"the XML breaks off or is damaged ({error})", _NOT_VOC, error)
+
+
+def _text(element: ElementTree.Element, name: str, path: Path) -> str:
+    found = element.findtext(name)
+    if found is None or not found.strip():
+        _reading.fail(path, f"<{element.tag}> has no <{name}>", _NOT_VOC)
+    return found.strip()
+
+
+def _number(element: ElementTree.Element, name: str, path: Path) -> float:
+    text = _text(element, name, path)
+    try:
+        return float(text)
+    except ValueError as error:
+        _reading.fail(path, f"<{name}> is {text!r}, where a number is needed", _NOT_VOC, error)
+
+
+def _box(item: ElementTree.Element, path: Path) -> list[float]:
+    left, top, right, bottom = (_number(item, f"bndbox/{side}", path) for side in ("xmin", "ymin", "xmax", "ymax"))
+    if right < left or bottom < top:
+        _reading.fail(path, f"the box {(left, top, right, bottom)} ends before it begins", _NOT_VOC)
+    return [left - 1, top - 1, right - left + 1, bottom - top + 1]

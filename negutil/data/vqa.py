@@ -1,0 +1,104 @@
+"""VQA v2: questions and annotations JSON, plain or gzip-compressed (protocol 8).
+
+One row per question. Built from a pyarrow table: in memory up to 64 MiB, above that memory-mapped from the cache.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, List
+
+from negutil.data import _reading
+from negutil.data._reading import INTEGER, STRING
+
+FEATURES = {
+    "question_id": INTEGER,
+    "image_id": INTEGER,
+    "file_name": STRING,
+    "question": STRING,
+    "answer": STRING,
+    "answers": List(STRING),
+    "answer_type": STRING,
+    "question_type": STRING,
+}
+_QUESTION = {"question_id": int, "image_id": int, "question": str}
+_ANNOTATION = {
+    "question_id": int,
+    "image_id": int,
+    "multiple_choice_answer": str,
+    "answers": list,
+    "answer_type": str,
+    "question_type": str,
+}
+
+
+def load(
+    questions: Path | str,
+    annotations: Path | str | None = None,
+    pictures: Path | str | None = None,
+    file_name: str | None = None,
+    missing: _reading.Missing = "error",
+) -> Dataset:
+    """Questions in the order of their file, joined to their annotations by question_id.
+
+    Columns: image (only with `pictures`), question_id, image_id, file_name, question; with `annotations`: answer (the
+    multiple_choice_answer), answers (of the annotators), answer_type ("yes/no", "number", "other"), question_type.
+    `file_name` is a pattern such as "COCO_train2014_{image_id:012d}.jpg"; by default it follows the data_subtype that
+    the official files state, and without either there is no file_name column. Raises NegutilError where a question
+    has no annotation, an annotation no question, or the two disagree about the picture.
+    """
+    content = _reading.read_json(questions)
+    where = f'{questions}, "questions"'
+    columns = _reading.fields(_reading.section(content, "questions", questions), _QUESTION, where)
+    _reading.unique(columns["question_id"], "question_id", where)
+    if annotations is not None:
+        columns |= _answers(columns, annotations, where)
+    pattern = file_name or _official_pattern(content)
+    if pattern is not None:
+        columns["file_name"] = _file_names(pattern, columns["image_id"])
+    elif pictures is not None:
+        mend = 'pass file_name, for instance "COCO_train2014_{image_id:012d}.jpg"'
+        _reading.fail(questions, "the file does not say how the pictures are called (no data_subtype)", mend)
+    columns |= _reading.picture_column(columns, pictures, questions, missing)
+    return _reading.build(questions, FEATURES, columns)
+
+
+def _answers(columns: dict[str, list[Any]], path: Path | str, questions: str) -> dict[str, list[Any]]:
+    where = f'{path}, "annotations"'
+    read = _reading.fields(_reading.section(_reading.read_json(path), "annotations", path), _ANNOTATION, where)
+    _reading.unique(read["question_id"], "question_id", where)
+    _reading.known(read["question_id"], columns["question_id"], "question_id", where)
+    _reading.known(columns["question_id"], read["question_id"], "question_id (it has no annotation)", questions)
+    row_of = {question: row for row, question in enumerate(read["question_id"])}
+    rows = [row_of[question] for question in columns["question_id"]]
+    for row, image in zip(rows, columns["image_id"], strict=True):
+        if read["image_id"][row] != image:
+            problem = f"entry {row} is about picture {read['image_id'][row]}, its question about picture {image}"
+            _reading.fail(where, problem, "use questions and annotations of the same release")
+    answers = [_given(entry, row, where) for row, entry in enumerate(read["answers"])]
+    renamed = {"answer": read["multiple_choice_answer"], "answers": answers}
+    kept = {name: read[name] for name in ("answer_type", "question_type")}
+    return {name: [values[row] for row in rows] for name, values in {**renamed, **kept}.items()}
+
+
+def _given(entry: list[Any], row: int, where: str) -> list[str]:
+    try:
+        return [given["answer"] for given in entry]
+    except (KeyError, TypeError) as error:
+        problem = f'entry {row} has "answers" without an "answer" in each'
+        _reading.fail(where, problem, "mend that entry", error)
+
+
+def _official_pattern(content: dict[str, Any]) -> str | None:
+    subtype = content.get("data_subtype")
+    return f"COCO_{subtype}_{{image_id:012d}}.jpg" if isinstance(subtype, str) else None
+
+
+def _file_names(pattern: str, image_ids: list[int]) -> list[str]:
+    try:
+        return [pattern.format(image_id=image_id) for image_id in image_ids]
+    except (KeyError, IndexError, ValueError) as error:
+        mend = 'use a pattern such as "COCO_train2014_{image_id:012d}.jpg"'
+        _reading.fail(f"file_name {pattern!r}", f"it cannot be filled in ({error!r})", mend, error)

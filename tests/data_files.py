@@ -1,0 +1,52 @@
+"""Small files in the published formats, written by the tests of negutil.data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from negutil.errors import NegutilError
+
+
+def write_json(path: Path, content: Any) -> Path:
+    """Write `content` as JSON and return the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def write_text(path: Path, *lines: str) -> Path:
+    """Write lines, each with a line end, and return the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def truncate(path: Path) -> Path:
+    """Cut a file in half, as a broken download would."""
+    raw = path.read_bytes()
+    path.write_bytes(raw[: len(raw) // 2])
+    return path
+
+
+def picture(path: Path, colour: tuple[int, int, int] = (200, 30, 30), size: tuple[int, int] = (12, 8)) -> Path:
+    """Write a picture of one colour; `size` is width, height."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+    return path
+
+
+def complaint(function: Callable[..., Any], *arguments: Any, **options: Any) -> str:
+    """The message of the NegutilError that the call must raise: one line, with a mend after the last semicolon."""
+    with pytest.raises(NegutilError) as caught:
+        function(*arguments, **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.endswith(".")
+    assert len(message.rsplit("; ", 1)[-1]) > 5, f"no mend in {message!r}"
+    return message
