@@ -32,6 +32,11 @@ class World:
 
     seed: int
     scenes: Splits
+    voc: Splits
+    refcocog: Splits
+    phrasecut: Splits
+    imagenet: Splits
+    caltech101: Splits
     faces: Splits
     clips: Splits
     radiographs: Splits
