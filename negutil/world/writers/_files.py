@@ -1,0 +1,111 @@
+"""What all writers share: JPEG files, compact JSON, and scenes of which no two look the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import io
+import json
+import os
+import random
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from negutil.config import Splits
+from negutil.errors import NegutilError
+from negutil.world import scenes
+from negutil.world.scenes import Scene
+
+Item = TypeVar("Item")
+Sampler = Callable[[random.Random], Scene]
+SPLITS = ("train", "val", "test")
+QUALITY = 95
+ATTEMPTS = 1000
+
+
+def size_of(sizes: Splits) -> dict[str, int]:
+    """Number of pictures by split, splits without pictures left out."""
+    return {split: count for split in SPLITS if (count := getattr(sizes, split))}
+
+
+def progress(items: Iterable[Item], name: str, unit: str = "picture") -> Iterable[Item]:
+    """``items`` with a progress bar on stderr, unless NEGUTIL_NO_PROGRESS is 1."""
+    hidden = os.environ.get("NEGUTIL_NO_PROGRESS") == "1"
+    bar: Iterable[Item] = tqdm(items, desc=name, unit=unit, leave=False, disable=hidden)
+    return bar
+
+
+def jpeg(pixels: np.ndarray) -> bytes:
+    """A JPEG of quality 95 with full colour resolution, from uint8 [height, width, 3]."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY, subsampling=0)
+    return buffer.getvalue()
+
+
+def write_picture(path: Path, pixels: np.ndarray) -> None:
+    """Write uint8 [height, width, 3] as a JPEG; the folder must exist."""
+    path.write_bytes(jpeg(pixels))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write compact JSON, making the folder where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """One picture of a scene dataset: its number, the name of its file and what it shows."""
+
+    image_id: int
+    file_name: str
+    split: str
+    scene: Scene
+
+
+def entries(
+    dataset: str, sizes: Splits, seed: int, sampler: Sampler, named: Callable[[str, int], tuple[int, str]]
+) -> Iterator[tuple[Entry, np.ndarray]]:
+    """Every picture of a dataset, split by split; item i comes from Random(f"{dataset}/{split}/{seed}/{i}").
+
+    ``named`` gives image id and file name from split and index. A scene that looks like an earlier one is
+    drawn again, so that neither splits nor items of one split share a picture. Raises NegutilError where a thousand
+    draws in a row give nothing new.
+    """
+    seen: set[bytes] = set()
+    for split, count in size_of(sizes).items():
+        for index in progress(range(count), f"{dataset} {split}"):
+            drawn = _new_scene(random.Random(f"{dataset}/{split}/{seed}/{index}"), sampler, seen)
+            if drawn is None:
+                raise NegutilError(f"{dataset}: no new {split} picture after {index}; set a smaller {split} size.")
+            yield Entry(*named(split, index), split, drawn[0]), drawn[1]
+
+
+def _new_scene(rng: random.Random, sampler: Sampler, seen: set[bytes]) -> tuple[Scene, np.ndarray] | None:
+    """A scene and its picture, whose digest is not in ``seen`` and is added to it; None after a thousand failures."""
+    for _ in range(ATTEMPTS):
+        scene = sampler(rng)
+        pixels = scenes.draw(scene)
+        digest = hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
+        if digest not in seen:
+            seen.add(digest)
+            return scene, pixels
+    return None
+
+
+def write_pictures(drawn: Iterable[tuple[Entry, np.ndarray]], folder: Path) -> list[Entry]:
+    """Write every picture under ``folder`` by its file name; return the entries without the pixels."""
+    written = []
+    make = functools.cache(lambda parent: parent.mkdir(parents=True, exist_ok=True))
+    for entry, pixels in drawn:
+        path = folder / entry.file_name
+        make(path.parent)
+        write_picture(path, pixels)
+        written.append(entry)
+    return written
