@@ -37,7 +37,7 @@ def load(folder: Path | str, split: str | None = None, missing: _reading.Missing
     columns |= {str(name): frame[name].tolist() for name in frame}
     source = f"{folder} ({split or 'every split'})"
     columns |= _reading.picture_column(columns, folder / _PICTURES, source, missing)
-    features = {name: STRING if name in ("file_name", "split") else FLAG for name in columns}
+    features = {name: STRING if name in ("file_name", "split") else FLAG for name in columns if name != "image"}
     return _reading.build(source, features, columns)
 
 
@@ -55,35 +55,37 @@ def attribute_names(folder: Path | str) -> list[str]:
 
 def _attributes(path: Path) -> pd.DataFrame:
     names = attribute_names(path.parent)
-    frame = _table(path, ["file_name", *names], skip=2)
-    expected = int(path.open(encoding="utf-8-sig").readline())
+    frame = _table(path, names, (-1, 1), skip=2)
+    with path.open(encoding="utf-8-sig") as stream:
+        expected = int(stream.readline())
     if len(frame) != expected:
         _reading.fail(path, f"line 1 promises {expected} faces and there are {len(frame)}", "fetch the file again")
-    _check_values(frame, (-1, 1), path, skip=2)
     return frame == 1
 
 
 def _splits(path: Path, faces: pd.Index) -> pd.Series:
-    frame = _table(path, ["file_name", "split"], skip=0)
-    _check_values(frame, tuple(SPLITS), path, skip=0)
+    frame = _table(path, ["split"], tuple(SPLITS), skip=0)
     _reading.known(faces, frame.index, "face (it has attributes, but no split here)", path)
     return frame["split"].map(SPLITS).loc[faces]
 
 
-def _table(path: Path, names: list[str], skip: int) -> pd.DataFrame:
+def _table(path: Path, names: list[str], allowed: tuple[int, ...], skip: int) -> pd.DataFrame:
+    """The numbers of a file with one file name and then one number per name in each line, after `skip` lines."""
     path = _reading.require_file(path)
+    # A last column that must stay empty: pandas would drop surplus fields without a word.
+    every = ["file_name", *names, "(a field too many)"]
     try:
-        frame = pd.read_csv(path, sep=r"\s+", skiprows=skip, header=None, names=names, index_col=False, dtype={0: str})
+        frame = pd.read_csv(path, sep=r"\s+", skiprows=skip, header=None, names=every, dtype={"file_name": str})
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
-        _reading.fail(path, f"a line does not have {len(names)} fields ({error})", "mend or fetch the file", error)
-    frame["file_name"] = frame["file_name"].astype(str)
+        _reading.fail(
+            path, f"a line does not have {len(names) + 1} fields ({str(error).strip()})", "mend that line", error
+        )
     _reading.unique(frame["file_name"].tolist(), "file name", path)
-    return frame.set_index("file_name")
-
-
-def _check_values(frame: pd.DataFrame, allowed: tuple[int, ...], path: Path, skip: int) -> None:
-    wrong = ~frame.isin(allowed).to_numpy()
+    frame = frame.set_index("file_name")
+    numbers = frame[names].apply(pd.to_numeric, errors="coerce")
+    wrong = pd.concat([~numbers.isin(allowed), frame[every[-1:]].notna()], axis=1).to_numpy()
     if wrong.any():
         row, column = (int(index) for index in np.argwhere(wrong)[0])
-        problem = f"line {row + 1 + skip} has {frame.iloc[row, column]!r} for {frame.columns[column]}"
+        problem = f"line {row + 1 + skip} has {str(frame.iloc[row, column])!r} for {frame.columns[column]}"
         _reading.fail(path, problem, f"only {', '.join(map(str, allowed))} are allowed, one for every name")
+    return numbers
