@@ -78,24 +78,45 @@ def entries(
     drawn again, so that neither splits nor items of one split share a picture. Raises NegutilError where a thousand
     draws in a row give nothing new.
     """
+    for split, index, scene, pixels in distinct(dataset, sizes, seed, sampler, scenes.draw):
+        yield Entry(*named(split, index), split, scene), pixels
+
+
+def distinct(
+    dataset: str,
+    sizes: Splits,
+    seed: int,
+    sample: Callable[[random.Random], Item],
+    draw: Callable[[Item], np.ndarray],
+) -> Iterator[tuple[str, int, Item, np.ndarray]]:
+    """(split, index, item, pixels) of every item of a dataset, of which no two look the same.
+
+    Item i comes from Random(f"{dataset}/{split}/{seed}/{i}"). Raises NegutilError where a thousand draws in a row give
+    nothing new.
+    """
     seen: set[bytes] = set()
     for split, count in size_of(sizes).items():
         for index in progress(range(count), f"{dataset} {split}"):
-            drawn = _new_scene(random.Random(f"{dataset}/{split}/{seed}/{index}"), sampler, seen)
+            drawn = _unseen(random.Random(f"{dataset}/{split}/{seed}/{index}"), sample, draw, seen)
             if drawn is None:
                 raise NegutilError(f"{dataset}: no new {split} picture after {index}; set a smaller {split} size.")
-            yield Entry(*named(split, index), split, drawn[0]), drawn[1]
+            yield split, index, *drawn
 
 
-def _new_scene(rng: random.Random, sampler: Sampler, seen: set[bytes]) -> tuple[Scene, np.ndarray] | None:
-    """A scene and its picture, whose digest is not in ``seen`` and is added to it; None after a thousand failures."""
+def _unseen(
+    rng: random.Random,
+    sample: Callable[[random.Random], Item],
+    draw: Callable[[Item], np.ndarray],
+    seen: set[bytes],
+) -> tuple[Item, np.ndarray] | None:
+    """An item and its picture, whose digest is not in ``seen`` and is added to it; None after a thousand failures."""
     for _ in range(ATTEMPTS):
-        scene = sampler(rng)
-        pixels = scenes.draw(scene)
+        item = sample(rng)
+        pixels = draw(item)
         digest = hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
         if digest not in seen:
             seen.add(digest)
-            return scene, pixels
+            return item, pixels
     return None
 
 
