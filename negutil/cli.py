@@ -53,6 +53,8 @@ app = typer.Typer(
 )
 cache_commands = group("The cache of features and other expensive steps.")
 app.add_typer(cache_commands, name="cache")
+stats_commands = group("Statistics of your own data.")
+app.add_typer(stats_commands, name="stats")
 
 
 @cache_commands.command("info")
@@ -83,6 +85,28 @@ def cache_clear() -> None:
 
     cache = Cache()
     typer.echo(f"Freed {cache.clear() / 1e6:.1f} MB in {cache.root}.")
+
+
+@stats_commands.command("captions")
+def stats_captions(
+    paths: Annotated[
+        list[str], typer.Argument(help="Files (.parquet, .csv, .tsv, .txt), folders, or quoted patterns.")
+    ],
+    column: Annotated[
+        str | None, typer.Option(help="Column with the captions; a number for CSV or TSV without a header line.")
+    ] = None,
+    terms: Annotated[
+        str | None, typer.Option(help="Term list: strict, standard, wide, or a TOML file; default: all three.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Count again what the cache knows already.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Count captions with negation, and negation cues among their words (NegationCLIP Table 1)."""
+    from negutil.evaluation import caption_statistics, negation_terms
+
+    counts = caption_statistics.count_files(paths, negation_terms.load(terms), column, fresh)
+    found = caption_statistics.summary(counts)
+    typer.echo(json.dumps(found, indent=1) if as_json else caption_statistics.report(counts))
 
 
 def main() -> None:

@@ -1,0 +1,166 @@
+"""Lists of negation cues, and the regular expressions that find them (protocol 1).
+
+What counts is defined here once, for every count in the project:
+
+- A *cue word* is a match of a term that no word character touches, where a word character is a letter, mark, digit or
+  underscore of any script (Unicode's ``\\w``).  So "No. 5", "no-one" and "NO RESERVE" hold the cue "no", while "knot",
+  "notebook", "Norway", "nothing", "non-stick" and "no_5" do not.
+- Case never matters: texts and terms are compared in lower case.
+- Apostrophes are one character in all their forms (' ’ ‘ ʼ ＇ ` ´), and so are hyphens (- ‐ ‑).
+- An *ending* such as "n't" needs a word character before it and none after it; a *beginning* such as "non-" the
+  reverse; in a phrase, any white space separates the words.
+- Cues never overlap: the leftmost wins, then a word before an ending before a beginning, then the longest.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from negutil import paths
+from negutil.errors import NegutilError
+
+DECLARED = paths.CONFIGS / "negation_terms.toml"
+APOSTROPHES = "'’‘ʼ＇`´"
+HYPHENS = "-‐‑"
+KINDS = ("words", "endings", "beginnings")
+
+
+@dataclass(frozen=True, slots=True)
+class TermList:
+    """A named list of cues; ``about`` says in one sentence what it is for."""
+
+    name: str
+    about: str
+    words: tuple[str, ...] = ()
+    endings: tuple[str, ...] = ()
+    beginnings: tuple[str, ...] = ()
+
+    @property
+    def pattern(self) -> str:
+        """One regular expression for lower-cased text, in the dialect of Rust's ``regex`` (that of polars, ripgrep)."""
+        # Shared boundaries and lower-cased text: with boundaries for each word, or flags for case, it is slower by far.
+        words = [_group(self.words, r"\b", r"\b")] if self.words else []
+        endings = (_group([term], r"\B" if term[0].isalnum() else r"\b", r"\b") for term in self.endings)
+        beginnings = (_group([term], r"\b", r"\B" if term[-1].isalnum() else r"\b") for term in self.beginnings)
+        return "|".join([*words, *endings, *beginnings])
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """Plain strings of which every text with a cue holds at least one, ASCII case aside.
+
+        () where a term is not ASCII: every text has to be searched by the pattern then.
+        """
+        terms = (*self.words, *self.endings, *self.beginnings)
+        if not all(term.isascii() for term in terms):
+            return ()
+        return _shortest(itertools.chain.from_iterable(_spellings(term.split()[0]) for term in terms))
+
+
+def load(chosen: str | Path | None = None) -> tuple[TermList, ...]:
+    """The declared lists (None), one of them by name, or all lists of a TOML file in the form of DECLARED.
+
+    Raises NegutilError where the name is unknown or the file is wrong.
+    """
+    declared = read(DECLARED)
+    if chosen is None:
+        return declared
+    named = {terms.name: terms for terms in declared}
+    if str(chosen) in named:
+        return (named[str(chosen)],)
+    if not Path(chosen).is_file():
+        raise NegutilError(
+            f"{chosen} is neither a term list ({', '.join(named)}) nor a TOML file: choose one of these."
+        )
+    return read(Path(chosen))
+
+
+def read(path: Path) -> tuple[TermList, ...]:
+    """The lists in a TOML file, in its order; raises NegutilError that names the file, the list and the mend."""
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise NegutilError(f"{path} cannot be read as TOML ({problem}): mend or restore it.") from problem
+    lists: dict[str, TermList] = {}
+    for name, table in tables.items():
+        lists[name] = _build(name, table, lists, path)
+    if not lists:
+        raise NegutilError(f'{path} declares no term list: add one, such as [mine] with words = ["no"].')
+    return tuple(lists.values())
+
+
+def _build(name: str, table: Any, earlier: Mapping[str, TermList], path: Path) -> TermList:
+    if not isinstance(table, dict):
+        raise NegutilError(f"{path}: {name} must be a table such as [{name}], not {table!r}.")
+    unknown = sorted(set(table) - {"about", "includes", *KINDS})
+    if unknown:
+        raise NegutilError(
+            f"{path}: [{name}] has the unknown key {unknown[0]!r}: use about, includes, {', '.join(KINDS)}."
+        )
+    terms = {kind: _strings(table.get(kind, []), f"{path}: [{name}] {kind}") for kind in KINDS}
+    for base in _strings(table.get("includes", []), f"{path}: [{name}] includes"):
+        if base not in earlier:
+            raise NegutilError(f"{path}: [{name}] includes {base!r}, which no list above it is called: correct it.")
+        terms = {kind: terms[kind] + getattr(earlier[base], kind) for kind in KINDS}
+    _check(terms, f"{path}: [{name}]")
+    return TermList(name, str(table.get("about", "")), **{kind: tuple(dict.fromkeys(terms[kind])) for kind in KINDS})
+
+
+def _strings(values: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise NegutilError(f"{where} must be a list of texts, not {values!r}.")
+    return tuple(normalise(value) for value in values)
+
+
+def _check(terms: Mapping[str, tuple[str, ...]], where: str) -> None:
+    """Raise unless there are terms and each has a letter or digit where it must not touch another word."""
+    if not any(terms.values()):
+        raise NegutilError(f'{where} has no terms: add words = ["no"], for instance.')
+    for kind, term in ((each, term) for each in KINDS for term in terms[each]):
+        free_ends = {"words": term[:1] + term[-1:], "endings": term[-1:], "beginnings": term[:1]}[kind]
+        if not free_ends or not free_ends.isalnum():
+            raise NegutilError(f"{where} has {term!r} among its {kind}, which must begin or end as words do: mend it.")
+
+
+def normalise(term: str) -> str:
+    """A term or a found cue in its plain form: lower case, straight apostrophe and hyphen, single spaces."""
+    plain = re.sub(f"[{APOSTROPHES}]", "'", re.sub(f"[{HYPHENS}]", "-", term))
+    return " ".join(plain.lower().split())
+
+
+def _group(terms: Sequence[str], before: str, after: str) -> str:
+    """A pattern for any of the terms, the longest first, between two boundaries.
+
+    Before a letter ``\\b`` says that no word goes on there, ``\\B`` that one does; before a hyphen it is the reverse.
+    """
+    longest_first = sorted(terms, key=lambda term: (-len(term), term))
+    return f"{before}(?:{'|'.join(re.sub('.', _any_form, term) for term in longest_first)}){after}"
+
+
+def _any_form(found: re.Match[str]) -> str:
+    """A pattern for one character of a term: any apostrophe for an apostrophe, any white space for a space, ..."""
+    char = found.group()
+    for forms in (APOSTROPHES, HYPHENS):
+        if char in forms:
+            return f"[{re.escape(forms)}]"
+    return r"\s+" if char == " " else re.escape(char)
+
+
+def _spellings(word: str) -> list[str]:
+    """The word with every form of its apostrophes and hyphens, and of k: the Kelvin sign is a capital k too."""
+    forms = {**dict.fromkeys(APOSTROPHES, APOSTROPHES), **dict.fromkeys(HYPHENS, HYPHENS), "k": "k\u212a"}
+    return ["".join(choice) for choice in itertools.product(*(forms.get(char, char) for char in word))]
+
+
+def _shortest(stems: Iterable[str]) -> tuple[str, ...]:
+    """The stems without those that contain another one, which find nothing more."""
+    kept: list[str] = []
+    for stem in sorted(set(stems), key=lambda stem: (len(stem), stem)):
+        if not any(short in stem for short in kept):
+            kept.append(stem)
+    return tuple(kept)
