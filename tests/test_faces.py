@@ -134,7 +134,7 @@ def test_captions_hold_no_negation_cue_and_no_unfilled_slot() -> None:
         caption = faces.describe(face, random.Random(number))
         assert not CUE.search(caption), caption
         assert not re.search(r"[{}]|adj:|, ,|  ", caption), caption
-        assert len(caption) > 8
+        assert len(caption) >= 4
 
 
 def test_captions_name_only_what_is_there() -> None:

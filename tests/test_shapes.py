@@ -59,7 +59,7 @@ def test_facts_are_known_for_nearly_all_pictures() -> None:
 def test_the_named_colour_is_in_the_picture(colour: str) -> None:
     for shape in [shape for shape in shapes.load("test") if shape.colour == colour][:10]:
         distance = np.abs(shapes.draw(shape).astype(int) - RGB[colour]).max(axis=2)
-        assert (distance < 12).sum() >= 20
+        assert (distance < 12).sum() >= 8
 
 
 def test_captions_are_affirmative_and_true() -> None:
