@@ -152,8 +152,11 @@ def _dressed(rng: random.Random, thing: Thing) -> Thing:
     return replace(thing, extras=extras) if extras else thing
 
 
-def _place_thing(rng: random.Random, noun: str, colour: str, taken: list[Thing], crowd: int) -> Thing | None:
-    """Find room for a new thing; None after sixteen failures."""
+def place_thing(rng: random.Random, noun: str, colour: str, taken: list[Thing], crowd: int) -> Thing | None:
+    """A new thing of a random size, dressed at random, where there is room beside ``taken``; None after 16 failures.
+
+    ``crowd`` is how many things are wanted in all: above three, none is large.
+    """
     action = rng.choice(tuple(ACTIONS)) if noun == "person" else None
     sizes = ("small", "medium", "large") if crowd <= 3 else ("small", "medium")
     for _ in range(16):
@@ -182,7 +185,7 @@ def sample(rng: random.Random, n_things: int | None = None, place: str | None = 
     taken: list[Thing] = []
     for _ in range(wanted):
         noun, colour = _next_noun(rng, place, taken), rng.choice(COLOUR_NAMES)
-        thing = _place_thing(rng, noun, colour, taken, wanted)
+        thing = place_thing(rng, noun, colour, taken, wanted)
         if thing is not None:
             taken.append(thing)
     return Scene(place, rng.randrange(places.VARIANTS), tuple(taken))
