@@ -1,0 +1,82 @@
+"""open_clip with MiniCLIP's architectures registered, and the text tower run at the length a batch needs."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from negutil.errors import NegutilError
+from negutil.models import torchvision_compat
+
+CONFIGS = Path(__file__).resolve().parent / "configs"
+
+
+@functools.cache
+def open_clip() -> ModuleType:
+    """Import open_clip with MiniCLIP's model configurations added to its own; every use in negutil goes through here."""
+    torchvision_compat.ensure()
+    import open_clip as module
+
+    module.add_model_config(CONFIGS)
+    return module
+
+
+def config(architecture: str) -> dict[str, Any]:
+    """Return open_clip's settings of ``architecture`` (a fresh copy).
+
+    Raises NegutilError where open_clip does not know the name.
+    """
+    found = open_clip().get_model_config(architecture)
+    if found is None:
+        raise NegutilError(
+            f"Architecture '{architecture}' is unknown to open_clip; "
+            "`python -c 'import open_clip; print(open_clip.list_models())'` lists those that exist."
+        )
+    return dict(found)
+
+
+def uses_quick_gelu(architecture: str) -> bool:
+    """Say whether ``architecture`` computes QuickGELU, x * sigmoid(1.702 x), instead of GELU."""
+    return bool(config(architecture).get("quick_gelu", False))
+
+
+def trimmed_length(tokens: torch.Tensor) -> int:
+    """Length of the longest text in ``tokens`` [N, L]: the end token has the highest id, so its place is the argmax."""
+    return int(tokens.argmax(dim=-1).max()) + 1
+
+
+def encode_text(model: torch.nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+    """Return the L2-normalised text features [N, D] of ``tokens`` [N, L], computed only up to the longest text.
+
+    A causal text tower that pools at the end token never looks at what stands behind it, so cutting the padding off
+    changes nothing but the time. open_clip adds the whole table of positions, so the table and the mask are swapped
+    for their first rows during the call. Other text towers are run at their full length.
+    """
+    if not _is_causal_clip(model):
+        return model.encode_text(tokens, normalize=True)  # type: ignore[operator, no-any-return]
+    length = trimmed_length(tokens)
+    shorter = {
+        "positional_embedding": model.positional_embedding[:length],  # type: ignore[index]
+        "attn_mask": model.attn_mask[:length, :length],  # type: ignore[index]
+    }
+    out = torch.func.functional_call(model, shorter, kwargs={"text": tokens[:, :length]})
+    return out["text_features"] if isinstance(out, dict) else out[1]
+
+
+def encode_text_in_chunks(model: torch.nn.Module, tokens: torch.Tensor, chunks: int) -> torch.Tensor:
+    """Return the same as :func:`encode_text`, with the texts sorted by length and cut into ``chunks`` of equal size.
+
+    Each chunk is only as long as its own longest text: a few long captions no longer make the whole batch long.
+    """
+    order = tokens.argmax(dim=-1).argsort(stable=True)
+    parts = [encode_text(model, part) for part in tokens[order].chunk(chunks)]
+    return torch.cat(parts)[order.argsort()]
+
+
+def _is_causal_clip(model: torch.nn.Module) -> bool:
+    is_plain = isinstance(model, open_clip().CLIP)
+    return is_plain and model.attn_mask is not None and model.text_pool_type == "argmax"
