@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet as pq
 from datasets import Dataset, disable_progress_bars, enable_progress_bars
 from datasets.utils import are_progress_bars_disabled
 
@@ -48,7 +49,7 @@ def caption_column(shard: Path, column: str | None = None) -> str:
     wanted = CAPTION_COLUMNS if column is None else (column,)
     name = next((name for name in wanted if name in schema), None)
     if name is None:
-        problem = f"no caption column ({' or '.join(wanted)}) among {list(schema)}"
+        problem = f"no caption column ({' or '.join(map(repr, wanted))}) among {list(schema)}"
         _reading.fail(shard, problem, "name the column that holds the captions")
     if schema[name] != pl.String:
         _reading.fail(
@@ -81,9 +82,9 @@ def load(path: Path | str | Sequence[Path | str], column: str | None = None) -> 
         odd = next(shard for shard, name in names.items() if name != names[files[0]])
         problem = f"its captions are in {names[odd]!r}, those of {files[0].name} in {names[files[0]]!r}"
         _reading.fail(odd, problem, "load the releases apart, or use scan")
-    captions = _from_parquet(files, names[files[0]])
-    if not len(captions):
+    if not sum(pq.read_metadata(file).num_rows for file in files):
         _reading.fail(files[0], "there are no rows in it or the other shards", _MEND)
+    captions = _from_parquet(files, names[files[0]])
     nulls = captions.data.column(0).null_count
     told = _reading.Report(str(files[0].parent), len(captions), counts={"shards": len(files), "null_texts": nulls})
     captions.info.description = _reading.description(told)
