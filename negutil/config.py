@@ -41,6 +41,7 @@ class World:
     clips: Splits
     radiographs: Splits
     shapes: Splits
+    ccneg: Splits
     alttexts: Splits
 
 

@@ -30,7 +30,7 @@ from negutil.errors import NegutilError
 from negutil.world.writers import _files
 
 MANIFEST = "manifest.json"
-LIBRARIES = ("fontawesomefree", "numpy", "pillow", "pycocotools")
+LIBRARIES = ("av", "easy-vqa", "fontawesomefree", "numpy", "pillow", "pycocotools", "python-avatars", "resvg-py")
 """Packages whose versions can change the bytes of a picture or an annotation."""
 
 NOT_DRAWING = ("build.py", "look.py")
@@ -70,6 +70,10 @@ PARTS: dict[str, Part] = {
         Part("phrasecut", "PhraseCut", f"{_WRITERS}.phrasecut", "phrasecut"),
         Part("imagenet", "ImageNet validation folders", f"{_WRITERS}.folders", "imagenet", function="write_imagenet"),
         Part("caltech101", "Caltech101 folders", f"{_WRITERS}.folders", "caltech101", function="write_caltech101"),
+        Part("celeba", "CelebA", f"{_WRITERS}.celeba", "faces"),
+        Part("msrvtt", "MSR-VTT", f"{_WRITERS}.msrvtt", "clips"),
+        Part("chexpert", "CheXpert", f"{_WRITERS}.chexpert", "radiographs"),
+        Part("shapes", "VQA v2, with the pictures and questions of easy-VQA", f"{_WRITERS}.shapes", "shapes"),
     )
 }
 
