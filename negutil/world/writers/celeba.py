@@ -11,7 +11,7 @@ from typing import Any
 
 from negutil.config import Splits
 from negutil.world import faces
-from negutil.world.writers import _files
+from negutil.world.writers import _distinct, _files
 
 PARTITION = {"train": 0, "val": 1, "test": 2}
 _PICTURES = "img_align_celeba"
@@ -22,7 +22,7 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     (folder / _PICTURES).mkdir()
     attributes: list[str] = []
     partition: list[str] = []
-    for split, _, face, pixels in _files.distinct("celeba", sizes, seed, faces.sample, faces.draw):
+    for split, _, face, pixels in _distinct.draw_all("celeba", sizes, seed, faces.sample, faces.draw):
         name = f"{len(partition) + 1:06d}.jpg"
         _files.write_picture(folder / _PICTURES / name, pixels)
         attributes.append(_row(name, face.attributes))

@@ -15,7 +15,7 @@ from typing import Any
 from negutil.config import Splits
 from negutil.world import radiographs
 from negutil.world.radiographs import CHEXPERT_FINDINGS, Radiograph
-from negutil.world.writers import _files
+from negutil.world.writers import _distinct, _files
 
 COLUMNS = ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *CHEXPERT_FINDINGS)
 ROOT = "CheXpert-v1.0-small"
@@ -27,7 +27,7 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     """Fill ``folder`` with ``CheXpert-v1.0-small/``: a CSV per split and the pictures; returns rows by file."""
     root = folder / ROOT
     rows: dict[str, list[list[str]]] = {}
-    items = _files.distinct("chexpert", sizes, seed, radiographs.sample, radiographs.draw)
+    items = _distinct.draw_all("chexpert", sizes, seed, radiographs.sample, radiographs.draw)
     for number, (split, index, item, pixels) in enumerate(items, start=1):
         path = root / FILES[split] / f"patient{number:05d}" / "study1" / "view1_frontal.jpg"
         path.parent.mkdir(parents=True)

@@ -17,7 +17,7 @@ from negutil.config import Splits
 from negutil.world import clips
 from negutil.world.clips import Clip
 from negutil.world.vocabulary import PLACES
-from negutil.world.writers import _files
+from negutil.world.writers import _distinct, _files
 
 SPLIT_NAMES = {"train": "train", "val": "validate", "test": "test"}
 SENTENCES = 20
@@ -44,7 +44,7 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     pictures.mkdir(parents=True)
     videos: list[dict[str, Any]] = []
     sentences: list[dict[str, Any]] = []
-    for split, index, clip, frames in _files.distinct("msrvtt", sizes, seed, clips.sample, clips.draw):
+    for split, index, clip, frames in _distinct.draw_all("msrvtt", sizes, seed, clips.sample, clips.draw):
         video = _video(len(videos), clip, split)
         (pictures / f"{video['video_id']}.mp4").write_bytes(encode(frames))
         videos.append(video)

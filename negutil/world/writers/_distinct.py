@@ -1,0 +1,45 @@
+"""Items of a dataset of which no two look the same, whatever kind of item they are."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import numpy as np
+
+from negutil.config import Splits
+from negutil.errors import NegutilError
+from negutil.world.writers import _files
+
+Item = TypeVar("Item")
+
+
+def draw_all(
+    dataset: str,
+    sizes: Splits,
+    seed: int,
+    sample: Callable[[random.Random], Item],
+    draw: Callable[[Item], np.ndarray],
+) -> Iterator[tuple[str, int, Item, np.ndarray]]:
+    """(split, index, item, pixels) of every item of ``dataset``, split by split.
+
+    Item i comes from Random(f"{dataset}/{split}/{seed}/{i}"); one that looks like an earlier one is sampled again, so
+    that neither splits nor items of one split share a picture. Raises NegutilError where a thousand samples in a row
+    give nothing new.
+    """
+    seen: set[bytes] = set()
+    for split, count in _files.size_of(sizes).items():
+        for index in _files.progress(range(count), f"{dataset} {split}"):
+            rng = random.Random(f"{dataset}/{split}/{seed}/{index}")
+            for _ in range(_files.ATTEMPTS):
+                item = sample(rng)
+                pixels = draw(item)
+                digest = hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
+                if digest not in seen:
+                    break
+            else:
+                raise NegutilError(f"{dataset}: no new {split} picture after {index}; set a smaller {split} size.")
+            seen.add(digest)
+            yield split, index, item, pixels
