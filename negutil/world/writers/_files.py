@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import io
 import json
 import os
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +18,7 @@ from tqdm import tqdm
 
 from negutil.config import Splits
 from negutil.errors import NegutilError
-from negutil.world import scenes
+from negutil.world import scenes, truth
 from negutil.world.scenes import Scene
 
 Item = TypeVar("Item")
@@ -61,7 +60,7 @@ def write_json(path: Path, content: Any) -> None:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
-    """One picture of a scene dataset: its number, the name of its file and what it shows."""
+    """One picture of a scene dataset: image id, path of the file in the part's folder, split, and what it shows."""
 
     image_id: int
     file_name: str
@@ -71,15 +70,13 @@ class Entry:
 
 def entries(
     dataset: str, sizes: Splits, seed: int, sampler: Sampler, named: Callable[[str, int], tuple[int, str]]
-) -> Iterator[tuple[Entry, np.ndarray]]:
+) -> Iterator[Entry]:
     """Every picture of a dataset, split by split; item i comes from Random(f"{dataset}/{split}/{seed}/{i}").
 
-    ``named`` gives image id and file name from split and index. A scene that looks like an earlier one is
-    drawn again, so that neither splits nor items of one split share a picture. Raises NegutilError where a thousand
-    draws in a row give nothing new.
+    ``named`` gives image id and file name from split and index. Raises NegutilError as ``distinct`` does.
     """
-    for split, index, scene, pixels in distinct(dataset, sizes, seed, sampler, scenes.draw):
-        yield Entry(*named(split, index), split, scene), pixels
+    for split, index, scene, _ in distinct(dataset, sizes, seed, sampler, scenes.draw):
+        yield Entry(*named(split, index), split, scene)
 
 
 def distinct(
@@ -89,9 +86,9 @@ def distinct(
     sample: Callable[[random.Random], Item],
     draw: Callable[[Item], np.ndarray],
 ) -> Iterator[tuple[str, int, Item, np.ndarray]]:
-    """(split, index, item, pixels) of every item of a dataset, of which no two look the same.
+    """(split, index, item, pixels) of every item of a dataset; neither splits nor items of one split share a picture.
 
-    Item i comes from Random(f"{dataset}/{split}/{seed}/{i}"). Raises NegutilError where a thousand draws in a row give
+    Item i comes from Random(f"{dataset}/{split}/{seed}/{i}"); one that looks like an earlier one is drawn again. Raises NegutilError where a thousand draws in a row give
     nothing new.
     """
     seen: set[bytes] = set()
@@ -120,13 +117,15 @@ def _unseen(
     return None
 
 
-def write_pictures(drawn: Iterable[tuple[Entry, np.ndarray]], folder: Path) -> list[Entry]:
-    """Write every picture under ``folder`` by its file name; return the entries without the pixels."""
-    written = []
-    make = functools.cache(lambda parent: parent.mkdir(parents=True, exist_ok=True))
-    for entry, pixels in drawn:
-        path = folder / entry.file_name
-        make(path.parent)
-        write_picture(path, pixels)
-        written.append(entry)
-    return written
+def write_pictures(folder: Path, drawn: Sequence[Entry]) -> None:
+    """Draw every picture and write it under ``folder``; write the truth about them beside."""
+    for parent in {(folder / entry.file_name).parent for entry in drawn}:
+        parent.mkdir(parents=True, exist_ok=True)
+    for entry in progress(drawn, f"writing {folder.name}"):
+        write_picture(folder / entry.file_name, scenes.draw(entry.scene))
+    truth.write(folder, ((entry.file_name, entry.split, entry.image_id, entry.scene) for entry in drawn))
+
+
+def of_split(drawn: Iterable[Entry], split: str) -> list[Entry]:
+    """The entries of one split."""
+    return [entry for entry in drawn if entry.split == split]
