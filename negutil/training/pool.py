@@ -45,11 +45,18 @@ class Pool:
         return f"{self.info['pictures_sha256']}:{self.info['tokens_sha256']}"
 
 
-def build_pool(items: Iterable[Item], folder: Path, n: int, captions_per_picture: int, seed: int = 0) -> Pool:
+def build_pool(
+    items: Iterable[Item],
+    folder: Path,
+    n: int,
+    captions_per_picture: int,
+    seed: int = 0,
+    validation: tuple[Iterable[Item], int] | None = None,
+) -> Pool:
     """Write the first ``n`` of ``items`` (picture uint8 [H, W, 3], captions) as a pool and open it.
 
     Of each item's captions the first ``captions_per_picture`` are kept; where there are fewer, they are repeated.
-    ``seed`` is only noted. The folder appears under its name when it is complete.
+    ``seed`` is only noted. ``validation`` (items, number) becomes the validation part, one caption each. The folder appears under its name when it is complete.
     Raises NegutilError where the folder exists, an item has no caption, or there are fewer than ``n`` items.
     """
     if folder.exists():
@@ -59,6 +66,9 @@ def build_pool(items: Iterable[Item], folder: Path, n: int, captions_per_picture
     part.mkdir(parents=True)
     try:
         _write(items, part, n, captions_per_picture, seed)
+        if validation is not None:
+            (part / VALIDATION).mkdir()
+            _write(validation[0], part / VALIDATION, validation[1], 1, seed)
         part.replace(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -91,7 +101,7 @@ def _write(items: Iterable[Item], folder: Path, n: int, captions_per_picture: in
     pictures: np.memmap | None = None
     tokens = np.zeros((n, captions_per_picture, tokenizer.context_length), np.int32)
     count = 0
-    bar = tqdm(total=n, desc=f"pool {folder.stem}", unit="picture", disable=_quiet())
+    bar = tqdm(total=n, desc=f"pool {folder.stem.partition('.')[0]}", unit="picture", disable=_quiet())
     for picture, captions, *_ in items:
         if pictures is None:
             pictures = np.lib.format.open_memmap(folder / "pictures.npy", "w+", np.uint8, (n, *picture.shape))

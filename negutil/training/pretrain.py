@@ -56,7 +56,7 @@ class PretrainConfig:
     patch_dropout: float = 0.0
     dropout_until: float = 0.75  # share of the steps with patch dropout; the rest sees whole pictures
     seed: int = 0
-    text_chunks: int = 4
+    text_chunks: int = 8
     log_every: int = 20
     validate_every: int = 250
     checkpoint_every: int = 250
@@ -260,7 +260,7 @@ def load_checkpoint(trainer: Trainer, out: Path) -> None:
     path = out / "checkpoint.pt"
     if not path.exists():
         return
-    content = _read_checkpoint(path)
+    content = read_checkpoint(path)
     if content["config"] != asdict(trainer.config) or content["pool"] != trainer.pool.fingerprint:
         raise NegutilError(
             f"{path} belongs to other settings or another pool; use the settings it was made with ({_difference(content, trainer)}) "
@@ -271,11 +271,12 @@ def load_checkpoint(trainer: Trainer, out: Path) -> None:
     trainer.done, trainer.seconds = content["done"], content["seconds"]
 
 
-def _read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Load a checkpoint (tensors and plain values only); raises NegutilError where it is missing or damaged."""
     try:
         content: dict[str, Any] = torch.load(path, weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file
-        raise NegutilError(f"{path} is damaged; delete it to start this pretraining again.") from error
+        raise NegutilError(f"{path} is missing or damaged; delete it to start this pretraining again.") from error
     return content
 
 

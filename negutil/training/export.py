@@ -1,0 +1,51 @@
+"""Write the weights of a finished pretraining where the package, or a user's registry entry, finds them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from negutil import files, provenance
+from negutil.errors import NegutilError
+from negutil.training.pool import Pool
+from negutil.training.pretrain import PretrainConfig, Vocabulary, compact_model, full_state, read_checkpoint
+
+
+def export(name: str, config: PretrainConfig, pool: Pool, out: Path, folder: Path, command: str) -> Path:
+    """Write ``<folder>/<name>.safetensors``, ``.json`` and ``.curve.csv`` from the finished run in ``out``.
+
+    The weights are float16 under open_clip's names; rows of the token embedding that the pool never used are zero.
+    Raises NegutilError where the run is not finished or a weight does not fit into float16.
+    """
+    content = read_checkpoint(out / "checkpoint.pt")
+    if content["done"] != config.steps:
+        raise NegutilError(f"The pretraining in {out} stands at step {content['done']} of {config.steps}; finish it first.")
+    vocabulary = Vocabulary(pool)
+    model = compact_model(config, vocabulary)
+    model.load_state_dict(content["model"])
+    state = {key: _half(key, value) for key, value in full_state(model, vocabulary, config.architecture).items()}
+    weights = folder / f"{name}.safetensors"
+    files.write_bytes(weights, safetensors.torch.save(state, metadata={"format": "pt"}))
+    about = _about(config, pool, content, command) | {"sha256": files.sha256(weights), "tokens_seen": len(vocabulary.ids)}
+    files.write_text(folder / f"{name}.json", json.dumps(about, indent=2, sort_keys=True) + "\n")
+    shutil.copyfile(out / "curve.csv", folder / f"{name}.curve.csv")
+    return weights
+
+
+def _half(name: str, value: torch.Tensor) -> torch.Tensor:
+    half = value.to(torch.float16).contiguous()
+    if not torch.isfinite(half).all():
+        raise NegutilError(f"The weight {name} does not fit into float16; pretrain again with a lower `lr`.")
+    return half
+
+
+def _about(config: PretrainConfig, pool: Pool, content: dict[str, Any], command: str) -> dict[str, Any]:
+    facts = provenance.collect(command=command, seconds=round(content["seconds"], 1))
+    kept = ("command", "commit", "packages", "processor", "python", "seconds", "system")
+    return {"config": asdict(config), "pool": pool.info} | {key: facts[key] for key in kept}

@@ -1,0 +1,76 @@
+"""How each shipped MiniCLIP is pretrained, and the command that does it.
+
+``negutil pretrain miniclip-s-16`` builds the pool where it does not exist, trains (or goes on), and writes the weights.
+"""
+
+from __future__ import annotations
+
+import os
+
+# Idle threads of OpenMP otherwise spin: two trainings on two cores then run ten times slower. Read when torch loads.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import dataclasses
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from negutil import paths
+from negutil.errors import NegutilError
+from negutil.training.export import export
+from negutil.training.pool import VALIDATION, Pool, build_pool, open_pool
+from negutil.training.pretrain import PretrainConfig, pretrain
+from negutil.world import corpus
+
+PICTURES = 160_000
+CAPTIONS = 4
+VALIDATION_PICTURES = 1000
+RECIPES = {
+    "miniclip-s-16": PretrainConfig(architecture="MiniCLIP-S-16", steps=6000),
+    "miniclip-b-8": PretrainConfig(architecture="MiniCLIP-B-8", steps=5000, patch_dropout=0.5),
+}
+
+
+def recipe(name: str) -> PretrainConfig:
+    """Return the settings of the MiniCLIP called ``name``; raises NegutilError for an unknown name."""
+    if name not in RECIPES:
+        raise NegutilError(f"There is no recipe '{name}' for pretraining; there are {', '.join(RECIPES)}.")
+    return RECIPES[name]
+
+
+def corpus_pool(folder: Path, pictures: int = PICTURES, seed: int = 0) -> Pool:
+    """Open the pool in ``folder``, or build it from the mini world's corpus where the folder does not exist."""
+    if folder.exists():
+        return open_pool(folder)
+    train = corpus.pairs(pictures, CAPTIONS, seed)
+    held_out = corpus.pairs(VALIDATION_PICTURES, 1, seed, split="validation")
+    return build_pool(train, folder, pictures, CAPTIONS, seed, validation=(held_out, VALIDATION_PICTURES))
+
+
+def run(
+    name: Annotated[str, typer.Argument(help="miniclip-s-16 or miniclip-b-8")],
+    pool: Annotated[Path | None, typer.Option(help="Folder of the pool; made where it does not exist.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint and the curve.")] = None,
+    weights: Annotated[Path, typer.Option(help="Folder that receives the finished weights.")] = paths.WEIGHTS,
+    steps: Annotated[int | None, typer.Option(help="Steps instead of the recipe's.", min=1)] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate instead of the recipe's.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights, order and patches.", min=0)] = 0,
+    threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+) -> None:
+    """Pretrain a MiniCLIP on the mini world's web-like captions, or go on where it was stopped."""
+    given = {"steps": steps, "lr": lr, "seed": seed, "threads": threads, "device": device}
+    config = dataclasses.replace(recipe(name), **{key: value for key, value in given.items() if value is not None})
+    home = paths.cache() / "pretraining"
+    data = corpus_pool(pool or home / "pool")
+    target = out or home / name
+    if pretrain(config, data, target).finished:
+        command = os.environ.get("NEGUTIL_COMMAND") or "negutil pretrain " + shlex.join(sys.argv[1:])
+        typer.echo(f"Weights are in {export(name, config, data, target, weights, command)}.")
+
+
+if __name__ == "__main__":
+    typer.run(run)
