@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import errno
 import json
+import signal
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -55,6 +57,42 @@ cache_commands = group("The cache of features and other expensive steps.")
 app.add_typer(cache_commands, name="cache")
 stats_commands = group("Statistics of your own data.")
 app.add_typer(stats_commands, name="stats")
+
+
+@app.command()
+def run(
+    *,
+    profile: Annotated[
+        str, typer.Option(help="Settings: mini, quick or paper (default: NEGUTIL_PROFILE, or mini).")
+    ] = "",
+    only: Annotated[str | None, typer.Option(help="Numbers of the notebooks to run, such as 01,02.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed to use in place of the notebooks' own.")] = None,
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Another notebook parameter.")
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Use an empty cache for this run; yours stays as it is.")
+    ] = False,
+    timeout: Annotated[int | None, typer.Option(help="Seconds that a single cell may take.", min=1)] = None,
+    only_list: Annotated[bool, typer.Option("--list", help="List the notebooks and stop.")] = False,
+) -> None:
+    """Run the notebooks in order and write results, figures and the executed notebooks."""
+    from negutil import config, notebooks, paths
+
+    chapters = notebooks.choose(notebooks.find(), only)
+    if only_list:
+        for chapter in chapters:
+            typer.echo(f"{chapter.path.stem}: {chapter.title}")
+        return
+    name = config.resolve(profile)
+    parameters = notebooks.parse_parameters(parameter or [])
+    if seed is not None:
+        parameters["seed"] = seed
+    signal.signal(signal.SIGTERM, _stop)
+    written = notebooks.run(chapters, name, parameters, fresh=fresh, timeout=timeout)
+    for path in written:
+        typer.echo(path)
+    typer.echo(f"Tables are in {paths.results(name)}, figures in {paths.figures(name)}.")
 
 
 @cache_commands.command("info")
@@ -112,6 +150,11 @@ def stats_captions(
 def main() -> None:
     """Entry point of the command line."""
     app(prog_name="negutil")
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Leave in an orderly way on SIGTERM, so that the kernel is shut down and the lock given back."""
+    raise SystemExit(128 + number)
 
 
 def _exit(sentence: str, status: int) -> typer.Exit:

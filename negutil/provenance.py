@@ -16,7 +16,7 @@ import psutil
 
 from negutil import paths
 
-PACKAGES = ("numpy", "torch", "torchvision", "open_clip_torch", "transformers", "scipy", "scikit-learn", "polars")
+PACKAGES = ("numpy", "torch", "torchvision", "open_clip_torch", "pandas", "scipy", "scikit-learn", "polars")
 
 
 def collect(**details: Any) -> dict[str, Any]:

@@ -1,0 +1,319 @@
+"""Running the notebooks in order with Papermill, and cleaning what is committed.
+
+With the ``mini`` profile and no other parameters, the executed notebook replaces the one in ``notebooks/``, without
+Papermill's stamps.  Every other run leaves its notebooks in ``results/<profile>/notebooks/``.  A notebook takes its
+place only when it is finished, so an interrupted run keeps all that came before; the expensive steps inside a notebook
+are kept by ``negutil.cache``.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import logging
+import os
+import re
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+import nbformat
+import papermill
+import psutil
+from filelock import FileLock, Timeout
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+from nbstripout import strip_output
+from papermill.exceptions import PapermillExecutionError
+
+from negutil import config, files, paths
+from negutil.errors import NegutilError
+
+KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+STAMPS = (
+    "metadata.papermill",
+    "metadata.widgets",
+    "metadata.language_info",
+    "cell.metadata.papermill",
+    "cell.metadata.execution",
+    "cell.metadata.ExecuteTime",
+)
+INJECTED = "injected-parameters"
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """A numbered notebook: its file and the title that its first heading gives it."""
+
+    path: Path
+    title: str
+
+    @property
+    def number(self) -> str:
+        """The two digits that its name starts with."""
+        return self.path.stem[:2]
+
+
+def find(folder: Path | None = None) -> list[Chapter]:
+    """The notebooks ``NN_name.ipynb`` in ``folder`` (default: ``notebooks/``), in order."""
+    found = sorted((folder or paths.NOTEBOOKS).glob("[0-9][0-9]_*.ipynb"))
+    return [Chapter(path, _title(read(path))) for path in found]
+
+
+def read(path: Path) -> NotebookNode:
+    """The notebook in ``path``; raises NegutilError where it is not one."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except (OSError, ValueError, nbformat.reader.NotJSONError, nbformat.ValidationError) as problem:
+        raise NegutilError(f"{path} cannot be read as a notebook ({type(problem).__name__}): restore it.") from problem
+
+
+def choose(chapters: Sequence[Chapter], only: str | None) -> list[Chapter]:
+    """The chapters that ``only`` asks for: numbers with commas between, such as "01,02"; None means all.
+
+    Raises NegutilError where there is no such chapter.
+    """
+    if only is None:
+        return list(chapters)
+    wanted = {word.strip().zfill(2) for word in only.split(",") if word.strip()}
+    known = {chapter.number for chapter in chapters}
+    if not wanted or wanted - known:
+        there = ", ".join(sorted(known)) or "none"
+        raise NegutilError(f"--only {only}: there is no such notebook; there are {there}, written like --only 01,02.")
+    return [chapter for chapter in chapters if chapter.number in wanted]
+
+
+def parse_parameters(words: Sequence[str]) -> dict[str, Any]:
+    """Parameters from ``NAME=VALUE`` texts; a value that is not a Python literal is taken as text."""
+    parameters = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals or not name.isidentifier():
+            raise NegutilError(f"Parameter {word!r} is not of the form NAME=VALUE: write for example seed=1.")
+        try:
+            parameters[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            parameters[name] = text
+    return parameters
+
+
+def check_parameters(chapters: Sequence[Chapter], parameters: Mapping[str, Any]) -> None:
+    """Raise NegutilError where a chapter does not have one of the parameters (Papermill itself would only warn)."""
+    for chapter in chapters:
+        known = set(papermill.inspect_notebook(chapter.path))
+        for name in sorted(set(parameters) - known):
+            there = ", ".join(sorted(known)) or "no parameters"
+            raise NegutilError(f"{chapter.path.name} has no parameter {name!r} (it has {there}): correct the name.")
+
+
+def run(
+    chapters: Sequence[Chapter],
+    profile: str,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    fresh: bool = False,
+    timeout: int | None = None,
+    stream: TextIO = sys.stderr,
+) -> list[Path]:
+    """Run the chapters one after the other and return where the executed notebooks are.
+
+    ``parameters`` go into each notebook; ``fresh`` uses an empty cache, deleted afterwards; ``timeout`` is in seconds
+    for each cell.  Raises NegutilError on the first notebook that fails, and where the same profile is running already.
+    """
+    given = dict(parameters or {})
+    profile = config.resolve(profile)
+    check_parameters(chapters, given)
+    # An interruption passes through callbacks of tornado, which would log a traceback where one sentence is enough.
+    logging.getLogger("tornado").setLevel(logging.CRITICAL)
+    written = []
+    with _only_run_of(profile), _empty_cache() if fresh else contextlib.nullcontext(), _for_kernels(profile):
+        for number, chapter in enumerate(chapters, start=1):
+            with Progress(f"[{number}/{len(chapters)}] {chapter.path.stem}", stream) as progress:
+                written.append(_run_one(chapter, profile, given, timeout, progress))
+    return written
+
+
+def clean(notebook: NotebookNode) -> NotebookNode:
+    """The notebook without stamps of time and place: what stays depends on its cells and their outputs alone."""
+    notebook = strip_output(
+        notebook, keep_output=True, keep_count=True, keep_id=True, extra_keys=list(STAMPS), drop_tagged_cells=[INJECTED]
+    )
+    notebook.metadata["kernelspec"] = dict(KERNELSPEC)
+    notebook.metadata["language_info"] = {"name": "python"}
+    return notebook
+
+
+def _run_one(
+    chapter: Chapter, profile: str, parameters: dict[str, Any], timeout: int | None, progress: Progress
+) -> Path:
+    folder = paths.results(profile) / "notebooks"
+    name = chapter.path.stem
+    running, failed = folder / f"{name}.running.ipynb", folder / f"{name}.failed.ipynb"
+    source = clean(read(chapter.path))
+    progress.cells = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in source.cells)
+    try:
+        executed = papermill.execute_notebook(
+            source,
+            running,
+            parameters,
+            kernel_name=KERNELSPEC["name"],
+            cwd=chapter.path.parent,
+            progress_bar=False,
+            execution_timeout=timeout,
+            on_cell_start=progress.cell_starts,
+            on_cell_executed=progress.cell_ends,
+            # Only what the user should act on: a kernel's log is not about the notebook.
+            extra_arguments=["--log-level=CRITICAL"],
+        )
+    except (PapermillExecutionError, CellTimeoutError, DeadKernelError) as problem:
+        running.replace(failed)
+        reason = _reason(problem, timeout)
+        raise NegutilError(
+            f"{chapter.path.name} failed in code cell {progress.cell} of {progress.cells} ({reason}): "
+            f"see {failed}, mend the cause and start again, finished work is kept."
+        ) from problem
+    committed = profile == "mini" and not parameters
+    target = chapter.path if committed else folder / chapter.path.name
+    files.write_text(target, nbformat.writes(clean(executed) if committed else executed) + "\n")
+    running.unlink(missing_ok=True)
+    failed.unlink(missing_ok=True)
+    return target
+
+
+class Progress:
+    """Tells in the terminal which notebook and which code cell is running, and for how long.
+
+    In a terminal one line is drawn over and over; elsewhere each finished cell gets a line of its own.
+    """
+
+    def __init__(self, label: str, stream: TextIO) -> None:
+        self.label = label
+        self.stream = stream
+        self.cells = 0
+        self.cell = 0
+        self._started = self._cell_started = time.monotonic()
+        self._finished = threading.Event()
+        self._drawer = threading.Thread(target=self._draw, daemon=True)
+
+    def __enter__(self) -> Progress:
+        if self.stream.isatty():
+            self._drawer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._finished.set()
+        if self.stream.isatty():
+            self._drawer.join()
+            self.stream.write("\r\x1b[K")
+        outcome = "done" if kind is None else "stopped"
+        self._say(f"{outcome}: {self.cell} of {self.cells} cells in {time.monotonic() - self._started:.0f} s")
+
+    def cell_starts(self, cell: NotebookNode, **_: Any) -> None:
+        """Called by nbclient before each cell, of whatever kind."""
+        if cell.cell_type == "code" and cell.source.strip():
+            self.cell += 1
+            self._cell_started = time.monotonic()
+
+    def cell_ends(self, **_: Any) -> None:
+        """Called by nbclient after each code cell."""
+        if not self.stream.isatty():
+            self._say(f"cell {self.cell}/{self.cells}  {time.monotonic() - self._cell_started:.1f} s")
+
+    def _say(self, text: str) -> None:
+        self.stream.write(f"{self.label}  {text}\n")
+        self.stream.flush()
+
+    def _draw(self) -> None:
+        while not self._finished.wait(0.5):
+            seconds = time.monotonic() - self._cell_started
+            self.stream.write(f"\r\x1b[K{self.label}  cell {self.cell}/{self.cells}  {seconds:.0f} s")
+            self.stream.flush()
+
+
+def _title(notebook: NotebookNode) -> str:
+    for cell in notebook.cells:
+        heading = re.search(r"^#\s+(.*)$", cell.source, re.MULTILINE) if cell.cell_type == "markdown" else None
+        if heading:
+            return heading.group(1).strip()
+    return ""
+
+
+def _reason(problem: Exception, timeout: int | None) -> str:
+    if isinstance(problem, PapermillExecutionError):
+        lines = str(problem.evalue).strip().splitlines()
+        return f"{problem.ename}: {lines[0][:300]}" if lines else problem.ename
+    if isinstance(problem, CellTimeoutError):
+        return f"it took longer than {timeout} s"
+    return "its kernel died, often for want of memory"
+
+
+@contextlib.contextmanager
+def _environment(**wanted: str) -> Iterator[None]:
+    """Environment variables for a while; what they were before comes back afterwards."""
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _for_kernels(profile: str) -> contextlib.AbstractContextManager[None]:
+    """What kernels inherit: the profile, no progress bars in outputs, figures drawn into the notebook."""
+    return _environment(
+        NEGUTIL_PROFILE=profile,
+        NEGUTIL_NO_PROGRESS="1",
+        NEGUTIL_COMMAND=f"run_all.sh --profile {profile}",
+        MPLBACKEND="module://matplotlib_inline.backend_inline",
+        # The kernel named python3 is that of this Python, even where the user has another of that name.
+        JUPYTER_PREFER_ENV_PATH="1",
+    )
+
+
+@contextlib.contextmanager
+def _empty_cache() -> Iterator[None]:
+    """An empty cache for one run, inside the user's cache folder, whose own entries are left alone."""
+    root = paths.cache()
+    root.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(root)
+    with (
+        tempfile.TemporaryDirectory(prefix=f"fresh-{os.getpid()}-", dir=root, ignore_cleanup_errors=True) as folder,
+        _environment(NEGUTIL_CACHE=folder),
+    ):
+        yield
+
+
+def _remove_abandoned(root: Path) -> None:
+    """Delete the empty-cache folders of runs that were killed."""
+    for folder in root.glob("fresh-*-*"):
+        if not psutil.pid_exists(int(folder.name.split("-")[1])):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _only_run_of(profile: str) -> Iterator[None]:
+    """Hold the profile's lock, which the operating system drops when this process ends in whatever way."""
+    path = paths.results(profile) / "notebooks" / ".lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as problem:
+        raise NegutilError(f"The profile {profile} is being run already ({path}): wait for that run.") from problem
+    try:
+        yield
+    finally:
+        lock.release()

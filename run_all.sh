@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Sets up, runs the notebooks in order with Papermill, and writes results/, figures/ and the executed notebooks.
+set -euo pipefail
+
+usage() {
+    cat <<'TEXT'
+Usage: ./run_all.sh [--profile mini|quick|paper] [--only 01,02] [--seed N] [--fresh] [--timeout S] [--list] [--help]
+
+Regenerates every table and figure. On first use it installs what is needed into .venv (or uses the active conda
+environment made from environment.yml). It can be stopped and started again: finished work is kept.
+
+  --profile NAME   mini: the default, no network, account or GPU needed; quick: the same with fewer items, a first look
+                   in minutes; paper: the published datasets in the folder NEGUTIL_DATA, made for a GPU
+  --only 01,02     run these notebooks only
+  --seed N         use this seed in place of the notebooks' own; the executed notebooks go to results/
+  --fresh          use an empty cache for this run; yours stays as it is
+  --timeout S      stop where a single cell takes longer than S seconds
+  --list           list the notebooks and stop
+
+Tables go to results/<profile>/, figures to figures/<profile>/. With mini and the default seed the executed notebooks
+replace those in notebooks/; otherwise they go to results/<profile>/notebooks/.
+TEXT
+}
+
+for argument in "$@"; do
+    case $argument in -h | --help) usage && exit 0 ;; esac
+done
+
+source "$(dirname "${BASH_SOURCE[0]}")/scripts/environment.sh"
+set_up
+exec "$PYTHON" -m negutil run "$@"

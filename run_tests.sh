@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Sets up as run_all.sh does, then: ruff, mypy, pytest, and nbval over the notebooks in the quick profile.
+set -uo pipefail
+
+if [[ ${1:-} == -h || ${1:-} == --help ]]; then
+    echo "Usage: ./run_tests.sh"
+    echo "Sets up as run_all.sh does, then runs ruff, mypy, pytest, and nbval over the notebooks (quick profile)."
+    exit 0
+fi
+
+source "$(dirname "${BASH_SOURCE[0]}")/scripts/environment.sh"
+set_up || exit 1
+cd "$ROOT" || exit 1
+
+# Results and figures that notebooks write while they are tested go to a temporary folder, so that the clone stays as
+# it was. The cache is the user's own: quick reuses what it made before.
+SCRATCH=$(mktemp -d)
+trap 'rm -rf "$SCRATCH"' EXIT
+trap 'exit 130' INT TERM
+SUMMARY=()
+STATUS=0
+
+stage() {
+    local name=$1 started=$SECONDS outcome=passed
+    shift
+    echo
+    echo "== $name"
+    "$@" || { outcome=FAILED && STATUS=1; }
+    SUMMARY+=("$(printf '%-12s %-7s %4d s' "$name" "$outcome" $((SECONDS - started)))")
+}
+
+notebooks() {
+    NEGUTIL_PROFILE=quick NEGUTIL_NO_PROGRESS=1 NEGUTIL_RESULTS="$SCRATCH/results" NEGUTIL_FIGURES="$SCRATCH/figures" \
+        MPLBACKEND=module://matplotlib_inline.backend_inline JUPYTER_PREFER_ENV_PATH=1 \
+        "$PYTHON" -m pytest --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg \
+        --nbval-cell-timeout 600 -o timeout=0 -p no:cacheprovider notebooks/
+}
+
+stage "ruff check" "$PYTHON" -m ruff check .
+stage "ruff format" "$PYTHON" -m ruff format --check .
+stage "mypy" "$PYTHON" -m mypy
+stage "notebooks" notebooks
+stage "pytest" "$PYTHON" -m pytest
+
+echo
+echo "== summary"
+printf '%s\n' "${SUMMARY[@]}"
+exit "$STATUS"

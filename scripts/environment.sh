@@ -1,0 +1,81 @@
+# Sourced by run_all.sh and run_tests.sh. Sets PYTHON to a Python that has everything pinned in constraints.txt:
+# that of the active conda environment where it was made from environment.yml, else that of .venv in the clone, which
+# is made on first use and made again when the pins or the Python change. An interrupted installation is repaired.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+VENV="$ROOT/.venv"
+STAMP="$VENV/.negutil-installed"
+
+say() { printf '%s\n' "$*" >&2; }
+
+# Prints a Python >= 3.11 to make .venv with; NEGUTIL_PYTHON names one.
+find_python() {
+    local candidate
+    for candidate in ${NEGUTIL_PYTHON:-python3 python3.11 python3.12 python3.13 python}; do
+        if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            "$candidate" -c 'import sys; print(sys.executable)'
+            return
+        fi
+    done
+    say "No Python 3.11 or later (with venv) was found: install one, or name it in NEGUTIL_PYTHON."
+    return 1
+}
+
+# Prints what an installation depends on: the two files with names and versions, the folder, and the Python $1.
+fingerprint() {
+    "$1" - "$ROOT/pyproject.toml" "$ROOT/constraints.txt" <<'PYTHON'
+import hashlib, pathlib, sys
+files = [pathlib.Path(name) for name in sys.argv[1:]]
+print(files[0].parent, sys.version, *(hashlib.sha256(file.read_bytes()).hexdigest() for file in files))
+PYTHON
+}
+
+# Whether the Python $1 has every package that pyproject.toml names.
+has_packages() {
+    "$1" - "$ROOT/pyproject.toml" 2>/dev/null <<'PYTHON'
+import pathlib, sys, tomllib
+from importlib import metadata
+project = tomllib.loads(pathlib.Path(sys.argv[1]).read_text())["project"]
+for name in project["dependencies"] + project["optional-dependencies"]["dev"]:
+    metadata.version(name)
+PYTHON
+}
+
+# torch comes first and alone: a CPU build from a local index satisfies torch==X, while torchvision would ask for
+# another. torchvision is installed without its dependencies for the same reason.
+install() {
+    local python=$1 pip=("$1" -m pip install -qq --disable-pip-version-check) pin
+    pin() { grep "^$1==" "$ROOT/constraints.txt"; }
+    "${pip[@]}" "$(pin torch)" -c "$ROOT/constraints.txt" &&
+        "${pip[@]}" "$(pin torchvision)" --no-deps &&
+        "${pip[@]}" -c "$ROOT/constraints.txt" -e "$ROOT[dev]"
+}
+
+make_venv() {
+    local base started=$SECONDS
+    base=$(find_python) || return 1
+    if [[ -f $STAMP && "$(cat "$STAMP")" == "$(fingerprint "$base")" ]] && "$VENV/bin/python" -c ""; then return 0; fi
+    # An installation that did not finish has no stamp, and nothing of it is trusted; nor of one for other pins.
+    rm -f "$STAMP"
+    "$base" -m venv --clear "$VENV" || return 1
+    say "Installing into $VENV: this takes a few minutes, once."
+    if ! install "$VENV/bin/python"; then
+        say "The installation did not finish: see pip's message above, mend it, and start the same command again."
+        return 1
+    fi
+    fingerprint "$base" >"$STAMP"
+    say "Installed in $((SECONDS - started)) s."
+}
+
+set_up() {
+    if [[ -n ${CONDA_PREFIX:-} ]] && has_packages "$CONDA_PREFIX/bin/python"; then
+        PYTHON="$CONDA_PREFIX/bin/python"
+    else
+        # Two scripts at once: the second waits until the first has installed.
+        if command -v flock >/dev/null; then exec 9<"$ROOT/pyproject.toml" && flock 9; fi
+        make_venv || return 1
+        exec 9<&-
+        PYTHON="$VENV/bin/python"
+    fi
+    export PYTHON PATH="$(dirname "$PYTHON"):$PATH" PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}"
+}

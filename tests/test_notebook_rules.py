@@ -1,0 +1,123 @@
+"""The rules that every committed notebook keeps: a chapter to read, produced by run_all.sh, with stable outputs."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+from statistics import median
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+
+from negutil import notebooks, paths
+
+NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
+LARGEST = 4_000_000
+LONGEST, MEDIAN = 30, 8
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def path(request: pytest.FixtureRequest) -> Path:
+    return request.param
+
+
+@pytest.fixture
+def notebook(path: Path) -> NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+def code(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def lines(cell: NotebookNode) -> int:
+    return len([line for line in cell.source.splitlines() if line.strip()])
+
+
+def test_there_are_notebooks_and_their_names_are_numbered() -> None:
+    assert NOTEBOOKS
+    assert [path.stem for path in NOTEBOOKS] == [chapter.path.stem for chapter in notebooks.find()]
+    numbers = [path.stem[:2] for path in NOTEBOOKS]
+    assert len(set(numbers)) == len(numbers)
+
+
+def test_it_starts_with_its_title_and_ends_with_takeaways(notebook: NotebookNode) -> None:
+    first, last = notebook.cells[0], notebook.cells[-1]
+    assert first.cell_type == "markdown"
+    assert first.source.startswith("# ")
+    assert last.cell_type == "markdown"
+    assert re.match(r"#+ .*takeaways", last.source, re.IGNORECASE)
+
+
+def test_code_cells_are_short(notebook: NotebookNode) -> None:
+    lengths = [lines(cell) for cell in code(notebook)]
+    assert median(lengths) <= MEDIAN
+    assert max(lengths) <= LONGEST
+
+
+def test_prose_stands_before_each_code_cell(notebook: NotebookNode) -> None:
+    for before, cell in zip(notebook.cells, notebook.cells[1:], strict=False):
+        if cell.cell_type == "code":
+            assert before.cell_type == "markdown", f"no prose before: {cell.source[:80]}"
+            assert before.source.strip()
+
+
+def test_it_defines_nothing(notebook: NotebookNode) -> None:
+    for cell in code(notebook):
+        for node in ast.walk(ast.parse(cell.source)):
+            assert not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef), cell.source[:80]
+
+
+def test_parameters_are_a_profile_and_a_seed_as_plain_literals(notebook: NotebookNode) -> None:
+    (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    statements = ast.parse(cell.source).body
+    assert all(isinstance(statement, ast.Assign) for statement in statements)
+    values = {statement.targets[0].id: ast.literal_eval(statement.value) for statement in statements}
+    assert values["profile"] == ""
+    assert type(values["seed"]) is int
+
+
+def test_it_was_run_from_top_to_bottom(notebook: NotebookNode) -> None:
+    counts = [cell.execution_count for cell in code(notebook) if cell.source.strip()]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+def test_outputs_have_no_errors_warnings_bars_or_widgets(notebook: NotebookNode) -> None:
+    for cell in code(notebook):
+        for output in cell.outputs:
+            assert output.output_type != "error", cell.source[:80]
+            assert output.get("name") != "stderr", f"{cell.source[:80]}: {output.get('text')}"
+            assert "application/vnd.jupyter.widget-view+json" not in output.get("data", {}), cell.source[:80]
+
+
+def test_outputs_name_no_address_and_no_local_folder(notebook: NotebookNode) -> None:
+    for cell in code(notebook):
+        for output in cell.outputs:
+            data = output.get("data", {})
+            text = "".join([output.get("text", ""), data.get("text/plain", ""), data.get("text/html", "")])
+            assert not re.search(r"\bat 0x[0-9a-f]+", text), cell.source[:80]
+            assert str(paths.ROOT) not in text, cell.source[:80]
+            assert str(Path.home()) not in text, cell.source[:80]
+
+
+def test_it_is_as_run_all_leaves_it(path: Path, notebook: NotebookNode) -> None:
+    cleaned = notebooks.clean(nbformat.read(path, as_version=4))
+    assert json.dumps(cleaned, sort_keys=True) == json.dumps(notebook, sort_keys=True)
+    assert "papermill" not in json.dumps([cell.metadata for cell in notebook.cells])
+
+
+def test_it_is_not_too_large(path: Path) -> None:
+    assert path.stat().st_size <= LARGEST
+
+
+def test_something_in_it_is_compared(notebook: NotebookNode) -> None:
+    marked = [
+        cell
+        for cell in code(notebook)
+        if "nbval-check-output" in cell.metadata.get("tags", []) or "NBVAL_CHECK_OUTPUT" in cell.source
+    ]
+    assert marked, "mark a cell whose output depends neither on the profile nor on the machine"
+    assert all(cell.outputs for cell in marked)
