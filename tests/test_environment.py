@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+import negutil
 from negutil import paths
 
 
@@ -120,3 +121,16 @@ def test_ci_runs_exactly_run_tests() -> None:
     lines = (paths.ROOT / ".ci" / "run").read_text().splitlines()
     assert lines[-1].endswith('/../run_tests.sh"')
     assert len(lines) == 2
+
+
+def test_the_citation_file_is_whole() -> None:
+    citation = yaml.safe_load((paths.ROOT / "CITATION.cff").read_text())
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["version"] == negutil.__version__
+    assert {"message", "title", "authors", "license"} <= set(citation)
+    named = {work["notes"].split()[0] for work in citation["references"]}
+    assert named == {"NegBench", "NegationCLIP", "CLIPGlasses", "CoN-CLIP", "NegCLIP"}
+    for work in citation["references"]:
+        assert work["type"] == "conference-paper"
+        assert {"authors", "title", "year", "collection-title", "identifiers"} <= set(work)
+        assert all({"given-names", "family-names"} == set(author) for author in work["authors"])
