@@ -31,6 +31,6 @@ def _check(text_features: np.ndarray, image_features: np.ndarray, image_of_text:
             raise NegutilError(f"The {name} features for retrieval are empty; give at least one {name}.")
         if not np.isfinite(features).all():
             row = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
-            raise NegutilError(f"The {name} features for retrieval are not finite in row {row}; encode this item again.")
+            raise NegutilError(f"The {name} features for retrieval are not finite in row {row}; encode it again.")
     if len(image_of_text) != len(text_features) or not np.isin(image_of_text, np.arange(len(image_features))).all():
         raise NegutilError("image_of_text must name one existing picture for every text; check how it was made.")

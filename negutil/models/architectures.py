@@ -17,7 +17,7 @@ CONFIGS = Path(__file__).resolve().parent / "configs"
 
 @functools.cache
 def open_clip() -> ModuleType:
-    """Import open_clip with MiniCLIP's model configurations added to its own; every use in negutil goes through here."""
+    """Import open_clip with MiniCLIP's configurations added to its own; every use in negutil goes through here."""
     torchvision_compat.ensure()
     import open_clip as module
 
@@ -57,7 +57,7 @@ def encode_text(model: torch.nn.Module, tokens: torch.Tensor) -> torch.Tensor:
     for their first rows during the call. Other text towers are run at their full length.
     """
     if not _is_causal_clip(model):
-        return model.encode_text(tokens, normalize=True)  # type: ignore[operator, no-any-return]
+        return model.encode_text(tokens, normalize=True)  # type: ignore[operator]
     length = trimmed_length(tokens)
     shorter = {
         "positional_embedding": model.positional_embedding[:length],  # type: ignore[index]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,25 +16,24 @@ from negutil.training.pool import Pool
 from negutil.training.pretrain import PretrainConfig, Vocabulary, compact_model, full_state, read_checkpoint
 
 
-def export(name: str, config: PretrainConfig, pool: Pool, out: Path, folder: Path, command: str) -> Path:
-    """Write ``<folder>/<name>.safetensors``, ``.json`` and ``.curve.csv`` from the finished run in ``out``.
+def export(config: PretrainConfig, pool: Pool, out: Path, weights: Path, command: str) -> None:
+    """Write ``weights`` (a .safetensors file) and, beside it, .json and .curve.csv from the finished run in ``out``.
 
     The weights are float16 under open_clip's names; rows of the token embedding that the pool never used are zero.
     Raises NegutilError where the run is not finished or a weight does not fit into float16.
     """
     content = read_checkpoint(out / "checkpoint.pt")
     if content["done"] != config.steps:
-        raise NegutilError(f"The pretraining in {out} stands at step {content['done']} of {config.steps}; finish it first.")
+        raise NegutilError(f"{out} stands at step {content['done']} of {config.steps}; finish this pretraining first.")
     vocabulary = Vocabulary(pool)
     model = compact_model(config, vocabulary)
     model.load_state_dict(content["model"])
     state = {key: _half(key, value) for key, value in full_state(model, vocabulary, config.architecture).items()}
-    weights = folder / f"{name}.safetensors"
     files.write_bytes(weights, safetensors.torch.save(state, metadata={"format": "pt"}))
-    about = _about(config, pool, content, command) | {"sha256": files.sha256(weights), "tokens_seen": len(vocabulary.ids)}
-    files.write_text(folder / f"{name}.json", json.dumps(about, indent=2, sort_keys=True) + "\n")
-    shutil.copyfile(out / "curve.csv", folder / f"{name}.curve.csv")
-    return weights
+    about = _about(config, pool, content, command)
+    about |= {"sha256": files.sha256(weights), "tokens_in_pool": len(vocabulary.ids)}
+    files.write_text(weights.with_suffix(".json"), json.dumps(about, indent=2, sort_keys=True) + "\n")
+    files.write_bytes(weights.with_suffix(".curve.csv"), (out / "curve.csv").read_bytes())
 
 
 def _half(name: str, value: torch.Tensor) -> torch.Tensor:

@@ -50,13 +50,15 @@ def build_pool(
     folder: Path,
     n: int,
     captions_per_picture: int,
+    *,
     seed: int = 0,
     validation: tuple[Iterable[Item], int] | None = None,
 ) -> Pool:
     """Write the first ``n`` of ``items`` (picture uint8 [H, W, 3], captions) as a pool and open it.
 
     Of each item's captions the first ``captions_per_picture`` are kept; where there are fewer, they are repeated.
-    ``seed`` is only noted. ``validation`` (items, number) becomes the validation part, one caption each. The folder appears under its name when it is complete.
+    ``seed`` is only noted. ``validation`` (items, number) becomes the validation part, one caption each.
+    The folder appears under its name when it is complete.
     Raises NegutilError where the folder exists, an item has no caption, or there are fewer than ``n`` items.
     """
     if folder.exists():

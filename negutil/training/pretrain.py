@@ -4,23 +4,18 @@ The loss is the symmetric InfoNCE over the batch (their Fig. 3) with a learned l
 The order of samples, the caption drawn for each and the patches dropped depend only on (seed, step), and a checkpoint
 holds the optimiser, so a run that was stopped goes on exactly as if it had not been.
 
-Three choices make a step on two CPU cores about twice as fast, and none changes the function that is learned:
-the token embedding holds only the tokens that occur in the pool; captions are cut to the longest of their chunk; and
-attention over these short sequences is computed by plain matrix products. Products round their factors to bfloat16
-(``matmul_precision = "medium"``) where the CPU can; weights, sums and optimiser state stay float32.
+Four choices together make a step on two CPU cores about twice as fast: the token embedding holds only the tokens that
+occur in the pool; captions are cut to the longest of their chunk; and two of ``runtime.fast_kernels``. Weights, sums
+and the optimiser's state are float32.
 """
 
 from __future__ import annotations
 
-import contextlib
-import csv
 import io
-import json
 import math
 import os
-import signal
+import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,16 +23,16 @@ from typing import Any
 import numpy as np
 import torch
 from torch.nn import functional
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
 from negutil import files
 from negutil.errors import NegutilError
 from negutil.evaluation import retrieval
 from negutil.models import architectures
+from negutil.training.curve import Curve
 from negutil.training.pool import Pool, validation_of
+from negutil.training.runtime import fast_kernels, stop_signals
 
-CURVE_COLUMNS = ("step", "loss", "accuracy", "lr", "logit_scale", "images_per_second", "validation_r_at_1")
 MAX_LOGIT_SCALE = math.log(100)
 END_TOKENS = (49406, 49407)  # start and end of text in CLIP's vocabulary
 
@@ -76,7 +71,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a call of :func:`pretrain` ended: ``step`` of ``steps`` done in ``seconds`` of training, all calls together."""
+    """How a call of :func:`pretrain` ended: ``step`` of ``steps`` done, in ``seconds`` over all calls together."""
 
     step: int
     steps: int
@@ -110,11 +105,11 @@ class Trainer:
         self.config, self.pool = config, pool
         self.vocabulary = Vocabulary(pool)
         torch.manual_seed(config.seed)
-        self.model = compact_model(config, self.vocabulary).to(config.device)
+        self.model: Any = compact_model(config, self.vocabulary).to(config.device).train()
         self.optimiser = _optimiser(self.model, config)
         self.done = 0
         self.seconds = 0.0
-        self._mean, self._std = _normalisation(self.model, config.device)
+        self._mean, self._std = _normalisation(config.device)
 
     def batch(self, step: int) -> Batch:
         """Draw the batch of ``step``; it depends on the seed and the step alone."""
@@ -138,7 +133,8 @@ class Trainer:
         with torch.no_grad():
             self.model.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
         self.done += 1
-        return {"loss": loss.item(), "accuracy": accuracy, "logit_scale": self.model.logit_scale.exp().item()}
+        scale = self.model.logit_scale.exp().item()
+        return {"loss": loss.item(), "accuracy": accuracy, "lr": self.learning_rate(step), "logit_scale": scale}
 
     @torch.no_grad()
     def validate(self, validation: Pool) -> float:
@@ -178,25 +174,24 @@ def pretrain(config: PretrainConfig, pool: Pool, out: Path, stop_after: int | No
     """Train until ``config.steps``, or go on from ``out/checkpoint.pt`` where there is one; write ``out/curve.csv``.
 
     Ctrl-C (or a polite kill) finishes the step, saves and returns; ``stop_after`` does the same after that many steps
-    in all. Raises NegutilError where the checkpoint belongs to other settings or another pool, or the pool is too small.
+    in all. Raises NegutilError where the checkpoint belongs to other settings or another pool, or where the pool is too
+    small or has pictures of another size.
     """
     _check(config, pool)
     out.mkdir(parents=True, exist_ok=True)
-    with _fast_kernels(config), _stop_signal() as stopped:
+    with fast_kernels(config.threads, config.matmul_precision, config.device), stop_signals() as stopped:
         trainer = Trainer(config, pool)
         load_checkpoint(trainer, out)
-        curve = _Curve(out / "curve.csv", trainer.done)
-        last = min(config.steps, stop_after or config.steps)
-        _run(trainer, curve, last, stopped, out)
+        _run(trainer, out, min(config.steps, stop_after or config.steps), stopped)
         save_checkpoint(trainer, out)
-    outcome = Outcome(trainer.done, config.steps, trainer.seconds, out / "checkpoint.pt")
-    if not outcome.finished:
-        tqdm.write(f"Stopped after step {outcome.step} of {outcome.steps} and saved; the same command goes on from here.")
-    return outcome
+    if trainer.done < config.steps:
+        sentence = f"Stopped after step {trainer.done} of {config.steps} and saved; the same command goes on from here."
+        tqdm.write(sentence, file=sys.stderr)
+    return Outcome(trainer.done, config.steps, trainer.seconds, out / "checkpoint.pt")
 
 
 def contrastive_loss(images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor) -> tuple[torch.Tensor, float]:
-    """Symmetric InfoNCE of L2-normalised ``images`` and ``texts`` [B, D], and the image-to-text accuracy in the batch."""
+    """Symmetric InfoNCE of L2-normalised ``images`` and ``texts`` [B, D], and the share of images that find their text."""
     logits = scale * images @ texts.T
     labels = torch.arange(len(logits), device=logits.device)
     loss = (functional.cross_entropy(logits, labels) + functional.cross_entropy(logits.T, labels)) / 2
@@ -213,11 +208,11 @@ def sample_rows(n: int, captions: int, config: PretrainConfig, step: int) -> tup
     return rows, choice[rows]
 
 
-def compact_model(config: PretrainConfig, vocabulary: Vocabulary) -> torch.nn.Module:
+def compact_model(config: PretrainConfig, vocabulary: Vocabulary) -> Any:
     """Build the architecture, newly initialised, with embeddings for the tokens of ``vocabulary`` alone."""
     settings = architectures.config(config.architecture)
     settings["vision_cfg"] = settings["vision_cfg"] | {"patch_dropout": config.patch_dropout}
-    model: torch.nn.Module = architectures.open_clip().CLIP(**settings)
+    model: Any = architectures.open_clip().CLIP(**settings)
     rows = model.token_embedding.weight[torch.from_numpy(vocabulary.ids)]
     model.token_embedding = torch.nn.Embedding.from_pretrained(rows.detach().clone(), freeze=False)
     return model
@@ -262,10 +257,8 @@ def load_checkpoint(trainer: Trainer, out: Path) -> None:
         return
     content = read_checkpoint(path)
     if content["config"] != asdict(trainer.config) or content["pool"] != trainer.pool.fingerprint:
-        raise NegutilError(
-            f"{path} belongs to other settings or another pool; use the settings it was made with ({_difference(content, trainer)}) "
-            "or choose another folder."
-        )
+        was = _difference(content, trainer)
+        raise NegutilError(f"{path} was made with other settings ({was}); use those, or choose another folder.")
     trainer.model.load_state_dict(content["model"])
     trainer.optimiser.load_state_dict(content["optimiser"])
     trainer.done, trainer.seconds = content["done"], content["seconds"]
@@ -286,64 +279,27 @@ def _difference(content: dict[str, Any], trainer: Trainer) -> str:
     return ", ".join(changed) or "another pool"
 
 
-def _run(trainer: Trainer, curve: _Curve, last: int, stopped: list[int], out: Path) -> None:
+def _run(trainer: Trainer, out: Path, last: int, stopped: list[int]) -> None:
     config = trainer.config
+    curve = Curve(out / "curve.csv", trainer.done)
     validation = validation_of(trainer.pool)
     quiet = os.environ.get("NEGUTIL_NO_PROGRESS") == "1"
     bar = tqdm(total=config.steps, initial=trainer.done, desc=config.architecture, unit="step", disable=quiet)
-    trainer.model.train()
     while trainer.done < last and not stopped:
         start = time.perf_counter()
         numbers = trainer.step()
-        trainer.seconds += time.perf_counter() - start
-        curve.add(trainer, numbers, time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        trainer.seconds += seconds
+        curve.add(numbers, config.batch, seconds)
         at_end = trainer.done == config.steps
-        if validation is not None and (trainer.done % config.validate_every == 0 or at_end):
+        if validation is not None and (at_end or trainer.done % config.validate_every == 0):
             curve.note_validation(trainer.validate(validation))
-        if trainer.done % config.log_every == 0 or at_end:
-            bar.set_postfix_str(curve.write(trainer))
+        if at_end or trainer.done % config.log_every == 0:
+            bar.set_postfix_str(curve.write(trainer.done))
         if trainer.done % config.checkpoint_every == 0:
             save_checkpoint(trainer, out)
         bar.update()
     bar.close()
-
-
-class _Curve:
-    """The learning curve: means since the last row, appended to a CSV file that a continued run first cuts to size."""
-
-    def __init__(self, path: Path, done: int) -> None:
-        self.path = path
-        self._sums: dict[str, float] = {}
-        self._count = 0
-        self._seconds = 0.0
-        self._validation = ""
-        rows = []
-        if done and path.exists():
-            with path.open(newline="", encoding="utf-8") as stream:
-                rows = [row for row in csv.reader(stream) if row and row[0].isdigit() and int(row[0]) <= done]
-        with path.open("w", newline="", encoding="utf-8") as stream:
-            csv.writer(stream, lineterminator="\n").writerows([CURVE_COLUMNS, *rows])
-
-    def add(self, trainer: Trainer, numbers: dict[str, float], seconds: float) -> None:
-        for key, value in numbers.items():
-            self._sums[key] = self._sums.get(key, 0.0) + value
-        self._count += 1
-        self._seconds += seconds
-
-    def note_validation(self, r_at_1: float) -> None:
-        self._validation = f"{r_at_1:.4f}"
-
-    def write(self, trainer: Trainer) -> str:
-        mean = {key: value / self._count for key, value in self._sums.items()}
-        rate = self._count * trainer.config.batch / self._seconds
-        lr = trainer.learning_rate(trainer.done - 1)
-        row = [trainer.done, f"{mean['loss']:.5f}", f"{mean['accuracy']:.4f}", f"{lr:.3e}", f"{mean['logit_scale']:.3f}"]
-        with self.path.open("a", newline="", encoding="utf-8") as stream:
-            csv.writer(stream, lineterminator="\n").writerow([*row, f"{rate:.1f}", self._validation])
-        line = f"loss {mean['loss']:.3f}, accuracy {mean['accuracy']:.2f}, {rate:.0f} images/s"
-        line += f", validation R@1 {self._validation}" if self._validation else ""
-        self._sums, self._count, self._seconds, self._validation = {}, 0, 0.0, ""
-        return line
 
 
 def _optimiser(model: torch.nn.Module, config: PretrainConfig) -> torch.optim.AdamW:
@@ -355,47 +311,19 @@ def _optimiser(model: torch.nn.Module, config: PretrainConfig) -> torch.optim.Ad
     return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98), eps=1e-6, fused=True)
 
 
-def _normalisation(model: torch.nn.Module, device: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and standard deviation [3, 1, 1] of the model's own preprocessing: open_clip's default, OpenAI's numbers."""
+def _normalisation(device: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation [3, 1, 1] of open_clip's default preprocessing, which are OpenAI's."""
     module = architectures.open_clip()
-    mean, std = module.OPENAI_DATASET_MEAN, module.OPENAI_DATASET_STD
-    return tuple(torch.tensor(value, device=device).view(3, 1, 1) for value in (mean, std))  # type: ignore[return-value]
-
-
-@contextlib.contextmanager
-def _fast_kernels(config: PretrainConfig) -> Iterator[None]:
-    """Set threads, the precision of products and the kernel of attention for the run, and put them back afterwards."""
-    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
-    torch.set_num_threads(config.threads)
-    torch.set_float32_matmul_precision(config.matmul_precision)
-    on_cpu = torch.device(config.device).type == "cpu"
-    try:
-        with sdpa_kernel(SDPBackend.MATH) if on_cpu else contextlib.nullcontext():
-            yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_float32_matmul_precision(precision)
-
-
-@contextlib.contextmanager
-def _stop_signal() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM in a list instead of letting them break a step; leave other threads alone."""
-    received: list[int] = []
-    try:
-        before = {kind: signal.signal(kind, lambda *_, k=kind: received.append(k)) for kind in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread: whoever runs us there handles signals
-        yield received
-        return
-    try:
-        yield received
-    finally:
-        for kind, handler in before.items():
-            signal.signal(kind, handler)
+    mean = torch.tensor(module.OPENAI_DATASET_MEAN, device=device)
+    std = torch.tensor(module.OPENAI_DATASET_STD, device=device)
+    return mean.view(3, 1, 1), std.view(3, 1, 1)
 
 
 def _check(config: PretrainConfig, pool: Pool) -> None:
     if len(pool) < config.batch:
-        raise NegutilError(f"The pool {pool.folder} has {len(pool)} pictures, fewer than one batch of {config.batch}; enlarge it.")
+        raise NegutilError(
+            f"The pool {pool.folder} has only {len(pool)} pictures for batches of {config.batch}; enlarge it."
+        )
     size = architectures.config(config.architecture)["vision_cfg"]["image_size"]
     if pool.pictures.shape[1:3] != (size, size):
-        raise NegutilError(f"The pictures of {pool.folder} must be {size} x {size} for {config.architecture}; build it again.")
+        raise NegutilError(f"The pictures of {pool.folder} must be {size} x {size} for this model; build it again.")

@@ -14,14 +14,14 @@ import dataclasses
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from negutil import paths
 from negutil.errors import NegutilError
 from negutil.training.export import export
-from negutil.training.pool import VALIDATION, Pool, build_pool, open_pool
+from negutil.training.pool import Pool, build_pool, open_pool
 from negutil.training.pretrain import PretrainConfig, pretrain
 from negutil.world import corpus
 
@@ -47,11 +47,12 @@ def corpus_pool(folder: Path, pictures: int = PICTURES, seed: int = 0) -> Pool:
         return open_pool(folder)
     train = corpus.pairs(pictures, CAPTIONS, seed)
     held_out = corpus.pairs(VALIDATION_PICTURES, 1, seed, split="validation")
-    return build_pool(train, folder, pictures, CAPTIONS, seed, validation=(held_out, VALIDATION_PICTURES))
+    return build_pool(train, folder, pictures, CAPTIONS, seed=seed, validation=(held_out, VALIDATION_PICTURES))
 
 
 def run(
     name: Annotated[str, typer.Argument(help="miniclip-s-16 or miniclip-b-8")],
+    *,
     pool: Annotated[Path | None, typer.Option(help="Folder of the pool; made where it does not exist.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint and the curve.")] = None,
     weights: Annotated[Path, typer.Option(help="Folder that receives the finished weights.")] = paths.WEIGHTS,
@@ -62,14 +63,16 @@ def run(
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
 ) -> None:
     """Pretrain a MiniCLIP on the mini world's web-like captions, or go on where it was stopped."""
-    given = {"steps": steps, "lr": lr, "seed": seed, "threads": threads, "device": device}
+    given: dict[str, Any] = {"steps": steps, "lr": lr, "seed": seed, "threads": threads, "device": device}
     config = dataclasses.replace(recipe(name), **{key: value for key, value in given.items() if value is not None})
     home = paths.cache() / "pretraining"
     data = corpus_pool(pool or home / "pool")
     target = out or home / name
     if pretrain(config, data, target).finished:
         command = os.environ.get("NEGUTIL_COMMAND") or "negutil pretrain " + shlex.join(sys.argv[1:])
-        typer.echo(f"Weights are in {export(name, config, data, target, weights, command)}.")
+        file = weights / f"{name}.safetensors"
+        export(config, data, target, file, command)
+        typer.echo(f"Weights are in {file}.")
 
 
 if __name__ == "__main__":
