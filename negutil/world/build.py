@@ -30,7 +30,10 @@ from negutil.errors import NegutilError
 from negutil.world.writers import _files
 
 MANIFEST = "manifest.json"
-LIBRARIES = ("av", "easy-vqa", "fontawesomefree", "numpy", "pillow", "pycocotools", "python-avatars", "resvg-py")
+LIBRARIES = (
+    *("av", "easy-vqa", "fontawesomefree", "numpy", "pillow", "polars", "pycocotools", "python-avatars", "resvg-py"),
+    "torch",
+)
 """Packages whose versions can change the bytes of a picture or an annotation."""
 
 NOT_DRAWING = ("build.py", "look.py")
@@ -74,6 +77,8 @@ PARTS: dict[str, Part] = {
         Part("msrvtt", "MSR-VTT", f"{_WRITERS}.msrvtt", "clips"),
         Part("chexpert", "CheXpert", f"{_WRITERS}.chexpert", "radiographs"),
         Part("shapes", "VQA v2, with the pictures and questions of easy-VQA", f"{_WRITERS}.shapes", "shapes"),
+        Part("ccneg", "CC-Neg", f"{_WRITERS}.ccneg", "ccneg"),
+        Part("laion", "LAION-400M: metadata, with a few pictures", f"{_WRITERS}.laion", "alttexts"),
     )
 }
 
