@@ -72,6 +72,25 @@ def bootstrap(
     return _interval(value, np.concatenate(drawn), n, clusters)
 
 
+def bootstrap_many(
+    statistic: Statistic,
+    *arrays: ArrayLike,
+    clusters: ArrayLike | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> list[Interval]:
+    """``bootstrap`` for several statistics of the same resamples.
+
+    ``statistic(*arrays, weights)`` returns [R, K]; the result has one interval for each of the K.
+    """
+    items = [np.asarray(array) for array in arrays]
+    n = _common_length(items)
+    codes, count = _codes(clusters, n)
+    values = statistic(*items, np.ones((1, n)))[0]
+    drawn = np.concatenate([statistic(*items, counts[:, codes]) for counts in _draws(count, resamples, seed, width=n)])
+    return [_interval(float(value), column, n, clusters) for value, column in zip(values, drawn.T, strict=True)]
+
+
 def bootstrap_mean(
     values: ArrayLike, clusters: ArrayLike | None = None, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:

@@ -200,3 +200,14 @@ def test_25000_items_in_5000_clusters_take_little_time_and_memory() -> None:
     values = np.random.default_rng(0).random(25_000)
     found = statistics.bootstrap_mean(values, np.repeat(np.arange(5000), 5), resamples=2000)
     assert found.low < found.value < found.high
+
+
+def test_bootstrap_many_gives_what_bootstrap_gives_for_each_statistic() -> None:
+    values = np.random.default_rng(1).normal(size=(80, 3))
+    many = statistics.bootstrap_many(
+        lambda table, weights: weights @ table / weights.sum(axis=1, keepdims=True), values, resamples=300, seed=7
+    )
+    for column, found in zip(values.T, many, strict=True):
+        one = statistics.bootstrap(statistics.weighted_mean, column, resamples=300, seed=7)
+        assert (found.value, found.low, found.high) == pytest.approx((one.value, one.low, one.high))
+        assert (found.n, found.over) == (80, "items")

@@ -1,0 +1,296 @@
+"""The binary probe: does a model prefer the affirmative or the negated prompt for a face (NegationCLIP Sec. 2.1)?
+
+For attribute a and image i the prediction is 1[s(i, affirmative) > s(i, negated)], so a tie counts as negative;
+balanced accuracy is the mean of the true positive and the true negative rate, its chance level 1/2 (protocol 2). As the
+two prompts share almost all words, a threshold of zero between them is arbitrary; the area under the ROC curve of the
+difference does not depend on it and stands beside it, as does the rate at which the affirmative prompt is preferred.
+
+Everything here works on plain arrays of L2-normalised features, so any model can be probed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from negutil import paths, statistics
+from negutil.errors import NegutilError
+from negutil.results import Record
+
+ANTONYM = "antonym"
+"""Name of the control in which an affirmative antonym stands in place of a negation."""
+
+ALONE = "affirmative alone"
+"""Name of the reference in which the affirmative prompt's score alone ranks the images."""
+
+PAIR_METRICS = ("tpr", "tnr", "balanced_accuracy", "affirmative_rate", "auc", "auc_of_absence")
+"""Metrics of a pair of prompts; ``auc_of_absence`` is how well the second prompt alone finds the images without."""
+
+MEAN, MEAN_WITH_ANTONYM = "mean", "mean of those with an antonym"
+PAPER_VALUE, PAPER_SOURCE = 0.608, "NegationCLIP Sec. 2.1 (CLIP ViT-L/14, 40 attributes of CelebA)"
+
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """An attribute with its affirmative prompt and what is set against it.
+
+    ``phrasing`` is one of the file's ways to negate, ANTONYM or ALONE (then ``other`` is empty). Where ``inverted``,
+    the affirmative prompt is the right one for the images that lack the label.
+    """
+
+    attribute: str
+    phrasing: str
+    affirmative: str
+    other: str
+    inverted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a probe gives: ``items`` has a row per image, attribute and phrasing; ``table`` a row per number.
+
+    Columns of ``items``: image, attribute, phrasing, label (of the affirmative prompt, so inverted ones are turned
+    round), affirmative, other (the two cosine scores). Columns of ``table``: attribute, phrasing, metric, value, low,
+    high, n, over. ``skipped`` are the attributes that all images have or none has.
+    """
+
+    items: pd.DataFrame
+    table: pd.DataFrame
+    skipped: tuple[str, ...]
+
+
+def read_prompts(path: Path | str | None = None) -> list[Pair]:
+    """All pairs of a prompt file (default: ``configs/celeba_prompts.toml``), filled into its template.
+
+    Raises NegutilError where the file cannot be read, a prompt is missing, or a key is unknown.
+    """
+    path = Path(path) if path else paths.CONFIGS / "celeba_prompts.toml"
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise NegutilError(f"{path} cannot be read as TOML ({problem}): mend or restore it.") from problem
+    template, phrasings = content.get("template"), content.get("phrasings")
+    attributes = content.get("attributes")
+    if not isinstance(template, str) or "{}" not in template:
+        raise NegutilError(f"{path}: template is {template!r}: write a sentence with {{}} where the attribute goes.")
+    if not isinstance(phrasings, list) or not phrasings or not isinstance(attributes, dict) or not attributes:
+        raise NegutilError(
+            f"{path} needs a list 'phrasings' and a table 'attributes', neither of them empty: add them."
+        )
+    return [pair for name, prompts in attributes.items() for pair in _pairs(path, name, prompts, template, phrasings)]
+
+
+def _pairs(path: Path, name: str, prompts: Any, template: str, phrasings: list[str]) -> list[Pair]:
+    """The pairs of one attribute of the prompt file."""
+    required = {"affirmative", *phrasings}
+    known = required | {ANTONYM, "inverted"}
+    if not isinstance(prompts, dict) or not required <= set(prompts) <= known:
+        raise NegutilError(f"{path}: [attributes.{name}] needs {sorted(required)} and may have {ANTONYM}, inverted.")
+    texts = {key: value for key, value in prompts.items() if key != "inverted"}
+    if not all(isinstance(text, str) and text for text in texts.values()):
+        raise NegutilError(f"{path}: [attributes.{name}] has a prompt that is no text: put each in quotes.")
+    filled = {key: template.format(text) for key, text in texts.items()}
+    inverted = bool(prompts.get("inverted", False))
+    others = {ALONE: "", **{key: filled[key] for key in (*phrasings, ANTONYM) if key in filled}}
+    return [Pair(name, phrasing, filled["affirmative"], other, inverted) for phrasing, other in others.items()]
+
+
+def usable(pairs: Sequence[Pair], labels: pd.DataFrame) -> tuple[list[Pair], tuple[str, ...]]:
+    """The pairs whose attribute is a column of ``labels`` with both values, and the names of the other attributes.
+
+    Raises NegutilError where no attribute is left.
+    """
+    names = list(dict.fromkeys(pair.attribute for pair in pairs))
+    kept = {name for name in names if name in labels and labels[name].nunique() == 2}
+    if not kept:
+        raise NegutilError(f"None of the {len(names)} attributes has faces with and without it: use more faces.")
+    return [pair for pair in pairs if pair.attribute in kept], tuple(name for name in names if name not in kept)
+
+
+def texts(pairs: Sequence[Pair]) -> list[str]:
+    """Every prompt of ``pairs`` once, in order of first appearance."""
+    return list(dict.fromkeys(text for pair in pairs for text in (pair.affirmative, pair.other) if text))
+
+
+def scores(
+    pairs: Sequence[Pair], image_features: np.ndarray, text_features: Mapping[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cosine scores of the affirmative and of the other prompt, float32 [N, P] each; the other's is 0 where alone.
+
+    image_features: [N, D]; text_features: [D] for each of ``texts(pairs)``; all L2-normalised. Raises NegutilError
+    where a prompt has no features, there are no images, or a feature is not finite.
+    """
+    missing = [text for text in texts(pairs) if text not in text_features]
+    if missing or len(image_features) == 0:
+        raise NegutilError(f"The probe has {len(image_features)} images and lacks {len(missing)} prompts: encode them.")
+    # Each prompt is scored once, so that equal prompts tie exactly; the last column stands for no prompt.
+    every = texts(pairs)
+    table = image_features @ np.stack([text_features[text] for text in every]).T
+    table = np.concatenate([table, np.zeros_like(table[:, :1])], axis=1)
+    column = {text: index for index, text in enumerate([*every, ""])}
+    found = tuple(table[:, [column[text] for text in chosen]] for chosen in _columns(pairs))
+    if not np.isfinite(table).all():
+        raise NegutilError("The probe's features are not all finite: encode the images and prompts again.")
+    return found[0], found[1]
+
+
+def _columns(pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:
+    """The affirmative prompts of ``pairs``, and the others."""
+    return [pair.affirmative for pair in pairs], [pair.other for pair in pairs]
+
+
+def right(pairs: Sequence[Pair], labels: pd.DataFrame) -> Flags:
+    """Whether the affirmative prompt is true of each image, bool [N, P]."""
+    return np.stack([labels[pair.attribute].to_numpy(dtype=bool) != pair.inverted for pair in pairs], axis=1)
+
+
+def placements(scores: np.ndarray, truth: Flags) -> np.ndarray:
+    """DeLong's placement values [N, P]: for a positive item the share of negatives below it, for a negative item the
+    share of positives above it, ties counted half. Their mean over either class is the area under the ROC curve.
+
+    scores, truth: [N, P], both classes in every column. Source: DeLong et al., Biometrics 44 (1988).
+    """
+    found = np.empty(scores.shape)
+    for column, (values, flags) in enumerate(zip(scores.T, truth.T, strict=True)):
+        ranks = rankdata(values)
+        below = [ranks[own] - rankdata(values[own]) for own in (flags, ~flags)]
+        found[flags, column] = below[0] / (~flags).sum()
+        found[~flags, column] = 1 - below[1] / flags.sum()
+    return found
+
+
+def metrics(preferred: Flags, truth: Flags, margin: np.ndarray, absence: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """PAIR_METRICS of every pair under each row of ``weights`` [R, N]: float64 [R, P, 6]; NaN where a class is missing.
+
+    preferred, truth: [N, P], whether the affirmative prompt scores strictly higher, and whether it is true; margin,
+    absence: [N, P], placement values of the score difference, and of the other prompt's score for the images that it is
+    true of. An area under the curve is resampled through its placement values, which differs from ranking every
+    resample anew only in the second order and makes of it a matrix product.
+    """
+    positive, negative = weights @ truth, weights @ ~truth
+    with np.errstate(invalid="ignore", divide="ignore"):
+        tpr = weights @ (preferred & truth) / positive
+        tnr = weights @ (~preferred & ~truth) / negative
+        areas = [
+            weights @ (placed * truth) / positive
+            + weights @ (placed * ~truth) / negative
+            - (placed * truth).sum(axis=0) / truth.sum(axis=0)
+            for placed in (margin, absence)
+        ]
+    rate = weights @ preferred / weights.sum(axis=1, keepdims=True)
+    return np.stack([tpr, tnr, (tpr + tnr) / 2, rate, *areas], axis=2)
+
+
+def evaluate(
+    pairs: Sequence[Pair],
+    labels: pd.DataFrame,
+    image_features: np.ndarray,
+    text_features: Mapping[str, np.ndarray],
+    *,
+    resamples: int = statistics.RESAMPLES,
+    seed: int = 0,
+) -> Outcome:
+    """Probe one model: every metric per attribute and phrasing and as means, with intervals over images.
+
+    All intervals come from the same resamples of the images, so differences of means are paired. labels: one bool
+    column per attribute, a row per image, in the order of ``image_features``. Raises NegutilError where nothing can be
+    evaluated.
+    """
+    kept, skipped = usable(pairs, labels)
+    affirmative, other = scores(kept, image_features, text_features)
+    truth = right(kept, labels)
+    rows, combine = _rows(kept)
+    parts = affirmative > other, truth, placements(affirmative - other, truth), placements(other, ~truth)
+
+    def statistic(*arrays: np.ndarray) -> np.ndarray:
+        found = metrics(*arrays)
+        return found.reshape(len(found), -1) @ combine.T
+
+    intervals = statistics.bootstrap_many(statistic, *parts, resamples=resamples, seed=seed)
+    table = pd.DataFrame(rows, columns=["attribute", "phrasing", "metric"])
+    table = pd.concat([table, pd.DataFrame([dataclasses.asdict(found) for found in intervals])], axis=1)
+    return Outcome(_items(kept, affirmative, other, truth), table, skipped)
+
+
+def records(outcome: Outcome, experiment: str, model: str) -> list[Record]:
+    """The table of an outcome as records; tasks are "<attribute>/<phrasing>".
+
+    The paper's number stands beside the mean balanced accuracy of its own phrasing, "not".
+    """
+    found = []
+    for row in outcome.table.to_dict("records"):
+        published = (row["attribute"], row["phrasing"], row["metric"]) == (MEAN, "not", "balanced_accuracy")
+        interval = statistics.Interval(*(row[key] for key in ("value", "low", "high", "n", "over")))
+        names = {"experiment": experiment, "task": f"{row['attribute']}/{row['phrasing']}", "metric": row["metric"]}
+        paper = {"paper_value": PAPER_VALUE, "paper_source": PAPER_SOURCE} if published else {}
+        found.append(Record.of(interval, model=model, **names, **paper))
+    return found
+
+
+def _rows(pairs: Sequence[Pair]) -> tuple[list[tuple[str, str, str]], np.ndarray]:
+    """Names of the numbers to report, and the matrix that makes them from ``metrics`` laid flat [P * 6]."""
+    groups = {(pair.attribute, pair.phrasing): [index] for index, pair in enumerate(pairs)} | _mean_groups(pairs)
+    rows = {
+        (*key, metric): _average(group, column, len(pairs))
+        for key, group in groups.items()
+        for column, metric in enumerate(PAIR_METRICS)
+        if key[1] != ALONE or metric == "auc"
+    }
+    rows |= _gains(rows)
+    return list(rows), np.stack(list(rows.values()))
+
+
+def _mean_groups(pairs: Sequence[Pair]) -> dict[tuple[str, str], list[int]]:
+    """Which pairs each mean is over: all of a phrasing, and those whose attribute has an antonym."""
+    antonyms = {pair.attribute for pair in pairs if pair.phrasing == ANTONYM}
+    groups: dict[tuple[str, str], list[int]] = {}
+    for index, pair in enumerate(pairs):
+        if pair.phrasing != ANTONYM:
+            groups.setdefault((MEAN, pair.phrasing), []).append(index)
+        if pair.attribute in antonyms:
+            groups.setdefault((MEAN_WITH_ANTONYM, pair.phrasing), []).append(index)
+    return groups
+
+
+def _gains(rows: Mapping[tuple[str, str, str], np.ndarray]) -> dict[tuple[str, str, str], np.ndarray]:
+    """What the antonym gains over each negation, over the attributes that have one."""
+    gains = {}
+    for (name, phrasing, metric), own in rows.items():
+        control = rows.get((MEAN_WITH_ANTONYM, ANTONYM, metric))
+        comparable = name == MEAN_WITH_ANTONYM and phrasing not in (ANTONYM, ALONE)
+        if comparable and control is not None and metric in ("balanced_accuracy", "auc"):
+            gains[name, f"{ANTONYM} minus {phrasing}", metric] = control - own
+    return gains
+
+
+def _average(group: list[int], column: int, count: int) -> np.ndarray:
+    """Weights that average one metric over some pairs, laid flat [count * 6]."""
+    weights = np.zeros((count, len(PAIR_METRICS)))
+    weights[group, column] = 1 / len(group)
+    return weights.ravel()
+
+
+def _items(pairs: Sequence[Pair], affirmative: np.ndarray, other: np.ndarray, truth: Flags) -> pd.DataFrame:
+    """Per-item scores, a row per image and pair."""
+    count = len(truth)
+    return pd.DataFrame(
+        {
+            "image": np.tile(np.arange(count), len(pairs)),
+            "attribute": pd.Categorical(np.repeat([pair.attribute for pair in pairs], count)),
+            "phrasing": pd.Categorical(np.repeat([pair.phrasing for pair in pairs], count)),
+            "label": truth.T.ravel(),
+            "affirmative": affirmative.T.ravel(),
+            "other": other.T.ravel(),
+        }
+    )
