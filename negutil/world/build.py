@@ -162,9 +162,10 @@ def build(part: Part | str, profile: Profile | str | None = None) -> Path:
 
 
 def build_all(profile: Profile | str | None = None, only: Sequence[str] = (), check: bool = False) -> list[Outcome]:
-    """Build (or, with ``check``, verify byte by byte) every part or those named in ``only``."""
+    """Build (or, with ``check``, verify byte by byte) every part, or those named in ``only`` ("a,b" or "a", "b")."""
     profile = profile if isinstance(profile, Profile) else config.load(profile)
-    parts = [find(name) for name in only] if only else list(PARTS.values())
+    names = [name.strip() for item in only for name in item.split(",")]
+    parts = [find(name) for name in names] if names else list(PARTS.values())
     work = _check if check else _build
     return [work(part, profile) for part in _bar(parts)]
 

@@ -82,6 +82,11 @@ def masks(scene: Scene) -> np.ndarray:
     return owner == np.arange(len(stamps), dtype=np.int16)[:, None, None]
 
 
+def whole_areas(scene: Scene) -> list[int]:
+    """Pixels that every instance would have if nothing were in front of it, in the order of ``instances``."""
+    return [int(stamp.solid.sum()) for stamp, _ in _stamps(scene)]
+
+
 def tight_box(mask: np.ndarray) -> Box:
     """Smallest box (x, y, width, height) around the pixels of a mask that has at least one."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))

@@ -14,6 +14,7 @@ from negutil.errors import NegutilError
 from negutil.world.writers import _files
 
 Item = TypeVar("Item")
+ATTEMPTS = 1000
 
 
 def draw_all(
@@ -32,14 +33,24 @@ def draw_all(
     seen: set[bytes] = set()
     for split, count in _files.size_of(sizes).items():
         for index in _files.progress(range(count), f"{dataset} {split}"):
-            rng = random.Random(f"{dataset}/{split}/{seed}/{index}")
-            for _ in range(_files.ATTEMPTS):
-                item = sample(rng)
-                pixels = draw(item)
-                digest = hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
-                if digest not in seen:
-                    break
-            else:
+            drawn = unseen(random.Random(f"{dataset}/{split}/{seed}/{index}"), sample, draw, seen)
+            if drawn is None:
                 raise NegutilError(f"{dataset}: no new {split} picture after {index}; set a smaller {split} size.")
+            yield split, index, *drawn
+
+
+def unseen(
+    rng: random.Random,
+    sample: Callable[[random.Random], Item],
+    draw: Callable[[Item], np.ndarray],
+    seen: set[bytes],
+) -> tuple[Item, np.ndarray] | None:
+    """An item and its picture, whose digest is not in ``seen`` and is added to it; None after a thousand failures."""
+    for _ in range(ATTEMPTS):
+        item = sample(rng)
+        pixels = draw(item)
+        digest = hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
+        if digest not in seen:
             seen.add(digest)
-            yield split, index, item, pixels
+            return item, pixels
+    return None

@@ -17,8 +17,8 @@ from negutil.config import Splits
 from negutil.world import grammar, scenes, truth
 from negutil.world.scenes import SIZE
 from negutil.world.vocabulary import NOUNS, SUPERCATEGORY
-from negutil.world.writers import _files
-from negutil.world.writers._files import Entry
+from negutil.world.writers import _entries, _files
+from negutil.world.writers._entries import Entry
 
 RELEASES = {"train": "train2014", "val": "val2017", "test": "test2017"}
 FIRST_ID = {"train": 1, "val": 1_000_001, "test": 2_000_001}
@@ -40,7 +40,7 @@ def name(split: str, index: int) -> tuple[int, str]:
 @lru_cache(maxsize=1)
 def pictures(sizes: Splits, seed: int) -> tuple[Entry, ...]:
     """Every picture of the part, kept because the questions of VQA v2 are about the same ones."""
-    return tuple(_files.entries("coco", sizes, seed, scenes.sample, name))
+    return tuple(_entries.entries("coco", sizes, seed, scenes.sample, name))
 
 
 def info(description: str) -> dict[str, Any]:
@@ -120,10 +120,10 @@ def _captions(drawn: Sequence[Entry], seed: int) -> dict[str, Any]:
 def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     """Write the part into the empty ``folder``; return facts for the manifest."""
     drawn = pictures(sizes, seed)
-    _files.write_pictures(folder, drawn)
+    _entries.write_pictures(folder, drawn)
     counts: dict[str, dict[str, int]] = {}
     for split in _files.size_of(sizes):
-        chosen, release = _files.of_split(drawn, split), RELEASES[split]
+        chosen, release = _entries.of_split(drawn, split), RELEASES[split]
         content = {"instances": instances(chosen), "captions": _captions(chosen, seed)}
         for kind, records in content.items():
             _files.write_json(folder / "annotations" / f"{kind}_{release}.json", records)
