@@ -186,6 +186,21 @@ def test_attributes_that_do_not_vary_are_skipped_and_named() -> None:
         probe.evaluate(PAIRS, labels.iloc[:1], images[:1], directions)
 
 
+def test_a_rare_attribute_leaves_the_others_their_intervals() -> None:
+    labels, images, directions = _problem(7, count=60)
+    labels["Bald"] = False
+    labels.loc[3, "Bald"] = True
+    pairs = [pair for pair in PAIRS if pair.attribute in ("Bald", "Smiling")]
+    both = probe.evaluate(pairs, labels, images, directions, resamples=400)
+    alone = probe.evaluate(
+        [pair for pair in pairs if pair.attribute == "Smiling"], labels, images, directions, resamples=400
+    )
+    for metric in ("tpr", "tnr", "auc", "affirmative_rate"):
+        first, second = (_value(outcome, "Smiling", "not", metric) for outcome in (both, alone))
+        assert (first.value, first.low, first.high) == pytest.approx((second.value, second.low, second.high))
+    assert np.isfinite(_value(both, MEAN, "not", "balanced_accuracy").low)
+
+
 def test_missing_and_broken_features_are_refused() -> None:
     labels, images, directions = _problem(8, count=40)
     with pytest.raises(NegutilError, match="lacks 1 prompts"):

@@ -214,13 +214,20 @@ def evaluate(
     parts = affirmative > other, truth, placements(affirmative - other, truth), placements(other, ~truth)
 
     def statistic(*arrays: np.ndarray) -> np.ndarray:
-        found = metrics(*arrays)
-        return found.reshape(len(found), -1) @ combine.T
+        return _combined(metrics(*arrays), combine)
 
     intervals = statistics.bootstrap_many(statistic, *parts, resamples=resamples, seed=seed)
     table = pd.DataFrame(rows, columns=["attribute", "phrasing", "metric"])
     table = pd.concat([table, pd.DataFrame([dataclasses.asdict(found) for found in intervals])], axis=1)
     return Outcome(_items(kept, affirmative, other, truth), table, skipped)
+
+
+def _combined(found: np.ndarray, combine: np.ndarray) -> np.ndarray:
+    """The numbers to report [R, K] from ``metrics`` [R, P, 6]; undefined only where a number that it needs is."""
+    flat = found.reshape(len(found), -1)
+    undefined = np.isnan(flat)
+    needed = undefined.astype(float) @ (combine != 0).T.astype(float) > 0
+    return np.where(needed, np.nan, np.where(undefined, 0, flat) @ combine.T)
 
 
 def records(outcome: Outcome, experiment: str, model: str) -> list[Record]:

@@ -1,0 +1,79 @@
+"""Figures of the probe: what they show is what the table says."""
+
+from __future__ import annotations
+
+import random
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.container import Container, ErrorbarContainer
+
+from negutil import figures_probe
+from negutil.evaluation import probe
+from negutil.world import faces
+
+MODELS = ("one", "two")
+
+
+def _points(bars: Container) -> np.ndarray:
+    """The values that a container of error bars marks."""
+    assert isinstance(bars, ErrorbarContainer)
+    assert bars.lines[0] is not None
+    return np.asarray(bars.lines[0].get_xdata())
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> dict[str, probe.Outcome]:
+    pairs = probe.read_prompts()
+    labels = pd.DataFrame([faces.sample(random.Random(f"figures/{i}")).attributes for i in range(120)])
+    found = {}
+    for seed, model in enumerate(MODELS):
+        rng = np.random.default_rng(seed)
+        texts = {text: rng.normal(size=16) for text in probe.texts(pairs)}
+        found[model] = probe.evaluate(pairs, labels, rng.normal(size=(120, 16)), texts, resamples=20)
+    return found
+
+
+@pytest.fixture(scope="module")
+def table(outcomes: dict[str, probe.Outcome]) -> pd.DataFrame:
+    return pd.concat([outcome.table.assign(model=model) for model, outcome in outcomes.items()], ignore_index=True)
+
+
+def test_by_attribute_has_a_panel_per_model_with_all_drawn_attributes_in_order(table: pd.DataFrame) -> None:
+    figure = figures_probe.by_attribute(table)
+    names = [label.get_text().replace(" ", "_") for label in figure.axes[0].get_yticklabels()]
+    rows = table[(table.phrasing == "not") & (table.metric == "balanced_accuracy")]
+    means = rows.groupby("attribute")["value"].mean()[names].to_numpy()
+    assert [axis.get_title() for axis in figure.axes] == list(MODELS)
+    assert sorted(names) == sorted(faces.DRAWN)
+    assert (np.diff(means) <= 0).all()
+    shown = _points(figure.axes[0].containers[0])
+    own = table[(table.model == "one") & (table.phrasing == "not") & (table.metric == "tpr")]
+    assert np.allclose(shown, own.set_index("attribute").loc[names, "value"])
+    plt.close(figure)
+
+
+def test_by_phrasing_shows_negations_then_antonym_then_the_affirmative_prompt_alone(table: pd.DataFrame) -> None:
+    figure = figures_probe.by_phrasing(table)
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == ["not", "without", "no", probe.ANTONYM, probe.ALONE]
+    assert [axis.get_title() for axis in figure.axes] == ["balanced accuracy", "auc"]
+    assert len(_points(figure.axes[1].containers[0])) == 5
+    plt.close(figure)
+
+
+def test_preference_has_a_dot_per_attribute_and_phrasing(table: pd.DataFrame) -> None:
+    figure = figures_probe.preference(table)
+    dots = [np.asarray(line.get_xdata()) for line in figure.axes[0].lines if line.get_linestyle() == "None"]
+    assert len(dots) == len(MODELS)
+    assert len(dots[0]) == 3 * len(faces.DRAWN) + len(faces.ANTONYM_PHRASES)
+    plt.close(figure)
+
+
+def test_margins_split_the_faces_by_label(outcomes: dict[str, probe.Outcome]) -> None:
+    figure = figures_probe.margins(outcomes["one"].items, ["Bald", "Smiling", "Eyeglasses"])
+    assert [axis.get_title() for axis in figure.axes] == ["Bald", "Smiling", "Eyeglasses"]
+    assert all(len(axis.containers) == 2 for axis in figure.axes)
+    plt.close(figure)
