@@ -31,6 +31,7 @@ def clip(path: Path, n_frames: int = 20, codec: str = "mpeg4") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=10)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for index in range(n_frames):
             picture = np.full((48, 64, 3), 10 * index, dtype=np.uint8)

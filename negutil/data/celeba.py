@@ -33,8 +33,8 @@ def load(folder: Path | str, split: str | None = None, missing: _reading.Missing
     frame.insert(0, "split", _splits(folder / _PARTITION, frame.index))
     if split is not None:
         frame = frame[frame["split"] == split]
-    columns: dict[str, list[Any]] = {"file_name": list(frame.index)}
-    columns |= {str(name): frame[name].tolist() for name in frame}
+    columns: dict[str, Any] = {"file_name": list(frame.index)}
+    columns |= {str(name): frame[name].to_numpy() for name in frame}
     source = f"{folder} ({split or 'every split'})"
     columns |= _reading.picture_column(columns, folder / _PICTURES, source, missing)
     features = {name: STRING if name in ("file_name", "split") else FLAG for name in columns if name != "image"}

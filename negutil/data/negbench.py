@@ -43,7 +43,7 @@ CHOICE_FEATURES = {
 
 
 def kind(header: tuple[str, ...] | list[str]) -> str | None:
-    """ "retrieval", "mcq" (four options), "binary" (two options), or None for a header that is none of NegBench's."""
+    """What a header announces: "retrieval", "mcq" (four options), "binary" (two), or None for no file of NegBench's."""
     names = set(header)
     if {"filepath", "captions"} <= names:
         return "retrieval"
