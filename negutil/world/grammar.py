@@ -58,7 +58,7 @@ AFFIRMATIVE: tuple[Form, ...] = (
     Form("here is {things} {place}"),
     Form("look: {things} {place}"),
     Form("a close look at {things} {place}", held_out=True),
-    Form("the camera caught {things} {place}", held_out=True),
+    Form("the lens caught {things} {place}", held_out=True),
     Form("{place} one finds {things}", held_out=True),
     Form("this shot is of {things} {place}", held_out=True),
     Form("{things} appear in this photo {place}", held_out=True),
