@@ -40,14 +40,14 @@ def cooccurrence(matrix: np.ndarray, nouns: Sequence[str]) -> Figure:
 
 
 def learning_curves(curves: dict[str, pd.DataFrame]) -> Figure:
-    """Loss and held-out recall@1 over pictures seen, for each model (columns step, batch, loss, val_recall_at_1)."""
+    """Loss and held-out recall@1 over pictures seen, for each model (columns step, batch, loss, validation_r_at_1)."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
     for index, (model, curve) in enumerate(curves.items()):
         seen = curve["step"] * curve["batch"] / 1000
         left.plot(seen, curve["loss"], marker="", label=model)
-        held_out = curve["val_recall_at_1"].notna()
+        held_out = curve["validation_r_at_1"].notna()
         marker = figures.MARKERS[index]
-        right.plot(seen[held_out], curve.loc[held_out, "val_recall_at_1"], marker=marker, label=model)
+        right.plot(seen[held_out], curve.loc[held_out, "validation_r_at_1"], marker=marker, label=model)
     left.set(xlabel="thousand pictures seen", ylabel="InfoNCE loss", title="Training loss")
     right.set(xlabel="thousand pictures seen", ylabel="recall@1", title="Held-out text-to-image recall@1", ylim=(0, 1))
     right.legend()
@@ -82,7 +82,7 @@ def by_noun(frame: pd.DataFrame, value: str, group: str, floor: float, title: st
     order = frame.groupby("noun")[value].mean().sort_values().index
     figure, axis = plt.subplots(figsize=(0.135 * len(order) + 1, 3.0))
     for index, (label, part) in enumerate(frame.groupby(group, sort=False)):
-        at = order.get_indexer(part["noun"])
+        at = order.get_indexer(pd.Index(part["noun"]))
         axis.plot(at, part[value], linestyle="", marker=figures.MARKERS[index], markersize=3.5, label=str(label))
     axis.axhline(floor, **figures.CHANCE)
     axis.set_xticks(range(len(order)), order, rotation=90, fontsize=6)
