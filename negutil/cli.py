@@ -7,15 +7,18 @@ imported inside the command that needs it, so that ``--help`` is quick.  Every c
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import signal
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from negutil import paths
 from negutil.errors import NegutilError
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
@@ -57,6 +60,8 @@ cache_commands = group("The cache of features and other expensive steps.")
 app.add_typer(cache_commands, name="cache")
 stats_commands = group("Statistics of your own data.")
 app.add_typer(stats_commands, name="stats")
+world_commands = group("The mini world: datasets that are made here, in the published formats.")
+app.add_typer(world_commands, name="world")
 
 
 @app.command()
@@ -77,7 +82,7 @@ def run(
     only_list: Annotated[bool, typer.Option("--list", help="List the notebooks and stop.")] = False,
 ) -> None:
     """Run the notebooks in order and write results, figures and the executed notebooks."""
-    from negutil import config, notebooks, paths
+    from negutil import config, notebooks
 
     chapters = notebooks.choose(notebooks.find(), only)
     if only_list:
@@ -125,10 +130,66 @@ def cache_clear() -> None:
     typer.echo(f"Freed {cache.clear() / 1e6:.1f} MB in {cache.root}.")
 
 
+@world_commands.command("build")
+def world_build(
+    *,
+    profile: Annotated[str, typer.Option(help="Sizes: mini, quick or paper (default: NEGUTIL_PROFILE, or mini).")] = "",
+    only: Annotated[list[str] | None, typer.Option(metavar="PART", help="A part to write; may be repeated.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare what is there with a new build, byte by byte.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write the mini world's datasets where they are missing or out of date."""
+    from negutil.world import build
+
+    outcomes = build.build_all(profile, only or (), check)
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(outcome) for outcome in outcomes], indent=1))
+        return
+    for outcome in outcomes:
+        size = f"{outcome.files} files, {outcome.bytes / 1e6:.1f} MB"
+        typer.echo(f"{outcome.part}: {outcome.status}, {size} in {outcome.seconds:.1f} s, {outcome.folder}")
+
+
+@world_commands.command("look")
+def world_look(
+    *,
+    part: Annotated[
+        str, typer.Option(help="scenes, faces, clips, radiographs, shapes, alttexts, or all of them.")
+    ] = "all",
+    seed: Annotated[int, typer.Option(help="Which pictures.", min=0)] = 0,
+    profile: Annotated[str, typer.Option(help="Whose folder of figures, without --out.")] = "",
+    out: Annotated[Path | None, typer.Option(metavar="FILE.png", help="The file to write.")] = None,
+) -> None:
+    """Draw a contact sheet: pictures of each part of the mini world, with what is said of them."""
+    from negutil.world import look
+
+    typer.echo(str(look.save(part, seed, profile, out)))
+
+
+@app.command()
+def pretrain(
+    name: Annotated[str, typer.Argument(help="Which MiniCLIP: miniclip-s-16 or miniclip-b-8.")],
+    *,
+    out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint and the learning curve.")] = None,
+    weights: Annotated[Path, typer.Option(help="Folder that receives the finished weights.")] = paths.WEIGHTS,
+    steps: Annotated[int | None, typer.Option(help="Steps instead of the recipe's.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights, order and patches.", min=0)] = 0,
+    threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+) -> None:
+    """Pretrain a MiniCLIP on the mini world's web-like captions, or go on where it was stopped."""
+    from negutil.training import recipes
+
+    recipes.run(name, out=out, weights=weights, steps=steps, seed=seed, threads=threads, device=device)
+
+
 @stats_commands.command("captions")
 def stats_captions(
-    paths: Annotated[
-        list[str], typer.Argument(help="Files (.parquet, .csv, .tsv, .txt), folders, or quoted patterns.")
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH", help="Files (.parquet, .csv, .tsv, .txt), folders, or quoted patterns."),
     ],
     column: Annotated[
         str | None, typer.Option(help="Column with the captions; a number for CSV or TSV without a header line.")
@@ -142,7 +203,7 @@ def stats_captions(
     """Count captions with negation, and negation cues among their words (NegationCLIP Table 1)."""
     from negutil.evaluation import caption_statistics, negation_terms
 
-    counts = caption_statistics.count_files(paths, negation_terms.load(terms), column, fresh)
+    counts = caption_statistics.count_files(files, negation_terms.load(terms), column, fresh)
     found = caption_statistics.summary(counts)
     typer.echo(json.dumps(found, indent=1) if as_json else caption_statistics.report(counts))
 
