@@ -144,7 +144,7 @@ def _absence(settings: Profile, model: LoadedModel, images: np.ndarray, scenes: 
 def face_auc(settings: Profile, model: LoadedModel) -> Interval:
     """Mean AUC over the drawn attributes of the affirmative prompt alone, on the test faces (protocol 2)."""
     folder = build.build("celeba", settings)
-    rows = celeba.load(folder / "celeba", split="test")
+    rows = celeba.load(folder, split="test")
     pictures = np.stack([np.asarray(picture) for picture in rows["image"]])
     labels = {name: np.asarray(rows[name], dtype=bool) for name in faces.ATTRIBUTE_PHRASES}
     labels = {name: there for name, there in labels.items() if 0 < there.sum() < len(there)}
