@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -12,20 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from negutil import figures
-
-
-def grid(pictures: Sequence[np.ndarray], titles: Sequence[str] = (), columns: int = 8, side: float = 1.25) -> Figure:
-    """``pictures`` (uint8 [H, W, 3]) in rows of ``columns``, each ``side`` inches wide with its title below."""
-    rows = -(-len(pictures) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(columns * side, rows * (side + (0.42 if titles else 0.05))))
-    for index, axis in enumerate(np.ravel(axes)):
-        axis.axis("off")
-        if index < len(pictures):
-            axis.imshow(pictures[index], interpolation="nearest")
-        if index < len(titles):
-            wrapped = textwrap.fill(titles[index], width=int(side * 16))
-            axis.text(0.5, -0.05, wrapped, transform=axis.transAxes, ha="center", va="top", fontsize=6)
-    return figure
 
 
 def cooccurrence(matrix: np.ndarray, nouns: Sequence[str]) -> Figure:
