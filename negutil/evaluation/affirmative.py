@@ -16,12 +16,12 @@ import pandas as pd
 from negutil import paths, results, statistics
 from negutil.config import Profile
 from negutil.data import celeba, coco
-from negutil.evaluation import presence, retrieval
+from negutil.evaluation import presence, probe, retrieval
 from negutil.models import architectures, encode, loader, registry
 from negutil.models.loader import LoadedModel
 from negutil.results import Record
 from negutil.statistics import Interval
-from negutil.world import build, faces, grammar, truth
+from negutil.world import build, grammar, truth
 from negutil.world.grammar import Form
 from negutil.world.scenes import Scene
 from negutil.world.vocabulary import NOUNS, PLACES
@@ -142,15 +142,18 @@ def _absence(settings: Profile, model: LoadedModel, images: np.ndarray, scenes: 
 
 
 def face_auc(settings: Profile, model: LoadedModel) -> Interval:
-    """Mean AUC over the drawn attributes of the affirmative prompt alone, on the test faces (protocol 2)."""
-    folder = build.build("celeba", settings)
-    rows = celeba.load(folder, split="test")
-    pictures = np.stack([np.asarray(picture) for picture in rows["image"]])
-    labels = {name: np.asarray(rows[name], dtype=bool) for name in faces.ATTRIBUTE_PHRASES}
-    labels = {name: there for name, there in labels.items() if 0 < there.sum() < len(there)}
-    said = [f"a photo of a person {faces.ATTRIBUTE_PHRASES[name]}" for name in labels]
-    scores = presence.scores(encode.texts(model, said), encode.images(model, pictures))
-    return presence.presence(scores, labels, resamples=settings.bootstrap.resamples).mean
+    """Mean AUC over attributes of the affirmative prompt alone, on the test faces; prompts as in notebook 02."""
+    rows = celeba.load(build.build("celeba", settings) / "celeba", split="test")
+    labels = rows.remove_columns("image").to_pandas()
+    pairs = [pair for pair in probe.read_prompts() if pair.phrasing == probe.ALONE]
+    kept, _ = probe.usable(pairs, labels)
+    prompts = probe.texts(kept)
+    features = dict(zip(prompts, encode.texts(model, prompts), strict=True))
+    images = encode.images(model, np.stack([np.asarray(picture) for picture in rows["image"]]))
+    right = probe.right(kept, labels)
+    scores, _ = probe.scores(kept, images, features)
+    flags = {pair.attribute: right[:, index] for index, pair in enumerate(kept)}
+    return presence.presence(scores.astype(float), flags, resamples=settings.bootstrap.resamples).mean
 
 
 def cooccurrence(settings: Profile, most: int = 40) -> tuple[np.ndarray, list[str]]:
