@@ -12,6 +12,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from negutil.config import Splits
 from negutil.world import clips
@@ -65,10 +66,11 @@ def encode(frames: np.ndarray) -> bytes:
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = PIXELS
         stream.codec_context.thread_count = 1
+        # Converting here and not in the encoder: its own conversion is threaded and not the same on every call.
+        colours = VideoReformatter()
         for frame in frames:
-            # Converting here and not in the encoder: its own conversion is not the same on every call.
-            picture = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(format=PIXELS)
-            container.mux(stream.encode(picture))
+            picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+            container.mux(stream.encode(colours.reformat(picture, format=PIXELS, threads=1)))
         container.mux(stream.encode())
     return buffer.getvalue()
 
