@@ -182,17 +182,17 @@ def _values(kind: str, instances: Sequence[Instance]) -> list[str]:
     return [noun for noun in options if any(noun in one.extras for one in instances)]
 
 
-def clues(scene: Scene) -> list[Clue]:
-    """Every clue to a thing that shares its name with others; exactly one instance fits each."""
-    return list(_clues(truth.instances(scene)))
+def clues(scene: Scene, kinds: Sequence[str] = KINDS) -> list[Clue]:
+    """Every clue of these kinds to a thing that shares its name with others; exactly one instance fits each."""
+    return list(_clues(truth.instances(scene), kinds))
 
 
-def _clues(instances: Sequence[Instance]) -> Iterator[Clue]:
+def _clues(instances: Sequence[Instance], kinds: Sequence[str]) -> Iterator[Clue]:
     for target, one in enumerate(instances):
         alike = [other for other in instances if truth.is_a(other.noun, one.noun)]
         if one.relation or len(alike) < 2 or one.noun in PLURAL_ONLY:
             continue
-        for kind in KINDS:
+        for kind in kinds:
             for value in _values(kind, alike):
                 negated = _singles_out(one, alike, kind, value)
                 if negated is not None:
@@ -250,5 +250,5 @@ def sample(rng: random.Random) -> Scene:
     kind = rng.choice(KINDS)
     while True:
         scene = _attempt(kind, rng)
-        if any(clue.kind == kind and clue.target == 0 for clue in clues(scene)):
+        if any(clue.target == 0 for clue in clues(scene, [kind])):
             return scene

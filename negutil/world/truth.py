@@ -5,7 +5,6 @@ Every dataset of scenes has a ``truth.json`` beside its published files, so that
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
 from collections.abc import Iterable, Sequence
@@ -144,8 +143,15 @@ def is_a(noun: str, name: str) -> bool:
 
 
 def to_json(scene: Scene) -> dict[str, Any]:
-    """The scene as plain lists, strings and numbers."""
-    return dataclasses.asdict(scene)
+    """The scene as plain lists, strings and numbers, with the names of its fields."""
+    return {"place": scene.place, "variant": scene.variant, "things": [_plain(thing) for thing in scene.things]}
+
+
+def _plain(thing: Thing) -> dict[str, Any]:
+    # Written out because dataclasses.asdict takes a third of the time of writing a dataset.
+    extras = [{"noun": e.noun, "colour": e.colour, "relation": e.relation, "box": e.box} for e in thing.extras]
+    named = {"noun": thing.noun, "colour": thing.colour, "size": thing.size, "box": thing.box}
+    return {**named, "action": thing.action, "extras": extras}
 
 
 def from_json(content: Any) -> Scene:
