@@ -1,79 +1,104 @@
-"""Presence and absence of things: how well one sentence about a thing orders pictures with it and without it.
+"""What a model knows about presence, noun by noun: do pictures with a thing score above pictures without it?
 
-For "a photo of a dog" the right pictures are those with a dog; for "there is no dog" those without. The AUC over all
-pictures needs no threshold and no second prompt, so it is fair to a model that is merely shifted.
+For a noun X the score of every picture with "a photo of a X" is compared between pictures with and without X; the area
+under the ROC curve (AUC) is the chance that a picture with X scores higher, 1/2 by guessing, ties counted half. The
+look at negation asks the same of "a photo with no X": there the pictures *without* X should score higher, so a model
+that overlooks "no" gets an AUC near 0 for absence, not 1/2. Design: MiniCLIP has to be good at affirmative language
+before a failure on negation is about negation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from negutil import statistics
 from negutil.errors import NegutilError
-from negutil.statistics import Floats, Interval
+from negutil.evaluation import probe
+from negutil.statistics import Interval
+
+Floats = NDArray[np.float64]
+AFFIRMATIVE = "a photo of {article} {noun}"
+NEGATED = "a photo with no {noun}"
 
 
-def auc_by_thing(scores: np.ndarray, right: np.ndarray, weights: Floats) -> Floats:
-    """AUC of every thing under every row of weights.
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """AUC per noun (``table``: noun, auc, low, high, n, positives) and their ``mean`` over the nouns."""
 
-    Args:
-        scores: [N, V], similarity of N pictures to the sentence about each of V things.
-        right: [N, V]: 1 where the sentence is true of the picture, 0 where it is false, -1 where it is neither (such a
-            picture is left out for this thing).
-        weights: [R, N], how often each picture counts.
+    table: pd.DataFrame
+    mean: Interval
 
-    Returns:
-        [R, V]; ties count half; NaN where a thing has no right or no wrong picture.
+
+def prompts(nouns: Sequence[str], template: str = AFFIRMATIVE) -> list[str]:
+    """Fill ``template`` with each noun; ``{article}`` becomes "a" or "an"."""
+    return [template.format(noun=noun, article="an" if noun[0] in "aeiou" else "a") for noun in nouns]
+
+
+def scores(texts: NDArray[np.float32], images: NDArray[np.float32]) -> Floats:
+    """Return cosine scores [N, K] of L2-normalised ``images`` [N, D] with ``texts`` [K, D]."""
+    return images.astype(float) @ texts.astype(float).T
+
+
+def presence(
+    values: Floats,
+    labels: Mapping[str, NDArray[np.bool_]],
+    *,
+    absence: bool = False,
+    resamples: int = statistics.RESAMPLES,
+    seed: int = 0,
+) -> Presence:
+    """Return the AUC of each noun's column of ``values`` [N, K] for ``labels`` (noun: bool [N], in column order).
+
+    With ``absence`` the picture without the noun should score higher, as for :data:`NEGATED`. The interval of the mean
+    resamples pictures, which all nouns share, and keeps the nouns as they are.
+    Raises NegutilError on empty or non-finite scores, and on a noun that all pictures have or none has.
     """
-    drawn = weights.astype(np.float32)
-    columns = [_auc(scores[:, thing], right[:, thing], drawn) for thing in range(scores.shape[1])]
-    return np.stack(columns, axis=1).astype(float)
+    truth = np.column_stack(list(labels.values())) if labels else np.zeros((0, 0), bool)
+    _check(values, truth, list(labels))
+    expected = ~truth if absence else truth
+    placed = probe.placements(values, expected)
+    *each, mean = statistics.bootstrap_many(_aucs_and_mean, placed, expected, resamples=resamples, seed=seed)
+    table = pd.DataFrame(
+        {
+            "noun": list(labels),
+            "auc": [interval.value for interval in each],
+            "low": [interval.low for interval in each],
+            "high": [interval.high for interval in each],
+            "n": len(values),
+            "positives": truth.sum(axis=0),
+        }
+    )
+    return Presence(table, mean)
 
 
-def _auc(scores: np.ndarray, right: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """AUC [R] of one thing, as a product with the matrix of won pairs: cheap, because right pictures are few."""
-    better, worse = np.flatnonzero(right == 1), np.flatnonzero(right == 0)
-    mine, theirs = scores[better][:, None], scores[worse][None, :]
-    won = (mine > theirs).astype(np.float32) + np.float32(0.5) * (mine == theirs)
-    first, second = weights[:, better], weights[:, worse]
-    few = won.shape[0] <= won.shape[1]
-    total = ((first @ won) * second).sum(axis=1) if few else (first * (second @ won.T)).sum(axis=1)
-    pairs = first.sum(axis=1) * second.sum(axis=1)
-    return np.divide(total, pairs, out=np.full(len(pairs), np.nan, dtype=np.float32), where=pairs > 0)
+def _aucs_and_mean(placed: Floats, expected: NDArray[np.bool_], weights: Floats) -> Floats:
+    """AUC of every column under each row of ``weights`` [R, N], and last their mean: [R, K + 1].
 
-
-def mean_auc(scores: np.ndarray, right: np.ndarray, resamples: int, seed: int = 0) -> Interval:
-    """Mean over things of the AUC (arguments as in ``auc_by_thing``), with a bootstrap interval over pictures.
-
-    Raises NegutilError where a score is not finite or no thing has both right and wrong pictures.
+    Resampled through DeLong's placement values, as in ``probe.metrics``; a noun that a resample leaves without
+    positives or negatives is undefined there, and the mean is over the others.
     """
-    check(scores, right)
-
-    def statistic(numbers: np.ndarray, truth: np.ndarray, weights: Floats) -> Floats:
-        return np.nanmean(auc_by_thing(numbers, truth, weights), axis=1)
-
-    return statistics.bootstrap(statistic, scores, right, resamples=resamples, seed=seed)
-
-
-def table(scores: np.ndarray, right: np.ndarray, things: Sequence[str]) -> pd.DataFrame:
-    """AUC of each thing with its numbers of right and wrong pictures (columns noun, AUC, right, wrong)."""
-    check(scores, right)
-    values = auc_by_thing(scores, right, np.ones((1, len(scores))))[0]
-    counts = {"right": (right == 1).sum(axis=0), "wrong": (right == 0).sum(axis=0)}
-    return pd.DataFrame({"noun": list(things), "AUC": values, **counts})
+    own, others = placed * expected, placed * ~expected
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = weights @ own / (weights @ expected) + weights @ others / (weights @ ~expected)
+    aucs = found - own.sum(axis=0) / expected.sum(axis=0)
+    return np.column_stack([aucs, np.nanmean(aucs, axis=1)])
 
 
-def check(scores: np.ndarray, right: np.ndarray) -> None:
-    """Raise NegutilError where scores and truth do not fit together, are empty or not finite."""
-    if scores.shape != right.shape or scores.size == 0:
-        raise NegutilError(f"Presence: scores {scores.shape} and truth {right.shape} must be equal and not empty.")
-    if not np.isfinite(scores).all():
-        picture, thing = np.argwhere(~np.isfinite(scores))[0]
+def _check(values: Floats, truth: NDArray[np.bool_], nouns: list[str]) -> None:
+    if values.size == 0 or truth.shape != values.shape:
         raise NegutilError(
-            f"Presence: the score of picture {picture} for thing {thing} is not finite: encode it again."
+            f"Presence needs a score for each of {truth.shape[0]} pictures and {len(nouns)} nouns, but has "
+            f"{list(values.shape)}; give both for the same pictures and nouns."
         )
-    if not ((right == 1).any(axis=0) & (right == 0).any(axis=0)).any():
-        raise NegutilError("Presence: no thing has both pictures that are right and pictures that are wrong.")
+    if not np.isfinite(values).all():
+        noun = nouns[int(np.flatnonzero(~np.isfinite(values).all(axis=0))[0])]
+        raise NegutilError(f"The scores for '{noun}' are not finite; check the model that made them.")
+    share = truth.mean(axis=0)
+    for noun, having in zip(nouns, share, strict=True):
+        if having in (0, 1):
+            raise NegutilError(f"{'Every' if having else 'No'} picture has '{noun}', so it has no AUC; leave it out.")

@@ -44,6 +44,14 @@ def uses_quick_gelu(architecture: str) -> bool:
     return bool(config(architecture).get("quick_gelu", False))
 
 
+def build(architecture: str) -> Any:
+    """Return a newly initialised model in float32 on the CPU; raises NegutilError for an unknown architecture."""
+    settings = config(architecture)
+    module = open_clip()
+    kind = module.CustomTextCLIP if settings.pop("custom_text", False) else module.CLIP
+    return kind(**settings)
+
+
 def trimmed_length(tokens: torch.Tensor) -> int:
     """Length of the longest text in ``tokens`` [N, L]: the end token has the highest id, so its place is the argmax."""
     return int(tokens.argmax(dim=-1).max()) + 1

@@ -12,6 +12,7 @@ import torch
 
 from negutil import files, provenance
 from negutil.errors import NegutilError
+from negutil.models import architectures
 from negutil.training.pool import Pool
 from negutil.training.pretrain import PretrainConfig, Vocabulary, compact_model, full_state, read_checkpoint
 
@@ -29,7 +30,7 @@ def export(config: PretrainConfig, pool: Pool, out: Path, weights: Path, command
     model = compact_model(config, vocabulary)
     model.load_state_dict(content["model"])
     state = {key: _half(key, value) for key, value in full_state(model, vocabulary, config.architecture).items()}
-    files.write_bytes(weights, safetensors.torch.save(state, metadata={"format": "pt"}))
+    files.write_bytes(weights, safetensors.torch.save(state, metadata=_metadata(config)))
     about = _about(config, pool, content, command)
     about |= {"sha256": files.sha256(weights), "tokens_in_pool": len(vocabulary.ids)}
     files.write_text(weights.with_suffix(".json"), json.dumps(about, indent=2, sort_keys=True) + "\n")
@@ -41,6 +42,11 @@ def _half(name: str, value: torch.Tensor) -> torch.Tensor:
     if not torch.isfinite(half).all():
         raise NegutilError(f"The weight {name} does not fit into float16; pretrain again with a lower `lr`.")
     return half
+
+
+def _metadata(config: PretrainConfig) -> dict[str, str]:
+    quick = architectures.uses_quick_gelu(config.architecture)
+    return {"format": "pt", "architecture": config.architecture, "activation": "quick_gelu" if quick else "gelu"}
 
 
 def _about(config: PretrainConfig, pool: Pool, content: dict[str, Any], command: str) -> dict[str, Any]:

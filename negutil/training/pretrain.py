@@ -191,7 +191,7 @@ def pretrain(config: PretrainConfig, pool: Pool, out: Path, stop_after: int | No
 
 
 def contrastive_loss(images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor) -> tuple[torch.Tensor, float]:
-    """Symmetric InfoNCE of L2-normalised ``images`` and ``texts`` [B, D], and the share of images that find their text."""
+    """Symmetric InfoNCE of L2-normalised ``images`` and ``texts`` [B, D], and the share of images matched."""
     logits = scale * images @ texts.T
     labels = torch.arange(len(logits), device=logits.device)
     loss = (functional.cross_entropy(logits, labels) + functional.cross_entropy(logits.T, labels)) / 2

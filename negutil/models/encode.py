@@ -1,0 +1,145 @@
+"""Features of pictures and texts: each different item is encoded once, and once only per model and data.
+
+Features are L2-normalised float32 rows, so every score of a dual encoder is a matrix product (protocol 0).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from negutil.cache import Cache
+from negutil.errors import NegutilError
+from negutil.models import architectures
+from negutil.models.loader import LoadedModel
+
+BATCH = 256
+CODE_VERSION = "1"  # counts changes of this module that change features
+Pictures = Sequence[Image.Image] | np.ndarray
+
+
+def images(
+    model: LoadedModel, pictures: Pictures, *, batch: int = BATCH, data_sha256: str = "", cached: bool = True
+) -> np.ndarray:
+    """Return the features [N, D] (float32, L2-normalised) of ``pictures``: PIL images, or uint8 [N, H, W, 3].
+
+    Cached under the model's fingerprint and the pictures' contents. ``data_sha256`` may stand for the contents where
+    the caller knows it, so that a warm cache needs no picture at all; it must then also cover their order.
+    Raises NegutilError on no pictures, and on features that are not finite, naming the picture.
+    """
+    _require_some(len(pictures), "picture")
+    digests = None if data_sha256 else [_digest(picture) for picture in pictures]
+    key = data_sha256 or hashlib.sha256("".join(digests or ()).encode()).hexdigest()
+
+    def compute() -> np.ndarray:
+        return _images(model, pictures, batch, digests)
+
+    return _from_cache(_fields(model, "image", key, batch), compute) if cached else compute()
+
+
+def texts(model: LoadedModel, sentences: Sequence[str], *, batch: int = BATCH, cached: bool = True) -> np.ndarray:
+    """Return the features [T, D] (float32, L2-normalised) of ``sentences``.
+
+    Texts longer than the model's context are cut, as CLIP does. Cached under the model's fingerprint and the texts.
+    Raises NegutilError on no texts, on something that is not a text, and on features that are not finite.
+    """
+    _require_some(len(sentences), "text")
+    for number, sentence in enumerate(sentences):
+        if not isinstance(sentence, str):
+            raise NegutilError(f"Text {number} to encode is {sentence!r}; give only texts.")
+    key = hashlib.sha256("".join(f"{len(sentence)}:{sentence}" for sentence in sentences).encode()).hexdigest()
+
+    def compute() -> np.ndarray:
+        return _texts(model, sentences, batch)
+
+    return _from_cache(_fields(model, "text", key, batch), compute) if cached else compute()
+
+
+def _images(model: LoadedModel, pictures: Pictures, batch: int, digests: list[str] | None = None) -> np.ndarray:
+    first, inverse = _unique(digests or [_digest(picture) for picture in pictures])
+
+    def encode(rows: Sequence[int]) -> torch.Tensor:
+        inputs = torch.stack([model.preprocess(_as_image(pictures[first[row]])) for row in rows])
+        return model.model.encode_image(inputs.to(model.device, model.dtype), normalize=True)
+
+    features = _in_batches(encode, list(range(len(first))), batch, f"pictures, {model.name}")
+    _require_finite(features, lambda row: f"Picture {first[row]}", model)
+    return features[inverse]
+
+
+def _texts(model: LoadedModel, sentences: Sequence[str], batch: int) -> np.ndarray:
+    first, inverse = _unique(sentences)
+    tokens = model.tokenizer([sentences[row] for row in first])
+
+    def encode(rows: Sequence[int]) -> torch.Tensor:
+        return architectures.encode_text(model.model, tokens[list(rows)].to(model.device))
+
+    # Neighbours of like length: a batch is only as long as its longest text.
+    by_length = tokens.argmax(dim=-1).argsort(stable=True).tolist()
+    encoded = _in_batches(encode, by_length, batch, f"texts, {model.name}")
+    features = np.empty_like(encoded)
+    features[by_length] = encoded
+    _require_finite(features, lambda row: f"The text '{sentences[first[row]]}'", model)
+    return features[inverse]
+
+
+@torch.inference_mode()
+def _in_batches(encode: Callable[[Sequence[int]], torch.Tensor], rows: list[int], batch: int, what: str) -> np.ndarray:
+    parts = []
+    quiet = os.environ.get("NEGUTIL_NO_PROGRESS") == "1"
+    with tqdm(total=len(rows), desc=what, unit="item", disable=quiet) as bar:
+        for start in range(0, len(rows), batch):
+            part = rows[start : start + batch]
+            parts.append(encode(part).float().cpu())
+            bar.update(len(part))
+    return torch.cat(parts).numpy()
+
+
+def _fields(model: LoadedModel, kind: str, data_sha256: str, batch: int) -> dict[str, Any]:
+    """What features depend on; the batch and the kind of device are part of it, as both move the last digits."""
+    made = {"kind": f"{kind} features", "code_version": CODE_VERSION, "data_sha256": data_sha256, "batch": batch}
+    return made | {"device": torch.device(model.device).type} | model.fingerprint
+
+
+def _from_cache(fields: dict[str, Any], compute: Callable[[], np.ndarray]) -> np.ndarray:
+    return Cache().get_or_compute(fields, lambda: {"features": compute()})["features"]
+
+
+def _unique(items: Sequence[str]) -> tuple[list[int], np.ndarray]:
+    """Row of the first occurrence of each different item, and for every item the number of its representative."""
+    number: dict[str, int] = {}
+    first: list[int] = []
+    for row, item in enumerate(items):
+        if item not in number:
+            number[item] = len(first)
+            first.append(row)
+    return first, np.array([number[item] for item in items])
+
+
+def _digest(picture: Image.Image | np.ndarray) -> str:
+    pixels = np.asarray(picture) if isinstance(picture, np.ndarray) else np.asarray(picture.convert("RGB"))
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+
+
+def _as_image(picture: Image.Image | np.ndarray) -> Image.Image:
+    return Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture.convert("RGB")
+
+
+def _require_some(count: int, what: str) -> None:
+    if count == 0:
+        raise NegutilError(f"There is no {what} to encode; check the data.")
+
+
+def _require_finite(features: np.ndarray, name: Callable[[int], str], model: LoadedModel) -> None:
+    bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
+    if len(bad):
+        raise NegutilError(
+            f"{name(int(bad[0]))} gets features that are not finite from '{model.name}'; check its weights."
+        )

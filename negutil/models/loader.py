@@ -1,0 +1,203 @@
+"""Load a model of the registry, checked: right file, right activation, every weight in its place.
+
+Weights come from .safetensors files or from .pt files of plain tensors (``weights_only``); nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from PIL import Image
+
+from negutil import files, paths
+from negutil.errors import NegutilError
+from negutil.models import architectures, registry
+from negutil.models.registry import Entry
+
+State = dict[str, torch.Tensor]
+# OpenAI's archives keep these three numbers among the weights.
+NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model in evaluation mode with all that belongs to it.
+
+    ``model`` is an open_clip model; ``preprocess`` makes a tensor [3, size, size] of a picture; ``tokenizer`` makes
+    int64 [T, L] of texts (longer ones are cut at L); ``fingerprint`` is what features of this model depend on.
+    """
+
+    model: Any
+    preprocess: Callable[[Image.Image], torch.Tensor]
+    tokenizer: Callable[[list[str]], torch.Tensor]
+    entry: Entry
+    dtype: torch.dtype
+    device: str
+    fingerprint: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The name in the registry."""
+        return self.entry.name
+
+
+def load(name: str, device: str = "cpu") -> LoadedModel:
+    """Load the model called ``name`` in the registry, in float32.
+
+    Raises NegutilError where there is no such model, or as :func:`load_entry` does.
+    """
+    return load_entry(registry.find(name), device)
+
+
+def load_entry(entry: Entry, device: str = "cpu") -> LoadedModel:
+    """Load the model that ``entry`` describes, in float32.
+
+    Raises NegutilError where the activation of entry, architecture and weights is not the same, the file is missing,
+    damaged or not the one with the noted sha256, or its weights do not fit the architecture.
+    """
+    check_activation(entry)
+    file = _weights_file(entry)
+    sha256 = _checked_sha256(entry, file)
+    model = architectures.build(entry.architecture)
+    _put(read_weights(file, entry.activation), model, file, entry.architecture)
+    module = architectures.open_clip()
+    settings = module.transform.PreprocessCfg(**entry.preprocessing)
+    return LoadedModel(
+        model=model.to(device).eval(),
+        preprocess=module.transform.image_transform_v2(settings, is_train=False),
+        tokenizer=module.get_tokenizer(entry.architecture),
+        entry=entry,
+        dtype=torch.float32,
+        device=device,
+        fingerprint=registry.fingerprint(entry, sha256, "float32"),
+    )
+
+
+def check_activation(entry: Entry) -> None:
+    """Raise NegutilError unless entry, architecture and (for a tag) weights agree on QuickGELU (protocol 0.1)."""
+    computed = _activation(architectures.uses_quick_gelu(entry.architecture))
+    if computed != entry.activation:
+        raise NegutilError(
+            f"Model '{entry.name}' was trained with {entry.activation}, but {entry.architecture} computes {computed}; "
+            f"choose an architecture {'with' if entry.activation == 'quick_gelu' else 'without'} QuickGELU."
+        )
+    if entry.tag and _activation(bool(_tag_settings(entry).get("quick_gelu", False))) != entry.activation:
+        raise NegutilError(
+            f"Model '{entry.name}' is registered with {entry.activation}, but the weights of tag '{entry.tag}' were "
+            "trained with the other activation; correct architecture and activation in configs/models.toml."
+        )
+
+
+def read_weights(file: Path, activation: str | None = None) -> State:
+    """Read the tensors of a .safetensors or .pt file under open_clip's names, unwrapped from a training checkpoint.
+
+    Raises NegutilError where the file is damaged, holds anything but tensors and plain values, or says (in its
+    safetensors metadata) that it was trained with an activation other than ``activation``.
+    """
+    content = _read_safetensors(file, activation) if file.suffix == ".safetensors" else _read_torch(file)
+    state = content.get("state_dict", content)
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise NegutilError(f"{file} holds no state dict; export the weights alone.")
+    return {name.removeprefix("module."): value for name, value in state.items() if name not in NOT_WEIGHTS}
+
+
+def _activation(quick_gelu: bool) -> str:
+    return "quick_gelu" if quick_gelu else "gelu"
+
+
+def _tag_settings(entry: Entry) -> dict[str, Any]:
+    settings: dict[str, Any] = architectures.open_clip().get_pretrained_cfg(entry.architecture, entry.tag)
+    if not settings:
+        raise NegutilError(f"open_clip has no weights '{entry.tag}' for {entry.architecture}; correct '{entry.name}'.")
+    return settings
+
+
+def _weights_file(entry: Entry) -> Path:
+    file = entry.file
+    if file is None:
+        return _download(entry)
+    if not file.is_file():
+        raise NegutilError(f"{file}, the weights of model '{entry.name}', does not exist; restore or download it.")
+    return file
+
+
+def _download(entry: Entry) -> Path:
+    """Fetch the file of a tag at the pinned revision; the hub's own cache keeps it."""
+    repository, _, name = _tag_settings(entry).get("hf_hub", "").rpartition("/")
+    if not repository:
+        raise NegutilError(f"The weights of tag '{entry.tag}' are on no hub; download them and register their path.")
+    fetch = architectures.open_clip().pretrained.download_pretrained_from_hf
+    try:
+        return Path(fetch(repository, filename=name or None, revision=entry.revision))
+    except Exception as problem:  # the hub's client raises many kinds
+        raise NegutilError(
+            f"The weights of model '{entry.name}' could not be downloaded from {repository}; go online once, or "
+            "download them elsewhere and register their path."
+        ) from problem
+
+
+def _checked_sha256(entry: Entry, file: Path) -> str:
+    actual = files.sha256(file)
+    if not entry.sha256 and not entry.tag:
+        raise NegutilError(f"Model '{entry.name}' is registered without sha256; that of {file} is {actual}.")
+    expected = entry.sha256 or _noted_sha256(entry, actual)
+    if actual != expected:
+        raise NegutilError(
+            f"{file} has sha256 {actual[:12]}..., but model '{entry.name}' is registered with {expected[:12]}...; "
+            "restore the file, or register it under another name."
+        )
+    return actual
+
+
+def _noted_sha256(entry: Entry, actual: str) -> str:
+    """Return the sha256 noted when this tag was first downloaded, noting ``actual`` where it is the first time."""
+    note = paths.cache() / "weights" / f"{entry.architecture}.{entry.tag}.{entry.revision}.sha256"
+    if not note.exists():
+        files.write_text(note, actual + "\n")
+    return note.read_text(encoding="utf-8").strip()
+
+
+def _read_safetensors(file: Path, activation: str | None) -> dict[str, Any]:
+    try:
+        with safetensors.safe_open(file, "pt") as content:
+            trained_with = (content.metadata() or {}).get("activation")
+        state: dict[str, Any] = safetensors.torch.load_file(file)
+    except (safetensors.SafetensorError, OSError) as problem:
+        raise NegutilError(f"{file} is damaged or incomplete ({problem}); restore or download it again.") from problem
+    if activation and trained_with and trained_with != activation:
+        raise NegutilError(f"{file} was trained with {trained_with}, not {activation}; correct its registry entry.")
+    return state
+
+
+def _read_torch(file: Path) -> dict[str, Any]:
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as problem:  # torch raises many kinds for a damaged or unsafe file
+        raise NegutilError(
+            f"{file} is damaged, or holds more than tensors and plain values; save its state dict as .safetensors."
+        ) from problem
+    if not isinstance(content, dict):
+        raise NegutilError(f"{file} holds a {type(content).__name__} instead of a state dict; save that alone.")
+    return content
+
+
+def _put(state: State, model: torch.nn.Module, file: Path, architecture: str) -> None:
+    """Copy ``state`` into ``model``, refusing anything missing, left over or of another shape."""
+    wanted = model.state_dict()
+    missing, extra = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
+    reshaped = [name for name in wanted if name in state and wanted[name].shape != state[name].shape]
+    if missing or extra or reshaped:
+        if reshaped:
+            name = reshaped[0]
+            wrong = f"{name} is {list(state[name].shape)} instead of {list(wanted[name].shape)}"
+        else:
+            wrong = f"{missing[0]} is missing" if missing else f"{extra[0]} is not known there"
+        count = len(missing) + len(extra) + len(reshaped)
+        raise NegutilError(f"{file} does not fit {architecture} ({wrong}; {count} in all); register its architecture.")
+    model.load_state_dict(state)

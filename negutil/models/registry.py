@@ -1,0 +1,120 @@
+"""The model registry: ``configs/models.toml`` says for every model which weights, which activation, which pictures.
+
+Loading goes through an entry because the pieces do not know of each other: a file of OpenAI-derived weights loads
+without complaint into an architecture with the wrong activation, and scores a few points too low (protocol 0.1).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from negutil import paths
+from negutil.errors import NegutilError
+
+ACTIVATIONS = ("quick_gelu", "gelu")
+PLACES = ("package", "path", "tag")
+OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
+OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One model, with exactly one of ``package``, ``path`` and ``tag``; ``size`` is the side of its pictures in pixels.
+
+    ``sha256`` is that of the weight file, and empty only for a tag whose file is noted at its first download.
+    """
+
+    name: str
+    architecture: str
+    activation: str
+    sha256: str
+    size: int
+    source: str
+    package: str = ""
+    path: str = ""
+    tag: str = ""
+    revision: str = "main"
+    mean: tuple[float, float, float] = OPENAI_MEAN
+    std: tuple[float, float, float] = OPENAI_STD
+    interpolation: str = "bicubic"
+    resize_mode: str = "shortest"
+
+    @property
+    def file(self) -> Path | None:
+        """The weight file, or None for a tag, whose file open_clip's hub decides."""
+        if self.package:
+            return paths.WEIGHTS / self.package
+        return (paths.ROOT / Path(self.path).expanduser()) if self.path else None
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """How a picture becomes input: a part of the key of every cached feature."""
+        keys = ("size", "mean", "std", "interpolation", "resize_mode")
+        return {key: json.loads(json.dumps(getattr(self, key))) for key in keys}
+
+
+def entries(file: Path | None = None) -> dict[str, Entry]:
+    """Return every model of the registry by name, in the order of ``file`` (``configs/models.toml``).
+
+    Raises NegutilError where the file cannot be read or an entry is not complete and consistent.
+    """
+    file = file or paths.CONFIGS / "models.toml"
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise NegutilError(f"{file} cannot be read as TOML ({problem}); mend or restore it.") from problem
+    return {name: _entry(name, table, file) for name, table in tables.items()}
+
+
+def find(name: str, file: Path | None = None) -> Entry:
+    """Return the model called ``name``; raises NegutilError, listing those that exist, where there is none."""
+    known = entries(file)
+    if name not in known:
+        raise NegutilError(f"There is no model '{name}' in configs/models.toml; there are {', '.join(known)}.")
+    return known[name]
+
+
+def fingerprint(entry: Entry, sha256: str, dtype: str) -> dict[str, Any]:
+    """Everything about a loaded model that its features depend on, as plain values for the key of a cache."""
+    return {
+        "weights_sha256": sha256,
+        "architecture": entry.architecture,
+        "activation": entry.activation,
+        "preprocessing": entry.preprocessing,
+        "dtype": dtype,
+    }
+
+
+def _entry(name: str, table: Any, file: Path) -> Entry:
+    fields = {field.name: field for field in dataclasses.fields(Entry) if field.name != "name"}
+    if not isinstance(table, dict):
+        raise NegutilError(f"{file}: '{name}' is not a table; write [{name}] and its settings below.")
+    unknown = sorted(set(table) - set(fields))
+    missing = [key for key, field in fields.items() if field.default is dataclasses.MISSING and key not in table]
+    if unknown or missing:
+        wrong = f"has an unknown setting '{unknown[0]}'" if unknown else f"lacks the setting '{missing[0]}'"
+        raise NegutilError(f"{file}: [{name}] {wrong}; the settings are {', '.join(fields)}.")
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    _check(name, values, file)
+    return Entry(name=name, **values)
+
+
+def _check(name: str, values: dict[str, Any], file: Path) -> None:
+    where = f"{file}: [{name}]"
+    for key, value in values.items():
+        kind = {"size": int, "mean": tuple, "std": tuple}.get(key, str)
+        if not isinstance(value, kind):
+            raise NegutilError(f"{where} has {key} = {value!r}; write a {'list' if kind is tuple else kind.__name__}.")
+    if sum(bool(values.get(place)) for place in PLACES) != 1:
+        raise NegutilError(f"{where} must say where its weights are by exactly one of {', '.join(PLACES)}.")
+    if values["activation"] not in ACTIVATIONS:
+        raise NegutilError(f"{where} has activation = '{values['activation']}'; write one of {', '.join(ACTIVATIONS)}.")
+    for key in ("mean", "std"):
+        numbers = values.get(key, OPENAI_MEAN)
+        if len(numbers) != 3 or not all(isinstance(number, float) for number in numbers):
+            raise NegutilError(f"{where} has {key} = {list(numbers)}; write three numbers such as 0.5.")
