@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from negutil import cli
-from negutil.evaluation import caption_files, caption_statistics, negation_terms
+from negutil.evaluation import caption_files, caption_statistics, negation_terms, words
 from negutil.evaluation.caption_statistics import Counts, CueCounts
+from negutil.evaluation.words import WIDE_SPACES
 
 LISTS = negation_terms.load()
 STRICT = negation_terms.load("strict")
@@ -63,12 +64,19 @@ def test_a_plain_word_adds_no_cue(texts: list[str | None], word: str) -> None:
     assert after.words == before.words + sum(bool(text) for text in texts)
 
 
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs", "Cn"])), max_size=10))
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.text(st.one_of(st.sampled_from(f" \t\n\x1cab{WIDE_SPACES}"), st.characters(exclude_categories=["Cs"]))))
+)
 def test_words_are_runs_without_white_space(texts: list[str]) -> None:
     # Python alone splits at the separators U+001C to U+001F, which are not white space to Unicode.
     expected = sum(len("".join("x" if "\x1c" <= c <= "\x1f" else c for c in text).split()) for text in texts)
-    assert caption_statistics.count_texts(texts, STRICT).words == expected
+    assert words.count(pl.Series(texts, dtype=pl.String)) == expected
+
+
+def test_words_of_a_slice_with_nulls() -> None:
+    texts = pl.Series(["one two", None, "", "three\u3000four\u00a0five", " six ", None])
+    assert [words.count(texts.slice(start)) for start in range(7)] == [6, 4, 4, 4, 1, 0, 0]
 
 
 def test_word_interval_widens_with_clusters() -> None:

@@ -75,8 +75,7 @@ def test_pattern_agrees_with_slow_reference(name: str, texts: list[str]) -> None
 @given(text=st.one_of(CUE_TEXT, ANY_TEXT))
 def test_stems_miss_no_cue(name: str, text: str) -> None:
     terms = LISTS[name]
-    likely = pl.Series([text]).str.contains_any(list(terms.stems), ascii_case_insensitive=True).item()
-    assert likely or not slow(text, terms)
+    assert pl.Series([text]).str.contains(terms.stems).item() or not slow(text, terms)
 
 
 @pytest.mark.parametrize(
@@ -116,8 +115,7 @@ def test_chosen_by_name_or_file(tmp_path: Path) -> None:
     file.write_text('[mine]\nwords = ["sin"]\n[more]\nincludes = ["mine"]\nwords = ["ningún"]\n', encoding="utf-8")
     mine, more = negation_terms.load(file)
     assert [terms.name for terms in negation_terms.load("strict")] == ["strict"]
-    assert mine.stems == ("sin",)
-    assert more.stems == ()  # a term that is not ASCII: no fast search
+    assert (mine.stems, more.stems) == ("(?i:sin)", "(?i:ningún|sin)")
     assert found(["SIN flores, NINGÚN perro, since"], more) == [["sin", "ningún"]]
 
 

@@ -34,7 +34,7 @@ def find(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def scan(path: Path, column: str | None = None) -> pl.LazyFrame:
-    """A lazy frame with the one column ``text`` (String, may be null) of the captions in the file.
+    """A lazy frame with one column, the captions in the file (String, may be null), under its own name.
 
     ``column`` names it; None takes the only column, or the first of USUAL_COLUMNS.  In a CSV or TSV file a number n
     means the nth column of a file without a header line.  Raises NegutilError where the file cannot be read, or the
@@ -53,7 +53,8 @@ def scan(path: Path, column: str | None = None) -> pl.LazyFrame:
         raise NegutilError(f"{path}: the column {chosen!r} holds {schema[chosen]}, not text: name another --column.")
     # A table is read whole: of a single column polars would not notice that some lines have too many fields.
     value = pl.struct(pl.all()).struct.field(chosen) if kind in TABLES else pl.col(chosen)
-    return frame.select(value.cast(pl.String).alias("text"))
+    # No new name: in polars 2.1 a renamed parquet column makes the reader run far ahead, into twice the memory.
+    return frame.select(value.cast(pl.String))
 
 
 @contextlib.contextmanager

@@ -30,7 +30,7 @@ from tqdm import tqdm
 from negutil import paths
 from negutil.cache import Cache
 from negutil.errors import NegutilError
-from negutil.evaluation import caption_files, negation_terms
+from negutil.evaluation import caption_files, negation_terms, words
 from negutil.evaluation.negation_terms import TermList
 from negutil.results import Record
 from negutil.statistics import Interval, wilson
@@ -39,7 +39,7 @@ from negutil.tables import with_interval
 CODE_VERSION = "1"
 PUBLISHED = paths.CONFIGS / "published" / "negationclip_table1.csv"
 PAPER_SOURCE = "NegationCLIP Table 1"
-WORDS = pl.col("text").str.count_matches(r"\S+")
+BATCH = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +81,10 @@ class Counts:
 
 
 def count(texts: pl.LazyFrame, lists: Sequence[TermList]) -> Counts:
-    """Count a lazy frame with the String column ``text``, in two streamed passes: words of all, cues of the likely."""
-    totals = _totals(texts).collect(engine="streaming").row(0, named=True)
-    found = _cues(texts, lists).collect(engine="streaming")
-    return Counts(**totals, lists={terms.name: _cue_counts(found, terms.name) for terms in lists})
+    """Count the one String column of a lazy frame, batch by batch."""
+    batches = texts.collect_batches(chunk_size=BATCH, engine="streaming")
+    nothing = Counts(0, 0, 0, 0, {terms.name: CueCounts() for terms in lists})
+    return reduce(Counts.__add__, (_count_batch(batch.to_series(), lists) for batch in batches), nothing)
 
 
 def count_texts(texts: Iterable[str | None], lists: Sequence[TermList]) -> Counts:
@@ -206,52 +206,22 @@ def _percent(ratio: Interval, digits: int) -> str:
     return with_interval(100 * ratio.value, 100 * ratio.low, 100 * ratio.high, digits)
 
 
-def _totals(texts: pl.LazyFrame) -> pl.LazyFrame:
-    # Words are materialised first: used twice as an expression, they would be counted twice.
-    per_row = texts.select(null=pl.col("text").is_null(), words=WORDS.cast(pl.Int64))
-    return per_row.select(
-        rows=pl.len().cast(pl.Int64),
-        null=pl.col("null").sum().cast(pl.Int64),
-        empty=(pl.col("words") == 0).sum().cast(pl.Int64),
-        words=pl.col("words").sum(),
-    )
+def _count_batch(texts: pl.Series, lists: Sequence[TermList]) -> Counts:
+    # The fast search for stems leaves few texts for the exact but slower patterns.
+    likely = texts.filter(texts.str.contains("|".join(terms.stems for terms in lists))).str.to_lowercase()
+    cues = {terms.name: _cue_counts(likely.str.extract_all(terms.pattern)) for terms in lists}
+    empty = int((~texts.str.contains(r"\S")).sum())
+    return Counts(len(texts), texts.null_count(), empty, words.count(texts), cues)
 
 
-def _cues(texts: pl.LazyFrame, lists: Sequence[TermList]) -> pl.LazyFrame:
-    """One row per list and spelling of a cue: how many, how many that come first in their caption, sum of squares."""
-    likely = _likely(texts, lists).select(pl.col("text").str.to_lowercase())
-    found = likely.select(pl.col("text").str.extract_all(terms.pattern).alias(terms.name) for terms in lists)
-    size = pl.col("cue").list.len().cast(pl.Int64)
-    each = (
-        found.unpivot(variable_name="list", value_name="cue")
-        .filter(size > 0)
-        .with_columns(size=size, place=pl.int_ranges(0, size))
-        .explode("cue", "place")
-    )
-    return each.group_by("list", "cue").agg(
-        words=pl.len().cast(pl.Int64), first=(pl.col("place") == 0).sum().cast(pl.Int64), squares=pl.col("size").sum()
-    )
-
-
-def _likely(texts: pl.LazyFrame, lists: Sequence[TermList]) -> pl.LazyFrame:
-    """The texts in which some stem occurs: a fast search leaves few for the exact but slower patterns."""
-    stems = [terms.stems for terms in lists]
-    if not all(stems):
-        return texts
-    found = pl.col("text").str.contains_any(
-        sorted({stem for each in stems for stem in each}), ascii_case_insensitive=True
-    )
-    return texts.filter(found)
-
-
-def _cue_counts(found: pl.DataFrame, name: str) -> CueCounts:
+def _cue_counts(found: pl.Series) -> CueCounts:
+    """Counts from the cues of each text (a series of lists)."""
+    sizes = found.list.len()
+    spellings = found.explode(empty_as_null=False).value_counts()
     cues: Counter[str] = Counter()
-    captions = squares = 0
-    rows = found.filter(pl.col("list") == name).select("cue", "words", "first", "squares")
-    for spelling, words, first, square in rows.iter_rows():
-        cues[negation_terms.normalise(spelling)] += words
-        captions, squares = captions + first, squares + square
-    return CueCounts(captions, cues.total(), squares, dict(sorted(cues.items())))
+    for spelling, number in spellings.iter_rows():
+        cues[negation_terms.normalise(spelling)] += number
+    return CueCounts(int((sizes > 0).sum()), cues.total(), int((sizes * sizes).sum()), dict(sorted(cues.items())))
 
 
 def _count_file(path: Path, lists: Sequence[TermList], column: str | None, fresh: bool) -> Counts:

@@ -14,10 +14,9 @@ What counts is defined here once, for every count in the project:
 
 from __future__ import annotations
 
-import itertools
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,15 +50,11 @@ class TermList:
         return "|".join([*words, *endings, *beginnings])
 
     @property
-    def stems(self) -> tuple[str, ...]:
-        """Plain strings of which every text with a cue holds at least one, ASCII case aside.
-
-        () where a term is not ASCII: every text has to be searched by the pattern then.
-        """
-        terms = (*self.words, *self.endings, *self.beginnings)
-        if not all(term.isascii() for term in terms):
-            return ()
-        return _shortest(itertools.chain.from_iterable(_spellings(term.split()[0]) for term in terms))
+    def stems(self) -> str:
+        """A fast expression for any text, in any case: what it does not match in a text has no cue."""
+        firsts = {term.split()[0] for term in (*self.words, *self.endings, *self.beginnings)}
+        needed = sorted(term for term in firsts if not any(other in term for other in firsts - {term}))
+        return f"(?i:{'|'.join(_any_forms(term) for term in needed)})"
 
 
 def load(chosen: str | Path | None = None) -> tuple[TermList, ...]:
@@ -139,28 +134,10 @@ def _group(terms: Sequence[str], before: str, after: str) -> str:
     Before a letter ``\\b`` says that no word goes on there, ``\\B`` that one does; before a hyphen it is the reverse.
     """
     longest_first = sorted(terms, key=lambda term: (-len(term), term))
-    return f"{before}(?:{'|'.join(re.sub('.', _any_form, term) for term in longest_first)}){after}"
+    return f"{before}(?:{'|'.join(_any_forms(term) for term in longest_first)}){after}"
 
 
-def _any_form(found: re.Match[str]) -> str:
-    """A pattern for one character of a term: any apostrophe for an apostrophe, any white space for a space, ..."""
-    char = found.group()
-    for forms in (APOSTROPHES, HYPHENS):
-        if char in forms:
-            return f"[{re.escape(forms)}]"
-    return r"\s+" if char == " " else re.escape(char)
-
-
-def _spellings(word: str) -> list[str]:
-    """The word with every form of its apostrophes and hyphens, and of k: the Kelvin sign is a capital k too."""
-    forms = {**dict.fromkeys(APOSTROPHES, APOSTROPHES), **dict.fromkeys(HYPHENS, HYPHENS), "k": "k\u212a"}
-    return ["".join(choice) for choice in itertools.product(*(forms.get(char, char) for char in word))]
-
-
-def _shortest(stems: Iterable[str]) -> tuple[str, ...]:
-    """The stems without those that contain another one, which find nothing more."""
-    kept: list[str] = []
-    for stem in sorted(set(stems), key=lambda stem: (len(stem), stem)):
-        if not any(short in stem for short in kept):
-            kept.append(stem)
-    return tuple(kept)
+def _any_forms(term: str) -> str:
+    """A pattern for a term: any apostrophe for an apostrophe, any hyphen for a hyphen, white space for a space."""
+    classes = {"'": f"[{re.escape(APOSTROPHES)}]", "-": f"[{re.escape(HYPHENS)}]", " ": r"\s+"}
+    return "".join(classes.get(char, re.escape(char)) for char in term)
