@@ -62,6 +62,8 @@ stats_commands = group("Statistics of your own data.")
 app.add_typer(stats_commands, name="stats")
 world_commands = group("The mini world: datasets that are made here, in the published formats.")
 app.add_typer(world_commands, name="world")
+models_commands = group("The models of the registry, configs/models.toml.")
+app.add_typer(models_commands, name="models")
 
 
 @app.command()
@@ -166,6 +168,23 @@ def world_look(
     from negutil.world import look
 
     typer.echo(str(look.save(part, seed, profile, out)))
+
+
+@models_commands.command("list")
+def models_list(as_json: Json = False) -> None:
+    """List the models of the registry, and whether their weights are here."""
+    from negutil.models import registry
+
+    listed = []
+    for entry in registry.entries().values():
+        here = entry.file.exists() if entry.file else None
+        listed.append({**dataclasses.asdict(entry), "weights_here": here})
+    if as_json:
+        typer.echo(json.dumps(listed, indent=1))
+        return
+    for model in listed:
+        state = {True: "here", False: "missing", None: "downloaded on first use"}[model["weights_here"]]
+        typer.echo(f"{model['name']}: {model['architecture']}, {model['activation']}, weights {state}")
 
 
 @app.command()

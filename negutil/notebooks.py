@@ -145,6 +145,9 @@ def clean(notebook: NotebookNode) -> NotebookNode:
     notebook = strip_output(
         notebook, keep_output=True, keep_count=True, keep_id=True, extra_keys=list(STAMPS), drop_tagged_cells=[INJECTED]
     )
+    for cell in notebook.cells:
+        if cell.metadata.get("tags") == []:
+            del cell.metadata["tags"]
     notebook.metadata["kernelspec"] = dict(KERNELSPEC)
     notebook.metadata["language_info"] = {"name": "python"}
     return notebook

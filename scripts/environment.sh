@@ -51,13 +51,15 @@ install() {
         "${pip[@]}" -c "$ROOT/constraints.txt" -e "$ROOT[dev]"
 }
 
+new_venv() { "$1" -m venv --clear "$VENV"; }
+
 make_venv() {
     local base started=$SECONDS
     base=$(find_python) || return 1
     if [[ -f $STAMP && "$(cat "$STAMP")" == "$(fingerprint "$base")" ]] && "$VENV/bin/python" -c ""; then return 0; fi
     # An installation that did not finish has no stamp, and nothing of it is trusted; nor of one for other pins.
     rm -f "$STAMP"
-    "$base" -m venv --clear "$VENV" || return 1
+    new_venv "$base" || return 1
     say "Installing into $VENV: this takes a few minutes, once."
     if ! install "$VENV/bin/python"; then
         say "The installation did not finish: see pip's message above, mend it, and start the same command again."

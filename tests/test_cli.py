@@ -14,7 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from negutil import cli
+from negutil import cli, config
 from negutil.cache import Cache
 from negutil.errors import NegutilError
 
@@ -105,3 +105,22 @@ def test_a_refused_cache_entry_reaches_the_user_through_a_real_process(tmp_path:
     assert done.returncode == 2
     assert str(broken) in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_models_are_listed_and_those_of_the_profiles_are_among_them() -> None:
+    listed = json.loads(runner.invoke(cli.app, ["models", "list", "--json"]).output)
+    names = {model["name"] for model in listed}
+    for profile in config.names():
+        assert set(config.load(profile).models) <= names, profile
+    told = runner.invoke(cli.app, ["models", "list"]).output
+    assert all(f"{name}: " in told for name in names)
+
+
+def test_a_part_of_the_world_is_built_once_and_checked() -> None:
+    command = ["world", "build", "--profile", "quick", "--only", "celeba", "--json"]
+    for status in ("built", "reused"):
+        (outcome,) = json.loads(runner.invoke(cli.app, command).output)
+        assert (outcome["part"], outcome["status"] in (status, "reused")) == ("celeba", True)
+        assert Path(outcome["folder"]).is_dir()
+    (checked,) = json.loads(runner.invoke(cli.app, [*command, "--check"]).output)
+    assert checked["status"] == "checked"

@@ -84,6 +84,7 @@ def test_mini_is_written_back_clean_and_a_second_run_changes_nothing(tmp_path: P
     notebook = json.loads(first)
     assert "papermill" not in first.decode()
     assert notebook["metadata"] == {"kernelspec": notebooks.KERNELSPEC, "language_info": {"name": "python"}}
+    assert notebook["cells"][0]["metadata"] == {}
     assert notebook["cells"][1]["metadata"] == {"tags": ["parameters"]}
     assert [cell["execution_count"] for cell in notebook["cells"][1:]] == [1, 2]
     assert "[1/1] 00_a  cell 2/2" in stream.getvalue()
