@@ -116,9 +116,11 @@ def test_tables_for_the_notebook(official: Path, settings: Profile) -> None:
 
 def test_examples_show_faces_with_and_without(official: Path, settings: Profile) -> None:
     rows = binary_probe.load_faces(settings)
-    pictures, titles = binary_probe.examples(rows, ["Eyeglasses", "Bald"], each=4)
-    assert titles == ["Eyeglasses: yes"] * 2 + ["Eyeglasses: no"] * 2 + ["Bald: yes"] * 2 + ["Bald: no"] * 2
-    assert all(picture.shape == (218, 178, 3) for picture in pictures)
+    shown = binary_probe.examples(rows, ["Eyeglasses", "Bald"], each=4)
+    assert [example.caption for example in shown] == ["Eyeglasses: yes"] * 2 + ["Eyeglasses: no"] * 2 + [
+        "Bald: yes"
+    ] * 2 + ["Bald: no"] * 2
+    assert all(example.picture.shape == (218, 178, 3) for example in shown)
     shares = binary_probe.prevalence(binary_probe.labels_of(rows))
     assert len(shares) == 40
     assert shares["share of the faces"].is_monotonic_decreasing

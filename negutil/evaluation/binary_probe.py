@@ -20,6 +20,7 @@ from negutil.evaluation import probe
 from negutil.evaluation.probe import ALONE, ANTONYM, MEAN, MEAN_WITH_ANTONYM
 from negutil.models import encode, loader
 from negutil.world import build
+from negutil.world.look import Example
 
 EXPERIMENT = "02_binary_probe"
 
@@ -123,17 +124,16 @@ def prevalence(labels: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"attribute": varying.index, "share of the faces": varying.to_numpy()})
 
 
-def examples(faces: Dataset, names: Sequence[str], each: int = 8) -> tuple[list[np.ndarray], list[str]]:
-    """Pictures of ``each`` faces for every attribute in ``names``: half of them with it, half without; and titles."""
-    pictures: list[np.ndarray] = []
-    titles: list[str] = []
+def examples(faces: Dataset, names: Sequence[str], each: int = 8) -> list[Example]:
+    """Pictures of ``each`` faces for every attribute in ``names``: half of them with it, then half without."""
+    shown: list[Example] = []
     for name in names:
         flags = np.array(faces[name][:])
         for there in (True, False):
             rows = np.flatnonzero(flags == there)[: each // 2].tolist()
-            pictures += [np.asarray(picture) for picture in faces.select(rows)["image"]]
-            titles += [f"{name.replace('_', ' ')}: {'yes' if there else 'no'}"] * len(rows)
-    return pictures, titles
+            title = f"{name.replace('_', ' ')}: {'yes' if there else 'no'}"
+            shown += [Example(np.asarray(picture), title) for picture in faces.select(rows)["image"]]
+    return shown
 
 
 def verdicts(table: pd.DataFrame) -> pd.DataFrame:
