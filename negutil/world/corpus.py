@@ -48,10 +48,10 @@ def _shape(rng: random.Random) -> tuple[np.ndarray, Describer]:
 
 #: Parts of the corpus and their shares.
 MIXTURE: dict[str, tuple[float, Callable[[random.Random], tuple[np.ndarray, Describer]]]] = {
-    "scene": (0.62, _scene),
-    "single": (0.10, _single),
-    "face": (0.16, _face),
-    "radiograph": (0.08, _radiograph),
+    "scene": (0.50, _scene),
+    "single": (0.20, _single),
+    "face": (0.19, _face),
+    "radiograph": (0.07, _radiograph),
     "shape": (0.04, _shape),
 }
 

@@ -117,32 +117,33 @@ def plural(noun: str) -> str:
     return f"{stem}ies" if last == "y" and stem[-1] not in "aeiou" else f"{noun}s"
 
 
-def _extras_phrase(thing: Thing) -> str:
-    parts = [f"{extra.relation} {with_article(f'{extra.colour} {extra.noun}')}" for extra in thing.extras]
+def _extras_phrase(thing: Thing, rng: random.Random, detail: float) -> str:
+    names = [f"{extra.colour} {extra.noun}" if rng.random() < detail else extra.noun for extra in thing.extras]
+    parts = (f"{extra.relation} {with_article(said)}" for extra, said in zip(thing.extras, names, strict=True))
     return " and ".join(parts)
 
 
 def noun_phrase(thing: Thing, rng: random.Random, detail: float = 1.0) -> str:
-    """One thing with an article. Each of colour, size, action, things worn and held is said with probability ``detail``
-    (size: a third of it)."""
+    """One thing with an article. Its colour is said with probability ``detail``, its size with a third of that, and its
+    action and what it wears and holds with ``detail`` or a half, whichever is more."""
     words = [thing.size] if thing.size != "medium" and rng.random() < detail / 3 else []
     if rng.random() < detail:
         words.append(thing.colour)
     words.append(name(thing.noun, rng))
     phrase = with_article(" ".join(words))
-    if thing.action and rng.random() < detail:
+    if thing.action and rng.random() < max(detail, 0.5):
         phrase = f"{phrase} {thing.action}"
-    if thing.extras and rng.random() < detail:
-        phrase = f"{phrase} {_extras_phrase(thing)}"
+    if thing.extras and rng.random() < max(detail, 0.5):
+        phrase = f"{phrase} {_extras_phrase(thing, rng, detail)}"
     return phrase
 
 
-def _alike(things: Sequence[Thing]) -> list[list[Thing]]:
-    """Things of the same noun and colour together, in order of first appearance; dressed or acting ones stay alone."""
+def _alike(things: Sequence[Thing], by_colour: bool) -> list[list[Thing]]:
+    """Things of the same noun (and colour) together, in order of appearance; dressed or acting ones stay alone."""
     groups: dict[tuple[object, ...], list[Thing]] = {}
     for index, thing in enumerate(things):
         alone = index if thing.extras or thing.action else None
-        groups.setdefault((thing.noun, thing.colour, alone), []).append(thing)
+        groups.setdefault((thing.noun, thing.colour if by_colour else "", alone), []).append(thing)
     return list(groups.values())
 
 
@@ -165,7 +166,7 @@ def things_phrase(things: Sequence[Thing], rng: random.Random, detail: float = 1
     """All ``things`` in random order, equal ones counted together; "an empty place" where there are none."""
     if not things:
         return "an empty place"
-    phrases = [_group_phrase(group, rng, detail) for group in _alike(things)]
+    phrases = [_group_phrase(group, rng, detail) for group in _alike(things, by_colour=detail > 0)]
     rng.shuffle(phrases)
     return enumerate_phrases(phrases)
 
@@ -228,6 +229,16 @@ def partial_caption(scene: Scene, rng: random.Random, pool: Sequence[Form] = TRA
     chosen = rng.sample(scene.things, rng.randint(1, len(scene.things)))
     place = PLACES[scene.place].phrase if rng.random() < 0.5 else ""
     return _agree(rng.choice(pool).text.format(things=things_phrase(chosen, rng, detail=0.55), place=place))
+
+
+def naming_caption(scene: Scene, rng: random.Random, pool: Sequence[Form] = TRAINING_FORMS) -> str:
+    """An affirmative sentence that names all or some of the things and says little else, as most captions do."""
+    if not scene.things:
+        return full_caption(scene, rng, pool)
+    count = len(scene.things) if rng.random() < 0.5 else rng.randint(1, len(scene.things))
+    chosen = rng.sample(scene.things, count)
+    place = PLACES[scene.place].phrase if rng.random() < 0.15 else ""
+    return _agree(rng.choice(pool).text.format(things=things_phrase(chosen, rng, detail=0.0), place=place))
 
 
 def negated_caption(scene: Scene, absent: str, form: Form, rng: random.Random) -> str:

@@ -29,14 +29,15 @@ from negutil.world.vocabulary import (
 
 SIZE = places.SIZE
 Box = tuple[int, int, int, int]
-SIDES: dict[str, int] = {"small": 14, "medium": 20, "large": 28}
-EXTRA_SIDE: dict[str, int] = {"small": 8, "medium": 10, "large": 13}
+SIDES: dict[str, int] = {"small": 16, "medium": 22, "large": 30}
+EXTRA_SIDE: dict[str, int] = {"small": 9, "medium": 12, "large": 16}
+STEP = 4  # things stand on a grid of so many pixels
 COUNT_WEIGHTS = (20, 30, 25, 15, 10)
 COLOUR_NAMES = tuple(COLOURS)
 PLACE_NAMES = tuple(PLACES)
 AT_HOME, ELSEWHERE, COMPANION = 10.0, 1.0, 25.0
 PEOPLE = 3.0
-REPEAT, DRESSED, ARMED = 0.18, 0.45, 0.4
+REPEAT, DRESSED, ARMED = 0.18, 0.6, 0.55
 MAX_OVERLAP = 0.12
 
 
@@ -130,10 +131,10 @@ def _footprint(thing: Thing) -> Box:
 
 
 def _extra(rng: random.Random, thing: Thing, relation: str) -> Extra | None:
-    """Something for ``thing`` to wear or hold, or None where its icon has no head or hand or no room is left."""
+    """Something for ``thing`` to wear or hold, or None where it is small, has no head or hand, or no room is left."""
     wearing = relation == "wearing"
     anchor = (HEAD if wearing else HAND).get(thing.icon)
-    if anchor is None:
+    if anchor is None or thing.size == "small":
         return None
     noun, colour = rng.choice(WEARABLE if wearing else HOLDABLE), rng.choice(COLOUR_NAMES)
     if noun == thing.noun or colour == thing.colour:
@@ -152,6 +153,11 @@ def _dressed(rng: random.Random, thing: Thing) -> Thing:
     return replace(thing, extras=extras) if extras else thing
 
 
+def _along(rng: random.Random, length: int) -> int:
+    """A place on the grid for something of ``length`` pixels."""
+    return STEP * rng.randint(0, (SIZE - length) // STEP)
+
+
 def place_thing(rng: random.Random, noun: str, colour: str, taken: list[Thing], crowd: int) -> Thing | None:
     """A new thing of a random size, dressed at random, where there is room beside ``taken``; None after 16 failures.
 
@@ -163,7 +169,7 @@ def place_thing(rng: random.Random, noun: str, colour: str, taken: list[Thing], 
         size = rng.choice(sizes)
         draft = Thing(noun, colour, size, (0, 0, 0, 0), action)
         height, width = glyphs.sprite(draft.icon, SIDES[size], colour).clear.shape[:2]
-        box = (rng.randint(0, SIZE - width), rng.randint(0, SIZE - height), width, height)
+        box = (_along(rng, width), _along(rng, height), width, height)
         thing = _dressed(rng, replace(draft, box=box))
         footprint = _footprint(thing)
         if all(_overlap(footprint, _footprint(other)) <= MAX_OVERLAP for other in taken):
