@@ -120,7 +120,7 @@ def kind_of_cue(text: str) -> str:
 def _pictured(texts: Sequence[str | None], seed: int) -> list[int]:
     """Rows whose picture is drawn: up to PICTURED_PER_CUE of each kind of cue, PICTURED_PLAIN without a cue."""
     column = pl.Series(texts, dtype=pl.String)
-    english = (column.str.len_chars() > 0) & ~column.is_in(_foreign_texts())
+    english = (column.str.len_chars() > 0) & ~column.is_in(foreign_texts())
     has_cue = column.str.contains(_CUE)
     rows = {NO_CUE: (english & ~has_cue).arg_true().to_list()}
     for row in (english & has_cue).arg_true().to_list():
@@ -130,7 +130,8 @@ def _pictured(texts: Sequence[str | None], seed: int) -> list[int]:
     return sorted(row for kind, most in wanted.items() for row in rng.sample(rows[kind], min(most, len(rows[kind]))))
 
 
-def _foreign_texts() -> list[str]:
+def foreign_texts() -> list[str]:
+    """Every text in another language that the shards can hold."""
     return [form.format(x=thing) for things, forms in _LANGUAGES.values() for form in forms for thing in things]
 
 
