@@ -25,12 +25,12 @@ from negutil.training.pool import Pool, build_pool, open_pool
 from negutil.training.pretrain import PretrainConfig, pretrain
 from negutil.world import corpus
 
-PICTURES = 160_000
+PICTURES = 120_000
 CAPTIONS = 4
 VALIDATION_PICTURES = 1000
 RECIPES = {
-    "miniclip-s-16": PretrainConfig(architecture="MiniCLIP-S-16", steps=6000),
-    "miniclip-b-8": PretrainConfig(architecture="MiniCLIP-B-8", steps=5000, patch_dropout=0.5),
+    "miniclip-s-16": PretrainConfig(architecture="MiniCLIP-S-16", steps=2600),
+    "miniclip-b-8": PretrainConfig(architecture="MiniCLIP-B-8", steps=2400, patch_dropout=0.5),
 }
 
 
@@ -45,8 +45,7 @@ def corpus_pool(folder: Path, pictures: int = PICTURES, seed: int = 0) -> Pool:
     """Open the pool in ``folder``, or build it from the mini world's corpus where the folder does not exist."""
     if folder.exists():
         return open_pool(folder)
-    train = corpus.pairs(pictures, CAPTIONS, seed)
-    held_out = corpus.pairs(VALIDATION_PICTURES, 1, seed, split="validation")
+    train, held_out = corpus.pairs(pictures, CAPTIONS, seed), corpus.held_out(VALIDATION_PICTURES, seed)
     return build_pool(train, folder, pictures, CAPTIONS, seed=seed, validation=(held_out, VALIDATION_PICTURES))
 
 
