@@ -115,12 +115,19 @@ def _outlines(pixels: bytes, shape: tuple[int, int]) -> tuple[tuple[tuple[float,
 
 def _joined(points: np.ndarray, offsets: np.ndarray) -> Loop:
     """One loop out of an outline and its holes: out to each hole, around it, and back to the start of the outline."""
-    loops = [points[start:end].tolist() for start, end in itertools.pairwise(offsets)]
-    outline, holes = loops[0], loops[1:]
-    path = outline if holes else outline[:-1]
+    outline, *holes = (_corners(points[start : end - 1]) for start, end in itertools.pairwise(offsets))
+    start = outline[0]
+    path = [*outline, start] if holes else outline
     for hole in holes:
-        path = [*path, *hole, outline[0]]
-    return [(px, py) for px, py in path]
+        path = [*path, *hole, hole[0], start]
+    return path
+
+
+def _corners(loop: np.ndarray) -> Loop:
+    """The points of an open loop [n, 2] at which its direction changes."""
+    before, after = loop - np.roll(loop, 1, axis=0), np.roll(loop, -1, axis=0) - loop
+    turns = before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]
+    return [(px, py) for px, py in loop[turns].tolist()]
 
 
 def people(scene: Scene) -> bool:
