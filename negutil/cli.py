@@ -136,9 +136,11 @@ def cache_clear() -> None:
 def world_build(
     *,
     profile: Annotated[str, typer.Option(help="Sizes: mini, quick or paper (default: NEGUTIL_PROFILE, or mini).")] = "",
-    only: Annotated[list[str] | None, typer.Option(metavar="PART", help="A part to write; may be repeated.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="PART", help="Parts to write, such as coco,voc; may be repeated.")
+    ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Compare what is there with a new build, byte by byte.")
+        bool, typer.Option("--check", help="Compare what is there with its manifest, byte by byte.")
     ] = False,
     as_json: Json = False,
 ) -> None:

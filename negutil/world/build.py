@@ -31,7 +31,18 @@ from negutil.world.writers import _files
 
 MANIFEST = "manifest.json"
 LIBRARIES = (
-    *("av", "easy-vqa", "fontawesomefree", "numpy", "pillow", "polars", "pycocotools", "python-avatars", "resvg-py"),
+    *(
+        "av",
+        "contourpy",
+        "easy-vqa",
+        "fontawesomefree",
+        "numpy",
+        "pillow",
+        "polars",
+        "pycocotools",
+        "python-avatars",
+        "resvg-py",
+    ),
     "torch",
 )
 """Packages whose versions can change the bytes of a picture or an annotation."""
