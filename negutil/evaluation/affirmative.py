@@ -15,8 +15,8 @@ import pandas as pd
 
 from negutil import paths, results, statistics
 from negutil.config import Profile
-from negutil.data import celeba, coco
-from negutil.evaluation import presence, probe, retrieval
+from negutil.data import coco
+from negutil.evaluation import binary_probe, presence, probe, retrieval
 from negutil.models import architectures, encode, loader, registry
 from negutil.models.loader import LoadedModel
 from negutil.results import Record
@@ -143,13 +143,13 @@ def _absence(settings: Profile, model: LoadedModel, images: np.ndarray, scenes: 
 
 def face_auc(settings: Profile, model: LoadedModel) -> Interval:
     """Mean AUC over attributes of the affirmative prompt alone, on the test faces; prompts as in notebook 02."""
-    rows = celeba.load(build.build("celeba", settings) / "celeba", split="test")
-    labels = rows.remove_columns("image").to_pandas()
+    rows = binary_probe.load_faces(settings)
+    labels = binary_probe.labels_of(rows)
     pairs = [pair for pair in probe.read_prompts() if pair.phrasing == probe.ALONE]
     kept, _ = probe.usable(pairs, labels)
     prompts = probe.texts(kept)
     features = dict(zip(prompts, encode.texts(model, prompts), strict=True))
-    images = encode.images(model, np.stack([np.asarray(picture) for picture in rows["image"]]))
+    images = encode.images(model, rows["image"][:])
     right = probe.right(kept, labels)
     scores, _ = probe.scores(kept, images, features)
     flags = {pair.attribute: right[:, index] for index, pair in enumerate(kept)}
