@@ -31,19 +31,8 @@ from negutil.world.writers import _files
 
 MANIFEST = "manifest.json"
 LIBRARIES = (
-    *(
-        "av",
-        "contourpy",
-        "easy-vqa",
-        "fontawesomefree",
-        "numpy",
-        "pillow",
-        "polars",
-        "pycocotools",
-        "python-avatars",
-        "resvg-py",
-    ),
-    "torch",
+    *("av", "contourpy", "easy-vqa", "fontawesomefree", "numpy", "pillow"),
+    *("polars", "pycocotools", "python-avatars", "resvg-py", "torch"),
 )
 """Packages whose versions can change the bytes of a picture or an annotation."""
 
