@@ -19,8 +19,8 @@ from negutil.config import Splits
 from negutil.world import grammar, scenes, truth
 from negutil.world.scenes import Scene
 from negutil.world.vocabulary import HELD_OUT_NOUNS, NOUNS
-from negutil.world.writers import _distinct, _files, coco
-from negutil.world.writers._files import Entry
+from negutil.world.writers import _distinct, _entries, _files, coco
+from negutil.world.writers._entries import Entry
 
 _PICTURES = "ccneg_images/cc3m_subset_images_extracted_final"
 TRAINING_FORMS = grammar.forms(grammar.NEGATED, held_out=False)
@@ -84,7 +84,7 @@ def _distractors(shown: Sequence[Scene], negated: Sequence[str], seed: int) -> d
     CoN-CLIP takes pictures that fit the caption without the negated object and not that object, by CLIP's similarity;
     the same is known here without a model: nouns and places in common.
     """
-    pool = [entry.scene for entry in _files.entries("coco", Splits(POOL, 0, 0), seed, scenes.sample, coco.name)]
+    pool = [entry.scene for entry in _entries.entries("coco", Splits(POOL, 0, 0), seed, scenes.sample, coco.name)]
     alike = _features(shown) @ _features(pool).T
     shows = {noun: [any(truth.is_a(other, noun) for other in scene.nouns) for scene in pool] for noun in set(negated)}
     present = np.array([shows[noun] for noun in negated])
