@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from negutil import paths
 from negutil.errors import NegutilError
 
@@ -73,6 +75,17 @@ def load(chosen: str | Path | None = None) -> tuple[TermList, ...]:
             f"{chosen} is neither a term list ({', '.join(named)}) nor a TOML file: choose one of these."
         )
     return read(Path(chosen))
+
+
+def table(lists: Sequence[TermList]) -> pd.DataFrame:
+    """One row per list: its name, what it is for, and the terms that the lists above it do not have."""
+    rows, seen = [], set[str]()
+    for terms in lists:
+        own = [*terms.words, *terms.endings, *terms.beginnings]
+        added = ", ".join(term for term in own if term not in seen)
+        rows.append({"list": terms.name, "about": terms.about, "terms": len(own), "terms that it adds": added})
+        seen.update(own)
+    return pd.DataFrame(rows)
 
 
 def read(path: Path) -> tuple[TermList, ...]:

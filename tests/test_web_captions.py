@@ -1,0 +1,118 @@
+"""Notebook 01's functions on a small world and on shards in the published format."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import polars as pl
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+from negutil import config, figures_captions, results
+from negutil.config import Profile, Splits
+from negutil.evaluation import caption_sample, caption_statistics, negation_terms, web_captions
+from negutil.world import alttext
+
+LISTS = negation_terms.load()
+STRICT = LISTS[0]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("world")
+
+
+@pytest.fixture
+def small(world: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
+    """The quick profile with 3,000 alt texts, in a folder that the tests of this module share."""
+    monkeypatch.setenv("NEGUTIL_DATA", str(world))
+    quick = config.load("quick")
+    return dataclasses.replace(quick, world=dataclasses.replace(quick.world, alttexts=Splits(3000, 0, 0)))
+
+
+@pytest.fixture
+def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
+    """A profile whose folder has a shard of the published kind, not made here."""
+    monkeypatch.setenv("NEGUTIL_DATA", str(tmp_path))
+    (tmp_path / "laion").mkdir()
+    texts = ["a red shoe", "no laces", "No. 5", None, "Un homme"] * 40
+    frame = pl.DataFrame({"URL": [f"http://x.y/{i}.jpg" for i in range(200)], "TEXT": texts})
+    frame.write_parquet(tmp_path / "laion" / "part-00000.snappy.parquet")
+    return config.load("quick")
+
+
+def test_run_counts_and_saves(small: Profile) -> None:
+    found = web_captions.run(small)
+    assert found.counts.rows == 3000 == web_captions.shards(small)["rows"].sum()
+    saved = results.load(small.name, web_captions.EXPERIMENT, "statistics")
+    assert len(saved) == 6 and saved["paper_value"].notna().all() and saved["ci_low"].notna().all()
+    strict = saved[(saved["task"] == "strict") & (saved["metric"] == "caption_ratio")].iloc[0]
+    assert strict["value"] * strict["n"] == pytest.approx(found.counts.lists["strict"].captions, abs=0.01)
+    items = results.load_items(small.name, web_captions.EXPERIMENT, "sample")
+    assert len(items) == len(caption_sample.load()) and {"strict", "standard", "wide"} <= set(items)
+    assert len(results.load(small.name, web_captions.EXPERIMENT, "sample")) == 9
+
+
+def test_examples_have_pictures_and_cues(small: Profile) -> None:
+    shown = web_captions.examples(small, STRICT, seed=0, count=6)
+    assert len(shown) == 6 and len({example.caption for example in shown}) == 6
+    assert caption_sample.flags([example.caption for example in shown], [STRICT])["strict"].all()
+    assert all(example.picture.shape == (64, 64, 3) and example.picture.std() > 0 for example in shown)
+    again = web_captions.examples(small, STRICT, seed=0, count=6)
+    assert [example.caption for example in again] == [example.caption for example in shown]
+
+
+def test_kinds_of_cues_cover_every_flagged_caption(small: Profile) -> None:
+    kinds = web_captions.kinds_of_cues(small, STRICT)
+    counts = web_captions.run(small).counts
+    assert kinds["captions"].sum() == counts.lists["strict"].captions
+    assert dict(zip(kinds["kind"], kinds["captions"], strict=True))["an aside of the web"] > 0
+    assert set(web_captions.NUMBERS) <= set(alttext.ASIDES)
+
+
+def test_the_paper_stands_in_the_last_row(small: Profile) -> None:
+    counts = web_captions.run(small).counts
+    table = web_captions.beside_the_paper(counts)
+    assert table["terms"].tolist()[:3] == ["strict", "standard", "wide"]
+    last = table.iloc[-1]
+    assert (last["captions"], last["caption ratio %"], last["word ratio %"]) == (414_000_000, "0.70", "0.08")
+    assert last["words per caption"] == pytest.approx(9.37, abs=0.01)
+    assert last["cue words per caption with a cue"] == pytest.approx(1.10, abs=0.01)
+
+
+def test_verdicts_say_what_is_by_construction(small: Profile) -> None:
+    found = web_captions.run(small)
+    rarity, noise = web_captions.verdicts(found, small)["verdict"]
+    assert "not tested" in rarity
+    assert noise.startswith("held") and "not an estimate" in noise
+
+
+def test_published_shards_are_read_as_they_are(published: Profile) -> None:
+    found = web_captions.run(published)
+    assert (found.counts.captions, found.counts.null, found.counts.lists["strict"].captions) == (160, 40, 80)
+    assert web_captions.kinds_of_cues(published, STRICT).empty
+    assert {example.caption for example in web_captions.examples(published, STRICT, 0)} == {"no laces", "No. 5"}
+    assert web_captions.verdicts(found, published)["verdict"][0] == "did not hold"
+
+
+def rectangles(axis: Axes) -> list[Rectangle]:
+    return [bar for bar in axis.patches if isinstance(bar, Rectangle)]
+
+
+def test_figures_show_every_list_and_cue(small: Profile) -> None:
+    found = web_captions.run(small)
+    left, right = figures_captions.ratios(found.counts).axes
+    assert [label.get_text() for label in left.get_yticklabels()] == ["strict", "standard", "wide"]
+    assert left.get_xlabel() == right.get_xlabel() == "%"
+    cues = caption_statistics.cue_table(found.counts)
+    (axis,) = figures_captions.cues(cues, most=5).axes
+    bars = {round(bar.get_y() + bar.get_height() / 2): bar.get_width() for bar in rectangles(axis)}
+    assert [bars[place] for place in range(len(bars))] == cues["wide"].head(5).tolist()
+    assert [label.get_text() for label in axis.get_yticklabels()] == cues["cue"].head(5).tolist()
+    (axis,) = figures_captions.sample(found.judgements).axes
+    assert axis.get_xlim() == (0, 1)
+    kinds = web_captions.kinds_of_cues(small, STRICT)
+    (axis,) = figures_captions.kinds(kinds, "kinds").axes
+    assert [bar.get_width() for bar in rectangles(axis)] == kinds["captions"].tolist()
