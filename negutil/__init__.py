@@ -4,5 +4,5 @@ import warnings
 
 __version__ = "0.1.0"
 
-# Progress shows in the terminal (see negutil.notebooks), so a notebook need not warn that Jupyter's widgets are missing.
+# Progress shows in the terminal, so a notebook need not warn that Jupyter's widgets are missing.
 warnings.filterwarnings("ignore", message="IProgress not found")
