@@ -63,16 +63,6 @@ def sample(judgements: Sequence[Judgement]) -> Figure:
     return figure
 
 
-def kinds(frame: pd.DataFrame, title: str) -> Figure:
-    """Bars of ``captions`` by ``kind``, the first kind (about the picture) in a colour of its own."""
-    figure, axis = plt.subplots(figsize=(6.5, 0.3 * max(len(frame), 1) + 1.0))
-    colours = [figures.VERMILION if place == 0 else figures.BLUE for place in range(len(frame))]
-    axis.barh(frame["kind"], frame["captions"].astype(float), color=colours)
-    axis.set(xlabel="captions", title=title)
-    axis.invert_yaxis()
-    return figure
-
-
 def _dots(
     axis: Axes,
     names: Sequence[str],

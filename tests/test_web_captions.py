@@ -113,6 +113,3 @@ def test_figures_show_every_list_and_cue(small: Profile) -> None:
     assert [label.get_text() for label in axis.get_yticklabels()] == cues["cue"].head(5).tolist()
     (axis,) = figures_captions.sample(found.judgements).axes
     assert axis.get_xlim() == (0, 1)
-    kinds = web_captions.kinds_of_cues(small, STRICT)
-    (axis,) = figures_captions.kinds(kinds, "kinds").axes
-    assert [bar.get_width() for bar in rectangles(axis)] == kinds["captions"].tolist()
