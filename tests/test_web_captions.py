@@ -14,6 +14,7 @@ from negutil import config, figures_captions, results
 from negutil.config import Profile, Splits
 from negutil.evaluation import caption_sample, caption_statistics, negation_terms, web_captions
 from negutil.world import alttext
+from negutil.world.writers import laion
 
 LISTS = negation_terms.load()
 STRICT = LISTS[0]
@@ -60,6 +61,7 @@ def test_examples_have_pictures_and_cues(small: Profile) -> None:
     assert len(shown) == 6 and len({example.caption for example in shown}) == 6
     assert caption_sample.flags([example.caption for example in shown], [STRICT])["strict"].all()
     assert all(example.picture.shape == (64, 64, 3) and example.picture.std() > 0 for example in shown)
+    assert sum(laion.kind_of_cue(example.caption) == laion.ABOUT_PICTURE for example in shown) == 1
     again = web_captions.examples(small, STRICT, seed=0, count=6)
     assert [example.caption for example in again] == [example.caption for example in shown]
 

@@ -82,7 +82,7 @@ def shards(settings: Profile) -> pd.DataFrame:
 
 
 def examples(settings: Profile, terms: TermList, seed: int, count: int = 12) -> list[Example]:
-    """``count`` captions with a cue, each with its picture, as many kinds of cue as there are.
+    """``count`` captions with a cue, each with its picture: as many kinds as there are, one about the picture if any is.
 
     Only rows whose URL is a file of the folder have a picture (the published shards have none: blank then).
     """
@@ -93,9 +93,10 @@ def examples(settings: Profile, terms: TermList, seed: int, count: int = 12) -> 
     ordered = []
     for place, (url, text) in enumerate(rows):
         kind = laion.kind_of_cue(text)
-        ordered.append((turns[kind], place, url, text))
+        ordered.append((turns[kind], kind != laion.ABOUT_PICTURE, place, url, text))
         turns[kind] += 1
-    return [Example(_picture(folder / url), text) for _, _, url, text in sorted(ordered)[:count]]
+    chosen = sorted(sorted(ordered)[:count], key=lambda row: row[2])
+    return [Example(_picture(folder / url), text) for *_, url, text in chosen]
 
 
 def kinds_of_cues(settings: Profile, terms: TermList) -> pd.DataFrame:
