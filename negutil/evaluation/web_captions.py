@@ -82,7 +82,7 @@ def shards(settings: Profile) -> pd.DataFrame:
 
 
 def examples(settings: Profile, terms: TermList, seed: int, count: int = 12) -> list[Example]:
-    """``count`` captions with a cue, each with its picture: as many kinds as there are, one about the picture if any is.
+    """``count`` captions with a cue, each with its picture: as many kinds as there are, one about the picture if any.
 
     Only rows whose URL is a file of the folder have a picture (the published shards have none: blank then).
     """
