@@ -16,7 +16,7 @@ from negutil.world.vocabulary import COMPANIONS, NOUNS
 
 CUE_RATE = 0.007
 ABOUT_PICTURE = 0.10
-DETAIL = (25, 25, 50)  # shares of full, partial and merely naming captions
+DETAIL = (20, 20, 60)  # shares of full, partial and merely naming captions
 
 WRAPPERS: tuple[str, ...] = (
     "{text}",
@@ -112,7 +112,7 @@ def dress(text: str, rng: random.Random) -> str:
 
 
 def alt_text(scene: Scene, rng: random.Random) -> str:
-    """One alt text of a scene, with a cue in 0.7 % of the cases; half of them do no more than name things."""
+    """One alt text of a scene, with a cue in 0.7 % of the cases; most of them do no more than name things."""
     caption = rng.choices((grammar.full_caption, grammar.partial_caption, grammar.naming_caption), DETAIL)[0]
     text = caption(scene, rng)
     return with_cue(scene, text, rng) if rng.random() < CUE_RATE else dress(text, rng)

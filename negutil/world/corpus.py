@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from negutil.world import alttext, faces, grammar, radiographs, scenes, shapes
+from negutil.world.scenes import Scene
 
 Describer = Callable[[random.Random], str]
 
@@ -21,13 +22,19 @@ class Pair(NamedTuple):
     part: str
 
 
+def _sample(rng: random.Random, n_things: int | None = None, reserved: bool = False) -> Scene:
+    """A scene of the training share, or of the one that is reserved for evaluation."""
+    scene = scenes.sample(rng, n_things)
+    return scene if scenes.is_reserved(scene) == reserved else _sample(rng, n_things, reserved)
+
+
 def _scene(rng: random.Random) -> tuple[np.ndarray, Describer]:
-    scene = scenes.sample(rng)
+    scene = _sample(rng)
     return scenes.draw(scene), lambda source: alttext.alt_text(scene, source)
 
 
 def _single(rng: random.Random) -> tuple[np.ndarray, Describer]:
-    scene = scenes.sample(rng, n_things=1)
+    scene = _sample(rng, n_things=1)
     return scenes.draw(scene), lambda source: alttext.alt_text(scene, source)
 
 
@@ -48,10 +55,10 @@ def _shape(rng: random.Random) -> tuple[np.ndarray, Describer]:
 
 #: Parts of the corpus and their shares.
 MIXTURE: dict[str, tuple[float, Callable[[random.Random], tuple[np.ndarray, Describer]]]] = {
-    "scene": (0.50, _scene),
-    "single": (0.20, _single),
-    "face": (0.19, _face),
-    "radiograph": (0.07, _radiograph),
+    "scene": (0.46, _scene),
+    "single": (0.26, _single),
+    "face": (0.18, _face),
+    "radiograph": (0.06, _radiograph),
     "shape": (0.04, _shape),
 }
 
@@ -74,5 +81,5 @@ def held_out(count: int, seed: int) -> Iterator[Pair]:
     """``count`` scenes that the corpus does not have, each with one full affirmative caption: to watch learning by."""
     for index in range(count):
         rng = random.Random(f"corpus/val/{seed}/{index}")
-        scene = scenes.sample(rng)
+        scene = _sample(rng, reserved=True)
         yield Pair(scenes.draw(scene), [grammar.full_caption(scene, rng)], "scene")

@@ -11,13 +11,12 @@ import fontawesomefree
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from negutil.world.vocabulary import COLOURS, DARK_COLOURS
+from negutil.world.vocabulary import COLOURS
 
 ASSETS = Path(fontawesomefree.__file__).parent / "static" / "fontawesomefree"
 OVERSAMPLING = 4
 OUTLINE = 1
-DARK_OUTLINE = (35, 35, 35)
-LIGHT_OUTLINE = (235, 235, 235)
+OUTLINE_COLOUR = (8, 8, 8)
 
 
 class Sprite(NamedTuple):
@@ -65,13 +64,13 @@ def opacity(icon: str, side: int) -> np.ndarray:
 
 @lru_cache(maxsize=16384)
 def sprite(icon: str, side: int, colour: str) -> Sprite:
-    """The icon in ``colour`` with a contrasting outline of one pixel; the sprite is two pixels larger than the icon."""
+    """The icon in ``colour`` with a dark outline of one pixel; the sprite is two pixels larger than the icon."""
     inner = np.pad(opacity(icon, side), OUTLINE)
     halo = np.asarray(Image.fromarray(inner).filter(ImageFilter.MaxFilter(2 * OUTLINE + 1)), dtype=np.uint16)
     inner = inner.astype(np.uint16)
     fill = np.array(COLOURS[colour], dtype=np.uint16)
-    edge = np.array(LIGHT_OUTLINE if colour in DARK_COLOURS else DARK_OUTLINE, dtype=np.uint16)
-    rim = (halo - inner) * 3 // 4
+    edge = np.array(OUTLINE_COLOUR, dtype=np.uint16)
+    rim = halo - inner
     ink = inner[..., None] * fill + rim[..., None] * edge
     clear = (255 - np.minimum(255, inner + rim)).astype(np.uint16)[..., None]
     return Sprite(ink.astype(np.uint16), clear, (inner + rim) >= 128)

@@ -73,7 +73,7 @@ def _desert(rng: random.Random) -> Image.Image:
 def _forest(rng: random.Random) -> Image.Image:
     picture, pen, line = _bands(rng, (140, 170, 140), (110, 125, 85), 0.65)
     for x in range(rng.randrange(30), _BIG, 44):
-        pen.rectangle((x, 0, x + 12, line + rng.randrange(30)), fill=_shift((105, 95, 75), rng))
+        pen.rectangle((x, 0, x + 12, line + rng.randrange(30)), fill=_shift((122, 116, 92), rng))
     return picture
 
 
@@ -101,11 +101,11 @@ def _lake(rng: random.Random) -> Image.Image:
 
 
 def _space(rng: random.Random) -> Image.Image:
-    picture = Image.new("RGB", (_BIG, _BIG), _shift((48, 48, 78), rng))
+    picture = Image.new("RGB", (_BIG, _BIG), _shift((104, 104, 142), rng))
     pen = ImageDraw.Draw(picture)
     for _ in range(50):
         x, y = rng.randrange(_BIG), rng.randrange(_BIG)
-        pen.ellipse((x, y, x + 5, y + 5), fill=(190, 190, 210))
+        pen.ellipse((x, y, x + 5, y + 5), fill=(206, 206, 224))
     return picture
 
 

@@ -62,20 +62,19 @@ NOUN: dict[str, Noun] = {noun.name: noun for noun in NOUN_LIST}
 SUPERCATEGORY: dict[str, str] = {noun.name: noun.group for noun in NOUN_LIST}
 PLURAL_ONLY: frozenset[str] = frozenset({"scissors"})
 
-#: Colour names with their RGB values; the outline of dark ones is light, so that every thing stands out everywhere.
+#: Colour names with their RGB values.
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (214, 39, 40),
     "orange": (255, 140, 0),
     "yellow": (250, 225, 40),
     "green": (20, 150, 50),
     "blue": (30, 80, 220),
-    "purple": (130, 40, 170),
+    "purple": (150, 60, 200),
     "pink": (255, 130, 190),
-    "brown": (120, 70, 25),
-    "black": (15, 15, 15),
+    "brown": (145, 90, 40),
+    "black": (66, 66, 70),
     "white": (250, 250, 250),
 }
-DARK_COLOURS: frozenset[str] = frozenset({"black", "brown", "purple"})
 
 #: Icons of what a person does; "standing" is the plain figure.
 ACTIONS: dict[str, str] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -23,17 +24,20 @@ def draw_all(
     seed: int,
     sample: Callable[[random.Random], Item],
     draw: Callable[[Item], np.ndarray],
+    *,
+    accept: Callable[[Item, str], bool] = lambda item, split: True,
 ) -> Iterator[tuple[str, int, Item, np.ndarray]]:
     """(split, index, item, pixels) of every item of ``dataset``, split by split.
 
-    Item i comes from Random(f"{dataset}/{split}/{seed}/{i}"); one that looks like an earlier one is sampled again, so
-    that neither splits nor items of one split share a picture. Raises NegutilError where a thousand samples in a row
-    give nothing new.
+    Item i comes from Random(f"{dataset}/{split}/{seed}/{i}"); one that looks like an earlier one, or that ``accept``
+    refuses its split, is sampled again, so that neither splits nor items of one split share a picture. Raises
+    NegutilError where a thousand samples in a row give nothing new.
     """
     seen: set[bytes] = set()
     for split, count in _files.size_of(sizes).items():
         for index in _files.progress(range(count), f"{dataset} {split}"):
-            drawn = unseen(random.Random(f"{dataset}/{split}/{seed}/{index}"), sample, draw, seen)
+            rng = random.Random(f"{dataset}/{split}/{seed}/{index}")
+            drawn = unseen(rng, sample, draw, seen, partial(accept, split=split))
             if drawn is None:
                 raise NegutilError(f"{dataset}: no new {split} picture after {index}; set a smaller {split} size.")
             yield split, index, *drawn
@@ -44,10 +48,13 @@ def unseen(
     sample: Callable[[random.Random], Item],
     draw: Callable[[Item], np.ndarray],
     seen: set[bytes],
+    accept: Callable[[Item], bool] = lambda item: True,
 ) -> tuple[Item, np.ndarray] | None:
-    """An item and its picture, whose digest is not in ``seen`` and is added to it; None after a thousand failures."""
+    """An accepted item and its picture, with a digest not yet in ``seen``, which it joins; None after many failures."""
     for _ in range(ATTEMPTS):
         item = sample(rng)
+        if not accept(item):
+            continue
         pixels = draw(item)
         digest = hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
         if digest not in seen:

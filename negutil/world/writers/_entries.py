@@ -25,6 +25,10 @@ class Entry:
     scene: Scene
 
 
+def _belongs(scene: Scene, split: str) -> bool:
+    return scenes.is_reserved(scene) == (split != "train")
+
+
 def entries(
     dataset: str, sizes: Splits, seed: int, sampler: Sampler, named: Callable[[str, int], tuple[int, str]]
 ) -> Iterator[Entry]:
@@ -32,7 +36,7 @@ def entries(
 
     ``named`` gives image id and file name from split and index. Raises NegutilError as ``_distinct.draw_all`` does.
     """
-    for split, index, scene, _ in _distinct.draw_all(dataset, sizes, seed, sampler, scenes.draw):
+    for split, index, scene, _ in _distinct.draw_all(dataset, sizes, seed, sampler, scenes.draw, accept=_belongs):
         yield Entry(*named(split, index), split, scene)
 
 
