@@ -37,9 +37,9 @@ CUES = ("no", "not", "without", "NO", "Not")
 
 
 def vocabulary() -> np.ndarray:
-    """Words of the labelled captions that are no cues, in web spelling with capitals and punctuation."""
+    """Words of the labelled captions that no list takes for cues, with their capitals and punctuation."""
     words = sorted({word for caption in caption_sample.load()["caption"] for word in caption.split()})
-    cue = caption_sample.flags(words, negation_terms.load("strict"))["strict"].to_numpy()
+    cue = caption_sample.flags(words, negation_terms.load()).any(axis=1).to_numpy()
     return np.array(words, dtype=object)[~cue]
 
 
