@@ -30,7 +30,7 @@ CAPTIONS = 4
 VALIDATION_PICTURES = 1000
 RECIPES = {
     "miniclip-s-16": PretrainConfig(architecture="MiniCLIP-S-16", steps=2600),
-    "miniclip-b-8": PretrainConfig(architecture="MiniCLIP-B-8", steps=2400, patch_dropout=0.5),
+    "miniclip-b-8": PretrainConfig(architecture="MiniCLIP-B-8", steps=2000, patch_dropout=0.5),
 }
 
 

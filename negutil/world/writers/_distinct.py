@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -37,7 +36,7 @@ def draw_all(
     for split, count in _files.size_of(sizes).items():
         for index in _files.progress(range(count), f"{dataset} {split}"):
             rng = random.Random(f"{dataset}/{split}/{seed}/{index}")
-            drawn = unseen(rng, sample, draw, seen, partial(accept, split=split))
+            drawn = unseen(rng, sample, draw, seen, lambda item, part=split: accept(item, part))
             if drawn is None:
                 raise NegutilError(f"{dataset}: no new {split} picture after {index}; set a smaller {split} size.")
             yield split, index, *drawn
