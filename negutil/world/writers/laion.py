@@ -71,7 +71,7 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     frame = _table(texts, pictured, seed)
     (folder / "pictures").mkdir()
     for row in pictured:
-        _files.write_picture(folder / frame["URL"][row], _draw(shown[order[row] // TEXTS_PER_PICTURE]))
+        _files.write_picture(folder / frame["URL"][row], draw(shown[order[row] // TEXTS_PER_PICTURE]))
     for shard, part in enumerate(np.array_split(np.arange(count), SHARDS)):
         name = f"part-{shard:05d}-{uuid.uuid5(uuid.NAMESPACE_DNS, f'negutil {seed}')}-c000.snappy.parquet"
         frame[part[0] : part[-1] + 1].write_parquet(folder / name, compression="snappy")
@@ -135,7 +135,8 @@ def foreign_texts() -> list[str]:
     return [form.format(x=thing) for things, forms in _LANGUAGES.values() for form in forms for thing in things]
 
 
-def _draw(item: Shown) -> np.ndarray:
+def draw(item: Shown) -> np.ndarray:
+    """The picture of a scene or a face; uint8 [64, 64, 3]."""
     return scenes.draw(item) if isinstance(item, Scene) else faces.draw(item)
 
 
