@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -24,7 +25,7 @@ def draw_all(
     sample: Callable[[random.Random], Item],
     draw: Callable[[Item], np.ndarray],
     *,
-    accept: Callable[[Item, str], bool] = lambda item, split: True,
+    accept: Callable[[str, Item], bool] = lambda split, item: True,
 ) -> Iterator[tuple[str, int, Item, np.ndarray]]:
     """(split, index, item, pixels) of every item of ``dataset``, split by split.
 
@@ -36,7 +37,7 @@ def draw_all(
     for split, count in _files.size_of(sizes).items():
         for index in _files.progress(range(count), f"{dataset} {split}"):
             rng = random.Random(f"{dataset}/{split}/{seed}/{index}")
-            drawn = unseen(rng, sample, draw, seen, lambda item, part=split: accept(item, part))
+            drawn = unseen(rng, sample, draw, seen, partial(accept, split))
             if drawn is None:
                 raise NegutilError(f"{dataset}: no new {split} picture after {index}; set a smaller {split} size.")
             yield split, index, *drawn

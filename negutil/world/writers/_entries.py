@@ -25,7 +25,7 @@ class Entry:
     scene: Scene
 
 
-def _belongs(scene: Scene, split: str) -> bool:
+def _belongs(split: str, scene: Scene) -> bool:
     return scenes.is_reserved(scene) == (split != "train")
 
 
