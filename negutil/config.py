@@ -62,9 +62,14 @@ class Bootstrap:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """All settings of a run; ``models`` are names of the model registry."""
+    """All settings of a run; ``models`` are names of the model registry.
+
+    Where ``published``, the data are the published ones, which the user puts under NEGUTIL_DATA; otherwise the mini
+    world's, which are built when they are missing.
+    """
 
     name: str
+    published: bool
     models: tuple[str, ...]
     world: World
     encode: Encode

@@ -17,7 +17,7 @@ from negutil.errors import NegutilError
 from negutil.evaluation import binary_probe, probe
 from negutil.evaluation.probe import ALONE, ANTONYM, MEAN, MEAN_WITH_ANTONYM
 from negutil.models import encode, loader
-from negutil.world import faces
+from negutil.world import build, faces
 
 COUNT = 40
 
@@ -73,7 +73,7 @@ def test_a_real_celeba_folder_is_probed_with_all_forty_attributes(official: Path
     found = binary_probe.run(settings)
     saved = results.load("quick", binary_probe.EXPERIMENT, "probe")
     items = results.load_items("quick", binary_probe.EXPERIMENT, "items_toy")
-    assert binary_probe.folder_of(settings) == official
+    assert build.folder("celeba", settings) == official
     assert not found.skipped
     assert set(found.table["attribute"]) == {*faces.CELEBA_ATTRIBUTES, MEAN, MEAN_WITH_ANTONYM}
     assert set(found.table["n"]) == {COUNT}
@@ -155,3 +155,12 @@ def test_without_antonyms_the_control_is_inconclusive() -> None:
 def test_the_prompts_of_every_pair_are_in_the_table() -> None:
     shown = set(binary_probe.prompts_table().iloc[:, 1:].to_numpy().ravel()) - {""}
     assert shown == set(probe.texts(probe.read_prompts()))
+
+
+def test_published_data_that_are_missing_are_asked_for_and_not_made_up(
+    settings: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEGUTIL_DATA", str(tmp_path))
+    with pytest.raises(NegutilError, match="celeba has no published data: put CelebA there"):
+        binary_probe.run(replace(settings, published=True))
+    assert not list(tmp_path.iterdir())

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from datasets import Dataset
 
-from negutil import paths, results, tables
+from negutil import results, tables
 from negutil.config import Profile
 from negutil.data import celeba
 from negutil.evaluation import probe
@@ -42,19 +41,9 @@ class Findings:
     skipped: tuple[str, ...]
 
 
-def folder_of(settings: Profile) -> Path:
-    """The folder of faces in CelebA's layout: the user's own under NEGUTIL_DATA, or else the mini world's.
-
-    Raises NegutilError where the mini world cannot be built.
-    """
-    own = paths.data(settings.name) / "celeba"
-    foreign = own.is_dir() and build.manifest(own) is None
-    return own if foreign else build.build("celeba", settings)
-
-
 def load_faces(settings: Profile, split: str = "test") -> Dataset:
     """The faces of ``split`` with one bool column per attribute; raises NegutilError where the folder is wrong."""
-    return celeba.load(folder_of(settings), split=split)
+    return celeba.load(build.folder("celeba", settings), split=split)
 
 
 def labels_of(faces: Dataset) -> pd.DataFrame:

@@ -15,7 +15,7 @@ import pandas as pd
 import polars as pl
 from PIL import Image
 
-from negutil import paths, results
+from negutil import results
 from negutil.config import Profile
 from negutil.evaluation import caption_files, caption_sample, caption_statistics, negation_terms
 from negutil.evaluation.caption_sample import Judgement
@@ -47,23 +47,13 @@ class Findings:
     judgements: list[Judgement]
 
 
-def folder_of(settings: Profile) -> Path:
-    """The folder with LAION's parquet shards: the user's own under NEGUTIL_DATA, or else the mini world's.
-
-    Raises NegutilError where the mini world cannot be built.
-    """
-    own = paths.data(settings.name) / "laion"
-    foreign = own.is_dir() and build.manifest(own) is None
-    return own if foreign else build.build("laion", settings)
-
-
 def run(settings: Profile) -> Findings:
     """Count all lists over all shards, judge them on the labelled sample, and save both with the per-item flags.
 
     Raises NegutilError where the shards cannot be read.
     """
     lists = negation_terms.load()
-    counts = caption_statistics.count_files([folder_of(settings)], lists)
+    counts = caption_statistics.count_files([build.folder("laion", settings)], lists)
     judgements = caption_sample.judge_sample(lists)
     results.save(caption_statistics.records(counts, EXPERIMENT), settings.name, EXPERIMENT, "statistics")
     results.save(caption_sample.records(judgements, EXPERIMENT), settings.name, EXPERIMENT, "sample")
@@ -75,7 +65,7 @@ def run(settings: Profile) -> Findings:
 
 def shards(settings: Profile) -> pd.DataFrame:
     """The files that are counted: name, rows, megabytes."""
-    found = caption_files.find([folder_of(settings)])
+    found = caption_files.find([build.folder("laion", settings)])
     rows = [pl.scan_parquet(file).select(pl.len()).collect().item() for file in found]
     sizes = [file.stat().st_size / 1e6 for file in found]
     return pd.DataFrame({"file": [file.name for file in found], "rows": rows, "MB": sizes})
@@ -86,7 +76,7 @@ def examples(settings: Profile, terms: TermList, seed: int, count: int = 12) -> 
 
     Only rows whose URL is a file of the folder have a picture (the published shards have none: blank then).
     """
-    folder = folder_of(settings)
+    folder = build.folder("laion", settings)
     rows = list(_flagged(folder, terms).sample(fraction=1, shuffle=True, seed=seed).iter_rows())
     rows = [row for row in rows if (folder / row[0]).is_file()] or rows
     turns: Counter[str] = Counter()
@@ -104,7 +94,7 @@ def kinds_of_cues(settings: Profile, terms: TermList) -> pd.DataFrame:
 
     Empty for shards that were not made here, of which nobody knows it.
     """
-    folder = folder_of(settings)
+    folder = build.folder("laion", settings)
     if build.manifest(folder) is None:
         return pd.DataFrame({"kind": [], "captions": [], "share": []})
     foreign = frozenset(laion.foreign_texts())
@@ -143,7 +133,7 @@ def verdicts(findings: Findings, settings: Profile) -> pd.DataFrame:
     end of the interval of the share about the picture is below a half for every list.  In the mini world both are so
     because we made them so, which the verdict says.
     """
-    counts, made = findings.counts, build.manifest(folder_of(settings)) is not None
+    counts, made = findings.counts, build.manifest(build.folder("laion", settings)) is not None
     highest = max(caption_statistics.caption_ratio(counts, name).high for name in counts.lists)
     most = max(judged.about_picture.high for judged in findings.judgements)
     set_by_us = f"set by us ({100 * alttext.CUE_RATE:.1f} % of alt texts): not tested"

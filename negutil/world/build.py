@@ -161,6 +161,21 @@ def build(part: Part | str, profile: Profile | str | None = None) -> Path:
     return Path(_build(part, profile).folder)
 
 
+def folder(name: str, profile: Profile) -> Path:
+    """Where the data of a part lie: the user's own where they are, else the mini world's, built where it is missing.
+
+    Raises NegutilError where the profile wants the published data and they are not there.
+    """
+    part = find(name)
+    own = paths.data(profile.name) / part.name
+    if own.is_dir() and manifest(own) is None:
+        return own
+    if profile.published:
+        wanted = f"put {part.stands_for} there in its published layout"
+        raise NegutilError(f"{own} has no published data: {wanted}, or set NEGUTIL_DATA to the folder that has it.")
+    return build(part, profile)
+
+
 def build_all(profile: Profile | str | None = None, only: Sequence[str] = (), check: bool = False) -> list[Outcome]:
     """Build (or, with ``check``, verify byte by byte) every part, or those named in ``only`` ("a,b" or "a", "b")."""
     profile = profile if isinstance(profile, Profile) else config.load(profile)
