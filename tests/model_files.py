@@ -13,7 +13,8 @@ from negutil import files
 from negutil.models import architectures
 from negutil.models.registry import Entry
 
-ARCHITECTURE = "MiniCLIP-S-16"
+ARCHITECTURE = "Tiny-Test"
+architectures.open_clip().add_model_config(Path(__file__).with_name("Tiny-Test.json"))
 TEXTS = ["a photo of a cat", "a photo with no cat", "two red cars in a street at night, and a dog that wears a hat"]
 
 

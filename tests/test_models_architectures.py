@@ -112,13 +112,13 @@ def test_a_torchvision_without_operators_gets_their_schemas() -> None:
     )
 
 
-def test_a_whole_torchvision_is_left_alone() -> None:
-    fake = (
-        "import sys, types, torch\n"
-        "sys.modules['torchvision'] = types.ModuleType('torchvision')\n"
-        "from negutil.models import torchvision_compat as c\n"
-    )
-    assert run_fresh(fake + "print(c.ensure(), c.missing_operators())") == "False ['nms', 'qnms']"
+def test_a_whole_torchvision_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    imported: list[str] = []
+    monkeypatch.setattr(torchvision_compat.importlib, "import_module", imported.append)
+    monkeypatch.setattr(torchvision_compat, "_kept", [])
+    assert torchvision_compat.ensure() is False
+    assert imported == ["torchvision"]
+    assert torchvision_compat._kept == []
 
 
 def test_other_failures_of_the_import_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,59 +2,83 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from negutil.errors import NegutilError
 from negutil.evaluation import presence
 
 
-@given(seed=st.integers(0, 2**32 - 1), levels=st.integers(2, 50))
-def test_equals_scikit_learn_with_ties_and_left_out_pictures(seed, levels):
-    rng = np.random.default_rng(seed)
-    scores = rng.integers(0, levels, size=(40, 3)).astype(float)
-    right = rng.integers(-1, 2, size=(40, 3))
-    right[:2] = [[0] * 3, [1] * 3]
-    values = presence.auc_by_thing(scores, right, np.ones((1, 40)))[0]
-    for thing in range(3):
-        kept = right[:, thing] >= 0
-        assert values[thing] == pytest.approx(roc_auc_score(right[kept, thing], scores[kept, thing]), abs=1e-6)
-
-
-def test_weights_count_a_picture_as_often_as_they_say():
+def example(n: int = 300) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Scores of three nouns that know the labels well, a little, and not at all, with ties."""
     rng = np.random.default_rng(0)
-    scores, right, counts = rng.normal(size=(30, 2)), rng.integers(0, 2, size=(30, 2)), rng.integers(0, 3, size=30)
-    twice = np.repeat(np.arange(30), counts)
-    weighted = presence.auc_by_thing(scores, right, counts[None].astype(float))
-    repeated = presence.auc_by_thing(scores[twice], right[twice], np.ones((1, len(twice))))
-    assert weighted == pytest.approx(repeated, abs=1e-6)
+    labels = {noun: rng.random(n) < share for noun, share in (("cat", 0.5), ("owl", 0.1), ("car", 0.3))}
+    strength = np.array([2.0, 0.7, 0.0])
+    truth = np.column_stack(list(labels.values()))
+    return np.round(truth * strength + rng.normal(size=truth.shape), 1), labels
 
 
-def test_perfect_reversed_and_constant_scores():
-    right = np.array([[1], [1], [0], [0], [0]])
-    for scores, expected in ((right, 1.0), (-right, 0.0), (right * 0, 0.5)):
-        interval = presence.mean_auc(scores.astype(float), right, resamples=50)
-        assert interval.value == pytest.approx(expected)
-        assert interval.low == pytest.approx(expected)
+def test_auc_agrees_with_scikit_learn() -> None:
+    values, labels = example()
+    found = presence.presence(values, labels)
+    expected = [roc_auc_score(labels[noun], values[:, k]) for k, noun in enumerate(labels)]
+    np.testing.assert_allclose(found.table["auc"], expected, atol=1e-12)
+    assert found.mean.value == pytest.approx(np.mean(expected))
+    assert found.table["noun"].tolist() == ["cat", "owl", "car"]
+    assert found.table["positives"].tolist() == [int(flags.sum()) for flags in labels.values()]
+    assert ((found.table["low"] < found.table["auc"]) & (found.table["auc"] < found.table["high"])).all()
+    assert found.mean.low < found.mean.value < found.mean.high
 
 
-def test_a_thing_that_is_never_there_is_not_part_of_the_mean():
-    right = np.array([[1, 0], [0, 0]])
-    scores = np.array([[1.0, 3.0], [0.0, 2.0]])
-    assert presence.mean_auc(scores, right, resamples=20).value == 1.0
-    assert np.isnan(presence.table(scores, right, ["dog", "cat"])["AUC"][1])
+def test_absence_is_the_mirror_image() -> None:
+    values, labels = example()
+    present, absent = presence.presence(values, labels), presence.presence(values, labels, absence=True)
+    np.testing.assert_allclose(absent.table["auc"], 1 - present.table["auc"], atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("scores", "right", "words"),
-    [
-        (np.array([[np.nan], [0.0]]), np.array([[1], [0]]), "picture 0 for thing 0"),
-        (np.zeros((2, 1)), np.zeros((3, 1)), "must be equal"),
-        (np.zeros((0, 1)), np.zeros((0, 1)), "not empty"),
-        (np.zeros((2, 1)), np.ones((2, 1)), "both pictures"),
-    ],
-)
-def test_bad_input_is_named(scores, right, words):
-    with pytest.raises(NegutilError, match=words):
-        presence.mean_auc(scores, right, resamples=10)
+def test_a_model_that_overlooks_no_scores_near_zero_for_absence() -> None:
+    labels = {"cat": np.array([True, True, False, False])}
+    knows_cat = np.array([[0.9], [0.8], [0.2], [0.1]])
+    assert presence.presence(knows_cat, labels).mean.value == 1
+    assert presence.presence(knows_cat, labels, absence=True).mean.value == 0
+
+
+def test_the_interval_of_the_mean_covers_the_truth() -> None:
+    """With normal scores a distance d apart the true AUC is Phi(d / sqrt 2); about 95 of 100 intervals hold it."""
+    from scipy.stats import norm
+
+    held = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        labels = {noun: rng.random(200) < 0.4 for noun in "ab"}
+        truth = np.column_stack(list(labels.values()))
+        mean = presence.presence(truth + rng.normal(size=truth.shape), labels, resamples=400, seed=seed).mean
+        held += mean.low <= norm.cdf(1 / np.sqrt(2)) <= mean.high
+    assert held >= 51
+
+
+def test_prompts_have_the_right_article() -> None:
+    assert presence.prompts(["cat", "owl"]) == ["a photo of a cat", "a photo of an owl"]
+    assert presence.prompts(["owl"], presence.NEGATED) == ["a photo with no owl"]
+
+
+def test_scores_are_cosines() -> None:
+    texts, images = np.array([[1, 0]], np.float32), np.array([[0.6, 0.8], [1, 0]], np.float32)
+    np.testing.assert_allclose(presence.scores(texts, images), [[0.6], [1.0]], atol=1e-7)
+
+
+def test_bad_input_is_a_sentence() -> None:
+    values, labels = example(20)
+    with pytest.raises(NegutilError, match="Presence needs a score"):
+        presence.presence(values[:0], {noun: flags[:0] for noun, flags in labels.items()})
+    with pytest.raises(NegutilError, match="Presence needs a score"):
+        presence.presence(values[:, :2], labels)
+    with pytest.raises(NegutilError, match="Presence needs a score"):
+        presence.presence(np.zeros((0, 0)), {})
+    with pytest.raises(NegutilError, match="No picture has 'owl'"):
+        presence.presence(values, labels | {"owl": np.zeros(20, bool)})
+    with pytest.raises(NegutilError, match="Every picture has 'owl'"):
+        presence.presence(values, labels | {"owl": np.ones(20, bool)})
+    broken = values.copy()
+    broken[3, 2] = np.inf
+    with pytest.raises(NegutilError, match="scores for 'car' are not finite"):
+        presence.presence(broken, labels)

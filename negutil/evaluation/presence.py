@@ -85,8 +85,8 @@ def _aucs_and_mean(placed: Floats, expected: NDArray[np.bool_], weights: Floats)
     own, others = placed * expected, placed * ~expected
     with np.errstate(invalid="ignore", divide="ignore"):
         found = weights @ own / (weights @ expected) + weights @ others / (weights @ ~expected)
-    aucs = found - own.sum(axis=0) / expected.sum(axis=0)
-    return np.column_stack([aucs, np.nanmean(aucs, axis=1)])
+    aucs = np.ma.masked_invalid(found - own.sum(axis=0) / expected.sum(axis=0))
+    return np.ma.column_stack([aucs, aucs.mean(axis=1)]).filled(np.nan)
 
 
 def _check(values: Floats, truth: NDArray[np.bool_], nouns: list[str]) -> None:

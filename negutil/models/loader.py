@@ -62,8 +62,7 @@ def load_entry(entry: Entry, device: str = "cpu") -> LoadedModel:
     damaged or not the one with the noted sha256, or its weights do not fit the architecture.
     """
     check_activation(entry)
-    file = _weights_file(entry)
-    sha256 = _checked_sha256(entry, file)
+    file, sha256 = locate(entry)
     model = architectures.build(entry.architecture)
     _put(read_weights(file, entry.activation), model, file, entry.architecture)
     module = architectures.open_clip()
@@ -77,6 +76,15 @@ def load_entry(entry: Entry, device: str = "cpu") -> LoadedModel:
         device=device,
         fingerprint=registry.fingerprint(entry, sha256, "float32"),
     )
+
+
+def locate(entry: Entry) -> tuple[Path, str]:
+    """Return the weight file of ``entry``, downloaded where it is a tag's, and its sha256.
+
+    Raises NegutilError where there is no such file or it is not the one with the registered or noted sha256.
+    """
+    file = _weights_file(entry)
+    return file, _checked_sha256(entry, file)
 
 
 def check_activation(entry: Entry) -> None:

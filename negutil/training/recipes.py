@@ -42,11 +42,22 @@ def recipe(name: str) -> PretrainConfig:
 
 
 def corpus_pool(folder: Path, pictures: int = PICTURES, seed: int = 0) -> Pool:
-    """Open the pool in ``folder``, or build it from the mini world's corpus where the folder does not exist."""
+    """Open the pool in ``folder``, or build it from the mini world's corpus where the folder does not exist.
+
+    Raises NegutilError where the pool in the folder is damaged or has not that many pictures.
+    """
     if folder.exists():
-        return open_pool(folder)
-    train, held_out = corpus.pairs(pictures, CAPTIONS, seed), corpus.held_out(VALIDATION_PICTURES, seed)
-    return build_pool(train, folder, pictures, CAPTIONS, seed=seed, validation=(held_out, VALIDATION_PICTURES))
+        found = open_pool(folder)
+        if len(found) != pictures:
+            raise NegutilError(
+                f"The pool {folder} has {len(found)} pictures instead of {pictures}; choose another folder."
+            )
+        return found
+    held_out = min(VALIDATION_PICTURES, pictures)
+    validation = corpus.held_out(held_out, seed), held_out
+    return build_pool(
+        corpus.pairs(pictures, CAPTIONS, seed), folder, pictures, CAPTIONS, seed=seed, validation=validation
+    )
 
 
 def run(
@@ -55,6 +66,7 @@ def run(
     pool: Annotated[Path | None, typer.Option(help="Folder of the pool; made where it does not exist.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint and the curve.")] = None,
     weights: Annotated[Path, typer.Option(help="Folder that receives the finished weights.")] = paths.WEIGHTS,
+    pictures: Annotated[int, typer.Option(help="Size of the pool.", min=1)] = PICTURES,
     steps: Annotated[int | None, typer.Option(help="Steps instead of the recipe's.", min=1)] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate instead of the recipe's.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, order and patches.", min=0)] = 0,
@@ -65,7 +77,7 @@ def run(
     given: dict[str, Any] = {"steps": steps, "lr": lr, "seed": seed, "threads": threads, "device": device}
     config = dataclasses.replace(recipe(name), **{key: value for key, value in given.items() if value is not None})
     home = paths.cache() / "pretraining"
-    data = corpus_pool(pool or home / "pool")
+    data = corpus_pool(pool or home / "pool", pictures)
     target = out or home / name
     if pretrain(config, data, target).finished:
         command = os.environ.get("NEGUTIL_COMMAND") or "negutil pretrain " + shlex.join(sys.argv[1:])
