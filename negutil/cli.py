@@ -102,6 +102,23 @@ def run(
     typer.echo(f"Tables are in {paths.results(name)}, figures in {paths.figures(name)}.")
 
 
+@app.command()
+def readme(
+    *,
+    profile: Annotated[str, typer.Option(help="Profile whose results are told (default: mini).")] = "mini",
+    check: Annotated[bool, typer.Option("--check", help="Only say whether README is up to date.")] = False,
+) -> None:
+    """Write what was found into README.md, from the tables in results/."""
+    from negutil import readme as text
+
+    if check:
+        if not text.is_current(profile):
+            raise NegutilError("README.md does not say what results/ says: run `negutil readme`.")
+        typer.echo("README.md is up to date.")
+        return
+    typer.echo("README.md was written anew." if text.update(profile) else "README.md was up to date.")
+
+
 @cache_commands.command("info")
 def cache_info(as_json: Json = False) -> None:
     """Say where the cache is, and how much of what is in it."""

@@ -1,0 +1,100 @@
+"""The first screen of README.md: what was found, written from the tables in ``results/`` and from nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from negutil import files, paths, results
+from negutil.errors import NegutilError
+from negutil.evaluation import affirmative, binary_probe, probe, web_captions
+from negutil.tables import with_interval
+
+README = paths.ROOT / "README.md"
+BEGIN, END = "<!-- found:begin (written by `negutil readme`; do not edit) -->", "<!-- found:end -->"
+HEAD = ("notebook", "finding", "model", "mini world, 95 % interval", "n", "published", "verdict")
+Row = tuple[str, str, str, str, str, str, str]
+
+
+def found(profile: str) -> str:
+    """The findings of a profile as a Markdown table; raises NegutilError where a notebook has not written its part."""
+    rows = [*_affirmative(profile), *_captions(profile), *_probe(profile)]
+    lines = [HEAD, tuple("---" for _ in HEAD), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def text_with(table: str, path: Path = README) -> str:
+    """The text of README with ``table`` between its markers; raises NegutilError where a marker is missing."""
+    text = path.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise NegutilError(f"{path} must have the lines '{BEGIN}' and '{END}' once each: put them back.")
+    before, rest = text.split(BEGIN)
+    return f"{before}{BEGIN}\n\n{table}\n\n{END}{rest.split(END)[1]}"
+
+
+def update(profile: str, path: Path = README) -> bool:
+    """Write the findings of ``profile`` into README; returns whether that changed it."""
+    text = text_with(found(profile), path)
+    changed = text != path.read_text(encoding="utf-8")
+    if changed:
+        files.write_text(path, text)
+    return changed
+
+
+def is_current(profile: str, path: Path = README) -> bool:
+    """Whether README says what the tables of ``profile`` say."""
+    return text_with(found(profile), path) == path.read_text(encoding="utf-8")
+
+
+def _row(notebook: str, finding: str, record: pd.Series, verdict: str) -> Row:
+    value = with_interval(record["value"], record["ci_low"], record["ci_high"])
+    paper = "–" if pd.isna(record["paper_value"]) else f"{record['paper_value']:g}"
+    return notebook, finding, str(record["model"]) or "–", value, f"{record['n']:,}", paper, verdict
+
+
+def _affirmative(profile: str) -> list[Row]:
+    """The three floors, and of the sentences of absence the one that does best, for each model."""
+    floors = results.load(profile, affirmative.EXPERIMENT, "floors")
+    absence = results.load(profile, affirmative.EXPERIMENT, "absence")
+    verdicts = affirmative.verdicts(floors, absence)
+    rows = []
+    for (_, record), verdict in zip(floors.iterrows(), verdicts["verdict"], strict=False):
+        floor = affirmative.FLOORS[record["task"]]
+        rows.append(_row("00", f"affirmative language: {record['task']} (floor {floor:.2f})", record, verdict))
+    decided = dict(zip(verdicts["model"][len(floors) :], verdicts["verdict"][len(floors) :], strict=True))
+    for model, part in absence.groupby("model"):
+        best = part.sort_values("value").iloc[-1]
+        said = f"AUC of the pictures without X, best of {len(part)} sentences (“{best['task']}”); chance 0.5"
+        rows.append(_row("00", said, best, f"failure {decided[model]}"))
+    return rows
+
+
+def _captions(profile: str) -> list[Row]:
+    """The caption ratio of the strict list, and its precision, recall and relevance on the labelled sample."""
+    ratios = results.load(profile, web_captions.EXPERIMENT, "statistics")
+    sample = results.load(profile, web_captions.EXPERIMENT, "sample")
+    strict = ratios[(ratios["task"] == "strict") & (ratios["metric"] == "caption_ratio")].iloc[0]
+    rows = [_row("01", "captions with no / not / without", strict, "not tested: we set the rate")]
+    for metric in ("precision", "recall", "about_picture"):
+        record = sample[(sample["task"] == "strict") & (sample["metric"] == f"sample_{metric}")].iloc[0]
+        said = f"strict list on captions labelled by hand: {metric.replace('_', ' the ')}"
+        rows.append(_row("01", said, record, "illustration"))
+    return rows
+
+
+def _probe(profile: str) -> list[Row]:
+    """The mean balanced accuracy for "not" of each model, and the smallest gain of the antonym over a negation."""
+    records = results.load(profile, binary_probe.EXPERIMENT, "probe")
+    names = records["task"].str.split("/", n=1, expand=True).set_axis(["attribute", "phrasing"], axis=1)
+    table = pd.concat([records, names], axis=1).rename(columns={"ci_low": "low", "ci_high": "high"})
+    verdicts = binary_probe.verdicts(table).groupby("model", sort=False)["verdict"].agg(list)
+    rows = []
+    for model, (near_chance, antonym) in verdicts.items():
+        own = records[(records["model"] == model) & (records["metric"] == "balanced_accuracy")]
+        plain = own[own["task"] == f"{probe.MEAN}/not"].iloc[0]
+        gains = own[own["task"].str.startswith(f"{probe.MEAN_WITH_ANTONYM}/{probe.ANTONYM} minus")]
+        rows.append(_row("02", "mean balanced accuracy, “not”; chance 0.5", plain, f"failure {near_chance}"))
+        least = gains.sort_values("value").iloc[0]
+        rows.append(_row("02", "gain of an antonym over a negation, the least of three", least, antonym))
+    return rows
