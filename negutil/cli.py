@@ -208,7 +208,7 @@ def models_list(as_json: Json = False) -> None:
 
 @app.command()
 def pretrain(
-    name: Annotated[str, typer.Argument(help="Which MiniCLIP: miniclip-s-16 or miniclip-b-8.")],
+    name: Annotated[str, typer.Argument(help="Which MiniCLIP: miniclip-s-8 or miniclip-b-8.")],
     *,
     out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint and the learning curve.")] = None,
     weights: Annotated[Path, typer.Option(help="Folder that receives the finished weights.")] = paths.WEIGHTS,

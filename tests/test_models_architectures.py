@@ -13,14 +13,14 @@ from negutil.models import architectures, torchvision_compat
 @pytest.fixture(scope="module")
 def model() -> torch.nn.Module:
     torch.manual_seed(1)
-    built: torch.nn.Module = architectures.build("MiniCLIP-S-16")
+    built: torch.nn.Module = architectures.build("MiniCLIP-S-8")
     return built.eval()
 
 
 @pytest.fixture(scope="module")
 def tokens() -> torch.Tensor:
     texts = ["a cat", "a photo of a big red car beside two dogs and no people", "x " * 100, "dog", "no dog here"]
-    found: torch.Tensor = architectures.open_clip().get_tokenizer("MiniCLIP-S-16")(texts)
+    found: torch.Tensor = architectures.open_clip().get_tokenizer("MiniCLIP-S-8")(texts)
     return found
 
 
@@ -52,16 +52,16 @@ def test_gradients_reach_the_positions_that_were_used(model: torch.nn.Module, to
 @torch.no_grad()
 def test_other_text_towers_run_at_full_length() -> None:
     module = architectures.open_clip()
-    settings = architectures.config("MiniCLIP-S-16")
+    settings = architectures.config("MiniCLIP-S-8")
     settings["text_cfg"] = settings["text_cfg"] | {"pool_type": "last"}
     other = module.CLIP(**settings).eval()
-    texts = module.get_tokenizer("MiniCLIP-S-16")(["a cat"])
+    texts = module.get_tokenizer("MiniCLIP-S-8")(["a cat"])
     torch.testing.assert_close(architectures.encode_text(other, texts), other.encode_text(texts, normalize=True))
 
 
 def test_both_sizes_are_known_with_quick_gelu() -> None:
-    for name, patch in (("MiniCLIP-S-16", 16), ("MiniCLIP-B-8", 8)):
-        assert architectures.config(name)["vision_cfg"]["patch_size"] == patch
+    for name, width in (("MiniCLIP-S-8", 96), ("MiniCLIP-B-8", 160)):
+        assert architectures.config(name)["vision_cfg"]["width"] == width
         assert architectures.uses_quick_gelu(name)
 
 
@@ -71,8 +71,8 @@ def test_unknown_architecture_is_one_sentence() -> None:
 
 
 def test_config_is_a_copy() -> None:
-    architectures.config("MiniCLIP-S-16")["text_cfg"]["width"] = 1
-    assert architectures.config("MiniCLIP-S-16")["text_cfg"]["width"] > 1
+    architectures.config("MiniCLIP-S-8")["text_cfg"]["width"] = 1
+    assert architectures.config("MiniCLIP-S-8")["text_cfg"]["width"] > 1
 
 
 def run_fresh(code: str) -> str:

@@ -14,7 +14,7 @@ from negutil.training import recipes
 
 
 def test_recipes_name_known_architectures() -> None:
-    assert set(recipes.RECIPES) == {"miniclip-s-16", "miniclip-b-8"}
+    assert set(recipes.RECIPES) == {"miniclip-s-8", "miniclip-b-8"}
     for name in recipes.RECIPES:
         config = recipes.recipe(name)
         assert config.architecture.lower() == name
@@ -22,29 +22,29 @@ def test_recipes_name_known_architectures() -> None:
 
 
 def test_an_unknown_recipe_lists_those_that_exist() -> None:
-    with pytest.raises(NegutilError, match="there are miniclip-s-16, miniclip-b-8"):
+    with pytest.raises(NegutilError, match="there are miniclip-s-8, miniclip-b-8"):
         recipes.recipe("miniclip-xl")
 
 
 def test_the_command_trains_on_the_mini_world_and_writes_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = recipes.dataclasses.replace(recipes.RECIPES["miniclip-s-16"], batch=8)
-    monkeypatch.setitem(recipes.RECIPES, "miniclip-s-16", small)
+    small = recipes.dataclasses.replace(recipes.RECIPES["miniclip-s-8"], batch=8)
+    monkeypatch.setitem(recipes.RECIPES, "miniclip-s-8", small)
     app = typer.Typer()
     app.command()(recipes.run)
-    words = ["miniclip-s-16", "--pool", tmp_path / "pool", "--out", tmp_path / "run", "--weights", tmp_path / "weights"]
+    words = ["miniclip-s-8", "--pool", tmp_path / "pool", "--out", tmp_path / "run", "--weights", tmp_path / "weights"]
     done = CliRunner().invoke(
         app, [str(word) for word in [*words, "--pictures", "16", "--steps", "2", "--threads", "1"]]
     )
     assert done.exit_code == 0, done.output
-    assert "miniclip-s-16.safetensors" in done.output
+    assert "miniclip-s-8.safetensors" in done.output
     assert sorted(path.name for path in (tmp_path / "weights").iterdir()) == [
-        "miniclip-s-16.curve.csv",
-        "miniclip-s-16.json",
-        "miniclip-s-16.safetensors",
+        "miniclip-s-8.curve.csv",
+        "miniclip-s-8.json",
+        "miniclip-s-8.safetensors",
     ]
-    assert (tmp_path / "weights" / "miniclip-s-16.safetensors").stat().st_size < 12_000_000
+    assert (tmp_path / "weights" / "miniclip-s-8.safetensors").stat().st_size < 12_000_000
     pool = recipes.corpus_pool(tmp_path / "pool", 16)
     assert (len(pool), pool.tokens.shape[1]) == (16, recipes.CAPTIONS)
     with pytest.raises(NegutilError, match="has 16 pictures instead of 17"):

@@ -232,12 +232,13 @@ def models_table(settings: Profile) -> pd.DataFrame:
 
 def _model_row(entry: registry.Entry) -> dict[str, object]:
     about = json.loads((paths.WEIGHTS / entry.package).with_suffix(".json").read_text(encoding="utf-8"))
-    vision = architectures.config(entry.architecture)["vision_cfg"]
+    vision, text = (architectures.config(entry.architecture)[tower] for tower in ("vision_cfg", "text_cfg"))
     settings = about["config"]
     return {
         "model": entry.name,
         "patch (pixels)": vision["patch_size"],
-        "patches": (vision["image_size"] // vision["patch_size"]) ** 2,
+        "image width": vision["width"],
+        "text width": text["width"],
         "steps": settings["steps"],
         "batch": settings["batch"],
         "pictures in the corpus": about["pool"]["pictures"],

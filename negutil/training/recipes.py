@@ -1,6 +1,6 @@
 """How each shipped MiniCLIP is pretrained, and the command that does it.
 
-``negutil pretrain miniclip-s-16`` builds the pool where it does not exist, trains (or goes on), and writes the weights.
+``negutil pretrain miniclip-s-8`` builds the pool where it does not exist, trains (or goes on), and writes the weights.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PICTURES = 120_000
 CAPTIONS = 4
 VALIDATION_PICTURES = 1000
 RECIPES = {
-    "miniclip-s-16": PretrainConfig(architecture="MiniCLIP-S-16", steps=2600),
+    "miniclip-s-8": PretrainConfig(architecture="MiniCLIP-S-8", steps=3000, patch_dropout=0.5),
     "miniclip-b-8": PretrainConfig(architecture="MiniCLIP-B-8", steps=2000, patch_dropout=0.5),
 }
 
@@ -61,7 +61,7 @@ def corpus_pool(folder: Path, pictures: int = PICTURES, seed: int = 0) -> Pool:
 
 
 def run(
-    name: Annotated[str, typer.Argument(help="miniclip-s-16 or miniclip-b-8")],
+    name: Annotated[str, typer.Argument(help="miniclip-s-8 or miniclip-b-8")],
     *,
     pool: Annotated[Path | None, typer.Option(help="Folder of the pool; made where it does not exist.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint and the curve.")] = None,
