@@ -210,6 +210,7 @@ def models_list(as_json: Json = False) -> None:
 def pretrain(
     name: Annotated[str, typer.Argument(help="Which MiniCLIP: miniclip-s-8 or miniclip-b-8.")],
     *,
+    pool: Annotated[Path | None, typer.Option(help="Folder of the corpus; made where it does not exist.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint and the learning curve.")] = None,
     weights: Annotated[Path, typer.Option(help="Folder that receives the finished weights.")] = paths.WEIGHTS,
     steps: Annotated[int | None, typer.Option(help="Steps instead of the recipe's.", min=1)] = None,
@@ -220,7 +221,7 @@ def pretrain(
     """Pretrain a MiniCLIP on the mini world's web-like captions, or go on where it was stopped."""
     from negutil.training import recipes
 
-    recipes.run(name, out=out, weights=weights, steps=steps, seed=seed, threads=threads, device=device)
+    recipes.run(name, pool=pool, out=out, weights=weights, steps=steps, seed=seed, threads=threads, device=device)
 
 
 @stats_commands.command("captions")

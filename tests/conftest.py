@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import matplotlib
 import pytest
 
 from negutil import paths
@@ -26,6 +28,13 @@ def private_folders(session_cache: Path, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("MPLBACKEND", "agg")
     for name in ("NEGUTIL_PROFILE", "NEGUTIL_DATA"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def own_look() -> Iterator[None]:
+    """What a test does to matplotlib's settings ends with it."""
+    with matplotlib.rc_context():
+        yield
 
 
 @pytest.fixture(scope="session")
