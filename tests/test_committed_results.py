@@ -1,0 +1,89 @@
+"""The committed tables of the mini profile: their form, and the verdicts that they carry."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from negutil import config, paths, results
+from negutil.evaluation import affirmative, binary_probe, caption_statistics, probe, web_captions
+from negutil.models import registry
+
+EXPERIMENTS = (affirmative.EXPERIMENT, web_captions.EXPERIMENT, binary_probe.EXPERIMENT)
+TABLES = sorted((paths.ROOT / "results" / "mini").glob("*/*.csv"))
+
+
+@pytest.fixture
+def committed(committed_results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEGUTIL_RESULTS", str(committed_results.parent))
+
+
+def test_every_notebook_left_tables_and_items() -> None:
+    folders = {table.parent.name for table in TABLES}
+    assert set(EXPERIMENTS) <= folders
+    for experiment in EXPERIMENTS:
+        assert list((paths.ROOT / "results" / "mini" / experiment).glob("*.parquet"))
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: f"{table.parent.name}/{table.stem}")
+def test_a_table_is_tidy_and_tells_where_it_comes_from(table: Path, committed: None) -> None:
+    frame = results.load("mini", table.parent.name, table.stem)
+    known = frame.dropna(subset=["value", "ci_low"])
+    assert (frame["n"] > 0).all()
+    assert (known["ci_low"] <= known["value"] + 1e-6).all()
+    assert (known["value"] <= known["ci_high"] + 1e-6).all()
+    assert set(frame["ci_over"]) <= {"items", "clusters", "seeds", ""}
+    note = json.loads((table.parent / frame["provenance"].iloc[0]).read_text(encoding="utf-8"))
+    assert note["table_sha256"] == hashlib.sha256(table.read_bytes()).hexdigest()
+
+
+def test_every_model_of_the_profile_is_in_every_table_about_models(committed: None) -> None:
+    models = set(config.load("mini").models)
+    for experiment, name in ((affirmative.EXPERIMENT, "floors"), (binary_probe.EXPERIMENT, "probe")):
+        assert set(results.load("mini", experiment, name)["model"]) == models
+    assert models <= set(registry.entries())
+
+
+def test_shipped_weights_are_those_of_the_registry() -> None:
+    for name in config.load("mini").models:
+        entry = registry.find(name)
+        file = paths.WEIGHTS / entry.package
+        about = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == entry.sha256 == about["sha256"]
+        assert file.stat().st_size <= 12_000_000
+        assert file.with_suffix(".curve.csv").exists()
+
+
+def test_retrieval_reaches_its_floor_and_first_no_fails(committed: None) -> None:
+    floors = results.load("mini", affirmative.EXPERIMENT, "floors")
+    reached = floors[floors["task"] == affirmative.RETRIEVAL]
+    assert (reached["ci_low"] >= affirmative.FLOORS[affirmative.RETRIEVAL]).all()
+    absence = results.load("mini", affirmative.EXPERIMENT, "absence")
+    verdicts = affirmative.verdicts(floors, absence).iloc[len(floors) :]
+    assert list(verdicts["verdict"]) == ["replicated"] * len(config.load("mini").models)
+
+
+def test_the_probe_is_near_chance_and_the_antonym_is_better(committed: None) -> None:
+    records = results.load("mini", binary_probe.EXPERIMENT, "probe")
+    plain = records[(records["task"] == f"{probe.MEAN}/not") & (records["metric"] == "balanced_accuracy")]
+    assert (plain["ci_high"] < binary_probe.NEAR_CHANCE).all()
+    gains = records[records["task"].str.startswith(f"{probe.MEAN_WITH_ANTONYM}/{probe.ANTONYM} minus")]
+    assert (gains.loc[gains["metric"] == "balanced_accuracy", "ci_low"] > 0).all()
+
+
+def test_published_numbers_stand_beside_ours_as_they_were_printed(committed: None) -> None:
+    found = results.load("mini", web_captions.EXPERIMENT, "statistics")
+    paper = caption_statistics.published()
+    assert set(found["metric"]) == {"caption_ratio", "word_ratio"}
+    for metric, value in zip(found["metric"], found["paper_value"], strict=True):
+        assert value == pytest.approx(paper[metric])
+
+
+def test_counts_are_whole_numbers_of_the_rows_they_are_shares_of(committed: None) -> None:
+    found = results.load("mini", web_captions.EXPERIMENT, "statistics")
+    counts: pd.Series = found["value"] * found["n"]
+    assert (counts - counts.round()).abs().max() < 1
