@@ -48,7 +48,8 @@ def is_current(profile: str, path: Path = README) -> bool:
 
 
 def _row(notebook: str, finding: str, record: pd.Series, verdict: str) -> Row:
-    value = with_interval(record["value"], record["ci_low"], record["ci_high"])
+    digits = 3 if record["value"] >= 0.1 else 4
+    value = with_interval(record["value"], record["ci_low"], record["ci_high"], digits)
     paper = "–" if pd.isna(record["paper_value"]) else f"{record['paper_value']:g}"
     return notebook, finding, str(record["model"]) or "–", value, f"{record['n']:,}", paper, verdict
 
