@@ -52,7 +52,7 @@ def test_unknown_profile_names_the_choices() -> None:
         ("[encode]\n", "[encode]\nbatchsize = 3\n", "'batchsize' is unknown"),
         ("batch = 256", 'batch = "many"', "batch must be of type int"),
         ("batch = 256", "batch = true", "batch must be of type int"),
-        ('models = ["miniclip-s-8", "miniclip-b-8"]', 'models = "miniclip-s-8"', "models must be a list"),
+        ('models = ["', 'models = "one"  # ["', "models must be a list"),
         ("[bootstrap]\nresamples = 2000\nseed = 0", "", "'bootstrap' is missing"),
         ("[world]", "[world", "cannot be read as TOML"),
         ('name = "mini"', 'name = "maxi"', "the file is called mini"),
