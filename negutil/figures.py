@@ -11,7 +11,9 @@ from typing import Any
 
 import matplotlib as mpl
 from cycler import cycler
+from IPython import get_ipython
 from matplotlib.figure import Figure
+from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 from negutil import files, paths
 
@@ -53,8 +55,14 @@ RC: dict[Any, Any] = {
 
 
 def style() -> None:
-    """Use the project's look from here on; ``with matplotlib.rc_context(figures.RC)`` does so for one block."""
+    """Use the project's look from here on; ``with matplotlib.rc_context(figures.RC)`` does so for one block.
+
+    In a notebook it also makes sure that a figure at the end of a cell is shown as a picture: Jupyter does that by
+    itself only once pyplot has drawn something.
+    """
     mpl.rcParams.update(RC)
+    if get_ipython() is not None:
+        set_matplotlib_formats("png")
 
 
 def save(figure: Figure, profile: str, experiment: str, name: str) -> Path:

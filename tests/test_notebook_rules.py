@@ -93,6 +93,12 @@ def test_outputs_have_no_errors_warnings_bars_or_widgets(notebook: NotebookNode)
             assert "application/vnd.jupyter.widget-view+json" not in output.get("data", {}), cell.source[:80]
 
 
+def test_every_figure_is_shown_as_a_picture(notebook: NotebookNode) -> None:
+    for cell in code(notebook):
+        for data in (output.get("data", {}) for output in cell.outputs):
+            assert "image/png" in data or "<Figure" not in data.get("text/plain", ""), cell.source[:80]
+
+
 def test_outputs_name_no_address_and_no_local_folder(notebook: NotebookNode) -> None:
     for cell in code(notebook):
         for output in cell.outputs:
