@@ -130,8 +130,10 @@ def run(
     given = dict(parameters or {})
     profile = config.resolve(profile)
     check_parameters(chapters, given)
-    # An interruption passes through callbacks of tornado, which would log a traceback where one sentence is enough.
-    logging.getLogger("tornado").setLevel(logging.CRITICAL)
+    # An interruption passes through tornado's callbacks and leaves asyncio a task that nobody waits for: both would
+    # log a traceback where one sentence is enough.
+    for name in ("tornado", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     written = []
     with _only_run_of(profile), _empty_cache() if fresh else contextlib.nullcontext(), _for_kernels(profile):
         for number, chapter in enumerate(chapters, start=1):
