@@ -33,6 +33,9 @@ FLOORS = {PRESENCE: 0.97, RETRIEVAL: 0.5, FACES: 0.9}
 METRICS = {PRESENCE: "AUC", RETRIEVAL: "recall@1", FACES: "AUC"}
 CHANCE_AUC = 0.5
 
+Truth = dict[str, np.ndarray]
+"""For every noun, of which pictures it is true (bool [N])."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scenes:
@@ -67,7 +70,7 @@ def scenes_of(settings: Profile, seed: int) -> Scenes:
     return Scenes(pictures, [said[0] for said in chosen["captions"]], [known[i] for i in chosen["image_id"]])
 
 
-def presence_truth(scenes: Iterable[Scene]) -> dict[str, np.ndarray]:
+def presence_truth(scenes: Iterable[Scene]) -> Truth:
     """For every noun, which scenes show it (bool [N]); a woman or a baby is a person too.
 
     Nouns that every scene shows or none does are left out: they have no AUC.
@@ -91,6 +94,7 @@ def sentences(form: Form, nouns: Iterable[str]) -> list[str]:
 def run(settings: Profile, seed: int) -> Exam:
     """Examine every model of the profile; writes the tables ``floors`` and ``absence`` and per-item scores."""
     scenes = scenes_of(settings, seed)
+    there = presence_truth(scenes.truth)
     floors: list[Record] = []
     absence: list[Record] = []
     tables: list[pd.DataFrame] = []
@@ -98,9 +102,9 @@ def run(settings: Profile, seed: int) -> Exam:
     for name in settings.models:
         model = loader.load(name)
         images = encode.images(model, scenes.pictures)
-        found, presences, ranks = _affirmative(settings, model, images, scenes)
+        found, presences, ranks = _affirmative(settings, model, images, scenes, there)
         floors += [_record(task, name, interval) for task, interval in found.items()]
-        absence += _absence(settings, model, images, scenes)
+        absence += _absence(settings, model, images, there)
         tables.append(presences.assign(model=name))
         items.append(pd.DataFrame({"model": name, "picture": np.arange(len(ranks)), "rank": ranks}))
     results.save(floors, settings.name, EXPERIMENT, "floors", seed=seed)
@@ -110,10 +114,9 @@ def run(settings: Profile, seed: int) -> Exam:
 
 
 def _affirmative(
-    settings: Profile, model: LoadedModel, images: np.ndarray, scenes: Scenes
+    settings: Profile, model: LoadedModel, images: np.ndarray, scenes: Scenes, there: Truth
 ) -> tuple[dict[str, Interval], pd.DataFrame, np.ndarray]:
     """The three tests of affirmative language, the AUC by noun, and the rank of every caption's picture."""
-    there = presence_truth(scenes.truth)
     scores = presence.scores(encode.texts(model, presence.prompts(list(there))), images)
     by_noun = presence.presence(scores, there, resamples=settings.bootstrap.resamples)
     ranks = retrieval.ranks(encode.texts(model, scenes.captions), images, range(len(images)))
@@ -129,9 +132,8 @@ def _record(task: str, model: str, interval: Interval) -> Record:
     return Record.of(interval, experiment=EXPERIMENT, task=task, model=model, metric=METRICS[task])
 
 
-def _absence(settings: Profile, model: LoadedModel, images: np.ndarray, scenes: Scenes) -> list[Record]:
+def _absence(settings: Profile, model: LoadedModel, images: np.ndarray, there: Truth) -> list[Record]:
     """One record per form: the mean AUC of the pictures without the thing."""
-    there = presence_truth(scenes.truth)
     records = []
     for form in absence_forms():
         scores = presence.scores(encode.texts(model, sentences(form, there)), images)

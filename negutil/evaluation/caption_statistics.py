@@ -14,7 +14,6 @@ of a finished file are kept in the cache, so that an interrupted run over many s
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -27,7 +26,7 @@ import pandas as pd
 import polars as pl
 from tqdm import tqdm
 
-from negutil import paths
+from negutil import paths, progress
 from negutil.cache import Cache
 from negutil.errors import NegutilError
 from negutil.evaluation import caption_files, negation_terms, words
@@ -251,7 +250,7 @@ def _fields(path: Path, lists: Sequence[TermList], column: str | None) -> dict[s
 
 def _progress(files: Sequence[Path]) -> Iterator[Path]:
     """The files, with a bar on stderr that advances by bytes, since shards differ in size."""
-    hidden = os.environ.get("NEGUTIL_NO_PROGRESS") == "1" or None
+    hidden = progress.hidden() or None
     total = sum(file.stat().st_size for file in files)
     with tqdm(total=total, unit="B", unit_scale=True, desc="captions", disable=hidden) as bar:
         for file in files:

@@ -6,7 +6,6 @@ Features are L2-normalised float32 rows, so every score of a dual encoder is a m
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from negutil import progress
 from negutil.cache import Cache
 from negutil.errors import NegutilError
 from negutil.models import architectures
@@ -93,7 +93,7 @@ def _texts(model: LoadedModel, sentences: Sequence[str], batch: int) -> np.ndarr
 @torch.inference_mode()
 def _in_batches(encode: Callable[[Sequence[int]], torch.Tensor], rows: list[int], batch: int, what: str) -> np.ndarray:
     parts = []
-    quiet = os.environ.get("NEGUTIL_NO_PROGRESS") == "1"
+    quiet = progress.hidden()
     with tqdm(total=len(rows), desc=what, unit="item", disable=quiet) as bar:
         for start in range(0, len(rows), batch):
             part = rows[start : start + batch]

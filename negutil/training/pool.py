@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 import negutil
-from negutil import files
+from negutil import files, progress
 from negutil.errors import NegutilError
 from negutil.models import architectures
 
@@ -103,7 +103,7 @@ def _write(items: Iterable[Item], folder: Path, n: int, captions_per_picture: in
     pictures: np.memmap | None = None
     tokens = np.zeros((n, captions_per_picture, tokenizer.context_length), np.int32)
     count = 0
-    bar = tqdm(total=n, desc=f"pool {folder.stem.partition('.')[0]}", unit="picture", disable=_quiet())
+    bar = tqdm(total=n, desc=f"pool {folder.stem.partition('.')[0]}", unit="picture", disable=progress.hidden())
     for picture, captions, *_ in items:
         if pictures is None:
             pictures = np.lib.format.open_memmap(folder / "pictures.npy", "w+", np.uint8, (n, *picture.shape))
@@ -157,7 +157,3 @@ def _check(folder: Path, pictures: np.ndarray, tokens: np.ndarray, info: dict[st
         raise NegutilError(f"{folder / 'tokens.npy'} must be int32 [{len(pictures)}, C, L]; build the pool again.")
     if not {"pictures_sha256", "tokens_sha256"} <= info.keys() or info.get("pictures") != len(pictures):
         raise NegutilError(f"{folder / 'pool.json'} does not describe the arrays beside it; build the pool again.")
-
-
-def _quiet() -> bool:
-    return os.environ.get("NEGUTIL_NO_PROGRESS") == "1"

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -25,7 +24,7 @@ import torch
 from torch.nn import functional
 from tqdm import tqdm
 
-from negutil import files
+from negutil import files, progress
 from negutil.errors import NegutilError
 from negutil.evaluation import retrieval
 from negutil.models import architectures
@@ -283,7 +282,7 @@ def _run(trainer: Trainer, out: Path, last: int, stopped: list[int]) -> None:
     config = trainer.config
     curve = Curve(out / "curve.csv", trainer.done)
     validation = validation_of(trainer.pool)
-    quiet = os.environ.get("NEGUTIL_NO_PROGRESS") == "1"
+    quiet = progress.hidden()
     bar = tqdm(total=config.steps, initial=trainer.done, desc=config.architecture, unit="step", disable=quiet)
     while trainer.done < last and not stopped:
         start = time.perf_counter()

@@ -214,7 +214,8 @@ def without(scene: Scene, noun: str) -> Scene:
     return replace(scene, things=tuple(bare))
 
 
-def _stamps(thing: Thing) -> Iterator[tuple[glyphs.Sprite, Box]]:
+def stamps(thing: Thing) -> Iterator[tuple[glyphs.Sprite, Box]]:
+    """Sprite and box of a thing, then of what it wears and holds, in the order of drawing."""
     yield glyphs.sprite(thing.icon, SIDES[thing.size], thing.colour), thing.box
     for extra in thing.extras:
         yield glyphs.sprite(NOUN[extra.noun].icon, EXTRA_SIDE[thing.size], extra.colour), extra.box
@@ -224,7 +225,7 @@ def draw(scene: Scene) -> np.ndarray:
     """The picture of a scene; uint8 [64, 64, 3]."""
     canvas = places.background(scene.place, scene.variant).copy()
     for thing in scene.things:
-        for stamp, box in _stamps(thing):
+        for stamp, box in stamps(thing):
             glyphs.blend(canvas, stamp, box[0], box[1])
     return canvas
 
@@ -233,6 +234,6 @@ def masks(scene: Scene) -> list[np.ndarray]:
     """Visible pixels of each thing (bool [64, 64], in the order of ``scene.things``), worn and held things left out."""
     owner = np.full((SIZE, SIZE), -1, dtype=np.int16)
     for index, thing in enumerate(scene.things):
-        for part, (stamp, (x, y, width, height)) in enumerate(_stamps(thing)):
+        for part, (stamp, (x, y, width, height)) in enumerate(stamps(thing)):
             owner[y : y + height, x : x + width][stamp.solid] = index if part == 0 else -1
     return [owner == index for index in range(len(scene.things))]

@@ -17,8 +17,8 @@ import contourpy
 import numpy as np
 
 from negutil.errors import NegutilError
-from negutil.world import glyphs
-from negutil.world.scenes import EXTRA_SIDE, SIDES, SIZE, Box, Extra, Scene, Thing
+from negutil.world import glyphs, scenes
+from negutil.world.scenes import SIZE, Box, Extra, Scene, Thing
 from negutil.world.vocabulary import COLOURS, NOUN, NOUNS, PLACES, SUPERCATEGORY
 
 FILE = "truth.json"
@@ -64,12 +64,7 @@ def instances(scene: Scene) -> list[Instance]:
 
 def _stamps(scene: Scene) -> list[tuple[glyphs.Sprite, Box]]:
     """Sprite and box of every instance, in the order of ``instances``."""
-    stamps = []
-    for thing in scene.things:
-        stamps.append((glyphs.sprite(thing.icon, SIDES[thing.size], thing.colour), thing.box))
-        for extra in thing.extras:
-            stamps.append((glyphs.sprite(NOUN[extra.noun].icon, EXTRA_SIDE[thing.size], extra.colour), extra.box))
-    return stamps
+    return [stamp for thing in scene.things for stamp in scenes.stamps(thing)]
 
 
 def masks(scene: Scene) -> np.ndarray:

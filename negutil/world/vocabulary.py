@@ -17,7 +17,6 @@ class Noun:
     icon: str
     group: str
     synonyms: tuple[str, ...] = ()
-    aspect: float = 1.0
 
 
 def _nouns(group: str, *rows: str) -> list[Noun]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from negutil.config import Splits
+from negutil.progress import hidden
 
 Item = TypeVar("Item")
 SPLITS = ("train", "val", "test")
@@ -27,8 +27,7 @@ def size_of(sizes: Splits) -> dict[str, int]:
 
 def progress(items: Iterable[Item], name: str, unit: str = "picture") -> Iterable[Item]:
     """``items`` with a progress bar on stderr, unless NEGUTIL_NO_PROGRESS is 1."""
-    hidden = os.environ.get("NEGUTIL_NO_PROGRESS") == "1"
-    bar: Iterable[Item] = tqdm(items, desc=name, unit=unit, leave=False, disable=hidden)
+    bar: Iterable[Item] = tqdm(items, desc=name, unit=unit, leave=False, disable=hidden())
     return bar
 
 
