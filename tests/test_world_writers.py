@@ -94,7 +94,7 @@ def test_coco_captions_are_true_affirmative_and_different(parts: Folders, split:
         assert len(set(row["captions"])) == 5
         assert set(grammar.mentions(row["captions"][0])) == scene.nouns
         for caption in row["captions"]:
-            assert set(grammar.mentions(caption)) <= scene.nouns
+            assert set(grammar.mentions(caption)) <= truth.sayable(scene.nouns)
             assert not re.search(r"\b(no|not|without|never)\b|n't", caption)
 
 
@@ -210,10 +210,9 @@ def test_vqa_answers_about_presence_are_true(parts: Folders, subtype: str) -> No
             assert min(named & scene.nouns)
 
 
-@pytest.mark.parametrize("subtype", ["train2014", "val2014"])
-def test_vqa_answers_about_attributes_are_true(parts: Folders, subtype: str) -> None:
+def test_vqa_answers_about_attributes_are_true(parts: Folders) -> None:
     known, checked = _known(parts["coco"]), Counter[str]()
-    for row in _load_vqa(parts, subtype):
+    for row in (row for subtype in ("train2014", "val2014") for row in _load_vqa(parts, subtype)):
         found = re.fullmatch(r"(?:Is|What color is) the ([a-z ]+?)(?: wearing an? (\w+)| (\w+))?\?", row["question"])
         if found is None:
             continue

@@ -75,7 +75,7 @@ def presence_truth(scenes: Iterable[Scene]) -> Truth:
 
     Nouns that every scene shows or none does are left out: they have no AUC.
     """
-    seen = [scene.nouns | ({"person"} if truth.people(scene) else set()) for scene in scenes]
+    seen = [truth.sayable(scene.nouns) for scene in scenes]
     labels = {noun: np.array([noun in names for names in seen]) for noun in NOUNS}
     return {noun: there for noun, there in labels.items() if 0 < there.sum() < len(there)}
 

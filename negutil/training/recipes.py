@@ -29,8 +29,8 @@ PICTURES = 120_000
 CAPTIONS = 4
 VALIDATION_PICTURES = 1000
 RECIPES = {
-    "miniclip-s-8": PretrainConfig(architecture="MiniCLIP-S-8", steps=3000, patch_dropout=0.5),
-    "miniclip-b-8": PretrainConfig(architecture="MiniCLIP-B-8", steps=2000, patch_dropout=0.5),
+    "miniclip-s-8": PretrainConfig(architecture="MiniCLIP-S-8", steps=4500, patch_dropout=0.5),
+    "miniclip-b-8": PretrainConfig(architecture="MiniCLIP-B-8", steps=3200, patch_dropout=0.5),
 }
 
 

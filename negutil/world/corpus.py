@@ -55,9 +55,9 @@ def _shape(rng: random.Random) -> tuple[np.ndarray, Describer]:
 
 #: Parts of the corpus and their shares.
 MIXTURE: dict[str, tuple[float, Callable[[random.Random], tuple[np.ndarray, Describer]]]] = {
-    "scene": (0.46, _scene),
-    "single": (0.26, _single),
-    "face": (0.18, _face),
+    "scene": (0.40, _scene),
+    "single": (0.24, _single),
+    "face": (0.26, _face),
     "radiograph": (0.06, _radiograph),
     "shape": (0.04, _shape),
 }

@@ -16,6 +16,9 @@ from functools import lru_cache
 from negutil.world.scenes import SIZE, Scene, Thing
 from negutil.world.vocabulary import NOUN, NOUN_LIST, PLACES, PLURAL_ONLY
 
+EVENTFUL = 0.9  # how often an action and things worn or held are said where other details are not
+EXTRA_ALONE = 0.2  # how often a caption that merely names things is about something worn or held alone
+VAGUE = 0.15  # how often a short caption calls a woman or a baby "a person"
 NUMBERS = ("zero", "one", "two", "three", "four", "five")
 
 
@@ -125,15 +128,17 @@ def _extras_phrase(thing: Thing, rng: random.Random, detail: float) -> str:
 
 def noun_phrase(thing: Thing, rng: random.Random, detail: float = 1.0) -> str:
     """One thing with an article. Its colour is said with probability ``detail``, its size with a third of that, and its
-    action and what it wears and holds with ``detail`` or a half, whichever is more."""
+    action and what it wears and holds with ``detail`` or ``EVENTFUL``, whichever is more: they are what a caption is
+    about. Where not all is said (``detail`` below 1), a woman or a baby is at times only "a person"."""
     words = [thing.size] if thing.size != "medium" and rng.random() < detail / 3 else []
     if rng.random() < detail:
         words.append(thing.colour)
-    words.append(name(thing.noun, rng))
+    vague = detail < 1 and NOUN[thing.noun].group == "person" and rng.random() < VAGUE
+    words.append("person" if vague else name(thing.noun, rng))
     phrase = with_article(" ".join(words))
-    if thing.action and rng.random() < max(detail, 0.5):
+    if thing.action and rng.random() < max(detail, EVENTFUL):
         phrase = f"{phrase} {thing.action}"
-    if thing.extras and rng.random() < max(detail, 0.5):
+    if thing.extras and rng.random() < max(detail, EVENTFUL):
         phrase = f"{phrase} {_extras_phrase(thing, rng, detail)}"
     return phrase
 
@@ -232,11 +237,18 @@ def partial_caption(scene: Scene, rng: random.Random, pool: Sequence[Form] = TRA
 
 
 def naming_caption(scene: Scene, rng: random.Random, pool: Sequence[Form] = TRAINING_FORMS) -> str:
-    """An affirmative sentence that names all or some of the things and says little else, as most captions do."""
+    """An affirmative sentence that names all or some of the things and says little else, as most captions do.
+
+    At times it is about something worn or held alone ("a photo of a hat").
+    """
     if not scene.things:
         return full_caption(scene, rng, pool)
-    count = len(scene.things) if rng.random() < 0.5 else rng.randint(1, len(scene.things))
-    chosen = rng.sample(scene.things, count)
+    extras = [Thing(extra.noun, extra.colour, "medium", extra.box) for extra in scene.extras]
+    if extras and rng.random() < EXTRA_ALONE:
+        chosen: Sequence[Thing] = [rng.choice(extras)]
+    else:
+        count = len(scene.things) if rng.random() < 0.5 else rng.randint(1, len(scene.things))
+        chosen = rng.sample(scene.things, count)
     place = PLACES[scene.place].phrase if rng.random() < 0.15 else ""
     return _agree(rng.choice(pool).text.format(things=things_phrase(chosen, rng, detail=0.0), place=place))
 

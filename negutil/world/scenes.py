@@ -31,7 +31,7 @@ from negutil.world.vocabulary import (
 SIZE = places.SIZE
 Box = tuple[int, int, int, int]
 SIDES: dict[str, int] = {"small": 14, "medium": 22, "large": 30}
-EXTRA_SIDE: dict[str, int] = {"small": 9, "medium": 12, "large": 16}
+EXTRA_SIDE: dict[str, int] = {"small": 10, "medium": 14, "large": 18}
 STEP = 8  # things stand on a grid of so many pixels, as wide as one patch of MiniCLIP
 COUNT_WEIGHTS = (20, 30, 25, 15, 10)
 COLOUR_NAMES = tuple(COLOURS)
@@ -87,6 +87,11 @@ class Scene:
     def nouns(self) -> frozenset[str]:
         """Every noun that can be seen, things worn and held included."""
         return frozenset(noun for noun, _ in self.named())
+
+    @property
+    def extras(self) -> tuple[Extra, ...]:
+        """Everything that is worn or held, in the order of drawing."""
+        return tuple(extra for thing in self.things for extra in thing.extras)
 
     def named(self) -> Iterator[tuple[str, str]]:
         """(noun, colour) of every thing, worn and held ones included."""

@@ -130,12 +130,17 @@ def people(scene: Scene) -> bool:
     return any(SUPERCATEGORY[thing.noun] == "person" for thing in scene.things)
 
 
+def sayable(nouns: frozenset[str]) -> frozenset[str]:
+    """Every noun that may truly be said of a picture that shows ``nouns``: a woman or a baby is a person too."""
+    return nouns | {"person"} if any(SUPERCATEGORY[noun] == "person" for noun in nouns) else nouns
+
+
 def absent(scene: Scene) -> list[str]:
     """Nouns that are surely not in the picture, in the order of the vocabulary.
 
     A woman or a baby is a person too, so "person" counts as absent only where nobody is there.
     """
-    seen = scene.nouns | ({"person"} if people(scene) else set())
+    seen = sayable(scene.nouns)
     return [noun for noun in NOUNS if noun not in seen]
 
 
