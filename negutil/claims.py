@@ -1,0 +1,207 @@
+"""Claims and their verdicts: each is written down with its test in ``configs/claims.toml`` before anything is run.
+
+A verdict is read off the tables in ``results/`` alone: change a number there and the verdict changes. A condition looks
+at whole 95 % intervals, so a claim is replicated only where the data leave no doubt at that level, and a claim whose
+intervals reach over the bound is inconclusive. Design: "Numbers".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from negutil import paths, results, tables
+from negutil.errors import NegutilError
+
+FILE = paths.CONFIGS / "claims.toml"
+REPLICATED, NOT_REPLICATED, INCONCLUSIVE = "replicated", "not replicated", "inconclusive"
+REFERENCE_KEYS = {"table", "task", "metric"}
+CLAIM_KEYS = {"id", "notebook", "source", "statement", "conditions"}
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """The intervals of some records against a bound.
+
+    Attributes:
+        table: ``<experiment>/<name>`` of a table in results/.
+        task: the records' task, where ``*`` stands for any text; ``metric``: their metric.
+        side: "above" or "below", the side of ``bound`` on which the whole interval has to lie.
+    """
+
+    table: str
+    task: str
+    metric: str
+    side: str
+    bound: float
+
+    def margins(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """``rows`` with how far each is on the right side of the bound.
+
+        ``holds`` is positive where the whole interval is on that side, ``contradicted`` is not negative where none is.
+        """
+        low, high = rows["ci_low"] - self.bound, rows["ci_high"] - self.bound
+        holds, contradicted = (low, -high) if self.side == "above" else (-high, low)
+        return rows.assign(holds=holds, contradicted=contradicted, wanted=f"{self.side} {self.bound:g}")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim of a paper (or one of ours), with the conditions that decide about it.
+
+    Attributes:
+        id, notebook, source, statement: its name, where it is tested, who says so and what.
+        conditions: all have to hold for the claim to be replicated.
+        provided: what a model has to fulfil to be able to show the claim at all.
+        published: the published numbers, as text.
+    """
+
+    id: str
+    notebook: str
+    source: str
+    statement: str
+    conditions: tuple[Condition, ...]
+    provided: tuple[Condition, ...] = ()
+    published: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a claim for one model, and the record that decided (the one nearest to failing)."""
+
+    claim: str
+    model: str
+    verdict: str
+    decided_by: str
+    value: float
+    ci_low: float
+    ci_high: float
+    n: int
+
+
+def read(path: Path = FILE) -> tuple[Claim, ...]:
+    """All claims of the file; raises NegutilError that names the claim and the key where something is wrong."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise NegutilError(f"{path} cannot be read as TOML ({problem}): mend or restore it.") from problem
+    claims = tuple(_claim(table, path) for table in content.get("claim", []))
+    names = [claim.id for claim in claims]
+    if not names or len(set(names)) < len(names):
+        raise NegutilError(f"{path} needs at least one [[claim]] and no id twice: mend it.")
+    return claims
+
+
+def of_notebook(notebook: str, path: Path = FILE) -> tuple[Claim, ...]:
+    """The claims that are tested in one notebook ("03")."""
+    return tuple(claim for claim in read(path) if claim.notebook == notebook)
+
+
+def _claim(table: dict[str, Any], path: Path) -> Claim:
+    known = {field.name for field in dataclasses.fields(Claim)}
+    if not CLAIM_KEYS <= set(table) <= known:
+        wanted = f"must have {sorted(CLAIM_KEYS)} and at most {sorted(known)}"
+        raise NegutilError(f"{path}: claim {table.get('id')!r} {wanted}: correct it.")
+    kinds = ("conditions", "provided")
+    conditions = {kind: tuple(_condition(row, table["id"], path) for row in table.get(kind, [])) for kind in kinds}
+    if not conditions["conditions"]:
+        raise NegutilError(f"{path}: claim {table['id']!r} has no conditions: say what decides about it.")
+    return Claim(**{**table, **conditions})
+
+
+def _condition(row: dict[str, Any], claim: str, path: Path) -> Condition:
+    bound = set(row) - REFERENCE_KEYS
+    if not set(row) >= REFERENCE_KEYS or bound not in ({"above"}, {"below"}):
+        wanted = "table, task, metric and one of above, below"
+        raise NegutilError(f"{path}: a condition of claim {claim!r} needs {wanted}, but has {sorted(row)}.")
+    (side,) = bound
+    return Condition(row["table"], row["task"], row["metric"], side, float(row[side]))
+
+
+def judge(claims: Iterable[Claim], profile: str, models: Sequence[str]) -> list[Verdict]:
+    """The verdict on each claim for each of ``models`` that its tables know, in that order.
+
+    Raises NegutilError where a table is missing, or where no record of any model fits a condition.
+    """
+    return [verdict for claim in claims for verdict in _verdicts(claim, profile, models)]
+
+
+def table(verdicts: Iterable[Verdict], claims: Iterable[Claim]) -> pd.DataFrame:
+    """Claims and verdicts as a frame of texts: claim, published, model, verdict, decided by, value with interval, n."""
+    known = {claim.id: claim for claim in claims}
+    rows = [
+        {
+            "claim": known[verdict.claim].statement,
+            "published": known[verdict.claim].published,
+            "model": verdict.model,
+            "verdict": verdict.verdict,
+            "decided by": verdict.decided_by,
+            "value": tables.with_interval(verdict.value, verdict.ci_low, verdict.ci_high),
+            "n": verdict.n,
+        }
+        for verdict in verdicts
+    ]
+    return pd.DataFrame(rows)
+
+
+def _verdicts(claim: Claim, profile: str, models: Sequence[str]) -> list[Verdict]:
+    known = _records(claim.conditions[0], profile)["model"].unique()
+    able = [model for model in models if model in known]
+    if not able:
+        wanted = claim.conditions[0]
+        raise NegutilError(
+            f"results/{profile}/{wanted.table}.csv has no record of {wanted.task!r}, {wanted.metric!r} for any of "
+            f"{', '.join(models)}: run notebook {claim.notebook}, or correct claim {claim.id!r} in {FILE.name}."
+        )
+    return [_verdict(claim, profile, model) for model in able]
+
+
+def _verdict(claim: Claim, profile: str, model: str) -> Verdict:
+    """The first failing precondition decides, else the condition that is nearest to failing."""
+    needed = [_margins(condition, profile, model, claim) for condition in claim.provided]
+    unfit = [frame for frame in needed if frame["holds"].min() <= 0]
+    if unfit:
+        return _told(claim, model, f"{INCONCLUSIVE}: it cannot show the claim", unfit[0])
+    found = pd.concat([_margins(condition, profile, model, claim) for condition in claim.conditions])
+    holds, contradicted = (found["holds"] > 0).all(), (found["contradicted"] >= 0).any()
+    verdict = REPLICATED if holds else NOT_REPLICATED if contradicted else INCONCLUSIVE
+    return _told(claim, model, verdict, found)
+
+
+def _told(claim: Claim, model: str, verdict: str, rows: pd.DataFrame) -> Verdict:
+    worst = rows.loc[rows["holds"] == rows["holds"].min()].iloc[0]
+    decided = f"{worst['task']}: {worst['metric']} {worst['bound']}"
+    return Verdict(
+        claim.id,
+        model,
+        verdict,
+        decided,
+        *(float(worst[name]) for name in ("value", "ci_low", "ci_high")),
+        int(worst["n"]),
+    )
+
+
+def _margins(condition: Condition, profile: str, model: str, claim: Claim) -> pd.DataFrame:
+    """One model's records of a condition, with their margins."""
+    rows = _records(condition, profile)
+    own = rows[rows["model"] == model]
+    if own.empty or own[["value", "ci_low", "ci_high"]].isna().to_numpy().any():
+        raise NegutilError(
+            f"results/{profile}/{condition.table}.csv has no record with an interval of {condition.task!r}, "
+            f"{condition.metric!r} for {model}, which claim {claim.id!r} needs: run notebook {claim.notebook}."
+        )
+    return condition.margins(own)
+
+
+def _records(condition: Condition, profile: str) -> pd.DataFrame:
+    experiment, _, name = condition.table.partition("/")
+    rows = results.load(profile, experiment, name)
+    fits = rows["task"].map(lambda task: fnmatch.fnmatchcase(task, condition.task))
+    return rows[fits & (rows["metric"] == condition.metric)]

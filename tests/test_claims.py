@@ -1,0 +1,111 @@
+"""Claims: a verdict follows from the tables alone, and whatever is wrong with claim or table is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from negutil import claims, results
+from negutil.claims import Claim, Condition
+from negutil.errors import NegutilError
+from negutil.results import Record
+
+ABOVE = Condition("09_test/table", "task *", "accuracy", "above", 0.5)
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NEGUTIL_RESULTS", str(tmp_path))
+    return tmp_path
+
+
+def _save(*rows: tuple[str, str, float, float]) -> None:
+    """Records of (model, task, low, high)."""
+    records = [
+        Record("09_test", task, model, "accuracy", (low + high) / 2, 10, low, high, "items")
+        for model, task, low, high in rows
+    ]
+    results.save(records, "mini", "09_test", "table")
+
+
+def _claim(*conditions: Condition, provided: tuple[Condition, ...] = ()) -> Claim:
+    return Claim("one", "09", "ours", "It is so.", conditions, provided)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "above", "below"),
+    [
+        (0.6, 0.8, "replicated", "not replicated"),
+        (0.2, 0.4, "not replicated", "replicated"),
+        (0.4, 0.6, "inconclusive", "inconclusive"),
+        (0.5, 0.6, "inconclusive", "not replicated"),
+    ],
+)
+def test_a_verdict_looks_at_the_whole_interval(store: Path, low: float, high: float, above: str, below: str) -> None:
+    _save(("m", "task 1", low, high))
+    assert claims.judge([_claim(ABOVE)], "mini", ["m"])[0].verdict == above
+    under = Condition("09_test/table", "task 1", "accuracy", "below", 0.5)
+    assert claims.judge([_claim(under)], "mini", ["m"])[0].verdict == below
+
+
+def test_every_record_that_a_pattern_names_has_to_hold_and_the_worst_decides(store: Path) -> None:
+    _save(("m", "task 1", 0.7, 0.8), ("m", "task 2", 0.1, 0.2), ("k", "task 1", 0.6, 0.7), ("k", "task 2", 0.8, 0.9))
+    first, second = claims.judge([_claim(ABOVE)], "mini", ["m", "k", "unknown"])
+    assert (first.model, first.verdict, first.decided_by) == ("m", "not replicated", "task 2: accuracy above 0.5")
+    assert (second.model, second.verdict, second.ci_low) == ("k", "replicated", 0.6)
+
+
+def test_a_model_that_does_not_fulfil_the_precondition_shows_nothing(store: Path) -> None:
+    _save(("m", "task 1", 0.7, 0.8), ("m", "skill", 0.4, 0.9))
+    needed = Condition("09_test/table", "skill", "accuracy", "above", 0.5)
+    (found,) = claims.judge([_claim(ABOVE, provided=(needed,))], "mini", ["m"])
+    assert found.verdict.startswith("inconclusive: it cannot") and found.decided_by.startswith("skill")
+
+
+def test_changing_a_result_changes_the_verdict(store: Path) -> None:
+    _save(("m", "task 1", 0.7, 0.8))
+    assert claims.judge([_claim(ABOVE)], "mini", ["m"])[0].verdict == "replicated"
+    _save(("m", "task 1", 0.1, 0.2))
+    assert claims.judge([_claim(ABOVE)], "mini", ["m"])[0].verdict == "not replicated"
+
+
+def test_missing_tables_and_records_are_said(store: Path) -> None:
+    with pytest.raises(NegutilError, match="run the notebook"):
+        claims.judge([_claim(ABOVE)], "mini", ["m"])
+    _save(("m", "other", 0.1, 0.2))
+    with pytest.raises(NegutilError, match="no record of 'task"):
+        claims.judge([_claim(ABOVE)], "mini", ["m"])
+
+
+def test_verdicts_as_a_table(store: Path) -> None:
+    _save(("m", "task 1", 0.7, 0.8))
+    claim = _claim(ABOVE)
+    (row,) = claims.table(claims.judge([claim], "mini", ["m"]), [claim]).to_dict("records")
+    assert row["claim"] == "It is so." and row["value"] == "0.750 [0.700, 0.800]" and row["n"] == 10
+
+
+def test_the_shipped_claims_are_whole() -> None:
+    found = claims.read()
+    assert len({claim.id for claim in found}) == len(found) >= 10
+    assert all(claim.statement and claim.source for claim in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[[claim", "cannot be read as TOML"),
+        ("", "at least one"),
+        ('[[claim]]\nid = "a"', "must have"),
+        ('[[claim]]\nid = "a"\nnotebook = "1"\nsource = ""\nstatement = ""\nconditions = []', "no conditions"),
+        (
+            '[[claim]]\nid = "a"\nnotebook = "1"\nsource = ""\nstatement = ""\n'
+            'conditions = [{ table = "a/b", task = "t", metric = "m", above = 0.0, below = 1.0 }]',
+            "one of above, below",
+        ),
+    ],
+)
+def test_a_wrong_file_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "claims.toml").write_text(text)
+    with pytest.raises(NegutilError, match=said):
+        claims.read(tmp_path / "claims.toml")
