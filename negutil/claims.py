@@ -177,15 +177,9 @@ def _verdict(claim: Claim, profile: str, model: str) -> Verdict:
 
 def _told(claim: Claim, model: str, verdict: str, rows: pd.DataFrame) -> Verdict:
     worst = rows.loc[rows["holds"] == rows["holds"].min()].iloc[0]
-    decided = f"{worst['task']}: {worst['metric']} {worst['bound']}"
-    return Verdict(
-        claim.id,
-        model,
-        verdict,
-        decided,
-        *(float(worst[name]) for name in ("value", "ci_low", "ci_high")),
-        int(worst["n"]),
-    )
+    decided = f"{worst['task']}: {worst['metric']} {worst['wanted']}"
+    value, low, high = (float(worst[name]) for name in ("value", "ci_low", "ci_high"))
+    return Verdict(claim.id, model, verdict, decided, value, low, high, int(worst["n"]))
 
 
 def _margins(condition: Condition, profile: str, model: str, claim: Claim) -> pd.DataFrame:
