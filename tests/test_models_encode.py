@@ -13,6 +13,7 @@ from PIL import Image
 from negutil.errors import NegutilError
 from negutil.models import encode, loader
 from negutil.models.loader import LoadedModel
+from negutil.models.pictures import PictureFiles
 
 
 @pytest.fixture(scope="module")
@@ -86,12 +87,69 @@ def test_the_cache_spares_the_model(model: LoadedModel, encoded: list[int]) -> N
     assert encoded == [3, 3, 3]
 
 
-@pytest.mark.parametrize("field", ["weights_sha256", "architecture", "activation", "preprocessing", "dtype"])
-def test_everything_in_the_fingerprint_is_in_the_key(model: LoadedModel, encoded: list[int], field: str) -> None:
+@pytest.mark.parametrize("field", ["image_tower_sha256", "architecture", "activation", "preprocessing", "dtype"])
+def test_everything_that_image_features_depend_on_is_in_the_key(
+    model: LoadedModel, encoded: list[int], field: str
+) -> None:
     encode.images(model, model_files.pictures())
     other = dataclasses.replace(model, fingerprint=model.fingerprint | {field: "something else"})
     encode.images(other, model_files.pictures())
     assert encoded == [3, 3]
+
+
+def test_models_with_the_same_image_tower_share_its_features(
+    model: LoadedModel, encoded: list[int], tmp_path: Path
+) -> None:
+    state = model_files.state()
+    state["text_projection"][0] += 1
+    tuned = loader.load_entry(model_files.write(tmp_path, state, name="tuned"))
+    assert tuned.fingerprint["weights_sha256"] != model.fingerprint["weights_sha256"]
+    first = encode.images(model, model_files.pictures())
+    assert np.array_equal(encode.images(tuned, model_files.pictures()), first)
+    assert encoded == [3], "the second model encoded nothing"
+    assert np.abs(encode.texts(tuned, model_files.TEXTS) - encode.texts(model, model_files.TEXTS)).max() > 1e-3
+
+
+def test_another_image_tower_does_not_share_features(model: LoadedModel, tmp_path: Path) -> None:
+    state = model_files.state()
+    state["visual.proj"][0] += 1
+    other = loader.load_entry(model_files.write(tmp_path, state))
+    pictures = model_files.pictures()
+    assert np.abs(encode.images(other, pictures) - encode.images(model, pictures)).max() > 1e-3
+
+
+def test_files_and_crops_are_encoded_like_pictures_and_not_decoded_when_warm(
+    model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path, picture in zip(paths, model_files.pictures(), strict=True):
+        Image.fromarray(picture).save(path)
+    boxes: list[list[float]] = [[0, 0, 64, 64], [8.4, 0, 20, 40], [10, 20, 40, 44]]
+    crops = [Image.open(path).crop((x, y, x + w, y + h)) for path, (x, y, w, h) in zip(paths, boxes, strict=True)]
+    whole = encode.images(model, PictureFiles(paths))
+    cut = encode.images(model, PictureFiles(paths, boxes))
+    assert np.array_equal(whole, encode.images(model, model_files.pictures(), cached=False))
+    assert np.array_equal(cut, encode.images(model, crops, cached=False))
+    assert np.abs(whole[1] - cut[1]).max() > 1e-3
+
+    def unreadable(self: PictureFiles, row: int) -> Image.Image:
+        raise AssertionError(f"picture {row} was decoded")
+
+    monkeypatch.setattr(PictureFiles, "__getitem__", unreadable)
+    assert np.array_equal(encode.images(model, PictureFiles(paths, boxes)), cut)
+    Image.fromarray(model_files.pictures()[0]).save(paths[1])
+    with pytest.raises(AssertionError, match="was decoded"):
+        encode.images(model, PictureFiles(paths, boxes))
+
+
+def test_bad_picture_files_are_sentences(model: LoadedModel, tmp_path: Path) -> None:
+    (tmp_path / "torn.jpg").write_bytes(b"no picture")
+    with pytest.raises(NegutilError, match=r"torn\.jpg cannot be read as a picture; fetch or build it again"):
+        encode.images(model, PictureFiles([tmp_path / "torn.jpg"]))
+    with pytest.raises(NegutilError, match=r"nowhere\.jpg cannot be read"):
+        encode.images(model, PictureFiles([tmp_path / "nowhere.jpg"]))
+    with pytest.raises(NegutilError, match="1 pictures but 2 boxes"):
+        PictureFiles([tmp_path / "torn.jpg"], [[0, 0, 1, 1]] * 2)
 
 
 def test_a_known_sha256_of_the_data_needs_no_picture_when_warm(model: LoadedModel) -> None:

@@ -19,10 +19,11 @@ from negutil.cache import Cache
 from negutil.errors import NegutilError
 from negutil.models import architectures
 from negutil.models.loader import LoadedModel
+from negutil.models.pictures import PictureFiles
 
 BATCH = 256
 CODE_VERSION = "1"  # counts changes of this module that change features
-Pictures = Sequence[Image.Image] | np.ndarray
+Pictures = Sequence[Image.Image] | np.ndarray | PictureFiles
 
 
 def images(
@@ -30,12 +31,13 @@ def images(
 ) -> np.ndarray:
     """Return the features [N, D] (float32, L2-normalised) of ``pictures``: PIL images, or uint8 [N, H, W, 3].
 
-    Cached under the model's fingerprint and the pictures' contents. ``data_sha256`` may stand for the contents where
-    the caller knows it, so that a warm cache needs no picture at all; it must then also cover their order.
-    Raises NegutilError on no pictures, and on features that are not finite, naming the picture.
+    Cached under the model's image tower and the pictures' contents; files are decoded only where they are encoded.
+    ``data_sha256`` may stand for the contents where the caller knows it, so that a warm cache needs no picture at all;
+    it must then also cover their order. Raises NegutilError on no pictures, and on features that are not finite, naming
+    the picture.
     """
     _require_some(len(pictures), "picture")
-    digests = None if data_sha256 else [_digest(picture) for picture in pictures]
+    digests = None if data_sha256 else _digests(pictures)
     key = data_sha256 or hashlib.sha256("".join(digests or ()).encode()).hexdigest()
 
     def compute() -> np.ndarray:
@@ -63,7 +65,7 @@ def texts(model: LoadedModel, sentences: Sequence[str], *, batch: int = BATCH, c
 
 
 def _images(model: LoadedModel, pictures: Pictures, batch: int, digests: list[str] | None = None) -> np.ndarray:
-    first, inverse = _unique(digests or [_digest(picture) for picture in pictures])
+    first, inverse = _unique(digests or _digests(pictures))
 
     def encode(rows: Sequence[int]) -> torch.Tensor:
         inputs = torch.stack([model.preprocess(_as_image(pictures[first[row]])) for row in rows])
@@ -103,9 +105,14 @@ def _in_batches(encode: Callable[[Sequence[int]], torch.Tensor], rows: list[int]
 
 
 def _fields(model: LoadedModel, kind: str, data_sha256: str, batch: int) -> dict[str, Any]:
-    """What features depend on; the batch and the kind of device are part of it, as both move the last digits."""
+    """What features depend on; the batch and the kind of device are part of it, as both move the last digits.
+
+    Image features depend on the image tower alone: models that differ in their text towers share them.
+    """
     made = {"kind": f"{kind} features", "code_version": CODE_VERSION, "data_sha256": data_sha256, "batch": batch}
-    return made | {"device": torch.device(model.device).type} | model.fingerprint
+    other = "weights_sha256" if kind == "image" else "image_tower_sha256"
+    own = {name: value for name, value in model.fingerprint.items() if name != other}
+    return made | {"device": torch.device(model.device).type} | own
 
 
 def _from_cache(fields: dict[str, Any], compute: Callable[[], np.ndarray]) -> np.ndarray:
@@ -121,6 +128,10 @@ def _unique(items: Sequence[str]) -> tuple[list[int], np.ndarray]:
             number[item] = len(first)
             first.append(row)
     return first, np.array([number[item] for item in items])
+
+
+def _digests(pictures: Pictures) -> list[str]:
+    return pictures.digests if isinstance(pictures, PictureFiles) else [_digest(picture) for picture in pictures]
 
 
 def _digest(picture: Image.Image | np.ndarray) -> str:

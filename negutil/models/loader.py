@@ -5,6 +5,7 @@ Weights come from .safetensors files or from .pt files of plain tensors (``weigh
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,8 +75,20 @@ def load_entry(entry: Entry, device: str = "cpu") -> LoadedModel:
         entry=entry,
         dtype=torch.float32,
         device=device,
-        fingerprint=registry.fingerprint(entry, sha256, "float32"),
+        fingerprint=registry.fingerprint(entry, sha256, "float32", image_tower_sha256(model)),
     )
+
+
+def image_tower_sha256(model: Any) -> str:
+    """Return the sha256 of the weights of the image tower of an open_clip model: of names, kinds, shapes and values.
+
+    Models that differ in their text towers alone have the same one, so they share cached image features.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.visual.state_dict().items()):
+        digest.update(f"{name}\0{tensor.dtype}\0{list(tensor.shape)}\0".encode())
+        digest.update(tensor.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def locate(entry: Entry) -> tuple[Path, str]:

@@ -79,10 +79,14 @@ def find(name: str, file: Path | None = None) -> Entry:
     return known[name]
 
 
-def fingerprint(entry: Entry, sha256: str, dtype: str) -> dict[str, Any]:
-    """Everything about a loaded model that its features depend on, as plain values for the key of a cache."""
+def fingerprint(entry: Entry, sha256: str, dtype: str, image_tower_sha256: str) -> dict[str, Any]:
+    """Everything about a loaded model that its features depend on, as plain values for the key of a cache.
+
+    Text features depend on all the weights (``sha256``), image features on those of the image tower alone.
+    """
     return {
         "weights_sha256": sha256,
+        "image_tower_sha256": image_tower_sha256,
         "architecture": entry.architecture,
         "activation": entry.activation,
         "preprocessing": entry.preprocessing,

@@ -1,0 +1,59 @@
+"""Pictures that stay on disk until a model needs them, whole or cut out by a box.
+
+Features of pictures are cached by contents. Telling contents apart by the bytes of the files, not by pixels, spares a
+warm cache the decoding, which takes most of the time of scoring a model whose image features are known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from negutil import files
+from negutil.errors import NegutilError
+
+Box = Sequence[float]
+
+
+class PictureFiles:
+    """Pictures in ``paths``; where ``boxes`` are given, of each the part inside its box (x, y, width, height, pixels).
+
+    A crop is rounded to whole pixels as Pillow does; what lies outside the picture is black. Source: protocol 7.
+    Raises NegutilError where there is not one box for each path.
+    """
+
+    def __init__(self, paths: Sequence[Path | str], boxes: Sequence[Box] | None = None) -> None:
+        if boxes is not None and len(boxes) != len(paths):
+            raise NegutilError(f"There are {len(paths)} pictures but {len(boxes)} boxes; give one box for each.")
+        self.paths = [Path(path) for path in paths]
+        self.boxes = boxes
+
+    def __len__(self) -> int:
+        """How many pictures there are."""
+        return len(self.paths)
+
+    def __getitem__(self, row: int) -> Image.Image:
+        """Picture ``row`` in RGB; raises NegutilError where its file cannot be decoded."""
+        try:
+            with Image.open(self.paths[row]) as opened:
+                picture = opened.convert("RGB")
+        except (OSError, UnidentifiedImageError) as problem:
+            raise NegutilError(f"{self.paths[row]} cannot be read as a picture; fetch or build it again.") from problem
+        if self.boxes is None:
+            return picture
+        x, y, width, height = self.boxes[row]
+        return picture.crop((x, y, x + width, y + height))
+
+    @cached_property
+    def digests(self) -> list[str]:
+        """What tells the pictures apart: the sha256 of each file's bytes with its box."""
+        known = {path: files.sha256(path) for path in dict.fromkeys(self.paths)}
+        if self.boxes is None:
+            return [known[path] for path in self.paths]
+        numbers = ([float(number) for number in box] for box in self.boxes)
+        named = (f"{known[path]}{box}" for path, box in zip(self.paths, numbers, strict=True))
+        return [hashlib.sha256(name.encode()).hexdigest() for name in named]
