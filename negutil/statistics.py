@@ -104,6 +104,23 @@ def bootstrap_mean(
     return _interval(float(numbers.mean()), np.concatenate(drawn), n, clusters)
 
 
+def bootstrap_share(
+    right: ArrayLike, clusters: ArrayLike | None = None, resamples: int = RESAMPLES, seed: int = 0
+) -> Interval:
+    """Share of ``right`` (boolean [N]) with the interval of ``bootstrap_mean``, and Wilson's for none or all.
+
+    Where all answers are alike, every resample is too, and the bootstrap would claim certainty; Wilson's interval does
+    not. It takes each cluster as one answer then, so it is rather too wide.
+    """
+    answers = np.asarray(right, dtype=bool)
+    found = bootstrap_mean(answers, clusters, resamples, seed)
+    if answers.any() and not answers.all():
+        return found
+    _, units = _codes(clusters, len(answers))
+    limits = wilson(units if answers.all() else 0, units)
+    return Interval(found.value, limits.low, limits.high, found.n, found.over)
+
+
 def paired_bootstrap(
     a: ArrayLike, b: ArrayLike, clusters: ArrayLike | None = None, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:
