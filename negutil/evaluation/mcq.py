@@ -1,0 +1,206 @@
+"""Multiple choice: which of a question's captions is nearest to its picture, and what kind is chosen instead.
+
+Protocol 3.2, with two differences (protocol 0.3). The published files put the right caption first, and the published
+evaluator breaks ties towards the first, so a constant scorer gets 100 % there. Here the options are shuffled before one
+is chosen, and a tie at the top is no answer: a constant scorer gets 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from negutil import statistics
+from negutil.errors import NegutilError
+from negutil.statistics import Floats, Interval
+
+FOUR_OPTIONS = ("correct", "hybrid", "affirmation", "negation")
+"""What the options of the published COCO, VOC2007 and MSR-VTT files are, by index; the first is the right one."""
+
+HARD_NEGATIVES = ("affirmation", "hybrid", "hybrid", "negation")
+"""What the options of the published HardNeg-Syn file are, by index: A and B, A not B, B not A, neither."""
+
+CORRECT, TIE, WRONG = "correct", "tie", "wrong"
+COLUMNS = ("item", "type", "correct", "chosen", "right", "chosen_type", "margin", "shown_at")
+CHUNK = 8_000_000  # products held at once, 64 MB as float64
+
+
+def scores(options: NDArray[np.float32], images: NDArray[np.float32]) -> Floats:
+    """Return the cosine of every option with its question's picture, [N, K].
+
+    options [N, K, D] and images [N, D] are L2-normalised features. Equal options get exactly equal scores, whatever
+    their place, so that ties are seen. Raises NegutilError where the shapes do not fit.
+    """
+    if options.ndim != 3 or images.shape != (options.shape[0], options.shape[2]) or not len(images):
+        raise NegutilError(
+            f"Options {list(options.shape)} and pictures {list(images.shape)} do not fit; give [N, K, D] and [N, D]."
+        )
+    n, k, width = options.shape
+    rows = max(1, CHUNK // (k * width))
+    found = np.empty((n, k))
+    for start in range(0, n, rows):
+        part = slice(start, start + rows)
+        # Not a matrix product: that may round equal rows differently.
+        found[part] = np.multiply(options[part], images[part, None], dtype=np.float64).sum(axis=2)
+    return found
+
+
+def orders(n: int, k: int, seed: int = 0) -> NDArray[np.int64]:
+    """Return a random order of the ``k`` options for each of ``n`` questions, [n, k]: what is shown at each place."""
+    return np.random.default_rng(seed).permuted(np.tile(np.arange(k), (n, 1)), axis=1)
+
+
+def choose(values: Floats) -> NDArray[np.int64]:
+    """Return the option with the highest score for each question [N], or -1 where several share it."""
+    top = values == values.max(axis=1, keepdims=True)
+    return np.where(top.sum(axis=1) == 1, top.argmax(axis=1), -1)
+
+
+def items(
+    values: Floats,
+    correct: ArrayLike,
+    types: Sequence[str] | None = None,
+    order_seed: int = 0,
+    *,
+    kinds: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Return one row per question for scores ``values`` [N, K] and the index of the right option ``correct`` [N].
+
+    Columns: item, type (of ``types``, else ""), correct, chosen (-1: a tie at the top), right, chosen_type ("correct",
+    "tie", or "wrong" and what the option is), margin (the right option's score minus the best other one), shown_at
+    (the place of the right option in the shuffled order). ``kinds`` says what the option at each index is; unless
+    given, it is FOUR_OPTIONS where that layout is seen (four options, the first always right), else unknown.
+    Raises NegutilError where the shapes do not fit, or for a score that is not finite, naming the question.
+    """
+    right = np.asarray(correct, dtype=np.int64)
+    _check(values, right, types, kinds)
+    order = orders(len(values), values.shape[1], order_seed)
+    place = choose(np.take_along_axis(values, order, axis=1))
+    chosen = np.where(place < 0, -1, np.take_along_axis(order, np.maximum(place, 0)[:, None], axis=1)[:, 0])
+    return pd.DataFrame(
+        {
+            "item": np.arange(len(values)),
+            "type": list(types) if types is not None else "",
+            "correct": right,
+            "chosen": chosen,
+            "right": chosen == right,
+            "chosen_type": _chosen_types(chosen, right, _kinds(kinds, right, values.shape[1])),
+            "margin": _margins(values, right),
+            "shown_at": (order == right[:, None]).argmax(axis=1),
+        }
+    )
+
+
+def accuracy(
+    table: pd.DataFrame,
+    clusters: ArrayLike | None = None,
+    *,
+    resamples: int = statistics.RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Return the share of right answers: "total", then every type of question and "macro", the mean over the types.
+
+    ``table`` is that of ``items``; ``clusters`` [N] names each question's picture, and pictures are resampled then. A
+    table without types has only "total".
+    """
+    right, types = table["right"].to_numpy(), table["type"].to_numpy()
+    groups = np.arange(len(right)) if clusters is None else np.asarray(clusters)
+    named = sorted(set(types) - {""})
+
+    def share(own: NDArray[np.bool_]) -> Interval:
+        units = None if clusters is None else groups[own]
+        return statistics.bootstrap_share(right[own], units, resamples, seed)
+
+    found = {"total": share(np.full(len(right), True))} | {name: share(types == name) for name in named}
+    return found | {"macro": _macro(table, named, clusters, resamples, seed)} if named else found
+
+
+def difference(
+    table: pd.DataFrame,
+    first: str,
+    second: str,
+    clusters: ArrayLike | None = None,
+    *,
+    resamples: int = statistics.RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """Return the accuracy on questions of type ``first`` minus that on type ``second``, clusters as in ``accuracy``.
+
+    Raises NegutilError where there is no question of one of the types.
+    """
+    right, types = table["right"].to_numpy(), table["type"].to_numpy()
+    for name in (first, second):
+        if name not in types:
+            raise NegutilError(f"There is no question of type '{name}'; choose among {', '.join(sorted(set(types)))}.")
+
+    def statistic(of_first: NDArray[np.bool_], of_second: NDArray[np.bool_], weights: Floats) -> Floats:
+        mean = statistics.weighted_mean
+        return mean(right, weights * of_first) - mean(right, weights * of_second)
+
+    return statistics.bootstrap(
+        statistic, types == first, types == second, clusters=clusters, resamples=resamples, seed=seed
+    )
+
+
+def confusion(table: pd.DataFrame, share: bool = False) -> pd.DataFrame:
+    """Return how often each kind of option was chosen: rows are types of questions, columns the kinds.
+
+    The columns are those of the layout that ``items`` saw ("correct", "wrong hybrid", "wrong affirmation", "wrong
+    negation" in the published one) and "tie" last. Counts, or with ``share`` shares of each row.
+    """
+    counts = pd.crosstab(table["type"], table["chosen_type"])
+    published = [CORRECT, *(f"{WRONG} {kind}" for kind in FOUR_OPTIONS[1:])]
+    others = sorted(set(counts.columns) - {*published, TIE, WRONG})
+    known = published if WRONG not in counts.columns else [CORRECT, WRONG]
+    counts = counts.reindex(columns=[*known, *others, TIE], fill_value=0).rename_axis(columns=None)
+    return counts.div(counts.sum(axis=1), axis=0) if share else counts
+
+
+def _macro(table: pd.DataFrame, named: list[str], clusters: ArrayLike | None, resamples: int, seed: int) -> Interval:
+    """The mean over the types ``named`` of the share of right answers."""
+    right = table["right"].to_numpy()
+    own = np.column_stack([table["type"] == name for name in named])
+
+    def statistic(answers: NDArray[np.bool_], of_types: NDArray[np.bool_], weights: Floats) -> Floats:
+        return np.mean([statistics.weighted_mean(answers, weights * of_type) for of_type in of_types.T], axis=0)
+
+    if right.all() or not right.any():
+        return statistics.bootstrap_share(right, clusters, resamples, seed)
+    return statistics.bootstrap(statistic, right, own, clusters=clusters, resamples=resamples, seed=seed)
+
+
+def _margins(values: Floats, right: NDArray[np.int64]) -> Floats:
+    others = values.astype(float)
+    rows = np.arange(len(values))
+    others[rows, right] = -np.inf
+    return values[rows, right] - others.max(axis=1)
+
+
+def _kinds(kinds: Sequence[str] | None, right: NDArray[np.int64], k: int) -> Sequence[str] | None:
+    """What the option at each index is: as given, or the published layout where that is what there is."""
+    return FOUR_OPTIONS if kinds is None and k == len(FOUR_OPTIONS) and not right.any() else kinds
+
+
+def _chosen_types(chosen: NDArray[np.int64], right: NDArray[np.int64], kinds: Sequence[str] | None) -> NDArray[np.str_]:
+    wrong = np.array([f"{WRONG} {kind}" for kind in kinds])[chosen] if kinds else np.full(len(chosen), WRONG)
+    return np.where(chosen == right, CORRECT, np.where(chosen < 0, TIE, wrong))
+
+
+def _check(values: Floats, right: NDArray[np.int64], types: Sequence[str] | None, kinds: Sequence[str] | None) -> None:
+    if values.ndim != 2 or not len(values) or values.shape[1] < 2:
+        raise NegutilError(
+            f"The scores have shape {list(values.shape)}; give one row per question, two options or more."
+        )
+    n, k = values.shape
+    if right.shape != (n,) or right.min() < 0 or right.max() >= k:
+        raise NegutilError(f"The right options must be {n} numbers from 0 to {k - 1}; check how they were read.")
+    if types is not None and len(types) != n:
+        raise NegutilError(f"There are {len(types)} types for {n} questions; give one each.")
+    if kinds is not None and len(kinds) != k:
+        raise NegutilError(f"There are {len(kinds)} kinds for {k} options; give one each.")
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(bad):
+        raise NegutilError(f"Question {bad[0]} has a score that is not finite; check the model that made it.")
