@@ -1,10 +1,12 @@
-"""Text-to-image retrieval with several captions per picture: the rank of each caption's picture, and recall at k.
+"""Retrieval with several captions per picture: ranks, recall at k both ways, and the drop that negation causes.
 
-Protocol 0: scores are cosines; protocol 0.3: a tie is no win, so a constant scorer gets the worst rank, not the best.
+Every caption is a query of its own; the other way, a picture finds any of its captions (protocol 3.1). Protocol 0:
+scores are cosines; protocol 0.3: a tie is no win, so a constant scorer gets the worst rank, not the best.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from negutil import statistics
 from negutil.errors import NegutilError
-from negutil.statistics import Interval
+from negutil.statistics import Floats, Interval
+
+Hits = Floats
+"""Of each picture [P, 2]: captions that find it, captions."""
 
 CHUNK = 4_000_000  # scores held at once, 16 MB as float32
 
@@ -29,6 +34,20 @@ def ranks(texts: NDArray[np.float32], images: NDArray[np.float32], image_of_text
     rows = max(1, CHUNK // len(images))
     parts = [_ranks(texts[i : i + rows], images, right[i : i + rows]) for i in range(0, len(texts), rows)]
     return np.concatenate(parts)
+
+
+def image_ranks(texts: NDArray[np.float32], images: NDArray[np.float32], image_of_text: ArrayLike) -> NDArray[np.int64]:
+    """Return for every picture that has captions the rank (from 1) of its best caption among all texts.
+
+    The pictures come in ascending order of their rows, as in ``np.unique(image_of_text)``; arguments and errors are
+    those of ``ranks``. A caption of another picture that scores as high as the best own one goes before it.
+    """
+    right = np.asarray(image_of_text, dtype=np.int64)
+    _check(texts, images, right)
+    pictures = np.unique(right)
+    rows = max(1, CHUNK // len(texts))
+    parts = (pictures[i : i + rows] for i in range(0, len(pictures), rows))
+    return np.concatenate([_image_ranks(texts, images[part], part[:, None] == right) for part in parts])
 
 
 def recall_at(ranks_of_texts: NDArray[np.int64], k: int) -> float:
@@ -55,9 +74,59 @@ def recall(
     }
 
 
+def drop(
+    plain: tuple[NDArray[np.int64], ArrayLike],
+    negated: tuple[NDArray[np.int64], ArrayLike],
+    ks: Sequence[int] = (1, 5, 10),
+    *,
+    resamples: int = statistics.RESAMPLES,
+    seed: int = 0,
+) -> dict[int, Interval]:
+    """Return recall at each k with plain captions minus that with negated ones, over the pictures that have both.
+
+    ``plain`` and ``negated`` are each the ranks of their texts and the picture of each text, by the same row or name.
+    Pictures are resampled with all their captions of both kinds, which pairs the two. ``n`` counts negated captions.
+    Raises NegutilError where no picture has both, or a side does not name one picture for each rank.
+    """
+    sides = [(np.asarray(ranks_of_texts), np.asarray(pictures)) for ranks_of_texts, pictures in (plain, negated)]
+    for ranks_of_texts, pictures in sides:
+        if len(ranks_of_texts) != len(pictures):
+            raise NegutilError(f"{len(ranks_of_texts)} ranks have {len(pictures)} pictures; name one for each rank.")
+    both = np.intersect1d(sides[0][1], sides[1][1])
+    if not len(both):
+        raise NegutilError("No picture has plain and negated captions; check that both sides name the same pictures.")
+    return {k: _drop([_hits(*side, both, k) for side in sides], resamples, seed) for k in ks}
+
+
+def _drop(sides: list[Hits], resamples: int, seed: int) -> Interval:
+    def statistic(plain: Hits, negated: Hits, weights: Floats) -> Floats:
+        first, second = (weights @ hits for hits in (plain, negated))
+        return first[:, 0] / first[:, 1] - second[:, 0] / second[:, 1]
+
+    found = statistics.bootstrap(statistic, *sides, resamples=resamples, seed=seed)
+    return dataclasses.replace(found, n=int(sides[1][:, 1].sum()), over="clusters")
+
+
+def _hits(ranks_of_texts: NDArray[np.int64], pictures: NDArray[np.int64], of: NDArray[np.int64], k: int) -> Hits:
+    """For each picture of the sorted ``of`` how many of its captions find it, and how many it has: [P, 2]."""
+    own = np.isin(pictures, of)
+    rows = np.searchsorted(of, pictures[own])
+    hits = np.bincount(rows, ranks_of_texts[own] <= k, minlength=len(of))
+    return np.column_stack([hits, np.bincount(rows, minlength=len(of))])
+
+
 def _ranks(texts: NDArray[np.float32], images: NDArray[np.float32], right: NDArray[np.int64]) -> NDArray[np.int64]:
     scores = texts @ images.T
     return (scores >= np.take_along_axis(scores, right[:, None], axis=1)).sum(axis=1)
+
+
+def _image_ranks(
+    texts: NDArray[np.float32], images: NDArray[np.float32], is_own: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """The rank for each of ``images`` [P, D]; ``is_own`` [P, T] says which texts are its captions."""
+    scores = images @ texts.T
+    best = np.where(is_own, scores, -np.inf).max(axis=1, keepdims=True)
+    return 1 + ((scores >= best) & ~is_own).sum(axis=1)
 
 
 def _check(texts: NDArray[np.float32], images: NDArray[np.float32], right: NDArray[np.int64]) -> None:
