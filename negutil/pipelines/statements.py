@@ -24,7 +24,11 @@ MEDIA = ("image", "video", "radiograph")
 HELD_OUT_SHARE = 0.25
 """Share of paraphrases that use a held-out form, as in the captions of the mini world's test splits."""
 
-_NAMES = {"image": ("image", "picture", "photo"), "video": ("video", "clip"), "radiograph": ("radiograph", "X-ray")}
+_NAMES = {
+    "image": ("image", "picture", "photo"),
+    "video": ("video", "clip"),
+    "radiograph": ("chest X-ray", "X-ray", "radiograph"),
+}
 _IRREGULAR = {"knife": "knives", "mouse": "mice", "sheep": "sheep", "skis": "skis", "broccoli": "broccoli"}
 _NO_ARTICLE = frozenset({"skis", "broccoli"})
 _STILL = r"\b(photo|photograph|picture|image|snapshot|shot|lens)\b"
@@ -77,7 +81,11 @@ _TEMPLATES = {
     "retrieval": "{caption} There is no {absent} in the {medium}.",
     "retrieval first": "There is no {absent} in the {medium}. {caption}",
 }
-_VERBS = {"image": ("include", ""), "video": ("feature", ","), "radiograph": ("show", "")}
+_VERBS = {
+    "image": ("image", "include", ""),
+    "video": ("video", "feature", ","),
+    "radiograph": ("chest X-ray", "show", ""),
+}
 
 
 def template(statement: Statement) -> str:
@@ -97,8 +105,8 @@ def template(statement: Statement) -> str:
 
 def _fixed(medium: str) -> dict[str, str]:
     """The words of a template that follow from the medium."""
-    verb, comma = _VERBS[medium]
-    return {"medium": medium, "include": verb, "includes": f"{verb}s", "comma": comma}
+    name, verb, comma = _VERBS[medium]
+    return {"medium": name, "include": verb, "includes": f"{verb}s", "comma": comma}
 
 
 @cache
@@ -233,23 +241,23 @@ FORMS: dict[str, tuple[Form, ...]] = {
         *_own("last", "without", "{caption}, without {absent}", "{caption}, without {absent} in sight"),
         *_own("last", "does not", "{caption}; the {medium} does not include {absent}"),
         *_own("last", "n't", "{caption}, and there isn't {absent}"),
-        *_own("last", "absent", "{caption}, while {absent} is absent", held_out=True),
+        *_own("last", "absent", "{caption}; {absent} is absent", held_out=True),
         *_own("last", "free of", "{caption}, free of {plural}", held_out=True),
         *_own("last", "lacks", "{caption}; the {medium} lacks {absent}", held_out=True),
         *_own("last", "nowhere", "{caption}, with {absent} nowhere to be seen", held_out=True),
     ),
     "retrieval first": (
-        *_own("first", "no", "there is no {bare}, but {caption}", "no {bare} is present, but {caption}"),
+        *_own("first", "no", "there is no {bare}, but {caption}", "no {bare} is present: {caption}"),
         *_own("first", "no", "no {bare} can be seen; {caption}", "with no {bare} in sight, {caption}"),
         *_own("first", "no", "no {bare} is in the {medium}: {caption}", "no {bare} is visible, however, {caption}"),
-        *_own("first", "not", "{absent} is not there, but {caption}", "not {absent}, but {caption}"),
+        *_own("first", "not", "{absent} is not there: {caption}", "not {absent}, but {caption}"),
         *_own("first", "without", "without {absent}, {caption}", "without {absent} in sight, {caption}"),
         *_own("first", "does not", "the {medium} does not include {absent}: {caption}"),
         *_own("first", "n't", "there isn't {absent}, but {caption}"),
-        *_own("first", "absent", "{absent} is absent, while {caption}", held_out=True),
+        *_own("first", "absent", "{absent} is absent: {caption}", held_out=True),
         *_own("first", "free of", "free of {plural}, {caption}", held_out=True),
-        *_own("first", "lacks", "the {medium} lacks {absent}, but {caption}", held_out=True),
-        *_own("first", "nowhere", "{absent} is nowhere to be seen, but {caption}", held_out=True),
+        *_own("first", "lacks", "the {medium} lacks {absent}; {caption}", held_out=True),
+        *_own("first", "nowhere", "{absent} is nowhere to be seen: {caption}", held_out=True),
     ),
 }
 """Wordings by kind of statement, with the order of the two clauses where there are two. {things}: what is there."""

@@ -1,0 +1,65 @@
+"""Which objects come together, and absent objects chosen by it, as NegBench does for COCO and VOC (protocol 3).
+
+A plausible absent object often comes with what is in the picture; one chosen at random is the control.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn.preprocessing import MultiLabelBinarizer
+
+from negutil.errors import NegutilError
+
+CHOICES = ("plausible", "random")
+"""How absent objects may be chosen."""
+
+
+def matrix(labels: Sequence[Collection[str]]) -> pd.DataFrame:
+    """In how many pictures two nouns are together: nouns x nouns, sorted, with their frequency in the diagonal.
+
+    `labels` are the nouns of each picture; a noun counts once. Raises NegutilError where there are none.
+    """
+    coder = MultiLabelBinarizer()
+    seen = coder.fit_transform([set(nouns) for nouns in labels]).astype(np.int64)
+    if not seen.size:
+        raise NegutilError("The labels name no object, so nothing can be absent: check the annotations.")
+    return pd.DataFrame(seen.T @ seen, index=coder.classes_, columns=coder.classes_)
+
+
+def plausible(present: Collection[str], counts: pd.DataFrame, count: int, rng: random.Random) -> list[str]:
+    """`count` different nouns of `counts` that are not `present`, drawn by how often they come with what is.
+
+    The weight of a noun is the sum over present nouns of the share of their pictures that it is in; nouns that never
+    come along are drawn only when the others are used up. Raises NegutilError where too few nouns are left.
+    """
+    names = counts.index.to_numpy()
+    free = ~np.isin(names, list(present))
+    _enough(free.sum(), count, present)
+    table = counts.to_numpy()
+    rows = np.flatnonzero(~free)
+    weights = (table[rows] / np.maximum(table[rows, rows], 1)[:, None]).sum(axis=0)[free]
+    # Sampling without replacement in one step: the smallest of exponential waiting times with these rates. A noun that
+    # never comes along waits longer than any other, at random among its kind.
+    waits = np.array([rng.expovariate(1.0) for _ in weights])
+    order = np.argsort(np.where(weights > 0, waits / np.maximum(weights, 1e-12), 1e15 * (1 + waits)))
+    return [str(name) for name in names[free][order[:count]]]
+
+
+def at_random(present: Collection[str], vocabulary: Iterable[str], count: int, rng: random.Random) -> list[str]:
+    """`count` different nouns of `vocabulary` that are not `present`, all equally likely.
+
+    Raises NegutilError where too few nouns are left.
+    """
+    free = [noun for noun in dict.fromkeys(vocabulary) if noun not in present]
+    _enough(len(free), count, present)
+    return rng.sample(free, count)
+
+
+def _enough(found: int, count: int, present: Collection[str]) -> None:
+    if found < count:
+        problem = f"{count} absent objects are wanted and {found} are left beside {sorted(present)}"
+        raise NegutilError(f"{problem}: ask for fewer, or give more categories.")

@@ -1,0 +1,452 @@
+"""NegBench's questions from labels: retrieval with negation, multiple choice and binary choice (protocol 3.1 to 3.4).
+
+Each function returns a table with the columns of the published file in their order, ready for `to_csv`. Sentences are
+NegBench's templates; an annotator (anything with `paraphrase`) words them freely. In every table of four options but
+the medical ones with negation, option 0 is the right one, as published: shuffle them before scoring.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pandas as pd
+from datasets import Dataset
+
+from negutil import files
+from negutil.data import chexpert, coco, negbench
+from negutil.errors import NegutilError
+from negutil.pipelines import cooccurrence, statements
+from negutil.pipelines.statements import Statement
+
+OPTIONS = tuple(f"caption_{number}" for number in range(4))
+RETRIEVAL = ("positive_objects", "negative_objects", "filepath", "image_id", "captions")
+"""Columns of COCO_val_retrieval.csv and of its negated versions."""
+VIDEO = ("image_id", "captions", "filepath", "all_captions")
+"""Columns of msr_vtt_retrieval.csv."""
+VIDEO_NEGATED = (*VIDEO, "positive_concept1", "positive_concept2", "negative_concept")
+"""Columns of msr_vtt_retrieval_rephrased_llama.csv."""
+MCQ = ("image_path", "correct_answer", *OPTIONS, "correct_answer_template")
+"""Columns of COCO_val_mcq_llama3.1_rephrased.csv and VOC2007_mcq.csv."""
+VIDEO_MCQ = ("correct_answer", *OPTIONS, "correct_answer_template", "image_path")
+"""Columns of msr_vtt_mcq_rephrased_llama.csv."""
+BINARY = ("image_path", *OPTIONS[:2], "correct_answer")
+FOUR_CHOICE = ("image_path", *OPTIONS, "correct_answer")
+NEGATIVES = 3
+"""Absent objects listed for each picture of a retrieval file."""
+PAIR = ("Lung Opacity", "Atelectasis")
+"""The findings of the medical questions."""
+
+
+class Paraphraser(Protocol):
+    """What words sentences freely: every annotator can, and `statements.paraphrase_all` does it by grammar."""
+
+    def paraphrase(self, captions: Sequence[str]) -> list[str]:
+        """A paraphrase of every sentence, in order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """One picture or clip with what is known to be in it.
+
+    Attributes:
+        file_name: path of the file as it is to be written.
+        image_id: its id in the dataset.
+        objects: nouns that are there.
+        captions: affirmative captions, for retrieval.
+        implied: further names that are true of the picture though not labels of it ("person" where a woman is), and
+            so are never said to be absent.
+        all_captions: captions beyond those used, where the published file lists them (MSR-VTT).
+    """
+
+    file_name: str
+    image_id: str
+    objects: tuple[str, ...]
+    captions: tuple[str, ...] = ()
+    implied: tuple[str, ...] = ()
+    all_captions: tuple[str, ...] = ()
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# From the loaders' datasets
+
+
+def from_coco(dataset: Dataset, folder: str = "") -> list[Labelled]:
+    """The pictures of a dataset of `negutil.data.coco` with their categories and, where loaded, captions.
+
+    `folder` is put before every file name. A category that is also the supercategory of an object of the picture is
+    implied: a woman is a person. Crowd regions count as objects.
+    """
+    wanted = ["file_name", "image_id", "categories", "supercategories", "captions"]
+    rows = dataset.select_columns([name for name in wanted if name in dataset.column_names]).to_pandas()
+    names = {noun for nouns in rows["categories"] for noun in nouns}
+    captions = rows["captions"] if "captions" in rows else [()] * len(rows)
+    columns = (rows["file_name"], rows["image_id"], rows["categories"], rows["supercategories"], captions)
+    return [
+        Labelled(
+            _under(folder, file_name),
+            str(image_id),
+            tuple(dict.fromkeys(nouns)),
+            tuple(said),
+            implied=tuple(sorted((set(supers) & names) - set(nouns))),
+        )
+        for file_name, image_id, nouns, supers, said in zip(*columns, strict=True)
+    ]
+
+
+def from_voc(dataset: Dataset, folder: str = "") -> list[Labelled]:
+    """The pictures of a dataset of `negutil.data.voc` with their categories, difficult ones included."""
+    columns = (dataset["file_name"], dataset["image_id"], dataset["categories"])
+    return [
+        Labelled(_under(folder, name), number, tuple(dict.fromkeys(nouns)))
+        for name, number, nouns in zip(*columns, strict=True)
+    ]
+
+
+def from_msrvtt(
+    dataset: Dataset, objects: Sequence[Iterable[str]], folder: str = "", captions: int = 1, seed: int = 0
+) -> list[Labelled]:
+    """The clips of a dataset of `negutil.data.msrvtt` with `captions` of their captions each, drawn at random.
+
+    `objects` are the nouns in each clip, which MSR-VTT does not label: the paper takes them from a language model.
+    """
+    columns = (dataset["file_name"], dataset["video_id"], dataset["captions"], objects)
+    return [
+        Labelled(
+            _under(folder, name),
+            number,
+            tuple(dict.fromkeys(nouns)),
+            tuple(random.Random(f"negbench/msrvtt/{seed}/{number}").sample(list(said), min(captions, len(said)))),
+            all_captions=tuple(said),
+        )
+        for name, number, said, nouns in zip(*columns, strict=True)
+    ]
+
+
+def _under(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Absent objects
+
+
+@dataclass(frozen=True, slots=True)
+class Absences:
+    """Chooses objects that are not in a picture: by `choice` plausible ones or any at random."""
+
+    choice: str
+    counts: pd.DataFrame
+
+    def of(self, item: Labelled, count: int, rng: random.Random) -> list[str]:
+        """`count` different objects that are surely not in the picture."""
+        there = (*item.objects, *item.implied)
+        if self.choice == "random":
+            return cooccurrence.at_random(there, self.counts.index, count, rng)
+        return cooccurrence.plausible(there, self.counts, count, rng)
+
+
+def absences(items: Sequence[Labelled], choice: str = "plausible") -> Absences:
+    """What `items` say about which objects come together; raises NegutilError for an unknown choice or no labels."""
+    if choice not in cooccurrence.CHOICES:
+        raise NegutilError(f"Absent objects cannot be chosen {choice!r}: say {' or '.join(cooccurrence.CHOICES)}.")
+    return Absences(choice, cooccurrence.matrix([item.objects for item in items]))
+
+
+def worded(said: Sequence[Statement], annotator: Paraphraser | None) -> list[str]:
+    """The template of every statement, or what the annotator makes of it."""
+    sentences = [statements.template(statement) for statement in said]
+    if annotator is None:
+        return sentences
+    paraphrases = annotator.paraphrase(sentences)
+    if len(paraphrases) != len(sentences):
+        found = f"{len(paraphrases)} paraphrases of {len(sentences)} sentences"
+        raise NegutilError(f"The annotator gave {found}: ask it again.")
+    return paraphrases
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Retrieval
+
+
+def retrieval(
+    items: Sequence[Labelled],
+    *,
+    negated: bool = True,
+    captions: int = 5,
+    absent: str = "plausible",
+    medium: str = "image",
+    seed: int = 0,
+    annotator: Paraphraser | None = None,
+) -> pd.DataFrame:
+    """Retrieval captions, one row per picture: plain, or each with one absent object (protocol 3.1).
+
+    The first `captions` captions of a picture are used. Half of the negations, at random, come before the caption. The
+    same `seed` and `absent` give plain, templated and paraphrased tables the same absent objects. Pictures without a
+    caption are left out. Columns: RETRIEVAL; for `medium` "video" VIDEO, or VIDEO_NEGATED.
+    """
+    used = [item for item in items if item.captions]
+    chooser = absences(items, absent)
+    sources = [random.Random(f"negbench/retrieval/{seed}/{item.image_id}") for item in used]
+    negatives = [chooser.of(item, _negatives(medium), rng) for item, rng in zip(used, sources, strict=True)]
+    said = [list(item.captions[:captions]) for item in used]
+    if negated:
+        drafts = [
+            [Statement((), (rng.choice(nouns),), caption, rng.random() < 0.5, medium) for caption in texts]
+            for texts, nouns, rng in zip(said, negatives, sources, strict=True)
+        ]
+        sentences = iter(worded([draft for row in drafts for draft in row], annotator))
+        said = [[next(sentences) for _ in row] for row in drafts]
+    rows = [_retrieval_row(*row, medium) for row in zip(used, negatives, said, sources, strict=True)]
+    columns = RETRIEVAL if medium != "video" else VIDEO_NEGATED if negated else VIDEO
+    return pd.DataFrame(rows, columns=list(columns))
+
+
+def _negatives(medium: str) -> int:
+    """Absent objects per picture: MSR-VTT's files have one for each clip."""
+    return 1 if medium == "video" else NEGATIVES
+
+
+def _retrieval_row(
+    item: Labelled, absent: list[str], captions: list[str], rng: random.Random, medium: str
+) -> Mapping[str, str]:
+    """One line of any of the retrieval files; lists are written as Python literals, as published."""
+    row = {"filepath": item.file_name, "image_id": item.image_id, "captions": str(captions)}
+    if medium != "video":
+        return row | {"positive_objects": str(list(item.objects)), "negative_objects": str(absent)}
+    concepts = [*rng.sample(item.objects, min(2, len(item.objects))), "", ""]
+    named = {"positive_concept1": concepts[0], "positive_concept2": concepts[1], "negative_concept": absent[0]}
+    return row | {"all_captions": str(list(item.all_captions))} | named
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Multiple choice
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A picture, the statements to choose from, the index of the right one, and the type of the question."""
+
+    path: str
+    options: Sequence[Statement]
+    correct: int = 0
+    template: str = ""
+
+
+def table(questions: Sequence[Question], columns: Sequence[str], annotator: Paraphraser | None = None) -> pd.DataFrame:
+    """Questions as a table with `columns`, worded by template or by the annotator; raises NegutilError for none."""
+    if not questions:
+        raise NegutilError("The labels allow no question: give pictures whose objects or findings are known.")
+    sentences = worded([option for question in questions for option in question.options], annotator)
+    width = len(questions[0].options)
+    made = pd.DataFrame({name: sentences[number::width] for number, name in enumerate(OPTIONS[:width])})
+    made["image_path"] = [question.path for question in questions]
+    made["correct_answer"] = [question.correct for question in questions]
+    made["correct_answer_template"] = [question.template for question in questions]
+    return made[list(columns)]
+
+
+def mcq(
+    items: Sequence[Labelled],
+    *,
+    per_picture: int = 1,
+    absent: str = "plausible",
+    medium: str = "image",
+    seed: int = 0,
+    annotator: Paraphraser | None = None,
+) -> pd.DataFrame:
+    """Questions with four options: 0 right, 1 wrong hybrid, 2 wrong affirmation, 3 wrong negation (protocol 3.2).
+
+    With A and B there and N not, right is "A and B" (positive), "no N" (negative) or "A but not N" (hybrid); wrong are
+    "N but not A", "N" and "no A". Each type is about a third of the questions where the labels allow it:
+    a positive question needs two objects. Pictures without an object are left out. Columns: MCQ, for `medium` "video"
+    VIDEO_MCQ.
+    """
+    chooser, taken = absences(items, absent), Counter(dict.fromkeys(negbench.TEMPLATES, 0))
+    questions = []
+    for item in (item for item in items if item.objects):
+        rng = random.Random(f"negbench/mcq/{seed}/{item.image_id}")
+        for noun, kind in zip(chooser.of(item, per_picture, rng), _types(item, per_picture, taken, rng), strict=True):
+            questions.append(Question(item.file_name, _options(kind, item.objects, noun, medium, rng), 0, kind))
+    return table(questions, VIDEO_MCQ if medium == "video" else MCQ, annotator)
+
+
+def _types(item: Labelled, count: int, taken: Counter[str], rng: random.Random) -> list[str]:
+    """Types of the questions about a picture: the rarest so far that it allows, different ones as long as there are."""
+    allowed = [kind for kind in negbench.TEMPLATES if kind != "positive" or len(item.objects) > 1]
+    chosen: list[str] = []
+    for _ in range(count):
+        chosen.append(min(allowed, key=lambda kind: (chosen.count(kind), taken[kind], rng.random())))
+        taken[chosen[-1]] += 1
+    return chosen
+
+
+def _options(kind: str, objects: Sequence[str], noun: str, medium: str, rng: random.Random) -> list[Statement]:
+    """The four statements of a question, the right one first; `noun` is absent."""
+    first, *others = rng.sample(objects, min(2, len(objects)))
+    right = {
+        "positive": Statement((first, *others), medium=medium),
+        "negative": Statement((), (noun,), medium=medium),
+        "hybrid": Statement((first,), (noun,), medium=medium),
+    }[kind]
+    wrong = [((noun,), (first,)), ((noun,), ()), ((), (first,))]
+    return [right, *(Statement(present, missing, medium=medium) for present, missing in wrong)]
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Radiographs
+
+
+def _known(dataset: Dataset, folder: str) -> pd.DataFrame:
+    """Labels by path, one column per finding that is present somewhere ("No Finding" is none)."""
+    labels = dataset.select_columns(list(chexpert.FINDINGS[1:])).to_pandas()
+    labels.index = pd.Index([_under(folder, name) for name in dataset["file_name"]])
+    return labels.loc[:, (labels == chexpert.PRESENT).any()]
+
+
+def _states(labels: pd.DataFrame, pair: tuple[str, str]) -> list[tuple[str, tuple[float, float]]]:
+    """(path, labels of the two findings) of every radiograph."""
+    return [(str(path), (one, two)) for path, one, two in labels[list(pair)].itertuples(name=None)]
+
+
+def _one_of(labels: pd.DataFrame, pair: tuple[str, str]) -> dict[str, tuple[str, str]]:
+    """Path: (finding that is there, finding that is not), of the radiographs known to have exactly one of `pair`."""
+    here, away = float(chexpert.PRESENT), float(chexpert.ABSENT)
+    found = {(here, away): pair, (away, here): pair[::-1]}
+    return {path: found[state] for path, state in _states(labels, pair) if state in found}
+
+
+def binary(
+    dataset: Dataset,
+    *,
+    negated: bool,
+    pair: tuple[str, str] = PAIR,
+    folder: str = "",
+    seed: int = 0,
+    annotator: Paraphraser | None = None,
+) -> pd.DataFrame:
+    """Two options about radiographs with exactly one finding of `pair`; option 0 is right (protocol 3.4).
+
+    Affirmation: "shows A" against "shows B". Negation, over the same pictures: one finding, at random, is shown or not
+    shown. The paper states neither the wording nor which finding is asked about; these are ours. Columns: BINARY.
+    `dataset` is one of `negutil.data.chexpert`; uncertain and unmentioned findings are never asked about.
+    """
+    questions = []
+    for path, (there, away) in _one_of(_known(dataset, folder), pair).items():
+        options = [_shows(there), _shows(away)]
+        if negated:
+            asked = random.Random(f"negbench/binary/{seed}/{path}").choice(pair)
+            options = [_shows(asked), _lacks(asked)] if asked == there else [_lacks(asked), _shows(asked)]
+        questions.append(Question(path, options))
+    return table(questions, BINARY, annotator)
+
+
+def four_choice(
+    dataset: Dataset,
+    *,
+    negated: bool,
+    pair: tuple[str, str] = PAIR,
+    folder: str = "",
+    seed: int = 0,
+    annotator: Paraphraser | None = None,
+) -> pd.DataFrame:
+    """Four options about radiographs (protocol 3.4). Columns: FOUR_CHOICE; arguments as in `binary`.
+
+    Affirmation, over pictures with exactly one finding of `pair`: the one that is there against three that are not;
+    option 0 is right. Negation: "A and B", "A but not B", "B but not A", "neither A nor B", with equally many pictures
+    for each as the right one, so that no option is a good guess. The paper does not state the options; these are ours.
+    """
+    labels = _known(dataset, folder)
+    questions = _four_states(labels, pair, seed) if negated else _one_of_four(labels, pair, seed)
+    return table(questions, FOUR_CHOICE, annotator)
+
+
+def _one_of_four(labels: pd.DataFrame, pair: tuple[str, str], seed: int) -> list[Question]:
+    """The finding that is there, the other of the pair, and two more that are known to be absent."""
+    absent = (labels == chexpert.ABSENT).drop(columns=list(pair)).astype(bool)
+    names = [str(name) for name in absent.columns]
+    missing = {path: list(itertools.compress(names, row)) for path, *row in absent.itertuples(name=None)}
+    questions = []
+    for path, (there, away) in _one_of(labels, pair).items():
+        others = missing[path]
+        if len(others) > 1:
+            two = random.Random(f"negbench/four-choice/{seed}/{path}").sample(others, 2)
+            questions.append(Question(path, [_shows(finding) for finding in (there, away, *two)]))
+    return questions
+
+
+def _four_states(labels: pd.DataFrame, pair: tuple[str, str], seed: int) -> list[Question]:
+    """Radiographs whose two findings are known, as many with both as with the first, the second and neither."""
+    here, away = float(chexpert.PRESENT), float(chexpert.ABSENT)
+    order = [(here, here), (here, away), (away, here), (away, away)]
+    groups: dict[tuple[float, float], list[str]] = {state: [] for state in order}
+    for path, state in _states(labels, pair):
+        groups.get(state, []).append(path)
+    rng, count = random.Random(f"negbench/four-states/{seed}"), min(map(len, groups.values()))
+    right = {path: order.index(state) for state, group in groups.items() for path in rng.sample(group, count)}
+    options = pair_options(*pair, medium="radiograph")
+    return [Question(path, options, right[path]) for path in labels.index if path in right]
+
+
+def pair_options(first: str, second: str, medium: str = "image") -> list[Statement]:
+    """The options of HardNeg-Syn: 0 both, 1 first not second, 2 second not first, 3 neither (protocol 3.2)."""
+    parts = [((first, second), ()), ((first,), (second,)), ((second,), (first,)), ((), (first, second))]
+    return [Statement(present, absent, medium=medium) for present, absent in parts]
+
+
+def _shows(finding: str) -> Statement:
+    return Statement((finding,), medium="radiograph")
+
+
+def _lacks(finding: str) -> Statement:
+    return Statement((), (finding,), medium="radiograph")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Files
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table of this module as a CSV file, whole or not at all."""
+    files.write_text(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def write(
+    instances: Path | str,
+    captions: Path | str | None,
+    output: Path | str,
+    *,
+    seed: int = 0,
+    absent: str = "plausible",
+    per_picture: int = 1,
+    captions_per_picture: int = 5,
+    folder: str = "",
+    annotator: Paraphraser | None = None,
+) -> list[Path]:
+    """NegBench's files from COCO-style annotations, real ones too: what `negutil negbench build` does.
+
+    Writes mcq_template.csv and, with a captions file, retrieval.csv (plain) and retrieval_negated_template.csv to
+    `output`; with an annotator also mcq_paraphrased.csv and retrieval_negated_paraphrased.csv. Returns the paths.
+    Raises NegutilError for damaged annotations, and those without an object.
+    """
+    items = from_coco(coco.load(captions, instances), folder)
+    several = captions_per_picture
+    made: dict[str, pd.DataFrame] = {}
+    for name, writer in {"template": None, "paraphrased": annotator}.items():
+        if name == "template" or writer is not None:
+            made[f"mcq_{name}"] = mcq(items, per_picture=per_picture, absent=absent, seed=seed, annotator=writer)
+        if captions is not None and f"mcq_{name}" in made:
+            negated = retrieval(items, captions=several, absent=absent, seed=seed, annotator=writer)
+            made[f"retrieval_negated_{name}"] = negated
+    if captions is not None:
+        made["retrieval"] = retrieval(items, negated=False, captions=several, absent=absent, seed=seed)
+    paths = [Path(output) / f"{name}.csv" for name in made]
+    for path, content in zip(paths, made.values(), strict=True):
+        write_csv(path, content)
+    return paths
