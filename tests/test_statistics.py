@@ -211,3 +211,13 @@ def test_bootstrap_many_gives_what_bootstrap_gives_for_each_statistic() -> None:
         one = statistics.bootstrap(statistics.weighted_mean, column, resamples=300, seed=7)
         assert (found.value, found.low, found.high) == pytest.approx((one.value, one.low, one.high))
         assert (found.n, found.over) == (80, "items")
+
+
+def test_a_share_of_none_or_all_is_not_certain() -> None:
+    none = statistics.bootstrap_share(np.zeros(20, bool))
+    limits = statistics.wilson(0, 20)
+    assert (none.value, none.low, none.high, none.n) == (0.0, limits.low, limits.high, 20)
+    every = statistics.bootstrap_share(np.ones(20, bool), np.repeat(np.arange(5), 4))
+    assert (every.value, every.low, every.over) == (1.0, statistics.wilson(5, 5).low, "clusters")
+    some = np.arange(20) < 5
+    assert statistics.bootstrap_share(some) == statistics.bootstrap_mean(some)
