@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -44,7 +44,7 @@ PAIR = ("Lung Opacity", "Atelectasis")
 
 
 class Paraphraser(Protocol):
-    """What words sentences freely: every annotator can, and `statements.paraphrase_all` does it by grammar."""
+    """What words sentences freely: every annotator can, and so can `statements.Grammar`."""
 
     def paraphrase(self, captions: Sequence[str]) -> list[str]:
         """A paraphrase of every sentence, in order."""
@@ -110,7 +110,7 @@ def from_voc(dataset: Dataset, folder: str = "") -> list[Labelled]:
 
 
 def from_msrvtt(
-    dataset: Dataset, objects: Sequence[Iterable[str]], folder: str = "", captions: int = 1, seed: int = 0
+    dataset: Dataset, objects: Sequence[Collection[str]], folder: str = "", captions: int = 1, seed: int = 0
 ) -> list[Labelled]:
     """The clips of a dataset of `negutil.data.msrvtt` with `captions` of their captions each, drawn at random.
 

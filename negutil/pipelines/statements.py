@@ -337,19 +337,23 @@ def _sentence(text: str) -> str:
     return f"{tidy[:1].upper()}{tidy[1:]}."
 
 
-def paraphrase_all(sentences: Sequence[str], seed: int = 0, held_out_share: float = HELD_OUT_SHARE) -> list[str]:
-    """A paraphrase of every templated sentence, `held_out_share` of them in held-out forms.
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """Paraphrases templates by the forms of this module, `held_out_share` of them by held-out forms."""
 
-    Sentence i depends on (seed, i) and itself alone. Raises NegutilError for a sentence that is no template.
-    """
-    return [_paraphrase_one(sentence, seed, index, held_out_share) for index, sentence in enumerate(sentences)]
+    seed: int = 0
+    held_out_share: float = HELD_OUT_SHARE
 
+    def paraphrase(self, captions: Sequence[str]) -> list[str]:
+        """A paraphrase of every templated sentence, in order; sentence i depends on (seed, i) and itself alone.
 
-def _paraphrase_one(sentence: str, seed: int, index: int, held_out_share: float) -> str:
-    statement = read(sentence)
-    if statement is None:
-        raise NegutilError(
-            f"Sentence {index} ({sentence!r:.80}) is no template of NegBench's: give templated sentences."
-        )
-    rng = random.Random(f"paraphrase/{seed}/{index}")
-    return paraphrase(statement, rng, held_out=rng.random() < held_out_share)
+        Raises NegutilError for a sentence that is no template.
+        """
+        return [self._one(sentence, index) for index, sentence in enumerate(captions)]
+
+    def _one(self, sentence: str, index: int) -> str:
+        statement = read(sentence)
+        if statement is None:
+            raise NegutilError(f"Sentence {index} ({sentence!r:.80}) is no template of NegBench's: give it templates.")
+        rng = random.Random(f"paraphrase/{self.seed}/{index}")
+        return paraphrase(statement, rng, held_out=rng.random() < self.held_out_share)

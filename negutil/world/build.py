@@ -15,7 +15,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -99,10 +99,15 @@ class Outcome:
 def _code() -> str:
     """Digest of the sources that decide what is written, with the versions of the libraries that draw and encode."""
     root = paths.PACKAGE / "world"
+    return code(root, set(root.rglob("*.py")) - {root / name for name in NOT_DRAWING}, LIBRARIES)
+
+
+def code(root: Path, sources: Iterable[Path], libraries: Iterable[str] = ()) -> str:
+    """Digest of source files under ``root`` and of the versions of ``libraries``, for what a manifest is to state."""
     digest = hashlib.sha256()
-    for path in sorted(set(root.rglob("*.py")) - {root / name for name in NOT_DRAWING}):
+    for path in sorted(sources):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    for name in LIBRARIES:
+    for name in libraries:
         digest.update(f"{name}=={importlib.metadata.version(name)}".encode())
     return digest.hexdigest()[:16]
 
@@ -196,16 +201,34 @@ def _bar(parts: Iterable[Part]) -> Iterable[Part]:
 
 def _build(part: Part, profile: Profile) -> Outcome:
     started = time.perf_counter()
-    folder, wanted = paths.data(profile.name) / part.name, _wanted(part, profile)
-    status = "reused"
-    if not _complete(folder, wanted):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        # A second process waits here and then finds the part complete; the lock goes with a killed process.
-        with FileLock(folder.parent / f".{part.name}.lock"):
-            if not _complete(folder, wanted):
-                _write(part, profile, folder, wanted)
-                status = "built"
+    folder = paths.data(profile.name) / part.name
+
+    def fill(fresh: Path) -> dict[str, Any] | None:
+        write = getattr(importlib.import_module(part.module), part.function)
+        facts: dict[str, Any] | None = write(fresh, _sizes(part, profile), profile.world.seed)
+        return facts
+
+    status = keep(folder, _wanted(part, profile), fill, part.stands_for)
     return _outcome(part, folder, status, started)
+
+
+def keep(
+    folder: Path, wanted: dict[str, Any], fill: Callable[[Path], dict[str, Any] | None], stands_for: str = ""
+) -> str:
+    """Make sure that ``folder`` holds what ``wanted`` describes: "reused" where it does, "built" where it was written.
+
+    ``fill`` fills an empty folder and may return facts for the manifest; its work is put in place when it is whole.
+    Raises NegutilError where the folder holds something that was not built here (which is never deleted).
+    """
+    if _complete(folder, wanted):
+        return "reused"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # A second process waits here and then finds the folder complete; the lock goes with a killed process.
+    with FileLock(folder.parent / f".{folder.name}.lock"):
+        if _complete(folder, wanted):
+            return "reused"
+        _write(folder, wanted, fill, stands_for)
+    return "built"
 
 
 def _outcome(part: Part, folder: Path, status: str, started: float) -> Outcome:
@@ -219,22 +242,23 @@ def _complete(folder: Path, wanted: dict[str, Any]) -> bool:
     return found is not None and all(found.get(key) == value for key, value in wanted.items())
 
 
-def _write(part: Part, profile: Profile, folder: Path, wanted: dict[str, Any]) -> None:
-    """Write the part to a temporary folder and put it in place; the caller holds the lock."""
+def _write(
+    folder: Path, wanted: dict[str, Any], fill: Callable[[Path], dict[str, Any] | None], stands_for: str
+) -> None:
+    """Fill a temporary folder and put it in the place of ``folder``; the caller holds the lock."""
     if folder.exists() and manifest(folder) is None:
         problem = "it was not built by negutil and is not touched"
         raise NegutilError(
             f"{folder}: {problem}; move it away, or set NEGUTIL_CACHE or NEGUTIL_DATA to another folder."
         )
-    for left_over in folder.parent.glob(f".{part.name}.*.part"):
+    for left_over in folder.parent.glob(f".{folder.name}.*.part"):
         shutil.rmtree(left_over)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{part.name}.", suffix=".part"))
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
     try:
         fresh = temporary / "new"
         fresh.mkdir()
-        write = getattr(importlib.import_module(part.module), part.function)
-        facts = write(fresh, _sizes(part, profile), profile.world.seed)
-        content = {**wanted, "stands_for": part.stands_for, "facts": facts or {}, **fingerprint(fresh)}
+        facts = fill(fresh)
+        content = {**wanted, "stands_for": stands_for, "facts": facts or {}, **fingerprint(fresh)}
         files.write_text(fresh / MANIFEST, json.dumps(content, indent=1, sort_keys=True) + "\n")
         if folder.exists():
             folder.rename(temporary / "old")
