@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+import datasets
+from datasets import Dataset
 from PIL import Image, UnidentifiedImageError
 
 from negutil import files
@@ -31,6 +33,11 @@ class PictureFiles:
             raise NegutilError(f"There are {len(paths)} pictures but {len(boxes)} boxes; give one box for each.")
         self.paths = [Path(path) for path in paths]
         self.boxes = boxes
+
+    @classmethod
+    def of(cls, rows: Dataset) -> PictureFiles:
+        """The pictures of a dataset of `negutil.data`, none of them opened."""
+        return cls([cell["path"] for cell in rows.cast_column("image", datasets.Image(decode=False))["image"]])
 
     def __len__(self) -> int:
         """How many pictures there are."""

@@ -1,0 +1,108 @@
+"""NegRefCOCOg: which of two boxes of a picture does a phrase with a negation describe? (protocol 7)
+
+Each box is cut out, preprocessed like a picture and scored by its cosine with the phrase. The published file has the
+right box first in every row and the published evaluation gives a tie to the first, so a constant scorer gets 100 %
+there; here the boxes are shuffled and a tie is no win. The control asks the same with other phrases, such as those with
+the negation deleted: how much of the accuracy is referring, and how much is negation?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from datasets import Dataset
+
+from negutil import statistics
+from negutil.errors import NegutilError
+from negutil.evaluation import mcq, phrasing, shares
+from negutil.models import encode
+from negutil.models.loader import LoadedModel
+from negutil.models.pictures import PictureFiles
+from negutil.results import Record
+from negutil.statistics import Floats
+
+TASK = "NegRefCOCOg"
+METRIC = "accuracy"
+CHANCE = 0.5
+CUES = ("not", "without", "no")
+OTHER = "other"
+FIRST_BOX, LARGER_BOX = "first box of the file", "larger box"
+FILE = "NegRefCOCOg.json"
+WHERE = "NegRefCOCOg.json is in github.com/parkquasar/NegationCLIP, its pictures are those of COCO train2014"
+
+
+def evaluate(
+    model: LoadedModel,
+    rows: Dataset,
+    phrases: Sequence[str] | None = None,
+    *,
+    batch: int = encode.BATCH,
+    order_seed: int = 0,
+) -> pd.DataFrame:
+    """Return one row per phrase of ``rows`` (with pictures) for ``model``; ``phrases`` replaces those of the file.
+
+    Columns: item (its number in the file), cluster (the picture), phrase, type (the cue in the file's phrase: "not",
+    "without", "no", "other"), right (the right box is strictly nearer), tie, margin, shown_at (its place, shuffled).
+    Raises NegutilError where a box is smaller than a pixel or phrases are not one per row.
+    """
+    said = list(rows["phrase"]) if phrases is None else list(phrases)
+    if len(said) != len(rows):
+        raise NegutilError(f"There are {len(said)} phrases for {len(rows)} rows of NegRefCOCOg; give one for each.")
+    values = _scores(encode.images(model, crops(rows), batch=batch), encode.texts(model, said, batch=batch))
+    return _items(rows, said, values, order_seed)
+
+
+def rules(rows: Dataset, order_seed: int = 0) -> dict[str, pd.DataFrame]:
+    """Return the rows of ``evaluate`` for two rules that know neither phrase nor picture.
+
+    "first box of the file" shows what the published order would give away to a scorer that cannot decide; "larger box"
+    takes the one with more area.
+    """
+    boxes = np.array(rows["boxes"][:])
+    preferences = {FIRST_BOX: np.tile([1.0, 0.0], (len(rows), 1)), LARGER_BOX: boxes[:, :, 2] * boxes[:, :, 3]}
+    said = list(rows["phrase"])
+    return {name: _items(rows, said, values, order_seed) for name, values in preferences.items()}
+
+
+def records(
+    table: pd.DataFrame,
+    experiment: str,
+    model: str,
+    *,
+    task: str = TASK,
+    resamples: int = statistics.RESAMPLES,
+    seed: int = 0,
+) -> list[Record]:
+    """Return the accuracy over all rows and for each cue that occurs; pictures are resampled."""
+    names = {"experiment": experiment, "task": task, "model": model}
+    return shares.records(table, METRIC, (*CUES, OTHER), resamples=resamples, seed=seed, **names)
+
+
+def crops(rows: Dataset) -> PictureFiles:
+    """Both boxes of every row, cut out of its picture: 2 N pictures, row by row.
+
+    Raises NegutilError for a box of less than a pixel.
+    """
+    boxes = [box for pair in rows["boxes"] for box in pair]
+    small = [number for number, (_, _, width, height) in enumerate(boxes) if min(width, height) < 1]
+    if small:
+        raise NegutilError(
+            f"Row {small[0] // 2} of NegRefCOCOg has the box {boxes[small[0]]}, too small for a pixel; mend that row."
+        )
+    files = PictureFiles.of(rows).paths
+    return PictureFiles([file for file in files for _ in range(2)], boxes)
+
+
+def _scores(images: np.ndarray, texts: np.ndarray) -> Floats:
+    """Cosines [N, 2] of both boxes with the phrase: here the boxes are the options and the phrase is the question."""
+    return mcq.scores(images.reshape(len(texts), 2, -1), texts)
+
+
+def _items(rows: Dataset, said: list[str], values: Floats, order_seed: int) -> pd.DataFrame:
+    cues = phrasing.table(rows["phrase"][:])["cue"].replace({"n't": "not", "does not include": "not"})
+    found = mcq.items(values, rows["correct"][:], cues.where(cues.isin(CUES), OTHER).tolist(), order_seed)
+    facts = {"item": found["item"], "cluster": rows["file_name"][:], "phrase": said, "type": found["type"]}
+    tie = found["chosen"] < 0
+    return pd.DataFrame(facts).assign(right=found["right"], tie=tie, margin=found["margin"], shown_at=found["shown_at"])

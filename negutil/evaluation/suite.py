@@ -1,0 +1,238 @@
+"""Every benchmark of NegationCLIP's tables on one model: VALSE, NegRefCOCOg, zero-shot, CC-Neg and COCO retrieval.
+
+A model's per-item outcomes stand in one long frame, so that any two models, or their means over seeds, can be paired
+later. Image features are shared by all models with the same image tower; a fine-tuned text tower only encodes texts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from datasets import Dataset
+
+from negutil import paths, statistics
+from negutil.config import Profile
+from negutil.data import ccneg as ccneg_files
+from negutil.data import folders
+from negutil.data import negrefcocog as boxes_file
+from negutil.errors import NegutilError
+from negutil.evaluation import ccneg, coco_retrieval, negrefcocog, pairwise, valse, zero_shot
+from negutil.evaluation.coco_retrieval import Gallery
+from negutil.models import loader
+from negutil.models.loader import LoadedModel
+from negutil.pipelines import ccneg_reversed, valse_items
+from negutil.pipelines import negrefcocog as phrases
+from negutil.results import Record
+from negutil.world import build
+
+VALSE, REFERRING, IMAGENET, CALTECH101, CCNEG, COCO = TASKS = (
+    valse.TASK,
+    negrefcocog.TASK,
+    "ImageNet zero-shot",
+    "Caltech101 zero-shot",
+    ccneg.TASK,
+    coco_retrieval.TASK,
+)
+AFFIRMED, BARE = f"{REFERRING}, negation deleted", f"{REFERRING}, negated clause deleted"
+GALLERY = 1000
+COLUMNS = ("model", "task", "item", "cluster", "type", "right", "margin", "valid", "rank")
+
+Frames = dict[str, pd.DataFrame]
+"""Per-item frames by task, as the benchmarks' modules make them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What the benchmarks of a profile are made of, read once for all models; None for those not asked for."""
+
+    valse: Dataset | None = None
+    referring: Dataset | None = None
+    imagenet: Dataset | None = None
+    caltech101: Dataset | None = None
+    ccneg: Dataset | None = None
+    ccneg_reversed: Dataset | None = None
+    coco: Gallery | None = None
+
+
+def prepare(settings: Profile, tasks: Sequence[str] = TASKS, gallery: int | None = GALLERY) -> Data:
+    """Read the data of ``tasks``, building those of the mini world where they are missing.
+
+    ``gallery`` is how many pictures COCO retrieval has (None: all of them). Raises NegutilError for an unknown task,
+    and where published data are not there, saying where to get them.
+    """
+    unknown = [task for task in tasks if task not in TASKS]
+    if unknown:
+        raise NegutilError(f"There is no benchmark '{unknown[0]}'; choose among {', '.join(TASKS)}.")
+    read: dict[str, Callable[[], dict[str, Dataset | Gallery]]] = {
+        VALSE: lambda: {"valse": valse.load(_there(valse_items.build(settings), valse.WHERE))},
+        REFERRING: lambda: {"referring": _referring(settings)},
+        IMAGENET: lambda: {"imagenet": folders.load(_part("imagenet", settings, zero_shot.WHERE["imagenet"]))},
+        CALTECH101: lambda: {"caltech101": folders.load(_part("caltech101", settings, zero_shot.WHERE["caltech101"]))},
+        CCNEG: lambda: _ccneg(settings),
+        COCO: lambda: {"coco": _coco(settings, gallery)},
+    }
+    return Data(**{name: rows for task in tasks for name, rows in read[task]().items()})
+
+
+def run(model: LoadedModel, data: Data, settings: Profile) -> Frames:
+    """Run every benchmark that ``data`` has on ``model``."""
+    batch = settings.encode.batch
+    found: Frames = {}
+    if data.valse is not None:
+        found[VALSE] = valse.evaluate(model, data.valse, batch=batch)
+    if data.referring is not None:
+        said = {REFERRING: None, **controls(data.referring)}
+        found |= {task: negrefcocog.evaluate(model, data.referring, own, batch=batch) for task, own in said.items()}
+    for task, rows in ((IMAGENET, data.imagenet), (CALTECH101, data.caltech101)):
+        if rows is not None:
+            found[task] = zero_shot.evaluate(model, rows, batch=batch)
+    if data.ccneg is not None:
+        found[CCNEG] = ccneg.evaluate(model, data.ccneg, batch=batch)
+    if data.ccneg is not None and data.ccneg_reversed is not None:
+        found[ccneg.REVERSED] = ccneg.evaluate(model, data.ccneg_reversed, truth_reversed=True, batch=batch)
+        found[ccneg.BOTH] = ccneg.both(found[CCNEG], found[ccneg.REVERSED])
+    if data.coco is not None:
+        found[COCO] = coco_retrieval.evaluate(model, data.coco, batch=batch)
+    return found
+
+
+def controls(rows: Dataset) -> dict[str, list[str]]:
+    """NegRefCOCOg's phrases with only the negation deleted, and with the whole negated clause deleted, by task."""
+    said = phrases.controls([{"phrase": phrase} for phrase in rows["phrase"]])
+    return {AFFIRMED: said["affirmed"].tolist(), BARE: said["bare"].tolist()}
+
+
+def rules(data: Data) -> dict[str, Frames]:
+    """Return the frames of ``run`` for rules that read the texts alone, or look at the boxes alone, by rule."""
+    found: dict[str, dict[str, pd.DataFrame]] = {}
+    if data.valse is not None:
+        found[VALSE] = valse.rules(data.valse)
+    if data.referring is not None:
+        found[REFERRING] = negrefcocog.rules(data.referring)
+    if data.ccneg is not None:
+        found[CCNEG] = ccneg.rules(data.ccneg)
+    if data.ccneg is not None and data.ccneg_reversed is not None:
+        found[ccneg.REVERSED] = ccneg.rules(data.ccneg_reversed, truth_reversed=True)
+        # A bag of words is fitted to one of the two at a time, so it is no single rule for both.
+        original, turned_round = found[CCNEG], found[ccneg.REVERSED]
+        found[ccneg.BOTH] = {name: ccneg.both(original[name], turned_round[name]) for name in pairwise.RULES}
+    names = dict.fromkeys(name for by_rule in found.values() for name in by_rule)
+    return {name: {task: by_rule[name] for task, by_rule in found.items() if name in by_rule} for name in names}
+
+
+def evaluate(model_name: str, settings: Profile, data: Data | None = None) -> pd.DataFrame:
+    """Return every outcome of the registry's model ``model_name``: a row per task and item, with COLUMNS.
+
+    right is whether the item was answered (COCO retrieval: the picture is among the first five), margin by how much,
+    cluster the picture, valid whether VALSE's annotators validated the item, rank that of COCO retrieval; what a task
+    does not have is missing. ``data`` spares reading it again.
+    """
+    data = data or prepare(settings)
+    return table(run(loader.load(model_name), data, settings), model_name)
+
+
+def table(frames: Frames, model_name: str) -> pd.DataFrame:
+    """The frames of ``run`` as one long frame with COLUMNS."""
+    parts = [
+        frame.assign(model=model_name, task=task, item=frame["item"].astype(str)) for task, frame in frames.items()
+    ]
+    return pd.concat([part.reindex(columns=list(COLUMNS)) for part in parts], ignore_index=True)
+
+
+def records(frame: pd.DataFrame, experiment: str, settings: Profile) -> list[Record]:
+    """Return every number of the long ``frame``: per task its metrics in total and by type, with intervals."""
+    found: list[Record] = []
+    for (model, task), part in frame.groupby(["model", "task"], sort=False, observed=True):
+        found += _records(part, experiment, str(task), str(model), settings)
+    return found
+
+
+def compare(first: pd.DataFrame, second: pd.DataFrame, settings: Profile) -> pd.DataFrame:
+    """Return for each task the mean of ``first`` minus that of ``second`` over the same items, with paired intervals.
+
+    Both are long frames; one that has several models (seeds of one method) stands for their mean, item by item.
+    Columns: task, value, low, high, n, over (pictures are resampled: "clusters"). VALSE has a row for all and for the
+    validated items. The interval covers items alone, not seeds. Raises NegutilError where the frames have other items.
+    """
+    sides = [_mean_outcome(_with_sets(frame)) for frame in (first, second)]
+    if not sides[0].index.equals(sides[1].index):
+        raise NegutilError(
+            "The two sides of the comparison do not have the same items; evaluate both on the same data."
+        )
+    pair = pd.DataFrame({"first": sides[0], "second": sides[1]}).reset_index()
+    rows = []
+    for task, part in pair.groupby("task", sort=False):
+        interval = statistics.paired_bootstrap(
+            part["first"], part["second"], part["cluster"], settings.bootstrap.resamples, settings.bootstrap.seed
+        )
+        rows.append({"task": task, **dataclasses.asdict(interval)})
+    return pd.DataFrame(rows)
+
+
+def _records(part: pd.DataFrame, experiment: str, task: str, model: str, settings: Profile) -> list[Record]:
+    """The records of one task and model."""
+    draws = dataclasses.asdict(settings.bootstrap)
+    if task == VALSE:
+        return valse.records(part, experiment, model, **draws)
+    if task == COCO:
+        return coco_retrieval.records(part, experiment, model, **draws)
+    if task in (IMAGENET, CALTECH101):
+        return zero_shot.records(part, experiment, model, task=task, **draws)
+    module = negrefcocog if task.startswith(REFERRING) else ccneg
+    return module.records(part, experiment, model, task=task, **draws)
+
+
+def _with_sets(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with VALSE's two sets of items as tasks of their own."""
+    is_valse = frame["task"] == VALSE
+    own = frame[is_valse]
+    sets = [part.assign(task=f"{VALSE}, {name}") for name, part in valse.sets(own).items()]
+    return pd.concat([*sets, frame[~is_valse]], ignore_index=True)
+
+
+def _mean_outcome(frame: pd.DataFrame) -> pd.Series:
+    """The share of the frame's models that got each item right, by task, item and cluster, in their first order."""
+    kept = frame.astype({"right": float})
+    return kept.groupby(["task", "item", "cluster"], sort=False, observed=True)["right"].mean()
+
+
+def _there(folder: Path, where: str) -> Path:
+    """``folder``, which has to exist; ``where`` says where its content is to be had."""
+    if not folder.is_dir():
+        raise NegutilError(
+            f"{folder} is not there: {where}; put it there, or set NEGUTIL_DATA to the folder that has it."
+        )
+    return folder
+
+
+def _part(name: str, settings: Profile, where: str) -> Path:
+    """The folder of a part of the world, or of the published data that it stands for."""
+    return _there(paths.data(settings.name) / name, where) if settings.published else build.build(name, settings)
+
+
+def _referring(settings: Profile) -> Dataset:
+    folder = paths.data(settings.name) / "negrefcocog"
+    part = _part("coco" if settings.published else "refcocog", settings, negrefcocog.WHERE)
+    return boxes_file.load(_there(folder, negrefcocog.WHERE) / negrefcocog.FILE, part / "train2014")
+
+
+def _ccneg(settings: Profile) -> dict[str, Dataset | Gallery]:
+    """CC-Neg's evaluation items and, in the mini world, the same with the truth turned round."""
+    folder = _part("ccneg", settings, ccneg.WHERE)
+    if settings.published:
+        return {"ccneg": ccneg_files.load(folder / ccneg.FILE, folder, split="evaluation")}
+    count = settings.world.ccneg.val + settings.world.ccneg.test
+    other = ccneg_reversed.build(settings)
+    rows = ccneg_files.load(other / ccneg.FILE, other, n_evaluation=1)
+    own = ccneg_files.load(folder / ccneg.FILE, folder, split="evaluation", n_evaluation=count)
+    return {"ccneg": own, "ccneg_reversed": rows}
+
+
+def _coco(settings: Profile, gallery: int | None) -> Gallery:
+    """The mini world's val2017 is for choosing hyperparameters, so its test split is what is reported."""
+    release = "val2017" if settings.published else "test2017"
+    return coco_retrieval.load(_part("coco", settings, coco_retrieval.WHERE), release, gallery)

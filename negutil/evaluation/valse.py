@@ -1,0 +1,83 @@
+"""VALSE, the existence piece: does a picture go with "There are no dogs." or with "There are dogs."? (protocol 4)
+
+Pairwise accuracy over all items, which NegationCLIP's table counts, and over those that VALSE's annotators validated,
+and apart by which of the two captions is negated: preferring the affirmative one always gives 50 % over all.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from datasets import Dataset
+
+from negutil import statistics
+from negutil.data import Missing, valse
+from negutil.evaluation import pairwise, shares
+from negutil.evaluation.pairwise import Pairs
+from negutil.models import encode
+from negutil.models.loader import LoadedModel
+from negutil.models.pictures import PictureFiles
+from negutil.results import Record
+
+TASK = "VALSE existence"
+SETS = ("all items", "validated items")
+TYPES = {"caption": "negation true", "foil": "negation false"}
+"""What a type of item is called, by which of its captions has the negation."""
+
+FILE, PICTURES = "existence.json", "images"
+WHERE = "existence.json is in github.com/Heidelberg-NLP/VALSE, the pictures are those of Visual7W (v7w_<id>.jpg)"
+
+
+def load(folder: Path, missing: Missing = "error") -> Dataset:
+    """The items of ``folder``/existence.json with the pictures in ``folder``/images, as `negutil.data.valse.load`."""
+    return valse.load(folder / FILE, folder / PICTURES, missing=missing)
+
+
+def evaluate(model: LoadedModel, rows: Dataset, *, batch: int = encode.BATCH, order_seed: int = 0) -> pd.DataFrame:
+    """Return one row per item of ``rows`` (with pictures) for ``model``.
+
+    Columns: item, cluster (the picture), valid (at least two annotators chose the caption), and those of
+    `pairwise.items`, where type says whether the true or the false caption is negated.
+    """
+    values = pairwise.scores(model, PictureFiles.of(rows), pairs(rows), batch=batch)
+    return _described(rows, pairwise.items(values, _types(rows), order_seed))
+
+
+def rules(rows: Dataset, seed: int = 0) -> dict[str, pd.DataFrame]:
+    """Return the rows of ``evaluate`` for every rule that reads the captions alone, by the rule's name."""
+    found = pairwise.by_rules(pairs(rows), _types(rows), rows["file_name"][:], seed)
+    return {name: _described(rows, table) for name, table in found.items()}
+
+
+def records(
+    table: pd.DataFrame, experiment: str, model: str, *, resamples: int = statistics.RESAMPLES, seed: int = 0
+) -> list[Record]:
+    """Return the accuracy over all and over validated items, each in total and by which caption is negated."""
+    found: list[Record] = []
+    for name, part in sets(table).items():
+        names = {"experiment": experiment, "task": f"{TASK}, {name}", "model": model}
+        found += shares.records(part, pairwise.METRIC, TYPES.values(), resamples=resamples, seed=seed, **names)
+    return found
+
+
+def sets(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """All rows of ``evaluate``'s table and those that are validated, where there are any."""
+    both = zip(SETS, (table, table[table["valid"].astype(bool)]), strict=True)
+    return {name: part for name, part in both if len(part)}
+
+
+def pairs(rows: Dataset) -> Pairs:
+    """The true and the false caption of every item."""
+    return list(zip(rows["caption"][:], rows["foil"][:], strict=True))
+
+
+def _types(rows: Dataset) -> list[str]:
+    return [TYPES[side] for side in rows["negated"]]
+
+
+def _described(rows: Dataset, table: pd.DataFrame) -> pd.DataFrame:
+    valid = np.array(rows["votes_caption"][:]) >= valse.VALID_VOTES
+    facts = pd.DataFrame({"item": rows["item"][:], "cluster": rows["file_name"][:], "valid": valid})
+    return pd.concat([facts, table], axis=1)
