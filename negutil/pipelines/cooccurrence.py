@@ -27,7 +27,8 @@ def matrix(labels: Sequence[Collection[str]]) -> pd.DataFrame:
     seen = coder.fit_transform([set(nouns) for nouns in labels]).astype(np.int64)
     if not seen.size:
         raise NegutilError("The labels name no object, so nothing can be absent: check the annotations.")
-    return pd.DataFrame(seen.T @ seen, index=coder.classes_, columns=coder.classes_)
+    names = pd.Index(coder.classes_, dtype=object)
+    return pd.DataFrame(seen.T @ seen, index=names, columns=names)
 
 
 def plausible(present: Collection[str], counts: pd.DataFrame, count: int, rng: random.Random) -> list[str]:
@@ -36,17 +37,17 @@ def plausible(present: Collection[str], counts: pd.DataFrame, count: int, rng: r
     The weight of a noun is the sum over present nouns of the share of their pictures that it is in; nouns that never
     come along are drawn only when the others are used up. Raises NegutilError where too few nouns are left.
     """
-    names = counts.index.to_numpy()
-    free = ~np.isin(names, list(present))
-    _enough(free.sum(), count, present)
+    there = counts.index.isin(list(present))
+    free = np.flatnonzero(~there)
+    _enough(len(free), count, present)
     table = counts.to_numpy()
-    rows = np.flatnonzero(~free)
+    rows = np.flatnonzero(there)
     weights = (table[rows] / np.maximum(table[rows, rows], 1)[:, None]).sum(axis=0)[free]
-    # Sampling without replacement in one step: the smallest of exponential waiting times with these rates. A noun that
+    # Sampling without replacement in one step: the shortest of exponential waiting times with these rates. A noun that
     # never comes along waits longer than any other, at random among its kind.
-    waits = np.array([rng.expovariate(1.0) for _ in weights])
-    order = np.argsort(np.where(weights > 0, waits / np.maximum(weights, 1e-12), 1e15 * (1 + waits)))
-    return [str(name) for name in names[free][order[:count]]]
+    waits = np.random.default_rng(rng.getrandbits(64)).exponential(size=len(free))
+    waits = np.where(weights > 0, waits / np.maximum(weights, 1e-12), 1e15 * (1 + waits))
+    return [str(counts.index[free[place]]) for place in np.argsort(waits)[:count]]
 
 
 def at_random(present: Collection[str], vocabulary: Iterable[str], count: int, rng: random.Random) -> list[str]:

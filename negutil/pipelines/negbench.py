@@ -1,8 +1,9 @@
 """NegBench's questions from labels: retrieval with negation, multiple choice and binary choice (protocol 3.1 to 3.4).
 
-Each function returns a table with the columns of the published file in their order, ready for `to_csv`. Sentences are
-NegBench's templates; an annotator (anything with `paraphrase`) words them freely. In every table of four options but
-the medical ones with negation, option 0 is the right one, as published: shuffle them before scoring.
+`queries` and `questions` decide what is said of each picture; `plain_table`, `negated_table` and `mcq_table` word it in
+the columns of the published file, in their order, ready for `write_csv`. `retrieval`, `mcq`, `binary` and `four_choice`
+do both. Sentences are NegBench's templates, or what an annotator (anything with `paraphrase`) makes of them. Except in
+the medical questions with negation, option 0 is the right one, as published: shuffle before scoring.
 """
 
 from __future__ import annotations
@@ -175,54 +176,74 @@ def worded(said: Sequence[Statement], annotator: Paraphraser | None) -> list[str
 # Retrieval
 
 
+@dataclass(frozen=True, slots=True)
+class Queries:
+    """The queries about one picture: its absent objects, and for each caption what the negated query is to say."""
+
+    item: Labelled
+    absent: Sequence[str]
+    negated: Sequence[Statement]
+
+
+def queries(
+    items: Sequence[Labelled],
+    *,
+    captions: int = 5,
+    absent: str = "plausible",
+    medium: str = "image",
+    seed: int = 0,
+) -> list[Queries]:
+    """Every picture with its first `captions` captions, each to be told with one absent object (protocol 3.1).
+
+    Half of the negations, at random, are to come before the caption. Pictures without a caption are left out.
+    """
+    chooser = absences(items, absent)
+    made = []
+    for item in (item for item in items if item.captions):
+        rng = random.Random(f"negbench/retrieval/{seed}/{item.image_id}")
+        nouns = chooser.of(item, 1 if medium == "video" else NEGATIVES, rng)
+        said = (
+            Statement((), (rng.choice(nouns),), text, rng.random() < 0.5, medium) for text in item.captions[:captions]
+        )
+        made.append(Queries(item, nouns, list(said)))
+    return made
+
+
+def plain_table(made: Sequence[Queries], medium: str = "image") -> pd.DataFrame:
+    """The captions as they are, one row per picture. Columns: RETRIEVAL; for `medium` "video" VIDEO."""
+    rows = [_retrieval_row(row, [said.caption for said in row.negated], medium) for row in made]
+    return pd.DataFrame(rows, columns=list(VIDEO if medium == "video" else RETRIEVAL))
+
+
+def negated_table(made: Sequence[Queries], medium: str = "image", annotator: Paraphraser | None = None) -> pd.DataFrame:
+    """The captions with negation, one row per picture. Columns: RETRIEVAL; for `medium` "video" VIDEO_NEGATED."""
+    sentences = iter(worded([said for row in made for said in row.negated], annotator))
+    rows = [_retrieval_row(row, [next(sentences) for _ in row.negated], medium) for row in made]
+    return pd.DataFrame(rows, columns=list(VIDEO_NEGATED if medium == "video" else RETRIEVAL))
+
+
 def retrieval(
     items: Sequence[Labelled],
     *,
-    negated: bool = True,
     captions: int = 5,
     absent: str = "plausible",
     medium: str = "image",
     seed: int = 0,
     annotator: Paraphraser | None = None,
 ) -> pd.DataFrame:
-    """Retrieval captions, one row per picture: plain, or each with one absent object (protocol 3.1).
-
-    The first `captions` captions of a picture are used. Half of the negations, at random, come before the caption. The
-    same `seed` and `absent` give plain, templated and paraphrased tables the same absent objects. Pictures without a
-    caption are left out. Columns: RETRIEVAL; for `medium` "video" VIDEO, or VIDEO_NEGATED.
-    """
-    used = [item for item in items if item.captions]
-    chooser = absences(items, absent)
-    sources = [random.Random(f"negbench/retrieval/{seed}/{item.image_id}") for item in used]
-    negatives = [chooser.of(item, _negatives(medium), rng) for item, rng in zip(used, sources, strict=True)]
-    said = [list(item.captions[:captions]) for item in used]
-    if negated:
-        drafts = [
-            [Statement((), (rng.choice(nouns),), caption, rng.random() < 0.5, medium) for caption in texts]
-            for texts, nouns, rng in zip(said, negatives, sources, strict=True)
-        ]
-        sentences = iter(worded([draft for row in drafts for draft in row], annotator))
-        said = [[next(sentences) for _ in row] for row in drafts]
-    rows = [_retrieval_row(*row, medium) for row in zip(used, negatives, said, sources, strict=True)]
-    columns = RETRIEVAL if medium != "video" else VIDEO_NEGATED if negated else VIDEO
-    return pd.DataFrame(rows, columns=list(columns))
+    """The negated captions of `items`: `queries` and `negated_table` in one step."""
+    return negated_table(queries(items, captions=captions, absent=absent, medium=medium, seed=seed), medium, annotator)
 
 
-def _negatives(medium: str) -> int:
-    """Absent objects per picture: MSR-VTT's files have one for each clip."""
-    return 1 if medium == "video" else NEGATIVES
-
-
-def _retrieval_row(
-    item: Labelled, absent: list[str], captions: list[str], rng: random.Random, medium: str
-) -> Mapping[str, str]:
+def _retrieval_row(row: Queries, captions: list[str], medium: str) -> Mapping[str, str]:
     """One line of any of the retrieval files; lists are written as Python literals, as published."""
-    row = {"filepath": item.file_name, "image_id": item.image_id, "captions": str(captions)}
+    item = row.item
+    told = {"filepath": item.file_name, "image_id": item.image_id, "captions": str(captions)}
     if medium != "video":
-        return row | {"positive_objects": str(list(item.objects)), "negative_objects": str(absent)}
-    concepts = [*rng.sample(item.objects, min(2, len(item.objects))), "", ""]
-    named = {"positive_concept1": concepts[0], "positive_concept2": concepts[1], "negative_concept": absent[0]}
-    return row | {"all_captions": str(list(item.all_captions))} | named
+        return told | {"positive_objects": str(list(item.objects)), "negative_objects": str(list(row.absent))}
+    first, second = (*item.objects, "", "")[:2]
+    named = {"positive_concept1": first, "positive_concept2": second, "negative_concept": row.absent[0]}
+    return told | {"all_captions": str(list(item.all_captions))} | named
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -239,17 +260,45 @@ class Question:
     template: str = ""
 
 
-def table(questions: Sequence[Question], columns: Sequence[str], annotator: Paraphraser | None = None) -> pd.DataFrame:
+def table(asked: Sequence[Question], columns: Sequence[str], annotator: Paraphraser | None = None) -> pd.DataFrame:
     """Questions as a table with `columns`, worded by template or by the annotator; raises NegutilError for none."""
-    if not questions:
+    if not asked:
         raise NegutilError("The labels allow no question: give pictures whose objects or findings are known.")
-    sentences = worded([option for question in questions for option in question.options], annotator)
-    width = len(questions[0].options)
+    sentences = worded([option for question in asked for option in question.options], annotator)
+    width = len(asked[0].options)
     made = pd.DataFrame({name: sentences[number::width] for number, name in enumerate(OPTIONS[:width])})
-    made["image_path"] = [question.path for question in questions]
-    made["correct_answer"] = [question.correct for question in questions]
-    made["correct_answer_template"] = [question.template for question in questions]
+    made["image_path"] = [question.path for question in asked]
+    made["correct_answer"] = [question.correct for question in asked]
+    made["correct_answer_template"] = [question.template for question in asked]
     return made[list(columns)]
+
+
+def questions(
+    items: Sequence[Labelled],
+    *,
+    per_picture: int = 1,
+    absent: str = "plausible",
+    medium: str = "image",
+    seed: int = 0,
+) -> list[Question]:
+    """Questions with four options: 0 right, 1 wrong hybrid, 2 wrong affirmation, 3 wrong negation (protocol 3.2).
+
+    With A and B there and N not, right is "A and B" (positive), "no N" (negative) or "A but not N" (hybrid); wrong are
+    "N but not A", "N" and "no A". Each type is about a third of the questions where the labels allow it: a positive
+    question needs two objects. Pictures without an object are left out.
+    """
+    chooser, taken = absences(items, absent), Counter(dict.fromkeys(negbench.TEMPLATES, 0))
+    made = []
+    for item in (item for item in items if item.objects):
+        rng = random.Random(f"negbench/mcq/{seed}/{item.image_id}")
+        for noun, kind in zip(chooser.of(item, per_picture, rng), _types(item, per_picture, taken, rng), strict=True):
+            made.append(Question(item.file_name, _options(kind, item.objects, noun, medium, rng), 0, kind))
+    return made
+
+
+def mcq_table(asked: Sequence[Question], medium: str = "image", annotator: Paraphraser | None = None) -> pd.DataFrame:
+    """`questions` as a table. Columns: MCQ; for `medium` "video" VIDEO_MCQ."""
+    return table(asked, VIDEO_MCQ if medium == "video" else MCQ, annotator)
 
 
 def mcq(
@@ -261,20 +310,9 @@ def mcq(
     seed: int = 0,
     annotator: Paraphraser | None = None,
 ) -> pd.DataFrame:
-    """Questions with four options: 0 right, 1 wrong hybrid, 2 wrong affirmation, 3 wrong negation (protocol 3.2).
-
-    With A and B there and N not, right is "A and B" (positive), "no N" (negative) or "A but not N" (hybrid); wrong are
-    "N but not A", "N" and "no A". Each type is about a third of the questions where the labels allow it:
-    a positive question needs two objects. Pictures without an object are left out. Columns: MCQ, for `medium` "video"
-    VIDEO_MCQ.
-    """
-    chooser, taken = absences(items, absent), Counter(dict.fromkeys(negbench.TEMPLATES, 0))
-    questions = []
-    for item in (item for item in items if item.objects):
-        rng = random.Random(f"negbench/mcq/{seed}/{item.image_id}")
-        for noun, kind in zip(chooser.of(item, per_picture, rng), _types(item, per_picture, taken, rng), strict=True):
-            questions.append(Question(item.file_name, _options(kind, item.objects, noun, medium, rng), 0, kind))
-    return table(questions, VIDEO_MCQ if medium == "video" else MCQ, annotator)
+    """The questions about `items`: `questions` and `mcq_table` in one step."""
+    asked = questions(items, per_picture=per_picture, absent=absent, medium=medium, seed=seed)
+    return mcq_table(asked, medium, annotator)
 
 
 def _types(item: Labelled, count: int, taken: Counter[str], rng: random.Random) -> list[str]:
@@ -303,11 +341,18 @@ def _options(kind: str, objects: Sequence[str], noun: str, medium: str, rng: ran
 # Radiographs
 
 
-def _known(dataset: Dataset, folder: str) -> pd.DataFrame:
-    """Labels by path, one column per finding that is present somewhere ("No Finding" is none)."""
+def _known(dataset: Dataset, folder: str, pair: tuple[str, str]) -> pd.DataFrame:
+    """Labels by path, one column per finding that is present somewhere ("No Finding" is none).
+
+    Raises NegutilError where a finding of `pair` never is.
+    """
     labels = dataset.select_columns(list(chexpert.FINDINGS[1:])).to_pandas()
     labels.index = pd.Index([_under(folder, name) for name in dataset["file_name"]])
-    return labels.loc[:, (labels == chexpert.PRESENT).any()]
+    labels = labels.loc[:, (labels == chexpert.PRESENT).any()]
+    if never := [name for name in pair if name not in labels]:
+        found = ", ".join(labels) or "nothing"
+        raise NegutilError(f"No radiograph is known to have {never[0]}: ask about two of what there is ({found}).")
+    return labels
 
 
 def _states(labels: pd.DataFrame, pair: tuple[str, str]) -> list[tuple[str, tuple[float, float]]]:
@@ -337,14 +382,14 @@ def binary(
     shown. The paper states neither the wording nor which finding is asked about; these are ours. Columns: BINARY.
     `dataset` is one of `negutil.data.chexpert`; uncertain and unmentioned findings are never asked about.
     """
-    questions = []
-    for path, (there, away) in _one_of(_known(dataset, folder), pair).items():
+    asked = []
+    for path, (there, away) in _one_of(_known(dataset, folder, pair), pair).items():
         options = [_shows(there), _shows(away)]
         if negated:
-            asked = random.Random(f"negbench/binary/{seed}/{path}").choice(pair)
-            options = [_shows(asked), _lacks(asked)] if asked == there else [_lacks(asked), _shows(asked)]
-        questions.append(Question(path, options))
-    return table(questions, BINARY, annotator)
+            about = random.Random(f"negbench/binary/{seed}/{path}").choice(pair)
+            options = [_shows(about), _lacks(about)] if about == there else [_lacks(about), _shows(about)]
+        asked.append(Question(path, options))
+    return table(asked, BINARY, annotator)
 
 
 def four_choice(
@@ -362,9 +407,9 @@ def four_choice(
     option 0 is right. Negation: "A and B", "A but not B", "B but not A", "neither A nor B", with equally many pictures
     for each as the right one, so that no option is a good guess. The paper does not state the options; these are ours.
     """
-    labels = _known(dataset, folder)
-    questions = _four_states(labels, pair, seed) if negated else _one_of_four(labels, pair, seed)
-    return table(questions, FOUR_CHOICE, annotator)
+    labels = _known(dataset, folder, pair)
+    asked = _four_states(labels, pair, seed) if negated else _one_of_four(labels, pair, seed)
+    return table(asked, FOUR_CHOICE, annotator)
 
 
 def _one_of_four(labels: pd.DataFrame, pair: tuple[str, str], seed: int) -> list[Question]:
@@ -372,13 +417,13 @@ def _one_of_four(labels: pd.DataFrame, pair: tuple[str, str], seed: int) -> list
     absent = (labels == chexpert.ABSENT).drop(columns=list(pair)).astype(bool)
     names = [str(name) for name in absent.columns]
     missing = {path: list(itertools.compress(names, row)) for path, *row in absent.itertuples(name=None)}
-    questions = []
+    asked = []
     for path, (there, away) in _one_of(labels, pair).items():
         others = missing[path]
         if len(others) > 1:
             two = random.Random(f"negbench/four-choice/{seed}/{path}").sample(others, 2)
-            questions.append(Question(path, [_shows(finding) for finding in (there, away, *two)]))
-    return questions
+            asked.append(Question(path, [_shows(finding) for finding in (there, away, *two)]))
+    return asked
 
 
 def _four_states(labels: pd.DataFrame, pair: tuple[str, str], seed: int) -> list[Question]:
@@ -412,9 +457,9 @@ def _lacks(finding: str) -> Statement:
 # Files
 
 
-def write_csv(path: Path, table: pd.DataFrame) -> None:
+def write_csv(path: Path, content: pd.DataFrame) -> None:
     """Write a table of this module as a CSV file, whole or not at all."""
-    files.write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    files.write_text(path, content.to_csv(index=False, lineterminator="\n"))
 
 
 def write(
@@ -436,16 +481,14 @@ def write(
     Raises NegutilError for damaged annotations, and those without an object.
     """
     items = from_coco(coco.load(captions, instances), folder)
-    several = captions_per_picture
-    made: dict[str, pd.DataFrame] = {}
-    for name, writer in {"template": None, "paraphrased": annotator}.items():
-        if name == "template" or writer is not None:
-            made[f"mcq_{name}"] = mcq(items, per_picture=per_picture, absent=absent, seed=seed, annotator=writer)
-        if captions is not None and f"mcq_{name}" in made:
-            negated = retrieval(items, captions=several, absent=absent, seed=seed, annotator=writer)
-            made[f"retrieval_negated_{name}"] = negated
+    wordings = {"template": None} | ({"paraphrased": annotator} if annotator else {})
+    asked = questions(items, per_picture=per_picture, absent=absent, seed=seed)
+    made = {f"mcq_{name}": mcq_table(asked, annotator=writer) for name, writer in wordings.items()}
     if captions is not None:
-        made["retrieval"] = retrieval(items, negated=False, captions=several, absent=absent, seed=seed)
+        rows = queries(items, captions=captions_per_picture, absent=absent, seed=seed)
+        made["retrieval"] = plain_table(rows)
+        negated = {name: negated_table(rows, annotator=writer) for name, writer in wordings.items()}
+        made |= {f"retrieval_negated_{name}": content for name, content in negated.items()}
     paths = [Path(output) / f"{name}.csv" for name in made]
     for path, content in zip(paths, made.values(), strict=True):
         write_csv(path, content)

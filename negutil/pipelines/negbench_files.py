@@ -207,30 +207,15 @@ def _both(stem: str, seed: int, make: Callable[[Grammar | None], pd.DataFrame]) 
 
 
 def _mcq(stem: str, items: list[Labelled], made: Make, medium: str = "image") -> Tables:
-    sizes, seed = made.sizes, made.seed
-    yield from _both(
-        f"{stem}_mcq",
-        seed,
-        lambda annotator: negbench.mcq(
-            items, per_picture=sizes.questions, absent=sizes.absent, medium=medium, seed=seed, annotator=annotator
-        ),
-    )
+    sizes = made.sizes
+    asked = negbench.questions(items, per_picture=sizes.questions, absent=sizes.absent, medium=medium, seed=made.seed)
+    yield from _both(f"{stem}_mcq", made.seed, lambda annotator: negbench.mcq_table(asked, medium, annotator))
 
 
 def _retrieval(stem: str, items: list[Labelled], captions: int, made: Make, medium: str = "image") -> Tables:
-    def table(annotator: Grammar | None, negated: bool = True) -> pd.DataFrame:
-        return negbench.retrieval(
-            items,
-            negated=negated,
-            captions=captions,
-            absent=made.sizes.absent,
-            medium=medium,
-            seed=made.seed,
-            annotator=annotator,
-        )
-
-    yield f"{stem}_retrieval.csv", table(None, negated=False)
-    yield from _both(f"{stem}_retrieval", made.seed, table)
+    rows = negbench.queries(items, captions=captions, absent=made.sizes.absent, medium=medium, seed=made.seed)
+    yield f"{stem}_retrieval.csv", negbench.plain_table(rows, medium)
+    yield from _both(f"{stem}_retrieval", made.seed, lambda annotator: negbench.negated_table(rows, medium, annotator))
 
 
 def _coco(made: Make) -> Tables:
