@@ -90,6 +90,5 @@ def write(made: pd.DataFrame, folder: Path) -> None:
         for caption, negated, noun in rows
     ]
     torch.save({"image_paths": made["file_name"].tolist(), "annotations": annotations}, folder / FILE)
-    torch.save(
-        nearest(*(made[name].tolist() for name in ("present", "image_id", "negated_object"))), folder / DISTRACTORS
-    )
+    named, pictures, denied = (made[name].tolist() for name in ("present", "image_id", "negated_object"))
+    torch.save(nearest(named, pictures, denied), folder / DISTRACTORS)

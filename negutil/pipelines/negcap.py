@@ -23,7 +23,7 @@ from negutil.pipelines.statements import Statement
 NEGATIVES = 3
 """Absent objects, and so captions, per picture."""
 
-PROPOSALS = 8
+PROPOSALS = 5
 """Objects asked for, so that three are left when those in the picture are gone."""
 
 CAPTION_COLUMNS = ("filepath", "caption")
@@ -85,19 +85,29 @@ def captions(found: pd.DataFrame, language: LanguageAnnotator, seed: int = 0) ->
     return pd.DataFrame(rows).assign(updated_caption=updated, kind="object", about="", dropped="")
 
 
-def questions(found: pd.DataFrame, language: LanguageAnnotator, seed: int = 0) -> pd.DataFrame:
+def questions(
+    found: pd.DataFrame, language: LanguageAnnotator, *, held_out: Collection[str] = frozenset(), seed: int = 0
+) -> pd.DataFrame:
     """One question with four options, in random order, for every picture with a named and an absent object.
+
+    No option denies a ``held_out`` noun.
 
     Columns: MCQ_COLUMNS. With A, B there and N not: right is "A and B" (positive; "A" where only A is named), "no N"
     (negative) or "A but not N" (hybrid), each for a third of the pictures; wrong are "N but not A", "N", "no A".
     """
-    rows = [row for row in found.itertuples() if row.present and row.absent]
-    return negbench.table([_question(row, seed) for row in rows], MCQ_COLUMNS, language)
+    rows: list[Any] = list(found.itertuples())
+    asked = [_question(row, held_out, seed) for row in rows if row.absent]
+    return negbench.table([question for question in asked if question], MCQ_COLUMNS, language)
 
 
-def _question(row: Any, seed: int) -> Question:
+def _question(row: Any, held_out: Collection[str], seed: int) -> Question | None:
+    """The question about one picture; None where nothing may be denied of it."""
     rng = random.Random(f"negmcq/{seed}/{row.caption_id}")
-    first, *others = rng.sample(row.present, min(2, len(row.present)))
+    allowed = [noun for noun in row.present if not plausible.is_held_out(noun, held_out)]
+    if not allowed:
+        return None
+    first = rng.choice(allowed)
+    others = rng.sample([noun for noun in row.present if noun != first], min(1, len(row.present) - 1))
     absent = rng.choice(row.absent)
     kind = rng.choice(KINDS)
     right = {
