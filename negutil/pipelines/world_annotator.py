@@ -181,8 +181,10 @@ class WorldAnnotator:
     def _error(self, operation: str, item: str) -> random.Random | None:
         """The source of chance for an item that is to be wrong; None for one that is to be right."""
         self.asked[operation] += 1
-        rng = self._chance(operation, f"{item}/error")
-        return rng if rng.random() < getattr(self.settings.errors, operation) else None
+        rate = getattr(self.settings.errors, operation)
+        # Without errors nothing is drawn: making a source of chance takes longer than most of the work.
+        rng = self._chance(operation, f"{item}/error") if rate else None
+        return rng if rng is not None and rng.random() < rate else None
 
 
 def things_of(known: Iterable[truth.Known]) -> dict[str, frozenset[str]]:
