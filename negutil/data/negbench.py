@@ -20,7 +20,7 @@ TEMPLATES = ("positive", "negative", "hybrid")
 ODD = re.compile(r'["“”()\[\]<>#?]|rephras|is missing|no output', re.IGNORECASE)
 """Marks of a caption that may hold remains of a language model's answer ("?", "(Your response)", "A car" -> "...")."""
 
-_CLIPS = (".mp4", ".webm", ".avi", ".mkv")
+CLIPS = (".mp4", ".webm", ".avi", ".mkv")
 _LISTS = ("captions", "positive_objects", "negative_objects", "all_captions")
 _OPTION = re.compile(r"caption_(\d+)$")
 RETRIEVAL_FEATURES = {
@@ -142,5 +142,5 @@ def _media(
 ) -> dict[str, list[Any]]:
     if folder is None:
         return {}
-    clips = columns["file_name"][0].lower().endswith(_CLIPS)
+    clips = columns["file_name"][0].lower().endswith(CLIPS)
     return {"video" if clips else "image": _reading.find_files(columns["file_name"], folder, source, missing)}

@@ -1,0 +1,134 @@
+"""NegBench's task variations as texts and rows of pictures or clips: what every model is asked (protocol 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from datasets import Dataset
+from numpy.typing import NDArray
+
+from negutil.config import Profile
+from negutil.data import negbench
+from negutil.models import encode, video
+from negutil.models.loader import LoadedModel
+from negutil.models.pictures import PictureFiles
+from negutil.pipelines import negbench_files
+from negutil.pipelines.negbench_files import PLAIN, VARIATIONS, Variation
+
+Rows = NDArray[np.int64]
+Features = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Queries:
+    """Captions that each look for their own picture.
+
+    ``media`` is the gallery, ``names`` how the file calls its pictures, ``rows`` [T] whose caption each is.
+    """
+
+    variation: Variation
+    media: tuple[Path, ...]
+    names: tuple[str, ...]
+    rows: Rows
+    captions: list[str]
+
+    @property
+    def texts(self) -> list[str]:
+        """Every caption."""
+        return self.captions
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """Questions with K ``options`` each; ``correct`` [N] is right.
+
+    ``rows`` [N] of ``media`` says which picture or clip each is about, and ``names`` how the file calls those.
+    ``types`` has a type for each question, or is None where the file has none (CheXpert).
+    """
+
+    variation: Variation
+    media: tuple[Path, ...]
+    names: tuple[str, ...]
+    rows: Rows
+    options: list[list[str]]
+    correct: Rows
+    types: list[str] | None
+
+    @property
+    def texts(self) -> list[str]:
+        """Every option of every question."""
+        return [text for texts in self.options for text in texts]
+
+
+Task = Queries | Questions
+
+
+def load(settings: Profile, variation: Variation, folder: Path) -> Task | None:
+    """One variation from the files in ``folder`` (see ``negbench_files.build``).
+
+    None where the published file is not public or not there. Raises NegutilError where the file, a picture or a clip is
+    damaged.
+    """
+    path = negbench_files.path(settings, variation, folder)
+    if path is None or (settings.published and not path.exists()):
+        return None
+    found = negbench.load(path, negbench_files.pictures(settings, variation, folder))
+    media, names, rows = _media(found)
+    if variation.task == "retrieval":
+        captions = found["captions"][:]
+        counts = [len(texts) for texts in captions]
+        return Queries(variation, media, names, np.repeat(rows, counts), [text for texts in captions for text in texts])
+    types = list(found["template"]) if "template" in found.column_names else None
+    return Questions(variation, media, names, rows, found["options"][:], np.array(found["correct"]), types)
+
+
+def load_all(settings: Profile) -> list[Task]:
+    """All variations that there are, in the paper's order, after the plain captions that they are compared with."""
+    folder = negbench_files.build(settings)
+    return [task for each in (*PLAIN, *VARIATIONS) if (task := load(settings, each, folder)) is not None]
+
+
+def _media(rows: Dataset) -> tuple[tuple[Path, ...], tuple[str, ...], Rows]:
+    """The different pictures or clips in order of appearance, their names, and for each row which it is about."""
+    clips = "video" in rows.column_names
+    paths = [Path(path) for path in rows["video"]] if clips else PictureFiles.of(rows).paths
+    names = dict(zip(paths, rows["file_name"], strict=True))
+    number = {path: row for row, path in enumerate(names)}
+    return tuple(names), tuple(names.values()), np.array([number[path] for path in paths])
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Features of everything that some tasks hold, each picture, clip and text encoded once."""
+
+    media: dict[Path, int]
+    media_features: Features
+    sentences: dict[str, int]
+    text_features: Features
+
+    def pictures(self, paths: Iterable[Path]) -> Features:
+        """Features [N, D] of pictures and clips."""
+        return self.media_features[[self.media[path] for path in paths]]
+
+    def texts(self, sentences: Sequence[str]) -> Features:
+        """Features [T, D] of sentences."""
+        return self.text_features[[self.sentences[text] for text in sentences]]
+
+
+def encode_all(model: LoadedModel, paths: Iterable[Path], sentences: Iterable[str], batch: int) -> Encoded:
+    """Encode the different pictures and clips of ``paths`` and the different ``sentences``, each once."""
+    files = list(dict.fromkeys(paths))
+    clips = [path for path in files if path.suffix.lower() in negbench.CLIPS]
+    pictures = [path for path in files if path.suffix.lower() not in negbench.CLIPS]
+    parts = [encode.images(model, PictureFiles(pictures), batch=batch)] if pictures else []
+    parts += [video.features(model, clips, batch=batch)] if clips else []
+    said = list(dict.fromkeys(sentences))
+    return Encoded(
+        {path: row for row, path in enumerate([*pictures, *clips])},
+        np.concatenate(parts),
+        {text: row for row, text in enumerate(said)},
+        encode.texts(model, said, batch=batch),
+    )
