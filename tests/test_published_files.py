@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from negutil.evaluation import published_files
+
+HEADER = ["image_path", "correct_answer", *(f"caption_{number}" for number in range(4)), "correct_answer_template"]
+
+
+def write(path: Path, correct: list[int], options: list[str]) -> Path:
+    with path.open("w", newline="") as stream:
+        rows = csv.writer(stream)
+        rows.writerows([HEADER, *([f"{i}.jpg", right, *options, "hybrid"] for i, right in enumerate(correct))])
+    return path
+
+
+def test_positions_of_the_right_options() -> None:
+    first = published_files.positions(np.zeros(4000, int))
+    assert first["right option first"] == 1
+    assert first["constant scorer, argmax"] == 1
+    assert first["constant scorer, strict"] == 0
+    assert first["constant scorer, argmax, shuffled"] == pytest.approx(0.25, abs=0.03)
+    mixed = published_files.positions([0, 1, 1, 3])
+    assert (mixed["right option first"], mixed["constant scorer, argmax"]) == (0.25, 0.25)
+
+
+def test_what_ties_are_worth_by_hand() -> None:
+    values = np.array([[1.0, 0, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0], [0, 1, 0, 0]])
+    found = published_files.ties(values, [0, 0, 1, 0])
+    assert found == {"tied at the top": 0.5, "argmax": 0.5, "random": 0.5, "strict": 0.25}
+
+
+def test_a_table_of_files(tmp_path: Path) -> None:
+    paths = [
+        write(tmp_path / "a.csv", [0, 0, 0, 7], ["A cat.", "No cat.", "A dog.", "No dog."]),
+        write(tmp_path / "b.csv", [0, 1], ["A cat.", "No cat.", "A cat.", "No dog."]),
+    ]
+    table = published_files.table(paths).set_index("file")
+    assert table["questions"].tolist() == [3, 2]
+    assert table["left_out"].tolist() == [1, 0]
+    assert table["right option first"].tolist() == [1.0, 0.5]
+    assert table["right option repeated"].tolist() == [0.0, 0.5]
+    assert table["constant scorer, strict"].tolist() == [0, 0]
+
+
+def test_the_published_coco_file_gives_a_constant_scorer_everything(shared_data: Path) -> None:
+    path = shared_data / "negbench" / "COCO_val_mcq_llama3.1_rephrased.csv"
+    (row,) = published_files.table([path]).to_dict("records")
+    assert row["questions"] == 5914
+    assert row["constant scorer, argmax"] == row["right option first"] == 1
+    assert row["constant scorer, strict"] == 0
+    assert row["constant scorer, argmax, shuffled"] == pytest.approx(0.25, abs=0.02)
+    assert row["right option repeated"] < 0.01
