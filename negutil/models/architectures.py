@@ -64,7 +64,7 @@ def encode_text(model: torch.nn.Module, tokens: torch.Tensor) -> torch.Tensor:
     changes nothing but the time. open_clip adds the whole table of positions, so the table and the mask are swapped
     for their first rows during the call. Other text towers are run at their full length.
     """
-    if not _is_causal_clip(model):
+    if not is_causal_clip(model):
         return model.encode_text(tokens, normalize=True)  # type: ignore[operator]
     length = trimmed_length(tokens)
     shorter = {
@@ -85,6 +85,7 @@ def encode_text_in_chunks(model: torch.nn.Module, tokens: torch.Tensor, chunks: 
     return torch.cat(parts)[order.argsort()]
 
 
-def _is_causal_clip(model: torch.nn.Module) -> bool:
+def is_causal_clip(model: torch.nn.Module) -> bool:
+    """Whether ``model`` is a plain CLIP whose text tower is causal and pools at the end token."""
     is_plain = isinstance(model, open_clip().CLIP)
     return is_plain and model.attn_mask is not None and model.text_pool_type == "argmax"

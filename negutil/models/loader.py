@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ from PIL import Image
 
 from negutil import files, paths
 from negutil.errors import NegutilError
-from negutil.models import architectures, registry
+from negutil.models import architectures, registry, text_tower
 from negutil.models.registry import Entry
+from negutil.training import trained
+from negutil.training.trained import Trained
 
 State = dict[str, torch.Tensor]
 # OpenAI's archives keep these three numbers among the weights.
@@ -48,12 +50,35 @@ class LoadedModel:
         return self.entry.name
 
 
-def load(name: str, device: str = "cpu") -> LoadedModel:
-    """Load the model called ``name`` in the registry, in float32.
+def load(name: str, device: str = "cpu", profile: str | None = None) -> LoadedModel:
+    """Load the model called ``name`` in the registry, or fine-tuned in ``profile`` (base+method/run), in float32.
 
-    Raises NegutilError where there is no such model, or as :func:`load_entry` does.
+    Raises NegutilError where there is no such model, or as :func:`load_entry` and :func:`load_tuned` do.
     """
+    if trained.is_name(name):
+        return load_tuned(trained.read(name, profile), device)
     return load_entry(registry.find(name), device)
+
+
+def load_tuned(found: Trained, device: str = "cpu") -> LoadedModel:
+    """Load a fine-tuned text tower on the model that it was made from; image features stay those of that model.
+
+    Raises NegutilError where that model's weights are no longer the same, or a file is missing or damaged.
+    """
+    base = load_entry(registry.find(found.base), device)
+    was, now = found.identity["base_sha256"], base.fingerprint["weights_sha256"]
+    if was != now:
+        raise NegutilError(
+            f"{found.folder} was fine-tuned from '{base.name}' with sha256 {was[:12]}..., which now is {now[:12]}...; "
+            "fine-tune again, or restore the weights."
+        )
+    content, ids = trained.tensors(found)
+    state = text_tower.filled(content, ids, text_tower.state(base.model))
+    text_tower.put(base.model, state, str(found.folder))
+    both = hashlib.sha256(f"{now} {found.sha256}".encode()).hexdigest()
+    return replace(
+        base, entry=replace(base.entry, name=found.name), fingerprint=base.fingerprint | {"weights_sha256": both}
+    )
 
 
 def load_entry(entry: Entry, device: str = "cpu") -> LoadedModel:

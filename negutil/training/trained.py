@@ -1,0 +1,144 @@
+"""A finished fine-tuning on disk: a text tower that stands on a model of the registry, and a name to load it by.
+
+Its folder holds ``text_tower.safetensors`` (the embedding with the rows that were trained, ``token_ids`` beside them),
+``curve.csv`` and, written last, ``trained.json``: base model with sha256, settings, sha256 of examples and tower. Under
+``trained/<profile>`` of the cache, the folder ``miniclip-b-8+con-clip/seed0`` is the model of that name.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+from negutil import config, files, paths
+from negutil.errors import NegutilError
+from negutil.models.text_tower import EMBEDDING, State
+
+ABOUT = "trained.json"
+TENSORS = "text_tower.safetensors"
+CURVE = "curve.csv"
+IDS = "token_ids"
+NAME = re.compile(r"[\w.-]+\+[\w.+-]+/[\w.+-]+")
+MARK = "+"  # between the base's name and the method's
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A finished fine-tuning: ``about`` is the content of ``trained.json`` in ``folder``."""
+
+    folder: Path
+    about: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The name it is loaded by, such as ``miniclip-b-8+con-clip/seed0``; elsewhere that of its folder."""
+        parent = self.folder.parent.name
+        return f"{parent}/{self.folder.name}" if MARK in parent else self.folder.name
+
+    @property
+    def base(self) -> str:
+        """Name of the model in the registry that was fine-tuned."""
+        return str(self.about["identity"]["base"])
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What it was made from: base with sha256, settings, sha256 of the examples, version of the code."""
+        return dict(self.about["identity"])
+
+    @property
+    def sha256(self) -> str:
+        """That of the file with the tensors."""
+        return str(self.about["sha256"])
+
+
+def is_name(name: str) -> bool:
+    """Whether ``name`` is one of a fine-tuned model: base+method/run."""
+    return MARK in name
+
+
+def folder(name: str, profile: str | None = None) -> Path:
+    """Return where the model called ``name`` is, or would be; raises NegutilError for a name that is none."""
+    if not NAME.fullmatch(name) or ".." in name:
+        raise NegutilError(f"'{name}' is no name of a fine-tuned model; write it as base+method/run.")
+    return _home(profile) / name
+
+
+def names(profile: str | None = None) -> list[str]:
+    """Return the names of all finished fine-tunings of ``profile``, sorted."""
+    home = _home(profile)
+    found = (file.parent.relative_to(home).as_posix() for file in home.glob(f"*/*/{ABOUT}"))
+    return sorted(name for name in found if is_name(name))
+
+
+def find(out: Path) -> Trained | None:
+    """Return the finished fine-tuning in the folder ``out``, or None; raises NegutilError where it is damaged."""
+    file = out / ABOUT
+    try:
+        about = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as problem:
+        raise NegutilError(f"{file} cannot be read ({problem}); delete {out} and fine-tune again.") from problem
+    if not isinstance(about, dict) or not {"identity", "sha256"} <= about.keys() or "base" not in about["identity"]:
+        raise NegutilError(f"{file} does not describe a fine-tuning; delete {out} and fine-tune again.")
+    return Trained(out, about)
+
+
+def read(name: str, profile: str | None = None) -> Trained:
+    """Return the fine-tuned model called ``name``; raises NegutilError, listing those there are, where it is none."""
+    found = find(folder(name, profile))
+    if found is None:
+        known = ", ".join(names(profile)) or "none yet"
+        which = config.resolve(profile)
+        raise NegutilError(
+            f"There is no fine-tuned model '{name}' of the profile {which} (there are: {known}); run notebook 05."
+        )
+    if found.base != name.partition(MARK)[0]:
+        raise NegutilError(f"{found.folder} was fine-tuned from '{found.base}'; rename it, or delete it.")
+    return found
+
+
+def tensors(found: Trained) -> tuple[State, torch.Tensor]:
+    """Return the tensors of ``found`` (the embedding with its trained rows alone) and the ids of these rows.
+
+    Raises NegutilError where the file is missing, damaged, or not the one that was written.
+    """
+    file = found.folder / TENSORS
+    if files.sha256(file) != found.sha256:
+        raise NegutilError(f"{file} is not the file that {ABOUT} notes; delete {found.folder} and fine-tune again.")
+    try:
+        content = safetensors.torch.load_file(file)
+        return content, content.pop(IDS)
+    except (safetensors.SafetensorError, OSError, KeyError) as problem:
+        raise NegutilError(f"{file} is damaged ({problem}); delete {found.folder} and fine-tune again.") from problem
+
+
+def write(out: Path, state: State, ids: torch.Tensor, curve: str, about: dict[str, Any]) -> Trained:
+    """Write a finished fine-tuning to ``out``: tensors (contiguous, on the CPU), curve, and ``about`` last of all.
+
+    Raises NegutilError where a file cannot be written, or where rows and ``ids`` of the embedding do not pair up.
+    """
+    if len(state[EMBEDDING]) != len(ids):
+        raise NegutilError(f"The embedding has {len(state[EMBEDDING])} rows for {len(ids)} tokens; give one for each.")
+    files.write_bytes(out / TENSORS, safetensors.torch.save(state | {IDS: ids}))
+    files.write_text(out / CURVE, curve)
+    about = about | {"sha256": files.sha256(out / TENSORS)}
+    files.write_text(out / ABOUT, json.dumps(about, indent=1, sort_keys=True) + "\n")
+    return Trained(out, about)
+
+
+def remove(out: Path) -> None:
+    """Delete the files of a fine-tuning in ``out``, the mark that it is finished first, and nothing else."""
+    for name in (ABOUT, TENSORS, CURVE):
+        (out / name).unlink(missing_ok=True)
+
+
+def _home(profile: str | None) -> Path:
+    return paths.cache() / "trained" / config.resolve(profile)
