@@ -293,6 +293,14 @@ def by_type(table: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
     return tables.pivot(both.sort_values("task", kind="stable"), ["task", "model"]).fillna("")
 
 
+def choices(items: pd.DataFrame, title: str) -> pd.DataFrame:
+    """Shares of what kind of option each model chose in one variation, by type of question: ``mcq.confusion``."""
+    own = items[items["variation"] == title]
+    parts = [mcq.confusion(part, share=True).reset_index().assign(model=model) for model, part in own.groupby("model")]
+    both = pd.concat(parts).sort_values("type", kind="stable")
+    return both[["type", "model", *both.columns.drop(["type", "model"])]].fillna(0.0)
+
+
 def drops(table: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
     """The drop from plain to negated captions, or from affirmed to negated findings, with the published one."""
     rows = table[table["metric"].str.startswith("drop of ") & table["model"].isin(models)]
