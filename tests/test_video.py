@@ -7,6 +7,7 @@ import av
 import model_files
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from negutil.errors import NegutilError
@@ -36,7 +37,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def every_frame(path: Path) -> list[np.ndarray]:
-    with av.open(io.BytesIO(path.read_bytes())) as container:
+    with av.open(io.BytesIO(path.read_bytes()), "r") as container:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
@@ -61,9 +62,13 @@ def test_all_frames_go_through_the_model_in_one_batch_and_only_once(
 ) -> None:
     sizes: list[int] = []
     original = model.model.encode_image
-    monkeypatch.setattr(
-        model.model, "encode_image", lambda inputs, normalize: sizes.append(len(inputs)) or original(inputs, normalize)
-    )
+
+    def counting(inputs: torch.Tensor, normalize: bool) -> torch.Tensor:
+        sizes.append(len(inputs))
+        found: torch.Tensor = original(inputs, normalize=normalize)
+        return found
+
+    monkeypatch.setattr(model.model, "encode_image", counting)
     first = video.features(model, [*clips, clips[0]])
     assert sizes == [12]
     assert np.array_equal(first[0], first[3])
