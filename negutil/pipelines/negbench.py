@@ -146,8 +146,12 @@ class Absences:
     counts: pd.DataFrame
 
     def of(self, item: Labelled, count: int, rng: random.Random) -> list[str]:
-        """`count` different objects that are surely not in the picture."""
-        there = (*item.objects, *item.implied)
+        """`count` different objects that are surely not in the picture, or as many as there are.
+
+        Raises NegutilError where there is none.
+        """
+        there = {*item.objects, *item.implied}
+        count = max(1, min(count, len(self.counts) - self.counts.index.isin(list(there)).sum()))
         if self.choice == "random":
             return cooccurrence.at_random(there, self.counts.index, count, rng)
         return cooccurrence.plausible(there, self.counts, count, rng)
@@ -291,7 +295,8 @@ def questions(
     made = []
     for item in (item for item in items if item.objects):
         rng = random.Random(f"negbench/mcq/{seed}/{item.image_id}")
-        for noun, kind in zip(chooser.of(item, per_picture, rng), _types(item, per_picture, taken, rng), strict=True):
+        nouns = chooser.of(item, per_picture, rng)
+        for noun, kind in zip(nouns, _types(item, len(nouns), taken, rng), strict=True):
             made.append(Question(item.file_name, _options(kind, item.objects, noun, medium, rng), 0, kind))
     return made
 
