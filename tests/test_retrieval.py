@@ -29,6 +29,19 @@ def test_a_constant_scorer_gets_the_worst_rank() -> None:
     assert retrieval.ranks(same, same, [0, 1, 2, 3]).tolist() == [4, 4, 4, 4]
 
 
+def test_equal_pictures_and_texts_tie_exactly_however_many_there_are() -> None:
+    # A plain matrix product gives equal columns scores that differ in their last digit.
+    rng = np.random.default_rng(0)
+    texts, picture = rng.normal(size=(20, 96)).astype(np.float32), rng.normal(size=(1, 96)).astype(np.float32)
+    alike = np.repeat(picture, 501, axis=0)
+    assert (retrieval.ranks(texts, alike, np.arange(20)) == 501).all()
+    assert (retrieval.image_ranks(alike, texts, np.arange(501) % 20) > 400).all()
+    pairs = np.repeat(rng.normal(size=(30, 96)).astype(np.float32), 2, axis=0)
+    own = np.arange(60)
+    assert (retrieval.ranks(pairs, pairs, own) == 2).all()
+    assert (retrieval.image_ranks(pairs, pairs, own) == 2).all()
+
+
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(1, 9))
 def test_ranks_agree_with_sorting(seed: int, n: int, t: int) -> None:
     rng = np.random.default_rng(seed)

@@ -19,6 +19,9 @@ from negutil.statistics import Floats, Interval
 Hits = Floats
 """Of each picture [P, 2]: captions that find it, captions."""
 
+Gallery = tuple[NDArray[np.float32], NDArray[np.int64] | None]
+"""Different rows of features, and which of them each item has (None: the items are these rows)."""
+
 CHUNK = 4_000_000  # scores held at once, 16 MB as float32
 
 
@@ -31,8 +34,9 @@ def ranks(texts: NDArray[np.float32], images: NDArray[np.float32], image_of_text
     """
     right = np.asarray(image_of_text, dtype=np.int64)
     _check(texts, images, right)
+    gallery = _distinct(images)
     rows = max(1, CHUNK // len(images))
-    parts = [_ranks(texts[i : i + rows], images, right[i : i + rows]) for i in range(0, len(texts), rows)]
+    parts = [_ranks(texts[i : i + rows], gallery, right[i : i + rows]) for i in range(0, len(texts), rows)]
     return np.concatenate(parts)
 
 
@@ -47,7 +51,8 @@ def image_ranks(texts: NDArray[np.float32], images: NDArray[np.float32], image_o
     pictures = np.unique(right)
     rows = max(1, CHUNK // len(texts))
     parts = (pictures[i : i + rows] for i in range(0, len(pictures), rows))
-    return np.concatenate([_image_ranks(texts, images[part], part[:, None] == right) for part in parts])
+    gallery = _distinct(texts)
+    return np.concatenate([_image_ranks(gallery, images[part], part[:, None] == right) for part in parts])
 
 
 def recall_at(ranks_of_texts: NDArray[np.int64], k: int) -> float:
@@ -115,16 +120,29 @@ def _hits(ranks_of_texts: NDArray[np.int64], pictures: NDArray[np.int64], of: ND
     return np.column_stack([hits, np.bincount(rows, minlength=len(of))])
 
 
-def _ranks(texts: NDArray[np.float32], images: NDArray[np.float32], right: NDArray[np.int64]) -> NDArray[np.int64]:
-    scores = texts @ images.T
+def _distinct(gallery: NDArray[np.float32]) -> Gallery:
+    """The different rows of ``gallery`` and the number of each row among them."""
+    whole = np.ascontiguousarray(gallery)
+    rows = whole.view(np.dtype((np.void, whole.shape[1] * whole.itemsize)))[:, 0]
+    _, first, number = np.unique(rows, return_index=True, return_inverse=True)
+    return (whole, None) if len(first) == len(whole) else (whole[first], number)
+
+
+def _scores(queries: NDArray[np.float32], gallery: Gallery) -> NDArray[np.float32]:
+    """Scores [Q, G]. A matrix product rounds equal columns differently, which would break ties: it gets them once."""
+    rows, number = gallery
+    scores: NDArray[np.float32] = queries @ rows.T
+    return scores if number is None else scores[:, number]
+
+
+def _ranks(texts: NDArray[np.float32], images: Gallery, right: NDArray[np.int64]) -> NDArray[np.int64]:
+    scores = _scores(texts, images)
     return (scores >= np.take_along_axis(scores, right[:, None], axis=1)).sum(axis=1)
 
 
-def _image_ranks(
-    texts: NDArray[np.float32], images: NDArray[np.float32], is_own: NDArray[np.bool_]
-) -> NDArray[np.int64]:
+def _image_ranks(texts: Gallery, images: NDArray[np.float32], is_own: NDArray[np.bool_]) -> NDArray[np.int64]:
     """The rank for each of ``images`` [P, D]; ``is_own`` [P, T] says which texts are its captions."""
-    scores = images @ texts.T
+    scores = _scores(images, texts)
     best = np.where(is_own, scores, -np.inf).max(axis=1, keepdims=True)
     return 1 + ((scores >= best) & ~is_own).sum(axis=1)
 
