@@ -24,7 +24,7 @@ from negutil.evaluation import ccneg, coco_retrieval, negrefcocog, pairwise, val
 from negutil.evaluation.coco_retrieval import Gallery
 from negutil.models import loader
 from negutil.models.loader import LoadedModel
-from negutil.pipelines import ccneg_reversed, valse_items
+from negutil.pipelines import caption_sets, ccneg_reversed, valse_items
 from negutil.pipelines import negrefcocog as phrases
 from negutil.results import Record
 from negutil.world import build
@@ -215,9 +215,9 @@ def _part(name: str, settings: Profile, where: str) -> Path:
 
 
 def _referring(settings: Profile) -> Dataset:
-    folder = paths.data(settings.name) / "negrefcocog"
+    folder = caption_sets.build_referring(settings)
     part = _part("coco" if settings.published else "refcocog", settings, negrefcocog.WHERE)
-    return boxes_file.load(_there(folder, negrefcocog.WHERE) / negrefcocog.FILE, part / "train2014")
+    return boxes_file.load(folder / negrefcocog.FILE, _there(part / "train2014", negrefcocog.WHERE))
 
 
 def _ccneg(settings: Profile) -> dict[str, Dataset | Gallery]:

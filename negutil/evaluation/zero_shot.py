@@ -78,8 +78,11 @@ def records(
 def per_class(table: pd.DataFrame, *, resamples: int = statistics.RESAMPLES, seed: int = 0) -> Interval:
     """Return the mean over classes of the share of right answers; pictures are resampled within their class.
 
-    To draw n pictures of a class anew, k of them right, is to draw a binomial number of right ones.
+    To draw n pictures of a class anew, k of them right, is to draw a binomial number of right ones. Where all or none
+    are right, the interval is that of `statistics.bootstrap_share`.
     """
+    if table["right"].nunique() == 1:
+        return statistics.bootstrap_share(table["right"], None, resamples, seed)
     counts = table.groupby("type", observed=True)["right"].agg(["sum", "count"])
     right, of = counts["sum"].to_numpy(), counts["count"].to_numpy()
     drawn = np.random.default_rng(seed).binomial(of, right / of, size=(resamples, len(of))) / of

@@ -104,7 +104,7 @@ def _pairs(drawn: Sequence[Entry], seed: int) -> list[tuple[Sentence, Entry, Ent
 
 
 def _partner(entry: Entry, left: Sequence[Entry], said: Counter[str], rng: random.Random) -> tuple[str, Entry]:
-    """A noun to be seen in the picture of ``entry``, and one of the pictures ``left`` without it, of a like place if any.
+    """A noun to be seen in the picture of ``entry``, and one of ``left`` without it, in a like place if possible.
 
     Raises NegutilError where every picture left shows all of them.
     """

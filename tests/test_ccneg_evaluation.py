@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import model_files
+import pytest
+import torch
+from datasets import Dataset
+
+from negutil import config
+from negutil.config import Splits
+from negutil.data import ccneg as file
+from negutil.errors import NegutilError
+from negutil.evaluation import ccneg, pairwise
+from negutil.models import loader
+from negutil.pipelines import ccneg_reversed
+from negutil.world import grammar, truth
+from negutil.world.writers import ccneg as writer
+
+COUNT = 30
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ccneg")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer, "POOL", 5)
+        writer.write(folder, Splits(4, 0, COUNT), 0)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def turned_round(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("reversed")
+    facts = ccneg_reversed.write(folder, source, COUNT)
+    assert facts["of"] == COUNT
+    return folder
+
+
+def original(source: Path) -> Dataset:
+    return file.load(source / ccneg.FILE, source, split="evaluation", n_evaluation=COUNT)
+
+
+def changed(turned_round: Path) -> Dataset:
+    return file.load(turned_round / ccneg.FILE, turned_round, n_evaluation=1)
+
+
+def test_pictures_turned_round_lack_exactly_what_is_denied(source: Path, turned_round: Path) -> None:
+    scenes = {entry.file_name: entry.scene for entry in truth.read(source)}
+    before = {row["file_name"]: row for row in original(source)}
+    after = changed(turned_round)
+    assert 0.5 * COUNT < len(after) <= COUNT
+    for row in after:
+        own = before[row["file_name"]]
+        assert (row["caption"], row["negated_caption"]) == (own["caption"], own["negated_caption"])
+        assert row["negated_object"] in scenes[row["file_name"]].nouns
+        assert row["negated_object"] in grammar.mentions(row["caption"])
+        assert row["negated_object"] in grammar.mentions(row["negated_caption"])
+        assert row["image"].tobytes() != own["image"].tobytes()
+
+
+def test_texts_alone_get_one_kind_of_picture_and_never_both(source: Path, turned_round: Path) -> None:
+    plain, reverse = ccneg.rules(original(source)), ccneg.rules(changed(turned_round), truth_reversed=True)
+    assert plain[pairwise.ALWAYS_AFFIRMATIVE]["right"].all()
+    assert not reverse[pairwise.ALWAYS_AFFIRMATIVE]["right"].any()
+    for name in pairwise.RULES:
+        together = ccneg.both(plain[name], reverse[name])
+        assert not together["right"].any()
+        assert len(together) == len(reverse[name])
+
+
+def test_both_needs_both(source: Path, turned_round: Path) -> None:
+    rows = ccneg.rules(original(source))["longer"]
+    first, second = rows.assign(right=[True] * COUNT), rows.assign(right=[True, False] * (COUNT // 2))
+    assert ccneg.both(first, second)["right"].tolist() == [True, False] * (COUNT // 2)
+    with pytest.raises(NegutilError, match="No item of CC-Neg has pictures of both kinds"):
+        ccneg.both(rows, rows.assign(item="other"))
+    assert turned_round.is_dir()
+
+
+def test_commas_are_taken_out_of_the_negated_caption_only() -> None:
+    rows = Dataset.from_dict({"caption": ["a, b"], "negated_caption": ["a, but no b"]})
+    assert ccneg.pairs(rows) == [("a, b", "a but no b")]
+    assert ccneg.pairs(rows, truth_reversed=True) == [("a but no b", "a, b")]
+    assert ccneg.pairs(rows, remove_commas=False) == [("a, b", "a, but no b")]
+
+
+def test_a_model_on_both_kinds(source: Path, turned_round: Path, tmp_path: Path) -> None:
+    model = loader.load_entry(model_files.write(tmp_path))
+    plain = ccneg.evaluate(model, original(source))
+    reverse = ccneg.evaluate(model, changed(turned_round), truth_reversed=True)
+    assert (plain["right"] == (plain["true"] > plain["false"])).all()
+    together = ccneg.both(plain, reverse)
+    right = set(plain["item"][plain["right"]]) & set(reverse["item"][reverse["right"]])
+    assert set(together["item"][together["right"]]) == right
+    (record,) = ccneg.records(together, "e", "m", task=ccneg.BOTH, resamples=50)
+    assert (record.task, record.metric, record.n) == ("CC-Neg, both pictures", "pairwise accuracy", len(reverse))
+    assert record.value == pytest.approx(len(right) / len(reverse))
+
+
+def test_nothing_to_turn_round_is_a_sentence(source: Path, tmp_path: Path) -> None:
+    content = torch.load(source / ccneg.FILE, weights_only=True)
+    for annotation in content["annotations"]:
+        annotation["json"]["caption"] = "a picture"
+    torch.save(content, tmp_path / ccneg.FILE)
+    (tmp_path / truth.FILE).write_bytes((source / truth.FILE).read_bytes())
+    with pytest.raises(NegutilError, match="no caption names what is denied"):
+        ccneg_reversed.write(tmp_path / "out", tmp_path, COUNT)
+    with pytest.raises(NegutilError, match="'paper' has photographs"):
+        ccneg_reversed.build(config.load("paper"))
