@@ -138,17 +138,22 @@ def _vqa_files(subtype: str) -> tuple[str, str]:
     return f"v2_OpenEnded_mscoco_{subtype}_questions.json", f"v2_mscoco_{subtype}_annotations.json"
 
 
-def asked_of_shapes(settings: Profile, seed: int = 0) -> list[Asked]:
-    """The yes/no questions of easy-VQA's training part; captions follow from the answers to its other questions."""
+def asked_of_shapes(settings: Profile, pictures: int = 0, seed: int = 0) -> list[Asked]:
+    """The yes/no questions of easy-VQA's training part, of its first ``pictures`` (0: of all).
+
+    Their captions follow from the answers to its other questions.
+    """
     folder = world.build("shapes", settings)
     questions, answers = (folder / name for name in _vqa_files("train2014"))
     rows = vqa.load(questions, answers).to_pandas()
-    rows = rows[rows["answer_type"] == "yes/no"]
-    known = shapes_by_id()
+    rows = rows[
+        (rows["answer_type"] == "yes/no") & rows["image_id"].isin(rows["image_id"].unique()[: pictures or None])
+    ]
+    facts = shapes_by_id()
     columns = (rows["question_id"], rows["image_id"], rows["file_name"], rows["question"], rows["answer"])
     found = []
     for number, image_id, name, question, answer in zip(*(column.tolist() for column in columns), strict=True):
-        caption = shapes.describe(known[image_id], random.Random(f"p2/shapes/{seed}/{number}"))
+        caption = shapes.describe(facts[image_id], random.Random(f"p2/shapes/{seed}/{number}"))
         picture = folder / "train2014" / name
         source = Source(2 * QUESTION_IDS + number, image_id, f"train2014/{name}", caption, picture)
         found.append(Asked(source, question, answer))
@@ -269,7 +274,7 @@ def other_sets(
     at_random = replace(who, language=who.random_language)
     return {
         RANDOM: _p1(captions, at_random, journals, RANDOM),
-        SHAPES: _p2(asked_of_shapes(settings, seed), who, rules, journals, SHAPES),
+        SHAPES: _p2(asked_of_shapes(settings, sizes.pictures, seed), who, rules, journals, SHAPES),
     }
 
 

@@ -38,7 +38,11 @@ _PRESENCE = (
     re.compile(rf"is (?:an?|any) {_NOUN} present"),
 )
 _THE_PICTURE = re.compile(r" in (?:the|this) (?:image|picture|photo)$")
-_ABOUT = re.compile(r"(is|are|was|were) (?:the|this|that|these|those) (?!an? )([a-z]+) ([a-z][a-z -]*)")
+_THE = r"(is|are|was|were) (?:the|this|that|these|those) (?!an? )"
+_ABOUT = (
+    re.compile(rf"{_THE}([a-z]+(?: [a-z]+)?) ({'|'.join(COLOURS)}|[a-z]+ing(?: [a-z -]+)?)"),
+    re.compile(rf"{_THE}([a-z]+) ([a-z][a-z -]*)"),
+)
 _WORN = re.compile(r"(?:wearing|holding) (?:an? |any |the )?(.+)")
 _CUE = re.compile(r"\b(?:not?|never|without|none)\b|n't\b")
 
@@ -143,11 +147,11 @@ def read(question: str, naive: bool = False) -> Denial:
     for pattern in _PRESENCE:
         if found := pattern.fullmatch(_THE_PICTURE.sub("", plain)):
             return Denial("presence", found[1])
-    about = _ABOUT.fullmatch(plain)
-    if about is None:
-        return NOTHING
-    verb, thing, value = about.groups()
-    return Denial(_kind(value), value, thing, plural=verb in ("are", "were"))
+    for pattern in _ABOUT:
+        if found := pattern.fullmatch(plain):
+            verb, thing, value = found.groups()
+            return Denial(_kind(value), value, thing, plural=verb in ("are", "were"))
+    return NOTHING
 
 
 def _kind(value: str) -> str:
