@@ -18,9 +18,12 @@ LONGEST_NAME = 4
 _BULLET = re.compile(r"^\s*(?:[-*•]|\(?\d+[.)])\s+")
 _LIST = re.compile(r"\[[^\[\]]*\]", re.DOTALL)
 _ARTICLE = re.compile(r"^(?:an?|the|some)\s+", re.IGNORECASE)
+_NAME = re.compile(r"[\w'&/ -]*[^\W\d_][\w'&/ -]*")
 _NOTHING = re.compile(r"(?:none|nothing|no (?:physical )?objects?)\b", re.IGNORECASE)
 _FIRST = re.compile(r"\W*(yes|no)\b(?!\W*(?:and|or)?\W*(?:yes|no)\b)", re.IGNORECASE)
 _ANSWER_IS = re.compile(r"\banswer\b\W*(?:is|would be)?\W*(yes|no)\b", re.IGNORECASE)
+_TOLD = r"\b(?:answer|option|choice)\b(?:\W*\bis\b)?(?:\W*\boption\b)?"
+_NO_ARTICLE = r"(?:(?<![aA])|(?!\s\w)|(?=\s(?:or|and|is|because|since|as)\b))"
 _LABEL = re.compile(r"^(?:\w+ )?(?:caption|sentence|output|answer|paraphrase)\s*:\s*", re.IGNORECASE)
 _LEAD_IN = re.compile(r"^(?:sure|certainly|of course|here (?:is|are|'s)|okay|ok)\b.*:$", re.IGNORECASE)
 _QUOTES = "\"'`“”‘’*"
@@ -61,17 +64,16 @@ def letter(reply: str, count: int = 4, strict: bool = False) -> int | None:
     ``strict`` takes the letter alone ("B", "(b)", "B."); otherwise also a letter with punctuation in front ("B) A dog")
     and what "the answer is" announces. The article in "A dog" is no letter.
     """
-    letters = f"[{ascii_uppercase[:count]}{ascii_uppercase[:count].lower()}]"
+    capitals = ascii_uppercase[:count]
+    letters = f"[{capitals}{capitals.lower()}]"
     marks = rf"[\s{re.escape(_QUOTES)}(\[]*"
-    alone = re.fullmatch(rf"{marks}({letters}){marks}[).:\]]*{marks}", reply)
+    alone = re.fullmatch(rf"{marks}({letters})[\s).:!\]{re.escape(_QUOTES)}]*", reply)
     if alone or strict:
         return _index(alone)
     in_front = re.match(rf"{marks}({letters}){marks}[).:\]]", reply)
-    told = re.findall(
-        rf"\b(?:answer|option|choice)\b\W*(?:is\W+)?(?:option\W+)?({letters})(?![\w'])(?! \w)", reply, re.I
-    )
     if in_front:
         return _index(in_front)
+    told = re.findall(rf"{_TOLD}\W*({letters})(?![\w']){_NO_ARTICLE}", reply, re.IGNORECASE)
     return ascii_uppercase.index(told[0].upper()) if len({each.upper() for each in told}) == 1 else None
 
 
@@ -113,8 +115,7 @@ def _loose_items(reply: str) -> list[str] | None:
 def _object_name(item: str) -> str:
     """An item as the name of an object, or "" where it is none."""
     bare = _ARTICLE.sub("", item.strip(f" .!\t\n{_QUOTES}")).strip().lower()
-    named = any(char.isalpha() for char in bare) and len(bare.split()) <= LONGEST_NAME
-    return bare if named else ""
+    return bare if _NAME.fullmatch(bare) and len(bare.split()) <= LONGEST_NAME else ""
 
 
 def _index(match: re.Match[str] | None) -> int | None:
