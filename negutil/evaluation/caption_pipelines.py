@@ -176,7 +176,7 @@ def _plausibility(items: pd.DataFrame, settings: Profile) -> pd.Series[Any]:
         shown = {image_id: truth.sayable(scene.nouns) for image_id, scene in _scenes(settings).items()}
         counts = cooccurrence.matrix(list(shown.values()))
         rows = items["kind"].isin(("object", "presence")) & (items["dropped"] == "")
-        rows &= ~items["set"].isin((SHAPES, OVERLOOKED))
+        rows &= ~items["set"].isin((SHAPES, OVERLOOKED, CCNEG))
         there = [shown[image_id] for image_id in items.loc[rows, "image_id"]]
         found[rows] = caption_quality.plausibility(items.loc[rows, "absent"].tolist(), there, counts)
     return found
