@@ -171,9 +171,9 @@ def test_the_paraphraser_depends_on_its_seed_alone() -> None:
 
 def test_the_share_of_held_out_forms_is_kept() -> None:
     sentences = [statements.template(EXAMPLES["negation"])] * 400
-    held_out = ("absent", "lacks", "free of", "missing", "devoid", "nowhere")
+    held_out = ("absent", "lacks", "free of", "devoid", "nowhere")
     shares = [
-        sum(any(cue in text for cue in held_out) for text in Grammar(0, share).paraphrase(sentences)) / 400
+        sum(any(cue in text.lower() for cue in held_out) for text in Grammar(0, share).paraphrase(sentences)) / 400
         for share in (0.0, 0.25, 1.0)
     ]
     assert shares[0] == 0.0 and shares[2] == 1.0 and 0.18 < shares[1] < 0.32

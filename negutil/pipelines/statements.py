@@ -183,7 +183,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
         *_own("only", "absent", "{absent} is absent from this {medium}", held_out=True),
         *_own("only", "lacks", "this {medium} lacks {absent}", held_out=True),
         *_own("only", "free of", "this {medium} is free of {plural}", held_out=True),
-        *_own("only", "missing", "{absent} is missing from this {medium}", held_out=True),
+        *_own("only", "nowhere", "nowhere in this {medium} is there {absent}", held_out=True),
     ),
     "hybrid last": (
         *_borrowed("last"),
@@ -230,7 +230,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
         *_own("only", "lacks", "this {medium} lacks both {one} and {other}", held_out=True),
         *_own("only", "absent", "both {one} and {other} are absent from this {medium}", held_out=True),
         *_own("only", "free of", "this {medium} is free of {plural} and {plural_other}", held_out=True),
-        *_own("only", "missing", "{one} and {other} are both missing from this {medium}", held_out=True),
+        *_own("only", "nowhere", "nowhere in this {medium} is there {one} or {other}", held_out=True),
         *_own("only", "nowhere", "{one} and {other} are nowhere to be seen", held_out=True),
     ),
     "retrieval last": (
