@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import random
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from negutil.data import negbench
 from negutil.errors import NegutilError
 from negutil.evaluation import phrasing
 from negutil.evaluation.phrasing import Phrasing
+from negutil.pipelines import statements
+from negutil.pipelines.statements import Statement
 from negutil.world import grammar, scenes
 from negutil.world.vocabulary import HELD_OUT_NOUNS, NOUNS
 
@@ -45,6 +48,8 @@ from negutil.world.vocabulary import HELD_OUT_NOUNS, NOUNS
         ("Neither a cat nor a cup, only a dog", "neither", "first"),
         ("A cup is nowhere to be seen.", "nowhere", "only"),
         ("A scene devoid of cups", "devoid of", "only"),
+        ("An otter and a cat are absent from the image.", "absent", "only"),
+        ("A cup is missing from the image, but there is a dog.", "missing", "first"),
         ("A desk with a lamp, but nobody is there.", "other", "last"),
     ],
 )
@@ -71,6 +76,24 @@ def test_every_negated_form_of_the_grammar_is_read_as_it_says() -> None:
             found = phrasing.of(text)
             assert (found.position, found.held_out_form) == (form.order, form.held_out), text
             assert found.held_out_noun == (absent in HELD_OUT_NOUNS), text
+
+
+@pytest.mark.parametrize("medium", statements.MEDIA)
+def test_every_paraphrase_of_the_benchmark_is_read_as_it_says(medium: str) -> None:
+    caption = "A man bakes a pizza in a kitchen."
+    said = [
+        Statement(present=("dog", "bus"), medium=medium),
+        Statement(absent=("otter",), medium=medium),
+        Statement(absent=("otter", "cat"), medium=medium),
+        *(Statement(("dog",), ("otter",), "", first, medium) for first in (False, True)),
+        *(Statement((), ("otter",), caption, first, medium) for first in (False, True)),
+    ]
+    for statement, seed, held_out in itertools.product(said, range(12), (False, True)):
+        form = statements.form_of(statement, random.Random(seed), held_out)
+        text = statements.paraphrase(statement, random.Random(seed), held_out)
+        found = phrasing.of(text)
+        assert found.position == (form.order or "none"), text
+        assert found.held_out_noun == bool(statement.absent), text
 
 
 def test_published_questions_are_read_as_their_layout_says(shared_data: Path) -> None:

@@ -20,6 +20,7 @@ from negutil import statistics
 from negutil.errors import NegutilError
 from negutil.evaluation import negation_terms
 from negutil.evaluation.negation_terms import TermList
+from negutil.pipelines import statements
 from negutil.world import grammar
 from negutil.world.vocabulary import HELD_OUT_NOUNS
 
@@ -37,6 +38,7 @@ CUES: dict[str, tuple[str, ...]] = {
     "never": ("never",),
     "neither": ("neither", "nor"),
     "nowhere": ("nowhere",),
+    "missing": ("missing",),
     "devoid of": ("devoid of", "devoid", "void of", "empty of"),
 }
 """Ways to negate and the terms of each; "other" stands for the terms that only the declared list "wide" has."""
@@ -50,22 +52,24 @@ FACTORS = ("cue", "position", "held_out_noun", "held_out_form")
 _FORWARD = ("no", "without", "lacks", "free of", "devoid of", "neither", "does not include")
 _BREAK = re.compile(
     r"[,;:.!?—()]|\b(?:but|while|although|though|however|yet|only|just|instead|which|where|except)\b"
-    r"|\band (?=(?:an?|the|there|it|one|two|three|some|several|is|are|has|shows?|features?|includes?|contains?)\b)"
+    r"|\band (?=(?:there|it|is|are|has|shows?|features?|includes?|contains?)\b)"
+    # A clause after "and", not a second noun: "... and a man sleeps here", but not "a cat and a dog are absent".
+    r"|\band (?=(?:an?|the|one|two|three|some|several)(?: [\w'-]+){3})(?!an? [\w-]+(?: [\w-]+)? are\b)"
     r"|\bas (?!well\b)|\bin this (?:[\w-]+ ){0,4}(?:image|picture|photo|photograph|scene|shot) of\b"
 )
 # Words that say nothing about what is to be seen.
 _FRAME = frozenset(
     {
         "a", "all", "also", "although", "an", "and", "any", "anywhere", "appear", "appearing", "appears", "are",
-        "around", "at", "background", "be", "being", "but", "can", "clearly", "clip", "completely", "contain",
-        "containing", "contains", "could", "depict", "depicting", "depicts", "display", "displayed", "displaying",
-        "displays", "entirely", "except", "feature", "featured", "features", "featuring", "for", "found", "frame",
-        "has", "have", "having", "here", "hold", "holds", "however", "image", "in", "include", "included", "includes",
-        "including", "instead", "is", "it", "its", "just", "no", "not", "notably", "noticeably", "of", "on", "one",
-        "only", "or", "photo", "photograph", "picture", "pictured", "present", "radiograph", "s", "scene", "see",
-        "seen", "shot", "show", "showing", "shown", "shows", "sight", "sign", "signs", "snapshot", "that", "the",
-        "there", "this", "though", "to", "trace", "video", "view", "visible", "was", "we", "where", "which", "while",
-        "with", "x-ray", "yet", "you",
+        "around", "at", "background", "be", "being", "both", "but", "can", "chest", "clearly", "clip", "completely",
+        "contain", "containing", "contains", "could", "depict", "depicting", "depicts", "display", "displayed",
+        "displaying", "displays", "either", "entirely", "except", "feature", "featured", "features", "featuring",
+        "for", "found", "frame", "has", "have", "having", "here", "hold", "holds", "however", "image", "in",
+        "include", "included", "includes", "including", "instead", "is", "it", "its", "just", "no", "not", "notably",
+        "noticeably", "of", "on", "one", "only", "or", "photo", "photograph", "picture", "pictured", "present",
+        "radiograph", "s", "scene", "see", "seen", "shot", "show", "showing", "shown", "shows", "sight", "sign",
+        "signs", "snapshot", "that", "the", "there", "this", "though", "to", "trace", "video", "view", "visible",
+        "was", "we", "where", "which", "while", "with", "x-ray", "yet", "you",
     }
 )  # fmt: skip
 _WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
@@ -77,8 +81,8 @@ class Phrasing:
 
     ``cue`` is a key of CUES, "other", or "" for none. ``position`` says where the negated clause stands: "first" or
     "last" beside something affirmed, "only" where nothing else is said, "none" without a cue. ``held_out_noun``: a noun
-    of the mini world's HELD_OUT_NOUNS is in the negated clause. ``held_out_form``: the mini world's grammar keeps this
-    cue for testing (another unseen sentence with a familiar cue cannot be known from the text).
+    of the mini world's HELD_OUT_NOUNS is in the negated clause. ``held_out_form``: the mini world keeps this cue for
+    testing (another unseen sentence with a familiar cue cannot be known from the text).
     """
 
     cue: str
@@ -135,8 +139,11 @@ def shares(
 
 @functools.cache
 def held_out_cues() -> frozenset[str]:
-    """The cues that only sentences held out for testing have in the mini world's grammar."""
-    held_out, familiar = ({_cue(form.cue) for form in grammar.forms(grammar.NEGATED, kept)} for kept in (True, False))
+    """The cues that only sentences held out for testing have in the mini world."""
+    # Nothing is ever trained on sentences that deny two things.
+    own = (form for name, forms in statements.FORMS.items() if name != "neither" for form in forms)
+    negated = [form for form in (*grammar.NEGATED, *own) if form.cue]
+    held_out, familiar = ({_cue(form.cue) for form in grammar.forms(negated, kept)} for kept in (True, False))
     return frozenset(held_out - familiar)
 
 
@@ -175,8 +182,9 @@ def _clause(text: str, match: re.Match[str], cue: str) -> tuple[int, int]:
 
 
 def _position(before: str, after: str) -> str:
-    """Place of the negated clause among the words before and after it that say something about the picture."""
-    ahead, behind = (sum(word not in _FRAME for word in _WORD.findall(part)) for part in (before, after))
+    """Place of the negated clause among the words before and after it that affirm something about the picture."""
+    affirmed = " ".join(part for part in _BREAK.split(after) if not _cue(part))
+    ahead, behind = (sum(word not in _FRAME for word in _WORD.findall(part)) for part in (before, affirmed))
     if not ahead and not behind:
         return "only"
     return "first" if behind > ahead else "last"
