@@ -25,12 +25,12 @@ def model(folder: Path, **changes: Any) -> LoadedModel:
     return loader.load_entry(model_files.write(folder, **changes))
 
 
-def examples(n: int = 48, pictures: int = 24, seed: int = 0) -> Examples:
+def examples(n: int = 48, pictures: int = 24, seed: int = 0, dimensions: int = 16) -> Examples:
     """``n`` examples over ``pictures``: a picture's features are its noun's direction with noise."""
     rng = np.random.default_rng(seed)
-    directions = rng.normal(size=(len(NOUNS), 16))
+    directions = rng.normal(size=(len(NOUNS), dimensions))
     nouns = np.arange(pictures) % len(NOUNS)
-    raw = directions[nouns] + rng.normal(0, 0.3, (pictures, 16))
+    raw = directions[nouns] + rng.normal(0, 0.3, (pictures, dimensions))
     rows = np.arange(n) % pictures
     own = [NOUNS[nouns[row]] for row in rows]
     absent = [NOUNS[(nouns[row] + 1 + i % 3) % len(NOUNS)] for i, row in enumerate(rows)]

@@ -1,158 +1,69 @@
-"""Fine-tuning of a text tower on negation, with the image tower frozen and its features given.
+"""Fine-tuning of text towers on negation, with the image tower frozen and its features given.
 
-One loop for NegationCLIP, CoN-CLIP, NegCLIP, CLIP-bnl and NegBench, which differ in their losses and settings. Batches
-follow from (seed, epoch), and a checkpoint holds the optimiser and the curve, so a run that was stopped ends exactly as
-if it had not been. Under torchrun the batch is shared out among the processes (``negutil.training.distributed``).
+One loop for NegationCLIP, CoN-CLIP, NegCLIP, CLIP-bnl and NegBench, which differ in their losses and settings. A
+checkpoint holds everything that the next step depends on, and the curve, so a run that was stopped ends exactly as if
+it had not been. Under torchrun the batch is shared out among the processes (``negutil.training.distributed``).
 """
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
+import functools
 import io
+import itertools
 import json
-import math
+import multiprocessing
+import os
+import signal
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from filelock import FileLock
-from numpy.typing import NDArray
-from torch.nn import functional
 from tqdm import tqdm
 
 from negutil import files, progress, provenance
 from negutil.errors import NegutilError
+from negutil.models import loader, registry
 from negutil.models.loader import LoadedModel
-from negutil.training import distributed, losses, trained
-from negutil.training.distributed import World
-from negutil.training.examples import Examples, hard_examples, prepare, split
-from negutil.training.pretrain import MAX_LOGIT_SCALE
+from negutil.models.registry import Entry
+from negutil.training import distributed, trained
+from negutil.training.examples import Examples
 from negutil.training.runtime import fast_kernels, stop_signals
 from negutil.training.settings import FinetuneConfig, settings
-from negutil.training.tower import TextTower
 from negutil.training.trained import Trained
+from negutil.training.trainer import Trainer
 
-__all__ = ["Examples", "FinetuneConfig", "Stopped", "Trained", "Trainer", "finetune", "settings"]
+__all__ = [
+    "Examples", "FinetuneConfig", "Job", "Stopped", "Trained", "Trainer", "finetune", "finetune_many", "settings",
+]  # fmt: skip
 
 CODE_VERSION = 1  # counts changes of this module that change weights
 CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_EVERY = 200  # steps; there is one after each epoch, too
 COLUMNS = ("step", "epoch", "loss", "lr", "logit_scale", "validation_loss")
-Indices = NDArray[np.int64]
-Texts = dict[str, torch.Tensor]
 
 
 class Stopped(NegutilError):
     """A fine-tuning was interrupted and has saved where it stands."""
 
 
-class Trainer:
-    """Tower, optimiser and position of one run; :meth:`step` trains on the next batch and notes it in ``curve``."""
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One call of :func:`finetune`, with the name of the base in the registry."""
 
-    def __init__(
-        self, base: LoadedModel, examples: Examples, config: FinetuneConfig, members: World | None = None
-    ) -> None:
-        self.config, self.members = config, members or World()
-        self.data = prepare(examples, base.tokenizer, config)
-        self.train, self.validation = split(examples, config)
-        self.hard = _hard(examples, config, self.train, self.validation)
-        self.tower = TextTower(base, self.data.ids, _learning(config), config.text_chunks).to(config.device)
-        self.encode = distributed.encoder(self.tower, self.members)
-        self.optimiser = _optimiser(self.tower, config)
-        self.steps_per_epoch = len(self.train) // config.batch
-        self.steps = config.epochs * self.steps_per_epoch
-        self.done = 0
-        self.seconds = 0.0
-        self.curve: list[list[float | None]] = []
-        self.best: dict[str, Any] = {}
-
-    def batch(self, step: int) -> tuple[Indices, NDArray[np.bool_]]:
-        """Return the examples [B] of ``step`` and which of them train by their original captions."""
-        epoch, index = divmod(step, self.steps_per_epoch)
-        rng = np.random.default_rng([self.config.seed, 2, epoch])
-        order = rng.permutation(self.train) if self.config.shuffle else self.train
-        chosen = order[index * self.config.batch : (index + 1) * self.config.batch]
-        return chosen, rng.random(len(order))[index * self.config.batch :][: len(chosen)] < self.config.original_share
-
-    def loss(self, chosen: Indices, original: NDArray[np.bool_] | None = None) -> torch.Tensor:
-        """Return the method's loss over the examples ``chosen``, those marked ``original`` by original captions."""
-        if self.hard is not None:
-            chosen = np.concatenate([chosen, self.hard[chosen]])
-            original = None if original is None else np.concatenate([original, np.zeros_like(original)])
-        index = torch.from_numpy(chosen).to(self.config.device)
-        numbers = {name: rows[index] for name, rows in self.data.texts.items()}
-        mixed = numbers.pop("originals", None)
-        if mixed is not None and original is not None:
-            mask = torch.from_numpy(original).to(self.config.device)
-            numbers["captions"] = torch.where(mask, mixed, numbers["captions"])
-        flat = torch.cat([rows.flatten() for rows in numbers.values()])
-        features = self.encode(self.data.tokens[flat]).split([rows.numel() for rows in numbers.values()])
-        texts = {
-            name: part.unflatten(0, rows.shape) for (name, rows), part in zip(numbers.items(), features, strict=True)
-        }
-        return OBJECTIVES[self.config.method](self, index, texts)
-
-    def step(self) -> None:
-        """Train on the next batch; raises NegutilError where the loss is no longer finite."""
-        rate = self.learning_rate(self.done)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        loss = self.loss(*self.batch(self.done))
-        if not torch.isfinite(loss):
-            raise NegutilError(f"The loss is {loss.item()} at step {self.done}; lower `lr` and start again.")
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        if self.config.clip_norm:
-            torch.nn.utils.clip_grad_norm_(self.tower.parameters(), self.config.clip_norm)
-        self.optimiser.step()
-        if self.config.clamp_logit_scale:
-            with torch.no_grad():
-                self.tower.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
-        self.done += 1
-        self._note(loss.item(), rate)
-        if self.done % self.steps_per_epoch == 0:
-            self._end_epoch()
-
-    @torch.no_grad()
-    def validation_loss(self) -> float:
-        """Mean loss over the batches of the validation part; an incomplete last one counts only where it is alone."""
-        size = min(self.config.batch, len(self.validation))
-        batches = self.validation[: len(self.validation) // size * size].reshape(-1, size)
-        return float(np.mean([self.loss(batch).item() for batch in batches]))
-
-    def learning_rate(self, step: int) -> float:
-        """Linear warm-up, then constant, or a cosine down to zero."""
-        config = self.config
-        if step < config.warmup:
-            return config.lr * (step + 1) / config.warmup
-        if config.schedule == "constant":
-            return config.lr
-        share = (step - config.warmup) / max(1, self.steps - config.warmup)
-        return config.lr * 0.5 * (1 + math.cos(math.pi * share))
-
-    def start(self) -> None:
-        """Note the validation loss before any training; not for a run that goes on."""
-        if len(self.validation):
-            self.curve.append([0, 0, None, None, self._scale(), self.validation_loss()])
-
-    def _note(self, loss: float, rate: float) -> None:
-        self.curve.append([self.done, (self.done - 1) // self.steps_per_epoch + 1, loss, rate, self._scale(), None])
-
-    def _end_epoch(self) -> None:
-        """Validate, and keep the weights where this epoch's are the ones to keep so far."""
-        loss = self.validation_loss() if len(self.validation) else None
-        self.curve[-1][-1] = loss
-        if self.config.keep == "last" or loss is None or loss < self.best.get("validation_loss", math.inf):
-            epoch = self.done // self.steps_per_epoch
-            self.best = {"state": self.tower.state(), "epoch": epoch, "validation_loss": loss}
-
-    def _scale(self) -> float:
-        return self.tower.logit_scale.exp().item()
+    base: str
+    examples: Examples
+    config: FinetuneConfig
+    out: Path
+    replace: bool = False
 
 
 def finetune(
@@ -165,7 +76,7 @@ def finetune(
     starts it anew), examples are wrong, the loss is not finite, or a file cannot be written.
     """
     members = distributed.world()
-    identity = _identity(base, examples, config)
+    identity = _identity(base.name, str(base.fingerprint["weights_sha256"]), examples, config)
     with _locked(out) if members.writes else contextlib.nullcontext():
         if members.writes:
             _clear(out, identity, replace)
@@ -177,6 +88,84 @@ def finetune(
     if found is None:
         raise NegutilError(f"{out} was changed while it was trained; run it again with nothing else at work there.")
     return found
+
+
+def finetune_many(jobs: Sequence[Job], processes: int = 2) -> list[Trained]:
+    """Run independent fine-tunings, ``processes`` at a time, and return the results in the order of ``jobs``.
+
+    Two processes of one thread are faster on two cores than two threads. What is finished is not run again. Ctrl-C
+    lets those at work finish their step and save, and raises Stopped; an error of one lets the others at work end.
+    Raises NegutilError as :func:`finetune` does, where two jobs share a folder, and where a process was killed.
+    """
+    if len({job.out.resolve() for job in jobs}) < len(jobs):
+        raise NegutilError("Two of the fine-tunings have the same folder; give each its own.")
+    entries = {job.base: registry.find(job.base) for job in jobs}
+    waiting = [job for job in jobs if not _is_finished(entries[job.base], job)]
+    calls = [functools.partial(_run_job, entries[job.base], job) for job in waiting]
+    done = (call() for call in calls) if min(processes, len(calls)) <= 1 else _side_by_side(calls, processes)
+    with tqdm(total=len(jobs), initial=len(jobs) - len(calls), desc="fine-tunings", disable=progress.hidden()) as bar:
+        try:
+            for name in done:
+                bar.set_postfix_str(name)
+                bar.update()
+        except KeyboardInterrupt:
+            raise Stopped(
+                "Stopped; what is finished is kept, what was at work is saved: the same call goes on."
+            ) from None
+    results = [trained.find(job.out) for job in jobs]
+    return [found for found in results if found is not None]
+
+
+def _is_finished(entry: Entry, job: Job) -> bool:
+    found = trained.find(job.out)
+    if found is None:
+        return False
+    return found.identity == _identity(entry.name, loader.locate(entry)[1], job.examples, job.config)
+
+
+def _side_by_side(calls: Sequence[Callable[[], str]], processes: int) -> Iterator[str]:
+    """Run ``calls`` in fresh processes, as many at a time as there are; give the result of each as it ends."""
+    waiting, others = iter(calls), set(multiprocessing.active_children())
+    try:
+        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin_process) as pool:
+            try:
+                yield from _fed(pool, waiting, processes)
+            except KeyboardInterrupt:
+                for process in set(multiprocessing.active_children()) - others:
+                    process.terminate()
+                raise
+    except BrokenProcessPool as problem:
+        raise NegutilError(
+            "A process of the fine-tuning was killed, perhaps for want of memory; the same call goes on, with "
+            "processes=1 if need be."
+        ) from problem
+
+
+def _fed(pool: ProcessPoolExecutor, waiting: Iterator[Callable[[], str]], processes: int) -> Iterator[str]:
+    """Hand the pool a call only when a process is free: one that waited inside the pool could not be called off."""
+    running: set[Future[str]] = set()
+    while True:
+        running |= {pool.submit(call) for call in itertools.islice(waiting, processes - len(running))}
+        if not running:
+            return
+        done, running = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+        for future in done:
+            yield future.result()
+
+
+def _begin_process() -> None:
+    """Leave Ctrl-C to the training itself, which saves first, and bars to the process that asked for it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["NEGUTIL_NO_PROGRESS"] = "1"
+
+
+def _run_job(entry: Entry, job: Job) -> str:
+    return finetune(_base(entry), job.examples, job.config, job.out, replace=job.replace).name
+
+
+@functools.lru_cache(maxsize=2)
+def _base(entry: Entry) -> LoadedModel:
+    return loader.load_entry(entry)
 
 
 def _train(trainer: Trainer, out: Path, identity: dict[str, Any]) -> None:
@@ -211,13 +200,13 @@ def _run(trainer: Trainer, out: Path, identity: dict[str, Any], stopped: list[in
         _save_checkpoint(trainer, out, identity)
 
 
-def _identity(base: LoadedModel, examples: Examples, config: FinetuneConfig) -> dict[str, Any]:
+def _identity(base: str, base_sha256: str, examples: Examples, config: FinetuneConfig) -> dict[str, Any]:
     """Everything that the result follows from, as plain JSON values."""
-    if trained.is_name(base.name):
-        raise NegutilError(f"'{base.name}' is fine-tuned already; start from a model of configs/models.toml.")
+    if trained.is_name(base):
+        raise NegutilError(f"'{base}' is fine-tuned already; start from a model of configs/models.toml.")
     identity = {
-        "base": base.name,
-        "base_sha256": base.fingerprint["weights_sha256"],
+        "base": base,
+        "base_sha256": base_sha256,
         "config": asdict(config),
         "data_sha256": examples.sha256,
         "code_version": CODE_VERSION,
@@ -248,7 +237,8 @@ def _clear(out: Path, identity: dict[str, Any], replace: bool) -> None:
 
 def _difference(was: dict[str, Any], now: dict[str, Any]) -> str:
     before, after = ({**each, **each.get("config", {})} for each in (was, now))
-    return ", ".join(f"{key} = {value}" for key, value in before.items() if key != "config" and after.get(key) != value)
+    changed = [f"{key} = {value}" for key, value in before.items() if key != "config" and after.get(key) != value]
+    return ", ".join(changed) or "other settings"
 
 
 def _read_checkpoint(out: Path) -> dict[str, Any]:
@@ -288,87 +278,3 @@ def _write(trainer: Trainer, out: Path, identity: dict[str, Any]) -> None:
     about |= {"steps": trainer.steps, "provenance": facts}
     curve = pd.DataFrame(trainer.curve, columns=list(COLUMNS)).to_csv(index=False, lineterminator="\n")
     trained.write(out, best["state"], trainer.data.ids, curve, about)
-
-
-def _hard(examples: Examples, config: FinetuneConfig, *parts: Indices) -> Indices | None:
-    """For each example one with its hard image from the same part, where the method has hard images."""
-    if config.method != "negclip" or examples.distractors is None:
-        return None
-    hard = np.empty(len(examples), dtype=np.int64)
-    for part in parts:
-        if len(part):
-            hard[part] = hard_examples(examples, part, config.seed)
-    return hard
-
-
-def _learning(config: FinetuneConfig) -> tuple[str, ...]:
-    """The groups that learn: CLIP-bnl's loss has no logit scale, and a parameter without gradient would stop DDP."""
-    return tuple(group for group in config.trainable if config.method != "clip-bnl" or group != "logit_scale")
-
-
-def _optimiser(tower: TextTower, config: FinetuneConfig) -> torch.optim.AdamW:
-    learning = [parameter for parameter in tower.parameters() if parameter.requires_grad]
-    is_decayed = [config.decay == "all" or parameter.ndim >= 2 for parameter in learning]
-    groups = [
-        {"params": [one for one, yes in zip(learning, is_decayed, strict=True) if yes is decays], "weight_decay": decay}
-        for decays, decay in ((True, config.weight_decay), (False, 0.0))
-    ]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
-
-
-def _infonce(trainer: Trainer, index: torch.Tensor, texts: Texts) -> torch.Tensor:
-    return losses.info_nce(_images(trainer, index), _unit(texts["captions"]), trainer.tower.logit_scale.exp())
-
-
-def _con_clip(trainer: Trainer, index: torch.Tensor, texts: Texts) -> torch.Tensor:
-    distractors = trainer.data.images[trainer.data.distractors[index]]  # type: ignore[index]
-    captions, negated = _unit(texts["captions"]), _unit(texts["negatives"])
-    scale = trainer.tower.logit_scale.exp()
-    return losses.con_clip(_images(trainer, index), distractors, captions, negated, scale)
-
-
-def _neg_clip(trainer: Trainer, index: torch.Tensor, texts: Texts) -> torch.Tensor:
-    captions, negatives = _unit(texts["captions"]), _unit(texts["negatives"])
-    return losses.neg_clip(_images(trainer, index), captions, negatives, trainer.tower.logit_scale.exp())
-
-
-def _clip_bnl(trainer: Trainer, index: torch.Tensor, texts: Texts) -> torch.Tensor:
-    config = trainer.config
-    return losses.clip_bnl(
-        _images(trainer, index),
-        _unit(texts["captions"]),
-        _unit(texts["negatives"]),
-        margin=config.margin,
-        image_bounds=config.image_bounds,
-        text_bounds=config.text_bounds,
-        weight=config.constraint_weight,
-    )
-
-
-def _neg_bench(trainer: Trainer, index: torch.Tensor, texts: Texts) -> torch.Tensor:
-    images, options, scale = _images(trainer, index), texts["options"], trainer.tower.logit_scale.exp()
-    correct: torch.Tensor = trainer.data.correct[index]  # type: ignore[index]
-    contrastive = losses.info_nce(images, _unit(texts["captions"]), scale)
-    if trainer.config.normalise_mcq:
-        choice = losses.multiple_choice(images, _unit(options), correct, scale)
-    else:
-        lengths: torch.Tensor = trainer.data.lengths[trainer.data.rows[index]]  # type: ignore[index]
-        choice = losses.multiple_choice(images * lengths.unsqueeze(1), options, correct, scale)
-    return losses.weighted(contrastive, choice, trainer.config.alpha)
-
-
-def _images(trainer: Trainer, index: torch.Tensor) -> torch.Tensor:
-    return trainer.data.images[trainer.data.rows[index]]
-
-
-def _unit(features: torch.Tensor) -> torch.Tensor:
-    return functional.normalize(features, dim=-1)
-
-
-OBJECTIVES: dict[str, Callable[[Trainer, torch.Tensor, Texts], torch.Tensor]] = {
-    "infonce": _infonce,
-    "con-clip": _con_clip,
-    "negclip": _neg_clip,
-    "clip-bnl": _clip_bnl,
-    "negbench": _neg_bench,
-}
