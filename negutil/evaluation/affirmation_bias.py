@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from negutil import statistics
 from negutil.errors import NegutilError
 from negutil.evaluation import _checks
-from negutil.pipelines import sentence_forms
-from negutil.world import grammar
+from negutil.pipelines import sentence_forms, statements
 from negutil.world.grammar import Form
 
 Flags = NDArray[np.bool_]
@@ -59,7 +58,7 @@ def sentences(there: Mapping[str, Flags], minimum: int = 5) -> list[Sentence]:
         raise NegutilError(f"No noun is in {minimum} pictures and missing in as many: use more pictures.")
     wordings = [(sentence_forms.name(form, missing="X"), form) for form in _forms()]
     return [
-        Sentence(sentence_forms.fill(form, grammar.with_article(noun), noun), noun, short, form.cue, form.held_out)
+        Sentence(sentence_forms.fill(form, statements.with_article(noun), noun), noun, short, form.cue, form.held_out)
         for noun in nouns
         for short, form in wordings
     ]
@@ -138,7 +137,7 @@ def distributions(
     texts: NDArray[np.float32],
     images: NDArray[np.float32],
     there: Mapping[str, Flags],
-    bins: int = 60,
+    bins: int = 50,
 ) -> pd.DataFrame:
     """Densities of the standardised cosine, nouns weighing alike: columns kind, shown, centre, density.
 
@@ -149,8 +148,8 @@ def distributions(
     scores, shown = _scores(said, texts, images, there)
     middle = ((found["mean_with"] + found["mean_without"]) / 2).to_numpy()
     values = (scores - middle[:, None]) / found["spread"].to_numpy()[:, None]
-    low, high = np.quantile(values, [0.001, 0.999])
-    edges = np.linspace(low, high, bins + 1)
+    ends = np.array([np.quantile(values[flags], [0.001, 0.999]) for flags in (shown, ~shown)])
+    edges = np.linspace(ends.min(), ends.max(), bins + 1)
     denies = found["denies"].to_numpy()
     rows = []
     for kind, chosen in ((SAYS, ~denies), (DENIES, denies)):

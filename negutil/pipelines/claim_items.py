@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from negutil.errors import NegutilError
 from negutil.evaluation import probe
-from negutil.pipelines import sentence_forms
-from negutil.world import grammar
+from negutil.pipelines import sentence_forms, statements
 from negutil.world.grammar import Form
 from negutil.world.radiographs import FINDING_PHRASES
 from negutil.world.scenes import Scene
@@ -242,7 +241,7 @@ def plausibility(known: Known) -> NDArray[np.float64]:
 
 
 def _about_noun(noun: str) -> list[Saying]:
-    thing = grammar.with_article(noun)
+    thing = statements.with_article(noun)
     forms = (*sentence_forms.AFFIRMATIVE, *sentence_forms.NEGATED_ALONE)
     return [
         Saying(sentence_forms.fill(form, thing, noun), sentence_forms.name(form, missing="X"), form.cue, form.held_out)
@@ -253,7 +252,7 @@ def _about_noun(noun: str) -> list[Saying]:
 def _about_colour(noun: str, colour: str) -> list[Saying]:
     bare = f"{colour} {noun}"
     words = {"noun": noun, "colour": colour, "bare": bare}
-    words |= {"thing": grammar.with_article(noun), "coloured": grammar.with_article(bare)}
+    words |= {"thing": statements.with_article(noun), "coloured": statements.with_article(bare)}
     short = {"noun": "X", "colour": "red", "bare": "red X", "thing": "an X", "coloured": "a red X"}
     return [Saying(f.text.format(**words), f.text.format(**short), f.cue, f.held_out) for f in _COLOUR_FORMS]
 

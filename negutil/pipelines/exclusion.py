@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from negutil.errors import NegutilError
-from negutil.pipelines import sentence_forms
-from negutil.world import grammar
+from negutil.pipelines import sentence_forms, statements
 from negutil.world.grammar import Form
 from negutil.world.vocabulary import HELD_OUT_NOUNS
 
@@ -91,7 +90,7 @@ def queries(there: Mapping[str, Flags], minimum: int = 8, most: int = 60, seed: 
     wordings = [*CONTROLS, *((sentence_forms.name(form), form) for form in sentence_forms.EXCLUDING)]
     return [
         ExclusionQuery(
-            text=sentence_forms.fill(form, grammar.with_article(wanted), excluded),
+            text=sentence_forms.fill(form, statements.with_article(wanted), excluded),
             wanted=wanted,
             excluded=excluded,
             form=short,

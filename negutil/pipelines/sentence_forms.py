@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from negutil.pipelines import statements
 from negutil.world import grammar
 from negutil.world.grammar import Form
 
@@ -45,7 +46,7 @@ def fill(form: Form, things: str = "", missing: str = "") -> str:
     """The sentence of ``form`` about ``things`` (a phrase with its article) and the noun ``missing``."""
     about = {}
     if missing:
-        about = {"absent": grammar.with_article(missing), "bare": missing, "plural": grammar.plural(missing)}
+        about = {"absent": statements.with_article(missing), "bare": missing, "plural": statements.plural(missing)}
     return form.text.format(things=things, **about)
 
 

@@ -1,0 +1,189 @@
+"""Figures of notebook 03: what they show is what the tables say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.container import BarContainer, Container, ErrorbarContainer
+from matplotlib.figure import Figure
+
+from negutil import figures, figures_negbench
+from negutil.evaluation.affirmation_bias import DENIES, SAYS
+from negutil.evaluation.exclusion import ALL, HELD_OUT, TRAINED
+from negutil.figures_negbench import Card, Ranked
+from negutil.pipelines.exclusion import ALONE, BOTH
+
+MODELS = ("small", "large")
+
+
+@pytest.fixture(autouse=True)
+def look() -> Iterator[None]:
+    figures.style()
+    yield
+    plt.close("all")
+
+
+def _series(container: Container) -> tuple[np.ndarray, np.ndarray]:
+    assert isinstance(container, ErrorbarContainer)
+    assert container.lines[0] is not None
+    return np.asarray(container.lines[0].get_xdata()), np.asarray(container.lines[0].get_ydata())
+
+
+def _ticks(axis: Axes) -> list[str]:
+    return [label.get_text() for label in axis.get_yticklabels()]
+
+
+def _legend(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def _with_interval(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(low=rows["value"] - 0.02, high=rows["value"] + 0.03, n=50)
+
+
+def test_accuracy_by_type_has_a_panel_per_dataset_and_marks_blind_baselines() -> None:
+    kinds = ("negative", "total", "positive")
+    rows = [(d, m, k) for d in ("COCO", "VOC") for m in MODELS for k in kinds]
+    table = _with_interval(pd.DataFrame(rows, columns=["dataset", "model", "type"]).assign(value=np.arange(12) / 12))
+    blind = pd.DataFrame({"dataset": "COCO", "baseline": "longest", "type": kinds, "value": [0.1, 0.2, 0.3]})
+    figure = figures_negbench.accuracy_by_type(table, blind, chance={"COCO": 0.25, "VOC": 0.5})
+    first, second = figure.axes
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["COCO", "VOC"]
+    # Whatever the order of the table, "total" comes first and then positive and negative.
+    assert [label.get_text() for label in first.get_xticklabels()] == ["total", "positive", "negative"]
+    at, values = _series(second.containers[1])
+    own = table[(table["dataset"] == "VOC") & (table["model"] == "large")].set_index("type")["value"]
+    assert values[np.argsort(at)].tolist() == own[["total", "positive", "negative"]].tolist()
+    marks = [np.asarray(line.get_ydata()).tolist() for line in first.lines if line.get_marker() == "x"]
+    assert marks == [[0.1, 0.2, 0.3]]
+    chance = [line for line in second.lines if line.get_linestyle() == "--"]
+    assert np.asarray(chance[0].get_ydata()).tolist() == [0.5, 0.5]
+    assert _legend(figure) == [*MODELS, "longest", "chance"]
+
+
+def test_recall_drop_joins_plain_and_negated_and_writes_the_difference() -> None:
+    rows = [("COCO", m, c, v) for m, (p, n) in zip(MODELS, ((0.9, 0.85), (0.8, 0.7)), strict=True)
+            for c, v in (("plain", p), ("negated", n))]  # fmt: skip
+    table = _with_interval(pd.DataFrame(rows, columns=["dataset", "model", "captions", "value"]))
+    figure = figures_negbench.recall_drop(table, k=10)
+    (axis,) = figure.axes
+    assert _ticks(axis) == ["COCO"]
+    assert axis.get_xlabel() == "recall@10"
+    assert [text.get_text() for text in axis.texts] == ["−5.0", "−10.0"]
+    assert [float(_series(container)[0][0]) for container in axis.containers] == [0.9, 0.85, 0.8, 0.7]
+    assert _legend(figure) == [*MODELS, "plain", "negated"]
+
+
+def test_affirmation_bias_sets_denials_beside_statements_for_every_model() -> None:
+    centres = np.linspace(-3, 3, 20)
+    parts = [
+        pd.DataFrame(
+            {
+                "model": model,
+                "kind": kind,
+                "shown": shown,
+                "centre": centres,
+                "density": np.exp(-((centres - shown) ** 2)),
+            }
+        )
+        for model in MODELS
+        for kind in (SAYS, DENIES)
+        for shown in (True, False)
+    ]
+    table = pd.concat(parts)
+    figure = figures_negbench.affirmation_bias(table)
+    assert len(figure.axes) == 4
+    assert [axis.get_title(loc="left") for axis in figure.axes[:2]] == ["sentences that say X", "sentences that deny X"]
+    assert [figure.axes[0].get_ylabel(), figure.axes[2].get_ylabel()] == list(MODELS)
+    curves = {str(line.get_label()): line for line in figure.axes[3].lines if len(np.asarray(line.get_xdata())) == 20}
+    np.testing.assert_allclose(np.asarray(curves["pictures with X"].get_ydata()), np.exp(-((centres - 1) ** 2)))
+    assert all(axis.get_ylim()[1] > table["density"].max() for axis in figure.axes)
+
+
+def test_exclusion_groups_the_wordings() -> None:
+    forms = {ALONE: ("", False), BOTH: ("", False), "X, but no Y": ("no", False), "X, never Y": ("never", True)}
+    forms |= {ALL: ("", False), TRAINED: ("", False), HELD_OUT: ("", True)}
+    rows = [(m, f, cue, kept, "AUC", 0.1 * n) for m in MODELS for n, (f, (cue, kept)) in enumerate(forms.items())]
+    table = _with_interval(pd.DataFrame(rows, columns=["model", "form", "cue", "held_out", "metric", "value"]))
+    other = table.assign(metric="mAP", value=0.0)
+    figure = figures_negbench.exclusion(pd.concat([table, other]))
+    (axis,) = figure.axes
+    assert _ticks(axis) == [ALONE, BOTH, ALL, TRAINED, HELD_OUT, "X, but no Y", "X, never Y"]
+    assert [text.get_text() for text in axis.texts] == ["controls", "means", "usual phrasings", "held-out phrasings"]
+    assert len(set(axis.get_yticks())) == len(forms)
+    values, at = _series(axis.containers[0])
+    order = [_ticks(axis)[int(np.argmin(np.abs(np.asarray(axis.get_yticks()) - place)))] for place in at]
+    assert dict(zip(order, values.tolist(), strict=True)) == dict(
+        zip(forms, table["value"][: len(forms)].tolist(), strict=True)
+    )
+
+
+def test_retrieved_frames_right_pictures_green_and_wrong_ones_red() -> None:
+    pictures = [np.full((8, 8, 3), shade, np.uint8) for shade in (0, 100, 200)]
+    rows = [
+        Ranked("a cat, but no dog", pictures, [True, False, True], ["cat", "cat + dog", "cat"]),
+        Ranked("a cat", pictures[:2], [True, True]),
+    ]
+    figure = figures_negbench.retrieved(rows)
+    assert figure.axes[0].get_title(loc="left") == "“a cat, but no dog”"
+    colours = [to_hex(axis.spines["left"].get_edgecolor()).upper() for axis in figure.axes[:3]]
+    assert colours == [figures.GREEN, figures.VERMILION, figures.GREEN]
+    assert [axis.get_xlabel() for axis in figure.axes[:5]] == ["right: cat", "wrong: cat + dog", "right: cat"] + [
+        "right"
+    ] * 2
+    assert not figure.axes[5].get_visible()
+    assert np.asarray(figure.axes[1].images[0].get_array())[0, 0, 0] == 100
+
+
+def test_question_cards_name_the_right_option_and_the_chosen_one() -> None:
+    picture = np.zeros((8, 8, 3), np.uint8)
+    cards = [
+        Card(picture, ["a cat", "no cat", "a dog", "no dog"], [0.3, 0.4, -0.1, 0.2], 0, "a question"),
+        Card(picture, ["a cat", "a dog"], [0.3, 0.3], 1),
+    ]
+    figure = figures_negbench.question_cards(cards)
+    left, right, _, tie = figure.axes
+    assert left.get_title(loc="left") == "a question"
+    assert _ticks(right) == ["a cat", "no cat", "a dog", "no dog"]
+    widths = [
+        patch.get_width() for bars in right.containers if isinstance(bars, BarContainer) for patch in bars.patches
+    ]
+    assert widths == [0.3, 0.4, -0.1, 0.2]
+    labels = [text.get_text().strip() for text in right.texts]
+    assert labels == ["0.300  (right)", "0.400  (chosen)", "−0.100", "0.200"]
+    # Two options share the top: neither is the answer.
+    assert [text.get_text().strip() for text in tie.texts] == ["0.300", "0.300  (right)"]
+
+
+def test_accuracy_by_cue_orders_cues_by_frequency() -> None:
+    rows = [(m, "cue", level, value) for m in MODELS for level, value in (("never", 0.1), ("no", 0.2), ("", 0.9))]
+    table = _with_interval(pd.DataFrame(rows, columns=["model", "factor", "level", "value"]))
+    table["n"] = table["level"].map({"never": 5, "no": 80, "": 30})
+    figure = figures_negbench.accuracy_by_cue(pd.concat([table, table.assign(factor="position")]))
+    (axis,) = figure.axes
+    assert _ticks(axis) == ["no  (n = 80)", "no negation  (n = 30)", "never  (n = 5)"]
+    values, at = _series(axis.containers[1])
+    assert values[np.argsort(at)].tolist() == [0.2, 0.9, 0.1]
+
+
+def test_claims_show_each_domain_s_kinds_in_every_panel() -> None:
+    rows = [
+        (model, domain, metric + kind, value)
+        for model in MODELS
+        for domain in ("objects", "faces")
+        for metric in ("AUC", "same sentence")
+        for kind, value in (("", 0.5), (" on affirmative", 0.9), (" on negated", 0.1), (" on affirmative, true", 1.0))
+    ]
+    table = _with_interval(pd.DataFrame(rows, columns=["model", "domain", "metric", "value"]))
+    figure = figures_negbench.claims(table, metrics=("AUC", "same sentence"))
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["AUC", "same sentence"]
+    kinds = ("affirmative", "all", "negated")
+    assert _ticks(figure.axes[0]) == [f"{domain}, {kind}" for domain in ("objects", "faces") for kind in kinds]
+    values, at = _series(figure.axes[1].containers[0])
+    assert values[np.argsort(at)].tolist() == [0.9, 0.5, 0.1] * 2
