@@ -127,13 +127,15 @@ def test_a_picture_is_seen(picture_model: Path, tmp_path: Path) -> None:
     turns = (("user", "is there a dog ?"),)
     red, blue = (Chat(turns, tmp_path / f"{name}.png") for name in ("red", "blue"))
     seen: list[torch.Tensor] = []
-    model._model.register_forward_pre_hook(
-        lambda module, args, kwargs: seen.append(kwargs.get("pixel_values")), with_kwargs=True
+    (tower,) = [part for name, part in model._model.named_modules() if name.endswith("vision_tower")]
+    tower.register_forward_pre_hook(
+        lambda _, args, named: seen.append(args[0] if args else named["pixel_values"]), with_kwargs=True
     )
     replies = model.replies([red, blue, red], GREEDY)
     assert replies[0] == replies[2]
-    assert seen[0].shape == (2, 3, 32, 32)
+    assert [len(pixels) for pixels in seen] == [2, 1]
     assert (seen[0][0] - seen[0][1]).abs().max() > 1
+    assert torch.equal(seen[0][0], seen[1][0])
 
 
 def test_annotators_from_settings(text_model: Path, picture_model: Path, tmp_path: Path) -> None:
@@ -163,7 +165,7 @@ def test_a_broken_picture_is_named(picture_model: Path, tmp_path: Path) -> None:
 
 def test_weights_that_are_pickles_are_refused(text_model: Path, tmp_path: Path) -> None:
     for path in text_model.iterdir():
-        if path.suffix == ".json":
+        if path.suffix in (".json", ".jinja"):
             (tmp_path / path.name).write_bytes(path.read_bytes())
     torch.save(transformers.LlamaForCausalLM(llama()).state_dict(), tmp_path / "pytorch_model.bin")
     with pytest.raises(NegutilError, match="cannot be loaded as AutoModelForCausalLM"):
