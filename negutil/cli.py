@@ -62,6 +62,10 @@ stats_commands = group("Statistics of your own data.")
 app.add_typer(stats_commands, name="stats")
 world_commands = group("The mini world: datasets that are made here, in the published formats.")
 app.add_typer(world_commands, name="world")
+negbench_commands = group(
+    "NegBench: make its files from your own annotations, and see what its published files give away."
+)
+app.add_typer(negbench_commands, name="negbench")
 models_commands = group("The models of the registry, configs/models.toml.")
 app.add_typer(models_commands, name="models")
 
@@ -187,6 +191,53 @@ def world_look(
     from negutil.world import look
 
     typer.echo(str(look.save(part, seed, profile, out)))
+
+
+@negbench_commands.command("build")
+def negbench_build(
+    instances: Annotated[Path, typer.Argument(help="COCO-style instances JSON: which things are in which picture.")],
+    output: Annotated[Path, typer.Argument(help="Folder for the CSV files; made where it does not exist.")],
+    *,
+    captions: Annotated[Path | None, typer.Option(help="COCO-style captions JSON, for retrieval too.")] = None,
+    absent: Annotated[str, typer.Option(help="Absent things: plausible or random.")] = "plausible",
+    questions: Annotated[int, typer.Option(help="Multiple-choice questions about each picture.", min=1)] = 1,
+    paraphrase: Annotated[bool, typer.Option("--paraphrase", help="Word everything freely as well.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of all chance.", min=0)] = 0,
+) -> None:
+    """Make negated captions and multiple-choice questions in NegBench's format from COCO-style annotations."""
+    from negutil.pipelines import negbench
+    from negutil.pipelines.statements import Grammar
+
+    annotator = Grammar(seed) if paraphrase else None
+    written = negbench.write(
+        instances, captions, output, seed=seed, absent=absent, per_picture=questions, annotator=annotator
+    )
+    for path in written:
+        typer.echo(path)
+
+
+@negbench_commands.command("check")
+def negbench_check(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE.csv", help="Multiple-choice files as NegBench's.")],
+    *,
+    save: Annotated[bool, typer.Option("--save", help="Keep the numbers in results/published/.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what multiple-choice files give away to scorers that never see a picture."""
+    from negutil import results
+    from negutil.evaluation import published_files
+    from negutil.files import sha256 as file_digest
+
+    records = published_files.records(files)
+    if save:
+        where = (published_files.PROFILE, published_files.EXPERIMENT, published_files.NAME)
+        results.save(records, *where, data={path.name: file_digest(path) for path in files})
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(record) for record in records], indent=1))
+        return
+    for record in records:
+        interval = "" if record.ci_low is None else f" [{record.ci_low:.3f}, {record.ci_high:.3f}]"
+        typer.echo(f"{record.task}  {record.model}  {record.metric}: {record.value:.3f}{interval}, n = {record.n}")
 
 
 @models_commands.command("list")

@@ -55,3 +55,27 @@ def test_the_published_coco_file_gives_a_constant_scorer_everything(shared_data:
     assert row["constant scorer, strict"] == 0
     assert row["constant scorer, argmax, shuffled"] == pytest.approx(0.25, abs=0.02)
     assert row["right option repeated"] < 0.01
+
+
+def test_a_look_at_the_sentences_alone_as_records(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    with path.open("w", newline="") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(HEADER)
+        for i in range(40):
+            rows.writerow([f"{i}.jpg", 0, "There is a cat.", "A dog, but no cat.", "no dog", "no cat", "positive"])
+    found = {(record.model, record.metric): record for record in published_files.records([path])}
+    assert found["blind: without cue", "accuracy on positive"].value == 1
+    assert found["blind: bag of words", "accuracy"].value == 1
+    assert found["blind: shortest", "accuracy"].value == 0
+    assert found["constant scorer, argmax", "accuracy"].value == 1
+    assert {record.n for record in found.values()} == {40}
+
+
+def test_the_kept_numbers_are_those_of_the_published_file(shared_data: Path) -> None:
+    path = shared_data / "negbench" / "COCO_val_mcq_llama3.1_rephrased.csv"
+    kept = published_files.kept()
+    kept = kept[kept["task"] == path.name].set_index(["model", "metric"])["value"]
+    now = {(record.model, record.metric): record.value for record in published_files.records([path])}
+    assert set(kept.index) == set(now)
+    assert all(kept[key] == pytest.approx(value, abs=0.002) for key, value in now.items())

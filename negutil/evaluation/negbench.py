@@ -153,13 +153,17 @@ def _recalls(part: pd.DataFrame, resampling: Resampling) -> dict[str, Interval]:
 def _accuracies(part: pd.DataFrame, resampling: Resampling) -> dict[str, Interval]:
     pictures = part["picture"].to_numpy()
     found = mcq.accuracy(part, pictures, **resampling.arguments)
-    names = {"total": "accuracy", "macro": "accuracy, macro average"}
-    metrics = {names.get(name, f"accuracy on {name}"): interval for name, interval in found.items()}
+    metrics = {metric_of(kind): interval for kind, interval in found.items()}
     for first, second in DIFFERENCES:
         if {first, second} <= set(part["type"]):
             gap = mcq.difference(part, first, second, pictures, **resampling.arguments)
             metrics[f"{first} minus {second}"] = gap
     return metrics
+
+
+def metric_of(kind: str) -> str:
+    """The metric's name for what ``mcq.accuracy`` gives under ``kind``."""
+    return {"total": "accuracy", "macro": "accuracy, macro average"}.get(kind, f"accuracy on {kind}")
 
 
 def _drops(task: Task, part: pd.DataFrame, own: dict[str, pd.DataFrame], resampling: Resampling) -> dict[str, Interval]:
@@ -195,9 +199,8 @@ def baselines(task: Task, resampling: Resampling) -> list[Record]:
         scorers[blind.BAG_OF_WORDS] = blind.bag_of_words_preferences(task.options, task.correct, task.rows)
     for rule, values in scorers.items():
         found = mcq.accuracy(mcq.items(values, task.correct, task.types), task.rows, **resampling.arguments)
-        for name, interval in found.items():
-            metric = {"total": "accuracy", "macro": "accuracy, macro average"}.get(name, f"accuracy on {name}")
-            records.append(Record.of(interval, experiment=EXPERIMENT, task=title, model=BLIND + rule, metric=metric))
+        columns = {"experiment": EXPERIMENT, "task": title, "model": BLIND + rule}
+        records += [Record.of(interval, metric=metric_of(kind), **columns) for kind, interval in found.items()]
     return records
 
 

@@ -14,9 +14,15 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from negutil import data
+from negutil import paths as locations
 from negutil.data import negbench
 from negutil.evaluation import blind, mcq
+from negutil.evaluation.negbench import BLIND, EXPERIMENT, metric_of
+from negutil.results import Record
 from negutil.statistics import Floats
+
+PROFILE, NAME = "published", "files"
+"""Where in results/ the counts of the published files are kept: they depend on no profile and no model."""
 
 
 def positions(correct: ArrayLike, k: int = 4, seed: int = 0) -> dict[str, float]:
@@ -74,3 +80,36 @@ def _row(path: Path, seed: int) -> dict[str, str | int | float]:
         **positions(correct, k, seed),
         "right option repeated": float(same.mean()),
     }
+
+
+def kept() -> pd.DataFrame:
+    """Return the numbers of ``records`` that are committed for the published files, which cannot be committed."""
+    return pd.read_csv(locations.ROOT / "results" / PROFILE / EXPERIMENT / f"{NAME}.csv")
+
+
+def records(paths: Sequence[Path | str], seed: int = 0) -> list[Record]:
+    """Return what a look at the sentences alone gets on multiple-choice files, as records; the task is the file's name.
+
+    Models: the constant scorers of ``positions``, and the rules and the classifier of ``blind`` with intervals over
+    pictures, in total and by type of question. Raises NegutilError as `negutil.data.negbench.load` does.
+    """
+    return [record for path in paths for record in _records(Path(path), seed)]
+
+
+def _records(path: Path, seed: int) -> list[Record]:
+    rows = negbench.load(path)
+    options, correct, pictures = rows["options"][:], np.array(rows["correct"]), np.array(rows["file_name"])
+    types = list(rows["template"]) if "template" in rows.column_names else None
+    shares = positions(correct, len(options[0]), seed)
+    found = [
+        Record(EXPERIMENT, path.name, name, "accuracy", share, len(correct))
+        for name, share in shares.items()
+        if name.startswith("constant")
+    ]
+    scorers = {rule: blind.preferences(rule, options) for rule in blind.RULES}
+    scorers[blind.BAG_OF_WORDS] = blind.bag_of_words_preferences(options, correct, pictures, seed)
+    for rule, values in scorers.items():
+        accuracies = mcq.accuracy(mcq.items(values, correct, types, seed), pictures)
+        columns = {"experiment": EXPERIMENT, "task": path.name, "model": BLIND + rule}
+        found += [Record.of(interval, metric=metric_of(kind), **columns) for kind, interval in accuracies.items()]
+    return found
