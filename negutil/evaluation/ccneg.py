@@ -21,7 +21,7 @@ from negutil.results import Record
 
 TASK, REVERSED, BOTH = "CC-Neg", "CC-Neg, truth reversed", "CC-Neg, both pictures"
 FILE, DISTRACTORS = "ccneg_preprocessed.pt", "distractor_image_mapping.pt"
-WHERE = "both .pt files and ccneg_images.zip are linked from github.com/jaisidhsingh/CoN-CLIP and in hf.co/jaisidhsingh"
+WHERE = "get ccneg_preprocessed.pt and ccneg_images.zip by the links at github.com/jaisidhsingh/CoN-CLIP"
 
 
 def evaluate(
@@ -84,7 +84,7 @@ def records(
 
 def pairs(rows: Dataset, truth_reversed: bool = False, remove_commas: bool = True) -> Pairs:
     """The true and the false caption of every item."""
-    negated = [text.replace(",", "") if remove_commas else text for text in rows["negated_caption"]]
+    negated = [text.replace(",", "") if remove_commas else text for text in rows["negated_caption"][:]]
     plain = rows["caption"][:]
     return list(zip(negated, plain, strict=True) if truth_reversed else zip(plain, negated, strict=True))
 

@@ -25,7 +25,7 @@ K = 5
 """What the papers report."""
 
 CAPTIONS = 5
-WHERE = "captions_val2017.json and val2017.zip are at cocodataset.org"
+WHERE = "get val2017.zip and captions_val2017.json at cocodataset.org"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ def load(folder: Path, release: str, most: int | None = None, missing: Missing =
     """
     rows = coco.load(folder / "annotations" / f"captions_{release}.json", pictures=folder / release, missing=missing)
     rows = rows.select(range(min(most or len(rows), len(rows))))
-    said = [captions[:CAPTIONS] for captions in rows["captions"]]
+    said = [captions[:CAPTIONS] for captions in rows["captions"][:]]
     owners = tuple(row for row, captions in enumerate(said) for _ in captions)
-    names = tuple(rows["file_name"])
+    names = tuple(rows["file_name"][:])
     return Gallery(PictureFiles.of(rows), names, tuple(text for captions in said for text in captions), owners)
 
 

@@ -30,7 +30,7 @@ CUES = ("not", "without", "no")
 OTHER = "other"
 FIRST_BOX, LARGER_BOX = "first box of the file", "larger box"
 FILE = "NegRefCOCOg.json"
-WHERE = "NegRefCOCOg.json is in github.com/parkquasar/NegationCLIP, its pictures are those of COCO train2014"
+WHERE = "get NegRefCOCOg.json at github.com/parkquasar/NegationCLIP and COCO's train2014.zip at cocodataset.org"
 
 
 def evaluate(
@@ -47,7 +47,7 @@ def evaluate(
     "without", "no", "other"), right (the right box is strictly nearer), tie, margin, shown_at (its place, shuffled).
     Raises NegutilError where a box is smaller than a pixel or phrases are not one per row.
     """
-    said = list(rows["phrase"]) if phrases is None else list(phrases)
+    said = rows["phrase"][:] if phrases is None else list(phrases)
     if len(said) != len(rows):
         raise NegutilError(f"There are {len(said)} phrases for {len(rows)} rows of NegRefCOCOg; give one for each.")
     values = _scores(encode.images(model, crops(rows), batch=batch), encode.texts(model, said, batch=batch))
@@ -62,7 +62,7 @@ def rules(rows: Dataset, order_seed: int = 0) -> dict[str, pd.DataFrame]:
     """
     boxes = np.array(rows["boxes"][:])
     preferences = {FIRST_BOX: np.tile([1.0, 0.0], (len(rows), 1)), LARGER_BOX: boxes[:, :, 2] * boxes[:, :, 3]}
-    said = list(rows["phrase"])
+    said = rows["phrase"][:]
     return {name: _items(rows, said, values, order_seed) for name, values in preferences.items()}
 
 
@@ -85,7 +85,7 @@ def crops(rows: Dataset) -> PictureFiles:
 
     Raises NegutilError for a box of less than a pixel.
     """
-    boxes = [box for pair in rows["boxes"] for box in pair]
+    boxes = [box for pair in rows["boxes"][:] for box in pair]
     small = [number for number, (_, _, width, height) in enumerate(boxes) if min(width, height) < 1]
     if small:
         raise NegutilError(

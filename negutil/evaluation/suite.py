@@ -16,8 +16,8 @@ from datasets import Dataset
 
 from negutil import paths, statistics
 from negutil.config import Profile
+from negutil.data import _reading, folders
 from negutil.data import ccneg as ccneg_files
-from negutil.data import folders
 from negutil.data import negrefcocog as boxes_file
 from negutil.errors import NegutilError
 from negutil.evaluation import ccneg, coco_retrieval, negrefcocog, pairwise, valse, zero_shot
@@ -68,7 +68,7 @@ def prepare(settings: Profile, tasks: Sequence[str] = TASKS, gallery: int | None
     if unknown:
         raise NegutilError(f"There is no benchmark '{unknown[0]}'; choose among {', '.join(TASKS)}.")
     read: dict[str, Callable[[], dict[str, Dataset | Gallery]]] = {
-        VALSE: lambda: {"valse": valse.load(_there(valse_items.build(settings), valse.WHERE))},
+        VALSE: lambda: {"valse": valse.load(valse_items.build(settings))},
         REFERRING: lambda: {"referring": _referring(settings)},
         IMAGENET: lambda: {"imagenet": folders.load(_part("imagenet", settings, zero_shot.WHERE["imagenet"]))},
         CALTECH101: lambda: {"caltech101": folders.load(_part("caltech101", settings, zero_shot.WHERE["caltech101"]))},
@@ -102,7 +102,7 @@ def run(model: LoadedModel, data: Data, settings: Profile) -> Frames:
 
 def controls(rows: Dataset) -> dict[str, list[str]]:
     """NegRefCOCOg's phrases with only the negation deleted, and with the whole negated clause deleted, by task."""
-    said = phrases.controls([{"phrase": phrase} for phrase in rows["phrase"]])
+    said = phrases.controls([{"phrase": phrase} for phrase in rows["phrase"][:]])
     return {AFFIRMED: said["affirmed"].tolist(), BARE: said["bare"].tolist()}
 
 
@@ -132,7 +132,7 @@ def evaluate(model_name: str, settings: Profile, data: Data | None = None) -> pd
     does not have is missing. ``data`` spares reading it again.
     """
     data = data or prepare(settings)
-    return table(run(loader.load(model_name), data, settings), model_name)
+    return table(run(loader.load(model_name, profile=settings.name), data, settings), model_name)
 
 
 def table(frames: Frames, model_name: str) -> pd.DataFrame:
@@ -200,24 +200,20 @@ def _mean_outcome(frame: pd.DataFrame) -> pd.Series:
     return kept.groupby(["task", "item", "cluster"], sort=False, observed=True)["right"].mean()
 
 
-def _there(folder: Path, where: str) -> Path:
-    """``folder``, which has to exist; ``where`` says where its content is to be had."""
-    if not folder.is_dir():
-        raise NegutilError(
-            f"{folder} is not there: {where}; put it there, or set NEGUTIL_DATA to the folder that has it."
-        )
-    return folder
-
-
 def _part(name: str, settings: Profile, where: str) -> Path:
     """The folder of a part of the world, or of the published data that it stands for."""
-    return _there(paths.data(settings.name) / name, where) if settings.published else build.build(name, settings)
+    own = paths.data(settings.name) / name
+    return (
+        _reading.require_folder(own, f"{where}, or set NEGUTIL_DATA")
+        if settings.published
+        else build.build(name, settings)
+    )
 
 
 def _referring(settings: Profile) -> Dataset:
     folder = caption_sets.build_referring(settings)
     part = _part("coco" if settings.published else "refcocog", settings, negrefcocog.WHERE)
-    return boxes_file.load(folder / negrefcocog.FILE, _there(part / "train2014", negrefcocog.WHERE))
+    return boxes_file.load(folder / negrefcocog.FILE, _reading.require_folder(part / "train2014", negrefcocog.WHERE))
 
 
 def _ccneg(settings: Profile) -> dict[str, Dataset | Gallery]:

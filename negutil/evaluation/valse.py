@@ -13,7 +13,7 @@ import pandas as pd
 from datasets import Dataset
 
 from negutil import statistics
-from negutil.data import Missing, valse
+from negutil.data import Missing, _reading, valse
 from negutil.evaluation import pairwise, shares
 from negutil.evaluation.pairwise import Pairs
 from negutil.models import encode
@@ -27,12 +27,18 @@ TYPES = {"caption": "negation true", "foil": "negation false"}
 """What a type of item is called, by which of its captions has the negation."""
 
 FILE, PICTURES = "existence.json", "images"
-WHERE = "existence.json is in github.com/Heidelberg-NLP/VALSE, the pictures are those of Visual7W (v7w_<id>.jpg)"
+WHERE = (
+    "get existence.json at github.com/Heidelberg-NLP/VALSE and Visual7W's pictures at ai.stanford.edu/~yukez/visual7w"
+)
 
 
 def load(folder: Path, missing: Missing = "error") -> Dataset:
-    """The items of ``folder``/existence.json with the pictures in ``folder``/images, as `negutil.data.valse.load`."""
-    return valse.load(folder / FILE, folder / PICTURES, missing=missing)
+    """The items of ``folder``/existence.json with the pictures in ``folder``/images, as `negutil.data.valse.load`.
+
+    Raises NegutilError where one of them is missing, saying where it is to be had.
+    """
+    file, pictures = _reading.require_file(folder / FILE, WHERE), _reading.require_folder(folder / PICTURES, WHERE)
+    return valse.load(file, pictures, missing=missing)
 
 
 def evaluate(model: LoadedModel, rows: Dataset, *, batch: int = encode.BATCH, order_seed: int = 0) -> pd.DataFrame:
@@ -74,7 +80,7 @@ def pairs(rows: Dataset) -> Pairs:
 
 
 def _types(rows: Dataset) -> list[str]:
-    return [TYPES[side] for side in rows["negated"]]
+    return [TYPES[side] for side in rows["negated"][:]]
 
 
 def _described(rows: Dataset, table: pd.DataFrame) -> pd.DataFrame:

@@ -29,8 +29,8 @@ TEMPLATES = ("a photo of {a_name}.",)
 CLIPGLASSES_TEMPLATES = ("A photo of a {name}.",)
 TOP_1, PER_CLASS = "top-1 accuracy", "mean per-class accuracy"
 WHERE = {
-    "imagenet": "ImageNet's validation pictures (val/<wnid>/*.JPEG) are at image-net.org",
-    "caltech101": "101_ObjectCategories is at data.caltech.edu/records/mzrjq-6wc02",
+    "imagenet": "get ImageNet's validation pictures (val/<wnid>/*.JPEG) at image-net.org",
+    "caltech101": "get 101_ObjectCategories at data.caltech.edu/records/mzrjq-6wc02",
 }
 
 
@@ -92,7 +92,7 @@ def per_class(table: pd.DataFrame, *, resamples: int = statistics.RESAMPLES, see
 
 def class_names(rows: Dataset) -> list[str]:
     """The name of every class by its label."""
-    return [name for _, name in sorted(set(zip(rows["label"], rows["class_name"], strict=True)))]
+    return [name for _, name in sorted(set(zip(rows["label"][:], rows["class_name"][:], strict=True)))]
 
 
 def names_from(path: Path, dataset: str, folders: Sequence[str]) -> dict[str, str]:

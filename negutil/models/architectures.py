@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -50,6 +51,13 @@ def build(architecture: str) -> Any:
     module = open_clip()
     kind = module.CustomTextCLIP if settings.pop("custom_text", False) else module.CLIP
     return kind(**settings)
+
+
+@functools.cache
+def tokenizer(architecture: str) -> Callable[[list[str]], torch.Tensor]:
+    """Return what makes int64 [T, L] of texts for ``architecture``: the same object for every model of it."""
+    found: Callable[[list[str]], torch.Tensor] = open_clip().get_tokenizer(architecture)
+    return found
 
 
 def trimmed_length(tokens: torch.Tensor) -> int:

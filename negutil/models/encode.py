@@ -5,6 +5,7 @@ Features are L2-normalised float32 rows, so every score of a dual encoder is a m
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,6 +23,7 @@ from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
 
 BATCH = 256
+TOKENISED = 16  # lists of sentences whose tokens are kept, about 3 MB for 5,000 sentences
 CODE_VERSION = "1"  # counts changes of this module that change features
 Pictures = Sequence[Image.Image] | np.ndarray | PictureFiles
 
@@ -78,7 +80,7 @@ def _images(model: LoadedModel, pictures: Pictures, batch: int, digests: list[st
 
 def _texts(model: LoadedModel, sentences: Sequence[str], batch: int) -> np.ndarray:
     first, inverse = _unique(sentences)
-    tokens = model.tokenizer([sentences[row] for row in first])
+    tokens = _tokens(model.tokenizer, tuple(sentences[row] for row in first))
 
     def encode(rows: Sequence[int]) -> torch.Tensor:
         return architectures.encode_text(model.model, tokens[list(rows)].to(model.device))
@@ -90,6 +92,12 @@ def _texts(model: LoadedModel, sentences: Sequence[str], batch: int) -> np.ndarr
     features[by_length] = encoded
     _require_finite(features, lambda row: f"The text '{sentences[first[row]]}'", model)
     return features[inverse]
+
+
+@functools.lru_cache(maxsize=TOKENISED)
+def _tokens(tokenizer: Callable[[list[str]], torch.Tensor], sentences: tuple[str, ...]) -> torch.Tensor:
+    """Tokens int64 [T, L]; kept, because every model of a table encodes the same sentences."""
+    return tokenizer(list(sentences))
 
 
 @torch.inference_mode()

@@ -96,7 +96,7 @@ def load_entry(entry: Entry, device: str = "cpu") -> LoadedModel:
     return LoadedModel(
         model=model.to(device).eval(),
         preprocess=module.transform.image_transform_v2(settings, is_train=False),
-        tokenizer=module.get_tokenizer(entry.architecture),
+        tokenizer=architectures.tokenizer(entry.architecture),
         entry=entry,
         dtype=torch.float32,
         device=device,

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-import datasets
 from datasets import Dataset
 from PIL import Image, UnidentifiedImageError
 
@@ -37,7 +36,8 @@ class PictureFiles:
     @classmethod
     def of(cls, rows: Dataset) -> PictureFiles:
         """The pictures of a dataset of `negutil.data`, none of them opened."""
-        return cls([cell["path"] for cell in rows.cast_column("image", datasets.Image(decode=False))["image"]])
+        stored = rows.select_columns("image").with_format("arrow")[:]["image"].combine_chunks()
+        return cls(stored.field("path").to_pylist())
 
     def __len__(self) -> int:
         """How many pictures there are."""
