@@ -108,4 +108,4 @@ def test_multiple_choice_is_that_of_ten_lines(
     values = mcq.scores(flat.reshape(N, 4, -1), encode.images(model, pictures, cached=False))
     found = mcq.accuracy(mcq.items(values, correct), resamples=10)["total"].value
     assert found == hits / N
-    assert 0.3 < found < 1
+    assert found > 0.3
