@@ -45,7 +45,7 @@ def value(table: pd.DataFrame, form: str, metric: str) -> float:
     return float(found.item())
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 30))
 def test_average_precision_agrees_with_scikit_learn_where_there_are_no_ties(seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)
@@ -63,7 +63,7 @@ def test_ties_are_no_wins() -> None:
     assert np.isnan(exclusion.average_precision(np.zeros((1, 4)), np.zeros((1, 4), bool))[0])
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(4, 40))
 def test_auc_agrees_with_scikit_learn_over_the_pictures_that_count(seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)

@@ -54,7 +54,7 @@ def test_the_score_is_the_cosine_of_sentence_and_picture() -> None:
     assert set(scored["domain"]) == {"objects"}
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=1, max_size=20))
 def test_no_threshold_is_better_than_the_chosen_one(claims: list[tuple[int, bool]]) -> None:
     scored = pd.DataFrame(claims, columns=["score", "true"]).astype({"score": float})
