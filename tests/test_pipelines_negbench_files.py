@@ -23,18 +23,19 @@ from negutil.world import build, clips, grammar, truth
 from negutil.world.writers import _distinct, voc
 
 CLIPS = Splits(train=0, val=0, test=10)
-WORLD = {
-    "scenes": Splits(train=0, val=0, test=60),
-    "voc": Splits(train=0, val=0, test=50),
-    "clips": CLIPS,
-    "radiographs": Splits(train=0, val=160, test=0),
-}
 SIZES = Sizes(captions=3, questions=2, pairs=12)
 
 
 def _profile() -> Profile:
     quick = config.load("quick")
-    return dataclasses.replace(quick, world=dataclasses.replace(quick.world, **WORLD))
+    world = dataclasses.replace(
+        quick.world,
+        scenes=Splits(train=0, val=0, test=60),
+        voc=Splits(train=0, val=0, test=50),
+        clips=CLIPS,
+        radiographs=Splits(train=0, val=160, test=0),
+    )
+    return dataclasses.replace(quick, world=world)
 
 
 @pytest.fixture(scope="module")

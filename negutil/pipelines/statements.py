@@ -355,5 +355,5 @@ class Grammar:
         statement = read(sentence)
         if statement is None:
             raise NegutilError(f"Sentence {index} ({sentence!r:.80}) is no template of NegBench's: give it templates.")
-        rng = random.Random(f"paraphrase/{self.seed}/{index}")
+        rng = random.Random(f"paraphrase/{self.seed}/{index}/{sentence}")
         return paraphrase(statement, rng, held_out=rng.random() < self.held_out_share)

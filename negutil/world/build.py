@@ -29,6 +29,9 @@ from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
 from negutil.world.writers import _files
 
+Fill = Callable[[Path], dict[str, Any] | None]
+"""Fills an empty folder; may return facts for the manifest."""
+
 MANIFEST = "manifest.json"
 LIBRARIES = (
     *("av", "contourpy", "easy-vqa", "fontawesomefree", "numpy", "pillow"),
@@ -212,9 +215,7 @@ def _build(part: Part, profile: Profile) -> Outcome:
     return _outcome(part, folder, status, started)
 
 
-def keep(
-    folder: Path, wanted: dict[str, Any], fill: Callable[[Path], dict[str, Any] | None], stands_for: str = ""
-) -> str:
+def keep(folder: Path, wanted: dict[str, Any], fill: Fill, stands_for: str = "") -> str:
     """Make sure that ``folder`` holds what ``wanted`` describes: "reused" where it does, "built" where it was written.
 
     ``fill`` fills an empty folder and may return facts for the manifest; its work is put in place when it is whole.
@@ -242,9 +243,7 @@ def _complete(folder: Path, wanted: dict[str, Any]) -> bool:
     return found is not None and all(found.get(key) == value for key, value in wanted.items())
 
 
-def _write(
-    folder: Path, wanted: dict[str, Any], fill: Callable[[Path], dict[str, Any] | None], stands_for: str
-) -> None:
+def _write(folder: Path, wanted: dict[str, Any], fill: Fill, stands_for: str) -> None:
     """Fill a temporary folder and put it in the place of ``folder``; the caller holds the lock."""
     if folder.exists() and manifest(folder) is None:
         problem = "it was not built by negutil and is not touched"
