@@ -134,6 +134,19 @@ def test_rules_stand_beside_the_models(settings: Profile, data: Data) -> None:
     assert {record.model for record in records} == {"rule"}
 
 
+def test_what_is_right_by_phrasing(settings: Profile, data: Data) -> None:
+    frame = suite.evaluate("plain", settings, data)
+    found = suite.by_phrasing(frame, data, settings)
+    assert set(found["task"]) == {suite.VALSE, suite.REFERRING, suite.CCNEG, ccneg.REVERSED, ccneg.BOTH}
+    own = found[(found["task"] == suite.VALSE) & (found["factor"] == "cue")]
+    assert own["level"].tolist() == ["no"], "every item has exactly one negated text"
+    assert own["n"].tolist() == [12]
+    assert own["value"].iloc[0] == pytest.approx(frame[frame["task"] == suite.VALSE]["right"].mean())
+    split = found[(found["task"] == ccneg.BOTH) & (found["factor"] == "held_out_form")]
+    assert split["n"].sum() == (frame["task"] == ccneg.BOTH).sum()
+    assert suite.by_phrasing(frame[frame["task"] == suite.COCO], data, settings).empty
+
+
 def test_some_tasks_alone_and_unknown_ones(settings: Profile) -> None:
     data = suite.prepare(settings, [suite.VALSE])
     frames = suite.run(loader.load_entry(registry.find("plain")), data, settings)

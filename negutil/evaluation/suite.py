@@ -20,7 +20,7 @@ from negutil.data import _reading, folders
 from negutil.data import ccneg as ccneg_files
 from negutil.data import negrefcocog as boxes_file
 from negutil.errors import NegutilError
-from negutil.evaluation import ccneg, coco_retrieval, negrefcocog, pairwise, valse, zero_shot
+from negutil.evaluation import ccneg, coco_retrieval, negrefcocog, pairwise, phrasing, valse, zero_shot
 from negutil.evaluation.coco_retrieval import Gallery
 from negutil.models import loader
 from negutil.models.loader import LoadedModel
@@ -151,6 +151,25 @@ def records(frame: pd.DataFrame, experiment: str, settings: Profile) -> list[Rec
     return found
 
 
+def by_phrasing(frame: pd.DataFrame, data: Data, settings: Profile) -> pd.DataFrame:
+    """Return how often the long ``frame``'s items with a negation are right, by cue, position and what is held out.
+
+    Columns: model, task, and those of `phrasing.shares`. The text is the negated one of an item; COCO retrieval and
+    zero-shot classification have none. What is held out is so in the mini world alone.
+    """
+    said = _negated_texts(data)
+    rows = []
+    for (model, task), part in frame.groupby(["model", "task"], sort=False, observed=True):
+        if task in said:
+            texts = part["item"].map(said[str(task)]).tolist()
+            shares = phrasing.shares(
+                part["right"].to_numpy(bool), texts, part["cluster"], **dataclasses.asdict(settings.bootstrap)
+            )
+            rows.append(shares.assign(model=str(model), task=str(task)))
+    found = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["model", "task"])
+    return found[["model", "task", *found.columns.drop(["model", "task"])]]
+
+
 def compare(first: pd.DataFrame, second: pd.DataFrame, settings: Profile) -> pd.DataFrame:
     """Return for each task the mean of ``first`` minus that of ``second`` over the same items, with paired intervals.
 
@@ -184,6 +203,21 @@ def _records(part: pd.DataFrame, experiment: str, task: str, model: str, setting
         return zero_shot.records(part, experiment, model, task=task, **draws)
     module = negrefcocog if task.startswith(REFERRING) else ccneg
     return module.records(part, experiment, model, task=task, **draws)
+
+
+def _negated_texts(data: Data) -> dict[str, dict[str, str]]:
+    """The negated text of every item, by task and item, for the tasks that ask about one."""
+    found: dict[str, dict[str, str]] = {}
+    if data.valse is not None:
+        rows = data.valse
+        both = zip(rows["item"][:], rows["negated"][:], rows["caption"][:], rows["foil"][:], strict=True)
+        found[VALSE] = {item: caption if side == "caption" else foil for item, side, caption, foil in both}
+    if data.referring is not None:
+        found[REFERRING] = {str(row): phrase for row, phrase in enumerate(data.referring["phrase"][:])}
+    if data.ccneg is not None:
+        said = dict(zip(data.ccneg["file_name"][:], data.ccneg["negated_caption"][:], strict=True))
+        found |= dict.fromkeys((CCNEG, ccneg.REVERSED, ccneg.BOTH), said)
+    return found
 
 
 def _with_sets(frame: pd.DataFrame) -> pd.DataFrame:

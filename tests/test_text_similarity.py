@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import model_files
+import numpy as np
+import pytest
+
+from negutil.evaluation import text_similarity
+from negutil.models import encode, loader
+from negutil.models.loader import LoadedModel
+from negutil.world.vocabulary import HELD_OUT_NOUNS
+
+NOUNS = ["cat", "otter", "apple", "bus"]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> LoadedModel:
+    return loader.load_entry(model_files.write(tmp_path))
+
+
+def test_hand_worked_cosines(model: LoadedModel) -> None:
+    table = text_similarity.evaluate(model, NOUNS)
+    cat, no_cat = encode.texts(model, ["a photo of a cat", "a photo with no cat"])
+    others = encode.texts(model, ["a photo of an otter", "a photo of an apple", "a photo of a bus"])
+    assert table["negated"][0] == pytest.approx(float(cat @ no_cat), abs=1e-6)
+    assert table["other"][0] == pytest.approx(float((others @ cat).mean()), abs=1e-6)
+    assert table["gap"][0] == pytest.approx((1 - table["negated"][0]) / (1 - table["other"][0]))
+    assert table["held_out"].tolist() == [noun in HELD_OUT_NOUNS for noun in NOUNS] == [False, True, False, True]
+
+
+def test_the_same_sentence_is_not_moved_at_all(model: LoadedModel) -> None:
+    table = text_similarity.evaluate(model, NOUNS, negated="a photo of {article} {noun}")
+    assert np.allclose(table["gap"], 0, atol=1e-5)
+
+
+def test_records_are_means_over_nouns(model: LoadedModel) -> None:
+    table = text_similarity.evaluate(model, NOUNS)
+    found = {record.metric: record for record in text_similarity.records(table, "e", "m", resamples=50)}
+    assert found[text_similarity.NEGATED].value == pytest.approx(table["negated"].mean())
+    assert found[f"{text_similarity.GAP}, held-out nouns"].value == pytest.approx(table["gap"][[1, 3]].mean())
+    assert found[f"{text_similarity.OTHER}, familiar nouns"].n == 2
+    familiar = text_similarity.records(table[~table["held_out"]], "e", "m", resamples=50)
+    assert not any("held-out" in record.metric for record in familiar)
