@@ -63,8 +63,8 @@ def test_a_fine_tuning_by_two_processes_is_that_of_one(outcome: Path, tmp_path: 
     assert found is not None
     assert found.identity == alone.identity
     assert found.about["epoch"] == alone.about["epoch"]
-    curves = [pd.read_csv(one.folder / trained.CURVE) for one in (alone, found)]
-    pd.testing.assert_frame_equal(*curves, rtol=1e-4)
+    before, after = (pd.read_csv(one.folder / trained.CURVE) for one in (alone, found))
+    pd.testing.assert_frame_equal(before, after, rtol=1e-4)
     one, other = (safetensors.torch.load_file(each.folder / trained.TENSORS) for each in (alone, found))
     assert all(torch.allclose(one[name].float(), other[name].float(), atol=1e-4) for name in one)
 
