@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -143,7 +144,7 @@ def test_what_has_no_negation_cannot_lose_it() -> None:
 
 
 def test_an_item_depends_on_the_seed_and_itself_alone() -> None:
-    rates = {"extract": 0.3, "negate": 0.3, "shows": 0.3}
+    rates: dict[str, Any] = {"extract": 0.3, "negate": 0.3, "shows": 0.3}
     first, backwards, other = world(**rates), world(**rates), world(seed=1, **rates)
     said = first.negate(CAPTIONS, ABSENT)
     assert backwards.negate(CAPTIONS[::-1], ABSENT[::-1])[::-1] == said

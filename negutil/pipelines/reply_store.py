@@ -7,15 +7,19 @@ was cut short by that is dropped when the file is opened again.
 from __future__ import annotations
 
 import json
+import os
 import threading
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from filelock import FileLock, Timeout
 
 from negutil.errors import NegutilError
+
+_START = b'{"key": "'
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +35,8 @@ class Reply:
 class ReplyStore:
     """Replies by key, in memory and, where there is a ``path``, in that file too; safe for many threads.
 
-    To be used as ``with store:`` around additions; another process that uses the same file meanwhile gets a
-    NegutilError. Raises one too for a file that is not of this kind or cannot be written.
+    To be used as ``with store:`` around additions; whoever else wants the same file meanwhile gets a NegutilError.
+    Raises one too for a file that is not of this kind or cannot be written.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -52,7 +56,11 @@ class ReplyStore:
             except Timeout:
                 raise NegutilError(f"{self.path} is in use by another run: wait, or give this one its own.") from None
             except OSError as problem:
+                self._lock.release()
                 raise NegutilError(f"{self.path} cannot be used ({problem.strerror}): mend the folder.") from problem
+            except NegutilError:
+                self._lock.release()
+                raise
         return self
 
     def __exit__(
@@ -79,13 +87,22 @@ class ReplyStore:
             if key in self._replies:
                 return
             if self._stream is not None:
-                self._stream.write(json.dumps({"key": key, **asdict(reply)}).encode() + b"\n")
-                self._stream.flush()
+                self._append(self._stream, json.dumps({"key": key, **asdict(reply)}).encode() + b"\n")
             self._keep(key, reply)
 
     def tokens(self) -> tuple[int, int]:
         """Tokens of all prompts and of all replies that are kept, those of earlier runs included."""
         return self._tokens
+
+    def _append(self, stream: BinaryIO, line: bytes) -> None:
+        """Write a line whole or not at all: half a line would spoil the next one."""
+        start = stream.seek(0, os.SEEK_END)
+        with suppress(OSError):
+            if stream.write(line) == len(line):
+                return
+        with suppress(OSError):
+            stream.truncate(start)
+        raise NegutilError(f"{self.path} could not be written to: free some space or mend the folder.")
 
     def _keep(self, key: str, reply: Reply) -> None:
         self._replies[key] = reply
@@ -96,11 +113,16 @@ class ReplyStore:
         """Read the file, cut off what follows the last whole line, and open it for appending."""
         content = path.read_bytes() if path.exists() else b""
         whole = content.rfind(b"\n") + 1
+        rest = content[whole:]
+        # Only a line of ours may be cut off: somebody else's file stays as it is.
+        if not rest.startswith(_START[: len(rest)]):
+            raise _foreign(path, content.count(b"\n") + 1)
         for number, line in enumerate(content[:whole].split(b"\n")[:-1], 1):
             key, reply = _parsed(line, number, path)
             if key not in self._replies:
                 self._keep(key, reply)
-        self._stream = path.open("ab")
+        # Unbuffered, so that each reply is with the operating system as soon as it is added.
+        self._stream = cast(BinaryIO, path.open("ab", buffering=0))
         self._stream.truncate(whole)
 
 
@@ -109,5 +131,9 @@ def _parsed(line: bytes, number: int, path: Path) -> tuple[str, Reply]:
         fields = json.loads(line)
         return str(fields.pop("key")), Reply(**fields)
     except (ValueError, TypeError, KeyError, AttributeError) as problem:
-        mend = "delete the line, or give another file"
-        raise NegutilError(f"{path}: line {number} is no reply that was kept here; {mend}.") from problem
+        raise _foreign(path, number) from problem
+
+
+def _foreign(path: Path, number: int) -> NegutilError:
+    mend = "delete the line, or give another file"
+    return NegutilError(f"{path}: line {number} is no reply that was kept here; {mend}.")
