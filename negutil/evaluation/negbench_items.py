@@ -118,17 +118,19 @@ class Encoded:
         return self.text_features[[self.sentences[text] for text in sentences]]
 
 
-def encode_all(model: LoadedModel, paths: Iterable[Path], sentences: Iterable[str], batch: int) -> Encoded:
+def encode_all(
+    model: LoadedModel, paths: Iterable[Path], sentences: Iterable[str], batch: int, cached: bool = True
+) -> Encoded:
     """Encode the different pictures and clips of ``paths`` and the different ``sentences``, each once."""
     files = list(dict.fromkeys(paths))
     clips = [path for path in files if path.suffix.lower() in negbench.CLIPS]
     pictures = [path for path in files if path.suffix.lower() not in negbench.CLIPS]
-    parts = [encode.images(model, PictureFiles(pictures), batch=batch)] if pictures else []
-    parts += [video.features(model, clips, batch=batch)] if clips else []
+    parts = [encode.images(model, PictureFiles(pictures), batch=batch, cached=cached)] if pictures else []
+    parts += [video.features(model, clips, batch=batch, cached=cached)] if clips else []
     said = list(dict.fromkeys(sentences))
     return Encoded(
         {path: row for row, path in enumerate([*pictures, *clips])},
         np.concatenate(parts),
         {text: row for row, text in enumerate(said)},
-        encode.texts(model, said, batch=batch),
+        encode.texts(model, said, batch=batch, cached=cached),
     )

@@ -85,7 +85,8 @@ def _aucs_and_mean(placed: Floats, expected: NDArray[np.bool_], weights: Floats)
     own, others = placed * expected, placed * ~expected
     with np.errstate(invalid="ignore", divide="ignore"):
         found = weights @ own / (weights @ expected) + weights @ others / (weights @ ~expected)
-    aucs = np.ma.masked_invalid(found - own.sum(axis=0) / expected.sum(axis=0))
+    # Linear in the weights, so a resample may leave the scale that an area has.
+    aucs = np.ma.masked_invalid(found - own.sum(axis=0) / expected.sum(axis=0)).clip(0, 1)
     return np.ma.column_stack([aucs, aucs.mean(axis=1)]).filled(np.nan)
 
 

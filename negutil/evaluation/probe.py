@@ -189,7 +189,8 @@ def metrics(preferred: Flags, truth: Flags, margin: np.ndarray, absence: np.ndar
             for placed in (margin, absence)
         ]
     rate = weights @ preferred / weights.sum(axis=1, keepdims=True)
-    return np.stack([tpr, tnr, (tpr + tnr) / 2, rate, *areas], axis=2)
+    # The sum of an area is linear in the weights and may leave its scale.
+    return np.stack([tpr, tnr, (tpr + tnr) / 2, rate, *areas], axis=2).clip(0, 1)
 
 
 def evaluate(

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from negutil import data
+from negutil import data, tables
 from negutil import paths as locations
 from negutil.data import negbench
 from negutil.evaluation import blind, mcq
@@ -85,6 +85,13 @@ def _row(path: Path, seed: int) -> dict[str, str | int | float]:
 def kept() -> pd.DataFrame:
     """Return the numbers of ``records`` that are committed for the published files, which cannot be committed."""
     return pd.read_csv(locations.ROOT / "results" / PROFILE / EXPERIMENT / f"{NAME}.csv")
+
+
+def overview() -> pd.DataFrame:
+    """Return ``kept`` for display: a row per scorer, a column per kind of question; n stands in the first column."""
+    rows = kept()
+    shown = rows.assign(scorer=rows["model"] + ", n = " + rows["n"].groupby(rows["model"]).transform("max").astype(str))
+    return tables.pivot(shown, "scorer").fillna("")
 
 
 def records(paths: Sequence[Path | str], seed: int = 0) -> list[Record]:

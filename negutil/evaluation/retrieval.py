@@ -73,10 +73,7 @@ def recall(
     Captions of one picture succeed and fail together, so the picture is the unit of resampling. The pictures that
     compete stay as they are: the interval covers the choice of queries, not of the gallery.
     """
-    return {
-        k: statistics.bootstrap_mean(ranks_of_texts <= k, np.asarray(image_of_text), resamples=resamples, seed=seed)
-        for k in ks
-    }
+    return {k: statistics.bootstrap_share(ranks_of_texts <= k, np.asarray(image_of_text), resamples, seed) for k in ks}
 
 
 def drop(

@@ -171,7 +171,8 @@ def _metrics(numerators: Floats, denominators: Floats, weights: Floats) -> Float
         whole = numerators.sum(axis=0) / denominators.sum(axis=0)
     count = 2 * len(KINDS)
     shares, placed, means = ratios[:, :-count], ratios[:, -count:], whole[-count:]
-    areas = placed[:, ::2] + placed[:, 1::2] - means[::2]
+    # The sum is linear in the weights and may leave the scale that an area has.
+    areas = (placed[:, ::2] + placed[:, 1::2] - means[::2]).clip(0, 1)
     # The accuracies come first, calibrated or not over the same seven groups of claims: all, affirmative, ...
     gaps = [shares[:, first + 1] - shares[:, first] for first in (0, COMBINED)]
     return np.column_stack([shares, areas, *gaps])

@@ -1,0 +1,225 @@
+"""NegBench's runner on a tiny world: every variation is there, numbers fit their items, nothing is encoded twice."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from negutil import claims, config, results
+from negutil.config import Profile, Splits
+from negutil.errors import NegutilError
+from negutil.evaluation import negation_beyond, negbench, negbench_items, negbench_published, negbench_views
+from negutil.evaluation.negbench_items import Queries, Questions, Task
+from negutil.models import encode
+from negutil.pipelines import negbench_files
+from negutil.pipelines.negbench_files import PLAIN, VARIATIONS
+
+TITLES = [variation.title for variation in (*PLAIN, *VARIATIONS)]
+
+
+@pytest.fixture(scope="module")
+def settings() -> Profile:
+    quick = config.load("quick")
+    sizes: dict[str, Any] = {
+        "scenes": Splits(0, 100, 120),
+        "voc": Splits(0, 0, 40),
+        "clips": Splits(0, 0, 12),
+        "radiographs": Splits(60, 60, 0),
+        "faces": Splits(0, 60, 60),
+    }
+    world, bootstrap = dataclasses.replace(quick.world, **sizes), dataclasses.replace(quick.bootstrap, resamples=50)
+    return dataclasses.replace(quick, name="tiny", world=world, bootstrap=bootstrap)
+
+
+@pytest.fixture(scope="module")
+def tasks(settings: Profile, session_cache: Path) -> list[Task]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NEGUTIL_CACHE", str(session_cache))
+        patch.setenv("NEGUTIL_NO_PROGRESS", "1")
+        return negbench_items.load_all(settings)
+
+
+@pytest.fixture(scope="module")
+def found(
+    settings: Profile, tasks: list[Task], session_cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[negbench.Findings, Path]:
+    folder = tmp_path_factory.mktemp("results")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NEGUTIL_CACHE", str(session_cache))
+        patch.setenv("NEGUTIL_RESULTS", str(folder))
+        patch.setenv("NEGUTIL_NO_PROGRESS", "1")
+        return negbench.run(settings, tasks), folder
+
+
+def test_all_18_variations_and_the_plain_captions_are_there(tasks: list[Task]) -> None:
+    assert [task.variation.title for task in tasks] == TITLES
+    assert len(VARIATIONS) == 18
+    for task in tasks:
+        count = len(task.captions) if isinstance(task, Queries) else len(task.options)
+        assert len(task.rows) == count > 0
+        assert task.rows.max() == len(task.media) - 1
+        assert all(path.exists() for path in task.media)
+        assert len(task.names) == len(task.media) == len(set(task.names))
+
+
+def test_every_different_item_is_encoded_once(
+    tasks: list[Task], settings: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: Counter[str] = Counter()
+    inner = encode._texts
+
+    def counting(model: Any, sentences: list[str], batch: int) -> np.ndarray:
+        seen.update(sentences)
+        return inner(model, sentences, batch)
+
+    monkeypatch.setattr(encode, "_texts", counting)
+    model = negbench.loader.load("miniclip-s-8")
+    paths = [path for task in tasks for path in task.media]
+    texts = [text for task in tasks for text in task.texts]
+    encoded = negbench_items.encode_all(model, paths, texts, settings.encode.batch, cached=False)
+    assert set(seen) == set(texts) and set(seen.values()) == {1}
+    assert len(encoded.media_features) == len(set(paths)) < len(paths)
+    again = encode.texts(model, texts[:5], cached=False)
+    assert encoded.texts(texts[:5]) == pytest.approx(again, abs=1e-6)
+
+
+def test_numbers_are_those_of_the_items(found: tuple[negbench.Findings, Path], settings: Profile) -> None:
+    table, items = found[0].table, found[0].items
+    for (model, title), part in items.groupby(["model", "variation"]):
+        own = table[(table["model"] == model) & (table["task"] == title)].set_index("metric")["value"]
+        if part["rank"].notna().all():
+            assert own["recall@5"] == pytest.approx((part["rank"] <= 5).mean())
+        else:
+            assert own["accuracy"] == pytest.approx(part["right"].astype(float).mean())
+    assert set(table["task"]) == set(TITLES)
+    assert set(settings.models) <= set(table["model"])
+
+
+def test_every_variation_has_chance_and_questions_have_blind_baselines(found: tuple[negbench.Findings, Path]) -> None:
+    table = found[0].table
+    chance = table[table["model"] == negbench.CHANCE]
+    assert set(chance["task"]) == set(TITLES)
+    for title in (variation.title for variation in VARIATIONS if variation.task != "retrieval"):
+        blinds = table[(table["task"] == title) & table["model"].str.startswith(negbench.BLIND)]
+        assert {"blind: without cue", "blind: shortest"} <= set(blinds["model"])
+        enough = blinds["n"].max() >= 2 * negbench.FEWEST
+        assert ("blind: bag of words" in set(blinds["model"])) == enough
+
+
+def test_the_drop_is_the_difference_of_the_two_recalls(found: tuple[negbench.Findings, Path]) -> None:
+    table = found[0].table.set_index(["task", "model", "metric"])["value"]
+    for model in ("miniclip-s-8", "miniclip-b-8"):
+        plain = table["COCO retrieval, plain", model, "recall@1"]
+        negated = table["COCO retrieval, paraphrased", model, "recall@1"]
+        assert table["COCO retrieval, paraphrased", model, "drop of recall@1"] == pytest.approx(plain - negated)
+        drop = table["CheXpert binary, negation", model, "drop of accuracy"]
+        kinds = [table[f"CheXpert binary, {kind}", model, "accuracy"] for kind in ("affirmation", "negation")]
+        assert drop == pytest.approx(kinds[0] - kinds[1])
+
+
+def test_chexpert_pictures_are_resampled_one_by_one(found: tuple[negbench.Findings, Path]) -> None:
+    items = found[0].items
+    own = items[(items["variation"] == "CheXpert binary, negation") & (items["model"] == "miniclip-s-8")]
+    assert own["picture"].nunique() == len(own)
+
+
+def test_published_numbers_stand_beside_the_paraphrased_variations(found: tuple[negbench.Findings, Path]) -> None:
+    table = found[0].table.dropna(subset="paper_value")
+    assert set(table["task"]) <= set(TITLES)
+    row = table[(table["task"] == "COCO MCQ, paraphrased") & (table["metric"] == "accuracy on negative")].iloc[0]
+    assert row["paper_value"] == pytest.approx(0.0684, abs=1e-4)
+    paper = negbench_published.of("COCO retrieval, paraphrased", "drop of recall@5")
+    assert paper == (0.068, "NegBench, Table 1: CLIP")
+    assert negbench_published.of("COCO MCQ, templated", "accuracy") is None
+
+
+def test_what_is_shown_comes_from_the_tables(found: tuple[negbench.Findings, Path], settings: Profile) -> None:
+    findings, models = found[0], settings.models
+    assert len(negbench.overview(findings.table, models)) == len(TITLES)
+    assert set(negbench.by_type(findings.table, models)["model"]) == {*models, negbench.PUBLISHED}
+    assert len(negbench.drops(findings.table, models)) == 14
+    chosen = negbench.choices(findings.items, "COCO MCQ, paraphrased")
+    assert chosen.drop(columns=["type", "model"]).sum(axis=1).tolist() == pytest.approx([1.0] * len(chosen))
+    shown = negbench_views.recalls(findings.table, models)
+    assert set(shown["captions"]) == {"plain", "negated"} and len(shown) == 2 * 3 * len(models)
+    types = negbench_views.by_type(findings.table, models)
+    assert list(dict.fromkeys(types["dataset"])) == ["COCO", "VOC2007", "MSR-VTT", "HardNeg-Syn"]
+
+
+def test_cards_show_the_scores_that_are_judged(
+    found: tuple[negbench.Findings, Path], tasks: list[Task], settings: Profile
+) -> None:
+    task = negbench_views.find(tasks, "COCO MCQ, templated")
+    assert isinstance(task, Questions) and task.types is not None
+    cards = negbench_views.cards(settings, task, "miniclip-s-8")
+    assert [card.title for card in cards] == ["positive", "negative", "hybrid"]
+    items = found[0].items
+    own = items[(items["model"] == "miniclip-s-8") & (items["variation"] == task.variation.title)]
+    for card in cards:
+        row = own.iloc[task.types.index(card.title)]
+        assert int(np.argmax(card.scores)) == row["chosen"]
+
+
+def test_an_unknown_variation_is_said(tasks: list[Task]) -> None:
+    with pytest.raises(NegutilError, match="choose among COCO retrieval, plain"):
+        negbench_views.find(tasks, "COCO MCQ, sung")
+
+
+def test_two_runs_write_the_same_bytes(
+    found: tuple[negbench.Findings, Path], settings: Profile, tasks: list[Task], tmp_path: Path
+) -> None:
+    negbench.run(settings, tasks)
+    here = Path(os.environ["NEGUTIL_RESULTS"]) / "tiny" / negbench.EXPERIMENT
+    for name in ("tasks", "phrasings", "scaling"):
+        assert (here / f"{name}.csv").read_bytes() == (
+            found[1] / "tiny" / negbench.EXPERIMENT / f"{name}.csv"
+        ).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def beyond(settings: Profile, session_cache: Path, found: tuple[negbench.Findings, Path]) -> negation_beyond.Findings:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NEGUTIL_CACHE", str(session_cache))
+        patch.setenv("NEGUTIL_RESULTS", str(found[1]))
+        patch.setenv("NEGUTIL_NO_PROGRESS", "1")
+        return negation_beyond.run(settings, negation_beyond.gallery(settings), negation_beyond.domains(settings))
+
+
+def test_exclusion_claims_and_bias_have_every_model_and_domain(
+    beyond: negation_beyond.Findings, settings: Profile
+) -> None:
+    for table in (beyond.exclusion, beyond.bias, beyond.claims):
+        assert set(table["model"]) == set(settings.models)
+    assert set(beyond.claims["domain"]) == {"objects", "attributes", "faces", "radiographs"}
+    aucs = beyond.claims[beyond.claims["metric"].str.startswith("AUC")]
+    assert ((aucs["low"] >= 0) & (aucs["high"] <= 1)).all()
+
+
+def test_every_claim_of_the_notebook_can_be_judged_from_what_was_written(
+    beyond: negation_beyond.Findings,
+    found: tuple[negbench.Findings, Path],
+    settings: Profile,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NEGUTIL_RESULTS", str(found[1]))
+    stated = claims.of_notebook("03")
+    verdicts = claims.judge(stated, "tiny", settings.models)
+    assert {verdict.claim for verdict in verdicts} == {claim.id for claim in stated}
+    assert isinstance(claims.table(verdicts, stated), pd.DataFrame)
+    assert not results.load("tiny", negbench.EXPERIMENT, "claims").empty
+
+
+def test_published_files_that_are_not_there_are_named(
+    settings: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEGUTIL_DATA", str(tmp_path))
+    with pytest.raises(NegutilError, match=r"datasets\.md"):
+        negbench_items.load_all(dataclasses.replace(settings, published=True))
+    assert negbench_files.path(dataclasses.replace(settings, published=True), VARIATIONS[2], tmp_path) is None
