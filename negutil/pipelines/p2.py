@@ -112,7 +112,7 @@ class Rules:
     """How questions become captions.
 
     Attributes:
-        held_out: nouns and colours that must not be negated.
+        held_out: nouns and colours that no denial may speak of.
         reword: for a language model: it words every denial, and reads the questions that ``read`` cannot, which are
             dropped otherwise.
         naive: fall for questions that are negated themselves.
@@ -228,7 +228,9 @@ def _reason(asked: Asked, denial: Denial, rules: Rules) -> str:
         return NEGATED
     if denial == NOTHING and not rules.reword:
         return NOT_READ
-    return plausible.HELD_OUT if plausible.is_held_out(denial.value, rules.held_out) else ""
+    # Neither "no bus" nor "the bus is not red": a held-out noun stands in no negated clause.
+    held_out = any(plausible.is_held_out(said, rules.held_out) for said in (denial.value, denial.about))
+    return plausible.HELD_OUT if held_out else ""
 
 
 def _joined(pairs: Sequence[tuple[Asked, Denial]], language: LanguageAnnotator, rules: Rules) -> list[str]:

@@ -52,7 +52,7 @@ def _different(words: re.Pattern[str], caption: str) -> list[re.Match[str]]:
 
 def _parts(caption: str) -> list[str]:
     """What a caption lists, in alphabetical order, without its opening words; places count as parts of their own."""
-    plain = re.sub(r"^.*?\b(?=an? |two |three |four )", "", caption.lower())
+    plain = re.sub(r"^.*?\b(?=an? |two |three |four )", "", caption.lower(), count=1)
     return sorted(re.split(r", | and | (?=(?:in|on|at) )", plain))
 
 
