@@ -94,7 +94,7 @@ def load_all(settings: Profile) -> list[Task]:
 def _media(rows: Dataset) -> tuple[tuple[Path, ...], tuple[str, ...], Rows]:
     """The different pictures or clips in order of appearance, their names, and for each row which it is about."""
     clips = "video" in rows.column_names
-    paths = [Path(path) for path in rows["video"]] if clips else PictureFiles.of(rows).paths
+    paths = [Path(path) for path in (rows["video"] if clips else PictureFiles.of(rows).paths)]
     names = dict(zip(paths, rows["file_name"], strict=True))
     number = {path: row for row, path in enumerate(names)}
     return tuple(names), tuple(names.values()), np.array([number[path] for path in paths])
