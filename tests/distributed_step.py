@@ -20,7 +20,8 @@ from negutil.training import distributed
 from negutil.training.distributed import World
 from negutil.training.finetune import Trainer, finetune
 
-CONFIG = dataclasses.replace(finetune_files.CONFIG, batch=9, lr=1e-3)  # a number that two processes cannot halve
+# A batch that two processes cannot halve; a large eps, because Adam blows rounding errors up where a gradient is zero.
+CONFIG = dataclasses.replace(finetune_files.CONFIG, batch=9, eps=1e-3)
 
 
 def measure(weights: Path, method: str, members: World) -> dict[str, torch.Tensor]:
