@@ -12,6 +12,7 @@ from negutil.config import Splits
 from negutil.data import ccneg as file
 from negutil.errors import NegutilError
 from negutil.evaluation import ccneg, pairwise
+from negutil.evaluation.shares import Report
 from negutil.models import loader
 from negutil.pipelines import ccneg_reversed
 from negutil.world import grammar, truth
@@ -93,7 +94,7 @@ def test_a_model_on_both_kinds(source: Path, turned_round: Path, tmp_path: Path)
     together = ccneg.both(plain, reverse)
     right = set(plain["item"][plain["right"]]) & set(reverse["item"][reverse["right"]])
     assert set(together["item"][together["right"]]) == right
-    (record,) = ccneg.records(together, "e", "m", task=ccneg.BOTH, resamples=50)
+    (record,) = ccneg.records(together, Report("e", "m", 50), ccneg.BOTH)
     assert (record.task, record.metric, record.n) == ("CC-Neg, both pictures", "pairwise accuracy", len(reverse))
     assert record.value == pytest.approx(len(right) / len(reverse))
 

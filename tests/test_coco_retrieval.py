@@ -12,6 +12,7 @@ from data_files import write_json
 from negutil.data import negrefcocog as boxes_file
 from negutil.evaluation import coco_retrieval, negrefcocog
 from negutil.evaluation.coco_retrieval import Gallery
+from negutil.evaluation.shares import Report
 from negutil.models import architectures, loader
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
@@ -45,11 +46,11 @@ def test_photographs_go_from_file_to_record_with_an_untrained_vit_b_32(
     table = coco_retrieval.evaluate(model, photographs)
     assert len(table) == 5 * FEW
     assert table["rank"].between(1, FEW).all()
-    found = {record.metric: record for record in coco_retrieval.records(table, "real", "untrained", resamples=50)}
+    found = {record.metric: record for record in coco_retrieval.records(table, Report("real", "untrained", 50))}
     assert found["recall@10"].value == 1.0
     assert found["recall@1"].value == pytest.approx((table["rank"] == 1).mean())
     rows = boxes_file.load(_boxes(photographs, shared_data, tmp_path), shared_data / "coco" / "val2017")
-    (record,) = negrefcocog.records(negrefcocog.evaluate(model, rows), "real", "untrained", resamples=50)[:1]
+    (record,) = negrefcocog.records(negrefcocog.evaluate(model, rows), Report("real", "untrained", 50))[:1]
     assert (record.n, record.value) in {(2, 0.0), (2, 0.5), (2, 1.0)}
 
 
@@ -90,4 +91,4 @@ def test_a_constant_scorer_finds_nothing_first(tmp_path: Path, monkeypatch: pyte
     table = coco_retrieval.evaluate(model, gallery)
     assert table["rank"].tolist() == [12] * 6
     assert table["cluster"].tolist() == ["0.jpg", "0.jpg", "1.jpg", "2.jpg", "3.jpg", "4.jpg"]
-    assert [record.value for record in coco_retrieval.records(table, "e", "m", resamples=20)] == [0.0, 0.0, 0.0]
+    assert [record.value for record in coco_retrieval.records(table, Report("e", "m", 20))] == [0.0, 0.0, 0.0]

@@ -13,6 +13,7 @@ from PIL import Image
 from negutil.data import negrefcocog as file
 from negutil.errors import NegutilError
 from negutil.evaluation import negrefcocog
+from negutil.evaluation.shares import Report
 from negutil.models import encode, loader
 from negutil.models.loader import LoadedModel
 
@@ -80,7 +81,7 @@ def test_rules_without_reading(rows: Dataset) -> None:
 
 
 def test_records_in_total_and_by_cue(rows: Dataset) -> None:
-    found = negrefcocog.records(negrefcocog.rules(rows)[negrefcocog.FIRST_BOX], "e", "m", resamples=50)
+    found = negrefcocog.records(negrefcocog.rules(rows)[negrefcocog.FIRST_BOX], Report("e", "m", 50))
     values = {record.metric: (record.value, record.n) for record in found}
     expected = {
         "accuracy": (0.5, 4),

@@ -10,6 +10,7 @@ from sklearn.metrics import accuracy_score
 
 from negutil.errors import NegutilError
 from negutil.evaluation import pairwise, shares
+from negutil.evaluation.shares import Report
 from negutil.models import encode, loader
 
 PAIRS = [("There is a cat.", "There is no cat."), ("There are no dogs.", "There are dogs."), ("a", "a")]
@@ -61,7 +62,7 @@ def test_a_bag_of_words_learns_that_the_affirmative_caption_is_true() -> None:
 def test_shares_agree_with_scikit_learn_and_name_their_types() -> None:
     rng = np.random.default_rng(0)
     table = pairwise.items(rng.normal(size=(200, 2)), ["x", "y"] * 100).assign(cluster=np.arange(200) // 2)
-    found = shares.records(table, "accuracy", ["x", "y", "z"], resamples=200, experiment="e", task="t", model="m")
+    found = shares.records(table, Report("e", "m", resamples=200), "t", "accuracy", ["x", "y", "z"])
     assert [record.metric for record in found] == ["accuracy", "accuracy, x", "accuracy, y"]
     assert found[0].value == pytest.approx(accuracy_score(np.ones(200, bool), table["right"]))
     assert found[1].value == pytest.approx(table["right"][::2].mean())

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from negutil.evaluation import text_similarity
+from negutil.evaluation.shares import Report
 from negutil.models import encode, loader
 from negutil.models.loader import LoadedModel
 from negutil.world.vocabulary import HELD_OUT_NOUNS
@@ -36,9 +37,9 @@ def test_the_same_sentence_is_not_moved_at_all(model: LoadedModel) -> None:
 
 def test_records_are_means_over_nouns(model: LoadedModel) -> None:
     table = text_similarity.evaluate(model, NOUNS)
-    found = {record.metric: record for record in text_similarity.records(table, "e", "m", resamples=50)}
+    found = {record.metric: record for record in text_similarity.records(table, Report("e", "m", 50))}
     assert found[text_similarity.NEGATED].value == pytest.approx(table["negated"].mean())
     assert found[f"{text_similarity.GAP}, held-out nouns"].value == pytest.approx(table["gap"][[1, 3]].mean())
     assert found[f"{text_similarity.OTHER}, familiar nouns"].n == 2
-    familiar = text_similarity.records(table[~table["held_out"]], "e", "m", resamples=50)
+    familiar = text_similarity.records(table[~table["held_out"]], Report("e", "m", 50))
     assert not any("held-out" in record.metric for record in familiar)

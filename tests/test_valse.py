@@ -11,6 +11,7 @@ from datasets import Dataset
 from negutil.data import valse as valse_file
 from negutil.errors import NegutilError
 from negutil.evaluation import pairwise, valse
+from negutil.evaluation.shares import Report
 from negutil.models import loader
 from negutil.pipelines import valse_items
 from negutil.world import grammar, truth
@@ -89,7 +90,7 @@ def test_a_model_is_judged_over_both_sets_and_by_side(rows: Dataset, tmp_path: P
     assert table["item"].tolist() == rows["item"][:]
     assert (table["right"] == (table["true"] > table["false"])).all()
     assert table["valid"].tolist() == [votes >= 2 for votes in rows["votes_caption"]]
-    found = {(record.task, record.metric): record for record in valse.records(table, "e", "m", resamples=100)}
+    found = {(record.task, record.metric): record for record in valse.records(table, Report("e", "m", 100))}
     everything = found["VALSE existence, all items", "pairwise accuracy"]
     sides = [found["VALSE existence, all items", f"pairwise accuracy, {side}"] for side in valse.TYPES.values()]
     assert everything.value == pytest.approx(table["right"].mean())

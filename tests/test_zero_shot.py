@@ -13,6 +13,7 @@ from sklearn.metrics import accuracy_score, recall_score
 from negutil.data import folders
 from negutil.errors import NegutilError
 from negutil.evaluation import zero_shot
+from negutil.evaluation.shares import Report
 from negutil.models import encode, loader
 from negutil.models.loader import LoadedModel
 
@@ -72,7 +73,7 @@ def test_both_accuracies_agree_with_scikit_learn() -> None:
     truth = classes[rng.choice(3, 200, p=[0.7, 0.2, 0.1])]
     chosen = np.where(rng.random(200) < np.where(truth == "a", 0.8, 0.3), truth, "other")
     table = pd.DataFrame({"type": truth, "cluster": np.arange(200), "right": chosen == truth})
-    top_1, mean = zero_shot.records(table, "e", "m", task="t", resamples=500)
+    top_1, mean = zero_shot.records(table, Report("e", "m", 500), "t")
     assert top_1.value == pytest.approx(accuracy_score(truth, chosen))
     assert mean.value == pytest.approx(recall_score(truth, chosen, labels=classes, average="macro"))
     assert mean.ci_low is not None

@@ -10,10 +10,10 @@ from __future__ import annotations
 import pandas as pd
 from datasets import Dataset
 
-from negutil import statistics
 from negutil.errors import NegutilError
 from negutil.evaluation import pairwise, shares
 from negutil.evaluation.pairwise import Pairs
+from negutil.evaluation.shares import Report
 from negutil.models import encode
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
@@ -68,18 +68,9 @@ def both(original: pd.DataFrame, turned_round: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def records(
-    table: pd.DataFrame,
-    experiment: str,
-    model: str,
-    *,
-    task: str = TASK,
-    resamples: int = statistics.RESAMPLES,
-    seed: int = 0,
-) -> list[Record]:
+def records(table: pd.DataFrame, report: Report, task: str = TASK) -> list[Record]:
     """Return the pairwise accuracy over all items, of whichever of the three tasks ``table`` is about."""
-    names = {"experiment": experiment, "task": task, "model": model}
-    return shares.records(table, pairwise.METRIC, resamples=resamples, seed=seed, **names)
+    return shares.records(table, report, task, pairwise.METRIC)
 
 
 def pairs(rows: Dataset, truth_reversed: bool = False, remove_commas: bool = True) -> Pairs:

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from negutil import statistics
 from negutil.data import Missing, coco
 from negutil.evaluation import retrieval, shares
+from negutil.evaluation.shares import Report
 from negutil.models import encode
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
@@ -65,19 +65,7 @@ def evaluate(model: LoadedModel, gallery: Gallery, *, batch: int = encode.BATCH)
     return pd.DataFrame(facts)
 
 
-def records(
-    table: pd.DataFrame,
-    experiment: str,
-    model: str,
-    *,
-    task: str = TASK,
-    resamples: int = statistics.RESAMPLES,
-    seed: int = 0,
-) -> list[Record]:
+def records(table: pd.DataFrame, report: Report) -> list[Record]:
     """Return recall at every k of KS; pictures are resampled with all their captions, the gallery stays."""
-    names = {"experiment": experiment, "task": task, "model": model}
-    found: list[Record] = []
-    for k in KS:
-        part = table.assign(right=table["rank"] <= k)
-        found += shares.records(part, f"recall@{k}", resamples=resamples, seed=seed, **names)
-    return found
+    ranked = {k: table.assign(right=table["rank"] <= k) for k in KS}
+    return [record for k, part in ranked.items() for record in shares.records(part, report, TASK, f"recall@{k}")]

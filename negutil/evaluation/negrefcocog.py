@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from datasets import Dataset
 
-from negutil import statistics
 from negutil.errors import NegutilError
 from negutil.evaluation import mcq, phrasing, shares
+from negutil.evaluation.shares import Report
 from negutil.models import encode
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
@@ -66,18 +66,9 @@ def rules(rows: Dataset, order_seed: int = 0) -> dict[str, pd.DataFrame]:
     return {name: _items(rows, said, values, order_seed) for name, values in preferences.items()}
 
 
-def records(
-    table: pd.DataFrame,
-    experiment: str,
-    model: str,
-    *,
-    task: str = TASK,
-    resamples: int = statistics.RESAMPLES,
-    seed: int = 0,
-) -> list[Record]:
+def records(table: pd.DataFrame, report: Report, task: str = TASK) -> list[Record]:
     """Return the accuracy over all rows and for each cue that occurs; pictures are resampled."""
-    names = {"experiment": experiment, "task": task, "model": model}
-    return shares.records(table, METRIC, (*CUES, OTHER), resamples=resamples, seed=seed, **names)
+    return shares.records(table, report, task, METRIC, (*CUES, OTHER))
 
 
 def crops(rows: Dataset) -> PictureFiles:

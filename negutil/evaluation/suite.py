@@ -22,6 +22,7 @@ from negutil.data import negrefcocog as boxes_file
 from negutil.errors import NegutilError
 from negutil.evaluation import ccneg, coco_retrieval, negrefcocog, pairwise, phrasing, valse, zero_shot
 from negutil.evaluation.coco_retrieval import Gallery
+from negutil.evaluation.shares import Report
 from negutil.models import loader
 from negutil.models.loader import LoadedModel
 from negutil.pipelines import caption_sets, ccneg_reversed, valse_items
@@ -147,7 +148,8 @@ def records(frame: pd.DataFrame, experiment: str, settings: Profile) -> list[Rec
     """Return every number of the long ``frame``: per task its metrics in total and by type, with intervals."""
     found: list[Record] = []
     for (model, task), part in frame.groupby(["model", "task"], sort=False, observed=True):
-        found += _records(part, experiment, str(task), str(model), settings)
+        report = Report(experiment, str(model), **dataclasses.asdict(settings.bootstrap))
+        found += _records(part, str(task), report)
     return found
 
 
@@ -192,17 +194,15 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, settings: Profile) -> pd.
     return pd.DataFrame(rows)
 
 
-def _records(part: pd.DataFrame, experiment: str, task: str, model: str, settings: Profile) -> list[Record]:
+def _records(part: pd.DataFrame, task: str, report: Report) -> list[Record]:
     """The records of one task and model."""
-    draws = dataclasses.asdict(settings.bootstrap)
     if task == VALSE:
-        return valse.records(part, experiment, model, **draws)
+        return valse.records(part, report)
     if task == COCO:
-        return coco_retrieval.records(part, experiment, model, **draws)
+        return coco_retrieval.records(part, report)
     if task in (IMAGENET, CALTECH101):
-        return zero_shot.records(part, experiment, model, task=task, **draws)
-    module = negrefcocog if task.startswith(REFERRING) else ccneg
-    return module.records(part, experiment, model, task=task, **draws)
+        return zero_shot.records(part, report, task)
+    return (negrefcocog if task.startswith(REFERRING) else ccneg).records(part, report, task)
 
 
 def _negated_texts(data: Data) -> dict[str, dict[str, str]]:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from negutil import statistics
 from negutil.evaluation import presence
+from negutil.evaluation.shares import Report
 from negutil.models import encode
 from negutil.models.loader import LoadedModel
 from negutil.results import Record
@@ -45,16 +46,13 @@ def evaluate(
     return table.assign(gap=(1 - near) / (1 - other))
 
 
-def records(
-    table: pd.DataFrame, experiment: str, model: str, *, resamples: int = statistics.RESAMPLES, seed: int = 0
-) -> list[Record]:
+def records(table: pd.DataFrame, report: Report) -> list[Record]:
     """Return the means of the three columns over all, held-out and familiar nouns; the intervals resample nouns."""
     found = []
     for suffix, held_out in SUBSETS.items():
         part = table if held_out is None else table[table["held_out"] == held_out]
         for metric, column in ((NEGATED, "negated"), (OTHER, "other"), (GAP, "gap")):
             if len(part):
-                interval = statistics.bootstrap_mean(part[column], None, resamples, seed)
-                names = {"experiment": experiment, "task": TASK, "model": model, "metric": f"{metric}{suffix}"}
-                found.append(Record.of(interval, **names))
+                interval = statistics.bootstrap_mean(part[column], None, report.resamples, report.seed)
+                found.append(report.record(TASK, f"{metric}{suffix}", interval))
     return found

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from datasets import Dataset
 
-from negutil import statistics
 from negutil.data import Missing, _reading, valse
 from negutil.evaluation import pairwise, shares
 from negutil.evaluation.pairwise import Pairs
+from negutil.evaluation.shares import Report
 from negutil.models import encode
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
@@ -57,14 +57,11 @@ def rules(rows: Dataset, seed: int = 0) -> dict[str, pd.DataFrame]:
     return {name: _described(rows, table) for name, table in found.items()}
 
 
-def records(
-    table: pd.DataFrame, experiment: str, model: str, *, resamples: int = statistics.RESAMPLES, seed: int = 0
-) -> list[Record]:
+def records(table: pd.DataFrame, report: Report) -> list[Record]:
     """Return the accuracy over all and over validated items, each in total and by which caption is negated."""
     found: list[Record] = []
     for name, part in sets(table).items():
-        names = {"experiment": experiment, "task": f"{TASK}, {name}", "model": model}
-        found += shares.records(part, pairwise.METRIC, TYPES.values(), resamples=resamples, seed=seed, **names)
+        found += shares.records(part, report, f"{TASK}, {name}", pairwise.METRIC, TYPES.values())
     return found
 
 

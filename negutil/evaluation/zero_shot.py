@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from negutil import statistics
 from negutil.errors import NegutilError
-from negutil.evaluation import mcq
+from negutil.evaluation import mcq, shares
+from negutil.evaluation.shares import Report
 from negutil.models import encode
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
@@ -57,22 +58,10 @@ def evaluate(
     return pd.DataFrame(facts).assign(right=found["right"], tie=found["chosen"] < 0, margin=found["margin"])
 
 
-def records(
-    table: pd.DataFrame,
-    experiment: str,
-    model: str,
-    *,
-    task: str,
-    resamples: int = statistics.RESAMPLES,
-    seed: int = 0,
-) -> list[Record]:
+def records(table: pd.DataFrame, report: Report, task: str) -> list[Record]:
     """Return top-1 accuracy and mean per-class accuracy."""
-    found = {
-        TOP_1: statistics.bootstrap_share(table["right"], None, resamples, seed),
-        PER_CLASS: per_class(table, resamples=resamples, seed=seed),
-    }
-    names = {"experiment": experiment, "task": task, "model": model}
-    return [Record.of(interval, metric=metric, **names) for metric, interval in found.items()]
+    mean = per_class(table, resamples=report.resamples, seed=report.seed)
+    return [*shares.records(table, report, task, TOP_1), report.record(task, PER_CLASS, mean)]
 
 
 def per_class(table: pd.DataFrame, *, resamples: int = statistics.RESAMPLES, seed: int = 0) -> Interval:

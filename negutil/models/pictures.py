@@ -30,7 +30,8 @@ class PictureFiles:
     def __init__(self, paths: Sequence[Path | str], boxes: Sequence[Box] | None = None) -> None:
         if boxes is not None and len(boxes) != len(paths):
             raise NegutilError(f"There are {len(paths)} pictures but {len(boxes)} boxes; give one box for each.")
-        self.paths = [Path(path) for path in paths]
+        # Kept as they come: making a Path of each takes as long as scoring a model whose features are cached.
+        self.paths = list(paths)
         self.boxes = boxes
 
     @classmethod
@@ -58,7 +59,7 @@ class PictureFiles:
     @cached_property
     def digests(self) -> list[str]:
         """What tells the pictures apart: the sha256 of each file's bytes with its box."""
-        known = {path: files.sha256(path) for path in dict.fromkeys(self.paths)}
+        known = {path: files.sha256(Path(path)) for path in dict.fromkeys(self.paths)}
         if self.boxes is None:
             return [known[path] for path in self.paths]
         numbers = ([float(number) for number in box] for box in self.boxes)
