@@ -23,7 +23,7 @@ class Report:
     seed: int = 0
 
     def share(self, right: pd.Series, clusters: pd.Series) -> Interval:
-        """The share of ``right`` (True or False per item); the interval resamples ``clusters`` where items share them."""
+        """The share of ``right`` (True or False per item); ``clusters`` are resampled where items share them."""
         units = clusters.to_numpy() if clusters.duplicated().any() else None
         return statistics.bootstrap_share(right.to_numpy(dtype=bool), units, self.resamples, self.seed)
 
