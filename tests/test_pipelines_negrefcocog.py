@@ -157,3 +157,11 @@ def test_the_authors_phrases_lose_their_negation(shared_data: Path) -> None:
     left = controls["affirmed"].map(lambda text: bool(negrefcocog.CUES.search(text)))
     assert left.sum() <= 4
     assert (controls["bare"].str.len() < controls["phrase"].str.len()).mean() > 0.97
+
+
+def test_the_authors_boxes_pass_the_filters(shared_data: Path) -> None:
+    rows = json.loads((shared_data / "negrefcocog" / "NegRefCOCOg.json").read_text())
+    stricter = Filters(overlap=0.27, inside=0.45, ratio=4.5)
+    pairs = [(tuple(row["bbox_list"][0]), tuple(row["bbox_list"][1])) for row in rows]
+    assert all(negrefcocog.allowed(first, second, Filters()) for first, second in pairs)
+    assert not all(negrefcocog.allowed(first, second, stricter) for first, second in pairs)

@@ -234,9 +234,15 @@ def _wanted(folder: Path, parts: Mapping[str, Path], sizes: Sizes, settings: Pro
         "seed": settings.world.seed,
         "sizes": asdict(sizes),
         "code": world.code(root, [root / f"{name}.py" for name in _SOURCES]),
-        "made_of": {name: (world.manifest(part) or {}).get("sha256", str(part)) for name, part in parts.items()},
+        "made_of": {name: _made(part) for name, part in parts.items()},
         "annotators": _annotator_settings(settings.name),
     }
+
+
+def _made(part: Path) -> str:
+    """What identifies a part: digests of its bytes and of the world's code, or the path of the user's own data."""
+    found = world.manifest(part)
+    return f"{found['sha256']} by {found['code']}" if found else str(part)
 
 
 def _fill(fresh: Path, settings: Profile, sizes: Sizes, journals: Path) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class Filters:
 
     overlap: float = 0.30
     inside: float = 0.5
-    ratio: float = 5.1
+    ratio: float = 5.11
     places: bool = False
 
 
@@ -120,7 +120,7 @@ def _pair(own: Box, alike: Sequence[_Object], size: tuple[int, int], filters: Fi
     area = own[2] * own[3]
     for other in sorted(alike, key=lambda one: (abs(one.box[2] * one.box[3] - area), one.number)):
         grown = context(own, other.box, size), context(other.box, own, size)
-        if _allowed(*grown, filters):
+        if allowed(*grown, filters):
             return grown
     return None
 
@@ -144,7 +144,8 @@ def context(box: Box, other: Box, size: tuple[int, int]) -> Box:
     return left, top, right - left, bottom - top
 
 
-def _allowed(first: Box, second: Box, filters: Filters) -> bool:
+def allowed(first: Box, second: Box, filters: Filters) -> bool:
+    """Whether two grown boxes overlap and differ no more than the filters say."""
     across = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])
     down = min(first[1] + first[3], second[1] + second[3]) - max(first[1], second[1])
     shared = max(across, 0.0) * max(down, 0.0)
