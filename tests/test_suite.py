@@ -17,6 +17,7 @@ from negutil.evaluation import ccneg, negrefcocog, pairwise, suite, valse
 from negutil.evaluation.suite import Data
 from negutil.models import loader, registry
 from negutil.models.pictures import PictureFiles
+from negutil.world.vocabulary import NOUNS
 from negutil.world.writers import ccneg as ccneg_writer
 
 SINGLE = Splits(0, 80, 0)
@@ -78,6 +79,9 @@ def test_every_task_is_in_the_frame_of_a_model(settings: Profile, data: Data) ->
     assert counts[suite.IMAGENET] == 80
     assert counts[suite.CCNEG] == 12
     assert counts[suite.AFFIRMED] == counts[suite.REFERRING] == len(data.referring or [])
+    assert set(suite.chance(data)) == expected
+    assert (suite.chance(data)[suite.COCO], suite.chance(data)[ccneg.BOTH]) == (5 / 20, 0.25)
+    assert suite.chance(data)[suite.IMAGENET] == pytest.approx(1 / len(NOUNS))
     assert frame[frame["task"] == suite.COCO]["rank"].between(1, 20).all()
     retrieved = frame[frame["task"] == suite.COCO]
     assert (retrieved["right"] == (retrieved["rank"] <= 5)).all()

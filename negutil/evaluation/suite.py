@@ -20,7 +20,7 @@ from negutil.data import _reading, folders
 from negutil.data import ccneg as ccneg_files
 from negutil.data import negrefcocog as boxes_file
 from negutil.errors import NegutilError
-from negutil.evaluation import ccneg, coco_retrieval, negrefcocog, pairwise, phrasing, valse, zero_shot
+from negutil.evaluation import blind, ccneg, coco_retrieval, negrefcocog, pairwise, phrasing, valse, zero_shot
 from negutil.evaluation.coco_retrieval import Gallery
 from negutil.evaluation.shares import Report
 from negutil.models import loader
@@ -123,6 +123,25 @@ def rules(data: Data) -> dict[str, Frames]:
         found[ccneg.BOTH] = {name: ccneg.both(original[name], turned_round[name]) for name in pairwise.RULES}
     names = dict.fromkeys(name for by_rule in found.values() for name in by_rule)
     return {name: {task: by_rule[name] for task, by_rule in found.items() if name in by_rule} for name in names}
+
+
+def chance(data: Data) -> dict[str, float]:
+    """What guessing gets in each task that ``data`` has (COCO retrieval: recall@5)."""
+    found: dict[str, float] = {}
+    if data.valse is not None:
+        found[VALSE] = pairwise.CHANCE
+    if data.referring is not None:
+        found |= dict.fromkeys((REFERRING, AFFIRMED, BARE), negrefcocog.CHANCE)
+    for task, rows in ((IMAGENET, data.imagenet), (CALTECH101, data.caltech101)):
+        if rows is not None:
+            found[task] = 1 / len(zero_shot.class_names(rows))
+    if data.ccneg is not None:
+        found[CCNEG] = pairwise.CHANCE
+    if data.ccneg_reversed is not None:
+        found |= {ccneg.REVERSED: pairwise.CHANCE, ccneg.BOTH: pairwise.CHANCE**2}
+    if data.coco is not None:
+        found[COCO] = blind.chance_recall(len(data.coco.names), coco_retrieval.K)
+    return found
 
 
 def evaluate(model_name: str, settings: Profile, data: Data | None = None) -> pd.DataFrame:
