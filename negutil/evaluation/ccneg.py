@@ -56,7 +56,8 @@ def rules(
 def both(original: pd.DataFrame, turned_round: pd.DataFrame) -> pd.DataFrame:
     """Return the items that have a picture of either kind: right where both are, with the smaller of the margins.
 
-    Guessing gets a quarter of them, a rule that looks at the texts alone none. Raises NegutilError where no item is in both tables.
+    Guessing gets a quarter of them, a rule that looks at the texts alone none. Raises NegutilError where no item is in
+    both tables.
     """
     pair = original.merge(turned_round, on=["item", "cluster", "type"], suffixes=("", "_reversed"))
     if pair.empty:
