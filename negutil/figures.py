@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
+import pandas as pd
 from cycler import cycler
 from IPython import get_ipython
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib_inline.backend_inline import set_matplotlib_formats
+from numpy.typing import NDArray
 
 from negutil import files, paths
 
@@ -63,6 +67,28 @@ def style() -> None:
     mpl.rcParams.update(RC)
     if get_ipython() is not None:
         set_matplotlib_formats("png")
+
+
+def dots(
+    axis: Axes,
+    rows: pd.DataFrame,
+    at: NDArray[np.floating],
+    index: int,
+    *,
+    vertical: bool = False,
+    label: str | None = None,
+) -> None:
+    """Values with intervals (columns value, low, high) at places ``at``, in the style of series ``index``.
+
+    Values lie along x, or along y if ``vertical``; ``label`` is for the legend.
+    """
+    reach = np.vstack([rows["value"] - rows["low"], rows["high"] - rows["value"]]).clip(0)
+    style: dict[str, Any] = {"color": PALETTE[index], "marker": MARKERS[index], "linestyle": "", "label": label}
+    style |= {"markersize": 4.5, "capsize": 2, "elinewidth": 1}
+    if vertical:
+        axis.errorbar(at, rows["value"], yerr=reach, **style)
+    else:
+        axis.errorbar(rows["value"], at, xerr=reach, **style)
 
 
 def save(figure: Figure, profile: str, experiment: str, name: str) -> Path:

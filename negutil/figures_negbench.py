@@ -74,7 +74,9 @@ def accuracy_by_type(
     for axis, name in zip(axes[0], datasets, strict=True):
         for index, model in enumerate(models):
             rows = table[(table["dataset"] == name) & (table["model"] == model)]
-            _dots(axis, rows, _places(rows["type"], kinds[name]) + _shift(index, len(models)), index, vertical=True)
+            figures.dots(
+                axis, rows, _places(rows["type"], kinds[name]) + _shift(index, len(models)), index, vertical=True
+            )
         if blind is not None:
             _blind_marks(axis, blind[blind["dataset"] == name], kinds[name], baselines)
         axis.axhline(chance if isinstance(chance, float) else chance[name], **figures.CHANCE)
@@ -157,7 +159,7 @@ def exclusion(table: pd.DataFrame, metric: str = "AUC", chance: float | None = 0
     for index, model in enumerate(models):
         own = rows[rows["model"] == model]
         at = np.array([places[form] for form in own["form"]])
-        _dots(axis, own, at + 0.6 * _shift(index, len(models)), index)
+        figures.dots(axis, own, at + 0.6 * _shift(index, len(models)), index)
     for title, forms in groups:
         axis.text(-0.01, places[forms[0]] - 0.72, title, transform=axis.get_yaxis_transform(), **_HEADING)
     if chance is not None:
@@ -221,7 +223,7 @@ def accuracy_by_cue(table: pd.DataFrame, factor: str = "cue", chance: float | No
     figure, axis = plt.subplots(figsize=(6.8, 0.36 * len(levels) + 1.1))
     for index, model in enumerate(models):
         own = rows[rows["model"] == model]
-        _dots(axis, own, _places(own["level"], levels) + _shift(index, len(models)), index)
+        figures.dots(axis, own, _places(own["level"], levels) + _shift(index, len(models)), index)
     if chance is not None:
         axis.axvline(chance, **figures.CHANCE)
     names = [f"{level or 'no negation'}  (n = {counts[level]})" for level in levels]
@@ -246,7 +248,7 @@ def claims(table: pd.DataFrame, metrics: Sequence[str] = ("AUC", "calibrated acc
         for index, model in enumerate(models):
             own = table[(table["model"] == model) & table["metric"].isin(list(names))]
             at = [places[d, names[name]] for d, name in zip(own["domain"], own["metric"], strict=True)]
-            _dots(axis, own, np.array(at) + _shift(index, len(models)), index)
+            figures.dots(axis, own, np.array(at) + _shift(index, len(models)), index)
         axis.axvline(0.5, **figures.CHANCE)
         axis.set(title=metric, xlim=(-0.03, 1.03), ylim=(max(places.values()) + 0.7, -0.7))
         axis.grid(axis="x")
@@ -280,23 +282,6 @@ def _places(values: pd.Series, names: Sequence[str]) -> NDArray[np.float64]:
 def _shift(index: int, count: int) -> float:
     """How far series ``index`` of ``count`` lies beside the middle, so that neighbours do not cover each other."""
     return 0.5 * (index - (count - 1) / 2) / max(2, count)
-
-
-def _dots(axis: Axes, rows: pd.DataFrame, at: NDArray[np.float64], index: int, vertical: bool = False) -> None:
-    """Values with intervals at places ``at``, in the style of series ``index``; values lie along y if ``vertical``."""
-    reach = np.vstack([rows["value"] - rows["low"], rows["high"] - rows["value"]]).clip(0)
-    style: dict[str, Any] = {
-        "color": figures.PALETTE[index],
-        "marker": figures.MARKERS[index],
-        "linestyle": "",
-        "markersize": 4.5,
-        "capsize": 2,
-        "elinewidth": 1,
-    }
-    if vertical:
-        axis.errorbar(at, rows["value"], yerr=reach, **style)
-    else:
-        axis.errorbar(rows["value"], at, xerr=reach, **style)
 
 
 def _blind_marks(axis: Axes, rows: pd.DataFrame, kinds: Sequence[str], baselines: Sequence[str]) -> None:

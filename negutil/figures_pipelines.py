@@ -63,10 +63,7 @@ def natural(quality: pd.DataFrame) -> Figure:
     figure, axis = plt.subplots(figsize=(7.0, 0.5 * len(names) + 1.2))
     for index, (ending, label) in enumerate(kinds.items()):
         rows = quality[quality["metric"] == f"{pipelines.BITS}{ending}"].set_index("set").loc[names]
-        reach = np.vstack([rows["value"] - rows["low"], rows["high"] - rows["value"]]).clip(0)
-        at = np.arange(len(names)) + 0.15 * (index - 1.5)
-        style: dict[str, Any] = {"color": figures.PALETTE[index], "marker": figures.MARKERS[index], "linestyle": ""}
-        axis.errorbar(rows["value"], at, xerr=reach, label=label, **style)
+        figures.dots(axis, rows, np.arange(len(names)) + 0.15 * (index - 1.5), index, label=label)
     axis.set_yticks(range(len(names)), names)
     axis.set(xlabel="bits per word (fewer: more like other captions)", ylim=(len(names) - 0.5, -0.5), xlim=(0, None))
     axis.set_title("How natural the captions are")

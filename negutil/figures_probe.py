@@ -11,7 +11,6 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from negutil import figures
@@ -22,18 +21,6 @@ def _select(table: pd.DataFrame, **wanted: str) -> pd.DataFrame:
     """Rows of ``table`` whose columns have the ``wanted`` values."""
     chosen = np.logical_and.reduce([table[column] == value for column, value in wanted.items()])
     return table[chosen]
-
-
-def _errorbar(axis: Axes, rows: pd.DataFrame, at: np.ndarray, index: int, label: str) -> None:
-    """Values with their intervals along x, at heights ``at``, in the style of series ``index``."""
-    reach = np.vstack([rows["value"] - rows["low"], rows["high"] - rows["value"]]).clip(0)
-    style: dict[str, Any] = {
-        "color": figures.PALETTE[index],
-        "marker": figures.MARKERS[index],
-        "linestyle": "",
-        "markersize": 4,
-    }
-    axis.errorbar(rows["value"], at, xerr=reach, capsize=2, elinewidth=1, label=label, **style)
 
 
 def _attributes(table: pd.DataFrame, phrasing: str) -> list[str]:
@@ -52,7 +39,7 @@ def by_attribute(table: pd.DataFrame, phrasing: str = "not", metrics: Sequence[s
         for index, metric in enumerate(metrics):
             rows = _select(table, model=model, phrasing=phrasing, metric=metric).set_index("attribute").loc[names]
             at = np.arange(len(names)) + 0.2 * (index - (len(metrics) - 1) / 2)
-            _errorbar(axis, rows, at, index, metric)
+            figures.dots(axis, rows, at, index, label=metric)
         axis.axvline(0.5, **figures.CHANCE)
         axis.set(title=model, xlim=(-0.02, 1.02), ylim=(len(names) - 0.5, -0.5))
         axis.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=8)
@@ -71,7 +58,7 @@ def by_phrasing(table: pd.DataFrame, metrics: Sequence[str] = ("balanced_accurac
         for index, model in enumerate(dict.fromkeys(means["model"])):
             rows = _select(means, model=model, metric=metric)
             at = np.array([phrasings.index(name) for name in rows["phrasing"]]) + 0.22 * (index - 0.5)
-            _errorbar(axis, rows, at, index, model)
+            figures.dots(axis, rows, at, index, label=model)
         axis.axvline(0.5, **figures.CHANCE)
         axis.set(title=metric.replace("_", " "), xlim=(-0.02, 1.02), ylim=(len(phrasings) - 0.5, -0.5))
         axis.set_yticks(range(len(phrasings)), phrasings)
