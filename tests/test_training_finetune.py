@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
 import errno
 import os
@@ -53,6 +54,21 @@ def test_the_tower_computes_the_features_of_the_model(base: LoadedModel, example
         expected = base.model.encode_text(base.tokenizer(examples.captions))
     assert torch.allclose(found, expected, atol=1e-5)
     assert len(trainer.data.ids) < 100, "the embedding holds the tokens that occur alone"
+
+
+@pytest.mark.parametrize("chunks", [1, 3, 48])
+def test_the_tower_has_the_gradients_of_the_model(base: LoadedModel, examples: Examples, chunks: int) -> None:
+    trainer = Trainer(base, examples, REPLACE(CONFIG, text_chunks=chunks))
+    model = copy.deepcopy(base.model)
+    weights = torch.from_numpy(np.random.default_rng(0).normal(size=(48, 16)).astype(np.float32))
+    (trainer.tower(trainer.data.tokens[trainer.data.texts["captions"]]) * weights).sum().backward()
+    (model.encode_text(base.tokenizer(examples.captions)) * weights).sum().backward()
+    expected = {name: value.grad for name, value in model.named_parameters() if value.grad is not None}
+    expected[text_tower.EMBEDDING] = expected[text_tower.EMBEDDING][trainer.data.ids]
+    found = {name: value.grad for name, value in trainer.tower.clip.named_parameters() if value.grad is not None}
+    assert found.keys() == expected.keys()
+    for name, gradient in found.items():
+        assert torch.allclose(gradient, expected[name], rtol=1e-3, atol=1e-5), name
 
 
 @pytest.mark.parametrize("method", METHODS)

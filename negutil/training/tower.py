@@ -1,4 +1,4 @@
-"""The text tower while it is trained: embeddings for the tokens that occur, texts cut to the length they need.
+"""The text tower while it is trained: embeddings for the tokens that occur, and no work on padding.
 
 Neither changes a feature: a causal text tower never looks behind the end token, and a token that does not occur has no
 gradient. Rows of the embedding that do not occur keep their values (a weight decay would have shrunk them).
@@ -7,9 +7,12 @@ gradient. Rows of the embedding that do not occur keep their values (a weight de
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from negutil.errors import NegutilError
 from negutil.models import architectures, text_tower
@@ -28,63 +31,91 @@ def compact(tokens: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
     return torch.searchsorted(ids, tokens.contiguous())
 
 
-class _Encoder(torch.nn.Module):
-    """A CLIP whose forward pass is its text features as they are, not normalised."""
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """``texts`` texts of up to ``length`` tokens: rows ``start`` to ``stop`` of the packed tokens.
 
-    def __init__(self, clip: torch.nn.Module) -> None:
-        super().__init__()
-        self.clip = clip
+    ``places`` int64 [stop - start] is where each of these tokens stands when the texts are padded and laid end to end.
+    """
 
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        features: torch.Tensor = self.clip.encode_text(tokens)  # type: ignore[operator]
-        return features
+    start: int
+    stop: int
+    texts: int
+    length: int
+    places: torch.Tensor
 
 
 class TextTower(torch.nn.Module):
     """A trainable copy of the text tower of ``base``, with embeddings for the tokens ``ids`` [V] alone.
 
-    ``trainable`` names the groups of parameters that learn; ``chunks`` is how many parts a batch is encoded in, each
-    only as long as its longest text. Raises NegutilError where the model is not a causal CLIP.
+    ``trainable`` names the groups of parameters that learn. All layers but attention see the tokens of the batch packed
+    into one matrix; attention sees the texts in ``chunks`` of like length, padded to the longest of each. Raises
+    NegutilError where the model is not a causal CLIP.
     """
 
     def __init__(self, base: LoadedModel, ids: torch.Tensor, trainable: tuple[str, ...], chunks: int) -> None:
         super().__init__()
         if not architectures.is_causal_clip(base.model):
             raise NegutilError(f"'{base.name}' has no causal text tower like CLIP's; fine-tune another model.")
-        clip = copy.deepcopy(base.model)
+        clip: Any = copy.deepcopy(base.model)
         clip.visual = torch.nn.Identity()
         rows = clip.token_embedding.weight.detach()[ids.to(clip.token_embedding.weight.device)]
         clip.token_embedding = torch.nn.Embedding.from_pretrained(rows.clone(), freeze=False)
         for name, parameter in clip.named_parameters():
             parameter.requires_grad_(text_tower.group(name) in trainable)
-        self.encoder, self.chunks = _Encoder(clip), chunks
-
-    @property
-    def clip(self) -> torch.nn.Module:
-        """The open_clip model without its image tower."""
-        return self.encoder.clip
+        self.clip, self.chunks = clip, chunks
 
     @property
     def logit_scale(self) -> torch.nn.Parameter:
         """The logarithm of the factor on cosines."""
-        scale: torch.nn.Parameter = self.clip.logit_scale  # type: ignore[assignment]
+        scale: torch.nn.Parameter = self.clip.logit_scale
         return scale
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return raw text features [T, D] of compact ``tokens`` [T, L]."""
-        order = tokens.argmax(dim=-1).argsort(stable=True)
-        parts = [self._encode(part) for part in tokens[order].chunk(self.chunks)]
-        return torch.cat(parts)[order.argsort()]
-
-    def _encode(self, tokens: torch.Tensor) -> torch.Tensor:
-        length = architectures.trimmed_length(tokens)
-        shorter = {
-            "clip.positional_embedding": self.clip.positional_embedding[:length],  # type: ignore[index]
-            "clip.attn_mask": self.clip.attn_mask[:length, :length],  # type: ignore[index]
-        }
-        features: torch.Tensor = torch.func.functional_call(self.encoder, shorter, (tokens[:, :length],))
-        return features
+        lengths, order = (tokens.argmax(dim=-1) + 1).sort(stable=True)
+        text, place = _inside(lengths).nonzero(as_tuple=True)
+        chunks = _cut(lengths, self.chunks)
+        x = self.clip.token_embedding(tokens[order][text, place]) + self.clip.positional_embedding[place]
+        for block in self.clip.transformer.resblocks:
+            x = x + block.ls_1(_attend(block.attn, block.ln_1(x), chunks))
+            x = x + block.ls_2(block.mlp(block.ln_2(x)))
+        last = self.clip.ln_final(x[lengths.cumsum(dim=0) - 1])
+        projection = self.clip.text_projection
+        features = projection(last) if isinstance(projection, torch.nn.Linear) else last @ projection
+        return features[order.argsort()]
 
     def state(self) -> State:
         """Return a copy on the CPU of the tensors of the tower; the embedding has the rows that occur alone."""
         return {name: value.detach().cpu().clone() for name, value in text_tower.state(self.clip).items()}
+
+
+def _inside(lengths: torch.Tensor) -> torch.Tensor:
+    """Which places of texts of these ``lengths`` [T], padded to the longest, hold tokens: bool [T, L]."""
+    return torch.arange(int(lengths.max()), device=lengths.device) < lengths.unsqueeze(1)
+
+
+def _cut(lengths: torch.Tensor, count: int) -> list[_Chunk]:
+    """Cut texts of the sorted ``lengths`` into about ``count`` chunks of as many texts."""
+    chunks: list[_Chunk] = []
+    start = 0
+    for part in lengths.chunk(count):
+        places = _inside(part).flatten().nonzero().squeeze(1)
+        chunks.append(_Chunk(start, start + len(places), len(part), int(part[-1]), places))
+        start += len(places)
+    return chunks
+
+
+def _attend(attention: Any, x: torch.Tensor, chunks: list[_Chunk]) -> torch.Tensor:
+    """Causal self-attention of packed tokens ``x`` [P, W] with the weights of a torch.nn.MultiheadAttention."""
+    width, heads = x.shape[1], attention.num_heads
+    projected = functional.linear(x, attention.in_proj_weight, attention.in_proj_bias)
+    parts = []
+    for chunk in chunks:
+        padded = projected.new_zeros(chunk.texts * chunk.length, 3 * width)
+        padded = padded.index_copy(0, chunk.places, projected[chunk.start : chunk.stop])
+        query, key, value = padded.view(chunk.texts, chunk.length, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
+        mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+        parts.append(mixed.transpose(1, 2).reshape(-1, width)[chunk.places])
+    out: torch.Tensor = attention.out_proj(torch.cat(parts))
+    return out
