@@ -86,7 +86,7 @@ def test_rows_have_the_published_form_and_reasons_are_counted(tmp_path: Path) ->
     assert row["phrase"] == "a dog without a hat"
     assert row["ref_bbox"] == [0.0, 10.0, 40.0, 60.0]
     assert sorted(row["bbox_list"]) == [[0.0, 10.0, 40.0, 60.0], [55.0, 10.0, 45.0, 60.0]]
-    assert list(made.dropped.values()) == [1, 1, 1, 1, 0]
+    assert list(made.dropped.values()) == [1, 1, 1, 1, 0, 0]
     read = reader.load(negrefcocog.write(made, tmp_path))
     assert read["boxes"][0][read["correct"][0]] == row["ref_bbox"]
     places = negrefcocog.build(tmp_path, filters=Filters(places=True))
@@ -102,6 +102,14 @@ def test_boxes_that_overlap_or_differ_too_much_are_left_out(tmp_path: Path) -> N
     with pytest.raises(NegutilError):
         negrefcocog.build(folder)
     assert len(negrefcocog.build(folder, filters=Filters(ratio=1000)).rows) == 1
+
+
+def test_a_crop_that_shows_what_the_phrase_denies_is_left_out(tmp_path: Path) -> None:
+    hat = (7, "hat", [26.0, 30.0, 10.0, 10.0])
+    phrases = {"a dog without a hat": 0, "a dog with a hat, not barking": 0, "the dog that is not red": 0}
+    made = negrefcocog.build(refs(tmp_path, phrases, [*TWO_DOGS, hat]))
+    assert [row["phrase"] for row in made.rows] == ["a dog with a hat, not barking", "the dog that is not red"]
+    assert list(made.dropped.values()) == [0, 0, 0, 0, 0, 1]
 
 
 def test_of_several_others_the_nearest_in_size_is_taken(tmp_path: Path) -> None:

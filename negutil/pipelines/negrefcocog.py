@@ -3,7 +3,8 @@
 A row needs a phrase with a cue and, in the same picture, a second object of the same category. Both boxes are grown by
 their own width and height on each side, cut at the picture's border and at the other object, as those published rows
 are that also occur in RefCOCOg. Pairs that overlap much or differ much in size are left out, by the limits that the
-published file keeps. In the published file the right box is always the first; here the order is drawn at random.
+published file keeps, and so are crops that show what the phrase denies, such as the neighbour's hat. In the published
+file the right box is always the first; here the order is drawn at random.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ _NUMBER = re.compile(r"\bno ?\. ?\d", re.IGNORECASE)
 """ "no. 1" counts, it does not negate."""
 
 _PLACES = re.compile(r"\b(?:left|right|top|bottom|middle|cent(?:er|re)|corner)\b", re.IGNORECASE)
-DROPS = ("no cue", "about a number", "about a place in the picture", "no other of its kind", "boxes overlap or differ")
+DROPS = (
+    *("no cue", "about a number", "about a place in the picture", "no other of its kind", "boxes overlap or differ"),
+    "crop shows what is denied",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +74,16 @@ def build(
     where nothing is left.
     """
     phrases = refcocog.load(folder, split_by, split).to_pandas()
-    others = _objects(folder / "instances.json")
+    shown = _objects(folder / "instances.json")
     rows, dropped = [], dict.fromkeys(DROPS, 0)
     for phrase in phrases.itertuples():
         reason = _reason(phrase.sentence, filters)
-        alike = [one for one in others[phrase.image_id, phrase.category] if one.number != phrase.ann_id]
+        alike = [one for one in shown[phrase.image_id].get(phrase.category, []) if one.number != phrase.ann_id]
         pair = None if reason else _pair(_box(phrase.box), alike, (phrase.width, phrase.height), filters)
         if pair is None:
             dropped[reason or (DROPS[4] if alike else DROPS[3])] += 1
+        elif _denied(phrase.sentence, phrase.category, pair[0], shown[phrase.image_id]):
+            dropped[DROPS[5]] += 1
         else:
             rows.append(_row(phrase.file_name, phrase.sentence, pair, random.Random(f"{seed}/{phrase.sent_id}")))
     if not rows:
@@ -91,14 +97,15 @@ class _Object:
     box: Box
 
 
-def _objects(path: Path) -> dict[tuple[int, str], list[_Object]]:
-    """The objects of an instances file by picture and category."""
+def _objects(path: Path) -> dict[int, dict[str, list[_Object]]]:
+    """The objects of an instances file by picture, then by category; groups ("crowds") are left out."""
     content = _reading.read_json(path)
     names, _ = coco.categories(content, path)
-    found: dict[tuple[int, str], list[_Object]] = defaultdict(list)
+    found: dict[int, dict[str, list[_Object]]] = defaultdict(dict)
     for record in _reading.section(content, "annotations", path):
         if not record.get("iscrowd"):
-            found[record["image_id"], names[record["category_id"]]].append(_Object(record["id"], _box(record["bbox"])))
+            one = _Object(record["id"], _box(record["bbox"]))
+            found[record["image_id"]].setdefault(names[record["category_id"]], []).append(one)
     return found
 
 
@@ -125,6 +132,22 @@ def _pair(own: Box, alike: Sequence[_Object], size: tuple[int, int], filters: Fi
     return None
 
 
+def _denied(phrase: str, category: str, box: Box, shown: Mapping[str, Sequence[_Object]]) -> bool:
+    """Whether more than half of something that the phrase names after its cue, a neighbour's hat, lies in ``box``."""
+    cue = CUES.search(phrase)
+    after = phrase[cue.end() :] if cue else ""
+    named = [name for name in shown if name != category and re.search(rf"\b{re.escape(name)}\b", after)]
+    found = (one.box for name in named for one in shown[name])
+    return any(_shared(one, box) > one[2] * one[3] / 2 for one in found)
+
+
+def _shared(first: Box, second: Box) -> float:
+    """Area that two boxes have in common."""
+    across = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])
+    down = min(first[1] + first[3], second[1] + second[3]) - max(first[1], second[1])
+    return max(across, 0.0) * max(down, 0.0)
+
+
 def context(box: Box, other: Box, size: tuple[int, int]) -> Box:
     """``box`` grown by its width and height on each side, cut at the border of a picture of ``size`` (width, height).
 
@@ -146,9 +169,7 @@ def context(box: Box, other: Box, size: tuple[int, int]) -> Box:
 
 def allowed(first: Box, second: Box, filters: Filters) -> bool:
     """Whether two grown boxes overlap and differ no more than the filters say."""
-    across = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])
-    down = min(first[1] + first[3], second[1] + second[3]) - max(first[1], second[1])
-    shared = max(across, 0.0) * max(down, 0.0)
+    shared = _shared(first, second)
     areas = first[2] * first[3], second[2] * second[3]
     if min(areas) <= 0:
         return False

@@ -56,9 +56,9 @@ FORMS: tuple[Form, ...] = (
             "{a_noun} that is not {value}",
             "the {noun} which isn't {value}",
             "the non-{value} {noun}",
-            "{a_noun} with no {value} on it",
+            "{a_noun}, but no {value} one",
         ),
-        ("the {noun} that is anything but {value}", "the {noun} lacking any {value}"),
+        ("the {noun} that is anything but {value}", "the {noun} that is never {value}"),
     ),
     *_forms(
         "wearing",
