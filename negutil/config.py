@@ -61,6 +61,28 @@ class Bootstrap:
 
 
 @dataclass(frozen=True, slots=True)
+class Finetuning:
+    """What notebook 05 fine-tunes: names are those of ``training.recipes_negation``.
+
+    Attributes:
+        source: whose settings in ``configs/finetune.toml`` are used.
+        examples: how many captions each model learns from (0: all that there are).
+        seeds: a model is trained from each.
+        methods: the rows of the tables, on every model of the profile.
+        controls: variants that are trained on ``control_models`` alone.
+        processes: how many trainings run side by side.
+    """
+
+    source: str
+    examples: int
+    seeds: tuple[int, ...]
+    methods: tuple[str, ...]
+    controls: tuple[str, ...]
+    control_models: tuple[str, ...]
+    processes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """All settings of a run; ``models`` are names of the model registry.
 
@@ -74,6 +96,7 @@ class Profile:
     world: World
     encode: Encode
     bootstrap: Bootstrap
+    finetuning: Finetuning
 
 
 def names() -> list[str]:

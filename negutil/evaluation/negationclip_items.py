@@ -1,0 +1,283 @@
+"""What every model of notebook 05 is asked, and what it answers: one value for each item of every benchmark.
+
+The benchmarks are those of NegationCLIP's tables (``suite``), NegBench's questions and retrieval, exclusion, and
+the text tower's distance between "X" and "no X". Values are kept in the cache under weights, data and code, so a warm
+run loads no model. All values of the notebook are means over such items.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from filelock import FileLock
+from tqdm import tqdm
+
+from negutil import files, paths, progress
+from negutil.cache import Cache
+from negutil.config import Profile
+from negutil.errors import NegutilError
+from negutil.evaluation import (
+    coco_retrieval,
+    exclusion,
+    negation_beyond,
+    negbench,
+    negbench_items,
+    phrasing,
+    suite,
+    text_similarity,
+)
+from negutil.evaluation.negation_beyond import Gallery
+from negutil.evaluation.negbench_items import Task
+from negutil.evaluation.suite import Data
+from negutil.models import encode, loader, registry
+from negutil.models.loader import LoadedModel
+from negutil.pipelines import caption_sets, ccneg_reversed, negbench_files, valse_items
+from negutil.training import trained, wiseft
+from negutil.world import build as world
+from negutil.world.vocabulary import HELD_OUT_NOUNS
+
+CODE_VERSION = "1"  # counts changes outside the modules of _EVALUATION that change values
+MCQ, VOC_MCQ, NEGATED_RETRIEVAL = NEGBENCH = (
+    "COCO MCQ, paraphrased",
+    "VOC2007 MCQ, paraphrased",
+    "COCO retrieval, paraphrased",
+)
+EXCLUSION, TEXT, TEXT_COSINE = "exclusion", "text tower", "text tower, cosine"
+CLAUSE = f"{suite.REFERRING}, what the negated clause adds"
+NEGATION = f"{suite.REFERRING}, what the negation itself adds"
+COLUMNS = ("task", "item", "cluster", "type", "valid", "cue", "held_out_noun", "held_out_form")
+AT = "@"
+"""Between the name of a model and the share of it in weights between it and its base."""
+
+_PARTS = ("refcocog", "imagenet", "caltech101", "ccneg", "coco", "voc")
+_EVALUATION = (
+    *("ccneg", "coco_retrieval", "exclusion", "mcq", "negation_beyond", "negationclip_items", "negbench"),
+    *("negbench_items", "negrefcocog", "pairwise", "phrasing", "presence", "retrieval", "suite", "text_similarity"),
+    *("valse", "zero_shot"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Everything that is asked: the data of the benchmarks, NegBench's tasks, and exclusion's gallery."""
+
+    data: Data
+    negbench: tuple[Task, ...]
+    gallery: Gallery
+
+
+def prepare(settings: Profile) -> Asked:
+    """Read, and build where they are missing, the data of all benchmarks."""
+    folder = negbench_files.build(settings)
+    chosen = (each for each in negbench_files.VARIATIONS if each.title in NEGBENCH)
+    tasks = (negbench_items.load(settings, each, folder) for each in chosen)
+    return Asked(suite.prepare(settings), tuple(task for task in tasks if task), negation_beyond.gallery(settings))
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Asking one model
+
+
+def ask(model: LoadedModel, asked: Asked, settings: Profile) -> pd.DataFrame:
+    """Everything that ``model`` answers: a row per item with COLUMNS and ``value``.
+
+    The value is 1 or 0 (right or not), an area under the curve (exclusion), a distance or cosine (text tower), or the
+    difference of two answers (CLAUSE and NEGATION).
+    """
+    benchmarks = _benchmarks(model, asked, settings)
+    parts = [benchmarks, _differences(benchmarks), _negbench(model, asked, settings)]
+    parts += [_exclusion(model, asked.gallery, settings), *_text_tower(model, settings)]
+    found = pd.concat([part.reindex(columns=[*COLUMNS, "value"]) for part in parts], ignore_index=True)
+    flags = {name: found[name].fillna(False).astype(bool) for name in ("held_out_noun", "held_out_form")}
+    valid = found["valid"].fillna(True).astype(bool)
+    texts = {name: found[name].fillna("").astype(str) for name in ("type", "cue", "item", "cluster")}
+    return found.assign(valid=valid, **flags, **texts)
+
+
+def _benchmarks(model: LoadedModel, asked: Asked, settings: Profile) -> pd.DataFrame:
+    table = suite.table(suite.run(model, asked.data, settings), model.name)
+    said = _negated_texts(asked.data)
+    texts = [said.get((task, item), "") for task, item in zip(table["task"], table["item"], strict=True)]
+    return pd.concat([table, phrasing.table(texts)], axis=1).assign(value=table["right"].astype(float))
+
+
+def _negated_texts(data: Data) -> dict[tuple[str, str], str]:
+    """The negated sentence of every item of VALSE and NegRefCOCOg."""
+    found: dict[tuple[str, str], str] = {}
+    if data.valse is not None:
+        rows = data.valse
+        columns = (rows[name][:] for name in ("item", "negated", "caption", "foil"))
+        for item, side, caption, foil in zip(*columns, strict=True):
+            found[suite.VALSE, item] = caption if side == "caption" else foil
+    if data.referring is not None:
+        found |= {(suite.REFERRING, str(row)): text for row, text in enumerate(data.referring["phrase"][:])}
+    return found
+
+
+def _differences(table: pd.DataFrame) -> pd.DataFrame:
+    """Each answer to a phrase of NegRefCOCOg minus that to the phrase without its clause, or without its negation."""
+    own = {task: table[table["task"] == task] for task in (suite.REFERRING, suite.BARE, suite.AFFIRMED)}
+    phrase = own[suite.REFERRING]
+    parts = []
+    for task, other in ((CLAUSE, suite.BARE), (NEGATION, suite.AFFIRMED)):
+        parts.append(phrase.assign(task=task, value=phrase["value"].to_numpy() - own[other]["value"].to_numpy()))
+    return pd.concat(parts)
+
+
+def _negbench(model: LoadedModel, asked: Asked, settings: Profile) -> pd.DataFrame:
+    encoded = negbench.encode(model, asked.negbench, settings.encode.batch)
+    items = negbench.score(asked.negbench, encoded)
+    found = items["rank"] <= coco_retrieval.K
+    value = np.where(items["rank"].notna(), found.astype(float), items["right"].fillna(False).astype(float))
+    said = phrasing.table(items["text"].tolist())
+    about = {"task": items["variation"], "item": items["item"], "cluster": items["picture"], "type": items["type"]}
+    return pd.concat([pd.DataFrame(about).assign(value=value), said], axis=1)
+
+
+def _exclusion(model: LoadedModel, gallery: Gallery, settings: Profile) -> pd.DataFrame:
+    """The area under the curve of every query with a negation."""
+    images = encode.images(model, gallery.pictures, batch=settings.encode.batch)
+    queries = [query for query in gallery.queries if query.cue]
+    texts = encode.texts(model, [query.text for query in queries], batch=settings.encode.batch)
+    found = exclusion.items(queries, texts, images, gallery.there)
+    return pd.DataFrame(
+        {
+            "task": EXCLUSION,
+            "item": np.arange(len(found)),
+            "cluster": found["pair"],
+            "type": found["form"],
+            "cue": found["cue"],
+            "held_out_noun": found["excluded"].isin(HELD_OUT_NOUNS),
+            "held_out_form": found["held_out"],
+            "value": found["auc"],
+        }
+    )
+
+
+def _text_tower(model: LoadedModel, settings: Profile) -> list[pd.DataFrame]:
+    found = text_similarity.evaluate(model, batch=settings.encode.batch)
+    about = {"item": found["noun"], "cluster": found["noun"], "held_out_noun": found["held_out"]}
+    columns = {TEXT: "gap", TEXT_COSINE: "negated"}
+    return [pd.DataFrame(about).assign(task=task, value=found[column]) for task, column in columns.items()]
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Asking many models
+
+
+def values(settings: Profile, names: Sequence[str]) -> pd.DataFrame:
+    """The items (COLUMNS) and a column of values for each of ``names``, from the cache or asked now.
+
+    A name is one of the registry, of a fine-tuned model, or of one with a share, such as ``b+m/seed0@0.5``: weights
+    between the base and the model. Models are asked in as many processes as the profile has.
+    """
+    data, store = data_fingerprint(settings), Cache()
+    fields = {name: _fields(name, settings, data) for name in names}
+    missing = [name for name in names if store.load(store.key(**fields[name])) is None]
+    path = _items_path(settings, data)
+    if not path.exists() and names[0] not in missing:
+        missing = [names[0], *missing]
+    _side_by_side(missing, settings, data)
+    found = {name: store.load(store.key(**fields[name])) for name in names}
+    lost = [name for name, arrays in found.items() if arrays is None]
+    if lost:
+        raise NegutilError(f"The answers of {lost[0]} were deleted while they were read: start again.")
+    columns = {name: arrays["values"] for name, arrays in found.items() if arrays is not None}
+    return pd.concat([pd.read_parquet(path), pd.DataFrame(columns)], axis=1)
+
+
+def data_fingerprint(settings: Profile) -> str:
+    """What the items depend on: digest of the data (built where they are missing) and of the code that asks."""
+    folders = [build(settings) for build in (valse_items.build, caption_sets.build_referring, negbench_files.build)]
+    folders += [world.folder(name, settings) for name in _PARTS]
+    folders += [] if settings.published else [ccneg_reversed.build(settings)]
+    made = [str((world.manifest(folder) or {"sha256": folder})["sha256"]) for folder in folders]
+    root = paths.PACKAGE / "evaluation"
+    code = world.code(root, [root / f"{name}.py" for name in _EVALUATION])
+    return hashlib.sha256(" ".join([*made, code]).encode()).hexdigest()
+
+
+def _side_by_side(names: Sequence[str], settings: Profile, data: str) -> None:
+    """Have every model of ``names`` answer, in processes of one thread each.
+
+    The first of each base goes ahead alone: it encodes the pictures for all.
+    """
+    count = min(settings.finetuning.processes, len(names))
+    with tqdm(total=len(names), desc="models", disable=progress.hidden()) as bar:
+        for name in names if count <= 1 else []:
+            answer(name, settings, data)
+            bar.update()
+        if count <= 1:
+            return
+        with ProcessPoolExecutor(count, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+            for group in _in_turn(names):
+                for _ in pool.map(answer, group, *zip(*[(settings, data)] * len(group), strict=True)):
+                    bar.update()
+
+
+def _in_turn(names: Sequence[str]) -> list[list[str]]:
+    """The first model of each base, then all others."""
+    first = list({_base(name): name for name in reversed(names)}.values())
+    return [group for group in (first, [name for name in names if name not in first]) if group]
+
+
+def answer(name: str, settings: Profile, data: str) -> None:
+    """Ask one model everything; keep its values and, where that has not been done, the items under ``data``."""
+    store = Cache()
+    found = ask(load(name, settings), _asked(settings), settings)
+    path = _items_path(settings, data)
+    own = found[list(COLUMNS)]
+    with FileLock(_locked(path)):
+        if not path.exists():
+            buffer = io.BytesIO()
+            own.to_parquet(buffer, index=False, compression="zstd")
+            files.write_bytes(path, buffer.getvalue())
+    if not pd.read_parquet(path, columns=["task", "item"]).equals(own[["task", "item"]]):
+        raise NegutilError(f"{name} was asked other items than those of {path}: delete that file and start again.")
+    fields = _fields(name, settings, data)
+    store.store(store.key(**fields), {"values": found["value"].to_numpy(np.float32)}, fields)
+
+
+def load(name: str, settings: Profile) -> LoadedModel:
+    """A model by its name, weights between it and its base included."""
+    tuned, _, share = name.partition(AT)
+    model = loader.load(tuned, profile=settings.name)
+    return wiseft.interpolate(loader.load(_base(name)), model, float(share)) if share else model
+
+
+@functools.lru_cache(maxsize=1)
+def _asked(settings: Profile) -> Asked:
+    return prepare(settings)
+
+
+def _fields(name: str, settings: Profile, data: str) -> dict[str, str]:
+    """What a model's values depend on, without loading it."""
+    tuned, _, share = name.partition(AT)
+    own = trained.read(tuned, settings.name).sha256 if trained.is_name(tuned) else ""
+    base = registry.find(_base(name))
+    entry = f"{loader.locate(base)[1]} {base.architecture} {base.activation} {sorted(base.preprocessing.items())}"
+    made = {"kind": "answers", "code_version": CODE_VERSION, "data": data, "base": entry, "tuned": own, "share": share}
+    return made | {"batch": str(settings.encode.batch)}
+
+
+def _base(name: str) -> str:
+    return name.partition(trained.MARK)[0].partition(AT)[0]
+
+
+def _items_path(settings: Profile, data: str) -> Path:
+    return paths.cache() / "items" / settings.name / f"{data[:32]}.parquet"
+
+
+def _locked(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_suffix(".lock")

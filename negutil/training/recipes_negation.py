@@ -1,0 +1,182 @@
+"""Which training set, loss and changes make each fine-tuned model of notebook 05, and the trainings that follow.
+
+Every model is trained for the same number of steps: a set with fewer captions is passed over more often. A model is
+called ``<base>+<recipe>/seed<n>``. The seed draws the captions, the validation part and the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from negutil.cache import Cache
+from negutil.config import Profile
+from negutil.errors import NegutilError
+from negutil.models import loader
+from negutil.models.loader import LoadedModel
+from negutil.models.pictures import PictureFiles
+from negutil.training import sets, trained
+from negutil.training.examples import Examples
+from negutil.training.finetune import Job
+from negutil.training.settings import settings as named_settings
+from negutil.world import build as world
+
+CODE_VERSION = "1"  # counts changes of ``_lengths``
+DRAW = 2
+"""Keeps the draw of captions apart from the other draws of a seed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a model is made.
+
+    Attributes:
+        name: as in the model's name; title: as in tables.
+        set: the training set (``sets.SETS``), which also says the method.
+        error: the error rate of the annotators that made the set.
+        share: how much of the profile's number of examples is used, with as many steps.
+        changes: settings of the method that differ.
+        rival: the recipe of which this one is a variant, if it is a control.
+    """
+
+    name: str
+    title: str
+    set: str
+    error: float = 0.0
+    share: float = 1.0
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    rival: str = ""
+
+
+PLAIN, NEGATIONCLIP, RANDOM, P1, P2 = "plain", "negationclip", "rand-p1", "p1", "p2"
+NEGCAP, NEGFULL = "negcap", "negfull"
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(PLAIN, "plain captions", "plain"),
+        Recipe("con-clip", "CoN-CLIP", "con-clip"),
+        Recipe("negclip", "NegCLIP", "negclip"),
+        Recipe("clip-bnl", "CLIP-bnl", "clip-bnl"),
+        Recipe(NEGCAP, "NegCap", "negcap"),
+        Recipe(NEGFULL, "NegFull", "negfull"),
+        Recipe(RANDOM, "Rand-P1", "rand-p1"),
+        Recipe(P1, "P1", "p1"),
+        Recipe(P2, "P2", "p2"),
+        Recipe(NEGATIONCLIP, "NegationCLIP", "p1+p2"),
+        Recipe("negationclip-noise5", "annotators with 5 % errors", "p1+p2", error=0.05, rival=NEGATIONCLIP),
+        Recipe("negationclip-noise20", "annotators with 20 % errors", "p1+p2", error=0.2, rival=NEGATIONCLIP),
+        Recipe("negationclip-tenth", "a tenth of the captions", "p1+p2", share=0.1, rival=NEGATIONCLIP),
+        Recipe("negationclip-third", "a third of the captions", "p1+p2", share=1 / 3, rival=NEGATIONCLIP),
+        Recipe(
+            "negationclip-leaked",
+            "validation split by caption",
+            "p1+p2",
+            changes={"validation_by": "caption"},
+            rival=NEGATIONCLIP,
+        ),
+        Recipe(
+            "negationclip-mixed",
+            "half of the captions without negation",
+            "p1+p2",
+            changes={"original_share": 0.5},
+            rival=NEGATIONCLIP,
+        ),
+        Recipe(
+            "negfull-raw",
+            "NegFull, products not normalised",
+            "negfull",
+            changes={"normalise_mcq": False},
+            rival=NEGFULL,
+        ),
+    )
+}
+"""Every recipe by name: methods and training sets first, then controls."""
+
+ExamplesOf = Callable[[str, float], Examples]
+
+
+def find(name: str) -> Recipe:
+    """The recipe called ``name``; raises NegutilError, listing those that exist, where there is none."""
+    if name not in RECIPES:
+        raise NegutilError(f"There is no recipe '{name}'; there are {', '.join(RECIPES)}.")
+    return RECIPES[name]
+
+
+def model_name(base: str, recipe: str, seed: int) -> str:
+    """The name that a fine-tuned model is loaded by."""
+    return f"{base}+{recipe}/seed{seed}"
+
+
+def jobs(settings: Profile, base: str, recipes: Iterable[str]) -> list[Job]:
+    """The trainings of ``recipes`` on ``base``, one for each seed of the profile.
+
+    Builds the training sets and encodes the training pictures where that has not been done.
+    """
+    model = loader.load(base)
+    known: dict[tuple[str, float], Examples] = {}
+
+    def examples_of(name: str, error: float) -> Examples:
+        if (name, error) not in known:
+            known[name, error] = sets.examples(name, model, settings, error)
+        return known[name, error]
+
+    return [
+        job(settings, model, find(name), seed, examples_of) for name in recipes for seed in settings.finetuning.seeds
+    ]
+
+
+def job(settings: Profile, model: LoadedModel, recipe: Recipe, seed: int, examples_of: ExamplesOf) -> Job:
+    """One training: a recipe on a base from one seed; ``examples_of(set, error)`` gives a whole training set."""
+    whole = examples_of(recipe.set, recipe.error)
+    chosen = whole.take(draw(len(whole), settings.finetuning.examples, recipe.share, seed))
+    config = named_settings(sets.method(recipe.set), settings.finetuning.source, seed=seed, **recipe.changes)
+    config = replace(config, epochs=epochs(config.epochs, settings.finetuning.examples or len(whole), len(chosen)))
+    if config.method == "negbench" and not config.normalise_mcq:
+        chosen = replace(chosen, lengths=_lengths(model, settings))
+    out = trained.folder(model_name(model.name, recipe.name, seed), settings.name)
+    return Job(model.name, chosen, config, out, replace=True)
+
+
+def draw(available: int, wanted: int, share: float, seed: int) -> NDArray[np.int64]:
+    """Which of ``available`` examples are used: ``share`` of ``wanted`` (0: of all), as far as there are as many."""
+    count = min(available, max(1, round(share * (wanted or available))))
+    return np.sort(np.random.default_rng([seed, DRAW]).permutation(available)[:count])
+
+
+def epochs(planned: int, wanted: int, count: int) -> int:
+    """Passes over ``count`` examples that come nearest to ``planned`` passes over ``wanted``."""
+    return max(1, round(planned * wanted / count))
+
+
+def titles(names: Sequence[str]) -> dict[str, str]:
+    """The titles of recipes by name."""
+    return {name: find(name).title for name in names}
+
+
+def _lengths(model: LoadedModel, settings: Profile) -> NDArray[np.float32]:
+    """Norms [N] of the image features before they are normalised, in the order of ``sets.gallery``."""
+    folder = world.folder("coco", settings) / sets.PICTURES
+    pictures = PictureFiles(sorted(folder.iterdir()))
+    made = world.manifest(folder.parent)
+    fields = {"kind": "norms of image features", "code_version": CODE_VERSION, **model.fingerprint}
+    fields |= {"data": made["sha256"] if made else "".join(pictures.digests)}
+
+    def compute() -> dict[str, NDArray[np.float32]]:
+        return {"norms": _norms(model, pictures, settings.encode.batch)}
+
+    return Cache().get_or_compute(fields, compute)["norms"]
+
+
+@torch.inference_mode()
+def _norms(model: LoadedModel, pictures: PictureFiles, batch: int) -> NDArray[np.float32]:
+    parts = []
+    for start in range(0, len(pictures), batch):
+        chosen = range(start, min(start + batch, len(pictures)))
+        inputs = torch.stack([model.preprocess(pictures[row]) for row in chosen]).to(model.device, model.dtype)
+        parts.append(model.model.encode_image(inputs, normalize=False).float().norm(dim=1).cpu())
+    return torch.cat(parts).numpy()
