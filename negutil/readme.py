@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from negutil import files, paths, results
+from negutil import claims, config, files, notebooks, paths, results
 from negutil.errors import NegutilError
-from negutil.evaluation import affirmative, binary_probe, probe, web_captions
+from negutil.evaluation import affirmative, binary_probe, negbench_published, probe, published_files, web_captions
 from negutil.tables import with_interval
 
 README = paths.ROOT / "README.md"
@@ -19,7 +19,7 @@ Row = tuple[str, str, str, str, str, str, str]
 
 def found(profile: str) -> str:
     """The findings of a profile as a Markdown table; raises NegutilError where a notebook has not written its part."""
-    rows = [*_affirmative(profile), *_captions(profile), *_probe(profile)]
+    rows = [*_affirmative(profile), *_captions(profile), *_probe(profile), *_published(), *_claims(profile)]
     lines = [HEAD, tuple("---" for _ in HEAD), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -98,4 +98,32 @@ def _probe(profile: str) -> list[Row]:
         rows.append(_row("02", "mean balanced accuracy, “not”; chance 0.5", plain, f"failure {near_chance}"))
         least = gains.sort_values("value").iloc[0]
         rows.append(_row("02", "gain of an antonym over a negation, the least of three", least, antonym))
+    return rows
+
+
+def _published() -> list[Row]:
+    """What the best scorer that never sees a picture gets on the published questions."""
+    rows = published_files.kept()
+    best = rows[(rows["metric"] == "accuracy") & rows["ci_low"].notna()].sort_values("value").iloc[-1]
+    clip = negbench_published.of("COCO MCQ, paraphrased", "accuracy")
+    said = f"the published file `{best['task']}` without its pictures, accuracy; chance 0.25"
+    verdict = "real data: the sentences give the answer away; published is CLIP with the pictures"
+    return [_row("03", said, best.fillna({"paper_value": clip[0] if clip else None}), verdict)]
+
+
+def _claims(profile: str) -> list[Row]:
+    """Every claim of configs/claims.toml that a notebook here tests: a row each, models below each other."""
+    chapters = {chapter.number for chapter in notebooks.find()}
+    stated, models = [claim for claim in claims.read() if claim.notebook in chapters], config.load(profile).models
+    rows = []
+    for claim in stated:
+        found = claims.judge([claim], profile, models)
+        values = [with_interval(one.value, one.ci_low, one.ci_high) for one in found]
+        verdicts = list(dict.fromkeys(one.verdict for one in found))
+        names = "<br>".join(one.model for one in found)
+        decided = "<br>".join(dict.fromkeys(one.decided_by for one in found))
+        said = f"{claim.statement} *{decided}*"
+        counts = "<br>".join(f"{one.n:,}" for one in found)
+        together = verdicts[0] if len(verdicts) == 1 else "<br>".join(one.verdict for one in found)
+        rows.append((claim.notebook, said, names, "<br>".join(values), counts, claim.published or "–", together))
     return rows

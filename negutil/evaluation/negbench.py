@@ -172,12 +172,21 @@ def _drops(task: Task, part: pd.DataFrame, own: dict[str, pd.DataFrame], resampl
     if plain is None or plain is part:
         return {}
     if isinstance(task, Queries):
-        before, after = ((side["rank"].to_numpy(int), side["picture"].to_numpy()) for side in (plain, part))
-        found = retrieval.drop(before, after, KS, **resampling.arguments)
-        return {f"drop of recall@{k}": drop for k, drop in found.items()}
+        return {f"drop of recall@{k}": _recall_drop(plain, part, k, resampling) for k in KS}
     both = pd.concat([plain.assign(type="affirmation"), part.assign(type="negation")])
     pictures = both["picture"].to_numpy()
     return {"drop of accuracy": mcq.difference(both, "affirmation", "negation", pictures, **resampling.arguments)}
+
+
+def _recall_drop(plain: pd.DataFrame, negated: pd.DataFrame, k: int, resampling: Resampling) -> Interval:
+    """Recall at k with plain captions minus that with negated ones, pictures resampled with the captions of both.
+
+    In HardNeg-Syn only half of the pictures have a plain caption, so there the two are means over other pictures.
+    """
+    sides = {"plain": plain, "negated": negated}
+    both = pd.concat([side.assign(type=name, right=side["rank"] <= k) for name, side in sides.items()])
+    found = mcq.difference(both, "plain", "negated", both["picture"].to_numpy(), **resampling.arguments)
+    return dataclasses.replace(found, n=len(negated))
 
 
 def _unnegated(task: Task) -> str:
