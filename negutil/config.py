@@ -70,6 +70,7 @@ class Finetuning:
         seeds: a model is trained from each.
         methods: the rows of the tables, on every model of the profile.
         controls: variants that are trained on ``control_models`` alone.
+        shares: shares of the fine-tuned weights in WiSE-FT's curve.
         processes: how many trainings run side by side.
     """
 
@@ -79,6 +80,7 @@ class Finetuning:
     methods: tuple[str, ...]
     controls: tuple[str, ...]
     control_models: tuple[str, ...]
+    shares: tuple[float, ...]
     processes: int
 
 

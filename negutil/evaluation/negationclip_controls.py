@@ -89,8 +89,9 @@ def by_amount(table: pd.DataFrame, titles: Sequence[str]) -> pd.DataFrame:
 
 def wise_ft(table: pd.DataFrame, titles: Sequence[str]) -> pd.DataFrame:
     """Weights between CLIP (0) and NegationCLIP (1), first seed: base, title, at, value, low, high."""
-    names = {f"{recipes.NEGATIONCLIP}{asked.AT}{share:g}": share for share in negationclip.SHARES}
-    return _along(table, titles, names)
+    start = f"{recipes.NEGATIONCLIP}{asked.AT}"
+    names = [name for name in table["method"].unique() if name.startswith(start)]
+    return _along(table, titles, {name: float(name.removeprefix(start)) for name in names})
 
 
 def _along(table: pd.DataFrame, titles: Sequence[str], places: dict[str, float]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import hashlib
 import io
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -37,7 +37,7 @@ from negutil.evaluation import (
     text_similarity,
 )
 from negutil.evaluation.negation_beyond import Gallery
-from negutil.evaluation.negbench_items import Task
+from negutil.evaluation.negbench_items import Queries, Task
 from negutil.evaluation.suite import Data
 from negutil.models import encode, loader, registry
 from negutil.models.loader import LoadedModel
@@ -47,11 +47,9 @@ from negutil.world import build as world
 from negutil.world.vocabulary import HELD_OUT_NOUNS
 
 CODE_VERSION = "1"  # counts changes outside the modules of _EVALUATION that change values
-MCQ, VOC_MCQ, NEGATED_RETRIEVAL = NEGBENCH = (
-    "COCO MCQ, paraphrased",
-    "VOC2007 MCQ, paraphrased",
-    "COCO retrieval, paraphrased",
-)
+MCQ, NEGATED_RETRIEVAL = NEGBENCH = ("COCO MCQ, paraphrased", "COCO retrieval, paraphrased")
+"""Of NegBench's variations; in retrieval the first caption of each picture looks for it among all pictures."""
+
 EXCLUSION, TEXT, TEXT_COSINE = "exclusion", "text tower", "text tower, cosine"
 CLAUSE = f"{suite.REFERRING}, what the negated clause adds"
 NEGATION = f"{suite.REFERRING}, what the negation itself adds"
@@ -59,7 +57,7 @@ COLUMNS = ("task", "item", "cluster", "type", "valid", "cue", "held_out_noun", "
 AT = "@"
 """Between the name of a model and the share of it in weights between it and its base."""
 
-_PARTS = ("refcocog", "imagenet", "caltech101", "ccneg", "coco", "voc")
+_PARTS = ("refcocog", "imagenet", "caltech101", "ccneg", "coco")
 _EVALUATION = (
     *("ccneg", "coco_retrieval", "exclusion", "mcq", "negation_beyond", "negationclip_items", "negbench"),
     *("negbench_items", "negrefcocog", "pairwise", "phrasing", "presence", "retrieval", "suite", "text_similarity"),
@@ -81,7 +79,16 @@ def prepare(settings: Profile) -> Asked:
     folder = negbench_files.build(settings)
     chosen = (each for each in negbench_files.VARIATIONS if each.title in NEGBENCH)
     tasks = (negbench_items.load(settings, each, folder) for each in chosen)
-    return Asked(suite.prepare(settings), tuple(task for task in tasks if task), negation_beyond.gallery(settings))
+    chosen_tasks = tuple(_thinned(task) for task in tasks if task)
+    return Asked(suite.prepare(settings), chosen_tasks, negation_beyond.gallery(settings))
+
+
+def _thinned(task: Task) -> Task:
+    """Retrieval with one caption of each picture, in the whole gallery; questions as they are."""
+    if not isinstance(task, Queries):
+        return task
+    rows, first = np.unique(task.rows, return_index=True)
+    return replace(task, rows=rows, captions=[task.captions[index] for index in first])
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -234,7 +241,8 @@ def _in_turn(names: Sequence[str]) -> list[list[str]]:
 def answer(name: str, settings: Profile, data: str) -> None:
     """Ask one model everything; keep its values and, where that has not been done, the items under ``data``."""
     store = Cache()
-    found = ask(load(name, settings), _asked(settings), settings)
+    with encode.without_text_cache():
+        found = ask(load(name, settings), _asked(settings), settings)
     path = _items_path(settings, data)
     own = found[list(COLUMNS)]
     with FileLock(_locked(path)):

@@ -5,9 +5,11 @@ Features are L2-normalised float32 rows, so every score of a dual encoder is a m
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ BATCH = 256
 TOKENISED = 16  # lists of sentences whose tokens are kept, about 3 MB for 5,000 sentences
 CODE_VERSION = "1"  # counts changes of this module that change features
 Pictures = Sequence[Image.Image] | np.ndarray | PictureFiles
+_keeps_texts: ContextVar[bool] = ContextVar("keeps_texts", default=True)
 
 
 def images(
@@ -63,7 +66,21 @@ def texts(model: LoadedModel, sentences: Sequence[str], *, batch: int = BATCH, c
     def compute() -> np.ndarray:
         return _texts(model, sentences, batch)
 
-    return _from_cache(_fields(model, "text", key, batch), compute) if cached else compute()
+    is_kept = cached and _keeps_texts.get()
+    return _from_cache(_fields(model, "text", key, batch), compute) if is_kept else compute()
+
+
+@contextlib.contextmanager
+def without_text_cache() -> Iterator[None]:
+    """Read and write no text features in this block, for models that are asked once and whose answers are kept.
+
+    A table of a hundred fine-tuned text towers would otherwise leave a gigabyte in the cache.
+    """
+    token = _keeps_texts.set(False)
+    try:
+        yield
+    finally:
+        _keeps_texts.reset(token)
 
 
 def _images(model: LoadedModel, pictures: Pictures, batch: int, digests: list[str] | None = None) -> np.ndarray:
