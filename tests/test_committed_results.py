@@ -9,11 +9,24 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from negutil import config, paths, results
-from negutil.evaluation import affirmative, binary_probe, caption_statistics, probe, web_captions
+from negutil import claims, config, paths, results
+from negutil.evaluation import (
+    affirmative,
+    binary_probe,
+    caption_pipelines,
+    caption_statistics,
+    exclusion,
+    negbench,
+    probe,
+    web_captions,
+)
 from negutil.models import registry
+from negutil.pipelines import negbench_files
 
-EXPERIMENTS = (affirmative.EXPERIMENT, web_captions.EXPERIMENT, binary_probe.EXPERIMENT)
+EXPERIMENTS = (
+    *(affirmative.EXPERIMENT, web_captions.EXPERIMENT, binary_probe.EXPERIMENT),
+    *(negbench.EXPERIMENT, caption_pipelines.EXPERIMENT),
+)
 TABLES = sorted((paths.ROOT / "results" / "mini").glob("*/*.csv"))
 
 
@@ -43,8 +56,13 @@ def test_a_table_is_tidy_and_tells_where_it_comes_from(table: Path, committed: N
 
 def test_every_model_of_the_profile_is_in_every_table_about_models(committed: None) -> None:
     models = set(config.load("mini").models)
-    for experiment, name in ((affirmative.EXPERIMENT, "floors"), (binary_probe.EXPERIMENT, "probe")):
+    for experiment, name in (
+        (affirmative.EXPERIMENT, "floors"),
+        (binary_probe.EXPERIMENT, "probe"),
+        *((negbench.EXPERIMENT, name) for name in ("exclusion", "bias", "claims")),
+    ):
         assert set(results.load("mini", experiment, name)["model"]) == models
+    assert models <= set(results.load("mini", negbench.EXPERIMENT, "tasks")["model"])
     assert models <= set(registry.entries())
 
 
@@ -58,10 +76,10 @@ def test_shipped_weights_are_those_of_the_registry() -> None:
         assert file.with_suffix(".curve.csv").exists()
 
 
-def test_retrieval_reaches_its_floor_and_first_no_fails(committed: None) -> None:
+def test_every_floor_is_reached_and_first_no_fails(committed: None) -> None:
     floors = results.load("mini", affirmative.EXPERIMENT, "floors")
-    reached = floors[floors["task"] == affirmative.RETRIEVAL]
-    assert (reached["ci_low"] >= affirmative.FLOORS[affirmative.RETRIEVAL]).all()
+    assert set(floors["task"]) == set(affirmative.FLOORS)
+    assert (floors["ci_low"] >= floors["task"].map(affirmative.FLOORS)).all()
     absence = results.load("mini", affirmative.EXPERIMENT, "absence")
     verdicts = affirmative.verdicts(floors, absence).iloc[len(floors) :]
     assert list(verdicts["verdict"]) == ["replicated"] * len(config.load("mini").models)
@@ -87,3 +105,27 @@ def test_counts_are_whole_numbers_of_the_rows_they_are_shares_of(committed: None
     found = results.load("mini", web_captions.EXPERIMENT, "statistics")
     counts: pd.Series = found["value"] * found["n"]
     assert (counts - counts.round()).abs().max() < 1
+
+
+def test_negbench_has_its_18_variations_with_chance_and_blind_baselines(committed: None) -> None:
+    found = results.load("mini", negbench.EXPERIMENT, "tasks")
+    for variation in negbench_files.VARIATIONS:
+        models = set(found.loc[found["task"] == variation.title, "model"])
+        assert {negbench.CHANCE, *config.load("mini").models} <= models
+        assert variation.task == "retrieval" or any(name.startswith(negbench.BLIND) for name in models)
+    excluded = results.load("mini", negbench.EXPERIMENT, "exclusion")
+    assert exclusion.ALL in set(excluded["task"])
+
+
+def test_the_failure_on_negbench_replicates(committed: None) -> None:
+    verdicts = claims.judge(claims.of_notebook("03"), "mini", config.load("mini").models)
+    assert {verdict.verdict for verdict in verdicts} == {claims.REPLICATED}
+
+
+def test_captions_are_true_where_annotators_make_no_errors(committed: None) -> None:
+    found = results.load("mini", caption_pipelines.EXPERIMENT, "quality")
+    true = found[found["metric"] == caption_pipelines.TRUE].set_index(["task", "model"])["value"]
+    for name in (caption_pipelines.P1, caption_pipelines.P2, caption_pipelines.NEGCAP):
+        by_error = [true[name, caption_pipelines.annotator_name(error)] for error in caption_pipelines.ERRORS]
+        assert by_error[0] == 1
+        assert by_error == sorted(by_error, reverse=True)
