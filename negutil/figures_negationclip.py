@@ -18,8 +18,22 @@ from matplotlib.lines import Line2D
 from negutil import figures
 from negutil.evaluation import ccneg, negationclip, suite
 from negutil.evaluation.negationclip_numbers import LEVEL
+from negutil.training import recipes_negation as recipes
 
 SPREAD = 0.3
+_SHOWN = ("", recipes.NEGATIONCLIP, "con-clip", "negclip", "clip-bnl", recipes.NEGFULL, recipes.PLAIN, recipes.NEGCAP)
+_COLOURS = (
+    *("#000000", figures.VERMILION, figures.GREEN, figures.PURPLE, figures.SKY),
+    figures.BLUE,
+    "#999999",
+    figures.ORANGE,
+)
+STYLE = {
+    negationclip.title_of(name): (colour, marker)
+    for name, colour, marker in zip(_SHOWN, _COLOURS, figures.MARKERS, strict=True)
+}
+"""Colour and marker of CLIP and every method of Table 2, where they share a panel."""
+
 PHRASES = {
     suite.REFERRING: "the phrase",
     suite.BARE: "its negated clause deleted",
@@ -93,19 +107,20 @@ def ccneg_both_ways(table: pd.DataFrame, rules: pd.DataFrame, methods: Sequence[
     figure, axis = plt.subplots(figsize=(6.6, 4.6))
     axis.plot([0, 1], [1, 0], **figures.CHANCE, marker="")
     rows = table[(table["kind"] == LEVEL) & table["seed"].isna()]
-    for number, method in enumerate(("", *methods)):
+    for method in ("", *methods):
+        colour, marker = STYLE[negationclip.title_of(method)]
         for place, base in enumerate(_bases(rows)):
             own = rows[(rows["base"] == base) & (rows["method"] == method)].set_index("title")["value"]
-            face = figures.PALETTE[number % 8] if place else "none"
-            style: dict[str, Any] = {"markerfacecolor": face, "color": figures.PALETTE[number % 8], "linestyle": ""}
-            axis.plot(own[[suite.CCNEG]], own[[ccneg.REVERSED]], marker=figures.MARKERS[number % 8], **style)
+            style: dict[str, Any] = {"markerfacecolor": colour if place else "none", "color": colour, "linestyle": ""}
+            axis.plot(own[[suite.CCNEG]], own[[ccneg.REVERSED]], marker=marker, **style)
     known = rules.pivot(index="rule", columns="title", values="value")[[suite.CCNEG, ccneg.REVERSED]]
     axis.plot(*known.to_numpy().T, linestyle="", marker="x", color="#444444")
     axis.set(xlabel="CC-Neg: the negated caption is false", ylabel="truth reversed: it is true")
     axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     handles = [
-        Line2D([], [], linestyle="", marker=figures.MARKERS[n % 8], color=figures.PALETTE[n % 8], label=title)
-        for n, title in enumerate(negationclip.title_of(name) for name in ("", *methods))
+        Line2D([], [], linestyle="", marker=marker, color=colour, label=title)
+        for title, (colour, marker) in STYLE.items()
+        if title in map(negationclip.title_of, ("", *methods))
     ]
     handles.append(Line2D([], [], linestyle="", marker="x", color="#444444", label="rule without picture"))
     figure.legend(handles=handles, loc="outside right center", fontsize=8, title=_fills(_bases(rows)), title_fontsize=8)
@@ -151,7 +166,7 @@ def wise_ft(curve: pd.DataFrame, gained: Sequence[str], kept: Sequence[str]) -> 
     for axis, titles, name in zip(axes, (gained, kept), ("Negation", "General ability"), strict=True):
         _along(axis, curve[curve["title"].isin(titles)], titles)
         axis.set(title=name, xlabel="share of the fine-tuned weights")
-        axis.legend(fontsize=8)
+        axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2)
     axes[0].set_ylabel("accuracy, recall or AUC")
     return figure
 
@@ -173,12 +188,13 @@ def validation(table: pd.DataFrame, names: Mapping[str, str]) -> Figure:
 def text_tower(table: pd.DataFrame) -> Figure:
     """For every noun how far "no X" is from "X", as cumulative shares of the nouns, a line per model."""
     figure, axis = plt.subplots(figsize=(5.8, 3.4))
-    for index, (name, own) in enumerate(table.groupby("model", sort=False)):
+    for name, own in table.groupby("model", sort=False):
         found = np.sort(own["value"].to_numpy())
-        axis.step(found, np.arange(1, len(found) + 1) / len(found), color=figures.PALETTE[index % 8], label=str(name))
+        share = np.arange(1, len(found) + 1) / len(found)
+        axis.step(found, share, where="post", marker="", color=STYLE[str(name)][0], label=str(name))
     axis.axvline(1, **figures.CHANCE)
     axis.set(xlabel='distance of "no X" from "X" (1: as far as another noun)', ylabel="share of the nouns", ylim=(0, 1))
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 

@@ -23,7 +23,7 @@ from negutil.statistics import Floats, Interval
 from negutil.training.trained import MARK
 
 Flags = NDArray[np.bool_]
-FEWEST = 20
+FEWEST = 10
 """A part of a benchmark with fewer items is left out."""
 
 LEVEL = ""

@@ -1,0 +1,109 @@
+"""Recipes of notebook 05: equal numbers of steps, seeded draws, and jobs that a training can start from."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import finetune_files
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from negutil import config
+from negutil.errors import NegutilError
+from negutil.models.loader import LoadedModel
+from negutil.training import recipes_negation as recipes
+from negutil.training import sets, trained
+from negutil.training.examples import Examples
+from negutil.training.recipes_negation import RECIPES, Recipe
+
+QUICK = config.load("quick")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> LoadedModel:
+    return finetune_files.model(tmp_path / "tiny")
+
+
+def whole(name: str, error: float) -> Examples:
+    """A set of 48 examples in place of the mini world's, whatever its name."""
+    return finetune_files.examples()
+
+
+def planned(examples: int) -> config.Profile:
+    return dataclasses.replace(QUICK, finetuning=dataclasses.replace(QUICK.finetuning, examples=examples))
+
+
+def test_every_name_in_the_profiles_is_a_recipe_of_a_known_set() -> None:
+    for profile in map(config.load, config.names()):
+        for name in (*profile.finetuning.methods, *profile.finetuning.controls):
+            assert recipes.find(name).set in sets.SETS
+        assert set(profile.finetuning.control_models) <= set(profile.models)
+    assert all(not recipe.rival or recipe.rival in RECIPES for recipe in RECIPES.values())
+
+
+def test_an_unknown_recipe_is_named_with_those_that_exist() -> None:
+    with pytest.raises(NegutilError, match="no recipe 'negclap'; there are plain, con-clip"):
+        recipes.find("negclap")
+
+
+@given(available=st.integers(1, 500), wanted=st.integers(0, 500), share=st.floats(0.01, 1), seed=st.integers(0, 9))
+def test_a_draw_has_as_many_different_rows_as_wanted_and_there_are(
+    available: int, wanted: int, share: float, seed: int
+) -> None:
+    drawn = recipes.draw(available, wanted, share, seed)
+    assert len(drawn) == min(available, max(1, round(share * (wanted or available))))
+    assert len(set(drawn)) == len(drawn)
+    assert 0 <= drawn.min() <= drawn.max() < available
+    assert (drawn == recipes.draw(available, wanted, share, seed)).all()
+
+
+def test_draws_of_different_seeds_differ() -> None:
+    assert (recipes.draw(1000, 100, 1.0, 0) != recipes.draw(1000, 100, 1.0, 1)).any()
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1000, 2), (500, 4), (100, 20), (900, 2), (5000, 1)])
+def test_a_smaller_set_is_passed_over_more_often(count: int, expected: int) -> None:
+    assert recipes.epochs(2, 1000, count) == expected
+
+
+def test_a_job_has_the_drawn_examples_the_changes_and_a_place_under_its_name(model: LoadedModel) -> None:
+    settings = planned(32)
+    recipe = Recipe("mixed", "mixed", "p1+p2", share=0.5, changes={"original_share": 0.5})
+    job = recipes.job(settings, model, recipe, 3, whole)
+    assert job.out == trained.folder("tiny+mixed/seed3", "quick")
+    assert len(job.examples) == 16
+    assert job.config.original_share == 0.5
+    assert job.config.seed == 3
+    assert job.config.epochs == 2, "half of the captions, so twice the passes of the quick profile"
+    again = recipes.job(settings, model, recipe, 3, whole)
+    assert again.examples.sha256 == job.examples.sha256
+    other = recipes.job(settings, model, recipe, 4, whole)
+    assert other.examples.sha256 != job.examples.sha256
+
+
+def test_all_examples_are_used_where_no_number_is_set(model: LoadedModel) -> None:
+    job = recipes.job(planned(0), model, RECIPES["negclip"], 0, whole)
+    assert len(job.examples) == 48
+    assert job.config.method == "negclip"
+
+
+def test_the_control_differs_from_negationclip_in_its_captions_alone() -> None:
+    plain, negated = RECIPES[recipes.PLAIN], RECIPES[recipes.NEGATIONCLIP]
+    assert sets.method(plain.set) == sets.method(negated.set)
+    assert (plain.share, plain.error, dict(plain.changes)) == (negated.share, negated.error, dict(negated.changes))
+
+
+def test_norms_are_those_of_the_features_before_they_are_normalised(
+    model: LoadedModel, session_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEGUTIL_CACHE", str(session_cache))
+    small = dataclasses.replace(QUICK.world, scenes=dataclasses.replace(QUICK.world.scenes, train=8, val=2, test=2))
+    settings = dataclasses.replace(planned(8), world=small, name="quick")
+    gallery = sets.gallery(model, settings)
+    norms = recipes._lengths(model, settings)
+    assert norms.shape == (len(gallery.images),)
+    assert (norms > 0).all()
+    assert len(np.unique(norms)) > 1
