@@ -123,7 +123,7 @@ def _claims(profile: str) -> list[Row]:
         names = "<br>".join(one.model for one in found)
         decided = "<br>".join(dict.fromkeys(one.decided_by for one in found))
         said = f"{claim.statement} *{decided}*"
-        counts = "<br>".join(f"{one.n:,}" for one in found)
+        counts = "<br>".join(dict.fromkeys(f"{one.n:,}" for one in found))
         together = verdicts[0] if len(verdicts) == 1 else "<br>".join(one.verdict for one in found)
         rows.append((claim.notebook, said, names, "<br>".join(values), counts, claim.published or "–", together))
     return rows

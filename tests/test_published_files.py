@@ -74,8 +74,8 @@ def test_a_look_at_the_sentences_alone_as_records(tmp_path: Path) -> None:
 
 def test_the_kept_numbers_are_those_of_the_published_file(shared_data: Path) -> None:
     path = shared_data / "negbench" / "COCO_val_mcq_llama3.1_rephrased.csv"
-    kept = published_files.kept()
-    kept = kept[kept["task"] == path.name].set_index(["model", "metric"])["value"]
+    rows = published_files.kept()
+    kept = rows[rows["task"] == path.name].set_index(["model", "metric"])["value"]
     now = {(record.model, record.metric): record.value for record in published_files.records([path])}
     assert set(kept.index) == set(now)
     assert all(kept[key] == pytest.approx(value, abs=0.002) for key, value in now.items())
