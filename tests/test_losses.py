@@ -40,7 +40,8 @@ def test_con_clip_is_the_mean_of_three_cross_entropies() -> None:
         + surprise(captions, np.concatenate([images, distractors]))
         + surprise(distractors, np.concatenate([negated, captions]))
     ) / 3
-    found = losses.con_clip(*tensors(images, distractors, captions, negated), scale=torch.tensor(SCALE))
+    shown, other, said, denied = tensors(images, distractors, captions, negated)
+    found = losses.con_clip(shown, other, said, denied, torch.tensor(SCALE))
     assert found.item() == pytest.approx(expected, rel=1e-12)
 
 
@@ -57,7 +58,8 @@ def test_con_clip_by_hand() -> None:
 def test_neg_clip_adds_negatives_for_images_alone() -> None:
     images, captions, negatives = (features(seed) for seed in range(3))
     expected = (surprise(images, np.concatenate([captions, negatives])) + surprise(captions, images)) / 2
-    found = losses.neg_clip(*tensors(images, captions, negatives), scale=torch.tensor(SCALE))
+    shown, said, swapped = tensors(images, captions, negatives)
+    found = losses.neg_clip(shown, said, swapped, torch.tensor(SCALE))
     assert found.item() == pytest.approx(expected, rel=1e-12)
 
 
@@ -84,26 +86,22 @@ def test_clip_bnl_by_hand() -> None:
 def test_clip_bnl_sums_its_parts_over_the_batch() -> None:
     images, captions, negated = (features(seed) for seed in range(3))
     right = (images * captions).sum(axis=1)
-    expected = losses.triplet(*tensors(images, captions), margin=0.2).item()
+    shown, said, denied = tensors(images, captions, negated)
+    expected = losses.triplet(shown, said, 0.2).item()
     for other, (bottom, upper) in ((images, (0.1, 0.6)), (captions, (0.1, 0.3))):
         ahead = right - (other * negated).sum(axis=1)
         expected += 1e-3 * float(np.maximum(bottom - ahead, 0).sum() + np.maximum(ahead - upper, 0).sum())
-    assert losses.clip_bnl(*tensors(images, captions, negated)).item() == pytest.approx(expected, rel=1e-12)
+    assert losses.clip_bnl(shown, said, denied).item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_multiple_choice_scores_each_image_against_its_own_options() -> None:
     images, options, correct = features(0), features(1, 12).reshape(4, 3, 6), np.array([0, 2, 1, 1])
     logits = [SCALE * options[i] @ images[i] for i in range(4)]
     expected = -np.mean([log_softmax(logits[i])[correct[i]] for i in range(4)])
-    found = losses.multiple_choice(
-        *tensors(images, options), correct=torch.from_numpy(correct), scale=torch.tensor(SCALE)
-    )
+    (shown, offered), right = tensors(images, options), torch.from_numpy(correct)
+    found = losses.multiple_choice(shown, offered, right, torch.tensor(SCALE))
     assert found.item() == pytest.approx(expected, rel=1e-12)
-    raw = losses.multiple_choice(
-        *tensors(10 * images, options),
-        correct=torch.from_numpy(correct),
-        scale=torch.tensor(SCALE / 10, dtype=torch.float64),
-    )
+    raw = losses.multiple_choice(10 * shown, offered, right, torch.tensor(SCALE / 10, dtype=torch.float64))
     assert raw.item() == pytest.approx(expected, rel=1e-12), "nothing is normalised on the way"
 
 
