@@ -1,0 +1,218 @@
+"""Notebook 05 from training to verdict on a very small world with a tiny model."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import model_files
+import numpy as np
+import pandas as pd
+import pytest
+
+from negutil import claims, config, results
+from negutil.config import Profile, Splits
+from negutil.errors import NegutilError
+from negutil.evaluation import ccneg, negationclip, negationclip_controls, suite
+from negutil.evaluation import negationclip_items as asked
+from negutil.evaluation import negationclip_numbers as numbers
+from negutil.evaluation import negationclip_published as paper
+from negutil.evaluation.negationclip import Findings
+from negutil.models import registry
+from negutil.training import recipes_negation as recipes
+from negutil.training import trained
+from negutil.training.trained import Trained
+from negutil.world.writers import ccneg as ccneg_writer
+
+PLANNED = {
+    "examples": 80,
+    "seeds": (0, 1),
+    "methods": ("plain", "con-clip", "p1", "rand-p1", "negationclip"),
+    "controls": ("negationclip-leaked",),
+    "control_models": ("tiny",),
+    "shares": (0.0, 0.5, 1.0),
+    "processes": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def settings() -> Profile:
+    quick = config.load("quick")
+    one = Splits(0, 80, 0)
+    sizes = {"imagenet": one, "caltech101": Splits(0, 0, 80), "refcocog": Splits(4, 4, 40), "ccneg": Splits(4, 0, 12)}
+    small = {"scenes": Splits(60, 4, 40), "voc": Splits(0, 0, 4), "clips": Splits(0, 0, 2), "shapes": Splits(8, 2, 2)}
+    world = dataclasses.replace(quick.world, radiographs=Splits(2, 4, 0), **sizes, **small)
+    plan = dataclasses.replace(quick.finetuning, **PLANNED)
+    return dataclasses.replace(
+        quick, models=("tiny",), world=world, bootstrap=config.Bootstrap(100, 0), finetuning=plan
+    )
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return {name: tmp_path_factory.mktemp(name) for name in ("cache", "results", "weights")}
+
+
+@pytest.fixture(autouse=True)
+def own_folders(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders for this module alone, and a registry with a tiny model."""
+    monkeypatch.setenv("NEGUTIL_CACHE", str(folders["cache"]))
+    monkeypatch.setenv("NEGUTIL_RESULTS", str(folders["results"]))
+    monkeypatch.setattr(ccneg_writer, "POOL", 4)
+    file = folders["weights"] / "weights.safetensors"
+    entry = model_files.entry(file) if file.exists() else model_files.write(folders["weights"])
+    monkeypatch.setattr(registry, "find", lambda name: {"tiny": entry}[name])
+
+
+@pytest.fixture
+def models(settings: Profile) -> list[Trained]:
+    return negationclip.train(settings)
+
+
+@pytest.fixture
+def found(settings: Profile, models: list[Trained]) -> Findings:
+    return negationclip.run(settings)
+
+
+def test_every_model_is_trained_once_and_has_its_name(settings: Profile, models: list[Trained]) -> None:
+    names = {found.name for found in models}
+    assert len(names) == len(models) == 12
+    assert {"tiny+con-clip/seed1", "tiny+negationclip-leaked/seed0"} <= names
+    assert {found.sha256 for found in negationclip.train(settings)} == {found.sha256 for found in models}
+    shown = negationclip.learned_from(settings, models)
+    assert shown["model"].tolist() == ["plain", "con-clip", "p1", "rand-p1", "negationclip", "negationclip-leaked"]
+    assert (shown["steps"] > 0).all()
+
+
+def test_items_have_one_value_per_model_and_nothing_missing(settings: Profile, found: Findings) -> None:
+    items = found.items
+    names = [name for models in negationclip.models_of(settings, "tiny").values() for name in models]
+    assert {"tiny", "tiny+negationclip/seed0@0.5", *names} <= set(items.columns)
+    assert set(items["task"]) == set(numbers.METRICS)
+    assert not items.duplicated(["task", "item"]).any()
+    assert items[names].notna().to_numpy().all()
+    assert not np.allclose(items["tiny"], items["tiny+negationclip/seed0"])
+
+
+def test_what_the_clause_adds_is_the_difference_of_two_answers(found: Findings) -> None:
+    own = {task: found.items[found.items["task"] == task]["tiny"].to_numpy() for task in numbers.METRICS}
+    assert (own[asked.CLAUSE] == own[suite.REFERRING] - own[suite.BARE]).all()
+    assert (own[asked.NEGATION] == own[suite.REFERRING] - own[suite.AFFIRMED]).all()
+
+
+def test_answers_are_read_again_without_any_model(
+    settings: Profile, found: Findings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asked, "ask", None)
+    again = negationclip.run(settings)
+    pd.testing.assert_frame_equal(again.items, found.items)
+    pd.testing.assert_frame_equal(again.table, found.table)
+
+
+def test_a_model_that_is_trained_anew_is_asked_anew(settings: Profile, found: Findings) -> None:
+    data = asked.data_fingerprint(settings)
+    before = asked._fields("tiny+plain/seed0", settings, data)
+    assert before != asked._fields("tiny+plain/seed1", settings, data)
+    assert before != asked._fields("tiny+plain/seed0@0.5", settings, data)
+    assert before != asked._fields("tiny+plain/seed0", settings, "other data")
+
+
+def test_other_items_than_before_are_refused(settings: Profile, found: Findings) -> None:
+    path = asked._items_path(settings, "0" * 64)
+    asked._locked(path)
+    found.items[list(asked.COLUMNS)].iloc[::-1].to_parquet(path)
+    with pytest.raises(NegutilError, match="tiny was asked other items than those of"):
+        asked.answer("tiny", settings, "0" * 64)
+    path.unlink()
+
+
+def test_retrieval_keeps_one_caption_of_each_picture_and_the_whole_gallery(settings: Profile) -> None:
+    tasks = {task.variation.title: task for task in asked.prepare(settings).negbench}
+    thinned = tasks[asked.NEGATED_RETRIEVAL]
+    assert thinned.rows.tolist() == list(range(len(thinned.media)))
+    assert len(thinned.texts) == len(thinned.media)
+
+
+def test_levels_gains_and_seeds_are_saved_with_the_published_numbers(settings: Profile, found: Findings) -> None:
+    levels, gains, seeds = (
+        results.load("quick", negationclip.EXPERIMENT, name) for name in ("levels", "gains", "seeds")
+    )
+    clip = levels[levels["task"] == f"{suite.REFERRING}/CLIP"].iloc[0]
+    own = found.items[found.items["task"] == suite.REFERRING]
+    assert clip["value"] == pytest.approx(own["tiny"].mean(), abs=1e-5)
+    assert (clip["model"], clip["paper_value"]) == ("tiny", 0.5773)
+    mean = own[["tiny+p1/seed0", "tiny+p1/seed1"]].mean(axis=1)
+    gain = gains[(gains["task"] == f"{suite.REFERRING}/p1") & (gains["metric"] == "gain over CLIP")].iloc[0]
+    assert gain["value"] == pytest.approx((mean - own["tiny"]).mean(), abs=1e-5)
+    assert set(gains["metric"]) == {
+        *("gain over CLIP", "gain over plain captions", "gain over Rand-P1", "gain over P1", "gain over NegationCLIP"),
+    }
+    assert set(seeds["seed"]) == {0, 1}
+
+
+def test_tables_have_a_row_per_model_and_the_published_rows_last(found: Findings) -> None:
+    methods = ("plain", "negationclip")
+    shown = negationclip.levels(found.table, negationclip.TABLE_2, methods)
+    assert shown["model"].tolist()[:3] == ["CLIP", "plain captions", "NegationCLIP"]
+    assert set(shown["architecture"][3:]) == {negationclip.PAPER}
+    assert shown.iloc[-1][suite.COCO] == "0.680"
+    assert negationclip.seeds(found.table, negationclip.TABLE_2, methods)[suite.CCNEG].str.count("·").eq(1).all()
+    kinds = ("gain over Rand-P1", "gain over something else")
+    assert negationclip.differences(found.table, negationclip.TABLE_3, kinds)["model"].tolist() == ["P1"]
+
+
+def test_rules_win_ccneg_one_way_and_lose_it_the_other(settings: Profile, found: Findings) -> None:
+    rules = negationclip_controls.rules(settings).set_index(["rule", "title"])["value"]
+    assert rules["always affirmative", suite.CCNEG] == 1
+    assert rules["always affirmative", ccneg.REVERSED] == rules["always affirmative", ccneg.BOTH] == 0
+    assert rules["always affirmative", numbers.ALL_ITEMS] == 0.5
+    beside = negationclip_controls.rules_beside(found.table, rules.rename("value").reset_index(), ("plain",))
+    assert beside["model"].tolist()[-2:] == ["CLIP", "plain captions"]
+
+
+def test_controls_stand_at_their_places(settings: Profile, found: Findings, models: list[Trained]) -> None:
+    curve = negationclip_controls.wise_ft(found.table, (suite.COCO,))
+    assert curve["at"].tolist() == [0, 0.5, 1]
+    own = found.items[found.items["task"] == suite.COCO]
+    assert curve["value"].iloc[0] == pytest.approx(own["tiny"].mean())
+    assert curve["value"].iloc[2] == pytest.approx(own["tiny+negationclip/seed0"].mean())
+    losses = negationclip_controls.validation(models, ("negationclip", "negationclip-leaked"))
+    assert losses["model"].nunique() == 4
+    assert losses["loss_on_validation"].notna().all()
+    tower = negationclip_controls.text_tower(found.items, settings, "tiny", ("plain",))
+    assert tower.groupby("model").size().nunique() == 1
+    new = negationclip_controls.held_out(found.table, ("negationclip",))
+    assert set(new["factor"]) <= {"nouns", "phrasings"}
+    assert asked.EXCLUSION in set(new["task"])
+
+
+def test_a_model_that_was_not_trained_is_asked_for(settings: Profile) -> None:
+    with pytest.raises(NegutilError, match="no fine-tuned model 'tiny\\+nothing/seed0'"):
+        asked.values(settings, ["tiny+nothing/seed0"])
+
+
+def test_every_claim_names_records_that_a_run_writes() -> None:
+    methods = {*recipes.RECIPES, "negationclip@0.5"}
+    titles = {numbers.ALL_ITEMS, numbers.VALIDATED, *numbers.METRICS}
+    titles |= {f"{task}, {part}" for task in numbers.SPLIT for _, *parts in numbers.HELD_OUT for part in parts}
+    stated = claims.of_notebook("05")
+    assert len({claim.id for claim in stated}) == len(stated)
+    for condition in (condition for claim in stated for condition in claim.conditions):
+        title, _, method = condition.task.rpartition("/")
+        assert condition.table in ("05_negationclip/gains", "05_negationclip/levels")
+        assert method in methods, condition.task
+        assert title in titles, condition.task
+
+
+def test_published_numbers_are_fractions_of_known_benchmarks() -> None:
+    known = paper.published()
+    assert known[numbers.ALL_ITEMS, recipes.NEGATIONCLIP] == (0.8015, "NegationCLIP, Table 2: ViT-B/32 | NegationCLIP")
+    assert known[asked.MCQ, recipes.NEGFULL][0] == 0.544
+    assert {method for _, method in known} <= {paper.CLIP, *recipes.RECIPES}
+    assert all(0 < value < 1 for value, _ in known.values())
+
+
+def test_weights_between_two_towers_are_named_by_their_share() -> None:
+    assert negationclip.title_of("negationclip@0.5") == "NegationCLIP (0.5)"
+    assert negationclip.title_of("") == "CLIP"
+    assert trained.is_name("b+m/seed0@0.5")
