@@ -37,7 +37,8 @@ def test_registry_of_the_package_is_consistent() -> None:
     for entry in known.values():
         loader.check_activation(entry)
         assert architectures.config(entry.architecture)["vision_cfg"]["image_size"] == entry.size
-        assert len(entry.sha256) == 64 or (entry.tag and not entry.sha256)
+        # Nobody can be sure of the sum of a file that the authors give out elsewhere: loading it says the sum first.
+        assert len(entry.sha256) == 64 or (not entry.package and not entry.sha256)
 
 
 def test_openai_weights_are_registered_with_quick_gelu() -> None:

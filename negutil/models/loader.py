@@ -191,7 +191,8 @@ def _download(entry: Entry) -> Path:
 def _checked_sha256(entry: Entry, file: Path) -> str:
     actual = files.sha256(file)
     if not entry.sha256 and not entry.tag:
-        raise NegutilError(f"Model '{entry.name}' is registered without sha256; that of {file} is {actual}.")
+        mend = "if it is the file that you want, write that into configs/models.toml"
+        raise NegutilError(f"Model '{entry.name}' is registered without sha256; that of {file} is {actual}: {mend}.")
     expected = entry.sha256 or _noted_sha256(entry, actual)
     if actual != expected:
         raise NegutilError(
