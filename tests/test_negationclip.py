@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import model_files
 import numpy as np
@@ -24,7 +25,7 @@ from negutil.training import trained
 from negutil.training.trained import Trained
 from negutil.world.writers import ccneg as ccneg_writer
 
-PLANNED = {
+PLANNED: dict[str, Any] = {
     "examples": 80,
     "seeds": (0, 1),
     "methods": ("plain", "con-clip", "p1", "rand-p1", "negationclip"),
@@ -39,9 +40,19 @@ PLANNED = {
 def settings() -> Profile:
     quick = config.load("quick")
     one = Splits(0, 80, 0)
-    sizes = {"imagenet": one, "caltech101": Splits(0, 0, 80), "refcocog": Splits(4, 4, 40), "ccneg": Splits(4, 0, 12)}
-    small = {"scenes": Splits(60, 4, 40), "voc": Splits(0, 0, 4), "clips": Splits(0, 0, 2), "shapes": Splits(8, 2, 2)}
-    world = dataclasses.replace(quick.world, radiographs=Splits(2, 4, 0), **sizes, **small)
+    sizes: dict[str, Any] = {
+        "imagenet": one,
+        "caltech101": Splits(0, 0, 80),
+        "refcocog": Splits(4, 4, 40),
+        "ccneg": Splits(4, 0, 12),
+    }
+    small: dict[str, Any] = {
+        "scenes": Splits(100, 4, 40),
+        "voc": Splits(0, 0, 4),
+        "clips": Splits(0, 0, 2),
+        "shapes": Splits(8, 2, 2),
+    }
+    world = dataclasses.replace(quick.world, radiographs=Splits(50, 100, 0), **sizes, **small)
     plan = dataclasses.replace(quick.finetuning, **PLANNED)
     return dataclasses.replace(
         quick, models=("tiny",), world=world, bootstrap=config.Bootstrap(100, 0), finetuning=plan

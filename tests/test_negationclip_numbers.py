@@ -60,7 +60,9 @@ def test_a_small_part_is_left_out_and_a_small_whole_is_not(items: pd.DataFrame) 
 
 
 def test_columns_are_clip_seeds_means_and_differences() -> None:
-    found = numbers.columns("a", {"m": ["a+m/seed0", "a+m/seed1"], "m@0.5": ["a+m/seed0@0.5"]}, [("m@0.5", "m", "less")])
+    found = numbers.columns(
+        "a", {"m": ["a+m/seed0", "a+m/seed1"], "m@0.5": ["a+m/seed0@0.5"]}, [("m@0.5", "m", "less")]
+    )
     named = {(column.model, column.kind): column for column in found}
     assert len(named) == len(found) == 8
     assert named["a+m", "gain over CLIP"].minus == ("a",)
@@ -71,14 +73,14 @@ def test_columns_are_clip_seeds_means_and_differences() -> None:
 
 def test_numbers_are_means_over_items_and_seeds_with_the_intervals_of_the_paired_bootstrap(items: pd.DataFrame) -> None:
     wanted = numbers.columns("a", {"m": ["a+m/seed0", "a+m/seed1"]}, [])
-    table = numbers.table(items, wanted, BOOTSTRAP).set_index(["title", "model", "kind"])
+    table = numbers.table(items, wanted, BOOTSTRAP).set_index(["title", "model", "kind"]).to_dict("index")
     own = items[items["task"] == suite.VALSE]
     mean = (own["a+m/seed0"] + own["a+m/seed1"]) / 2
-    gain = table.loc[(numbers.ALL_ITEMS, "a+m", "gain over CLIP")]
+    gain = table[numbers.ALL_ITEMS, "a+m", "gain over CLIP"]
     expected = statistics.paired_bootstrap(mean, own["a"], own["cluster"], BOOTSTRAP.resamples, BOOTSTRAP.seed)
     assert (gain["value"], gain["low"], gain["high"]) == pytest.approx((expected.value, expected.low, expected.high))
     assert (gain["n"], gain["over"]) == (N, "clusters")
-    level = table.loc[(numbers.ALL_ITEMS, "a+m/seed1", "")]
+    level = table[numbers.ALL_ITEMS, "a+m/seed1", ""]
     assert level["value"] == pytest.approx(own["a+m/seed1"].mean())
     assert level["metric"] == "pairwise accuracy"
 
