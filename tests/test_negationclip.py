@@ -47,7 +47,7 @@ def settings() -> Profile:
         "ccneg": Splits(4, 0, 12),
     }
     small: dict[str, Any] = {
-        "scenes": Splits(100, 4, 40),
+        "scenes": Splits(100, 4, 150),
         "voc": Splits(0, 0, 4),
         "clips": Splits(0, 0, 2),
         "shapes": Splits(8, 2, 2),
