@@ -202,6 +202,16 @@ def test_exclusion_claims_and_bias_have_every_model_and_domain(
     assert ((aucs["low"] >= 0) & (aucs["high"] <= 1)).all()
 
 
+def test_exclusion_is_a_row_of_the_table_of_all_variations(
+    beyond: negation_beyond.Findings, found: tuple[negbench.Findings, Path], settings: Profile
+) -> None:
+    table = negation_beyond.one_table(found[0].table, beyond.exclusion, settings.models)
+    assert len(table) == len(TITLES) + 2
+    assert table["chance"].notna().all() and table["n"].gt(0).all()
+    assert table[list(settings.models)].map(lambda cell: "[" in cell).all(axis=None)
+    assert table["best blind rule"].ne("")[~table["variation"].str.contains("retrieval")].all()
+
+
 def test_every_claim_of_the_notebook_can_be_judged_from_what_was_written(
     beyond: negation_beyond.Findings,
     found: tuple[negbench.Findings, Path],

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from negutil import results, tables
 from negutil.config import Profile
 from negutil.data import chexpert, coco
-from negutil.evaluation import affirmation_bias, binary_probe, exclusion, true_false
-from negutil.evaluation.negbench import EXPERIMENT, Resampling
+from negutil.evaluation import affirmation_bias, binary_probe, exclusion, negbench, true_false
+from negutil.evaluation.negbench import EXPERIMENT, PUBLISHED, Resampling
 from negutil.models import encode, loader
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
@@ -222,6 +222,22 @@ def _slim(items: pd.DataFrame) -> pd.DataFrame:
 
 # --------------------------------------------------------------------------------------------------------------------
 # For the notebook
+
+
+def one_table(tasks: pd.DataFrame, found: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
+    """``negbench.overview`` of ``tasks`` with exclusion (``Findings.exclusion``) as two more rows of the same columns.
+
+    A scorer that never sees a picture gives all of them the same score: in exclusion it has exactly the chance level.
+    """
+    wanted = found[found["form"] == exclusion.ALL]
+    chance = {"AUC": 0.5, "mAP": float(wanted.loc[wanted["metric"] == "chance of mAP", "value"].iloc[0])}
+    rows = []
+    for metric, level in chance.items():
+        own = wanted[wanted["metric"] == metric].set_index("model")
+        shown = {name: tables.with_interval(*own.loc[name, ["value", "low", "high"]]) for name in models}
+        row = {"variation": f"Exclusion, {exclusion.ALL}", "metric": metric, "n": int(own["n"].iloc[0]), **shown}
+        rows.append(row | {"chance": level, "best blind rule": f"{level:.3f} (none can do more)", PUBLISHED: ""})
+    return pd.concat([negbench.overview(tasks, models), pd.DataFrame(rows)], ignore_index=True)
 
 
 def metrics(table: pd.DataFrame, rows: str, chosen: Mapping[str, Sequence[str]], digits: int = 3) -> pd.DataFrame:
