@@ -103,7 +103,7 @@ def test_norms_are_those_of_the_features_before_they_are_normalised(
     small = dataclasses.replace(QUICK.world, scenes=dataclasses.replace(QUICK.world.scenes, train=8, val=2, test=2))
     settings = dataclasses.replace(planned(8), world=small, name="quick")
     gallery = sets.gallery(model, settings)
-    norms = recipes._lengths(model, settings)
+    norms = sets.lengths(model, settings)
     assert norms.shape == (len(gallery.images),)
     assert (norms > 0).all()
     assert len(np.unique(norms)) > 1

@@ -14,15 +14,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from negutil import results, statistics, tables
 from negutil.config import Profile
 from negutil.evaluation import blind, mcq, negbench_items, negbench_published, phrasing, retrieval
-from negutil.evaluation.negbench_items import Encoded, Queries, Questions, Task
+from negutil.evaluation.negbench_items import Encoded, Queries, Questions, Rows, Task
 from negutil.models import loader
 from negutil.models.loader import LoadedModel
 from negutil.results import Record
-from negutil.statistics import Interval
+from negutil.statistics import Floats, Interval
 
 EXPERIMENT = "03_negbench"
 KS = (1, 5, 10)
@@ -203,11 +204,33 @@ def baselines(task: Task, resampling: Resampling) -> list[Record]:
         guess = [(f"recall@{k}", blind.chance_recall(len(task.media), k)) for k in KS]
         return [Record(EXPERIMENT, title, CHANCE, metric, value, len(task.rows)) for metric, value in guess]
     records = [Record(EXPERIMENT, title, CHANCE, "accuracy", 1 / len(task.options[0]), len(task.options))]
-    scorers = {rule: blind.preferences(rule, task.options) for rule in blind.RULES}
-    if len(task.options) >= 2 * FEWEST:
-        scorers[blind.BAG_OF_WORDS] = blind.bag_of_words_preferences(task.options, task.correct, task.rows)
+    classify = len(task.options) >= 2 * FEWEST
+    scorers = blind_scorers(task.options, task.correct, task.rows, classify=classify)
+    return records + blind_records(title, scorers, task.correct, task.types, task.rows, resampling)
+
+
+def blind_scorers(
+    options: Sequence[Sequence[str]], correct: Rows, clusters: ArrayLike, *, classify: bool = True, seed: int = 0
+) -> dict[str, Floats]:
+    """What every rule and, with ``classify``, the bag of words make of the options: preferences [N, K] by name."""
+    scorers = {rule: blind.preferences(rule, options) for rule in blind.RULES}
+    if classify:
+        scorers[blind.BAG_OF_WORDS] = blind.bag_of_words_preferences(options, correct, clusters, seed)
+    return scorers
+
+
+def blind_records(  # noqa: PLR0917
+    title: str,
+    scorers: dict[str, Floats],
+    correct: Rows,
+    types: list[str] | None,
+    clusters: ArrayLike,
+    resampling: Resampling,
+) -> list[Record]:
+    """The accuracies of ``blind_scorers`` in total and by type, with intervals over ``clusters``."""
+    records: list[Record] = []
     for rule, values in scorers.items():
-        found = mcq.accuracy(mcq.items(values, task.correct, task.types), task.rows, **resampling.arguments)
+        found = mcq.accuracy(mcq.items(values, correct, types), clusters, **resampling.arguments)
         columns = {"experiment": EXPERIMENT, "task": title, "model": BLIND + rule}
         records += [Record.of(interval, metric=metric_of(kind), **columns) for kind, interval in found.items()]
     return records

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from negutil import data, tables
+from negutil import data, statistics, tables
 from negutil import paths as locations
 from negutil.data import negbench
 from negutil.evaluation import blind, mcq
-from negutil.evaluation.negbench import BLIND, EXPERIMENT, metric_of
+from negutil.evaluation.negbench import EXPERIMENT, Resampling, blind_records, blind_scorers
 from negutil.results import Record
 from negutil.statistics import Floats
 
@@ -113,10 +113,6 @@ def _records(path: Path, seed: int) -> list[Record]:
         for name, share in shares.items()
         if name.startswith("constant")
     ]
-    scorers = {rule: blind.preferences(rule, options) for rule in blind.RULES}
-    scorers[blind.BAG_OF_WORDS] = blind.bag_of_words_preferences(options, correct, pictures, seed)
-    for rule, values in scorers.items():
-        accuracies = mcq.accuracy(mcq.items(values, correct, types, seed), pictures)
-        columns = {"experiment": EXPERIMENT, "task": path.name, "model": BLIND + rule}
-        found += [Record.of(interval, metric=metric_of(kind), **columns) for kind, interval in accuracies.items()]
-    return found
+    scorers = blind_scorers(options, correct, pictures, seed=seed)
+    resampling = Resampling(statistics.RESAMPLES, 0)
+    return found + blind_records(path.name, scorers, correct, types, pictures, resampling)

@@ -11,22 +11,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from negutil.cache import Cache
 from negutil.config import Profile
 from negutil.errors import NegutilError
 from negutil.models import loader
 from negutil.models.loader import LoadedModel
-from negutil.models.pictures import PictureFiles
 from negutil.training import sets, trained
 from negutil.training.examples import Examples
 from negutil.training.finetune import Job
 from negutil.training.settings import settings as named_settings
-from negutil.world import build as world
 
-CODE_VERSION = "1"  # counts changes of ``_lengths``
 DRAW = 2
 """Keeps the draw of captions apart from the other draws of a seed."""
 
@@ -137,7 +132,7 @@ def job(settings: Profile, model: LoadedModel, recipe: Recipe, seed: int, exampl
     config = named_settings(sets.method(recipe.set), settings.finetuning.source, seed=seed, **recipe.changes)
     config = replace(config, epochs=epochs(config.epochs, settings.finetuning.examples or len(whole), len(chosen)))
     if config.method == "negbench" and not config.normalise_mcq:
-        chosen = replace(chosen, lengths=_lengths(model, settings))
+        chosen = sets.with_lengths(chosen, model, settings)
     out = trained.folder(model_name(model.name, recipe.name, seed), settings.name)
     return Job(model.name, chosen, config, out, replace=True)
 
@@ -156,27 +151,3 @@ def epochs(planned: int, wanted: int, count: int) -> int:
 def titles(names: Sequence[str]) -> dict[str, str]:
     """The titles of recipes by name."""
     return {name: find(name).title for name in names}
-
-
-def _lengths(model: LoadedModel, settings: Profile) -> NDArray[np.float32]:
-    """Norms [N] of the image features before they are normalised, in the order of ``sets.gallery``."""
-    folder = world.folder("coco", settings) / sets.PICTURES
-    pictures = PictureFiles(sorted(folder.iterdir()))
-    made = world.manifest(folder.parent)
-    fields = {"kind": "norms of image features", "code_version": CODE_VERSION, **model.fingerprint}
-    fields |= {"data": made["sha256"] if made else "".join(pictures.digests)}
-
-    def compute() -> dict[str, NDArray[np.float32]]:
-        return {"norms": _norms(model, pictures, settings.encode.batch)}
-
-    return Cache().get_or_compute(fields, compute)["norms"]
-
-
-@torch.inference_mode()
-def _norms(model: LoadedModel, pictures: PictureFiles, batch: int) -> NDArray[np.float32]:
-    parts = []
-    for start in range(0, len(pictures), batch):
-        chosen = range(start, min(start + batch, len(pictures)))
-        inputs = torch.stack([model.preprocess(pictures[row]) for row in chosen]).to(model.device, model.dtype)
-        parts.append(model.model.encode_image(inputs, normalize=False).float().norm(dim=1).cpu())
-    return torch.cat(parts).numpy()

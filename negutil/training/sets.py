@@ -57,12 +57,17 @@ def gallery(model: LoadedModel, settings: Profile) -> Gallery:
 
 def with_lengths(found: Examples, model: LoadedModel, settings: Profile) -> Examples:
     """Return ``found`` with the norms that its image features had, for NegBench's released loss (protocol 3.5)."""
+    return replace(found, lengths=lengths(model, settings))
+
+
+def lengths(model: LoadedModel, settings: Profile) -> NDArray[np.float32]:
+    """Return the norms [N] of the image features before they are normalised, in the order of ``gallery``."""
     pictures, known = _pictures(settings)
     tower = {name: value for name, value in model.fingerprint.items() if name != "weights_sha256"}
     fields = {"kind": "image feature lengths", "code_version": "1", "data_sha256": known or " ".join(pictures.digests)}
 
     @torch.inference_mode()
-    def lengths() -> dict[str, NDArray[np.float32]]:
+    def compute() -> dict[str, NDArray[np.float32]]:
         parts = []
         for start in tqdm(range(0, len(pictures), encode.BATCH), desc="lengths", disable=progress.hidden()):
             rows = range(start, min(start + encode.BATCH, len(pictures)))
@@ -70,7 +75,7 @@ def with_lengths(found: Examples, model: LoadedModel, settings: Profile) -> Exam
             parts.append(model.model.encode_image(inputs.to(model.device)).norm(dim=-1).cpu())
         return {"lengths": torch.cat(parts).numpy()}
 
-    return replace(found, lengths=Cache().get_or_compute(fields | tower, lengths)["lengths"])
+    return Cache().get_or_compute(fields | tower, compute)["lengths"]
 
 
 def _pictures(settings: Profile) -> tuple[PictureFiles, str]:
