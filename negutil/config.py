@@ -85,6 +85,31 @@ class Finetuning:
 
 
 @dataclass(frozen=True, slots=True)
+class Glasses:
+    """What notebook 06 trains and asks: names are those of ``training.recipes_glasses`` and ``recipes_negation``.
+
+    Attributes:
+        source: whose settings in ``configs/glasses.toml`` are used.
+        examples: how many items of a large training set are used (0: all that there are).
+        small: how many items the small training set has.
+        seeds: glasses are trained from each.
+        rivals: the fine-tuned models (recipes) that stand beside the glasses, on every model of the profile.
+        control_models: models on which ablations and controls are trained.
+        strengths: how many items of CC-Neg are said in four strengths of negation.
+        processes: how many trainings, or models that are asked, run side by side.
+    """
+
+    source: str
+    examples: int
+    small: int
+    seeds: tuple[int, ...]
+    rivals: tuple[str, ...]
+    control_models: tuple[str, ...]
+    strengths: int
+    processes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """All settings of a run; ``models`` are names of the model registry.
 
@@ -99,6 +124,7 @@ class Profile:
     encode: Encode
     bootstrap: Bootstrap
     finetuning: Finetuning
+    glasses: Glasses
 
 
 def names() -> list[str]:
