@@ -1,0 +1,125 @@
+"""What ranks pictures for a text: a CLIP by its cosines, or anything else that takes texts and features of pictures.
+
+Benchmarks ask a :class:`Scorer` and never multiply features themselves, so that a score need not be a cosine. Pictures
+are encoded once, by the image tower of ``scorer.tower`` (``encode.images``), and go in as features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from negutil.errors import NegutilError
+from negutil.models import encode
+from negutil.models.loader import LoadedModel
+from negutil.statistics import Floats
+
+Features = NDArray[np.float32]
+CHUNK = 8_000_000  # products held at once, 64 MB as float64
+
+
+class Scorer(Protocol):
+    """Scores of texts with pictures, higher where they fit better.
+
+    ``name`` is what it is called in tables and in the registry; the image tower of ``tower`` makes the features, its
+    tokenizer reads the texts. Equal texts get exactly equal scores with equal pictures, so that ties are seen (protocol
+    0.3). A class that is a scorer names this one as its base, and so has ``remember``.
+    """
+
+    name: str
+    tower: LoadedModel
+
+    def paired(self, texts: Sequence[str], images: Features) -> Floats:
+        """Return the score [N] of each text with the picture of its row; ``images`` [N, D]."""
+        ...
+
+    def matrix(self, texts: Sequence[str], images: Features) -> Floats:
+        """Return the scores [T, M] of all texts with all pictures [M, D]; memory beyond the result is bounded."""
+        ...
+
+    def remember(self, texts: Sequence[str]) -> None:
+        """Read ``texts`` together now, which is faster than in parts, so that later calls look them up.
+
+        What is remembered is replaced. Nothing happens here: a scorer that cannot gain by it leaves it at that.
+        """
+        return  # said outright, or the method would count as abstract
+
+
+class Cosine(Scorer):
+    """The cosine of text and picture: how every CLIP scores. ``batch`` is that of encoding."""
+
+    def __init__(self, tower: LoadedModel, batch: int = encode.BATCH) -> None:
+        self.name = tower.name
+        self.tower = tower
+        self._batch = batch
+        self._rows: dict[str, int] = {}
+        self._known: Features = np.zeros((0, 0), np.float32)
+
+    def remember(self, texts: Sequence[str]) -> None:
+        """Encode ``texts`` together and keep their features; raises NegutilError as ``encode.texts`` does."""
+        features = encode.texts(self.tower, texts, batch=self._batch)
+        self._rows = {text: row for row, text in enumerate(texts)}
+        self._known = features
+
+    def features(self, texts: Sequence[str]) -> Features:
+        """Return the features [T, D] of ``texts``: those remembered, or all encoded together where one is not."""
+        rows = [self._rows.get(text, -1) for text in texts]
+        if not rows or min(rows) < 0:
+            return encode.texts(self.tower, texts, batch=self._batch)
+        return self._known[rows]
+
+    def paired(self, texts: Sequence[str], images: Features) -> Floats:
+        """Return the cosine [N] of each text with its picture, in float64; see :func:`paired_cosines`."""
+        return paired_cosines(self.features(texts), images)
+
+    def matrix(self, texts: Sequence[str], images: Features) -> Floats:
+        """Return the cosines [T, M], computed in float32; see :func:`cosines`."""
+        return cosines(self.features(texts), images).astype(float)
+
+
+def of(model: LoadedModel | Scorer, batch: int = encode.BATCH) -> Scorer:
+    """Return ``model`` where it is a scorer, else the cosines of it, encoding ``batch`` texts at a time."""
+    return Cosine(model, batch) if isinstance(model, LoadedModel) else model
+
+
+def paired_cosines(texts: Features, images: Features) -> Floats:
+    """Return the cosine [N] of each row of ``texts`` with that of ``images``, both L2-normalised [N, D].
+
+    Equal rows get exactly equal scores, whatever their place. Raises NegutilError where the shapes differ.
+    """
+    if texts.ndim != 2 or texts.shape != images.shape or not len(texts):
+        raise NegutilError(
+            f"Texts {list(texts.shape)} and pictures {list(images.shape)} do not fit; give two of one shape [N, D]."
+        )
+    rows = max(1, CHUNK // texts.shape[1])
+    found = np.empty(len(texts))
+    for start in range(0, len(texts), rows):
+        part = slice(start, start + rows)
+        # Not a matrix product: that may round equal rows differently.
+        found[part] = np.multiply(texts[part], images[part], dtype=np.float64).sum(axis=1)
+    return found
+
+
+def cosines(texts: Features, images: Features) -> NDArray[np.float32]:
+    """Return the cosines [T, M] of L2-normalised ``texts`` [T, D] and ``images`` [M, D].
+
+    A matrix product rounds equal rows differently, which would break ties: different rows are multiplied once each.
+    """
+    (own, row), (others, column) = distinct(texts), distinct(images)
+    scores: NDArray[np.float32] = own @ others.T
+    scores = scores if row is None else scores[row]
+    return scores if column is None else scores[:, column]
+
+
+def distinct(rows: Features) -> tuple[Features, NDArray[np.int64] | None]:
+    """Return the different rows of ``rows`` [N, D] and the number [N] of each row among them.
+
+    Where all differ, they stay as they are and the number is None.
+    """
+    whole = np.ascontiguousarray(rows)
+    as_bytes = whole.view(np.dtype((np.void, whole.shape[1] * whole.itemsize)))[:, 0]
+    _, first, number = np.unique(as_bytes, return_index=True, return_inverse=True)
+    return (whole, None) if len(first) == len(whole) else (whole[first], number)
