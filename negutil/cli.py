@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import importlib
 import json
 import signal
 from pathlib import Path
@@ -21,6 +22,7 @@ from typer.core import TyperGroup
 from negutil import paths
 from negutil.errors import NegutilError
 
+PRETRAININGS = {"minisd": "pretrain_minisd"}  # modules of negutil.training; all others are in recipes
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
@@ -259,7 +261,7 @@ def models_list(as_json: Json = False) -> None:
 
 @app.command()
 def pretrain(
-    name: Annotated[str, typer.Argument(help="Which MiniCLIP: miniclip-s-8 or miniclip-b-8.")],
+    name: Annotated[str, typer.Argument(help="miniclip-s-8, miniclip-b-8 or minisd.")],
     *,
     pool: Annotated[Path | None, typer.Option(help="Folder of the corpus; made where it does not exist.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint and the learning curve.")] = None,
@@ -269,10 +271,9 @@ def pretrain(
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
-    """Pretrain a MiniCLIP on the mini world's web-like captions, or go on where it was stopped."""
-    from negutil.training import recipes
-
-    recipes.run(name, pool=pool, out=out, weights=weights, steps=steps, seed=seed, threads=threads, device=device)
+    """Pretrain a model of the mini world on web-like captions, or go on where it was stopped."""
+    module = importlib.import_module(f"negutil.training.{PRETRAININGS.get(name, 'recipes')}")
+    module.run(name, pool=pool, out=out, weights=weights, steps=steps, seed=seed, threads=threads, device=device)
 
 
 @stats_commands.command("captions")

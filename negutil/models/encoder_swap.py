@@ -1,0 +1,226 @@
+"""An open_clip text tower as transformers' CLIPTextModel and back, put into pipelines of diffusers and into CLIPSeg.
+
+NegationCLIP replaces the text encoder of Stable Diffusion and of CLIPSeg by its own, without further training
+(protocols 11 and 12). Only weights move: names and layouts differ, all hidden states are equal.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from negutil.errors import NegutilError
+from negutil.models import architectures, libraries, text_tower
+from negutil.models.loader import LoadedModel
+
+State = dict[str, torch.Tensor]
+START, END = "<|startoftext|>", "<|endoftext|>"
+ENCODERS = ("text_encoder", "text_encoder_2")
+PROJECTION = "text_projection.weight"
+LAYER_NAMES = {
+    "ln_1": "layer_norm1",
+    "ln_2": "layer_norm2",
+    "attn.out_proj": "self_attn.out_proj",
+    "mlp.c_fc": "mlp.fc1",
+    "mlp.c_proj": "mlp.fc2",
+}
+OUTER_NAMES = {
+    "token_embedding.weight": "embeddings.token_embedding.weight",
+    "positional_embedding": "embeddings.position_embedding.weight",
+    "ln_final.weight": "final_layer_norm.weight",
+    "ln_final.bias": "final_layer_norm.bias",
+}
+STACKED = ("q_proj", "k_proj", "v_proj")  # open_clip keeps these three in one matrix, in this order
+
+
+def to_transformers(model: Any) -> Any:
+    """Return the text tower of the open_clip ``model`` as a CLIPTextModel, in evaluation mode.
+
+    Raises NegutilError for a model whose text tower is not CLIP's own.
+    """
+    encoder = libraries.transformers().CLIPTextModel(_config(model))
+    encoder.load_state_dict(renamed(text_tower.state(model)))
+    return encoder.eval()
+
+
+def to_transformers_projected(model: Any) -> Any:
+    """Return the same with the projection into the space shared with pictures (as SDXL's second encoder has it).
+
+    Raises NegutilError for a model whose text tower is not CLIP's own.
+    """
+    state = text_tower.state(model)
+    encoder = libraries.transformers().CLIPTextModelWithProjection(_config(model))
+    encoder.text_model.load_state_dict(renamed(state))
+    encoder.load_state_dict({PROJECTION: state["text_projection"].T.contiguous()}, strict=False)
+    return encoder.eval()
+
+
+def to_open_clip(encoder: Any, model: Any) -> None:
+    """Copy ``encoder`` into the text tower of the open_clip ``model``; what ``encoder`` lacks stays as it is.
+
+    Raises NegutilError where their sizes differ.
+    """
+    found = restored(dict(_inner(encoder).state_dict()))
+    if _is_projected(encoder):
+        found["text_projection"] = encoder.text_projection.weight.detach().T.contiguous()
+    own = text_tower.state(model)
+    kept = {name: own[name] for name in ("text_projection", "logit_scale") if name in own}
+    text_tower.put(model, kept | found, type(encoder).__name__)
+
+
+def renamed(state: State) -> State:
+    """Return open_clip's text tower ``state`` under the names of transformers (without projection and logit scale)."""
+    found = {OUTER_NAMES[name]: value for name, value in state.items() if name in OUTER_NAMES}
+    for name, value in state.items():
+        if not name.startswith("transformer.resblocks."):
+            continue
+        number, inner = name.removeprefix("transformer.resblocks.").split(".", 1)
+        layer = f"encoder.layers.{number}"
+        if inner.startswith("attn.in_proj_"):
+            kind = inner.removeprefix("attn.in_proj_")
+            parts = value.chunk(3)
+            found |= {f"{layer}.self_attn.{one}.{kind}": part for one, part in zip(STACKED, parts, strict=True)}
+        else:
+            module, kind = inner.rsplit(".", 1)
+            found[f"{layer}.{LAYER_NAMES[module]}.{kind}"] = value
+    return found
+
+
+def restored(state: State) -> State:
+    """Return what :func:`renamed` returned under open_clip's names again."""
+    outer = {theirs: ours for ours, theirs in OUTER_NAMES.items()}
+    layer_names = {theirs: ours for ours, theirs in LAYER_NAMES.items()}
+    found = {outer[name]: value for name, value in state.items() if name in outer}
+    for name, value in state.items():
+        if not name.startswith("encoder.layers."):
+            continue
+        number, inner = name.removeprefix("encoder.layers.").split(".", 1)
+        module, kind = inner.rsplit(".", 1)
+        block = f"transformer.resblocks.{number}"
+        if module in layer_names:
+            found[f"{block}.{layer_names[module]}.{kind}"] = value
+        elif module == f"self_attn.{STACKED[0]}":
+            parts = [state[f"encoder.layers.{number}.self_attn.{one}.{kind}"] for one in STACKED]
+            found[f"{block}.attn.in_proj_{kind}"] = torch.cat(parts)
+    return found
+
+
+@functools.cache
+def _words() -> tuple[dict[str, int], tuple[tuple[str, str], ...]]:
+    """CLIP's vocabulary and merges, as open_clip ships them; only start and end have other names in transformers."""
+    own = architectures.open_clip().SimpleTokenizer()
+    names = {own.sot_token_id: START, own.eot_token_id: END}
+    return {names.get(number, word): number for word, number in own.encoder.items()}, tuple(own.bpe_ranks)
+
+
+def tokenizer(model: Any) -> Any:
+    """Return CLIP's tokenizer for ``model``, padding with the end token as Stable Diffusion does.
+
+    It gives the ids of open_clip's up to the end token for texts that need no repair: open_clip also mends broken
+    Unicode (ftfy) and HTML entities before, transformers does not.
+    """
+    vocabulary, merges = _words()
+    return libraries.transformers().CLIPTokenizer(
+        vocab=dict(vocabulary),
+        merges=list(merges),
+        unk_token=END,
+        bos_token=START,
+        eos_token=END,
+        pad_token=END,
+        model_max_length=model.context_length,
+    )
+
+
+def padded(tokens: torch.Tensor) -> torch.Tensor:
+    """Return open_clip's ``tokens`` [N, L] padded with the end token, the highest id, instead of 0."""
+    end = tokens.argmax(dim=-1, keepdim=True)
+    after = torch.arange(tokens.shape[-1], device=tokens.device) > end
+    return torch.where(after, tokens.gather(-1, end), tokens)
+
+
+def swap(pipeline: Any, model: LoadedModel, encoders: Sequence[str] = ENCODERS[:1]) -> Any:
+    """Return a pipeline with the parts of the diffusers ``pipeline`` but the text tower of ``model``.
+
+    ``encoders`` names what is replaced: "text_encoder" (Stable Diffusion's only one), "text_encoder_2" (SDXL's second)
+    or both. The given pipeline stays as it is, and both share their other parts. Raises NegutilError where the pipeline
+    has no such encoder, or the model's text tower has another size than it.
+    """
+    fresh: dict[str, Any] = {}
+    for name in encoders:
+        old = getattr(pipeline, name, None)
+        if old is None:
+            raise NegutilError(f"{type(pipeline).__name__} has no '{name}' to replace; it must be one of its encoders.")
+        projected = _is_projected(old)
+        new = (to_transformers_projected if projected else to_transformers)(model.model)
+        _require_same_size(old.config, new.config, model.name, name, projected)
+        fresh[name] = new.to(old.device, old.dtype)
+    swapped = type(pipeline)(**_parts(pipeline) | fresh)
+    swapped.set_progress_bar_config(**getattr(pipeline, "_progress_bar_config", {}))
+    return swapped
+
+
+def swap_clipseg(segmenter: Any, model: LoadedModel) -> Any:
+    """Put the text tower of ``model`` into the CLIPSegForImageSegmentation ``segmenter``, in place, and return it.
+
+    Raises NegutilError where the sizes differ.
+    """
+    new = to_transformers_projected(model.model)
+    clip = segmenter.clip
+    _require_same_size(clip.config.text_config, new.config, model.name, "text model of CLIPSeg", False)
+    if clip.text_projection.weight.shape != new.text_projection.weight.shape:
+        sizes = f"{list(new.text_projection.weight.shape)} instead of {list(clip.text_projection.weight.shape)}"
+        raise NegutilError(f"The text projection of '{model.name}' is {sizes}; choose a model of CLIPSeg's sizes.")
+    _inner(clip).load_state_dict(_inner(new).state_dict())
+    clip.text_projection.load_state_dict(new.text_projection.state_dict())
+    return segmenter
+
+
+def _is_projected(encoder: Any) -> bool:
+    return isinstance(encoder, libraries.transformers().CLIPTextModelWithProjection)
+
+
+def _inner(encoder: Any) -> Any:
+    """The transformer of a text model, without its projection."""
+    return getattr(encoder, "text_model", encoder)
+
+
+def _parts(pipeline: Any) -> dict[str, Any]:
+    """What the constructor of ``pipeline`` is to be given to make it again."""
+    settings = {"requires_safety_checker", "force_zeros_for_empty_prompt"}
+    own = {name: pipeline.config[name] for name in settings if name in pipeline.config}
+    return dict(pipeline.components) | own
+
+
+def _config(model: Any) -> Any:
+    """The settings of a CLIPTextModel of the same sizes and activation as the text tower of ``model``."""
+    state = text_tower.state(model)
+    block = model.transformer.resblocks[0]
+    quick = isinstance(block.mlp.gelu, architectures.open_clip().transformer.QuickGELU)
+    return libraries.transformers().CLIPTextConfig(
+        vocab_size=state["token_embedding.weight"].shape[0],
+        hidden_size=state["token_embedding.weight"].shape[1],
+        intermediate_size=block.mlp.c_fc.out_features,
+        projection_dim=state["text_projection"].shape[1],
+        num_hidden_layers=len(model.transformer.resblocks),
+        num_attention_heads=block.attn.num_heads,
+        max_position_embeddings=state["positional_embedding"].shape[0],
+        hidden_act="quick_gelu" if quick else "gelu",
+        layer_norm_eps=model.ln_final.eps,
+        bos_token_id=_words()[0][START],
+        eos_token_id=_words()[0][END],
+        pad_token_id=_words()[0][END],
+    )
+
+
+def _require_same_size(old: Any, new: Any, name: str, place: str, projected: bool) -> None:
+    """Raise NegutilError unless the new encoder's states can stand where the old one's stood."""
+    keys = ["hidden_size", "max_position_embeddings", "vocab_size", *(["projection_dim"] if projected else [])]
+    for key in keys:
+        if getattr(old, key) != getattr(new, key):
+            raise NegutilError(
+                f"The text tower of '{name}' has {key} {getattr(new, key)}, but the {place} to replace has "
+                f"{getattr(old, key)}; choose a model of the same sizes."
+            )

@@ -1,0 +1,108 @@
+"""Pictures from prompts by any Stable Diffusion of diffusers: batched, the same for the same prompt and seed, cached.
+
+The first noise of a picture comes from its own seed, so that pictures of one seed can be compared between encoders. A
+batch is one entry of the cache: a run that was stopped goes on behind its last whole batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from negutil import progress
+from negutil.cache import Cache
+from negutil.errors import NegutilError
+from negutil.training.runtime import fast_kernels
+
+STEPS = 12
+GUIDANCE = 4.0
+BATCH = 64
+CODE_VERSION = "1"  # counts changes of this module that change pictures
+PARTS = ("text_encoder", "text_encoder_2", "unet", "vae")
+Item = tuple[str, int, str]  # prompt, seed, negative prompt
+
+
+def generate(
+    pipeline: Any,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    *,
+    steps: int = STEPS,
+    guidance: float = GUIDANCE,
+    negative_prompts: Sequence[str] | None = None,
+    batch: int = BATCH,
+    cached: bool = True,
+) -> NDArray[np.uint8]:
+    """Return one picture for each prompt and seed: uint8 [N, H, W, 3], picture i of ``prompts[i]`` and ``seeds[i]``.
+
+    ``guidance`` is the scale of classifier-free guidance, towards the prompt and away from ``negative_prompts[i]``
+    (without them, the empty text). Beside which others a picture is made does not matter, but for rounding.
+    Raises NegutilError on no prompts, on lists of different lengths, and on steps or a batch below one.
+    """
+    negatives = [""] * len(prompts) if negative_prompts is None else negative_prompts
+    _check(len(prompts), len(seeds), len(negatives), steps, batch)
+    items: list[Item] = list(zip(prompts, seeds, negatives, strict=True))
+    settings = {"steps": steps, "guidance": guidance}
+    made_by = fingerprint(pipeline) if cached else {}
+    parts = []
+    with tqdm(total=len(items), desc="pictures", unit="picture", disable=progress.hidden()) as bar:
+        for start in range(0, len(items), batch):
+            some = items[start : start + batch]
+            parts.append(_cached(pipeline, some, settings, made_by) if cached else _draw(pipeline, some, settings))
+            bar.update(len(some))
+    return np.concatenate(parts)
+
+
+def fingerprint(pipeline: Any) -> dict[str, Any]:
+    """Return what pictures of ``pipeline`` depend on: its class, its scheduler, and the sha256 of each part's weights.
+
+    The text encoder's is the entry "text_encoder".
+    """
+    weights = {name: _weights_sha256(part) for name in PARTS if (part := getattr(pipeline, name, None)) is not None}
+    scheduler = hashlib.sha256(repr(sorted(pipeline.scheduler.config.items())).encode()).hexdigest()
+    kinds = {"pipeline": type(pipeline).__name__, "sampler": type(pipeline.scheduler).__name__}
+    return weights | kinds | {"scheduler": scheduler, "device": torch.device(pipeline.device).type}
+
+
+def _cached(pipeline: Any, items: list[Item], settings: dict[str, Any], made_by: dict[str, Any]) -> NDArray[np.uint8]:
+    fields = {"kind": "generated pictures", "code_version": CODE_VERSION, "items": items} | settings | made_by
+    return Cache().get_or_compute(fields, lambda: {"pictures": _draw(pipeline, items, settings)})["pictures"]
+
+
+@torch.inference_mode()
+def _draw(pipeline: Any, items: list[Item], settings: dict[str, Any]) -> NDArray[np.uint8]:
+    """Pictures uint8 [N, H, W, 3] of one batch."""
+    with fast_kernels(torch.get_num_threads(), "highest", str(pipeline.device)):
+        pictures: NDArray[np.float32] = pipeline(
+            prompt=[prompt for prompt, _, _ in items],
+            negative_prompt=[negative for _, _, negative in items],
+            generator=[torch.Generator().manual_seed(seed) for _, seed, _ in items],
+            num_inference_steps=settings["steps"],
+            guidance_scale=settings["guidance"],
+            output_type="np",
+        ).images
+    return (pictures * 255).round().astype(np.uint8)
+
+
+def _weights_sha256(part: torch.nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, value in part.state_dict().items():
+        digest.update(f"{name}\0{value.dtype}\0{list(value.shape)}\0".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _check(prompts: int, seeds: int, negatives: int, steps: int, batch: int) -> None:
+    if prompts == 0:
+        raise NegutilError("There is no prompt to draw; give at least one.")
+    if not prompts == seeds == negatives:
+        counts = f"{prompts} prompts, {seeds} seeds and {negatives} negative prompts"
+        raise NegutilError(f"There are {counts}; give one seed (and one negative prompt) for each prompt.")
+    if steps < 1 or batch < 1:
+        raise NegutilError(f"Nothing can be drawn in {steps} steps and batches of {batch}; give at least 1 of both.")

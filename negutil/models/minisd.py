@@ -1,0 +1,238 @@
+"""MiniSD: a Stable Diffusion of tiny parts that draws pictures of the mini world from the token states of MiniCLIP.
+
+Every part but one is a class of diffusers. The autoencoder is a fixed orthonormal transform of patches (principal
+components) instead of a trained network: a latent cell is one patch of 8 x 8 pixels. Design: "MiniSD".
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from negutil import files, paths
+from negutil.errors import NegutilError
+from negutil.models import encoder_swap, libraries, loader
+from negutil.models.loader import LoadedModel
+
+State = dict[str, torch.Tensor]
+WEIGHTS = "minisd.safetensors"
+BASE = "miniclip-b-8"  # whose text tower MiniSD was pretrained with
+SIZE = 64
+PATCH = 8
+STEPS = 1000  # of the noise schedule
+diffusers = libraries.diffusers()
+Model: Any = diffusers.ModelMixin
+Config: Any = diffusers.ConfigMixin
+tiny = importlib.import_module("diffusers.models.autoencoders.autoencoder_tiny")  # for what its methods return
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The sizes of MiniSD: principal components kept of each patch, channels of the UNet's levels, blocks in each.
+
+    ``text_width`` is that of the token states, ``heads`` the number of attention heads at every level.
+    """
+
+    components: int = 48
+    channels: tuple[int, ...] = (96, 128)
+    blocks: int = 1
+    heads: int = 4
+    groups: int = 16
+    text_width: int = 80
+
+
+class PatchTransform(Model, Config):
+    """An autoencoder without training: each patch of P x P pixels as K coefficients of an orthonormal basis.
+
+    It has the interface that pipelines ask of an autoencoder. ``scaling_factor`` brings the mean variance of a
+    coefficient to one; the coefficients keep their own variances. Pictures are float [N, 3, H, W] in -1 to 1, latents
+    float [N, K, H / P, W / P].
+    """
+
+    @diffusers.configuration_utils.register_to_config
+    def __init__(
+        self,
+        patch: int = PATCH,
+        latent_channels: int = 48,
+        scaling_factor: float = 1.0,
+        block_out_channels: tuple[int, ...] = (1, 1, 1, 1),
+    ) -> None:
+        super().__init__()
+        basis = torch.eye(3 * patch * patch)[:latent_channels]
+        self.basis = torch.nn.Parameter(basis.view(latent_channels, 3, patch, patch), requires_grad=False)
+        self.mean = torch.nn.Parameter(torch.zeros(3, patch, patch), requires_grad=False)
+
+    def encode(self, pictures: torch.Tensor, return_dict: bool = True) -> Any:
+        """Return the latents of ``pictures``, not yet multiplied by ``scaling_factor``."""
+        centred = pictures - self._tiled(pictures)
+        latents = functional.conv2d(centred, self.basis, stride=self.config.patch)
+        return tiny.AutoencoderTinyOutput(latents=latents) if return_dict else (latents,)
+
+    def decode(self, latents: torch.Tensor, generator: object = None, return_dict: bool = True) -> Any:
+        """Return the pictures of ``latents`` (already divided by ``scaling_factor``); ``generator`` is not needed."""
+        pictures = functional.conv_transpose2d(latents, self.basis, stride=self.config.patch)
+        pictures = pictures + self._tiled(pictures)
+        return tiny.DecoderOutput(sample=pictures) if return_dict else (pictures,)
+
+    def _tiled(self, pictures: torch.Tensor) -> torch.Tensor:
+        rows, columns = (length // self.config.patch for length in pictures.shape[-2:])
+        return self.mean.repeat(1, rows, columns)
+
+
+def fit_transform(pictures: NDArray[np.uint8], shape: Shape) -> PatchTransform:
+    """Return the transform whose basis are the first principal components of the patches of ``pictures``.
+
+    ``pictures`` is uint8 [N, 64, 64, 3]. Each component's largest weight is positive, so that the basis is unique.
+    Raises NegutilError where there are too few patches for as many components.
+    """
+    patches = _patches(pictures)
+    if len(patches) <= patches.shape[1]:
+        raise NegutilError(f"{len(pictures)} pictures are too few for the patches of MiniSD; give it at least 4.")
+    mean = patches.mean(axis=0)
+    variances, vectors = np.linalg.eigh(np.cov((patches - mean).T))
+    basis = vectors[:, ::-1][:, : shape.components].T
+    peaks = np.take_along_axis(basis, np.abs(basis).argmax(axis=1)[:, None], axis=1)
+    scale = 1 / np.sqrt(variances[::-1][: shape.components].mean())
+    transform = PatchTransform(latent_channels=shape.components, scaling_factor=float(scale))
+    state = {"basis": basis * np.sign(peaks), "mean": mean}
+    like = transform.state_dict()
+    tensors = {name: torch.from_numpy(value.copy()).float().view(like[name].shape) for name, value in state.items()}
+    transform.load_state_dict(tensors)
+    return transform
+
+
+def build_unet(shape: Shape) -> Any:
+    """Return the UNet of MiniSD, newly initialised: every level has self-attention and cross-attention."""
+    levels = len(shape.channels)
+    return diffusers.UNet2DConditionModel(
+        sample_size=SIZE // PATCH,
+        in_channels=shape.components,
+        out_channels=shape.components,
+        down_block_types=("CrossAttnDownBlock2D",) * levels,
+        up_block_types=("CrossAttnUpBlock2D",) * levels,
+        block_out_channels=shape.channels,
+        layers_per_block=shape.blocks,
+        cross_attention_dim=shape.text_width,
+        attention_head_dim=shape.heads,  # the number of heads, in spite of its name
+        norm_num_groups=shape.groups,
+    )
+
+
+def build_scheduler() -> Any:
+    """Return the sampler: DPM-Solver++ over the cosine schedule that MiniSD is trained with, which ends in pure noise.
+
+    Which sampler and how many steps was decided by ``benchmarks/generation.py``.
+    """
+    return diffusers.DPMSolverMultistepScheduler(
+        num_train_timesteps=STEPS,
+        beta_schedule="squaredcos_cap_v2",
+        prediction_type="v_prediction",
+        timestep_spacing="trailing",
+        steps_offset=1,
+    )
+
+
+def assemble(unet: Any, vae: PatchTransform, model: LoadedModel) -> Any:
+    """Return a pipeline of these parts with the text tower and tokenizer of ``model``."""
+    pipeline = diffusers.StableDiffusionPipeline(
+        vae=vae.eval(),
+        text_encoder=encoder_swap.to_transformers(model.model),
+        tokenizer=encoder_swap.tokenizer(model.model),
+        unet=unet.eval(),
+        scheduler=build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def load(model: LoadedModel | None = None, file: Path | None = None) -> Any:
+    """Return MiniSD with the text tower it was pretrained with, or with that of ``model``.
+
+    Raises NegutilError where the weights in ``file`` (default: the shipped ones) are missing or damaged, are not those
+    described beside them, or were made with another text tower than the registry's, or where ``model`` does not fit.
+    """
+    file = file or paths.WEIGHTS / WEIGHTS
+    unet, vae = load_parts(file)
+    base = loader.load(BASE)
+    _check_base(file, base)
+    pipeline = assemble(unet, vae, base)
+    return pipeline if model is None else encoder_swap.swap(pipeline, model)
+
+
+def load_parts(file: Path) -> tuple[Any, PatchTransform]:
+    """Return UNet and autoencoder in float32 from ``file``; raises NegutilError where it is missing or damaged."""
+    about = read_about(file)
+    if files.sha256(file) != about["sha256"]:
+        raise NegutilError(f"{file} is not the file that {file.with_suffix('.json').name} describes; restore both.")
+    try:
+        state = safetensors.torch.load_file(file)
+    except (safetensors.SafetensorError, OSError) as problem:
+        raise NegutilError(f"{file} is damaged ({problem}); restore it.") from problem
+    shape = about["shape"]
+    unet = build_unet(Shape(**shape | {"channels": tuple(shape["channels"])}))
+    vae = PatchTransform(latent_channels=shape["components"], scaling_factor=about["scaling_factor"])
+    try:
+        unet.load_state_dict(_part(state, "unet."))
+        vae.load_state_dict(_part(state, "vae."))
+    except RuntimeError as problem:
+        raise NegutilError(f"{file} does not fit the shape beside it; restore both files.") from problem
+    return unet, vae
+
+
+def read_about(file: Path) -> dict[str, Any]:
+    """Return what is noted beside the weights ``file``; raises NegutilError where that cannot be read."""
+    note = file.with_suffix(".json")
+    try:
+        about: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise NegutilError(
+            f"{note} cannot be read ({problem}); restore it or run `negutil pretrain minisd`."
+        ) from problem
+    if not {"sha256", "shape", "scaling_factor", "base_sha256"} <= about.keys():
+        raise NegutilError(f"{note} does not describe a MiniSD; restore it or run `negutil pretrain minisd`.")
+    return about
+
+
+def latents(vae: PatchTransform, pictures: NDArray[np.uint8]) -> torch.Tensor:
+    """Return the scaled latents float32 [N, K, 8, 8] of ``pictures`` uint8 [N, 64, 64, 3]."""
+    scaled = torch.tensor(pictures).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    return vae.encode(scaled, return_dict=False)[0] * vae.config.scaling_factor
+
+
+def pack(unet: Any, vae: PatchTransform) -> State:
+    """Return the tensors of a weights file: the UNet's in float16, the transform's in float32."""
+    state = {f"unet.{name}": value.to(torch.float16).contiguous() for name, value in unet.state_dict().items()}
+    return state | {f"vae.{name}": value.contiguous() for name, value in vae.state_dict().items()}
+
+
+def _part(state: State, prefix: str) -> State:
+    return {name.removeprefix(prefix): value.float() for name, value in state.items() if name.startswith(prefix)}
+
+
+def _check_base(file: Path, base: LoadedModel) -> None:
+    was, now = read_about(file)["base_sha256"], base.fingerprint["weights_sha256"]
+    if was != now:
+        raise NegutilError(
+            f"{file} was pretrained with '{base.name}' of sha256 {was[:12]}..., which now is {now[:12]}...; run "
+            "`negutil pretrain minisd` again, or restore the weights."
+        )
+
+
+def _patches(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Patches [N * cells, 3 * P * P] of pictures [N, H, W, 3], channels first as in a convolution."""
+    count, height, width, _ = pictures.shape
+    cut = pictures.reshape(count, height // PATCH, PATCH, width // PATCH, PATCH, 3).astype(np.float64) / 127.5 - 1
+    return cut.transpose(0, 1, 3, 5, 2, 4).reshape(-1, 3 * PATCH * PATCH)
