@@ -1,0 +1,147 @@
+"""What the glasses read of a text: the first three layers of the text tower and the last, each at the end token.
+
+CLIPGlasses, eq. 1 to 3 and the released code (protocol 10.1): a layer's state at the end token goes through the tower's
+own final normalisation and projection, so that it lies in the space of the text features. Nothing is L2-normalised.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike, NDArray
+from tqdm import tqdm
+
+from negutil import progress
+from negutil.cache import Cache
+from negutil.errors import NegutilError
+from negutil.models import architectures, encode
+from negutil.models.loader import LoadedModel
+
+LEVELS = 3
+"""How many of the first layers are read."""
+
+CODE_VERSION = "1"  # counts changes of this module that change features
+
+
+@dataclass(frozen=True, slots=True)
+class TextLayers:
+    """Features of T texts: ``last`` float32 [T, D], ``levels`` float32 [T, 3, D] of the first three layers."""
+
+    last: NDArray[np.float32]
+    levels: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        """How many texts there are."""
+        return len(self.last)
+
+    def take(self, rows: ArrayLike) -> TextLayers:
+        """The features of the texts ``rows``."""
+        chosen = np.asarray(rows, dtype=np.int64)
+        return TextLayers(self.last[chosen], self.levels[chosen])
+
+
+def features(
+    model: LoadedModel, sentences: Sequence[str], *, batch: int = encode.BATCH, cached: bool = True
+) -> TextLayers:
+    """Return the layers of ``sentences``, each different one encoded once; cached under weights and texts.
+
+    Rows of ``last``, L2-normalised, are ``encode.texts``. Raises NegutilError on no texts, where a feature is not
+    finite, and for a model whose text tower is not causal or has fewer than three layers.
+    """
+    _check(model, sentences)
+    number, different = pd.factorize(np.array(sentences, dtype=object))
+
+    def compute() -> dict[str, NDArray[np.float32]]:
+        return {"layers": _encode(model, different.tolist(), batch)}
+
+    fields = _fields(model, different.tolist(), batch)
+    found = Cache().get_or_compute(fields, compute)["layers"] if cached else compute()["layers"]
+    return TextLayers(found[number, LEVELS], found[number, :LEVELS])
+
+
+@torch.inference_mode()
+def at_end_token(model: LoadedModel, tokens: torch.Tensor, blocks: Sequence[int]) -> torch.Tensor:
+    """Return the states of the ``blocks`` [K] (from 0; -1 is the last) of the text tower at the end token, projected.
+
+    tokens int64 [N, L] give float32 [N, K, D], each through the tower's final normalisation and projection.
+    """
+    ends = tokens.argmax(dim=-1)
+    with _listening(model, blocks) as heard:
+        architectures.encode_text(model.model, tokens.to(model.device))
+    rows = torch.arange(len(tokens))
+    states = torch.stack([heard[place][rows, ends] for place in range(len(blocks))], dim=1)
+    projection = model.model.text_projection
+    normalised = model.model.ln_final(states)
+    projected = projection(normalised) if isinstance(projection, torch.nn.Linear) else normalised @ projection
+    return projected.float().cpu()
+
+
+def depth(model: LoadedModel) -> int:
+    """How many layers the text tower of ``model`` has."""
+    return len(model.model.transformer.resblocks)
+
+
+@contextmanager
+def _listening(model: LoadedModel, blocks: Sequence[int]) -> Iterator[dict[int, torch.Tensor]]:
+    """Give a table that has, after a pass of the text tower, the output [N, L, W] of each of ``blocks`` by place."""
+    transformer = model.model.transformer
+    heard: dict[int, torch.Tensor] = {}
+
+    def listener(place: int) -> Any:
+        def keep(_module: Any, _inputs: Any, output: torch.Tensor) -> None:
+            heard[place] = output if transformer.batch_first else output.transpose(0, 1)
+
+        return keep
+
+    handles = [transformer.resblocks[at].register_forward_hook(listener(place)) for place, at in enumerate(blocks)]
+    try:
+        yield heard
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _encode(model: LoadedModel, sentences: list[str], batch: int) -> NDArray[np.float32]:
+    """Layers [T, 4, D] of different ``sentences``: the first three, then the last."""
+    tokens = model.tokenizer(sentences)
+    # Neighbours of like length: a batch is only as long as its longest text.
+    order = tokens.argmax(dim=-1).argsort(stable=True)
+    parts = []
+    with tqdm(total=len(order), desc=f"text layers, {model.name}", unit="text", disable=progress.hidden()) as bar:
+        for rows in order.split(batch):
+            parts.append(at_end_token(model, tokens[rows], (*range(LEVELS), -1)))
+            bar.update(len(rows))
+    found = torch.cat(parts)[order.argsort()].numpy()
+    wrong = np.flatnonzero(~np.isfinite(found).all(axis=(1, 2)))
+    if len(wrong):
+        raise NegutilError(
+            f"The text '{sentences[wrong[0]]}' gets layers that are not finite from '{model.name}'; check its weights."
+        )
+    return found
+
+
+def _check(model: LoadedModel, sentences: Sequence[str]) -> None:
+    if not len(sentences):
+        raise NegutilError("There is no text to encode; check the data.")
+    wrong = [sentence for sentence in sentences if not isinstance(sentence, str)]
+    if wrong:
+        raise NegutilError(f"One of the texts to encode is {wrong[0]!r}; give only texts.")
+    if not architectures.is_causal_clip(model.model) or depth(model) < LEVELS:
+        raise NegutilError(
+            f"'{model.name}' has no causal text tower of {LEVELS} layers or more; choose a model that has one."
+        )
+
+
+def _fields(model: LoadedModel, sentences: list[str], batch: int) -> dict[str, Any]:
+    """What the layers depend on; the image tower is not part of it."""
+    digest = hashlib.sha256("".join(f"{len(sentence)}:{sentence}" for sentence in sentences).encode()).hexdigest()
+    made = {"kind": "text layers", "code_version": CODE_VERSION, "data_sha256": digest, "batch": batch}
+    tower = {name: value for name, value in model.fingerprint.items() if name != "image_tower_sha256"}
+    return made | {"device": torch.device(model.device).type} | tower
