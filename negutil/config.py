@@ -110,6 +110,39 @@ class Glasses:
 
 
 @dataclass(frozen=True, slots=True)
+class Generation:
+    """What notebook 07 draws: names of methods are those of ``training.recipes_negation``.
+
+    Attributes:
+        pipeline: "minisd", or the folder or repository of a pipeline of diffusers.
+        base: the model whose text tower that pipeline has.
+        methods: the fine-tuned text towers that are put in its place.
+        seeds: towers from each of these seeds, which have to be among those of ``finetuning``.
+        prompts: how many of the negated prompts (0: all).
+        picture_seeds: pictures of each negated prompt and method; encoders from several seeds share them.
+        captions: how many captions of TIFA (0: all).
+        floor: how many affirmative prompts of each kind.
+        steps, guidance, batch: of the sampler.
+        judge_pictures: on how many held-out pictures the judge is tested.
+        processes: how many encoders draw side by side.
+    """
+
+    pipeline: str
+    base: str
+    methods: tuple[str, ...]
+    seeds: tuple[int, ...]
+    prompts: int
+    picture_seeds: int
+    captions: int
+    floor: int
+    steps: int
+    guidance: float
+    batch: int
+    judge_pictures: int
+    processes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """All settings of a run; ``models`` are names of the model registry.
 
@@ -125,6 +158,7 @@ class Profile:
     bootstrap: Bootstrap
     finetuning: Finetuning
     glasses: Glasses
+    generation: Generation
 
 
 def names() -> list[str]:
