@@ -66,7 +66,7 @@ class Frame(nn.Module):
         value = functional.linear(inner, self.context.in_proj_weight[-width:], self.context.in_proj_bias[-width:])
         if self.training and self.config.context_dropout:
             kept = functional.dropout(value.new_ones(len(value), heads, 1), self.config.context_dropout)
-            value = (value.view(len(value), heads, -1) * kept).flatten(1)
+            value = (value.view(len(value), heads, width // heads) * kept).flatten(1)
         out: torch.Tensor = self.context.out_proj(value)
         return out
 

@@ -114,10 +114,14 @@ def _parts(
     texts, images = functional.normalize(texts, dim=-1), functional.normalize(images, dim=-1)
     weights, biases = attention.in_proj_weight.chunk(3), attention.in_proj_bias.chunk(3)
     weigh_fused, weigh_context = frame.weigh.weight[0].split(width)
-    pulled = (weigh_fused @ attention.out_proj.weight).view(heads, 1, -1)
+    pulled = (weigh_fused @ attention.out_proj.weight).view(heads, 1, width // heads)
 
     def project(which: int, tokens: torch.Tensor) -> torch.Tensor:
-        return functional.linear(tokens, weights[which], biases[which]).view(len(tokens), heads, -1).transpose(0, 1)
+        return (
+            functional.linear(tokens, weights[which], biases[which])
+            .view(len(tokens), heads, width // heads)
+            .transpose(0, 1)
+        )
 
     query = project(0, texts) / math.sqrt(width // heads)
     own = (query * project(1, texts)).sum(dim=-1)
