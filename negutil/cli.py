@@ -22,7 +22,8 @@ from typer.core import TyperGroup
 from negutil import paths
 from negutil.errors import NegutilError
 
-PRETRAININGS = {"minisd": "pretrain_minisd"}  # modules of negutil.training; all others are in recipes
+# Modules of negutil.training; all others are in recipes.
+PRETRAININGS = {"minisd": "pretrain_minisd", "miniclipseg": "pretrain_miniclipseg"}
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
@@ -261,7 +262,7 @@ def models_list(as_json: Json = False) -> None:
 
 @app.command()
 def pretrain(
-    name: Annotated[str, typer.Argument(help="miniclip-s-8, miniclip-b-8 or minisd.")],
+    name: Annotated[str, typer.Argument(help="miniclip-s-8, miniclip-b-8, minisd or miniclipseg.")],
     *,
     pool: Annotated[Path | None, typer.Option(help="Folder of the corpus; made where it does not exist.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint and the learning curve.")] = None,

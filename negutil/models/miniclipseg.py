@@ -1,0 +1,285 @@
+"""MiniCLIPSeg: CLIPSeg (Lüddecke and Ecker 2022) on the frozen towers of a MiniCLIP, and the published CLIPSeg.
+
+Both are ``transformers``' CLIPSegForImageSegmentation. The decoder reads three layers of the image tower and is steered
+by the text feature, not normalised (protocol 12), so that another text tower of the same width can take the place of
+the original one without any training. The weights of MiniCLIPSeg are those of the decoder alone: its towers are those
+of its base in the model registry.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+import json
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import safetensors
+import safetensors.torch
+import torch
+from PIL import Image
+
+from negutil import files, paths
+from negutil.errors import NegutilError
+from negutil.models import architectures, encoder_swap, libraries, loader, registry
+from negutil.models.loader import LoadedModel
+
+if TYPE_CHECKING:
+    from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
+
+State = dict[str, torch.Tensor]
+REGISTRY = paths.CONFIGS / "segmenters.toml"
+EXTRACT_LAYERS = (0, 1, 2)
+"""Counted from 0; CLIPSeg reads blocks 3, 7 and 9 of 12. Nothing has trained what the last block makes of patches."""
+
+REDUCE_DIM, HEADS, HIDDEN = 64, 4, 256
+PROJECTION = "visual_projection.weight"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A model of ``configs/segmenters.toml``, with exactly one of ``package`` and ``hub``.
+
+    Attributes:
+        base: the model of the registry whose towers it has, and whose fine-tuned text towers fit.
+        package: file of the decoder's weights in negutil/models/weights, with its ``sha256``.
+        hub: repository of a whole CLIPSeg, at ``revision``.
+    """
+
+    name: str
+    base: str
+    package: str = ""
+    sha256: str = ""
+    hub: str = ""
+    revision: str = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class Segmenter:
+    """A model that scores every pixel for a phrase.
+
+    Attributes:
+        model: the network, in evaluation mode.
+        preprocess: makes float32 [3, size, size] of a picture; tokenizer: int64 [T, L] of texts.
+        size: side of the scores in pixels.
+        fingerprint: everything that the scores depend on.
+    """
+
+    name: str
+    model: CLIPSegForImageSegmentation
+    preprocess: Callable[[Image.Image], torch.Tensor]
+    tokenizer: Callable[[list[str]], torch.Tensor]
+    size: int
+    fingerprint: dict[str, Any]
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Loading
+
+
+def find(name: str, file: Path = REGISTRY) -> Entry:
+    """The entry called ``name``; raises NegutilError where there is none, or where the file is damaged."""
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+        entries = {key: Entry(name=key, **table) for key, table in tables.items()}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError) as problem:
+        raise NegutilError(f"{file} cannot be read ({problem}); mend or restore it.") from problem
+    if name not in entries:
+        raise NegutilError(f"There is no segmenter '{name}' in {file}; there are {', '.join(entries)}.")
+    if bool(entries[name].package) == bool(entries[name].hub):
+        raise NegutilError(f"{file}: '{name}' needs one of package and hub; write exactly one of them.")
+    return entries[name]
+
+
+def load(name: str = "miniclipseg", device: str = "cpu") -> Segmenter:
+    """Load a segmenter with its original towers.
+
+    Raises NegutilError where the weights are missing, damaged, not those of the registry, or made for another base.
+    """
+    entry = find(name)
+    return _from_hub(entry, device) if entry.hub else load_file(entry, paths.WEIGHTS / entry.package, device)
+
+
+def load_file(entry: Entry, file: Path, device: str = "cpu") -> Segmenter:
+    """Load the decoder in ``file`` on the towers of its base; raises NegutilError as :func:`load` does."""
+    found = untrained(loader.load(entry.base))
+    state = _decoder_state(entry, file, str(found.fingerprint["weights_sha256"]))
+    try:
+        found.model.decoder.load_state_dict(state)
+    except RuntimeError as problem:
+        raise NegutilError(f"{file} does not fit MiniCLIPSeg on '{entry.base}'; pretrain it again.") from problem
+    found.model.to(torch.device(device))
+    fingerprint = found.fingerprint | {"segmenter": entry.name, "decoder_sha256": entry.sha256}
+    return dataclasses.replace(found, name=entry.name, fingerprint=fingerprint)
+
+
+def swapped(segmenter: Segmenter, encoder: LoadedModel) -> Segmenter:
+    """The segmenter with the text tower of ``encoder``, and nothing else changed; the given one stays as it is.
+
+    Raises NegutilError where the text tower has another size.
+    """
+    model = encoder_swap.swap_clipseg(copy.deepcopy(segmenter.model), encoder)
+    fingerprint = segmenter.fingerprint | {"text_weights_sha256": encoder.fingerprint["weights_sha256"]}
+    return dataclasses.replace(segmenter, name=encoder.name, model=model, fingerprint=fingerprint)
+
+
+def _decoder_state(entry: Entry, file: Path, base_sha256: str) -> State:
+    """The tensors of ``file`` in float32, checked against the entry and the base that they were trained on."""
+    if not file.is_file():
+        raise NegutilError(f"{file} does not exist; restore it, or run `negutil pretrain miniclipseg`.")
+    actual = files.sha256(file)
+    if actual != entry.sha256:
+        raise NegutilError(
+            f"{file} has sha256 {actual}, but '{entry.name}' is registered with {entry.sha256 or 'none'}; restore "
+            f"the file, or correct {REGISTRY.name}."
+        )
+    try:
+        with safetensors.safe_open(file, "pt") as content:
+            was = (content.metadata() or {}).get("base_sha256", "")
+        state = safetensors.torch.load_file(file)
+    except (safetensors.SafetensorError, OSError) as problem:
+        raise NegutilError(f"{file} is damaged ({problem}); restore it or pretrain again.") from problem
+    if was != base_sha256:
+        raise NegutilError(
+            f"{file} was trained on '{entry.base}' with sha256 {was[:12]}..., which now is {base_sha256[:12]}...; "
+            "run `negutil pretrain miniclipseg`."
+        )
+    return {name: value.float() for name, value in state.items()}
+
+
+def _from_hub(entry: Entry, device: str) -> Segmenter:
+    """A published CLIPSeg; texts and pictures are prepared as its own processor says."""
+    module = libraries.transformers()
+    source = {"pretrained_model_name_or_path": entry.hub, "revision": entry.revision}
+    try:
+        model = module.CLIPSegForImageSegmentation.from_pretrained(**source)
+        processor = module.AutoProcessor.from_pretrained(**source)
+    except OSError as problem:
+        raise NegutilError(
+            f"'{entry.hub}' could not be loaded; go online once, or put its files where the hub keeps them."
+        ) from problem
+    pictures = processor.image_processor
+
+    def preprocess(picture: Image.Image) -> torch.Tensor:
+        pixels: torch.Tensor = pictures(picture.convert("RGB"), return_tensors="pt")["pixel_values"][0]
+        return pixels
+
+    digest = state_sha256(model.state_dict())
+    fingerprint = {"segmenter": entry.name, "weights_sha256": digest, "preprocessing": _plain(pictures.to_dict())}
+    size = int(pictures.size["height"])
+    tokenizer = architectures.tokenizer(registry.find(entry.base).architecture)
+    return Segmenter(entry.name, model.to(device).eval(), preprocess, tokenizer, size, fingerprint)
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(settings, default=str, sort_keys=True))
+    return plain
+
+
+def state_sha256(state: State) -> str:
+    """sha256 over names, kinds, shapes and values of the tensors."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        digest.update(f"{name}\0{tensor.dtype}\0{list(tensor.shape)}\0".encode())
+        digest.update(tensor.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Building
+
+
+def untrained(base: LoadedModel) -> Segmenter:
+    """CLIPSeg with both towers of ``base`` and a newly initialised decoder, on the CPU."""
+    model: CLIPSegForImageSegmentation = libraries.transformers().CLIPSegForImageSegmentation(configuration(base))
+    vision = vision_state(base.model.visual.state_dict())
+    model.clip.visual_projection.weight.data.copy_(vision.pop(PROJECTION))
+    model.clip.vision_model.load_state_dict(vision)
+    encoder_swap.swap_clipseg(model, base)
+    return Segmenter(base.name, model.eval(), base.preprocess, base.tokenizer, base.entry.size, dict(base.fingerprint))
+
+
+def configuration(base: LoadedModel) -> CLIPSegConfig:
+    """The settings of CLIPSeg on the towers of ``base``, an open_clip model with vision and text transformers."""
+    settings = architectures.config(base.entry.architecture)
+    vision, text = settings["vision_cfg"], settings["text_cfg"]
+    activation = base.entry.activation
+    found: CLIPSegConfig = libraries.transformers().CLIPSegConfig(
+        text_config={
+            "vocab_size": text["vocab_size"],
+            "hidden_size": text["width"],
+            "intermediate_size": 4 * text["width"],
+            "num_hidden_layers": text["layers"],
+            "num_attention_heads": text["heads"],
+            "max_position_embeddings": text["context_length"],
+            "hidden_act": activation,
+        },
+        vision_config={
+            "hidden_size": vision["width"],
+            "intermediate_size": 4 * vision["width"],
+            "num_hidden_layers": vision["layers"],
+            "num_attention_heads": vision["width"] // vision["head_width"],
+            "image_size": vision["image_size"],
+            "patch_size": vision["patch_size"],
+            "hidden_act": activation,
+        },
+        projection_dim=settings["embed_dim"],
+        extract_layers=list(EXTRACT_LAYERS),
+        reduce_dim=REDUCE_DIM,
+        decoder_num_attention_heads=HEADS,
+        decoder_intermediate_size=HIDDEN,
+    )
+    return found
+
+
+_VISION_NAMES = {
+    "class_embedding": "embeddings.class_embedding",
+    "conv1.weight": "embeddings.patch_embedding.weight",
+    "ln_pre.weight": "pre_layrnorm.weight",  # transformers spells it so
+    "ln_pre.bias": "pre_layrnorm.bias",
+    "ln_post.weight": "post_layernorm.weight",
+    "ln_post.bias": "post_layernorm.bias",
+    "proj": PROJECTION,
+}
+
+
+def vision_state(state: State) -> State:
+    """The weights of an open_clip vision transformer under the names of transformers' CLIPSegVisionModel.
+
+    Blocks are named as in a text tower; the projection, which lies outside the model there, is PROJECTION.
+    """
+    found = encoder_swap.renamed(state)
+    found |= {_VISION_NAMES[name]: value for name, value in state.items() if name in _VISION_NAMES}
+    return found | {PROJECTION: found[PROJECTION].T.contiguous()}
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Scores
+
+
+@torch.no_grad()
+def activations(segmenter: Segmenter, pixels: torch.Tensor) -> list[torch.Tensor]:
+    """What the decoder reads of the pictures ``pixels`` [B, 3, S, S]: one [B, 1 + patches, width] per layer."""
+    model = segmenter.model
+    found = model.clip.vision_model(pixels, interpolate_pos_encoding=True, output_hidden_states=True)
+    return [found.hidden_states[layer + 1] for layer in model.extract_layers]
+
+
+@torch.no_grad()
+def conditions(segmenter: Segmenter, texts: Sequence[str], batch: int = 256) -> torch.Tensor:
+    """Text features [T, D] that steer the decoder, not normalised; padding is cut off, which changes nothing."""
+    tokens = segmenter.tokenizer(list(texts))
+    tokens = tokens[:, : architectures.trimmed_length(tokens)].to(segmenter.model.device)
+    clip = segmenter.model.clip
+    return torch.cat([clip.get_text_features(part).pooler_output for part in tokens.split(batch)])
+
+
+@torch.inference_mode()
+def scores(segmenter: Segmenter, layers: Sequence[torch.Tensor], steering: torch.Tensor) -> torch.Tensor:
+    """Probability [B, S, S] of every pixel to be meant; ``layers`` and ``steering`` [B, D] pair up row by row."""
+    logits: torch.Tensor = segmenter.model.decoder(list(layers), steering).logits
+    return logits.sigmoid()
