@@ -54,8 +54,8 @@ class Shape:
 class PatchTransform(Model, Config):
     """An autoencoder without training: each patch of P x P pixels as K coefficients of an orthonormal basis.
 
-    It has the interface that pipelines ask of an autoencoder. ``scaling_factor`` brings the mean variance of a
-    coefficient to one; the coefficients keep their own variances. Pictures are float [N, 3, H, W] in -1 to 1, latents
+    It has the interface that pipelines ask of an autoencoder. Each coefficient is multiplied by its ``gains``, and by
+    ``scaling_factor``, which brings their mean variance to one. Pictures are float [N, 3, H, W] in -1 to 1, latents
     float [N, K, H / P, W / P].
     """
 
@@ -70,17 +70,19 @@ class PatchTransform(Model, Config):
         super().__init__()
         basis = torch.eye(3 * patch * patch)[:latent_channels]
         self.basis = torch.nn.Parameter(basis.view(latent_channels, 3, patch, patch), requires_grad=False)
+        self.gains = torch.nn.Parameter(torch.ones(latent_channels), requires_grad=False)
         self.mean = torch.nn.Parameter(torch.zeros(3, patch, patch), requires_grad=False)
 
     def encode(self, pictures: torch.Tensor, return_dict: bool = True) -> Any:
         """Return the latents of ``pictures``, not yet multiplied by ``scaling_factor``."""
         centred = pictures - self._tiled(pictures)
-        latents = functional.conv2d(centred, self.basis, stride=self.config.patch)
+        latents = functional.conv2d(centred, self.basis * self.gains.view(-1, 1, 1, 1), stride=self.config.patch)
         return tiny.AutoencoderTinyOutput(latents=latents) if return_dict else (latents,)
 
     def decode(self, latents: torch.Tensor, generator: object = None, return_dict: bool = True) -> Any:
         """Return the pictures of ``latents`` (already divided by ``scaling_factor``); ``generator`` is not needed."""
-        pictures = functional.conv_transpose2d(latents, self.basis, stride=self.config.patch)
+        weights = self.basis / self.gains.view(-1, 1, 1, 1)
+        pictures = functional.conv_transpose2d(latents, weights, stride=self.config.patch)
         pictures = pictures + self._tiled(pictures)
         return tiny.DecoderOutput(sample=pictures) if return_dict else (pictures,)
 
@@ -92,7 +94,9 @@ class PatchTransform(Model, Config):
 def fit_transform(pictures: NDArray[np.uint8], shape: Shape) -> PatchTransform:
     """Return the transform whose basis are the first principal components of the patches of ``pictures``.
 
-    ``pictures`` is uint8 [N, 64, 64, 3]. Each component's largest weight is positive, so that the basis is unique.
+    ``pictures`` is uint8 [N, 64, 64, 3]. Each component's largest weight is positive, so that the basis is unique. The
+    gains are the variances to the power of -1/4: half way between pixels' own scale, in which brightness outweighs all
+    else, and whitened ones, in which the faintest detail counts as much.
     Raises NegutilError where there are too few patches for as many components.
     """
     patches = _patches(pictures)
@@ -102,9 +106,10 @@ def fit_transform(pictures: NDArray[np.uint8], shape: Shape) -> PatchTransform:
     variances, vectors = np.linalg.eigh(np.cov((patches - mean).T))
     basis = vectors[:, ::-1][:, : shape.components].T
     peaks = np.take_along_axis(basis, np.abs(basis).argmax(axis=1)[:, None], axis=1)
-    scale = 1 / np.sqrt(variances[::-1][: shape.components].mean())
+    kept = variances[::-1][: shape.components]
+    scale = 1 / np.sqrt(np.sqrt(kept).mean())
     transform = PatchTransform(latent_channels=shape.components, scaling_factor=float(scale))
-    state = {"basis": basis * np.sign(peaks), "mean": mean}
+    state = {"basis": basis * np.sign(peaks), "gains": kept**-0.25, "mean": mean}
     like = transform.state_dict()
     tensors = {name: torch.from_numpy(value.copy()).float().view(like[name].shape) for name, value in state.items()}
     transform.load_state_dict(tensors)
@@ -136,7 +141,7 @@ def build_scheduler() -> Any:
     return diffusers.DPMSolverMultistepScheduler(
         num_train_timesteps=STEPS,
         beta_schedule="squaredcos_cap_v2",
-        prediction_type="v_prediction",
+        prediction_type="sample",
         timestep_spacing="trailing",
         steps_offset=1,
     )
