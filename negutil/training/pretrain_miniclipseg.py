@@ -66,7 +66,7 @@ class SegmentConfig:
     validation: int = 400
     seed: int = 0
     log_every: int = 20
-    validate_every: int = 500
+    validate_every: int = 250
     checkpoint_every: int = 250
     matmul_precision: str = "medium"
     threads: int = 2
