@@ -55,17 +55,12 @@ class Glasses(nn.Module):
         without it there have to be as many images as texts. Memory besides the result: blocks of ``chunk`` x ``chunk``.
         Raises NegutilError where partners are needed and missing, and for shapes that do not fit.
         """
-        masked = self.masked(texts) if mask is None else mask
+        masked = (self.masked(texts) if mask is None else mask).to(texts.dtype).unsqueeze(1)
         said, seen = functional.normalize(texts, dim=-1), functional.normalize(images, dim=-1)
-        if self.config.constant_penalty is not None:
-            return self._base(said, seen, masked, self.config.constant_penalty)
-        absent = self.absent(texts, levels) if negated is None else negated
-        strength = self._strengths(texts, absent, images, partners)
-        toward = functional.normalize(absent, dim=-1) + self.config.component_epsilon
+        penalty = self._penalties(texts, levels, images, negated, partners)
 
         def block(rows: slice, columns: slice) -> torch.Tensor:
-            pull = (toward[rows] @ seen[columns].T).clamp(min=0) * strength(rows, columns)
-            return self.scale * (said[rows] @ seen[columns].T - masked[rows].to(pull.dtype).unsqueeze(1) * pull)
+            return self.scale * (said[rows] @ seen[columns].T) - masked[rows] * penalty(rows, columns)
 
         return glasses_scores.blocks(block, (len(texts), len(images)), chunk, said)
 
@@ -85,8 +80,7 @@ class Glasses(nn.Module):
         if self.config.constant_penalty is not None:
             return self.scale * base - masked.to(base.dtype) * self.config.constant_penalty
         absent = self.absent(texts, levels) if negated is None else negated
-        toward = functional.normalize(absent, dim=-1) + self.config.component_epsilon
-        pull = self.frame(texts, absent, images) * (toward * seen).sum(dim=-1).clamp(min=0)
+        pull = self.frame(texts, absent, images) * (self._direction(absent) * seen).sum(dim=-1).clamp(min=0)
         return self.scale * (base - masked.to(base.dtype) * pull)
 
     def absent(self, texts: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
@@ -110,6 +104,26 @@ class Glasses(nn.Module):
             return torch.ones(len(texts), dtype=torch.bool, device=texts.device)
         return self.gate.mask(texts, self.config.threshold)
 
+    def _penalties(
+        self,
+        texts: torch.Tensor,
+        levels: torch.Tensor,
+        images: torch.Tensor,
+        negated: torch.Tensor | None,
+        partners: torch.Tensor | None,
+    ) -> Block:
+        """What makes blocks of the penalty R [T, M] = lambda max(0, S_neg) (eq. 13)."""
+        if self.config.constant_penalty is not None:
+            return glasses_scores.of_texts(texts.new_full((len(texts),), self.config.constant_penalty))
+        absent = self.absent(texts, levels) if negated is None else negated
+        toward, seen = self._direction(absent), functional.normalize(images, dim=-1)
+        strength = self._strengths(texts, absent, images, partners)
+
+        def block(rows: slice, columns: slice) -> torch.Tensor:
+            return self.scale * (toward[rows] @ seen[columns].T).clamp(min=0) * strength(rows, columns)
+
+        return block
+
     def _strengths(
         self, texts: torch.Tensor, absent: torch.Tensor, images: torch.Tensor, partners: torch.Tensor | None
     ) -> Block:
@@ -124,9 +138,9 @@ class Glasses(nn.Module):
         own = images if partners is None else images[partners]
         return glasses_scores.of_texts(self.frame(texts, absent, own))
 
-    def _base(self, said: torch.Tensor, seen: torch.Tensor, masked: torch.Tensor, penalty: float) -> torch.Tensor:
-        """S_base (eq. 12) of normalised features less the same number of logits for every masked text."""
-        return self.scale * (said @ seen.T) - masked.to(said.dtype).unsqueeze(1) * penalty
+    def _direction(self, absent: torch.Tensor) -> torch.Tensor:
+        """The normalised T_neg [T, D], with the released code's epsilon where the settings ask for it."""
+        return functional.normalize(absent, dim=-1) + self.config.component_epsilon
 
 
 def random_directions(texts: torch.Tensor, seed: int) -> torch.Tensor:
