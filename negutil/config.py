@@ -143,6 +143,25 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
+class Segmentation:
+    """What notebook 08 segments with: names of methods are those of ``training.recipes_negation``.
+
+    Attributes:
+        model: of ``configs/segmenters.toml``, which also says whose text towers fit.
+        methods: the fine-tuned text towers that are put in place of its own.
+        seeds: towers from each of these seeds, which have to be among those of ``finetuning``.
+        batch: how many pictures or phrases go through the model at a time.
+        processes: how many trainings run side by side, where towers are not trained yet.
+    """
+
+    model: str
+    methods: tuple[str, ...]
+    seeds: tuple[int, ...]
+    batch: int
+    processes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """All settings of a run; ``models`` are names of the model registry.
 
@@ -159,6 +178,7 @@ class Profile:
     finetuning: Finetuning
     glasses: Glasses
     generation: Generation
+    segmentation: Segmentation
 
 
 def names() -> list[str]:
