@@ -66,10 +66,11 @@ class Finetuning:
 
     Attributes:
         source: whose settings in ``configs/finetune.toml`` are used.
-        examples: how many captions each model learns from (0: all that there are).
+        examples: how many captions the contrastive loss learns from (0: all that there are); the other methods take as
+            many steps.
         seeds: a model is trained from each.
         methods: the rows of the tables, on every model of the profile.
-        controls: variants that are trained on ``control_models`` alone.
+        controls: variants that are trained on ``control_models`` alone, from ``control_seeds`` alone.
         shares: shares of the fine-tuned weights in WiSE-FT's curve.
         processes: how many trainings run side by side.
     """
@@ -80,6 +81,7 @@ class Finetuning:
     methods: tuple[str, ...]
     controls: tuple[str, ...]
     control_models: tuple[str, ...]
+    control_seeds: tuple[int, ...]
     shares: tuple[float, ...]
     processes: int
 

@@ -31,6 +31,7 @@ PLANNED: dict[str, Any] = {
     "methods": ("plain", "con-clip", "p1", "rand-p1", "negationclip"),
     "controls": ("negationclip-leaked",),
     "control_models": ("tiny",),
+    "control_seeds": (0,),
     "shares": (0.0, 0.5, 1.0),
     "processes": 1,
 }

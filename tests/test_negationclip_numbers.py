@@ -67,7 +67,7 @@ def test_columns_are_clip_seeds_means_and_differences() -> None:
     assert len(named) == len(found) == 8
     assert named["a+m", "gain over CLIP"].minus == ("a",)
     assert named["a+m", ""].plus == ("a+m/seed0", "a+m/seed1")
-    assert named["a+m@0.5", "less"].minus == ("a+m/seed0", "a+m/seed1")
+    assert named["a+m@0.5", "less"].minus == ("a+m/seed0",)
     assert ("a+m/seed0@0.5", "") not in named
 
 
@@ -102,3 +102,9 @@ def test_where_all_are_right_the_interval_does_not_claim_certainty() -> None:
     assert (difference.low, difference.high) == (0, 0)
     assert mixed.value == 0.5
     assert right.over == mixed.over == "items"
+
+
+def test_a_control_of_one_seed_is_paired_with_that_seed_of_its_rival() -> None:
+    models = {"m": ["a+m/seed0", "a+m/seed1"], "m-noise": ["a+m-noise/seed1"]}
+    found = numbers.columns("a", models, [("m-noise", "m", "gain over m")])[-1]
+    assert (found.plus, found.minus) == (("a+m-noise/seed1",), ("a+m/seed1",))

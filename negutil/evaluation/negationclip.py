@@ -97,7 +97,7 @@ def models_of(settings: Profile, base: str) -> dict[str, list[str]]:
     plan = settings.finetuning
     is_control = base in plan.control_models
     names = (*plan.methods, *(plan.controls if is_control else ()))
-    found = {name: [recipes.model_name(base, name, seed) for seed in plan.seeds] for name in names}
+    found = {name: [recipes.model_name(base, name, seed) for seed in recipes.seeds(settings, name)] for name in names}
     if is_control and recipes.NEGATIONCLIP in found:
         tuned = found[recipes.NEGATIONCLIP][0]
         found |= {f"{recipes.NEGATIONCLIP}{asked.AT}{share:g}": [_between(base, tuned, share)] for share in plan.shares}

@@ -118,8 +118,8 @@ def _by_held_out(task: str, rows: Flags, items: pd.DataFrame) -> dict[str, Flags
 def columns(base: str, seeds_of: dict[str, list[str]], over: Sequence[tuple[str, str, str]]) -> list[Column]:
     """The numbers of one architecture: CLIP, every seed, every method's mean over seeds, and differences.
 
-    ``seeds_of`` lists the models of every method. ``over`` are (method, other method, name of the difference); every
-    method has its "gain over CLIP" besides.
+    ``seeds_of`` lists the models of every method. ``over`` are (method, other method, name of the difference), of the
+    seeds that both have; every method has its "gain over CLIP" besides.
     """
     found = [Column(base, (base,))]
     for method, models in seeds_of.items():
@@ -128,8 +128,19 @@ def columns(base: str, seeds_of: dict[str, list[str]], over: Sequence[tuple[str,
         found += [Column(mean, tuple(models)), Column(mean, tuple(models), (base,), "gain over CLIP")]
     for method, other, kind in over:
         if method in seeds_of and other in seeds_of:
-            found.append(Column(f"{base}{MARK}{method}", tuple(seeds_of[method]), tuple(seeds_of[other]), kind))
+            found.append(Column(f"{base}{MARK}{method}", *_of_same_seeds(seeds_of[method], seeds_of[other]), kind))
     return found
+
+
+def _of_same_seeds(first: Sequence[str], second: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The models of both lists whose names end in a seed that both have."""
+    both = {_seed(name) for name in first} & {_seed(name) for name in second}
+    kept = [tuple(name for name in models if _seed(name) in both) for models in (first, second)]
+    return kept[0], kept[1]
+
+
+def _seed(model: str) -> str:
+    return model.rpartition("/")[2].partition(asked.AT)[0]
 
 
 def table(items: pd.DataFrame, wanted: Sequence[Column], bootstrap: Bootstrap) -> pd.DataFrame:

@@ -45,7 +45,7 @@ __all__ = [
     "Examples", "FinetuneConfig", "Job", "Stopped", "Trained", "Trainer", "finetune", "finetune_many", "settings",
 ]  # fmt: skip
 
-CODE_VERSION = 2  # counts changes of the training code that change weights
+CODE_VERSION = 3  # counts changes of the training code that change weights
 CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_EVERY = 200  # steps; there is one after each epoch, too
 COLUMNS = ("step", "epoch", "loss", "lr", "logit_scale", "validation_loss")

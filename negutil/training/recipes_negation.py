@@ -1,7 +1,8 @@
 """Which training set, loss and changes make each fine-tuned model of notebook 05, and the trainings that follow.
 
-Every model is trained for the same number of steps: a set with fewer captions is passed over more often. A model is
-called ``<base>+<recipe>/seed<n>``. The seed draws the captions, the validation part and the order.
+Every model is trained for about the same number of steps: a set with fewer captions is passed over more often, and a
+method whose batches are smaller than the contrastive loss's (its examples have several texts) sees fewer examples. A
+model is called ``<base>+<recipe>/seed<n>``. The seed draws the captions, the validation part and the order.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def model_name(base: str, recipe: str, seed: int) -> str:
 
 
 def jobs(settings: Profile, base: str, recipes: Iterable[str]) -> list[Job]:
-    """The trainings of ``recipes`` on ``base``, one for each seed of the profile.
+    """The trainings of ``recipes`` on ``base``, one for each of their seeds.
 
     Builds the training sets and encodes the training pictures where that has not been done.
     """
@@ -120,26 +121,35 @@ def jobs(settings: Profile, base: str, recipes: Iterable[str]) -> list[Job]:
             known[name, error] = sets.examples(name, model, settings, error)
         return known[name, error]
 
-    return [
-        job(settings, model, find(name), seed, examples_of) for name in recipes for seed in settings.finetuning.seeds
-    ]
+    return [job(settings, model, find(name), seed, examples_of) for name in recipes for seed in seeds(settings, name)]
+
+
+def seeds(settings: Profile, recipe: str) -> tuple[int, ...]:
+    """From which seeds ``recipe`` is trained: controls from fewer than the rows of the tables."""
+    return settings.finetuning.control_seeds if find(recipe).rival else settings.finetuning.seeds
 
 
 def job(settings: Profile, model: LoadedModel, recipe: Recipe, seed: int, examples_of: ExamplesOf) -> Job:
     """One training: a recipe on a base from one seed; ``examples_of(set, error)`` gives a whole training set."""
     whole = examples_of(recipe.set, recipe.error)
-    chosen = whole.take(draw(len(whole), settings.finetuning.examples, recipe.share, seed))
     config = named_settings(sets.method(recipe.set), settings.finetuning.source, seed=seed, **recipe.changes)
-    config = replace(config, epochs=epochs(config.epochs, settings.finetuning.examples or len(whole), len(chosen)))
+    wanted = examples_wanted(settings, config.batch) or len(whole)
+    chosen = whole.take(draw(len(whole), wanted, recipe.share, seed))
+    config = replace(config, epochs=epochs(config.epochs, wanted, len(chosen)))
     if config.method == "negbench" and not config.normalise_mcq:
         chosen = sets.with_lengths(chosen, model, settings)
     out = trained.folder(model_name(model.name, recipe.name, seed), settings.name)
     return Job(model.name, chosen, config, out, replace=True)
 
 
+def examples_wanted(settings: Profile, batch: int) -> int:
+    """As many examples in batches of ``batch`` as make the steps of the contrastive loss over the profile's number."""
+    return settings.finetuning.examples * batch // named_settings("infonce", settings.finetuning.source).batch
+
+
 def draw(available: int, wanted: int, share: float, seed: int) -> NDArray[np.int64]:
-    """Which of ``available`` examples are used: ``share`` of ``wanted`` (0: of all), as far as there are as many."""
-    count = min(available, max(1, round(share * (wanted or available))))
+    """Which of ``available`` examples are used: ``share`` of ``wanted``, as far as there are as many."""
+    count = min(available, max(1, round(share * wanted)))
     return np.sort(np.random.default_rng([seed, DRAW]).permutation(available)[:count])
 
 
