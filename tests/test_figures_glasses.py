@@ -1,0 +1,84 @@
+"""Figures of notebook 06: what is drawn is what stands in the tables."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from negutil import figures_glasses
+from negutil.config import Bootstrap
+from negutil.evaluation import lambda_strengths, layer_probe
+
+NUMBERS = {"value": 0.6, "low": 0.5, "high": 0.65, "n": 10, "over": "clusters"}
+
+
+@pytest.fixture(autouse=True)
+def closed() -> object:
+    yield
+    plt.close("all")
+
+
+def table(methods: list[str], titles: list[str], bases: tuple[str, ...] = ("s", "b")) -> pd.DataFrame:
+    keys = [(base, method, title) for base in bases for method in methods for title in titles]
+    return pd.DataFrame(keys, columns=["base", "method", "title"]).assign(**NUMBERS)
+
+
+def test_two_tests_has_a_mark_for_each_method_and_architecture() -> None:
+    known = table(["", "x"], ["A", "B"])
+    lacking = known[~((known["method"] == "x") & (known["title"] == "B") & (known["base"] == "s"))]
+    figure = figures_glasses.two_tests(lacking, ("A", "B"), {"": "CLIP", "x": "Ex"}, (0.5, 0.25))
+    (axis,) = figure.axes
+    assert len(axis.containers) == 3  # x has no number on B with the first architecture
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["CLIP", "Ex"]
+
+
+def layer_table() -> pd.DataFrame:
+    tasks = ("layer 1", "layer 2", "output", layer_probe.LENGTH, "layer 1 minus output")
+    shown = [(layer_probe.ACCURACY, task) for task in tasks] + [(layer_probe.GAP, task) for task in tasks[:3]]
+    keys = [(base, metric, task) for base in ("s", "b") for metric, task in shown]
+    return pd.DataFrame(keys, columns=["base", "metric", "task"]).assign(**NUMBERS)
+
+
+def test_layers_are_in_order_and_differences_left_out() -> None:
+    figure = figures_glasses.layers(layer_table())
+    for axis in figure.axes:
+        assert [label.get_text() for label in axis.get_xticklabels()] == ["layer 1", "layer 2", "output"]
+    assert layer_probe.LENGTH in figure.axes[0].get_legend_handles_labels()[1]
+
+
+def test_tsne_joins_the_sentences_of_a_pair() -> None:
+    rng = np.random.default_rng(0)
+    facts = {"layer": np.repeat(["layer 1", "output"], 8), "pair": np.tile([0, 1, 2, 3], 4)}
+    facts |= {"negated": np.tile(np.repeat([True, False], 4), 2), "x": rng.random(16), "y": rng.random(16)}
+    places = pd.DataFrame(facts)
+    figure = figures_glasses.tsne(places)
+    assert [axis.get_title() for axis in figure.axes] == ["Layer 1", "Output"]
+    for axis in figure.axes:
+        assert len(axis.lines) == 4
+        assert sum(len(points.get_offsets()) for points in axis.collections) == 8
+
+
+def test_strengths_show_distributions_and_differences() -> None:
+    rng = np.random.default_rng(0)
+    lambdas = pd.DataFrame({name: rng.random(12) for name in lambda_strengths.STRENGTHS})
+    nouns = [str(number % 4) for number in range(12)]
+    found = lambda_strengths.summary(lambdas, lambdas * 0 + 1, nouns, Bootstrap(20, 0))
+    figure = figures_glasses.strengths(lambdas, pd.concat([found.assign(base=base) for base in ("s", "b")]))
+    left, right = figure.axes
+    assert len(left.get_xticklabels()) == 4
+    assert len(right.containers) == 2
+    assert right.get_yticklabels()[0].get_text() == "no\nminus not any"
+
+
+def test_changes_stand_in_points_beside_the_published_ones() -> None:
+    rows = table(["a", "b", "c"], ["A", "B"], ("b",))
+    published = pd.DataFrame({"title": ["A"], "method": ["b"], "value": [-0.25]})
+    figure = figures_glasses.changes(rows, ("A", "B"), {"a": "Ay", "b": "Bee"}, "points", published)
+    left, right = figure.axes
+    assert [label.get_text() for label in left.get_yticklabels()] == ["Ay", "Bee"]
+    np.testing.assert_allclose(left.containers[0][0].get_xdata().astype(float), [60, 60])
+    crosses = [next(line for line in axis.lines if line.get_marker() == "x") for axis in (left, right)]
+    np.testing.assert_allclose(crosses[0].get_xdata().astype(float), [-25])
+    assert len(crosses[1].get_xdata()) == 0
