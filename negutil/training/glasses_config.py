@@ -20,6 +20,7 @@ CHOICES = {
     "distractors": ("hard", "unrelated"),
     "validation_by": ("image", "item"),
     "lens_set": ("", "ccneg", "retrieval"),
+    "matmul_precision": ("highest", "high", "medium"),
 }
 STAGE_CHOICES = {
     "schedule": ("constant", "cosine", "cosine by epoch"),
@@ -61,7 +62,8 @@ class GlassesTraining:
     the weight of the alignment loss at the start and end of stage 1 (eq. 16). ``distractors`` unrelated takes any
     picture for a hard negative, as the released code does by mistake; without ``fourth_term`` its term of CC-Neg's loss
     is 0, as there (protocol 10.4). ``lens_set`` names the set that stage 1 learns from, where it is another one.
-    ``validation_by`` item lets a picture be in both parts, as in the released code. Raises NegutilError for a value
+    ``validation_by`` item lets a picture be in both parts, as in the released code. ``matmul_precision`` is torch's
+    (``runtime.fast_kernels``). Raises NegutilError for a value
     without sense.
     """
 
@@ -78,6 +80,7 @@ class GlassesTraining:
     validation_by: str = "image"
     modules: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+    matmul_precision: str = "highest"
     threads: int = 1
     device: str = "cpu"
 
