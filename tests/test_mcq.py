@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as arrays
 
 from negutil.errors import NegutilError
 from negutil.evaluation import mcq
+from negutil.models import scorer
 
 # Rows: right; wrong hybrid; wrong affirmation; wrong negation; tie with the right one; tie of two wrong ones.
 SCORES = np.array(
@@ -97,7 +98,7 @@ def test_scores_are_cosines_and_equal_options_tie_exactly(monkeypatch: pytest.Mo
     ]
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
     assert np.array_equal(found[:, 4], found[:, 1])
-    monkeypatch.setattr(mcq, "CHUNK", 400)
+    monkeypatch.setattr(scorer, "CHUNK", 400)
     assert np.array_equal(mcq.scores(options, images), found)
 
 

@@ -17,6 +17,7 @@ from negutil.evaluation.shares import Report
 from negutil.models import encode
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
+from negutil.models.scorer import Scorer
 from negutil.results import Record
 
 TASK, REVERSED, BOTH = "CC-Neg", "CC-Neg, truth reversed", "CC-Neg, both pictures"
@@ -25,7 +26,7 @@ WHERE = "get ccneg_preprocessed.pt and ccneg_images.zip by the links at github.c
 
 
 def evaluate(
-    model: LoadedModel,
+    model: LoadedModel | Scorer,
     rows: Dataset,
     *,
     truth_reversed: bool = False,

@@ -14,9 +14,10 @@ import pandas as pd
 from negutil.data import Missing, coco
 from negutil.evaluation import retrieval, shares
 from negutil.evaluation.shares import Report
-from negutil.models import encode
+from negutil.models import encode, scorer
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
+from negutil.models.scorer import Scorer
 from negutil.results import Record
 
 TASK = "COCO retrieval"
@@ -52,14 +53,15 @@ def load(folder: Path, release: str, most: int | None = None, missing: Missing =
     return Gallery(PictureFiles.of(rows), names, tuple(text for captions in said for text in captions), owners)
 
 
-def evaluate(model: LoadedModel, gallery: Gallery, *, batch: int = encode.BATCH) -> pd.DataFrame:
+def evaluate(model: LoadedModel | Scorer, gallery: Gallery, *, batch: int = encode.BATCH) -> pd.DataFrame:
     """Return one row per caption of ``gallery`` for ``model``.
 
     Columns: item (the caption's number), cluster (the picture's file), type (""), rank (from 1; the pictures that score
     as high go before), right (whether the rank is at most K).
     """
-    images = encode.images(model, gallery.pictures, batch=batch)
-    ranks = retrieval.ranks(encode.texts(model, gallery.captions, batch=batch), images, gallery.picture_of_caption)
+    asked = scorer.of(model, batch)
+    images = encode.images(asked.tower, gallery.pictures, batch=batch)
+    ranks = retrieval.ranks_by(asked, gallery.captions, images, gallery.picture_of_caption)
     clusters = np.array(gallery.names, dtype=object)[list(gallery.picture_of_caption)]
     facts = {"item": np.arange(len(ranks)), "cluster": clusters, "type": "", "rank": ranks, "right": ranks <= K}
     return pd.DataFrame(facts)

@@ -1,6 +1,6 @@
 """Retrieval with true exclusion: does "X but no Y" bring the pictures with X and without Y to the top?
 
-Two numbers per query, both from the cosines of one query with a gallery of which every thing is known:
+Two numbers per query, both from the scores of one query with a gallery of which every thing is known:
 
 - average precision (AP) of the pictures with X and without Y among the whole gallery, the mean of which is mAP. A tie
   is no win: among equal scores the wrong pictures come first.
@@ -15,7 +15,7 @@ the gallery.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,9 @@ from scipy.stats import rankdata
 from negutil import statistics
 from negutil.errors import NegutilError
 from negutil.evaluation import _checks
+from negutil.models import encode, scorer
+from negutil.models.loader import LoadedModel
+from negutil.models.scorer import Scorer
 from negutil.pipelines.exclusion import ALONE, BOTH, ExclusionQuery
 
 ALL, TRAINED, HELD_OUT = (f"X without Y, {which} phrasings" for which in ("all", "usual", "held-out"))
@@ -88,6 +91,30 @@ def best(texts: NDArray[np.float32], images: NDArray[np.float32], count: int = 5
     return np.argsort(-(texts @ images.T), axis=1, kind="stable")[:, :count]
 
 
+def evaluate(
+    model: LoadedModel | Scorer,
+    queries: Sequence[ExclusionQuery],
+    images: NDArray[np.float32],
+    there: Mapping[str, Flags],
+    *,
+    batch: int = encode.BATCH,
+) -> pd.DataFrame:
+    """``items`` by the scores of ``model``, for the features ``images`` [N, D] of its image tower.
+
+    Raises NegutilError where the labels do not fit, and on a score that is not finite.
+    """
+    asked, texts = scorer.of(model, batch), [query.text for query in queries]
+    _check_labels(queries, len(images), there)
+    asked.remember(texts)
+
+    def scores(part: slice) -> NDArray[np.floating]:
+        found = asked.matrix(texts[part], images)
+        _checks.finite(found, "query")
+        return found
+
+    return _in_chunks(queries, scores, there, len(images))
+
+
 def items(
     queries: Sequence[ExclusionQuery],
     texts: NDArray[np.float32],
@@ -103,25 +130,26 @@ def items(
     Raises NegutilError where they do not fit together, and on a feature that is not finite.
     """
     _check(queries, texts, images, there)
-    rows = max(1, CHUNK // len(images))
-    parts = [
-        _items(queries[start : start + rows], texts[start : start + rows], images, there)
-        for start in range(0, len(queries), rows)
-    ]
-    return pd.concat(parts, ignore_index=True)
+    return _in_chunks(queries, lambda part: texts[part] @ images.T, there, len(images))
 
 
-def _items(
+def _in_chunks(
     queries: Sequence[ExclusionQuery],
-    texts: NDArray[np.float32],
-    images: NDArray[np.float32],
+    scores: Callable[[slice], NDArray[np.floating]],
     there: Mapping[str, Flags],
+    pictures: int,
 ) -> pd.DataFrame:
-    scores = texts @ images.T
+    """``items`` by ``scores``, which gives those of a slice of the queries with all ``pictures``."""
+    rows = max(1, CHUNK // pictures)
+    parts = [slice(start, start + rows) for start in range(0, len(queries), rows)]
+    return pd.concat([_items(queries[part], scores(part), there) for part in parts], ignore_index=True)
+
+
+def _items(queries: Sequence[ExclusionQuery], scores: NDArray[np.floating], there: Mapping[str, Flags]) -> pd.DataFrame:
     wanted = np.stack([there[query.wanted] for query in queries])
     excluded = np.stack([there[query.excluded] for query in queries])
     right, both = wanted & ~excluded, wanted & excluded
-    counts, every = right.sum(axis=1), np.full(len(queries), len(images))
+    counts, every = right.sum(axis=1), np.full(len(queries), scores.shape[1])
     found = pd.DataFrame([dataclasses.asdict(query) for query in queries])
     found.insert(0, "pair", found["wanted"] + " without " + found["excluded"])
     measured = {
@@ -194,6 +222,12 @@ def _check(
         )
     _checks.finite(texts, "query")
     _checks.finite(images, "picture")
+    _check_labels(queries, len(images), there)
+
+
+def _check_labels(queries: Sequence[ExclusionQuery], pictures: int, there: Mapping[str, Flags]) -> None:
+    if not queries or not pictures:
+        raise NegutilError(f"Exclusion has {len(queries)} queries and {pictures} pictures: give at least one of each.")
     for noun in dict.fromkeys(noun for query in queries for noun in (query.wanted, query.excluded)):
-        if noun not in there or len(there[noun]) != len(images):
-            raise NegutilError(f"The labels of '{noun}' do not fit the {len(images)} pictures: label the same ones.")
+        if noun not in there or len(there[noun]) != pictures:
+            raise NegutilError(f"The labels of '{noun}' do not fit the {pictures} pictures: label the same ones.")

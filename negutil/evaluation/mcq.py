@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from negutil import statistics
 from negutil.errors import NegutilError
+from negutil.models import scorer
+from negutil.models.scorer import Scorer
 from negutil.statistics import Floats, Interval
 
 FOUR_OPTIONS = ("correct", "hybrid", "affirmation", "negation")
@@ -25,7 +27,6 @@ HARD_NEGATIVES = ("affirmation", "hybrid", "hybrid", "negation")
 
 CORRECT, TIE, WRONG = "correct", "tie", "wrong"
 COLUMNS = ("item", "type", "correct", "chosen", "right", "chosen_type", "margin", "shown_at")
-CHUNK = 8_000_000  # products held at once, 64 MB as float64
 
 
 def scores(options: NDArray[np.float32], images: NDArray[np.float32]) -> Floats:
@@ -39,13 +40,20 @@ def scores(options: NDArray[np.float32], images: NDArray[np.float32]) -> Floats:
             f"Options {list(options.shape)} and pictures {list(images.shape)} do not fit; give [N, K, D] and [N, D]."
         )
     n, k, width = options.shape
-    rows = max(1, CHUNK // (k * width))
-    found = np.empty((n, k))
-    for start in range(0, n, rows):
-        part = slice(start, start + rows)
-        # Not a matrix product: that may round equal rows differently.
-        found[part] = np.multiply(options[part], images[part, None], dtype=np.float64).sum(axis=2)
-    return found
+    return scorer.paired_cosines(options.reshape(n * k, width), images.repeat(k, axis=0)).reshape(n, k)
+
+
+def scores_by(asked: Scorer, options: Sequence[Sequence[str]], images: NDArray[np.float32]) -> Floats:
+    """Return what ``asked`` makes of every option of N questions with its picture: [N, K].
+
+    ``options`` are K texts for each of ``images`` [N, D]. Raises NegutilError where there is not a picture for each.
+    """
+    counts = {len(texts) for texts in options}
+    if len(options) != len(images) or len(counts) != 1:
+        raise NegutilError(f"There are {len(images)} pictures for {len(options)} questions of {counts} options; mend.")
+    (k,) = counts
+    texts = [text for each in options for text in each]
+    return asked.paired(texts, images.repeat(k, axis=0)).reshape(len(options), k)
 
 
 def orders(n: int, k: int, seed: int = 0) -> NDArray[np.int64]:

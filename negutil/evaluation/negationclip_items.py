@@ -33,18 +33,20 @@ from negutil.evaluation import (
     negbench,
     negbench_items,
     phrasing,
+    presence,
     suite,
     text_similarity,
 )
 from negutil.evaluation.negation_beyond import Gallery
 from negutil.evaluation.negbench_items import Queries, Task
 from negutil.evaluation.suite import Data
-from negutil.models import encode, loader, registry
+from negutil.models import encode, loader, registry, scorer
 from negutil.models.loader import LoadedModel
+from negutil.models.scorer import Scorer
 from negutil.pipelines import caption_sets, ccneg_reversed, negbench_files, valse_items
 from negutil.training import trained, wiseft
 from negutil.world import build as world
-from negutil.world.vocabulary import HELD_OUT_NOUNS
+from negutil.world.vocabulary import HELD_OUT_NOUNS, NOUNS
 
 CODE_VERSION = "1"  # counts changes outside the modules of _EVALUATION that change values
 MCQ, NEGATED_RETRIEVAL = NEGBENCH = ("COCO MCQ, paraphrased", "COCO retrieval, paraphrased")
@@ -73,6 +75,14 @@ class Asked:
     negbench: tuple[Task, ...]
     gallery: Gallery
 
+    @property
+    def texts(self) -> list[str]:
+        """Every different text, so that a scorer may read all of them together."""
+        found = suite.texts(self.data) + [text for task in self.negbench for text in task.texts]
+        found += [query.text for query in self.gallery.queries if query.cue]
+        found += presence.prompts(NOUNS, presence.AFFIRMATIVE) + presence.prompts(NOUNS, presence.NEGATED)
+        return list(dict.fromkeys(found))
+
 
 def prepare(settings: Profile) -> Asked:
     """Read, and build where they are missing, the data of all benchmarks."""
@@ -95,15 +105,17 @@ def _thinned(task: Task) -> Task:
 # Asking one model
 
 
-def ask(model: LoadedModel, asked: Asked, settings: Profile) -> pd.DataFrame:
+def ask(model: LoadedModel | Scorer, asked: Asked, settings: Profile) -> pd.DataFrame:
     """Everything that ``model`` answers: a row per item with COLUMNS and ``value``.
 
     The value is 1 or 0 (right or not), an area under the curve (exclusion), a distance or cosine (text tower), or the
     difference of two answers (CLAUSE and NEGATION).
     """
-    benchmarks = _benchmarks(model, asked, settings)
-    parts = [benchmarks, _differences(benchmarks), _negbench(model, asked, settings)]
-    parts += [_exclusion(model, asked.gallery, settings), *_text_tower(model, settings)]
+    who = scorer.of(model, settings.encode.batch, share=True)
+    who.remember(asked.texts)
+    benchmarks = _benchmarks(who, asked, settings)
+    parts = [benchmarks, _differences(benchmarks), _negbench(who, asked, settings)]
+    parts += [_exclusion(who, asked.gallery, settings), *_text_tower(who, settings)]
     found = pd.concat([part.reindex(columns=[*COLUMNS, "value"]) for part in parts], ignore_index=True)
     flags = {name: found[name].fillna(False).astype(bool) for name in ("held_out_noun", "held_out_form")}
     valid = found["valid"].fillna(True).astype(bool)
@@ -111,7 +123,7 @@ def ask(model: LoadedModel, asked: Asked, settings: Profile) -> pd.DataFrame:
     return found.assign(valid=valid, **flags, **texts)
 
 
-def _benchmarks(model: LoadedModel, asked: Asked, settings: Profile) -> pd.DataFrame:
+def _benchmarks(model: Scorer, asked: Asked, settings: Profile) -> pd.DataFrame:
     table = suite.table(suite.run(model, asked.data, settings), model.name)
     said = _negated_texts(asked.data)
     texts = [said.get((task, item), "") for task, item in zip(table["task"], table["item"], strict=True)]
@@ -141,9 +153,8 @@ def _differences(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts)
 
 
-def _negbench(model: LoadedModel, asked: Asked, settings: Profile) -> pd.DataFrame:
-    encoded = negbench.encode(model, asked.negbench, settings.encode.batch)
-    items = negbench.score(asked.negbench, encoded)
+def _negbench(model: Scorer, asked: Asked, settings: Profile) -> pd.DataFrame:
+    items = negbench.score(model, asked.negbench, settings.encode.batch)
     found = items["rank"] <= coco_retrieval.K
     value = np.where(items["rank"].notna(), found.astype(float), items["right"].fillna(False).astype(float))
     said = phrasing.table(items["text"].tolist())
@@ -151,12 +162,11 @@ def _negbench(model: LoadedModel, asked: Asked, settings: Profile) -> pd.DataFra
     return pd.concat([pd.DataFrame(about).assign(value=value), said], axis=1)
 
 
-def _exclusion(model: LoadedModel, gallery: Gallery, settings: Profile) -> pd.DataFrame:
+def _exclusion(model: Scorer, gallery: Gallery, settings: Profile) -> pd.DataFrame:
     """The area under the curve of every query with a negation."""
-    images = encode.images(model, gallery.pictures, batch=settings.encode.batch)
+    images = encode.images(model.tower, gallery.pictures, batch=settings.encode.batch)
     queries = [query for query in gallery.queries if query.cue]
-    texts = encode.texts(model, [query.text for query in queries], batch=settings.encode.batch)
-    found = exclusion.items(queries, texts, images, gallery.there)
+    found = exclusion.evaluate(model, queries, images, gallery.there)
     return pd.DataFrame(
         {
             "task": EXCLUSION,
@@ -171,7 +181,7 @@ def _exclusion(model: LoadedModel, gallery: Gallery, settings: Profile) -> pd.Da
     )
 
 
-def _text_tower(model: LoadedModel, settings: Profile) -> list[pd.DataFrame]:
+def _text_tower(model: Scorer, settings: Profile) -> list[pd.DataFrame]:
     found = text_similarity.evaluate(model, batch=settings.encode.batch)
     about = {"item": found["noun"], "cluster": found["noun"], "held_out_noun": found["held_out"]}
     columns = {TEXT: "gap", TEXT_COSINE: "negated"}

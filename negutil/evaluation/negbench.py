@@ -8,9 +8,8 @@ tasks that the paper lacks.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,9 +18,10 @@ from numpy.typing import ArrayLike
 from negutil import results, statistics, tables
 from negutil.config import Profile
 from negutil.evaluation import blind, mcq, negbench_items, negbench_published, phrasing, retrieval
-from negutil.evaluation.negbench_items import Encoded, Queries, Questions, Rows, Task
-from negutil.models import loader
+from negutil.evaluation.negbench_items import Features, Media, Queries, Questions, Rows, Task
+from negutil.models import loader, scorer
 from negutil.models.loader import LoadedModel
+from negutil.models.scorer import Scorer
 from negutil.results import Record
 from negutil.statistics import Floats, Interval
 
@@ -72,7 +72,7 @@ def run(settings: Profile, tasks: Sequence[Task], seed: int = 0) -> Findings:
     for name in settings.models:
         model = loader.load(name)
         sizes[name] = sum(weights.numel() for weights in model.model.parameters())
-        own = score(tasks, encode(model, tasks, settings.encode.batch), seed)
+        own = score(model, tasks, settings.encode.batch, seed)
         records += judge(own, tasks, name, resampling)
         results.save_items(slim(own), settings.name, EXPERIMENT, f"items_{name}")
         every.append(own.assign(model=name))
@@ -85,34 +85,35 @@ def run(settings: Profile, tasks: Sequence[Task], seed: int = 0) -> Findings:
     return Findings(_frame(records), items, _frame(ways), _frame(gains))
 
 
-def encode(model: LoadedModel, tasks: Sequence[Task], batch: int) -> Encoded:
-    """Features of every different picture, clip and text of all variations, each encoded once."""
-    paths: Iterator[Path] = (path for task in tasks for path in task.media)
-    return negbench_items.encode_all(model, paths, (text for task in tasks for text in task.texts), batch)
-
-
 # --------------------------------------------------------------------------------------------------------------------
 # Scores
 
 
-def score(tasks: Sequence[Task], encoded: Encoded, seed: int = 0) -> pd.DataFrame:
+def score(model: LoadedModel | Scorer, tasks: Sequence[Task], batch: int, seed: int = 0) -> pd.DataFrame:
     """Per-item scores of one model: a row per query (its rank) or question (what was chosen) of every variation.
 
-    Columns: variation, item, picture (as the file calls it), text (the query, or the right option), rank (retrieval)
-    and those of ``mcq.items``. Raises NegutilError for a score that is not finite, naming the item.
+    Every different picture, clip and text of all variations is encoded once. Columns: variation, item, picture (as the
+    file calls it), text (the query, or the right option), rank (retrieval) and those of ``mcq.items``. Raises
+    NegutilError for a score that is not finite, naming the item.
     """
-    parts = [_ranks(task, encoded) if isinstance(task, Queries) else _answers(task, encoded, seed) for task in tasks]
-    return pd.concat(parts, ignore_index=True)
+    asked = scorer.of(model, batch)
+    media = negbench_items.encode_media(asked.tower, (path for task in tasks for path in task.media), batch)
+    asked.remember(list(dict.fromkeys(text for task in tasks for text in task.texts)))
+    return pd.concat([_scored(asked, task, media, seed) for task in tasks], ignore_index=True)
 
 
-def _ranks(task: Queries, encoded: Encoded) -> pd.DataFrame:
-    ranks = retrieval.ranks(encoded.texts(task.captions), encoded.pictures(task.media), task.rows)
+def _scored(asked: Scorer, task: Task, media: Media, seed: int) -> pd.DataFrame:
+    images = media.of(task.media)
+    return _ranks(asked, task, images) if isinstance(task, Queries) else _answers(asked, task, images, seed)
+
+
+def _ranks(asked: Scorer, task: Queries, images: Features) -> pd.DataFrame:
+    ranks = retrieval.ranks_by(asked, task.captions, images, task.rows)
     return _named(task, pd.DataFrame({"item": np.arange(len(ranks)), "text": task.captions, "rank": ranks}))
 
 
-def _answers(task: Questions, encoded: Encoded, seed: int) -> pd.DataFrame:
-    options = encoded.texts(task.texts).reshape(len(task.options), len(task.options[0]), -1)
-    values = mcq.scores(options, encoded.pictures(task.media)[task.rows])
+def _answers(asked: Scorer, task: Questions, images: Features, seed: int) -> pd.DataFrame:
+    values = mcq.scores_by(asked, task.options, images[task.rows])
     kinds = mcq.HARD_NEGATIVES if task.variation.dataset == "HardNeg-Syn" else None
     found = mcq.items(values, task.correct, task.types, seed, kinds=kinds)
     right = [texts[index] for texts, index in zip(task.options, task.correct, strict=True)]

@@ -118,19 +118,33 @@ class Encoded:
         return self.text_features[[self.sentences[text] for text in sentences]]
 
 
+@dataclass(frozen=True, slots=True)
+class Media:
+    """Features of pictures and clips, each encoded once: ``rows`` says which is whose."""
+
+    rows: dict[Path, int]
+    features: Features
+
+    def of(self, paths: Iterable[Path]) -> Features:
+        """Features [N, D] of ``paths``."""
+        return self.features[[self.rows[path] for path in paths]]
+
+
+def encode_media(tower: LoadedModel, paths: Iterable[Path], batch: int, cached: bool = True) -> Media:
+    """Encode the different pictures and clips of ``paths``, each once."""
+    files = list(dict.fromkeys(paths))
+    clips = [path for path in files if path.suffix.lower() in negbench.CLIPS]
+    pictures = [path for path in files if path.suffix.lower() not in negbench.CLIPS]
+    parts = [encode.images(tower, PictureFiles(pictures), batch=batch, cached=cached)] if pictures else []
+    parts += [video.features(tower, clips, batch=batch, cached=cached)] if clips else []
+    return Media({path: row for row, path in enumerate([*pictures, *clips])}, np.concatenate(parts))
+
+
 def encode_all(
     model: LoadedModel, paths: Iterable[Path], sentences: Iterable[str], batch: int, cached: bool = True
 ) -> Encoded:
     """Encode the different pictures and clips of ``paths`` and the different ``sentences``, each once."""
-    files = list(dict.fromkeys(paths))
-    clips = [path for path in files if path.suffix.lower() in negbench.CLIPS]
-    pictures = [path for path in files if path.suffix.lower() not in negbench.CLIPS]
-    parts = [encode.images(model, PictureFiles(pictures), batch=batch, cached=cached)] if pictures else []
-    parts += [video.features(model, clips, batch=batch, cached=cached)] if clips else []
+    media = encode_media(model, paths, batch, cached)
     said = list(dict.fromkeys(sentences))
-    return Encoded(
-        {path: row for row, path in enumerate([*pictures, *clips])},
-        np.concatenate(parts),
-        {text: row for row, text in enumerate(said)},
-        encode.texts(model, said, batch=batch, cached=cached),
-    )
+    rows = {text: row for row, text in enumerate(said)}
+    return Encoded(media.rows, media.features, rows, encode.texts(model, said, batch=batch, cached=cached))

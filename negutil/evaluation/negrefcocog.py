@@ -1,9 +1,9 @@
 """NegRefCOCOg: which of two boxes of a picture does a phrase with a negation describe? (protocol 7)
 
-Each box is cut out, preprocessed like a picture and scored by its cosine with the phrase. The published file has the
-right box first in every row and the published evaluation gives a tie to the first, so a constant scorer gets 100 %
-there; here the boxes are shuffled and a tie is no win. The control asks the same with other phrases, such as those with
-the negation deleted: how much of the accuracy is referring, and how much is negation?
+Each box is cut out, preprocessed like a picture and scored with the phrase, by a CLIP with their cosine. The published
+file has the right box first in every row and the published evaluation gives a tie to the first, so a constant scorer
+gets 100 % there; here the boxes are shuffled and a tie is no win. The control asks the same with other phrases, such as
+those with the negation deleted: how much of the accuracy is referring, and how much is negation?
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from datasets import Dataset
 from negutil.errors import NegutilError
 from negutil.evaluation import mcq, phrasing, shares
 from negutil.evaluation.shares import Report
-from negutil.models import encode
+from negutil.models import encode, scorer
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
+from negutil.models.scorer import Scorer
 from negutil.results import Record
 from negutil.statistics import Floats
 
@@ -34,7 +35,7 @@ WHERE = "get NegRefCOCOg.json at github.com/parkquasar/NegationCLIP and COCO's t
 
 
 def evaluate(
-    model: LoadedModel,
+    model: LoadedModel | Scorer,
     rows: Dataset,
     phrases: Sequence[str] | None = None,
     *,
@@ -50,7 +51,9 @@ def evaluate(
     said = rows["phrase"][:] if phrases is None else list(phrases)
     if len(said) != len(rows):
         raise NegutilError(f"There are {len(said)} phrases for {len(rows)} rows of NegRefCOCOg; give one for each.")
-    values = _scores(encode.images(model, crops(rows), batch=batch), encode.texts(model, said, batch=batch))
+    asked = scorer.of(model, batch)
+    images = encode.images(asked.tower, crops(rows), batch=batch)
+    values = asked.paired([phrase for phrase in said for _ in range(2)], images).reshape(len(said), 2)
     return _items(rows, said, values, order_seed)
 
 
@@ -84,11 +87,6 @@ def crops(rows: Dataset) -> PictureFiles:
         )
     files = PictureFiles.of(rows).paths
     return PictureFiles([file for file in files for _ in range(2)], boxes)
-
-
-def _scores(images: np.ndarray, texts: np.ndarray) -> Floats:
-    """Cosines [N, 2] of both boxes with the phrase: here the boxes are the options and the phrase is the question."""
-    return mcq.scores(images.reshape(len(texts), 2, -1), texts)
 
 
 def _items(rows: Dataset, said: list[str], values: Floats, order_seed: int) -> pd.DataFrame:

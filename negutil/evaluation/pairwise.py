@@ -13,9 +13,10 @@ import pandas as pd
 
 from negutil.errors import NegutilError
 from negutil.evaluation import blind, mcq
-from negutil.models import encode
+from negutil.models import encode, scorer
 from negutil.models.encode import Pictures
 from negutil.models.loader import LoadedModel
+from negutil.models.scorer import Scorer
 from negutil.statistics import Floats
 
 CHANCE = 0.5
@@ -29,12 +30,12 @@ RULES = {ALWAYS_AFFIRMATIVE: "without cue", "always negated": "with cue", "short
 Pairs = Sequence[tuple[str, str]]
 
 
-def scores(model: LoadedModel, pictures: Pictures, pairs: Pairs, *, batch: int = encode.BATCH) -> Floats:
-    """Return the cosines [N, 2] of each picture with its true and its false caption (``pairs`` [N])."""
+def scores(model: LoadedModel | Scorer, pictures: Pictures, pairs: Pairs, *, batch: int = encode.BATCH) -> Floats:
+    """Return the scores [N, 2] of each picture with its true and its false caption (``pairs`` [N])."""
     if len(pictures) != len(pairs):
         raise NegutilError(f"There are {len(pictures)} pictures for {len(pairs)} pairs of captions; give one for each.")
-    said = encode.texts(model, [text for pair in pairs for text in pair], batch=batch)
-    return mcq.scores(said.reshape(len(pairs), 2, -1), encode.images(model, pictures, batch=batch))
+    asked = scorer.of(model, batch)
+    return mcq.scores_by(asked, pairs, encode.images(asked.tower, pictures, batch=batch))
 
 
 def items(values: Floats, types: Sequence[str], order_seed: int = 0) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """Retrieval with several captions per picture: ranks, recall at k both ways, and the drop that negation causes.
 
 Every caption is a query of its own; the other way, a picture finds any of its captions (protocol 3.1). Protocol 0:
-scores are cosines; protocol 0.3: a tie is no win, so a constant scorer gets the worst rank, not the best.
+a CLIP scores by cosines; protocol 0.3: a tie is no win, so a constant scorer gets the worst rank, not the best.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from negutil import statistics
 from negutil.errors import NegutilError
+from negutil.models.scorer import Scorer, distinct
 from negutil.statistics import Floats, Interval
 
 Hits = Floats
@@ -34,10 +35,32 @@ def ranks(texts: NDArray[np.float32], images: NDArray[np.float32], image_of_text
     """
     right = np.asarray(image_of_text, dtype=np.int64)
     _check(texts, images, right)
-    gallery = _distinct(images)
+    gallery = distinct(images)
     rows = max(1, CHUNK // len(images))
     parts = [_ranks(texts[i : i + rows], gallery, right[i : i + rows]) for i in range(0, len(texts), rows)]
     return np.concatenate(parts)
+
+
+def ranks_by(
+    asked: Scorer, texts: Sequence[str], images: NDArray[np.float32], image_of_text: ArrayLike
+) -> NDArray[np.int64]:
+    """Return the same as ``ranks`` by the scores of ``asked``, which are cosines or not, for ``texts`` themselves.
+
+    Raises NegutilError for a score that is not finite, or where image_of_text does not fit.
+    """
+    right = np.asarray(image_of_text, dtype=np.int64)
+    _check_rows(right, len(texts), len(images))
+    asked.remember(texts)
+    rows = max(1, CHUNK // len(images))
+    found = np.empty(len(texts), np.int64)
+    for start in range(0, len(texts), rows):
+        part = slice(start, start + rows)
+        scores = asked.matrix(texts[part], images)
+        bad = np.flatnonzero(~np.isfinite(scores).all(axis=1))
+        if len(bad):
+            raise NegutilError(f"'{texts[start + bad[0]]}' has a score that is not finite; check '{asked.name}'.")
+        found[part] = _places(scores, right[part])
+    return found
 
 
 def image_ranks(texts: NDArray[np.float32], images: NDArray[np.float32], image_of_text: ArrayLike) -> NDArray[np.int64]:
@@ -51,7 +74,7 @@ def image_ranks(texts: NDArray[np.float32], images: NDArray[np.float32], image_o
     pictures = np.unique(right)
     rows = max(1, CHUNK // len(texts))
     parts = (pictures[i : i + rows] for i in range(0, len(pictures), rows))
-    gallery = _distinct(texts)
+    gallery = distinct(texts)
     return np.concatenate([_image_ranks(gallery, images[part], part[:, None] == right) for part in parts])
 
 
@@ -117,14 +140,6 @@ def _hits(ranks_of_texts: NDArray[np.int64], pictures: NDArray[np.int64], of: ND
     return np.column_stack([hits, np.bincount(rows, minlength=len(of))])
 
 
-def _distinct(gallery: NDArray[np.float32]) -> Gallery:
-    """The different rows of ``gallery`` and the number of each row among them."""
-    whole = np.ascontiguousarray(gallery)
-    rows = whole.view(np.dtype((np.void, whole.shape[1] * whole.itemsize)))[:, 0]
-    _, first, number = np.unique(rows, return_index=True, return_inverse=True)
-    return (whole, None) if len(first) == len(whole) else (whole[first], number)
-
-
 def _scores(queries: NDArray[np.float32], gallery: Gallery) -> NDArray[np.float32]:
     """Scores [Q, G]. A matrix product rounds equal columns differently, which would break ties: it gets them once."""
     rows, number = gallery
@@ -133,7 +148,11 @@ def _scores(queries: NDArray[np.float32], gallery: Gallery) -> NDArray[np.float3
 
 
 def _ranks(texts: NDArray[np.float32], images: Gallery, right: NDArray[np.int64]) -> NDArray[np.int64]:
-    scores = _scores(texts, images)
+    return _places(_scores(texts, images), right)
+
+
+def _places(scores: NDArray[np.floating], right: NDArray[np.int64]) -> NDArray[np.int64]:
+    """In each row of ``scores`` how many are at least that of the ``right`` column."""
     return (scores >= np.take_along_axis(scores, right[:, None], axis=1)).sum(axis=1)
 
 
@@ -151,5 +170,9 @@ def _check(texts: NDArray[np.float32], images: NDArray[np.float32], right: NDArr
         bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
         if len(bad):
             raise NegutilError(f"The features of {name} {bad[0]} are not finite; check the model that made them.")
-    if len(right) != len(texts) or right.min() < 0 or right.max() >= len(images):
+    _check_rows(right, len(texts), len(images))
+
+
+def _check_rows(right: NDArray[np.int64], texts: int, images: int) -> None:
+    if not texts or len(right) != texts or right.min() < 0 or right.max() >= images:
         raise NegutilError("image_of_text must give one row of the pictures for each text; check how it was made.")

@@ -23,8 +23,9 @@ from negutil.errors import NegutilError
 from negutil.evaluation import blind, ccneg, coco_retrieval, negrefcocog, pairwise, phrasing, valse, zero_shot
 from negutil.evaluation.coco_retrieval import Gallery
 from negutil.evaluation.shares import Report
-from negutil.models import loader
+from negutil.models import loader, scorer
 from negutil.models.loader import LoadedModel
+from negutil.models.scorer import Scorer
 from negutil.pipelines import caption_sets, ccneg_reversed, valse_items
 from negutil.pipelines import negrefcocog as phrases
 from negutil.results import Record
@@ -79,26 +80,45 @@ def prepare(settings: Profile, tasks: Sequence[str] = TASKS, gallery: int | None
     return Data(**{name: rows for task in tasks for name, rows in read[task]().items()})
 
 
-def run(model: LoadedModel, data: Data, settings: Profile) -> Frames:
+def run(model: LoadedModel | Scorer, data: Data, settings: Profile) -> Frames:
     """Run every benchmark that ``data`` has on ``model``."""
     batch = settings.encode.batch
+    asked = scorer.of(model, batch)
     found: Frames = {}
     if data.valse is not None:
-        found[VALSE] = valse.evaluate(model, data.valse, batch=batch)
+        found[VALSE] = valse.evaluate(asked, data.valse, batch=batch)
     if data.referring is not None:
         said = {REFERRING: None, **controls(data.referring)}
-        found |= {task: negrefcocog.evaluate(model, data.referring, own, batch=batch) for task, own in said.items()}
+        found |= {task: negrefcocog.evaluate(asked, data.referring, own, batch=batch) for task, own in said.items()}
     for task, rows in ((IMAGENET, data.imagenet), (CALTECH101, data.caltech101)):
         if rows is not None:
-            found[task] = zero_shot.evaluate(model, rows, batch=batch)
+            found[task] = zero_shot.evaluate(asked, rows, batch=batch)
     if data.ccneg is not None:
-        found[CCNEG] = ccneg.evaluate(model, data.ccneg, batch=batch)
+        found[CCNEG] = ccneg.evaluate(asked, data.ccneg, batch=batch)
     if data.ccneg is not None and data.ccneg_reversed is not None:
-        found[ccneg.REVERSED] = ccneg.evaluate(model, data.ccneg_reversed, truth_reversed=True, batch=batch)
+        found[ccneg.REVERSED] = ccneg.evaluate(asked, data.ccneg_reversed, truth_reversed=True, batch=batch)
         found[ccneg.BOTH] = ccneg.both(found[CCNEG], found[ccneg.REVERSED])
     if data.coco is not None:
-        found[COCO] = coco_retrieval.evaluate(model, data.coco, batch=batch)
+        found[COCO] = coco_retrieval.evaluate(asked, data.coco, batch=batch)
     return found
+
+
+def texts(data: Data) -> list[str]:
+    """Every different text that ``run`` asks about, to be read together before it runs."""
+    found: list[str] = []
+    if data.valse is not None:
+        found += [text for pair in valse.pairs(data.valse) for text in pair]
+    if data.referring is not None:
+        found += [*data.referring["phrase"][:], *(text for said in controls(data.referring).values() for text in said)]
+    for rows in (data.imagenet, data.caltech101):
+        if rows is not None:
+            found += [text for said in zero_shot.prompts(zero_shot.class_names(rows)) for text in said]
+    for rows in (data.ccneg, data.ccneg_reversed):
+        if rows is not None:
+            found += [text for pair in ccneg.pairs(rows) for text in pair]
+    if data.coco is not None:
+        found += data.coco.captions
+    return list(dict.fromkeys(found))
 
 
 def controls(rows: Dataset) -> dict[str, list[str]]:

@@ -2,6 +2,7 @@
 
 A tower that overlooks negation puts "a photo with no dog" beside "a photo of a dog". The cosine of two photos of
 different things is the measure of what is far: fine-tuning may spread all texts, so the gap between both is reported.
+A scorer whose scores are no cosines is told by its text tower alone: what it adds needs a picture.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import pandas as pd
 from negutil import statistics
 from negutil.evaluation import presence
 from negutil.evaluation.shares import Report
-from negutil.models import encode
+from negutil.models import encode, scorer
 from negutil.models.loader import LoadedModel
+from negutil.models.scorer import Cosine, Scorer
 from negutil.results import Record
 from negutil.world.vocabulary import HELD_OUT_NOUNS, NOUNS
 
@@ -24,7 +26,7 @@ SUBSETS = {"": None, ", held-out nouns": True, ", familiar nouns": False}
 
 
 def evaluate(
-    model: LoadedModel,
+    model: LoadedModel | Scorer,
     nouns: Sequence[str] = NOUNS,
     affirmative: str = presence.AFFIRMATIVE,
     negated: str = presence.NEGATED,
@@ -37,8 +39,9 @@ def evaluate(
     its affirmative sentence with those of all other nouns), gap (1 where "no X" is as far from "X" as another noun is,
     0 where it is the same: (1 - negated) / (1 - other)).
     """
-    said = encode.texts(model, presence.prompts(nouns, affirmative), batch=batch).astype(float)
-    denied = encode.texts(model, presence.prompts(nouns, negated), batch=batch).astype(float)
+    asked = scorer.of(model, batch)
+    tower = asked if isinstance(asked, Cosine) else Cosine(asked.tower, batch)
+    said, denied = (tower.features(presence.prompts(nouns, form)).astype(float) for form in (affirmative, negated))
     near = (said * denied).sum(axis=1)
     other = ((said @ said.T).sum(axis=1) - 1) / (len(nouns) - 1)
     held_out = [noun in HELD_OUT_NOUNS for noun in nouns]

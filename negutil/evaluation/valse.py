@@ -19,6 +19,7 @@ from negutil.evaluation.shares import Report
 from negutil.models import encode
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
+from negutil.models.scorer import Scorer
 from negutil.results import Record
 
 TASK = "VALSE existence"
@@ -41,7 +42,9 @@ def load(folder: Path, missing: Missing = "error") -> Dataset:
     return valse.load(file, pictures, missing=missing)
 
 
-def evaluate(model: LoadedModel, rows: Dataset, *, batch: int = encode.BATCH, order_seed: int = 0) -> pd.DataFrame:
+def evaluate(
+    model: LoadedModel | Scorer, rows: Dataset, *, batch: int = encode.BATCH, order_seed: int = 0
+) -> pd.DataFrame:
     """Return one row per item of ``rows`` (with pictures) for ``model``.
 
     Columns: item, cluster (the picture), valid (at least two annotators chose the caption), and those of

@@ -1,7 +1,8 @@
 """Zero-shot classification by prompts: ImageNet's and Caltech101's folders (protocol 9).
 
 One prompt per class unless more are given; then a class is the normalised mean of its prompts' features, as CLIP's
-ensembles are. Top-1 accuracy is over pictures; the mean over classes, which papers on Caltech101 use, stands beside it.
+ensembles are, or has the mean of its prompts' scores where those are no cosines. Top-1 accuracy is over pictures; the
+mean over classes, which papers on Caltech101 use, stands beside it.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from negutil import statistics
 from negutil.errors import NegutilError
 from negutil.evaluation import mcq, shares
 from negutil.evaluation.shares import Report
-from negutil.models import encode
+from negutil.models import encode, scorer
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
+from negutil.models.scorer import Cosine, Scorer
 from negutil.results import Record
 from negutil.statistics import Floats, Interval
 from negutil.world import grammar
@@ -36,7 +38,7 @@ WHERE = {
 
 
 def evaluate(
-    model: LoadedModel,
+    model: LoadedModel | Scorer,
     rows: Dataset,
     templates: Sequence[str] = TEMPLATES,
     *,
@@ -45,12 +47,13 @@ def evaluate(
     """Return one row per picture of ``rows`` (from `negutil.data.folders`) for ``model``.
 
     Columns: item and cluster (the file's name), type (the right class, by its folder), chosen (likewise, "" for a tie),
-    right, tie, margin (the right class's cosine minus the best other one). Each template has ``{name}``, or
+    right, tie, margin (the right class's score minus the best other one). Each template has ``{name}``, or
     ``{a_name}`` for the name with its article. Classes of the same name always tie. Raises NegutilError for a template
     with neither.
     """
     names = class_names(rows)
-    values = scores(encode.images(model, PictureFiles.of(rows), batch=batch), _classes(model, names, templates, batch))
+    asked = scorer.of(model, batch)
+    values = _values(asked, prompts(names, templates), encode.images(asked.tower, PictureFiles.of(rows), batch=batch))
     labels, files = np.array(rows["label"][:]), rows["file_name"][:]
     found = mcq.items(values, labels)
     folders = np.array([*rows.features["label"].names, ""], dtype=object)
@@ -84,6 +87,11 @@ def class_names(rows: Dataset) -> list[str]:
     return [name for _, name in sorted(set(zip(rows["label"][:], rows["class_name"][:], strict=True)))]
 
 
+def prompts(names: Sequence[str], templates: Sequence[str] = TEMPLATES) -> list[list[str]]:
+    """The texts of every class: each template with its name; raises NegutilError for a template that names none."""
+    return [[_fill(template, name) for template in templates] for name in names]
+
+
 def names_from(path: Path, dataset: str, folders: Sequence[str]) -> dict[str, str]:
     """Return the class name of every folder, from CLIP_benchmark's en_classnames.json.
 
@@ -105,12 +113,18 @@ def scores(images: NDArray[np.float32], classes: NDArray[np.float32]) -> Floats:
     return (images.astype(float) @ different.astype(float).T)[:, inverse.ravel()]
 
 
-def _classes(model: LoadedModel, names: Sequence[str], templates: Sequence[str], batch: int) -> NDArray[np.float32]:
-    """Features [C, D] of the classes."""
-    filled = [_fill(template, name) for name in names for template in templates]
-    each = encode.texts(model, filled, batch=batch).reshape(len(names), len(templates), -1)
+def _values(asked: Scorer, said: list[list[str]], images: NDArray[np.float32]) -> Floats:
+    """Scores [N, C] of every picture with every class by its prompts ``said``."""
+    texts, shape = [text for own in said for text in own], (len(said), len(said[0]), -1)
+    if isinstance(asked, Cosine):
+        return scores(images, _classes(asked.features(texts).reshape(shape)))
+    return asked.matrix(texts, images).reshape(shape).mean(axis=1).T
+
+
+def _classes(each: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Features [C, D] of the classes from those of their prompts [C, P, D]."""
     mean = each.mean(axis=1)
-    return each[:, 0] if len(templates) == 1 else mean / np.linalg.norm(mean, axis=1, keepdims=True)
+    return each[:, 0] if each.shape[1] == 1 else mean / np.linalg.norm(mean, axis=1, keepdims=True)
 
 
 def _fill(template: str, name: str) -> str:

@@ -20,9 +20,10 @@ from tqdm import tqdm
 from negutil import progress
 from negutil.cache import Cache
 from negutil.errors import NegutilError
-from negutil.models import architectures
+from negutil.models import architectures, shared_prefixes
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
+from negutil.models.shared_prefixes import Chunk
 
 BATCH = 256
 TOKENISED = 16  # lists of sentences whose tokens are kept, about 3 MB for 5,000 sentences
@@ -51,11 +52,15 @@ def images(
     return _from_cache(_fields(model, "image", key, batch), compute) if cached else compute()
 
 
-def texts(model: LoadedModel, sentences: Sequence[str], *, batch: int = BATCH, cached: bool = True) -> np.ndarray:
+def texts(
+    model: LoadedModel, sentences: Sequence[str], *, batch: int = BATCH, cached: bool = True, share: bool = False
+) -> np.ndarray:
     """Return the features [T, D] (float32, L2-normalised) of ``sentences``.
 
     Texts longer than the model's context are cut, as CLIP does. Cached under the model's fingerprint and the texts.
-    Raises NegutilError on no texts, on something that is not a text, and on features that are not finite.
+    With ``share`` sentences that begin alike share the work, which is about twice as fast for thousands of them and
+    moves the last digit (:mod:`negutil.models.shared_prefixes`); other towers run as ever. Raises NegutilError
+    on no texts, on something that is not a text, and on features that are not finite.
     """
     _require_some(len(sentences), "text")
     for number, sentence in enumerate(sentences):
@@ -63,11 +68,15 @@ def texts(model: LoadedModel, sentences: Sequence[str], *, batch: int = BATCH, c
             raise NegutilError(f"Text {number} to encode is {sentence!r}; give only texts.")
     key = hashlib.sha256("".join(f"{len(sentence)}:{sentence}" for sentence in sentences).encode()).hexdigest()
 
-    def compute() -> np.ndarray:
-        return _texts(model, sentences, batch)
+    is_shared = share and shared_prefixes.fits(model.model)
 
-    is_kept = cached and _keeps_texts.get()
-    return _from_cache(_fields(model, "text", key, batch), compute) if is_kept else compute()
+    def compute() -> np.ndarray:
+        return _texts(model, sentences, batch, is_shared)
+
+    if not (cached and _keeps_texts.get()):
+        return compute()
+    fields = _fields(model, "text", key, batch) | ({"prefixes": "shared"} if is_shared else {})
+    return _from_cache(fields, compute)
 
 
 @contextlib.contextmanager
@@ -95,20 +104,39 @@ def _images(model: LoadedModel, pictures: Pictures, batch: int, digests: list[st
     return features[inverse]
 
 
-def _texts(model: LoadedModel, sentences: Sequence[str], batch: int) -> np.ndarray:
+def _texts(model: LoadedModel, sentences: Sequence[str], batch: int, share: bool = False) -> np.ndarray:
     first, inverse = _unique(sentences)
-    tokens = _tokens(model.tokenizer, tuple(sentences[row] for row in first))
+    run = _sharing if share else _sorted
+    features = run(model, tuple(sentences[row] for row in first), batch)
+    _require_finite(features, lambda row: f"The text '{sentences[first[row]]}'", model)
+    return features[inverse]
+
+
+def _sorted(model: LoadedModel, sentences: tuple[str, ...], batch: int) -> np.ndarray:
+    """Features of different sentences, neighbours of like length: a batch is only as long as its longest text."""
+    tokens = _tokens(model.tokenizer, sentences)
 
     def encode(rows: Sequence[int]) -> torch.Tensor:
         return architectures.encode_text(model.model, tokens[list(rows)].to(model.device))
 
-    # Neighbours of like length: a batch is only as long as its longest text.
     by_length = tokens.argmax(dim=-1).argsort(stable=True).tolist()
     encoded = _in_batches(encode, by_length, batch, f"texts, {model.name}")
     features = np.empty_like(encoded)
     features[by_length] = encoded
-    _require_finite(features, lambda row: f"The text '{sentences[first[row]]}'", model)
-    return features[inverse]
+    return features
+
+
+def _sharing(model: LoadedModel, sentences: tuple[str, ...], batch: int) -> np.ndarray:
+    """Features of different sentences, those that begin alike sharing the work."""
+    chunks = _plan(model.tokenizer, sentences, batch)
+    bar = tqdm(chunks, desc=f"texts, {model.name}", unit="batch", disable=progress.hidden())
+    return shared_prefixes.encode(model.model, bar, model.device).numpy()
+
+
+@functools.lru_cache(maxsize=2)
+def _plan(tokenizer: Callable[[list[str]], torch.Tensor], sentences: tuple[str, ...], batch: int) -> list[Chunk]:
+    """How sentences share their beginnings; kept, because every model of a table encodes the same sentences."""
+    return shared_prefixes.plan(_tokens(tokenizer, sentences), batch)
 
 
 @functools.lru_cache(maxsize=TOKENISED)

@@ -49,27 +49,31 @@ class Scorer(Protocol):
 
 
 class Cosine(Scorer):
-    """The cosine of text and picture: how every CLIP scores. ``batch`` is that of encoding."""
+    """The cosine of text and picture: how every CLIP scores; ``batch`` and ``share`` are those of ``encode.texts``."""
 
-    def __init__(self, tower: LoadedModel, batch: int = encode.BATCH) -> None:
+    def __init__(self, tower: LoadedModel, batch: int = encode.BATCH, share: bool = False) -> None:
         self.name = tower.name
         self.tower = tower
         self._batch = batch
+        self._share = share
         self._rows: dict[str, int] = {}
         self._known: Features = np.zeros((0, 0), np.float32)
 
     def remember(self, texts: Sequence[str]) -> None:
-        """Encode ``texts`` together and keep their features; raises NegutilError as ``encode.texts`` does."""
-        features = encode.texts(self.tower, texts, batch=self._batch)
-        self._rows = {text: row for row, text in enumerate(texts)}
-        self._known = features
+        """Encode ``texts`` together and keep their features, unless all are known; raises as ``encode.texts`` does."""
+        if not self._rows.keys() >= set(texts):
+            self._known = self._encode(texts)
+            self._rows = {text: row for row, text in enumerate(texts)}
 
     def features(self, texts: Sequence[str]) -> Features:
         """Return the features [T, D] of ``texts``: those remembered, or all encoded together where one is not."""
         rows = [self._rows.get(text, -1) for text in texts]
         if not rows or min(rows) < 0:
-            return encode.texts(self.tower, texts, batch=self._batch)
+            return self._encode(texts)
         return self._known[rows]
+
+    def _encode(self, texts: Sequence[str]) -> Features:
+        return encode.texts(self.tower, texts, batch=self._batch, share=self._share)
 
     def paired(self, texts: Sequence[str], images: Features) -> Floats:
         """Return the cosine [N] of each text with its picture, in float64; see :func:`paired_cosines`."""
@@ -80,9 +84,9 @@ class Cosine(Scorer):
         return cosines(self.features(texts), images).astype(float)
 
 
-def of(model: LoadedModel | Scorer, batch: int = encode.BATCH) -> Scorer:
-    """Return ``model`` where it is a scorer, else the cosines of it, encoding ``batch`` texts at a time."""
-    return Cosine(model, batch) if isinstance(model, LoadedModel) else model
+def of(model: LoadedModel | Scorer, batch: int = encode.BATCH, share: bool = False) -> Scorer:
+    """Return ``model`` where it is a scorer, else its :class:`Cosine`."""
+    return Cosine(model, batch, share) if isinstance(model, LoadedModel) else model
 
 
 def paired_cosines(texts: Features, images: Features) -> Floats:
