@@ -54,7 +54,7 @@ def overlap(scores: torch.Tensor, masks: NDArray[np.bool_]) -> Overlap:
         raise NegutilError(f"Scores are {tuple(scores.shape)} and masks {masks.shape}; make them of one size.")
     if not torch.isfinite(scores).all():
         raise NegutilError("A segmentation has a score that is not finite; check the weights of its model.")
-    flat, wanted = scores.flatten(1), torch.from_numpy(masks.reshape(len(masks), -1))
+    flat, wanted = scores.flatten(1).contiguous(), torch.from_numpy(masks.reshape(len(masks), -1))
     # How many thresholds lie strictly below each score.
     places = torch.bucketize(flat, torch.tensor(THRESHOLDS, dtype=flat.dtype))
     marked = _above(places, torch.ones_like(wanted))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -176,11 +176,11 @@ def _refcocog(settings: Profile, size: int, split: str) -> dict[str, Phrases]:
 
 def _referring(task: str, rows: pd.DataFrame, drawn: Mapping[int, Mapping[int, Drawn]], size: int) -> Phrases:
     masks, rivals = [], []
-    for row in rows.itertuples():
-        shown = drawn[row.image_id]
-        masks.append(shown[row.ann_id].mask)
-        others = (one for number, one in shown.items() if number != row.ann_id)
-        rivals.append([one.mask for one in others if one.category == row.category])
+    for image_id, ann_id, category in zip(rows["image_id"], rows["ann_id"], rows["category"], strict=True):
+        shown = drawn[image_id]
+        masks.append(shown[ann_id].mask)
+        others = (one for number, one in shown.items() if number != ann_id)
+        rivals.append([one.mask for one in others if one.category == category])
     return _phrases(task, rows.rename(columns={"sentence": "text"}), masks, size, rivals)
 
 
@@ -261,8 +261,12 @@ def steering(segmenter: Segmenter, encoder: LoadedModel | None, texts: Sequence[
     return dict(zip(different, miniclipseg.conditions(used, different), strict=True))
 
 
+Features = Callable[[], Mapping[str, torch.Tensor]]
+"""Gives what steers the decoder for each text, computed when it is needed."""
+
+
 def answers(
-    segmenter: Segmenter, phrases: Phrases, towers: Mapping[str, tuple[str, Mapping[str, torch.Tensor]]], batch: int
+    segmenter: Segmenter, phrases: Phrases, towers: Mapping[str, tuple[str, Features]], batch: int
 ) -> dict[str, Answer]:
     """What every text tower makes of the phrases, from the cache or computed now.
 
@@ -273,7 +277,7 @@ def answers(
     fields = {name: _fields(segmenter, data, sha256, batch) for name, (sha256, _) in towers.items()}
     missing = [name for name in towers if store.load(store.key(**fields[name])) is None]
     if missing:
-        for name, arrays in _compute(segmenter, phrases, {name: towers[name][1] for name in missing}, batch).items():
+        for name, arrays in _compute(segmenter, phrases, {name: towers[name][1]() for name in missing}, batch).items():
             store.store(store.key(**fields[name]), arrays, fields[name])
     found = {name: store.load(store.key(**fields[name])) for name in towers}
     return {name: _answer(arrays, phrases) for name, arrays in found.items() if arrays is not None}

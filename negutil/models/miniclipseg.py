@@ -81,8 +81,9 @@ class Segmenter:
 # Loading
 
 
-def find(name: str, file: Path = REGISTRY) -> Entry:
+def find(name: str, file: Path | None = None) -> Entry:
     """The entry called ``name``; raises NegutilError where there is none, or where the file is damaged."""
+    file = file or REGISTRY
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
         entries = {key: Entry(name=key, **table) for key, table in tables.items()}
@@ -112,7 +113,8 @@ def load_file(entry: Entry, file: Path, device: str = "cpu") -> Segmenter:
         found.model.decoder.load_state_dict(state)
     except RuntimeError as problem:
         raise NegutilError(f"{file} does not fit MiniCLIPSeg on '{entry.base}'; pretrain it again.") from problem
-    found.model.to(torch.device(device))
+    decoder: Any = found.model
+    decoder.to(device)
     fingerprint = found.fingerprint | {"segmenter": entry.name, "decoder_sha256": entry.sha256}
     return dataclasses.replace(found, name=entry.name, fingerprint=fingerprint)
 

@@ -101,11 +101,14 @@ def _scene(rng: random.Random, reserved: bool) -> Scene:
 def _pairs(scene: Scene, rng: random.Random) -> list[tuple[str, NDArray[np.bool_]]]:
     """PHRASES phrases with their masks, drawn again in turn where there are too few different ones; the last absent."""
     visible, shapes = truth.instances(scene), truth.masks(scene)
-    present = [(phrase.text, shapes[list(region)].any(axis=0)) for phrase, region in phrasecut.phrases(scene, rng)]
+    present: list[tuple[str, NDArray[np.bool_]]] = []
+    for phrase, region in phrasecut.phrases(scene, rng):
+        present.append((phrase.text, np.asarray(shapes[list(region)].any(axis=0))))
     present += [(text, shapes[target]) for text, target in _referring(scene, rng)]
     rng.shuffle(present)
     chosen = [present[place % len(present)] for place in range(PHRASES - 1)]
-    return [*chosen, (_absent(visible, rng).text, np.zeros((SIZE, SIZE), bool))]
+    nothing: NDArray[np.bool_] = np.zeros((SIZE, SIZE), bool)
+    return [*chosen, (_absent(visible, rng).text, nothing)]
 
 
 def _referring(scene: Scene, rng: random.Random) -> Iterator[tuple[str, int]]:
