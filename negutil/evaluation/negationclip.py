@@ -30,6 +30,7 @@ from negutil.training.trained import MARK, Trained
 EXPERIMENT = "05_negationclip"
 CLIP, PAPER = "CLIP", f"published, {paper.ARCHITECTURE}"
 OVER_CLIP, OVER_PLAIN = "gain over CLIP", "gain over plain captions"
+OVER_LONG = "gain over plain captions, as long"
 TABLE_2 = (numbers.ALL_ITEMS, suite.REFERRING, suite.IMAGENET, suite.CALTECH101, suite.COCO, suite.CCNEG)
 TABLE_3 = (numbers.ALL_ITEMS, suite.REFERRING)
 NEGBENCH = (asked.MCQ, asked.NEGATED_RETRIEVAL, asked.EXCLUSION)
@@ -40,6 +41,7 @@ _MORE_DIFFERENCES = (
     (recipes.NEGATIONCLIP, recipes.P1, "gain over P1"),
     (recipes.NEGATIONCLIP, recipes.P2, "gain over P2"),
     (recipes.NEGFULL, recipes.NEGCAP, "gain over NegCap"),
+    ("negationclip-long", "plain-long", OVER_LONG),
 )
 
 
@@ -88,6 +90,7 @@ def _columns(settings: Profile, base: str) -> list[Column]:
     over = [(name, recipes.PLAIN, OVER_PLAIN) for name in seeds_of if name != recipes.PLAIN and asked.AT not in name]
     over += [*_MORE_DIFFERENCES]
     rivals = ((name, recipes.find(name).rival) for name in settings.finetuning.controls)
+    rivals = ((name, rival) for name, rival in rivals if rival != recipes.PLAIN)  # that difference is there already
     over += [(name, rival, f"gain over {recipes.find(rival).title}") for name, rival in rivals]
     return numbers.columns(base, seeds_of, over)
 

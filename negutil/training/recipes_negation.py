@@ -82,6 +82,8 @@ RECIPES: dict[str, Recipe] = {
             changes={"original_share": 0.5},
             rival=NEGATIONCLIP,
         ),
+        Recipe("negationclip-long", "five times as long", "p1+p2", changes={"epochs": 5}, rival=NEGATIONCLIP),
+        Recipe("plain-long", "plain captions, five times as long", "plain", changes={"epochs": 5}, rival=PLAIN),
         Recipe(
             "negfull-raw",
             "NegFull, products not normalised",
