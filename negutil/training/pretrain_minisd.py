@@ -272,7 +272,6 @@ def run(
     pool: Path | None = None,
     out: Path | None = None,
     weights: Path = paths.WEIGHTS,
-    pictures: int = minisd_pictures.PICTURES,
     steps: int | None = None,
     seed: int = 0,
     threads: int = 2,
@@ -282,7 +281,7 @@ def run(
     given: dict[str, Any] = {"steps": steps, "seed": seed, "threads": threads, "device": device}
     config = dataclasses.replace(RECIPE, **{key: value for key, value in given.items() if value is not None})
     home = paths.cache() / "pretraining"
-    data = minisd_pictures.pool(pool or home / "minisd-pool", pictures)
+    data = minisd_pictures.pool(pool or home / "minisd-pool", minisd_pictures.PICTURES)
     trainer = pretrain(config, data, out or home / name)
     if trainer.done == config.steps:
         command = os.environ.get("NEGUTIL_COMMAND") or "negutil pretrain " + shlex.join(sys.argv[2:])
