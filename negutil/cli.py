@@ -23,7 +23,7 @@ from negutil import paths
 from negutil.errors import NegutilError
 
 # Modules of negutil.training; all others are in recipes.
-PRETRAININGS = {"minisd": "pretrain_minisd", "miniclipseg": "pretrain_miniclipseg"}
+PRETRAININGS = {"minisd": "pretrain_minisd", "miniclipseg": "pretrain_miniclipseg", "judge": "pretrain_judge"}
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
@@ -262,7 +262,7 @@ def models_list(as_json: Json = False) -> None:
 
 @app.command()
 def pretrain(
-    name: Annotated[str, typer.Argument(help="miniclip-s-8, miniclip-b-8, minisd or miniclipseg.")],
+    name: Annotated[str, typer.Argument(help="miniclip-s-8, miniclip-b-8, minisd, miniclipseg or judge.")],
     *,
     pool: Annotated[Path | None, typer.Option(help="Folder of the corpus; made where it does not exist.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint and the learning curve.")] = None,
