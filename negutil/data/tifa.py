@@ -1,0 +1,48 @@
+"""TIFA's files: captions for text to image, and questions with choices about the pictures (protocol 11).
+
+``tifa_v1.0_text_inputs.json`` is a list of captions with their ids, ``tifa_v1.0_question_answers.json`` a list of
+questions: id (of the caption), caption, question, choices, answer, element_type, element.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from datasets import Dataset, List
+
+from negutil.data import _reading
+from negutil.data._reading import STRING
+
+TEXTS, QUESTIONS = "tifa_v1.0_text_inputs.json", "tifa_v1.0_question_answers.json"
+FEATURES = {
+    "id": STRING,
+    "caption": STRING,
+    "question": STRING,
+    "choices": List(STRING),
+    "answer": STRING,
+    "element_type": STRING,
+    "element": STRING,
+}
+"""Columns of ``questions``; ids are texts ("coco_301091")."""
+
+
+def captions(file: Path | str) -> Dataset:
+    """The captions, a row each: id and caption. Raises NegutilError for a damaged file, missing keys and double ids."""
+    records = _reading.filled(_reading.read_json(file), file)
+    read = _reading.fields(records, {"id": str, "caption": str}, file)
+    _reading.unique(read["id"], "id", file)
+    return _reading.build(file, {name: FEATURES[name] for name in ("id", "caption")}, read)
+
+
+def questions(file: Path | str) -> Dataset:
+    """The questions, a row each, with the columns of FEATURES.
+
+    Raises NegutilError for a damaged file, missing keys, and an answer that is not among its question's choices.
+    """
+    records = _reading.filled(_reading.read_json(file), file)
+    kinds = {name: list if name == "choices" else str for name in FEATURES}
+    read = _reading.fields(records, kinds, file)
+    for row, (answer, choices) in enumerate(zip(read["answer"], read["choices"], strict=True)):
+        if answer not in choices:
+            _reading.fail(file, f"entry {row} has the answer {answer!r}, which is none of its choices", "correct it")
+    return _reading.build(file, FEATURES, read)
