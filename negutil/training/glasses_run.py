@@ -277,10 +277,23 @@ def _score_loss(run: Run, index: torch.Tensor, share: float) -> torch.Tensor:
     if data.distractors is not None:
         return losses.ccneg(*_triplet_scores(run, data, index), run.config.fourth_term)
     pictures, own = data.rows[index].unique(return_inverse=True)
-    scores = run.glasses(
-        *_of(data.negated, index), data.images[pictures], negated=_true(run, data, index), partners=own
-    )
-    return losses.retrieval(scores, own)
+    texts, true = _of(data.negated, index), _true(run, data, index)
+    absent = run.glasses.absent(*texts) if true is None else true
+    return losses.retrieval(_scores(run.glasses, texts, data.images[pictures], absent, own), own)
+
+
+def _scores(
+    glasses: Glasses, texts: Texts, images: torch.Tensor, absent: torch.Tensor, partners: torch.Tensor
+) -> torch.Tensor:
+    """Scores [T, M]; texts that the mask lets through need no lambda, the costly part where it has no closed form."""
+    mask = glasses.masked(texts[0])
+    sent = mask if mask.any() else torch.ones_like(mask)
+    own = _of(texts, sent)
+    found: torch.Tensor = glasses(*own, images, negated=absent[sent], mask=mask[sent], partners=partners[sent])
+    if sent.all():
+        return found
+    plain = glasses.scale * functional.normalize(texts[0], dim=-1) @ functional.normalize(images, dim=-1).T
+    return plain.index_put((sent,), found)
 
 
 def _triplet_scores(run: Run, data: _Tensors, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -292,12 +305,12 @@ def _triplet_scores(run: Run, data: _Tensors, index: torch.Tensor) -> tuple[torc
     pairs = [_of(texts, index) for texts in (data.affirmed, data.negated)]
     absent = torch.cat([glasses.absent(*pair) if true is None else true for pair in pairs])
     last, levels = (torch.cat(both) for both in zip(*pairs, strict=True))
+    partners = torch.arange(len(index), device=last.device).repeat(2)
     pictures, hard = data.images[data.rows[index]], data.images[data.distractors[index]]  # type: ignore[index]
     if glasses.config.lambda_from == "pair":
-        together = glasses(last, levels, torch.cat([pictures, hard]), negated=absent)
+        together = _scores(glasses, (last, levels), torch.cat([pictures, hard]), absent, partners)
         return together[:, : len(index)], together[:, len(index) :]
-    partners = torch.arange(len(index), device=last.device).repeat(2)
-    first, second = (glasses(last, levels, images, negated=absent, partners=partners) for images in (pictures, hard))
+    first, second = (_scores(glasses, (last, levels), images, absent, partners) for images in (pictures, hard))
     return first, second
 
 

@@ -1,0 +1,131 @@
+"""Trainings of glasses on disk: finished, stopped, replaced, side by side, damaged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import glasses_files
+import pytest
+import torch
+
+from negutil.errors import NegutilError
+from negutil.training import glasses_stages, glasses_trained
+from negutil.training.finetune import Stopped
+from negutil.training.glasses_run import Run
+from negutil.training.glasses_stages import GlassesJob
+from negutil.training.glasses_trained import TrainedGlasses
+
+NAME = "tiny+clipglasses/seed0"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEGUTIL_CACHE", str(tmp_path / "cache"))
+
+
+def job(name: str = NAME, **changes: object) -> GlassesJob:
+    return GlassesJob(name, "abc", glasses_files.data(hard=True), glasses_files.config(**changes), "quick")
+
+
+def weights(found: TrainedGlasses) -> dict[str, torch.Tensor]:
+    return glasses_trained.tensors(found)
+
+
+def test_a_finished_pair_has_weights_curve_and_facts_and_is_not_trained_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = glasses_stages.train(job())
+    assert (found.base, found.examples, found.scale, found.modules.width) == ("tiny", 128, 20.0, 16)
+    assert found.curve()["stage"].unique().tolist() == ["gate", "lens", "frame", "joint"]
+    assert not (found.folder / glasses_stages.CHECKPOINT).exists()
+    assert set(weights(found)) == set(Run(job().data, job().config).glasses.state_dict())
+    monkeypatch.setattr(Run, "advance", None)
+    assert glasses_stages.train(job()).sha256 == found.sha256
+    assert glasses_stages.train_many([job()])[0].sha256 == found.sha256
+
+
+def test_other_settings_replace_what_is_there() -> None:
+    first, second = glasses_stages.train(job()), glasses_stages.train(job(seed=1))
+    assert first.sha256 != second.sha256
+    assert glasses_trained.read(NAME, "quick").about["identity"]["config"]["seed"] == 1
+
+
+def test_a_stop_saves_and_the_next_call_ends_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = glasses_stages.train(job("tiny+clipglasses/seed1"))
+    advance, passed = Run.advance, []
+
+    def interrupted(run: Run) -> None:
+        advance(run)
+        passed.append(run.name)
+        if len(passed) == 5:
+            import signal
+
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Run, "advance", interrupted)
+    with pytest.raises(Stopped, match=r"Stopped at stage 'frame', epoch 0 and saved"):
+        glasses_stages.train(job())
+    monkeypatch.setattr(Run, "advance", advance)
+    assert glasses_trained.find(NAME, "quick") is None
+    resumed = glasses_stages.train(job())
+    assert resumed.sha256 == whole.sha256
+    assert resumed.curve().equals(whole.curve())
+
+
+def test_a_checkpoint_of_something_else_is_not_gone_on_with() -> None:
+    wanted = glasses_stages.train(job("tiny+clipglasses/seed1"))
+    run = Run(job(seed=7).data, job(seed=7).config)
+    run.advance()
+    out = glasses_trained.folder(NAME, "quick")
+    glasses_stages._save_checkpoint(run, out, job(seed=7).identity)
+    assert glasses_stages.train(job()).sha256 == wanted.sha256
+
+
+def test_two_side_by_side_are_as_one_after_the_other() -> None:
+    names = [f"tiny+clipglasses/seed{seed}" for seed in range(2)]
+    jobs = [job(name, seed=seed) for seed, name in enumerate(names)]
+    found = glasses_stages.train_many(jobs, processes=2)
+    assert [one.name for one in found] == names
+    alone = glasses_stages.train(replace(jobs[1], name="tiny+clipglasses-again/seed1"))
+    assert alone.sha256 == found[1].sha256
+    with pytest.raises(NegutilError, match="the same name"):
+        glasses_stages.train_many([job(), job()])
+
+
+def test_damage_is_one_sentence() -> None:
+    found = glasses_stages.train(job())
+    (found.folder / glasses_trained.TENSORS).write_bytes(b"other")
+    with pytest.raises(NegutilError, match="not the file that glasses"):
+        glasses_trained.tensors(found)
+    (found.folder / glasses_trained.ABOUT).write_text("{}")
+    with pytest.raises(NegutilError, match="does not describe glasses"):
+        glasses_trained.read(NAME, "quick")
+    (found.folder / glasses_trained.ABOUT).write_text("{")
+    with pytest.raises(NegutilError, match="cannot be read"):
+        glasses_trained.read(NAME, "quick")
+    glasses_trained.remove(found.folder)
+    with pytest.raises(NegutilError, match="no trained glasses 'tiny"):
+        glasses_trained.read(NAME, "quick")
+    (found.folder / glasses_stages.CHECKPOINT).write_bytes(b"other")
+    with pytest.raises(NegutilError, match="is damaged; delete it"):
+        glasses_stages.train(job())
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "recipe"),
+    [
+        ("b-8+clipglasses/seed0", "b-8", "clipglasses"),
+        ("b-8+negationclip/seed0+clipglasses-ccneg/seed2", "b-8+negationclip/seed0", "clipglasses-ccneg"),
+    ],
+)
+def test_names_say_base_and_recipe(name: str, base: str, recipe: str) -> None:
+    assert glasses_trained.is_name(name)
+    assert (glasses_trained.base_of(name), glasses_trained.recipe_of(name)) == (base, recipe)
+
+
+@pytest.mark.parametrize(
+    "name", ["b-8", "b-8+negationclip/seed0", "b+clipglasses", "../b+clipglasses/..", "b+c/clipglasses/s"]
+)
+def test_other_names_are_none(name: str) -> None:
+    assert not glasses_trained.is_name(name) or ".." in name
+    with pytest.raises(NegutilError, match="is no name of glasses"):
+        glasses_trained.folder(name, "quick")

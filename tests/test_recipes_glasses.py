@@ -1,0 +1,95 @@
+"""Recipes of notebook 06: names, sizes, and jobs that a training can start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import glasses_files
+import numpy as np
+import pytest
+
+from negutil import config
+from negutil.errors import NegutilError
+from negutil.models import glasses_settings
+from negutil.models.loader import LoadedModel
+from negutil.training import glasses_sets, glasses_trained
+from negutil.training import recipes_glasses as recipes
+from negutil.training.glasses_run import modules
+from negutil.training.recipes_glasses import RECIPES
+
+QUICK = config.load("quick")
+
+
+@pytest.fixture
+def model(session_cache: Path) -> LoadedModel:
+    return glasses_files.model(session_cache / "tiny-glasses")
+
+
+@pytest.fixture
+def material(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> glasses_sets.Material:
+    made = glasses_sets.material(model, QUICK)
+    monkeypatch.setattr(recipes, "_material", lambda base, settings: (made, "abc"))
+    return made
+
+
+def test_every_recipe_has_a_name_to_load_it_by_and_a_known_set() -> None:
+    for name, recipe in RECIPES.items():
+        full = recipes.model_name("miniclip-b-8+negationclip/seed1", name, 2)
+        assert glasses_trained.recipe_of(full) == recipe.name == name
+        assert recipe.set in glasses_sets.SETS
+    assert len({recipe.title for recipe in RECIPES.values()}) == len(RECIPES)
+    with pytest.raises(NegutilError, match="no recipe 'p1' for glasses; there are clipglasses-ccneg"):
+        recipes.find("p1")
+
+
+def test_every_ablation_and_difference_of_the_modules_has_a_recipe() -> None:
+    assert list(recipes.ABLATIONS) == list(glasses_settings.ABLATIONS)
+    assert list(recipes.DIFFERENCES) == list(glasses_settings.DIFFERENCES)
+    assert all(RECIPES[name].modules == glasses_settings.ABLATIONS[key] for key, name in recipes.ABLATIONS.items())
+    for key, name in recipes.DIFFERENCES.items():
+        row = glasses_settings.DIFFERENCES[recipes.ROW] if key == recipes.LAYERS else {}
+        assert RECIPES[name].modules == {**glasses_settings.DIFFERENCES[key], **row}
+    together: dict[str, object] = {}
+    for one in recipes.TRAINING_DIFFERENCES.values():
+        together |= one
+    assert together | {"variant": "released", "validation_by": "item"} == dict(
+        recipes.RELEASED_TRAINING, validation_by="item"
+    )
+
+
+def test_jobs_have_the_items_and_settings_of_their_recipe(material: glasses_sets.Material) -> None:
+    names = [recipes.model_name("tiny", one, 1) for one in (recipes.SMALL, recipes.RELEASED, recipes.RETRIEVED)]
+    small, released, retrieved = recipes.jobs(QUICK, names)
+    assert len(small.data) == QUICK.glasses.small
+    assert len(released.data) == QUICK.glasses.examples
+    assert (small.lens_data, small.config.seed, small.config.variant) == (None, 1, "paper")
+    assert released.lens_data is not None
+    assert np.array_equal(released.lens_data.negated.last, retrieved.data.negated.last)
+    assert (modules(16, released.config).lambda_from, modules(16, small.config).lambda_from) == ("row", "pair")
+    assert small.identity != released.identity
+
+
+def test_items_are_those_of_the_job(model: LoadedModel, material: glasses_sets.Material) -> None:
+    (job,) = recipes.jobs(QUICK, [recipes.model_name("tiny", recipes.SMALL, 0)])
+    found = recipes.items(QUICK, model, recipes.SMALL, 0)
+    assert np.array_equal(material.read(found.negated).last, job.data.negated.last)
+    assert np.array_equal(found.rows, job.data.rows)
+    assert found.negated != recipes.items(QUICK, model, recipes.SMALL, 1).negated
+
+
+def test_a_name_without_a_seed_is_one_sentence(material: glasses_sets.Material) -> None:
+    with pytest.raises(NegutilError, match="names no seed"):
+        recipes.jobs(QUICK, [f"tiny+{recipes.FULL}/first"])
+
+
+def test_training_by_name_gives_pairs_in_order(
+    material: glasses_sets.Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEGUTIL_CACHE", str(tmp_path))
+    monkeypatch.setattr(recipes, "train_many", lambda jobs, processes: [_stub(job.name) for job in reversed(jobs)])
+    names = [recipes.model_name("tiny", one, 0) for one in (recipes.SMALL, recipes.RETRIEVED_SMALL)]
+    assert [pair.name for pair in recipes.train(QUICK, names)] == names
+
+
+def _stub(name: str) -> glasses_trained.TrainedGlasses:
+    return glasses_trained.TrainedGlasses(name, Path(), {})
