@@ -23,13 +23,14 @@ from negutil import config
 from negutil.data.negbench import CLIPS
 from negutil.evaluation import negbench_items
 from negutil.evaluation.negbench_items import Task
-from negutil.models import architectures, loader, video
+from negutil.models import architectures, encode, loader, video
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
 
 
 def once(model: LoadedModel, tasks: Sequence[Task], batch: int) -> None:
-    """Encode as the notebook does, without the cache."""
+    """Encode as the notebook does, without the cache and with nothing remembered of an earlier round."""
+    encode.forget()
     paths = (path for task in tasks for path in task.media)
     negbench_items.encode_all(model, paths, (text for task in tasks for text in task.texts), batch, cached=False)
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
+from pathlib import Path
 
+import model_files
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,8 +14,25 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from negutil.errors import NegutilError
 from negutil.evaluation import exclusion
+from negutil.models import loader, scorer
+from negutil.models.loader import LoadedModel
+from negutil.models.scorer import Scorer
 from negutil.pipelines import exclusion as builder
 from negutil.pipelines.exclusion import ALONE, BOTH, ExclusionQuery
+from negutil.statistics import Floats
+
+
+class Known(Scorer):
+    """Scores by features that are known for every text."""
+
+    def __init__(self, tower: LoadedModel, features: dict[str, np.ndarray]) -> None:
+        self.name, self.tower, self.features = "known", tower, features
+
+    def paired(self, texts: Sequence[str], images: np.ndarray) -> Floats:
+        return scorer.paired_cosines(np.stack([self.features[text] for text in texts]), images)
+
+    def matrix(self, texts: Sequence[str], images: np.ndarray) -> Floats:
+        return scorer.cosines(np.stack([self.features[text] for text in texts]), images).astype(float)
 
 
 def world(n: int = 240) -> tuple[list[ExclusionQuery], dict[str, np.ndarray]]:
@@ -85,6 +105,24 @@ def test_expected_average_precision_is_the_mean_over_all_rankings() -> None:
 def test_best_takes_the_earlier_of_equals() -> None:
     images = np.array([[0, 1], [1, 0], [1, 0], [0.6, 0.8]], np.float32)
     assert exclusion.best(np.array([[1, 0]], np.float32), images, 3).tolist() == [[1, 2, 3]]
+
+
+def test_any_scorer_can_be_asked_and_areas_alone(tmp_path: Path) -> None:
+    queries, there = world()
+    said, images = texts(queries, there, -0.5), pictures(there)
+    asked = Known(
+        loader.load_entry(model_files.write(tmp_path)),
+        {query.text: row for query, row in zip(queries, said, strict=True)},
+    )
+    expected = exclusion.items(queries, said, images, there)
+    pd.testing.assert_frame_equal(exclusion.evaluate(asked, queries, images, there), expected)
+    assert exclusion.areas(asked, queries, images, there) == pytest.approx(expected["auc"].to_numpy(), abs=1e-12)
+    with pytest.raises(NegutilError, match="labels of 'dog' do not fit"):
+        exclusion.areas(asked, queries, images, there | {"dog": np.ones(3, bool)})
+    broken = Known(asked.tower, {text: np.full_like(row, np.nan) for text, row in asked.features.items()})
+    for ask in (exclusion.evaluate, exclusion.areas):
+        with pytest.raises(NegutilError, match="query 0 are not finite"):
+            ask(broken, queries, images, there)
 
 
 def test_items_hold_the_counts_and_both_chance_levels() -> None:

@@ -133,6 +133,36 @@ def items(
     return _in_chunks(queries, lambda part: texts[part] @ images.T, there, len(images))
 
 
+def areas(
+    model: LoadedModel | Scorer,
+    queries: Sequence[ExclusionQuery],
+    images: NDArray[np.float32],
+    there: Mapping[str, Flags],
+    *,
+    batch: int = encode.BATCH,
+) -> Floats:
+    """Return the ``auc`` [Q] that ``evaluate`` gives, and nothing else: each query is asked of pictures with X alone.
+
+    Raises NegutilError as ``evaluate`` does.
+    """
+    asked, texts = scorer.of(model, batch), [query.text for query in queries]
+    _check_labels(queries, len(images), there)
+    asked.remember(texts)
+    pairs: dict[tuple[str, str], list[int]] = {}
+    for row, query in enumerate(queries):
+        pairs.setdefault((query.wanted, query.excluded), []).append(row)
+    found = np.full(len(queries), np.nan)
+    for (wanted, excluded), rows in pairs.items():
+        own = np.flatnonzero(there[wanted])
+        if not len(own):
+            continue
+        scores = asked.matrix([texts[row] for row in rows], images[own])
+        _checks.finite(scores, "query")
+        both = np.broadcast_to(there[excluded][own], scores.shape)
+        found[rows] = auc(scores, ~both, both)
+    return found
+
+
 def _in_chunks(
     queries: Sequence[ExclusionQuery],
     scores: Callable[[slice], NDArray[np.floating]],

@@ -166,17 +166,16 @@ def _exclusion(model: Scorer, gallery: Gallery, settings: Profile) -> pd.DataFra
     """The area under the curve of every query with a negation."""
     images = encode.images(model.tower, gallery.pictures, batch=settings.encode.batch)
     queries = [query for query in gallery.queries if query.cue]
-    found = exclusion.evaluate(model, queries, images, gallery.there)
     return pd.DataFrame(
         {
             "task": EXCLUSION,
-            "item": np.arange(len(found)),
-            "cluster": found["pair"],
-            "type": found["form"],
-            "cue": found["cue"],
-            "held_out_noun": found["excluded"].isin(HELD_OUT_NOUNS),
-            "held_out_form": found["held_out"],
-            "value": found["auc"],
+            "item": np.arange(len(queries)),
+            "cluster": [f"{query.wanted} without {query.excluded}" for query in queries],
+            "type": [query.form for query in queries],
+            "cue": [query.cue for query in queries],
+            "held_out_noun": [query.excluded in HELD_OUT_NOUNS for query in queries],
+            "held_out_form": [query.held_out for query in queries],
+            "value": exclusion.areas(model, queries, images, gallery.there),
         }
     )
 

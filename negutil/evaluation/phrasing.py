@@ -91,8 +91,9 @@ class Phrasing:
     held_out_form: bool
 
 
+@functools.lru_cache(maxsize=100_000)
 def of(text: str) -> Phrasing:
-    """Return how ``text`` negates."""
+    """Return how ``text`` negates; remembered, because every model of a table is asked the same texts."""
     plain = _plain(text)
     match, cue = _pattern().search(plain), _cue(plain)
     if match is None:

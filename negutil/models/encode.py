@@ -21,8 +21,9 @@ from negutil import progress
 from negutil.cache import Cache
 from negutil.errors import NegutilError
 from negutil.models import architectures, shared_prefixes
+from negutil.models import tokens as clip_tokens
 from negutil.models.loader import LoadedModel
-from negutil.models.pictures import PictureFiles
+from negutil.models.pictures import PictureFiles, forget_digests
 from negutil.models.shared_prefixes import Chunk
 
 BATCH = 256
@@ -92,6 +93,13 @@ def without_text_cache() -> Iterator[None]:
         _keeps_texts.reset(token)
 
 
+def forget() -> None:
+    """Forget the tokens and the digests of files that are kept while a process runs, as a measurement has to."""
+    _tokens.cache_clear()
+    _plan.cache_clear()
+    forget_digests()
+
+
 def _images(model: LoadedModel, pictures: Pictures, batch: int, digests: list[str] | None = None) -> np.ndarray:
     first, inverse = _unique(digests or _digests(pictures))
 
@@ -142,7 +150,7 @@ def _plan(tokenizer: Callable[[list[str]], torch.Tensor], sentences: tuple[str, 
 @functools.lru_cache(maxsize=TOKENISED)
 def _tokens(tokenizer: Callable[[list[str]], torch.Tensor], sentences: tuple[str, ...]) -> torch.Tensor:
     """Tokens int64 [T, L]; kept, because every model of a table encodes the same sentences."""
-    return tokenizer(list(sentences))
+    return clip_tokens.tokenize(tokenizer, sentences)
 
 
 @torch.inference_mode()

@@ -7,8 +7,9 @@ warm cache the decoding, which takes most of the time of scoring a model whose i
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from datasets import Dataset
@@ -59,9 +60,28 @@ class PictureFiles:
     @cached_property
     def digests(self) -> list[str]:
         """What tells the pictures apart: the sha256 of each file's bytes with its box."""
-        known = {path: files.sha256(Path(path)) for path in dict.fromkeys(self.paths)}
+        known = {path: _sha256(path) for path in dict.fromkeys(self.paths)}
         if self.boxes is None:
             return [known[path] for path in self.paths]
         numbers = ([float(number) for number in box] for box in self.boxes)
         named = (f"{known[path]}{box}" for path, box in zip(self.paths, numbers, strict=True))
         return [hashlib.sha256(name.encode()).hexdigest() for name in named]
+
+
+def forget_digests() -> None:
+    """Forget the digests of files, so that they are read again."""
+    _sha256_of.cache_clear()
+
+
+def _sha256(path: Path | str) -> str:
+    """That of the file's bytes, read once per process unless the file changes; NegutilError where it cannot be read."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - a Path of each of many thousand files takes longer than all the rest
+    except OSError:
+        return files.sha256(Path(path))
+    return _sha256_of(str(path), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=100_000)
+def _sha256_of(path: str, _size: int, _changed: int) -> str:
+    return files.sha256(Path(path))
