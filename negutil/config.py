@@ -70,6 +70,7 @@ class Finetuning:
             many steps.
         seeds: a model is trained from each.
         methods: the rows of the tables, on every model of the profile.
+        more_methods: further rows, on ``control_models`` alone.
         controls: variants that are trained on ``control_models`` alone, from ``control_seeds`` alone.
         shares: shares of the fine-tuned weights in WiSE-FT's curve.
         processes: how many trainings run side by side.
@@ -79,6 +80,7 @@ class Finetuning:
     examples: int
     seeds: tuple[int, ...]
     methods: tuple[str, ...]
+    more_methods: tuple[str, ...]
     controls: tuple[str, ...]
     control_models: tuple[str, ...]
     control_seeds: tuple[int, ...]

@@ -29,6 +29,7 @@ PLANNED: dict[str, Any] = {
     "examples": 80,
     "seeds": (0, 1),
     "methods": ("plain", "con-clip", "p1", "rand-p1", "negationclip"),
+    "more_methods": (),
     "controls": ("negationclip-leaked",),
     "control_models": ("tiny",),
     "control_seeds": (0,),

@@ -30,7 +30,6 @@ from negutil.training.trained import MARK, Trained
 EXPERIMENT = "05_negationclip"
 CLIP, PAPER = "CLIP", f"published, {paper.ARCHITECTURE}"
 OVER_CLIP, OVER_PLAIN = "gain over CLIP", "gain over plain captions"
-OVER_LONG = "gain over plain captions, as long"
 TABLE_2 = (numbers.ALL_ITEMS, suite.REFERRING, suite.IMAGENET, suite.CALTECH101, suite.COCO, suite.CCNEG)
 TABLE_3 = (numbers.ALL_ITEMS, suite.REFERRING)
 NEGBENCH = (asked.MCQ, asked.NEGATED_RETRIEVAL, asked.EXCLUSION)
@@ -41,7 +40,6 @@ _MORE_DIFFERENCES = (
     (recipes.NEGATIONCLIP, recipes.P1, "gain over P1"),
     (recipes.NEGATIONCLIP, recipes.P2, "gain over P2"),
     (recipes.NEGFULL, recipes.NEGCAP, "gain over NegCap"),
-    ("negationclip-long", "plain-long", OVER_LONG),
 )
 
 
@@ -66,9 +64,14 @@ class Findings:
 def train(settings: Profile) -> list[Trained]:
     """Fine-tune every model of the profile that is not finished; raises NegutilError as ``finetune_many`` does."""
     plan = settings.finetuning
-    jobs = [job for base in settings.models for job in recipes.jobs(settings, base, plan.methods)]
-    jobs += [job for base in plan.control_models for job in recipes.jobs(settings, base, plan.controls)]
+    jobs = [job for base in settings.models for job in recipes.jobs(settings, base, _trained_on(settings, base))]
     return finetune_many(jobs, plan.processes)
+
+
+def _trained_on(settings: Profile, base: str) -> tuple[str, ...]:
+    """The recipes of ``base``, rows of the tables first."""
+    plan = settings.finetuning
+    return (*recipes.rows(settings, base), *(plan.controls if base in plan.control_models else ()))
 
 
 def run(settings: Profile, seed: int = 0) -> Findings:
@@ -98,10 +101,9 @@ def _columns(settings: Profile, base: str) -> list[Column]:
 def models_of(settings: Profile, base: str) -> dict[str, list[str]]:
     """The models of every method on ``base``, one for each seed, and WiSE-FT's of the first seed where controls are."""
     plan = settings.finetuning
-    is_control = base in plan.control_models
-    names = (*plan.methods, *(plan.controls if is_control else ()))
+    names = _trained_on(settings, base)
     found = {name: [recipes.model_name(base, name, seed) for seed in recipes.seeds(settings, name)] for name in names}
-    if is_control and recipes.NEGATIONCLIP in found:
+    if base in plan.control_models and recipes.NEGATIONCLIP in found:
         tuned = found[recipes.NEGATIONCLIP][0]
         found |= {f"{recipes.NEGATIONCLIP}{asked.AT}{share:g}": [_between(base, tuned, share)] for share in plan.shares}
     return found

@@ -82,8 +82,7 @@ RECIPES: dict[str, Recipe] = {
             changes={"original_share": 0.5},
             rival=NEGATIONCLIP,
         ),
-        Recipe("negationclip-long", "five times as long", "p1+p2", changes={"epochs": 5}, rival=NEGATIONCLIP),
-        Recipe("plain-long", "plain captions, five times as long", "plain", changes={"epochs": 5}, rival=PLAIN),
+        Recipe("negationclip-half", "half as long", "p1+p2", changes={"epochs": 1}, rival=NEGATIONCLIP),
         Recipe(
             "negfull-raw",
             "NegFull, products not normalised",
@@ -108,6 +107,12 @@ def find(name: str) -> Recipe:
 def model_name(base: str, recipe: str, seed: int) -> str:
     """The name that a fine-tuned model is loaded by."""
     return f"{base}+{recipe}/seed{seed}"
+
+
+def rows(settings: Profile, base: str) -> tuple[str, ...]:
+    """The recipes that are rows of the tables of notebook 05 for ``base``: all of them where the controls are."""
+    plan = settings.finetuning
+    return (*plan.methods, *(plan.more_methods if base in plan.control_models else ()))
 
 
 def jobs(settings: Profile, base: str, recipes: Iterable[str]) -> list[Job]:
