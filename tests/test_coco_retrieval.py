@@ -85,7 +85,7 @@ def test_a_constant_scorer_finds_nothing_first(tmp_path: Path, monkeypatch: pyte
     model = loader.load_entry(model_files.write(tmp_path))
     same = np.tile(np.eye(1, 16, dtype=np.float32), (40, 1))
     monkeypatch.setattr(coco_retrieval.encode, "images", lambda model, pictures, batch: same[: len(pictures)])
-    monkeypatch.setattr(coco_retrieval.encode, "texts", lambda model, texts, batch: same[: len(texts)])
+    monkeypatch.setattr(coco_retrieval.encode, "texts", lambda model, texts, batch, share: same[: len(texts)])
     names = tuple(f"{row}.jpg" for row in range(12))
     gallery = Gallery(PictureFiles(names), names, tuple("abcdef"), (0, 0, 1, 2, 3, 4))
     table = coco_retrieval.evaluate(model, gallery)
