@@ -75,9 +75,9 @@ def test_every_different_item_is_encoded_once(
     seen: Counter[str] = Counter()
     inner = encode._texts
 
-    def counting(model: Any, sentences: list[str], batch: int) -> np.ndarray:
+    def counting(model: Any, sentences: list[str], batch: int, share: bool) -> np.ndarray:
         seen.update(sentences)
-        return inner(model, sentences, batch)
+        return inner(model, sentences, batch, share)
 
     monkeypatch.setattr(encode, "_texts", counting)
     model = negbench.loader.load("miniclip-s-8")
