@@ -124,7 +124,7 @@ def model_name(base: str, recipe: str, seed: int) -> str:
 
 def items(settings: Profile, model: LoadedModel, recipe: str, seed: int) -> GlassesSet:
     """The items that a recipe learns from with this seed, as texts: ``examples()`` of it are for fine-tuning."""
-    whole = glasses_sets.load(find(recipe).set, model, settings)
+    whole = _material(model.name, settings)[0].sets[find(recipe).set]
     return whole.take(chosen(settings, find(recipe), len(whole), seed))
 
 
