@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import functools
 
-import open_clip
 import pytest
 import torch
 from hypothesis import example, given, settings
@@ -34,7 +33,7 @@ def test_the_sentences_of_the_world_too() -> None:
 
 @pytest.mark.parametrize("other", [{"clean": "whitespace"}, {"reduction_mask": "shuffle"}, {"context_length": 9}])
 def test_other_tokenizers_are_asked_themselves(other: dict[str, str]) -> None:
-    tokenizer = open_clip.tokenizer.SimpleTokenizer(**other)
+    tokenizer = architectures.open_clip().tokenizer.SimpleTokenizer(**other)
     said = ["A Dog and a CAT and a bus", "One tree and two very tall trees beside a street"]
     assert "context_length" in other or not tokens._is_clips(tokenizer)
     found = tokens.tokenize(tokenizer, said)
