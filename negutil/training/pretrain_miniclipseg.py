@@ -41,6 +41,7 @@ from negutil.training.runtime import fast_kernels, stop_signals
 from negutil.training.segment_pool import SegmentPool
 
 NAME = "miniclipseg"
+CODE_VERSION = 2  # counts changes that change weights
 CHECKPOINT, CURVE = "checkpoint.pt", "curve.csv"
 COLUMNS = ("step", "loss", "lr", "phrases_per_second", "validation_iou", "validation_marked")
 
@@ -77,7 +78,8 @@ class Trainer:
 
     def __init__(self, config: SegmentConfig, base: LoadedModel, pool: SegmentPool) -> None:
         self.config, self.pool = config, pool
-        self.identity = {"config": asdict(config), "pool": pool.fingerprint, "base": base.fingerprint["weights_sha256"]}
+        sources = {"pool": pool.fingerprint, "base": base.fingerprint["weights_sha256"]}
+        self.identity = {"config": asdict(config), "code_version": CODE_VERSION, **sources}
         torch.manual_seed(config.seed)
         self.segmenter = miniclipseg.untrained(base)
         self.decoder: Any = self.segmenter.model.decoder.train()
@@ -232,7 +234,7 @@ def _load(trainer: Trainer, out: Path) -> None:
     except Exception as error:  # torch raises many kinds for a damaged file
         raise NegutilError(f"{path} is damaged; delete it to start this pretraining again.") from error
     if was != trainer.identity:
-        raise NegutilError(f"{path} was made with other settings, weights or pictures; use those, or another folder.")
+        raise NegutilError(f"{path} was made with other settings, weights, pictures or code; use those, or delete it.")
     trainer.decoder.load_state_dict(content["decoder"])
     trainer.optimiser.load_state_dict(content["optimiser"])
     trainer.done, trainer.seconds, trainer.curve = content["done"], content["seconds"], content["curve"]
