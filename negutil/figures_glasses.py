@@ -159,13 +159,13 @@ def _mark(number: int) -> dict[str, Any]:
     return {"color": colours[colour], "marker": markers[(number + turn) % len(markers)]}
 
 
-def _both(table: pd.DataFrame, base: str, method: str, titles: tuple[str, str]) -> list[pd.Series]:
+def _both(table: pd.DataFrame, base: str, method: str, titles: tuple[str, str]) -> list[Any]:
     """The numbers of a method on both tests, or nothing where it lacks one."""
     own = table[(table["base"] == base) & (table["method"] == method)].set_index("title")
     return [own.loc[title] for title in titles] if set(titles) <= set(own.index) else []
 
 
-def _cross(axis: Axes, numbers: Sequence[pd.Series], style: dict[str, Any], filled: bool) -> None:
+def _cross(axis: Axes, numbers: Sequence[Any], style: dict[str, Any], filled: bool) -> None:
     """One mark with its two intervals."""
     if not numbers:
         return

@@ -208,7 +208,8 @@ def train(settings: Profile) -> None:
     own = dataclasses.replace(settings, finetuning=as_many)
     jobs = [job for base in settings.models for job in _rival_jobs(own, base)]
     finetune_many(jobs, settings.glasses.processes)
-    glasses_recipes.train(settings, [name for base in settings.models for name in _wanted(settings, base)])
+    # The last base first: what it learns from was read for its rivals just now.
+    glasses_recipes.train(settings, [name for base in reversed(settings.models) for name in _wanted(settings, base)])
 
 
 def _rival_jobs(settings: Profile, base: str) -> list[Job]:

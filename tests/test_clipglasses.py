@@ -1,0 +1,162 @@
+"""Notebook 06: which models are compared, what becomes of their answers, and that every claim has its numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from negutil import claims, config
+from negutil.config import Bootstrap
+from negutil.evaluation import ccneg, clipglasses, clipglasses_items, lambda_strengths, layer_probe, suite
+from negutil.evaluation import clipglasses_controls as controls
+from negutil.evaluation import clipglasses_methods as methods
+from negutil.evaluation import clipglasses_published as paper
+from negutil.evaluation import negationclip_items as asked
+from negutil.evaluation import negationclip_numbers as numbers
+from negutil.evaluation.clipglasses_methods import Method
+from negutil.training import glasses_trained, trained
+
+MINI = config.load("mini")
+BASE = MINI.models[-1]
+BOOTSTRAP = Bootstrap(50, 0)
+FULL = Method(methods.FULL, ("f0", "f1"), (0, 1), (clipglasses_items.ALL,))
+CHANGED = Method(
+    controls.MASK, ("f0", "f1"), (0, 1), (clipglasses_items.FEW,), controls.MASK, ((methods.FULL, "less"),)
+)
+
+
+def items() -> pd.DataFrame:
+    """Twelve items of CC-Neg, of its FAR, and of multiple choice; only the first model was asked the last."""
+    tasks = (suite.CCNEG, clipglasses_items.FAR, clipglasses_items.SIGNED, asked.MCQ)
+    names = [f"p{number}" for number in range(12)]
+    table = pd.DataFrame([(task, name, name, "") for task in tasks for name in names], columns=asked.COLUMNS[:4])
+    table = table.assign(valid=True, cue="no", held_out_noun=False, held_out_form=False)
+    rng = np.random.default_rng(0)
+    values = {name: rng.integers(0, 2, len(table)).astype(float) for name in ("b", "f0", "f1")}
+    values |= {f"{name}|{controls.MASK}": rng.random(len(table)) for name in ("f0", "f1")}
+    table = table.assign(**values, rule=np.where(table["task"] == suite.CCNEG, 1.0, np.nan))
+    table.loc[table["task"] == asked.MCQ, f"f0|{controls.MASK}"] = np.nan
+    return table
+
+
+def found() -> pd.DataFrame:
+    return clipglasses.numbers_of(items(), clipglasses.columns("b", [FULL, CHANGED]), BOOTSTRAP)
+
+
+def one(table: pd.DataFrame, title: str, method: str, kind: str = "", seed: int | None = None) -> pd.Series:
+    own = table[(table["title"] == title) & (table["method"] == method) & (table["kind"] == kind)]
+    (row,) = own[own["seed"].isna() if seed is None else own["seed"] == seed].to_dict("records")
+    return pd.Series(row)
+
+
+def test_means_over_seeds_and_differences_are_of_the_same_items() -> None:
+    table, known = found(), items()
+    own = known[known["task"] == suite.CCNEG]
+    mean = own[["f0", "f1"]].mean(axis=1)
+    assert one(table, suite.CCNEG, methods.FULL)["value"] == pytest.approx(mean.mean())
+    assert one(table, suite.CCNEG, methods.FULL, seed=1)["value"] == pytest.approx(own["f1"].mean())
+    gain = one(table, suite.CCNEG, methods.FULL, methods.OVER_CLIP)
+    assert gain["value"] == pytest.approx((mean - own["b"]).mean())
+    assert gain["low"] <= gain["value"] <= gain["high"]
+    other = own[[f"f0|{controls.MASK}", f"f1|{controls.MASK}"]].mean(axis=1)
+    assert one(table, suite.CCNEG, controls.MASK, "less")["value"] == pytest.approx((other - mean).mean())
+
+
+def test_what_was_not_asked_has_no_number() -> None:
+    table = found()
+    assert controls.MASK not in set(table.loc[(table["title"] == asked.MCQ) & table["seed"].isna(), "method"])
+    assert set(table.loc[table["method"] == methods.RULE, "title"]) == {suite.CCNEG}
+    assert one(table, clipglasses_items.FAR, methods.FULL)["metric"] == "logits"
+
+
+def test_tables_of_the_notebook_name_methods_and_put_printed_numbers_below() -> None:
+    shown = clipglasses.levels(found(), (suite.CCNEG, asked.MCQ), ("", methods.FULL, methods.RULE))
+    assert shown["model"].tolist()[:3] == ["CLIP", methods.title_of(methods.FULL), methods.title_of(methods.RULE)]
+    assert shown.iloc[-1][suite.CCNEG] == "0.966"
+    assert shown.iloc[-1]["architecture"] == clipglasses.PAPER
+    seeds = clipglasses.seeds(found(), (suite.CCNEG,), (methods.FULL,))
+    assert seeds.loc[0, suite.CCNEG].count("·") == 1
+    gained = clipglasses.differences(
+        found(), (suite.CCNEG,), (methods.FULL, controls.MASK), (methods.OVER_CLIP, "less")
+    )
+    assert gained["difference"].tolist() == [methods.OVER_CLIP, "less"]
+
+
+def test_every_method_has_a_name_that_can_be_loaded_and_a_title() -> None:
+    for base in MINI.models:
+        own = methods.of(MINI, base)
+        assert len({method.label for method in own}) == len(own)
+        for method in own:
+            assert methods.title_of(method.label)
+            assert len(method.models) == len(method.seeds)
+            for name in method.models:
+                assert name == base or (glasses_trained.is_name(name) if method.parts else trained.NAME.fullmatch(name))
+    names = [{name for method in methods.of(MINI, base) for name in method.columns} for base in MINI.models]
+    assert not names[0] & names[1]
+
+
+def test_variants_are_of_the_control_models_alone() -> None:
+    labels = {base: {method.label for method in methods.of(MINI, base)} for base in MINI.models}
+    assert set(methods.VARIANTS) <= labels[BASE]
+    assert not set(methods.VARIANTS) & labels[MINI.models[0]]
+    assert set(methods.ABLATIONS) | {"full"} == {name for name, _ in paper.ablations()}
+
+
+def test_every_claim_is_about_numbers_that_are_written() -> None:
+    own = methods.of(MINI, BASE)
+    kinds = {(method.label, kind) for method in own for _, kind in method.over}
+    labels = {method.label for method in own}
+    for claim in claims.of_notebook("06"):
+        for condition in claim.conditions:
+            name = condition.table.removeprefix(f"{clipglasses.EXPERIMENT}/")
+            title, _, label = condition.task.rpartition("/")
+            if name in ("gains", "ablations"):
+                matching = {each for each, kind in kinds if kind == condition.metric}
+                assert any(each.startswith(label.rstrip("*")) for each in matching), claim.id
+                assert all((each in methods.VARIANTS) == (name == "ablations") for each in matching if each == label)
+                assert title in {*clipglasses.EVERYTHING, *clipglasses.LOOKING}, claim.id
+            elif name == "levels":
+                assert label in labels, claim.id
+                assert condition.metric == numbers.METRICS[title], claim.id
+            else:
+                assert name in ("lambda", "layers"), claim.id
+
+
+def test_claims_about_layers_and_strengths_use_their_words() -> None:
+    lambdas = pd.DataFrame(np.random.default_rng(0).random((4, 4)), columns=list(lambda_strengths.STRENGTHS))
+    strengths = lambda_strengths.summary(lambdas, lambdas, ["a", "a", "b", "c"], BOOTSTRAP)
+    said = layer_probe.pairs(("dog", "cat", "car", "hat"))
+    rows = pd.DataFrame(
+        {"pair": np.arange(len(said.cues)), "cue": said.cues, "right": 1.0, "negated": 0.5, "other": 0.2}
+    )
+    rows = pd.concat([rows.assign(layer=name, gap=1.0) for name in ("layer 1", layer_probe.OUTPUT)])
+    known = {"lambda": strengths, "layers": layer_probe.summary(rows, BOOTSTRAP)}
+    conditions = [condition for claim in claims.of_notebook("06") for condition in claim.conditions]
+    for condition in conditions:
+        table = known.get(condition.table.removeprefix(f"{clipglasses.EXPERIMENT}/"))
+        if table is not None:
+            assert ((table["task"] == condition.task) & (table["metric"] == condition.metric)).any(), condition
+
+
+def test_printed_numbers_are_fractions_and_far_is_in_logits() -> None:
+    assert paper.published()[suite.CCNEG, "con-clip"][0] == 0.997
+    assert paper.published()[suite.IMAGENET, ""][0] == 0.5387
+    assert "Table 1" in paper.published()[asked.MCQ, methods.RETRIEVED][1]
+    assert paper.ablations()["without residual gate", paper.FAR][0] == 0.7875
+    without = paper.ablations()["without semantic stream", paper.ACCURACY]
+    assert clipglasses.published(suite.CCNEG, "without semantic stream") == without
+    assert clipglasses.published(clipglasses_items.FAR, methods.FULL) == paper.ablations()["full", paper.FAR]
+    assert clipglasses.published(asked.MCQ, "without semantic stream") is None
+    changes = clipglasses.published_changes().set_index("method")["value"]
+    assert changes["without repulsion weight"] == pytest.approx(-0.3282)
+    assert paper.logs().shape[0] == 9
+
+
+def test_both_kinds_of_far_follow_cc_neg_and_the_reversed_task_is_known() -> None:
+    assert set(clipglasses.LOOKING) == {suite.CCNEG, ccneg.REVERSED, ccneg.BOTH}
+    assert clipglasses.FARS == (clipglasses_items.FAR, clipglasses_items.SIGNED)
+    fewer = dataclasses.replace(MINI, glasses=dataclasses.replace(MINI.glasses, seeds=(0,)))
+    assert all(len(method.models) == 1 for method in methods.of(fewer, BASE))
