@@ -153,6 +153,8 @@ class Run:
             raise NegutilError(f"The loss of stage '{self.name}' is {loss.item()}; lower its `lr` and start again.")
         for group in optimiser.param_groups:
             group["lr"] = rate
+        if not loss.requires_grad:  # with a constant lambda the Frame has nothing to learn
+            return
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         if clip_norm:
