@@ -79,7 +79,7 @@ def reconstructed(settings: Profile, originals: Pictures) -> Pictures:
     vae = pipeline(settings, "").vae
     scaled = torch.from_numpy(originals).permute(0, 3, 1, 2).float() / 127.5 - 1
     with torch.inference_mode():
-        back = vae.decode(vae.encode(scaled).latents).sample
+        back = vae.decode(vae.encode(scaled.to(vae.dtype)).latents).sample.float()
     pixels: Pictures = ((back.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
     return pixels
 
@@ -100,11 +100,11 @@ def pipeline(settings: Profile, encoder: str) -> Any:
 
 def _published(name: str) -> Any:
     """A pipeline of diffusers in half precision where there is a GPU; nothing but safetensors weights is read."""
-    from diffusers import DiffusionPipeline
+    from negutil.models import libraries
 
     on_gpu = torch.cuda.is_available()
     try:
-        found = DiffusionPipeline.from_pretrained(
+        found = libraries.diffusers().DiffusionPipeline.from_pretrained(
             name, torch_dtype=torch.float16 if on_gpu else torch.float32, use_safetensors=True
         )
     except (OSError, ValueError) as problem:
