@@ -14,14 +14,60 @@ from negutil.tables import with_interval
 README = paths.ROOT / "README.md"
 BEGIN, END = "<!-- found:begin (written by `negutil readme`; do not edit) -->", "<!-- found:end -->"
 HEAD = ("notebook", "finding", "model", "mini world, 95 % interval", "n", "published", "verdict")
+HOLDS, FAILS, DIFFERS, OPEN = ("holds", "does not hold", "differs between models", "inconclusive")
+GLANCE = ("notebook", "findings tested", HOLDS, FAILS, DIFFERS, OPEN)
+VERDICTS = {
+    "reached": HOLDS,
+    claims.REPLICATED: HOLDS,
+    f"failure {claims.REPLICATED}": HOLDS,
+    "not reached": FAILS,
+    claims.NOT_REPLICATED: FAILS,
+    f"failure {claims.NOT_REPLICATED}": FAILS,
+}
+"""What a verdict counts as; one that is not here and does not begin with "inconclusive" is no verdict on a claim."""
+
 Row = tuple[str, str, str, str, str, str, str]
 
 
 def found(profile: str) -> str:
-    """The findings of a profile as a Markdown table; raises NegutilError where a notebook has not written its part."""
-    rows = [*_affirmative(profile), *_captions(profile), *_probe(profile), *_published(), *_claims(profile)]
-    lines = [HEAD, tuple("---" for _ in HEAD), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    """The findings of a profile in Markdown: verdicts at a glance, then a table for each notebook that folds.
+
+    Raises NegutilError where a notebook has not written its part.
+    """
+    everything = rows(profile)
+    titles = {chapter.number: chapter.title for chapter in notebooks.find()}
+    parts = [_markdown(GLANCE, [(titles[number], *counts) for number, *counts in glance(everything)])]
+    for number in dict.fromkeys(row[0] for row in everything):
+        own = _markdown(HEAD, [row for row in everything if row[0] == number])
+        parts.append(f"<details><summary>{titles[number]}</summary>\n\n{own}\n\n</details>")
+    return "\n\n".join(parts)
+
+
+def rows(profile: str) -> list[Row]:
+    """Every finding of a profile, notebook by notebook, with HEAD's columns."""
+    return [*_affirmative(profile), *_captions(profile), *_probe(profile), *_published(), *_claims(profile)]
+
+
+def glance(found: list[Row]) -> list[tuple[str, ...]]:
+    """For each notebook how many findings were tested, and how many of them hold, with GLANCE's columns."""
+    counted = pd.DataFrame({"notebook": [row[0] for row in found], "verdict": [_counts_as(row[6]) for row in found]})
+    table = pd.crosstab(counted["notebook"], counted["verdict"]).reindex(columns=list(GLANCE[2:]), fill_value=0)
+    return [
+        (str(number), str(sum(own)), *(str(count) if count else "–" for count in own))
+        for number, own in zip(table.index, table.to_numpy().tolist(), strict=True)
+        if sum(own)
+    ]
+
+
+def _counts_as(verdict: str) -> str:
+    """Under which column of GLANCE a verdict stands, or "" for what is none."""
+    kinds = {OPEN if one.startswith(claims.INCONCLUSIVE) else VERDICTS.get(one, "") for one in verdict.split("<br>")}
+    return kinds.pop() if len(kinds) == 1 else DIFFERS
+
+
+def _markdown(head: tuple[str, ...], lines: list[Row] | list[tuple[str, ...]]) -> str:
+    whole = [head, tuple("---" for _ in head), *lines]
+    return "\n".join("| " + " | ".join(line) + " |" for line in whole)
 
 
 def text_with(table: str, path: Path = README) -> str:

@@ -18,13 +18,22 @@ def test_readme_says_what_the_committed_results_say(committed: None) -> None:
 
 
 def test_findings_have_an_interval_and_an_n_in_every_row(committed: None) -> None:
-    lines = readme.found("mini").splitlines()
-    assert len(lines) >= 12
-    for line in lines[2:]:
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        assert len(cells) == len(readme.HEAD)
-        assert "[" in cells[3] and "]" in cells[3]
-        assert all(int(count.replace(",", "")) > 0 for count in cells[4].split("<br>"))
+    found = readme.rows("mini")
+    assert len(found) >= 12
+    for row in found:
+        assert len(row) == len(readme.HEAD)
+        assert "[" in row[3] and "]" in row[3]
+        assert all(int(count.replace(",", "")) > 0 for count in row[4].split("<br>"))
+
+
+def test_the_glance_counts_verdicts_and_nothing_else() -> None:
+    def row(notebook: str, verdict: str) -> readme.Row:
+        return (notebook, "finding", "model", "0 [0, 1]", "1", "–", verdict)
+
+    found = [row("01", "illustration"), row("02", "replicated"), row("02", "failure replicated")]
+    found += [row("03", "not replicated"), row("03", "replicated<br>not replicated")]
+    found += [row("03", "inconclusive: it cannot show the claim")]
+    assert readme.glance(found) == [("02", "2", "2", "–", "–", "–"), ("03", "3", "–", "1", "1", "1")]
 
 
 def test_only_what_stands_between_the_markers_is_replaced(tmp_path: Path) -> None:
