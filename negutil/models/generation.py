@@ -18,7 +18,6 @@ from tqdm import tqdm
 from negutil import progress
 from negutil.cache import Cache
 from negutil.errors import NegutilError
-from negutil.training.runtime import fast_kernels
 
 STEPS = 12
 GUIDANCE = 4.0
@@ -78,15 +77,14 @@ def _cached(pipeline: Any, items: list[Item], settings: dict[str, Any], made_by:
 @torch.inference_mode()
 def _draw(pipeline: Any, items: list[Item], settings: dict[str, Any]) -> NDArray[np.uint8]:
     """Pictures uint8 [N, H, W, 3] of one batch."""
-    with fast_kernels(torch.get_num_threads(), "highest", str(pipeline.device)):
-        pictures: NDArray[np.float32] = pipeline(
-            prompt=[prompt for prompt, _, _ in items],
-            negative_prompt=[negative for _, _, negative in items],
-            generator=[torch.Generator().manual_seed(seed) for _, seed, _ in items],
-            num_inference_steps=settings["steps"],
-            guidance_scale=settings["guidance"],
-            output_type="np",
-        ).images
+    pictures: NDArray[np.float32] = pipeline(
+        prompt=[prompt for prompt, _, _ in items],
+        negative_prompt=[negative for _, _, negative in items],
+        generator=[torch.Generator().manual_seed(seed) for _, seed, _ in items],
+        num_inference_steps=settings["steps"],
+        guidance_scale=settings["guidance"],
+        output_type="np",
+    ).images
     return (pictures * 255).round().astype(np.uint8)
 
 

@@ -175,7 +175,9 @@ def load(model: LoadedModel | None = None, file: Path | None = None, dtype: torc
     unet, vae = load_parts(file)
     base = loader.load(BASE)
     _check_base(file, base)
-    pipeline = assemble(unet, vae, base).to(dtype or fast_dtype())
+    pipeline = assemble(unet, vae, base)
+    for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
+        torch.nn.Module.to(part, dtype or fast_dtype())  # diffusers' own would warn that no part stays in float32
     return pipeline if model is None else encoder_swap.swap(pipeline, model)
 
 
