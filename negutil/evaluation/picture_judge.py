@@ -30,7 +30,7 @@ from negutil.errors import NegutilError
 from negutil.evaluation import degradation, judge_pictures, picture_facts
 from negutil.evaluation.judge_pictures import Known
 from negutil.models.judge_network import JudgeNetwork
-from negutil.pipelines import annotators, caption_sets, replies
+from negutil.pipelines import caption_sets, replies
 from negutil.pipelines.annotators import VisionAnnotator
 from negutil.statistics import Floats, Interval
 from negutil.training.pretrain_judge import FILE, as_input
@@ -79,15 +79,15 @@ class WorldJudge:
 
     def yes(self, pictures: Pictures, questions: Sequence[str]) -> Floats:
         """As ``Judge.yes``."""
-        annotators.require_same_length(pictures, questions, "pictures", "questions")
+        _same_length(pictures, questions)
         asked = [picture_facts.INDEX[picture_facts.fact_of(question)] for question in questions]
         return self._facts_once(pictures)[np.arange(len(pictures)), asked]
 
     def choose(self, pictures: Pictures, questions: Sequence[str], choices: Sequence[Sequence[str]]) -> list[str]:
         """As ``Judge.choose``; of "yes" and "no" the first where it is surer than 1/2."""
-        annotators.require_same_length(pictures, questions, "pictures", "questions")
+        _same_length(pictures, questions)
         found = self._facts_once(pictures)
-        return [_best(row, *asked) for row, *asked in zip(found, questions, choices, strict=True)]
+        return [_best(*asked) for asked in zip(found, questions, choices, strict=True)]
 
     def _facts_once(self, pictures: Pictures) -> Floats:
         """The facts of pictures of which many may be the same array rows, looked at once each."""
@@ -103,6 +103,11 @@ def _best(facts: Floats, question: str, choices: Sequence[str]) -> str:
         return "yes" if facts[picture_facts.INDEX[picture_facts.fact_of(question)]] > 0.5 else "no"
     sure = [facts[picture_facts.INDEX[picture_facts.fact_chosen(question, choice)]] for choice in choices]
     return choices[int(np.argmax(sure))]
+
+
+def _same_length(pictures: Pictures, questions: Sequence[str]) -> None:
+    if len(pictures) != len(questions):
+        raise NegutilError(f"There are {len(pictures)} pictures for {len(questions)} questions: give one of each.")
 
 
 class ModelJudge:
@@ -129,7 +134,7 @@ class ModelJudge:
         return [nearest(text, options) for text, options in zip(told, choices, strict=True)]
 
     def _ask(self, pictures: Pictures, questions: Sequence[str]) -> list[str]:
-        annotators.require_same_length(pictures, questions, "pictures", "questions")
+        _same_length(pictures, questions)
         with tempfile.TemporaryDirectory() as folder:
             named = [Path(folder) / f"{index}.png" for index in range(len(pictures))]
             for file, picture in zip(named, pictures, strict=True):

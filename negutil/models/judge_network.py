@@ -46,7 +46,7 @@ class JudgeNetwork(nn.Module):
             nn.Conv2d(width, 32, 1), nn.ReLU(), nn.Flatten(), nn.Linear(32 * CELLS * CELLS, 64), nn.ReLU()
         )
         self.overall = nn.Linear(64, _OVERALL)
-        nn.init.constant_(self.cell.bias, -8.0)
+        nn.init.constant_(self.cell.get_parameter("bias"), -8.0)
         self.register_buffer("scale", torch.ones(len(picture_facts.FACTS)))
         self.register_buffer("offset", torch.zeros(len(picture_facts.FACTS)))
 

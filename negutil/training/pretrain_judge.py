@@ -107,7 +107,10 @@ def pretrain(config: JudgeConfig, out: Path) -> Path:
 def train(known: Known, config: JudgeConfig) -> tuple[JudgeNetwork, list[float]]:
     """The trained network in evaluation mode, and the mean loss of every hundred steps."""
     torch.manual_seed(config.seed)
-    network = JudgeNetwork().to(memory_format=torch.channels_last).train()
+    network = JudgeNetwork().train()
+    for value in network.parameters():
+        if value.dim() == 4:  # convolutions of pictures whose colours lie side by side are faster here
+            value.data = value.data.contiguous(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.lr, total_steps=config.steps)
     data, source = _data(known), torch.Generator().manual_seed(config.seed)
@@ -190,16 +193,16 @@ def calibrate(network: JudgeNetwork, known: Known) -> dict[str, tuple[float, flo
 
     logits = _logits(network, known)
     asked = [picture_facts.askable(facts, random.Random(row)) for row, facts in enumerate(known.truths)]
+    rows = [(fact, logits[row, picture_facts.INDEX[fact]], yes) for row, own in enumerate(asked) for fact, yes in own]
     found = {}
     for kind in picture_facts.KINDS:
-        rows = [(logits[row, picture_facts.INDEX[fact]], yes) for row, own in enumerate(asked) for fact, yes in own
-                if fact.kind == kind]  # fmt: skip
-        values, answers = np.array([value for value, _ in rows])[:, None], np.array([yes for _, yes in rows])
-        fitted = LogisticRegression(C=100.0, class_weight="balanced").fit(values, answers)
+        values = np.array([value for fact, value, _ in rows if fact.kind == kind])
+        answers = np.array([yes for fact, _, yes in rows if fact.kind == kind])
+        fitted = LogisticRegression(C=100.0, class_weight="balanced").fit(values[:, None], answers)
         found[kind] = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
     for name, place in (("scale", 0), ("offset", 1)):
-        values = torch.tensor([found[fact.kind][place] for fact in picture_facts.FACTS])
-        getattr(network, name).copy_(values.half().float())
+        numbers = torch.tensor([found[fact.kind][place] for fact in picture_facts.FACTS])
+        getattr(network, name).copy_(numbers.half().float())
     return found
 
 
