@@ -100,23 +100,23 @@ def referring(table: pd.DataFrame, methods: Sequence[str]) -> Figure:
 
 
 def ccneg_both_ways(table: pd.DataFrame, rules: pd.DataFrame, methods: Sequence[str]) -> Figure:
-    """CC-Neg as published against CC-Neg with the truth turned round: models as marks, rules as crosses.
+    """CC-Neg as published against CC-Neg with the truth turned round: models as marks, rules as crosses; and closer.
 
     Whoever goes by the sentences alone is on the falling diagonal; understanding is the upper right corner.
     """
-    figure, axis = plt.subplots(figsize=(6.6, 4.6))
-    axis.plot([0, 1], [1, 0], **figures.CHANCE, marker="")
-    rows = table[(table["kind"] == LEVEL) & table["seed"].isna()]
-    for method in ("", *methods):
-        colour, marker = STYLE[negationclip.title_of(method)]
-        for place, base in enumerate(_bases(rows)):
-            own = rows[(rows["base"] == base) & (rows["method"] == method)].set_index("title")["value"]
-            style: dict[str, Any] = {"markerfacecolor": colour if place else "none", "color": colour, "linestyle": ""}
-            axis.plot(own[[suite.CCNEG]], own[[ccneg.REVERSED]], marker=marker, **style)
+    figure, axes = plt.subplots(1, 2, figsize=(10.4, 4.4))
+    rows = table[(table["kind"] == LEVEL) & table["seed"].isna() & table["title"].isin((suite.CCNEG, ccneg.REVERSED))]
+    wide = rows.pivot(index=["base", "method"], columns="title", values="value")
+    for axis in axes:
+        axis.plot([0, 1], [1, 0], **figures.CHANCE, marker="")
+        _both_ways(axis, wide, ("", *methods))
+        axis.set(xlabel="CC-Neg: the negated caption is false", ylabel="truth reversed: it is true")
     known = rules.pivot(index="rule", columns="title", values="value")[[suite.CCNEG, ccneg.REVERSED]]
-    axis.plot(*known.to_numpy().T, linestyle="", marker="x", color="#444444")
-    axis.set(xlabel="CC-Neg: the negated caption is false", ylabel="truth reversed: it is true")
-    axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+    axes[0].plot(*known.to_numpy().T, linestyle="", marker="x", color="#444444")
+    axes[0].set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+    shown = wide[wide.index.get_level_values("method").isin(("", *methods))]
+    (left, low), (right, high) = shown.min() - 0.03, shown.max() + 0.03
+    axes[1].set(xlim=(left, right), ylim=(low, high), title="closer")
     handles = [
         Line2D([], [], linestyle="", marker=marker, color=colour, label=title)
         for title, (colour, marker) in STYLE.items()
@@ -125,6 +125,17 @@ def ccneg_both_ways(table: pd.DataFrame, rules: pd.DataFrame, methods: Sequence[
     handles.append(Line2D([], [], linestyle="", marker="x", color="#444444", label="rule without picture"))
     figure.legend(handles=handles, loc="outside right center", fontsize=8, title=_fills(_bases(rows)), title_fontsize=8)
     return figure
+
+
+def _both_ways(axis: Axes, wide: pd.DataFrame, methods: Sequence[str]) -> None:
+    """A mark for each method on each architecture that has it; the first architecture's is hollow."""
+    names = wide.index.to_frame(index=False)
+    bases = list(names["base"].unique())
+    for base, method, own in zip(names["base"], names["method"], wide.to_numpy(), strict=True):
+        if method in methods:
+            colour, marker = STYLE[negationclip.title_of(method)]
+            fill = colour if bases.index(base) else "none"
+            axis.plot(*own, marker=marker, markerfacecolor=fill, color=colour, linestyle="")
 
 
 def held_out(table: pd.DataFrame, base: str, tasks: Sequence[str]) -> Figure:
