@@ -109,7 +109,7 @@ def ccneg_both_ways(table: pd.DataFrame, rules: pd.DataFrame, methods: Sequence[
     wide = rows.pivot(index=["base", "method"], columns="title", values="value")
     for axis in axes:
         axis.plot([0, 1], [1, 0], **figures.CHANCE, marker="")
-        _both_ways(axis, wide, ("", *methods))
+        _both_ways(axis, wide, ("", *methods), _bases(rows))
         axis.set(xlabel="CC-Neg: the negated caption is false", ylabel="truth reversed: it is true")
     known = rules.pivot(index="rule", columns="title", values="value")[[suite.CCNEG, ccneg.REVERSED]]
     axes[0].plot(*known.to_numpy().T, linestyle="", marker="x", color="#444444")
@@ -127,10 +127,9 @@ def ccneg_both_ways(table: pd.DataFrame, rules: pd.DataFrame, methods: Sequence[
     return figure
 
 
-def _both_ways(axis: Axes, wide: pd.DataFrame, methods: Sequence[str]) -> None:
+def _both_ways(axis: Axes, wide: pd.DataFrame, methods: Sequence[str], bases: Sequence[str]) -> None:
     """A mark for each method on each architecture that has it; the first architecture's is hollow."""
     names = wide.index.to_frame(index=False)
-    bases = list(names["base"].unique())
     for base, method, own in zip(names["base"], names["method"], wide.to_numpy(), strict=True):
         if method in methods:
             colour, marker = STYLE[negationclip.title_of(method)]
