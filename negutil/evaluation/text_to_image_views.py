@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -119,9 +120,8 @@ def side_by_side(settings: Profile, found: Findings, count: int = 6, seed: int =
     prompts = _spread(own.drop_duplicates("prompt_id"), count, seed)
     shown = []
     for method in text_to_image.methods(settings):
-        rows = own[own["method"] == method].set_index("prompt_id")
-        places = [found.items.index.get_loc(_row(own, method, prompt)) for prompt in prompts]
-        captions = tuple(_seen(rows.loc[prompt]) for prompt in prompts)
+        places = [_row(own, method, prompt) for prompt in prompts]
+        captions = tuple(_seen(row) for row in found.items.iloc[places].to_dict("records"))
         shown.append((title_of(method), found.pictures[places], captions))
     return shown
 
@@ -145,7 +145,7 @@ def _row(own: pd.DataFrame, method: str, prompt: int) -> int:
     return int(own.index[(own["method"] == method) & (own["prompt_id"] == prompt)][0])
 
 
-def _seen(row: pd.Series) -> str:
+def _seen(row: Mapping[Any, Any]) -> str:
     subject = "subject" if row[neg_score.SUBJECT] else "no subject"
     return f"{subject}, {'negated thing' if row[neg_score.DENIED] else 'without it'}"
 
