@@ -43,12 +43,17 @@ def two_tests(
 
 
 def layers(table: pd.DataFrame) -> Figure:
-    """Accuracy of the probe on held-out nouns and cues (left) and how far a negation moves a sentence, by layer.
+    """Accuracy of the probe by layer, with ways to negate that it knows and does not know, and what a negation moves.
 
-    ``table`` is that of ``layer_probe.summary`` with a column ``base``; intervals are over cues.
+    ``table`` is that of ``layer_probe.summary`` with a column ``base``; intervals are over ways to negate.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(9.6, 3.6))
-    for axis, metric in zip(axes, (layer_probe.ACCURACY, layer_probe.GAP), strict=True):
+    panels = {
+        layer_probe.SEEN: ("Probe, known ways to negate", "accuracy, unseen nouns"),
+        layer_probe.ACCURACY: ("Probe, unknown way to negate", "accuracy, unseen nouns"),
+        layer_probe.GAP: ("What a negation moves", "(1: as far as another noun)"),
+    }
+    figure, axes = plt.subplots(1, len(panels), figsize=(12.6, 3.4))
+    for axis, (metric, (title, label)) in zip(axes, panels.items(), strict=True):
         rows = table[(table["metric"] == metric) & ~table["task"].str.contains(" minus ")]
         for index, base in enumerate(_bases(rows)):
             own = rows[(rows["base"] == base) & (rows["task"] != layer_probe.LENGTH)]
@@ -56,12 +61,12 @@ def layers(table: pd.DataFrame) -> Figure:
             figures.dots(axis, own, places, index, vertical=True, label=base)
             axis.plot(places, own["value"], color=figures.PALETTE[index], linewidth=1, marker="")
             axis.set_xticks(range(len(own)), own["task"])
-    _length_alone(axes[0], table)
-    axes[0].set(ylabel="accuracy, unseen nouns and cues", title="Linear probe")
-    axes[1].set(ylabel="(1: as far as another noun)", title="What a negation moves", ylim=(0, None))
-    axes[0].axhline(0.5, **figures.CHANCE)
-    axes[1].axhline(1, **figures.CHANCE)
-    axes[0].legend(fontsize=8)
+        is_probe = metric != layer_probe.GAP
+        axis.set(title=title, ylabel=label, ylim=(0.4, 1.02) if is_probe else (0, None))
+        axis.axhline(0.5 if is_probe else 1, **figures.CHANCE)
+        if is_probe:
+            _length_alone(axis, rows)
+    axes[1].legend(fontsize=8)
     return figure
 
 
@@ -180,8 +185,8 @@ def _fills(bases: Sequence[str]) -> str:
     return "" if len(bases) < 2 else f"filled: {bases[-1]}\nhollow: {bases[0]}"
 
 
-def _length_alone(axis: Axes, table: pd.DataFrame) -> None:
+def _length_alone(axis: Axes, rows: pd.DataFrame) -> None:
     """A dotted line where the number of tokens alone gets."""
-    own = table[(table["metric"] == layer_probe.ACCURACY) & (table["task"] == layer_probe.LENGTH)]
+    own = rows[rows["task"] == layer_probe.LENGTH]
     if len(own):
         axis.axhline(own["value"].iloc[0], color="#666666", linestyle=":", linewidth=1, label=layer_probe.LENGTH)

@@ -132,7 +132,7 @@ def test_claims_about_layers_and_strengths_use_their_words() -> None:
     rows = pd.DataFrame(
         {"pair": np.arange(len(said.cues)), "cue": said.cues, "right": 1.0, "negated": 0.5, "other": 0.2}
     )
-    rows = pd.concat([rows.assign(layer=name, gap=1.0) for name in ("layer 1", layer_probe.OUTPUT)])
+    rows = pd.concat([rows.assign(layer=name, gap=1.0, seen=1.0) for name in ("layer 1", layer_probe.OUTPUT)])
     known = {"lambda": strengths, "layers": layer_probe.summary(rows, BOOTSTRAP)}
     conditions = [condition for claim in claims.of_notebook("06") for condition in claim.conditions]
     for condition in conditions:

@@ -36,7 +36,8 @@ def test_two_tests_has_a_mark_for_each_method_and_architecture() -> None:
 
 def layer_table() -> pd.DataFrame:
     tasks = ("layer 1", "layer 2", "output", layer_probe.LENGTH, "layer 1 minus output")
-    shown = [(layer_probe.ACCURACY, task) for task in tasks] + [(layer_probe.GAP, task) for task in tasks[:3]]
+    shown = [(metric, task) for metric in (layer_probe.ACCURACY, layer_probe.SEEN) for task in tasks]
+    shown += [(layer_probe.GAP, task) for task in tasks[:3]]
     keys = [(base, metric, task) for base in ("s", "b") for metric, task in shown]
     return pd.DataFrame(keys, columns=["base", "metric", "task"]).assign(**NUMBERS)
 
@@ -45,7 +46,7 @@ def test_layers_are_in_order_and_differences_left_out() -> None:
     figure = figures_glasses.layers(layer_table())
     for axis in figure.axes:
         assert [label.get_text() for label in axis.get_xticklabels()] == ["layer 1", "layer 2", "output"]
-    assert layer_probe.LENGTH in figure.axes[0].get_legend_handles_labels()[1]
+    assert layer_probe.LENGTH in figure.axes[1].get_legend_handles_labels()[1]
 
 
 def test_tsne_joins_the_sentences_of_a_pair() -> None:

@@ -63,6 +63,7 @@ def test_the_probe_cannot_go_by_the_cue_it_has_seen() -> None:
     features = np.zeros((2 * COUNT, len(cues)), np.float32)
     features[np.arange(COUNT), np.searchsorted(cues, SAID.cues)] = 1
     assert layer_probe.probe(features, SAID).mean() == 0.5
+    assert layer_probe.probe(features, SAID, held_out_cues=False).mean() == 1
 
 
 def test_distances_are_zero_for_equal_sentences_and_one_for_other_nouns() -> None:

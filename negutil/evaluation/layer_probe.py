@@ -29,7 +29,7 @@ from negutil.world.vocabulary import NOUNS
 
 Features = NDArray[np.float32]
 OUTPUT, LENGTH = "output", "length alone"
-ACCURACY = "probe accuracy, held-out nouns and cues"
+ACCURACY, SEEN = "probe accuracy, held-out nouns and cues", "probe accuracy, held-out nouns"
 NEGATED, OTHER, GAP = 'cosine of "X" and "no X"', 'cosine of "X" and "Y"', "what negation moves"
 PAIRS_SHOWN, TSNE_SEED = 20, 42
 """As published (protocol 10.7)."""
@@ -110,29 +110,33 @@ def lengths(model: LoadedModel, texts: Sequence[str]) -> Features:
 # The probe
 
 
-def probe(features: Features, said: Pairs, seed: int = 0) -> NDArray[np.float64]:
+def probe(features: Features, said: Pairs, seed: int = 0, held_out_cues: bool = True) -> NDArray[np.float64]:
     """How much of every pair a linear probe has right (0, 1/2 or 1) that saw neither its noun nor its cue, [N].
 
     ``features`` [2 N, W] are those of ``Pairs.texts``. Logistic regression on standardised features, two folds of nouns
-    times one for each cue.
+    times one for each cue; without ``held_out_cues`` it saw the cue with other nouns.
     """
+    half = _halves(said.nouns, seed)
+    right = np.empty(2 * len(half))
+    for own in [said.cues == cue for cue in np.unique(said.cues)] if held_out_cues else [np.full(len(half), True)]:
+        for side in (False, True):
+            train = (half != side) & ~own if held_out_cues else half != side
+            test = np.tile(own & (half == side), 2)
+            right[test] = _answers(features, np.tile(train, 2), test)
+    return right.reshape(2, -1).mean(axis=0)
+
+
+def _answers(features: Features, train: NDArray[np.bool_], test: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether a probe that was fitted to the rows ``train`` is right about the rows ``test``."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    count = len(said.cues)
-    labels = np.repeat([True, False], count)
-    half = _halves(said.nouns, seed)
-    right = np.empty(2 * count)
-    for cue in np.unique(said.cues):
-        for side in (False, True):
-            test = (said.cues == cue) & (half == side)
-            train = np.tile((said.cues != cue) & (half != side), 2)
-            classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-            classifier.fit(features[train], labels[train])
-            own = np.tile(test, 2)
-            right[own] = classifier.predict(features[own]) == labels[own]
-    return right.reshape(2, count).mean(axis=0)
+    is_negated = np.arange(len(features)) < len(features) // 2
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    classifier.fit(features[train], is_negated[train])
+    found: NDArray[np.bool_] = classifier.predict(features[test]) == is_negated[test]
+    return found
 
 
 def _halves(nouns: NDArray[np.str_], seed: int) -> NDArray[np.bool_]:
@@ -157,18 +161,22 @@ def distances(features: Features, said: Pairs) -> pd.DataFrame:
 
 
 def evaluate(model: LoadedModel, said: Pairs, seed: int = 0) -> pd.DataFrame:
-    """A row per layer and pair: layer, pair, cue, noun, right, negated, other, gap ("length alone" has only right)."""
-    found = layers(model, said.texts)
-    parts = [_rows(name, probe(states, said, seed), said, distances(states, said)) for name, states in found.items()]
-    counted = _rows(
-        LENGTH, probe(lengths(model, said.texts), said, seed), said, pd.DataFrame(index=range(len(said.cues)))
-    )
-    return pd.concat([*parts, counted], ignore_index=True)
+    """A row per layer and pair: layer, pair, cue, noun, right, seen, negated, other, gap.
+
+    ``right`` is of a probe that saw neither noun nor cue, ``seen`` of one that saw the cue; "length alone" has only
+    these two.
+    """
+    parts = []
+    for name, states in layers(model, said.texts).items():
+        parts.append(_rows(name, states, said, seed).join(distances(states, said)))
+    parts.append(_rows(LENGTH, lengths(model, said.texts), said, seed))
+    return pd.concat(parts, ignore_index=True)
 
 
-def _rows(name: str, right: NDArray[np.float64], said: Pairs, measured: pd.DataFrame) -> pd.DataFrame:
-    facts = {"layer": name, "pair": np.arange(len(said.cues)), "cue": said.cues, "noun": said.nouns, "right": right}
-    return pd.concat([pd.DataFrame(facts), measured], axis=1)
+def _rows(name: str, states: Features, said: Pairs, seed: int) -> pd.DataFrame:
+    right, seen = (probe(states, said, seed, held_out) for held_out in (True, False))
+    facts = {"layer": name, "pair": np.arange(len(said.cues)), "cue": said.cues, "noun": said.nouns}
+    return pd.DataFrame(facts | {"right": right, "seen": seen})
 
 
 def summary(items: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
@@ -177,7 +185,7 @@ def summary(items: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
     Tasks are the layers and "layer 1 minus output" (paired). Cues are drawn whole: the interval says how the mean would
     differ with other ways to negate.
     """
-    metrics = {ACCURACY: "right", NEGATED: "negated", OTHER: "other", GAP: "gap"}
+    metrics = {ACCURACY: "right", SEEN: "seen", NEGATED: "negated", OTHER: "other", GAP: "gap"}
     rows = []
     for metric, column in metrics.items():
         wide = items.pivot(index=["pair", "cue"], columns="layer", values=column)[list(dict.fromkeys(items["layer"]))]
