@@ -16,16 +16,19 @@ from negutil.evaluation import (
     caption_pipelines,
     caption_statistics,
     exclusion,
+    negationclip,
+    negationclip_numbers,
     negbench,
     probe,
     web_captions,
 )
 from negutil.models import registry
 from negutil.pipelines import negbench_files
+from negutil.training import recipes_negation
 
 EXPERIMENTS = (
     *(affirmative.EXPERIMENT, web_captions.EXPERIMENT, binary_probe.EXPERIMENT),
-    *(negbench.EXPERIMENT, caption_pipelines.EXPERIMENT),
+    *(negbench.EXPERIMENT, caption_pipelines.EXPERIMENT, negationclip.EXPERIMENT),
 )
 TABLES = sorted((paths.ROOT / "results" / "mini").glob("*/*.csv"))
 
@@ -129,3 +132,23 @@ def test_captions_are_true_where_annotators_make_no_errors(committed: None) -> N
         by_error = [true[name, caption_pipelines.annotator_name(error)] for error in caption_pipelines.ERRORS]
         assert by_error[0] == 1
         assert by_error == sorted(by_error, reverse=True)
+
+
+def test_every_fine_tuned_model_has_its_seeds_and_its_means(committed: None) -> None:
+    settings = config.load("mini")
+    seeds, levels = (results.load("mini", negationclip.EXPERIMENT, name) for name in ("seeds", "levels"))
+    for base in settings.models:
+        for recipe in recipes_negation.rows(settings, base):
+            task = f"{negationclip_numbers.ALL_ITEMS}/{recipe}"
+            own = seeds[(seeds["model"] == base) & (seeds["task"] == task)]
+            mean = levels[(levels["model"] == base) & (levels["task"] == task)]
+            assert set(own["seed"]) == set(settings.finetuning.seeds)
+            assert mean["value"].item() == pytest.approx(own["value"].mean(), abs=1e-5)
+
+
+def test_every_claim_of_a_notebook_that_ran_has_a_verdict(committed: None) -> None:
+    models = config.load("mini").models
+    for notebook in ("03", "05"):
+        stated = claims.of_notebook(notebook)
+        judged = {verdict.claim for verdict in claims.judge(stated, "mini", models)}
+        assert judged == {claim.id for claim in stated}
