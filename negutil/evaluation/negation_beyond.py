@@ -164,8 +164,9 @@ def _about_scenes(
     """Exclusion and bias, over the same gallery."""
     batch = settings.encode.batch
     images = encode.images(model, asked.pictures, batch=batch)
+    queries = encode.texts(model, [query.text for query in asked.queries], batch=batch)
     said = encode.texts(model, [sentence.text for sentence in asked.sentences], batch=batch)
-    found = exclusion.evaluate(model, asked.queries, images, asked.there, batch=batch)
+    found = exclusion.items(asked.queries, queries, images, asked.there)
     biases = affirmation_bias.items(asked.sentences, said, images, asked.there)
     return {
         "exclusion": exclusion.summary(found, **resampling.arguments),
