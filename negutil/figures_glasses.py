@@ -145,7 +145,7 @@ def changes(
     axes[0][0].invert_yaxis()
     figure.supxlabel(label, fontsize=10)
     if published is not None:
-        axes[0][0].legend(fontsize=8, loc="lower left")
+        figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower right", fontsize=8)
     return figure
 
 
@@ -161,7 +161,7 @@ def _mark(number: int) -> dict[str, Any]:
     """Colour and marker of the method with this number; colours come round again with other markers."""
     colours, markers = figures.PALETTE[:7], figures.MARKERS
     turn, colour = divmod(number, len(colours))
-    return {"color": colours[colour], "marker": markers[(number + turn) % len(markers)]}
+    return {"color": colours[colour], "marker": markers[(number + 3 * turn) % len(markers)]}
 
 
 def _both(table: pd.DataFrame, base: str, method: str, titles: tuple[str, str]) -> list[Any]:
