@@ -20,6 +20,8 @@ from negutil.evaluation.text_to_image_views import Shown
 CELL = 1.12
 LINE = 0.13
 LETTERS = 19
+FEWEST = 10
+"""Bins with fewer answers are not drawn."""
 
 
 def grid(lines: Sequence[Shown], heads: Sequence[str] = ()) -> Figure:
@@ -101,7 +103,7 @@ def trade(table: pd.DataFrame, across: str, up: str) -> Figure:
 
 def reliability(exam: pd.DataFrame, conditions: Sequence[str]) -> Figure:
     """How often "yes" is true against how sure the judge is, yes and no asked equally often; a line a condition."""
-    table = picture_judge.reliability(exam)
+    table = picture_judge.reliability(exam).query("n >= @FEWEST")
     figure, axis = plt.subplots(figsize=(4.6, 3.6))
     axis.plot([0, 1], [0, 1], **figures.CHANCE, marker="")
     for index, condition in enumerate(conditions):

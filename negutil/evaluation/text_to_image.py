@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from datasets import Dataset
 
-from negutil import results
+from negutil import results, statistics
 from negutil.config import Bootstrap, Profile
 from negutil.data import tifa as tifa_files
 from negutil.evaluation import degradation, drawing, neg_score, picture_judge, t2i_floor, tifa
@@ -234,7 +234,7 @@ def _floor(table: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
     rows = []
     for kind, own in table.groupby("kind", sort=False):
         for metric in (name for name in (t2i_floor.SHOWN, t2i_floor.CORRECTED) if name in own):
-            (found,) = numbers.means(own[[metric]].to_numpy(float), own["prompt"].to_numpy(), bootstrap)
+            found = _mean(own[metric], own["prompt"], bootstrap)
             rows.append({"kind": kind, "metric": metric, **dataclasses.asdict(found)})
     return pd.DataFrame(rows)
 
@@ -266,8 +266,7 @@ def _levels(rows: pd.DataFrame, measure: str, pair: list[str], settings: Profile
     told = []
     for name, other, kind in columns:
         values = (wide[name] - wide[other] if other else wide[name]).dropna()
-        clusters = values.index.get_level_values(0).to_numpy().astype(str)
-        (found,) = numbers.means(values.to_numpy(float)[:, None], clusters, bootstrap)
+        found = _mean(values, values.index.get_level_values(0), bootstrap, share=kind == LEVEL)
         told.append({"method": name, "kind": kind, **dataclasses.asdict(found)})
     return pd.DataFrame(told).assign(title=measure, seed=None)
 
@@ -286,10 +285,19 @@ def _by_seed(rows: pd.DataFrame, measure: str, settings: Profile, bootstrap: Boo
     for (method, seed), own in rows[rows["method"].isin(settings.generation.methods)].groupby(
         ["method", "encoder_seed"]
     ):
-        values, clusters = own[measure].to_numpy(float)[:, None], own["prompt_id"].to_numpy().astype(str)
-        (one,) = numbers.means(values, clusters, bootstrap)
+        one = _mean(own[measure], own["prompt_id"], bootstrap)
         told.append({"method": method, "kind": LEVEL, "seed": seed, **dataclasses.asdict(one)})
     return pd.DataFrame(told).assign(title=measure)
+
+
+def _mean(values: Any, prompts: Any, bootstrap: Bootstrap, share: bool = True) -> Interval:
+    """The mean of ``values`` with its interval over prompts; of a ``share`` that is 0 or 1, Wilson's."""
+    told, clusters = np.asarray(values, dtype=float), np.asarray(prompts).astype(str)
+    (found,) = numbers.means(told[:, None], clusters, bootstrap)
+    if share and not told.any():
+        whole = statistics.bootstrap_share(told > 0, clusters, bootstrap.resamples, bootstrap.seed)
+        return dataclasses.replace(whole, over=found.over)
+    return found
 
 
 def title_of(method: str) -> str:

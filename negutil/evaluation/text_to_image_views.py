@@ -147,7 +147,7 @@ def _row(own: pd.DataFrame, method: str, prompt: int) -> int:
 
 def _seen(row: Mapping[Any, Any]) -> str:
     subject = "subject" if row[neg_score.SUBJECT] else "no subject"
-    return f"{subject}, {'negated thing' if row[neg_score.DENIED] else 'without it'}"
+    return f"{subject}, {'negated thing too' if row[neg_score.DENIED] else 'nothing denied'}"
 
 
 def judged_grid(settings: Profile, count: int = 8, seed: int = 0) -> list[Shown]:
