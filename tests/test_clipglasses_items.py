@@ -15,7 +15,7 @@ import torch
 from negutil import config
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
-from negutil.evaluation import ccneg, clipglasses_items, suite
+from negutil.evaluation import ccneg, clipglasses_controls, clipglasses_items, glasses_mask, suite
 from negutil.evaluation import negationclip_items as asked
 from negutil.evaluation.clipglasses_controls import GOLD, PIXELS, Asking
 from negutil.models import glasses_settings, registry
@@ -111,6 +111,21 @@ def test_values_stand_where_their_items_are_and_are_kept(settings: Profile, monk
     np.testing.assert_allclose(own, few["value"], atol=1e-5)
     monkeypatch.setattr(clipglasses_items, "ask", None)
     pd.testing.assert_frame_equal(clipglasses_items.values(settings, ["tiny"], askings), found)
+
+
+def test_the_mask_is_asked_about_texts_with_and_without_a_negation(
+    settings: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEGUTIL_RESULTS", str(tmp_path))
+    found = glasses_mask.table(settings).set_index("task")
+    said = glasses_mask.texts(settings)
+    assert list(found.index) == list(said) == [glasses_mask.PROMPTS, glasses_mask.AFFIRMED, glasses_mask.NEGATED]
+    assert list(found["n"]) == [len(own) for own in said.values()]
+    model = clipglasses_controls.glasses(PAIR, settings)
+    for kind, own in said.items():
+        assert found.loc[kind, "value"] == pytest.approx(np.mean(clipglasses_controls.masked(model, own)))
+        assert found.loc[kind, "low"] <= found.loc[kind, "value"] <= found.loc[kind, "high"]
+    assert (tmp_path / "quick" / "06_clipglasses" / "mask.csv").exists()
 
 
 def test_an_item_that_nobody_knows_is_refused() -> None:
