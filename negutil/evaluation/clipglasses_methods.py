@@ -119,7 +119,7 @@ def title_of(label: str) -> str:
 
 
 def of(settings: Profile, base: str) -> list[Method]:
-    """Every method on ``base``; ablations, differences and controls where the profile has them."""
+    """Every method on ``base``; the released code's, ablations, differences and controls on the control models alone."""
     found = [*_rivals(settings, base), *_glasses(settings, base)]
     if base in settings.glasses.control_models:
         found += [*_small(settings, base), *_variants(settings, base), *_changes(settings, base)]
@@ -132,7 +132,8 @@ def glasses_names(settings: Profile, base: str, label: str) -> tuple[str, ...]:
 
 
 def _rivals(settings: Profile, base: str) -> list[Method]:
-    return [_tuned(settings, base, label) for label in (*_rival_recipes(settings, base), SAME_CAPTIONS)]
+    same = [SAME_CAPTIONS] if base in settings.glasses.control_models else []
+    return [_tuned(settings, base, label) for label in (*_rival_recipes(settings, base), *same)]
 
 
 def _rival_recipes(settings: Profile, base: str) -> list[str]:
@@ -149,7 +150,8 @@ def _tuned(settings: Profile, base: str, label: str) -> Method:
 def _glasses(settings: Profile, base: str) -> list[Method]:
     own = ((FULL, OVER_CON_CLIP, "con-clip"), (RETRIEVED, OVER_SAME, SAME_CAPTIONS))
     found = [_pair(settings, base, label, (other, kind), (RULE, OVER_RULE)) for label, kind, other in own]
-    return found + [_pair(settings, base, label) for label in (RELEASED, RELEASED_RETRIEVED)]
+    released = (RELEASED, RELEASED_RETRIEVED) if base in settings.glasses.control_models else ()
+    return found + [_pair(settings, base, label) for label in released]
 
 
 def _pair(settings: Profile, base: str, label: str, *over: tuple[str, str]) -> Method:
@@ -213,7 +215,7 @@ def train(settings: Profile) -> None:
 
 
 def _rival_jobs(settings: Profile, base: str) -> list[Job]:
-    labels = [SAME_CAPTIONS, AS_FEW] if base in settings.glasses.control_models else [SAME_CAPTIONS]
+    labels = [SAME_CAPTIONS, AS_FEW] if base in settings.glasses.control_models else []
     own = [_same_job(settings, loader.load(base), label, seed) for label in labels for seed in settings.glasses.seeds]
     return [*recipes.jobs(settings, base, _rival_recipes(settings, base)), *own]
 
