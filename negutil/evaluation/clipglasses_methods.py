@@ -119,7 +119,7 @@ def title_of(label: str) -> str:
 
 
 def of(settings: Profile, base: str) -> list[Method]:
-    """Every method on ``base``; the released code's, ablations, differences and controls on the control models alone."""
+    """Every method on ``base``; the released code's, ablations and controls on the control models alone."""
     found = [*_rivals(settings, base), *_glasses(settings, base)]
     if base in settings.glasses.control_models:
         found += [*_small(settings, base), *_variants(settings, base), *_changes(settings, base)]
