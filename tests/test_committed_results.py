@@ -15,6 +15,8 @@ from negutil.evaluation import (
     binary_probe,
     caption_pipelines,
     caption_statistics,
+    clipglasses,
+    clipglasses_methods,
     exclusion,
     negationclip,
     negationclip_numbers,
@@ -29,6 +31,7 @@ from negutil.training import recipes_negation
 EXPERIMENTS = (
     *(affirmative.EXPERIMENT, web_captions.EXPERIMENT, binary_probe.EXPERIMENT),
     *(negbench.EXPERIMENT, caption_pipelines.EXPERIMENT, negationclip.EXPERIMENT),
+    clipglasses.EXPERIMENT,
 )
 TABLES = sorted((paths.ROOT / "results" / "mini").glob("*/*.csv"))
 
@@ -148,7 +151,20 @@ def test_every_fine_tuned_model_has_its_seeds_and_its_means(committed: None) -> 
 
 def test_every_claim_of_a_notebook_that_ran_has_a_verdict(committed: None) -> None:
     models = config.load("mini").models
-    for notebook in ("03", "05"):
+    for notebook in ("03", "05", "06"):
         stated = claims.of_notebook(notebook)
         judged = {verdict.claim for verdict in claims.judge(stated, "mini", models)}
         assert judged == {claim.id for claim in stated}
+
+
+def test_every_pair_of_glasses_has_its_seeds_beside_its_mean(committed: None) -> None:
+    settings = config.load("mini")
+    seeds, levels = (results.load("mini", clipglasses.EXPERIMENT, name) for name in ("seeds", "levels"))
+    for base in settings.models:
+        for method in clipglasses_methods.of(settings, base):
+            task = f"CC-Neg/{method.label}"
+            own = seeds[(seeds["model"] == base) & (seeds["task"] == task) & (seeds["metric"] == "pairwise accuracy")]
+            mean = levels[(levels["model"] == base) & (levels["task"] == task)]
+            if len(own):
+                assert mean["value"].item() == pytest.approx(own["value"].mean(), abs=1e-5)
+                assert set(own["seed"]) == set(method.seeds)
