@@ -78,7 +78,7 @@ def test_tables_of_the_notebook_name_methods_and_put_printed_numbers_below() -> 
     assert shown.iloc[-1][suite.CCNEG] == "0.966"
     assert shown.iloc[-1]["architecture"] == clipglasses.PAPER
     seeds = clipglasses.seeds(found(), (suite.CCNEG,), (methods.FULL,))
-    assert seeds.loc[0, suite.CCNEG].count("·") == 1
+    assert str(seeds.loc[0, suite.CCNEG]).count("·") == 1
     gained = clipglasses.differences(
         found(), (suite.CCNEG,), (methods.FULL, controls.MASK), (methods.OVER_CLIP, "less")
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ from negutil import figures_glasses
 from negutil.config import Bootstrap
 from negutil.evaluation import lambda_strengths, layer_probe
 
-NUMBERS = {"value": 0.6, "low": 0.5, "high": 0.65, "n": 10, "over": "clusters"}
+NUMBERS: dict[str, Any] = {"value": 0.6, "low": 0.5, "high": 0.65, "n": 10, "over": "clusters"}
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +60,7 @@ def test_tsne_joins_the_sentences_of_a_pair() -> None:
     assert [axis.get_title() for axis in figure.axes] == ["Layer 1", "Output"]
     for axis in figure.axes:
         assert len(axis.lines) == 4
-        assert sum(len(points.get_offsets()) for points in axis.collections) == 8
+        assert sum(len(np.asarray(points.get_offsets())) for points in axis.collections) == 8
 
 
 def test_strengths_show_distributions_and_differences() -> None:
@@ -79,7 +81,7 @@ def test_changes_stand_in_points_beside_the_published_ones() -> None:
     figure = figures_glasses.changes(rows, ("A", "B"), {"a": "Ay", "b": "Bee"}, "points", published)
     left, right = figure.axes
     assert [label.get_text() for label in left.get_yticklabels()] == ["Ay", "Bee"]
-    np.testing.assert_allclose(left.containers[0][0].get_xdata().astype(float), [60, 60])
+    np.testing.assert_allclose(np.asarray(left.containers[0][0].get_xdata(), float), [60, 60])
     crosses = [next(line for line in axis.lines if line.get_marker() == "x") for axis in (left, right)]
-    np.testing.assert_allclose(crosses[0].get_xdata().astype(float), [-25])
-    assert len(crosses[1].get_xdata()) == 0
+    np.testing.assert_allclose(np.asarray(crosses[0].get_xdata(), float), [-25])
+    assert len(np.asarray(crosses[1].get_xdata())) == 0

@@ -53,7 +53,7 @@ def test_falling_lambdas_have_tau_one_and_positive_differences() -> None:
     found = summary(falling, ["dog", "dog", "cat", "cat", "hat", "hat"])
     assert found.loc[(strengths.ALL, strengths.TAU), "value"] == 1
     assert found.loc[(strengths.ALL, strengths.MONOTONE), "value"] == 1
-    gap = found.loc[("appears to be absent minus may not be present", strengths.DIFFERENCE)]
+    gap: pd.Series = found.T[("appears to be absent minus may not be present", strengths.DIFFERENCE)]
     assert gap["value"] == pytest.approx(0.4)
     assert gap["low"] == pytest.approx(0.4)
     assert gap["over"] == "clusters"

@@ -81,8 +81,9 @@ def test_a_summary_has_every_layer_and_the_difference(model: LoadedModel) -> Non
     found = layer_probe.summary(items, Bootstrap(50, 0))
     probe = found[found["metric"] == layer_probe.ACCURACY].set_index("task")
     assert list(probe.index)[-2:] == [layer_probe.LENGTH, f"layer 1 minus {layer_probe.OUTPUT}"]
-    difference = probe.loc["layer 1", "value"] - probe.loc[layer_probe.OUTPUT, "value"]
-    assert probe.loc[f"layer 1 minus {layer_probe.OUTPUT}", "value"] == pytest.approx(difference)
+    value = probe["value"]
+    difference = value["layer 1"] - value[layer_probe.OUTPUT]
+    assert value[f"layer 1 minus {layer_probe.OUTPUT}"] == pytest.approx(difference)
     assert (found["low"] <= found["value"]).all()
     assert set(found["n"]) == {COUNT}
     assert layer_probe.LENGTH not in set(found.loc[found["metric"] == layer_probe.GAP, "task"])
@@ -95,7 +96,7 @@ def test_tsne_places_both_sides_of_twenty_pairs(model: LoadedModel) -> None:
     found = layer_probe.tsne(model, SAID)
     assert len(found) == 2 * 2 * layer_probe.PAIRS_SHOWN
     assert found.groupby(["layer", "pair"])["negated"].nunique().eq(2).all()
-    assert np.isfinite(found[["x", "y"]]).to_numpy().all()
+    assert np.isfinite(found[["x", "y"]].to_numpy()).all()
     pd.testing.assert_frame_equal(found, layer_probe.tsne(model, SAID))
 
 
