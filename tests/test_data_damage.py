@@ -19,13 +19,14 @@ import test_data_refcocog
 import test_data_t2i_prompts
 import test_data_valse
 import test_data_vqa
+import test_tifa
 from data_files import write_json
 from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from negutil import paths
-from negutil.data import coco, msrvtt, negationclip, negrefcocog, phrasecut, refcocog, t2i_prompts, valse, vqa
+from negutil.data import coco, msrvtt, negationclip, negrefcocog, phrasecut, refcocog, t2i_prompts, tifa, valse, vqa
 from negutil.errors import NegutilError
 
 
@@ -57,6 +58,8 @@ FORMATS: dict[str, tuple[Any, Callable[[Path], Dataset]]] = {
     "phrasecut": (test_data_phrasecut.TASKS, phrasecut.load),
     "refcocog": (test_data_refcocog.REFS, _refs),
     "t2i prompts": (test_data_t2i_prompts.ROWS, t2i_prompts.load),
+    "tifa": ([test_tifa.ROW], tifa.load),
+    "tifa captions": ([test_tifa.ROW], tifa.captions),
     "valse": (test_data_valse.ITEMS, valse.load),
     "vqa questions": (test_data_vqa.QUESTIONS, vqa.load),
     "vqa annotations": (test_data_vqa.ANNOTATIONS, _vqa_annotations),

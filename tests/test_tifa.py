@@ -52,7 +52,7 @@ def questions(*changes: dict[str, object]) -> Dataset:
 
 
 def test_the_files_are_read_as_published(tmp_path: Path) -> None:
-    rows = files.questions(write_json(tmp_path / "qa.json", [ROW]))
+    rows = files.load(write_json(tmp_path / "qa.json", [ROW]))
     assert rows[0] == ROW
     captions = files.captions(write_json(tmp_path / "texts.json", [{"id": "a", "caption": "a red dog", "coco": 1}]))
     assert captions[0] == {"id": "a", "caption": "a red dog"}
@@ -60,17 +60,15 @@ def test_the_files_are_read_as_published(tmp_path: Path) -> None:
 
 def test_bad_files(tmp_path: Path) -> None:
     path = tmp_path / "qa.json"
-    assert "none of its choices" in complaint(files.questions, write_json(path, [{**ROW, "answer": "green"}]))
-    assert 'has "choices" of type str' in complaint(files.questions, write_json(path, [{**ROW, "choices": "red"}]))
-    assert 'has no "element"' in complaint(
-        files.questions, write_json(path, [{k: ROW[k] for k in ROW if k != "element"}])
-    )
+    assert "none of its choices" in complaint(files.load, write_json(path, [{**ROW, "answer": "green"}]))
+    assert 'has "choices" of type str' in complaint(files.load, write_json(path, [{**ROW, "choices": "red"}]))
+    assert 'has no "element"' in complaint(files.load, write_json(path, [{k: ROW[k] for k in ROW if k != "element"}]))
     twice = [{"id": "a", "caption": "x"}] * 2
     assert "id" in complaint(files.captions, write_json(path, twice))
 
 
 def test_the_world_writes_the_published_format(made: Path) -> None:
-    captions, asked = files.captions(made / files.TEXTS), files.questions(made / files.QUESTIONS)
+    captions, asked = files.captions(made / files.TEXTS), files.load(made / files.QUESTIONS)
     assert len(captions) == len(set(captions["caption"][:])) == 24
     assert set(asked["id"][:]) == set(captions["id"][:])
     assert set(asked["element_type"][:]) <= {
@@ -101,7 +99,7 @@ def test_captions_say_what_is_in_the_picture() -> None:
 
 
 def test_real_pictures_score_near_one(made: Path) -> None:
-    asked, ids = files.questions(made / files.QUESTIONS), files.captions(made / files.TEXTS)["id"][:]
+    asked, ids = files.load(made / files.QUESTIONS), files.captions(made / files.TEXTS)["id"][:]
     pictures = np.load(made / tifa_items.PICTURES)
     scores = tifa.by_picture(tifa.judge(WorldJudge(), asked, pictures, ids, [0] * len(ids)))
     assert scores[tifa.SCORE].mean() > 0.95

@@ -37,5 +37,6 @@ FORMATS: dict[str, tuple[str, str]] = {
     "NegRefCOCOg": ("negrefcocog", "NegRefCOCOg.json"),
     "NegationCLIP captions": ("negationclip", "COCO-style JSON with updated_caption"),
     "Text-to-image prompts": ("t2i_prompts", "prompts_with_questions.json"),
+    "TIFA": ("tifa", "tifa_v1.0_text_inputs.json, tifa_v1.0_question_answers.json"),
 }
 """Format -> (module of this package, the files that its `load` reads)."""

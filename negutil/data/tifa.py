@@ -23,7 +23,7 @@ FEATURES = {
     "element_type": STRING,
     "element": STRING,
 }
-"""Columns of ``questions``; ids are texts ("coco_301091")."""
+"""Columns of ``load``; ids are texts ("coco_301091")."""
 
 
 def captions(file: Path | str) -> Dataset:
@@ -34,7 +34,7 @@ def captions(file: Path | str) -> Dataset:
     return _reading.build(file, {name: FEATURES[name] for name in ("id", "caption")}, read)
 
 
-def questions(file: Path | str) -> Dataset:
+def load(file: Path | str) -> Dataset:
     """The questions, a row each, with the columns of FEATURES.
 
     Raises NegutilError for a damaged file, missing keys, and an answer that is not among its question's choices.

@@ -192,7 +192,7 @@ def faithful(settings: Profile, look: Judge) -> pd.DataFrame:
     """
     plan, folder = settings.generation, tifa_items.build(settings)
     captions = tifa_files.captions(folder / tifa_files.TEXTS)
-    questions = tifa_files.questions(folder / tifa_files.QUESTIONS)
+    questions = tifa_files.load(folder / tifa_files.QUESTIONS)
     whole = None if settings.published else np.load(folder / tifa_items.PICTURES)
     rates = tifa.error_rates(look, questions, whole, captions["id"][:]) if whole is not None else None
     count = min(plan.captions or len(captions), len(captions))
