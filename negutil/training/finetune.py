@@ -102,16 +102,7 @@ def finetune_many(jobs: Sequence[Job], processes: int = 2) -> list[Trained]:
     entries = {job.base: registry.find(job.base) for job in jobs}
     waiting = [job for job in jobs if not _is_finished(entries[job.base], job)]
     calls = [functools.partial(_run_job, entries[job.base], job) for job in waiting]
-    done = (call() for call in calls) if min(processes, len(calls)) <= 1 else side_by_side(calls, processes)
-    with tqdm(total=len(jobs), initial=len(jobs) - len(calls), desc="fine-tunings", disable=progress.hidden()) as bar:
-        try:
-            for name in done:
-                bar.set_postfix_str(name)
-                bar.update()
-        except KeyboardInterrupt:
-            raise Stopped(
-                "Stopped; what is finished is kept, what was at work is saved: the same call goes on."
-            ) from None
+    run_calls(calls, processes, len(jobs), "fine-tunings")
     results = [trained.find(job.out) for job in jobs]
     return [found for found in results if found is not None]
 
@@ -123,7 +114,24 @@ def _is_finished(entry: Entry, job: Job) -> bool:
     return found.identity == _identity(entry.name, loader.locate(entry)[1], job.examples, job.config)
 
 
-def side_by_side(calls: Sequence[Callable[[], str]], processes: int) -> Iterator[str]:
+def run_calls(calls: Sequence[Callable[[], str]], processes: int, total: int, what: str) -> None:
+    """Run the ``calls`` that are left of ``total``, ``processes`` at a time; each gives the name that the bar shows.
+
+    Raises Stopped at Ctrl-C, when those at work have saved, and NegutilError where a process was killed.
+    """
+    done = (call() for call in calls) if min(processes, len(calls)) <= 1 else _side_by_side(calls, processes)
+    with tqdm(total=total, initial=total - len(calls), desc=what, disable=progress.hidden()) as bar:
+        try:
+            for name in done:
+                bar.set_postfix_str(name)
+                bar.update()
+        except KeyboardInterrupt:
+            raise Stopped(
+                "Stopped; what is finished is kept, what was at work is saved: the same call goes on."
+            ) from None
+
+
+def _side_by_side(calls: Sequence[Callable[[], str]], processes: int) -> Iterator[str]:
     """Run ``calls`` in fresh processes, as many at a time as there are; give the result of each as it ends."""
     waiting, others = iter(calls), set(multiprocessing.active_children())
     try:

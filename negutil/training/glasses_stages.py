@@ -15,12 +15,11 @@ from typing import Any
 import pandas as pd
 import torch
 from filelock import FileLock
-from tqdm import tqdm
 
-from negutil import files, progress, provenance
+from negutil import files, provenance
 from negutil.errors import NegutilError
 from negutil.training import glasses_config, glasses_trained
-from negutil.training.finetune import Stopped, side_by_side
+from negutil.training.finetune import Stopped, run_calls
 from negutil.training.glasses_config import GlassesTraining
 from negutil.training.glasses_run import COLUMNS, Run
 from negutil.training.glasses_sets import GlassesData
@@ -86,16 +85,7 @@ def train_many(jobs: Sequence[GlassesJob], processes: int = 2) -> list[TrainedGl
     if len({job.name for job in jobs}) < len(jobs):
         raise NegutilError("Two pairs of glasses have the same name; train each once.")
     calls = [functools.partial(_name_of, job) for job in jobs if not _is_finished(job)]
-    done = (call() for call in calls) if min(processes, len(calls)) <= 1 else side_by_side(calls, processes)
-    with tqdm(total=len(jobs), initial=len(jobs) - len(calls), desc="glasses", disable=progress.hidden()) as bar:
-        try:
-            for name in done:
-                bar.set_postfix_str(name)
-                bar.update()
-        except KeyboardInterrupt:
-            raise Stopped(
-                "Stopped; what is finished is kept, what was at work is saved: the same call goes on."
-            ) from None
+    run_calls(calls, processes, len(jobs), "glasses")
     return [glasses_trained.read(job.name, job.profile) for job in jobs]
 
 
