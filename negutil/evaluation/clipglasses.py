@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from negutil import results, tables
+from negutil import results
 from negutil.config import Bootstrap, Profile
-from negutil.evaluation import ccneg, clipglasses_items, lambda_strengths, layer_probe, pairwise, suite
+from negutil.evaluation import ccneg, clipglasses_items, lambda_strengths, layer_probe, method_tables, pairwise, suite
 from negutil.evaluation import clipglasses_controls as controls
 from negutil.evaluation import clipglasses_methods as methods
 from negutil.evaluation import clipglasses_published as paper
@@ -272,7 +272,8 @@ def levels(table: pd.DataFrame, titles: Sequence[str], shown: Sequence[str], dig
     """Means over seeds with intervals: a row per architecture and method, a column per test; then published numbers."""
     rows = table[(table["kind"] == LEVEL) & table["seed"].isna()]
     own = _wide(rows, titles, shown, digits)
-    return pd.concat([own, _published(titles, shown, digits)]).fillna("")
+    printed = method_tables.published(titles, shown, published, title_of, architecture=PAPER, digits=digits)
+    return pd.concat([own, printed]).fillna("")
 
 
 def differences(table: pd.DataFrame, titles: Sequence[str], shown: Sequence[str], kinds: Sequence[str]) -> pd.DataFrame:
@@ -289,10 +290,8 @@ def differences(table: pd.DataFrame, titles: Sequence[str], shown: Sequence[str]
 
 def seeds(table: pd.DataFrame, titles: Sequence[str], shown: Sequence[str]) -> pd.DataFrame:
     """Every seed's number: a row per architecture and method, a column per test with the seeds side by side."""
-    rows = table[table["seed"].notna() & (table["kind"] == LEVEL)].sort_values("seed", kind="stable")
-    joined = rows.assign(cell=rows["value"].map("{:.3f}".format))
-    joined = joined.groupby(["base", "method", "title"], sort=False)["cell"].agg(" · ".join).reset_index()
-    return _shaped(joined, titles, shown)
+    rows = table[table["seed"].notna() & (table["kind"] == LEVEL)]
+    return method_tables.seeds(rows, titles, shown, title_of)
 
 
 def changes(table: pd.DataFrame, kind: str) -> pd.DataFrame:
@@ -309,26 +308,4 @@ def published_changes() -> pd.DataFrame:
 
 
 def _wide(rows: pd.DataFrame, titles: Sequence[str], shown: Sequence[str], digits: int = 3) -> pd.DataFrame:
-    triples = zip(rows["value"], rows["low"], rows["high"], strict=True)
-    return _shaped(rows.assign(cell=[tables.with_interval(*triple, digits) for triple in triples]), titles, shown)
-
-
-def _shaped(rows: pd.DataFrame, titles: Sequence[str], shown: Sequence[str]) -> pd.DataFrame:
-    """Cells by architecture and method (rows) and test (columns), in the given orders."""
-    own = rows[rows["title"].isin(titles) & rows["method"].isin(shown)]
-    wide = own.pivot(index=["base", "method"], columns="title", values="cell").reset_index()
-    order = {name: place for place, name in enumerate((*dict.fromkeys(rows["base"]), *shown))}
-    wide = wide.sort_values(["base", "method"], key=lambda column: column.map(order), kind="stable")
-    wide["method"] = wide["method"].map(title_of)
-    wide = wide.rename(columns={"base": "architecture", "method": "model"}).rename_axis(columns=None)
-    return wide[["architecture", "model", *(title for title in titles if title in wide)]].reset_index(drop=True)
-
-
-def _published(titles: Sequence[str], shown: Sequence[str], digits: int) -> pd.DataFrame:
-    found = []
-    for method in shown:
-        own = {title: published(title, method) for title in titles}
-        cells = {title: f"{number[0]:.{digits}f}" for title, number in own.items() if number}
-        if cells:
-            found.append({"architecture": PAPER, "model": title_of(method), **cells})
-    return pd.DataFrame(found)
+    return method_tables.wide(rows, titles, shown, title_of, digits)

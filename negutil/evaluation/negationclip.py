@@ -13,12 +13,12 @@ from typing import Any
 
 import pandas as pd
 
-from negutil import results, tables
+from negutil import results
 from negutil.config import Bootstrap, Profile
+from negutil.evaluation import method_tables, suite
 from negutil.evaluation import negationclip_items as asked
 from negutil.evaluation import negationclip_numbers as numbers
 from negutil.evaluation import negationclip_published as paper
-from negutil.evaluation import suite
 from negutil.evaluation.negationclip_numbers import LEVEL, Column
 from negutil.results import Record
 from negutil.statistics import Interval
@@ -133,7 +133,7 @@ def _save(table: pd.DataFrame, items: pd.DataFrame, settings: Profile, seed: int
 
 def _record(row: Mapping[Any, Any]) -> Record:
     of_seed = not pd.isna(row["seed"])
-    known = None if row["kind"] or of_seed else paper.published().get((row["title"], row["method"]))
+    known = None if row["kind"] or of_seed else _published(row["title"], row["method"])
     return Record.of(
         Interval(*(row[name] for name in ("value", "low", "high", "n", "over"))),
         experiment=EXPERIMENT,
@@ -192,7 +192,10 @@ def levels(
     """
     rows = table[(table["kind"] == LEVEL) & table["seed"].isna()]
     shown = _wide(rows, titles, ("", *methods), digits)
-    return pd.concat([shown, _published(titles, ("", *methods), digits)]).fillna("") if published else shown
+    if not published:
+        return shown
+    printed = method_tables.published(titles, ("", *methods), _published, title_of, architecture=PAPER, digits=digits)
+    return pd.concat([shown, printed]).fillna("")
 
 
 def gains(table: pd.DataFrame, titles: Sequence[str], methods: Sequence[str], kind: str = OVER_CLIP) -> pd.DataFrame:
@@ -202,10 +205,7 @@ def gains(table: pd.DataFrame, titles: Sequence[str], methods: Sequence[str], ki
 
 def seeds(table: pd.DataFrame, titles: Sequence[str], methods: Sequence[str]) -> pd.DataFrame:
     """Every seed's number: a row per architecture and method, a column per benchmark with the seeds side by side."""
-    rows = table[table["seed"].notna()].assign(low=None, high=None).sort_values("seed", kind="stable")
-    joined = rows.assign(cell=rows["value"].map("{:.3f}".format))
-    joined = joined.groupby(["base", "method", "title"], sort=False)["cell"].agg(" · ".join).reset_index()
-    return _shaped(joined, titles, methods)
+    return method_tables.seeds(table[table["seed"].notna()], titles, methods, title_of)
 
 
 def differences(table: pd.DataFrame, titles: Sequence[str], kinds: Sequence[str]) -> pd.DataFrame:
@@ -221,29 +221,8 @@ def differences(table: pd.DataFrame, titles: Sequence[str], kinds: Sequence[str]
 
 
 def _wide(rows: pd.DataFrame, titles: Sequence[str], methods: Sequence[str], digits: int = 3) -> pd.DataFrame:
-    cells = [
-        tables.with_interval(value, low, high, digits)
-        for value, low, high in zip(rows["value"], rows["low"], rows["high"], strict=True)
-    ]
-    return _shaped(rows.assign(cell=cells), titles, methods)
+    return method_tables.wide(rows, titles, methods, title_of, digits)
 
 
-def _shaped(rows: pd.DataFrame, titles: Sequence[str], methods: Sequence[str]) -> pd.DataFrame:
-    """Cells by architecture and method (rows) and benchmark (columns), in the given orders."""
-    own = rows[rows["title"].isin(titles) & rows["method"].isin(methods)]
-    wide = own.pivot(index=["base", "method"], columns="title", values="cell").reset_index()
-    order = {name: place for place, name in enumerate((*dict.fromkeys(rows["base"]), *methods))}
-    wide = wide.sort_values(["base", "method"], key=lambda column: column.map(order), kind="stable")
-    wide["method"] = wide["method"].map(title_of)
-    wide = wide.rename(columns={"base": "architecture", "method": "model"}).rename_axis(columns=None)
-    return wide[["architecture", "model", *(title for title in titles if title in wide)]].reset_index(drop=True)
-
-
-def _published(titles: Sequence[str], methods: Sequence[str], digits: int) -> pd.DataFrame:
-    found = []
-    for method in methods:
-        own = {title: paper.published().get((title, method)) for title in titles}
-        cells = {title: f"{number[0]:.{digits}f}" for title, number in own.items() if number}
-        if cells:
-            found.append({"architecture": PAPER, "model": title_of(method), **cells})
-    return pd.DataFrame(found)
+def _published(title: str, method: str) -> paper.Number | None:
+    return paper.published().get((title, method))
