@@ -14,6 +14,7 @@ from negutil.models.loader import LoadedModel
 from negutil.models.text_layers import TextLayers
 from negutil.training.glasses_config import GlassesTraining, Stage
 from negutil.training.glasses_sets import GlassesData
+from negutil.training.glasses_stages import GlassesJob
 
 ARCHITECTURE = "Tiny-Glasses"
 architectures.open_clip().add_model_config(Path(__file__).with_name("Tiny-Glasses.json"))
@@ -66,3 +67,8 @@ def _layers(last: np.ndarray, rng: np.random.Generator) -> TextLayers:
 
 def _unit(rows: np.ndarray) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def job(name: str) -> GlassesJob:
+    """The training of a pair on these data, with the seed in its ``name``."""
+    return GlassesJob(name, "abc", data(hard=True), config(seed=int(name[-1])), "quick")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import glasses_files
@@ -59,7 +60,7 @@ def test_every_ablation_and_difference_of_the_modules_has_a_recipe() -> None:
 
 def test_jobs_have_the_items_and_settings_of_their_recipe(material: glasses_sets.Material) -> None:
     names = [recipes.model_name("tiny", one, 1) for one in (recipes.SMALL, recipes.RELEASED, recipes.RETRIEVED)]
-    small, released, retrieved = recipes.jobs(QUICK, names)
+    small, released, retrieved = (recipes.job(QUICK, name) for name in names)
     assert len(small.data) == QUICK.glasses.small
     assert len(released.data) == QUICK.glasses.examples
     assert (small.lens_data, small.config.seed, small.config.variant) == (None, 1, "paper")
@@ -70,7 +71,7 @@ def test_jobs_have_the_items_and_settings_of_their_recipe(material: glasses_sets
 
 
 def test_items_are_those_of_the_job(model: LoadedModel, material: glasses_sets.Material) -> None:
-    (job,) = recipes.jobs(QUICK, [recipes.model_name("tiny", recipes.SMALL, 0)])
+    job = recipes.job(QUICK, recipes.model_name("tiny", recipes.SMALL, 0))
     found = recipes.items(QUICK, model, recipes.SMALL, 0)
     assert np.array_equal(material.read(found.negated).last, job.data.negated.last)
     assert np.array_equal(found.rows, job.data.rows)
@@ -79,17 +80,17 @@ def test_items_are_those_of_the_job(model: LoadedModel, material: glasses_sets.M
 
 def test_a_name_without_a_seed_is_one_sentence(material: glasses_sets.Material) -> None:
     with pytest.raises(NegutilError, match="names no seed"):
-        recipes.jobs(QUICK, [f"tiny+{recipes.FULL}/first"])
+        recipes.job(QUICK, f"tiny+{recipes.FULL}/first")
 
 
 def test_training_by_name_gives_pairs_in_order(
     material: glasses_sets.Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NEGUTIL_CACHE", str(tmp_path))
-    monkeypatch.setattr(recipes, "train_many", lambda jobs, processes: [_stub(job.name) for job in reversed(jobs)])
+    alone = dataclasses.replace(QUICK, glasses=dataclasses.replace(QUICK.glasses, processes=1))
     names = [recipes.model_name("tiny", one, 0) for one in (recipes.SMALL, recipes.RETRIEVED_SMALL)]
-    assert [pair.name for pair in recipes.train(QUICK, names)] == names
-
-
-def _stub(name: str) -> glasses_trained.TrainedGlasses:
-    return glasses_trained.TrainedGlasses(name, Path(), {})
+    found = recipes.train(alone, [*names, names[0]])
+    assert [pair.name for pair in found] == [*names, names[0]]
+    assert found[0].about["items"] == QUICK.glasses.small
+    with pytest.raises(NegutilError, match="no recipe 'clipglasses-other'"):
+        recipes.train(alone, ["tiny+clipglasses-other/seed0"])

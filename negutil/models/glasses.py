@@ -34,8 +34,9 @@ class Glasses(nn.Module):
     def __init__(self, config: GlassesConfig, scale: float) -> None:
         super().__init__()
         self.config = config
-        self.lens, self.frame = Lens(config), Frame(config)
+        # In this order, so that glasses of one seed begin with the same classifier and, with the same Lens, one Lens.
         self.gate = NegationGate(config.width, config.gate_dropout)
+        self.lens, self.frame = Lens(config), Frame(config)
         self.register_buffer("scale", torch.tensor(float(scale)))
 
     def forward(

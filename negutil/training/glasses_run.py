@@ -7,7 +7,8 @@ that goes on after any finished epoch ends exactly as if it had not been stopped
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,8 +51,9 @@ class Run:
     """Glasses and where their training stands: ``advance`` trains one epoch of the present stage.
 
     ``lens_data`` is what stage 1 learns from, where that is another set. ``curve`` has a row with COLUMNS for the start
-    of each stage (epoch 0) and for each epoch. The validation's score is accuracy of the classifier, cosine of T_neg
-    with the object's vector, and accuracy on CC-Neg or recall@5 of captions among the validation's pictures.
+    of each stage (epoch 0) and for each epoch, ``seconds`` the time that each stage took. The validation's score is
+    accuracy of the classifier, cosine of T_neg with the object's vector, and accuracy on CC-Neg or recall@5 of captions
+    among the validation's pictures.
     """
 
     def __init__(self, data: GlassesData, config: GlassesTraining, lens_data: GlassesData | None = None) -> None:
@@ -64,7 +66,8 @@ class Run:
         if lens_data is not None:
             self._data["lens"], self._parts["lens"] = _tensors(lens_data, config), split(lens_data, config)
         self._parts["gate"] = _split_of(np.arange(len(data.sentences)), config)
-        self.stage, self.epoch, self.seconds = 0, 0, 0.0
+        self.stage, self.epoch = 0, 0
+        self.seconds = dict.fromkeys(STAGES, 0.0)
         self.curve: list[list[Any]] = []
         self.best: dict[str, Any] = {}
         self._optimiser: torch.optim.AdamW | None = None
@@ -84,15 +87,23 @@ class Run:
 
         Raises NegutilError where the loss is no longer finite.
         """
-        settings = self.config.stage(self.name)
+        settings, start = self.config.stage(self.name), time.perf_counter()
         optimiser = self._optimiser or self._begin(settings)
         if self.epoch < settings.epochs:
             loss, rate = self._epoch(settings, optimiser)
             self.epoch += 1
             self._note(loss, rate)
+        self.seconds[self.name] += time.perf_counter() - start
         waited = self.epoch - self.best.get("epoch", 0)
         if self.epoch >= settings.epochs or (settings.patience and waited >= settings.patience):
             self._end()
+
+    def skip(self, state: Mapping[str, torch.Tensor], rows: list[list[Any]], seconds: float) -> None:
+        """Go to the next stage with what another run made of this one: its weights, rows of the curve and seconds."""
+        self.glasses.load_state_dict({**self.glasses.state_dict(), **state})
+        self.curve += rows
+        self.seconds[self.name] = seconds
+        self._end()
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds: tensors and plain values."""

@@ -7,7 +7,7 @@ import functools
 import io
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from negutil import files, provenance
 from negutil.errors import NegutilError
-from negutil.training import glasses_config, glasses_trained
+from negutil.training import glasses_config, glasses_shared, glasses_trained
 from negutil.training.finetune import Stopped, run_calls
 from negutil.training.glasses_config import GlassesTraining
 from negutil.training.glasses_run import COLUMNS, Run
@@ -26,7 +26,7 @@ from negutil.training.glasses_sets import GlassesData
 from negutil.training.glasses_trained import TrainedGlasses
 from negutil.training.runtime import fast_kernels, stop_signals
 
-CODE_VERSION = 1  # counts changes of the training code that change weights
+CODE_VERSION = 2  # counts changes of the training code that change weights
 CHECKPOINT = "checkpoint.pt"
 EVERY = 5.0
 """Seconds between checkpoints, which are written at the ends of epochs."""
@@ -76,40 +76,34 @@ def train(job: GlassesJob) -> TrainedGlasses:
     return glasses_trained.read(job.name, job.profile)
 
 
-def train_many(jobs: Sequence[GlassesJob], processes: int = 2) -> list[TrainedGlasses]:
-    """Train independent pairs, ``processes`` at a time; returns them in the order of ``jobs``.
+def train_many(
+    names: Sequence[str], make: Callable[[str], GlassesJob], profile: str, processes: int = 2
+) -> list[TrainedGlasses]:
+    """Train the pairs called ``names``, ``processes`` at a time; returns them in the order of ``names``.
 
-    What is finished is not trained again. Ctrl-C lets those at work finish their epoch and save, and raises Stopped.
-    Raises NegutilError as :func:`train` does, and where two jobs have one name.
+    ``make`` gives the job of a name, in the process that trains it. What is finished is not trained again. Ctrl-C lets
+    those at work finish their epoch and save, and raises Stopped. Raises NegutilError as :func:`train` does.
     """
-    if len({job.name for job in jobs}) < len(jobs):
-        raise NegutilError("Two pairs of glasses have the same name; train each once.")
-    calls = [functools.partial(_name_of, job) for job in jobs if not _is_finished(job)]
-    run_calls(calls, processes, len(jobs), "glasses")
-    return [glasses_trained.read(job.name, job.profile) for job in jobs]
+    different = list(dict.fromkeys(names))
+    run_calls([functools.partial(_name_of, make, name) for name in different], processes, len(different), "glasses")
+    return [glasses_trained.read(name, profile) for name in names]
 
 
-def _name_of(job: GlassesJob) -> str:
-    return train(job).name
-
-
-def _is_finished(job: GlassesJob) -> bool:
-    found = glasses_trained.find(job.name, job.profile)
-    return found is not None and found.about["identity"] == job.identity
+def _name_of(make: Callable[[str], GlassesJob], name: str) -> str:
+    return train(make(name)).name
 
 
 def _train(job: GlassesJob, out: Path, identity: dict[str, Any]) -> None:
     """Go on from the checkpoint, or start; write the result and delete the checkpoint when all stages are done."""
     run, config = Run(job.data, job.config, job.lens_data), job.config
+    keys = glasses_shared.keys(job.data, job.lens_data, config)
     content = _read_checkpoint(out)
     if content.get("identity") == identity:
         run.restore(content)
     saved = time.monotonic()
     with fast_kernels(config.threads, config.matmul_precision, config.device), stop_signals() as stopped:
         while not run.finished:
-            start = time.perf_counter()
-            run.advance()
-            run.seconds += time.perf_counter() - start
+            _advance(run, keys)
             if stopped or time.monotonic() - saved > EVERY:
                 _save_checkpoint(run, out, identity)
                 saved = time.monotonic()
@@ -120,6 +114,16 @@ def _train(job: GlassesJob, out: Path, identity: dict[str, Any]) -> None:
     (out / CHECKPOINT).unlink(missing_ok=True)
 
 
+def _advance(run: Run, keys: Mapping[str, Mapping[str, Any]]) -> None:
+    """Train an epoch; a stage that another pair has shared is taken from it, one that ends here is given to others."""
+    stage, key = run.name, keys.get(run.name)
+    if key and run.epoch == 0 and glasses_shared.restore(run, key):
+        return
+    run.advance()
+    if key and (run.finished or run.name != stage):
+        glasses_shared.keep(run, key)
+
+
 def _write(run: Run, job: GlassesJob, out: Path, identity: dict[str, Any]) -> None:
     about = {
         "identity": identity,
@@ -127,7 +131,7 @@ def _write(run: Run, job: GlassesJob, out: Path, identity: dict[str, Any]) -> No
         "scale": job.data.scale,
         "examples": job.config.joint.epochs * len(job.data),
         "items": len(job.data),
-        "provenance": provenance.collect(seconds=round(run.seconds, 1)),
+        "provenance": provenance.collect(seconds=round(sum(run.seconds.values()), 1)),
     }
     curve = pd.DataFrame(run.curve, columns=list(COLUMNS))
     glasses_trained.write(out, run.glasses.state_dict(), curve, about)

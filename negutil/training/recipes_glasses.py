@@ -6,10 +6,10 @@ draws the items, the validation part, the initial weights and the order.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -134,24 +134,18 @@ def chosen(settings: Profile, recipe: GlassesRecipe, available: int, seed: int) 
 
 
 def train(settings: Profile, names: Sequence[str]) -> list[TrainedGlasses]:
-    """Train every pair of ``names`` that is not finished, those of one base together; in the order of ``names``.
+    """Train every pair of ``names`` that is not finished; returns them in the order of ``names``.
 
-    Raises NegutilError for a name that is none, and as ``glasses_stages.train_many`` does.
+    Pairs of one base should be neighbours: each process reads the sets of one base at a time. Raises NegutilError for
+    a name that is none, and as ``glasses_stages.train_many`` does.
     """
-    found: dict[str, TrainedGlasses] = {}
-    for base in dict.fromkeys(map(glasses_trained.base_of, names)):
-        own = [name for name in names if glasses_trained.base_of(name) == base]
-        pairs = train_many(jobs(settings, own), settings.glasses.processes)
-        found |= {pair.name: pair for pair in pairs}
-    return [found[name] for name in names]
+    for name in names:
+        find(glasses_trained.recipe_of(name))
+    return train_many(names, functools.partial(job, settings), settings.name, settings.glasses.processes)
 
 
-def jobs(settings: Profile, names: Sequence[str]) -> list[GlassesJob]:
-    """The trainings of the pairs called ``names``; their sets are built and encoded where that has not been done."""
-    return [_job(settings, name) for name in dict.fromkeys(names)]
-
-
-def _job(settings: Profile, name: str) -> GlassesJob:
+def job(settings: Profile, name: str) -> GlassesJob:
+    """The training of the pair called ``name``; its sets are built and encoded where that has not been done."""
     recipe, seed = find(glasses_trained.recipe_of(name)), _seed(name)
     material, base_sha256 = _material(glasses_trained.base_of(name), settings)
     config = glasses_config.settings(settings.glasses.source, seed=seed, **recipe.changes)
@@ -164,7 +158,7 @@ def _job(settings: Profile, name: str) -> GlassesJob:
     return GlassesJob(name, base_sha256, data(recipe.set), config, settings.name, data(other) if other else None)
 
 
-@lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=1)
 def _material(base: str, settings: Profile) -> tuple[Material, str]:
     model = loader.load(base, profile=settings.name)
     return glasses_sets.material(model, settings), str(model.fingerprint["weights_sha256"])
