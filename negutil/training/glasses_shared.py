@@ -39,7 +39,7 @@ TOLD = "told"
 def keys(data: GlassesData, lens_data: GlassesData | None, config: GlassesTraining) -> dict[str, dict[str, Any]]:
     """Return what each stage of READ depends on, as plain JSON values."""
     lens = {"delta": config.delta, "validation_by": config.validation_by, "data": (lens_data or data).sha256}
-    own = {"gate": {"data": _digest(data.sentences, data.is_negated)}, "lens": lens}
+    own: dict[str, dict[str, Any]] = {"gate": {"data": _digest(data.sentences, data.is_negated)}, "lens": lens}
     made = {stage: _common(stage, data.images.shape[1], config) | facts for stage, facts in own.items()}
     plain: dict[str, dict[str, Any]] = json.loads(json.dumps(made))
     return plain
