@@ -12,13 +12,15 @@ environment made from environment.yml). It can be stopped and started again: fin
   --profile NAME   mini: the default, no network, account or GPU needed; quick: the same with fewer items, a first look
                    in minutes; paper: the published datasets in the folder NEGUTIL_DATA, made for a GPU
   --only 01,02     run these notebooks only
-  --seed N         use this seed in place of the notebooks' own; the executed notebooks go to results/
+  --seed N         use this seed in place of the notebooks' own (it moves resamples and the order of options; models are
+                   trained as ever); everything is written to results/seed-N/ and figures/seed-N/, and nothing else
+                   changes. For other pictures and questions: negutil seeds --help
   --fresh          use an empty cache for this run; yours stays as it is
   --timeout S      stop where a single cell takes longer than S seconds
   --list           list the notebooks and stop
 
-Tables go to results/<profile>/, figures to figures/<profile>/. With mini and the default seed the executed notebooks
-replace those in notebooks/; otherwise they go to results/<profile>/notebooks/.
+Tables go to results/<profile>/, figures to figures/<profile>/. With mini and without --seed the executed notebooks replace
+those in notebooks/; otherwise they go to notebooks/ beside the tables.
 TEXT
 }
 

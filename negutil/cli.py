@@ -80,7 +80,9 @@ def run(
         str, typer.Option(help="Settings: mini, quick or paper (default: NEGUTIL_PROFILE, or mini).")
     ] = "",
     only: Annotated[str | None, typer.Option(help="Numbers of the notebooks to run, such as 01,02.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed to use in place of the notebooks' own.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed in place of the notebooks' own; writes to results/seed-N.", min=0)
+    ] = None,
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Another notebook parameter.")
     ] = None,
@@ -106,7 +108,8 @@ def run(
     written = notebooks.run(chapters, name, parameters, fresh=fresh, timeout=timeout)
     for path in written:
         typer.echo(path)
-    typer.echo(f"Tables are in {paths.results(name)}, figures in {paths.figures(name)}.")
+    with notebooks.place(chapters, parameters):
+        typer.echo(f"Tables are in {paths.results(name)}, figures in {paths.figures(name)}.")
 
 
 @app.command()

@@ -1,9 +1,10 @@
 """Running the notebooks in order with Papermill, and cleaning what is committed.
 
 With the ``mini`` profile and no other parameters, the executed notebook replaces the one in ``notebooks/``, without
-Papermill's stamps.  Every other run leaves its notebooks in ``results/<profile>/notebooks/``.  A notebook takes its
-place only when it is finished, so an interrupted run keeps all that came before; the expensive steps inside a notebook
-are kept by ``negutil.cache``.
+Papermill's stamps.  Every other run leaves its notebooks in ``results/<profile>/notebooks/``.  With another seed than the
+notebooks' own, everything goes to ``results/seed-<N>/`` and ``figures/seed-<N>/``, so that committed tables and figures
+stay those of one seed.  A notebook takes its place only when it is finished, so an interrupted run keeps all that came
+before; the expensive steps inside a notebook are kept by ``negutil.cache``.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ from nbformat import NotebookNode
 from nbstripout import strip_output
 from papermill.exceptions import PapermillExecutionError
 
-from negutil import config, files, paths
+from negutil import config, elsewhere, files, paths, skipped
+from negutil.config import Profile
 from negutil.errors import NegutilError
+from negutil.skipped import Skip
 
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 STAMPS = (
@@ -46,6 +49,14 @@ STAMPS = (
     "cell.metadata.ExecuteTime",
 )
 INJECTED = "injected-parameters"
+
+
+class UserError(NegutilError):
+    """A notebook stopped at something that the user can mend, which ``sentence`` says."""
+
+    def __init__(self, told: str, sentence: str) -> None:
+        super().__init__(told)
+        self.sentence = sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,21 +136,66 @@ def run(
     """Run the chapters one after the other and return where the executed notebooks are.
 
     ``parameters`` go into each notebook; ``fresh`` uses an empty cache, deleted afterwards; ``timeout`` is in seconds
-    for each cell.  Raises NegutilError on the first notebook that fails, and where the same profile is running already.
+    for each cell.  With published data a notebook that lacks what it cannot do without is skipped with one line, before
+    it starts or at the cell that says so, and the others run.  Raises NegutilError on the first notebook that fails
+    otherwise, and where the same profile is running already.
     """
     given = dict(parameters or {})
     profile = config.resolve(profile)
+    settings = config.load(profile)
     check_parameters(chapters, given)
+    own_place = place(chapters, given)
     # An interruption passes through tornado's callbacks and leaves asyncio a task that nobody waits for: both would
     # log a traceback where one sentence is enough.
     for name in ("tornado", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     written = []
-    with _only_run_of(profile), _empty_cache() if fresh else contextlib.nullcontext(), _for_kernels(profile):
+    with (
+        own_place,
+        _only_run_of(profile),
+        _empty_cache() if fresh else contextlib.nullcontext(),
+        _for_kernels(profile),
+    ):
         for number, chapter in enumerate(chapters, start=1):
-            with Progress(f"[{number}/{len(chapters)}] {chapter.path.stem}", stream) as progress:
-                written.append(_run_one(chapter, profile, given, timeout, progress))
+            label = f"[{number}/{len(chapters)}] {chapter.path.stem}"
+            reason = skipped.whole(settings, chapter.number)
+            if reason is None:
+                with Progress(label, stream) as progress:
+                    path, reason = _run_or_skip(chapter, settings, given, timeout, progress)
+                    written += [path] if path else []
+            if reason is not None:
+                stream.write(f"{label}  {reason.line}\n")
     return written
+
+
+def _run_or_skip(
+    chapter: Chapter, settings: Profile, parameters: dict[str, Any], timeout: int | None, progress: Progress
+) -> tuple[Path | None, Skip | None]:
+    """The executed notebook, or why it was skipped: published data that it wants are missing or damaged."""
+    try:
+        return _run_one(chapter, settings.name, parameters, timeout, progress), None
+    except UserError as problem:
+        if not settings.published:
+            raise
+        return None, Skip(f"the rest of notebook {chapter.number}", problem.sentence)
+
+
+def place(chapters: Sequence[Chapter], parameters: Mapping[str, Any]) -> contextlib.AbstractContextManager[None]:
+    """While it is entered, ``paths`` gives the folders that a run with these parameters writes to.
+
+    Those are the usual ones, or folders of their own for another ``seed`` than that of every chapter.  Raises
+    NegutilError for a seed that is no whole number.
+    """
+    seed = parameters.get("seed")
+    if seed is None:
+        return contextlib.nullcontext()
+    if type(seed) is not int or seed < 0:
+        raise NegutilError(f"The seed {seed!r} is no whole number from 0 on: write for example --seed 1.")
+    own = {papermill.inspect_notebook(chapter.path)["seed"]["default"] for chapter in chapters}
+    if own == {str(seed)}:
+        return contextlib.nullcontext()
+    roots = {"results": paths.results(""), "figures": paths.figures("")}
+    return elsewhere.folders(**{name: root / f"seed-{seed}" for name, root in roots.items()})
 
 
 def clean(notebook: NotebookNode) -> NotebookNode:
@@ -180,10 +236,13 @@ def _run_one(
     except (PapermillExecutionError, CellTimeoutError, DeadKernelError) as problem:
         running.replace(failed)
         reason = _reason(problem, timeout)
-        raise NegutilError(
+        told = (
             f"{chapter.path.name} failed in code cell {progress.cell} of {progress.cells} ({reason}): "
             f"see {failed}, mend the cause and start again, finished work is kept."
-        ) from problem
+        )
+        if isinstance(problem, PapermillExecutionError) and problem.ename in ("NegutilError", "NoRecordError"):
+            raise UserError(told, str(problem.evalue)) from problem
+        raise NegutilError(told) from problem
     committed = profile == "mini" and not parameters
     target = chapter.path if committed else folder / chapter.path.name
     files.write_text(target, nbformat.writes(clean(executed) if committed else executed) + "\n")
@@ -261,28 +320,17 @@ def _reason(problem: Exception, timeout: int | None) -> str:
     return "its kernel died, often for want of memory"
 
 
-@contextlib.contextmanager
-def _environment(**wanted: str) -> Iterator[None]:
-    """Environment variables for a while; what they were before comes back afterwards."""
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
 def _for_kernels(profile: str) -> contextlib.AbstractContextManager[None]:
-    """What kernels inherit: the profile, no progress bars in outputs, figures drawn into the notebook."""
-    return _environment(
+    """What kernels inherit: the profile, no progress bars in outputs, figures drawn into the notebook.
+
+    And one thread for numpy's matrix products, whose last digit otherwise depends on how many processors there are.
+    """
+    return elsewhere.variables(
         NEGUTIL_PROFILE=profile,
         NEGUTIL_NO_PROGRESS="1",
         NEGUTIL_COMMAND=f"run_all.sh --profile {profile}",
         MPLBACKEND="module://matplotlib_inline.backend_inline",
+        **elsewhere.ONE_THREAD,
         # The kernel named python3 is that of this Python, even where the user has another of that name.
         JUPYTER_PREFER_ENV_PATH="1",
     )
@@ -296,7 +344,7 @@ def _empty_cache() -> Iterator[None]:
     _remove_abandoned(root)
     with (
         tempfile.TemporaryDirectory(prefix=f"fresh-{os.getpid()}-", dir=root, ignore_cleanup_errors=True) as folder,
-        _environment(NEGUTIL_CACHE=folder),
+        elsewhere.folders(cache=Path(folder)),
     ):
         yield
 

@@ -100,9 +100,36 @@ def test_other_profiles_and_parameters_leave_the_notebook_alone(tmp_path: Path) 
     assert quick == paths.results("quick") / "notebooks" / "00_a.ipynb"
     assert outputs(quick) == "'' 0\n"
     (seeded,) = notebooks.run(notebooks.find(tmp_path), "mini", {"seed": 7})
-    assert seeded == paths.results("mini") / "notebooks" / "00_a.ipynb"
+    assert seeded == paths.results("seed-7") / "mini" / "notebooks" / "00_a.ipynb"
     assert outputs(seeded) == "'' 7\n"
     assert path.read_bytes() == before
+
+
+def test_another_seed_never_writes_over_the_tables_and_figures_of_the_own_one(tmp_path: Path) -> None:
+    code = "from negutil import files, paths\n" + "\n".join(
+        f"files.write_text(paths.{kind}('mini') / '00_a' / 'numbers.csv', f'seed {{seed}}')"
+        for kind in ("results", "figures")
+    )
+    write(tmp_path, "00_a", code)
+    chapters = notebooks.find(tmp_path)
+    roots = [paths.results(""), paths.figures("")]
+    notebooks.run(chapters, "mini")
+    before = {path: path.read_bytes() for root in roots for path in root.rglob("*.csv")}
+    notebooks.run(chapters, "mini", {"seed": 3})
+    for root in roots:
+        assert (root / "mini" / "00_a" / "numbers.csv").read_text() == "seed 0"
+        assert (root / "seed-3" / "mini" / "00_a" / "numbers.csv").read_text() == "seed 3"
+    assert {path: path.read_bytes() for path in before} == before
+    assert [paths.results(""), paths.figures("")] == roots
+
+
+def test_the_notebooks_own_seed_needs_no_place_of_its_own_and_no_seed_is_a_word(tmp_path: Path) -> None:
+    write(tmp_path, "00_a", "print(seed)")
+    (same,) = notebooks.run(notebooks.find(tmp_path), "mini", {"seed": 0})
+    assert same == paths.results("mini") / "notebooks" / "00_a.ipynb"
+    for wrong in ("../mini", -1, 1.5, True):
+        with pytest.raises(NegutilError, match="no whole number from 0 on"):
+            notebooks.run(notebooks.find(tmp_path), "mini", {"seed": wrong})
 
 
 def test_a_failing_cell_is_one_sentence_and_finished_notebooks_stay(tmp_path: Path) -> None:
