@@ -2,13 +2,15 @@
 
 A verdict is read off the tables in ``results/`` alone: change a number there and the verdict changes. A condition looks
 at whole 95 % intervals, so a claim is replicated only where the data leave no doubt at that level, and a claim whose
-intervals reach over the bound is inconclusive. Design: "Numbers".
+intervals reach over the bound is inconclusive. A printed digit is another matter: with the same files and weights it
+comes out or it does not. ``judge`` is about claims that can be tested; ``negutil.verdicts`` has a line for every claim.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import functools
 import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,8 +24,17 @@ from negutil.errors import NegutilError
 
 FILE = paths.CONFIGS / "claims.toml"
 REPLICATED, NOT_REPLICATED, INCONCLUSIVE = "replicated", "not replicated", "inconclusive"
+BEFORE = "before the run"
 REFERENCE_KEYS = {"table", "task", "metric"}
-CLAIM_KEYS = {"id", "notebook", "source", "statement", "conditions"}
+CLAIM_KEYS = {"id", "notebook", "source", "statement"}
+TINY = 1e-12
+TINY = 1e-12
+TINY = 1e-12
+BOUNDS = ({"above"}, {"below"}, {"equal", "within"})
+
+
+class NoRecordError(NegutilError):
+    """A table has no record that a claim needs: its notebook has not made it in this profile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +44,8 @@ class Condition:
     Attributes:
         table: ``<experiment>/<name>`` of a table in results/.
         task: the records' task, where ``*`` stands for any text; ``metric``: their metric.
-        side: "above" or "below", the side of ``bound`` on which the whole interval has to lie.
+        side: "above" or "below", the side of ``bound`` on which the whole interval has to lie; or "equal": the number
+            itself has to be at most ``within`` from it.
     """
 
     table: str
@@ -41,15 +53,24 @@ class Condition:
     metric: str
     side: str
     bound: float
+    within: float = 0.0
+
+    @property
+    def wanted(self) -> str:
+        """What the condition asks for, as text."""
+        return f"{self.side} {self.bound:g}" + (f" ± {self.within:g}" if self.side == "equal" else "")
 
     def margins(self, rows: pd.DataFrame) -> pd.DataFrame:
         """``rows`` with how far each is on the right side of the bound.
 
         ``holds`` is positive where the whole interval is on that side, ``contradicted`` is not negative where none is.
         """
+        if self.side == "equal":
+            off = (rows["value"] - self.bound).abs() - self.within
+            return rows.assign(holds=(-off).where(off != 0, TINY), contradicted=off.where(off != 0, -TINY))
         low, high = rows["ci_low"] - self.bound, rows["ci_high"] - self.bound
         holds, contradicted = (low, -high) if self.side == "above" else (-high, low)
-        return rows.assign(holds=holds, contradicted=contradicted, wanted=f"{self.side} {self.bound:g}")
+        return rows.assign(holds=holds, contradicted=contradicted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +82,31 @@ class Claim:
         conditions: all have to hold for the claim to be replicated.
         provided: what a model has to fulfil to be able to show the claim at all.
         published: the published numbers, as text.
+        testable_in: the profiles that can show it (empty: every one), and ``why`` not the others.
+        missing: what nobody has who would test it; then there are no conditions.
+        written: when the test was written down.
+        models: those that the claim is about (empty: the models of the profile).
+        results: the folder in results/ that decides (empty: the profile's).
     """
 
     id: str
     notebook: str
     source: str
     statement: str
-    conditions: tuple[Condition, ...]
+    conditions: tuple[Condition, ...] = ()
     provided: tuple[Condition, ...] = ()
     published: str = ""
+    testable_in: tuple[str, ...] = ()
+    why: str = ""
+    missing: str = ""
+    written: str = BEFORE
+    models: tuple[str, ...] = ()
+    results: str = ""
+
+    @property
+    def of_everywhere(self) -> bool:
+        """Whether every profile's own tables decide about it by a test from before the run."""
+        return not (self.testable_in or self.missing or self.results) and self.written == BEFORE
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +137,8 @@ def read(path: Path = FILE) -> tuple[Claim, ...]:
 
 
 def of_notebook(notebook: str, path: Path = FILE) -> tuple[Claim, ...]:
-    """The claims that are tested in one notebook ("03")."""
-    return tuple(claim for claim in read(path) if claim.notebook == notebook)
+    """The claims whose verdicts one notebook ("03") shows; the report has the others as well."""
+    return tuple(claim for claim in read(path) if claim.notebook == notebook and claim.of_everywhere)
 
 
 def _claim(table: dict[str, Any], path: Path) -> Claim:
@@ -111,24 +148,29 @@ def _claim(table: dict[str, Any], path: Path) -> Claim:
         raise NegutilError(f"{path}: claim {table.get('id')!r} {wanted}: correct it.")
     kinds = ("conditions", "provided")
     conditions = {kind: tuple(_condition(row, table["id"], path) for row in table.get(kind, [])) for kind in kinds}
-    if not conditions["conditions"]:
-        raise NegutilError(f"{path}: claim {table['id']!r} has no conditions: say what decides about it.")
-    return Claim(**{**table, **conditions})
+    if bool(conditions["conditions"]) == bool(table.get("missing")):
+        said = "has no conditions" if not table.get("missing") else "has conditions though something is missing"
+        raise NegutilError(f"{path}: claim {table['id']!r} {said}: say what decides about it, or what is missing.")
+    if table.get("testable_in") and not table.get("why"):
+        raise NegutilError(f"{path}: claim {table['id']!r} is for some profiles only: say why.")
+    lists = {key: tuple(table.get(key, ())) for key in ("testable_in", "models")}
+    return Claim(**{**table, **lists, **conditions})
 
 
 def _condition(row: dict[str, Any], claim: str, path: Path) -> Condition:
     bound = set(row) - REFERENCE_KEYS
-    if not set(row) >= REFERENCE_KEYS or bound not in ({"above"}, {"below"}):
-        wanted = "table, task, metric and one of above, below"
+    if not set(row) >= REFERENCE_KEYS or bound not in BOUNDS:
+        wanted = "table, task, metric and one of above, below, equal with within"
         raise NegutilError(f"{path}: a condition of claim {claim!r} needs {wanted}, but has {sorted(row)}.")
-    (side,) = bound
-    return Condition(row["table"], row["task"], row["metric"], side, float(row[side]))
+    side = (bound - {"within"}).pop()
+    where = (row["table"], row["task"], row["metric"])
+    return Condition(*where, side, float(row[side]), float(row.get("within", 0.0)))
 
 
 def judge(claims: Iterable[Claim], profile: str, models: Sequence[str]) -> list[Verdict]:
-    """The verdict on each claim for each of ``models`` that its tables know, in that order.
+    """The verdict on each claim for each of ``models`` (or the claim's own) that its tables know, in that order.
 
-    Raises NegutilError where a table is missing, or where no record of any model fits a condition.
+    Raises NegutilError where a table is missing, and NoRecordError where no record of any model fits a condition.
     """
     return [verdict for claim in claims for verdict in _verdicts(claim, profile, models)]
 
@@ -151,14 +193,39 @@ def table(verdicts: Iterable[Verdict], claims: Iterable[Claim]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def margins(claim: Claim, profile: str, model: str) -> pd.DataFrame:
+    """The records of one model that decide about a claim, with how far each is on the right side (``Condition``).
+
+    Columns are those of results with wanted (a text), bound, side, within, holds and contradicted. Raises as ``judge`` does.
+    """
+    return pd.concat([_margins(condition, profile, model, claim) for condition in claim.conditions])
+
+
+def margins(claim: Claim, profile: str, model: str) -> pd.DataFrame:
+    """The records of one model that decide about a claim, with how far each is on the right side (``Condition``).
+
+    Columns are those of results with wanted (a text), bound, side, within, holds and contradicted. Raises as ``judge`` does.
+    """
+    return pd.concat([_margins(condition, profile, model, claim) for condition in claim.conditions])
+
+
+def margins(claim: Claim, profile: str, model: str) -> pd.DataFrame:
+    """The records of one model that decide about a claim, with how far each is on the right side (``Condition``).
+
+    Columns are those of results with wanted (a text), bound, side, within, holds and contradicted. Raises as ``judge`` does.
+    """
+    return pd.concat([_margins(condition, profile, model, claim) for condition in claim.conditions])
+
+
 def _verdicts(claim: Claim, profile: str, models: Sequence[str]) -> list[Verdict]:
-    known = _records(claim.conditions[0], profile)["model"].unique()
-    able = [model for model in models if model in known]
+    known = _records(claim.conditions[0], _place(claim, profile))["model"].unique()
+    asked = claim.models or models
+    able = [model for model in asked if model in known]
     if not able:
         wanted = claim.conditions[0]
-        raise NegutilError(
-            f"results/{profile}/{wanted.table}.csv has no record of {wanted.task!r}, {wanted.metric!r} for any of "
-            f"{', '.join(models)}: run notebook {claim.notebook}, or correct claim {claim.id!r} in {FILE.name}."
+        raise NoRecordError(
+            f"results/{_place(claim, profile)}/{wanted.table}.csv has no record of {wanted.task!r}, {wanted.metric!r} "
+            f"for any of {', '.join(asked)}: run notebook {claim.notebook}, or correct claim {claim.id!r} in {FILE.name}."
         )
     return [_verdict(claim, profile, model) for model in able]
 
@@ -169,7 +236,7 @@ def _verdict(claim: Claim, profile: str, model: str) -> Verdict:
     unfit = [frame for frame in needed if frame["holds"].min() <= 0]
     if unfit:
         return _told(claim, model, f"{INCONCLUSIVE}: it cannot show the claim", unfit[0])
-    found = pd.concat([_margins(condition, profile, model, claim) for condition in claim.conditions])
+    found = margins(claim, profile, model)
     holds, contradicted = (found["holds"] > 0).all(), (found["contradicted"] >= 0).any()
     verdict = REPLICATED if holds else NOT_REPLICATED if contradicted else INCONCLUSIVE
     return _told(claim, model, verdict, found)
@@ -184,18 +251,42 @@ def _told(claim: Claim, model: str, verdict: str, rows: pd.DataFrame) -> Verdict
 
 def _margins(condition: Condition, profile: str, model: str, claim: Claim) -> pd.DataFrame:
     """One model's records of a condition, with their margins."""
-    rows = _records(condition, profile)
+    rows = _records(condition, _place(claim, profile))
     own = rows[rows["model"] == model]
-    if own.empty or own[["value", "ci_low", "ci_high"]].isna().to_numpy().any():
-        raise NegutilError(
-            f"results/{profile}/{condition.table}.csv has no record with an interval of {condition.task!r}, "
-            f"{condition.metric!r} for {model}, which claim {claim.id!r} needs: run notebook {claim.notebook}."
+    needed = ["value"] if condition.side == "equal" else ["value", "ci_low", "ci_high"]
+    if own.empty or own[needed].isna().to_numpy().any():
+        raise NoRecordError(
+            f"results/{_place(claim, profile)}/{condition.table}.csv has no record with an interval of "
+            f"{condition.task!r}, {condition.metric!r} for {model}, which claim {claim.id!r} needs: "
+            f"run notebook {claim.notebook}."
         )
-    return condition.margins(own)
+    about = {"wanted": condition.wanted, "bound": condition.bound, "side": condition.side, "within": condition.within}
+    return condition.margins(own).assign(**about)
+
+
+def _place(claim: Claim, profile: str) -> str:
+    return claim.results or profile
 
 
 def _records(condition: Condition, profile: str) -> pd.DataFrame:
-    experiment, _, name = condition.table.partition("/")
-    rows = results.load(profile, experiment, name)
+    rows = _table(profile, condition.table)
     fits = rows["task"].map(lambda task: fnmatch.fnmatchcase(task, condition.task))
     return rows[fits & (rows["metric"] == condition.metric)]
+
+
+def file_of(condition: Condition, profile: str) -> Path:
+    """The table that a condition looks at, in results/ of ``profile``."""
+    return paths.results(profile) / f"{condition.table}.csv"
+
+
+def _table(profile: str, table: str) -> pd.DataFrame:
+    """A table, read once for as long as its file does not change; it must not be written to."""
+    path = paths.results(profile) / f"{table}.csv"
+    state = path.stat() if path.exists() else None
+    return _read_table(profile, table, path, (state.st_mtime_ns, state.st_size, state.st_ino) if state else ())
+
+
+@functools.lru_cache(maxsize=64)
+def _read_table(profile: str, table: str, path: Path, state: tuple[int, ...]) -> pd.DataFrame:
+    experiment, _, name = table.partition("/")
+    return results.load(profile, experiment, name)

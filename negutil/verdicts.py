@@ -1,0 +1,152 @@
+"""What became of every claim in a profile: a line for each, whatever it is that could not be tested.
+
+``claims.judge`` decides where there are tables; here stand the reasons where there are none, and what becomes of a
+claim whose models disagree, or whose verdict does not hold over the seeds of the evaluation sets. Only files in
+``results/`` and ``configs/claims.toml`` are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from negutil import claims, config, paths, tables
+from negutil.claims import INCONCLUSIVE, NOT_REPLICATED, REPLICATED, Claim, NoRecordError, Verdict
+from negutil.errors import NegutilError
+
+DIFFERS, NEEDS_PAPER = "differs between models", "needs the paper profile"
+NOT_REPRODUCIBLE, NO_RESULTS = "not reproducible", "no results yet"
+KINDS = (REPLICATED, NOT_REPLICATED, DIFFERS, INCONCLUSIVE, NEEDS_PAPER, NOT_REPRODUCIBLE, NO_RESULTS)
+"""Every verdict that a claim can have, in the order of all tables."""
+
+TESTED = KINDS[:4]
+WORKS = ("NegBench", "NegationCLIP", "CLIPGlasses", "CoN-CLIP")
+OURS = "our controls"
+SEEDS_FILE = Path("evaluation-seeds") / "verdicts.csv"
+"""Verdicts over several base seeds of the evaluation sets, in results/<profile>/: columns claim, model, seed, verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one claim.
+
+    Attributes:
+        claim: the claim itself.
+        verdict: one of KINDS, over all models.
+        rows: the verdict for each model; empty where it was not tested.
+        reason: why it was not tested, or what changed the verdict; empty where there is nothing to say.
+    """
+
+    claim: Claim
+    verdict: str
+    rows: tuple[Verdict, ...] = ()
+    reason: str = ""
+
+    @property
+    def work(self) -> str:
+        """Whose claim it is: one of WORKS, or OURS."""
+        names = [name for name in WORKS if self.claim.source.startswith((name, f"MIT News on {name}"))]
+        return names[0] if names else OURS
+
+
+def of(profile: str, stated: Sequence[Claim] | None = None) -> list[Outcome]:
+    """The outcome of every claim of the file (or of ``stated``), in its order.
+
+    Raises NegutilError where a table is there but damaged; that one is missing is an outcome.
+    """
+    seeds = _seeds(profile)
+    return [_with_seeds(_outcome(claim, profile), seeds) for claim in (stated or claims.read())]
+
+
+def models(profile: str) -> tuple[str, ...]:
+    """The models that claims are judged for, where they do not name their own."""
+    settings = config.load(profile)
+    pipeline = settings.generation.pipeline.rstrip("/").rpartition("/")[2]
+    return (*settings.models, pipeline, settings.segmentation.model)
+
+
+def together(rows: Sequence[Verdict]) -> str:
+    """One verdict over the models of a claim: theirs, or that they differ."""
+    kinds = {INCONCLUSIVE if row.verdict.startswith(INCONCLUSIVE) else row.verdict for row in rows}
+    return kinds.pop() if len(kinds) == 1 else DIFFERS
+
+
+def counts(outcomes: Sequence[Outcome], by: str = "work") -> pd.DataFrame:
+    """How many claims of each ``by`` ("work" or "notebook") have which verdict: a row each, a column per kind."""
+    groups = [outcome.work if by == "work" else outcome.claim.notebook for outcome in outcomes]
+    order = [name for name in (*WORKS, OURS) if name in groups] if by == "work" else sorted(set(groups))
+    frame = pd.crosstab(pd.Series(groups, name=by), pd.Series([outcome.verdict for outcome in outcomes], name="kind"))
+    return frame.reindex(index=order, columns=list(KINDS), fill_value=0).rename_axis(columns=None)
+
+
+def table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
+    """A row of texts for each claim and model: claim, published, model, verdict, decided by, value, n."""
+    return pd.DataFrame([row for outcome in outcomes for row in _lines(outcome)])
+
+
+def _lines(outcome: Outcome) -> list[dict[str, object]]:
+    about = {"claim": outcome.claim.statement, "published": outcome.claim.published}
+    if not outcome.rows:
+        empty = {"model": "", "verdict": outcome.verdict, "decided by": outcome.reason, "value": "", "n": ""}
+        return [about | empty]
+    return [
+        about
+        | {"model": row.model, "verdict": row.verdict, "decided by": row.decided_by}
+        | {"value": tables.with_interval(row.value, row.ci_low, row.ci_high), "n": f"{row.n:,}"}
+        for row in outcome.rows
+    ]
+
+
+def _outcome(claim: Claim, profile: str) -> Outcome:
+    if claim.missing:
+        return Outcome(claim, NOT_REPRODUCIBLE, reason=claim.missing)
+    if claim.testable_in and profile not in claim.testable_in:
+        return Outcome(claim, NEEDS_PAPER, reason=claim.why)
+    gone = _missing_table(claim, profile)
+    if gone:
+        return Outcome(claim, NO_RESULTS, reason=gone)
+    try:
+        rows = tuple(claims.judge([claim], profile, models(profile)))
+    except NoRecordError:
+        wanted = claim.conditions[0]
+        said = f"the tables have no number for it ({wanted.table}: {wanted.task}, {wanted.metric}): "
+        return Outcome(claim, NO_RESULTS, reason=f"{said}this profile does not make it, or run notebook {claim.notebook}")
+    return Outcome(claim, together(rows), rows)
+
+
+def _missing_table(claim: Claim, profile: str) -> str:
+    """What to run where a table of the claim is not there; empty where all are."""
+    for condition in (*claim.provided, *claim.conditions):
+        if not claims.file_of(condition, claim.results or profile).exists():
+            return f"{condition.table}.csv is not there: run notebook {claim.notebook}"
+    return ""
+
+
+def _seeds(profile: str) -> pd.DataFrame:
+    """Verdicts over base seeds where they were made; without rows where they were not."""
+    path = paths.results(profile) / SEEDS_FILE
+    columns = ["claim", "model", "seed", "verdict"]
+    if not path.exists():
+        return pd.DataFrame(columns=columns)
+    found = pd.read_csv(path, keep_default_na=False)
+    if not set(columns) <= set(found):
+        raise NegutilError(f"{path} has the columns {list(found)} and not {columns}: make it again.")
+    return found
+
+
+def _with_seeds(outcome: Outcome, seeds: pd.DataFrame) -> Outcome:
+    """Inconclusive for each model whose verdict is not the same from every seed of the evaluation sets."""
+    own = seeds[seeds["claim"] == outcome.claim.id]
+    if own.empty or not outcome.rows:
+        return outcome
+    rows, unsteady = [], []
+    for row in outcome.rows:
+        others = own.loc[own["model"] == row.model, "verdict"]
+        steady = others.eq(row.verdict).all()
+        rows.append(row if steady else replace(row, verdict=f"{INCONCLUSIVE}: seeds disagree"))
+        unsteady += [] if steady else [f"{row.model}: {', '.join([row.verdict, *others])}"]
+    reason = f"seeds of the evaluation sets disagree ({'; '.join(unsteady)})" if unsteady else ""
+    return replace(outcome, verdict=together(rows), rows=tuple(rows), reason=reason)
