@@ -19,6 +19,7 @@ from negutil import statistics
 from negutil.config import Bootstrap
 from negutil.evaluation import ccneg, coco_retrieval, negrefcocog, pairwise, suite, text_similarity, valse, zero_shot
 from negutil.evaluation import negationclip_items as asked
+from negutil.evaluation import tasks as further
 from negutil.statistics import Floats, Interval
 from negutil.training.trained import MARK
 
@@ -47,6 +48,7 @@ METRICS = {
     asked.EXCLUSION: "AUC",
     asked.TEXT: text_similarity.GAP,
     asked.TEXT_COSINE: text_similarity.NEGATED,
+    **{title: task.metric for title, task in further.find().items()},
 }
 """Every benchmark and what its mean is called."""
 
