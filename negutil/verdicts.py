@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pandas as pd
 
@@ -25,8 +24,8 @@ KINDS = (REPLICATED, NOT_REPLICATED, DIFFERS, INCONCLUSIVE, NEEDS_PAPER, NOT_REP
 TESTED = KINDS[:4]
 WORKS = ("NegBench", "NegationCLIP", "CLIPGlasses", "CoN-CLIP")
 OURS = "our controls"
-SEEDS_FILE = Path("evaluation-seeds") / "verdicts.csv"
-"""Verdicts over several base seeds of the evaluation sets, in results/<profile>/: columns claim, model, seed, verdict."""
+SEEDS_FILE = "evaluation_seeds.csv"
+"""Verdicts over several base seeds of the evaluation sets, as ``negutil seeds`` leaves them in results/<profile>/."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +112,9 @@ def _outcome(claim: Claim, profile: str) -> Outcome:
     except NoRecordError:
         wanted = claim.conditions[0]
         said = f"the tables have no number for it ({wanted.table}: {wanted.task}, {wanted.metric}): "
-        return Outcome(claim, NO_RESULTS, reason=f"{said}this profile does not make it, or run notebook {claim.notebook}")
+        return Outcome(
+            claim, NO_RESULTS, reason=f"{said}this profile does not make it, or run notebook {claim.notebook}"
+        )
     return Outcome(claim, together(rows), rows)
 
 
@@ -126,7 +127,7 @@ def _missing_table(claim: Claim, profile: str) -> str:
 
 
 def _seeds(profile: str) -> pd.DataFrame:
-    """Verdicts over base seeds where they were made; without rows where they were not."""
+    """Verdicts from other base seeds than the profile's where they were made; without rows where they were not."""
     path = paths.results(profile) / SEEDS_FILE
     columns = ["claim", "model", "seed", "verdict"]
     if not path.exists():
@@ -134,7 +135,7 @@ def _seeds(profile: str) -> pd.DataFrame:
     found = pd.read_csv(path, keep_default_na=False)
     if not set(columns) <= set(found):
         raise NegutilError(f"{path} has the columns {list(found)} and not {columns}: make it again.")
-    return found
+    return found[found["seed"] != config.load(profile).world.seed]
 
 
 def _with_seeds(outcome: Outcome, seeds: pd.DataFrame) -> Outcome:
@@ -150,3 +151,21 @@ def _with_seeds(outcome: Outcome, seeds: pd.DataFrame) -> Outcome:
         unsteady += [] if steady else [f"{row.model}: {', '.join([row.verdict, *others])}"]
     reason = f"seeds of the evaluation sets disagree ({'; '.join(unsteady)})" if unsteady else ""
     return replace(outcome, verdict=together(rows), rows=tuple(rows), reason=reason)
+
+
+def records(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
+    """A record for each claim and model, for programs: one without a model where a claim was not tested."""
+    return [record for outcome in outcomes for record in _records(outcome)]
+
+
+def _records(outcome: Outcome) -> list[dict[str, object]]:
+    about = {"claim": outcome.claim.id, "notebook": outcome.claim.notebook, "together": outcome.verdict}
+    about |= {"reason": outcome.reason}
+    if not outcome.rows:
+        return [about]
+    keys = ("model", "verdict", "decided_by", "value", "ci_low", "ci_high", "n")
+    return [about | {key: _plain(getattr(row, key)) for key in keys} for row in outcome.rows]
+
+
+def _plain(value: object) -> object:
+    return None if isinstance(value, float) and pd.isna(value) else value
