@@ -196,23 +196,8 @@ def table(verdicts: Iterable[Verdict], claims: Iterable[Claim]) -> pd.DataFrame:
 def margins(claim: Claim, profile: str, model: str) -> pd.DataFrame:
     """The records of one model that decide about a claim, with how far each is on the right side (``Condition``).
 
-    Columns are those of results with wanted (a text), bound, side, within, holds and contradicted. Raises as ``judge`` does.
-    """
-    return pd.concat([_margins(condition, profile, model, claim) for condition in claim.conditions])
-
-
-def margins(claim: Claim, profile: str, model: str) -> pd.DataFrame:
-    """The records of one model that decide about a claim, with how far each is on the right side (``Condition``).
-
-    Columns are those of results with wanted (a text), bound, side, within, holds and contradicted. Raises as ``judge`` does.
-    """
-    return pd.concat([_margins(condition, profile, model, claim) for condition in claim.conditions])
-
-
-def margins(claim: Claim, profile: str, model: str) -> pd.DataFrame:
-    """The records of one model that decide about a claim, with how far each is on the right side (``Condition``).
-
-    Columns are those of results with wanted (a text), bound, side, within, holds and contradicted. Raises as ``judge`` does.
+    Columns are those of results with wanted (a text), bound, side, within, holds and contradicted.  Raises as ``judge``
+    does.
     """
     return pd.concat([_margins(condition, profile, model, claim) for condition in claim.conditions])
 
@@ -225,7 +210,8 @@ def _verdicts(claim: Claim, profile: str, models: Sequence[str]) -> list[Verdict
         wanted = claim.conditions[0]
         raise NoRecordError(
             f"results/{_place(claim, profile)}/{wanted.table}.csv has no record of {wanted.task!r}, {wanted.metric!r} "
-            f"for any of {', '.join(asked)}: run notebook {claim.notebook}, or correct claim {claim.id!r} in {FILE.name}."
+            f"for any of {', '.join(asked)}: run notebook {claim.notebook}, or correct claim {claim.id!r} in "
+            f"{FILE.name}."
         )
     return [_verdict(claim, profile, model) for model in able]
 

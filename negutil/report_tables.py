@@ -27,16 +27,19 @@ GLASSES = "CLIPGlasses"
 """Whose code has the differences that ``negutil.evaluation.clipglasses_methods`` lists by name."""
 
 OTHER_DIFFERENCES = (
-    (GLASSES, "CLIP's own preprocessing", "pictures without CLIP's mean and standard deviation")
-    + ("06_clipglasses/gains", "ImageNet zero-shot/CLIP without mean and std", OVER_CLIP),
-    (GLASSES, "lambda of every pair", "lambda from the picture that is looked for")
-    + (
-        "06_clipglasses/gains",
-        "COCO retrieval, paraphrased/lambda of the gold picture",
+    (
+        *(GLASSES, "CLIP's own preprocessing", "pictures without CLIP's mean and standard deviation"),
+        *("06_clipglasses/gains", "ImageNet zero-shot/CLIP without mean and std", OVER_CLIP),
+    ),
+    (
+        *(GLASSES, "lambda of every pair", "lambda from the picture that is looked for"),
+        *("06_clipglasses/gains", "COCO retrieval, paraphrased/lambda of the gold picture"),
         "gain over lambda of every pair",
     ),
-    ("NegBench", "cosines in the loss of the questions", "dot products of features that are not normalised")
-    + ("05_negationclip/gains", "COCO MCQ, paraphrased/negfull-raw", "gain over NegFull"),
+    (
+        *("NegBench", "cosines in the loss of the questions", "dot products of features that are not normalised"),
+        *("05_negationclip/gains", "COCO MCQ, paraphrased/negfull-raw", "gain over NegFull"),
+    ),
 )
 """Work, what the paper says, what its code does, and the record that measures the effect: table, task, metric."""
 
@@ -98,7 +101,7 @@ def _ordered(rows: pd.DataFrame, titles: Sequence[str]) -> pd.DataFrame:
 
 
 def negbench(profile: str) -> pd.DataFrame:
-    """NegBench's variations: task, model, value, low, high, with chance, the best blind scorer and published numbers."""
+    """NegBench's variations: task, model, value, low, high; chance, the best blind scorer and published numbers too."""
     rows = found(profile, "03_negbench/tasks")
     rows = rows[rows["metric"].isin(["accuracy", "recall@5"])]
     if rows.empty:
@@ -142,7 +145,8 @@ def _difference(row: dict, about: Sequence[str], title: str) -> tuple[object, ..
 def parts(profile: str) -> pd.DataFrame:
     """How long each part took and on what, by the notes beside its tables: a row for each notebook, PARTS' columns.
 
-    ``minutes`` is the age of the process when the last of its tables was written; what the cache held was not made again.
+    ``minutes`` is the age of the process when the last of its tables was written; what the cache held was not made
+    again.
     """
     titles = {chapter.number: chapter.title for chapter in notebooks.find()}
     rows = []
