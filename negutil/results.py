@@ -64,12 +64,19 @@ def save(records: Iterable[Record], profile: str, experiment_folder: str, name: 
 
     Raises NegutilError on no records, on two records for the same number, and on an interval without its value.
     """
-    path = paths.results(profile) / experiment_folder / f"{name}.csv"
+    return write(records, paths.results(profile) / experiment_folder / f"{name}.csv", profile=profile, **details)
+
+
+def write(records: Iterable[Record], path: Path, **details: Any) -> Path:
+    """Write the records as the tidy CSV file ``path``, anywhere, as ``save`` does; ``details`` go into its provenance.
+
+    Raises NegutilError as ``save`` does.
+    """
     note = path.with_suffix(".provenance.json")
     frame = _frame([dataclasses.replace(record, provenance=note.name) for record in records], path)
     data = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
     if not (path.exists() and path.read_bytes() == data and _describes(note, data)):
-        facts = {**provenance.collect(**details), "profile": profile, "table_sha256": hashlib.sha256(data).hexdigest()}
+        facts = {**provenance.collect(**details), "table_sha256": hashlib.sha256(data).hexdigest()}
         files.write_text(note, json.dumps(facts, indent=1, sort_keys=True, default=str) + "\n")
         files.write_bytes(path, data)
     return path

@@ -34,6 +34,7 @@ FORMATS: dict[str, tuple[str, str]] = {
     "ImageNet and Caltech101": ("folders", "one folder of pictures per class"),
     "NegBench": ("negbench", "retrieval, multiple choice and binary CSV, pictures or clips"),
     "VALSE existence": ("valse", "existence.json"),
+    "Pairs of captions (your own)": ("pairs", "CSV with the columns image, true, false"),
     "NegRefCOCOg": ("negrefcocog", "NegRefCOCOg.json"),
     "NegationCLIP captions": ("negationclip", "COCO-style JSON with updated_caption"),
     "Text-to-image prompts": ("t2i_prompts", "prompts_with_questions.json"),

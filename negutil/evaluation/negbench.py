@@ -89,15 +89,19 @@ def run(settings: Profile, tasks: Sequence[Task], seed: int = 0) -> Findings:
 # Scores
 
 
-def score(model: LoadedModel | Scorer, tasks: Sequence[Task], batch: int, seed: int = 0) -> pd.DataFrame:
+def score(
+    model: LoadedModel | Scorer, tasks: Sequence[Task], batch: int, seed: int = 0, media: Media | None = None
+) -> pd.DataFrame:
     """Per-item scores of one model: a row per query (its rank) or question (what was chosen) of every variation.
 
-    Every different picture, clip and text of all variations is encoded once. Columns: variation, item, picture (as the
-    file calls it), text (the query, or the right option), rank (retrieval) and those of ``mcq.items``. Raises
-    NegutilError for a score that is not finite, naming the item.
+    Every different picture, clip and text of all variations is encoded once; ``media`` spares encoding pictures and
+    clips that are encoded already. Columns: variation, item, picture (as the file calls it), text (the query, or the
+    right option), rank (retrieval) and those of ``mcq.items``. Raises NegutilError for a score that is not finite,
+    naming the item.
     """
     asked = scorer.of(model, batch)
-    media = negbench_items.encode_media(asked.tower, (path for task in tasks for path in task.media), batch)
+    if media is None:
+        media = negbench_items.encode_media(asked.tower, (path for task in tasks for path in task.media), batch)
     asked.remember(list(dict.fromkeys(text for task in tasks for text in task.texts)))
     return pd.concat([_scored(asked, task, media, seed) for task in tasks], ignore_index=True)
 

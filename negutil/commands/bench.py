@@ -1,0 +1,186 @@
+"""``negutil bench``: the report card of a model on negation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from negutil.commands.options import AsJson
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from negutil.bench import Card
+    from negutil.bench_sources import Files
+    from negutil.bench_tasks import Unit
+    from negutil.config import Profile
+    from negutil.models.loader import LoadedModel
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        help="A name of `negutil models list`, a fine-tuned model such as miniclip-b-8+negationclip/seed0, or an "
+        "architecture of open_clip such as ViT-B-32-quickgelu."
+    ),
+]
+Pretrained = Annotated[
+    str,
+    typer.Option(
+        metavar="TAG_OR_FILE",
+        help="Weights: a .safetensors or .pt file, the folder of a fine-tuning, a tag of open_clip, or random.",
+    ),
+]
+Activation = Annotated[
+    str, typer.Option(help="What a file of weights was trained with, where it does not say: quick_gelu or gelu.")
+]
+NegBench = Annotated[
+    list[Path] | None, typer.Option(metavar="FILE.csv", help="NegBench's retrieval or choice CSV; may be repeated.")
+]
+Valse = Annotated[Path | None, typer.Option(metavar="FILE.json", help="VALSE's existence.json.")]
+CcNeg = Annotated[Path | None, typer.Option(metavar="FILE.pt", help="CC-Neg's ccneg_preprocessed.pt.")]
+NegRefCocog = Annotated[Path | None, typer.Option(metavar="FILE.json", help="NegRefCOCOg.json.")]
+Pairs = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE.csv",
+        help="Your own pictures: a CSV with the columns image, true and false (a true and a false caption of each); "
+        "may be repeated.",
+    ),
+]
+Images = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Where the pictures are (default: the folder of each file); repeated: the first that has them.",
+    ),
+]
+Partial = Annotated[
+    bool, typer.Option("--partial", help="Leave out rows whose pictures are not there, and say how many.")
+]
+World = Annotated[
+    str, typer.Option(help="Ask about the mini world in this size, mini or quick (a MiniCLIP without files: mini).")
+]
+Only = Annotated[
+    list[str] | None, typer.Option(metavar="TEXT", help="Of the mini world, only tasks with this in their name.")
+]
+Against = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FOLDER", help="The card of another model on the same data, to stand beside; may be repeated."
+    ),
+]
+Out = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Folder of the card (default: ./negutil-bench-<model>).")
+]
+Seed = Annotated[int, typer.Option(help="Seed of random weights.", min=0)]
+Batch = Annotated[int, typer.Option(help="Pictures or texts at a time (0: 256).", min=0)]
+Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: the GPU where there is one.")]
+Dtype = Annotated[str, typer.Option(help="float32, bfloat16 or float16.")]
+Every = Annotated[bool, typer.Option("--all", help="Print every number, not only the main ones of each task.")]
+
+
+def bench(
+    model: Model,
+    *,
+    pretrained: Pretrained = "",
+    activation: Activation = "",
+    negbench: NegBench = None,
+    valse: Valse = None,
+    ccneg: CcNeg = None,
+    negrefcocog: NegRefCocog = None,
+    pairs: Pairs = None,
+    images: Images = None,
+    partial: Partial = False,
+    profile: World = "",
+    only: Only = None,
+    against: Against = None,
+    out: Out = None,
+    seed: Seed = 0,
+    batch: Batch = 0,
+    device: Device = "auto",
+    dtype: Dtype = "float32",
+    every: Every = False,
+    as_json: AsJson = False,
+) -> None:
+    """Examine any open_clip model on negation and write its report card (HTML, JSON, CSV).
+
+    A MiniCLIP is asked about the mini world; any model about the files that you name, in the formats of NegBench,
+    VALSE, CC-Neg and NegRefCOCOg, or as pairs of captions of your own pictures. What is finished is kept in the card's
+    folder, so the same command goes on where it was stopped.
+    """
+    from negutil import bench as cards
+    from negutil import bench_model
+    from negutil.bench_sources import Files
+
+    single = {"valse": valse, "ccneg": ccneg, "negrefcocog": negrefcocog}
+    lists = {"negbench": negbench, "pairs": pairs, "images": images}
+    lists |= {name: [path] if path else None for name, path in single.items()}
+    own = Files(**{name: tuple(paths or ()) for name, paths in lists.items()}, partial=partial)
+    found = bench_model.load(
+        model, pretrained, activation=activation, seed=seed, device=device, dtype=dtype, profile=profile
+    )
+    settings, units = _units(found, own, profile, only or [], batch)
+    folder = out or cards.default_folder(found.name)
+    card = _beside(cards.run(found, units, folder, settings.encode.batch), settings, against or [])
+    _write(card, folder, every, as_json)
+
+
+def _units(model: LoadedModel, own: Files, profile: str, only: Sequence[str], batch: int) -> tuple[Profile, list[Unit]]:
+    """What to ask, and with which settings: the files, and the world where it is asked for or nothing else is there."""
+    from negutil import bench_model, bench_sources
+
+    asks_world = bool(profile or only) or (not own.any and bench_model.is_miniclip(model))
+    settings = bench_sources.settings(profile if asks_world else "mini", batch)
+    units = bench_sources.world(settings, only) if asks_world else []
+    return settings, units + bench_sources.of_files(own, settings)
+
+
+def _beside(card: Card, settings: Profile, folders: Sequence[Path]) -> Card:
+    """The card with the numbers of other models on the same items."""
+    import dataclasses
+
+    from negutil import bench_references as references
+
+    base = str(card.model["name"]).partition("+")[0]
+    base = base if base.startswith("miniclip") else "miniclip-b-8"
+    found = references.of_cards(card, folders)
+    if any(task["world"] for task in card.tasks):
+        found += references.of_world(settings.name, base)
+    return dataclasses.replace(card, references=references.shown(card, [*found, *references.published(card)]))
+
+
+def _write(card: Card, folder: Path, every: bool, as_json: bool) -> None:
+    from negutil import bench as cards
+    from negutil import bench_card
+
+    table, numbers = cards.save(card, folder)
+    page = bench_card.save(card, folder)
+    if as_json:
+        typer.echo(json.dumps(cards.as_json(card), indent=1))
+        return
+    rows = cards.table(card)
+    typer.echo(f"{card.model['name']}: {card.model['architecture']}, {card.model['dtype']}")
+    typer.echo(_text(rows if every else rows[rows["main"]]))
+    for task in card.tasks:
+        for note in task["notes"]:
+            typer.echo(f"{task['title']}: {note}")
+    typer.echo(
+        f"All {len(rows)} numbers, the figure and what other models reach: {page} ({numbers.name}, {table.name})."
+    )
+
+
+def _text(rows: pd.DataFrame) -> str:
+    import pandas as pd
+
+    from negutil.bench_card import texts
+
+    names = {"value": "value", "interval": "95 % interval", "n": "n", "chance": "guessing", "blind": "best blind rule"}
+    shown = pd.DataFrame(texts(rows))[["task", "metric", *names]].rename(columns=names)
+    for column in ("task", "metric"):
+        shown[column] = shown[column].str.ljust(shown[column].str.len().max())
+    return shown.to_string(index=False)
