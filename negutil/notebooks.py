@@ -1,10 +1,10 @@
 """Running the notebooks in order with Papermill, and cleaning what is committed.
 
 With the ``mini`` profile and no other parameters, the executed notebook replaces the one in ``notebooks/``, without
-Papermill's stamps.  Every other run leaves its notebooks in ``results/<profile>/notebooks/``.  With another seed than the
-notebooks' own, everything goes to ``results/seed-<N>/`` and ``figures/seed-<N>/``, so that committed tables and figures
-stay those of one seed.  A notebook takes its place only when it is finished, so an interrupted run keeps all that came
-before; the expensive steps inside a notebook are kept by ``negutil.cache``.
+Papermill's stamps.  Every other run leaves its notebooks in ``results/<profile>/notebooks/``.  With another seed than
+the notebooks' own, everything goes to ``results/seed-<N>/`` and ``figures/seed-<N>/``, so that committed tables and
+figures stay those of one seed.  A notebook takes its place only when it is finished, so an interrupted run keeps all
+that came before; the expensive steps inside a notebook are kept by ``negutil.cache``.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ STAMPS = (
     "cell.metadata.ExecuteTime",
 )
 INJECTED = "injected-parameters"
+WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 class UserError(NegutilError):
@@ -199,13 +200,18 @@ def place(chapters: Sequence[Chapter], parameters: Mapping[str, Any]) -> context
 
 
 def clean(notebook: NotebookNode) -> NotebookNode:
-    """The notebook without stamps of time and place: what stays depends on its cells and their outputs alone."""
+    """The notebook without stamps of time and place: what stays depends on its cells and their outputs alone.
+
+    Widgets are dropped as well: without a kernel they are empty, and viewers on the web show an error in their place.
+    """
     notebook = strip_output(
         notebook, keep_output=True, keep_count=True, keep_id=True, extra_keys=list(STAMPS), drop_tagged_cells=[INJECTED]
     )
     for cell in notebook.cells:
         if cell.metadata.get("tags") == []:
             del cell.metadata["tags"]
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
     notebook.metadata["kernelspec"] = dict(KERNELSPEC)
     notebook.metadata["language_info"] = {"name": "python"}
     return notebook

@@ -103,6 +103,16 @@ def of(text: str) -> Phrasing:
     return Phrasing(cue, _position(plain[:start], plain[end:]), held_out, cue in held_out_cues())
 
 
+def negated_part(text: str) -> str:
+    """Return the part of ``text`` that its first cue negates, in lower case, or "" without a cue."""
+    plain = _plain(text)
+    match = _pattern().search(plain)
+    if match is None:
+        return ""
+    start, end = _clause(plain, match, _cue(plain))
+    return plain[start:end].strip()
+
+
 def table(texts: Sequence[str]) -> pd.DataFrame:
     """Return one row per text: cue, position, held_out_noun, held_out_form; equal texts are read once."""
     known = {text: of(text) for text in dict.fromkeys(texts)}
