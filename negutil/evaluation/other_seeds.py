@@ -1,0 +1,148 @@
+"""Asking the trained models once more, about evaluation sets that are drawn from another base seed.
+
+The models, their training sets and the seeds of their training stay. Other are the pictures, captions, questions,
+faces, clips and radiographs of everything that is evaluated, and what NegBench, VALSE, NegRefCOCOg and CC-Neg ask about
+them. They lie in a data folder of their own; what is answered goes to a results folder in the cache, from which
+``negutil.evaluation_seeds`` keeps what claims need.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from threadpoolctl import threadpool_limits
+
+from negutil import elsewhere, evaluation_seeds, files, paths
+from negutil.config import Profile, Splits, World
+from negutil.errors import NegutilError
+from negutil.evaluation import (
+    affirmative,
+    binary_probe,
+    clipglasses,
+    glasses_mask,
+    negation_beyond,
+    negationclip,
+    negationclip_controls,
+    negbench,
+    negbench_items,
+    referring_segmentation,
+)
+from negutil.training.sets import PICTURES
+from negutil.world import build
+
+LEARNED = {"scenes": 1000, "shapes": 100, "radiographs": 1_000_000}
+"""At most so many training pictures of these parts are drawn, and none of the others. Nothing is trained on them:
+constants of two controls of glasses are averaged over captions of the first, which are made with the second, and
+thresholds for radiographs are set on the third, whose validation file is the test."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One experiment that is asked again: its name, the tables of results, and what writes them."""
+
+    experiment: str
+    ask: Callable[[Profile], object]
+
+
+def _negbench(settings: Profile) -> None:
+    negbench.run(settings, negbench_items.load_all(settings))
+    gallery, domains = negation_beyond.gallery(settings), negation_beyond.domains(settings)
+    negation_beyond.run(settings, gallery, domains)
+
+
+def _negationclip(settings: Profile) -> None:
+    negationclip.run(settings)
+    negationclip_controls.rules(settings)
+
+
+def _clipglasses(settings: Profile) -> None:
+    clipglasses.run(settings)
+    clipglasses.strengths(settings)
+    glasses_mask.table(settings)
+
+
+STEPS = (
+    Step(affirmative.EXPERIMENT, lambda settings: affirmative.run(settings, 0)),
+    Step(binary_probe.EXPERIMENT, binary_probe.run),
+    Step(negbench.EXPERIMENT, _negbench),
+    Step(negationclip.EXPERIMENT, _negationclip),
+    Step(clipglasses.EXPERIMENT, _clipglasses),
+    Step(referring_segmentation.EXPERIMENT, referring_segmentation.run),
+)
+
+
+def settings_of(settings: Profile, seed: int) -> Profile:
+    """The profile with its evaluation sets drawn from ``seed``, and hardly any training pictures.
+
+    Raises NegutilError for the seed of the training sets, and for published data, which cannot be drawn anew.
+    """
+    if settings.published:
+        raise NegutilError(
+            f"The profile {settings.name} has published data, which no seed draws: choose mini or quick."
+        )
+    if seed == settings.world.seed or seed < 0:
+        raise NegutilError(f"{seed} is no other seed than that of the training sets ({settings.world.seed}): try 1.")
+    world = settings.world
+    sizes = {field.name: getattr(world, field.name) for field in dataclasses.fields(World) if field.name != "seed"}
+    drawn = {name: Splits(min(own.train, LEARNED.get(name, 0)), own.val, own.test) for name, own in sizes.items()}
+    return dataclasses.replace(settings, world=World(seed=seed, **drawn))
+
+
+def data_folder(profile: str, seed: int) -> Path:
+    """Where the evaluation sets of another seed lie."""
+    return paths.cache() / "data" / f"{profile}-evaluation-{seed}"
+
+
+def answers_folder(seed: int) -> Path:
+    """Where everything that was answered about the sets of another seed lies, laid out as results/."""
+    return paths.cache() / "evaluation_seeds" / str(seed)
+
+
+def ask(settings: Profile, seed: int) -> Iterator[tuple[str, float]]:
+    """Ask everything that claims need about the sets of ``seed`` and keep it; yields each experiment and its seconds.
+
+    Features and answers are cached, so that a second call takes little. Raises NegutilError where a trained model is
+    missing, and where one of the pictures is among the training pictures.
+    """
+    other, answers = settings_of(settings, seed), answers_folder(seed)
+    tables = (condition.table for claim in evaluation_seeds.stated(settings.name) for condition in claim.conditions)
+    needed = {table.partition("/")[0] for table in tables}
+    learned_from = build.build("coco", settings) / PICTURES
+    for step in STEPS:
+        if step.experiment in needed:
+            started = time.monotonic()
+            with _places(settings.name, seed, answers), threadpool_limits(1, "blas"):
+                step.ask(other)
+            yield step.experiment, time.monotonic() - started
+    check_apart(data_folder(settings.name, seed), learned_from)
+    evaluation_seeds.keep(settings, seed, answers)
+
+
+@contextlib.contextmanager
+def _places(profile: str, seed: int, answers: Path) -> Iterator[None]:
+    """The folders of another seed, and the environment of the processes that are started meanwhile."""
+    said = f"negutil seeds --profile {profile} --seeds {seed}"
+    with (
+        elsewhere.folders(results=answers, figures=answers / "figures", data=data_folder(profile, seed)),
+        elsewhere.variables(NEGUTIL_COMMAND=said, **elsewhere.ONE_THREAD),
+    ):
+        yield
+
+
+def check_apart(evaluated: Path, learned_from: Path) -> int:
+    """How many pictures under ``evaluated`` were compared with those that models are trained on.
+
+    Its own training pictures are left out. Raises NegutilError that names a picture which is among both.
+    """
+    known = {files.sha256(picture) for picture in learned_from.glob("*.jpg")}
+    own = evaluated / "coco" / PICTURES
+    compared = [picture for picture in sorted(evaluated.rglob("*.jpg")) if picture.parent != own]
+    for picture in compared:
+        if files.sha256(picture) in known:
+            raise NegutilError(f"{picture} is a training picture too: choose another seed for the evaluation sets.")
+    return len(compared)
