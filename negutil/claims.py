@@ -19,7 +19,7 @@ from typing import Any
 
 import pandas as pd
 
-from negutil import paths, results, tables
+from negutil import config, paths, results, tables
 from negutil.errors import NegutilError
 
 FILE = paths.CONFIGS / "claims.toml"
@@ -170,9 +170,19 @@ def _condition(row: dict[str, Any], claim: str, path: Path) -> Condition:
 def judge(claims: Iterable[Claim], profile: str, models: Sequence[str]) -> list[Verdict]:
     """The verdict on each claim for each of ``models`` (or the claim's own) that its tables know, in that order.
 
-    Raises NegutilError where a table is missing, and NoRecordError where no record of any model fits a condition.
+    Raises NegutilError where a table is missing, and NoRecordError where no record of any model fits a condition. With
+    published data a claim whose data are not here has no verdict: ``skipped.csv`` says what is missing.
     """
-    return [verdict for claim in claims for verdict in _verdicts(claim, profile, models)]
+    return [verdict for claim in claims for verdict in _judged(claim, profile, models)]
+
+
+def _judged(claim: Claim, profile: str, models: Sequence[str]) -> list[Verdict]:
+    try:
+        return _verdicts(claim, profile, models)
+    except NegutilError:
+        if profile in config.names() and config.load(profile).published:
+            return []
+        raise
 
 
 def table(verdicts: Iterable[Verdict], claims: Iterable[Claim]) -> pd.DataFrame:
@@ -246,8 +256,9 @@ def _margins(condition: Condition, profile: str, model: str, claim: Claim) -> pd
             f"{condition.task!r}, {condition.metric!r} for {model}, which claim {claim.id!r} needs: "
             f"run notebook {claim.notebook}."
         )
-    about = {"wanted": condition.wanted, "bound": condition.bound, "side": condition.side, "within": condition.within}
-    return condition.margins(own).assign(**about)
+    return condition.margins(own).assign(
+        wanted=condition.wanted, bound=condition.bound, side=condition.side, within=condition.within
+    )
 
 
 def _place(claim: Claim, profile: str) -> str:

@@ -5,11 +5,14 @@ The palette is that of Okabe and Ito (2008), "Color Universal Design".
 
 from __future__ import annotations
 
+import functools
 import io
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from cycler import cycler
@@ -21,6 +24,7 @@ from numpy.typing import NDArray
 
 from negutil import files, paths
 
+P = ParamSpec("P")
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
     "#000000",
     "#E69F00",
@@ -67,6 +71,25 @@ def style() -> None:
     mpl.rcParams.update(RC)
     if get_ipython() is not None:
         set_matplotlib_formats("png")
+
+
+def or_nothing(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """A figure function that says so where its first argument is empty: published data that are not on this machine."""
+
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        first: Any = args[0] if args else next(iter(kwargs.values()))
+        return draw(*args, **kwargs) if len(first) else nothing()
+
+    return drawn
+
+
+def nothing() -> Figure:
+    """A small figure that says that there is nothing to show."""
+    figure, axis = plt.subplots(figsize=(5.2, 0.6))
+    axis.text(0, 0.5, "Nothing to show: the data are not here (see skipped.csv).", va="center", fontsize=9)
+    axis.axis("off")
+    return figure
 
 
 def dots(

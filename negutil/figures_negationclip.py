@@ -41,6 +41,7 @@ PHRASES = {
 }
 
 
+@figures.or_nothing
 def gains(
     table: pd.DataFrame, titles: Sequence[str], methods: Sequence[str], kind: str = negationclip.OVER_CLIP
 ) -> Figure:
@@ -60,6 +61,7 @@ def gains(
     return figure
 
 
+@figures.or_nothing
 def captions(table: pd.DataFrame, titles: Sequence[str], methods: Sequence[str]) -> Figure:
     """Accuracy of CLIP and of the methods that differ in their captions: means with intervals, seeds as dots."""
     shown = ("", *methods)
@@ -78,6 +80,7 @@ def captions(table: pd.DataFrame, titles: Sequence[str], methods: Sequence[str])
     return figure
 
 
+@figures.or_nothing
 def referring(table: pd.DataFrame, methods: Sequence[str]) -> Figure:
     """NegRefCOCOg with the phrases as they are, without their negated clause, and without their negation."""
     shown = ("", *methods)
@@ -99,6 +102,7 @@ def referring(table: pd.DataFrame, methods: Sequence[str]) -> Figure:
     return figure
 
 
+@figures.or_nothing
 def ccneg_both_ways(table: pd.DataFrame, rules: pd.DataFrame, methods: Sequence[str]) -> Figure:
     """CC-Neg as published against CC-Neg with the truth turned round: models as marks, rules as crosses; and closer.
 
@@ -137,6 +141,7 @@ def _both_ways(axis: Axes, wide: pd.DataFrame, methods: Sequence[str], bases: Se
             axis.plot(*own, marker=marker, markerfacecolor=fill, color=colour, linestyle="")
 
 
+@figures.or_nothing
 def held_out(table: pd.DataFrame, base: str, tasks: Sequence[str]) -> Figure:
     """Gain over plain captions where nouns and phrasings are familiar and where no training set negates them."""
     rows = table[(table["base"] == base) & table["task"].isin(tasks)]
@@ -170,6 +175,7 @@ def amounts(noise: pd.DataFrame, amount: pd.DataFrame) -> Figure:
     return figure
 
 
+@figures.or_nothing
 def wise_ft(curve: pd.DataFrame, gained: Sequence[str], kept: Sequence[str]) -> Figure:
     """Negation (left) and general ability (right) along the weights from CLIP (0) to NegationCLIP (1)."""
     figure, axes = plt.subplots(1, 2, figsize=(9.6, 3.4))
@@ -181,6 +187,7 @@ def wise_ft(curve: pd.DataFrame, gained: Sequence[str], kept: Sequence[str]) -> 
     return figure
 
 
+@figures.or_nothing
 def validation(table: pd.DataFrame, names: Mapping[str, str]) -> Figure:
     """Validation loss by epoch, a line per seed; ``names`` are the recipes shown and how the legend calls them."""
     figure, axis = plt.subplots(figsize=(5.8, 3.2))
@@ -195,6 +202,7 @@ def validation(table: pd.DataFrame, names: Mapping[str, str]) -> Figure:
     return figure
 
 
+@figures.or_nothing
 def text_tower(table: pd.DataFrame) -> Figure:
     """For every noun how far "no X" is from "X", as cumulative shares of the nouns, a line per model."""
     figure, axis = plt.subplots(figsize=(5.8, 3.4))

@@ -55,6 +55,7 @@ class Card:
     title: str = ""
 
 
+@figures.or_nothing
 def accuracy_by_type(
     table: pd.DataFrame, blind: pd.DataFrame | None = None, chance: float | Mapping[str, float] = 0.25
 ) -> Figure:
@@ -89,6 +90,7 @@ def accuracy_by_type(
     return figure
 
 
+@figures.or_nothing
 def recall_drop(table: pd.DataFrame, k: int = 5) -> Figure:
     """Recall@k with plain and with negated captions as dumbbells, a row per dataset and model, with the drop in points.
 
@@ -115,6 +117,7 @@ def recall_drop(table: pd.DataFrame, k: int = 5) -> Figure:
     return figure
 
 
+@figures.or_nothing
 def affirmation_bias(distributions: pd.DataFrame) -> Figure:
     """Densities of the standardised cosine for pictures with and without X; left sentences that say X, right denials.
 
@@ -145,6 +148,7 @@ def affirmation_bias(distributions: pd.DataFrame) -> Figure:
     return figure
 
 
+@figures.or_nothing
 def exclusion(table: pd.DataFrame, metric: str = "AUC", chance: float | None = 0.5) -> Figure:
     """A metric of exclusion by wording with intervals: controls, means, usual wordings, and held-out ones.
 
@@ -171,6 +175,7 @@ def exclusion(table: pd.DataFrame, metric: str = "AUC", chance: float | None = 0
     return figure
 
 
+@figures.or_nothing
 def retrieved(rows: Sequence[Ranked]) -> Figure:
     """For each query its top pictures, framed green where right and red where wrong, which is written below as well."""
     columns = max(len(row.pictures) for row in rows)
@@ -189,6 +194,7 @@ def retrieved(rows: Sequence[Ranked]) -> Figure:
     return figure
 
 
+@figures.or_nothing
 def question_cards(cards: Sequence[Card], width: int = 46) -> Figure:
     """Questions with their pictures and options; bars are scores, the right option is named, the answer is hatched.
 
@@ -211,6 +217,7 @@ def question_cards(cards: Sequence[Card], width: int = 46) -> Figure:
     return figure
 
 
+@figures.or_nothing
 def accuracy_by_cue(table: pd.DataFrame, factor: str = "cue", chance: float | None = 0.25) -> Figure:
     """Accuracy by how the right option negates, most frequent first, with the number of questions.
 
@@ -234,6 +241,7 @@ def accuracy_by_cue(table: pd.DataFrame, factor: str = "cue", chance: float | No
     return figure
 
 
+@figures.or_nothing
 def claims(table: pd.DataFrame, metrics: Sequence[str] = ("AUC", "calibrated accuracy", "same sentence")) -> Figure:
     """Claims true or false by domain: each metric over affirmative, all and negated claims, with intervals.
 

@@ -9,7 +9,8 @@ import platformdirs
 
 PACKAGE = Path(__file__).resolve().parent
 ROOT = PACKAGE.parent
-CONFIGS = ROOT / "configs"
+# Read once: a run has one folder of settings. NEGUTIL_CONFIGS is for a copy of configs/ with changes of one's own.
+CONFIGS = Path(os.environ.get("NEGUTIL_CONFIGS") or ROOT / "configs").expanduser().resolve()
 NOTEBOOKS = ROOT / "notebooks"
 WEIGHTS = PACKAGE / "models" / "weights"
 

@@ -31,6 +31,8 @@ def collect(**details: Any) -> dict[str, Any]:
         "processor": _processor(),
         "threads": os.cpu_count(),
         **_torch_settings(),
+        "device": os.environ.get("NEGUTIL_DEVICE") or "cpu",
+        "dtype": os.environ.get("NEGUTIL_DTYPE") or "float32",
         "command": os.environ.get("NEGUTIL_COMMAND") or Path(sys.argv[0]).name,
         "started": started.isoformat(timespec="seconds"),
         "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),

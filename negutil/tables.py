@@ -55,6 +55,8 @@ def pivot(records: pd.DataFrame, rows: str | list[str], columns: str = "metric",
     Rows and columns come in the order in which they first appear in ``records``.
     """
     keys = [rows] if isinstance(rows, str) else list(rows)
+    if records.empty:  # published data that are not here
+        return pd.DataFrame(columns=keys)
     numbers = zip(records["value"], records["ci_low"], records["ci_high"], strict=True)
     cells = [with_interval(value, low, high, digits) for value, low, high in numbers]
     tall = records[[*keys, columns]].assign(cell=cells)

@@ -26,7 +26,7 @@ def private_folders(session_cache: Path, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("NEGUTIL_FIGURES", str(tmp_path / "figures"))
     monkeypatch.setenv("NEGUTIL_NO_PROGRESS", "1")
     monkeypatch.setenv("MPLBACKEND", "agg")
-    for name in ("NEGUTIL_PROFILE", "NEGUTIL_DATA"):
+    for name in ("NEGUTIL_PROFILE", "NEGUTIL_DATA", "NEGUTIL_DEVICE", "NEGUTIL_DTYPE"):
         monkeypatch.delenv(name, raising=False)
 
 

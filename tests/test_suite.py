@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 from data_files import complaint
 
-from negutil import config, paths, results
+from negutil import config, paths, results, skipped
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
 from negutil.evaluation import ccneg, negrefcocog, pairwise, suite, valse
@@ -173,9 +174,13 @@ def test_missing_published_data_say_where_to_get_them(
     task: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NEGUTIL_DATA", str(tmp_path))
-    with pytest.raises(NegutilError, match=told) as caught:
-        suite.prepare(config.load("paper"), [task])
-    assert str(tmp_path) in str(caught.value)
+    skipped.forget()
+    paper = config.load("paper")
+    assert suite.prepare(paper, [task]) == Data()
+    (skip,) = skipped.found(paper).to_dict("records")
+    assert skip["what"] == task
+    assert told in skip["reason"]
+    assert str(tmp_path) in skip["reason"]
 
 
 def test_published_phrases_without_their_photographs(
@@ -184,6 +189,9 @@ def test_published_phrases_without_their_photographs(
     monkeypatch.setenv("NEGUTIL_DATA", str(tmp_path))
     shutil.copytree(shared_data / "negrefcocog", tmp_path / "negrefcocog")
     (tmp_path / "coco").mkdir()
-    with pytest.raises(NegutilError, match=r"coco/train2014: there is no such folder; get .* train2014\.zip"):
-        suite.prepare(config.load("paper"), [suite.REFERRING])
+    skipped.forget()
+    paper = config.load("paper")
+    assert suite.prepare(paper, [suite.REFERRING]).referring is None
+    (reason,) = skipped.found(paper)["reason"]
+    assert re.search(r"coco/train2014: there is no such folder; get .* train2014\.zip", reason)
     assert paths.data("paper") == tmp_path

@@ -48,13 +48,14 @@ def table(settings: Profile, seed: int = 0) -> pd.DataFrame:
 
 
 def texts(settings: Profile) -> dict[str, list[str]]:
-    """The texts that are asked about, by kind."""
+    """The texts that are asked about, by kind; without ImageNet there are no prompts of its classes."""
     data = suite.prepare(settings, (suite.IMAGENET, suite.CCNEG))
-    if data.imagenet is None or data.ccneg is None:
-        raise NegutilError(f"The mask is asked about {suite.IMAGENET} and {suite.CCNEG}: put both in place.")
-    (prompts,) = zip(*zero_shot.prompts(zero_shot.class_names(data.imagenet)), strict=True)
+    if data.ccneg is None:
+        raise NegutilError(f"The mask is asked about {suite.CCNEG}: put it in place.")
+    named = zero_shot.prompts(zero_shot.class_names(data.imagenet)) if data.imagenet else []
+    prompts = [text for (text,) in named]
     return {
-        PROMPTS: list(prompts),
+        **({PROMPTS: prompts} if prompts else {}),
         AFFIRMED: list(data.ccneg["caption"][:]),
         NEGATED: list(data.ccneg["negated_caption"][:]),
     }

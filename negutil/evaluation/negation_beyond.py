@@ -5,18 +5,21 @@ The galleries are the test splits with exact labels; thresholds of claims come f
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from negutil import results, tables
+from negutil import results, skipped, tables
 from negutil.config import Profile
 from negutil.data import chexpert, coco
+from negutil.errors import NegutilError
 from negutil.evaluation import affirmation_bias, binary_probe, exclusion, negbench, true_false
 from negutil.evaluation.negbench import EXPERIMENT, PUBLISHED, Resampling
 from negutil.models import encode, loader
@@ -33,6 +36,13 @@ from negutil.world import build, truth
 Flags = NDArray[np.bool_]
 PAIRS, FEWEST_PICTURES = 60, 8
 """Pairs (X, Y) that exclusion asks about, and pictures of X with Y and without Y that each needs."""
+
+SCENES = {False: ("val2017", "test2017"), True: ("train2014", "val2017")}
+"""COCO's split for thresholds and that for testing: in the mini world, and published (True), where the test split has
+no public labels and val2017 is a part of val2014."""
+
+MOST = 5000
+"""Pictures of one split that are asked about: all of val2017, and as many for thresholds where there are more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +75,21 @@ class Findings:
     densities: pd.DataFrame
 
 
-def gallery(settings: Profile, seed: int = 0) -> Gallery:
-    """The test scenes with what is asked about them; raises NegutilError where too few pictures share two things."""
-    rows = _coco(settings, "test2017")
+KINDS = tuple(field.name for field in dataclasses.fields(Findings))
+EMPTY = pd.DataFrame(columns=["model", "form", "domain", "kind", "metric", "value", "low", "high", "n", "over"])
+"""What stands for a table without a number."""
+
+
+def gallery(settings: Profile, seed: int = 0) -> Gallery | None:
+    """The test scenes with what is asked about them; None where published ones are missing (``negutil.skipped``).
+
+    Raises NegutilError where too few pictures share two things.
+    """
+    return skipped.attempt(settings, "exclusion and affirmation bias", partial(_gallery, settings, seed), "coco2017")
+
+
+def _gallery(settings: Profile, seed: int) -> Gallery:
+    rows = _coco(settings, SCENES[settings.published][1])
     there = exclusion_queries.labels(rows["categories"][:], rows["supercategories"][:])
     fewest = min(FEWEST_PICTURES, max(2, len(rows) // 100))
     queries = exclusion_queries.queries(there, fewest, PAIRS, seed)
@@ -75,27 +97,41 @@ def gallery(settings: Profile, seed: int = 0) -> Gallery:
 
 
 def domains(settings: Profile, seed: int = 0) -> dict[str, Domain]:
-    """The claims about scenes (objects and colours), faces and radiographs, validation and test."""
-    return {
-        claim_items.OBJECTS: _domain(_objects, settings, ("val2017", "test2017"), seed),
-        claim_items.ATTRIBUTES: _domain(_attributes, settings, ("val2017", "test2017"), seed),
-        claim_items.FACES: _domain(_faces, settings, ("valid", "test"), seed),
-        claim_items.RADIOGRAPHS: _domain(_radiographs, settings, ("train", "valid"), seed),
+    """The claims about scenes (objects and colours), faces and radiographs, validation and test.
+
+    Published ones that are missing are left out (``negutil.skipped``).
+    """
+    scenes = SCENES[settings.published]
+    wanted: dict[str, tuple[Maker, tuple[str, str], str]] = {
+        claim_items.OBJECTS: (_objects, scenes, "coco2014"),
+        claim_items.ATTRIBUTES: (_attributes, scenes, ""),
+        claim_items.FACES: (_faces, ("valid", "test"), "celeba"),
+        claim_items.RADIOGRAPHS: (_radiographs, ("train", "valid"), "chexpert"),
     }
+    found = {
+        name: skipped.attempt(settings, f"claims about {name}", partial(_domain, make, settings, splits, seed), get)
+        for name, (make, splits, get) in wanted.items()
+    }
+    return {name: domain for name, domain in found.items() if domain is not None}
 
 
-def run(settings: Profile, asked: Gallery, claims: Mapping[str, Domain], seed: int = 0) -> Findings:
-    """Examine every model; writes the tables ``exclusion``, ``bias`` and ``claims`` and their per-item scores."""
+def run(settings: Profile, asked: Gallery | None, claims: Mapping[str, Domain], seed: int = 0) -> Findings:
+    """Examine every model; writes the tables ``exclusion``, ``bias`` and ``claims`` and their per-item scores.
+
+    Without a gallery, or claims, their frames are empty, and what was left out is written as ``skipped.csv``.
+    """
     resampling = Resampling(settings.bootstrap.resamples, settings.bootstrap.seed + seed)
     parts: dict[str, list[pd.DataFrame]] = defaultdict(list)
     for name in settings.models:
         model = loader.load(name)
-        answers = _about_scenes(model, asked, settings, resampling)
-        answers |= _about_claims(model, claims, settings, resampling)
+        answers = _about_scenes(model, asked, settings, resampling) if asked else {}
+        answers |= _about_claims(model, claims, settings, resampling) if claims else {}
         for kind, frame in answers.items():
             parts[kind].append(frame.assign(model=name))
-    found = Findings(**{kind: pd.concat(frames, ignore_index=True) for kind, frames in parts.items()})
+    whole = {kind: pd.concat(parts[kind], ignore_index=True) if kind in parts else EMPTY for kind in KINDS}
+    found = Findings(**whole)
     _save(found, settings.name, seed)
+    skipped.save(settings, EXPERIMENT)
     return found
 
 
@@ -105,9 +141,11 @@ def _save(found: Findings, profile: str, seed: int) -> None:
         ("bias", found.bias, ["form"]),
         ("claims", found.claims, ["domain", "kind"]),
     ):
-        results.save(_records(table, task), profile, EXPERIMENT, name, seed=seed)
-    results.save_items(_slim(found.exclusion_items), profile, EXPERIMENT, "exclusion_items")
-    results.save_items(_slim(found.claim_items), profile, EXPERIMENT, "claim_items")
+        if len(table):
+            results.save(_records(table, task), profile, EXPERIMENT, name, seed=seed)
+    for name, items in (("exclusion_items", found.exclusion_items), ("claim_items", found.claim_items)):
+        if len(items):
+            results.save_items(_slim(items), profile, EXPERIMENT, name)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -117,7 +155,12 @@ def _save(found: Findings, profile: str, seed: int) -> None:
 def _coco(settings: Profile, split: str) -> Dataset:
     folder = build.folder("coco", settings)
     names = folder / "annotations"
-    return coco.load(names / f"captions_{split}.json", names / f"instances_{split}.json", pictures=folder / split)
+    rows = coco.load(names / f"captions_{split}.json", names / f"instances_{split}.json", pictures=folder / split)
+    return _first(rows)
+
+
+def _first(rows: Dataset) -> Dataset:
+    return rows.select(range(min(MOST, len(rows))))
 
 
 Asked = tuple[ClaimSet, PictureFiles]
@@ -136,6 +179,8 @@ def _objects(settings: Profile, split: str, held_out: bool, seed: int) -> Asked:
 
 
 def _attributes(settings: Profile, split: str, held_out: bool, seed: int) -> Asked:
+    if settings.published:
+        raise NegutilError("The colours of things are known in the mini world alone.")
     rows = _coco(settings, split)
     known = {entry.image_id: entry.scene for entry in truth.read(build.folder("coco", settings))}
     scenes = [known[number] for number in rows["image_id"]]
@@ -143,13 +188,13 @@ def _attributes(settings: Profile, split: str, held_out: bool, seed: int) -> Ask
 
 
 def _faces(settings: Profile, split: str, held_out: bool, seed: int) -> Asked:
-    rows = binary_probe.load_faces(settings, split)
+    rows = _first(binary_probe.load_faces(settings, split))
     return claim_items.faces(binary_probe.labels_of(rows), held_out=held_out, seed=seed), PictureFiles.of(rows)
 
 
 def _radiographs(settings: Profile, split: str, held_out: bool, seed: int) -> Asked:
     folder = build.folder("chexpert", settings)
-    rows = chexpert.load(folder / "CheXpert-v1.0-small" / f"{split}.csv", pictures=folder)
+    rows = _first(chexpert.load(folder / "CheXpert-v1.0-small" / f"{split}.csv", pictures=folder))
     findings = rows.select_columns(list(chexpert.FINDINGS)).with_format("pandas")[:]
     return claim_items.radiographs(findings, held_out=held_out, seed=seed), PictureFiles.of(rows)
 
@@ -230,6 +275,8 @@ def one_table(tasks: pd.DataFrame, found: pd.DataFrame, models: Sequence[str]) -
     A scorer that never sees a picture gives all of them the same score: in exclusion it has exactly the chance level.
     """
     wanted = found[found["form"] == exclusion.ALL]
+    if wanted.empty:
+        return negbench.overview(tasks, models)
     chance = {"AUC": 0.5, "mAP": float(wanted.loc[wanted["metric"] == "chance of mAP", "value"].iloc[0])}
     rows = []
     for metric, level in chance.items():
@@ -246,6 +293,8 @@ def metrics(table: pd.DataFrame, rows: str, chosen: Mapping[str, Sequence[str]],
     ``chosen`` names the wanted values of ``rows`` and of "metric", in their order.
     """
     part = table[table[rows].isin(chosen[rows]) & table["metric"].isin(chosen["metric"])]
+    if part.empty:
+        return pd.DataFrame(columns=[rows, "model", *chosen["metric"]])
     order = {name: place for place, name in enumerate((*chosen[rows], *chosen["metric"]))}
     part = part.assign(_row=part[rows].map(order), _column=part["metric"].map(order))
     part = part.sort_values(["_row", "_column"], kind="stable").rename(columns={"low": "ci_low", "high": "ci_high"})

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from negutil import results
+from negutil import results, skipped
 from negutil.config import Bootstrap, Profile
 from negutil.evaluation import method_tables, suite
 from negutil.evaluation import negationclip_items as asked
@@ -71,7 +71,8 @@ def train(settings: Profile) -> list[Trained]:
 def _trained_on(settings: Profile, base: str) -> tuple[str, ...]:
     """The recipes of ``base``, rows of the tables first."""
     plan = settings.finetuning
-    return (*recipes.rows(settings, base), *(plan.controls if base in plan.control_models else ()))
+    controls = plan.controls if base in plan.control_models else ()
+    return (*recipes.rows(settings, base), *recipes.possible(settings, controls))
 
 
 def run(settings: Profile, seed: int = 0) -> Findings:
@@ -85,6 +86,7 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     bootstrap = Bootstrap(settings.bootstrap.resamples, settings.bootstrap.seed + seed)
     table = _named(numbers.table(items, columns, bootstrap))
     _save(table, items, settings, seed)
+    skipped.save(settings, EXPERIMENT)
     return Findings(table, items)
 
 
@@ -126,7 +128,8 @@ def _save(table: pd.DataFrame, items: pd.DataFrame, settings: Profile, seed: int
     parts = {"levels": is_level & ~of_seed, "seeds": of_seed, "gains": ~is_level}
     for name, rows in parts.items():
         records = [_record(row) for row in table[rows].to_dict("records")]
-        results.save(records, settings.name, EXPERIMENT, name, seed=seed)
+        if records:
+            results.save(records, settings.name, EXPERIMENT, name, seed=seed)
     names = dict.fromkeys(asked.COLUMNS[:4], "category")
     results.save_items(items.astype(names | {"cue": "category"}), settings.name, EXPERIMENT, "items")
 

@@ -43,7 +43,9 @@ def rules(settings: Profile, seed: int = 0) -> pd.DataFrame:
             (found,) = numbers.means(right, frame["cluster"].to_numpy(), bootstrap)
             title = numbers.ALL_ITEMS if task == suite.VALSE else task
             rows.append({"rule": rule, "title": title, **dataclasses.asdict(found)})
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows, columns=["rule", "title", "value", "low", "high", "n", "over"])
+    if table.empty:
+        return table
     results.save([_record(row) for row in table.to_dict("records")], settings.name, negationclip.EXPERIMENT, "rules")
     return table
 
@@ -117,6 +119,8 @@ def validation(models: Sequence[Trained], names: Sequence[str]) -> pd.DataFrame:
         if recipe in names:
             curve = negationclip.curve_of(found).dropna(subset="validation_loss")
             parts.append(curve.assign(recipe=recipe, model=found.name, base=found.base))
+    if not parts:
+        return pd.DataFrame(columns=["base", "recipe", "model", "epoch", "loss_on_validation"])
     table = pd.concat(parts, ignore_index=True).rename(columns={"validation_loss": "loss_on_validation"})
     return table[["base", "recipe", "model", "epoch", "loss_on_validation"]]
 
@@ -135,5 +139,6 @@ def text_tower(items: pd.DataFrame, settings: Profile, base: str, methods: Seque
             }
         )
         for method in ("", *methods)
+        if method in models
     ]
     return pd.concat(parts, ignore_index=True)

@@ -10,9 +10,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import json
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -22,7 +24,7 @@ import torch
 from filelock import FileLock
 from tqdm import tqdm
 
-from negutil import files, paths, progress
+from negutil import files, paths, progress, skipped
 from negutil.cache import Cache
 from negutil.config import Profile
 from negutil.errors import NegutilError
@@ -37,10 +39,11 @@ from negutil.evaluation import (
     suite,
     text_similarity,
 )
+from negutil.evaluation import tasks as further
 from negutil.evaluation.negation_beyond import Gallery
 from negutil.evaluation.negbench_items import Queries, Task
 from negutil.evaluation.suite import Data
-from negutil.models import encode, loader, registry, scorer
+from negutil.models import encode, loader, precision, registry, scorer
 from negutil.models.loader import LoadedModel
 from negutil.models.scorer import Scorer
 from negutil.pipelines import caption_sets, ccneg_reversed, negbench_files, valse_items
@@ -73,24 +76,23 @@ class Asked:
 
     data: Data
     negbench: tuple[Task, ...]
-    gallery: Gallery
+    gallery: Gallery | None
 
     @property
     def texts(self) -> list[str]:
         """Every different text, so that a scorer may read all of them together."""
         found = suite.texts(self.data) + [text for task in self.negbench for text in task.texts]
-        found += [query.text for query in self.gallery.queries if query.cue]
+        found += [query.text for query in self.gallery.queries if query.cue] if self.gallery else []
         found += presence.prompts(NOUNS, presence.AFFIRMATIVE) + presence.prompts(NOUNS, presence.NEGATED)
         return list(dict.fromkeys(found))
 
 
 def prepare(settings: Profile) -> Asked:
     """Read, and build where they are missing, the data of all benchmarks."""
-    folder = negbench_files.build(settings)
-    chosen = (each for each in negbench_files.VARIATIONS if each.title in NEGBENCH)
-    tasks = (negbench_items.load(settings, each, folder) for each in chosen)
-    chosen_tasks = tuple(_thinned(task) for task in tasks if task)
-    return Asked(suite.prepare(settings), chosen_tasks, negation_beyond.gallery(settings))
+    chosen = [each for each in negbench_files.VARIATIONS if each.title in NEGBENCH]
+    tasks = skipped.attempt(settings, "NegBench", partial(negbench_items.load_some, settings, chosen), "negbench")
+    thinned = tuple(_thinned(task) for task in tasks or ())
+    return Asked(suite.prepare(settings), thinned, negation_beyond.gallery(settings))
 
 
 def _thinned(task: Task) -> Task:
@@ -114,9 +116,12 @@ def ask(model: LoadedModel | Scorer, asked: Asked, settings: Profile) -> pd.Data
     who = scorer.of(model, settings.encode.batch, share=True)
     who.remember(asked.texts)
     benchmarks = _benchmarks(who, asked, settings)
-    parts = [benchmarks, _differences(benchmarks), _negbench(who, asked, settings)]
-    parts += [_exclusion(who, asked.gallery, settings), *_text_tower(who, settings)]
-    found = pd.concat([part.reindex(columns=[*COLUMNS, "value"]) for part in parts], ignore_index=True)
+    parts = [benchmarks, _differences(benchmarks)]
+    parts += [_negbench(who, asked, settings)] if asked.negbench else []
+    parts += [_exclusion(who, asked.gallery, settings)] if asked.gallery else []
+    parts += _text_tower(who, settings)
+    whole = [part.reindex(columns=[*COLUMNS, "value"]) for part in parts if len(part)]
+    found = pd.concat(whole, ignore_index=True)
     flags = {name: found[name].fillna(False).astype(bool) for name in ("held_out_noun", "held_out_form")}
     valid = found["valid"].fillna(True).astype(bool)
     texts = {name: found[name].fillna("").astype(str) for name in ("type", "cue", "item", "cluster")}
@@ -124,7 +129,10 @@ def ask(model: LoadedModel | Scorer, asked: Asked, settings: Profile) -> pd.Data
 
 
 def _benchmarks(model: Scorer, asked: Asked, settings: Profile) -> pd.DataFrame:
-    table = suite.table(suite.run(model, asked.data, settings), model.name)
+    frames = suite.run(model, asked.data, settings)
+    if not frames:
+        return pd.DataFrame(columns=[*COLUMNS, "value"])
+    table = suite.table(frames, model.name)
     said = _negated_texts(asked.data)
     texts = [said.get((task, item), "") for task, item in zip(table["task"], table["item"], strict=True)]
     return pd.concat([table, phrasing.table(texts)], axis=1).assign(value=table["right"].astype(float))
@@ -213,14 +221,33 @@ def values(settings: Profile, names: Sequence[str]) -> pd.DataFrame:
 
 
 def data_fingerprint(settings: Profile) -> str:
-    """What the items depend on: digest of the data (built where they are missing) and of the code that asks."""
-    folders = [build(settings) for build in (valse_items.build, caption_sets.build_referring, negbench_files.build)]
-    folders += [world.folder(name, settings) for name in _PARTS]
-    folders += [] if settings.published else [ccneg_reversed.build(settings)]
-    made = [str((world.manifest(folder) or {"sha256": folder})["sha256"]) for folder in folders]
+    """What the items depend on: digest of the data (built where they are missing) and of the code that asks.
+
+    Device and dtype are part of it where they are not the default.
+    """
+    made = _published(settings) if settings.published else _made(settings)
+    made += (
+        [text for task, rows in _asked(settings).data.further for text in task.texts(rows)] if further.find() else []
+    )
     root = paths.PACKAGE / "evaluation"
-    code = world.code(root, [root / f"{name}.py" for name in _EVALUATION])
-    return hashlib.sha256(" ".join([*made, code]).encode()).hexdigest()
+    code = world.code(root, [*(root / f"{name}.py" for name in _EVALUATION), *further.modules()])
+    return hashlib.sha256(" ".join([*made, code, *precision.identity().values()]).encode()).hexdigest()
+
+
+def _made(settings: Profile) -> list[str]:
+    """What tells the data of the mini world apart."""
+    folders = [build(settings) for build in (valse_items.build, caption_sets.build_referring, negbench_files.build)]
+    folders += [*(world.folder(name, settings) for name in _PARTS), ccneg_reversed.build(settings)]
+    return [str((world.manifest(folder) or {"sha256": folder})["sha256"]) for folder in folders]
+
+
+def _published(settings: Profile) -> list[str]:
+    """What tells published data apart: all that is asked about them, and where they lie."""
+    asked = _asked(settings)
+    media = [str(path) for task in asked.negbench for path in task.media]
+    media += [str(path) for path in asked.gallery.pictures.paths] if asked.gallery else []
+    told = json.dumps([asked.texts, media, str(paths.data(settings.name))])
+    return [hashlib.sha256(told.encode()).hexdigest()]
 
 
 def _side_by_side(names: Sequence[str], settings: Profile, data: str) -> None:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
+from negutil import skipped
 from negutil.config import Profile
 from negutil.data import negbench
+from negutil.errors import NegutilError
 from negutil.models import encode, video
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
 from negutil.pipelines import negbench_files
 from negutil.pipelines.negbench_files import PLAIN, VARIATIONS, Variation
+
+GET = {"negbench": "negbench", "coco": "coco2017", "voc": "voc2007", "msrvtt": "msrvtt", "chexpert": "chexpert"}
+"""What ``negutil data get`` calls the datasets of the parts."""
 
 Rows = NDArray[np.int64]
 Features = NDArray[np.float32]
@@ -75,9 +81,13 @@ def load(settings: Profile, variation: Variation, folder: Path) -> Task | None:
     path = negbench_files.path(settings, variation, folder)
     if path is None or (settings.published and not path.exists()):
         return None
-    found = negbench.load(path, negbench_files.pictures(settings, variation, folder))
+    return of_rows(negbench.load(path, negbench_files.pictures(settings, variation, folder)), variation)
+
+
+def of_rows(found: Dataset, variation: Variation) -> Task:
+    """The rows of ``negutil.data.negbench.load``, read with pictures or clips, as a task."""
     media, names, rows = _media(found)
-    if variation.task == "retrieval":
+    if "captions" in found.column_names:
         captions = found["captions"][:]
         counts = [len(texts) for texts in captions]
         return Queries(variation, media, names, np.repeat(rows, counts), [text for texts in captions for text in texts])
@@ -87,8 +97,33 @@ def load(settings: Profile, variation: Variation, folder: Path) -> Task | None:
 
 def load_all(settings: Profile) -> list[Task]:
     """All variations that there are, in the paper's order, after the plain captions that they are compared with."""
+    return load_some(settings, (*PLAIN, *VARIATIONS))
+
+
+def load_some(settings: Profile, wanted: Iterable[Variation]) -> list[Task]:
+    """Those of the ``wanted`` variations that there are; published ones that are missing are told (``skipped``)."""
     folder = negbench_files.build(settings)
-    return [task for each in (*PLAIN, *VARIATIONS) if (task := load(settings, each, folder)) is not None]
+    found = (
+        skipped.attempt(settings, each.title, partial(_there, settings, each, folder), _get(each, folder))
+        for each in wanted
+    )
+    return [task for task in found if task is not None]
+
+
+def _get(variation: Variation, folder: Path) -> str:
+    """The dataset that a variation lacks: NegBench's file, or where that is here its pictures; "" without public file."""
+    if not variation.published:
+        return ""
+    return GET[variation.part] if (folder / variation.published).is_file() else GET[negbench_files.FOLDER]
+
+
+def _there(settings: Profile, variation: Variation, folder: Path) -> Task:
+    """The variation, or NegutilError where its published file is not public or not there."""
+    found = load(settings, variation, folder)
+    if found is None:
+        name = variation.published
+        raise NegutilError(f"{folder / name} is not there." if name else "Its file is not public.")
+    return found
 
 
 def _media(rows: Dataset) -> tuple[tuple[Path, ...], tuple[str, ...], Rows]:

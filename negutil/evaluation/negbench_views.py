@@ -17,18 +17,24 @@ from negutil.figures_negbench import NEGATED, PLAIN, Card, Ranked
 from negutil.models import encode, loader, video
 from negutil.models.pictures import PictureFiles
 from negutil.pipelines.exclusion import ExclusionQuery
+from negutil.pipelines.negbench_files import PLAIN as PLAINLY
+from negutil.pipelines.negbench_files import VARIATIONS
 
 SHOWN_TYPES = ("positive", "negative", "hybrid")
 
 
-def find(tasks: Sequence[Task], title: str) -> Task:
-    """The variation called ``title``; raises NegutilError that lists the others where there is none."""
+def find(tasks: Sequence[Task], title: str) -> Task | None:
+    """The variation called ``title``, None where its published file is missing.
+
+    Raises NegutilError that lists the others where NegBench has none of that name.
+    """
     for task in tasks:
         if task.variation.title == title:
             return task
-    raise NegutilError(
-        f"There is no variation {title!r} here: choose among {', '.join(t.variation.title for t in tasks)}."
-    )
+    known = [variation.title for variation in (*PLAINLY, *VARIATIONS)]
+    if title in known:
+        return None
+    raise NegutilError(f"There is no variation {title!r} here: choose among {', '.join(known)}.")
 
 
 def files(tasks: Sequence[Task]) -> pd.DataFrame:
@@ -41,8 +47,13 @@ def files(tasks: Sequence[Task]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["variation", "items", "pictures or clips", "its first sentence"])
 
 
-def cards(settings: Profile, task: Questions, model: str, kinds: Sequence[str] = SHOWN_TYPES) -> list[Card]:
-    """The first question of each type of ``kinds`` with the scores that a model gives to its options."""
+def cards(settings: Profile, task: Task | None, model: str, kinds: Sequence[str] = SHOWN_TYPES) -> list[Card]:
+    """The first question of each type of ``kinds`` with the scores that a model gives to its options.
+
+    None where there are no questions (``find``).
+    """
+    if not isinstance(task, Questions):
+        return []
     types = task.types or [""] * len(task.options)
     rows = [types.index(kind) for kind in kinds if kind in types]
     asked = Questions(
@@ -68,11 +79,13 @@ def picture(path: object) -> np.ndarray:
     return video.frames(name)[0] if name.endswith(".mp4") else np.asarray(PictureFiles([name])[0])
 
 
-def exclusions(settings: Profile, asked: Gallery, model: str, form: str, count: int = 3) -> list[Ranked]:
+def exclusions(settings: Profile, asked: Gallery | None, model: str, form: str, count: int = 3) -> list[Ranked]:
     """The top five pictures for the first ``count`` queries of a wording, about different things, right ones marked.
 
-    Right are the pictures with X and without Y; what is wrong with another is written below it.
+    Right are the pictures with X and without Y; what is wrong with another is written below it. Empty without gallery.
     """
+    if asked is None:
+        return []
     queries = list({query.wanted: query for query in reversed(asked.queries) if query.form == form}.values())[-count:]
     loaded, batch = loader.load(model), settings.encode.batch
     texts = encode.texts(loaded, [query.text for query in queries], batch=batch)

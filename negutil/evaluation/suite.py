@@ -2,27 +2,31 @@
 
 A model's per-item outcomes stand in one long frame, so that any two models, or their means over seeds, can be paired
 later. Image features are shared by all models with the same image tower; a fine-tuned text tower only encodes texts.
+Tasks of one's own are files in ``negutil.evaluation.tasks``, and are asked with the others.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from datasets import Dataset
 
-from negutil import paths, statistics
+from negutil import paths, skipped, statistics
 from negutil.config import Profile
 from negutil.data import _reading, folders
 from negutil.data import ccneg as ccneg_files
 from negutil.data import negrefcocog as boxes_file
 from negutil.errors import NegutilError
 from negutil.evaluation import blind, ccneg, coco_retrieval, negrefcocog, pairwise, phrasing, valse, zero_shot
+from negutil.evaluation import tasks as further
 from negutil.evaluation.coco_retrieval import Gallery
 from negutil.evaluation.shares import Report
+from negutil.evaluation.tasks import Task
 from negutil.models import loader, scorer
 from negutil.models.loader import LoadedModel
 from negutil.models.scorer import Scorer
@@ -40,6 +44,9 @@ VALSE, REFERRING, IMAGENET, CALTECH101, CCNEG, COCO = TASKS = (
     coco_retrieval.TASK,
 )
 AFFIRMED, BARE = f"{REFERRING}, negation deleted", f"{REFERRING}, negated clause deleted"
+GET = dict(zip(TASKS, ("valse", "negrefcocog", "imagenet", "caltech101", "ccneg", "coco2017"), strict=True))
+"""The dataset of each, as ``negutil data get`` calls it."""
+
 GALLERY = 1000
 COLUMNS = ("model", "task", "item", "cluster", "type", "right", "margin", "valid", "rank")
 
@@ -49,7 +56,10 @@ Frames = dict[str, pd.DataFrame]
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """What the benchmarks of a profile are made of, read once for all models; None for those not asked for."""
+    """What the benchmarks of a profile are made of, read once for all models; None for those not asked for.
+
+    ``more`` has what the tasks of ``negutil.evaluation.tasks`` read, by their titles.
+    """
 
     valse: Dataset | None = None
     referring: Dataset | None = None
@@ -58,17 +68,30 @@ class Data:
     ccneg: Dataset | None = None
     ccneg_reversed: Dataset | None = None
     coco: Gallery | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def further(self) -> Iterator[tuple[Task, Any]]:
+        """The tasks of ``negutil.evaluation.tasks`` that were read, each with its rows."""
+        return ((further.find()[title], rows) for title, rows in self.more.items())
 
 
-def prepare(settings: Profile, tasks: Sequence[str] = TASKS, gallery: int | None = GALLERY) -> Data:
-    """Read the data of ``tasks``, building those of the mini world where they are missing.
+def names() -> tuple[str, ...]:
+    """Return the titles of all tasks: those of the papers' tables, then those of ``negutil.evaluation.tasks``."""
+    return (*TASKS, *further.find())
 
-    ``gallery`` is how many pictures COCO retrieval has (None: all of them). Raises NegutilError for an unknown task,
-    and where published data are not there, saying where to get them.
+
+def prepare(settings: Profile, tasks: Sequence[str] | None = None, gallery: int | None = GALLERY) -> Data:
+    """Read the data of ``tasks`` (None: of all), building those of the mini world where they are missing.
+
+    ``gallery`` is how many pictures COCO retrieval has in the mini world (None: all of them); of the published ones it
+    has all, as in the papers. Published data that are not there are left out (``negutil.skipped``). Raises NegutilError
+    for an unknown task.
     """
-    unknown = [task for task in tasks if task not in TASKS]
+    wanted = names() if tasks is None else tasks
+    unknown = [task for task in wanted if task not in names()]
     if unknown:
-        raise NegutilError(f"There is no benchmark '{unknown[0]}'; choose among {', '.join(TASKS)}.")
+        raise NegutilError(f"There is no benchmark '{unknown[0]}'; choose among {', '.join(names())}.")
     read: dict[str, Callable[[], dict[str, Dataset | Gallery]]] = {
         VALSE: lambda: {"valse": valse.load(valse_items.build(settings))},
         REFERRING: lambda: {"referring": _referring(settings)},
@@ -77,7 +100,10 @@ def prepare(settings: Profile, tasks: Sequence[str] = TASKS, gallery: int | None
         CCNEG: lambda: _ccneg(settings),
         COCO: lambda: {"coco": _coco(settings, gallery)},
     }
-    return Data(**{name: rows for task in tasks for name, rows in read[task]().items()})
+    found = [skipped.attempt(settings, task, read[task], GET[task]) for task in wanted if task in read]
+    more = {task: _further(settings, further.find()[task]) for task in wanted if task not in read}
+    built_in = {name: rows for own in found if own for name, rows in own.items()}
+    return Data(**built_in, more={task: rows for task, rows in more.items() if rows is not None})
 
 
 def run(model: LoadedModel | Scorer, data: Data, settings: Profile) -> Frames:
@@ -100,7 +126,7 @@ def run(model: LoadedModel | Scorer, data: Data, settings: Profile) -> Frames:
         found[ccneg.BOTH] = ccneg.both(found[CCNEG], found[ccneg.REVERSED])
     if data.coco is not None:
         found[COCO] = coco_retrieval.evaluate(asked, data.coco, batch=batch)
-    return found
+    return found | {task.title: further.answers(task, asked, rows, batch) for task, rows in data.further}
 
 
 def texts(data: Data) -> list[str]:
@@ -118,6 +144,7 @@ def texts(data: Data) -> list[str]:
             found += [text for pair in ccneg.pairs(rows) for text in pair]
     if data.coco is not None:
         found += data.coco.captions
+    found += [text for task, rows in data.further for text in task.texts(rows)]
     return list(dict.fromkeys(found))
 
 
@@ -141,8 +168,10 @@ def rules(data: Data) -> dict[str, Frames]:
         # A bag of words is fitted to one of the two at a time, so it is no single rule for both.
         original, turned_round = found[CCNEG], found[ccneg.REVERSED]
         found[ccneg.BOTH] = {name: ccneg.both(original[name], turned_round[name]) for name in pairwise.RULES}
-    names = dict.fromkeys(name for by_rule in found.values() for name in by_rule)
-    return {name: {task: by_rule[name] for task, by_rule in found.items() if name in by_rule} for name in names}
+    for task, rows in data.further:
+        found[task.title] = {name: further.checked(task, frame) for name, frame in task.rules(rows).items()}
+    every = dict.fromkeys(name for by_rule in found.values() for name in by_rule)
+    return {name: {task: by_rule[name] for task, by_rule in found.items() if name in by_rule} for name in every}
 
 
 def chance(data: Data) -> dict[str, float]:
@@ -161,7 +190,7 @@ def chance(data: Data) -> dict[str, float]:
         found |= {ccneg.REVERSED: pairwise.CHANCE, ccneg.BOTH: pairwise.CHANCE**2}
     if data.coco is not None:
         found[COCO] = blind.chance_recall(len(data.coco.names), coco_retrieval.K)
-    return found
+    return found | {task.title: task.chance(rows) for task, rows in data.further}
 
 
 def evaluate(model_name: str, settings: Profile, data: Data | None = None) -> pd.DataFrame:
@@ -241,6 +270,8 @@ def _records(part: pd.DataFrame, task: str, report: Report) -> list[Record]:
         return coco_retrieval.records(part, report)
     if task in (IMAGENET, CALTECH101):
         return zero_shot.records(part, report, task)
+    if task in further.find():
+        return further.find()[task].records(part, report)
     return (negrefcocog if task.startswith(REFERRING) else ccneg).records(part, report, task)
 
 
@@ -256,7 +287,12 @@ def _negated_texts(data: Data) -> dict[str, dict[str, str]]:
     if data.ccneg is not None:
         said = dict(zip(data.ccneg["file_name"][:], data.ccneg["negated_caption"][:], strict=True))
         found |= dict.fromkeys((CCNEG, ccneg.REVERSED, ccneg.BOTH), said)
-    return found
+    return found | {task.title: task.negated(rows) for task, rows in data.further if task.negated(rows)}
+
+
+def _further(settings: Profile, task: Task) -> Any:
+    """What a task of ``negutil.evaluation.tasks`` reads, or None where published data are left out."""
+    return skipped.attempt(settings, task.title, lambda: task.read(settings), task.get)
 
 
 def _with_sets(frame: pd.DataFrame) -> pd.DataFrame:
@@ -292,16 +328,15 @@ def _referring(settings: Profile) -> Dataset:
 def _ccneg(settings: Profile) -> dict[str, Dataset | Gallery]:
     """CC-Neg's evaluation items and, in the mini world, the same with the truth turned round."""
     folder = _part("ccneg", settings, ccneg.WHERE)
-    if settings.published:
-        return {"ccneg": ccneg_files.load(folder / ccneg.FILE, folder, split="evaluation")}
     count = settings.world.ccneg.val + settings.world.ccneg.test
-    other = ccneg_reversed.build(settings)
-    rows = ccneg_files.load(other / ccneg.FILE, other, n_evaluation=1)
     own = ccneg_files.load(folder / ccneg.FILE, folder, split="evaluation", n_evaluation=count)
-    return {"ccneg": own, "ccneg_reversed": rows}
+    if settings.published:
+        return {"ccneg": own}
+    other = ccneg_reversed.build(settings)
+    return {"ccneg": own, "ccneg_reversed": ccneg_files.load(other / ccneg.FILE, other, n_evaluation=1)}
 
 
 def _coco(settings: Profile, gallery: int | None) -> Gallery:
     """The mini world's val2017 is for choosing hyperparameters, so its test split is what is reported."""
-    release = "val2017" if settings.published else "test2017"
-    return coco_retrieval.load(_part("coco", settings, coco_retrieval.WHERE), release, gallery)
+    release, most = ("val2017", None) if settings.published else ("test2017", gallery)
+    return coco_retrieval.load(_part("coco", settings, coco_retrieval.WHERE), release, most)

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from negutil import progress
 from negutil.cache import Cache
 from negutil.errors import NegutilError
-from negutil.models import architectures, shared_prefixes
+from negutil.models import architectures, precision, shared_prefixes
 from negutil.models import tokens as clip_tokens
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles, forget_digests
@@ -160,7 +160,7 @@ def _in_batches(encode: Callable[[Sequence[int]], torch.Tensor], rows: list[int]
     with tqdm(total=len(rows), desc=what, unit="item", disable=quiet) as bar:
         for start in range(0, len(rows), batch):
             part = rows[start : start + batch]
-            parts.append(encode(part).float().cpu())
+            parts.append(precision.unit(encode(part)).cpu())
             bar.update(len(part))
     return torch.cat(parts).numpy()
 

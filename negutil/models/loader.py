@@ -18,7 +18,7 @@ from PIL import Image
 
 from negutil import files, paths
 from negutil.errors import NegutilError
-from negutil.models import architectures, registry, text_tower
+from negutil.models import architectures, precision, registry, text_tower
 from negutil.models.registry import Entry
 from negutil.training import trained
 from negutil.training.trained import Trained
@@ -50,14 +50,24 @@ class LoadedModel:
         return self.entry.name
 
 
-def load(name: str, device: str = "cpu", profile: str | None = None) -> LoadedModel:
-    """Load the model called ``name`` in the registry, or fine-tuned in ``profile`` (base+method/run), in float32.
+def load(name: str, device: str = "", profile: str | None = None, dtype: torch.dtype | None = None) -> LoadedModel:
+    """Load the model called ``name`` in the registry, or fine-tuned in ``profile`` (base+method/run).
 
-    Raises NegutilError where there is no such model, or as :func:`load_entry` and :func:`load_tuned` do.
+    ``device`` and ``dtype`` are those of NEGUTIL_DEVICE and NEGUTIL_DTYPE (see ``precision``) unless given. Raises
+    NegutilError where there is no such model, or as :func:`load_entry` and :func:`load_tuned` do.
     """
+    where, kind = device or precision.device(), dtype or precision.dtype()
     if trained.is_name(name):
-        return load_tuned(trained.read(name, profile), device)
-    return load_entry(registry.find(name), device)
+        return in_dtype(load_tuned(trained.read(name, profile), where), kind)
+    return in_dtype(load_entry(registry.find(name), where), kind)
+
+
+def in_dtype(loaded: LoadedModel, dtype: torch.dtype) -> LoadedModel:
+    """The same model computing in ``dtype``: its weights are rounded, and so are its pictures."""
+    if dtype == loaded.dtype:
+        return loaded
+    fingerprint = loaded.fingerprint | {"dtype": precision.name(dtype)}
+    return replace(loaded, model=loaded.model.to(dtype), dtype=dtype, fingerprint=fingerprint)
 
 
 def load_tuned(found: Trained, device: str = "cpu") -> LoadedModel:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from negutil.models import architectures
+from negutil.models import architectures, precision
 
 CHUNK = 256  # sentences that go through the tower together
 
@@ -66,7 +66,7 @@ def encode(model: Any, chunks: Iterable[Chunk], device: str = "cpu") -> torch.Te
 
     ``model`` is on ``device`` and one that :func:`fits`.
     """
-    parts = [(chunk.rows, _encode(model, chunk.to(device)).float().cpu()) for chunk in chunks]
+    parts = [(chunk.rows, precision.unit(_encode(model, chunk.to(device))).cpu()) for chunk in chunks]
     rows, features = (torch.cat(each) for each in zip(*parts, strict=True))
     return features[rows.argsort()]
 

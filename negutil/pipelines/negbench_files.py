@@ -7,7 +7,6 @@ where the loader of `negutil.data.negbench` finds the pictures and clips that a 
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,8 +129,7 @@ def build(settings: Profile, sizes: Sizes | None = None) -> Path:
     """The folder with the files of all variations, written first where it is missing or was made otherwise.
 
     It is `paths.data(profile)/negbench`, or negbench-random for random absent objects. With published data nothing is
-    built: the folder is where the published files are expected, a warning names those that are missing, and
-    NegutilError is raised where there is none at all.
+    built: the folder is where the published files are expected, and NegutilError is raised where there is none at all.
     """
     sizes = sizes or sizes_of(settings)
     folder = paths.data(settings.name) / (FOLDER if sizes.absent == "plausible" else f"{FOLDER}-{sizes.absent}")
@@ -152,12 +150,9 @@ def build(settings: Profile, sizes: Sizes | None = None) -> Path:
 
 def _published(folder: Path) -> Path:
     names = [variation.published for variation in (*VARIATIONS, *PLAIN) if variation.published]
-    missing = [name for name in names if not (folder / name).is_file()]
-    get = "fetch them by the links in NegBench's datasets.md"
-    if len(missing) == len(names):
+    if not any((folder / name).is_file() for name in names):
+        get = "fetch them by the links in NegBench's datasets.md"
         raise NegutilError(f"{folder} has none of NegBench's files ({', '.join(names)}): {get}, or set NEGUTIL_DATA.")
-    if missing:
-        warnings.warn(f"{folder} lacks {', '.join(missing)}: {get}.", stacklevel=3)
     return folder
 
 

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from negutil import skipped
 from negutil.config import Profile
 from negutil.errors import NegutilError
-from negutil.models import loader
+from negutil.models import loader, precision
 from negutil.models.loader import LoadedModel
 from negutil.training import sets, trained
 from negutil.training.examples import Examples
@@ -112,7 +113,20 @@ def model_name(base: str, recipe: str, seed: int) -> str:
 def rows(settings: Profile, base: str) -> tuple[str, ...]:
     """The recipes that are rows of the tables of notebook 05 for ``base``: all of them where the controls are."""
     plan = settings.finetuning
-    return (*plan.methods, *(plan.more_methods if base in plan.control_models else ()))
+    return possible(settings, (*plan.methods, *(plan.more_methods if base in plan.control_models else ())))
+
+
+def possible(settings: Profile, names: Iterable[str]) -> tuple[str, ...]:
+    """Those of the recipes whose training sets are there or can be made; the others are told (``negutil.skipped``)."""
+    return tuple(name for name in names if _is_possible(settings, find(name)))
+
+
+def _is_possible(settings: Profile, recipe: Recipe) -> bool:
+    def read() -> bool:
+        sets.require(recipe.set, settings, recipe.error)
+        return True
+
+    return not settings.published or bool(skipped.attempt(settings, f"training of {recipe.title}", read))
 
 
 def jobs(settings: Profile, base: str, recipes: Iterable[str]) -> list[Job]:
@@ -139,7 +153,8 @@ def seeds(settings: Profile, recipe: str) -> tuple[int, ...]:
 def job(settings: Profile, model: LoadedModel, recipe: Recipe, seed: int, examples_of: ExamplesOf) -> Job:
     """One training: a recipe on a base from one seed; ``examples_of(set, error)`` gives a whole training set."""
     whole = examples_of(recipe.set, recipe.error)
-    config = named_settings(sets.method(recipe.set), settings.finetuning.source, seed=seed, **recipe.changes)
+    changes = {"seed": seed, **_where(), **recipe.changes}
+    config = named_settings(sets.method(recipe.set), settings.finetuning.source, **changes)
     wanted = examples_wanted(settings, config.batch) or len(whole)
     chosen = whole.take(draw(len(whole), wanted, recipe.share, seed))
     config = replace(config, epochs=epochs(config.epochs, wanted, len(chosen)))
@@ -147,6 +162,12 @@ def job(settings: Profile, model: LoadedModel, recipe: Recipe, seed: int, exampl
         chosen = sets.with_lengths(chosen, model, settings)
     out = trained.folder(model_name(model.name, recipe.name, seed), settings.name)
     return Job(model.name, chosen, config, out, replace=True)
+
+
+def _where() -> dict[str, str]:
+    """The device to train on, where it is not the CPU."""
+    device = precision.device()
+    return {} if device == "cpu" else {"device": device}
 
 
 def examples_wanted(settings: Profile, batch: int) -> int:

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from negutil import progress
+from negutil import paths, progress
 from negutil.cache import Cache
 from negutil.config import Profile
 from negutil.data import ccneg, negationclip, negbench
@@ -30,6 +30,8 @@ from negutil.training.examples import Examples
 from negutil.world import build as world
 
 PICTURES = "train2014"
+PUBLISHED = "negationclip_captions_train2014.json"
+"""NegationCLIP's captions as its authors publish them: those of P1 and of P2 in one file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def lengths(model: LoadedModel, settings: Profile) -> NDArray[np.float32]:
         for start in tqdm(range(0, len(pictures), encode.BATCH), desc="lengths", disable=progress.hidden()):
             rows = range(start, min(start + encode.BATCH, len(pictures)))
             inputs = torch.stack([model.preprocess(pictures[row]) for row in rows])
-            parts.append(model.model.encode_image(inputs.to(model.device)).norm(dim=-1).cpu())
+            parts.append(model.model.encode_image(inputs.to(model.device, model.dtype)).float().norm(dim=-1).cpu())
         return {"lengths": torch.cat(parts).numpy()}
 
     return Cache().get_or_compute(fields | tower, compute)["lengths"]
@@ -92,8 +94,50 @@ def examples(name: str, model: LoadedModel, settings: Profile, error: float = 0.
     """
     if name not in SETS:
         raise NegutilError(f"There is no training set '{name}'; there are {', '.join(SETS)}.")
-    folder = caption_sets.build(settings, error)
-    return SETS[name][1](gallery(model, settings), folder)
+    require(name, settings, error)
+    if _of_ccneg(name, settings):
+        return _published_triplets(name, model, settings)
+    return SETS[name][1](gallery(model, settings), folder(settings, error))
+
+
+def folder(settings: Profile, error: float = 0.0) -> Path:
+    """The folder of the captions: the user's own, where NEGUTIL_DATA has published ones, else that of the annotators'.
+
+    Raises NegutilError where neither is possible.
+    """
+    own = paths.data(settings.name) / caption_sets.FOLDER
+    if settings.published and not error and own.is_dir() and world.manifest(own) is None:
+        return own
+    return caption_sets.build(settings, error)
+
+
+def require(name: str, settings: Profile, error: float = 0.0) -> None:
+    """Raise NegutilError, naming the file, where a training set is not there and cannot be made."""
+    if _of_ccneg(name, settings):
+        found = [paths.data(settings.name) / "ccneg" / ccneg_triplets.FILE]
+        lacking = [file for file in found if not file.is_file()]
+    else:
+        own = folder(settings, error)
+        lacking = [] if _is_whole(name, own) else [own / file for file in FILES[name] if not (own / file).is_file()]
+    if lacking:
+        raise NegutilError(f"{lacking[0]}, of which the training set '{name}' is made, is not there: put it there.")
+
+
+def _is_whole(name: str, own: Path) -> bool:
+    """Whether NegationCLIP's published captions are there, which are those of both of its pipelines in one file."""
+    return FILES[name] == (caption_sets.P1, caption_sets.P2) and (own / PUBLISHED).is_file()
+
+
+def _of_ccneg(name: str, settings: Profile) -> bool:
+    """Whether a set is made of CC-Neg's published training part: what CoN-CLIP learned from (protocol 5)."""
+    return settings.published and name in ("con-clip", "clip-bnl")
+
+
+def _published_triplets(name: str, model: LoadedModel, settings: Profile) -> Examples:
+    from negutil.training import glasses_sets  # which needs this module
+
+    found = glasses_sets.ccneg(model, settings).examples()
+    return found if name == "con-clip" else replace(found, distractors=None)
 
 
 def method(name: str) -> str:
@@ -103,9 +147,9 @@ def method(name: str) -> str:
 
 def with_negation(found: Gallery, folder: Path, *files: str) -> Examples:
     """NegationCLIP: the updated captions of ``files`` train, the captions they were made from are the originals."""
-    tables = [
-        negationclip.load(folder / name).select_columns(["file_name", "caption", "updated_caption"]) for name in files
-    ]
+    names = (PUBLISHED,) if len(files) > 1 and (folder / PUBLISHED).is_file() else files
+    columns = ["file_name", "caption", "updated_caption"]
+    tables = [negationclip.load(folder / name).select_columns(columns) for name in names]
     table = pd.concat([rows.to_pandas() for rows in tables], ignore_index=True)
     return Examples(
         found.images,
@@ -194,3 +238,17 @@ SETS: dict[str, tuple[str, Callable[[Gallery, Path], Examples]]] = {
     "negcap": ("infonce", negcap),
     "negfull": ("negbench", negfull),
 }
+
+FILES: dict[str, tuple[str, ...]] = {
+    "plain": (caption_sets.P1, caption_sets.P2),
+    "rand-p1": (caption_sets.RANDOM,),
+    "p1": (caption_sets.P1,),
+    "p2": (caption_sets.P2,),
+    "p1+p2": (caption_sets.P1, caption_sets.P2),
+    "con-clip": (ccneg_triplets.FILE, ccneg_triplets.DISTRACTORS),
+    "negclip": (caption_sets.WORD_ORDER,),
+    "clip-bnl": (ccneg_triplets.FILE,),
+    "negcap": (caption_sets.NEGCAP,),
+    "negfull": (caption_sets.NEGCAP, caption_sets.NEGMCQ),
+}
+"""What each set is read from."""

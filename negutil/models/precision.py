@@ -1,0 +1,54 @@
+"""On which device and in which kind of number models encode: NEGUTIL_DEVICE and NEGUTIL_DTYPE.
+
+The default, float32 on the CPU, is what all published tables of this repository were made with. Features are float32
+rows whatever they were computed in, and they and the answers made of them are cached under device and dtype, so that
+no table mixes two. Fine-tuning itself always has float32 weights.
+"""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from negutil.errors import NegutilError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def device() -> str:
+    """The device of NEGUTIL_DEVICE, "cpu" unless it is set; "auto" is the first GPU where there is one.
+
+    Raises NegutilError where there is no such device.
+    """
+    chosen = os.environ.get("NEGUTIL_DEVICE") or "cpu"
+    if chosen == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if chosen.startswith("cuda") and not torch.cuda.is_available():
+        raise NegutilError(f"NEGUTIL_DEVICE is {chosen}, but torch finds no GPU: set it to cpu or auto.")
+    return chosen
+
+
+def dtype() -> torch.dtype:
+    """The kind of number of NEGUTIL_DTYPE, float32 unless it is set; raises NegutilError where it is none of DTYPES."""
+    chosen = os.environ.get("NEGUTIL_DTYPE") or "float32"
+    if chosen not in DTYPES:
+        raise NegutilError(f"NEGUTIL_DTYPE is {chosen}: set it to one of {', '.join(DTYPES)}.")
+    return DTYPES[chosen]
+
+
+def name(dtype: torch.dtype) -> str:
+    """Name of a kind of number, such as "bfloat16"."""
+    return str(dtype).removeprefix("torch.")
+
+
+def unit(features: torch.Tensor) -> torch.Tensor:
+    """L2-normalised ``features`` [N, D] in float32: rounded to fewer digits, their lengths are a little off."""
+    whole = features.float()
+    return whole if features.dtype == torch.float32 else torch.nn.functional.normalize(whole, dim=-1)
+
+
+def identity() -> dict[str, str]:
+    """What the key of a cache has to have besides: device and dtype where they are not the default, else nothing."""
+    found = {"device": torch.device(device()).type, "dtype": name(dtype())}
+    return {} if found == {"device": "cpu", "dtype": "float32"} else found

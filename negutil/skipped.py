@@ -1,0 +1,122 @@
+"""What is left out of a run on the published data because they are not on this machine, each with its reason.
+
+In the mini world nothing is ever left out: what cannot be read there is an error. With published data (the profile
+``paper``) a benchmark or training set whose files are missing or damaged is told in one line, noted in
+``results/<profile>/<experiment>/skipped.csv``, and everything else runs. No number of another profile takes its place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import pandas as pd
+
+from negutil import files, paths
+from negutil.config import Profile
+from negutil.errors import NegutilError
+
+T = TypeVar("T")
+FILE = "skipped.csv"
+COLUMNS = ("what", "reason", "get")
+WORLD_ALONE = ("00",)
+"""Notebooks about the mini world itself."""
+
+NEEDS: dict[str, tuple[str, ...]] = {
+    "01": ("laion",),
+    "02": ("celeba",),
+    "03": ("negbench",),
+    "04": ("coco", "vqa"),
+    "05": ("coco",),
+    "06": ("coco", "negbench", "ccneg"),
+    "07": ("coco", "t2i_prompts"),
+    "08": ("phrasecut",),
+}
+"""Folders of NEGUTIL_DATA without which a notebook has nothing to show; whatever else it lacks it leaves out."""
+
+GET = {"coco": "coco2014"}
+"""What ``negutil data get`` calls a dataset whose folder has another name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Something that was left out: ``what``, the ``reason``, and the dataset to ``get`` with `negutil data get`."""
+
+    what: str
+    reason: str
+    get: str = ""
+
+    @property
+    def line(self) -> str:
+        """What is told, in one line."""
+        reason = " ".join(self.reason.split())
+        return f"Skipped: {self.what}. {reason}" + (f" (negutil data get {self.get})" if self.get else "")
+
+
+_noted: dict[str, dict[str, Skip]] = {}
+"""What this process has left out, by profile and by what."""
+
+
+def attempt(settings: Profile, what: str, read: Callable[[], T], get: str = "") -> T | None:
+    """What ``read`` returns; None where published data that it wants are missing or damaged, which is told and noted.
+
+    In the mini world a NegutilError of ``read`` is raised as it is.
+    """
+    try:
+        return read()
+    except NegutilError as problem:
+        if not settings.published:
+            raise
+        note(settings, Skip(what, str(problem), get))
+        return None
+
+
+def note(settings: Profile, skip: Skip) -> None:
+    """Tell, the first time, that something is left out of this run, and keep it for ``save``."""
+    known = _noted.setdefault(settings.name, {})
+    if skip.what not in known:
+        print(skip.line)
+    known[skip.what] = skip
+
+
+def found(settings: Profile) -> pd.DataFrame:
+    """What this process has left out in the profile: a row each with COLUMNS."""
+    rows = [dataclasses.astuple(skip) for skip in _noted.get(settings.name, {}).values()]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def forget() -> None:
+    """Forget what this process has left out."""
+    _noted.clear()
+
+
+def save(settings: Profile, experiment: str) -> Path | None:
+    """Write what was left out as ``skipped.csv`` beside the tables of ``experiment``; None where nothing was.
+
+    The mini world has no such file.
+    """
+    path = paths.results(settings.name) / experiment / FILE
+    table = found(settings)
+    if table.empty:
+        if settings.published:
+            path.unlink(missing_ok=True)
+        return None
+    files.write_text(path, table.assign(profile=settings.name).to_csv(index=False, lineterminator="\n"))
+    return path
+
+
+def whole(settings: Profile, number: str) -> Skip | None:
+    """Why the notebook ``number`` ("02") has nothing to show in this profile, or None where it has."""
+    if not settings.published:
+        return None
+    what = f"notebook {number}"
+    if number in WORLD_ALONE:
+        return Skip(what, "It is about the mini world alone: run it with --profile mini.")
+    for name in NEEDS.get(number, ()):
+        folder = paths.data(settings.name) / name
+        if not folder.is_dir():
+            return Skip(what, f"{folder} is not there.", GET.get(name, name))
+    return None
