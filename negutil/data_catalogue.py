@@ -26,7 +26,7 @@ KINDS = ("dataset", "checkpoint")
 ACCESS = ("free", "registration", "request", "by hand")
 HERE, PARTIAL, MISSING = "here", "partial", "missing"
 WEIGHTS = ("*.safetensors", "*.bin")
-_WORLD = "manifest.json"
+WORLD = "manifest.json"
 """The mini world leaves such a file in every folder that it made: what lies there is not the published data."""
 
 
@@ -123,9 +123,13 @@ class Entry:
 # Reading the catalogue
 
 
+def entries(file: Path | None = None) -> dict[str, Entry]:
+    """Every entry by name, in the order of ``file`` (FILE); raises NegutilError where it is damaged or inconsistent."""
+    return dict(_read(file or FILE))
+
+
 @cache
-def entries(file: Path = FILE) -> dict[str, Entry]:
-    """Every entry by name, in the order of the file; raises NegutilError where it is damaged or not consistent."""
+def _read(file: Path) -> dict[str, Entry]:
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
@@ -133,7 +137,7 @@ def entries(file: Path = FILE) -> dict[str, Entry]:
     return {name: _entry(name, table, file) for name, table in tables.items()}
 
 
-def find(name: str, file: Path = FILE) -> Entry:
+def find(name: str, file: Path | None = None) -> Entry:
     """The entry called ``name``; raises NegutilError, listing those that exist, where there is none."""
     known = entries(file)
     if name not in known:
@@ -204,7 +208,7 @@ class Place:
     def find(self, name: str) -> list[Path]:
         """What there is of a path, folder ("/" at its end: one that is not empty) or pattern, sorted."""
         pattern = name.partition("/")[2] if self.own else name
-        if not pattern or (not self.own and (self.root / name.partition("/")[0] / _WORLD).is_file()):
+        if not pattern or (not self.own and (self.root / name.partition("/")[0] / WORLD).is_file()):
             return []
         found = sorted(self.root.glob(pattern.rstrip("/")))
         if pattern.endswith("/"):

@@ -19,12 +19,14 @@ SPLITS = {0: "train", 1: "valid", 2: "test"}
 _ATTRIBUTES, _PARTITION, _PICTURES = "list_attr_celeba.txt", "list_eval_partition.txt", "img_align_celeba"
 
 
-def load(folder: Path | str, split: str | None = None, missing: _reading.Missing = "error") -> Dataset:
+def load(
+    folder: Path | str, split: str | None = None, missing: _reading.Missing = "error", pictures: bool = True
+) -> Dataset:
     """Faces of one split ("train", "valid", "test"), or all of them, with one bool column per attribute.
 
-    Columns: image, file_name, split, and every attribute under its name in the file ("Eyeglasses", "No_Beard", ...):
-    True for 1, False for -1. Raises NegutilError for a wrong row count, values other than -1 and 1, faces without a
-    split, an unknown split, and missing pictures.
+    Columns: image (unless `pictures` is False), file_name, split, and every attribute under its name in the file
+    ("Eyeglasses", "No_Beard", ...): True for 1, False for -1. Raises NegutilError for a wrong row count, values other
+    than -1 and 1, faces without a split, an unknown split, and missing pictures.
     """
     folder = _reading.require_folder(folder)
     if split is not None and split not in SPLITS.values():
@@ -36,7 +38,7 @@ def load(folder: Path | str, split: str | None = None, missing: _reading.Missing
     columns: dict[str, Any] = {"file_name": list(frame.index)}
     columns |= {str(name): frame[name].to_numpy() for name in frame}
     source = f"{folder} ({split or 'every split'})"
-    columns |= _reading.picture_column(columns, folder / _PICTURES, source, missing)
+    columns |= _reading.picture_column(columns, folder / _PICTURES if pictures else None, source, missing)
     features = {name: STRING if name in ("file_name", "split") else FLAG for name in columns if name != "image"}
     return _reading.build(source, features, columns)
 

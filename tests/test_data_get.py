@@ -1,0 +1,228 @@
+"""`negutil data get` against a real server, with a catalogue of its own: downloads, archives, steps, Ctrl-C."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from negutil import data_catalogue, data_get
+from negutil.cli import app
+from negutil.download import Settings
+from negutil.errors import NegutilError
+from tests.file_server import Act, FileServer, serve
+
+FAST = Settings(connect=2.0, stall=0.5, attempts=2, first_wait=0.01, longest_wait=1.0, reserve=0)
+CATALOGUE = """
+[sets]
+title = "Some sets"
+kind = "dataset"
+notebooks = ["03"]
+used_for = "tests"
+without = "nothing is lost"
+size = "small"
+licence = "MIT"
+access = "free"
+source = "https://example.org/sets"
+[[sets.parts]]
+path = "sets/pictures/"
+read = "files"
+counts = { files = 2 }
+[[sets.parts]]
+path = "sets/prompts.json"
+read = "prompts"
+counts = { prompts = 1 }
+[[sets.fetch]]
+url = "URL/pictures.zip"
+to = "sets/pictures.zip"
+into = "sets"
+gives = ["sets/pictures/"]
+[[sets.fetch]]
+url = "URL/prompts.json"
+to = "sets/prompts.json"
+gives = ["sets/prompts.json"]
+
+[asked]
+title = "To be asked for"
+kind = "dataset"
+notebooks = ["03"]
+used_for = "tests"
+without = "nothing is lost"
+size = "unknown"
+licence = "unknown"
+access = "request"
+source = "https://example.org/asked"
+steps = ["write a letter", "wait"]
+[[asked.parts]]
+path = "asked/answer.txt"
+read = "json"
+
+[hubbed]
+title = "On a hub"
+kind = "checkpoint"
+notebooks = ["08"]
+used_for = "tests"
+without = "nothing is lost"
+size = "unknown"
+licence = "unknown"
+access = "free"
+source = "https://example.org/hubbed"
+[[hubbed.parts]]
+hub = "nobody/nothing"
+"""
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as opened:
+        for name, content in files.items():
+            opened.writestr(name, content)
+    return made.getvalue()
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    with serve() as served:
+        served.files["/pictures.zip"] = zipped({"pictures/1.jpg": b"1" * 1000, "pictures/2.jpg": b"2" * 1000})
+        served.files["/prompts.json"] = b'[{"Prompt": "a", "Question1": "b", "Question2": "c"}]'
+        catalogue = tmp_path / "datasets.toml"
+        catalogue.write_text(CATALOGUE.replace("URL", served.url))
+        monkeypatch.setattr(data_catalogue, "FILE", catalogue)
+        monkeypatch.setenv("NEGUTIL_DATA", str(tmp_path / "data"))
+        yield served
+
+
+def statuses(**options: object) -> list[tuple[str, str, int]]:
+    found = data_get.get("sets", settings=FAST, **options)  # type: ignore[arg-type]
+    return [(done.what, done.status, done.files) for done in found]
+
+
+def test_archives_are_unpacked_and_nothing_is_fetched_twice(server: FileServer, tmp_path: Path) -> None:
+    assert data_catalogue.state("sets") == "missing"
+    assert statuses() == [("sets/pictures.zip", "unpacked", 2), ("sets/prompts.json", "downloaded", 1)]
+    assert {path.name for path in (tmp_path / "data" / "sets").iterdir()} == {"pictures", "prompts.json"}
+    assert data_catalogue.here("sets")
+    assert [status for _, status, _ in statuses()] == ["there already"] * 2
+    assert len(server.requests) == 2
+
+
+def test_archives_can_be_kept_and_put_elsewhere(server: FileServer, tmp_path: Path) -> None:
+    statuses(folder=tmp_path / "else", keep=True)
+    assert (tmp_path / "else" / "sets" / "pictures.zip").is_file()
+    assert data_catalogue.state("sets") == "missing"
+    assert data_catalogue.here("sets", tmp_path / "else")
+    assert data_catalogue.here("sets", tmp_path / "else" / "sets")
+
+
+def test_an_archive_that_is_there_is_not_fetched(server: FileServer, tmp_path: Path) -> None:
+    own = tmp_path / "data" / "sets"
+    own.mkdir(parents=True)
+    (own / "pictures.zip").write_bytes(server.files["/pictures.zip"])
+    statuses()
+    assert [path for path, _ in server.requests] == ["/prompts.json"]
+
+
+def test_another_archive_than_expected_is_told(server: FileServer) -> None:
+    server.files["/pictures.zip"] = zipped({"other/1.jpg": b"1"})
+    with pytest.raises(NegutilError, match=r"has no sets/pictures/: it is another archive"):
+        statuses()
+
+
+def test_the_mini_world_is_not_mixed_with_published_data(server: FileServer, tmp_path: Path) -> None:
+    own = tmp_path / "data" / "sets"
+    (own / "pictures").mkdir(parents=True)
+    (own / "pictures" / "1.jpg").write_bytes(b"drawn")
+    (own / "manifest.json").write_text("{}")
+    assert data_catalogue.state("sets") == "missing"
+    with pytest.raises(NegutilError, match="made by the mini world: set NEGUTIL_DATA"):
+        statuses()
+
+
+def test_what_is_on_a_hub_that_is_not_reached_is_one_sentence(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    def fail(*args: object, **options: object) -> None:
+        raise OSError("401 for hf_token_of_a_test")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    monkeypatch.setenv("HF_TOKEN", "hf_token_of_a_test")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    with pytest.raises(NegutilError, match=r"nobody/nothing could not be fetched .*401 for <HF_TOKEN>\): go online"):
+        list(data_get.get("hubbed"))
+
+
+def test_a_hub_file_that_is_there_is_found(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    assert data_catalogue.missing(["hubbed"]) == ["hubbed"]
+    snapshot = tmp_path / "hub" / "models--nobody--nothing" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (snapshot / "model.safetensors").write_bytes(b"x")
+    assert data_catalogue.here("hubbed")
+    assert [done.status for done in data_get.get("hubbed")] == ["there already"]
+
+
+def test_the_command_tells_steps_for_what_is_not_free(server: FileServer) -> None:
+    done = CliRunner().invoke(app, ["data", "get", "asked"])
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[-3:] == ["1. write a letter", "2. wait", "Then: negutil data check asked"]
+    assert not server.requests
+
+
+def test_the_command_gets_and_checks(server: FileServer, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["data", "get", "sets"])
+    assert done.exit_code == 0
+    assert "sets/pictures.zip: unpacked, 2 files" in done.stdout
+    assert CliRunner().invoke(app, ["data", "check", "sets"]).exit_code == 0
+    (tmp_path / "data" / "sets" / "prompts.json").write_text("[")
+    checked = CliRunner().invoke(app, ["data", "check", "sets"])
+    assert checked.exit_code == 1
+    assert "the JSON breaks off or is damaged" in checked.stdout
+    assert CliRunner().invoke(app, ["data", "check", "hubbed"]).exit_code == 1
+    assert CliRunner().invoke(app, ["data", "check"]).exit_code == 1
+    assert CliRunner().invoke(app, ["data", "get", "nothing"]).exit_code == 2
+
+
+COMMAND = """
+import sys
+from pathlib import Path
+from negutil import cli, data_catalogue
+data_catalogue.FILE = Path(sys.argv.pop(1))
+cli.main()
+"""
+
+
+def run(catalogue: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", COMMAND, str(catalogue), "data", "get", "sets"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+
+
+def test_ctrl_c_keeps_the_part_and_the_next_call_goes_on(server: FileServer, tmp_path: Path) -> None:
+    whole = zipped({"pictures/1.jpg": os.urandom(500_000), "pictures/2.jpg": b"2"})
+    server.files["/pictures.zip"], server.tags["/pictures.zip"] = whole, '"one"'
+    server.acts["/pictures.zip"] = [Act(cut=300_000, stall=20.0)]
+    part = tmp_path / "data" / "sets" / "pictures.zip.part"
+    with run(tmp_path / "datasets.toml") as stopped:
+        deadline = time.monotonic() + 30
+        while not (part.exists() and part.stat().st_size >= 200_000) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        stopped.send_signal(signal.SIGINT)
+        _, told = stopped.communicate(timeout=15)
+    assert stopped.returncode == 130
+    assert "Interrupted" in told
+    assert "Traceback" not in told
+    have = part.stat().st_size
+    assert 0 < have <= 300_000
+    assert statuses()[0] == ("sets/pictures.zip", "unpacked", 2)
+    assert server.ranges("/pictures.zip") == [None, f"bytes={have}-"]
+    assert (tmp_path / "data" / "sets" / "pictures" / "1.jpg").stat().st_size == 500_000
