@@ -20,6 +20,7 @@ import typer
 from typer.core import TyperGroup
 
 from negutil import paths
+from negutil.commands import data
 from negutil.errors import NegutilError
 
 # Modules of negutil.training; all others are in recipes.
@@ -71,6 +72,7 @@ negbench_commands = group(
 app.add_typer(negbench_commands, name="negbench")
 models_commands = group("The models of the registry, configs/models.toml.")
 app.add_typer(models_commands, name="models")
+app.add_typer(data.commands, name="data")
 
 
 @app.command()
