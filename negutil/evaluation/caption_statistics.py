@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import reduce
 from pathlib import Path
@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
-from tqdm import tqdm
 
-from negutil import paths, progress
+from negutil import engines, paths
 from negutil.cache import Cache
+from negutil.engines import LOCAL, Engine
 from negutil.errors import NegutilError
 from negutil.evaluation import caption_files, negation_terms, words
 from negutil.evaluation.negation_terms import TermList
@@ -91,16 +91,35 @@ def count_texts(texts: Iterable[str | None], lists: Sequence[TermList]) -> Count
     return count(pl.LazyFrame({"text": list(texts)}, schema={"text": pl.String}), lists)
 
 
+class FileCounter:
+    """Counts one file after another: the work of either engine (``negutil.engines``)."""
+
+    def __init__(self, lists: Sequence[TermList], column: str | None = None, fresh: bool = False) -> None:
+        self._lists, self._column, self._fresh = lists, column, fresh
+
+    def __call__(self, shard: Mapping[str, Any]) -> dict[str, Any]:
+        """The counts of the file ``shard["file"]`` as plain values, from the cache where they are there."""
+        return _count_file(Path(shard["file"]), self._lists, self._column, self._fresh)
+
+
 def count_files(
-    given: Iterable[str | Path], lists: Sequence[TermList], column: str | None = None, fresh: bool = False
+    given: Iterable[str | Path],
+    lists: Sequence[TermList],
+    column: str | None = None,
+    fresh: bool = False,
+    engine: Engine = LOCAL,
 ) -> Counts:
-    """Count the captions of files, folders and patterns together.
+    """Count the captions of files, folders and patterns together, here or by the workers of ``engine``.
 
     A file counted before (same path, size and time of change, same column and terms) is taken from the cache unless
     ``fresh``.  Raises NegutilError where a file cannot be read, or where there is no caption in any of them.
     """
-    files = caption_files.find(given)
-    total = reduce(Counts.__add__, (_count_file(file, lists, column, fresh) for file in _progress(files)))
+    files = [file.resolve() for file in caption_files.find(given)]
+    settings = {"lists": lists, "column": column, "fresh": fresh}
+    shards = [{"file": str(file)} for file in files]
+    sizes = [file.stat().st_size for file in files]
+    counted = engines.each(engine, FileCounter, settings, shards, what="captions", sizes=sizes)
+    total = reduce(Counts.__add__, map(_counts, counted))
     if not total.captions:
         names = ", ".join(str(file) for file in files[:3])
         raise NegutilError(f"{names}: there is no caption in it ({total.rows} rows, none with text): check the column.")
@@ -223,7 +242,7 @@ def _cue_counts(found: pl.Series) -> CueCounts:
     return CueCounts(int((sizes > 0).sum()), cues.total(), int((sizes * sizes).sum()), dict(sorted(cues.items())))
 
 
-def _count_file(path: Path, lists: Sequence[TermList], column: str | None, fresh: bool) -> Counts:
+def _count_file(path: Path, lists: Sequence[TermList], column: str | None, fresh: bool) -> dict[str, Any]:
     def compute() -> dict[str, np.ndarray]:
         texts = caption_files.scan(path, column)
         with caption_files.reading(path):
@@ -231,7 +250,11 @@ def _count_file(path: Path, lists: Sequence[TermList], column: str | None, fresh
         return {"json": np.frombuffer(json.dumps(asdict(counted)).encode(), dtype=np.uint8)}
 
     stored = compute() if fresh else Cache().get_or_compute(_fields(path, lists, column), compute)
-    plain = json.loads(stored["json"].tobytes())
+    plain: dict[str, Any] = json.loads(stored["json"].tobytes())
+    return plain
+
+
+def _counts(plain: Mapping[str, Any]) -> Counts:
     return Counts(**{**plain, "lists": {name: CueCounts(**cues) for name, cues in plain["lists"].items()}})
 
 
@@ -246,14 +269,3 @@ def _fields(path: Path, lists: Sequence[TermList], column: str | None) -> dict[s
         "column": column,
         "patterns": {terms.name: terms.pattern for terms in lists},
     }
-
-
-def _progress(files: Sequence[Path]) -> Iterator[Path]:
-    """The files, with a bar on stderr that advances by bytes, since shards differ in size."""
-    hidden = progress.hidden() or None
-    total = sum(file.stat().st_size for file in files)
-    with tqdm(total=total, unit="B", unit_scale=True, desc="captions", disable=hidden) as bar:
-        for file in files:
-            bar.set_postfix_str(file.name)
-            yield file
-            bar.update(file.stat().st_size)
