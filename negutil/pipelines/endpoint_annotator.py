@@ -1,8 +1,9 @@
 """Language and vision models behind any OpenAI-compatible endpoint (vLLM and the like).
 
 Many questions at a time up to a bound, with time-outs, and retries that wait longer and longer (at random, and at least
-as long as the server asks). Replies are kept as they come (``reply_store``): a run that stops, for whatever reason,
-goes on where it was. Protocol 3, "Generation", used such a server.
+as long as the server asks). Several servers of one model share the questions, and those of one that dies go to the
+others (``endpoint_pool``). Replies are kept as they come (``reply_store``), whoever gave them: a run that stops, for
+whatever reason, goes on where it was. Protocol 3, "Generation", used such a server.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from tqdm import tqdm
 from negutil import files
 from negutil.errors import NegutilError
 from negutil.pipelines import annotators
+from negutil.pipelines.endpoint_pool import Pool
 from negutil.pipelines.prompts import Chat, Sampling
 from negutil.pipelines.reply_store import Reply, ReplyStore
 from negutil.progress import hidden
@@ -47,21 +49,23 @@ class Endpoint:
     """Settings of an endpoint.
 
     Attributes:
-        url: address up to and with the version ("http://localhost:8000/v1").
+        url: address up to and with the version ("http://localhost:8000/v1"), or a list of such addresses, all of which
+            serve the model.
         model: name under which the endpoint serves the model.
         key_variable: environment variable that holds the API key; "" where none is needed. The key is never stored.
-        concurrency: questions under way at a time.
+        concurrency: questions under way at a time, at each address.
         timeout: seconds to wait for a reply.
         attempts: how often an item is asked before it is given up.
         first_wait: seconds, at most, before the second attempt; twice as long before each further one.
         longest_wait: seconds, at most, between two attempts. A server that asks for more ends the run.
+        rest: seconds that one of several addresses is left alone after it failed; twice as long each further time.
         seed: sent with every question where it is given; another seed gives other replies.
         resume: file of kept replies (JSON lines); None keeps them in memory.
         price_in, price_out: price of a million tokens of questions and of replies, for the progress line.
         extra: further fields of the request's body.
     """
 
-    url: str
+    url: str | Sequence[str]
     model: str
     key_variable: str = ""
     concurrency: int = 8
@@ -69,6 +73,7 @@ class Endpoint:
     attempts: int = 6
     first_wait: float = 1.0
     longest_wait: float = 120.0
+    rest: float = 10.0
     seed: int | None = None
     resume: Path | str | None = None
     price_in: float = 0.0
@@ -76,19 +81,36 @@ class Endpoint:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.url.startswith(("http://", "https://")):
-            raise NegutilError(f"The endpoint's url is {self.url!r}: give one that starts with http:// or https://.")
-        if self.concurrency < 1 or self.attempts < 1 or self.timeout <= 0:
+        for url in self.urls or [""]:
+            if not url.startswith(("http://", "https://")):
+                raise NegutilError(f"The endpoint's url is {url!r}: give one that starts with http:// or https://.")
+        if len(set(self.urls)) < len(self.urls):
+            raise NegutilError(f"The endpoint's addresses {', '.join(self.urls)} repeat one: give each once.")
+        if self.concurrency < 1 or self.attempts < 1 or self.timeout <= 0 or self.rest < 0:
             given = f"concurrency {self.concurrency}, attempts {self.attempts}, timeout {self.timeout}"
-            raise NegutilError(f"The endpoint {self.url} has {given}: give numbers above 0.")
+            raise NegutilError(f"The endpoint {self.name} has {given}, rest {self.rest}: give numbers above 0.")
+
+    @property
+    def urls(self) -> list[str]:
+        """All addresses, without a slash at the end."""
+        return [url.rstrip("/") for url in ([self.url] if isinstance(self.url, str) else self.url)]
+
+    @property
+    def name(self) -> str:
+        """The addresses as one text."""
+        return ", ".join(self.urls)
 
 
 class _AskAgainError(Exception):
-    """An attempt failed in a way that may pass; ``wait`` is how many seconds the server wants to be left alone."""
+    """An attempt failed in a way that may pass; ``wait`` is how many seconds the server wants to be left alone.
+
+    ``elsewhere`` says that another server is up, so that there is nothing to wait for.
+    """
 
     def __init__(self, problem: str, wait: float = 0.0) -> None:
         super().__init__(problem)
         self.wait = wait
+        self.elsewhere = False
 
 
 class EndpointModel:
@@ -124,8 +146,11 @@ class EndpointModel:
     def _ask_all(self, missing: Sequence[_Request], total: int) -> None:
         stop = threading.Event()
         bar = tqdm(total=total, initial=total - len(missing), desc=self.name, unit="reply", disable=hidden())
-        with _client(self.settings) as client, bar, ThreadPoolExecutor(self.settings.concurrency) as pool:
-            asked = [pool.submit(self._ask, client, request, stop) for request in missing]
+        settings = self.settings
+        servers = Pool(settings.urls, settings.concurrency, settings.rest if len(settings.urls) > 1 else 0.0)
+        threads = ThreadPoolExecutor(settings.concurrency * len(settings.urls))
+        with _client(settings) as client, bar, threads as pool:
+            asked = [pool.submit(self._ask, client, servers, request, stop) for request in missing]
             try:
                 failures = self._gather(asked, bar)
             finally:
@@ -136,7 +161,7 @@ class EndpointModel:
             kept = (
                 f"{sum(request.key in self.store for request in missing)} of {len(missing)} replies came and are kept"
             )
-            raise NegutilError(f"{self.settings.url}: {failures[0]}; {kept}: mend that and run again.")
+            raise NegutilError(f"{self.settings.name}: {failures[0]}; {kept}: mend that and run again.")
 
     def _gather(self, asked: Sequence[Future[None]], bar: Any) -> list[str]:
         """Wait for all, or until too many have failed; what the failures were."""
@@ -159,7 +184,7 @@ class EndpointModel:
         cost = f", cost {self.cost():.2f}" if self.settings.price_in or self.settings.price_out else ""
         return f"{asked} tokens in, {replied} out{cost}"
 
-    def _ask(self, client: httpx.Client, request: _Request, stop: threading.Event) -> None:
+    def _ask(self, client: httpx.Client, servers: Pool, request: _Request, stop: threading.Event) -> None:
         """Ask for one reply until it comes, and keep it; raises NegutilError where it does not."""
         settings, body = self.settings, _body(request, self.settings)
         attempts = tenacity.Retrying(
@@ -170,7 +195,7 @@ class EndpointModel:
             reraise=True,
         )
         try:
-            self.store.add(request.key, attempts(_attempt, client, body, settings))
+            self.store.add(request.key, attempts(_attempt_somewhere, client, servers, body, settings))
         except _AskAgainError as problem:
             raise NegutilError(
                 f"item {request.item} got no reply in {settings.attempts} attempts ({problem})"
@@ -201,8 +226,9 @@ class _Wait(tenacity.wait.wait_base):
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
         problem = retry_state.outcome.exception() if retry_state.outcome else None
-        asked = problem.wait if isinstance(problem, _AskAgainError) else 0.0
-        return asked + self._jitter(retry_state)
+        if not isinstance(problem, _AskAgainError):
+            return self._jitter(retry_state)
+        return 0.0 if problem.elsewhere else problem.wait + self._jitter(retry_state)
 
 
 def _requests(chats: Sequence[Chat], sampling: Sampling, settings: Endpoint, asked: Counter[str]) -> list[_Request]:
@@ -261,8 +287,8 @@ def _body(request: _Request, settings: Endpoint) -> dict[str, Any]:
 def _client(settings: Endpoint) -> httpx.Client:
     key = _key(settings)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    limits = httpx.Limits(max_connections=settings.concurrency)
-    return httpx.Client(base_url=settings.url, headers=headers, timeout=settings.timeout, limits=limits)
+    limits = httpx.Limits(max_connections=settings.concurrency * len(settings.urls))
+    return httpx.Client(headers=headers, timeout=settings.timeout, limits=limits)
 
 
 def _key(settings: Endpoint) -> str:
@@ -274,10 +300,22 @@ def _key(settings: Endpoint) -> str:
     return key
 
 
-def _attempt(client: httpx.Client, body: Mapping[str, Any], settings: Endpoint) -> Reply:
+def _attempt_somewhere(client: httpx.Client, servers: Pool, body: Mapping[str, Any], settings: Endpoint) -> Reply:
+    """One attempt at the endpoint whose turn it is; raises as ``_attempt`` does."""
+    with servers.take() as server:
+        try:
+            reply = _attempt(client, server.url, body, settings)
+        except _AskAgainError as problem:
+            problem.elsewhere = servers.failed(server) and len(servers.servers) > 1
+            raise
+        servers.answered(server)
+        return reply
+
+
+def _attempt(client: httpx.Client, url: str, body: Mapping[str, Any], settings: Endpoint) -> Reply:
     """One attempt; raises _AskAgainError where another may help, and NegutilError where none will."""
     try:
-        response = client.post("chat/completions", json=body)
+        response = client.post(f"{url}/chat/completions", json=body)
     except httpx.RequestError as problem:
         raise _AskAgainError(type(problem).__name__) from None
     if response.is_success:
