@@ -36,8 +36,9 @@ has_packages() {
 import pathlib, sys, tomllib
 from importlib import metadata
 project = tomllib.loads(pathlib.Path(sys.argv[1]).read_text())["project"]
-for name in project["dependencies"] + project["optional-dependencies"]["dev"]:
-    metadata.version(name)
+extras = project["optional-dependencies"]
+for name in project["dependencies"] + extras["dev"] + extras["ray"]:
+    metadata.version(name.partition("[")[0])
 PYTHON
 }
 
@@ -48,7 +49,7 @@ install() {
     pin() { grep "^$1==" "$ROOT/constraints.txt"; }
     "${pip[@]}" "$(pin torch)" -c "$ROOT/constraints.txt" &&
         "${pip[@]}" "$(pin torchvision)" --no-deps &&
-        "${pip[@]}" -c "$ROOT/constraints.txt" -e "$ROOT[dev]"
+        "${pip[@]}" -c "$ROOT/constraints.txt" -e "$ROOT[dev,ray]"
 }
 
 new_venv() { "$1" -m venv --clear "$VENV"; }

@@ -43,7 +43,8 @@ def project() -> dict:
 
 @pytest.fixture(scope="module")
 def direct(project: dict) -> dict[str, Requirement]:
-    listed = project["dependencies"] + project["optional-dependencies"]["dev"]
+    extras = project["optional-dependencies"]
+    listed = project["dependencies"] + extras["dev"] + extras["ray"]
     requirements = [Requirement(line) for line in listed]
     found: dict[str, Requirement] = {canonicalize_name(each.name): each for each in requirements}
     assert len(found) == len(listed), "a package is listed twice in pyproject.toml"
