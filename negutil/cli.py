@@ -21,6 +21,11 @@ from typer.core import TyperGroup
 
 from negutil import paths
 from negutil.commands import data
+from negutil.commands.bench import bench
+from negutil.commands.encode import encode
+from negutil.commands.options import Address, EngineName, Workers
+from negutil.commands.report import report
+from negutil.commands.seeds import seeds
 from negutil.errors import NegutilError
 
 # Modules of negutil.training; all others are in recipes.
@@ -73,6 +78,10 @@ app.add_typer(negbench_commands, name="negbench")
 models_commands = group("The models of the registry, configs/models.toml.")
 app.add_typer(models_commands, name="models")
 app.add_typer(data.commands, name="data")
+app.command()(encode)
+app.command()(seeds)
+app.command()(report)
+app.command()(bench)
 
 
 @app.command()
@@ -288,6 +297,7 @@ def stats_captions(
         list[str],
         typer.Argument(metavar="PATH", help="Files (.parquet, .csv, .tsv, .txt), folders, or quoted patterns."),
     ],
+    *,
     column: Annotated[
         str | None, typer.Option(help="Column with the captions; a number for CSV or TSV without a header line.")
     ] = None,
@@ -295,12 +305,17 @@ def stats_captions(
         str | None, typer.Option(help="Term list: strict, standard, wide, or a TOML file; default: all three.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Count again what the cache knows already.")] = False,
+    engine: EngineName = "local",
+    address: Address = "",
+    workers: Workers = 0,
     as_json: Json = False,
 ) -> None:
     """Count captions with negation, and negation cues among their words (NegationCLIP Table 1)."""
+    from negutil.engines import Engine
     from negutil.evaluation import caption_statistics, negation_terms
 
-    counts = caption_statistics.count_files(files, negation_terms.load(terms), column, fresh)
+    chosen = Engine(engine, address, workers)
+    counts = caption_statistics.count_files(files, negation_terms.load(terms), column, fresh, chosen)
     found = caption_statistics.summary(counts)
     typer.echo(json.dumps(found, indent=1) if as_json else caption_statistics.report(counts))
 
