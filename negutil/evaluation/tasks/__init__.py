@@ -1,8 +1,8 @@
 """The room for further benchmarks: one file here is one task, found by being here, and asked wherever ``suite`` asks.
 
-A file defines a subclass of :class:`Task` and has an instance of it as ``TASK``; docs/extending.md has a whole one.
-Its answers then are in the frames of ``suite.run``, in the records of ``suite.records``, in comparisons of models, and
-in the tables of notebooks 05 and 06.
+A file defines a subclass of :class:`Task`, or of :class:`Pairs` where a picture has a true and a false sentence, and
+has an instance of it as ``TASK``; docs/extending.md has a whole one. Its answers then are in the frames of
+``suite.run``, in the records of ``suite.records``, in comparisons of models, and in the tables of notebooks 05 and 06.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from datasets import Dataset
 
 from negutil.config import Profile
 from negutil.errors import NegutilError
-from negutil.evaluation import shares
+from negutil.evaluation import pairwise, shares
 from negutil.evaluation.shares import Report
+from negutil.models.pictures import PictureFiles
 from negutil.models.scorer import Scorer
 from negutil.results import Record
 
@@ -71,6 +73,44 @@ class Task(abc.ABC):
         """Return the share of right answers among the rows of ``evaluate``, in all and by type, with intervals."""
         kinds = sorted(set(frame["type"].dropna()) - {""})
         return shares.records(frame, report, self.title, self.metric, kinds)
+
+
+class Pairs(Task):
+    """A task of two sentences for each picture, a true and a false one: the true one has to score higher.
+
+    A subclass says what it reads (a dataset with pictures and the column file_name) and which the ``pairs`` are.
+    """
+
+    metric = pairwise.METRIC
+
+    @abc.abstractmethod
+    def pairs(self, rows: Dataset) -> list[tuple[str, str]]:
+        """Return the true and the false sentence of every row."""
+
+    def types(self, rows: Dataset) -> list[str]:
+        """Return a kind of item for every row; the share of right answers is told for each kind as well."""
+        return [""] * len(rows)
+
+    def evaluate(self, asked: Scorer, rows: Dataset, batch: int) -> pd.DataFrame:
+        """Return the answers; true and false are the scores of the two sentences."""
+        values = pairwise.scores(asked, PictureFiles.of(rows), self.pairs(rows), batch=batch)
+        return self._named(rows, pairwise.items(values, self.types(rows)))
+
+    def chance(self, rows: Dataset) -> float:
+        """Return one half."""
+        return pairwise.CHANCE
+
+    def rules(self, rows: Dataset) -> dict[str, pd.DataFrame]:
+        """Return the answers of rules that read the sentences alone, a bag of words among them."""
+        found = pairwise.by_rules(self.pairs(rows), self.types(rows), rows["file_name"][:])
+        return {name: self._named(rows, frame) for name, frame in found.items()}
+
+    def texts(self, rows: Dataset) -> list[str]:
+        """Return all sentences."""
+        return [text for pair in self.pairs(rows) for text in pair]
+
+    def _named(self, rows: Dataset, frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.assign(item=[str(row) for row in range(len(rows))], cluster=rows["file_name"][:])
 
 
 @functools.cache
