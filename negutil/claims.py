@@ -27,9 +27,9 @@ REPLICATED, NOT_REPLICATED, INCONCLUSIVE = "replicated", "not replicated", "inco
 BEFORE = "before the run"
 REFERENCE_KEYS = {"table", "task", "metric"}
 CLAIM_KEYS = {"id", "notebook", "source", "statement"}
-TINY = 1e-12
-TINY = 1e-12
-TINY = 1e-12
+ROUNDING = 1e-9
+ROUNDING = 1e-9
+ROUNDING = 1e-9
 BOUNDS = ({"above"}, {"below"}, {"equal", "within"})
 
 
@@ -66,8 +66,8 @@ class Condition:
         ``holds`` is positive where the whole interval is on that side, ``contradicted`` is not negative where none is.
         """
         if self.side == "equal":
-            off = (rows["value"] - self.bound).abs() - self.within
-            return rows.assign(holds=(-off).where(off != 0, TINY), contradicted=off.where(off != 0, -TINY))
+            holds = self.within + ROUNDING - (rows["value"] - self.bound).abs()
+            return rows.assign(holds=holds, contradicted=-holds)
         low, high = rows["ci_low"] - self.bound, rows["ci_high"] - self.bound
         holds, contradicted = (low, -high) if self.side == "above" else (-high, low)
         return rows.assign(holds=holds, contradicted=contradicted)
@@ -179,10 +179,16 @@ def judge(claims: Iterable[Claim], profile: str, models: Sequence[str]) -> list[
 def _judged(claim: Claim, profile: str, models: Sequence[str]) -> list[Verdict]:
     try:
         return _verdicts(claim, profile, models)
-    except NegutilError:
-        if profile in config.names() and config.load(profile).published:
+    except NegutilError as problem:
+        damaged = _is_there(claim, profile) and not isinstance(problem, NoRecordError)
+        if profile in config.names() and config.load(profile).published and not damaged:
             return []
         raise
+
+
+def _is_there(claim: Claim, profile: str) -> bool:
+    """Whether all tables of a claim are there; then what is wrong with them is an error."""
+    return all(file_of(one, _place(claim, profile)).exists() for one in (*claim.provided, *claim.conditions))
 
 
 def table(verdicts: Iterable[Verdict], claims: Iterable[Claim]) -> pd.DataFrame:
@@ -266,24 +272,25 @@ def _place(claim: Claim, profile: str) -> str:
 
 
 def _records(condition: Condition, profile: str) -> pd.DataFrame:
-    rows = _table(profile, condition.table)
-    fits = rows["task"].map(lambda task: fnmatch.fnmatchcase(task, condition.task))
-    return rows[fits & (rows["metric"] == condition.metric)]
-
-
-def file_of(condition: Condition, profile: str) -> Path:
-    """The table that a condition looks at, in results/ of ``profile``."""
-    return paths.results(profile) / f"{condition.table}.csv"
-
-
-def _table(profile: str, table: str) -> pd.DataFrame:
-    """A table, read once for as long as its file does not change; it must not be written to."""
-    path = paths.results(profile) / f"{table}.csv"
+    """The records that a condition names, found once while their file does not change; they are not written to."""
+    path = file_of(condition, profile)
     state = path.stat() if path.exists() else None
-    return _read_table(profile, table, path, (state.st_mtime_ns, state.st_size, state.st_ino) if state else ())
+    return _matching(condition, profile, path, (state.st_mtime_ns, state.st_size, state.st_ino) if state else ())
+
+
+@functools.lru_cache(maxsize=1024)
+def _matching(condition: Condition, profile: str, path: Path, state: tuple[int, ...]) -> pd.DataFrame:
+    rows = _read_table(profile, condition.table, path, state)
+    rows = rows[rows["metric"] == condition.metric]
+    return rows[[fnmatch.fnmatchcase(task, condition.task) for task in rows["task"]]]
 
 
 @functools.lru_cache(maxsize=64)
 def _read_table(profile: str, table: str, path: Path, state: tuple[int, ...]) -> pd.DataFrame:
     experiment, _, name = table.partition("/")
     return results.load(profile, experiment, name)
+
+
+def file_of(condition: Condition, profile: str) -> Path:
+    """The table that a condition looks at, in results/ of ``profile``."""
+    return paths.results(profile) / f"{condition.table}.csv"

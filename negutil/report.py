@@ -174,7 +174,6 @@ def controls(outcomes: list[Outcome]) -> list[dict[str, str]]:
 
 
 def _control(control: claims_report.Control, claimed: Outcome, by: Outcome) -> dict[str, str]:
-    said = control.says[claims.INCONCLUSIVE if by.verdict == verdicts.DIFFERS else by.verdict] if by.rows else by.reason
     return {
         "claim": claimed.claim.statement,
         "claimed": claimed.verdict,
@@ -184,7 +183,7 @@ def _control(control: claims_report.Control, claimed: Outcome, by: Outcome) -> d
         "by_id": by.claim.id,
         "verdict": by.verdict,
         "class": CLASSES[by.verdict],
-        "says": said,
+        "says": verdicts.meaning(control, by),
     }
 
 

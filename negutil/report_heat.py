@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import matplotlib as mpl
@@ -15,6 +16,9 @@ REACH = 0.25
 
 FADED = 0.62
 """How far the colours may leave the middle of the colour map, so that black text can be read on them."""
+
+
+Numbers = dict[str, list[float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ class Heat:
 def gains(rows: pd.DataFrame, name: str) -> Heat:
     """Methods by benchmarks: the number, coloured by its gain over CLIP, marked where the interval leaves out zero."""
     titles = list(dict.fromkeys(rows["title"]))
-    by_method = {str(method): own.set_index("title") for method, own in rows.groupby("method", sort=False)}
+    by_method = {str(method): _by(own, "title", report_tables.HEAT[3:]) for method, own in _groups(rows, "method")}
     return Heat(
         name,
         titles,
@@ -47,16 +51,25 @@ def gains(rows: pd.DataFrame, name: str) -> Heat:
     )
 
 
-def _gain(own: pd.DataFrame, title: str) -> Cell:
-    if title not in own.index:
+def _groups(rows: pd.DataFrame, column: str) -> list[tuple[object, pd.DataFrame]]:
+    return list(rows.groupby(column, sort=False))
+
+
+def _by(own: pd.DataFrame, key: str, columns: Sequence[str]) -> Numbers:
+    """The numbers in ``columns`` by what stands in ``key``."""
+    values = own[list(columns)].to_numpy(float).tolist()
+    return {str(name): row for name, row in zip(own[key], values, strict=True)}
+
+
+def _gain(own: Numbers, title: str) -> Cell:
+    if title not in own:
         return Cell("")
-    row = own.loc[title]
-    said = tables.with_interval(float(row["value"]), row["low"], row["high"])
-    if pd.isna(row["gain"]):
-        return Cell(f"{row['value']:.3f}", "", False, said)
-    sure = bool(row["gain_low"] > 0 or row["gain_high"] < 0)
-    change = tables.with_interval(float(row["gain"]), row["gain_low"], row["gain_high"])
-    return Cell(f"{row['value']:.3f}", _colour(float(row["gain"])), sure, f"{said}; over CLIP {change}")
+    value, low, high, gain, gain_low, gain_high = own[title]
+    said = tables.with_interval(value, low, high)
+    if pd.isna(gain):
+        return Cell(f"{value:.3f}", "", False, said)
+    change = tables.with_interval(gain, gain_low, gain_high)
+    return Cell(f"{value:.3f}", _colour(gain), gain_low > 0 or gain_high < 0, f"{said}; over CLIP {change}")
 
 
 def levels(rows: pd.DataFrame) -> Heat:
@@ -64,18 +77,17 @@ def levels(rows: pd.DataFrame) -> Heat:
     columns = list(dict.fromkeys(rows["model"]))
     order = [*(name for name in columns if name != report_tables.PAPER), report_tables.PAPER]
     shown = [name for name in order if name in columns]
-    by_task = {str(task): own.set_index("model") for task, own in rows.groupby("task", sort=False)}
+    by_task = {str(task): _by(own, "model", ("value", "low", "high")) for task, own in _groups(rows, "task")}
     return Heat("", shown, [(task, [_level(own, name) for name in shown]) for task, own in by_task.items()])
 
 
-def _level(own: pd.DataFrame, name: str) -> Cell:
-    if name not in own.index:
+def _level(own: Numbers, name: str) -> Cell:
+    if name not in own:
         return Cell("")
-    value = float(own.loc[name, "value"])  # type: ignore[arg-type]
-    said = tables.with_interval(value, own.loc[name, "low"], own.loc[name, "high"])  # type: ignore[arg-type]
+    value, low, high = own[name]
     plain = name in (report_tables.CHANCE, report_tables.PAPER)
-    colour = "" if plain else _colour(value - float(own.loc[report_tables.CHANCE, "value"]))  # type: ignore[arg-type]
-    return Cell(f"{value:.3f}", colour, False, said)
+    colour = "" if plain else _colour(value - own[report_tables.CHANCE][0])
+    return Cell(f"{value:.3f}", colour, False, tables.with_interval(value, low, high))
 
 
 def _colour(gain: float) -> str:

@@ -23,6 +23,7 @@ DIFFERENCE = ("work", "paper", "code", "asked", "effect", "low", "high", "n", "l
 PARTS = ("part", "minutes", "tables", "commit", "processor", "threads", "gpu", "python")
 BLIND, CHANCE, PAPER = "best without pictures", "chance", "published"
 VARIANT = "negationclip-"
+ASIDE = ("without mean and std", "lambda of the gold picture")
 GLASSES = "CLIPGlasses"
 """Whose code has the differences that ``negutil.evaluation.clipglasses_methods`` lists by name."""
 
@@ -60,8 +61,8 @@ def every_method(profile: str) -> pd.DataFrame:
     gains = _split(pd.concat([found(profile, f"{name}/gains") for name in LEVELS]))
     gains = gains[gains["metric"] == OVER_CLIP]
     key = ["model", "title", "method"]
-    shown = [title in clipglasses.EVERYTHING and "@" not in name for title, name in _names(levels)]
-    own = levels[shown]
+    shown = [title in clipglasses.EVERYTHING and not _is_aside(name) for title, name in _names(levels)]
+    own = levels.loc[np.array(shown, dtype=bool)]
     own = own.drop_duplicates(key).merge(
         gains.drop_duplicates(key)[[*key, "value", "ci_low", "ci_high"]], on=key, how="left", suffixes=("", "_gain")
     )
@@ -81,6 +82,11 @@ def _split(rows: pd.DataFrame) -> pd.DataFrame:
 def _title(name: str, title_of: Callable[[str], str]) -> str:
     """A method as tables call it; a variant of NegationCLIP with that name before it."""
     return ("NegationCLIP, " if name.startswith(VARIANT) else "") + title_of("" if name == "CLIP" else name)
+
+
+def _is_aside(name: str) -> bool:
+    """Weights between two models, and what is compared with another CLIP than the one in the table."""
+    return "@" in name or name.endswith(ASIDE)
 
 
 def _names(rows: pd.DataFrame) -> list[tuple[str, str]]:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from negutil import claims, config, paths, tables
+from negutil import claims, claims_report, config, paths, tables
 from negutil.claims import INCONCLUSIVE, NOT_REPLICATED, REPLICATED, Claim, NoRecordError, Verdict
+from negutil.claims_report import Control
 from negutil.errors import NegutilError
 
 DIFFERS, NEEDS_PAPER = "differs between models", "needs the paper profile"
@@ -86,8 +87,25 @@ def table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
     return pd.DataFrame([row for outcome in outcomes for row in _lines(outcome)])
 
 
+def controls(outcomes: Sequence[Outcome]) -> pd.DataFrame:
+    """What each control means: claim, verdict, what the control asks, its verdict, and the sentence that follows."""
+    known = {outcome.claim.id: outcome for outcome in outcomes}
+    found = [(control, known[control.claim], known[control.by]) for control in claims_report.controls()]
+    rows = [
+        (claimed.claim.statement, claimed.verdict, control.asks, by.verdict, meaning(control, by))
+        for control, claimed, by in found
+    ]
+    return pd.DataFrame(rows, columns=["claim", "verdict", "the control asks", "control", "so"])
+
+
+def meaning(control: Control, by: Outcome) -> str:
+    """The sentence of a control that belongs to its verdict, or why it was not tested."""
+    verdict = INCONCLUSIVE if by.verdict == DIFFERS else by.verdict
+    return control.says[verdict] if by.rows else f"{by.verdict}: {by.reason}"
+
+
 def _lines(outcome: Outcome) -> list[dict[str, object]]:
-    about = {"claim": outcome.claim.statement, "published": outcome.claim.published}
+    about: dict[str, object] = {"claim": outcome.claim.statement, "published": outcome.claim.published}
     if not outcome.rows:
         empty = {"model": "", "verdict": outcome.verdict, "decided by": outcome.reason, "value": "", "n": ""}
         return [about | empty]
@@ -110,12 +128,16 @@ def _outcome(claim: Claim, profile: str) -> Outcome:
     try:
         rows = tuple(claims.judge([claim], profile, models(profile)))
     except NoRecordError:
-        wanted = claim.conditions[0]
-        said = f"the tables have no number for it ({wanted.table}: {wanted.task}, {wanted.metric}): "
-        return Outcome(
-            claim, NO_RESULTS, reason=f"{said}this profile does not make it, or run notebook {claim.notebook}"
-        )
-    return Outcome(claim, together(rows), rows)
+        rows = ()
+    return Outcome(claim, together(rows), rows) if rows else Outcome(claim, NO_RESULTS, reason=_no_record(claim))
+
+
+def _no_record(claim: Claim) -> str:
+    wanted = claim.conditions[0]
+    return (
+        f"{wanted.table}.csv has no number for it ({wanted.task}, {wanted.metric}): this profile does not make it, its "
+        f"data were not here, or run notebook {claim.notebook}"
+    )
 
 
 def _missing_table(claim: Claim, profile: str) -> str:
@@ -159,8 +181,8 @@ def records(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
 
 
 def _records(outcome: Outcome) -> list[dict[str, object]]:
-    about = {"claim": outcome.claim.id, "notebook": outcome.claim.notebook, "together": outcome.verdict}
-    about |= {"reason": outcome.reason}
+    about: dict[str, object] = {"claim": outcome.claim.id, "notebook": outcome.claim.notebook}
+    about |= {"together": outcome.verdict, "reason": outcome.reason}
     if not outcome.rows:
         return [about]
     keys = ("model", "verdict", "decided_by", "value", "ci_low", "ci_high", "n")

@@ -1,0 +1,167 @@
+"""Every claim has an outcome: tables decide, and what is missing is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from negutil import claims, claims_report, paths, results, verdicts
+from negutil.claims import Claim, Condition
+from negutil.errors import NegutilError
+from negutil.results import Record
+
+ABOVE = Condition("09_test/table", "task", "accuracy", "above", 0.5)
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NEGUTIL_RESULTS", str(tmp_path))
+    return tmp_path
+
+
+def _save(low: float, high: float, model: str = "miniclip-s-8", profile: str = "mini") -> Record:
+    record = Record("09_test", "task", model, "accuracy", (low + high) / 2, 10, low, high, "items")
+    results.save([record], profile, "09_test", "table")
+    return record
+
+
+def _claim(**changes: object) -> Claim:
+    about: dict = {"id": "one", "notebook": "03", "source": "ours", "statement": "It is so.", "conditions": (ABOVE,)}
+    return Claim(**(about | changes))
+
+
+def _verdict(claim: Claim, profile: str = "mini") -> str:
+    return verdicts.of(profile, [claim])[0].verdict
+
+
+def test_a_changed_table_changes_the_verdict() -> None:
+    for low, high, wanted in ((0.6, 0.8, "replicated"), (0.1, 0.2, "not replicated"), (0.4, 0.6, "inconclusive")):
+        _save(low, high)
+        assert _verdict(_claim()) == wanted
+
+
+def test_a_missing_table_is_a_line_that_says_which_notebook_makes_it() -> None:
+    (outcome,) = verdicts.of("mini", [_claim(notebook="07")])
+    assert outcome.verdict == verdicts.NO_RESULTS and "run notebook 07" in outcome.reason
+    (line,) = verdicts.table([outcome]).to_dict("records")
+    assert line["verdict"] == verdicts.NO_RESULTS and "09_test/table.csv is not there" in str(line["decided by"])
+
+
+def test_a_table_without_the_record_is_a_line_too() -> None:
+    _save(0.6, 0.8, model="somebody")
+    (outcome,) = verdicts.of("mini", [_claim()])
+    assert outcome.verdict == verdicts.NO_RESULTS and "no number for it" in outcome.reason
+
+
+def test_a_damaged_table_is_an_error(store: Path) -> None:
+    _save(0.6, 0.8)
+    (store / "mini" / "09_test" / "table.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(NegutilError, match="make it again"):
+        verdicts.of("mini", [_claim()])
+
+
+def test_what_a_profile_cannot_show_and_what_nobody_has_are_said() -> None:
+    _save(0.6, 0.8)
+    digits = _claim(testable_in=("paper",), why="it is about digits")
+    assert verdicts.of("mini", [digits])[0] == verdicts.Outcome(digits, verdicts.NEEDS_PAPER, (), "it is about digits")
+    gone = _claim(conditions=(), missing="the captions are not public")
+    assert verdicts.of("mini", [gone])[0].reason == "the captions are not public"
+    assert _verdict(gone) == verdicts.NOT_REPRODUCIBLE
+
+
+@pytest.mark.parametrize(("printed", "wanted"), [(0.7, "replicated"), (0.72, "replicated"), (0.8, "not replicated")])
+def test_a_printed_digit_comes_out_or_does_not(printed: float, wanted: str) -> None:
+    _save(0.6, 0.8, model="openai-vit-b-32", profile="paper")
+    digit = Condition("09_test/table", "task", "accuracy", "equal", printed, 0.02)
+    claim = _claim(conditions=(digit,), testable_in=("paper",), why="digits", models=("openai-vit-b-32",))
+    assert _verdict(claim, "paper") == wanted
+    assert _verdict(claim, "mini") == verdicts.NEEDS_PAPER
+
+
+def test_models_that_disagree_are_told_one_by_one() -> None:
+    rows = [
+        Record("09_test", "task", model, "accuracy", low + 0.1, 10, low, low + 0.2, "items")
+        for model, low in (("miniclip-s-8", 0.6), ("miniclip-b-8", 0.1))
+    ]
+    results.save(rows, "mini", "09_test", "table")
+    (outcome,) = verdicts.of("mini", [_claim()])
+    assert outcome.verdict == verdicts.DIFFERS
+    assert [row.verdict for row in outcome.rows] == ["replicated", "not replicated"]
+
+
+def test_a_verdict_that_another_seed_does_not_give_is_inconclusive(store: Path) -> None:
+    _save(0.6, 0.8)
+    columns = {"claim": "one", "model": "miniclip-s-8"}
+    seeds = pd.DataFrame([columns | {"seed": 0, "verdict": "stale"}, columns | {"seed": 1, "verdict": "replicated"}])
+    seeds.to_csv(store / "mini" / verdicts.SEEDS_FILE, index=False)
+    assert _verdict(_claim()) == "replicated"
+    other = pd.DataFrame([columns | {"seed": 2, "verdict": "not replicated"}])
+    pd.concat([seeds, other]).to_csv(store / "mini" / verdicts.SEEDS_FILE, index=False)
+    (outcome,) = verdicts.of("mini", [_claim()])
+    assert outcome.verdict == "inconclusive" and "replicated, replicated, not replicated" in outcome.reason
+    (store / "mini" / verdicts.SEEDS_FILE).write_text("a\n1\n")
+    with pytest.raises(NegutilError, match="make it again"):
+        verdicts.of("mini", [_claim()])
+
+
+def test_every_claim_of_the_file_has_one_outcome_even_without_any_results() -> None:
+    outcomes = verdicts.of("mini")
+    assert [outcome.claim.id for outcome in outcomes] == [claim.id for claim in claims.read()]
+    assert {outcome.verdict for outcome in outcomes} <= set(verdicts.KINDS[4:])
+    assert all(outcome.reason for outcome in outcomes)
+    assert verdicts.counts(outcomes).to_numpy().sum() == len(outcomes)
+    assert len(verdicts.records(outcomes)) == len(outcomes)
+
+
+def test_the_works_have_at_least_forty_claims_and_each_says_whose_it_is() -> None:
+    outcomes = verdicts.of("mini")
+    theirs = [outcome for outcome in outcomes if outcome.work != verdicts.OURS]
+    assert len(theirs) >= 40
+    assert {outcome.work for outcome in theirs} == set(verdicts.WORKS)
+    published = [outcome for outcome in theirs if outcome.claim.published]
+    assert len(published) >= 0.8 * len(theirs)
+
+
+def test_claims_of_everywhere_are_those_that_notebooks_show() -> None:
+    for number in ("03", "05", "06", "07", "08"):
+        shown = claims.of_notebook(number)
+        assert shown and all(claim.conditions and claim.written == claims.BEFORE for claim in shown)
+
+
+def test_controls_and_headlines_name_claims_and_have_a_sentence_for_each_verdict() -> None:
+    known = {claim.id for claim in claims.read()}
+    assert 5 <= len(claims_report.headlines()) <= 8
+    for control in claims_report.controls():
+        assert {control.claim, control.by} <= known
+        assert set(control.says) == {claims.REPLICATED, claims.NOT_REPLICATED, claims.INCONCLUSIVE}
+
+
+def test_the_sentence_of_a_control_follows_from_its_verdict() -> None:
+    control = claims_report.Control(
+        "a", "b", "Is it?", dict.fromkeys(claims_report.SENTENCES, "") | {"replicated": "Yes."}
+    )
+    _save(0.6, 0.8)
+    (outcome,) = verdicts.of("mini", [_claim()])
+    assert verdicts.meaning(control, outcome) == "Yes."
+    (gone,) = verdicts.of("mini", [_claim(conditions=(), missing="all")])
+    assert verdicts.meaning(control, gone) == "not reproducible: all"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('by = "antonyms-do-better"\n', "", "a control must have"),
+        ('by = "antonyms-do-better"', 'by = "nobody"', "no claim 'nobody'"),
+        ('"negbench-recall-drops", ', '"nothing", ', "no claim 'nothing'"),
+    ],
+)
+def test_a_wrong_report_part_is_refused(tmp_path: Path, old: str, new: str, said: str) -> None:
+    file = tmp_path / "claims.toml"
+    text = (paths.CONFIGS / "claims.toml").read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(NegutilError, match=said):
+        claims_report.controls(file)
+        claims_report.headlines(file)
