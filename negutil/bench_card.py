@@ -62,10 +62,10 @@ def figure(card: Card) -> Figure:
     with mpl.rc_context(figures.RC):
         drawing, axis = plt.subplots(figsize=(WIDTH, 1.3 + ROW_HEIGHT * len(rows)))
         at = np.arange(len(rows), dtype=float)
+        figures.dots(axis, rows, at, 0, label=card.model["name"])
         _baselines(axis, rows, at)
         for index, name in enumerate(_models(card), start=1):
             _others(axis, rows, [record for record in card.references if record.model == name], index, name)
-        figures.dots(axis, rows, at, 0, label=card.model["name"])
         _finish(axis, rows)
         plt.close(drawing)
     return drawing
@@ -83,7 +83,11 @@ def _others(axis: Axes, rows: pd.DataFrame, records: list[Record], index: int, n
     row_of = {pair: row for row, pair in enumerate(zip(rows["task"], rows["metric"], strict=True))}
     own = [record for record in records if (record.task, record.metric) in row_of]
     heights = [row_of[record.task, record.metric] + 0.22 for record in own]
-    style = {"color": figures.PALETTE[index], "marker": figures.MARKERS[index], "markerfacecolor": "none"}
+    style: dict[str, Any] = {
+        "color": figures.PALETTE[index],
+        "marker": figures.MARKERS[index],
+        "markerfacecolor": "none",
+    }
     axis.plot([record.value for record in own], heights, linestyle="", markersize=4.5, label=name, **style)
 
 

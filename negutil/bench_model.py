@@ -147,7 +147,7 @@ def _from_file(entry: Entry, path: Path, activation: str, device: str) -> Loaded
         raise NegutilError(f"{path}: there is no such file of weights; check the path.")
     path = path.resolve()
     trained_with = activation or _noted_activation(path) or _presumed_activation(entry, path)
-    own = {"path": str(path), "package": "", "tag": "", "sha256": files.sha256(path)}
+    own: dict[str, Any] = {"path": str(path), "package": "", "tag": "", "sha256": files.sha256(path)}
     own |= {"activation": trained_with, "source": f"the file {path.name}"}
     return _checked(replace(entry, name=f"{entry.name} ({path.name})", **own), device)
 
@@ -212,7 +212,7 @@ def _random(entry: Entry, seed: int, device: str) -> LoadedModel:
     torch.manual_seed(seed)
     model = architectures.build(entry.architecture)
     computed = ACTIVATIONS[0] if architectures.uses_quick_gelu(entry.architecture) else ACTIVATIONS[1]
-    own = {"path": "", "package": "", "tag": "", "sha256": "", "activation": computed}
+    own: dict[str, Any] = {"path": "", "package": "", "tag": "", "sha256": "", "activation": computed}
     named = replace(entry, name=f"{entry.name} (random, seed {seed})", source="random weights", **own)
     made = hashlib.sha256(f"{entry.architecture} {seed} {torch.__version__}".encode()).hexdigest()
     transform = architectures.open_clip().transform

@@ -136,9 +136,7 @@ def of_cards(card: Card, folders: Iterable[Path]) -> list[Record]:
         content = _read(folder / NUMBERS)
         same = {task["title"] for task in content["tasks"] if own.get(task["title"]) == task["data_sha256"]}
         if not same:
-            raise NegutilError(
-                f"{folder} has no task with the same data as this card; examine that model on them, too."
-            )
+            raise NegutilError(f"{folder} has no task on the same data as this card; examine that model on them.")
         found += [_other(row) for row in content["records"] if _is_of(row["task"], same)]
     return found
 
@@ -179,6 +177,6 @@ def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def _record(row: dict[str, Any]) -> Record:
     """A record without the paper's number, which is about another world than the value."""
     low, high = (None if pd.isna(row[key]) else float(row[key]) for key in ("ci_low", "ci_high"))
-    columns = {key: str(row[key]) for key in ("experiment", "task", "model", "metric")}
+    columns: dict[str, Any] = {key: str(row[key]) for key in ("experiment", "task", "model", "metric")}
     over = "" if low is None else str(row["ci_over"])
     return Record(**columns, value=float(row["value"]), n=int(row["n"]), ci_low=low, ci_high=high, ci_over=over)

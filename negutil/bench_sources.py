@@ -67,12 +67,12 @@ def world(chosen: Profile, only: Sequence[str] = ()) -> list[Unit]:
     Builds what is missing. Raises NegutilError, listing the names, where one of ``only`` is in none of them.
     """
     variations = {variation.title: variation for variation in (*PLAIN, *VARIATIONS)}
-    names = [*suite.TASKS, *variations]
+    names = [*suite.names(), *variations]
     unknown = [text for text in only if not any(text.lower() in name.lower() for name in names)]
     if unknown:
         raise NegutilError(f"No task of the mini world has '{unknown[0]}' in its name; there are {'; '.join(names)}.")
     kept = [name for name in names if not only or any(text.lower() in name.lower() for text in only)]
-    units = [_of_suite(name, chosen) for name in kept if name in suite.TASKS]
+    units = [_of_suite(name, chosen) for name in kept if name not in variations]
     folder = negbench_files.build(chosen) if any(name in variations for name in kept) else Path()
     asked = (negbench_items.load(chosen, variations[name], folder) for name in kept if name in variations)
     units += [bench_tasks.of_negbench(task, chosen) for task in asked if task is not None]
@@ -131,7 +131,7 @@ def _referring(path: Path, files: Files, chosen: Profile) -> Unit:
 
 def _ccneg(path: Path, files: Files, chosen: Profile) -> Unit:
     """The published evaluation set: the last 40,000 items, or all of a file that has fewer."""
-    count = min(ccneg.N_EVALUATION, len(ccneg.load(path)))
+    count = min(ccneg.N_EVALUATION, len(ccneg.load(path, n_evaluation=1)))
 
     def load(folder: Path, missing: Missing) -> Dataset:
         return ccneg.load(path, folder, split="evaluation", n_evaluation=count, missing=missing)

@@ -108,11 +108,11 @@ def of_suite(title: str, data: Data, settings: Profile, notes: Sequence[str] = (
     def baselines() -> list[Record]:
         tables = [suite.table(frames, f"{BLIND}{rule}") for rule, frames in suite.rules(data).items()]
         found = suite.records(pd.concat(tables), EXPERIMENT, settings) if tables else []
-        return found + [_chance(task, value, _count(data)) for task, value in chance.items()]
+        return found + [_chance(task, _main_metric(task, data), value, data) for task, value in chance.items()]
 
     return Unit(
         title=title,
-        main=tuple((_titled(task), _main_metric(task)) for task in chance),
+        main=tuple((_titled(task), _main_metric(task, data)) for task in chance),
         digest=digest(_pictures(data), repr(_plain(data))),
         media=(),
         ask=lambda asked, _: suite.table(suite.run(asked, data, settings), asked.name),
@@ -127,7 +127,10 @@ def _titled(task: str) -> str:
     return f"{valse.TASK}, {valse.SETS[0]}" if task == suite.VALSE else task
 
 
-def _main_metric(task: str) -> str:
+def _main_metric(task: str, data: Data) -> str:
+    further = {own.title: own.metric for own, _ in data.further}
+    if task in further:
+        return further[task]
     if task == suite.COCO:
         return "recall@5"
     if task in (suite.IMAGENET, suite.CALTECH101):
@@ -135,19 +138,16 @@ def _main_metric(task: str) -> str:
     return "accuracy" if task.startswith(suite.REFERRING) else pairwise.METRIC
 
 
-def _chance(task: str, value: float, n: int) -> Record:
-    return Record(EXPERIMENT, task, CHANCE, _main_metric(task), value, n)
-
-
-def _count(data: Data) -> int:
-    """How many items the first benchmark in ``data`` has."""
-    rows = next(iter(_parts(data).values()))
-    return len(rows.captions) if isinstance(rows, Gallery) else len(rows)
+def _chance(task: str, metric: str, value: float, data: Data) -> Record:
+    """What guessing gets, for as many items as the first benchmark in ``data`` has."""
+    rows = next(iter(_parts(data).values()), ())
+    count = len(rows.captions) if isinstance(rows, Gallery) else len(rows)
+    return Record(EXPERIMENT, task, CHANCE, metric, value, count)
 
 
 def _parts(data: Data) -> dict[str, Dataset | Gallery]:
     """What ``data`` has, by the name of its field."""
-    named = {field.name: getattr(data, field.name) for field in dataclasses.fields(data)}
+    named = {field.name: getattr(data, field.name) for field in dataclasses.fields(data)} | dict(data.more)
     return {name: rows for name, rows in named.items() if isinstance(rows, Dataset | Gallery)}
 
 

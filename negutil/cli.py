@@ -127,17 +127,17 @@ def run(
 def readme(
     *,
     profile: Annotated[str, typer.Option(help="Profile whose results are told (default: mini).")] = "mini",
-    check: Annotated[bool, typer.Option("--check", help="Only say whether README is up to date.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only say whether the pages are up to date.")] = False,
 ) -> None:
-    """Write what was found into README.md, from the tables in results/."""
-    from negutil import readme as text
+    """Write what was found into README.md and docs/reproducibility.md, from the tables in results/."""
+    from negutil import readme as front
+    from negutil import reproducibility
 
-    if check:
-        if not text.is_current(profile):
-            raise NegutilError("README.md does not say what results/ says: run `negutil readme`.")
-        typer.echo("README.md is up to date.")
-        return
-    typer.echo("README.md was written anew." if text.update(profile) else "README.md was up to date.")
+    for name, page in {"README.md": front, "docs/reproducibility.md": reproducibility}.items():
+        if check and not page.is_current(profile):
+            raise NegutilError(f"{name} does not say what results/ says: run `negutil readme`.")
+        changed = not check and page.update(profile)
+        typer.echo(f"{name} was written anew." if changed else f"{name} is up to date.")
 
 
 @cache_commands.command("info")

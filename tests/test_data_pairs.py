@@ -36,7 +36,7 @@ def test_pictures_are_found_from_the_folder_of_the_file(folder: Path) -> None:
     ],
 )
 def test_columns_have_several_names(header: str, folder: Path) -> None:
-    cells = {"foil": "no cat", "caption-false": "no cat", "wrong": "no cat", "x": "?"}
+    cells = {"foil": "no cat", "caption-false": "no cat", "negative": "no cat", "x": "?"}
     pictures = {"image", "Image Path", "FILE_NAME", "path"}
     line = [cells.get(name, "1.png" if name in pictures else "a cat") for name in header.split(",")]
     rows = pairs.load(write_text(folder / "my.csv", header, ",".join(line)))

@@ -29,9 +29,9 @@ def load(file: Path | str, pictures: Path | str | None = None, missing: _reading
     """Pictures with a true and a false caption each.
 
     Columns: image (its path counts from the folder ``pictures``, without it from that of the file), file_name (as
-    written), true, false, line (of the file, from 1). A picture may be in several lines; columns of other
-    names than NAMES are ignored. Raises NegutilError, naming the line, for an empty cell, two equal captions, a picture that is not there, and a
-    line with too many or too few fields; and for a column that is missing or there twice.
+    written), true, false, line (of the file, from 1). A picture may be in several lines; columns of other names than
+    NAMES are ignored. Raises NegutilError, naming the line, for an empty cell, two equal captions, a picture that is
+    not there, and a line with too many or too few fields; and for a column that is missing or there twice.
     """
     rows = _reading.read_csv(file)
     columns = {role: rows.columns[_column(role, rows)] for role in NAMES}
