@@ -106,6 +106,8 @@ def _from_hub(part: Part) -> Done:
 
 
 def _hub_client(part: Part) -> Any:
+    from negutil.models import hub
+
     if part.model:
         from negutil.models import loader, registry
 
@@ -113,10 +115,12 @@ def _hub_client(part: Part) -> Any:
     if part.read == "pipeline":
         from negutil.models import libraries
 
-        return libraries.diffusers().DiffusionPipeline.download(part.hub, use_safetensors=True)
+        return libraries.diffusers().DiffusionPipeline.download(
+            part.hub, revision=hub.revision(part.hub), use_safetensors=True
+        )
     import huggingface_hub
 
-    return huggingface_hub.snapshot_download(part.hub, allow_patterns=list(_WEIGHTS))
+    return huggingface_hub.snapshot_download(part.hub, revision=hub.revision(part.hub), allow_patterns=list(_WEIGHTS))
 
 
 def hidden_tokens(text: str) -> str:

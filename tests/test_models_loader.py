@@ -234,7 +234,8 @@ def test_the_file_of_a_tag_is_noted_at_its_first_download(tmp_path: Path, monkey
     served["file"] = second
     with pytest.raises(NegutilError, match="registered with"):
         loader.locate(entry)
-    assert asked == [("laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "main")] * 3
+    assert asked == [("laion/CLIP-ViT-B-32-laion2B-s34B-b79K", entry.revision)] * 3
+    assert len(entry.revision) == 40
 
 
 def test_a_failed_download_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from PIL import Image
 
 from negutil import files, paths
 from negutil.errors import NegutilError
-from negutil.models import architectures, encoder_swap, libraries, loader, registry
+from negutil.models import architectures, encoder_swap, hub, libraries, loader, registry
 from negutil.models.loader import LoadedModel
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Entry:
     Attributes:
         base: the model of the registry whose towers it has, and whose fine-tuned text towers fit.
         package: file of the decoder's weights in negutil/models/weights, with its ``sha256``.
-        hub: repository of a whole CLIPSeg, at ``revision``.
+        hub: repository of a whole CLIPSeg, at ``revision`` ("": as in configs/revisions.toml).
     """
 
     name: str
@@ -55,7 +55,7 @@ class Entry:
     package: str = ""
     sha256: str = ""
     hub: str = ""
-    revision: str = "main"
+    revision: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +156,10 @@ def _decoder_state(entry: Entry, file: Path, base_sha256: str) -> State:
 def _from_hub(entry: Entry, device: str) -> Segmenter:
     """A published CLIPSeg; texts and pictures are prepared as its own processor says."""
     module = libraries.transformers()
-    source = {"pretrained_model_name_or_path": entry.hub, "revision": entry.revision}
+    pinned = hub.revision(entry.hub, entry.revision)
     try:
-        model = module.CLIPSegForImageSegmentation.from_pretrained(**source)
-        processor = module.AutoProcessor.from_pretrained(**source)
+        model = module.CLIPSegForImageSegmentation.from_pretrained(entry.hub, revision=pinned)
+        processor = module.AutoProcessor.from_pretrained(entry.hub, revision=pinned, trust_remote_code=False)
     except OSError as problem:
         raise NegutilError(
             f"'{entry.hub}' could not be loaded; go online once, or put its files where the hub keeps them."

@@ -50,7 +50,7 @@ class PictureFiles:
         try:
             with Image.open(self.paths[row]) as opened:
                 picture = opened.convert("RGB")
-        except (OSError, UnidentifiedImageError) as problem:
+        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as problem:
             raise NegutilError(f"{self.paths[row]} cannot be read as a picture; fetch or build it again.") from problem
         if self.boxes is None:
             return picture

@@ -17,7 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from negutil.errors import NegutilError
-from negutil.models import torchvision_compat
+from negutil.models import hub, torchvision_compat
 from negutil.pipelines import annotators
 from negutil.pipelines.prompts import Chat, Sampling
 from negutil.progress import hidden
@@ -32,7 +32,7 @@ class Local:
     Attributes:
         model: folder of the model, or its name on the Hugging Face hub.
         vision: whether it takes pictures ("image-text-to-text"); otherwise it is a language model ("text-generation").
-        revision: commit or tag on the hub; give one, so that the weights cannot change.
+        revision: commit on the hub; not needed for a folder, or where configs/revisions.toml has it.
         device: "cpu", "cuda", "cuda:1", ...
         dtype: "float32", "bfloat16", ..., or "auto" for that of the weights.
         batch: conversations at a time.
@@ -129,10 +129,9 @@ class LocalModel:
 
     def _load(self, kind: str, **options: Any) -> Any:
         loader, settings = getattr(self._library, kind), self.settings
+        revision = hub.revision(settings.model, settings.revision)
         try:
-            return loader.from_pretrained(
-                settings.model, revision=settings.revision or "main", trust_remote_code=False, **options
-            )
+            return loader.from_pretrained(settings.model, revision=revision, trust_remote_code=False, **options)
         except (OSError, ValueError, KeyError, ImportError) as problem:
             reason = str(problem).strip().split("\n")[0].rstrip(".")
             mend = "give a complete model with safetensors weights that needs no code of its own"
