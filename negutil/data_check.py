@@ -102,7 +102,8 @@ def _also(reading: Reading) -> str:
 
 def compare(counts: Mapping[str, int], known: Mapping[str, int | list[int]]) -> tuple[list[str], list[str]]:
     """What there is less and more of than is known: such as "1,000 of 5,914 rows"."""
-    less, more = [], []
+    less: list[str] = []
+    more: list[str] = []
     for what, wanted in known.items():
         most, allowed = (max(wanted), wanted) if isinstance(wanted, list) else (wanted, [wanted])
         if counts.get(what, 0) in allowed:

@@ -261,8 +261,8 @@ def _write(response: httpx.Response, part: Path, start: int, total: int) -> None
 
 
 def _bar(part: Path, start: int, total: int) -> Any:
-    shape = {"unit": "B", "unit_scale": True, "unit_divisor": 1000}
-    return tqdm(desc=part.stem, total=total or None, initial=start, disable=progress.hidden(), **shape)
+    size = total or None
+    return tqdm(desc=part.stem, total=size, initial=start, unit="B", unit_scale=True, disable=progress.hidden())
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from negutil import data_catalogue, data_get, data_readers, data_tables, paths
+from negutil import data_catalogue, data_get, data_readers, data_tables, paths, skipped
 from negutil.cli import app
 from negutil.errors import NegutilError
 from negutil.models import architectures, registry
@@ -59,6 +59,14 @@ def test_all_that_was_asked_for_is_there() -> None:
 def test_every_public_file_of_negbench_is_in_the_catalogue() -> None:
     wanted = {each.published for each in (*negbench_files.VARIATIONS, *negbench_files.PLAIN) if each.published}
     assert wanted <= {Path(part.path).name for part in data_catalogue.find("negbench").parts}
+
+
+def test_what_a_notebook_cannot_do_without_is_in_the_catalogue() -> None:
+    for number, folders in skipped.NEEDS.items():
+        for folder in folders:
+            of_it = [one for one in ENTRIES if any(part.path.startswith(f"{folder}/") for part in one.parts)]
+            assert any(number in one.notebooks and "skipped" in one.without for one in of_it), (number, folder)
+            assert skipped.GET.get(folder, folder) in {one.name for one in of_it}
 
 
 def test_the_page_is_what_the_catalogue_says() -> None:

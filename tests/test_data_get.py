@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from file_server import Act, FileServer, serve
 from typer.testing import CliRunner
 
 from negutil import data_catalogue, data_get
 from negutil.cli import app
 from negutil.download import Settings
 from negutil.errors import NegutilError
-from tests.file_server import Act, FileServer, serve
 
 FAST = Settings(connect=2.0, stall=0.5, attempts=2, first_wait=0.01, longest_wait=1.0, reserve=0)
 CATALOGUE = """
@@ -77,7 +77,7 @@ licence = "unknown"
 access = "free"
 source = "https://example.org/hubbed"
 [[hubbed.parts]]
-hub = "nobody/nothing"
+hub = "CIDAS/clipseg-rd64-refined"
 """
 
 
@@ -158,14 +158,16 @@ def test_what_is_on_a_hub_that_is_not_reached_is_one_sentence(
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
     monkeypatch.setenv("HF_TOKEN", "hf_token_of_a_test")
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    with pytest.raises(NegutilError, match=r"nobody/nothing could not be fetched .*401 for <HF_TOKEN>\): go online"):
+    with pytest.raises(
+        NegutilError, match=r"CIDAS/clipseg-rd64-refined could not be fetched .*401 for <HF_TOKEN>\): go online"
+    ):
         list(data_get.get("hubbed"))
 
 
 def test_a_hub_file_that_is_there_is_found(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     assert data_catalogue.missing(["hubbed"]) == ["hubbed"]
-    snapshot = tmp_path / "hub" / "models--nobody--nothing" / "snapshots" / "abc"
+    snapshot = tmp_path / "hub" / "models--CIDAS--clipseg-rd64-refined" / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
     (snapshot / "model.safetensors").write_bytes(b"x")
     assert data_catalogue.here("hubbed")

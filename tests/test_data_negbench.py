@@ -80,6 +80,15 @@ def test_mcq_round_trip(tmp_path: Path, pictures: Path) -> None:
     assert rows[0]["image"].size == (12, 8)
 
 
+def test_clips_are_found_in_msrvtts_own_folders_with_or_without_their_names(tmp_path: Path) -> None:
+    clip = tmp_path / "msrvtt" / "videos" / "all" / "video9.mp4"
+    clip.parent.mkdir(parents=True)
+    clip.write_bytes(b"a clip")
+    for name in ("video9.mp4", "data/video/MSRVTT/videos/all/video9.mp4"):
+        file = write_csv(tmp_path / "m.csv", [*MCQ[1:], MCQ[0]], [3, *OPTIONS, "negative", name])
+        assert negbench.load(file, tmp_path / "msrvtt")["video"][:] == [str(clip)]
+
+
 def test_mcq_with_the_columns_in_the_video_files_order(tmp_path: Path) -> None:
     rows = negbench.load(write_csv(tmp_path / "m.csv", [*MCQ[1:], MCQ[0]], [3, *OPTIONS, "negative", "video9.mp4"]))
     assert (rows[0]["correct"], rows[0]["file_name"], rows[0]["options"]) == (3, "video9.mp4", OPTIONS)

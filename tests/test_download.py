@@ -12,11 +12,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from file_server import Act, FileServer, serve
 
 from negutil import download
 from negutil.download import Settings, Wanted
 from negutil.errors import NegutilError
-from tests.file_server import Act, FileServer, serve
 
 FAST = Settings(connect=2.0, stall=0.4, attempts=3, first_wait=0.01, longest_wait=1.0, reserve=0)
 CONTENT = random.Random(0).randbytes(300_000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def content_of(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("make", [make_zip, make_tar])
 @pytest.mark.parametrize("name", ["data.any", "data.gz"])
-def test_archives_come_out_whole(make, name: str, tmp_path: Path) -> None:
+def test_archives_come_out_whole(make: Callable[..., Path], name: str, tmp_path: Path) -> None:
     archive = make(tmp_path / name)
     assert unpack(archive, tmp_path / "out") == 3
     assert content_of(tmp_path / "out") == FILES
@@ -76,7 +77,7 @@ NAMES = ["../evil", "a/../../evil", "/evil", "..\\evil", "C:\\evil", "C:evil", "
 
 @pytest.mark.parametrize("make", [make_zip, make_tar])
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_gets_outside(make, name: str, tmp_path: Path) -> None:
+def test_nothing_gets_outside(make: Callable[..., Path], name: str, tmp_path: Path) -> None:
     archive = make(tmp_path / "bad.archive", {"good.txt": b"good", name: b"evil"})
     with pytest.raises(NegutilError, match="lies outside its folder"):
         unpack(archive, tmp_path / "out" / "deep")
@@ -107,7 +108,7 @@ def test_links_out_and_devices_in_tars_are_refused(member: dict, tmp_path: Path)
 
 
 @pytest.mark.parametrize("make", [make_zip, make_tar])
-def test_bombs_are_refused(make, tmp_path: Path) -> None:
+def test_bombs_are_refused(make: Callable[..., Path], tmp_path: Path) -> None:
     archive = make(tmp_path / "bomb.gz", {"zeros": bytes(5_000_000)})
     with pytest.raises(NegutilError, match="would unpack to more than"):
         unpack(archive, tmp_path / "out", limits=Limits(small=1000))
@@ -118,7 +119,7 @@ def test_bombs_are_refused(make, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("make", [make_zip, make_tar])
 @pytest.mark.parametrize("harm", ["cut", "changed"])
-def test_damage_is_told_and_leaves_nothing(make, harm: str, tmp_path: Path) -> None:
+def test_damage_is_told_and_leaves_nothing(make: Callable[..., Path], harm: str, tmp_path: Path) -> None:
     files = {f"{index}.bin": bytes([index]) * 50_000 + str(index).encode() * 100 for index in range(8)}
     archive = make(tmp_path / "data.gz", files)
     content = bytearray(archive.read_bytes())

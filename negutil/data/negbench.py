@@ -143,4 +143,7 @@ def _media(
     if folder is None:
         return {}
     clips = columns["file_name"][0].lower().endswith(CLIPS)
+    if clips and (own := Path(folder).expanduser() / "videos" / "all").is_dir():
+        # Published files name a clip with or without the folders that MSR-VTT has it in.
+        folder = own
     return {"video" if clips else "image": _reading.find_files(columns["file_name"], folder, source, missing)}
