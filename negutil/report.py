@@ -193,12 +193,15 @@ def heats(profile: str) -> list[Heat]:
     return [gains(own, str(base)) for base, own in rows.groupby("base", sort=False)]
 
 
-def differences(profile: str) -> list[dict[str, str]]:
-    """Paper against released code, as texts."""
+def differences(profile: str) -> list[dict[str, Any]]:
+    """Paper against released code: a row for each difference, with what it changes on each test as texts."""
     rows = report_tables.differences(profile)
-    effects = report_tables.as_text(rows, "effect")
-    shown = rows.assign(effect=effects, n=[f"{int(count):,}" for count in rows["n"]])
-    return _texts(shown.drop(columns=["low", "high"]))
+    rows = rows.assign(effect=report_tables.as_text(rows, "effect"), n=[f"{int(count):,}" for count in rows["n"]])
+    about = ["work", "paper", "code"]
+    return [
+        dict(zip(about, names, strict=True)) | {"effects": _texts(own[["asked", "effect", "n", "sure"]])}
+        for names, own in rows.groupby(about, sort=False)
+    ]
 
 
 def parts(profile: str) -> list[dict[str, str]]:
@@ -208,4 +211,4 @@ def parts(profile: str) -> list[dict[str, str]]:
 
 
 def _texts(rows: pd.DataFrame) -> list[dict[str, str]]:
-    return [{str(key).replace(" ", "_"): str(value) for key, value in row.items()} for row in rows.to_dict("records")]
+    return [{str(key): str(value) for key, value in row.items()} for row in rows.to_dict("records")]

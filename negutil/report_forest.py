@@ -19,7 +19,7 @@ from negutil.verdicts import Outcome
 
 WIDTH, LEFT, RIGHT = 360, 104, 350
 LINE, ROW, GAP, AXIS = 14, 18, 6, 24
-HEADING = 62
+HEADING = 52
 """Characters that a line of a heading has room for."""
 
 GREY, SHADE, RULE = "#555555", "#e7f0f7", "#999999"

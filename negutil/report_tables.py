@@ -19,7 +19,7 @@ from negutil.errors import NegutilError
 LEVELS = ("05_negationclip", "06_clipglasses")
 OVER_CLIP, OVER_FULL = "gain over CLIP", "gain over the full glasses"
 HEAT = ("base", "method", "title", "value", "low", "high", "gain", "gain_low", "gain_high")
-DIFFERENCE = ("work", "paper", "code", "asked", "effect", "low", "high", "n", "larger than nothing")
+DIFFERENCE = ("work", "paper", "code", "asked", "effect", "low", "high", "n", "sure")
 PARTS = ("part", "minutes", "tables", "commit", "processor", "threads", "gpu", "python")
 BLIND, CHANCE, PAPER = "best without pictures", "chance", "published"
 VARIANT = "negationclip-"
