@@ -7,37 +7,14 @@ configs/datasets.toml. Loaders raise NegutilError for damaged files, with the fi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from negutil import data_media
 from negutil.data_catalogue import Part
+from negutil.data_media import Reading
 from negutil.errors import NegutilError
-
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-CLIPS = (".mp4", ".webm", ".avi", ".mkv")
-OPENED = 20
-"""How many pictures or clips of a folder are opened, spread over it, unless all are to be."""
-
-
-@dataclass(slots=True)
-class Reading:
-    """What was read.
-
-    Attributes:
-        counts: by name.
-        notes: remarks that follow the counts.
-        problem: a sentence where something is wrong that the loader does not mind, else "".
-        names: names of the pictures that the rows are about.
-        lost: how many of these are not there.
-    """
-
-    counts: dict[str, int] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    problem: str = ""
-    names: Sequence[str] = ()
-    lost: int = 0
 
 
 def read(part: Part, files: list[Path], pictures: Path | None = None, deep: bool = False) -> Reading:
@@ -46,12 +23,12 @@ def read(part: Part, files: list[Path], pictures: Path | None = None, deep: bool
     Raises NegutilError as the loaders do.
     """
     if part.hub:
-        return _hub(files)
+        return data_media.hub(files)
     if part.read in _FOLDERS:
         return _FOLDERS[part.read](files[0], deep)
     found = _READERS[part.read](files[0]) if part.read in _READERS else _MANY[part.read](files)
     if part.read == "weights":
-        _compare_registry(found, part, files[0])
+        data_media.compare_registry(found, part, files[0])
     if pictures is not None and found.names:
         _look_for(found, pictures)
     return found
@@ -255,109 +232,12 @@ def _left_out(rows: Any) -> list[str]:
     return [f"{len(lines)} left out as malformed, the first is {lines[0]}"] if lines else []
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Folders
-
-
-def _pictures(folder: Path, deep: bool) -> Reading:
-    from PIL import Image
-
-    def opened(file: Path) -> None:
-        with Image.open(file) as picture:
-            picture.load()
-
-    return _opened(folder, PICTURES, opened, deep)
-
-
-def _clips(folder: Path, deep: bool) -> Reading:
-    from negutil.data import msrvtt
-
-    return _opened(folder, CLIPS, msrvtt.frames, deep)
-
-
-def _opened(folder: Path, endings: Sequence[str], try_to_open: Callable[[Path], object], deep: bool) -> Reading:
-    """Count the files of a folder and open some, or all; the first that cannot be opened is told."""
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in endings)
-    reading = Reading({"files": len(files)})
-    step = 1 if deep else max(1, len(files) // OPENED)
-    bad = [file for file in files[::step] if not _opens(file, try_to_open)]
-    if bad:
-        told = f"{len(bad)} of the {len(files[::step])} files that were opened are damaged, the first is {bad[0].name}"
-        reading.problem = f"{folder}: {told}: delete and fetch them again."
-    return reading
-
-
-def _opens(file: Path, try_to_open: Callable[[Path], object]) -> bool:
-    try:
-        try_to_open(file)
-    except (OSError, SyntaxError, ValueError, NegutilError):
-        # Pillow raises OSError for cut files, SyntaxError and ValueError for damaged headers.
-        return False
-    return True
-
-
-def _files(folder: Path, deep: bool) -> Reading:
-    return Reading({"files": sum(1 for file in folder.iterdir() if file.is_file())})
-
-
-def _classes(folder: Path, deep: bool) -> Reading:
-    from negutil.data import folders
-
-    rows = folders.load(folder)
-    return Reading({"pictures": len(rows), "classes": len(rows.features["label"].names)})
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Weights
-
-
-def _weights(file: Path) -> Reading:
-    from negutil.models import loader
-
-    state = loader.read_weights(file)
-    return Reading({"tensors": len(state), "numbers": sum(tensor.numel() for tensor in state.values())})
-
-
-def _compare_registry(found: Reading, part: Part, file: Path) -> None:
-    """Say whether the sha256 of a file is the one in configs/models.toml."""
-    from negutil import files
-    from negutil.models import registry
-
-    actual = files.sha256(file)
-    expected = registry.find(part.model).sha256 if part.model else ""
-    if expected and actual != expected:
-        mend = "fetch it again, or correct configs/models.toml"
-        found.problem = f"{file} has sha256 {actual}, where '{part.model}' is registered with {expected}: {mend}."
-    elif not expected:
-        entry = f"write it into configs/models.toml, [{part.model}]" if part.model else "no model is registered for it"
-        found.notes.append(f"sha256 {actual}; {entry}")
-
-
-def _hub(files: list[Path]) -> Reading:
-    """Tensors of the files of a repository; of safetensors only the head is read, which also shows a cut file."""
-    import safetensors
-
-    from negutil.models import loader
-
-    count = 0
-    for file in files:
-        if file.suffix != ".safetensors":
-            count += len(loader.read_weights(file))
-            continue
-        try:
-            with safetensors.safe_open(file, framework="np") as opened:
-                count += len(opened.keys())
-        except (safetensors.SafetensorError, OSError) as problem:
-            raise NegutilError(f"{file} is damaged ({problem}): delete it and get it again.") from problem
-    return Reading({"files": len(files), "tensors": count})
-
-
 _MANY: dict[str, Callable[[list[Path]], Reading]] = {"captions": _captions}
 _FOLDERS: dict[str, Callable[[Path, bool], Reading]] = {
-    "pictures": _pictures,
-    "clips": _clips,
-    "files": _files,
-    "classes": _classes,
+    "pictures": data_media.pictures,
+    "clips": data_media.clips,
+    "files": data_media.files_of,
+    "classes": data_media.classes,
 }
 _READERS: dict[str, Callable[[Path], Reading]] = {
     "celeba": _celeba,
@@ -380,7 +260,7 @@ _READERS: dict[str, Callable[[Path], Reading]] = {
     "tifa": _tifa,
     "prompts": _prompts,
     "json": _json,
-    "weights": _weights,
+    "weights": data_media.weights,
 }
 KNOWN = frozenset((*_MANY, *_FOLDERS, *_READERS, "pipeline", ""))
 """What may stand under `read` in the catalogue."""

@@ -72,7 +72,7 @@ def details(row: Mapping[str, Any]) -> str:
     gone = {*row["missing"], *row["missing_but_not_needed"]}
     lines = [table([row]), f"{'':17}without it: {row['without']}", f"{'':17}expected in {row['folder']}:"]
     for name in row["layout"]:
-        needed = "" if name not in row["missing_but_not_needed"] else ", not needed"
+        needed = "" if name not in row["missing_but_not_needed"] else ", optional"
         lines.append(f"{'':19}{name} ({'missing' if name in gone else 'here'}{needed})")
     lines += [f"{'':17}{row['note']}"] if row["note"] else []
     lines += [f"{'':17}not confirmed: {', '.join(row['unconfirmed'])}"] if row["unconfirmed"] else []
@@ -118,7 +118,7 @@ def _section(entry: Entry) -> str:
 
 def _layout(part: Part) -> str:
     counts = ", ".join(f"{_number(count)} {what}" for what, count in part.counts.items())
-    told = [*([counts] if counts else []), *([] if part.needed else ["not needed"])]
+    told = [*([counts] if counts else []), *([] if part.needed else ["optional"])]
     return f"{part.path:48} {'; '.join(told)}".rstrip()
 
 
@@ -131,4 +131,4 @@ def _how(entry: Entry) -> list[str]:
     if not entry.downloadable:
         return ["By hand:", "", *by_hand]
     command = f"`negutil data get {entry.name}` downloads it."
-    return [command, "", *by_hand] if by_hand else [command]
+    return [command, "", "Besides, by hand:", "", *by_hand] if by_hand else [command]

@@ -9,12 +9,10 @@ may be signed.
 from __future__ import annotations
 
 import email.utils
-import errno
 import hashlib
 import json
 import os
 import random
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,9 +26,9 @@ import httpx
 from tqdm import tqdm
 
 from negutil import files, progress
+from negutil.disk import FULL_DISK, require_space
 from negutil.errors import NegutilError
 
-FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 PERMISSION, GONE = (401, 403, 407), (404, 410)
 AGAIN = (408, 425, 429, 500, 502, 503, 504)
 TOKENS = {"https://huggingface.co": "HF_TOKEN"}
@@ -122,23 +120,6 @@ def shown(url: str) -> str:
     """An address without user, query and fragment, which may hold secrets."""
     bare = httpx.URL(url).copy_with(userinfo=b"", query=None, fragment=None)
     return str(bare).rstrip("?#")
-
-
-def free_bytes(folder: Path) -> int:
-    """Bytes that are free where ``folder`` (or the first parent that exists) lies."""
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
-
-
-def require_space(folder: Path, needed: float, what: str, reserve: int = 0) -> None:
-    """Raise NegutilError unless ``needed`` bytes, and ``reserve`` besides, are free in ``folder``."""
-    free = free_bytes(folder)
-    if needed + reserve > free:
-        mend = "free some space, or set NEGUTIL_DATA to a larger disk"
-        raise NegutilError(
-            f"{what} needs {needed / 1e9:.2f} GB in {folder}, where {free / 1e9:.2f} GB are free: {mend}."
-        )
 
 
 # --------------------------------------------------------------------------------------------------------------------

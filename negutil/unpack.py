@@ -20,7 +20,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from negutil import progress
-from negutil.download import FULL_DISK, require_space
+from negutil.disk import FULL_DISK, require_space
 from negutil.errors import NegutilError
 
 _DAMAGED = (

@@ -79,7 +79,7 @@ def data_check(
 
 
 def _print(finding: Finding) -> None:
-    needed = "" if finding.needed or finding.status != "missing" else " (notebooks do not need it)"
+    needed = "" if finding.needed or finding.status != "missing" else " (optional)"
     typer.echo(f"{finding.name}: {finding.status}, {finding.part}: {finding.message}{needed}")
 
 
