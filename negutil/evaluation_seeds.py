@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from negutil import claims, config, elsewhere, files, paths, results
+from negutil import claims, config, elsewhere, files, paths, results, verdicts
 from negutil.claims import INCONCLUSIVE, Claim, Condition, NoRecordError
 from negutil.config import Profile
 from negutil.errors import NegutilError
@@ -51,7 +51,7 @@ def _is_judged(claim: Claim, profile: str) -> bool:
     if not all((paths.results(profile) / f"{condition.table}.csv").exists() for condition in _conditions(claim)):
         return False
     try:
-        claims.judge([claim], profile, config.load(profile).models)
+        claims.judge([claim], profile, verdicts.models(profile))
     except NoRecordError:
         return False
     return True
@@ -95,7 +95,8 @@ def _keep(profile: str, seed: int, answers: Path, table: str, conditions: Sequen
     with elsewhere.folders(results=answers):
         whole = results.load(profile, experiment, name)
     rows = whole[_named(whole, conditions)].astype(object)
-    records = [Record(**row) for row in rows.where(rows.notna(), None).to_dict("records")]
+    plain = rows.where(rows.notna(), None).to_dict("records")
+    records = [Record(**{str(column): value for column, value in row.items()}) for row in plain]
     return results.save(records, where(profile, seed), experiment, name, evaluation_seed=seed)
 
 
@@ -124,19 +125,20 @@ def judge(profile: str, seeds: Sequence[int] = SEEDS) -> pd.DataFrame:
         )
     parts = []
     for seed in (settings.world.seed, *seeds):
-        found = claims.judge(decided, where(profile, seed), settings.models)
+        found = claims.judge(decided, where(profile, seed), verdicts.models(profile))
         parts.append(pd.DataFrame([dataclasses.asdict(verdict) for verdict in found]).assign(seed=seed))
     table = pd.concat(parts, ignore_index=True)
     by_claim = table.groupby(["claim", "model"], sort=False)["verdict"]
-    table = table.assign(joint=by_claim.transform(joint))
+    together = {pair: joint(list(own)) for pair, own in by_claim}
+    table = table.assign(joint=[together[pair] for pair in zip(table["claim"], table["model"], strict=True)])
     order = {name: number for number, name in enumerate(table["claim"].unique())}
     ranked = table.assign(rank=table["claim"].map(order)).sort_values(["rank", "model", "seed"], kind="stable")
     return ranked[list(COLUMNS)].reset_index(drop=True)
 
 
-def joint(verdicts: Sequence[str]) -> str:
+def joint(told: Sequence[str]) -> str:
     """What several seeds say together: their verdict where they agree, else ``inconclusive``."""
-    different = list(dict.fromkeys(verdicts))
+    different = list(dict.fromkeys(told))
     return different[0] if len(different) == 1 else INCONCLUSIVE
 
 

@@ -19,8 +19,15 @@ from negutil.training.finetune import finetune_many
 def small() -> config.Profile:
     """A small part of the quick world, one model, and a short training."""
     settings = config.load("quick")
-    few = {"scenes": Splits(60, 10, 60), "voc": Splits(0, 0, 10), "faces": Splits(10, 10, 60), "clips": Splits(0, 0, 4)}
-    world = dataclasses.replace(settings.world, **few, radiographs=Splits(10, 20, 0), shapes=Splits(20, 10, 10))
+    world = dataclasses.replace(
+        settings.world,
+        scenes=Splits(60, 10, 60),
+        voc=Splits(0, 0, 10),
+        faces=Splits(10, 10, 60),
+        clips=Splits(0, 0, 4),
+        radiographs=Splits(10, 20, 0),
+        shapes=Splits(20, 10, 10),
+    )
     plan = dataclasses.replace(settings.finetuning, examples=100)
     return dataclasses.replace(settings, models=settings.models[:1], world=world, finetuning=plan)
 

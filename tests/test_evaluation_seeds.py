@@ -135,8 +135,8 @@ def test_the_command_judges_what_is_kept(one_claim: None, tmp_path: Path) -> Non
 
 def small(settings: Profile) -> Profile:
     """A small part of the quick world, and one model."""
-    few = {"scenes": Splits(30, 10, 60), "faces": Splits(10, 10, 60)}
-    return dataclasses.replace(settings, models=settings.models[:1], world=dataclasses.replace(settings.world, **few))
+    world = dataclasses.replace(settings.world, scenes=Splits(30, 10, 60), faces=Splits(10, 10, 60))
+    return dataclasses.replace(settings, models=settings.models[:1], world=world)
 
 
 def test_the_training_sets_stay_and_published_data_are_refused() -> None:
@@ -152,6 +152,19 @@ def test_the_training_sets_stay_and_published_data_are_refused() -> None:
         other_seeds.settings_of(settings, 0)
     with pytest.raises(NegutilError, match="published data"):
         other_seeds.settings_of(config.load("paper"), 1)
+
+
+def test_only_models_that_claims_name_are_asked_again() -> None:
+    settings = config.load("mini")
+    claim = next(claim for claim in claims.read() if claim.conditions)
+    row = dataclasses.replace(claim.conditions[0], task="COCO/negationclip@0.5", metric="gain over Rand-P1")
+    plan = other_seeds.only_named(settings, [dataclasses.replace(claim, conditions=(row,))]).finetuning
+    assert (plan.methods, plan.more_methods, plan.controls) == (("negationclip",), ("rand-p1", "p1"), ())
+    assert 0.5 in plan.shares
+    assert 0.6 not in plan.shares
+    everything = other_seeds.only_named(settings, claims.read())
+    assert dataclasses.replace(everything, finetuning=settings.finetuning) == settings
+    assert set(everything.finetuning.methods) <= set(settings.finetuning.methods)
 
 
 def test_no_evaluation_scene_of_any_seed_is_a_training_scene_of_another() -> None:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
 from negutil import elsewhere, evaluation_seeds, files, paths
+from negutil.claims import Claim
 from negutil.config import Profile, Splits, World
 from negutil.errors import NegutilError
 from negutil.evaluation import (
@@ -28,10 +29,12 @@ from negutil.evaluation import (
     negation_beyond,
     negationclip,
     negationclip_controls,
+    negationclip_items,
     negbench,
     negbench_items,
     referring_segmentation,
 )
+from negutil.training import recipes_negation
 from negutil.training.sets import PICTURES
 from negutil.world import build
 
@@ -93,6 +96,28 @@ def settings_of(settings: Profile, seed: int) -> Profile:
     return dataclasses.replace(settings, world=World(seed=seed, **drawn))
 
 
+def only_named(settings: Profile, stated: Sequence[Claim]) -> Profile:
+    """The profile with those fine-tuned models alone that a claim names, as what it is about or what a gain is over.
+
+    Notebook 06 has no others beside the glasses than those of notebook 05 that are left.
+    """
+    conditions = [condition for claim in stated for condition in claim.conditions]
+    said = "\n".join(f"{condition.task} {condition.metric}" for condition in conditions)
+
+    def named(recipes: Sequence[str]) -> tuple[str, ...]:
+        return tuple(name for name in recipes if name in said or recipes_negation.find(name).title in said)
+
+    plan = settings.finetuning
+    kept = dataclasses.replace(
+        plan,
+        methods=named(plan.methods),
+        more_methods=named(plan.more_methods),
+        controls=named(plan.controls),
+        shares=tuple(share for share in plan.shares if f"{negationclip_items.AT}{share:g}" in said),
+    )
+    return dataclasses.replace(settings, finetuning=kept)
+
+
 def data_folder(profile: str, seed: int) -> Path:
     """Where the evaluation sets of another seed lie."""
     return paths.cache() / "data" / f"{profile}-evaluation-{seed}"
@@ -109,9 +134,9 @@ def ask(settings: Profile, seed: int) -> Iterator[tuple[str, float]]:
     Features and answers are cached, so that a second call takes little. Raises NegutilError where a trained model is
     missing, and where one of the pictures is among the training pictures.
     """
-    other, answers = settings_of(settings, seed), answers_folder(seed)
-    tables = (condition.table for claim in evaluation_seeds.stated(settings.name) for condition in claim.conditions)
-    needed = {table.partition("/")[0] for table in tables}
+    stated, answers = evaluation_seeds.stated(settings.name), answers_folder(seed)
+    other = only_named(settings_of(settings, seed), stated)
+    needed = {condition.table.partition("/")[0] for claim in stated for condition in claim.conditions}
     learned_from = build.build("coco", settings) / PICTURES
     for step in STEPS:
         if step.experiment in needed:
