@@ -1,0 +1,95 @@
+"""``negutil bench`` as somebody types it: folder, table, JSON, and one sentence with status 2 for what is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import model_files
+import pytest
+from data_files import picture, write_text
+from typer.testing import CliRunner, Result
+
+from negutil import cli
+
+WEIGHTS = ("--pretrained", "random", "--device", "cpu", "--batch", "8")
+MODEL = model_files.ARCHITECTURE
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a small CSV file and its pictures."""
+    monkeypatch.chdir(tmp_path)
+    for number in range(2):
+        picture(tmp_path / "pictures" / f"{number}.png", (90 * number, 30, 30))
+    lines = ["image,true,false", "pictures/0.png,no red cat,a red cat", "pictures/1.png,a dog,no dog"]
+    write_text(tmp_path / "mine.csv", *lines)
+    return tmp_path
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(cli.app, ["bench", *words])
+
+
+def test_a_card_in_the_working_directory(folder: Path) -> None:
+    done = run(MODEL, *WEIGHTS, "--pairs", "mine.csv")
+    assert done.exit_code == 0, done.output
+    header, *rows = [line.split() for line in done.output.splitlines()[1:3]]
+    assert header[:3] == ["task", "metric", "value"]
+    assert rows[0][:3] == ["mine", "pairwise", "accuracy"]
+    out = folder / "negutil-bench-Tiny-Test-random-seed-0"
+    assert {path.name for path in out.iterdir()} == {
+        *("bench.csv", "bench.json", "bench.provenance.json", "card.html", "model.json", "tasks")
+    }
+    every = run(MODEL, *WEIGHTS, "--pairs", "mine.csv", "--all")
+    assert "negation true" in every.output
+    assert "negation true" not in done.output
+
+
+def test_json_is_the_file(folder: Path) -> None:
+    done = run(MODEL, *WEIGHTS, "--pairs", "mine.csv", "--out", "card", "--json")
+    content = json.loads(done.stdout)
+    assert content == json.loads((folder / "card" / "bench.json").read_text())
+    assert content["records"][0]["n"] == 2
+    other = run(MODEL, *WEIGHTS, "--seed", "1", "--pairs", "mine.csv", "--against", "card", "--json")
+    assert {row["model"] for row in json.loads(other.stdout)["references"]} == {content["model"]["name"]}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((MODEL, "--pairs", "mine.csv"), "is an architecture without weights; add --pretrained"),
+        (("Tiny", *WEIGHTS, "--pairs", "mine.csv"), "There is no model 'Tiny'"),
+        ((MODEL, *WEIGHTS), "There is nothing to ask"),
+        ((MODEL, *WEIGHTS, "--pairs", "gone.csv"), "gone.csv: there is no such file"),
+        ((MODEL, *WEIGHTS, "--negbench", "mine.csv"), "these columns are not NegBench's"),
+        ((MODEL, *WEIGHTS, "--pairs", "mine.csv", "--images", "pictures"), "line 2: the picture pictures/0.png is not"),
+        ((MODEL, *WEIGHTS, "--pairs", "mine.csv", "--profile", "paper"), "has no world of its own"),
+        ((MODEL, *WEIGHTS, "--pairs", "mine.csv", "--out", "mine.csv"), "mine.csv is a file"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(words: tuple[str, ...], told: str, folder: Path) -> None:
+    done = run(*words)
+    assert done.exit_code == 2
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_a_folder_with_another_models_card_is_refused(folder: Path) -> None:
+    assert run(MODEL, *WEIGHTS, "--pairs", "mine.csv", "--out", "card").exit_code == 0
+    done = run(MODEL, *WEIGHTS, "--seed", "1", "--pairs", "mine.csv", "--out", "card")
+    assert done.exit_code == 2
+    assert "choose another --out" in done.stderr
+
+
+@pytest.mark.slow
+def test_vit_b_32_on_the_real_sample(shared_data: Path, folder: Path) -> None:
+    sample = shared_data / "negbench_simple30"
+    words = ("ViT-B-32", "--pretrained", "random", "--negbench", str(sample / "mcq_simple.csv"), "--out", "card")
+    done = run(*words, "--json")
+    assert done.exit_code == 0, done.output
+    content = json.loads(done.stdout)
+    assert content["model"]["parameters"] == 151_277_313
+    assert {row["n"] for row in content["records"] if row["metric"] == "accuracy"} == {30}
+    assert "<svg" not in (folder / "card" / "card.html").read_text()
