@@ -73,7 +73,10 @@ def run(model: LoadedModel, units: Sequence[Unit], out: Path, batch: int) -> Car
     a picture is damaged or a score is not finite. Finished units stay when the run is interrupted.
     """
     if not units:
-        raise NegutilError("There is nothing to ask; name at least one file or one task.")
+        raise NegutilError(
+            "There is nothing to ask; name files by --negbench, --valse, --ccneg, --negrefcocog or --pairs, "
+            "or choose the mini world by --profile mini or quick."
+        )
     claim(out, model)
     pending = [unit for unit in units if load(out, unit) is None]
     asked = scorer.of(model, batch)
