@@ -23,6 +23,7 @@ from negutil import paths
 from negutil.commands import data
 from negutil.commands.bench import bench
 from negutil.commands.encode import encode
+from negutil.commands.finetune import finetune
 from negutil.commands.options import Address, EngineName, Workers
 from negutil.commands.report import report
 from negutil.commands.seeds import seeds
@@ -79,6 +80,7 @@ models_commands = group("The models of the registry, configs/models.toml.")
 app.add_typer(models_commands, name="models")
 app.add_typer(data.commands, name="data")
 app.command()(encode)
+app.command()(finetune)
 app.command()(seeds)
 app.command()(report)
 app.command()(bench)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +69,22 @@ def test_a_fine_tuning_by_two_processes_is_that_of_one(outcome: Path, tmp_path: 
     pd.testing.assert_frame_equal(before, after, rtol=1e-4)
     one, other = (safetensors.torch.load_file(each.folder / trained.TENSORS) for each in (alone, found))
     assert all(torch.allclose(one[name].float(), other[name].float(), atol=1e-4) for name in one)
+
+
+@pytest.mark.slow
+def test_the_command_trains_in_two_processes(session_cache: Path) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    name = "miniclip-s-8+negationclip/seed9"
+    command = ["-m", "negutil", "finetune", name, "--profile", "quick", "--json"]
+    environment = os.environ | {"PYTHONPATH": str(paths.ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*torchrun, *command], env=environment, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    told = json.loads(done.stdout)
+    found = trained.read(name, "quick")
+    assert (told["model"], told["processes"]) == (name, 2)
+    assert (told["folder"], told["sha256"]) == (str(found.folder), found.sha256)
+    assert found.folder.is_relative_to(session_cache)
+    shutil.rmtree(found.folder)
 
 
 def test_without_torchrun_a_process_is_alone() -> None:

@@ -145,6 +145,12 @@ def jobs(settings: Profile, base: str, recipes: Iterable[str]) -> list[Job]:
     return [job(settings, model, find(name), seed, examples_of) for name in recipes for seed in seeds(settings, name)]
 
 
+def single(settings: Profile, base: str, recipe: Recipe, seed: int) -> Job:
+    """The training of ``recipe`` on ``base`` from one seed; raises NegutilError where its training set is missing."""
+    model = loader.load(base)
+    return job(settings, model, recipe, seed, lambda name, error: sets.examples(name, model, settings, error))
+
+
 def seeds(settings: Profile, recipe: str) -> tuple[int, ...]:
     """From which seeds ``recipe`` is trained: controls from fewer than the rows of the tables."""
     return settings.finetuning.control_seeds if find(recipe).rival else settings.finetuning.seeds
