@@ -282,7 +282,8 @@ def _records(condition: Condition, profile: str) -> pd.DataFrame:
 def _matching(condition: Condition, profile: str, path: Path, state: tuple[int, ...]) -> pd.DataFrame:
     rows = _read_table(profile, condition.table, path, state)
     rows = rows[rows["metric"] == condition.metric]
-    return rows[[fnmatch.fnmatchcase(task, condition.task) for task in rows["task"]]]
+    fits = [fnmatch.fnmatchcase(task, condition.task) for task in rows["task"]]
+    return rows[pd.Series(fits, index=rows.index, dtype=bool)]
 
 
 @functools.lru_cache(maxsize=64)

@@ -25,12 +25,12 @@ id = "{name}"
 notebook = "03"
 source = "a test"
 statement = "It is above one half."
-conditions = [{{ table = "{table}", task = "{task}", metric = "accuracy", above = 0.5 }}]
+conditions = [{{ table = "{table}", task = "{task}", metric = "{metric}", above = 0.5 }}]
 """
 
 
-def write_claims(path: Path, *rows: tuple[str, str, str]) -> None:
-    path.write_text("".join(CLAIM.format(name=name, table=table, task=task) for name, table, task in rows))
+def claim_of(name: str, table: str, task: str = "A", metric: str = "accuracy") -> str:
+    return CLAIM.format(name=name, table=table, task=task, metric=metric)
 
 
 def answer(folder: Path, low: float, high: float, table: str = "03_negbench/tasks") -> None:
@@ -50,8 +50,14 @@ def answer(folder: Path, low: float, high: float, table: str = "03_negbench/task
 @pytest.fixture
 def one_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "claims.toml"
-    rows = [("holds", "03_negbench/tasks", "A"), ("elsewhere", "01_web_captions/statistics", "A")]
-    write_claims(file, *rows, ("not-run", "05_negationclip/gains", "A"), ("not-asked", "03_negbench/tasks", "C"))
+    stated = [
+        claim_of("holds", "03_negbench/tasks"),
+        claim_of("elsewhere", "01_web_captions/statistics"),
+        claim_of("not-run", "05_negationclip/gains"),
+        claim_of("not-asked", "03_negbench/tasks", task="C"),
+        claim_of("not-measured", "03_negbench/tasks", metric="precision"),
+    ]
+    file.write_text("".join(stated))
     read = claims.read
     monkeypatch.setattr(claims, "read", lambda: read(file))
     answer(paths.results(""), 0.6, 0.7)
