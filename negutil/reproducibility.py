@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from negutil import claims, files, paths, readme, results
@@ -196,10 +197,10 @@ def _records(effect: Effect, profile: str) -> pd.DataFrame:
     """The records that an effect means; raises NegutilError where there is none, or one without a value."""
     place = effect.results or profile
     path = paths.results(place) / f"{effect.table}.csv"
-    rows = _table(place, effect.table, path.stat().st_mtime_ns if path.exists() else 0)
+    rows = _table(place, effect.table, path, path.stat().st_mtime_ns if path.exists() else 0)
     own = rows[rows["metric"] == effect.metric]
     for column, wanted in (("task", effect.task), ("model", effect.model)):
-        own = own[[fnmatch.fnmatchcase(text, wanted) for text in own[column]]]
+        own = own[np.array([fnmatch.fnmatchcase(text, wanted) for text in own[column]], dtype=bool)]
     if own.empty or own["value"].isna().any():
         raise NegutilError(
             f"results/{place}/{effect.table}.csv has no {effect.metric!r} of {effect.task!r} for {effect.model!r}: run "
@@ -209,8 +210,8 @@ def _records(effect: Effect, profile: str) -> pd.DataFrame:
 
 
 @functools.lru_cache(maxsize=32)
-def _table(profile: str, table: str, changed: int) -> pd.DataFrame:
-    """A table of results, read once for as long as its file does not change; it must not be written to."""
+def _table(profile: str, table: str, path: Path, changed: int) -> pd.DataFrame:
+    """A table of results, read once for as long as its file (``path``) does not change; it must not be written to."""
     experiment, _, name = table.partition("/")
     return results.load(profile, experiment, name)
 
