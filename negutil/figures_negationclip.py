@@ -108,8 +108,11 @@ def ccneg_both_ways(table: pd.DataFrame, rules: pd.DataFrame, methods: Sequence[
 
     Whoever goes by the sentences alone is on the falling diagonal; understanding is the upper right corner.
     """
+    both = (suite.CCNEG, ccneg.REVERSED)
+    if not set(both) <= set(rules["title"]):
+        return figures.nothing()
     figure, axes = plt.subplots(1, 2, figsize=(10.4, 4.4))
-    rows = table[(table["kind"] == LEVEL) & table["seed"].isna() & table["title"].isin((suite.CCNEG, ccneg.REVERSED))]
+    rows = table[(table["kind"] == LEVEL) & table["seed"].isna() & table["title"].isin(both)]
     wide = rows.pivot(index=["base", "method"], columns="title", values="value")
     for axis in axes:
         axis.plot([0, 1], [1, 0], **figures.CHANCE, marker="")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from negutil import results
+from negutil import results, skipped
 from negutil.config import Profile
 from negutil.errors import NegutilError
 from negutil.evaluation import clipglasses, suite, zero_shot
@@ -44,6 +44,7 @@ def table(settings: Profile, seed: int = 0) -> pd.DataFrame:
             rows.append({"base": base, "task": kind, "metric": METRIC, **dataclasses.asdict(found)})
     records = [_record(row) for row in rows]
     results.save(records, settings.name, clipglasses.EXPERIMENT, "mask", seed=seed)
+    skipped.save(settings, clipglasses.EXPERIMENT)
     return pd.DataFrame(rows)
 
 

@@ -219,8 +219,11 @@ def differences(table: pd.DataFrame, titles: Sequence[str], kinds: Sequence[str]
         if rows.empty:  # a control that this profile does not train
             continue
         parts.append(_wide(rows, titles, list(dict.fromkeys(rows["method"]))).assign(difference=kind))
+    first = ["architecture", "model", "difference"]
+    if not parts:
+        return pd.DataFrame(columns=[*first, *titles])
     found = pd.concat(parts, ignore_index=True)
-    return found[["architecture", "model", "difference", *found.columns.drop(["architecture", "model", "difference"])]]
+    return found[[*first, *found.columns.drop(first)]]
 
 
 def _wide(rows: pd.DataFrame, titles: Sequence[str], methods: Sequence[str], digits: int = 3) -> pd.DataFrame:

@@ -33,6 +33,7 @@ from negutil.models.scorer import Scorer
 from negutil.pipelines import caption_sets, ccneg_reversed, valse_items
 from negutil.pipelines import negrefcocog as phrases
 from negutil.results import Record
+from negutil.skipped import Skip
 from negutil.world import build
 
 VALSE, REFERRING, IMAGENET, CALTECH101, CCNEG, COCO = TASKS = (
@@ -331,6 +332,7 @@ def _ccneg(settings: Profile) -> dict[str, Dataset | Gallery]:
     count = settings.world.ccneg.val + settings.world.ccneg.test
     own = ccneg_files.load(folder / ccneg.FILE, folder, split="evaluation", n_evaluation=count)
     if settings.published:
+        skipped.note(settings, Skip(ccneg.REVERSED, "It needs pictures that can be drawn in the mini world alone."))
         return {"ccneg": own}
     other = ccneg_reversed.build(settings)
     return {"ccneg": own, "ccneg_reversed": ccneg_files.load(other / ccneg.FILE, other, n_evaluation=1)}
