@@ -66,7 +66,7 @@ def figure(card: Card) -> Figure:
         _baselines(axis, rows, at)
         for index, name in enumerate(_models(card), start=1):
             _others(axis, rows, [record for record in card.references if record.model == name], index, name)
-        _finish(axis, rows)
+        _finish(axis, rows, str(card.model["name"]))
         plt.close(drawing)
     return drawing
 
@@ -91,14 +91,18 @@ def _others(axis: Axes, rows: pd.DataFrame, records: list[Record], index: int, n
     axis.plot([record.value for record in own], heights, linestyle="", markersize=4.5, label=name, **style)
 
 
-def _finish(axis: Axes, rows: pd.DataFrame) -> None:
+def _finish(axis: Axes, rows: pd.DataFrame, name: str) -> None:
+    """Names of the rows, one scale, and a legend that begins with the model ``name``."""
     names = [f"{task}  ({metric})" for task, metric in zip(rows["task"], rows["metric"], strict=True)]
     axis.set_yticks(np.arange(len(rows)), names, fontsize=8.5)
     axis.set_ylim(len(rows) - 0.4, -0.6)
     axis.set_xlim(-0.02, 1.02)
     axis.grid(axis="x")
     axis.tick_params(axis="y", length=0)
-    axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=8.5, borderaxespad=0.3)
+    handles, labels = axis.get_legend_handles_labels()
+    named = sorted(zip(labels, handles, strict=True), key=lambda pair: pair[0] != name)
+    places: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 3, "borderaxespad": 0.3}
+    axis.legend([handle for _, handle in named], [label for label, _ in named], fontsize=8.5, **places)
 
 
 def _models(card: Card) -> list[str]:
