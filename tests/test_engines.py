@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -78,7 +79,8 @@ def _command(process: psutil.Process) -> list[str]:
 
 @pytest.mark.usefixtures("ray")
 def test_a_killed_worker_changes_no_byte(pictures: Path, encoded: dict[str, bytes], tmp_path: Path) -> None:
-    out, killed = tmp_path / "out", {}
+    out = tmp_path / "out"
+    killed: dict[str, Any] = {}
 
     def kill() -> None:
         deadline = time.monotonic() + 300
@@ -145,4 +147,4 @@ def test_without_ray_the_sentence_says_how_to_get_it(monkeypatch: pytest.MonkeyP
 
 
 def test_no_shards_need_no_engine() -> None:
-    assert engines.each(RAY, dict, {}, []) == []
+    assert engines.each(RAY, caption_statistics.FileCounter, {}, []) == []
