@@ -40,13 +40,13 @@ def side_by_side(queries: Sequence[str], blocks: Sequence[Sequence[Block]]) -> F
         for part, block in zip(parts, row, strict=True):
             title = f"{block.model}: {block.summary}" if block.summary else block.model
             part.suptitle(title, fontsize=9, parse_math=False)
-            _pictures(part.subplots(down, COLUMNS, squeeze=False), block)
+            _pictures(list(part.subplots(down, COLUMNS, squeeze=False).flat), block)
     return whole
 
 
-def _pictures(axes: NDArray[np.object_], block: Block) -> None:
+def _pictures(axes: Sequence[Axes], block: Block) -> None:
     """Draw the pictures of a block row by row."""
-    for place, axis in enumerate(axes.flat):
+    for place, axis in enumerate(axes):
         if place >= len(block.pictures):
             axis.set_visible(False)
             continue
