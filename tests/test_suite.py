@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import shutil
 from pathlib import Path
@@ -10,11 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from data_files import complaint
+from PIL import Image
 
 from negutil import config, paths, results, skipped
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
-from negutil.evaluation import ccneg, negrefcocog, pairwise, suite, valse
+from negutil.evaluation import ccneg, negrefcocog, pairwise, suite, valse, zero_shot
 from negutil.evaluation.suite import Data
 from negutil.models import loader, registry
 from negutil.models.pictures import PictureFiles
@@ -195,3 +197,18 @@ def test_published_phrases_without_their_photographs(
     (reason,) = skipped.found(paper)["reason"]
     assert re.search(r"coco/train2014: there is no such folder; get .* train2014\.zip", reason)
     assert paths.data("paper") == tmp_path
+
+
+def test_published_classes_of_imagenet_have_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEGUTIL_DATA", str(tmp_path))
+    skipped.forget()
+    paper, folder = config.load("paper"), tmp_path / "imagenet"
+    for wnid in ("n01440764", "n01443537"):
+        (folder / "val" / wnid).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(folder / "val" / wnid / "ILSVRC2012_val_00000293.JPEG")
+    assert suite.prepare(paper, [suite.IMAGENET]).imagenet is None
+    assert "en_classnames.json has no class names" in skipped.found(paper)["reason"].item()
+    (folder / "en_classnames.json").write_text(json.dumps({"imagenet1k": ["tench", "goldfish"]}))
+    rows = suite.prepare(paper, [suite.IMAGENET]).imagenet
+    assert rows is not None
+    assert zero_shot.class_names(rows) == ["tench", "goldfish"]

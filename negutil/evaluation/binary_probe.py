@@ -18,6 +18,7 @@ from negutil.data import celeba
 from negutil.evaluation import probe
 from negutil.evaluation.probe import ALONE, ANTONYM, MEAN, MEAN_WITH_ANTONYM
 from negutil.models import encode, loader
+from negutil.models.pictures import PictureFiles
 from negutil.world import build
 from negutil.world.look import Example
 
@@ -62,7 +63,7 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     outcomes: dict[str, probe.Outcome] = {}
     for name in settings.models:
         model = loader.load(name)
-        images = encode.images(model, faces["image"], batch=settings.encode.batch)
+        images = encode.images(model, PictureFiles.of(faces), batch=settings.encode.batch)
         prompts = probe.texts(pairs)
         words = dict(zip(prompts, encode.texts(model, prompts, batch=settings.encode.batch), strict=True))
         resamples, base = settings.bootstrap.resamples, settings.bootstrap.seed

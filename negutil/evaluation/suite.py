@@ -8,6 +8,7 @@ Tasks of one's own are files in ``negutil.evaluation.tasks``, and are asked with
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,10 @@ GET = dict(zip(TASKS, ("valse", "negrefcocog", "imagenet", "caltech101", "ccneg"
 """The dataset of each, as ``negutil data get`` calls it."""
 
 GALLERY = 1000
+WNID = re.compile(r"n\d{8}")
+CLASS_NAMES = "en_classnames.json"
+"""Of CLIP_benchmark (clip_benchmark/datasets/en_classnames.json), put beside ImageNet's ``val``."""
+
 COLUMNS = ("model", "task", "item", "cluster", "type", "right", "margin", "valid", "rank")
 
 Frames = dict[str, pd.DataFrame]
@@ -96,7 +101,7 @@ def prepare(settings: Profile, tasks: Sequence[str] | None = None, gallery: int 
     read: dict[str, Callable[[], dict[str, Dataset | Gallery]]] = {
         VALSE: lambda: {"valse": valse.load(valse_items.build(settings))},
         REFERRING: lambda: {"referring": _referring(settings)},
-        IMAGENET: lambda: {"imagenet": folders.load(_part("imagenet", settings, zero_shot.WHERE["imagenet"]))},
+        IMAGENET: lambda: {"imagenet": _imagenet(settings)},
         CALTECH101: lambda: {"caltech101": folders.load(_part("caltech101", settings, zero_shot.WHERE["caltech101"]))},
         CCNEG: lambda: _ccneg(settings),
         COCO: lambda: {"coco": _coco(settings, gallery)},
@@ -318,6 +323,16 @@ def _part(name: str, settings: Profile, where: str) -> Path:
         if settings.published
         else build.build(name, settings)
     )
+
+
+def _imagenet(settings: Profile) -> Dataset:
+    """ImageNet's classes by their names: published folders are called n01440764 and the like, and a file names them."""
+    folder = _part("imagenet", settings, zero_shot.WHERE["imagenet"])
+    rows = folders.load(folder)
+    called = rows.features["label"].names
+    if not all(WNID.fullmatch(name) for name in called):
+        return rows
+    return folders.load(folder, zero_shot.names_from(folder / CLASS_NAMES, "imagenet1k", called))
 
 
 def _referring(settings: Profile) -> Dataset:

@@ -83,8 +83,9 @@ def per_class(table: pd.DataFrame, *, resamples: int = statistics.RESAMPLES, see
 
 
 def class_names(rows: Dataset) -> list[str]:
-    """The name of every class by its label."""
-    return [name for _, name in sorted(set(zip(rows["label"][:], rows["class_name"][:], strict=True)))]
+    """The name of every class by its label, with spaces where folders have underscores (Caltech101's car_side)."""
+    named = sorted(set(zip(rows["label"][:], rows["class_name"][:], strict=True)))
+    return [name.replace("_", " ") for _, name in named]
 
 
 def prompts(names: Sequence[str], templates: Sequence[str] = TEMPLATES) -> list[list[str]]:
