@@ -139,10 +139,12 @@ def save(found: pd.DataFrame) -> None:
     files.write_text(paths.results("benchmarks") / "engines.csv", found.to_csv(index=False, float_format="%.4g"))
     with mpl.rc_context(figures.RC):
         figure, axis = plt.subplots(figsize=(6, 3.2))
-        wide = found.pivot(index="task", columns="engine", values="per_core_second")[["local", "ray"]]
-        wide.plot.barh(ax=axis, logx=True)
-        axis.set(xlabel="items for a second of one core, start included", ylabel="")
-        axis.legend(title="engine")
+        for engine, marker in (("local", "o"), ("ray", "D")):
+            rows = found[found["engine"] == engine]
+            axis.plot(rows["per_core_second"], rows["task"], marker, label=engine)
+        axis.set(xscale="log", xlabel="items for a second of one core, start of the engine included")
+        axis.margins(y=0.3)
+        axis.legend(title="engine", loc="upper right")
         figures.save(figure, "benchmarks", "engines", "throughput")
         plt.close(figure)
 
