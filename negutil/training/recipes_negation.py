@@ -182,8 +182,8 @@ def examples_wanted(settings: Profile, batch: int) -> int:
 
 
 def draw(available: int, wanted: int, share: float, seed: int) -> NDArray[np.int64]:
-    """Which of ``available`` examples are used: ``share`` of ``wanted``, as far as there are as many."""
-    count = min(available, max(1, round(share * wanted)))
+    """Which of ``available`` examples are used: ``share`` of ``wanted`` (0: all), as far as there are as many."""
+    count = min(available, max(1, round(share * (wanted or available))))
     return np.sort(np.random.default_rng([seed, DRAW]).permutation(available)[:count])
 
 
