@@ -55,7 +55,7 @@ class SegmentConfig:
     """
 
     base: str = "miniclip-b-8"
-    steps: int = 2500
+    steps: int = 1000
     batch: int = 64
     phrases: int = 4
     lr: float = 1e-3
