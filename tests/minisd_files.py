@@ -11,7 +11,7 @@ from negutil.models.minisd import Shape
 from negutil.training.pool import Pool, build_pool
 from negutil.training.pretrain_minisd import MiniSDConfig
 
-SHAPE = Shape(components=4, channels=(8,), blocks=1, heads=2, groups=4)
+SHAPE = Shape(patch=8, components=4, channels=(8, 8), blocks=1, heads=2, groups=4)
 CONFIG = MiniSDConfig(
     steps=8, batch=8, warmup=2, lr=3e-3, shape=SHAPE, log_every=2, validate_every=4, checkpoint_every=3, threads=1
 )

@@ -28,7 +28,6 @@ State = dict[str, torch.Tensor]
 WEIGHTS = "minisd.safetensors"
 BASE = "miniclip-b-8"  # whose text tower MiniSD was pretrained with
 SIZE = 64
-PATCH = 8
 STEPS = 1000  # of the noise schedule
 diffusers = libraries.diffusers()
 Model: Any = diffusers.ModelMixin
@@ -38,12 +37,14 @@ tiny = importlib.import_module("diffusers.models.autoencoders.autoencoder_tiny")
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The sizes of MiniSD: principal components kept of each patch, channels of the UNet's levels, blocks in each.
+    """The sizes of MiniSD: side of a patch in pixels, principal components kept of it, channels of the UNet's levels.
 
-    ``text_width`` is that of the token states, ``heads`` the number of attention heads at every level.
+    Each level has ``blocks`` blocks and half the side of the one before. Its cells attend to each other and to the token
+    states, of width ``text_width``, with that many ``heads``.
     """
 
-    components: int = 48
+    patch: int = 8
+    components: int = 32
     channels: tuple[int, ...] = (96, 128)
     blocks: int = 1
     heads: int = 4
@@ -62,8 +63,8 @@ class PatchTransform(Model, Config):
     @diffusers.configuration_utils.register_to_config
     def __init__(
         self,
-        patch: int = PATCH,
-        latent_channels: int = 48,
+        patch: int = 8,
+        latent_channels: int = 32,
         scaling_factor: float = 1.0,
         block_out_channels: tuple[int, ...] = (1, 1, 1, 1),
     ) -> None:
@@ -99,16 +100,16 @@ def fit_transform(pictures: NDArray[np.uint8], shape: Shape) -> PatchTransform:
     else, and whitened ones, in which the faintest detail counts as much.
     Raises NegutilError where there are too few patches for as many components.
     """
-    patches = _patches(pictures)
+    patches = _patches(pictures, shape.patch)
     if len(patches) <= patches.shape[1]:
-        raise NegutilError(f"{len(pictures)} pictures are too few for the patches of MiniSD; give it at least 4.")
+        raise NegutilError(f"{len(pictures)} pictures are too few for the patches of MiniSD; give it more.")
     mean = patches.mean(axis=0)
     variances, vectors = np.linalg.eigh(np.cov((patches - mean).T))
     basis = vectors[:, ::-1][:, : shape.components].T
     peaks = np.take_along_axis(basis, np.abs(basis).argmax(axis=1)[:, None], axis=1)
     kept = variances[::-1][: shape.components]
     scale = 1 / np.sqrt(np.sqrt(kept).mean())
-    transform = PatchTransform(latent_channels=shape.components, scaling_factor=float(scale))
+    transform = PatchTransform(shape.patch, shape.components, float(scale))
     state = {"basis": basis * np.sign(peaks), "gains": kept**-0.25, "mean": mean}
     like = transform.state_dict()
     tensors = {name: torch.from_numpy(value.copy()).float().view(like[name].shape) for name, value in state.items()}
@@ -117,10 +118,14 @@ def fit_transform(pictures: NDArray[np.uint8], shape: Shape) -> PatchTransform:
 
 
 def build_unet(shape: Shape) -> Any:
-    """Return the UNet of MiniSD, newly initialised: every level has self-attention and cross-attention."""
+    """Return the UNet of MiniSD, newly initialised: every level has self-attention and cross-attention.
+
+    Besides, a mean of the token states, weighted by attention, scales and shifts every block, as the time does: what a
+    prompt is about reaches the network sooner than by cross-attention alone (as in DeepFloyd's IF).
+    """
     levels = len(shape.channels)
     return diffusers.UNet2DConditionModel(
-        sample_size=SIZE // PATCH,
+        sample_size=SIZE // shape.patch,
         in_channels=shape.components,
         out_channels=shape.components,
         down_block_types=("CrossAttnDownBlock2D",) * levels,
@@ -130,6 +135,9 @@ def build_unet(shape: Shape) -> Any:
         cross_attention_dim=shape.text_width,
         attention_head_dim=shape.heads,  # the number of heads, in spite of its name
         norm_num_groups=shape.groups,
+        resnet_time_scale_shift="scale_shift",
+        addition_embed_type="text",
+        addition_embed_type_num_heads=shape.heads,
     )
 
 
@@ -197,7 +205,7 @@ def load_parts(file: Path) -> tuple[Any, PatchTransform]:
         raise NegutilError(f"{file} is damaged ({problem}); restore it.") from problem
     shape = about["shape"]
     unet = build_unet(Shape(**shape | {"channels": tuple(shape["channels"])}))
-    vae = PatchTransform(latent_channels=shape["components"], scaling_factor=about["scaling_factor"])
+    vae = PatchTransform(shape["patch"], shape["components"], about["scaling_factor"])
     try:
         unet.load_state_dict(_part(state, "unet."))
         vae.load_state_dict(_part(state, "vae."))
@@ -245,8 +253,8 @@ def _check_base(file: Path, base: LoadedModel) -> None:
         )
 
 
-def _patches(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
+def _patches(pictures: NDArray[np.uint8], side: int) -> NDArray[np.float64]:
     """Patches [N * cells, 3 * P * P] of pictures [N, H, W, 3], channels first as in a convolution."""
     count, height, width, _ = pictures.shape
-    cut = pictures.reshape(count, height // PATCH, PATCH, width // PATCH, PATCH, 3).astype(np.float64) / 127.5 - 1
-    return cut.transpose(0, 1, 3, 5, 2, 4).reshape(-1, 3 * PATCH * PATCH)
+    cut = pictures.reshape(count, height // side, side, width // side, side, 3).astype(np.float64) / 127.5 - 1
+    return cut.transpose(0, 1, 3, 5, 2, 4).reshape(-1, 3 * side * side)
