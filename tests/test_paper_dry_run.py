@@ -1,0 +1,144 @@
+"""Notebooks 03, 05 and 06 in the paper profile, over real photographs, captions and NegBench rows, in small.
+
+The model has CLIP's architecture and random weights, so every number has to be at chance. Nothing but the amounts
+(``paper_files.CHANGES``) differs from a run over the published data. Notebook 06 takes longer than the two others
+together, because the probe of layers has its full size: it is run where NEGUTIL_SLOW_TESTS is 1.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import paper_files
+import pytest
+
+from negutil import notebooks, paths, results
+
+SLOW = pytest.mark.skipif(
+    os.environ.get("NEGUTIL_SLOW_TESTS") != "1", reason="notebook 06 takes minutes: set NEGUTIL_SLOW_TESTS=1"
+)
+EXPERIMENTS = ("03_negbench", "05_negationclip")
+GLASSES = "06_clipglasses"
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def root(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of all runs: data, configs, cache, results and figures, which the environment points to."""
+    folder = tmp_path_factory.mktemp("paper")
+    (folder / "data").mkdir()
+    paper_files.write(shared_data, folder / "data")
+    paper_files.configs(folder / "configs")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("data", "configs", "cache", "results", "figures"):
+            patch.setenv(f"NEGUTIL_{name.upper()}", str(folder / name))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def executed(root: Path) -> dict[str, str]:
+    """What each notebook told when it was run, after the one before it."""
+    return {experiment: execute(experiment) for experiment in EXPERIMENTS}
+
+
+@pytest.fixture(scope="module")
+def executed_glasses(executed: dict[str, str]) -> str:
+    """What notebook 06 told."""
+    return execute(GLASSES)
+
+
+def execute(experiment: str) -> str:
+    """Run the notebook of an experiment in the paper profile and give what the terminal would show."""
+    stream = io.StringIO()
+    notebooks.run(notebooks.choose(notebooks.find(), experiment[:2]), "paper", stream=stream)
+    return stream.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def its_results(root: Path, executed: dict[str, str], private_folders: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read the tables of those runs."""
+    monkeypatch.setenv("NEGUTIL_RESULTS", str(root / "results"))
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_notebook_runs_to_its_end_and_draws(experiment: str, root: Path, executed: dict[str, str]) -> None:
+    check_whole(experiment, root, executed[experiment])
+
+
+def check_whole(experiment: str, root: Path, told: str) -> None:
+    """No cell failed or was left out, and there are figures."""
+    assert "done: " in told
+    assert "Skipped" not in told, told
+    assert len(list((root / "figures" / "paper" / experiment).glob("*.png"))) >= 8
+    (path,) = (paths.results("paper") / "notebooks").glob(f"{experiment[:2]}_*.ipynb")
+    outputs = [output for cell in nbformat.read(path, 4).cells for output in cell.get("outputs", [])]
+    assert not [output for output in outputs if output["output_type"] == "error"]
+
+
+def test_an_untrained_model_is_at_chance() -> None:
+    table = results.load("paper", "03_negbench", "tasks")
+    own = table[table["model"] == paper_files.MODEL].set_index(["task", "metric"])
+    chance = table[table["model"] == "chance"].set_index(["task", "metric"])["value"]
+    questions = own.loc["COCO MCQ, paraphrased", "accuracy"]
+    assert questions["ci_low"] <= 0.25 <= questions["ci_high"]
+    assert questions["n"] >= 20
+    for wording in ("plain", "paraphrased"):
+        key = (f"COCO retrieval, {wording}", "recall@5")
+        low, high = own[["ci_low", "ci_high"]].astype(float).loc[key]
+        assert low - 0.05 <= float(chance[key]) <= high + 0.05
+    claims = results.load("paper", "03_negbench", "claims")
+    accuracy = claims[(claims["task"] == "objects/all claims") & (claims["metric"] == "AUC")].iloc[0]
+    assert accuracy["ci_low"] <= 0.5 <= accuracy["ci_high"]
+
+
+def test_a_few_steps_of_training_teach_nothing() -> None:
+    levels = results.load("paper", "05_negationclip", "levels")
+    methods = {task.partition("/")[2] for task in levels["task"]}
+    assert {"CLIP", "plain", "con-clip", "negationclip", "negationclip-leaked"} <= methods
+    questions = levels[levels["task"].str.startswith("COCO MCQ, paraphrased/")]
+    assert (questions["ci_low"] <= 0.25).all()
+    assert (questions["ci_high"] >= 0.25).all()
+    pairs = levels[levels["task"].str.startswith("CC-Neg/")]
+    assert set(pairs["n"]) == {paper_files.EVALUATION}
+
+
+@SLOW
+def test_glasses_and_their_variants_are_asked(root: Path, executed_glasses: str) -> None:
+    check_whole(GLASSES, root, executed_glasses)
+    levels = results.load("paper", GLASSES, "levels")
+    methods = {task.partition("/")[2] for task in levels["task"]}
+    assert {"glasses-ccneg", "glasses-retrieval", "released-ccneg", "negationclip+glasses", "rule"} <= methods
+    assert results.load("paper", GLASSES, "ablations")["value"].notna().all()
+    skipped = pd.read_csv(paths.results("paper") / GLASSES / "skipped.csv")
+    assert {"VALSE existence", "NegRefCOCOg", "ImageNet zero-shot"} <= set(skipped["what"])
+
+
+@pytest.mark.parametrize(
+    ("experiment", "what"),
+    [
+        ("03_negbench", {"VOC2007 MCQ, paraphrased", "COCO MCQ, templated", "claims about faces"}),
+        ("05_negationclip", {"VALSE existence", "NegRefCOCOg", "ImageNet zero-shot", "training of NegCLIP"}),
+    ],
+)
+def test_what_is_not_there_is_listed_with_its_reason(experiment: str, what: set[str]) -> None:
+    table = pd.read_csv(paths.results("paper") / experiment / "skipped.csv")
+    assert what <= set(table["what"])
+    assert set(table["profile"]) == {"paper"}
+    assert table["reason"].str.len().min() > 10
+
+
+def test_no_table_has_numbers_of_another_profile_or_model(root: Path) -> None:
+    assert [path.name for path in (root / "results").iterdir()] == ["paper"]
+    for note in (root / "results" / "paper").rglob("*.provenance.json"):
+        about = pd.read_json(note, typ="series")
+        assert (about["profile"], about["dtype"], about["device"]) == ("paper", "float32", "cpu")
+    for experiment in EXPERIMENTS:
+        for path in (paths.results("paper") / experiment).glob("*.csv"):
+            table = pd.read_csv(path)
+            models = set(table.get("model", pd.Series(dtype=str)).dropna())
+            assert not [name for name in models if "miniclip" in name or name.startswith("openai")]
