@@ -39,6 +39,7 @@ def verdicts(dtype: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple
     return judged, found.table[found.table["model"] == MODEL]
 
 
+@pytest.mark.slow
 def test_all_kinds_of_number_come_to_the_same_verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, numbers = verdicts("float32", tmp_path, monkeypatch)
     keys = ["task", "metric"]
