@@ -119,7 +119,7 @@ def _tower_of(pipeline: Any) -> Any:
 
 def test_a_pipeline_that_is_not_there(profile: Profile, tmp_path: Path) -> None:
     plan = dataclasses.replace(profile.generation, pipeline=str(tmp_path / "nothing"))
-    with pytest.raises(NegutilError, match=r"nothing cannot be loaded"):
+    with pytest.raises(NegutilError, match=r"nothing' is no folder"):
         drawing.pipeline(dataclasses.replace(profile, generation=plan), "")
 
 
