@@ -11,6 +11,7 @@ import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pandas as pd
@@ -82,18 +83,21 @@ def check_whole(experiment: str, root: Path, told: str) -> None:
 
 def test_an_untrained_model_is_at_chance() -> None:
     table = results.load("paper", "03_negbench", "tasks")
-    own = table[table["model"] == paper_files.MODEL].set_index(["task", "metric"])
-    chance = table[table["model"] == "chance"].set_index(["task", "metric"])["value"]
-    questions = own.loc["COCO MCQ, paraphrased", "accuracy"]
+    questions = number(table, "COCO MCQ, paraphrased", "accuracy")
     assert questions["ci_low"] <= 0.25 <= questions["ci_high"]
     assert questions["n"] >= 20
     for wording in ("plain", "paraphrased"):
-        key = (f"COCO retrieval, {wording}", "recall@5")
-        low, high = own[["ci_low", "ci_high"]].astype(float).loc[key]
-        assert low - 0.05 <= float(chance[key]) <= high + 0.05
-    claims = results.load("paper", "03_negbench", "claims")
-    accuracy = claims[(claims["task"] == "objects/all claims") & (claims["metric"] == "AUC")].iloc[0]
-    assert accuracy["ci_low"] <= 0.5 <= accuracy["ci_high"]
+        about = (f"COCO retrieval, {wording}", "recall@5")
+        own, chance = number(table, *about), number(table, *about, model="chance")["value"]
+        assert own["ci_low"] - 0.05 <= chance <= own["ci_high"] + 0.05
+    claims = number(results.load("paper", "03_negbench", "claims"), "objects/all claims", "AUC")
+    assert claims["ci_low"] <= 0.5 <= claims["ci_high"]
+
+
+def number(table: pd.DataFrame, task: str, metric: str, model: str = paper_files.MODEL) -> dict[Any, Any]:
+    """The one record of a task, metric and model."""
+    (row,) = table[(table["task"] == task) & (table["metric"] == metric) & (table["model"] == model)].to_dict("records")
+    return row
 
 
 def test_a_few_steps_of_training_teach_nothing() -> None:
