@@ -22,6 +22,7 @@ from negutil.evaluation import (
     negationclip_numbers,
     negbench,
     probe,
+    referring_segmentation,
     web_captions,
 )
 from negutil.models import registry
@@ -31,7 +32,7 @@ from negutil.training import recipes_negation
 EXPERIMENTS = (
     *(affirmative.EXPERIMENT, web_captions.EXPERIMENT, binary_probe.EXPERIMENT),
     *(negbench.EXPERIMENT, caption_pipelines.EXPERIMENT, negationclip.EXPERIMENT),
-    clipglasses.EXPERIMENT,
+    *(clipglasses.EXPERIMENT, referring_segmentation.EXPERIMENT),
 )
 TABLES = sorted((paths.ROOT / "results" / "mini").glob("*/*.csv"))
 
