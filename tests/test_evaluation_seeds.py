@@ -193,10 +193,13 @@ def test_a_training_picture_among_the_evaluation_sets_stops_the_run(tmp_path: Pa
     own = evaluated / "coco" / "train2014" / "c.jpg"
     own.parent.mkdir(parents=True)
     own.write_bytes(b"a")
-    assert other_seeds.check_apart(evaluated, learned) == 1
+    assert other_seeds.check_apart(evaluated, learned) == 0
     (evaluated / "voc" / "d.jpg").write_bytes(b"a")
     with pytest.raises(NegutilError, match=r"d.jpg is a training picture too"):
         other_seeds.check_apart(evaluated, learned)
+    for number in range(1000):
+        (evaluated / "voc" / f"{number}.jpg").write_bytes(b"%d" % number)
+    assert other_seeds.check_apart(evaluated, learned) == 1
 
 
 def test_asking_about_other_sets_changes_nothing_of_the_profiles_own(
