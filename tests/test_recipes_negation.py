@@ -54,7 +54,7 @@ def test_a_draw_has_as_many_different_rows_as_wanted_and_there_are(
     available: int, wanted: int, share: float, seed: int
 ) -> None:
     drawn = recipes.draw(available, wanted, share, seed)
-    assert len(drawn) == min(available, max(1, round(share * wanted)))
+    assert len(drawn) == min(available, max(1, round(share * (wanted or available))))
     assert len(set(drawn)) == len(drawn)
     assert 0 <= drawn.min() <= drawn.max() < available
     assert (drawn == recipes.draw(available, wanted, share, seed)).all()

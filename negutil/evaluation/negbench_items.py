@@ -111,7 +111,7 @@ def load_some(settings: Profile, wanted: Iterable[Variation]) -> list[Task]:
 
 
 def _get(variation: Variation, folder: Path) -> str:
-    """The dataset that a variation lacks: NegBench's file, or where that is here its pictures; "" without public file."""
+    """What a variation lacks: NegBench's file, or where that is here its pictures; "" without a public file."""
     if not variation.published:
         return ""
     return GET[variation.part] if (folder / variation.published).is_file() else GET[negbench_files.FOLDER]

@@ -39,8 +39,8 @@ tiny = importlib.import_module("diffusers.models.autoencoders.autoencoder_tiny")
 class Shape:
     """The sizes of MiniSD: side of a patch in pixels, principal components kept of it, channels of the UNet's levels.
 
-    Each level has ``blocks`` blocks and half the side of the one before. Its cells attend to each other and to the token
-    states, of width ``text_width``, with that many ``heads``.
+    Each level has ``blocks`` blocks and half the side of the one before. Its cells attend to each other and to the
+    token states, of width ``text_width``, with that many ``heads``.
     """
 
     patch: int = 8
