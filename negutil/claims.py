@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import functools
-import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from negutil import config, paths, results, tables
+from negutil import config, files, paths, results, tables
 from negutil.errors import NegutilError
 
 FILE = paths.CONFIGS / "claims.toml"
@@ -125,10 +124,7 @@ class Verdict:
 
 def read(path: Path = FILE) -> tuple[Claim, ...]:
     """All claims of the file; raises NegutilError that names the claim and the key where something is wrong."""
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise NegutilError(f"{path} cannot be read as TOML ({problem}): mend or restore it.") from problem
+    content = files.read_toml(path)
     claims = tuple(_claim(table, path) for table in content.get("claim", []))
     names = [claim.id for claim in claims]
     if not names or len(set(names)) < len(names):

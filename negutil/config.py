@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from negutil import paths
+from negutil import files, paths
 from negutil.errors import NegutilError
 
 
@@ -209,10 +208,7 @@ def load(name: str | None = None) -> Profile:
 
 def read(path: Path) -> Profile:
     """The profile in the TOML file ``path``; raises NegutilError that names the file and the setting to mend."""
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise NegutilError(f"{path} cannot be read as TOML ({problem}): mend or restore it.") from problem
+    table = files.read_toml(path)
     profile: Profile = _build(Profile, table, str(path))
     if profile.name != path.stem:
         raise NegutilError(f"{path}: name is {profile.name!r} but the file is called {path.stem}: make them agree.")

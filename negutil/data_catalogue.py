@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -17,7 +16,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from negutil import paths
+from negutil import files, paths
 from negutil.errors import NegutilError
 
 FILE = paths.CONFIGS / "datasets.toml"
@@ -130,10 +129,7 @@ def entries(file: Path | None = None) -> dict[str, Entry]:
 
 @cache
 def _read(file: Path) -> dict[str, Entry]:
-    try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise NegutilError(f"{file} cannot be read as TOML ({problem}): mend or restore it.") from problem
+    tables = files.read_toml(file)
     return {name: _entry(name, table, file) for name, table in tables.items()}
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import tomllib
 from pathlib import Path
+from typing import Any
 
 from negutil.errors import NegutilError
 
@@ -37,6 +39,22 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` as UTF-8 with the same guarantee as ``write_bytes``."""
     write_bytes(path, text.encode("utf-8"))
+
+
+def update_text(path: Path, text: str) -> bool:
+    """Write ``text`` to ``path`` where that is not what it holds; returns whether it was written."""
+    changed = text != path.read_text(encoding="utf-8")
+    if changed:
+        write_text(path, text)
+    return changed
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of the TOML file ``path``; raises NegutilError where it cannot be read."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise NegutilError(f"{path} cannot be read as TOML ({problem}): mend or restore it.") from problem
 
 
 def sha256(path: Path) -> str:

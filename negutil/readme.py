@@ -78,11 +78,7 @@ def current(profile: str, path: Path = README) -> str:
 
 def update(profile: str, path: Path = README) -> bool:
     """Write the generated parts of README for ``profile``; returns whether that changed it."""
-    text = current(profile, path)
-    changed = text != path.read_text(encoding="utf-8")
-    if changed:
-        files.write_text(path, text)
-    return changed
+    return files.update_text(path, current(profile, path))
 
 
 def is_current(profile: str, path: Path = README) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import functools
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,10 +77,7 @@ class Disagreement:
 
 def read(path: Path = FILE) -> tuple[Disagreement, ...]:
     """Return all disagreements; raises NegutilError that names the entry where something is wrong."""
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise NegutilError(f"{path} cannot be read as TOML ({problem}): mend or restore it.") from problem
+    content = files.read_toml(path)
     return tuple(_disagreement(table, path) for table in content.get("disagreement", []))
 
 
@@ -160,11 +156,7 @@ def current(profile: str, path: Path = PAGE) -> str:
 
 def update(profile: str, path: Path = PAGE) -> bool:
     """Write the generated parts of the page; returns whether that changed it."""
-    text = current(profile, path)
-    changed = text != path.read_text(encoding="utf-8")
-    if changed:
-        files.write_text(path, text)
-    return changed
+    return files.update_text(path, current(profile, path))
 
 
 def is_current(profile: str, path: Path = PAGE) -> bool:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
-from negutil import paths
+from negutil import files, paths
 from negutil.errors import NegutilError
 
 TABLE = "revisions.toml"
@@ -31,8 +30,4 @@ def revision(repository: str, given: str | None = None) -> str:
 
 def pinned() -> dict[str, str]:
     """Commits by repository; raises NegutilError where the table cannot be read."""
-    file = paths.CONFIGS / TABLE
-    try:
-        return {name: str(commit) for name, commit in tomllib.loads(file.read_text(encoding="utf-8")).items()}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise NegutilError(f"{file} cannot be read as TOML ({problem}); mend or restore it.") from problem
+    return {name: str(commit) for name, commit in files.read_toml(paths.CONFIGS / TABLE).items()}

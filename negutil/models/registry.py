@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from negutil import paths
+from negutil import files, paths
 from negutil.errors import NegutilError
 
 ACTIVATIONS = ("quick_gelu", "gelu")
@@ -64,10 +63,7 @@ def entries(file: Path | None = None) -> dict[str, Entry]:
     Raises NegutilError where the file cannot be read or an entry is not complete and consistent.
     """
     file = file or paths.CONFIGS / "models.toml"
-    try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise NegutilError(f"{file} cannot be read as TOML ({problem}); mend or restore it.") from problem
+    tables = files.read_toml(file)
     return {name: _entry(name, table, file) for name, table in tables.items()}
 
 
