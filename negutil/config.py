@@ -99,6 +99,7 @@ class Glasses:
         rivals: the fine-tuned models (recipes) that stand beside the glasses, on every model of the profile.
         control_models: models on which ablations and controls are trained.
         strengths: how many items of CC-Neg are said in four strengths of negation.
+        probe_nouns: how many nouns the sentences are about in which layers are probed for negation (0: all).
         processes: how many trainings, or models that are asked, run side by side.
     """
 
@@ -109,6 +110,7 @@ class Glasses:
     rivals: tuple[str, ...]
     control_models: tuple[str, ...]
     strengths: int
+    probe_nouns: int
     processes: int
 
 

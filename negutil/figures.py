@@ -19,10 +19,11 @@ from cycler import cycler
 from IPython import get_ipython
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from numpy.typing import NDArray
 
-from negutil import files, paths
+from negutil import files, paths, pngs
 
 P = ParamSpec("P")
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
@@ -115,16 +116,29 @@ def dots(
 
 
 def save(figure: Figure, profile: str, experiment: str, name: str) -> Path:
-    """Write ``figures/<profile>/<experiment>/<name>.png`` and ``.svg``; returns the path of the PNG.
+    """Write ``figures/<profile>/<experiment>/<name>.png``, and ``.svg`` unless it shows pictures; return the PNG's path.
 
     Equal figures give equal bytes: no dates, no program versions, fixed SVG ids.  The figure stays open, so that a
     notebook can show it.
     """
-    folder = paths.figures(profile) / experiment
-    unstamped = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+    path = paths.figures(profile) / experiment / f"{name}.png"
+    files.write_bytes(path, pngs.compact(_bytes_of(figure, "png", {"Software": None})))
+    drawn = path.with_suffix(".svg")
+    if shows_pictures(figure):
+        drawn.unlink(missing_ok=True)
+    else:
+        files.write_bytes(drawn, _bytes_of(figure, "svg", {"Date": None, "Creator": None}))
+    return path
+
+
+def shows_pictures(figure: Figure) -> bool:
+    """Whether there are pictures in colour in it, of which an SVG would hold the same pixels once more."""
+    images = figure.findobj(AxesImage)
+    return any(np.ndim(image.get_array()) == 3 for image in images if isinstance(image, AxesImage))
+
+
+def _bytes_of(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:
+    buffer = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": RC["svg.hashsalt"]}):
-        for kind, metadata in unstamped.items():
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format=kind, metadata=metadata, bbox_inches="tight")
-            files.write_bytes(folder / f"{name}.{kind}", buffer.getvalue())
-    return folder / f"{name}.png"
+        figure.savefig(buffer, format=kind, metadata=metadata, bbox_inches="tight")
+    return buffer.getvalue()

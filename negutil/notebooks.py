@@ -34,7 +34,7 @@ from nbformat import NotebookNode
 from nbstripout import strip_output
 from papermill.exceptions import PapermillExecutionError
 
-from negutil import config, elsewhere, files, paths, skipped
+from negutil import config, elsewhere, files, paths, pngs, skipped
 from negutil.config import Profile
 from negutil.errors import NegutilError
 from negutil.skipped import Skip
@@ -49,6 +49,7 @@ STAMPS = (
     "cell.metadata.ExecuteTime",
 )
 INJECTED = "injected-parameters"
+PICTURE = "image/png"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -203,6 +204,7 @@ def clean(notebook: NotebookNode) -> NotebookNode:
     """The notebook without stamps of time and place: what stays depends on its cells and their outputs alone.
 
     Widgets are dropped as well: without a kernel they are empty, and viewers on the web show an error in their place.
+    Pictures are compacted.
     """
     notebook = strip_output(
         notebook, keep_output=True, keep_count=True, keep_id=True, extra_keys=list(STAMPS), drop_tagged_cells=[INJECTED]
@@ -212,6 +214,9 @@ def clean(notebook: NotebookNode) -> NotebookNode:
             del cell.metadata["tags"]
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+            for output in cell.outputs:
+                if PICTURE in output.get("data", {}):
+                    output.data[PICTURE] = pngs.compact_base64(output.data[PICTURE])
     notebook.metadata["kernelspec"] = dict(KERNELSPEC)
     notebook.metadata["language_info"] = {"name": "python"}
     return notebook

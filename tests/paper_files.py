@@ -215,6 +215,7 @@ CHANGES = {
         ("glasses", "rivals", '["plain", "con-clip", "negationclip"]'),
         ("glasses", "control_models", _ONE),
         ("glasses", "strengths", "8"),
+        ("glasses", "probe_nouns", "8"),
     ],
     "finetune.toml": [
         *(("infonce.paper", key, value) for key, value in (("epochs", "1"), ("batch", "8"))),

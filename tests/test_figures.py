@@ -45,3 +45,15 @@ def test_lines_differ_in_colour_and_in_marker() -> None:
     assert len({line.get_color() for line in lines}) == len(lines) == 3
     assert len({line.get_marker() for line in lines}) == 3
     assert len(set(figures.PALETTE)) == len(set(figures.MARKERS)) == len(figures.PALETTE)
+
+
+def test_a_figure_with_pictures_is_a_png_alone() -> None:
+    figures.style()
+    figure, (left, right) = plt.subplots(1, 2)
+    left.imshow(np.zeros((4, 4)))
+    path = figures.save(figure, "quick", "00_world", "shown")
+    assert path.with_suffix(".svg").exists(), "a matrix is drawn"
+    right.imshow(np.zeros((4, 4, 3)))
+    assert figures.save(figure, "quick", "00_world", "shown") == path
+    assert not path.with_suffix(".svg").exists()
+    plt.close("all")

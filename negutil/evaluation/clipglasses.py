@@ -29,6 +29,7 @@ from negutil.evaluation.negationclip_numbers import LEVEL, Column, View
 from negutil.models import encode, loader
 from negutil.results import Record
 from negutil.statistics import Interval
+from negutil.world.vocabulary import NOUNS
 
 EXPERIMENT = "06_clipglasses"
 PAPER = f"published, {paper.ARCHITECTURE}"
@@ -132,6 +133,8 @@ def numbers_of(items: pd.DataFrame, wanted: Mapping[Column, About], bootstrap: B
         own = items.loc[view.rows]
         known = set(own.columns[own.notna().all()])
         able = [column for column in wanted if {*column.plus, *column.minus} <= known]
+        if not able:
+            continue
         for column, interval in zip(able, _means(own, able, clusters[view.rows], bootstrap), strict=True):
             base, method, seed = wanted[column]
             about = {"base": base, "method": method, "seed": seed, "title": view.title, "metric": view.metric}
@@ -168,7 +171,8 @@ def _save(table: pd.DataFrame, items: pd.DataFrame, settings: Profile, seed: int
     }
     for name, rows in parts.items():
         records = [_record(row) for row in table[rows].to_dict("records")]
-        results.save(records, settings.name, EXPERIMENT, name, seed=seed)
+        if records:
+            results.save(records, settings.name, EXPERIMENT, name, seed=seed)
     kinds = dict.fromkeys((*asked.COLUMNS[:4], "cue"), "category")
     values = dict.fromkeys(items.columns.drop(list(asked.COLUMNS)), "float32")
     results.save_items(items.astype(kinds | values), settings.name, EXPERIMENT, "items")
@@ -202,7 +206,7 @@ def published(title: str, method: str) -> paper.Number | None:
 
 def layers(settings: Profile, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The layers of every CLIP under the probe: numbers (with ``base``), and rows per pair; writes ``layers``."""
-    said = layer_probe.pairs(seed=seed)
+    said = _said(settings, seed)
     items = {base: layer_probe.evaluate(loader.load(base), said, seed) for base in settings.models}
     found = {base: layer_probe.summary(own, settings.bootstrap) for base, own in items.items()}
     table = pd.concat([own.assign(base=base) for base, own in found.items()], ignore_index=True)
@@ -217,7 +221,12 @@ def by_cue(pairs: pd.DataFrame, base: str) -> pd.DataFrame:
 
 def tsne(settings: Profile, seed: int = 0) -> pd.DataFrame:
     """t-SNE of some pairs of sentences in the first layer and the output of the last CLIP of the profile."""
-    return layer_probe.tsne(loader.load(settings.models[-1]), layer_probe.pairs(seed=seed), seed=seed)
+    return layer_probe.tsne(loader.load(settings.models[-1]), _said(settings, seed), seed=seed)
+
+
+def _said(settings: Profile, seed: int) -> layer_probe.Pairs:
+    """The sentences in which layers are probed."""
+    return layer_probe.pairs(NOUNS[: settings.glasses.probe_nouns or None], seed)
 
 
 def strengths(settings: Profile, seed: int = 0) -> Strengths:
@@ -283,8 +292,10 @@ def differences(table: pd.DataFrame, titles: Sequence[str], shown: Sequence[str]
         for kind in kinds
         if (table["kind"] == kind).any()
     ]
-    found = pd.concat(parts, ignore_index=True).fillna("")
     first = ["architecture", "model", "difference"]
+    if not parts:
+        return pd.DataFrame(columns=first)
+    found = pd.concat(parts, ignore_index=True).fillna("")
     return found[[*first, *found.columns.drop(first)]]
 
 

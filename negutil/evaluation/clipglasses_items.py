@@ -11,16 +11,13 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from tqdm import tqdm
 
-from negutil import paths, progress
+from negutil import paths, processes, progress
 from negutil.cache import Cache
 from negutil.config import Profile
 from negutil.errors import NegutilError
@@ -40,6 +37,9 @@ FAR, SIGNED = "CC-Neg, FAR", "CC-Neg, FAR as the code computes it"
 
 ALL, FEW, ZERO_SHOT, RETRIEVAL, CCNEG = "all", "few", "zero-shot", "retrieval", "ccneg"
 """What is asked: everything; CC-Neg and multiple choice; classification; negated retrieval; CC-Neg as it is."""
+
+NOTHING = pd.DataFrame({"task": pd.Series(dtype=str), "item": pd.Series(dtype=str), "value": pd.Series(dtype=float)})
+"""The answers about a benchmark whose data are missing."""
 
 CODE_VERSION = "1"  # counts changes outside the modules below that change values
 _EVALUATION = ("clipglasses_items", "clipglasses_controls")
@@ -75,7 +75,7 @@ def _pairs(model: Scorer, everything: Asked, settings: Profile) -> pd.DataFrame:
 def _far(model: Scorer, everything: Asked, settings: Profile) -> pd.DataFrame:
     """The signed and the absolute difference of CC-Neg's two scores, in logits."""
     if everything.data.ccneg is None:
-        raise NegutilError("CC-Neg is not among what is asked: prepare it.")
+        return NOTHING
     table = ccneg.evaluate(model, everything.data.ccneg, batch=settings.encode.batch)
     gap = (table["true"] - table["false"]) * clipglasses_controls.logits_per_unit(model)
     parts = [pd.DataFrame({"task": task, "item": table["item"], "value": own}) for task, own in _fars(gap).items()]
@@ -88,7 +88,9 @@ def _fars(gap: pd.Series) -> dict[str, pd.Series]:
 
 def _questions(model: Scorer, everything: Asked, settings: Profile) -> pd.DataFrame:
     """NegBench's multiple choice."""
-    (task,) = (task for task in everything.negbench if isinstance(task, Questions))
+    task = next((task for task in everything.negbench if isinstance(task, Questions)), None)
+    if task is None:
+        return NOTHING
     images = encode.images(model.tower, PictureFiles(list(task.media)), batch=settings.encode.batch)
     found = mcq.items(mcq.scores_by(model, task.options, images[task.rows]), task.correct, task.types)
     return found.assign(task=task.variation.title, item=found["item"].astype(str), value=found["right"].astype(float))
@@ -97,7 +99,7 @@ def _questions(model: Scorer, everything: Asked, settings: Profile) -> pd.DataFr
 def _zero_shot(model: Scorer, everything: Asked, settings: Profile) -> pd.DataFrame:
     """ImageNet's and Caltech101's pictures."""
     rows = {suite.IMAGENET: everything.data.imagenet, suite.CALTECH101: everything.data.caltech101}
-    parts = []
+    parts = [NOTHING]
     for task, own in rows.items():
         if own is not None:
             found = zero_shot.evaluate(model, own, batch=settings.encode.batch)
@@ -107,7 +109,9 @@ def _zero_shot(model: Scorer, everything: Asked, settings: Profile) -> pd.DataFr
 
 def _retrieval(model: Scorer, everything: Asked, settings: Profile) -> pd.DataFrame:
     """NegBench's retrieval with negated captions: whether the picture is among the first five."""
-    (task,) = (task for task in everything.negbench if isinstance(task, Queries))
+    task = next((task for task in everything.negbench if isinstance(task, Queries)), None)
+    if task is None:
+        return NOTHING
     images = encode.images(model.tower, PictureFiles(list(task.media)), batch=settings.encode.batch)
     values = model.matrix(task.captions, images)
     own = np.take_along_axis(values, task.rows[:, None], axis=1)
@@ -162,23 +166,17 @@ def _fill(column: Floats, place: dict[tuple[str, str], int], found: pd.DataFrame
 
 def _side_by_side(askings: Sequence[Asking], settings: Profile, data: str) -> None:
     """Ask in processes of one thread each; with one process, or one model, here."""
-    count = min(settings.glasses.processes, len(askings))
-    with tqdm(total=len(askings), desc="glasses", disable=progress.hidden()) as bar:
-        for asking in askings if count <= 1 else []:
-            answer(asking, settings, data)
+    rows = [(asking, settings, data) for asking in askings]
+    with tqdm(total=len(rows), desc="glasses", disable=progress.hidden()) as bar:
+        for _ in processes.each(answer, rows, settings.glasses.processes):
             bar.update()
-        if count <= 1:
-            return
-        with ProcessPoolExecutor(count, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-            for _ in pool.map(answer, askings, *zip(*[(settings, data)] * len(askings), strict=True)):
-                bar.update()
 
 
 def answer(asking: Asking, settings: Profile, data: str) -> None:
     """Ask one model and keep its answers."""
     store, fields = Cache(), _fields(asking, settings, data)
     with encode.without_text_cache():
-        found = ask(asking, _everything(settings), settings)
+        found = ask(asking, asked.everything(settings), settings)
     tasks, number = np.unique(found["task"].to_numpy(str), return_inverse=True)
     items = "\n".join(found["item"].astype(str))
     arrays: dict[str, np.ndarray[Any, Any]] = {
@@ -196,11 +194,6 @@ def _load(store: Cache, fields: dict[str, str]) -> pd.DataFrame:
         raise NegutilError(f"The answers of {fields['name']} were deleted while they were read: start again.")
     tasks, items = (arrays[name].tobytes().decode().split("\n") for name in ("tasks", "items"))
     return pd.DataFrame({"task": np.array(tasks)[arrays["task"]], "item": items, "value": arrays["values"]})
-
-
-@functools.lru_cache(maxsize=1)
-def _everything(settings: Profile) -> Asked:
-    return asked.prepare(settings)
 
 
 def _fields(asking: Asking, settings: Profile, data: str) -> dict[str, str]:

@@ -6,16 +6,14 @@ Finished batches are kept (``models.generation``), so an interrupted run goes on
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import get_context
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from negutil import progress
+from negutil import processes, progress
 from negutil.config import Profile
 from negutil.errors import NegutilError
 from negutil.evaluation.picture_judge import Pictures
@@ -42,19 +40,12 @@ def pictures(settings: Profile, orders: Sequence[Order]) -> list[Pictures]:
 
     Raises NegutilError where the pipeline or a text encoder is missing or they do not fit together.
     """
-    count = min(settings.generation.processes, len(orders))
-    bar = tqdm(total=len(orders), desc="encoders", disable=progress.hidden())
+    rows = [(settings, order) for order in orders]
     found: list[Pictures] = []
-    with bar:
-        if count <= 1:
-            for order in orders:
-                found.append(fill(settings, order))
-                bar.update()
-            return found
-        with ProcessPoolExecutor(count, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-            for drawn in pool.map(fill, [settings] * len(orders), orders):
-                found.append(drawn)
-                bar.update()
+    with tqdm(total=len(rows), desc="encoders", disable=progress.hidden()) as bar:
+        for drawn in processes.each(fill, rows, settings.generation.processes):
+            found.append(drawn)
+            bar.update()
     return found
 
 

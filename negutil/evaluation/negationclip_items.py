@@ -12,19 +12,16 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from filelock import FileLock
 from tqdm import tqdm
 
-from negutil import files, paths, progress, skipped
+from negutil import files, paths, processes, progress, skipped
 from negutil.cache import Cache
 from negutil.config import Profile
 from negutil.errors import NegutilError
@@ -227,7 +224,9 @@ def data_fingerprint(settings: Profile) -> str:
     """
     made = _published(settings) if settings.published else _made(settings)
     made += (
-        [text for task, rows in _asked(settings).data.further for text in task.texts(rows)] if further.find() else []
+        [text for task, rows in everything(settings).data.further for text in task.texts(rows)]
+        if further.find()
+        else []
     )
     root = paths.PACKAGE / "evaluation"
     code = world.code(root, [*(root / f"{name}.py" for name in _EVALUATION), *further.modules()])
@@ -243,7 +242,7 @@ def _made(settings: Profile) -> list[str]:
 
 def _published(settings: Profile) -> list[str]:
     """What tells published data apart: all that is asked about them, and where they lie."""
-    asked = _asked(settings)
+    asked = everything(settings)
     media = [str(path) for task in asked.negbench for path in task.media]
     media += [str(path) for path in asked.gallery.pictures.paths] if asked.gallery else []
     told = json.dumps([asked.texts, media, str(paths.data(settings.name))])
@@ -255,17 +254,11 @@ def _side_by_side(names: Sequence[str], settings: Profile, data: str) -> None:
 
     The first of each base goes ahead alone: it encodes the pictures for all.
     """
-    count = min(settings.finetuning.processes, len(names))
     with tqdm(total=len(names), desc="models", disable=progress.hidden()) as bar:
-        for name in names if count <= 1 else []:
-            answer(name, settings, data)
-            bar.update()
-        if count <= 1:
-            return
-        with ProcessPoolExecutor(count, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-            for group in _in_turn(names):
-                for _ in pool.map(answer, group, *zip(*[(settings, data)] * len(group), strict=True)):
-                    bar.update()
+        for group in _in_turn(names):
+            rows = [(name, settings, data) for name in group]
+            for _ in processes.each(answer, rows, settings.finetuning.processes):
+                bar.update()
 
 
 def _in_turn(names: Sequence[str]) -> list[list[str]]:
@@ -278,7 +271,7 @@ def answer(name: str, settings: Profile, data: str) -> None:
     """Ask one model everything; keep its values and, where that has not been done, the items under ``data``."""
     store = Cache()
     with encode.without_text_cache():
-        found = ask(load(name, settings), _asked(settings), settings)
+        found = ask(load(name, settings), everything(settings), settings)
     path = _items_path(settings, data)
     own = found[list(COLUMNS)]
     with FileLock(_locked(path)):
@@ -300,7 +293,8 @@ def load(name: str, settings: Profile) -> LoadedModel:
 
 
 @functools.lru_cache(maxsize=1)
-def _asked(settings: Profile) -> Asked:
+def everything(settings: Profile) -> Asked:
+    """What ``prepare`` gives, once for each process."""
     return prepare(settings)
 
 

@@ -19,7 +19,7 @@ from negutil import progress
 from negutil.cache import Cache
 from negutil.errors import NegutilError
 
-STEPS = 12
+STEPS = 6
 GUIDANCE = 4.0
 BATCH = 64
 CODE_VERSION = "1"  # counts changes of this module that change pictures

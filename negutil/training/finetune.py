@@ -13,13 +13,9 @@ import functools
 import io
 import itertools
 import json
-import multiprocessing
-import os
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +30,7 @@ from negutil.errors import NegutilError
 from negutil.models import loader, registry
 from negutil.models.loader import LoadedModel
 from negutil.models.registry import Entry
+from negutil.processes import pool
 from negutil.training import distributed, trained
 from negutil.training.examples import Examples
 from negutil.training.runtime import fast_kernels, stop_signals
@@ -132,39 +129,19 @@ def run_calls(calls: Sequence[Callable[[], str]], processes: int, total: int, wh
 
 
 def _side_by_side(calls: Sequence[Callable[[], str]], processes: int) -> Iterator[str]:
-    """Run ``calls`` in fresh processes, as many at a time as there are; give the result of each as it ends."""
-    waiting, others = iter(calls), set(multiprocessing.active_children())
-    try:
-        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin_process) as pool:
-            try:
-                yield from _fed(pool, waiting, processes)
-            except KeyboardInterrupt:
-                for process in set(multiprocessing.active_children()) - others:
-                    process.terminate()
-                raise
-    except BrokenProcessPool as problem:
-        raise NegutilError(
-            "A process of the fine-tuning was killed, perhaps for want of memory; the same call goes on, with "
-            "processes=1 if need be."
-        ) from problem
-
-
-def _fed(pool: ProcessPoolExecutor, waiting: Iterator[Callable[[], str]], processes: int) -> Iterator[str]:
     """Hand the pool a call only when a process is free: one that waited inside the pool could not be called off."""
-    running: set[Future[str]] = set()
-    while True:
-        running |= {pool.submit(call) for call in itertools.islice(waiting, processes - len(running))}
-        if not running:
-            return
-        done, running = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
-        for future in done:
-            yield future.result()
-
-
-def _begin_process() -> None:
-    """Leave Ctrl-C to the training itself, which saves first, and bars to the process that asked for it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ["NEGUTIL_NO_PROGRESS"] = "1"
+    waiting, running = iter(calls), set[Future[str]]()
+    with pool(processes) as executor:
+        try:
+            while running := running | {
+                executor.submit(call) for call in itertools.islice(waiting, processes - len(running))
+            }:
+                done, running = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+        except Exception:
+            concurrent.futures.wait(running)
+            raise
 
 
 def _run_job(entry: Entry, job: Job) -> str:

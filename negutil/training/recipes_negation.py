@@ -159,7 +159,7 @@ def seeds(settings: Profile, recipe: str) -> tuple[int, ...]:
 def job(settings: Profile, model: LoadedModel, recipe: Recipe, seed: int, examples_of: ExamplesOf) -> Job:
     """One training: a recipe on a base from one seed; ``examples_of(set, error)`` gives a whole training set."""
     whole = examples_of(recipe.set, recipe.error)
-    changes = {"seed": seed, **_where(), **recipe.changes}
+    changes = {"seed": seed, **where(), **recipe.changes}
     config = named_settings(sets.method(recipe.set), settings.finetuning.source, **changes)
     wanted = examples_wanted(settings, config.batch) or len(whole)
     chosen = whole.take(draw(len(whole), wanted, recipe.share, seed))
@@ -170,7 +170,7 @@ def job(settings: Profile, model: LoadedModel, recipe: Recipe, seed: int, exampl
     return Job(model.name, chosen, config, out, replace=True)
 
 
-def _where() -> dict[str, str]:
+def where() -> dict[str, str]:
     """The device to train on, where it is not the CPU."""
     device = precision.device()
     return {} if device == "cpu" else {"device": device}
