@@ -23,6 +23,7 @@ from negutil.evaluation import (
     negbench,
     probe,
     referring_segmentation,
+    text_to_image,
     web_captions,
 )
 from negutil.models import registry
@@ -32,7 +33,7 @@ from negutil.training import recipes_negation
 EXPERIMENTS = (
     *(affirmative.EXPERIMENT, web_captions.EXPERIMENT, binary_probe.EXPERIMENT),
     *(negbench.EXPERIMENT, caption_pipelines.EXPERIMENT, negationclip.EXPERIMENT),
-    *(clipglasses.EXPERIMENT, referring_segmentation.EXPERIMENT),
+    *(clipglasses.EXPERIMENT, text_to_image.EXPERIMENT, referring_segmentation.EXPERIMENT),
 )
 TABLES = sorted((paths.ROOT / "results" / "mini").glob("*/*.csv"))
 
