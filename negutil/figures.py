@@ -116,7 +116,7 @@ def dots(
 
 
 def save(figure: Figure, profile: str, experiment: str, name: str) -> Path:
-    """Write ``figures/<profile>/<experiment>/<name>.png``, and ``.svg`` unless it shows pictures; return the PNG's path.
+    """Write ``<name>.png`` into ``figures/<profile>/<experiment>/``, and ``.svg`` unless it shows pictures; return the first.
 
     Equal figures give equal bytes: no dates, no program versions, fixed SVG ids.  The figure stays open, so that a
     notebook can show it.

@@ -1,14 +1,12 @@
 """Notebooks 03, 05 and 06 in the paper profile, over real photographs, captions and NegBench rows, in small.
 
 The model has CLIP's architecture and random weights, so every number has to be at chance. Nothing but the amounts
-(``paper_files.CHANGES``) differs from a run over the published data. Notebook 06 takes longer than the two others
-together, because the probe of layers has its full size: it is run where NEGUTIL_SLOW_TESTS is 1.
+(``paper_files.CHANGES``) differs from a run over the published data.
 """
 
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,9 +18,6 @@ import pytest
 
 from negutil import notebooks, paths, results
 
-SLOW = pytest.mark.skipif(
-    os.environ.get("NEGUTIL_SLOW_TESTS") != "1", reason="notebook 06 takes minutes: set NEGUTIL_SLOW_TESTS=1"
-)
 EXPERIMENTS = ("03_negbench", "05_negationclip")
 GLASSES = "06_clipglasses"
 pytestmark = pytest.mark.slow
@@ -111,7 +106,6 @@ def test_a_few_steps_of_training_teach_nothing() -> None:
     assert set(pairs["n"]) == {paper_files.EVALUATION}
 
 
-@SLOW
 def test_glasses_and_their_variants_are_asked(root: Path, executed_glasses: str) -> None:
     check_whole(GLASSES, root, executed_glasses)
     levels = results.load("paper", GLASSES, "levels")

@@ -229,10 +229,8 @@ def _raw_pixels(model: GlassesModel | LoadedModel, _everything: Asked, settings:
 def unnormalised(model: LoadedModel) -> LoadedModel:
     """The model with pictures scaled to [0, 1] and no more, as CLIPGlasses' released code has them (protocol 10.5)."""
     entry = dataclasses.replace(model.entry, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    base = registry.find(model.name.partition("+")[0])
-    other = loader.load_entry(dataclasses.replace(base, mean=entry.mean, std=entry.std), model.device)
     fingerprint = model.fingerprint | {"preprocessing": entry.preprocessing}
-    return dataclasses.replace(model, entry=entry, preprocess=other.preprocess, fingerprint=fingerprint)
+    return dataclasses.replace(model, entry=entry, preprocess=loader.preprocessing(entry), fingerprint=fingerprint)
 
 
 CHANGES: dict[str, Callable[..., Scorer]] = {

@@ -16,9 +16,9 @@ from negutil.evaluation.clipglasses_controls import Asking
 from negutil.evaluation.clipglasses_items import ALL, CCNEG, FEW, RETRIEVAL, ZERO_SHOT
 from negutil.models import loader
 from negutil.models.loader import LoadedModel
+from negutil.training import glasses_trained, trained
 from negutil.training import recipes_glasses as glasses_recipes
 from negutil.training import recipes_negation as recipes
-from negutil.training import trained
 from negutil.training.finetune import Job, finetune_many
 from negutil.training.settings import settings as named_settings
 
@@ -216,7 +216,10 @@ def train(settings: Profile) -> None:
 
 def _rival_jobs(settings: Profile, base: str) -> list[Job]:
     labels = [SAME_CAPTIONS, AS_FEW] if base in settings.glasses.control_models else []
-    own = [_same_job(settings, loader.load(base), label, seed) for label in labels for seed in settings.glasses.seeds]
+    if not labels:
+        return recipes.jobs(settings, base, _rival_recipes(settings, base))
+    model = loader.load(base)
+    own = [_same_job(settings, model, label, seed) for label in labels for seed in settings.glasses.seeds]
     return [*recipes.jobs(settings, base, _rival_recipes(settings, base)), *own]
 
 
@@ -232,6 +235,6 @@ def _same_job(settings: Profile, model: LoadedModel, label: str, seed: int) -> J
 
 
 def _wanted(settings: Profile, base: str) -> Sequence[str]:
-    """The names of all glasses on ``base``, each once."""
+    """The names of all glasses on ``base``, each once, those that one model wears together."""
     names = [name for method in of(settings, base) if method.parts for name in method.models if name != base]
-    return list(dict.fromkeys(names))
+    return sorted(dict.fromkeys(names), key=glasses_trained.base_of)

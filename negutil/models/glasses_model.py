@@ -6,6 +6,7 @@ Scores are logits: exp(logit_scale) times the cosine, less the penalty. Loaded b
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,13 +15,14 @@ import torch
 from numpy.typing import NDArray
 
 from negutil.errors import NegutilError
-from negutil.models import encode, loader, text_layers
+from negutil.models import encode, loader, precision, registry, text_layers
 from negutil.models.glasses import Glasses
 from negutil.models.loader import LoadedModel
+from negutil.models.registry import Entry
 from negutil.models.scorer import Features, Scorer, distinct
 from negutil.models.text_layers import TextLayers
 from negutil.statistics import Floats
-from negutil.training import glasses_trained
+from negutil.training import glasses_trained, trained
 
 ROWS = 4096  # pairs scored at a time
 
@@ -122,7 +124,7 @@ def load(name: str, profile: str | None = None, device: str = "cpu") -> GlassesM
     Raises NegutilError where there is none, a file is damaged, or the base's weights are no longer the same.
     """
     found = glasses_trained.read(name, profile)
-    tower = loader.load(found.base, device, profile)
+    tower = _tower(found.base, device, profile, *_identity(found.base, profile))
     was, now = found.about["identity"]["base_sha256"], tower.fingerprint["weights_sha256"]
     if was != now:
         raise NegutilError(
@@ -132,6 +134,18 @@ def load(name: str, profile: str | None = None, device: str = "cpu") -> GlassesM
     glasses = Glasses(found.modules, found.scale)
     glasses.load_state_dict(glasses_trained.tensors(found))
     return GlassesModel(name, tower, glasses.to(device).eval())
+
+
+def _identity(base: str, profile: str | None) -> tuple[Entry, str, torch.dtype]:
+    """What else a model called ``base`` depends on."""
+    tuned = trained.read(base, profile).sha256 if trained.is_name(base) else ""
+    return registry.find(base.partition(trained.MARK)[0]), tuned, precision.dtype()
+
+
+@functools.lru_cache(maxsize=1)
+def _tower(base: str, device: str, profile: str | None, *_identity: object) -> LoadedModel:
+    """The model called ``base``; the last one stays loaded, as dozens of glasses are asked one after the other."""
+    return loader.load(base, device, profile)
 
 
 def _numbered(texts: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:

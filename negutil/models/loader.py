@@ -101,17 +101,24 @@ def load_entry(entry: Entry, device: str = "cpu") -> LoadedModel:
     file, sha256 = locate(entry)
     model = architectures.build(entry.architecture)
     _put(read_weights(file, entry.activation), model, file, entry.architecture)
-    module = architectures.open_clip()
-    settings = module.transform.PreprocessCfg(**entry.preprocessing)
     return LoadedModel(
         model=model.to(device).eval(),
-        preprocess=module.transform.image_transform_v2(settings, is_train=False),
+        preprocess=preprocessing(entry),
         tokenizer=architectures.tokenizer(entry.architecture),
         entry=entry,
         dtype=torch.float32,
         device=device,
         fingerprint=registry.fingerprint(entry, sha256, "float32", image_tower_sha256(model)),
     )
+
+
+def preprocessing(entry: Entry) -> Callable[[Image.Image], torch.Tensor]:
+    """What makes float32 [3, H, W] of a picture for the model of ``entry``."""
+    transform = architectures.open_clip().transform
+    found: Callable[[Image.Image], torch.Tensor] = transform.image_transform_v2(
+        transform.PreprocessCfg(**entry.preprocessing), is_train=False
+    )
+    return found
 
 
 def image_tower_sha256(model: Any) -> str:

@@ -174,6 +174,7 @@ def _run(trainer: Trainer, out: Path, identity: dict[str, Any], stopped: list[in
     quiet = progress.hidden() or not members.writes
     if not trainer.curve:
         trainer.start()
+    saved = trainer.done
     with tqdm(total=trainer.steps, initial=trainer.done, desc=out.name, unit="step", disable=quiet) as bar:
         while trainer.done < trainer.steps and not members.any(bool(stopped), device):
             start = time.perf_counter()
@@ -182,6 +183,8 @@ def _run(trainer: Trainer, out: Path, identity: dict[str, Any], stopped: list[in
             bar.update()
             if trainer.done % CHECKPOINT_EVERY == 0 or trainer.done % trainer.steps_per_epoch == 0:
                 _save_checkpoint(trainer, out, identity)
+                saved = trainer.done
+    if trainer.done > saved:
         _save_checkpoint(trainer, out, identity)
 
 
