@@ -116,7 +116,7 @@ def dots(
 
 
 def save(figure: Figure, profile: str, experiment: str, name: str) -> Path:
-    """Write ``<name>.png`` into ``figures/<profile>/<experiment>/``, and ``.svg`` unless it shows pictures; return the first.
+    """Write ``figures/<profile>/<experiment>/<name>.png``, and ``.svg`` unless it shows pictures; return the first.
 
     Equal figures give equal bytes: no dates, no program versions, fixed SVG ids.  The figure stays open, so that a
     notebook can show it.
@@ -134,7 +134,7 @@ def save(figure: Figure, profile: str, experiment: str, name: str) -> Path:
 def shows_pictures(figure: Figure) -> bool:
     """Whether there are pictures in colour in it, of which an SVG would hold the same pixels once more."""
     images = figure.findobj(AxesImage)
-    return any(np.ndim(image.get_array()) == 3 for image in images if isinstance(image, AxesImage))
+    return any(np.asarray(image.get_array()).ndim == 3 for image in images if isinstance(image, AxesImage))
 
 
 def _bytes_of(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import cast
 
 import psutil
 import pytest
@@ -66,9 +68,10 @@ def test_an_error_leaves_the_processes_at_work() -> None:
 
 def test_giving_up_ends_the_work_at_once() -> None:
     started = time.monotonic()
-    results = processes.each(time.sleep, [(0.0,), (600.0,), (600.0,)], 2)
-    next(results)
-    results.close()
+    with contextlib.closing(
+        cast(Generator[None], processes.each(time.sleep, [(0.0,), (600.0,), (600.0,)], 2))
+    ) as results:
+        next(results)
     assert time.monotonic() - started < 60
 
 

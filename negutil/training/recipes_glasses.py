@@ -148,7 +148,7 @@ def job(settings: Profile, name: str) -> GlassesJob:
     """The training of the pair called ``name``; its sets are built and encoded where that has not been done."""
     recipe, seed = find(glasses_trained.recipe_of(name)), _seed(name)
     material, base_sha256 = _material(glasses_trained.base_of(name), settings)
-    config = glasses_config.settings(settings.glasses.source, seed=seed, **where(), **recipe.changes)
+    config = glasses_config.settings(settings.glasses.source, seed=seed, **{**where(), **recipe.changes})
     config = replace(config, modules=dict(recipe.modules))
 
     def data(own: str) -> glasses_sets.GlassesData:
