@@ -128,3 +128,21 @@ def test_other_failures_of_the_import_are_passed_on(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(torchvision_compat.importlib, "import_module", fail)
     with pytest.raises(RuntimeError, match="something else"):
         torchvision_compat.ensure()
+
+
+@pytest.mark.parametrize("architecture", ["MiniCLIP-S-8", "RN50-quickgelu", "ViT-B-32-quickgelu"])
+def test_an_unfilled_model_needs_only_its_weights_and_draws_no_random_numbers(architecture: str) -> None:
+    new = architectures.build(architecture).eval()
+    before = torch.get_rng_state()
+    unfilled = architectures.build_unfilled(architecture).eval()
+    assert torch.equal(torch.get_rng_state(), before)
+    unfilled.load_state_dict(new.state_dict())
+    buffers = dict(new.named_buffers())  # also those that no state dict holds
+    assert buffers
+    for name, buffer in unfilled.named_buffers():
+        torch.testing.assert_close(buffer, buffers[name])
+    size = architectures.config(architecture)["vision_cfg"]["image_size"]
+    pictures = torch.rand(1, 3, size, size)
+    texts = architectures.tokenizer(architecture)(["a cat"])
+    for own, other in zip(unfilled(pictures, texts), new(pictures, texts), strict=True):
+        torch.testing.assert_close(own, other)

@@ -139,6 +139,15 @@ def test_another_file_than_registered_is_refused(tmp_path: Path) -> None:
         loader.load_entry(entry)
 
 
+def test_weights_exchanged_between_two_loads_are_noticed(tmp_path: Path) -> None:
+    entry = model_files.write(tmp_path)
+    loaded = loader.load_entry(entry)
+    assert loader.load_entry(entry).fingerprint == loaded.fingerprint
+    safetensors.torch.save_file({name: -value for name, value in model_files.state().items()}, entry.path)
+    with pytest.raises(NegutilError, match="restore the file, or register it under another name"):
+        loader.load_entry(entry)
+
+
 def test_a_path_needs_a_sha256_and_the_sentence_gives_it(tmp_path: Path) -> None:
     entry = model_files.write(tmp_path, sha256="")
     with pytest.raises(NegutilError, match=r"without sha256; that of .* is [0-9a-f]{64}"):

@@ -217,6 +217,15 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(
     assert done == [4, 5, 6, 7], "the first epoch was not trained again"
 
 
+def test_every_epoch_but_the_last_ends_with_a_checkpoint(
+    base: LoadedModel, examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[int] = []
+    monkeypatch.setattr(module, "_save_checkpoint", lambda trainer, *_: saved.append(trainer.done))
+    finetune(base, examples, REPLACE(CONFIG, epochs=3), tmp_path)
+    assert saved == [4, 8]
+
+
 def test_a_finished_run_is_reused_and_another_one_is_not_overwritten(
     base: LoadedModel, examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
+from torch.nn import init
+from torch.overrides import TorchFunctionMode
 
 from negutil.errors import NegutilError
 from negutil.models import torchvision_compat
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
+RANDOM_FILLS = (init.kaiming_uniform_, init.normal_, init.uniform_, torch.Tensor.normal_, torch.Tensor.uniform_)
 
 
 @functools.cache
@@ -51,6 +54,28 @@ def build(architecture: str) -> Any:
     module = open_clip()
     kind = module.CustomTextCLIP if settings.pop("custom_text", False) else module.CLIP
     return kind(**settings)
+
+
+def build_unfilled(architecture: str) -> Any:
+    """Return the model of :func:`build` with undefined weights, for a state dict that fills every one of them.
+
+    A random start takes as long as reading the weights, and would draw from the caller's random numbers.
+    """
+    with _NoRandomStart():
+        return build(architecture)
+
+
+class _NoRandomStart(TorchFunctionMode):
+    """Leaves tensors as they are allocated where they would be filled with random numbers."""
+
+    def __torch_function__(
+        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if func is torch.randn:
+            return torch.empty(*args, **(kwargs or {}))
+        if func in RANDOM_FILLS:
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 @functools.cache

@@ -5,6 +5,7 @@ Weights come from .safetensors files or from .pt files of plain tensors (``weigh
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,6 +27,8 @@ from negutil.training.trained import Trained
 State = dict[str, torch.Tensor]
 # OpenAI's archives keep these three numbers among the weights.
 NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")
+_tower_sha256: dict[tuple[str, str], str] = {}
+"""The sha256 of image tower by architecture and sha256 of the weights, of what this process has loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +102,10 @@ def load_entry(entry: Entry, device: str = "cpu") -> LoadedModel:
     """
     check_activation(entry)
     file, sha256 = locate(entry)
-    model = architectures.build(entry.architecture)
+    model = architectures.build_unfilled(entry.architecture)
     _put(read_weights(file, entry.activation), model, file, entry.architecture)
+    known = (entry.architecture, sha256)
+    tower_sha256 = _tower_sha256[known] = _tower_sha256.get(known) or image_tower_sha256(model)
     return LoadedModel(
         model=model.to(device).eval(),
         preprocess=preprocessing(entry),
@@ -108,7 +113,7 @@ def load_entry(entry: Entry, device: str = "cpu") -> LoadedModel:
         entry=entry,
         dtype=torch.float32,
         device=device,
-        fingerprint=registry.fingerprint(entry, sha256, "float32", image_tower_sha256(model)),
+        fingerprint=registry.fingerprint(entry, sha256, "float32", tower_sha256),
     )
 
 
@@ -206,7 +211,8 @@ def _download(entry: Entry) -> Path:
 
 
 def _checked_sha256(entry: Entry, file: Path) -> str:
-    actual = files.sha256(file)
+    about = file.stat()
+    actual = _sha256_at(file.resolve(), about.st_size, about.st_mtime_ns)
     if not entry.sha256 and not entry.tag:
         mend = "if it is the file that you want, write that into configs/models.toml"
         raise NegutilError(f"Model '{entry.name}' is registered without sha256; that of {file} is {actual}: {mend}.")
@@ -217,6 +223,12 @@ def _checked_sha256(entry: Entry, file: Path) -> str:
             "restore the file, or register it under another name."
         )
     return actual
+
+
+@functools.lru_cache(maxsize=64)
+def _sha256_at(file: Path, size: int, changed: int) -> str:
+    """Return the sha256 of ``file``, once in a process for the same size and time of its last change in ns."""
+    return files.sha256(file)
 
 
 def _noted_sha256(entry: Entry, actual: str) -> str:

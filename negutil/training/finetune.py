@@ -181,11 +181,16 @@ def _run(trainer: Trainer, out: Path, identity: dict[str, Any], stopped: list[in
             trainer.step()
             trainer.seconds += time.perf_counter() - start
             bar.update()
-            if trainer.done % CHECKPOINT_EVERY == 0 or trainer.done % trainer.steps_per_epoch == 0:
+            if trainer.done < trainer.steps and _is_due(trainer):
                 _save_checkpoint(trainer, out, identity)
                 saved = trainer.done
-    if trainer.done > saved:
+    if saved < trainer.done < trainer.steps:
         _save_checkpoint(trainer, out, identity)
+
+
+def _is_due(trainer: Trainer) -> bool:
+    """Whether a checkpoint is due; none is after the last step, as the result itself is written next."""
+    return trainer.done % CHECKPOINT_EVERY == 0 or trainer.done % trainer.steps_per_epoch == 0
 
 
 def _identity(base: str, base_sha256: str, examples: Examples, config: FinetuneConfig) -> dict[str, Any]:
