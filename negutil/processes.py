@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -25,7 +25,9 @@ _pools: dict[tuple[object, ...], ProcessPoolExecutor] = {}
 """The pool, if there is one, under what its processes began with."""
 
 
-def each(function: Callable[..., Result], rows: Sequence[tuple[Any, ...]], processes: int) -> Iterator[Result]:
+def each(
+    function: Callable[..., Result], rows: Sequence[tuple[Any, ...]], processes: int
+) -> Generator[Result, None, None]:
     """Give ``function(*row)`` for each of ``rows``, in their order, computed in up to ``processes`` of one thread each.
 
     With one process, or one row, all is done here. Ctrl-C ends the work at once. Raises what ``function`` raises, and

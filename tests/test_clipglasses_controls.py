@@ -15,6 +15,8 @@ from negutil import config
 from negutil.errors import NegutilError
 from negutil.evaluation import clipglasses_controls as controls
 from negutil.evaluation import clipglasses_costs as costs
+from negutil.evaluation import suite
+from negutil.evaluation.negationclip_items import Asked
 from negutil.models import encode, glasses_settings, loader
 from negutil.models.glasses import Glasses
 from negutil.models.glasses_model import GlassesModel
@@ -67,6 +69,11 @@ def test_lambda_of_the_gold_picture_is_that_of_the_pair(worn: GlassesModel, imag
     assert ((own > 0) & (own < 1)).all()
     with pytest.raises(NegutilError, match="captions themselves"):
         gold.matrix(TEXTS[:1], images)
+
+
+def test_the_gold_picture_is_left_alone_where_retrieval_is_not_asked(worn: GlassesModel) -> None:
+    nothing = Asked(suite.Data(), (), None)
+    assert controls.CHANGES[controls.GOLD](worn, nothing, SETTINGS) is worn
 
 
 def test_the_true_object_is_told_for_the_texts_that_are_named(worn: GlassesModel, images: np.ndarray) -> None:

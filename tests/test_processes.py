@@ -6,8 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Iterator
-from typing import cast
+from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -68,9 +67,7 @@ def test_an_error_leaves_the_processes_at_work() -> None:
 
 def test_giving_up_ends_the_work_at_once() -> None:
     started = time.monotonic()
-    with contextlib.closing(
-        cast(Generator[None], processes.each(time.sleep, [(0.0,), (600.0,), (600.0,)], 2))
-    ) as results:
+    with contextlib.closing(processes.each(time.sleep, [(0.0,), (600.0,), (600.0,)], 2)) as results:
         next(results)
     assert time.monotonic() - started < 60
 

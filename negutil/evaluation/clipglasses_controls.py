@@ -13,6 +13,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from negutil.config import Profile
 from negutil.errors import NegutilError
 from negutil.evaluation import ccneg
 from negutil.evaluation.negationclip_items import Asked
-from negutil.evaluation.negbench_items import Queries, Rows
+from negutil.evaluation.negbench_items import Queries, Questions, Rows
 from negutil.models import glasses_model, loader, registry, scorer
 from negutil.models.glasses import Glasses
 from negutil.models.glasses_model import GlassesModel
@@ -30,6 +31,7 @@ from negutil.models.scorer import Features, Scorer
 from negutil.statistics import Floats
 from negutil.training import glasses_sets
 
+TaskKind = TypeVar("TaskKind", Queries, Questions)
 MASK, RANDOM, CONSTANT = "the mask alone", "random object vector", "constant lambda"
 OBJECT, GOLD, PIXELS = "true object, untrained Frame", "lambda of the gold picture", "without mean and std"
 AVERAGED = 500
@@ -216,8 +218,13 @@ def _true_object(model: GlassesModel, everything: Asked, _settings: Profile) -> 
 
 
 def _gold(model: GlassesModel, everything: Asked, _settings: Profile) -> Scorer:
-    (task,) = (task for task in everything.negbench if isinstance(task, Queries))
-    return GoldPicture(model, task.captions, task.rows)
+    task = negbench_task(everything, Queries)
+    return model if task is None else GoldPicture(model, task.captions, task.rows)
+
+
+def negbench_task(everything: Asked, kind: type[TaskKind]) -> TaskKind | None:
+    """NegBench's task of a kind (multiple choice or retrieval) among ``everything``; None where its files are not."""
+    return next((task for task in everything.negbench if isinstance(task, kind)), None)
 
 
 def _raw_pixels(model: GlassesModel | LoadedModel, _everything: Asked, settings: Profile) -> Scorer:

@@ -88,7 +88,7 @@ def _fars(gap: pd.Series) -> dict[str, pd.Series]:
 
 def _questions(model: Scorer, everything: Asked, settings: Profile) -> pd.DataFrame:
     """NegBench's multiple choice."""
-    task = next((task for task in everything.negbench if isinstance(task, Questions)), None)
+    task = clipglasses_controls.negbench_task(everything, Questions)
     if task is None:
         return NOTHING
     images = encode.images(model.tower, PictureFiles(list(task.media)), batch=settings.encode.batch)
@@ -109,7 +109,7 @@ def _zero_shot(model: Scorer, everything: Asked, settings: Profile) -> pd.DataFr
 
 def _retrieval(model: Scorer, everything: Asked, settings: Profile) -> pd.DataFrame:
     """NegBench's retrieval with negated captions: whether the picture is among the first five."""
-    task = next((task for task in everything.negbench if isinstance(task, Queries)), None)
+    task = clipglasses_controls.negbench_task(everything, Queries)
     if task is None:
         return NOTHING
     images = encode.images(model.tower, PictureFiles(list(task.media)), batch=settings.encode.batch)
