@@ -205,6 +205,7 @@ CHANGES = {
         ("", "models", _ONE),
         ("world", "ccneg", f"{{ train = 16, val = 0, test = {EVALUATION} }}"),
         ("bootstrap", "resamples", "200"),
+        ("finetuning", "examples", "32"),
         ("finetuning", "seeds", "[0]"),
         ("finetuning", "methods", '["plain", "con-clip", "negclip", "negationclip"]'),
         ("finetuning", "controls", '["negationclip-leaked"]'),
