@@ -27,8 +27,8 @@ from negutil.training.trained import Trained
 State = dict[str, torch.Tensor]
 # OpenAI's archives keep these three numbers among the weights.
 NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")
-_tower_sha256: dict[tuple[str, str], str] = {}
-"""The sha256 of image tower by architecture and sha256 of the weights, of what this process has loaded."""
+_image_towers: dict[tuple[str, str], str] = {}
+"""The sha256 of each image tower that this process has loaded, by architecture and sha256 of the weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,8 @@ def load_entry(entry: Entry, device: str = "cpu") -> LoadedModel:
     model = architectures.build_unfilled(entry.architecture)
     _put(read_weights(file, entry.activation), model, file, entry.architecture)
     known = (entry.architecture, sha256)
-    tower_sha256 = _tower_sha256[known] = _tower_sha256.get(known) or image_tower_sha256(model)
+    if known not in _image_towers:
+        _image_towers[known] = image_tower_sha256(model)
     return LoadedModel(
         model=model.to(device).eval(),
         preprocess=preprocessing(entry),
@@ -113,7 +114,7 @@ def load_entry(entry: Entry, device: str = "cpu") -> LoadedModel:
         entry=entry,
         dtype=torch.float32,
         device=device,
-        fingerprint=registry.fingerprint(entry, sha256, "float32", tower_sha256),
+        fingerprint=registry.fingerprint(entry, sha256, "float32", _image_towers[known]),
     )
 
 
