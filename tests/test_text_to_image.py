@@ -49,7 +49,7 @@ def settings() -> Profile:
 def found(settings: Profile, monkeypatch: pytest.MonkeyPatch) -> Iterator[Findings]:
     """A whole run with a random pipeline; every text encoder is the pipeline's own."""
     vae = minisd.fit_transform(picture_judge.held_out(20).pictures, SHAPE)
-    pipeline = minisd.assemble(minisd.build_unet(SHAPE), vae, loader.load(minisd.BASE))
+    pipeline = minisd.assemble(minisd.build_unet(SHAPE), vae, loader.load("miniclip-b-8"))
 
     def own(_: Profile, __: str) -> Any:
         return pipeline
@@ -144,7 +144,7 @@ def test_pictures_are_dealt_to_encoders(settings: Profile) -> None:
     six = dataclasses.replace(settings, generation=plan)
     assert text_to_image.shares(six, "plain") == {3: [0, 3], 4: [1, 4], 5: [2, 5]}
     assert text_to_image.shares(six, CLIP) == {3: [0, 1, 2, 3, 4, 5]}
-    assert text_to_image.encoder(six, "plain", 4) == f"{minisd.BASE}+plain/seed4"
+    assert text_to_image.encoder(six, "plain", 4) == "miniclip-b-8+plain/seed4"
     assert text_to_image.encoder(six, NEGATIVE, 3) == ""
 
 
