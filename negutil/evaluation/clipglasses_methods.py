@@ -215,12 +215,11 @@ def train(settings: Profile) -> None:
 
 
 def _rival_jobs(settings: Profile, base: str) -> list[Job]:
-    labels = [SAME_CAPTIONS, AS_FEW] if base in settings.glasses.control_models else []
-    if not labels:
-        return recipes.jobs(settings, base, _rival_recipes(settings, base))
-    model = loader.load(base)
-    own = [_same_job(settings, model, label, seed) for label in labels for seed in settings.glasses.seeds]
-    return [*recipes.jobs(settings, base, _rival_recipes(settings, base)), *own]
+    jobs = recipes.jobs(settings, base, _rival_recipes(settings, base))
+    if base not in settings.glasses.control_models:
+        return jobs
+    model, seeds = loader.load(base), settings.glasses.seeds
+    return jobs + [_same_job(settings, model, label, seed) for label in (SAME_CAPTIONS, AS_FEW) for seed in seeds]
 
 
 def _same_job(settings: Profile, model: LoadedModel, label: str, seed: int) -> Job:

@@ -17,6 +17,7 @@ from negutil.models import torchvision_compat
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
 RANDOM_FILLS = (init.kaiming_uniform_, init.normal_, init.uniform_, torch.Tensor.normal_, torch.Tensor.uniform_)
+"""What a random start comes down to in open_clip's models, besides torch.randn; other initialisers call these."""
 
 
 @functools.cache

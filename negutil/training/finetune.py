@@ -174,23 +174,22 @@ def _run(trainer: Trainer, out: Path, identity: dict[str, Any], stopped: list[in
     quiet = progress.hidden() or not members.writes
     if not trainer.curve:
         trainer.start()
-    saved = trainer.done
     with tqdm(total=trainer.steps, initial=trainer.done, desc=out.name, unit="step", disable=quiet) as bar:
         while trainer.done < trainer.steps and not members.any(bool(stopped), device):
             start = time.perf_counter()
             trainer.step()
             trainer.seconds += time.perf_counter() - start
             bar.update()
-            if trainer.done < trainer.steps and _is_due(trainer):
+            if _is_due(trainer):
                 _save_checkpoint(trainer, out, identity)
-                saved = trainer.done
-    if saved < trainer.done < trainer.steps:
+    if trainer.done < trainer.steps and not _is_due(trainer):  # stopped since the last one
         _save_checkpoint(trainer, out, identity)
 
 
 def _is_due(trainer: Trainer) -> bool:
     """Whether a checkpoint is due; none is after the last step, as the result itself is written next."""
-    return trainer.done % CHECKPOINT_EVERY == 0 or trainer.done % trainer.steps_per_epoch == 0
+    ends_a_part = trainer.done % CHECKPOINT_EVERY == 0 or trainer.done % trainer.steps_per_epoch == 0
+    return ends_a_part and trainer.done < trainer.steps
 
 
 def _identity(base: str, base_sha256: str, examples: Examples, config: FinetuneConfig) -> dict[str, Any]:
