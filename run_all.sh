@@ -16,6 +16,8 @@ environment made from environment.yml). It can be stopped and started again: fin
                    trained as ever); everything is written to results/seed-N/ and figures/seed-N/, and nothing else
                    changes. For other pictures and questions: negutil seeds --help
   --fresh          use an empty cache for this run; yours stays as it is
+  --renew          replace the committed tables, figures and notebooks also where their numbers moved within the
+                   declared tolerance only (configs/tolerances.toml); for maintainers
   --timeout S      stop where a single cell takes longer than S seconds
   --list           list the notebooks and stop
 

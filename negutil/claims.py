@@ -271,21 +271,15 @@ def _records(condition: Condition, profile: str) -> pd.DataFrame:
     """The records that a condition names, found once while their file does not change; they are not written to."""
     path = file_of(condition, profile)
     state = path.stat() if path.exists() else None
-    return _matching(condition, profile, path, (state.st_mtime_ns, state.st_size, state.st_ino) if state else ())
+    return _matching(condition, path, (state.st_mtime_ns, state.st_size, state.st_ino) if state else ())
 
 
 @functools.lru_cache(maxsize=1024)
-def _matching(condition: Condition, profile: str, path: Path, state: tuple[int, ...]) -> pd.DataFrame:
-    rows = _read_table(profile, condition.table, path, state)
+def _matching(condition: Condition, path: Path, state: tuple[int, ...]) -> pd.DataFrame:
+    rows = results.read(path)
     rows = rows[rows["metric"] == condition.metric]
     fits = [fnmatch.fnmatchcase(task, condition.task) for task in rows["task"]]
     return rows[pd.Series(fits, index=rows.index, dtype=bool)]
-
-
-@functools.lru_cache(maxsize=64)
-def _read_table(profile: str, table: str, path: Path, state: tuple[int, ...]) -> pd.DataFrame:
-    experiment, _, name = table.partition("/")
-    return results.load(profile, experiment, name)
 
 
 def file_of(condition: Condition, profile: str) -> Path:

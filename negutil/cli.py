@@ -102,6 +102,10 @@ def run(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Use an empty cache for this run; yours stays as it is.")
     ] = False,
+    renew: Annotated[
+        bool,
+        typer.Option("--renew", help="Replace the committed results also where numbers moved within tolerance alone."),
+    ] = False,
     timeout: Annotated[int | None, typer.Option(help="Seconds that a single cell may take.", min=1)] = None,
     only_list: Annotated[bool, typer.Option("--list", help="List the notebooks and stop.")] = False,
 ) -> None:
@@ -118,11 +122,14 @@ def run(
     if seed is not None:
         parameters["seed"] = seed
     signal.signal(signal.SIGTERM, _stop)
-    written = notebooks.run(chapters, name, parameters, fresh=fresh, timeout=timeout)
+    written, comparison = notebooks.run(chapters, name, parameters, fresh=fresh, renew=renew, timeout=timeout)
     for path in written:
         typer.echo(path)
     with notebooks.place(chapters, parameters):
         typer.echo(f"Tables are in {paths.results(name)}, figures in {paths.figures(name)}.")
+    if comparison:
+        for line in (*comparison.details, comparison.summary):
+            typer.echo(line)
 
 
 @app.command()

@@ -7,6 +7,7 @@ the key to every file in ``configs/``: a missing or unknown key is an error.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -209,7 +210,13 @@ def load(name: str | None = None) -> Profile:
 
 
 def read(path: Path) -> Profile:
-    """The profile in the TOML file ``path``; raises NegutilError that names the file and the setting to mend."""
+    """The profile in the TOML file ``path``; raises NegutilError that names the file and the setting to fix."""
+    return _read(path, path.stat().st_mtime_ns if path.exists() else 0)
+
+
+@functools.lru_cache(maxsize=16)
+def _read(path: Path, changed: int) -> Profile:
+    """A profile, checked once for as long as its file does not change."""
     table = files.read_toml(path)
     profile: Profile = _build(Profile, table, str(path))
     if profile.name != path.stem:

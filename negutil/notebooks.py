@@ -1,10 +1,11 @@
 """Running the notebooks in order with Papermill, and cleaning what is committed.
 
-With the ``mini`` profile and no other parameters, the executed notebook replaces the one in ``notebooks/``, without
-Papermill's stamps.  Every other run leaves its notebooks in ``results/<profile>/notebooks/``.  With another seed than
-the notebooks' own, everything goes to ``results/seed-<N>/`` and ``figures/seed-<N>/``, so that committed tables and
-figures stay those of one seed.  A notebook takes its place only when it is finished, so an interrupted run keeps all
-that came before; the expensive steps inside a notebook are kept by ``negutil.cache``.
+With the ``mini`` profile and no other parameters, the run is compared with the committed results, and what moved
+replaces the files in the clone, notebooks without Papermill's stamps (``negutil.verify``).  Every other run leaves its
+notebooks in ``results/<profile>/notebooks/``.  With another seed than the notebooks' own, everything goes to
+``results/seed-<N>/`` and ``figures/seed-<N>/``, so that committed tables and figures stay those of one seed.  A
+notebook takes its place only when it is finished, so an interrupted run keeps all that came before; the expensive steps
+inside a notebook are kept by ``negutil.cache``.
 """
 
 from __future__ import annotations
@@ -34,10 +35,14 @@ from nbformat import NotebookNode
 from nbstripout import strip_output
 from papermill.exceptions import PapermillExecutionError
 
-from negutil import config, elsewhere, files, paths, pngs, skipped
+from negutil import config, elsewhere, files, paths, pngs, skipped, verify
 from negutil.config import Profile
 from negutil.errors import NegutilError
 from negutil.skipped import Skip
+from negutil.verify import Comparison, Staging
+
+COMMITTED = "mini"
+"""The profile whose results, figures and executed notebooks are committed."""
 
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 STAMPS = (
@@ -132,21 +137,27 @@ def run(
     parameters: Mapping[str, Any] | None = None,
     *,
     fresh: bool = False,
+    renew: bool = False,
     timeout: int | None = None,
     stream: TextIO = sys.stderr,
-) -> list[Path]:
-    """Run the chapters one after the other and return where the executed notebooks are.
+) -> tuple[list[Path], Comparison | None]:
+    """Run the chapters one after the other; return where the executed notebooks are, and what they changed.
 
-    ``parameters`` go into each notebook; ``fresh`` uses an empty cache, deleted afterwards; ``timeout`` is in seconds
-    for each cell.  With published data a notebook that lacks what it cannot do without is skipped with one line, before
-    it starts or at the cell that says so, and the others run.  Raises NegutilError on the first notebook that fails
-    otherwise, and where the same profile is running already.
+    The second is None where there are no committed results to compare with: in other profiles than ``mini``, and with
+    ``parameters``, which go into each notebook.  ``fresh`` uses an empty cache, deleted afterwards; ``renew`` replaces
+    the committed files also where numbers moved within the tolerance; ``timeout`` is in seconds for each cell.  With
+    published data a notebook that lacks what it cannot do without is skipped with one line, before it starts or at the
+    cell that says so, and the others run.  Raises NegutilError on the first notebook that fails otherwise, where the
+    same profile is running already, and on ``renew`` without committed results.
     """
     given = dict(parameters or {})
     profile = config.resolve(profile)
     settings = config.load(profile)
     check_parameters(chapters, given)
     own_place = place(chapters, given)
+    is_committed = profile == COMMITTED and not given
+    if renew and not is_committed:
+        raise NegutilError(f"--renew replaces the committed results of {COMMITTED}: leave out other parameters.")
     # An interruption passes through tornado's callbacks and leaves asyncio a task that nobody waits for: both would
     # log a traceback where one sentence is enough.
     for name in ("tornado", "asyncio"):
@@ -154,8 +165,9 @@ def run(
     written = []
     with (
         own_place,
-        _only_run_of(profile),
+        _only_run_of(profile) as folder,
         _empty_cache() if fresh else contextlib.nullcontext(),
+        verify.staging(profile, renew=renew) if is_committed else contextlib.nullcontext() as staged,
         _for_kernels(profile),
     ):
         for number, chapter in enumerate(chapters, start=1):
@@ -163,21 +175,31 @@ def run(
             reason = skipped.whole(settings, chapter.number)
             if reason is None:
                 with Progress(label, stream) as progress:
-                    path, reason = _run_or_skip(chapter, settings, given, timeout, progress)
+                    execution = Execution(settings, given, timeout, folder, staged)
+                    path, reason = _run_or_skip(chapter, execution, progress)
                     written += [path] if path else []
             if reason is not None:
                 stream.write(f"{label}  {reason.line}\n")
-    return written
+        return written, staged.close() if staged else None
 
 
-def _run_or_skip(
-    chapter: Chapter, settings: Profile, parameters: dict[str, Any], timeout: int | None, progress: Progress
-) -> tuple[Path | None, Skip | None]:
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How notebooks are run, and where to: ``folder``, or through ``staged`` into the clone."""
+
+    settings: Profile
+    parameters: dict[str, Any]
+    timeout: int | None
+    folder: Path
+    staged: Staging | None
+
+
+def _run_or_skip(chapter: Chapter, execution: Execution, progress: Progress) -> tuple[Path | None, Skip | None]:
     """The executed notebook, or why it was skipped: published data that it wants are missing or damaged."""
     try:
-        return _run_one(chapter, settings.name, parameters, timeout, progress), None
+        return _run_one(chapter, execution, progress), None
     except UserError as problem:
-        if not settings.published:
+        if not execution.settings.published:
             raise
         return None, Skip(f"the rest of notebook {chapter.number}", problem.sentence)
 
@@ -222,23 +244,22 @@ def clean(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
-def _run_one(
-    chapter: Chapter, profile: str, parameters: dict[str, Any], timeout: int | None, progress: Progress
-) -> Path:
-    folder = paths.results(profile) / "notebooks"
-    name = chapter.path.stem
+def _run_one(chapter: Chapter, execution: Execution, progress: Progress) -> Path:
+    folder, staged, name = execution.folder, execution.staged, chapter.path.stem
     running, failed = folder / f"{name}.running.ipynb", folder / f"{name}.failed.ipynb"
     source = clean(read(chapter.path))
     progress.cells = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in source.cells)
+    if staged:
+        staged.start(chapter.number)
     try:
         executed = papermill.execute_notebook(
             source,
             running,
-            parameters,
+            execution.parameters,
             kernel_name=KERNELSPEC["name"],
             cwd=chapter.path.parent,
             progress_bar=False,
-            execution_timeout=timeout,
+            execution_timeout=execution.timeout,
             on_cell_start=progress.cell_starts,
             on_cell_executed=progress.cell_ends,
             # Only what the user should act on: a kernel's log is not about the notebook.
@@ -246,17 +267,19 @@ def _run_one(
         )
     except (PapermillExecutionError, CellTimeoutError, DeadKernelError) as problem:
         running.replace(failed)
-        reason = _reason(problem, timeout)
+        reason = _reason(problem, execution.timeout)
         told = (
             f"{chapter.path.name} failed in code cell {progress.cell} of {progress.cells} ({reason}): "
-            f"see {failed}, mend the cause and start again, finished work is kept."
+            f"see {failed}, fix the cause and start again, finished work is kept."
         )
         if isinstance(problem, PapermillExecutionError) and problem.ename in ("NegutilError", "NoRecordError"):
             raise UserError(told, str(problem.evalue)) from problem
         raise NegutilError(told) from problem
-    committed = profile == "mini" and not parameters
-    target = chapter.path if committed else folder / chapter.path.name
-    files.write_text(target, nbformat.writes(clean(executed) if committed else executed) + "\n")
+    target = chapter.path if staged else folder / chapter.path.name
+    if staged:
+        staged.finish(chapter.number, target, clean(executed))
+    else:
+        files.write_text(target, nbformat.writes(executed) + "\n")
     running.unlink(missing_ok=True)
     failed.unlink(missing_ok=True)
     return target
@@ -368,8 +391,8 @@ def _remove_abandoned(root: Path) -> None:
 
 
 @contextlib.contextmanager
-def _only_run_of(profile: str) -> Iterator[None]:
-    """Hold the profile's lock, which the operating system drops when this process ends in whatever way."""
+def _only_run_of(profile: str) -> Iterator[Path]:
+    """Hold the profile's lock, which the operating system drops when this process ends; gives the notebooks' folder."""
     path = paths.results(profile) / "notebooks" / ".lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
@@ -378,6 +401,6 @@ def _only_run_of(profile: str) -> Iterator[None]:
     except Timeout as problem:
         raise NegutilError(f"The profile {profile} is being run already ({path}): wait for that run.") from problem
     try:
-        yield
+        yield path.parent
     finally:
         lock.release()

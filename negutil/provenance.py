@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import shutil
@@ -23,8 +24,7 @@ def collect(**details: Any) -> dict[str, Any]:
     """Facts about this run, and ``details`` that only the caller knows (``seconds``: by default this process' age)."""
     started = datetime.fromtimestamp(psutil.Process().create_time(), UTC)
     return {
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        **_checkout(),
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
@@ -38,6 +38,12 @@ def collect(**details: Any) -> dict[str, Any]:
         "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
         **details,
     }
+
+
+@functools.lru_cache(maxsize=1)
+def _checkout() -> dict[str, Any]:
+    """The commit, and whether the clone differed from it before this process wrote its first table."""
+    return {"commit": _git("rev-parse", "HEAD"), "dirty": bool(_git("status", "--porcelain", "--untracked-files=no"))}
 
 
 def _git(*words: str) -> str:

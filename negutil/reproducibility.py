@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,8 +187,7 @@ def _numbers(effect: Effect, profile: str) -> str:
 def _records(effect: Effect, profile: str) -> pd.DataFrame:
     """The records that an effect means; raises NegutilError where there is none, or one without a value."""
     place = effect.results or profile
-    path = paths.results(place) / f"{effect.table}.csv"
-    rows = _table(place, effect.table, path, path.stat().st_mtime_ns if path.exists() else 0)
+    rows = results.read(paths.results(place) / f"{effect.table}.csv")
     own = rows[rows["metric"] == effect.metric]
     for column, wanted in (("task", effect.task), ("model", effect.model)):
         own = own[np.array([fnmatch.fnmatchcase(text, wanted) for text in own[column]], dtype=bool)]
@@ -199,13 +197,6 @@ def _records(effect: Effect, profile: str) -> pd.DataFrame:
             f"the notebook that writes it, or correct {FILE.name}."
         )
     return own
-
-
-@functools.lru_cache(maxsize=32)
-def _table(profile: str, table: str, path: Path, changed: int) -> pd.DataFrame:
-    """A table of results, read once for as long as its file (``path``) does not change; it must not be written to."""
-    experiment, _, name = table.partition("/")
-    return results.load(profile, experiment, name)
 
 
 def _number(row: dict[Any, Any], named: bool) -> str:

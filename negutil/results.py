@@ -9,6 +9,7 @@ changes no file.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -95,8 +96,18 @@ def save_items(items: pd.DataFrame, profile: str, experiment_folder: str, name: 
 
 def load(profile: str, experiment_folder: str, name: str) -> pd.DataFrame:
     """The table that ``save`` wrote; raises NegutilError where it is missing or has other columns."""
-    path = paths.results(profile) / experiment_folder / f"{name}.csv"
+    return read(paths.results(profile) / experiment_folder / f"{name}.csv")
+
+
+def read(path: Path) -> pd.DataFrame:
+    """The table of records in ``path``; raises NegutilError where it is missing or has other columns."""
     _must_exist(path)
+    return _parse(path, path.stat().st_mtime_ns).copy()
+
+
+@functools.lru_cache(maxsize=128)
+def _parse(path: Path, changed: int) -> pd.DataFrame:
+    """A table, parsed once for as long as its file does not change: judging all claims reads each many times."""
     frame = pd.read_csv(path, keep_default_na=False, na_values={column: [""] for column in _numeric()})
     if tuple(frame.columns) != COLUMNS:
         raise NegutilError(f"{path} has the columns {list(frame.columns)} and not {list(COLUMNS)}: make it again.")

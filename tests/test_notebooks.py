@@ -78,7 +78,7 @@ def test_mini_is_written_back_clean_and_a_second_run_changes_nothing(tmp_path: P
     code = "import os\nprint(os.environ['NEGUTIL_PROFILE'], os.environ['NEGUTIL_NO_PROGRESS'], seed, repr(profile))"
     path = write(tmp_path, "00_a", code)
     stream = io.StringIO()
-    assert notebooks.run(notebooks.find(tmp_path), "mini", stream=stream) == [path]
+    assert notebooks.run(notebooks.find(tmp_path), "mini", stream=stream)[0] == [path]
     assert outputs(path) == "mini 1 0 ''\n"
     first = path.read_bytes()
     notebook = json.loads(first)
@@ -96,10 +96,11 @@ def test_mini_is_written_back_clean_and_a_second_run_changes_nothing(tmp_path: P
 def test_other_profiles_and_parameters_leave_the_notebook_alone(tmp_path: Path) -> None:
     path = write(tmp_path, "00_a", "print(repr(profile), seed)")
     before = path.read_bytes()
-    (quick,) = notebooks.run(notebooks.find(tmp_path), "quick")
+    ((quick,), compared) = notebooks.run(notebooks.find(tmp_path), "quick")
+    assert compared is None
     assert quick == paths.results("quick") / "notebooks" / "00_a.ipynb"
     assert outputs(quick) == "'' 0\n"
-    (seeded,) = notebooks.run(notebooks.find(tmp_path), "mini", {"seed": 7})
+    ((seeded,), _) = notebooks.run(notebooks.find(tmp_path), "mini", {"seed": 7})
     assert seeded == paths.results("seed-7") / "mini" / "notebooks" / "00_a.ipynb"
     assert outputs(seeded) == "'' 7\n"
     assert path.read_bytes() == before
@@ -107,25 +108,25 @@ def test_other_profiles_and_parameters_leave_the_notebook_alone(tmp_path: Path) 
 
 def test_another_seed_never_writes_over_the_tables_and_figures_of_the_own_one(tmp_path: Path) -> None:
     code = "from negutil import files, paths\n" + "\n".join(
-        f"files.write_text(paths.{kind}('mini') / '00_a' / 'numbers.csv', f'seed {{seed}}')"
+        f"files.write_text(paths.{kind}('mini') / '00_a' / 'numbers.txt', f'seed {{seed}}')"
         for kind in ("results", "figures")
     )
     write(tmp_path, "00_a", code)
     chapters = notebooks.find(tmp_path)
     roots = [paths.results(""), paths.figures("")]
     notebooks.run(chapters, "mini")
-    before = {path: path.read_bytes() for root in roots for path in root.rglob("*.csv")}
+    before = {path: path.read_bytes() for root in roots for path in root.rglob("*.txt")}
     notebooks.run(chapters, "mini", {"seed": 3})
     for root in roots:
-        assert (root / "mini" / "00_a" / "numbers.csv").read_text() == "seed 0"
-        assert (root / "seed-3" / "mini" / "00_a" / "numbers.csv").read_text() == "seed 3"
+        assert (root / "mini" / "00_a" / "numbers.txt").read_text() == "seed 0"
+        assert (root / "seed-3" / "mini" / "00_a" / "numbers.txt").read_text() == "seed 3"
     assert {path: path.read_bytes() for path in before} == before
     assert [paths.results(""), paths.figures("")] == roots
 
 
 def test_the_notebooks_own_seed_needs_no_place_of_its_own_and_no_seed_is_a_word(tmp_path: Path) -> None:
     write(tmp_path, "00_a", "print(seed)")
-    (same,) = notebooks.run(notebooks.find(tmp_path), "mini", {"seed": 0})
+    ((same,), _) = notebooks.run(notebooks.find(tmp_path), "mini", {"seed": 0})
     assert same == paths.results("mini") / "notebooks" / "00_a.ipynb"
     for wrong in ("../mini", -1, 1.5, True):
         with pytest.raises(NegutilError, match="no whole number from 0 on"):
@@ -285,7 +286,7 @@ def test_the_same_profile_twice_at_once_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "00_a")
     with notebooks._only_run_of("mini"), pytest.raises(NegutilError, match="being run already"):
         notebooks.run(notebooks.find(tmp_path), "mini")
-    assert len(notebooks.run(notebooks.find(tmp_path), "mini")) == 1
+    assert len(notebooks.run(notebooks.find(tmp_path), "mini")[0]) == 1
 
 
 def test_the_command_line_lists_and_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

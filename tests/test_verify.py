@@ -1,0 +1,218 @@
+"""A run beside the committed results: what is within tolerance stays as it was, what moved is named and replaced."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from nbformat import v4
+from nbformat.notebooknode import NotebookNode
+
+from negutil import paths, results, verify
+from negutil.errors import NegutilError
+from negutil.results import Record
+from negutil.verify import Tally, Tolerance
+
+NOTEBOOKS = ("00", "01", "02", "03", "04", "05", "06", "07", "08")
+
+
+@pytest.fixture
+def clone(committed_results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the committed results (tables and notes) and figures, in place of the clone's own."""
+    skip = shutil.ignore_patterns("*.parquet", "notebooks", "seed-*")
+    shutil.copytree(committed_results, tmp_path / "results" / "mini", ignore=skip)
+    shutil.copytree(paths.ROOT / "results" / "published", tmp_path / "results" / "published")
+    (tmp_path / "figures" / "mini" / "03_negbench").mkdir(parents=True)
+    (tmp_path / "figures" / "mini" / "03_negbench" / "a.png").write_bytes(b"committed")
+    monkeypatch.setenv("NEGUTIL_FIGURES", str(tmp_path / "figures"))
+    return tmp_path
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def chapter(text: str = "accuracy 0.512 [0.498, 0.526]") -> NotebookNode:
+    cells = [v4.new_markdown_cell("# A"), v4.new_code_cell("show()", outputs=[v4.new_output("stream", text=text)])]
+    for number, cell in enumerate(cells):
+        cell.id = f"cell-{number}"
+    return v4.new_notebook(cells=cells)
+
+
+def rewrite(path: Path, frame: pd.DataFrame) -> None:
+    frame.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def perturb(path: Path) -> None:
+    """Move a table as another processor does: a thousandth of a value, or one item of a count or a share."""
+    frame = results.read(path)
+    value = frame["value"].to_numpy(float)
+    is_count = frame["ci_low"].isna() & (value == value.round()) & (np.abs(value) > 1)
+    step = np.where(np.arange(len(frame)) % 2 == 0, 1e-3 * np.abs(value), 1 / frame["n"].clip(lower=1))
+    rewrite(path, frame.assign(value=value + 0.99 * np.where(is_count, 1, step)))
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Numbers
+
+
+def record(value: float, n: int = 100, half: float | None = None, task: str = "A") -> Record:
+    ends = (None, None, "") if half is None else (value - half, value + half, "items")
+    return Record("x", task, "m", "accuracy", value, n, *ends)
+
+
+def table(*records: Record) -> pd.DataFrame:
+    return results._frame(list(records), Path("x.csv"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (record(0.5), record(0.5), Tally(equal=1)),
+        (record(0.5), record(0.51), Tally(within=1)),
+        (record(0.5), record(0.511), Tally(beyond=1)),
+        (record(37), record(38), Tally(within=1)),
+        (record(37), record(38.5), Tally(beyond=1)),
+        (record(0.5, 10_000, 0.1), record(0.509, 10_000, 0.1), Tally(within=3)),
+        (record(0.5, 10_000, 0.1), record(0.509, 10_000, 0.2), Tally(within=1, beyond=2)),
+        (record(0.5), record(0.5, n=99), Tally(beyond=2)),
+        (record(0.5), record(0.5, task="B"), Tally(beyond=2)),
+        (record(float("nan")), record(float("nan")), Tally()),
+        (record(float("nan")), record(0.5), Tally(beyond=1)),
+        (record(0.5), record(float("nan")), Tally(beyond=1)),
+    ],
+)
+def test_numbers_are_equal_within_or_beyond_tolerance(old: Record, new: Record, expected: Tally) -> None:
+    allowed = Tolerance(relative=1e-3, items=1, interval=0.1)
+    assert verify.compare(table(old), table(new), allowed) == expected
+
+
+def test_every_pattern_of_the_tolerances_fits_a_committed_table(committed_results: Path) -> None:
+    known = {f"{path.parent.name}/{path.stem}" for path in committed_results.glob("*/*.csv")}
+    for entry in tomllib.loads(verify.FILE.read_text()).get("tables", []):
+        assert any(Path(name).match(entry["table"]) for name in known), entry["table"]
+        assert entry["why"]
+    for name in known:
+        assert verify.tolerance(name).interval <= 2
+
+
+def test_a_tolerance_with_an_unknown_key_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "tolerances.toml"
+    file.write_text("[default]\nrelative = 0\nitems = 1\nintervall = 1\n")
+    with pytest.raises(NegutilError, match=r"tolerances.toml: the tolerance of a/b needs relative, items and interval"):
+        verify.tolerance("a/b", file)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Files
+
+
+def test_what_another_processor_changes_leaves_the_clone_as_it_was(clone: Path) -> None:
+    for number in NOTEBOOKS:
+        (clone / f"{number}_a.ipynb").write_text(json.dumps(chapter()), encoding="utf-8")
+    before = contents(clone)
+    with verify.staging("mini") as staged:
+        for number in NOTEBOOKS:
+            for path in sorted(paths.results("mini").glob(f"{number}_*/*.csv")):
+                perturb(path)
+            staged.finish(number, clone / f"{number}_a.ipynb", chapter("accuracy 0.513 [0.497, 0.527]"))
+        later = paths.results("mini") / "03_negbench" / "tasks.csv"
+        assert later.read_bytes() == before[clone / "results" / "mini" / "03_negbench" / "tasks.csv"]
+        comparison = staged.close()
+    assert contents(clone) == before
+    tally = sum(comparison.tables.values(), Tally())
+    assert tally.within > 3000
+    assert (tally.beyond, comparison.written, comparison.details) == (0, [], [])
+    assert comparison.summary.startswith(f"{tally.total:,} numbers compared with the committed ones: ")
+    assert comparison.summary.endswith(f"0 beyond; 0 of {comparison.verdicts} verdicts changed.")
+    assert comparison.verdicts > 120
+
+
+def test_a_number_that_moved_is_named_and_replaces_its_table_and_figures_alone(clone: Path) -> None:
+    before = contents(clone)
+    with verify.staging("mini") as staged:
+        folder = paths.results("mini") / "03_negbench"
+        perturb(folder / "bias.csv")
+        frame = results.read(folder / "tasks.csv")
+        drop = frame["task"].str.startswith("COCO retrieval") & (frame["metric"] == "drop of recall@5")
+        rewrite(folder / "tasks.csv", frame.assign(**{name: frame[name].where(~drop, -0.5) for name in verify.NUMBERS}))
+        (paths.figures("mini") / "03_negbench" / "a.png").write_bytes(b"moved")
+        notebook = clone / "03_a.ipynb"
+        notebook.write_text(json.dumps(chapter()), encoding="utf-8")
+        staged.finish("03", notebook, chapter("accuracy 0.1"))
+        comparison = staged.close()
+    after = contents(clone)
+    changed = {path.name for path in after if after[path] != before.get(path)}
+    assert changed == {"tasks.csv", "a.png", "03_a.ipynb"} == {path.name for path in comparison.written}
+    moved = 3 * int(drop.sum())
+    assert comparison.tables["03_negbench/tasks"].beyond == moved
+    assert f"03_negbench/tasks: {moved} of" in comparison.details[0]
+    assert any("replicated before, inconclusive" in line for line in comparison.details)
+    assert len(comparison.changed) == len(comparison.details) - 1
+
+
+def test_changed_code_is_not_taken_for_another_processor(clone: Path) -> None:
+    with verify.staging("mini") as staged:
+        (paths.figures("mini") / "03_negbench" / "a.png").write_bytes(b"drawn by other code")
+        (paths.figures("mini") / "03_negbench" / "b.png").write_bytes(b"a new one")
+        notebook = clone / "03_a.ipynb"
+        notebook.write_text(json.dumps(chapter()), encoding="utf-8")
+        staged.finish("03", notebook, chapter("a new sentence"))
+        written = staged.close().written
+    assert [path.name for path in written] == ["a.png", "b.png", "03_a.ipynb"]
+
+
+def test_new_words_in_a_notebook_are_kept_though_its_numbers_are_within_tolerance(clone: Path) -> None:
+    notebook = clone / "03_a.ipynb"
+    notebook.write_text(json.dumps(chapter()), encoding="utf-8")
+    with verify.staging("mini") as staged:
+        perturb(paths.results("mini") / "03_negbench" / "tasks.csv")
+        staged.finish("03", notebook, chapter("precision -0.1 [0.4e-5, 1,234.5]"))
+        written = staged.close().written
+    assert [path.name for path in written] == ["03_a.ipynb"]
+
+
+def test_renewing_replaces_everything_and_removes_what_is_not_made_any_more(clone: Path) -> None:
+    notebook = clone / "03_a.ipynb"
+    notebook.write_text(json.dumps(chapter()), encoding="utf-8")
+    with verify.staging("mini", renew=True) as staged:
+        folder = paths.results("mini") / "03_negbench"
+        staged.start("03")
+        assert not folder.exists()
+        results.save([record(0.5)], "mini", "03_negbench", "tasks")
+        staged.finish("03", notebook, chapter("0.2"))
+        staged.close()
+    kept = clone / "results" / "mini" / "03_negbench"
+    assert sorted(path.name for path in kept.iterdir()) == ["tasks.csv", "tasks.provenance.json"]
+    assert results.read(kept / "tasks.csv")["value"].tolist() == [0.5]
+    assert not list((clone / "figures" / "mini" / "03_negbench").iterdir())
+    assert (clone / "results" / "mini" / "05_negationclip" / "gains.csv").exists()
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The committed results
+
+
+def test_the_committed_results_were_made_from_one_clean_commit(committed_results: Path) -> None:
+    notes = {path: json.loads(path.read_text()) for path in committed_results.rglob("*.provenance.json")}
+    # A run that moved a number beyond the tolerance leaves a note of its own until somebody commits it.
+    command = ["git", "diff", "--name-only", "--relative", "HEAD", "--", "."]
+    moved = subprocess.run(command, cwd=committed_results, capture_output=True, text=True, check=False).stdout.split()
+    made_by = {
+        (note["commit"], note["dirty"]) for path, note in notes.items() if _name(path, committed_results) not in moved
+    }
+    assert len(notes) > 60
+    assert len(made_by) == 1
+    ((commit, dirty),) = made_by
+    assert len(commit) == 40
+    assert dirty is False
+
+
+def _name(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()
