@@ -139,6 +139,8 @@ def readme(
     check: Annotated[bool, typer.Option("--check", help="Only say whether the pages are up to date.")] = False,
 ) -> None:
     """Write what was found into README.md and docs/reproducibility.md, from the tables in results/."""
+    if not paths.IS_CHECKOUT:
+        raise NegutilError("An installed negutil has no README.md and no docs/: run `negutil readme` in a checkout.")
     from negutil import readme as front
     from negutil import reproducibility
 
@@ -289,7 +291,7 @@ def pretrain(
     *,
     pool: Annotated[Path | None, typer.Option(help="Folder of the corpus; made where it does not exist.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint and the learning curve.")] = None,
-    weights: Annotated[Path, typer.Option(help="Folder that receives the finished weights.")] = paths.WEIGHTS,
+    weights: Annotated[Path, typer.Option(help="Folder that receives the finished weights.")] = paths.NEW_WEIGHTS,
     steps: Annotated[int | None, typer.Option(help="Steps instead of the recipe's.", min=1)] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, order and patches.", min=0)] = 0,
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,

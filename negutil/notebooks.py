@@ -1,8 +1,8 @@
 """Running the notebooks in order with Papermill, and cleaning what is committed.
 
-With the ``mini`` profile and no other parameters, the run is compared with the committed results, and what moved
-replaces the files in the clone, notebooks without Papermill's stamps (``negutil.verify``).  Every other run leaves its
-notebooks in ``results/<profile>/notebooks/``.  With another seed than the notebooks' own, everything goes to
+In a checkout, with the ``mini`` profile and no other parameters, the run is compared with the committed results, and
+what moved replaces the files in the clone, notebooks without Papermill's stamps (``negutil.verify``).  Every other run
+leaves its notebooks in ``results/<profile>/notebooks/``.  With another seed than the notebooks' own, everything goes to
 ``results/seed-<N>/`` and ``figures/seed-<N>/``, so that committed tables and figures stay those of one seed.  A
 notebook takes its place only when it is finished, so an interrupted run keeps all that came before; the expensive steps
 inside a notebook are kept by ``negutil.cache``.
@@ -143,21 +143,23 @@ def run(
 ) -> tuple[list[Path], Comparison | None]:
     """Run the chapters one after the other; return where the executed notebooks are, and what they changed.
 
-    The second is None where there are no committed results to compare with: in other profiles than ``mini``, and with
-    ``parameters``, which go into each notebook.  ``fresh`` uses an empty cache, deleted afterwards; ``renew`` replaces
-    the committed files also where numbers moved within the tolerance; ``timeout`` is in seconds for each cell.  With
-    published data a notebook that lacks what it cannot do without is skipped with one line, before it starts or at the
-    cell that says so, and the others run.  Raises NegutilError on the first notebook that fails otherwise, where the
-    same profile is running already, and on ``renew`` without committed results.
+    The second is None where there are no committed results to compare with: in other profiles than ``mini``, in an
+    installed wheel, and with ``parameters``, which go into each notebook.  ``fresh`` uses an empty cache, deleted
+    afterwards; ``renew`` replaces the committed files also where numbers moved within the tolerance; ``timeout`` is in
+    seconds for each cell.  With published data a notebook that lacks what it cannot do without is skipped with one
+    line, before it starts or at the cell that says so, and the others run.  Raises NegutilError on the first notebook
+    that fails otherwise, where the same profile is running already, and on ``renew`` without committed results.
     """
     given = dict(parameters or {})
     profile = config.resolve(profile)
     settings = config.load(profile)
     check_parameters(chapters, given)
     own_place = place(chapters, given)
-    is_committed = profile == COMMITTED and not given
+    is_committed = paths.IS_CHECKOUT and profile == COMMITTED and not given
     if renew and not is_committed:
-        raise NegutilError(f"--renew replaces the committed results of {COMMITTED}: leave out other parameters.")
+        raise NegutilError(
+            f"--renew replaces the committed results of {COMMITTED} in a checkout: leave out other parameters."
+        )
     # An interruption passes through tornado's callbacks and leaves asyncio a task that nobody waits for: both would
     # log a traceback where one sentence is enough.
     for name in ("tornado", "asyncio"):
@@ -257,7 +259,8 @@ def _run_one(chapter: Chapter, execution: Execution, progress: Progress) -> Path
             running,
             execution.parameters,
             kernel_name=KERNELSPEC["name"],
-            cwd=chapter.path.parent,
+            # Of an installed wheel the kernel must start where this process did: there is where it writes.
+            cwd=chapter.path.parent if paths.IS_CHECKOUT else paths.ROOT,
             progress_bar=False,
             execution_timeout=execution.timeout,
             on_cell_start=progress.cell_starts,
@@ -362,7 +365,7 @@ def _for_kernels(profile: str) -> contextlib.AbstractContextManager[None]:
     return elsewhere.variables(
         NEGUTIL_PROFILE=profile,
         NEGUTIL_NO_PROGRESS="1",
-        NEGUTIL_COMMAND=f"run_all.sh --profile {profile}",
+        NEGUTIL_COMMAND=f"{'run_all.sh' if paths.IS_CHECKOUT else 'negutil run'} --profile {profile}",
         MPLBACKEND="module://matplotlib_inline.backend_inline",
         **elsewhere.ONE_THREAD,
         # The kernel named python3 is that of this Python, even where the user has another of that name.

@@ -1,4 +1,8 @@
-"""Every folder that the project reads or writes, resolved from this file and never from the working directory."""
+"""Every folder that the project reads or writes, of a checkout and of an installed wheel.
+
+In a checkout all of them are resolved from this file. An installed wheel reads what pyproject.toml puts into the
+package, and writes below the working directory.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,20 @@ from pathlib import Path
 import platformdirs
 
 PACKAGE = Path(__file__).resolve().parent
-ROOT = PACKAGE.parent
+_SHIPPED = PACKAGE / "resources"
+IS_CHECKOUT = not _SHIPPED.is_dir()
+ROOT = PACKAGE.parent if IS_CHECKOUT else Path.cwd()
+"""The checkout, or the working directory of an installed wheel: where results/, figures/ and weights/ are."""
+
+RESOURCES = ROOT if IS_CHECKOUT else _SHIPPED
+"""Where configs/, notebooks/ and results/published/ come from; nothing is written there by an installed wheel."""
+
 # Read once: a run has one folder of settings. NEGUTIL_CONFIGS is for a copy of configs/ with changes of one's own.
-CONFIGS = Path(os.environ.get("NEGUTIL_CONFIGS") or ROOT / "configs").expanduser().resolve()
-NOTEBOOKS = ROOT / "notebooks"
+CONFIGS = Path(os.environ.get("NEGUTIL_CONFIGS") or RESOURCES / "configs").expanduser().resolve()
+NOTEBOOKS = RESOURCES / "notebooks"
 WEIGHTS = PACKAGE / "models" / "weights"
+NEW_WEIGHTS = WEIGHTS if IS_CHECKOUT else ROOT / "weights"
+"""Where pretraining puts its weights, unless told otherwise."""
 
 
 def results(profile: str) -> Path:

@@ -139,7 +139,9 @@ def chapters(outcomes: list[Outcome], profile: str) -> list[dict[str, Any]]:
 
 
 def _link(path: Path, profile: str) -> str:
-    """A link from the report to a file of the clone, wherever results/ is kept."""
+    """A link from the report to a notebook, wherever results/ is kept."""
+    if not paths.IS_CHECKOUT:
+        return f"notebooks/{path.name}"
     home = paths.ROOT / "results" / profile
     return Path(os.path.relpath(path, home)).as_posix()
 

@@ -84,7 +84,7 @@ def _row(path: Path, seed: int) -> dict[str, str | int | float]:
 
 def kept() -> pd.DataFrame:
     """Return the numbers of ``records`` that are committed for the published files, which cannot be committed."""
-    return pd.read_csv(locations.ROOT / "results" / PROFILE / EXPERIMENT / f"{NAME}.csv")
+    return pd.read_csv(locations.RESOURCES / "results" / PROFILE / EXPERIMENT / f"{NAME}.csv")
 
 
 def overview() -> pd.DataFrame:

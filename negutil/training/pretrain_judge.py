@@ -70,7 +70,7 @@ def run(
     *,
     pool: Path | None = None,
     out: Path | None = None,
-    weights: Path = paths.WEIGHTS,
+    weights: Path = paths.NEW_WEIGHTS,
     steps: int | None = None,
     seed: int = 0,
     threads: int = 1,

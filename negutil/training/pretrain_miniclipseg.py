@@ -247,7 +247,7 @@ def export(trainer: Trainer, out: Path, weights: Path, command: str) -> None:
     metadata = {"format": "pt", "base": base.name, "base_sha256": str(base.fingerprint["weights_sha256"])}
     files.write_bytes(weights, safetensors.torch.save(state, metadata=metadata))
     facts = provenance.collect(command=command, seconds=round(trainer.seconds, 1))
-    kept = ("command", "commit", "packages", "processor", "python", "seconds", "system")
+    kept = ("command", "commit", "packages", "processor", "python", "seconds", "system", "version")
     about = {"config": asdict(trainer.config), "pool_sha256": trainer.pool.fingerprint, "sha256": files.sha256(weights)}
     about |= metadata | {key: facts[key] for key in kept}
     files.write_text(weights.with_suffix(".json"), json.dumps(about, indent=2, sort_keys=True) + "\n")
@@ -259,7 +259,7 @@ def run(
     *,
     pool: Path | None = None,
     out: Path | None = None,
-    weights: Path = paths.WEIGHTS,
+    weights: Path = paths.NEW_WEIGHTS,
     steps: int | None = None,
     seed: int = 0,
     threads: int = 2,

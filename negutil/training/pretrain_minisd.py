@@ -46,7 +46,7 @@ from negutil.training.pool import Pool, validation_of
 from negutil.training.runtime import fast_kernels, stop_signals
 
 FIT_PICTURES = 4000  # that the principal components are computed from
-KEPT = ("command", "commit", "packages", "processor", "python", "seconds", "system")
+KEPT = ("command", "commit", "packages", "processor", "python", "seconds", "system", "version")
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +271,7 @@ def run(
     *,
     pool: Path | None = None,
     out: Path | None = None,
-    weights: Path = paths.WEIGHTS,
+    weights: Path = paths.NEW_WEIGHTS,
     steps: int | None = None,
     seed: int = 0,
     threads: int = 2,

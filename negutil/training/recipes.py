@@ -65,7 +65,7 @@ def run(
     *,
     pool: Annotated[Path | None, typer.Option(help="Folder of the pool; made where it does not exist.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint and the curve.")] = None,
-    weights: Annotated[Path, typer.Option(help="Folder that receives the finished weights.")] = paths.WEIGHTS,
+    weights: Annotated[Path, typer.Option(help="Folder that receives the finished weights.")] = paths.NEW_WEIGHTS,
     pictures: Annotated[int, typer.Option(help="Size of the pool.", min=1)] = PICTURES,
     steps: Annotated[int | None, typer.Option(help="Steps instead of the recipe's.", min=1)] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate instead of the recipe's.")] = None,
