@@ -190,13 +190,14 @@ def _sources(card: Card, marks: list[str]) -> list[str]:
 
 def _facts(card: Card) -> list[tuple[str, str]]:
     model, made = card.model, card.provenance
+    versions = {"negutil": made["version"], **made["packages"]}
     facts = [
         ("weights", str(model["source"])),
         ("sha256 of the weights", str(model["weights_sha256"])),
         ("activation", str(model["activation"])),
         ("pictures", ", ".join(f"{key} {value}" for key, value in model["preprocessing"].items())),
         ("device", str(made.get("device", ""))),
-        ("versions", ", ".join(f"{name} {version}" for name, version in made["packages"].items())),
+        ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
         ("commit", f"{made['commit'] or 'none'}{' with changes' if made['dirty'] else ''}"),
         ("made", str(made["started"])),
     ]

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from negutil import paths
+from negutil import __version__, paths
 
 PACKAGES = ("numpy", "torch", "torchvision", "open_clip_torch", "pandas", "scipy", "scikit-learn", "polars")
 
@@ -24,6 +24,7 @@ def collect(**details: Any) -> dict[str, Any]:
     """Facts about this run, and ``details`` that only the caller knows (``seconds``: by default this process' age)."""
     started = datetime.fromtimestamp(psutil.Process().create_time(), UTC)
     return {
+        "version": __version__,
         **_checkout(),
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in PACKAGES},
@@ -47,8 +48,8 @@ def _checkout() -> dict[str, Any]:
 
 
 def _git(*words: str) -> str:
-    """Output of a git command in the clone; empty where there is no git or no repository."""
-    if shutil.which("git") is None:
+    """Output of a git command in the checkout; empty for a wheel and where there is no git or no repository."""
+    if not paths.IS_CHECKOUT or shutil.which("git") is None:
         return ""
     return subprocess.run(["git", *words], cwd=paths.ROOT, check=False, capture_output=True, text=True).stdout.strip()
 

@@ -167,7 +167,8 @@ def _part(title: str, notes: Sequence[dict]) -> tuple[object, ...]:
     last = max(notes, key=lambda note: (str(note["started"]), float(note["seconds"])))
     minutes = max(float(note["seconds"]) for note in notes) / 60
     gpu = last.get("gpu") or "none"
-    return title, minutes, len(notes), str(last["commit"])[:10], last["processor"], last["threads"], gpu, last["python"]
+    code = str(last["commit"])[:10] or f"version {last.get('version', 'unknown')}"
+    return title, minutes, len(notes), code, last["processor"], last["threads"], gpu, last["python"]
 
 
 def versions(profile: str) -> str:

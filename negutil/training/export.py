@@ -51,5 +51,5 @@ def _metadata(config: PretrainConfig) -> dict[str, str]:
 
 def _about(config: PretrainConfig, pool: Pool, content: dict[str, Any], command: str) -> dict[str, Any]:
     facts = provenance.collect(command=command, seconds=round(content["seconds"], 1))
-    kept = ("command", "commit", "packages", "processor", "python", "seconds", "system")
+    kept = ("command", "commit", "packages", "processor", "python", "seconds", "system", "version")
     return {"config": asdict(config), "pool": pool.info} | {key: facts[key] for key in kept}
