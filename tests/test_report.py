@@ -151,3 +151,14 @@ def test_the_committed_report_is_what_the_committed_results_say(monkeypatch: pyt
         assert (COMMITTED / "mini" / kind).read_text(encoding="utf-8") == report.render(kind, found), (
             "run `negutil report`"
         )
+
+
+def test_an_installed_package_links_to_the_notebooks_that_it_executed(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes = verdicts.of("mini")
+    shipped = report.chapters(outcomes, "mini")
+    assert {chapter["link"].rpartition("/")[0] for chapter in shipped} == {"../../notebooks"}
+    monkeypatch.setattr(paths, "IS_CHECKOUT", False)
+    executed = report.chapters(outcomes, "mini")
+    assert [f"../../{chapter['link']}" for chapter in executed] == [chapter["link"] for chapter in shipped]
