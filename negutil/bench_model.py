@@ -2,7 +2,7 @@
 
 MODEL is a name of the registry, of a fine-tuned model (base+method/run), or an architecture of open_clip;
 ``pretrained`` is a file or folder of weights, a tag of open_clip, or "random". Weights that derive from OpenAI's need
-QuickGELU, and most files do not say what they need, so whoever brings a file has to (protocol 0.1).
+QuickGELU, and most files do not say what they need, so whoever brings a file has to (docs/protocols.md#activation).
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -109,11 +110,16 @@ def _section(entry: Entry) -> str:
         f"- Size: {entry.size}. Licence: {entry.licence}. Access: {entry.access}.",
     ]
     lines += [f"- Not confirmed: {', '.join(entry.unconfirmed)}."] if entry.unconfirmed else []
-    lines += [f"- {entry.note}"] if entry.note else []
+    lines += [f"- {_linked(entry.note)}"] if entry.note else []
     lines += ["", f"Layout, below {root}:", "", "```", *map(_layout, own), "```"] if own else []
     hubs = [f"`{part.hub}`" for part in entry.parts if part.hub]
     lines += ["", f"From huggingface.co, into that client's own cache: {', '.join(hubs)}."] if hubs else []
     return "\n".join([*lines, "", *_how(entry)])
+
+
+def _linked(note: str) -> str:
+    """The note with its references to docs/protocols.md as links from the page beside it."""
+    return re.sub(r"docs/(protocols\.md#[\w-]+)", r"[\1](\1)", note)
 
 
 def _layout(part: Part) -> str:

@@ -1,4 +1,4 @@
-"""Intervals and paired tests for per-item scores (protocol 14).
+"""Intervals and paired tests for per-item scores (docs/protocols.md#statistics).
 
 Every interval is a 95 % one and says what it covers: "items", or "clusters" where items share a picture or a prompt and
 are therefore resampled together.  None of them covers the variation between trained models; for that, train several.

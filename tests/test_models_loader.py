@@ -269,7 +269,10 @@ SHIPPED = [name for name, entry in registry.entries().items() if entry.package]
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_weights_give_the_stored_features(name: str) -> None:
-    """Written by ``python tests/reference_features.py`` from the weights as they were shipped (protocol 0.1)."""
+    """Written by ``python tests/reference_features.py`` from the weights as they were shipped.
+
+    See docs/protocols.md#activation.
+    """
     stored = np.load(paths.ROOT / "tests" / "reference" / f"{name}.npz")
     model = loader.load(name)
     found_images = encode.images(model, model_files.pictures(), cached=False)

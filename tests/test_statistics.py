@@ -31,7 +31,7 @@ def test_wilson_brackets_the_share_and_stays_within_0_and_1(pair: tuple[int, int
     assert found.high - found.low > 0
 
 
-def test_half_widths_of_protocol_14() -> None:
+def test_half_widths_of_the_published_sizes() -> None:
     for n, points in ((534, 4.2), (440, 4.6), (5914, 1.2), (40000, 0.5)):
         found = statistics.wilson(round(0.6 * n), n)
         assert 100 * (found.high - found.low) / 2 == pytest.approx(points, abs=0.06)

@@ -1,7 +1,9 @@
-"""CC-Neg: ccneg_preprocessed.pt, distractor_image_mapping.pt and the folder of CC3M pictures (protocol 5).
+"""CC-Neg: ccneg_preprocessed.pt, distractor_image_mapping.pt and the folder of CC3M pictures.
 
 Both .pt files are opened with `weights_only=True`, which cannot run code. One row per picture. Built from a pyarrow
 table: in memory up to 64 MiB, above that memory-mapped from the cache.
+
+See docs/protocols.md#cc-neg.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""CelebA: list_attr_celeba.txt, list_eval_partition.txt and img_align_celeba/ (protocol 2; the layout of torchvision).
+"""CelebA: list_attr_celeba.txt, list_eval_partition.txt and img_align_celeba/ (the layout of torchvision).
 
 One row per face. Built from a pyarrow table in memory (202,599 faces with 40 attributes take about 20 MB).
+
+See docs/protocols.md#binary-probe.
 """
 
 from __future__ import annotations

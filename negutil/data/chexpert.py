@@ -1,4 +1,4 @@
-"""CheXpert: train.csv or valid.csv and the folder of radiographs (protocol 3.4).
+"""CheXpert: train.csv or valid.csv and the folder of radiographs (docs/protocols.md#medical).
 
 One row per radiograph. Built from a pyarrow table: in memory up to 64 MiB, above that memory-mapped from the cache.
 NegBench's CheXpert questions (image_path, caption_0, ...) are read by `negutil.data.negbench`.

@@ -1,4 +1,4 @@
-"""MS COCO: captions_*.json and instances_*.json with a folder of pictures (protocol 3 and 9).
+"""MS COCO: captions_*.json and instances_*.json with a folder of pictures (docs/protocols.md#retrieval).
 
 One row per picture. Built from a pyarrow table: in memory up to 64 MiB, above that memory-mapped from the cache.
 """

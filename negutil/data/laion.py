@@ -1,4 +1,4 @@
-"""LAION-400M metadata: snappy parquet shards with a caption column (protocol 1).
+"""LAION-400M metadata: snappy parquet shards with a caption column (docs/protocols.md#web-captions).
 
 `scan` streams any number of shards with polars and never holds them whole; `load` gives the same captions as a
 `datasets.Dataset`, which is written to the cache folder as Arrow once and memory-mapped from then on.

@@ -1,4 +1,4 @@
-"""MSR-VTT: a folder of clips and MSRVTT_data.json (or *_videodatainfo.json) (protocol 3.3).
+"""MSR-VTT: a folder of clips and MSRVTT_data.json (or *_videodatainfo.json) (docs/protocols.md#video).
 
 One row per clip. Built from a pyarrow table in memory; clips stay on disk as paths and are decoded by `frames`.
 """
@@ -80,9 +80,9 @@ def _captions(content: Any, file: Path | str, clips: list[str]) -> dict[str, lis
 def frames(path: Path | str, n: int = 4) -> np.ndarray:
     """`n` frames of a clip, one from the middle of each of `n` equal parts: uint8 [n, height, width, 3], RGB.
 
-    These are NegBench's frames (protocol 3.3), except that a clip that cannot be decoded, or breaks off before its last
-    wanted frame, raises NegutilError; NegBench's code goes on with black frames. A clip with fewer than `n` frames
-    repeats some.
+    These are NegBench's frames (docs/protocols.md#video), except that a clip that cannot be decoded, or breaks off
+    before its last wanted frame, raises NegutilError; NegBench's code goes on with black frames. A clip with fewer than
+    `n` frames repeats some.
     """
     path = _reading.require_file(path, "fetch the clip again")
     if n < 1:

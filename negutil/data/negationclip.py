@@ -1,6 +1,8 @@
-"""NegationCLIP's fine-tuning captions: COCO-style JSON with an updated_caption in each annotation (protocol 8).
+"""NegationCLIP's fine-tuning captions: COCO-style JSON with an updated_caption in each annotation.
 
 One row per annotation. Built from a pyarrow table: in memory up to 64 MiB, above that memory-mapped from the cache.
+
+See docs/protocols.md#negationclip-captions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""NegBench's CSV files: retrieval, multiple choice and binary, over pictures and clips (protocol 3).
+"""NegBench's CSV files: retrieval, multiple choice and binary, over pictures and clips (docs/protocols.md#negbench).
 
 Which of the three a file is follows from its columns. One row per line of the file. Built from a pyarrow table in
 memory. Rows that are malformed (one in synthetic_mcq_llama3.1_rephrased.csv) are kept out and listed by line in

@@ -1,4 +1,4 @@
-"""NegRefCOCOg: NegRefCOCOg.json and a folder of COCO train2014 pictures (protocol 7).
+"""NegRefCOCOg: NegRefCOCOg.json and a folder of COCO train2014 pictures (docs/protocols.md#negrefcocog).
 
 One row per phrase. Built from a pyarrow table in memory.
 """

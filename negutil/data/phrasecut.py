@@ -1,4 +1,4 @@
-"""PhraseCut (VGPhraseCut): refer_<split>.json and a folder of Visual Genome pictures (protocol 12).
+"""PhraseCut (VGPhraseCut): refer_<split>.json and a folder of Visual Genome pictures (docs/protocols.md#segmentation).
 
 One row per phrase. Built from a pyarrow table: in memory up to 64 MiB, above that memory-mapped from the cache.
 """

@@ -1,4 +1,4 @@
-"""RefCOCOg as the REFER API has it: refs(<split_by>).p or .json, and instances.json (protocol 7 and 12).
+"""RefCOCOg as the REFER API has it: refs(<split_by>).p or .json, and instances.json (docs/protocols.md#segmentation).
 
 The published refs file is a Python pickle, a format that can run code while it is read. It is opened here by a
 reader that makes only dicts, lists, tuples, strings, numbers, True, False and None, and refuses all else.

@@ -1,6 +1,8 @@
-"""VALSE, the "existence" piece: existence.json and, where one has them, the Visual7W pictures (protocol 4).
+"""VALSE, the "existence" piece: existence.json and, where one has them, the Visual7W pictures.
 
 One row per item. Built from a pyarrow table in memory.
+
+See docs/protocols.md#valse.
 """
 
 from __future__ import annotations

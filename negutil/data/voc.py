@@ -1,4 +1,4 @@
-"""PASCAL VOC 2007: Annotations/*.xml, ImageSets/Main/<split>.txt, JPEGImages/*.jpg (protocol 3.2).
+"""PASCAL VOC 2007: Annotations/*.xml, ImageSets/Main/<split>.txt, JPEGImages/*.jpg (docs/protocols.md#mcq).
 
 One row per picture. Built from a pyarrow table in memory.
 """

@@ -1,4 +1,4 @@
-"""VQA v2: questions and annotations JSON, plain or gzip-compressed (protocol 8).
+"""VQA v2: questions and annotations JSON, plain or gzip-compressed (docs/protocols.md#negationclip-captions).
 
 One row per question. Built from a pyarrow table: in memory up to 64 MiB, above that memory-mapped from the cache.
 """

@@ -54,7 +54,7 @@ class Exam:
 
 
 def scenes_of(settings: Profile, seed: int) -> Scenes:
-    """At most 1,000 test scenes (protocol 3.1), each with its first caption, which says everything.
+    """At most 1,000 test scenes, each with its first caption, which says everything.
 
     ``seed`` other than 0 takes another sample of the test split.
     """

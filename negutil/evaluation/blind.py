@@ -1,4 +1,4 @@
-"""Blind baselines: how far the texts alone go, without a look at the picture (protocol 0.6 and 3.2).
+"""Blind baselines: how far the texts alone go, without a look at the picture (docs/protocols.md#shortcuts).
 
 A baseline is a scorer like any other: a preference [N, K] for the options of each question, higher is better, so that
 `negutil.evaluation.mcq` judges it as it judges a model, by type and with intervals. A baseline that cannot decide loses

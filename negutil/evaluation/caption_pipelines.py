@@ -1,4 +1,4 @@
-"""Notebook 04: captions with negation from every pipeline, and how good they are (protocols 3.5, 7 and 8).
+"""Notebook 04: captions with negation from every pipeline, and how good they are.
 
 The training sets are built whole by ``pipelines.caption_sets``. Their quality is measured on a part of the pictures, at
 several error rates of the annotators, and without the steps that are meant to ensure it. The n-gram model that judges
@@ -52,7 +52,7 @@ TRUE, KEPT, BITS, PLAUSIBILITY = "share true", "share kept", "bits per word", "p
 PUBLISHED = {P1: 147_000, P2: 82_000}
 """Pairs that each pipeline gave the authors."""
 PUBLISHED_ROWS = {"rows": 440, "not": 198, "without": 96, "no": 142}
-"""Phrases of the authors' NegRefCOCOg.json in all and by cue, counted in the file (protocol 7)."""
+"""Phrases of the authors' NegRefCOCOg.json in all and by cue, counted in the file (docs/protocols.md#negrefcocog)."""
 SOURCE = "NegationCLIP Sec. 3"
 
 

@@ -1,4 +1,4 @@
-"""How often captions hold negation: the caption ratio and the word ratio of NegationCLIP Table 1 (protocol 1).
+"""How often captions hold negation: the caption ratio and the word ratio of NegationCLIP Table 1.
 
     caption ratio = captions with at least one cue / captions
     word ratio    = cue words / words
@@ -9,6 +9,8 @@ does not publish its list of cues, so everything is counted for several declared
 
 Counting is a sum over files, each streamed by polars: memory does not grow with the number of captions, and the counts
 of a finished file are kept in the cache, so that an interrupted run over many shards goes on where it stopped.
+
+See docs/protocols.md#web-captions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""CC-Neg: a picture's caption against a version of it that negates something true (protocol 5).
+"""CC-Neg: a picture's caption against a version of it that negates something true (docs/protocols.md#cc-neg).
 
 A negated caption of CC-Neg is always false, so a rule that avoids negation gets almost everything right. The control
 turns the truth round: pictures of which the negated caption is true and the other one false. The same texts, with what

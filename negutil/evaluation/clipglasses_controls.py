@@ -234,7 +234,10 @@ def _raw_pixels(model: GlassesModel | LoadedModel, _everything: Asked, settings:
 
 
 def unnormalised(model: LoadedModel) -> LoadedModel:
-    """The model with pictures scaled to [0, 1] and no more, as CLIPGlasses' released code has them (protocol 10.5)."""
+    """The model with pictures scaled to [0, 1] and no more, as CLIPGlasses' released code has them.
+
+    See docs/protocols.md#glasses-evaluation.
+    """
     entry = dataclasses.replace(model.entry, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     fingerprint = model.fingerprint | {"preprocessing": entry.preprocessing}
     return dataclasses.replace(model, entry=entry, preprocess=loader.preprocessing(entry), fingerprint=fingerprint)

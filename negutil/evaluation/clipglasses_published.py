@@ -2,7 +2,7 @@
 
 All are of CLIP ViT-B/32. Table 1 mixes evaluations: NegCLIP's multiple choice is from before NegBench's correction of
 March 2025 (28.7 % after it), the rows of CLIPGlasses are of pictures without CLIP's mean and standard deviation, and a
-log gives 40.0 % and 89.4 % for the weights of a later model (protocol 10.5).
+log gives 40.0 % and 89.4 % for the weights of a later model (docs/protocols.md#glasses-evaluation).
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""COCO text-to-image retrieval with plain captions: is a caption's picture among the first five? (protocol 9)
+"""COCO text-to-image retrieval with plain captions: is a caption's picture among the first five?
 
 This is what NegationCLIP and NegBench report as the ability that must not be lost: every caption is a query of its own.
+
+See docs/protocols.md#coco-retrieval.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Generative models sit the same exam: multiple choice by letter and claims by yes or no (protocol 3.2).
+"""Generative models sit the same exam: multiple choice by letter and claims by yes or no (docs/protocols.md#mcq).
 
 Any vision annotator is asked about the pictures that CLIP-like models are scored on. The options come in a shuffled
-order under the letters A to D, because the published files have the right one always first (protocol 0.3). A reply that
-cannot be read is wrong, and the share of such replies is reported beside the accuracy.
+order under the letters A to D, because the published files have the right one always first (docs/protocols.md#ties). A
+reply that cannot be read is wrong, and the share of such replies is reported beside the accuracy.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""Does lambda fall with weaker negation? CLIPGlasses' Fig. 4, with paired differences and tau (protocol 10.6).
+"""Does lambda fall with weaker negation? CLIPGlasses' Fig. 4, with paired differences and tau.
 
 The published captions (CC-Neg's, said anew by a language model in four strengths) are not to be had, so templates stand
 in for them: the object that an item of CC-Neg denies, denied in each strength, with that item's picture.
+
+See docs/protocols.md#lambda-figure.
 """
 
 from __future__ import annotations

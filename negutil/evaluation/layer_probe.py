@@ -1,9 +1,10 @@
 """Where in the text tower is negation? A linear probe per layer, distances, and t-SNE as CLIPGlasses drew it.
 
-CLIPGlasses' Fig. 2 shows a t-SNE of 20 hand-picked pairs in the first layer, which supports no claim (protocol 10.7).
-Here sentences come in pairs that differ in their negation alone, for many nouns and cues. A probe learns from one half
-of the nouns and all cues but one, and is tested on the other half with the cue that it has not seen. Every sentence
-stands behind an opening of random length, so that its length says little; how little is a row of its own.
+CLIPGlasses' Fig. 2 shows a t-SNE of 20 hand-picked pairs in the first layer, which supports no claim
+(docs/protocols.md#layer-figure). Here sentences come in pairs that differ in their negation alone, for many nouns and
+cues. A probe learns from one half of the nouns and all cues but one, and is tested on the other half with the cue that
+it has not seen. Every sentence stands behind an opening of random length, so that its length says little; how little is
+a row of its own.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ OUTPUT, LENGTH = "output", "length alone"
 ACCURACY, SEEN = "probe accuracy, held-out nouns and cues", "probe accuracy, held-out nouns"
 NEGATED, OTHER, GAP = 'cosine of "X" and "no X"', 'cosine of "X" and "Y"', "what negation moves"
 PAIRS_SHOWN, TSNE_SEED = 20, 42
-"""As published (protocol 10.7)."""
+"""As published (docs/protocols.md#layer-figure)."""
 
 _BATCH = 256
 _OPENINGS = ("", "look: ", "this is what we see here: ", "a photo in which ", "the caption of this picture says that ")

@@ -1,8 +1,8 @@
 """Multiple choice: which of a question's captions is nearest to its picture, and what kind is chosen instead.
 
-Protocol 3.2, with two differences (protocol 0.3). The published files put the right caption first, and the published
-evaluator breaks ties towards the first, so a constant scorer gets 100 % there. Here the options are shuffled before one
-is chosen, and a tie at the top is no answer: a constant scorer gets 0.
+NegBench's accuracy (docs/protocols.md#mcq), with two differences (docs/protocols.md#ties). The published files put the
+right caption first, and the published evaluator breaks ties towards the first, so a constant scorer gets 100 % there.
+Here the options are shuffled before one is chosen, and a tie at the top is no answer: a constant scorer gets 0.
 """
 
 from __future__ import annotations

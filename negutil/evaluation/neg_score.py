@@ -1,8 +1,10 @@
-"""Neg Score: a picture is to show its subject, and not what its prompt denies (NegationCLIP Table 4; protocol 11).
+"""Neg Score: a picture is to show its subject, and not what its prompt denies (NegationCLIP Table 4).
 
 A picture scores 1 where the judge says yes to the first question and no to the second. The score is the mean over
 prompts of the mean over the pictures of each; every prompt has as many pictures, so it is the mean over pictures, with
 intervals that resample prompts.
+
+See docs/protocols.md#neg-score.
 """
 
 from __future__ import annotations

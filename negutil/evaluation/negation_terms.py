@@ -1,4 +1,4 @@
-"""Lists of negation cues, and the regular expressions that find them (protocol 1).
+"""Lists of negation cues, and the regular expressions that find them (docs/protocols.md#web-captions).
 
 What counts is defined here once, for every count in the project:
 

@@ -1,8 +1,10 @@
-"""Notebook 03: NegBench's 18 task variations for every model, with chance and blind baselines (protocol 3).
+"""Notebook 03: NegBench's 18 task variations for every model, with chance and blind baselines.
 
 Every caption is a query of its own, options are shuffled, ties lose, and pictures are resampled with all their captions
 or questions. The claims and their tests are in configs/claims.toml; ``negutil.evaluation.negation_beyond`` has the
 tasks that the paper lacks.
+
+See docs/protocols.md#negbench.
 """
 
 from __future__ import annotations
@@ -200,9 +202,11 @@ def _unnegated(task: Task) -> str:
 
 
 def baselines(task: Task, resampling: Resampling) -> list[Record]:
-    """Chance, and how far rules and a classifier get that read the options and never see a picture (protocol 0.6).
+    """Chance, and how far rules and a classifier get that read the options and never see a picture.
 
     A rule that cannot decide loses, like any tie. The bag of words is left out where there are fewer than 20 questions.
+
+    See docs/protocols.md#shortcuts.
     """
     title = task.variation.title
     if isinstance(task, Queries):

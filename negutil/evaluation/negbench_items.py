@@ -1,4 +1,7 @@
-"""NegBench's task variations as texts and rows of pictures or clips: what every model is asked (protocol 3)."""
+"""NegBench's task variations as texts and rows of pictures or clips: what every model is asked.
+
+See docs/protocols.md#negbench.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NegRefCOCOg: which of two boxes of a picture does a phrase with a negation describe? (protocol 7)
+"""NegRefCOCOg: which of two boxes of a picture does a phrase with a negation describe? (docs/protocols.md#negrefcocog)
 
 Each box is cut out, preprocessed like a picture and scored with the phrase, by a CLIP with their cosine. The published
 file has the right box first in every row and the published evaluation gives a tie to the first, so a constant scorer

@@ -1,7 +1,7 @@
 """Two captions of one picture, one true and one false: which is nearer? What VALSE and CC-Neg have in common.
 
-Protocol 4 and 5, with a strict rule (protocol 0.3): the true caption has to score higher, a tie is no win. Which of the
-two is shown first is shuffled, and rules that read the texts alone stand beside the models.
+With a strict rule (docs/protocols.md#ties): the true caption has to score higher, a tie is no win. Which of the two is
+shown first is shuffled, and rules that read the texts alone stand beside the models.
 """
 
 from __future__ import annotations

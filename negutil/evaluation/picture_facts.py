@@ -2,8 +2,8 @@
 
 A fact is "there is a dog", "the dog is white", "the person is running", "the person is wearing a hat", "this is on the
 beach" or "the person has a mustache". The truth comes from the scene or face that a picture was drawn from. The kinds
-are those of NegationCLIP's prompts for text to image (protocol 11), which ask for objects, attributes, actions and
-things worn or held.
+are those of NegationCLIP's prompts for text to image (docs/protocols.md#neg-score), which ask for objects, attributes,
+actions and things worn or held.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The binary probe: does a model prefer the affirmative or the negated prompt for a face (NegationCLIP Sec. 2.1)?
 
 For attribute a and image i the prediction is 1[s(i, affirmative) > s(i, negated)], so a tie counts as negative;
-balanced accuracy is the mean of the true positive and the true negative rate, its chance level 1/2 (protocol 2). As the
-two prompts share almost all words, a threshold of zero between them is arbitrary; the area under the ROC curve of the
-difference does not depend on it and stands beside it, as does the rate at which the affirmative prompt is preferred.
+balanced accuracy is the mean of the true positive and the true negative rate, its chance level 1/2
+(docs/protocols.md#binary-probe). As the two prompts share almost all words, a threshold of zero between them is
+arbitrary; the area under the ROC curve of the difference does not depend on it and stands beside it, as does the rate
+at which the affirmative prompt is preferred.
 
 Everything here works on plain arrays of L2-normalised features, so any model can be probed.
 """

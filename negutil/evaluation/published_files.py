@@ -1,4 +1,4 @@
-"""What ties and positions change on NegBench's multiple-choice files as they are published (protocol 0.3).
+"""What ties and positions change on NegBench's multiple-choice files as they are published (docs/protocols.md#ties).
 
 In most of them the right option is always the first, and the published evaluator gives a tie to the first. So a scorer
 that looks at nothing is right every time there; these counts say by how much each file is open to that.

@@ -1,7 +1,7 @@
 """Retrieval with several captions per picture: ranks, recall at k both ways, and the drop that negation causes.
 
-Every caption is a query of its own; the other way, a picture finds any of its captions (protocol 3.1). Protocol 0:
-a CLIP scores by cosines; protocol 0.3: a tie is no win, so a constant scorer gets the worst rank, not the best.
+Every caption is a query of its own; the other way, a picture finds any of its captions (docs/protocols.md#retrieval).
+A CLIP scores by cosines. A tie is no win, so a constant scorer gets the worst rank, not the best.
 """
 
 from __future__ import annotations

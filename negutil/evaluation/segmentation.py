@@ -1,9 +1,10 @@
 """Overlap of scored pixels with a mask, by threshold: mIoU, foreground IoU and IoU_BIN as CLIPSeg's code has them.
 
-Protocol 12. A pixel counts as marked where its score is strictly above the threshold. Every denominator has a 1 added,
-as in the released code, so a phrase without a mask scores 0 and never divides by 0. "mIoU" is the mean over phrases
-(in PhraseCut's loader each phrase is a class of its own); "fgIoU" and "IoU_BIN" are of the pixels of all phrases
-together. The released code takes the best threshold of the test split; here it is chosen on the validation split.
+Source: docs/protocols.md#segmentation. A pixel counts as marked where its score is strictly above the threshold. Every
+denominator has a 1 added, as in the released code, so a phrase without a mask scores 0 and never divides by 0. "mIoU"
+is the mean over phrases (in PhraseCut's loader each phrase is a class of its own); "fgIoU" and "IoU_BIN" are of the
+pixels of all phrases together. The released code takes the best threshold of the test split; here it is chosen on the
+validation split.
 """
 
 from __future__ import annotations

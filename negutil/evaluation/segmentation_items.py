@@ -1,8 +1,9 @@
 """What a segmenter is asked and answers with each text tower: PhraseCut, and RefCOCOg with and without negation.
 
-Protocol 12. The published subset "RefCOCOg (Neg)" is not defined anywhere, so it is here: sentences of the test split
-(by UMD) in which `phrasing` finds a cue of negation, or "anything but" and its kin. Two controls ask with the negated
-clause or the negation alone deleted. Masks have the size that the model works at, as in the released code.
+Source: docs/protocols.md#segmentation. The published subset "RefCOCOg (Neg)" is not defined anywhere, so it is here:
+sentences of the test split (by UMD) in which `phrasing` finds a cue of negation, or "anything but" and its kin. Two
+controls ask with the negated clause or the negation alone deleted. Masks have the size that the model works at, as in
+the released code.
 """
 
 from __future__ import annotations

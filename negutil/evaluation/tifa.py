@@ -1,7 +1,9 @@
-"""TIFA: does a picture show what its caption says? Questions with choices, answered by a judge (protocol 11).
+"""TIFA: does a picture show what its caption says? Questions with choices, answered by a judge.
 
 A caption's score is the share of its questions that are answered right; TIFA is the mean over captions (and over the
 pictures of each, where there are several).
+
+See docs/protocols.md#tifa.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""VALSE, the existence piece: does a picture go with "There are no dogs." or with "There are dogs."? (protocol 4)
+"""VALSE, the existence piece: does a picture go with "There are no dogs." or with "There are dogs."?
 
 Pairwise accuracy over all items, which NegationCLIP's table counts, and over those that VALSE's annotators validated,
 and apart by which of the two captions is negated: preferring the affirmative one always gives 50 % over all.
+
+See docs/protocols.md#valse.
 """
 
 from __future__ import annotations

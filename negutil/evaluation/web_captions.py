@@ -1,7 +1,7 @@
 """Notebook 01: how rare negation is in what CLIP reads, and what it is about (NegationCLIP Table 1 and Fig. 2).
 
 The counting is in ``caption_statistics``, the labelled sample in ``caption_sample``. The rules of the verdicts are
-fixed here, before anything is counted (protocol 1).
+fixed here, before anything is counted (docs/protocols.md#web-captions).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Zero-shot classification by prompts: ImageNet's and Caltech101's folders (protocol 9).
+"""Zero-shot classification by prompts: ImageNet's and Caltech101's folders (docs/protocols.md#zero-shot).
 
 One prompt per class unless more are given; then a class is the normalised mean of its prompts' features, as CLIP's
 ensembles are, or has the mean of its prompts' scores where those are no cosines. Top-1 accuracy is over pictures; the

@@ -1,6 +1,7 @@
 """Features of pictures and texts: each different item is encoded once, and once only per model and data.
 
-Features are L2-normalised float32 rows, so every score of a dual encoder is a matrix product (protocol 0).
+Features are L2-normalised float32 rows, so every score of a dual encoder is a matrix product
+(docs/protocols.md#scores).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """An open_clip text tower as transformers' CLIPTextModel and back, put into pipelines of diffusers and into CLIPSeg.
 
 NegationCLIP replaces the text encoder of Stable Diffusion and of CLIPSeg by its own, without further training
-(protocols 11 and 12). Only weights move: names and layouts differ, all hidden states are equal.
+(docs/protocols.md#text-to-image). Only weights move: names and layouts differ, all hidden states are equal.
 """
 
 from __future__ import annotations

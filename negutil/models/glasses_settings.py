@@ -113,7 +113,7 @@ class GlassesConfig:
             raise NegutilError(f"lens_batch of the glasses is {self.lens_batch}; write 0 (all texts) or more.")
 
 
-# What the released code does otherwise than the paper, one by one (protocol 10.1 to 10.3).
+# What the released code does otherwise than the paper, one by one (docs/protocols.md#clipglasses).
 DIFFERENCES: dict[str, dict[str, Any]] = {
     "softmax over the batch": {"softmax_over": "batch", "lens_batch": 64},
     "log scale multiplied": {"log_scale": "multiplied"},

@@ -149,7 +149,10 @@ def locate(entry: Entry) -> tuple[Path, str]:
 
 
 def check_activation(entry: Entry) -> None:
-    """Raise NegutilError unless entry, architecture and (for a tag) weights agree on QuickGELU (protocol 0.1)."""
+    """Raise NegutilError unless entry, architecture and (for a tag) weights agree on QuickGELU.
+
+    See docs/protocols.md#activation.
+    """
     computed = _activation(architectures.uses_quick_gelu(entry.architecture))
     if computed != entry.activation:
         raise NegutilError(

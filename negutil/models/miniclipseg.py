@@ -1,9 +1,9 @@
 """MiniCLIPSeg: CLIPSeg (Lüddecke and Ecker 2022) on the frozen towers of a MiniCLIP, and the published CLIPSeg.
 
 Both are ``transformers``' CLIPSegForImageSegmentation. The decoder reads three layers of the image tower and is steered
-by the text feature, not normalised (protocol 12), so that another text tower of the same width can take the place of
-the original one without any training. The weights of MiniCLIPSeg are those of the decoder alone: its towers are those
-of its base in the model registry.
+by the text feature, not normalised (docs/protocols.md#segmentation), so that another text tower of the same width can
+take the place of the original one without any training. The weights of MiniCLIPSeg are those of the decoder alone: its
+towers are those of its base in the model registry.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from torch import nn
 
 
 class NegationGate(nn.Module):
-    """Logits [T] that texts [T, D] hold a negation: D -> D/2, LN, GELU, dropout, -> 1 (protocol 10.3).
+    """Logits [T] that texts [T, D] hold a negation: D -> D/2, LN, GELU, dropout, -> 1 (docs/protocols.md#gate).
 
     The input is the final text vector as the tower gives it, not normalised. It is trained on its own by binary
     cross-entropy and frozen while Lens and Frame learn.

@@ -24,8 +24,8 @@ Box = Sequence[float]
 class PictureFiles:
     """Pictures in ``paths``; where ``boxes`` are given, of each the part inside its box (x, y, width, height, pixels).
 
-    A crop is rounded to whole pixels as Pillow does; what lies outside the picture is black. Source: protocol 7.
-    Raises NegutilError where there is not one box for each path.
+    A crop is rounded to whole pixels as Pillow does; what lies outside the picture is black. Source:
+    docs/protocols.md#negrefcocog. Raises NegutilError where there is not one box for each path.
     """
 
     def __init__(self, paths: Sequence[Path | str], boxes: Sequence[Box] | None = None) -> None:

@@ -1,7 +1,8 @@
 """The model registry: ``configs/models.toml`` says for every model which weights, which activation, which pictures.
 
 Loading goes through an entry because the pieces do not know of each other: a file of OpenAI-derived weights loads
-without complaint into an architecture with the wrong activation, and scores a few points too low (protocol 0.1).
+without complaint into an architecture with the wrong activation, and scores a few points too low
+(docs/protocols.md#activation).
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ class Scorer(Protocol):
     """Scores of texts with pictures, higher where they fit better.
 
     ``name`` is what it is called in tables and in the registry; the image tower of ``tower`` makes the features, its
-    tokenizer reads the texts. Equal texts get exactly equal scores with equal pictures, so that ties are seen (protocol
-    0.3). A class that is a scorer names this one as its base, and so has ``remember``.
+    tokenizer reads the texts. Equal texts get exactly equal scores with equal pictures, so that ties are seen
+    (docs/protocols.md#ties). A class that is a scorer names this one as its base, and so has ``remember``.
     """
 
     name: str

@@ -1,7 +1,8 @@
 """What the glasses read of a text: the first three layers of the text tower and the last, each at the end token.
 
-CLIPGlasses, eq. 1 to 3 and the released code (protocol 10.1): a layer's state at the end token goes through the tower's
-own final normalisation and projection, so that it lies in the space of the text features. Nothing is L2-normalised.
+CLIPGlasses, eq. 1 to 3 and the released code (docs/protocols.md#lens): a layer's state at the end token goes through
+the tower's own final normalisation and projection, so that it lies in the space of the text features. Nothing is
+L2-normalised.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Features of clips: four frames, encoded like pictures and averaged (protocol 3.3)."""
+"""Features of clips: four frames, encoded like pictures and averaged (docs/protocols.md#video)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Two small interfaces, so that a pipeline does not know who annotates: the mini world's grammar and truth
 (``world_annotator``), models of ``transformers`` (``transformers_annotator``) or an endpoint (``endpoint_annotator``).
-Protocols 3 ("Generation") and 8 tell what the published pipelines ask of them.
+What the published pipelines ask of them: docs/protocols.md#generation and docs/protocols.md#negationclip-captions.
 """
 
 from __future__ import annotations

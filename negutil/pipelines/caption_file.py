@@ -1,7 +1,9 @@
-"""NegationCLIP's caption files: COCO-style JSON with an ``updated_caption`` in each annotation (protocol 8).
+"""NegationCLIP's caption files: COCO-style JSON with an ``updated_caption`` in each annotation.
 
 ``negutil.data.negationclip`` reads them into a ``datasets.Dataset``, as it reads the published file. What else is known
 of a caption (what it negates) stands in the annotation too, under keys that the published file does not have.
+
+See docs/protocols.md#negationclip-captions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The training sets with negation, made from COCO, VQA and easy-VQA as they lie on disk (protocols 3.5, 5, 6 and 8).
+"""The training sets with negation, made from COCO, VQA and easy-VQA as they lie on disk.
 
 ``build`` writes them to ``paths.data(profile)/captions``; with an error rate of the annotators, P1 and P2 to
 ``captions-<percent>``. ``sources`` and ``annotators_of`` are what the sets are made of. Nothing that is held out

@@ -1,7 +1,9 @@
-"""CC-Neg with the truth turned round: what a negated caption denies is taken out of the picture (protocol 5).
+"""CC-Neg with the truth turned round: what a negated caption denies is taken out of the picture.
 
 In CC-Neg every negated caption is false, so avoiding negation is enough. Here the captions are CC-Neg's own; of the new
 pictures the negated caption is true, and the plain one, which names what is gone, is false. Same format, same names.
+
+See docs/protocols.md#cc-neg.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""CC-Neg triplets from affirmative captions: picture, true caption, false caption with negation, distractors (protocol
-5).
+"""CC-Neg triplets from affirmative captions: picture, true caption, false caption with negation, distractors.
 
 As in CC-Neg, an object that the caption names is denied, so the negated caption is false of the picture and may be true
 of a distractor: a picture of another item that shares objects and does not show the denied one. Written as the

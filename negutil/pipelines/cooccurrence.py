@@ -1,6 +1,8 @@
-"""Which objects come together, and absent objects chosen by it, as NegBench does for COCO and VOC (protocol 3).
+"""Which objects come together, and absent objects chosen by it, as NegBench does for COCO and VOC.
 
 A plausible absent object often comes with what is in the picture; one chosen at random is the control.
+
+See docs/protocols.md#generation.
 """
 
 from __future__ import annotations

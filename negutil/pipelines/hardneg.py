@@ -1,4 +1,4 @@
-"""Hard-negative pairs: the same scene with one kind of thing taken away (HardNeg-Syn, protocol 3.1 and 3.2).
+"""Hard-negative pairs: the same scene with one kind of thing taken away (HardNeg-Syn, docs/protocols.md#hardneg).
 
 NegBench draws both pictures of a pair with Stable Diffusion and does not publish them; here the second is the first
 without one noun, exactly. Scenes are of the share that no training set has.
@@ -127,7 +127,8 @@ def retrieval_v2(drawn: Sequence[Pair], seed: int = 0, annotator: Paraphraser | 
 
 
 def mcq(drawn: Sequence[Pair], annotator: Paraphraser | None = None) -> pd.DataFrame:
-    """Two questions a pair: 0 A and B; 1 A not B; 2 B not A; 3 neither (protocol 3.2). Columns: `negbench.MCQ`.
+    """Two questions a pair: 0 A and B; 1 A not B; 2 B not A; 3 neither (docs/protocols.md#hardneg). Columns:
+    `negbench.MCQ`.
 
     B is what was taken away: 0 is right for the first picture ("positive"), 1 for the second ("hybrid").
     """

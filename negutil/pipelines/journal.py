@@ -1,7 +1,7 @@
 """Work on many items that an interruption does not undo: every finished batch is kept in a journal on disk.
 
-The pipelines ask a language model about hundreds of thousands of captions (protocol 8). A journal is a text file: its
-first line says what was asked of whom, and each further line is the outcome of one item.
+The pipelines ask a language model about hundreds of thousands of captions (docs/protocols.md#negationclip-captions). A
+journal is a text file: its first line says what was asked of whom, and each further line is the outcome of one item.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""NegBench's questions from labels: retrieval with negation, multiple choice and binary choice (protocol 3.1 to 3.4).
+"""NegBench's questions from labels: retrieval with negation, multiple choice and binary choice.
 
 `queries` and `questions` decide what is said of each picture; `plain_table`, `negated_table` and `mcq_table` word it in
 the columns of the published file, in their order, ready for `write_csv`. `retrieval`, `mcq`, `binary` and `four_choice`
@@ -197,9 +197,11 @@ def queries(
     medium: str = "image",
     seed: int = 0,
 ) -> list[Queries]:
-    """Every picture with its first `captions` captions, each to be told with one absent object (protocol 3.1).
+    """Every picture with its first `captions` captions, each to be told with one absent object.
 
     Half of the negations, at random, are to come before the caption. Pictures without a caption are left out.
+
+    See docs/protocols.md#retrieval.
     """
     chooser = absences(items, absent)
     made = []
@@ -285,7 +287,7 @@ def questions(
     medium: str = "image",
     seed: int = 0,
 ) -> list[Question]:
-    """Questions with four options: 0 right, 1 wrong hybrid, 2 wrong affirmation, 3 wrong negation (protocol 3.2).
+    """Questions with four options: 0 right, 1 wrong hybrid, 2 wrong affirmation, 3 wrong negation.
 
     With A and B there and N not, right is "A and B" (positive), "no N" (negative) or "A but not N" (hybrid); wrong are
     "N but not A", "N" and "no A". Each type is about a third of the questions where the labels allow it: a positive
@@ -381,7 +383,7 @@ def binary(
     seed: int = 0,
     annotator: Paraphraser | None = None,
 ) -> pd.DataFrame:
-    """Two options about radiographs with exactly one finding of `pair`; option 0 is right (protocol 3.4).
+    """Two options about radiographs with exactly one finding of `pair`; option 0 is right (docs/protocols.md#medical).
 
     Affirmation: "shows A" against "shows B". Negation, over the same pictures: one finding, at random, is shown or not
     shown. The paper states neither the wording nor which finding is asked about; these are ours. Columns: BINARY.
@@ -406,7 +408,7 @@ def four_choice(
     seed: int = 0,
     annotator: Paraphraser | None = None,
 ) -> pd.DataFrame:
-    """Four options about radiographs (protocol 3.4). Columns: FOUR_CHOICE; arguments as in `binary`.
+    """Four options about radiographs (docs/protocols.md#medical). Columns: FOUR_CHOICE; arguments as in `binary`.
 
     Affirmation, over pictures with exactly one finding of `pair`: the one that is there against three that are not;
     option 0 is right. Negation: "A and B", "A but not B", "B but not A", "neither A nor B", with equally many pictures
@@ -445,7 +447,10 @@ def _four_states(labels: pd.DataFrame, pair: tuple[str, str], seed: int) -> list
 
 
 def pair_options(first: str, second: str, medium: str = "image") -> list[Statement]:
-    """The options of HardNeg-Syn: 0 both, 1 first not second, 2 second not first, 3 neither (protocol 3.2)."""
+    """The options of HardNeg-Syn: 0 both, 1 first not second, 2 second not first, 3 neither.
+
+    See docs/protocols.md#hardneg.
+    """
     parts = [((first, second), ()), ((first,), (second,)), ((second,), (first,)), ((), (first, second))]
     return [Statement(present, absent, medium=medium) for present, absent in parts]
 

@@ -1,7 +1,9 @@
-"""The files of NegBench's 18 task variations for a profile, and the plain files beside them (protocol 3).
+"""The files of NegBench's 18 task variations for a profile, and the plain files beside them.
 
 In the mini world they are built from the datasets on disk; the published ones are only looked for. `pictures` says
 where the loader of `negutil.data.negbench` finds the pictures and clips that a file names.
+
+See docs/protocols.md#negbench.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""NegBench's training captions (NegCap) and training questions (NegMCQ) from affirmative captions (protocol 3.5).
+"""NegBench's training captions (NegCap) and training questions (NegMCQ) from affirmative captions.
 
 Absent objects are proposed from the caption and verified on the picture; sentences are NegBench's templates, worded by
 the language annotator. Half of the captions with negation open with it. Unlike the released code, which then writes the
 word "None" into captions, a picture without a named object gets no question.
+
+See docs/protocols.md#negbench-training.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
-"""NegRefCOCOg from RefCOCOg: a phrase with a negation, the crop that it means, another of its kind (protocol 7).
+"""NegRefCOCOg from RefCOCOg: a phrase with a negation, the crop that it means, another of its kind.
 
 A row needs a phrase with a cue and, in the same picture, a second object of the same category. Both boxes are grown by
 their own width and height on each side, cut at the picture's border and at the other object, as those published rows
 are that also occur in RefCOCOg. Pairs that overlap much or differ much in size are left out, by the limits that the
 published file keeps, and so are crops that show what the phrase denies, such as the neighbour's hat. In the published
 file the right box is always the first; here the order is drawn at random.
+
+See docs/protocols.md#negrefcocog.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ DROPS = (
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which rows are kept (limits: the largest values in the published file, protocol 7).
+    """Which rows are kept (limits: the largest values in the published file, docs/protocols.md#negrefcocog).
 
     Attributes:
         overlap: largest intersection over union of the two grown boxes.

@@ -1,8 +1,10 @@
-"""NegationCLIP's pipeline P1: captions to which the absence of a plausible object is added (protocol 8).
+"""NegationCLIP's pipeline P1: captions to which the absence of a plausible object is added.
 
 For every caption a language model names an object that is likely there and unmentioned; a vision model is asked whether
 it is in the picture; where it is not, the language model rewrites the caption with the absence. Rand-P1 differs only in
 the language annotator, which then names any object (``prompts.NEGATIONCLIP_RANDOM``, ``World(plausible=False)``).
+
+See docs/protocols.md#negationclip-captions.
 """
 
 from __future__ import annotations
@@ -82,7 +84,7 @@ def _outcomes(
 
 
 def without_stop(caption: str) -> str:
-    """A caption without its final full stop (protocol 8)."""
+    """A caption without its final full stop (docs/protocols.md#negationclip-captions)."""
     return caption.strip().removesuffix(".")
 
 

@@ -1,4 +1,4 @@
-"""NegationCLIP's pipeline P2: questions answered with "no" become negations in captions (protocol 8).
+"""NegationCLIP's pipeline P2: questions answered with "no" become negations in captions.
 
 No code of it is published, nor how the question enters the caption. Here ``read`` turns a question into a `Denial`:
 "Is the man wearing a hat?" - no - "the man is not wearing a hat". A thing that is not there ("Is there a dog?") goes to
@@ -7,6 +7,8 @@ the language annotator where it can (``reword=True``), which also gets the quest
 
 A question that is itself negated is a trap: "Is there not a red shape?" - no - says that there is one. ``read`` refuses
 it; ``read(naive=True)`` falls for it, to measure how often that happens.
+
+See docs/protocols.md#negationclip-captions.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""The object that a caption's negation will be about: plausible there, unmentioned, not in the picture (protocol 8).
+"""The object that a caption's negation will be about: plausible there, unmentioned, not in the picture.
 
-Step 1 and 2 of NegationCLIP's pipeline P1, and of NegBench's training captions (protocol 3.5): a language model
-proposes objects from the caption alone, a vision model is asked whether they are in the picture.
+Step 1 and 2 of NegationCLIP's pipeline P1, and of NegBench's training captions (docs/protocols.md#negbench-training): a
+language model proposes objects from the caption alone, a vision model is asked whether they are in the picture.
+
+See docs/protocols.md#negationclip-captions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What language and vision models are asked, in one place: prompts, examples and sampling settings (protocols 3 and 8).
+"""What language and vision models are asked, in one place: prompts, examples and sampling settings.
 
 The procedures are the published ones (one word, two examples, ten new tokens, temperatures, ...); the wording is ours,
 because only part of the published prompts is public and none of them is needed to the letter.
@@ -62,13 +62,13 @@ class Prompts:
 
 
 DRAWN = Sampling(temperature=0.8, tokens=900, stop=("\n\n",))
-"""NegBench, every task of its language models (protocol 3, "Generation")."""
+"""NegBench, every task of its language models (docs/protocols.md#generation)."""
 
 P1 = Sampling(temperature=0.6, top_p=0.9, tokens=256)
-"""NegationCLIP, pipeline P1, language model (protocol 8)."""
+"""NegationCLIP, pipeline P1, language model (docs/protocols.md#negationclip-captions)."""
 
 SHORT = Sampling(tokens=10)
-"""NegationCLIP, pipeline P1, vision model: greedy, ten new tokens (protocol 8)."""
+"""NegationCLIP, pipeline P1, vision model: greedy, ten new tokens (docs/protocols.md#negationclip-captions)."""
 
 SHOWS = Task("", "Is there {noun} in this picture? Reply with yes or no only.", SHORT)
 """NegationCLIP, pipeline P1, step 2; NegBench asks OWL-ViT instead."""
@@ -119,7 +119,7 @@ NEGBENCH = Prompts(
     shows=SHOWS,
     answer=ANSWER,
 )
-"""NegBench's benchmark and training captions (protocol 3, "Generation", and 3.5)."""
+"""NegBench's benchmark and training captions (docs/protocols.md#generation)."""
 
 NEGATIONCLIP = Prompts(
     extract=EXTRACT,
@@ -147,10 +147,13 @@ NEGATIONCLIP = Prompts(
     shows=SHOWS,
     answer=ANSWER,
 )
-"""NegationCLIP, pipeline P1: one word, verified by the vision model, then two examples (protocol 8)."""
+"""NegationCLIP, pipeline P1: one word, verified by the vision model, then two examples.
+
+See docs/protocols.md#negationclip-captions.
+"""
 
 NEGATIONCLIP_RANDOM = replace(NEGATIONCLIP, propose=Task("You reply with one word.", "Name any object at random.", P1))
-"""NegationCLIP, the control Rand-P1 (protocol 8)."""
+"""NegationCLIP, the control Rand-P1 (docs/protocols.md#negationclip-captions)."""
 
 SETS = {"negbench": NEGBENCH, "negationclip": NEGATIONCLIP, "negationclip-random": NEGATIONCLIP_RANDOM}
 

@@ -1,7 +1,9 @@
-"""What a sentence of the benchmark says, and its wording: NegBench's templates and free paraphrases (protocol 3).
+"""What a sentence of the benchmark says, and its wording: NegBench's templates and free paraphrases.
 
 A `Statement` is the meaning. `template` words it as the published templated files do, `read` undoes that exactly, and
 `paraphrase` words it freely, in at least twenty ways for every kind of statement, a quarter of which is kept for tests.
+
+See docs/protocols.md#generation.
 """
 
 from __future__ import annotations
@@ -89,7 +91,7 @@ _VERBS = {
 
 
 def template(statement: Statement) -> str:
-    """The sentence of NegBench's templated files, nouns without articles and captions as they are (protocol 3.1, 3.2).
+    """The sentence of NegBench's templated files, nouns without articles and captions as they are.
 
     Raises NegutilError as `kind` does.
     """

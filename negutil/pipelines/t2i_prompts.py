@@ -1,8 +1,10 @@
-"""Prompts for text to image that deny something, each with two yes/no questions about the picture (protocol 11).
+"""Prompts for text to image that deny something, each with two yes/no questions about the picture.
 
 The prompts of the mini world are of the published kinds and forms and stand in ``t2i_prompts.json``, in the format of
 the published file, so that they stay as they are; ``make`` is how they were made. ``parts`` takes a prompt apart, the
 published ones included, for the controls without the negated thing and with a negative prompt.
+
+See docs/protocols.md#neg-score.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Language and vision models of the ``transformers`` library, on this machine.
 
 The library is optional and loaded when it is needed. Weights are read from safetensors files alone, and code that comes
-with a model is never run. Protocol 8: NegationCLIP's pipeline P1 used Llama-3-8B-Instruct and LLaVA-1.6 this way.
+with a model is never run. NegationCLIP's pipeline P1 used Llama-3-8B-Instruct and LLaVA-1.6 this way.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""VALSE's existence items from scenes: existence.json in its published format, with pictures (protocol 4).
+"""VALSE's existence items from scenes: existence.json in its published format, with pictures (docs/protocols.md#valse).
 
 Half of the captions affirm a thing that is there, half deny one that is not; the foil says the opposite. Every sentence
 that is true of one picture is false of another, taken in the same kind of place where there is one: so each noun, and

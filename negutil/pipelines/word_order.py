@@ -1,8 +1,10 @@
-"""NegCLIP's hard negatives: the caption with two words changed round, and pictures that look alike (protocol 6).
+"""NegCLIP's hard negatives: the caption with two words changed round, and pictures that look alike.
 
 Its negatives have another word order, not a negation: "a red car and a blue bus" against "a blue car and a red bus".
 Only words of one kind change places: two colours, or two nouns that the language annotator finds in the caption.
 Written as NegCLIP's training table (filepath, title, neg_caption, neg_image), separated by tabs.
+
+See docs/protocols.md#negclip.
 """
 
 from __future__ import annotations

@@ -49,7 +49,8 @@ class ErrorRates:
 @dataclass(frozen=True, slots=True)
 class World:
     """Settings: seed, error rates, share of paraphrases in held-out forms, nouns that may be proposed, and whether
-    proposals go with the caption (``plausible``) or are drawn at random (the control Rand-P1, protocol 8)."""
+    proposals go with the caption (``plausible``) or are drawn at random (the control Rand-P1,
+    docs/protocols.md#negationclip-captions)."""
 
     seed: int = 0
     errors: ErrorRates = field(default_factory=ErrorRates)

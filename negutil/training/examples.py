@@ -148,8 +148,9 @@ def prepare(examples: Examples, tokenizer: Callable[[list[str]], torch.Tensor], 
 def split(examples: Examples, config: FinetuneConfig) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the indices of the training and of the validation part, drawn by the seed.
 
-    By image, no picture is in both parts; by caption, as in NegationCLIP's released code, one can be (protocol 8).
-    Raises NegutilError where a part would be empty, or the training part has not one batch.
+    By image, no picture is in both parts; by caption, as in NegationCLIP's released code, one can be
+    (docs/protocols.md#negationclip-training). Raises NegutilError where a part would be empty, or the training part has
+    not one batch.
     """
     rng = np.random.default_rng([config.seed, 0])
     if config.validation_by == "image":

@@ -61,10 +61,9 @@ class GlassesTraining:
     ``variant`` and ``modules`` (changes of it) are settings of the modules (``models.glasses_settings``). ``delta`` is
     the weight of the alignment loss at the start and end of stage 1 (eq. 16). ``distractors`` unrelated takes any
     picture for a hard negative, as the released code does by mistake; without ``fourth_term`` its term of CC-Neg's loss
-    is 0, as there (protocol 10.4). ``lens_set`` names the set that stage 1 learns from, where it is another one.
-    ``validation_by`` item lets a picture be in both parts, as in the released code. ``matmul_precision`` is torch's
-    (``runtime.fast_kernels``). Raises NegutilError for a value
-    without sense.
+    is 0, as there (docs/protocols.md#glasses-training). ``lens_set`` names the set that stage 1 learns from, where it
+    is another one. ``validation_by`` item lets a picture be in both parts, as in the released code.
+    ``matmul_precision`` is torch's (``runtime.fast_kernels``). Raises NegutilError for a value without sense.
     """
 
     variant: str

@@ -1,4 +1,4 @@
-"""The losses of CLIPGlasses: Lens (eq. 16), retrieval captions and CC-Neg (protocol 10.4).
+"""The losses of CLIPGlasses: Lens (eq. 16), retrieval captions and CC-Neg (docs/protocols.md#glasses-training).
 
 Scores are logits, so no scale is multiplied; features need not be normalised.
 """
@@ -50,5 +50,5 @@ def ccneg(pictures: torch.Tensor, distractors: torch.Tensor, fourth_term: bool =
 
 
 def gate(logits: torch.Tensor, is_negated: torch.Tensor) -> torch.Tensor:
-    """Binary cross-entropy of the classifier's ``logits`` [B] (protocol 10.3)."""
+    """Binary cross-entropy of the classifier's ``logits`` [B] (docs/protocols.md#gate)."""
     return functional.binary_cross_entropy_with_logits(logits, is_negated.to(logits.dtype))

@@ -1,7 +1,9 @@
-"""One pair of glasses in training: the classifier, then the three stages of CLIPGlasses (protocol 10.3 and 10.4).
+"""One pair of glasses in training: the classifier, then the three stages of CLIPGlasses.
 
 Only features come in, so an epoch takes moments. Batches and dropout follow from seed, stage and epoch alone: a run
 that goes on after any finished epoch ends exactly as if it had not been stopped.
+
+See docs/protocols.md#glasses-training.
 """
 
 from __future__ import annotations

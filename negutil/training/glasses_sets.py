@@ -1,4 +1,4 @@
-"""The training sets of CLIPGlasses: CC-Neg, and NegBench's retrieval captions with a negation (protocols 5 and 10.4).
+"""The training sets of CLIPGlasses: CC-Neg, and NegBench's retrieval captions with a negation (CLIPGlasses, Table 1).
 
 Both are about training pictures alone: an item has a caption with a negation, one without, and the object that is
 denied. Everything that a training sees of a CLIP is computed once for each base model: features of pictures, and the
@@ -46,7 +46,7 @@ SHARE = 6
 CAPTIONS = 5
 PUBLISHED = ("COCO_val_negated_retrieval_llama3.1_rephrased_affneg_true.csv", "COCO_val_retrieval.csv")
 TARGET = "This image shows {}."
-"""What the vector of an object is taken from (protocol 10.1)."""
+"""What the vector of an object is taken from (docs/protocols.md#lens)."""
 
 PAIRS, SHORT = 2000, 6
 """For the classifier: pairs of captions from each set, and rounds of short sentences about every noun."""
@@ -194,7 +194,7 @@ def load(name: str, model: LoadedModel, settings: Profile) -> GlassesSet:
 
 
 def sentences_of(found: Sequence[GlassesSet], nouns: Sequence[str], seed: int) -> tuple[list[str], NDArray[np.bool_]]:
-    """Return different sentences [S] for the classifier and which of them hold a negation [S] (protocol 10.3).
+    """Return different sentences [S] for the classifier and which of them hold a negation [S] (docs/protocols.md#gate).
 
     Up to PAIRS pairs of captions of each set, and short sentences about ``nouns``; the authors' own list is not public.
     """
@@ -285,7 +285,8 @@ def _coco_train2017(settings: Profile) -> list[Path]:
 def retrieval(model: LoadedModel, settings: Profile) -> GlassesSet:
     """NegBench's captions with a negation about training pictures, with the object that each denies.
 
-    With published data, the published file, whose pictures are also those of NegBench's questions (protocol 0.4).
+    With published data, the published file, whose pictures are also those of NegBench's questions
+    (docs/protocols.md#leakage).
     """
     if settings.published:
         folder = paths.data(settings.name) / "negbench"
@@ -316,7 +317,7 @@ def denied(
     """Return which of its ``candidates`` (absent objects) each caption denies: the longest one that it names.
 
     Where it names none of them, the one whose sentence is most similar to the caption by ``model``, as the released
-    code does for all captions (protocol 10.1).
+    code does for all captions (docs/protocols.md#lens).
     """
     found = [
         max((noun for noun in nouns if _names(text, noun)), key=len, default="")

@@ -15,7 +15,7 @@ Bounds = tuple[float, float]
 
 
 def info_nce(images: torch.Tensor, captions: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """Symmetric InfoNCE over the batch: NegationCLIP's loss, and the contrastive part of NegBench's (protocol 8)."""
+    """Symmetric InfoNCE over the batch: NegationCLIP's loss, and the contrastive part of NegBench's."""
     return contrastive_loss(images, captions, scale)[0]
 
 
@@ -26,7 +26,7 @@ def con_clip(
     negated: torch.Tensor,
     scale: torch.Tensor,
 ) -> torch.Tensor:
-    """CoN-CLIP's mean of three cross-entropies (protocol 5).
+    """CoN-CLIP's mean of three cross-entropies (docs/protocols.md#con-clip).
 
     An image finds its caption among captions and negated captions; a caption its image among images and distractor
     images; a distractor image the negated caption among negated captions and captions.
@@ -42,7 +42,7 @@ def con_clip(
 def neg_clip(
     images: torch.Tensor, captions: torch.Tensor, negatives: torch.Tensor, scale: torch.Tensor
 ) -> torch.Tensor:
-    """NegCLIP's loss: an image finds its caption among captions and negatives, a caption its image (protocol 6).
+    """NegCLIP's loss: an image finds its caption among captions and negatives, a caption its image.
 
     Hard images are ordinary rows here, with captions and negatives of their own.
     """
@@ -77,7 +77,7 @@ def clip_bnl(
     text_bounds: Bounds = (0.1, 0.3),
     weight: float = 1e-3,
 ) -> torch.Tensor:
-    """CLIP-bnl's triplet loss with bidirectional bounded constraints on the negated query (protocol 6).
+    """CLIP-bnl's triplet loss with bidirectional bounded constraints on the negated query (docs/protocols.md#clip-bnl).
 
     The cosine of image and caption must be ahead of that of image and negated caption, and of that of caption and
     negated caption, by no less than the bottom and no more than the upper bound. Sums over the batch, as in the code.
@@ -93,7 +93,8 @@ def multiple_choice(
 ) -> torch.Tensor:
     """NegBench's L_MCQ: cross-entropy over the ``options`` [B, K, D] of each image, the right one in ``correct`` [B].
 
-    The paper scores by cosines; the released code leaves the features as they are, without normalising (protocol 3.5).
+    The paper scores by cosines; the released code leaves the features as they are, without normalising
+    (docs/protocols.md#negbench-training).
     Both are this function, over normalised or raw features.
     """
     logits = scale * torch.einsum("bd,bkd->bk", images, options)
@@ -101,7 +102,7 @@ def multiple_choice(
 
 
 def weighted(contrastive: torch.Tensor, choice: torch.Tensor, alpha: float) -> torch.Tensor:
-    """NegBench's L = alpha L_CLIP + (1 - alpha) L_MCQ (protocol 3.5)."""
+    """NegBench's L = alpha L_CLIP + (1 - alpha) L_MCQ (docs/protocols.md#negbench-training)."""
     return alpha * contrastive + (1 - alpha) * choice
 
 

@@ -82,7 +82,7 @@ TRAINING_DIFFERENCES: dict[str, dict[str, Any]] = {
     "a Lens from the other set": {"lens_set": RETRIEVAL},
     "split by caption": {"validation_by": "item"},
 }
-"""Differences of the released code's training, one by one (protocols 10.1 and 10.4)."""
+"""Differences of the released code's training, one by one (docs/protocols.md#glasses-training)."""
 
 TRAINED_OTHERWISE = {name: f"{FULL}-with-{_slug(name)}" for name in TRAINING_DIFFERENCES}
 """The recipe of each of TRAINING_DIFFERENCES."""

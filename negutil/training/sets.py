@@ -1,7 +1,7 @@
 """The training sets with negation (``negutil.pipelines.caption_sets``) as examples for the method that each is for.
 
 Image features are those of all training pictures of COCO, computed once for each image tower, so that every set and
-seed shares them. Sources: protocols 3.5, 5, 6 and 8.
+seed shares them. Each method has a section in docs/protocols.md.
 """
 
 from __future__ import annotations
@@ -58,7 +58,10 @@ def gallery(model: LoadedModel, settings: Profile) -> Gallery:
 
 
 def with_lengths(found: Examples, model: LoadedModel, settings: Profile) -> Examples:
-    """Return ``found`` with the norms that its image features had, for NegBench's released loss (protocol 3.5)."""
+    """Return ``found`` with the norms that its image features had, for NegBench's released loss.
+
+    See docs/protocols.md#negbench-training.
+    """
     return replace(found, lengths=lengths(model, settings))
 
 
@@ -129,7 +132,10 @@ def _is_whole(name: str, own: Path) -> bool:
 
 
 def _of_ccneg(name: str, settings: Profile) -> bool:
-    """Whether a set is made of CC-Neg's published training part: what CoN-CLIP learned from (protocol 5)."""
+    """Whether a set is made of CC-Neg's published training part: what CoN-CLIP learned from.
+
+    See docs/protocols.md#con-clip.
+    """
     return settings.published and name in ("con-clip", "clip-bnl")
 
 

@@ -1,8 +1,8 @@
 """Web-like alt texts: what shops, blogs and file names say about pictures.
 
-Negation cues occur in about 0.7 % of them, as in LAION-400M (NegationCLIP Table 1; protocol 1), and mostly say nothing
-about the picture: "NO RESERVE", "do not miss", "No. 5". About one in ten says something true about it ("a beach
-without people").
+Negation cues occur in about 0.7 % of them, as in LAION-400M (NegationCLIP Table 1; docs/protocols.md#web-captions), and
+mostly say nothing about the picture: "NO RESERVE", "do not miss", "No. 5". About one in ten says something true about
+it ("a beach without people").
 """
 
 from __future__ import annotations

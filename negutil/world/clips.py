@@ -1,7 +1,9 @@
-"""Short clips: a scene of 8 to 16 frames whose things stay, move, come and go; they stand for MSR-VTT (protocol 3.3).
+"""Short clips: a scene of 8 to 16 frames whose things stay, move, come and go; they stand for MSR-VTT.
 
 Every noun occurs once in a clip, so that "the dog leaves" has one meaning, and every thing is largely visible in each
 frame that it is part of.
+
+See docs/protocols.md#video.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Labels say what can be seen: a hat hides short hair, a bald head and a fringe, so those labels are False under a hat,
 while long hair still shows below it; dark glasses hide eyes, bags and make-up. ``No_Beard`` is True only for a
-clean-shaven face (its positive class is itself a negation, protocol 2).
+clean-shaven face (its positive class is itself a negation, docs/protocols.md#binary-probe).
 """
 
 from __future__ import annotations

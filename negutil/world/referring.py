@@ -2,7 +2,7 @@
 
 A clue is one difference between them (a colour, something worn or held, an action, a position). A negated clue names
 what the others have and the one meant has not: "the car that is not red", "a person without a hat". Where a clue is
-unclear for anything it could mean (a thing between left and middle), it is not used. Protocol 7 and 12.
+unclear for anything it could mean (a thing between left and middle), it is not used. See docs/protocols.md#negrefcocog.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Scenes as CC-Neg: pictures, true captions, and captions that negate something true (protocol 5).
+"""Scenes as CC-Neg: pictures, true captions, and captions that negate something true (docs/protocols.md#cc-neg).
 
 Stands for CC-Neg, on which CoN-CLIP is trained. A negated caption is false of its picture: one of the grammar's negated
 forms says that a noun is missing which can be seen, and what else it says is true. Training items negate no held-out

@@ -1,7 +1,9 @@
-"""Faces as CelebA: ``img_align_celeba/``, ``list_attr_celeba.txt`` and ``list_eval_partition.txt`` (protocol 2).
+"""Faces as CelebA: ``img_align_celeba/``, ``list_attr_celeba.txt`` and ``list_eval_partition.txt``.
 
 Stands for CelebA in the binary probe (NegationCLIP Sec. 2.1). The layout is torchvision's, so that
 ``torchvision.datasets.CelebA`` and ``negutil.data.celeba`` read it; attributes that the avatars cannot express are -1.
+
+See docs/protocols.md#binary-probe.
 """
 
 from __future__ import annotations

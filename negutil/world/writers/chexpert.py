@@ -1,8 +1,10 @@
-"""Radiograph-like pictures as CheXpert: ``train.csv`` and ``valid.csv`` with the official columns (protocol 3.4).
+"""Radiograph-like pictures as CheXpert: ``train.csv`` and ``valid.csv`` with the official columns.
 
 Stands for CheXpert in NegBench's medical questions. Patients and studies are numbered from one; each has one frontal
 picture. A finding is 1.0 where present. An absent one is 0.0, or empty in half of the cases in ``train.csv``, where
 CheXpert's labels come from reports that do not speak of everything; ``valid.csv`` states every finding, as theirs does.
+
+See docs/protocols.md#medical.
 """
 
 from __future__ import annotations

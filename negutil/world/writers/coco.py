@@ -1,4 +1,4 @@
-"""MS COCO: train2014, val2017 and test2017 with instances and five captions per picture (protocol 3 and 9).
+"""MS COCO: train2014, val2017 and test2017 with instances and five captions per picture (docs/protocols.md#retrieval).
 
 As in COCO, instances are outlined by polygons (which cover the visible pixels exactly) and have ``iscrowd`` 0. What is
 worn or held is an instance of its own. Unlike COCO, the test split has its annotations, and every caption is

@@ -1,7 +1,9 @@
-"""Class folders of single things: ImageNet's val/<class>/*.JPEG and Caltech101's 101_ObjectCategories (protocol 9).
+"""Class folders of single things: ImageNet's val/<class>/*.JPEG and Caltech101's 101_ObjectCategories.
 
 The folders are named after the nouns of the world. Every class has the same number of pictures, give or take one; a
 thing may wear or hold something, as in the other parts.
+
+See docs/protocols.md#zero-shot.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Web-like alt texts as LAION-400M metadata: snappy parquet shards (protocol 1).
+"""Web-like alt texts as LAION-400M metadata: snappy parquet shards (docs/protocols.md#web-captions).
 
 Stands for LAION-400M in the statistics of negation (NegationCLIP Table 1 and Fig. 2). Besides the alt texts of scenes
 and faces there are texts that say nothing, texts that are missing, and texts in other languages, in which "no" means

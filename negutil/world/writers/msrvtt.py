@@ -1,4 +1,4 @@
-"""Clips as MSR-VTT: ``MSRVTT_data.json`` and H.264 files in ``videos/all/`` (protocol 3.3).
+"""Clips as MSR-VTT: ``MSRVTT_data.json`` and H.264 files in ``videos/all/`` (docs/protocols.md#video).
 
 Stands for MSR-VTT in NegBench's video retrieval and multiple choice.
 """

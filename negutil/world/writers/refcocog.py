@@ -1,4 +1,5 @@
-"""RefCOCOg: refs(umd).json and instances.json in REFER's layout (protocol 7 and 12), pictures named as in train2014.
+"""RefCOCOg: refs(umd).json and instances.json in REFER's layout (docs/protocols.md#segmentation), pictures named as in
+train2014.
 
 In every picture two or three things share their name, and each sentence fits exactly one of them; about half of the
 sentences are negated. In val and test a quarter of the sentences have forms that are not in train, where nothing is

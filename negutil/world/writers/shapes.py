@@ -1,4 +1,4 @@
-"""easy-VQA as VQA v2: questions and annotations JSON with pictures (protocol 8).
+"""easy-VQA as VQA v2: questions and annotations JSON with pictures (docs/protocols.md#negationclip-captions).
 
 Pictures, questions and answers are those of the package ``easy-vqa``, written by somebody else; only the format is
 changed. Its training pictures make up the training and validation splits, its test pictures the test split. Stands for

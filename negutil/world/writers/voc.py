@@ -1,8 +1,10 @@
-"""PASCAL VOC 2007: Annotations/*.xml, ImageSets/Main/*.txt, JPEGImages/*.jpg under VOCdevkit/VOC2007 (protocol 3.2).
+"""PASCAL VOC 2007: Annotations/*.xml, ImageSets/Main/*.txt, JPEGImages/*.jpg under VOCdevkit/VOC2007.
 
 Twenty nouns of the world take the places of VOC's classes. As in VOC, every picture has at least one of them, other
 things are not annotated, women and babies are persons, and the corners of boxes count from 1 and include the last
 pixel.
+
+See docs/protocols.md#mcq.
 """
 
 from __future__ import annotations

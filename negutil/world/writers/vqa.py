@@ -1,4 +1,4 @@
-"""VQA v2: questions and annotations about the pictures of the part ``coco`` (train2014 and val; protocol 8).
+"""VQA v2: questions and annotations about the pictures of the part ``coco`` (train2014 and val).
 
 Four questions a picture: is there something that is (yes), and that is not (no); one more yes/no question about a
 colour, an action or something worn, "no" half the time; and one about a number or a colour. Answers follow from the
@@ -7,6 +7,8 @@ or colour is one that negation training must not meet (``vocabulary.HELD_OUT_NOU
 
 The pictures of the val questions are those of coco/val2017: give ``negutil.data.vqa`` the file name pattern
 "{image_id:012d}.jpg" for them.
+
+See docs/protocols.md#negationclip-captions.
 """
 
 from __future__ import annotations
