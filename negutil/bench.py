@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tqdm import tqdm
 
 from negutil import bench_tasks, files, progress, provenance, results
 from negutil.bench_tasks import Unit
@@ -81,7 +80,7 @@ def run(model: LoadedModel, units: Sequence[Unit], out: Path, batch: int) -> Car
     pending = [unit for unit in units if load(out, unit) is None]
     asked = scorer.of(model, batch)
     media = _media(pending, units, model, batch)
-    with tqdm(total=len(units), initial=len(units) - len(pending), desc="tasks", disable=progress.hidden()) as bar:
+    with progress.bar("tasks", total=len(units), initial=len(units) - len(pending)) as bar:
         for unit in pending:
             bar.set_postfix_str(unit.title)
             started = time.monotonic()

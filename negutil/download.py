@@ -23,7 +23,6 @@ from typing import Any
 
 import filelock
 import httpx
-from tqdm import tqdm
 
 from negutil import files, progress
 from negutil.disk import FULL_DISK, require_space
@@ -243,7 +242,7 @@ def _write(response: httpx.Response, part: Path, start: int, total: int) -> None
 
 def _bar(part: Path, start: int, total: int) -> Any:
     size = total or None
-    return tqdm(desc=part.stem, total=size, initial=start, unit="B", unit_scale=True, disable=progress.hidden())
+    return progress.bar(f"downloading {part.stem}", total=size, initial=start, unit="B", unit_scale=True)
 
 
 # --------------------------------------------------------------------------------------------------------------------

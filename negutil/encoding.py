@@ -124,7 +124,7 @@ def run(
     gpus = int(settings.device.startswith("cuda"))
     asked = [asdict(shard) for shard in shards]
     done = engines.each(
-        engine, ShardEncoder, made_by, asked, what=f"encode, {settings.model}", threads=settings.threads, gpus=gpus
+        engine, ShardEncoder, made_by, asked, what="encoding shards", threads=settings.threads, gpus=gpus
     )
     manifest = _manifest(plan, done, out)
     files.write_text(out / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n")

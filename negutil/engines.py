@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from tqdm import tqdm
-
 from negutil import progress
 from negutil.errors import NegutilError
 
@@ -82,7 +80,7 @@ def each(
     steps = sizes or [1] * len(shards)
     unit = {"unit": "B", "unit_scale": True} if sizes else {"unit": "shard"}
     results: dict[int, Result] = {}
-    with tqdm(total=sum(steps), desc=what, disable=progress.hidden() or None, **unit) as bar:
+    with progress.bar(what, total=sum(steps), disable=None, **unit) as bar:
         for number, result in done:
             results[number] = result
             bar.update(steps[number])
@@ -98,7 +96,7 @@ class Worker:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Work on the shard in ``row``; the result or the error as text, so that no table has to fit its shape."""
-        os.environ["NEGUTIL_NO_PROGRESS"] = "1"
+        progress.off()
         try:
             self._work = self._work or self._make()
             result = json.dumps(self._work(json.loads(row["shard"])))

@@ -18,12 +18,9 @@ import re
 import shutil
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TextIO
 
 import nbformat
@@ -38,6 +35,7 @@ from papermill.exceptions import PapermillExecutionError
 from negutil import config, elsewhere, files, paths, pngs, skipped, verify
 from negutil.config import Profile
 from negutil.errors import NegutilError
+from negutil.progress import Progress
 from negutil.skipped import Skip
 from negutil.verify import Comparison, Staging
 
@@ -286,58 +284,6 @@ def _run_one(chapter: Chapter, execution: Execution, progress: Progress) -> Path
     running.unlink(missing_ok=True)
     failed.unlink(missing_ok=True)
     return target
-
-
-class Progress:
-    """Tells in the terminal which notebook and which code cell is running, and for how long.
-
-    In a terminal one line is drawn over and over; elsewhere each finished cell gets a line of its own.
-    """
-
-    def __init__(self, label: str, stream: TextIO) -> None:
-        self.label = label
-        self.stream = stream
-        self.cells = 0
-        self.cell = 0
-        self._started = self._cell_started = time.monotonic()
-        self._finished = threading.Event()
-        self._drawer = threading.Thread(target=self._draw, daemon=True)
-
-    def __enter__(self) -> Progress:
-        if self.stream.isatty():
-            self._drawer.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._finished.set()
-        if self.stream.isatty():
-            self._drawer.join()
-            self.stream.write("\r\x1b[K")
-        outcome = "done" if kind is None else "stopped"
-        self._say(f"{outcome}: {self.cell} of {self.cells} cells in {time.monotonic() - self._started:.0f} s")
-
-    def cell_starts(self, cell: NotebookNode, **_: Any) -> None:
-        """Called by nbclient before each cell, of whatever kind."""
-        if cell.cell_type == "code" and cell.source.strip():
-            self.cell += 1
-            self._cell_started = time.monotonic()
-
-    def cell_ends(self, **_: Any) -> None:
-        """Called by nbclient after each code cell."""
-        if not self.stream.isatty():
-            self._say(f"cell {self.cell}/{self.cells}  {time.monotonic() - self._cell_started:.1f} s")
-
-    def _say(self, text: str) -> None:
-        self.stream.write(f"{self.label}  {text}\n")
-        self.stream.flush()
-
-    def _draw(self) -> None:
-        while not self._finished.wait(0.5):
-            seconds = time.monotonic() - self._cell_started
-            self.stream.write(f"\r\x1b[K{self.label}  cell {self.cell}/{self.cells}  {seconds:.0f} s")
-            self.stream.flush()
 
 
 def _title(notebook: NotebookNode) -> str:

@@ -18,6 +18,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, TypeVar
 
+from negutil import progress
 from negutil.errors import NegutilError
 
 Result = TypeVar("Result")
@@ -88,7 +89,7 @@ def _begin() -> None:
 
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ["NEGUTIL_NO_PROGRESS"] = "1"
+    progress.off()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

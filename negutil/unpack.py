@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TypeVar
 
-from tqdm import tqdm
-
 from negutil import progress
 from negutil.disk import FULL_DISK, require_space
 from negutil.errors import NegutilError
@@ -164,7 +162,7 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _shown(entries: Iterable[_Entry], archive: Path) -> Iterator[_Entry]:
-    return iter(tqdm(entries, desc=f"unpacking {archive.name}", unit=" files", disable=progress.hidden()))
+    return iter(progress.bar(f"unpacking {archive.name}", entries, unit=" files"))
 
 
 def _refused(archive: Path, problem: str, mend: str) -> NegutilError:

@@ -120,7 +120,7 @@ def count_files(
     settings = {"lists": lists, "column": column, "fresh": fresh}
     shards = [{"file": str(file)} for file in files]
     sizes = [file.stat().st_size for file in files]
-    counted = engines.each(engine, FileCounter, settings, shards, what="captions", sizes=sizes)
+    counted = engines.each(engine, FileCounter, settings, shards, what="counting captions", sizes=sizes)
     total = reduce(Counts.__add__, map(_counts, counted))
     if not total.captions:
         names = ", ".join(str(file) for file in files[:3])

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from negutil import paths, processes, progress
 from negutil.cache import Cache
@@ -167,9 +166,9 @@ def _fill(column: Floats, place: dict[tuple[str, str], int], found: pd.DataFrame
 def _side_by_side(askings: Sequence[Asking], settings: Profile, data: str) -> None:
     """Ask in processes of one thread each; with one process, or one model, here."""
     rows = [(asking, settings, data) for asking in askings]
-    with tqdm(total=len(rows), desc="glasses", disable=progress.hidden()) as bar:
-        for _ in processes.each(answer, rows, settings.glasses.processes):
-            bar.update()
+    answered = processes.each(answer, rows, settings.glasses.processes)
+    for _ in progress.bar("evaluating glasses", answered, total=len(rows)):
+        pass
 
 
 def answer(asking: Asking, settings: Profile, data: str) -> None:

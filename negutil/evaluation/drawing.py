@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from negutil import processes, progress
 from negutil.config import Profile
@@ -41,12 +40,8 @@ def pictures(settings: Profile, orders: Sequence[Order]) -> list[Pictures]:
     Raises NegutilError where the pipeline or a text encoder is missing or they do not fit together.
     """
     rows = [(settings, order) for order in orders]
-    found: list[Pictures] = []
-    with tqdm(total=len(rows), desc="encoders", disable=progress.hidden()) as bar:
-        for drawn in processes.each(fill, rows, settings.generation.processes):
-            found.append(drawn)
-            bar.update()
-    return found
+    drawn = processes.each(fill, rows, settings.generation.processes)
+    return list(progress.bar("drawing images for text encoders", drawn, total=len(rows)))
 
 
 def fill(settings: Profile, order: Order) -> Pictures:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from negutil import progress
 from negutil.errors import NegutilError
@@ -48,7 +47,7 @@ def sample(count: int, split: str, seed: int = 0) -> Known:
     pictures = np.empty((count, SIZE, SIZE, 3), dtype=np.uint8)
     truths: list[Truth] = []
     shown: list[Scene | None] = []
-    bar = tqdm(total=count, desc=f"pictures to {split} the judge", unit="picture", disable=progress.hidden())
+    bar = progress.bar("drawing images", total=count, unit="image")
     for index, (picture, facts, scene) in enumerate(_items(count, split, seed)):
         pictures[index] = picture
         truths.append(facts)

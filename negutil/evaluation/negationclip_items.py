@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from filelock import FileLock
-from tqdm import tqdm
 
 from negutil import files, paths, processes, progress, skipped
 from negutil.cache import Cache
@@ -254,7 +253,7 @@ def _side_by_side(names: Sequence[str], settings: Profile, data: str) -> None:
 
     The first of each base goes ahead alone: it encodes the pictures for all.
     """
-    with tqdm(total=len(names), desc="models", disable=progress.hidden()) as bar:
+    with progress.bar("evaluating models", total=len(names)) as bar:
         for group in _in_turn(names):
             rows = [(name, settings, data) for name in group]
             for _ in processes.each(answer, rows, settings.finetuning.processes):

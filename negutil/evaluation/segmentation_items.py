@@ -20,7 +20,6 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
 
 from negutil import paths, progress
 from negutil.cache import Cache
@@ -156,7 +155,7 @@ def _phrasecut(settings: Profile, size: int, split: str) -> Phrases:
     rows = rows[~rows["image_id"].isin(UNLIKE_THEIR_SIZE)] if settings.published else rows
     masks = [
         packed(phrasecut.mask(row.polygons, row.height, row.width), size)
-        for row in tqdm(rows.itertuples(), total=len(rows), desc="masks", disable=progress.hidden())
+        for row in progress.bar("drawing masks", rows.itertuples(), total=len(rows))
     ]
     return _phrases(PHRASECUT, rows.rename(columns={"phrase": "text"}), masks, size)
 
@@ -297,7 +296,7 @@ def _compute(
     parts: dict[str, list[dict[str, NDArray[Any]]]] = {name: [] for name in towers}
     pictures = PictureFiles(phrases.files)
     chunks = np.array_split(np.arange(len(phrases.files)), -(-len(phrases.files) // batch))
-    for chunk in tqdm(chunks, desc=phrases.task, disable=progress.hidden()):
+    for chunk in progress.bar("segmenting images, batch", chunks):
         pixels = torch.stack([segmenter.preprocess(pictures[place]) for place in chunk]).to(segmenter.model.device)
         layers = miniclipseg.activations(segmenter, pixels)
         own = rows[np.isin(phrases.picture[rows], chunk)]

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from tqdm import tqdm
 
 from negutil import progress
 from negutil.cache import Cache
@@ -108,7 +107,7 @@ def _images(model: LoadedModel, pictures: Pictures, batch: int, digests: list[st
         inputs = torch.stack([model.preprocess(_as_image(pictures[first[row]])) for row in rows])
         return model.model.encode_image(inputs.to(model.device, model.dtype), normalize=True)
 
-    features = _in_batches(encode, list(range(len(first))), batch, f"pictures, {model.name}")
+    features = _in_batches(encode, list(range(len(first))), batch, "encoding images")
     _require_finite(features, lambda row: f"Picture {first[row]}", model)
     return features[inverse]
 
@@ -129,7 +128,7 @@ def _sorted(model: LoadedModel, sentences: tuple[str, ...], batch: int) -> np.nd
         return architectures.encode_text(model.model, tokens[list(rows)].to(model.device))
 
     by_length = tokens.argmax(dim=-1).argsort(stable=True).tolist()
-    encoded = _in_batches(encode, by_length, batch, f"texts, {model.name}")
+    encoded = _in_batches(encode, by_length, batch, "encoding texts")
     features = np.empty_like(encoded)
     features[by_length] = encoded
     return features
@@ -138,7 +137,7 @@ def _sorted(model: LoadedModel, sentences: tuple[str, ...], batch: int) -> np.nd
 def _sharing(model: LoadedModel, sentences: tuple[str, ...], batch: int) -> np.ndarray:
     """Features of different sentences, those that begin alike sharing the work."""
     chunks = _plan(model.tokenizer, sentences, batch)
-    bar = tqdm(chunks, desc=f"texts, {model.name}", unit="batch", disable=progress.hidden())
+    bar = progress.bar("encoding texts, batch", chunks, unit="batch")
     return shared_prefixes.encode(model.model, bar, model.device).numpy()
 
 
@@ -157,8 +156,7 @@ def _tokens(tokenizer: Callable[[list[str]], torch.Tensor], sentences: tuple[str
 @torch.inference_mode()
 def _in_batches(encode: Callable[[Sequence[int]], torch.Tensor], rows: list[int], batch: int, what: str) -> np.ndarray:
     parts = []
-    quiet = progress.hidden()
-    with tqdm(total=len(rows), desc=what, unit="item", disable=quiet) as bar:
+    with progress.bar(what, total=len(rows), unit="item") as bar:
         for start in range(0, len(rows), batch):
             part = rows[start : start + batch]
             parts.append(precision.unit(encode(part)).cpu())

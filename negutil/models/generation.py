@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from negutil import progress
 from negutil.cache import Cache
@@ -50,7 +49,7 @@ def generate(
     settings = {"steps": steps, "guidance": guidance}
     made_by = fingerprint(pipeline) if cached else {}
     parts = []
-    with tqdm(total=len(items), desc="pictures", unit="picture", disable=progress.hidden()) as bar:
+    with progress.bar("drawing images", total=len(items), unit="image") as bar:
         for start in range(0, len(items), batch):
             some = items[start : start + batch]
             parts.append(_cached(pipeline, some, settings, made_by) if cached else _draw(pipeline, some, settings))

@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
-from tqdm import tqdm
 
 from negutil import progress
 from negutil.cache import Cache
@@ -115,7 +114,7 @@ def _encode(model: LoadedModel, sentences: list[str], batch: int) -> NDArray[np.
     # Neighbours of like length: a batch is only as long as its longest text.
     order = tokens.argmax(dim=-1).argsort(stable=True)
     parts = []
-    with tqdm(total=len(order), desc=f"text layers, {model.name}", unit="text", disable=progress.hidden()) as bar:
+    with progress.bar("encoding texts", total=len(order), unit="text") as bar:
         for rows in order.split(batch):
             parts.append(at_end_token(model, tokens[rows], (*range(LEVELS), -1)))
             bar.update(len(rows))

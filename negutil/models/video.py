@@ -11,7 +11,6 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
 
 from negutil import files, progress
 from negutil.data import msrvtt
@@ -79,5 +78,5 @@ class _Frames(Sequence[Image.Image]):
 
     @functools.cached_property
     def _decoded(self) -> list[Image.Image]:
-        bar = tqdm(self._paths, desc="clips", unit="clip", disable=progress.hidden())
+        bar = progress.bar("reading clips", self._paths, unit="clip")
         return [Image.fromarray(frame) for path in bar for frame in frames(path, self._per_clip)]

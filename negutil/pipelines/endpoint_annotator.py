@@ -25,16 +25,14 @@ from typing import Any
 
 import httpx
 import tenacity
-from tqdm import tqdm
 
-from negutil import files
+from negutil import files, progress
 from negutil.errors import NegutilError
 from negutil.pipelines import annotators
 from negutil.pipelines.endpoint_pool import Pool
 from negutil.pipelines.endpoint_settings import Endpoint
 from negutil.pipelines.prompts import Chat, Sampling
 from negutil.pipelines.reply_store import Reply, ReplyStore
-from negutil.progress import hidden
 
 AGAIN = frozenset({408, 409, 425, 429})
 """Status codes below 500 that a later attempt may not meet."""
@@ -89,7 +87,7 @@ class EndpointModel:
 
     def _ask_all(self, missing: Sequence[_Request], total: int) -> None:
         stop = threading.Event()
-        bar = tqdm(total=total, initial=total - len(missing), desc=self.name, unit="reply", disable=hidden())
+        bar = progress.bar("asking questions", total=total, initial=total - len(missing), unit="reply")
         settings = self.settings
         servers = Pool(settings.urls, settings.concurrency, settings.rest if len(settings.urls) > 1 else 0.0)
         threads = ThreadPoolExecutor(settings.concurrency * len(settings.urls))

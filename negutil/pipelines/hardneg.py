@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from negutil import progress
 from negutil.errors import NegutilError
 from negutil.pipelines import negbench
 from negutil.pipelines.negbench import Paraphraser, Question
@@ -45,7 +46,7 @@ def pairs(count: int, seed: int = 0, folder: str = "") -> list[Pair]:
     """
     seen: set[bytes] = set()
     found = []
-    for number in _files.progress(range(count), "hard negatives", unit="pair"):
+    for number in progress.bar("drawing pairs of images", range(count), unit="pair", leave=False):
         rng = random.Random(f"hardneg/{seed}/{number}")
         drawn = _distinct.unseen(rng, _sample, _draw, seen, accept=lambda draft: draft is not None)
         if drawn is None or drawn[0] is None:

@@ -12,10 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tqdm import tqdm
-
+from negutil import progress
 from negutil.errors import NegutilError
-from negutil.progress import hidden
 
 Item = TypeVar("Item")
 Outcome = dict[str, Any]
@@ -39,7 +37,7 @@ def run(
     kept = _read(journal, facts or {}) if journal else {}
     done = {number: kept[number][1] for number in items if number in kept and kept[number][0] == digests[number]}
     left = [number for number in items if number not in done]
-    for numbers in _batches(left, batch, journal.stem if journal else "captions"):
+    for numbers in _batches(left, batch):
         outcomes = work([items[number] for number in numbers])
         if len(outcomes) != len(numbers):
             raise NegutilError(f"{len(numbers)} items came back as {len(outcomes)}: the annotator has to answer each.")
@@ -50,8 +48,8 @@ def run(
     return {number: done[number] for number in items}
 
 
-def _batches(numbers: Sequence[int], size: int, name: str) -> Iterator[Sequence[int]]:
-    with tqdm(total=len(numbers), desc=name, unit="item", leave=False, disable=hidden()) as bar:
+def _batches(numbers: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    with progress.bar("writing captions", total=len(numbers), unit="caption", leave=False) as bar:
         for start in range(0, len(numbers), size):
             chosen = numbers[start : start + size]
             yield chosen

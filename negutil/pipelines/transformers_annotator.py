@@ -14,13 +14,12 @@ from typing import Any
 
 import torch
 from PIL import Image
-from tqdm import tqdm
 
+from negutil import progress
 from negutil.errors import NegutilError
 from negutil.models import hub, torchvision_compat
 from negutil.pipelines import annotators
 from negutil.pipelines.prompts import Chat, Sampling
-from negutil.progress import hidden
 
 INSTALL = "pip install -c constraints.txt transformers"
 
@@ -67,7 +66,7 @@ class LocalModel:
     def replies(self, chats: Sequence[Chat], sampling: Sampling) -> list[str]:
         """The reply to each chat, in order. Every batch of every call draws from a seed of its own."""
         found: list[str] = []
-        for start in tqdm(range(0, len(chats), self.settings.batch), desc=self.name, unit="batch", disable=hidden()):
+        for start in progress.bar("asking questions, batch", range(0, len(chats), self.settings.batch), unit="batch"):
             with torch.random.fork_rng(self._cuda_devices()):
                 torch.manual_seed(self.settings.seed + self._calls)
                 found += self._reply(chats[start : start + self.settings.batch], sampling)

@@ -23,7 +23,6 @@ from typing import Any
 import pandas as pd
 import torch
 from filelock import FileLock
-from tqdm import tqdm
 
 from negutil import files, progress, provenance
 from negutil.errors import NegutilError
@@ -99,7 +98,7 @@ def finetune_many(jobs: Sequence[Job], processes: int = 2) -> list[Trained]:
     entries = {job.base: registry.find(job.base) for job in jobs}
     waiting = [job for job in jobs if not _is_finished(entries[job.base], job)]
     calls = [functools.partial(_run_job, entries[job.base], job) for job in waiting]
-    run_calls(calls, processes, len(jobs), "fine-tunings")
+    run_calls(calls, processes, len(jobs), "training")
     results = [trained.find(job.out) for job in jobs]
     return [found for found in results if found is not None]
 
@@ -117,7 +116,7 @@ def run_calls(calls: Sequence[Callable[[], str]], processes: int, total: int, wh
     Raises Stopped at Ctrl-C, when those at work have saved, and NegutilError where a process was killed.
     """
     done = (call() for call in calls) if min(processes, len(calls)) <= 1 else _side_by_side(calls, processes)
-    with tqdm(total=total, initial=total - len(calls), desc=what, disable=progress.hidden()) as bar:
+    with progress.bar(what, total=total, initial=total - len(calls)) as bar:
         try:
             for name in done:
                 bar.set_postfix_str(name)
@@ -171,10 +170,9 @@ def _train(trainer: Trainer, out: Path, identity: dict[str, Any]) -> None:
 
 def _run(trainer: Trainer, out: Path, identity: dict[str, Any], stopped: list[int]) -> None:
     members, device = trainer.members, trainer.config.device
-    quiet = progress.hidden() or not members.writes
     if not trainer.curve:
         trainer.start()
-    with tqdm(total=trainer.steps, initial=trainer.done, desc=out.name, unit="step", disable=quiet) as bar:
+    with progress.bar("step", total=trainer.steps, initial=trainer.done, disable=not members.writes) as bar:
         while trainer.done < trainer.steps and not members.any(bool(stopped), device):
             start = time.perf_counter()
             trainer.step()

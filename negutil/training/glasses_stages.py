@@ -85,7 +85,8 @@ def train_many(
     those at work finish their epoch and save, and raises Stopped. Raises NegutilError as :func:`train` does.
     """
     different = list(dict.fromkeys(names))
-    run_calls([functools.partial(_name_of, make, name) for name in different], processes, len(different), "glasses")
+    calls = [functools.partial(_name_of, make, name) for name in different]
+    run_calls(calls, processes, len(different), "training glasses")
     return [glasses_trained.read(name, profile) for name in names]
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 import negutil
 from negutil import files, progress
@@ -103,7 +102,7 @@ def _write(items: Iterable[Item], folder: Path, n: int, captions_per_picture: in
     pictures: np.memmap | None = None
     tokens = np.zeros((n, captions_per_picture, tokenizer.context_length), np.int32)
     count = 0
-    bar = tqdm(total=n, desc=f"pool {folder.stem.partition('.')[0]}", unit="picture", disable=progress.hidden())
+    bar = progress.bar("drawing images", total=n, unit="image")
     for picture, captions, *_ in items:
         if pictures is None:
             pictures = np.lib.format.open_memmap(folder / "pictures.npy", "w+", np.uint8, (n, *picture.shape))

@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch.nn import functional
-from tqdm import tqdm
 
 from negutil import files, progress
 from negutil.errors import NegutilError
@@ -185,7 +184,7 @@ def pretrain(config: PretrainConfig, pool: Pool, out: Path, stop_after: int | No
         save_checkpoint(trainer, out)
     if trainer.done < config.steps:
         sentence = f"Stopped after step {trainer.done} of {config.steps} and saved; the same command goes on from here."
-        tqdm.write(sentence, file=sys.stderr)
+        print(sentence, file=sys.stderr)
     return Outcome(trainer.done, config.steps, trainer.seconds, out / "checkpoint.pt")
 
 
@@ -282,8 +281,7 @@ def _run(trainer: Trainer, out: Path, last: int, stopped: list[int]) -> None:
     config = trainer.config
     curve = Curve(out / "curve.csv", trainer.done)
     validation = validation_of(trainer.pool)
-    quiet = progress.hidden()
-    bar = tqdm(total=config.steps, initial=trainer.done, desc=config.architecture, unit="step", disable=quiet)
+    bar = progress.bar("training, step", total=config.steps, initial=trainer.done, unit="step")
     while trainer.done < last and not stopped:
         start = time.perf_counter()
         numbers = trainer.step()

@@ -19,7 +19,6 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
-from tqdm import tqdm
 
 from negutil import files, paths, progress, provenance
 from negutil.errors import NegutilError
@@ -115,7 +114,7 @@ def train(known: Known, config: JudgeConfig) -> tuple[JudgeNetwork, list[float]]
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.lr, total_steps=config.steps)
     data, source = _data(known), torch.Generator().manual_seed(config.seed)
     losses: list[float] = []
-    for step in tqdm(range(config.steps), desc="judge", unit="step", disable=progress.hidden()):
+    for step in progress.bar("training, step", range(config.steps), unit="step"):
         rows = _rows(len(known), config, step)
         loss = _loss(network, data, rows, source)
         optimiser.zero_grad(set_to_none=True)

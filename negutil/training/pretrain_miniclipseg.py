@@ -30,7 +30,6 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
-from tqdm import tqdm
 
 from negutil import files, paths, progress, provenance
 from negutil.errors import NegutilError
@@ -181,7 +180,7 @@ def _steps(trainer: Trainer, held_out: SegmentPool, out: Path, last: int) -> Ite
     """Train up to the step ``last``, noting the curve and saving on the way; gives the number of each step done."""
     config = trainer.config
     texts = miniclipseg.conditions(trainer.segmenter, held_out.sentences)
-    with tqdm(total=config.steps, initial=trainer.done, desc=NAME, unit="step", disable=progress.hidden()) as bar:
+    with progress.bar("training, step", total=config.steps, initial=trainer.done, unit="step") as bar:
         losses, started = [], time.perf_counter()
         while trainer.done < last:
             losses.append(trainer.step())

@@ -35,7 +35,6 @@ import pandas as pd
 import safetensors.torch
 import torch
 from torch.nn import functional
-from tqdm import tqdm
 
 from negutil import files, paths, progress, provenance
 from negutil.errors import NegutilError
@@ -196,7 +195,7 @@ def pretrain(config: MiniSDConfig, pool: Pool, out: Path, stop_after: int | None
         save_checkpoint(trainer, out)
     if trainer.done < config.steps:
         sentence = f"Stopped after step {trainer.done} of {config.steps} and saved; the same command goes on from here."
-        tqdm.write(sentence, file=sys.stderr)
+        print(sentence, file=sys.stderr)
     return trainer
 
 
@@ -291,7 +290,7 @@ def run(
 def _run(trainer: Trainer, out: Path, last: int, stopped: list[int]) -> None:
     config = trainer.config
     validation = validation_of(trainer.pool)
-    bar = tqdm(total=config.steps, initial=trainer.done, desc="MiniSD", unit="step", disable=progress.hidden())
+    bar = progress.bar("training, step", total=config.steps, initial=trainer.done, unit="step")
     losses: list[float] = []
     since = trainer.seconds
     while trainer.done < last and not stopped:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from negutil import progress
 from negutil.world import referring, scenes, truth
@@ -77,7 +76,7 @@ def build(count: int, seed: int = 0, reserved: bool = False) -> SegmentPool:
     pictures = np.empty((count, SIZE, SIZE, 3), np.uint8)
     bits = np.empty((count, PHRASES, _BITS), np.uint8)
     said: list[list[str]] = []
-    for row in tqdm(range(count), desc="pictures", unit="picture", disable=progress.hidden()):
+    for row in progress.bar("drawing images", range(count), unit="image"):
         rng = random.Random(f"segments/{'val' if reserved else 'train'}/{seed}/{row}")
         scene = _scene(rng, reserved)
         pairs = _pairs(scene, rng)

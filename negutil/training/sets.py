@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from negutil import paths, progress
 from negutil.cache import Cache
@@ -74,7 +73,7 @@ def lengths(model: LoadedModel, settings: Profile) -> NDArray[np.float32]:
     @torch.inference_mode()
     def compute() -> dict[str, NDArray[np.float32]]:
         parts = []
-        for start in tqdm(range(0, len(pictures), encode.BATCH), desc="lengths", disable=progress.hidden()):
+        for start in progress.bar("encoding images, batch", range(0, len(pictures), encode.BATCH), unit="batch"):
             rows = range(start, min(start + encode.BATCH, len(pictures)))
             inputs = torch.stack([model.preprocess(pictures[row]) for row in rows])
             parts.append(model.model.encode_image(inputs.to(model.device, model.dtype)).float().norm(dim=-1).cpu())

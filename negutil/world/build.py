@@ -22,12 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from tqdm import tqdm
 
-from negutil import config, files, paths
+from negutil import config, files, paths, progress
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
-from negutil.world.writers import _files
 
 Fill = Callable[[Path], dict[str, Any] | None]
 """Fills an empty folder; may return facts for the manifest."""
@@ -190,16 +188,13 @@ def build_all(profile: Profile | str | None = None, only: Sequence[str] = (), ch
     names = [name.strip() for item in only for name in item.split(",")]
     parts = [find(name) for name in names] if names else list(PARTS.values())
     work = _check if check else _build
-    return [work(part, profile) for part in _bar(parts)]
-
-
-def _bar(parts: Iterable[Part]) -> Iterable[Part]:
-    """The parts with a progress bar that names the one at work."""
-    bar = _files.progress(parts, "world", unit="part")
-    for part in bar:
-        if isinstance(bar, tqdm):
+    outcomes = []
+    with progress.bar("building parts of the mini world", total=len(parts), unit="part", leave=False) as bar:
+        for part in parts:
             bar.set_postfix_str(part.name)
-        yield part
+            outcomes.append(work(part, profile))
+            bar.update()
+    return outcomes
 
 
 def _build(part: Part, profile: Profile) -> Outcome:

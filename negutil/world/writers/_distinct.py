@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from negutil import progress
 from negutil.config import Splits
 from negutil.errors import NegutilError
 from negutil.world.writers import _files
@@ -35,7 +36,7 @@ def draw_all(
     """
     seen: set[bytes] = set()
     for split, count in _files.size_of(sizes).items():
-        for index in _files.progress(range(count), f"{dataset} {split}"):
+        for index in progress.bar("drawing images", range(count), unit="image", leave=False):
             rng = random.Random(f"{dataset}/{split}/{seed}/{index}")
             drawn = unseen(rng, sample, draw, seen, partial(accept, split))
             if drawn is None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from negutil import progress
 from negutil.config import Splits
 from negutil.world import scenes, truth
 from negutil.world.scenes import Scene
@@ -44,7 +45,7 @@ def write_pictures(folder: Path, drawn: Sequence[Entry]) -> None:
     """Draw every picture and write it under ``folder``; write the truth about them beside."""
     for parent in {(folder / entry.file_name).parent for entry in drawn}:
         parent.mkdir(parents=True, exist_ok=True)
-    for entry in _files.progress(drawn, f"writing {folder.name}"):
+    for entry in progress.bar("drawing images", drawn, unit="image", leave=False):
         _files.write_picture(folder / entry.file_name, scenes.draw(entry.scene))
     truth.write(folder, ((entry.file_name, entry.split, entry.image_id, entry.scene) for entry in drawn))
 

@@ -1,21 +1,17 @@
-"""What all writers share: sizes, progress, JPEG files and compact JSON."""
+"""What all writers share: sizes, JPEG files and compact JSON."""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from negutil.config import Splits
-from negutil.progress import hidden
 
-Item = TypeVar("Item")
 SPLITS = ("train", "val", "test")
 QUALITY = 95
 
@@ -23,12 +19,6 @@ QUALITY = 95
 def size_of(sizes: Splits) -> dict[str, int]:
     """Number of pictures by split, splits without pictures left out."""
     return {split: count for split in SPLITS if (count := getattr(sizes, split))}
-
-
-def progress(items: Iterable[Item], name: str, unit: str = "picture") -> Iterable[Item]:
-    """``items`` with a progress bar on stderr, unless NEGUTIL_NO_PROGRESS is 1."""
-    bar: Iterable[Item] = tqdm(items, desc=name, unit=unit, leave=False, disable=hidden())
-    return bar
 
 
 def jpeg(pixels: np.ndarray) -> bytes:

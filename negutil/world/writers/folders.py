@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from negutil import progress
 from negutil.config import Splits
 from negutil.errors import NegutilError
 from negutil.world import places, scenes
@@ -35,7 +36,7 @@ def single(noun: str, rng: random.Random) -> Scene:
 def _pictures(dataset: str, split: str, count: int, seed: int, pattern: str) -> Iterator[Entry]:
     """``count`` pictures of which no two look the same, the classes taking turns."""
     seen: set[bytes] = set()
-    for index in _files.progress(range(count), dataset):
+    for index in progress.bar("drawing images", range(count), unit="image", leave=False):
         noun = NOUNS[index % len(NOUNS)]
         rng = random.Random(f"{dataset}/{split}/{seed}/{index}")
         drawn = _distinct.unseen(rng, partial(single, noun), scenes.draw, seen)

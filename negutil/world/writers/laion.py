@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from negutil import progress
 from negutil.config import Splits
 from negutil.world import alttext, faces, scenes
 from negutil.world.faces import Face
@@ -82,7 +83,7 @@ def captions(count: int, seed: int) -> tuple[list[str | None], list[Shown]]:
     """``count`` texts, TEXTS_PER_PICTURE in a row from each of the pictures returned beside them."""
     texts: list[str | None] = []
     shown: list[Shown] = []
-    for index in _files.progress(range(-(-count // TEXTS_PER_PICTURE)), "laion", unit=f"{TEXTS_PER_PICTURE} captions"):
+    for index in progress.bar("writing captions of images", range(-(-count // TEXTS_PER_PICTURE)), leave=False):
         rng = random.Random(f"laion/{seed}/{index}")
         item: Shown = faces.sample(rng) if rng.random() < FACE_SHARE else scenes.sample(rng)
         shown.append(item)

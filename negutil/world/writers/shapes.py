@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from negutil import progress
 from negutil.config import Splits
 from negutil.errors import NegutilError
 from negutil.world import shapes
@@ -97,6 +98,6 @@ def _write_split(folder: Path, split: str, questions: list[dict[str, Any]], anno
 
 def _write_pictures(folder: Path, split: str, items: tuple[Shape, ...]) -> None:
     folder.mkdir()
-    for item in _files.progress(items, f"shapes {split}"):
+    for item in progress.bar("drawing images", items, unit="image", leave=False):
         name = f"COCO_{SUBTYPES[split]}_{image_id(item):012d}.jpg"
         _files.write_picture(folder / name, shapes.draw(item))
