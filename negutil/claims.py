@@ -24,6 +24,8 @@ from negutil.errors import NegutilError
 FILE = paths.CONFIGS / "claims.toml"
 REPLICATED, NOT_REPLICATED, INCONCLUSIVE = "replicated", "not replicated", "inconclusive"
 BEFORE = "before the run"
+WORKS = ("NegBench", "NegationCLIP", "CLIPGlasses", "CoN-CLIP")
+OURS = "our controls"
 REFERENCE_KEYS = {"table", "task", "metric"}
 CLAIM_KEYS = {"id", "notebook", "source", "statement"}
 ROUNDING = 1e-9
@@ -101,6 +103,17 @@ class Claim:
     written: str = BEFORE
     models: tuple[str, ...] = ()
     results: str = ""
+
+    @property
+    def written_before(self) -> bool:
+        """Whether its test was written down before the numbers were known."""
+        return self.written.startswith(BEFORE)
+
+    @property
+    def work(self) -> str:
+        """Whose claim it is: one of WORKS, or OURS."""
+        names = [name for name in WORKS if self.source.startswith((name, f"MIT News on {name}"))]
+        return names[0] if names else OURS
 
     @property
     def of_everywhere(self) -> bool:

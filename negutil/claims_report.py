@@ -1,4 +1,4 @@
-"""What the report tells first, and which claims are controls of which: the last part of ``configs/claims.toml``."""
+"""The headlines, and which claims are controls of which: the last part of ``configs/claims.toml``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,22 @@ SENTENCES = {
     claims.INCONCLUSIVE: "inconclusive",
 }
 KEYS = {"claim", "by", "asks", *SENTENCES.values()}
+HEADLINE_KEYS = {"claim", "says", "measure"}
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """A claim of a paper for the front page.
+
+    Attributes:
+        claim: its id.
+        says: the claim in plain words.
+        measure: what its numbers are.
+    """
+
+    claim: str
+    says: str
+    measure: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +50,28 @@ class Control:
     says: dict[str, str]
 
 
-def headlines(path: Path = claims.FILE) -> list[str]:
-    """The ids of the claims that are told first; raises NegutilError where one is not a claim."""
-    found = [str(name) for name in _content(path).get("report", {}).get("headlines", [])]
-    _known(found, path)
-    return found
+def headlines(path: Path = claims.FILE) -> list[Headline]:
+    """The headlines in their order.
+
+    Raises NegutilError where a key is missing, and where one is not a claim of a paper with a test from before the run.
+    """
+    rows = _content(path).get("headline", [])
+    _keys(rows, HEADLINE_KEYS, "headline", path)
+    known = _known([row["claim"] for row in rows], path)
+    for row in rows:
+        claim = known[row["claim"]]
+        if claim.work == claims.OURS or not claim.written_before or not claim.conditions:
+            raise NegutilError(
+                f"{path}: {claim.id!r} cannot be a headline: choose a claim of a paper whose test was written before "
+                "the run."
+            )
+    return [Headline(**row) for row in rows]
 
 
 def controls(path: Path = claims.FILE) -> list[Control]:
     """Every control; raises NegutilError where a key is missing or a claim is not in the file."""
     rows = _content(path).get("control", [])
-    for row in rows:
-        if set(row) != KEYS:
-            raise NegutilError(f"{path}: a control must have {sorted(KEYS)}, but has {sorted(row)}: correct it.")
+    _keys(rows, KEYS, "control", path)
     _known([row[key] for row in rows for key in ("claim", "by")], path)
     return [
         Control(row["claim"], row["by"], row["asks"], {verdict: row[key] for verdict, key in SENTENCES.items()})
@@ -59,8 +84,15 @@ def _content(path: Path) -> dict[str, Any]:
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
-def _known(names: list[str], path: Path) -> None:
-    there = {claim.id for claim in claims.read(path)}
+def _keys(rows: list[dict[str, Any]], wanted: set[str], kind: str, path: Path) -> None:
+    for row in rows:
+        if set(row) != wanted:
+            raise NegutilError(f"{path}: a {kind} must have {sorted(wanted)}, but has {sorted(row)}: correct it.")
+
+
+def _known(names: list[str], path: Path) -> dict[str, claims.Claim]:
+    there = {claim.id: claim for claim in claims.read(path)}
     for name in names:
         if name not in there:
-            raise NegutilError(f"{path}: there is no claim {name!r}: correct the name in its report part.")
+            raise NegutilError(f"{path}: there is no claim {name!r}: correct the name in its headline or control.")
+    return there

@@ -135,20 +135,21 @@ def run(
 @app.command()
 def readme(
     *,
-    profile: Annotated[str, typer.Option(help="Profile whose results are told (default: mini).")] = "mini",
-    check: Annotated[bool, typer.Option("--check", help="Only say whether the pages are up to date.")] = False,
+    profile: Annotated[str, typer.Option(help="Profile whose results the pages report (default: mini).")] = "mini",
+    check: Annotated[bool, typer.Option("--check", help="Only check whether the pages are up to date.")] = False,
 ) -> None:
-    """Write what was found into README.md and docs/reproducibility.md, from the tables in results/."""
+    """Update README.md, docs/index.md and docs/reproducibility.md from the tables in results/."""
     if not paths.IS_CHECKOUT:
         raise NegutilError("An installed negutil has no README.md and no docs/: run `negutil readme` in a checkout.")
+    from negutil import claims_index, reproducibility
     from negutil import readme as front
-    from negutil import reproducibility
 
-    for name, page in {"README.md": front, "docs/reproducibility.md": reproducibility}.items():
+    pages = {"README.md": front, "docs/index.md": claims_index, "docs/reproducibility.md": reproducibility}
+    for name, page in pages.items():
         if check and not page.is_current(profile):
-            raise NegutilError(f"{name} does not say what results/ says: run `negutil readme`.")
+            raise NegutilError(f"{name} does not agree with the tables in results/: run `negutil readme`.")
         changed = not check and page.update(profile)
-        typer.echo(f"{name} was written anew." if changed else f"{name} is up to date.")
+        typer.echo(f"{name} was updated." if changed else f"{name} is up to date.")
 
 
 @cache_commands.command("info")

@@ -36,12 +36,13 @@ Picture = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A query with its top pictures, best first: whether each is right, and what is written below each."""
+    """A query with its top pictures, best first: whether each is right, what is written below each, and a summary."""
 
     query: str
     pictures: Sequence[Picture]
     right: Sequence[bool]
     titles: Sequence[str] = ()
+    summary: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,7 @@ def retrieved(rows: Sequence[Ranked]) -> Figure:
     columns = max(len(row.pictures) for row in rows)
     figure, axes = plt.subplots(len(rows), columns, figsize=(1.45 * columns, 1.95 * len(rows)), squeeze=False)
     for line, row in zip(axes, rows, strict=True):
-        line[0].set_title(f"“{row.query}”", fontsize=10)
+        line[0].set_title(f"“{row.query}”" + (f": {row.summary}" if row.summary else ""), fontsize=10)
         titles = row.titles or ("",) * len(row.pictures)
         for axis in line[len(row.pictures) :]:
             axis.set_visible(False)

@@ -112,15 +112,15 @@ def _sign(outcome: Outcome) -> dict[str, str]:
         "id": outcome.claim.id,
         "class": CLASSES[outcome.verdict],
         "mark": MARKS[outcome.verdict],
-        "verdict": outcome.verdict,
+        "verdict": outcome.label(),
         "statement": outcome.claim.statement,
     }
 
 
 def headlines(outcomes: list[Outcome]) -> list[dict[str, Any]]:
-    """The claims that are told first, with the numbers that decided."""
+    """The headlines, with the numbers that decided."""
     known = {outcome.claim.id: outcome for outcome in outcomes}
-    return [_claim(known[name], "") for name in claims_report.headlines()]
+    return [_claim(known[headline.claim], "") for headline in claims_report.headlines()]
 
 
 def chapters(outcomes: list[Outcome], profile: str) -> list[dict[str, Any]]:
@@ -155,18 +155,18 @@ def _claim(outcome: Outcome, profile: str) -> dict[str, Any]:
         "source": claim.source,
         "published": claim.published,
         "written": "" if claim.written == claims.BEFORE else claim.written,
-        "verdict": outcome.verdict,
+        "verdict": outcome.label(),
         "class": CLASSES[outcome.verdict],
         "mark": MARKS[outcome.verdict],
         "reason": outcome.reason,
-        "rows": [_row(row) for row in outcome.rows],
+        "rows": [_row(row) | {"verdict": outcome.label(row.verdict)} for row in outcome.rows],
         "figure": report_forest.svg(outcome, profile) if profile else "",
     }
 
 
 def _row(row: claims.Verdict) -> dict[str, str]:
     value = tables.with_interval(row.value, row.ci_low, row.ci_high)
-    return {"model": row.model, "verdict": row.verdict, "decided": row.decided_by, "value": value, "n": f"{row.n:,}"}
+    return {"model": row.model, "decided": row.decided_by, "value": value, "n": f"{row.n:,}"}
 
 
 def controls(outcomes: list[Outcome]) -> list[dict[str, str]]:
@@ -178,12 +178,12 @@ def controls(outcomes: list[Outcome]) -> list[dict[str, str]]:
 def _control(control: claims_report.Control, claimed: Outcome, by: Outcome) -> dict[str, str]:
     return {
         "claim": claimed.claim.statement,
-        "claimed": claimed.verdict,
+        "claimed": claimed.label(),
         "claim_class": CLASSES[claimed.verdict],
         "asks": control.asks,
         "by": by.claim.statement,
         "by_id": by.claim.id,
-        "verdict": by.verdict,
+        "verdict": by.label(),
         "class": CLASSES[by.verdict],
         "says": verdicts.meaning(control, by),
     }

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from negutil import claims, files, paths, readme, results
+from negutil import claims, files, markdown, paths, results
 from negutil.errors import NegutilError
 from negutil.tables import with_interval
 
@@ -116,14 +115,15 @@ def table(work: str, profile: str) -> str:
     """
     own = [entry for entry in read() if entry.work == work]
     rows = [(entry.paper, entry.code, _told(entry, profile)) for entry in own]
-    return _markdown(("the paper says, or takes for granted", "the released code or file", "what it does here"), rows)
+    head = ("the paper says, or takes for granted", "the released code or file", "what it does here")
+    return markdown.table(head, rows)
 
 
 def missing(work: str) -> str:
     """Return the claims of ``work`` that nobody can test, in Markdown, with what is missing."""
     found = [claim for claim in claims.read() if claim.missing and _work(claim.source) == work]
     rows = [(claim.source, claim.statement, claim.missing) for claim in found]
-    return _markdown(("source", "what it says", "what is missing"), rows) if rows else "None is of this work."
+    return markdown.table(("source", "claim", "what is missing"), rows) if rows else "None from this paper."
 
 
 def moving(profile: str) -> str:
@@ -150,7 +150,7 @@ def parts(profile: str) -> dict[str, str]:
 
 def current(profile: str, path: Path = PAGE) -> str:
     """Return the page as it should be; raises NegutilError where a marker is missing, and as ``table`` does."""
-    return readme.text_with(parts(profile), path)
+    return markdown.text_with(parts(profile), path)
 
 
 def update(profile: str, path: Path = PAGE) -> bool:
@@ -202,8 +202,3 @@ def _records(effect: Effect, profile: str) -> pd.DataFrame:
 def _number(row: dict[Any, Any], named: bool) -> str:
     value = with_interval(row["value"], row["ci_low"], row["ci_high"], 4 if abs(row["value"]) < 0.01 else 3)
     return f"{row['model']} **{value}**" if named and row["model"] else f"**{value}**"
-
-
-def _markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    whole = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in line] for line in lines)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in whole)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from negutil import claims, claims_report, config, paths, tables
-from negutil.claims import INCONCLUSIVE, NOT_REPLICATED, REPLICATED, Claim, NoRecordError, Verdict
+from negutil.claims import INCONCLUSIVE, NOT_REPLICATED, OURS, REPLICATED, WORKS, Claim, NoRecordError, Verdict
 from negutil.claims_report import Control
 from negutil.errors import NegutilError
 
@@ -23,8 +23,9 @@ KINDS = (REPLICATED, NOT_REPLICATED, DIFFERS, INCONCLUSIVE, NEEDS_PAPER, NOT_REP
 """Every verdict that a claim can have, in the order of all tables."""
 
 TESTED = KINDS[:4]
-WORKS = ("NegBench", "NegationCLIP", "CLIPGlasses", "CoN-CLIP")
-OURS = "our controls"
+FINDINGS = {REPLICATED: "holds", NOT_REPLICATED: "does not hold"}
+"""What these verdicts are called on a claim of ours: nobody has published it, so there is nothing to replicate."""
+
 SEEDS_FILE = "evaluation_seeds.csv"
 """Verdicts over several base seeds of the evaluation sets, as ``negutil seeds`` leaves them in results/<profile>/."""
 
@@ -48,8 +49,17 @@ class Outcome:
     @property
     def work(self) -> str:
         """Whose claim it is: one of WORKS, or OURS."""
-        names = [name for name in WORKS if self.claim.source.startswith((name, f"MIT News on {name}"))]
-        return names[0] if names else OURS
+        return self.claim.work
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the claim is one of our own, and so a finding and no replication."""
+        return self.work == OURS
+
+    def label(self, verdict: str = "") -> str:
+        """The verdict (or another ``verdict`` on the same claim) in words: a claim of ours holds or does not hold."""
+        shown = verdict or self.verdict
+        return FINDINGS.get(shown, shown) if self.is_ours else shown
 
 
 def of(profile: str, stated: Sequence[Claim] | None = None) -> list[Outcome]:
@@ -92,7 +102,7 @@ def controls(outcomes: Sequence[Outcome]) -> pd.DataFrame:
     known = {outcome.claim.id: outcome for outcome in outcomes}
     found = [(control, known[control.claim], known[control.by]) for control in claims_report.controls()]
     rows = [
-        (claimed.claim.statement, claimed.verdict, control.asks, by.verdict, meaning(control, by))
+        (claimed.claim.statement, claimed.label(), control.asks, by.label(), meaning(control, by))
         for control, claimed, by in found
     ]
     return pd.DataFrame(rows, columns=["claim", "verdict", "the control asks", "control", "so"])
@@ -111,7 +121,7 @@ def _lines(outcome: Outcome) -> list[dict[str, object]]:
         return [about | empty]
     return [
         about
-        | {"model": row.model, "verdict": row.verdict, "decided by": row.decided_by}
+        | {"model": row.model, "verdict": outcome.label(row.verdict), "decided by": row.decided_by}
         | {"value": tables.with_interval(row.value, row.ci_low, row.ci_high), "n": f"{row.n:,}"}
         for row in outcome.rows
     ]
@@ -170,8 +180,8 @@ def _with_seeds(outcome: Outcome, seeds: pd.DataFrame) -> Outcome:
         others = own.loc[own["model"] == row.model, "verdict"]
         steady = others.eq(row.verdict).all()
         rows.append(row if steady else replace(row, verdict=f"{INCONCLUSIVE}: seeds disagree"))
-        unsteady += [] if steady else [f"{row.model}: {', '.join([row.verdict, *others])}"]
-    reason = f"seeds of the evaluation sets disagree ({'; '.join(unsteady)})" if unsteady else ""
+        unsteady += [] if steady else [f"{row.model}: {', '.join(map(outcome.label, [row.verdict, *others]))}"]
+    reason = f"the verdict depends on the seed of the evaluation set ({'; '.join(unsteady)})" if unsteady else ""
     return replace(outcome, verdict=together(rows), rows=tuple(rows), reason=reason)
 
 

@@ -128,10 +128,11 @@ def test_retrieved_frames_right_pictures_green_and_wrong_ones_red() -> None:
     pictures = [np.full((8, 8, 3), shade, np.uint8) for shade in (0, 100, 200)]
     rows = [
         Ranked("a cat, but no dog", pictures, [True, False, True], ["cat", "cat + dog", "cat"]),
-        Ranked("a cat", pictures[:2], [True, True]),
+        Ranked("a cat", pictures[:2], [True, True], summary="2 of 2 show a cat"),
     ]
     figure = figures_negbench.retrieved(rows)
     assert figure.axes[0].get_title(loc="left") == "“a cat, but no dog”"
+    assert figure.axes[3].get_title(loc="left") == "“a cat”: 2 of 2 show a cat"
     colours = [to_hex(axis.spines["left"].get_edgecolor()).upper() for axis in figure.axes[:3]]
     assert colours == [figures.GREEN, figures.VERMILION, figures.GREEN]
     assert [axis.get_xlabel() for axis in figure.axes[:5]] == ["right: cat", "wrong: cat + dog", "right: cat"] + [

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from negutil import paths, readme, reproducibility
+from negutil import markdown, paths, reproducibility
 from negutil.errors import NegutilError
 from negutil.models import glasses_settings
 from negutil.training import recipes_glasses
@@ -65,9 +65,9 @@ def test_only_what_stands_between_the_markers_is_replaced(committed: None, tmp_p
     page.write_text(text.replace("(n = 1,000)", "(n = 7)"), encoding="utf-8")
     assert reproducibility.update("mini", page)
     assert page.read_text(encoding="utf-8") == text
-    page.write_text(text.replace(readme.END.format("moving"), ""), encoding="utf-8")
+    page.write_text(text.replace(markdown.END.format("moving"), ""), encoding="utf-8")
     with pytest.raises(NegutilError, match="put them back"):
-        readme.text_with({"moving": "x"}, page)
+        markdown.text_with({"moving": "x"}, page)
 
 
 @pytest.mark.parametrize(

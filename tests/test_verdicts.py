@@ -100,7 +100,9 @@ def test_a_verdict_that_another_seed_does_not_give_is_inconclusive(store: Path) 
     other = pd.DataFrame([columns | {"seed": 2, "verdict": "not replicated"}])
     pd.concat([seeds, other]).to_csv(store / "mini" / verdicts.SEEDS_FILE, index=False)
     (outcome,) = verdicts.of("mini", [_claim()])
-    assert outcome.verdict == "inconclusive" and "replicated, replicated, not replicated" in outcome.reason
+    assert outcome.verdict == "inconclusive" and "holds, holds, does not hold" in outcome.reason
+    (theirs,) = verdicts.of("mini", [_claim(source="NegBench (CVPR 2025)")])
+    assert "replicated, replicated, not replicated" in theirs.reason
     (store / "mini" / verdicts.SEEDS_FILE).write_text("a\n1\n")
     with pytest.raises(NegutilError, match="make it again"):
         verdicts.of("mini", [_claim()])
@@ -132,7 +134,7 @@ def test_claims_of_everywhere_are_those_that_notebooks_show() -> None:
 
 def test_controls_and_headlines_name_claims_and_have_a_sentence_for_each_verdict() -> None:
     known = {claim.id for claim in claims.read()}
-    assert 5 <= len(claims_report.headlines()) <= 8
+    assert {headline.claim for headline in claims_report.headlines()} <= known
     for control in claims_report.controls():
         assert {control.claim, control.by} <= known
         assert set(control.says) == {claims.REPLICATED, claims.NOT_REPLICATED, claims.INCONCLUSIVE}
@@ -154,7 +156,10 @@ def test_the_sentence_of_a_control_follows_from_its_verdict() -> None:
     [
         ('by = "antonyms-do-better"\n', "", "a control must have"),
         ('by = "antonyms-do-better"', 'by = "nobody"', "no claim 'nobody'"),
-        ('"negbench-recall-drops", ', '"nothing", ', "no claim 'nothing'"),
+        ('measure = "gain in accuracy"\n', "", "a headline must have"),
+        ('claim = "negationclip-valse"\nsays', 'claim = "nothing"\nsays', "no claim 'nothing'"),
+        ('claim = "negationclip-valse"\nsays', 'claim = "mask-alone-does-most"\nsays', "cannot be a headline"),
+        ('claim = "negationclip-valse"\nsays', 'claim = "negbench-40-points"\nsays', "cannot be a headline"),
     ],
 )
 def test_a_wrong_report_part_is_refused(tmp_path: Path, old: str, new: str, said: str) -> None:
@@ -165,3 +170,11 @@ def test_a_wrong_report_part_is_refused(tmp_path: Path, old: str, new: str, said
     with pytest.raises(NegutilError, match=said):
         claims_report.controls(file)
         claims_report.headlines(file)
+
+
+def test_only_a_claim_of_a_paper_is_called_replicated() -> None:
+    _save(0.6, 0.8)
+    ours, theirs = verdicts.of("mini", [_claim(), _claim(id="two", source="NegationCLIP (ICCV 2025), Table 2")])
+    assert (ours.verdict, ours.label()) == ("replicated", "holds")
+    assert (theirs.label(), theirs.label("not replicated")) == ("replicated", "not replicated")
+    assert (ours.label("not replicated"), ours.label("inconclusive")) == ("does not hold", "inconclusive")

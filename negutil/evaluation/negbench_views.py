@@ -9,7 +9,7 @@ import pandas as pd
 
 from negutil.config import Profile
 from negutil.errors import NegutilError
-from negutil.evaluation import exclusion, mcq, negbench_items
+from negutil.evaluation import exclusion, mcq, negbench_items, top_five
 from negutil.evaluation.negation_beyond import Gallery
 from negutil.evaluation.negbench import BLIND
 from negutil.evaluation.negbench_items import Queries, Questions, Task
@@ -19,6 +19,7 @@ from negutil.models.pictures import PictureFiles
 from negutil.pipelines.exclusion import ExclusionQuery
 from negutil.pipelines.negbench_files import PLAIN as PLAINLY
 from negutil.pipelines.negbench_files import VARIATIONS
+from negutil.pipelines.statements import with_article
 
 SHOWN_TYPES = ("positive", "negative", "hybrid")
 
@@ -99,6 +100,27 @@ def _ranked(query: ExclusionQuery, rows: np.ndarray, asked: Gallery) -> Ranked:
     titles = np.where(wanted & ~excluded, "", wrong).tolist()
     pictures = [np.asarray(asked.pictures[int(row)]) for row in rows]
     return Ranked(query.text, pictures, (wanted & ~excluded).tolist(), titles)
+
+
+def with_and_without_no(settings: Profile, gallery: Gallery | None, model: str) -> list[Ranked]:
+    """The top five pictures for "an X" and for "no X", X being the first of ``top_five.nouns``; right ones are marked.
+
+    Empty without a gallery, or where no noun has enough pictures.
+    """
+    chosen = top_five.nouns(gallery.there)[:1] if gallery else []
+    if gallery is None or not chosen:
+        return []
+    (noun,), ranked = chosen, top_five.top(settings, gallery, model, chosen)
+    return [_top_five(gallery, noun, kind, query, ranked[kind][0]) for kind, query in top_five.queries(noun).items()]
+
+
+def _top_five(gallery: Gallery, noun: str, kind: str, query: str, rows: np.ndarray) -> Ranked:
+    shown, named = gallery.there[noun][rows], with_article(noun)
+    right = shown if kind == top_five.WITH else ~shown
+    titles = np.where(right, "", f"has {named}" if kind == top_five.WITHOUT else f"has no {noun}").tolist()
+    pictures = [np.asarray(gallery.pictures[int(row)]) for row in rows]
+    summary = f"{shown.sum()} of {len(rows)} show {named}"
+    return Ranked(query, pictures, right.tolist(), titles, summary)
 
 
 # --------------------------------------------------------------------------------------------------------------------
