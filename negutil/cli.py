@@ -14,7 +14,7 @@ import json
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -28,6 +28,9 @@ from negutil.commands.options import Address, EngineName, Workers
 from negutil.commands.report import report
 from negutil.commands.seeds import seeds
 from negutil.errors import NegutilError
+
+if TYPE_CHECKING:
+    from negutil.verify import Comparison
 
 # Modules of negutil.training; all others are in recipes.
 PRETRAININGS = {"minisd": "pretrain_minisd", "miniclipseg": "pretrain_miniclipseg", "judge": "pretrain_judge"}
@@ -128,8 +131,19 @@ def run(
     with notebooks.place(chapters, parameters):
         typer.echo(f"Tables are in {paths.results(name)}, figures in {paths.figures(name)}.")
     if comparison:
-        for line in (*comparison.details, comparison.summary):
-            typer.echo(line)
+        _finish(name, comparison)
+
+
+def _finish(profile: str, comparison: Comparison) -> None:
+    """Update the generated pages where committed results changed, and print how the run compares with them."""
+    from negutil import pages
+
+    if comparison.written:
+        for name, changed in pages.update(profile).items():
+            if changed:
+                typer.echo(f"{name} was updated.")
+    for line in (*comparison.details, comparison.summary):
+        typer.echo(line)
 
 
 @app.command()
@@ -139,17 +153,13 @@ def readme(
     check: Annotated[bool, typer.Option("--check", help="Only check whether the pages are up to date.")] = False,
 ) -> None:
     """Update README.md, docs/index.md and docs/reproducibility.md from the tables in results/."""
-    if not paths.IS_CHECKOUT:
-        raise NegutilError("An installed negutil has no README.md and no docs/: run `negutil readme` in a checkout.")
-    from negutil import claims_index, reproducibility
-    from negutil import readme as front
+    from negutil import pages
 
-    pages = {"README.md": front, "docs/index.md": claims_index, "docs/reproducibility.md": reproducibility}
-    for name, page in pages.items():
-        if check and not page.is_current(profile):
-            raise NegutilError(f"{name} does not agree with the tables in results/: run `negutil readme`.")
-        changed = not check and page.update(profile)
-        typer.echo(f"{name} was updated." if changed else f"{name} is up to date.")
+    if check:
+        pages.check(profile)
+    changed = {} if check else pages.update(profile)
+    for name in pages.PAGES:
+        typer.echo(f"{name} was updated." if changed.get(name) else f"{name} is up to date.")
 
 
 @cache_commands.command("info")

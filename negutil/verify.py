@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from negutil import elsewhere, files, paths, results, verdicts
+from negutil import elsewhere, evaluation_seeds, files, paths, results, verdicts
 from negutil.errors import NegutilError
 
 FILE = paths.CONFIGS / "tolerances.toml"
@@ -228,6 +228,8 @@ class Staging:
                 table = f"{name.parent.name}/{name.name.split('.')[0]}"
                 within = kind == "results" and table in tallies and table not in moved and path.suffix != ".parquet"
                 self._settle(path, self._committed[kind] / name, everything and (self.renew or not within))
+        if moved and not self.renew:
+            self._judge_seeds()
         if self.renew:
             self._remove_what_is_gone(number)
         if everything or not same_words(nbformat.read(notebook, as_version=4), executed):
@@ -244,6 +246,13 @@ class Staging:
             if self._before.get((claim, model), verdict) != verdict
         ]
         return self.comparison
+
+    def _judge_seeds(self) -> None:
+        """Judge the claims over the seeds of the evaluation sets again, where that has been done (`negutil seeds`)."""
+        path = evaluation_seeds.path(self.profile)
+        if path.exists():
+            evaluation_seeds.write(self.profile)
+            self._settle(path, self._committed["results"] / path.name, changed=True)
 
     def _settle(self, made: Path, committed: Path, changed: bool) -> None:
         """Make a file of the run and the committed one equal: the committed one where the run's is to be kept."""

@@ -149,7 +149,8 @@ def test_a_number_that_moved_is_named_and_replaces_its_table_and_figures_alone(c
         comparison = staged.close()
     after = contents(clone)
     changed = {path.name for path in after if after[path] != before.get(path)}
-    assert changed == {"tasks.csv", "a.png", "03_a.ipynb"} == {path.name for path in comparison.written}
+    expected = {"tasks.csv", "a.png", "03_a.ipynb", "evaluation_seeds.csv"}
+    assert changed == expected == {path.name for path in comparison.written}
     moved = 3 * int(drop.sum())
     assert comparison.tables["03_negbench/tasks"].beyond == moved
     assert f"03_negbench/tasks: {moved} of" in comparison.details[0]
