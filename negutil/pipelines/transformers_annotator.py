@@ -17,7 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from negutil.errors import NegutilError
-from negutil.models import hub, torchvision_compat
+from negutil.models import hub
 from negutil.pipelines import annotators
 from negutil.pipelines.prompts import Chat, Sampling
 from negutil.progress import hidden
@@ -144,7 +144,6 @@ def from_settings(options: Mapping[str, Any]) -> LocalModel:
 
 
 def _library() -> ModuleType:
-    torchvision_compat.ensure()
     try:
         import transformers
     except ImportError as problem:
