@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +114,7 @@ def of_suite(title: str, data: Data, settings: Profile, notes: Sequence[str] = (
     return Unit(
         title=title,
         main=tuple((_titled(task), _main_metric(task, data)) for task in chance),
-        digest=digest(_pictures(data), repr(_plain(data))),
+        digest=digest(_pictures(data), _plain(data)),
         media=(),
         ask=lambda asked, _: suite.table(suite.run(asked, data, settings), asked.name),
         judge=judge,
@@ -220,7 +221,7 @@ def pair_types(said: pairwise.Pairs) -> list[str]:
 
 def digest(pictures: Iterable[Path | str], *parts: object) -> str:
     """What tells the data of units apart: ``parts``, and path, size and time of change of every picture."""
-    found = hashlib.sha256(repr((CODE_VERSION, parts)).encode())
+    found = hashlib.sha256(json.dumps([CODE_VERSION, parts], sort_keys=True).encode())
     for path in dict.fromkeys(pictures):
         status = Path(path).stat()
         found.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())

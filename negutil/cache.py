@@ -43,6 +43,15 @@ def canonical(fields: Mapping[str, Any]) -> str:
         raise NegutilError(f"Cache fields must be plain JSON values ({problem}): pass text and numbers.") from problem
 
 
+def settings_sha256(settings: Mapping[str, Any]) -> str:
+    """Hex sha256 of another library's settings: of the public entries alone, by name.
+
+    Private ones say where settings come from, and the order of some changes from process to process.
+    """
+    public = {name: value for name, value in settings.items() if not name.startswith("_")}
+    return hashlib.sha256(json.dumps(public, sort_keys=True).encode()).hexdigest()
+
+
 class Cache:
     """Arrays on disk under ``root`` (default: ``arrays`` in the user's cache folder), found by what they depend on."""
 

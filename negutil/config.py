@@ -172,7 +172,7 @@ class Profile:
     """All settings of a run; ``models`` are names of the model registry.
 
     Where ``published``, the data are the published ones, which the user puts under NEGUTIL_DATA; otherwise the mini
-    world's, which are built when they are missing.
+    world's, which are built in the cache when they are missing.
     """
 
     name: str
@@ -185,6 +185,16 @@ class Profile:
     glasses: Glasses
     generation: Generation
     segmentation: Segmentation
+
+    @property
+    def built(self) -> Path:
+        """Folder of the datasets that negutil builds itself: the mini world, and captions made by annotators."""
+        return paths.built(self.name, self.world.seed)
+
+    @property
+    def data(self) -> Path:
+        """Folder in which datasets are looked for: that of the published ones, or ``built``."""
+        return paths.published() if self.published else self.built
 
 
 def names() -> list[str]:

@@ -20,7 +20,6 @@ from negutil import files, paths
 from negutil.errors import NegutilError
 
 FILE = paths.CONFIGS / "datasets.toml"
-PROFILE = "paper"
 KINDS = ("dataset", "checkpoint")
 ACCESS = ("free", "registration", "request", "by hand")
 HERE, PARTIAL, MISSING = "here", "partial", "missing"
@@ -219,7 +218,7 @@ class Place:
 def place(entry: Entry, folder: Path | None = None) -> Place:
     """Where notebooks look for ``entry``, or ``folder``: one that has all datasets, or this one's own."""
     if folder is None:
-        return Place(paths.data(PROFILE) if entry.kind == "dataset" else paths.ROOT)
+        return Place(paths.published() if entry.kind == "dataset" else paths.ROOT)
     folder = folder.expanduser().resolve()
     tops = {part.path.partition("/")[0] for part in entry.parts if part.path}
     return Place(folder, own=not any((folder / top).exists() for top in tops))

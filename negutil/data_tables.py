@@ -18,6 +18,7 @@ _INTRODUCTION = f"""# The published data, one by one
 
 The `mini` and `quick` profiles need nothing of this. The `paper` profile runs the same notebooks on the published
 datasets and weights. What is not there is skipped with one line that says so, so you can begin with one dataset.
+Only `negutil data get` writes into the folder of the datasets; all that is made from them goes to the cache.
 
 ```bash
 export NEGUTIL_DATA=/data/negation    # the folder of all datasets; checkpoints are in weights/ in the repository's root

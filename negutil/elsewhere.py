@@ -1,4 +1,4 @@
-"""Another place for a while: environment variables, and the folders of results, figures and data that follow them."""
+"""Another place for a while: environment variables, and the folders that follow them."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def variables(**wanted: str) -> Iterator[None]:
 
 
 def folders(**wanted: Path) -> contextlib.AbstractContextManager[None]:
-    """Other folders for a while: ``results`` and ``figures`` (above the profile's own), ``data``, ``cache``."""
+    """Other folders for a while: ``results`` and ``figures`` (above the profile's own), ``cache``."""
     return variables(**{f"NEGUTIL_{name.upper()}": str(path) for name, path in wanted.items()})

@@ -44,7 +44,12 @@ def cache() -> Path:
     return Path(chosen).expanduser().resolve()
 
 
-def data(profile: str) -> Path:
-    """Folder of the datasets of ``profile``: NEGUTIL_DATA for ``paper``, the cache for the mini world."""
-    override = os.environ.get("NEGUTIL_DATA")
-    return Path(override).expanduser().resolve() if override else cache() / "data" / profile
+def built(profile: str, seed: int = 0) -> Path:
+    """Folder of the datasets that negutil builds for ``profile``, from a world of ``seed``: always in the cache."""
+    return cache() / "data" / (f"{profile}-seed-{seed}" if seed else profile)
+
+
+def published() -> Path:
+    """Folder of the published datasets, NEGUTIL_DATA if set: nothing but ``negutil data get`` writes there."""
+    chosen = os.environ.get("NEGUTIL_DATA")
+    return Path(chosen).expanduser().resolve() if chosen else cache() / "published"

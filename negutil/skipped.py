@@ -116,7 +116,7 @@ def whole(settings: Profile, number: str) -> Skip | None:
     if number in WORLD_ALONE:
         return Skip(what, "It is about the mini world alone: run it with --profile mini.")
     for name in NEEDS.get(number, ()):
-        folder = paths.data(settings.name) / name
+        folder = settings.data / name
         if not folder.is_dir():
             return Skip(what, f"{folder} is not there.", GET.get(name, name))
     return None

@@ -54,18 +54,28 @@ install() {
 
 new_venv() { "$1" -m venv --clear "$VENV"; }
 
+# Lets torchvision be imported in .venv beside a torch of another build, by anybody: negutil's own module does it, a
+# copy of which Python loads as it starts. An older .venv gets it too.
+add_torchvision_hook() {
+    local site name=negutil_torchvision_compat source="$ROOT/negutil/models/torchvision_compat.py"
+    site=$("$VENV/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))') || return 1
+    if cmp -s "$source" "$site/$name.py" && [[ -s $site/$name.pth ]]; then return 0; fi
+    cp "$source" "$site/$name.py" && echo "import $name; $name.install()" >"$site/$name.pth"
+}
+
 make_venv() {
     local base started=$SECONDS
     base=$(find_python) || return 1
-    if [[ -f $STAMP && "$(cat "$STAMP")" == "$(fingerprint "$base")" ]] && "$VENV/bin/python" -c ""; then return 0; fi
+    if [[ -f $STAMP && "$(cat "$STAMP")" == "$(fingerprint "$base")" ]] && add_torchvision_hook; then return 0; fi
     # An installation that did not finish has no stamp, and nothing of it is trusted; nor of one for other pins.
     rm -f "$STAMP"
     new_venv "$base" || return 1
     say "Installing into $VENV: this takes a few minutes, once."
     if ! install "$VENV/bin/python"; then
-        say "The installation did not finish: see pip's message above, mend it, and start the same command again."
+        say "The installation did not finish: see pip's message above, fix it, and start the same command again."
         return 1
     fi
+    add_torchvision_hook || return 1
     fingerprint "$base" >"$STAMP"
     say "Installed in $((SECONDS - started)) s."
 }

@@ -50,3 +50,9 @@ def complaint(function: Callable[..., Any], *arguments: Any, **options: Any) -> 
     assert message.endswith(".")
     assert len(message.rsplit("; ", 1)[-1]) > 5, f"no mend in {message!r}"
     return message
+
+
+def listing(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of change of everything in a folder, and of itself: a file that came and went shows too."""
+    states = {path.relative_to(folder).as_posix(): path.stat() for path in [folder, *folder.rglob("*")]}
+    return {name: (state.st_size, state.st_mtime_ns) for name, state in states.items()}

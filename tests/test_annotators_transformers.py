@@ -13,12 +13,10 @@ import torch
 from PIL import Image
 
 from negutil.errors import NegutilError
-from negutil.models import torchvision_compat
 from negutil.pipelines import annotators
 from negutil.pipelines.prompts import NEGATIONCLIP, Chat, Sampling
 from negutil.pipelines.transformers_annotator import Local, LocalModel
 
-torchvision_compat.ensure()
 transformers = pytest.importorskip("transformers")
 tokenizers = pytest.importorskip("tokenizers")
 

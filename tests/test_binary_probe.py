@@ -49,6 +49,12 @@ def settings() -> Profile:
     return replace(quick, models=("toy", "other"), world=world, bootstrap=replace(quick.bootstrap, resamples=50))
 
 
+@pytest.fixture
+def paper(official: Path, settings: Profile) -> Profile:
+    """The same settings for the official folder."""
+    return replace(settings, published=True)
+
+
 @pytest.fixture(autouse=True)
 def features_from_contents(monkeypatch: pytest.MonkeyPatch) -> None:
     """Features that depend on model and content alone, in place of trained models, which are tested elsewhere."""
@@ -69,11 +75,11 @@ def features_from_contents(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encode, "texts", texts)
 
 
-def test_a_real_celeba_folder_is_probed_with_all_forty_attributes(official: Path, settings: Profile) -> None:
-    found = binary_probe.run(settings)
+def test_a_real_celeba_folder_is_probed_with_all_forty_attributes(official: Path, paper: Profile) -> None:
+    found = binary_probe.run(paper)
     saved = results.load("quick", binary_probe.EXPERIMENT, "probe")
     items = results.load_items("quick", binary_probe.EXPERIMENT, "items_toy")
-    assert build.folder("celeba", settings) == official
+    assert build.folder("celeba", paper) == official
     assert not found.skipped
     assert set(found.table["attribute"]) == {*faces.CELEBA_ATTRIBUTES, MEAN, MEAN_WITH_ANTONYM}
     assert set(found.table["n"]) == {COUNT}
@@ -95,14 +101,14 @@ def test_the_mini_world_is_probed_where_there_is_no_folder_of_the_users(settings
     pd.testing.assert_frame_equal(found.table, again.table)
 
 
-def test_a_damaged_folder_is_named(official: Path, settings: Profile) -> None:
+def test_a_damaged_folder_is_named(official: Path, paper: Profile) -> None:
     (official / "list_eval_partition.txt").unlink()
     with pytest.raises(NegutilError, match=r"list_eval_partition\.txt"):
-        binary_probe.run(settings)
+        binary_probe.run(paper)
 
 
-def test_tables_for_the_notebook(official: Path, settings: Profile) -> None:
-    found = binary_probe.run(settings)
+def test_tables_for_the_notebook(paper: Profile) -> None:
+    found = binary_probe.run(paper)
     means = binary_probe.means(found.table)
     assert list(means["phrasing"]) == [ALONE, "not", "without", "no"] * 2
     assert {"model", "phrasing", "tpr", "tnr", "balanced_accuracy", "auc"} <= set(means.columns)
@@ -114,8 +120,8 @@ def test_tables_for_the_notebook(official: Path, settings: Profile) -> None:
     assert list(prompts.columns) == ["attribute", "affirmative", "not", "without", "no", "antonym"]
 
 
-def test_examples_show_faces_with_and_without(official: Path, settings: Profile) -> None:
-    rows = binary_probe.load_faces(settings)
+def test_examples_show_faces_with_and_without(paper: Profile) -> None:
+    rows = binary_probe.load_faces(paper)
     shown = binary_probe.examples(rows, ["Eyeglasses", "Bald"], each=4)
     assert [example.caption for example in shown] == ["Eyeglasses: yes"] * 2 + ["Eyeglasses: no"] * 2 + [
         "Bald: yes"

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from negutil.cache import Cache
+from negutil.cache import Cache, settings_sha256
 from negutil.errors import NegutilError
 
 FIELDS = {"kind": "images", "code_version": 1, "weights": "ab" * 32, "dtype": "float32"}
@@ -36,6 +36,13 @@ def stored(cache: Cache) -> str:
 def payload(cache: Cache) -> Path:
     (path,) = cache.root.glob("??/*.safetensors")
     return path
+
+
+def test_settings_of_a_library_have_one_digest_whatever_their_order_and_private_entries() -> None:
+    own = {"steps": 2, "betas": [0.1, 0.2], "lambda_min_clipped": float("-inf"), "size": {"height": 4, "width": 5}}
+    turned = {**dict(reversed(own.items())), "_use_default_values": ["steps"], "_name_or_path": "/somewhere"}
+    assert settings_sha256(turned) == settings_sha256(own)
+    assert settings_sha256({**own, "steps": 3}) != settings_sha256(own)
 
 
 def test_round_trip(cache: Cache) -> None:

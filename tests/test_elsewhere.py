@@ -30,11 +30,11 @@ def test_what_was_before_comes_back_whatever_happens(tmp_path: Path, monkeypatch
 
 
 def test_folders_are_those_that_paths_gives(tmp_path: Path) -> None:
-    before = paths.results("mini"), paths.data("mini")
-    with elsewhere.folders(results=tmp_path / "r", figures=tmp_path / "f", data=tmp_path / "d"):
-        found = paths.results("mini"), paths.figures("mini"), paths.data("mini")
-        assert found == (tmp_path / "r" / "mini", tmp_path / "f" / "mini", tmp_path / "d")
-    assert (paths.results("mini"), paths.data("mini")) == before
+    before = paths.results("mini"), paths.cache()
+    with elsewhere.folders(results=tmp_path / "r", figures=tmp_path / "f", cache=tmp_path / "c"):
+        found = paths.results("mini"), paths.figures("mini"), paths.cache()
+        assert found == (tmp_path / "r" / "mini", tmp_path / "f" / "mini", tmp_path / "c")
+    assert (paths.results("mini"), paths.cache()) == before
 
 
 def test_products_are_the_same_with_one_thread_and_with_many() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -108,6 +110,15 @@ def test_what_is_installed_is_what_is_pinned(constraints: dict[str, str]) -> Non
     known = {name: installed[name].partition("+")[0] for name in constraints if name in installed}
     assert len(known) > 150
     assert known == {name: constraints[name] for name in known}
+
+
+def test_open_clip_can_be_imported_without_negutil(tmp_path: Path) -> None:
+    if not (Path(sys.prefix) / ".negutil-installed").exists():
+        pytest.skip(f"{sys.prefix} was not made by run_all.sh")
+    elsewhere = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    code = "import sys, open_clip; print(len(open_clip.list_models()) > 100, 'negutil' in sys.modules)"
+    told = subprocess.check_output([sys.executable, "-c", code], cwd=tmp_path, env=elsewhere, text=True)
+    assert told.split() == ["True", "False"]
 
 
 @pytest.mark.parametrize("script", ["run_all.sh", "run_tests.sh"])

@@ -211,7 +211,7 @@ def test_asking_about_other_sets_changes_nothing_of_the_profiles_own(
     affirmative.run(settings, 0)
     binary_probe.run(settings)
     before = {path: path.read_bytes() for path in paths.results("").rglob("*.*")}
-    manifests = {path: path.read_bytes() for path in paths.data("quick").rglob(build.MANIFEST)}
+    manifests = {path: path.read_bytes() for path in settings.built.rglob(build.MANIFEST)}
     asked = [experiment for experiment, _ in other_seeds.ask(settings, 1)]
     assert asked == [affirmative.EXPERIMENT, binary_probe.EXPERIMENT]
     assert {path: path.read_bytes() for path in before} == before
@@ -220,8 +220,8 @@ def test_asking_about_other_sets_changes_nothing_of_the_profiles_own(
     assert {claim.id for claim in evaluation_seeds.stated("quick")} == set(table["claim"])
     values = table.pivot_table(index=["claim", "model"], columns="seed", values="value")
     assert (values[0] != values[1]).any()
-    drawn = truth.read(other_seeds.data_folder("quick", 1) / "coco")
-    own = {repr(entry.scene) for entry in truth.read(paths.data("quick") / "coco")}
+    drawn = truth.read(other_seeds.settings_of(settings, 1).built / "coco")
+    own = {repr(entry.scene) for entry in truth.read(settings.built / "coco")}
     assert not own & {repr(entry.scene) for entry in drawn if entry.split == "test"}
 
 

@@ -126,5 +126,5 @@ def test_the_registry_names_towers_that_exist(tmp_path: Path) -> None:
 def test_the_sha256_of_a_state_sees_every_value() -> None:
     state = {"a": torch.zeros(3), "b": torch.ones(2)}
     changed = {"a": torch.tensor([0.0, 0.0, 1e-6]), "b": torch.ones(2)}
-    assert miniclipseg.state_sha256(state) == miniclipseg.state_sha256(dict(reversed(state.items())))
-    assert miniclipseg.state_sha256(state) != miniclipseg.state_sha256(changed)
+    assert loader.state_sha256(state) == loader.state_sha256(dict(reversed(state.items())))
+    assert loader.state_sha256(state) != loader.state_sha256(changed)

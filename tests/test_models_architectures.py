@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from negutil.errors import NegutilError
-from negutil.models import architectures, torchvision_compat
+from negutil.models import architectures
 
 
 @pytest.fixture(scope="module")
@@ -82,52 +83,54 @@ def run_fresh(code: str) -> str:
 
 
 def test_torchvision_imports_whatever_its_build() -> None:
-    first, second, left = run_fresh(
+    told = run_fresh(
         "from negutil.models import torchvision_compat as c\n"
-        "first = c.ensure()\n"
         "import torchvision.transforms\n"
-        "print(first, c.ensure(), c.missing_operators())"
-    ).split(" ", 2)
-    assert first in ("True", "False")
-    assert second == "False"
-    assert left == "[]"
-
-
-def test_a_torchvision_without_operators_gets_their_schemas() -> None:
-    fake = (
-        "import sys, types, importlib.abc, importlib.machinery, torch\n"
-        "class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):\n"
-        "    def find_spec(self, name, path, target=None):\n"
-        "        if name == 'torchvision':\n"
-        "            return importlib.machinery.ModuleSpec(name, self)\n"
-        "    def create_module(self, spec): return None\n"
-        "    def exec_module(self, module):\n"
-        "        for name in ('nms', 'qnms'):\n"
-        "            torch.library.register_fake(f'torchvision::{name}')(lambda *a: None)\n"
-        "sys.meta_path.insert(0, Finder())\n"
-        "from negutil.models import torchvision_compat as c\n"
+        "print(sorted(c.SCHEMAS), c.define_missing())"
     )
-    assert run_fresh(fake + "print(c.missing_operators(), c.ensure(), c.missing_operators())") == (
-        "['nms', 'qnms'] True []"
-    )
+    assert told == "['nms', 'qnms'] []"
 
 
-def test_a_whole_torchvision_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    imported: list[str] = []
-    monkeypatch.setattr(torchvision_compat.importlib, "import_module", imported.append)
-    monkeypatch.setattr(torchvision_compat, "_kept", [])
-    assert torchvision_compat.ensure() is False
-    assert imported == ["torchvision"]
-    assert torchvision_compat._kept == []
+FAKE = """
+import sys
+sys.path.insert(0, {folder!r})
+sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "_Hook"]  # of a .venv of run_all.sh
+from negutil.models import torchvision_compat as c
+"""
+REGISTERS = """
+import torch
+for name in ("nms", "qnms"):
+    torch.library.register_fake(f"torchvision::{name}")(print)
+"""
+DEFINES = """
+import torch
+library = torch.library.Library("torchvision", "DEF")
+for name in ("nms", "qnms"):
+    library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+"""
 
 
-def test_other_failures_of_the_import_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(name: str) -> None:
-        raise RuntimeError("something else")
+def fake_torchvision(folder: Path, library: str) -> str:
+    """Code that comes before the import of a torchvision that is nothing but its operators, with their ``library``."""
+    package = folder / "torchvision"
+    package.mkdir()
+    (package / "__init__.py").write_text("from . import extension\nfrom torchvision import _meta_registrations\n")
+    (package / "extension.py").write_text(library)
+    (package / "_meta_registrations.py").write_text(REGISTERS)
+    return FAKE.format(folder=str(folder))
 
-    monkeypatch.setattr(torchvision_compat.importlib, "import_module", fail)
-    with pytest.raises(RuntimeError, match="something else"):
-        torchvision_compat.ensure()
+
+def test_a_torchvision_without_operators_gets_their_schemas(tmp_path: Path) -> None:
+    before = fake_torchvision(tmp_path, "")
+    assert run_fresh(before + "import torchvision\nprint(len(c._kept), c.define_missing())") == "1 []"
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        run_fresh(before + "sys.meta_path.remove(c._HOOK)\nimport torchvision")
+    assert "operator torchvision::nms does not exist" in failed.value.stderr
+
+
+def test_a_whole_torchvision_is_left_alone(tmp_path: Path) -> None:
+    before = fake_torchvision(tmp_path, DEFINES)
+    assert run_fresh(before + "import torchvision\nprint(len(c._kept), c.define_missing())") == "0 []"
 
 
 @pytest.mark.parametrize("architecture", ["MiniCLIP-S-8", "RN50-quickgelu", "ViT-B-32-quickgelu"])

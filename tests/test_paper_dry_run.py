@@ -15,6 +15,7 @@ import nbformat
 import pandas as pd
 import paper_files
 import pytest
+from data_files import listing
 
 from negutil import notebooks, paths, results
 
@@ -29,10 +30,12 @@ def root(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     (folder / "data").mkdir()
     paper_files.write(shared_data, folder / "data")
     paper_files.configs(folder / "configs")
+    before = listing(folder / "data")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("data", "configs", "cache", "results", "figures"):
             patch.setenv(f"NEGUTIL_{name.upper()}", str(folder / name))
         yield folder
+    assert listing(folder / "data") == before  # nothing is written beside published data
 
 
 @pytest.fixture(scope="module")

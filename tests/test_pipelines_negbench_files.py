@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from datasets import Dataset
 
-from negutil import config, paths
+from negutil import config
 from negutil.config import Profile, Splits
 from negutil.data import chexpert, negbench, report
 from negutil.errors import NegutilError
@@ -78,7 +78,7 @@ def _clip_nouns() -> dict[str, frozenset[str]]:
 
 def _known(dataset: str, folder: Path) -> Mapping[str, frozenset[str]]:
     """By the name of the file: all that may truly be said to be in it."""
-    data = paths.data("quick")
+    data = _profile().built
     if dataset == "MSR-VTT":
         return _clip_nouns()
     if dataset == "CheXpert":

@@ -12,6 +12,7 @@ import pytest
 
 from negutil import paths
 
+HOOK = "negutil/models/torchvision_compat.py"
 # The installation itself is replaced, and pip left out: these tests are about when it happens, not about pip.
 SET_UP = """
 set -euo pipefail
@@ -26,8 +27,8 @@ echo "$PYTHON"
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """The files that setting up depends on, in a folder of their own."""
-    (tmp_path / "scripts").mkdir()
-    for name in ("scripts/environment.sh", "pyproject.toml", "constraints.txt"):
+    for name in ("scripts/environment.sh", "pyproject.toml", "constraints.txt", HOOK):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(paths.ROOT / name, tmp_path / name)
     return tmp_path
 
@@ -66,6 +67,35 @@ def test_installs_once_and_again_after_a_failure_a_kill_or_new_pins(clone: Path)
         pins.write("one-more==1.0\n")
     assert set_up(clone).returncode == 0
     assert installations(clone) == 4
+
+
+def test_an_environment_that_is_there_gets_the_hook_for_torchvision_and_its_changes(clone: Path) -> None:
+    set_up(clone)
+    for _ in range(2):
+        (copy,) = (clone / ".venv").rglob("negutil_torchvision_compat.py")
+        copy.unlink()
+        copy.with_suffix(".pth").unlink()
+        with (clone / HOOK).open("a") as module:
+            module.write("# changed\n")
+        assert set_up(clone).returncode == 0
+        assert copy.read_bytes() == (clone / HOOK).read_bytes()
+    assert installations(clone) == 1
+    python = clone / ".venv" / "bin" / "python"
+    told = subprocess.check_output([python, "-c", "import sys; print(*map(type, sys.meta_path))"], text=True)
+    assert "negutil_torchvision_compat._Hook" in told
+
+
+def test_the_hook_imports_nothing_that_makes_every_start_of_python_slower() -> None:
+    code = f"""
+import sys
+before = set(sys.modules)
+sys.path.insert(0, {str((paths.ROOT / HOOK).parent)!r})
+import torchvision_compat
+torchvision_compat.install()
+print(*sorted(set(sys.modules) - before))
+"""
+    told = subprocess.check_output([sys.executable, "-I", "-S", "-c", code], text=True)
+    assert told.split() == ["__future__", "torchvision_compat"]
 
 
 def test_an_active_conda_environment_with_the_packages_is_used(clone: Path) -> None:

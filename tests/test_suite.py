@@ -13,7 +13,7 @@ import pytest
 from data_files import complaint
 from PIL import Image
 
-from negutil import config, paths, results, skipped
+from negutil import config, results, skipped
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
 from negutil.evaluation import ccneg, negrefcocog, pairwise, suite, valse, zero_shot
@@ -196,7 +196,7 @@ def test_published_phrases_without_their_photographs(
     assert suite.prepare(paper, [suite.REFERRING]).referring is None
     (reason,) = skipped.found(paper)["reason"]
     assert re.search(r"coco/train2014: there is no such folder; get .* train2014\.zip", reason)
-    assert paths.data("paper") == tmp_path
+    assert paper.data == tmp_path
 
 
 def test_published_classes_of_imagenet_have_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def small(world: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
     """The quick profile with 3,000 alt texts, in a folder that the tests of this module share."""
-    monkeypatch.setenv("NEGUTIL_DATA", str(world))
+    monkeypatch.setenv("NEGUTIL_CACHE", str(world))
     quick = config.load("quick")
     return dataclasses.replace(quick, world=dataclasses.replace(quick.world, alttexts=Splits(3000, 0, 0)))
 
@@ -41,7 +41,7 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
     texts = ["a red shoe", "no laces", "No. 5", None, "Un homme"] * 40
     frame = pl.DataFrame({"URL": [f"http://x.y/{i}.jpg" for i in range(200)], "TEXT": texts})
     frame.write_parquet(tmp_path / "laion" / "part-00000.snappy.parquet")
-    return config.load("quick")
+    return dataclasses.replace(config.load("quick"), published=True)
 
 
 def test_run_counts_and_saves(small: Profile) -> None:

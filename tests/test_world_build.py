@@ -20,6 +20,7 @@ from negutil.world import build
 from negutil.world.writers import voc
 
 TINY = Splits(train=0, val=0, test=6)
+LARGER = Splits(train=0, val=0, test=8)
 
 
 @pytest.fixture(autouse=True)
@@ -54,14 +55,14 @@ def test_the_same_settings_give_the_same_bytes(private_cache: Path, monkeypatch:
     assert _manifest(build.build("voc", _profile())) == first
 
 
-def test_other_settings_build_it_again() -> None:
+def test_other_sizes_build_it_again_and_another_seed_has_a_folder_of_its_own(private_cache: Path) -> None:
     folder = build.build("voc", _profile())
     first = _manifest(folder)
-    assert build.build("voc", _profile(seed=1)) == folder
-    second = _manifest(folder)
-    assert first["sha256"] != second["sha256"] and second["seed"] == 1
-    larger = _manifest(build.build("voc", _profile(Splits(train=0, val=0, test=8))))
-    assert larger["sizes"] == {"train": 0, "val": 0, "test": 8}
+    assert build.build("voc", _profile(LARGER)) == folder
+    assert _manifest(folder)["sizes"] == {"train": 0, "val": 0, "test": 8}
+    other = build.build("voc", _profile(seed=1))
+    assert other == private_cache / "data" / "quick-seed-1" / "voc"
+    assert _manifest(other)["sha256"] != first["sha256"] and _manifest(other)["seed"] == 1
     assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == ["voc"]
 
 
@@ -87,7 +88,7 @@ def test_check_finds_what_is_missing_or_of_other_settings() -> None:
         build.build_all(_profile(), ["voc"], check=True)
     build.build("voc", _profile())
     with pytest.raises(NegutilError, match="other settings"):
-        build.build_all(_profile(seed=3), ["voc"], check=True)
+        build.build_all(_profile(LARGER), ["voc"], check=True)
 
 
 def test_a_damaged_manifest_is_no_manifest() -> None:
@@ -126,7 +127,7 @@ def test_a_failing_rebuild_keeps_what_was_there(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(voc, "write", fail)
     with pytest.raises(KeyboardInterrupt):
-        build.build("voc", _profile(seed=1))
+        build.build("voc", _profile(LARGER))
     assert _manifest(folder) == first
 
 

@@ -244,7 +244,7 @@ def _published(settings: Profile) -> list[str]:
     asked = everything(settings)
     media = [str(path) for task in asked.negbench for path in task.media]
     media += [str(path) for path in asked.gallery.pictures.paths] if asked.gallery else []
-    told = json.dumps([asked.texts, media, str(paths.data(settings.name))])
+    told = json.dumps([asked.texts, media, str(settings.data)])
     return [hashlib.sha256(told.encode()).hexdigest()]
 
 

@@ -2,7 +2,7 @@
 
 The models, their training sets and the seeds of their training stay. Other are the pictures, captions, questions,
 faces, clips and radiographs of everything that is evaluated, and what NegBench, VALSE, NegRefCOCOg and CC-Neg ask about
-them. They lie in a data folder of their own; what is answered goes to a results folder in the cache, from which
+them. They lie in a folder of their own; what is answered goes to a results folder in the cache, from which
 ``negutil.evaluation_seeds`` keeps what claims need.
 """
 
@@ -121,11 +121,6 @@ def only_named(settings: Profile, stated: Sequence[Claim]) -> Profile:
     return dataclasses.replace(settings, finetuning=kept)
 
 
-def data_folder(profile: str, seed: int) -> Path:
-    """Where the evaluation sets of another seed lie."""
-    return paths.cache() / "data" / f"{profile}-evaluation-{seed}"
-
-
 def answers_folder(seed: int) -> Path:
     """Where everything that was answered about the sets of another seed lies, laid out as results/."""
     return paths.cache() / "evaluation_seeds" / str(seed)
@@ -147,7 +142,7 @@ def ask(settings: Profile, seed: int) -> Iterator[tuple[str, float]]:
             with _places(settings.name, seed, answers), threadpool_limits(1, "blas"):
                 step.ask(other)
             yield step.experiment, time.monotonic() - started
-    check_apart(data_folder(settings.name, seed), learned_from)
+    check_apart(other.built, learned_from)
     evaluation_seeds.keep(settings, seed, answers)
 
 
@@ -156,7 +151,7 @@ def _places(profile: str, seed: int, answers: Path) -> Iterator[None]:
     """The folders of another seed, and the environment of the processes that are started meanwhile."""
     said = f"negutil seeds --profile {profile} --seeds {seed}"
     with (
-        elsewhere.folders(results=answers, figures=answers / "figures", data=data_folder(profile, seed)),
+        elsewhere.folders(results=answers, figures=answers / "figures"),
         elsewhere.variables(NEGUTIL_COMMAND=said, **elsewhere.ONE_THREAD),
     ):
         yield

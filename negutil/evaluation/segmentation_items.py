@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from negutil import paths, progress
+from negutil import progress
 from negutil.cache import Cache
 from negutil.config import Profile
 from negutil.data import _reading, coco, phrasecut, refcocog
@@ -163,7 +163,7 @@ def _phrasecut(settings: Profile, size: int, split: str) -> Phrases:
 def _refcocog(settings: Profile, size: int, split: str) -> dict[str, Phrases]:
     """The sentences with and without negation."""
     folder = _part("refcocog", settings)
-    pictures = (paths.data(settings.name) / "coco" if settings.published else folder) / "train2014"
+    pictures = (settings.data / "coco" if settings.published else folder) / "train2014"
     rows = refcocog.load(folder, split=split, pictures=pictures).to_pandas()
     drawn = _instances(folder / "instances.json", set(rows["image_id"]), size)
     cues = rows["sentence"].map(cue)
@@ -246,7 +246,7 @@ def unpacked(bits: NDArray[np.uint8], size: int) -> NDArray[np.bool_]:
 def _part(name: str, settings: Profile) -> Path:
     """The folder of a part of the world, or of the published data that it stands for."""
     if settings.published:
-        return _reading.require_folder(paths.data(settings.name) / name, f"{WHERE}, or set NEGUTIL_DATA")
+        return _reading.require_folder(settings.data / name, f"{WHERE}, or set NEGUTIL_DATA")
     return build.build(name, settings)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 from datasets import Dataset
 
-from negutil import paths, skipped, statistics
+from negutil import skipped, statistics
 from negutil.config import Profile
 from negutil.data import _reading, folders
 from negutil.data import ccneg as ccneg_files
@@ -317,7 +317,7 @@ def _mean_outcome(frame: pd.DataFrame) -> pd.Series:
 
 def _part(name: str, settings: Profile, where: str) -> Path:
     """The folder of a part of the world, or of the published data that it stands for."""
-    own = paths.data(settings.name) / name
+    own = settings.data / name
     return (
         _reading.require_folder(own, f"{where}, or set NEGUTIL_DATA")
         if settings.published

@@ -13,7 +13,6 @@ from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
 from negutil.errors import NegutilError
-from negutil.models import torchvision_compat
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
 RANDOM_FILLS = (init.kaiming_uniform_, init.normal_, init.uniform_, torch.Tensor.normal_, torch.Tensor.uniform_)
@@ -23,7 +22,6 @@ RANDOM_FILLS = (init.kaiming_uniform_, init.normal_, init.uniform_, torch.Tensor
 @functools.cache
 def open_clip() -> ModuleType:
     """Import open_clip with MiniCLIP's configurations added to its own; every use in negutil goes through here."""
-    torchvision_compat.ensure()
     import open_clip as module
 
     module.add_model_config(CONFIGS)

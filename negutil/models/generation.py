@@ -6,7 +6,6 @@ batch is one entry of the cache: a run that was stopped goes on behind its last 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from negutil import progress
-from negutil.cache import Cache
+from negutil.cache import Cache, settings_sha256
 from negutil.errors import NegutilError
+from negutil.models import loader
 
 STEPS = 6
 GUIDANCE = 4.0
@@ -62,8 +62,9 @@ def fingerprint(pipeline: Any) -> dict[str, Any]:
 
     The text encoder's is the entry "text_encoder".
     """
-    weights = {name: _weights_sha256(part) for name in PARTS if (part := getattr(pipeline, name, None)) is not None}
-    scheduler = hashlib.sha256(repr(sorted(pipeline.scheduler.config.items())).encode()).hexdigest()
+    parts = {name: part for name in PARTS if (part := getattr(pipeline, name, None)) is not None}
+    weights = {name: loader.state_sha256(part.state_dict()) for name, part in parts.items()}
+    scheduler = settings_sha256(pipeline.scheduler.config)
     kinds = {"pipeline": type(pipeline).__name__, "sampler": type(pipeline.scheduler).__name__}
     return weights | kinds | {"scheduler": scheduler, "device": torch.device(pipeline.device).type}
 
@@ -85,14 +86,6 @@ def _draw(pipeline: Any, items: list[Item], settings: dict[str, Any]) -> NDArray
         output_type="np",
     ).images
     return (pictures * 255).round().astype(np.uint8)
-
-
-def _weights_sha256(part: torch.nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, value in part.state_dict().items():
-        digest.update(f"{name}\0{value.dtype}\0{list(value.shape)}\0".encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def _check(prompts: int, seeds: int, negatives: int, steps: int, batch: int) -> None:

@@ -1,4 +1,4 @@
-"""transformers and diffusers, imported when they are first used: both are slow to import, and import torchvision."""
+"""transformers and diffusers, imported when they are first used: both are slow to import."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import importlib
 from typing import Any
 
 from negutil.errors import NegutilError
-from negutil.models import torchvision_compat
 
 
 @functools.cache
@@ -23,7 +22,6 @@ def diffusers() -> Any:
 
 
 def _imported(name: str) -> Any:
-    torchvision_compat.ensure()
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as problem:

@@ -128,14 +128,19 @@ def preprocessing(entry: Entry) -> Callable[[Image.Image], torch.Tensor]:
 
 
 def image_tower_sha256(model: Any) -> str:
-    """Return the sha256 of the weights of the image tower of an open_clip model: of names, kinds, shapes and values.
+    """Return the ``state_sha256`` of the image tower of an open_clip model.
 
     Models that differ in their text towers alone have the same one, so they share cached image features.
     """
+    return state_sha256(model.visual.state_dict())
+
+
+def state_sha256(state: State) -> str:
+    """Return the sha256 of names, kinds, shapes and values of tensors, in the order of their names."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.visual.state_dict().items()):
+    for name, tensor in sorted(state.items()):
         digest.update(f"{name}\0{tensor.dtype}\0{list(tensor.shape)}\0".encode())
-        digest.update(tensor.detach().cpu().numpy().tobytes())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

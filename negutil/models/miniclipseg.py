@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import hashlib
-import json
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ import torch
 from PIL import Image
 
 from negutil import files, paths
+from negutil.cache import settings_sha256
 from negutil.errors import NegutilError
 from negutil.models import architectures, encoder_swap, hub, libraries, loader, registry
 from negutil.models.loader import LoadedModel
@@ -170,25 +169,14 @@ def _from_hub(entry: Entry, device: str) -> Segmenter:
         pixels: torch.Tensor = pictures(picture.convert("RGB"), return_tensors="pt")["pixel_values"][0]
         return pixels
 
-    digest = state_sha256(model.state_dict())
-    fingerprint = {"segmenter": entry.name, "weights_sha256": digest, "preprocessing": _plain(pictures.to_dict())}
+    fingerprint = {
+        "segmenter": entry.name,
+        "weights_sha256": loader.state_sha256(model.state_dict()),
+        "preprocessing": settings_sha256(pictures.to_dict()),
+    }
     size = int(pictures.size["height"])
     tokenizer = architectures.tokenizer(registry.find(entry.base).architecture)
     return Segmenter(entry.name, model.to(device).eval(), preprocess, tokenizer, size, fingerprint)
-
-
-def _plain(settings: dict[str, Any]) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(json.dumps(settings, default=str, sort_keys=True))
-    return plain
-
-
-def state_sha256(state: State) -> str:
-    """sha256 over names, kinds, shapes and values of the tensors."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(state.items()):
-        digest.update(f"{name}\0{tensor.dtype}\0{list(tensor.shape)}\0".encode())
-        digest.update(tensor.detach().cpu().numpy().tobytes())
-    return digest.hexdigest()
 
 
 # --------------------------------------------------------------------------------------------------------------------

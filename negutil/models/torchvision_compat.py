@@ -5,60 +5,52 @@ load, so the operators ``torchvision::nms`` and ``torchvision::qnms`` never get 
 stops with "operator torchvision::nms does not exist". Nothing here uses these operators: open_clip needs torchvision
 only for image transforms. Defining the two schemas, without an implementation, is enough for the import.
 
-Call :func:`ensure` before any ``import open_clip`` (``negutil.models.architectures`` does so).
+:func:`install` adds a hook to Python's import system that does so when torchvision is imported, and only for operators
+that are still missing once torchvision has tried to load its library. ``negutil.models`` installs it. In the .venv of
+run_all.sh it is there from the start of Python: scripts/environment.sh copies this file into site-packages, so it
+must not import anything that takes time.
 """
 
 from __future__ import annotations
 
-import importlib
 import sys
 
-import torch
-
-_SCHEMAS = {
+SCHEMAS = {
     "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 }
-_kept: list[torch.library.Library] = []  # a schema disappears when its library object is collected
+NEEDS_THEM = "torchvision._meta_registrations"
+"""The module of torchvision that needs the operators; torchvision imports it right after its compiled library."""
+
+_kept: list[object] = []  # a schema disappears when its library object is collected
 
 
-def ensure() -> bool:
-    """Make ``import torchvision`` work; return True where the missing schemas had to be registered.
+class _Hook:
+    """A finder that finds nothing: Python asks it before it imports a module."""
 
-    Does nothing where torchvision is whole. Any other failure of the import is passed on unchanged.
-    """
-    try:
-        importlib.import_module("torchvision")
-    except RuntimeError as error:
-        if "operator torchvision::" not in str(error) or "does not exist" not in str(error):
-            raise
-        _forget_partial_import()
-        _register_schemas()
-        importlib.import_module("torchvision")
-        return True
-    return False
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """Define the missing schemas if ``name`` is the module that needs them."""
+        if name == NEEDS_THEM:
+            define_missing()
 
 
-def missing_operators() -> list[str]:
-    """Names of the operators in question that have no schema in this process."""
-    return [name for name in _SCHEMAS if not _has_schema(name)]
+_HOOK = _Hook()
 
 
-def _has_schema(name: str) -> bool:
-    try:
-        torch._C._get_schema(f"torchvision::{name}", "")
-    except RuntimeError:
-        return False
-    return True
+def install() -> None:
+    """Add the hook to the import system, once."""
+    if _HOOK not in sys.meta_path:
+        sys.meta_path.insert(0, _HOOK)
 
 
-def _register_schemas() -> None:
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for name in missing_operators():
-        library.define(_SCHEMAS[name])
-    _kept.append(library)
+def define_missing() -> list[str]:
+    """Define the schemas that torch does not know yet; return the names of their operators."""
+    import torch
 
-
-def _forget_partial_import() -> None:
-    for name in [name for name in sys.modules if name == "torchvision" or name.startswith("torchvision.")]:
-        del sys.modules[name]
+    missing = [name for name in SCHEMAS if not hasattr(torch.ops.torchvision, name)]
+    if missing:
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        for name in missing:
+            library.define(SCHEMAS[name])
+        _kept.append(library)
+    return missing

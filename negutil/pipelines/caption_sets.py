@@ -1,6 +1,6 @@
 """The training sets with negation, made from COCO, VQA and easy-VQA as they lie on disk.
 
-``build`` writes them to ``paths.data(profile)/captions``; with an error rate of the annotators, P1 and P2 to
+``build`` writes them to ``settings.built/captions``; with an error rate of the annotators, P1 and P2 to
 ``captions-<percent>``. ``sources`` and ``annotators_of`` are what the sets are made of. Nothing that is held out
 (``vocabulary.HELD_OUT_NOUNS``, ``HELD_OUT_COLOURS``, held-out forms) is ever negated in them.
 """
@@ -217,10 +217,12 @@ def build(settings: Profile, error: float = 0.0, sizes: Sizes | None = None) -> 
     An interrupted build goes on where it stopped: what the annotators said is kept in the cache until it is whole.
     """
     sizes = replace(sizes or Sizes(), error=error)
-    folder = paths.data(settings.name) / (f"{FOLDER}-{round(100 * error)}" if error else FOLDER)
+    folder = settings.built / (f"{FOLDER}-{round(100 * error)}" if error else FOLDER)
     journals = paths.cache() / "journals" / settings.name / folder.name
-    names = ("coco", "vqa") if error else ("coco", "vqa", "shapes")
-    wanted = _wanted(folder, {name: world.folder(name, settings) for name in names}, sizes, settings)
+    parts = {name: world.folder(name, settings) for name in ("coco", "vqa")}
+    if not error:
+        parts["shapes"] = world.build("shapes", settings)  # in every profile: easy-VQA is a package
+    wanted = _wanted(folder, parts, sizes, settings)
     if world.keep(folder, wanted, lambda fresh: _fill(fresh, settings, sizes, journals), "caption sets") == "built":
         for journal in journals.glob("*.jsonl"):
             journal.unlink()
@@ -326,10 +328,10 @@ def _write_others(
 def build_referring(settings: Profile, split: str = "test", filters: negrefcocog.Filters | None = None) -> Path:
     """The folder with ``NegRefCOCOg.json``: the authors' own where it lies, else made from the part ``refcocog``.
 
-    It is ``paths.data(profile)/negrefcocog``; the pictures are those of ``refcocog``, folder train2014. Raises
+    It is ``settings.data/negrefcocog``; the pictures are those of ``refcocog``, folder train2014. Raises
     NegutilError where the published file is wanted and not there.
     """
-    folder = paths.data(settings.name) / REFERRING
+    folder = settings.data / REFERRING
     if settings.published:
         if not (folder / negrefcocog.FILE).is_file():
             get = "fetch it from github.com/parkquasar/NegationCLIP"

@@ -25,14 +25,14 @@ FOLDER, FILE = "ccneg-reversed", "ccneg_preprocessed.pt"
 
 
 def build(settings: Profile) -> Path:
-    """The folder of the mini world's CC-Neg turned round, ``paths.data(profile)/ccneg-reversed``.
+    """The folder of the mini world's CC-Neg turned round, ``settings.built/ccneg-reversed``.
 
     It is written where it is missing or was made otherwise. Raises NegutilError where the data are published ones, as
     nothing can be taken out of a photograph.
     """
     if settings.published:
         raise NegutilError(f"Profile '{settings.name}' has photographs: CC-Neg is turned round in the mini world only.")
-    source, folder = world.build("ccneg", settings), paths.data(settings.name) / FOLDER
+    source, folder = world.build("ccneg", settings), settings.built / FOLDER
     count = settings.world.ccneg.val + settings.world.ccneg.test
     root = paths.PACKAGE / "pipelines"
     wanted = {

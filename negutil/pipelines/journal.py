@@ -62,7 +62,7 @@ def _digest(item: object) -> str:
 
 def _read(journal: Path, facts: Mapping[str, Any]) -> dict[int, tuple[str, Outcome]]:
     """What the journal holds by item; begins it where it is missing, of other facts, or not a journal."""
-    head = json.dumps(facts, sort_keys=True, default=str)
+    head = json.dumps(facts, sort_keys=True)
     lines = journal.read_bytes().splitlines(keepends=True) if journal.is_file() else []
     if not lines or lines[0] != head.encode() + b"\n":
         journal.parent.mkdir(parents=True, exist_ok=True)

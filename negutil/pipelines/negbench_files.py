@@ -130,13 +130,13 @@ def sizes_of(settings: Profile) -> Sizes:
 def build(settings: Profile, sizes: Sizes | None = None) -> Path:
     """The folder with the files of all variations, written first where it is missing or was made otherwise.
 
-    It is `paths.data(profile)/negbench`, or negbench-random for random absent objects. With published data nothing is
-    built: the folder is where the published files are expected, and NegutilError is raised where there is none at all.
+    It is `negbench`, or negbench-random for random absent objects. With published data nothing is built: the folder is
+    where the published files are expected, and NegutilError is raised where there is none at all.
     """
     sizes = sizes or sizes_of(settings)
-    folder = paths.data(settings.name) / (FOLDER if sizes.absent == "plausible" else f"{FOLDER}-{sizes.absent}")
+    folder = settings.built / (FOLDER if sizes.absent == "plausible" else f"{FOLDER}-{sizes.absent}")
     if settings.published:
-        return _published(paths.data(settings.name) / FOLDER)
+        return _published(settings.data / FOLDER)
     parts = {name: world.build(name, settings) for name in PARTS}
     root = paths.PACKAGE / "pipelines"
     wanted = {
@@ -166,7 +166,7 @@ def path(settings: Profile, variation: Variation, folder: Path) -> Path | None:
 
 def pictures(settings: Profile, variation: Variation, folder: Path) -> Path:
     """The folder to give to `negutil.data.negbench.load` for the pictures or clips of a variation."""
-    return folder if variation.part == FOLDER else paths.data(settings.name) / variation.part
+    return folder if variation.part == FOLDER else settings.data / variation.part
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from negutil import paths
 from negutil.config import Profile
 from negutil.data import t2i_prompts
 from negutil.errors import NegutilError
@@ -56,7 +55,7 @@ def load(settings: Profile) -> Dataset:
 
     Raises NegutilError where the published file is not in the folder of the data.
     """
-    return t2i_prompts.load(paths.data(settings.name) / PUBLISHED if settings.published else FILE)
+    return t2i_prompts.load(settings.data / PUBLISHED if settings.published else FILE)
 
 
 def kind(negation_question: str) -> str:

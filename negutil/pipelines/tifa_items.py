@@ -46,7 +46,7 @@ def build(settings: Profile, count: int = COUNT) -> Path:
 
     That one is written where it is missing or was made otherwise.
     """
-    folder = paths.data(settings.name) / FOLDER
+    folder = settings.data / FOLDER
     if settings.published:
         return folder
     root = paths.PACKAGE

@@ -17,7 +17,7 @@ from PIL import Image
 
 from negutil import progress
 from negutil.errors import NegutilError
-from negutil.models import hub, torchvision_compat
+from negutil.models import hub
 from negutil.pipelines import annotators
 from negutil.pipelines.prompts import Chat, Sampling
 
@@ -143,7 +143,6 @@ def from_settings(options: Mapping[str, Any]) -> LocalModel:
 
 
 def _library() -> ModuleType:
-    torchvision_compat.ensure()
     try:
         import transformers
     except ImportError as problem:

@@ -53,10 +53,10 @@ class Sentence:
 def build(settings: Profile, count: int | None = None) -> Path:
     """The folder of the items: the user's own where the data are published ones, else the mini world's.
 
-    That one is ``paths.data(profile)/valse`` and is written where it is missing or was made otherwise. ``count`` is the
+    That one is ``settings.built/valse`` and is written where it is missing or was made otherwise. ``count`` is the
     number of items (None: as many as published, or one for two pictures of COCO's test split where that is less).
     """
-    folder = paths.data(settings.name) / FOLDER
+    folder = settings.data / FOLDER
     if settings.published:
         return folder
     count = min(COUNT, settings.world.scenes.test // 4 * 2) if count is None else count

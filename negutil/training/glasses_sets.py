@@ -227,7 +227,7 @@ def ccneg(model: LoadedModel, settings: Profile) -> GlassesSet:
     The same as those for CoN-CLIP; with published data the training part of the published file.
     """
     if settings.published:
-        return ccneg_from(paths.data(settings.name) / "ccneg", _coco_train2017(settings), model, settings)
+        return ccneg_from(settings.data / "ccneg", _coco_train2017(settings), model, settings)
     folder = caption_sets.build(settings)
     found = sets.gallery(model, settings)
     rows = ccneg_files.load(folder / ccneg_triplets.FILE, None, folder / ccneg_triplets.DISTRACTORS, n_evaluation=1)
@@ -273,7 +273,7 @@ def _triplets(images: NDArray[np.float32], table: pd.DataFrame, own: Indices, ro
 
 def _coco_train2017(settings: Profile) -> list[Path]:
     """The pictures of COCO's train2017 in torchvision's order: by image id."""
-    folder = paths.data(settings.name) / "coco"
+    folder = settings.data / "coco"
     rows = coco.load(folder / "annotations" / "captions_train2017.json").to_pandas()
     return [folder / "train2017" / name for name in rows.sort_values("image_id")["file_name"]]
 
@@ -289,9 +289,9 @@ def retrieval(model: LoadedModel, settings: Profile) -> GlassesSet:
     (docs/protocols.md#leakage).
     """
     if settings.published:
-        folder = paths.data(settings.name) / "negbench"
+        folder = settings.data / "negbench"
         negated, plain = (negbench.load(folder / name) for name in PUBLISHED)
-        pictures = PictureFiles.of(negbench.load(folder / PUBLISHED[0], paths.data(settings.name) / "coco"))
+        pictures = PictureFiles.of(negbench.load(folder / PUBLISHED[0], settings.data / "coco"))
         images, rows = encode.images(model, pictures, batch=settings.encode.batch), np.arange(len(pictures))
     else:
         folder, found = build_retrieval(settings), sets.gallery(model, settings)
@@ -347,7 +347,7 @@ def build_retrieval(settings: Profile) -> Path:
     captions each; nothing that is held out for testing is denied, and no held-out wording is used.
     """
     source = world.folder("coco", settings)
-    folder = paths.data(settings.name) / FOLDER
+    folder = settings.built / FOLDER
     root = paths.PACKAGE / "pipelines"
     wanted = {
         "part": FOLDER,

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from negutil import paths, progress
+from negutil import progress
 from negutil.cache import Cache
 from negutil.config import Profile
 from negutil.data import ccneg, negationclip, negbench
@@ -103,12 +103,12 @@ def examples(name: str, model: LoadedModel, settings: Profile, error: float = 0.
 
 
 def folder(settings: Profile, error: float = 0.0) -> Path:
-    """The folder of the captions: the user's own, where NEGUTIL_DATA has published ones, else that of the annotators'.
+    """The folder of the captions: the published ones, where a profile wants and has them, else the annotators'.
 
     Raises NegutilError where neither is possible.
     """
-    own = paths.data(settings.name) / caption_sets.FOLDER
-    if settings.published and not error and own.is_dir() and world.manifest(own) is None:
+    own = settings.data / caption_sets.FOLDER
+    if settings.published and not error and own.is_dir():
         return own
     return caption_sets.build(settings, error)
 
@@ -116,7 +116,7 @@ def folder(settings: Profile, error: float = 0.0) -> Path:
 def require(name: str, settings: Profile, error: float = 0.0) -> None:
     """Raise NegutilError, naming the file, where a training set is not there and cannot be made."""
     if _of_ccneg(name, settings):
-        found = [paths.data(settings.name) / "ccneg" / ccneg_triplets.FILE]
+        found = [settings.data / "ccneg" / ccneg_triplets.FILE]
         lacking = [file for file in found if not file.is_file()]
     else:
         own = folder(settings, error)

@@ -1,6 +1,6 @@
 """Builds the datasets of the mini world on disk: which parts there are, and how a part comes to be whole or not at all.
 
-A part lies in ``paths.data(profile)/<part>`` with a ``manifest.json``. It is written to a temporary folder beside its
+A part lies in ``profile.built/<part>`` with a ``manifest.json``. It is written to a temporary folder beside its
 place and renamed when it is complete, so that an interrupted build leaves no half of it. A part whose manifest states
 the present settings and code is used as it is. Design: "The mini world".
 """
@@ -168,18 +168,18 @@ def build(part: Part | str, profile: Profile | str | None = None) -> Path:
 
 
 def folder(name: str, profile: Profile) -> Path:
-    """Where the data of a part lie: the user's own where they are, else the mini world's, built where it is missing.
+    """Where the data of a part lie: the published ones where the profile wants these, else the mini world's.
 
-    Raises NegutilError where the profile wants the published data and they are not there.
+    The latter are built where they are missing. Raises NegutilError where published data are not there.
     """
     part = find(name)
-    own = paths.data(profile.name) / part.name
+    if not profile.published:
+        return build(part, profile)
+    own = profile.data / part.name
     if own.is_dir() and manifest(own) is None:
         return own
-    if profile.published:
-        wanted = f"put {part.stands_for} there in its published layout"
-        raise NegutilError(f"{own} has no published data: {wanted}, or set NEGUTIL_DATA to the folder that has it.")
-    return build(part, profile)
+    wanted = f"put {part.stands_for} there in its published layout"
+    raise NegutilError(f"{own} has no published data: {wanted}, or set NEGUTIL_DATA to the folder that has it.")
 
 
 def build_all(profile: Profile | str | None = None, only: Sequence[str] = (), check: bool = False) -> list[Outcome]:
@@ -199,7 +199,7 @@ def build_all(profile: Profile | str | None = None, only: Sequence[str] = (), ch
 
 def _build(part: Part, profile: Profile) -> Outcome:
     started = time.perf_counter()
-    folder = paths.data(profile.name) / part.name
+    folder = profile.built / part.name
 
     def fill(fresh: Path) -> dict[str, Any] | None:
         write = getattr(importlib.import_module(part.module), part.function)
@@ -242,9 +242,7 @@ def _write(folder: Path, wanted: dict[str, Any], fill: Fill, stands_for: str) ->
     """Fill a temporary folder and put it in the place of ``folder``; the caller holds the lock."""
     if folder.exists() and manifest(folder) is None:
         problem = "it was not built by negutil and is not touched"
-        raise NegutilError(
-            f"{folder}: {problem}; move it away, or set NEGUTIL_CACHE or NEGUTIL_DATA to another folder."
-        )
+        raise NegutilError(f"{folder}: {problem}; move it away, or set NEGUTIL_CACHE to another folder.")
     for left_over in folder.parent.glob(f".{folder.name}.*.part"):
         shutil.rmtree(left_over)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
@@ -264,7 +262,7 @@ def _write(folder: Path, wanted: dict[str, Any], fill: Fill, stands_for: str) ->
 def _check(part: Part, profile: Profile) -> Outcome:
     """Compare every byte of a finished part with its manifest; raises NegutilError where they differ."""
     started = time.perf_counter()
-    folder = paths.data(profile.name) / part.name
+    folder = profile.built / part.name
     facts = manifest(folder)
     again = f"run: negutil world build --profile {profile.name} --only {part.name}"
     if facts is None:
