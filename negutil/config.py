@@ -189,7 +189,7 @@ class Profile:
 def names() -> list[str]:
     """Names of the profiles that exist, sorted: of the files in ``configs/`` that say so in their ``name``."""
     files = paths.CONFIGS.glob("*.toml")
-    return sorted(path.stem for path in files if f'name = "{path.stem}"' in path.read_text(encoding="utf-8"))
+    return sorted(path.stem for path in files if f'name = "{path.stem}"'.encode() in path.read_bytes())
 
 
 def resolve(name: str | None = None) -> str:
@@ -209,7 +209,7 @@ def load(name: str | None = None) -> Profile:
 
 
 def read(path: Path) -> Profile:
-    """The profile in the TOML file ``path``; raises NegutilError that names the file and the setting to mend."""
+    """The profile in the TOML file ``path``; raises NegutilError that names the file and the setting to fix."""
     table = files.read_toml(path)
     profile: Profile = _build(Profile, table, str(path))
     if profile.name != path.stem:
