@@ -164,7 +164,7 @@ def load(out: Path, unit: Unit) -> Kept | None:
     if about.get("data_sha256") != unit.digest or about.get("items_sha256") != files.sha256(table):
         return None
     baselines = [Record(**record) for record in about["baselines"]]
-    return Kept(pd.read_parquet(table), baselines, about["seconds"])
+    return Kept(files.read_parquet(table, "delete it"), baselines, about["seconds"])
 
 
 def _paths(out: Path, unit: Unit) -> tuple[Path, Path]:
@@ -175,10 +175,7 @@ def _paths(out: Path, unit: Unit) -> tuple[Path, Path]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise NegutilError(f"{path} cannot be read ({problem}); delete it, or choose another --out.") from problem
+    found = files.read_json(path, "delete it, or choose another --out")
     return found if isinstance(found, dict) else {}
 
 

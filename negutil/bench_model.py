@@ -43,7 +43,7 @@ def load(
     random weights; ``profile`` is where a fine-tuned model is looked for. Raises NegutilError where there is no such
     model or file, weights and architecture do not fit, or device or dtype cannot be used.
     """
-    device = _device(device)
+    device = precision.usable(device)
     if dtype not in precision.DTYPES:
         raise NegutilError(f"There is no dtype '{dtype}'; choose one of {', '.join(precision.DTYPES)}.")
     if activation and activation not in ACTIVATIONS:
@@ -63,19 +63,6 @@ def load(
 def is_miniclip(model: LoadedModel) -> bool:
     """Whether the mini world is what ``model`` was made for."""
     return model.entry.architecture.startswith("MiniCLIP")
-
-
-def _device(device: str) -> str:
-    """The device to use: "auto" is the GPU where there is one."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as problem:
-        raise NegutilError(
-            f"The device '{device}' cannot be used here; choose cpu, or see that CUDA works."
-        ) from problem
-    return device
 
 
 def _with_weights(name: str) -> str:
@@ -98,7 +85,7 @@ def _known(name: str) -> str:
 
 
 def _is_architecture(name: str) -> bool:
-    return architectures.open_clip().get_model_config(name) is not None
+    return architectures.find(name) is not None
 
 
 def _entry(name: str) -> Entry:
@@ -209,6 +196,7 @@ def _require_plain(architecture: str) -> None:
 def _random(entry: Entry, seed: int, device: str) -> LoadedModel:
     """A model with weights from ``seed``: what a benchmark gives to a model that knows nothing."""
     _require_plain(entry.architecture)
+    tokenizer = architectures.tokenizer(entry.architecture)
     torch.manual_seed(seed)
     model = architectures.build(entry.architecture)
     computed = ACTIVATIONS[0] if architectures.uses_quick_gelu(entry.architecture) else ACTIVATIONS[1]
@@ -220,7 +208,7 @@ def _random(entry: Entry, seed: int, device: str) -> LoadedModel:
     return LoadedModel(
         model=model.to(device).eval(),
         preprocess=transform.image_transform_v2(settings, is_train=False),
-        tokenizer=architectures.tokenizer(entry.architecture),
+        tokenizer=tokenizer,
         entry=named,
         dtype=torch.float32,
         device=device,

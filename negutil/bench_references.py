@@ -7,14 +7,13 @@ the same digest. Whether a number is published is in its ``paper_source``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from negutil import results
+from negutil import files, results
 from negutil.bench import FORMAT, NUMBERS, Card
 from negutil.errors import NegutilError
 from negutil.evaluation import negbench, negbench_published, suite, valse
@@ -115,7 +114,7 @@ def _of_architecture(row: dict[str, Any], architecture: str) -> bool:
 
 
 def _published_rows(name: str, columns: dict[str, tuple[str, str]]) -> list[dict[str, Any]]:
-    rows = _rows(pd.read_csv(negbench_published.FOLDER / name))
+    rows = _rows(files.read_csv(negbench_published.FOLDER / name))
     return [row for row in rows if row["column"] in columns]
 
 
@@ -150,10 +149,7 @@ def _other(row: dict[str, Any]) -> Record:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise NegutilError(f"{path} is no card of `negutil bench` ({problem}); give the folder of one.") from problem
+    content = files.read_json(path, "give the folder of a card of `negutil bench`")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise NegutilError(f"{path} is no card of this version of `negutil bench`; make it again.")
     return content

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from negutil import claims
+from negutil import claims, files
 from negutil.errors import NegutilError
 
 SENTENCES = {
@@ -81,7 +80,7 @@ def controls(path: Path = claims.FILE) -> list[Control]:
 
 def _content(path: Path) -> dict[str, Any]:
     claims.read(path)  # says what is wrong with the file
-    return tomllib.loads(path.read_text(encoding="utf-8"))
+    return files.read_toml(path)
 
 
 def _keys(rows: list[dict[str, Any]], wanted: set[str], kind: str, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 Commands are thin: they parse, call one function of the package, and print.  What takes long to import (torch) is
 imported inside the command that needs it, so that ``--help`` is quick.  Every command that reports numbers has
-``--json``.  What goes wrong is one sentence on stderr: exit status 2 for what the user can mend, 130 for Ctrl-C.
+``--json``.  What goes wrong is one sentence on stderr: exit status 2 for what the user can fix, 130 for Ctrl-C.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ from __future__ import annotations
 import dataclasses
 import errno
 import importlib
+import io
 import json
+import os
 import signal
+import sys
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,22 +27,36 @@ from negutil.commands import data
 from negutil.commands.bench import bench
 from negutil.commands.encode import encode
 from negutil.commands.finetune import finetune
-from negutil.commands.options import Address, EngineName, Workers
+from negutil.commands.options import MOST, MOST_THREADS, Address, EngineName, Workers
 from negutil.commands.report import report
 from negutil.commands.seeds import seeds
-from negutil.errors import NegutilError
+from negutil.errors import NegutilError, of_system
+from negutil.files import is_utf8
 
 if TYPE_CHECKING:
     from negutil.verify import Comparison
 
 # Modules of negutil.training; all others are in recipes.
 PRETRAININGS = {"minisd": "pretrain_minisd", "miniclipseg": "pretrain_miniclipseg", "judge": "pretrain_judge"}
-FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 class Commands(TyperGroup):
-    """A group of commands that turns the exceptions of the package into a sentence and an exit status."""
+    """A group of commands that turns the exceptions of the package into a sentence and an exit status.
+
+    Exceptions that are programming errors (anything but NegutilError and OSError) keep their traceback.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words of the command line; raises typer.Exit with status 2 for one that is not UTF-8.
+
+        Tables, JSON and pages are UTF-8, so such a name would be refused later, where it is written.
+        """
+        settings = [value for name, value in os.environ.items() if name.startswith("NEGUTIL_")]
+        for word in (*args, *settings):
+            if not is_utf8(word):
+                raise _exit(f"{word!r} is not UTF-8: rename the file or folder, or correct the argument.", 2)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command; raises typer.Exit with status 2 or 130 where it could not finish."""
@@ -50,10 +67,9 @@ class Commands(TyperGroup):
         except KeyboardInterrupt as problem:
             raise _exit("Interrupted: finished work is kept, so start again with the same command.", 130) from problem
         except OSError as problem:
-            if problem.errno not in FULL_DISK:
+            if problem.errno == errno.EPIPE:  # `| head` has read enough: typer leaves quietly
                 raise
-            where = f" at {problem.filename}" if problem.filename else ""
-            raise _exit(f"The disk is full{where}: free some space and start again.", 2) from problem
+            raise _exit(of_system(problem), 2) from problem
 
 
 def group(text: str) -> typer.Typer:
@@ -97,7 +113,7 @@ def run(
     ] = "",
     only: Annotated[str | None, typer.Option(help="Numbers of the notebooks to run, such as 01,02.")] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Seed in place of the notebooks' own; writes to results/seed-N.", min=0)
+        int | None, typer.Option(help="Seed in place of the notebooks' own; writes to results/seed-N.", min=0, max=MOST)
     ] = None,
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Another notebook parameter.")
@@ -109,7 +125,7 @@ def run(
         bool,
         typer.Option("--renew", help="Replace the committed results also where numbers moved within tolerance alone."),
     ] = False,
-    timeout: Annotated[int | None, typer.Option(help="Seconds that a single cell may take.", min=1)] = None,
+    timeout: Annotated[int | None, typer.Option(help="Seconds that a single cell may take.", min=1, max=MOST)] = None,
     only_list: Annotated[bool, typer.Option("--list", help="List the notebooks and stop.")] = False,
 ) -> None:
     """Run the notebooks in order and write results, figures and the executed notebooks."""
@@ -153,8 +169,9 @@ def readme(
     check: Annotated[bool, typer.Option("--check", help="Only check whether the pages are up to date.")] = False,
 ) -> None:
     """Update README.md, docs/index.md and docs/reproducibility.md from the tables in results/."""
-    from negutil import pages
+    from negutil import config, pages
 
+    profile = config.resolve(profile)
     if check:
         pages.check(profile)
     changed = {} if check else pages.update(profile)
@@ -222,7 +239,7 @@ def world_look(
     part: Annotated[
         str, typer.Option(help="scenes, faces, clips, radiographs, shapes, alttexts, or all of them.")
     ] = "all",
-    seed: Annotated[int, typer.Option(help="Which pictures.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Which pictures.", min=0, max=MOST)] = 0,
     profile: Annotated[str, typer.Option(help="Whose folder of figures, without --out.")] = "",
     out: Annotated[Path | None, typer.Option(metavar="FILE.png", help="The file to write.")] = None,
 ) -> None:
@@ -239,9 +256,9 @@ def negbench_build(
     *,
     captions: Annotated[Path | None, typer.Option(help="COCO-style captions JSON, for retrieval too.")] = None,
     absent: Annotated[str, typer.Option(help="Absent things: plausible or random.")] = "plausible",
-    questions: Annotated[int, typer.Option(help="Multiple-choice questions about each picture.", min=1)] = 1,
+    questions: Annotated[int, typer.Option(help="Multiple-choice questions about each picture.", min=1, max=MOST)] = 1,
     paraphrase: Annotated[bool, typer.Option("--paraphrase", help="Word everything freely as well.")] = False,
-    seed: Annotated[int, typer.Option(help="Seed of all chance.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of all chance.", min=0, max=MOST)] = 0,
 ) -> None:
     """Make negated captions and multiple-choice questions in NegBench's format from COCO-style annotations."""
     from negutil.pipelines import negbench
@@ -303,13 +320,18 @@ def pretrain(
     pool: Annotated[Path | None, typer.Option(help="Folder of the corpus; made where it does not exist.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint and the learning curve.")] = None,
     weights: Annotated[Path, typer.Option(help="Folder that receives the finished weights.")] = paths.NEW_WEIGHTS,
-    steps: Annotated[int | None, typer.Option(help="Steps instead of the recipe's.", min=1)] = None,
-    seed: Annotated[int, typer.Option(help="Seed of weights, order and patches.", min=0)] = 0,
-    threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
+    steps: Annotated[int | None, typer.Option(help="Steps instead of the recipe's.", min=1, max=MOST)] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights, order and patches.", min=0, max=MOST)] = 0,
+    threads: Annotated[int, typer.Option(help="CPU threads.", min=1, max=MOST_THREADS)] = 2,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Pretrain a model of the mini world on web-like captions, or go on where it was stopped."""
     module = importlib.import_module(f"negutil.training.{PRETRAININGS.get(name, 'recipes')}")
+    from negutil.models import precision  # after the module, which sets how idle threads wait before torch is loaded
+
+    device = precision.usable(device)
+    for folder in filter(None, (out, weights)):  # before hours of work, not after
+        folder.mkdir(parents=True, exist_ok=True)
     module.run(name, pool=pool, out=out, weights=weights, steps=steps, seed=seed, threads=threads, device=device)
 
 
@@ -344,6 +366,10 @@ def stats_captions(
 
 def main() -> None:
     """Entry point of the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that knows ASCII alone gets "\\xe9" instead of a traceback.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
     app(prog_name="negutil")
 
 
@@ -353,5 +379,5 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _exit(sentence: str, status: int) -> typer.Exit:
-    typer.echo(sentence, err=True)
+    typer.echo("\\n".join(sentence.splitlines()), err=True)
     return typer.Exit(status)

@@ -200,7 +200,7 @@ class Profile:
 def names() -> list[str]:
     """Names of the profiles that exist, sorted: of the files in ``configs/`` that say so in their ``name``."""
     files = paths.CONFIGS.glob("*.toml")
-    return sorted(path.stem for path in files if f'name = "{path.stem}"' in path.read_text(encoding="utf-8"))
+    return sorted(path.stem for path in files if f'name = "{path.stem}"'.encode() in path.read_bytes())
 
 
 def resolve(name: str | None = None) -> str:

@@ -1,7 +1,7 @@
 """Check published data: read what is there with the loaders, count it against what is known, compare checksums.
 
 Every part of a dataset gets one finding: OK; SAMPLE, a part of what is published (a few rows, some pictures), on which
-notebooks run but whose numbers are not those of the benchmark; MISSING; or WRONG, with the file and how to mend it.
+notebooks run but whose numbers are not those of the benchmark; MISSING; or WRONG, with the file and how to fix it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from negutil import data_catalogue, data_readers, download
 from negutil.data_catalogue import Entry, Part, Place
 from negutil.data_readers import Reading
-from negutil.errors import NegutilError
+from negutil.errors import NegutilError, of_system
 
 OK, SAMPLE, MISSING, WRONG = "ok", "sample", "missing", "wrong"
 
@@ -26,7 +26,7 @@ class Finding:
         name: the entry.
         part: its path or repository.
         status: OK, SAMPLE, MISSING or WRONG.
-        message: what was found, or what is wrong and how to mend it.
+        message: what was found, or what is wrong and how to fix it.
         needed: whether notebooks need the part.
         counts: what was counted.
     """
@@ -72,6 +72,8 @@ def _part(entry: Entry, part: Part, where: Place, deep: bool) -> Finding:
         reading = data_readers.read(part, found, pictures, deep)
     except NegutilError as problem:
         return Finding(entry.name, part.name, WRONG, str(problem), part.needed)
+    except OSError as problem:  # a folder or file that may not be read: the other parts are checked all the same
+        return Finding(entry.name, part.name, WRONG, of_system(problem), part.needed)
     status, message = _judge(part, found, reading)
     return Finding(entry.name, part.name, status, message, part.needed, reading.counts)
 
@@ -86,8 +88,8 @@ def _judge(part: Part, found: list[Path], reading: Reading) -> tuple[str, str]:
     if reading.problem:
         return WRONG, reading.problem
     if more:
-        mend = "it is another release or was changed, so fetch it again"
-        return WRONG, f"{found[0]} has {', '.join(more)}, more than are known ({part.counted}): {mend}."
+        fix = "it is another release or was changed, so fetch it again"
+        return WRONG, f"{found[0]} has {', '.join(more)}, more than are known ({part.counted}): {fix}."
     if less:
         return SAMPLE, f"has {', '.join(less)}{_also(reading)}"
     if problem := _other_bytes(part, found, reading):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,14 +93,10 @@ def _from_hub(part: Part) -> Done:
     """Have the client of huggingface.co fetch a repository into its own cache; it resumes and checks by itself."""
     if data_catalogue.hub_files(part.hub):
         return Done(part.hub, "there already")
-    try:
+    from negutil.models import hub
+
+    with hub.fetching(part.hub, _NOT_ONLINE):
         _hub_client(part)
-    except NegutilError:
-        raise
-    except Exception as problem:  # the client and the libraries above it raise many kinds
-        reason = hidden_tokens(str(problem).strip().split("\n")[0])
-        told = f"{part.hub} could not be fetched from huggingface.co ({type(problem).__name__}: {reason})"
-        raise NegutilError(f"{told}: {_NOT_ONLINE}.") from None
     return Done(part.hub, "downloaded", len(data_catalogue.hub_files(part.hub)))
 
 
@@ -121,11 +116,3 @@ def _hub_client(part: Part) -> Any:
     import huggingface_hub
 
     return huggingface_hub.snapshot_download(part.hub, revision=hub.revision(part.hub), allow_patterns=list(_WEIGHTS))
-
-
-def hidden_tokens(text: str) -> str:
-    """``text`` without the values of the tokens of the environment."""
-    for name in download.TOKENS.values():
-        token = os.environ.get(name, "").strip()
-        text = text.replace(token, f"<{name}>") if token else text
-    return text

@@ -40,13 +40,9 @@ class Reading:
 
 def pictures(folder: Path, deep: bool) -> Reading:
     """Count pictures, and open some of them, or all where ``deep``."""
-    from PIL import Image
+    from negutil.models.pictures import read_rgb
 
-    def opened(file: Path) -> None:
-        with Image.open(file) as picture:
-            picture.load()
-
-    return _opened(folder, PICTURES, opened, deep)
+    return _opened(folder, PICTURES, read_rgb, deep)
 
 
 def clips(folder: Path, deep: bool) -> Reading:
@@ -71,8 +67,7 @@ def _opened(folder: Path, endings: Sequence[str], try_to_open: Callable[[Path], 
 def _opens(file: Path, try_to_open: Callable[[Path], object]) -> bool:
     try:
         try_to_open(file)
-    except (OSError, SyntaxError, ValueError, NegutilError):
-        # Pillow raises OSError for cut files, SyntaxError and ValueError for damaged headers.
+    except NegutilError:
         return False
     return True
 
@@ -110,8 +105,8 @@ def compare_registry(found: Reading, part: Part, file: Path) -> None:
     actual = files.sha256(file)
     expected = registry.find(part.model).sha256 if part.model else ""
     if expected and actual != expected:
-        mend = "fetch it again, or correct configs/models.toml"
-        found.problem = f"{file} has sha256 {actual}, where '{part.model}' is registered with {expected}: {mend}."
+        fix = "fetch it again, or correct configs/models.toml"
+        found.problem = f"{file} has sha256 {actual}, where '{part.model}' is registered with {expected}: {fix}."
     elif not expected:
         entry = f"write it into configs/models.toml, [{part.model}]" if part.model else "no model is registered for it"
         found.notes.append(f"sha256 {actual}; {entry}")

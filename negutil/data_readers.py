@@ -1,7 +1,7 @@
 """How each part of a published dataset is read and counted, with the loaders of ``negutil.data``.
 
 A reader takes the files of a part and returns counts by name. The names are those of the counts in
-configs/datasets.toml. Loaders raise NegutilError for damaged files, with the file, the place and the mend.
+configs/datasets.toml. Loaders raise NegutilError for damaged files, with the file, the place and the fix.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def _ccneg(file: Path) -> Reading:
 def _torch(file: Path) -> Reading:
     from negutil.data import ccneg
 
-    return Reading({"entries": len(ccneg.read_pt(file))})
+    return _entries(ccneg.read_pt(file), file)
 
 
 def _negrefcocog(file: Path) -> Reading:
@@ -218,7 +218,13 @@ def _prompts(file: Path) -> Reading:
 def _json(file: Path) -> Reading:
     from negutil.data import _reading
 
-    return Reading({"entries": len(_reading.read_json(file))})
+    return _entries(_reading.read_json(file), file)
+
+
+def _entries(content: Any, file: Path) -> Reading:
+    if not isinstance(content, list | dict):
+        raise NegutilError(f"{file}: it holds a {type(content).__name__}, no list or table; fetch the file again.")
+    return Reading({"entries": len(content)})
 
 
 def _names(rows: Any) -> list[str]:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 from pathlib import Path
 
 from negutil.errors import NegutilError
-
-FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
-"""What an OSError says where there is no room left."""
 
 
 def free_bytes(folder: Path) -> int:
@@ -23,7 +19,7 @@ def require_space(folder: Path, needed: float, what: str, reserve: int = 0) -> N
     """Raise NegutilError unless ``needed`` bytes, and ``reserve`` besides, are free in ``folder``."""
     free = free_bytes(folder)
     if needed + reserve > free:
-        mend = "free some space, or set NEGUTIL_DATA to a larger disk"
+        fix = "free some space, or set NEGUTIL_DATA to a larger disk"
         raise NegutilError(
-            f"{what} needs {needed / 1e9:.2f} GB in {folder}, where {free / 1e9:.2f} GB are free: {mend}."
+            f"{what} needs {needed / 1e9:.2f} GB in {folder}, where {free / 1e9:.2f} GB are free: {fix}."
         )

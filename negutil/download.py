@@ -25,8 +25,8 @@ import filelock
 import httpx
 
 from negutil import files, progress
-from negutil.disk import FULL_DISK, require_space
-from negutil.errors import NegutilError
+from negutil.disk import require_space
+from negutil.errors import FULL_DISK, NegutilError
 
 PERMISSION, GONE = (401, 403, 407), (404, 410)
 AGAIN = (408, 425, 429, 500, 502, 503, 504)
@@ -91,10 +91,10 @@ def fetch(wanted: Wanted, target: Path, settings: Settings | None = None, room: 
     except OSError as problem:
         if problem.errno not in FULL_DISK:
             raise NegutilError(
-                f"{target} cannot be written ({problem.strerror or problem}): mend its folder."
+                f"{target} cannot be written ({problem.strerror or problem}): see that its folder can be written to."
             ) from problem
-        mend = "free some space and start again, what has come so far is kept"
-        raise NegutilError(f"{target}: the disk is full; {mend}.") from problem
+        fix = "free some space and start again, what has come so far is kept"
+        raise NegutilError(f"{target}: the disk is full; {fix}.") from problem
     return target
 
 
@@ -200,8 +200,8 @@ def _check_status(response: httpx.Response, wanted: Wanted) -> None:
     if status in AGAIN:
         raise _AgainError(f"the server answers {status}", retry_after(response.headers.get("Retry-After", "")))
     if status in PERMISSION:
-        mend = "accept its publisher's conditions, and set HF_TOKEN where it is on huggingface.co"
-        raise NegutilError(f"{told}, it wants a permission: {mend}, or {wanted.help}.")
+        fix = "accept its publisher's conditions, and set HF_TOKEN where it is on huggingface.co"
+        raise NegutilError(f"{told}, it wants a permission: {fix}, or {wanted.help}.")
     if status in GONE:
         raise NegutilError(f"{told}, the file is not there any more: {wanted.help}.")
     if status not in (200, 206):

@@ -151,7 +151,7 @@ def _claim(out: Path, plan: dict[str, Any], fresh: bool) -> None:
     noted, text = out / PLAN, json.dumps(plan, indent=1, sort_keys=True) + "\n"
     if fresh:
         encoding_files.clear(out)
-    if noted.exists() and noted.read_text(encoding="utf-8") != text:
+    if noted.exists() and noted.read_bytes() != text.encode():
         raise NegutilError(f"{out} holds features of other inputs or settings: name another folder, or add --fresh.")
     if not noted.exists() and out.exists() and any(out.iterdir()):
         raise NegutilError(f"{out} is not empty, and not a folder of features: name another one.")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from negutil import files
 from negutil.data.folders import SUFFIXES
 from negutil.errors import NegutilError
 from negutil.evaluation import caption_files
@@ -156,6 +157,7 @@ def _image_parts(given: Sequence[str | Path], size: int) -> Iterable[dict[str, A
         found = sorted(file.relative_to(root).as_posix() for file in root.rglob("*") if _is_picture(file))
         if not found:
             raise NegutilError(f"{path} holds no picture ({', '.join(SUFFIXES)}): name the folder with the pictures.")
+        files.check_names(found)
         for first in range(0, len(found), size):
             yield {"kind": "images", "root": str(root), "files": found[first : first + size]}
 

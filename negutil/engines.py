@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from negutil import progress
-from negutil.errors import NegutilError
+from negutil.errors import NegutilError, of_system
 
 NAMES = ("local", "ray")
 OBJECT_STORE = 100 << 20  # bytes of shared memory of a local Ray, which only carries names of files and counts
@@ -102,6 +102,8 @@ class Worker:
             result = json.dumps(self._work(json.loads(row["shard"])))
         except NegutilError as problem:
             return {"number": row["number"], "result": "", "error": str(problem)}
+        except OSError as problem:
+            return {"number": row["number"], "result": "", "error": of_system(problem)}
         return {"number": row["number"], "result": result, "error": ""}
 
 
@@ -171,7 +173,7 @@ def _connect(ray: ModuleType, engine: Engine, threads: int) -> None:
             runtime_env=limits,
             **common,
         )
-    except (OSError, RuntimeError, ValueError) as problem:
+    except Exception as problem:  # Ray raises many kinds
         reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0].rstrip(".")
         where = f"at {engine.address}" if engine.address else "on this machine"
         raise NegutilError(f"Ray {where} cannot be used ({reason}): check the address, or start it first.") from problem

@@ -1,11 +1,27 @@
-"""The one exception that users see: a sentence that names the file and the mend."""
+"""The one exception that users see: a sentence that names the file and the fix."""
 
 from __future__ import annotations
 
+import errno
+
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+"""What an OSError says where there is no room left."""
+
 
 class NegutilError(Exception):
-    """A problem that the user can mend.
+    """A problem that the user can fix.
 
     The message is one clear sentence: which file or setting, what is wrong with it, and what to do.
     The command line prints it without a traceback and exits with status 2.
     """
+
+
+def of_system(problem: OSError) -> str:
+    """What the operating system refused, as a sentence: for an OSError that no reader or writer has explained."""
+    where = str(problem.filename or "")
+    if problem.errno in FULL_DISK:
+        return f"The disk is full{where and f' at {where}'}: free some space and start again."
+    reason = problem.strerror or next(iter(str(problem).strip().splitlines()), type(problem).__name__)
+    if where:
+        return f"{where} cannot be used ({reason}): check the path and its permissions."
+    return f"The system refused to read or write ({reason}): check the disk and the network, and start again."

@@ -160,7 +160,7 @@ def read(profile: str) -> pd.DataFrame:
     file = path(profile)
     if not file.exists():
         raise NegutilError(f"{file} is not there: run `negutil seeds --profile {profile}`.")
-    found = pd.read_csv(file)
+    found = files.read_csv(file, f"run `negutil seeds --profile {profile}`")
     if tuple(found.columns) != COLUMNS:
         raise NegutilError(f"{file} has other columns than {', '.join(COLUMNS)}: run `negutil seeds --judge`.")
     return found

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from negutil.errors import NegutilError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -30,7 +35,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.replace(path)
     except OSError as problem:
         reason = problem.strerror or str(problem)
-        raise NegutilError(f"{path} could not be written ({reason}): free some space or mend the folder.") from problem
+        raise NegutilError(f"{path} could not be written ({reason}): free some space or fix the folder.") from problem
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -53,8 +58,62 @@ def read_toml(path: Path) -> dict[str, Any]:
     """The tables of the TOML file ``path``; raises NegutilError where it cannot be read."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise NegutilError(f"{path} cannot be read as TOML ({problem}): mend or restore it.") from problem
+    except (OSError, ValueError, RecursionError) as problem:
+        raise _unreadable(path, "TOML", problem, "fix or restore it") from problem
+
+
+def read_json(path: Path, fix: str = "restore it") -> Any:
+    """The content of the JSON file ``path``; raises NegutilError, which ends in ``fix``, where it cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as problem:
+        raise _unreadable(path, "JSON", problem, fix) from problem
+
+
+def read_csv(path: Path, fix: str = "restore it", **options: Any) -> pd.DataFrame:
+    """The CSV file ``path``, read by pandas with ``options``; raises NegutilError, which ends in ``fix``.
+
+    Files that this project wrote or ships are read by it; what users bring has readers of its own in ``negutil.data``.
+    """
+    import pandas as pd  # here, so that `negutil --help` does not wait for it
+
+    try:
+        return pd.read_csv(path, **options)
+    except (OSError, ValueError) as problem:  # a ParserError is a ValueError
+        raise _unreadable(path, "CSV", problem, fix) from problem
+
+
+def read_parquet(path: Path, fix: str = "restore it", **options: Any) -> pd.DataFrame:
+    """The parquet file ``path``, read by pandas with ``options``; raises NegutilError, which ends in ``fix``."""
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(path, **options)
+    except (OSError, ValueError) as problem:  # an ArrowInvalid is a ValueError
+        raise _unreadable(path, "parquet", problem, fix) from problem
+
+
+def _unreadable(path: Path, kind: str, problem: Exception, fix: str) -> NegutilError:
+    """The one sentence for a file that is not there, not to be read, or not of its ``kind``."""
+    first = next(iter(str(problem).strip().splitlines()), type(problem).__name__)
+    reason = getattr(problem, "strerror", None) or first.rstrip(".")
+    return NegutilError(f"{path} cannot be read as {kind} ({reason}): {fix}.")
+
+
+def is_utf8(name: str) -> bool:
+    """Whether a name is text; Python has surrogates in place of bytes of a file name that are not UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def check_names(paths: Iterable[Path | str]) -> None:
+    """Raise NegutilError for the first of ``paths`` that is not UTF-8, as tables and JSON are."""
+    for path in paths:
+        if not is_utf8(str(path)):
+            raise NegutilError(f"{str(path)!r} has a name that is not UTF-8: rename that file or folder.")
 
 
 def sha256(path: Path) -> str:

@@ -108,7 +108,8 @@ def read(path: Path) -> pd.DataFrame:
 @functools.lru_cache(maxsize=128)
 def _parse(path: Path, changed: int) -> pd.DataFrame:
     """A table, parsed once for as long as its file does not change: judging all claims reads each many times."""
-    frame = pd.read_csv(path, keep_default_na=False, na_values={column: [""] for column in _numeric()})
+    empty = {column: [""] for column in _numeric()}
+    frame = files.read_csv(path, "make it again", keep_default_na=False, na_values=empty)
     if tuple(frame.columns) != COLUMNS:
         raise NegutilError(f"{path} has the columns {list(frame.columns)} and not {list(COLUMNS)}: make it again.")
     return frame.astype({"seed": "Int64"})
@@ -118,7 +119,7 @@ def load_items(profile: str, experiment_folder: str, name: str) -> pd.DataFrame:
     """The per-item scores that ``save_items`` wrote; raises NegutilError where they are missing."""
     path = paths.results(profile) / experiment_folder / f"{name}.parquet"
     _must_exist(path)
-    return pd.read_parquet(path)
+    return files.read_parquet(path, "make it again")
 
 
 def _frame(records: list[Record], path: Path) -> pd.DataFrame:
@@ -137,7 +138,7 @@ def _frame(records: list[Record], path: Path) -> pd.DataFrame:
 def _check(record: Record, path: Path) -> None:
     bounds = (record.ci_low, record.ci_high)
     if any(number is not None and math.isinf(number) for number in (record.value, *bounds)):
-        raise NegutilError(f"{path}: {record.task}/{record.metric} is infinite: mend the metric.")
+        raise NegutilError(f"{path}: {record.task}/{record.metric} is infinite: fix the metric.")
     if (None in bounds) != (not record.ci_over):
         raise NegutilError(f"{path}: {record.task}/{record.metric} needs all of ci_low, ci_high, ci_over, or none.")
 

@@ -18,8 +18,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TypeVar
 
 from negutil import progress
-from negutil.disk import FULL_DISK, require_space
-from negutil.errors import NegutilError
+from negutil.disk import require_space
+from negutil.errors import FULL_DISK, NegutilError
 
 _DAMAGED = (
     *(zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError),
@@ -65,7 +65,7 @@ def unpack(archive: Path, folder: Path, nested: str = "", limits: Limits | None 
         raise _refused(archive, f"is damaged ({str(problem).rstrip('.')})", _AGAIN) from problem
     except OSError as problem:
         if problem.errno not in FULL_DISK:
-            raise _refused(archive, f"cannot be unpacked ({problem})", "mend the folder or the archive") from problem
+            raise _refused(archive, f"cannot be unpacked ({problem})", "fix the folder or the archive") from problem
         raise _refused(archive, "the disk is full", "free some space and start again") from problem
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
@@ -165,5 +165,5 @@ def _shown(entries: Iterable[_Entry], archive: Path) -> Iterator[_Entry]:
     return iter(progress.bar(f"unpacking {archive.name}", entries, unit=" files"))
 
 
-def _refused(archive: Path, problem: str, mend: str) -> NegutilError:
-    return NegutilError(f"{archive} {problem}: {mend}.")
+def _refused(archive: Path, problem: str, fix: str) -> NegutilError:
+    return NegutilError(f"{archive} {problem}: {fix}.")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from negutil import claims, claims_report, config, paths, tables
+from negutil import claims, claims_report, config, files, paths, tables
 from negutil.claims import INCONCLUSIVE, NOT_REPLICATED, OURS, REPLICATED, WORKS, Claim, NoRecordError, Verdict
 from negutil.claims_report import Control
 from negutil.errors import NegutilError
@@ -164,7 +164,7 @@ def _seeds(profile: str) -> pd.DataFrame:
     columns = ["claim", "model", "seed", "verdict"]
     if not path.exists():
         return pd.DataFrame(columns=columns)
-    found = pd.read_csv(path, keep_default_na=False)
+    found = files.read_csv(path, "make it again", keep_default_na=False)
     if not set(columns) <= set(found):
         raise NegutilError(f"{path} has the columns {list(found)} and not {columns}: make it again.")
     return found[found["seed"] != config.load(profile).world.seed]

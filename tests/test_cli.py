@@ -66,6 +66,9 @@ def test_cache_info_and_clear() -> None:
         (NegutilError("data.csv is empty: fill it."), 2, "data.csv is empty: fill it.\n"),
         (KeyboardInterrupt(), 130, "Interrupted"),
         (OSError(errno.ENOSPC, "No space left on device", "/some/file"), 2, "The disk is full at /some/file"),
+        (OSError(errno.EACCES, "Permission denied", "/some/file"), 2, "/some/file cannot be used (Permission denied)"),
+        (OSError(errno.EIO, "Input/output error"), 2, "The system refused to read or write (Input/output error)"),
+        (OSError("no errno\nsecond line"), 2, "The system refused to read or write (no errno)"),
     ],
 )
 def test_problems_are_one_sentence_with_a_status(
@@ -82,12 +85,12 @@ def test_problems_are_one_sentence_with_a_status(
     assert done.stdout == ""
 
 
-def test_other_exceptions_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programming_errors_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: Cache) -> list[dict[str, Any]]:
-        raise OSError(errno.EIO, "Input/output error")
+        raise KeyError("bytes")
 
     monkeypatch.setattr(Cache, "entries", fail)
-    assert isinstance(runner.invoke(cli.app, ["cache", "info"]).exception, OSError)
+    assert isinstance(runner.invoke(cli.app, ["cache", "info"]).exception, KeyError)
 
 
 def test_a_refused_cache_entry_reaches_the_user_through_a_real_process(tmp_path: Path) -> None:

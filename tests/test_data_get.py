@@ -20,6 +20,7 @@ from negutil import data_catalogue, data_get
 from negutil.cli import app
 from negutil.download import Settings
 from negutil.errors import NegutilError
+from negutil.models import hub
 
 FAST = Settings(connect=2.0, stall=0.5, attempts=2, first_wait=0.01, longest_wait=1.0, reserve=0)
 CATALOGUE = """
@@ -156,6 +157,7 @@ def test_what_is_on_a_hub_that_is_not_reached_is_one_sentence(
         raise OSError("401 for hf_token_of_a_test")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    monkeypatch.setattr(hub, "is_reachable", lambda: True)
     monkeypatch.setenv("HF_TOKEN", "hf_token_of_a_test")
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     with pytest.raises(

@@ -119,7 +119,7 @@ def test_the_registry_names_towers_that_exist(tmp_path: Path) -> None:
     with pytest.raises(NegutilError, match="exactly one"):
         miniclipseg.find("both", wrong)
     wrong.write_text("[both")
-    with pytest.raises(NegutilError, match="mend or restore"):
+    with pytest.raises(NegutilError, match="fix or restore"):
         miniclipseg.find("both", wrong)
 
 

@@ -11,7 +11,7 @@ import torch
 
 from negutil import files, paths
 from negutil.errors import NegutilError
-from negutil.models import architectures, encode, loader, registry
+from negutil.models import architectures, encode, hub, loader, registry
 
 TINY = model_files.ARCHITECTURE
 REGISTRY = """
@@ -252,8 +252,10 @@ def test_a_failed_download_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> N
         raise FileNotFoundError("no network")
 
     monkeypatch.setattr(architectures.open_clip().pretrained, "download_pretrained_from_hf", fetch)
-    with pytest.raises(NegutilError, match="could not be downloaded from timm/vit_base_patch32"):
-        loader.load("openai-vit-b-32")
+    for reachable, reason in ((True, "FileNotFoundError: no network"), (False, "it cannot be reached from here")):
+        monkeypatch.setattr(hub, "is_reachable", lambda answer=reachable: answer)
+        with pytest.raises(NegutilError, match=rf"^timm/vit_base_patch32.* could not be fetched .*\({reason}\)"):
+            loader.load("openai-vit-b-32")
 
 
 def test_unknown_tag_and_unknown_name_are_sentences() -> None:

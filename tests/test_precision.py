@@ -94,5 +94,5 @@ def test_device_and_dtype_come_from_the_environment(monkeypatch: pytest.MonkeyPa
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_missing_gpu_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEGUTIL_DEVICE", "cuda")
-    with pytest.raises(NegutilError, match="torch finds no GPU: set it to cpu or auto"):
+    with pytest.raises(NegutilError, match="NEGUTIL_DEVICE is 'cuda', which torch cannot use here: choose cpu"):
         precision.device()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from negutil.commands.options import AsJson
+from negutil.commands.options import MOST, AsJson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,8 +77,8 @@ Against = Annotated[
 Out = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="Folder of the card (default: ./negutil-bench-<model>).")
 ]
-Seed = Annotated[int, typer.Option(help="Seed of random weights.", min=0)]
-Batch = Annotated[int, typer.Option(help="Pictures or texts at a time (0: 256).", min=0)]
+Seed = Annotated[int, typer.Option(help="Seed of random weights.", min=0, max=MOST)]
+Batch = Annotated[int, typer.Option(help="Pictures or texts at a time (0: 256).", min=0, max=MOST)]
 Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: the GPU where there is one.")]
 Dtype = Annotated[str, typer.Option(help="float32, bfloat16 or float16.")]
 Every = Annotated[bool, typer.Option("--all", help="Print every number, not only the main ones of each task.")]

@@ -57,7 +57,7 @@ def data_check(
     whole: Annotated[bool, typer.Option("--whole", help="Less than what is published is wrong too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read what is there, count it against what is known, compare checksums, and say what is wrong and how to mend it.
+    """Read what is there, count it against what is known, compare checksums, and say what is wrong and how to fix it.
 
     The exit status is 1 where something is wrong, or was asked for by name and is missing.
     """

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from negutil.commands.options import Address, AsJson, EngineName, Workers
+from negutil.commands.options import MOST, MOST_THREADS, Address, AsJson, EngineName, Workers
 
 
 def encode(
@@ -29,11 +29,11 @@ def encode(
     column: Annotated[str | None, typer.Option(help="Column with the captions.")] = None,
     format_name: Annotated[str, typer.Option("--format", help="safetensors or parquet.")] = "safetensors",
     store: Annotated[str, typer.Option(help="Numbers in the files: float32 or float16.")] = "float32",
-    shard_size: Annotated[int, typer.Option(help="Pictures or captions in a file.", min=1)] = 10_000,
-    batch: Annotated[int, typer.Option(help="Pictures or captions at a time.", min=1)] = 256,
+    shard_size: Annotated[int, typer.Option(help="Pictures or captions in a file.", min=1, max=MOST)] = 10_000,
+    batch: Annotated[int, typer.Option(help="Pictures or captions at a time.", min=1, max=MOST)] = 256,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="What the model computes with: float32, bfloat16 or float16.")] = "float32",
-    threads: Annotated[int, typer.Option(help="Threads of each process on the CPU.", min=1)] = 1,
+    threads: Annotated[int, typer.Option(help="Threads of each process on the CPU.", min=1, max=MOST_THREADS)] = 1,
     engine: EngineName = "local",
     address: Address = "",
     workers: Workers = 0,

@@ -2,7 +2,7 @@
 
 A loader reads its files with `read_json` or `read_csv`, checks each column with `fields`, `unique` and `known`, finds
 pictures with `find_files`, and hands plain lists to `build`, which makes the `datasets.Dataset`. Whatever is wrong is
-raised as `negutil.errors.NegutilError` in one sentence: the file, the place in it, and the mend.
+raised as `negutil.errors.NegutilError` in one sentence: the file, the place in it, and the fix.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any, Literal, NoReturn, get_args
 import pyarrow as pa
 from datasets import Dataset, DatasetInfo, Features, Image, Value
 
-from negutil import paths
+from negutil import files, paths
 from negutil.errors import NegutilError
 
 Missing = Literal["error", "drop"]
@@ -37,6 +37,7 @@ IN_MEMORY_BYTES = 64 * 2**20
 NUMBER = (int, float)
 _GZIP_MAGIC = b"\x1f\x8b"
 _FETCH_AGAIN = "fetch the file again"
+_PERMISSIONS = "check its permissions and the disk"
 _NOT_CONVERTIBLE = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError)
 
 
@@ -71,28 +72,34 @@ def description(told: Report) -> str:
     return json.dumps(asdict(told), ensure_ascii=False)
 
 
-def fail(source: object, problem: str, mend: str, cause: BaseException | None = None) -> NoReturn:
-    """Raise `NegutilError` with one sentence: the source, the problem, the mend."""
-    raise NegutilError(f"{source}: {problem}; {mend}.") from cause
+def fail(source: object, problem: str, fix: str, cause: BaseException | None = None) -> NoReturn:
+    """Raise `NegutilError` with one sentence: the source, the problem, the fix."""
+    raise NegutilError(f"{source}: {problem}; {fix}.") from cause
 
 
-def require_file(path: Path | str, mend: str = "check the path or fetch the file") -> Path:
+def require_file(path: Path | str, fix: str = "check the path or fetch the file") -> Path:
     """The path of a file that exists and is not empty."""
     path = Path(path).expanduser()
-    if path.is_dir():
-        fail(path, "a file is needed and this is a folder", mend)
-    if not path.is_file():
-        fail(path, "there is no such file", mend)
-    if path.stat().st_size == 0:
-        fail(path, "the file is empty", _FETCH_AGAIN)
+    try:
+        if path.is_dir():
+            fail(path, "a file is needed and this is a folder", fix)
+        if not path.is_file():
+            fail(path, "there is no such file", fix)
+        if path.stat().st_size == 0:
+            fail(path, "the file is empty", _FETCH_AGAIN)
+    except OSError as error:
+        fail(path, f"the file cannot be read ({error.strerror})", _PERMISSIONS, error)
     return path
 
 
-def require_folder(path: Path | str, mend: str = "check the path or unpack the dataset there") -> Path:
+def require_folder(path: Path | str, fix: str = "check the path or unpack the dataset there") -> Path:
     """The path of a folder that exists."""
     path = Path(path).expanduser()
-    if not path.is_dir():
-        fail(path, "there is no such folder", mend)
+    try:
+        if not path.is_dir():
+            fail(path, "there is no such folder", fix)
+    except OSError as error:
+        fail(path, f"the folder cannot be read ({error.strerror})", _PERMISSIONS, error)
     return path
 
 
@@ -108,7 +115,7 @@ def read_text(path: Path | str) -> str:
     except UnicodeDecodeError as error:
         fail(path, f"byte {error.start} is not UTF-8 text", "save the file as UTF-8", error)
     except OSError as error:
-        fail(path, f"the file cannot be read ({error.strerror})", "check its permissions and the disk", error)
+        fail(path, f"the file cannot be read ({error.strerror})", _PERMISSIONS, error)
 
 
 def read_json(path: Path | str) -> Any:
@@ -119,6 +126,8 @@ def read_json(path: Path | str) -> Any:
         fail(path, f"the JSON breaks off or is damaged at line {error.lineno} ({error.msg})", _FETCH_AGAIN, error)
     except RecursionError as error:
         fail(path, "the JSON is nested too deeply", _FETCH_AGAIN, error)
+    except ValueError as error:
+        fail(path, "the JSON has a number of thousands of digits", _FETCH_AGAIN, error)
 
 
 def section(content: Any, key: str, source: object, kind: type = list) -> Any:
@@ -163,9 +172,9 @@ def fields(
 def _explain_missing(records: Sequence[Any], key: str, source: object) -> NoReturn:
     for index, record in enumerate(records):
         if not isinstance(record, dict):
-            fail(source, f"entry {index} is a {type(record).__name__}, not an object", "mend or remove that entry")
+            fail(source, f"entry {index} is a {type(record).__name__}, not an object", "fix or remove that entry")
         if key not in record:
-            fail(source, f'entry {index} has no "{key}"', "mend that entry or fetch the file again")
+            fail(source, f'entry {index} has no "{key}"', "fix that entry or fetch the file again")
     raise AssertionError("unreachable: every record has the key")
 
 
@@ -180,7 +189,7 @@ def _check_types(
     index = next(i for i, value in enumerate(values) if type(value) not in allowed)
     found = type(values[index]).__name__
     names = " or ".join(sorted(kind.__name__ for kind in allowed if kind is not type(None)))
-    fail(source, f'entry {index} has "{key}" of type {found}, where {names} is needed', "mend that entry")
+    fail(source, f'entry {index} has "{key}" of type {found}, where {names} is needed', "fix that entry")
 
 
 def unique(values: Sequence[Any], name: str, source: object) -> None:
@@ -209,7 +218,7 @@ def check_boxes(boxes: Sequence[Any], name: str, source: object) -> None:
     for index, box in enumerate(boxes):
         good = isinstance(box, list) and len(box) == 4 and all(type(side) in NUMBER and isfinite(side) for side in box)
         if not good or box[2] < 0 or box[3] < 0:
-            fail(source, f'entry {index} has "{name}" {box!r}, where four numbers are needed', "mend that entry")
+            fail(source, f'entry {index} has "{name}" {box!r}, where four numbers are needed', "fix that entry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +238,7 @@ class CsvRows:
         good = [i for i, problem in enumerate(problems) if problem is None]
         bad = [f"line {line}: {why}" for line, why in zip(self.lines, problems, strict=True) if why is not None]
         if not good:
-            fail(self.source, f"no row can be used, the first problem is {bad[0]!r}", "mend the file")
+            fail(self.source, f"no row can be used, the first problem is {bad[0]!r}", "fix the file")
         columns = {name: [values[i] for i in good] for name, values in self.columns.items()}
         return CsvRows(self.source, self.header, [self.lines[i] for i in good], columns, (*self.left_out, *bad))
 
@@ -268,8 +277,8 @@ def _next_row(reader: Any, path: Path) -> list[str] | str | None:
         if "end of data" not in str(error):
             return f"broken quotation ({error})"
         # An open quotation swallows the rest of the file: that is no single bad row.
-        mend = "close the quotation there, or fetch the file again"
-        fail(path, f"the quotation that opens in the row of line {start} never ends", mend, error)
+        fix = "close the quotation there, or fetch the file again"
+        fail(path, f"the quotation that opens in the row of line {start} never ends", fix, error)
     return row
 
 
@@ -308,7 +317,7 @@ def string_list(text: str) -> list[str] | None:
 def _names_in(folder: str) -> frozenset[str]:
     try:
         return frozenset(entry.name for entry in Path(folder).iterdir())
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:  # not there, no folder, or not to be read: nothing is found in it
         return frozenset()
 
 
@@ -384,6 +393,7 @@ def build(
 
 def _array(values: Sequence[Any], name: str, kind: Any, source: object) -> pa.Array:
     if isinstance(kind, Image):
+        files.check_names(path for path in values if path is not None)
         return kind.cast_storage(pa.array(values, pa.string()))
     target = Features({name: kind}).arrow_schema.field(name).type
     try:
@@ -391,7 +401,7 @@ def _array(values: Sequence[Any], name: str, kind: Any, source: object) -> pa.Ar
     except _NOT_CONVERTIBLE as error:
         index = next(i for i, value in enumerate(values) if not _converts(value, target))
         problem = f'entry {index} has a "{name}" that is no {target} ({values[index]!r:.80})'
-        fail(source, problem, "mend that entry", error)
+        fail(source, problem, "fix that entry", error)
 
 
 def _converts(value: Any, target: pa.DataType) -> bool:

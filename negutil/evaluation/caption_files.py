@@ -13,11 +13,14 @@ from pathlib import Path
 
 import polars as pl
 
+from negutil import files
 from negutil.errors import NegutilError
 
 # Names under which published sets keep their captions, the likeliest first; case does not matter.
 USUAL_COLUMNS = ("text", "caption", "captions", "alt_text", "alt", "alttext", "sentence", "description", "title")
 PACKED = ("", ".gz", ".zst")
+PACKINGS = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")  # how gzip and zstd begin, under whatever name
+HEAD = 4096  # bytes at the start of a file
 TABLES = (".csv", ".tsv")
 # A folder is read as the first of these kinds that it holds, so that a README.txt beside shards is not counted.
 KINDS: tuple[tuple[str, ...], ...] = ((".parquet",), TABLES, (".txt",))
@@ -30,6 +33,7 @@ def find(paths: Iterable[str | Path]) -> list[Path]:
     leads to nothing that can be read.
     """
     found = [file for path in paths for file in _resolve(path)]
+    files.check_names(found)
     return list(dict.fromkeys(found))
 
 
@@ -41,9 +45,8 @@ def scan(path: Path, column: str | None = None) -> pl.LazyFrame:
     column is missing or does not hold text.
     """
     kind = kind_of(path)
-    if path.stat().st_size == 0:
-        raise NegutilError(f"{path} is empty (0 bytes): remove it or fetch it again.")
     with reading(path):
+        _check_bytes(path, kind)
         frame = _open(path, kind, column)
         schema = frame.collect_schema()
     if kind == ".txt":
@@ -62,10 +65,20 @@ def reading(path: Path) -> Iterator[None]:
     """Turn what polars has to say against the file, in this block, into one sentence (NegutilError)."""
     try:
         yield
-    except (pl.exceptions.PolarsError, OSError) as problem:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as problem:
         reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0].rstrip(".")
         kind = kind_of(path).lstrip(".").replace("txt", "UTF-8 text")
-        raise NegutilError(f"{path} cannot be read as {kind} ({reason}): mend it or fetch it again.") from problem
+        raise NegutilError(f"{path} cannot be read as {kind} ({reason}): fix it or fetch it again.") from problem
+
+
+def _check_bytes(path: Path, kind: str) -> None:
+    """Raise NegutilError for an empty file, and for text in UTF-16, at which polars panics or guesses."""
+    with path.open("rb") as stream:
+        head = stream.read(HEAD)
+    if not head:
+        raise NegutilError(f"{path} is empty (0 bytes): remove it or fetch it again.")
+    if kind != ".parquet" and b"\0" in head and not head.startswith(PACKINGS):
+        raise NegutilError(f"{path} is not UTF-8 text (it has zero bytes, as UTF-16 does): save it as UTF-8.")
 
 
 def kind_of(path: Path) -> str:

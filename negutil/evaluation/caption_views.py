@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image
 
 from negutil.config import Profile
 from negutil.data import negrefcocog as referring_file
 from negutil.evaluation import caption_pipelines
+from negutil.models.pictures import read_rgb
 from negutil.pipelines import caption_sets, negrefcocog, word_order
 from negutil.world import build as world
 from negutil.world.look import Example
@@ -133,8 +133,7 @@ def _folder(settings: Profile, name: str) -> Path:
 
 
 def _picture(path: Path) -> Pixels:
-    with Image.open(path) as opened:
-        return np.asarray(opened.convert("RGB"))
+    return np.asarray(read_rgb(path))
 
 
 def compared(referring: Sequence[Referred]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from negutil import paths
+from negutil import files, paths
 from negutil.evaluation import negationclip_items as asked
 from negutil.evaluation import suite
 
@@ -71,7 +71,7 @@ def ablations() -> dict[tuple[str, str], Number]:
 
 def logs() -> pd.DataFrame:
     """What the authors' development repository logs of other weights and settings: row, column, metric, value, unit."""
-    table = pd.read_csv(paths.CONFIGS / "published" / "clipglasses_logs.csv")
+    table = files.read_csv(paths.CONFIGS / "published" / "clipglasses_logs.csv")
     return table[["row", "column", "metric", "value", "unit"]]
 
 
@@ -82,5 +82,5 @@ def _source(row: dict[str, Any]) -> str:
 def _rows(name: str) -> list[dict[str, Any]]:
     return [
         {str(key): value for key, value in row.items()}
-        for row in pd.read_csv(paths.CONFIGS / "published" / name).to_dict("records")
+        for row in files.read_csv(paths.CONFIGS / "published" / name).to_dict("records")
     ]

@@ -15,7 +15,6 @@ What counts is defined here once, for every count in the project:
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Any
 
 import pandas as pd
 
-from negutil import paths
+from negutil import files, paths
 from negutil.errors import NegutilError
 
 DECLARED = paths.CONFIGS / "negation_terms.toml"
@@ -89,13 +88,9 @@ def table(lists: Sequence[TermList]) -> pd.DataFrame:
 
 
 def read(path: Path) -> tuple[TermList, ...]:
-    """The lists in a TOML file, in its order; raises NegutilError that names the file, the list and the mend."""
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise NegutilError(f"{path} cannot be read as TOML ({problem}): mend or restore it.") from problem
+    """The lists in a TOML file, in its order; raises NegutilError that names the file, the list and the fix."""
     lists: dict[str, TermList] = {}
-    for name, table in tables.items():
+    for name, table in files.read_toml(path).items():
         lists[name] = _build(name, table, lists, path)
     if not lists:
         raise NegutilError(f'{path} declares no term list: add one, such as [mine] with words = ["no"].')
@@ -132,7 +127,7 @@ def _check(terms: Mapping[str, tuple[str, ...]], where: str) -> None:
     for kind, term in ((each, term) for each in KINDS for term in terms[each]):
         free_ends = {"words": term[:1] + term[-1:], "endings": term[-1:], "beginnings": term[:1]}[kind]
         if not free_ends or not free_ends.isalnum():
-            raise NegutilError(f"{where} has {term!r} among its {kind}, which must begin or end as words do: mend it.")
+            raise NegutilError(f"{where} has {term!r} among its {kind}, which must begin or end as words do: fix it.")
 
 
 def normalise(term: str) -> str:

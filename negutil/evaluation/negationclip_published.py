@@ -8,9 +8,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import pandas as pd
-
-from negutil import paths
+from negutil import files, paths
 from negutil.evaluation import negationclip_items as asked
 from negutil.evaluation import negationclip_numbers as numbers
 from negutil.evaluation import suite
@@ -74,5 +72,5 @@ def _negbench() -> dict[tuple[str, str], Number]:
 def _rows(name: str) -> list[dict[str, Any]]:
     return [
         {str(key): value for key, value in row.items()}
-        for row in pd.read_csv(paths.CONFIGS / "published" / name).to_dict("records")
+        for row in files.read_csv(paths.CONFIGS / "published" / name).to_dict("records")
     ]

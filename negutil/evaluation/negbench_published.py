@@ -8,9 +8,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import pandas as pd
-
-from negutil import paths
+from negutil import files, paths
 
 FOLDER = paths.CONFIGS / "published"
 Number = tuple[float, str]
@@ -29,7 +27,7 @@ def of(title: str, metric: str) -> Number | None:
 
 
 def _rows(name: str, row: str) -> list[dict[str, Any]]:
-    table = pd.read_csv(FOLDER / name)
+    table = files.read_csv(FOLDER / name)
     return [
         {str(key): value for key, value in cells.items()} for cells in table[table["row"] == row].to_dict("records")
     ]

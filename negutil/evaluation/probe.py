@@ -12,7 +12,6 @@ Everything here works on plain arrays of L2-normalised features, so any model ca
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from negutil import paths, statistics
+from negutil import files, paths, statistics
 from negutil.errors import NegutilError
 from negutil.results import Record
 
@@ -77,10 +76,7 @@ def read_prompts(path: Path | str | None = None) -> list[Pair]:
     Raises NegutilError where the file cannot be read, a prompt is missing, or a key is unknown.
     """
     path = Path(path) if path else paths.CONFIGS / "celeba_prompts.toml"
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise NegutilError(f"{path} cannot be read as TOML ({problem}): mend or restore it.") from problem
+    content = files.read_toml(path)
     template, phrasings = content.get("template"), content.get("phrasings")
     attributes = content.get("attributes")
     if not isinstance(template, str) or "{}" not in template:

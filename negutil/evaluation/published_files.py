@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from datasets import Dataset
 from numpy.typing import ArrayLike
 
-from negutil import data, statistics, tables
+from negutil import data, files, statistics, tables
 from negutil import paths as locations
 from negutil.data import negbench
+from negutil.errors import NegutilError
 from negutil.evaluation import blind, mcq
 from negutil.evaluation.negbench import EXPERIMENT, Resampling, blind_records, blind_scorers
 from negutil.results import Record
@@ -68,8 +70,17 @@ def table(paths: Sequence[Path | str], seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame([_row(Path(path), seed) for path in paths])
 
 
-def _row(path: Path, seed: int) -> dict[str, str | int | float]:
+def _questions(path: Path) -> Dataset:
+    """The rows of a multiple-choice file; raises NegutilError for a retrieval file, which has no options."""
     rows = negbench.load(path)
+    if "options" not in rows.column_names:
+        command = f"negutil bench MODEL --negbench {path}"
+        raise NegutilError(f"{path} is a retrieval file: give multiple-choice files, or run `{command}`.")
+    return rows
+
+
+def _row(path: Path, seed: int) -> dict[str, str | int | float]:
+    rows = _questions(path)
     options, correct = np.array(rows["options"][:], dtype=np.str_), np.array(rows["correct"][:])
     n, k = options.shape
     same = (options == options[np.arange(n), correct][:, None]).sum(axis=1) > 1
@@ -84,7 +95,7 @@ def _row(path: Path, seed: int) -> dict[str, str | int | float]:
 
 def kept() -> pd.DataFrame:
     """Return the numbers of ``records`` that are committed for the published files, which cannot be committed."""
-    return pd.read_csv(locations.RESOURCES / "results" / PROFILE / EXPERIMENT / f"{NAME}.csv")
+    return files.read_csv(locations.RESOURCES / "results" / PROFILE / EXPERIMENT / f"{NAME}.csv")
 
 
 def overview() -> pd.DataFrame:
@@ -104,7 +115,7 @@ def records(paths: Sequence[Path | str], seed: int = 0) -> list[Record]:
 
 
 def _records(path: Path, seed: int) -> list[Record]:
-    rows = negbench.load(path)
+    rows = _questions(path)
     options, correct, pictures = rows["options"][:], np.array(rows["correct"]), np.array(rows["file_name"])
     types = list(rows["template"]) if "template" in rows.column_names else None
     shares = positions(correct, len(options[0]), seed)

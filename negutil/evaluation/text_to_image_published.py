@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 
-import pandas as pd
-
-from negutil import paths
+from negutil import files, paths
 
 FILE = "negationclip_table4.csv"
 METHODS = {"": "CLIP", "CoN-CLIP": "con-clip", "NegationCLIP": "negationclip"}
@@ -20,7 +18,7 @@ Number = tuple[float, str]
 def rows() -> tuple[tuple[str, str, str, float], ...]:
     """(pipeline, method, "Neg Score" or "TIFA", value as a fraction) of every printed number."""
     found = []
-    for row in pd.read_csv(paths.CONFIGS / "published" / FILE).to_dict("records"):
+    for row in files.read_csv(paths.CONFIGS / "published" / FILE).to_dict("records"):
         pipeline, _, swapped = str(row["row"]).partition(" w/ ")
         method = METHODS[swapped.removesuffix(" text encoder")]
         found.append((pipeline, method, str(row["column"]), float(row["value"])))

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import polars as pl
-from PIL import Image
 
 from negutil import results
 from negutil.config import Profile
@@ -21,6 +20,7 @@ from negutil.evaluation import caption_files, caption_sample, caption_statistics
 from negutil.evaluation.caption_sample import Judgement
 from negutil.evaluation.caption_statistics import Counts
 from negutil.evaluation.negation_terms import TermList
+from negutil.models.pictures import read_rgb
 from negutil.statistics import wilson
 from negutil.tables import with_interval
 from negutil.world import alttext, build
@@ -172,5 +172,4 @@ def _flagged(folder: Path, terms: TermList, most: int | None = READ_FOR_EXAMPLES
 def _picture(file: Path) -> np.ndarray:
     if not file.is_file():
         return np.full((SIZE, SIZE, 3), 245, dtype=np.uint8)
-    with Image.open(file) as opened:
-        return np.asarray(opened.convert("RGB"))
+    return np.asarray(read_rgb(file))

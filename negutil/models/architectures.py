@@ -13,6 +13,7 @@ from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
 from negutil.errors import NegutilError
+from negutil.models import hub
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
 RANDOM_FILLS = (init.kaiming_uniform_, init.normal_, init.uniform_, torch.Tensor.normal_, torch.Tensor.uniform_)
@@ -28,12 +29,26 @@ def open_clip() -> ModuleType:
     return module
 
 
-def config(architecture: str) -> dict[str, Any]:
-    """Return open_clip's settings of ``architecture`` (a fresh copy).
+def find(architecture: str) -> dict[str, Any] | None:
+    """Return open_clip's settings of ``architecture`` (a fresh copy), or None where it does not know the name.
 
-    Raises NegutilError where open_clip does not know the name.
+    Raises NegutilError where the name is that of a repository (hf-hub:NAME) or a folder (local-dir:FOLDER) whose
+    settings cannot be read.
     """
-    found = open_clip().get_model_config(architecture)
+    read: Callable[[str], dict[str, Any] | None] = open_clip().get_model_config
+    if architecture.startswith("hf-hub:"):
+        fix = "connect to the network, or give an architecture such as ViT-B-32 with --pretrained FILE"
+        with hub.fetching(architecture, fix):
+            return read(architecture)
+    try:
+        return read(architecture)
+    except (OSError, ValueError, AttributeError) as problem:  # an AttributeError for JSON that is no object
+        raise NegutilError(f"Architecture '{architecture}' cannot be read ({problem}); correct the name.") from problem
+
+
+def config(architecture: str) -> dict[str, Any]:
+    """Return the settings of :func:`find`; raises NegutilError where open_clip does not know the name, too."""
+    found = find(architecture)
     if found is None:
         raise NegutilError(
             f"Architecture '{architecture}' is unknown to open_clip; "
@@ -80,8 +95,13 @@ class _NoRandomStart(TorchFunctionMode):
 @functools.cache
 def tokenizer(architecture: str) -> Callable[[list[str]], torch.Tensor]:
     """Return what makes int64 [T, L] of texts for ``architecture``: the same object for every model of it."""
-    found: Callable[[list[str]], torch.Tensor] = open_clip().get_tokenizer(architecture)
-    return found
+    get: Callable[[str], Callable[[list[str]], torch.Tensor]] = open_clip().get_tokenizer
+    named = config(architecture)["text_cfg"].get("hf_tokenizer_name")
+    if not named:
+        return get(architecture)
+    fix = "connect to the network once, or choose an architecture with CLIP's own tokenizer, such as ViT-B-32"
+    with hub.fetching(f"{named}, the tokenizer of {architecture},", fix):
+        return get(architecture)
 
 
 def trimmed_length(tokens: torch.Tensor) -> int:

@@ -1,15 +1,24 @@
-"""At which commit a repository of huggingface.co is read: ``configs/revisions.toml``, or what the caller says."""
+"""huggingface.co: at which commit a repository is read (``configs/revisions.toml``), and what happens offline."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
-from negutil import files, paths
+import httpx
+
+from negutil import download, files, paths
 from negutil.errors import NegutilError
 
 TABLE = "revisions.toml"
 LOCAL = "main"
 """What stands for the revision of a folder on this machine, which has none."""
+
+PATIENCE = 5.0
+"""Seconds to wait for the hub; its own client tries for about a minute."""
 
 
 def revision(repository: str, given: str | None = None) -> str:
@@ -31,3 +40,55 @@ def revision(repository: str, given: str | None = None) -> str:
 def pinned() -> dict[str, str]:
     """Commits by repository; raises NegutilError where the table cannot be read."""
     return {name: str(commit) for name, commit in files.read_toml(paths.CONFIGS / TABLE).items()}
+
+
+@contextlib.contextmanager
+def fetching(what: str, fix: str) -> Iterator[None]:
+    """Let clients of the hub work in this block; where it cannot be reached, at once with their cache alone.
+
+    Raises NegutilError, which ends in ``fix``, where ``what`` could not be had.
+    """
+    online = is_reachable()
+    try:
+        with contextlib.nullcontext() if online else _offline():
+            yield
+    except NegutilError:
+        raise
+    except Exception as problem:  # the clients and the libraries below them raise many kinds
+        first = hidden_tokens(str(problem).strip().split("\n")[0].rstrip("."))
+        reason = f"{type(problem).__name__}: {first}" if online else "it cannot be reached from here"
+        raise NegutilError(f"{what} could not be fetched from huggingface.co ({reason}): {fix}.") from None
+
+
+@functools.cache
+def is_reachable() -> bool:
+    """Whether the hub answers, asked once in a process; False where its client was told to stay offline."""
+    from huggingface_hub import constants
+
+    if constants.is_offline_mode():
+        return False
+    try:
+        httpx.head(constants.ENDPOINT, timeout=PATIENCE)
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _offline() -> Iterator[None]:
+    """Have huggingface_hub, and the libraries that ask it, look into their cache alone."""
+    from huggingface_hub import constants
+
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def hidden_tokens(text: str) -> str:
+    """``text`` without the values of the tokens of the environment."""
+    for name in download.TOKENS.values():
+        token = os.environ.get(name, "").strip()
+        text = text.replace(token, f"<{name}>") if token else text
+    return text

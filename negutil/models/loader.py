@@ -19,7 +19,7 @@ from PIL import Image
 
 from negutil import files, paths
 from negutil.errors import NegutilError
-from negutil.models import architectures, precision, registry, text_tower
+from negutil.models import architectures, hub, precision, registry, text_tower
 from negutil.models.registry import Entry
 from negutil.training import trained
 from negutil.training.trained import Trained
@@ -101,6 +101,7 @@ def load_entry(entry: Entry, device: str = "cpu") -> LoadedModel:
     damaged or not the one with the noted sha256, or its weights do not fit the architecture.
     """
     check_activation(entry)
+    tokenizer = architectures.tokenizer(entry.architecture)
     file, sha256 = locate(entry)
     model = architectures.build_unfilled(entry.architecture)
     _put(read_weights(file, entry.activation), model, file, entry.architecture)
@@ -110,7 +111,7 @@ def load_entry(entry: Entry, device: str = "cpu") -> LoadedModel:
     return LoadedModel(
         model=model.to(device).eval(),
         preprocess=preprocessing(entry),
-        tokenizer=architectures.tokenizer(entry.architecture),
+        tokenizer=tokenizer,
         entry=entry,
         dtype=torch.float32,
         device=device,
@@ -210,21 +211,18 @@ def _download(entry: Entry) -> Path:
     if not repository:
         raise NegutilError(f"The weights of tag '{entry.tag}' are on no hub; download them and register their path.")
     fetch = architectures.open_clip().pretrained.download_pretrained_from_hf
-    try:
+    what = f"{repository}, the weights of model '{entry.name}',"
+    fix = "connect to the network, or download them elsewhere and give --pretrained FILE, or register its path"
+    with hub.fetching(what, fix):
         return Path(fetch(repository, filename=name or None, revision=entry.revision))
-    except Exception as problem:  # the hub's client raises many kinds
-        raise NegutilError(
-            f"The weights of model '{entry.name}' could not be downloaded from {repository}; go online once, or "
-            "download them elsewhere and register their path."
-        ) from problem
 
 
 def _checked_sha256(entry: Entry, file: Path) -> str:
     about = file.stat()
     actual = _sha256_at(file.resolve(), about.st_size, about.st_mtime_ns)
     if not entry.sha256 and not entry.tag:
-        mend = "if it is the file that you want, write that into configs/models.toml"
-        raise NegutilError(f"Model '{entry.name}' is registered without sha256; that of {file} is {actual}: {mend}.")
+        fix = "if it is the file that you want, write that into configs/models.toml"
+        raise NegutilError(f"Model '{entry.name}' is registered without sha256; that of {file} is {actual}: {fix}.")
     expected = entry.sha256 or _noted_sha256(entry, actual)
     if actual != expected:
         raise NegutilError(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,11 +82,11 @@ class Segmenter:
 def find(name: str, file: Path | None = None) -> Entry:
     """The entry called ``name``; raises NegutilError where there is none, or where the file is damaged."""
     file = file or REGISTRY
+    tables = files.read_toml(file)
     try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
         entries = {key: Entry(name=key, **table) for key, table in tables.items()}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError) as problem:
-        raise NegutilError(f"{file} cannot be read ({problem}); mend or restore it.") from problem
+    except TypeError as problem:
+        raise NegutilError(f"{file} cannot be read ({problem}); fix or restore it.") from problem
     if name not in entries:
         raise NegutilError(f"There is no segmenter '{name}' in {file}; there are {', '.join(entries)}.")
     if bool(entries[name].package) == bool(entries[name].hub):

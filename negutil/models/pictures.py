@@ -13,12 +13,24 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 from datasets import Dataset
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from negutil import files
 from negutil.errors import NegutilError
 
 Box = Sequence[float]
+
+
+def read_rgb(path: Path | str) -> Image.Image:
+    """The picture in a file, in RGB; raises NegutilError where it cannot be decoded, or is too large for Pillow."""
+    try:
+        with Image.open(path) as opened:
+            return opened.convert("RGB")
+    except Image.DecompressionBombError as problem:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
+        raise NegutilError(f"{path} has more than {most} million pixels; make it smaller.") from problem
+    except Exception as problem:  # Pillow's decoders raise many kinds for damaged files
+        raise NegutilError(f"{path} cannot be read as a picture; fetch or build it again.") from problem
 
 
 class PictureFiles:
@@ -47,11 +59,7 @@ class PictureFiles:
 
     def __getitem__(self, row: int) -> Image.Image:
         """Picture ``row`` in RGB; raises NegutilError where its file cannot be decoded."""
-        try:
-            with Image.open(self.paths[row]) as opened:
-                picture = opened.convert("RGB")
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as problem:
-            raise NegutilError(f"{self.paths[row]} cannot be read as a picture; fetch or build it again.") from problem
+        picture = read_rgb(self.paths[row])
         if self.boxes is None:
             return picture
         x, y, width, height = self.boxes[row]

@@ -21,11 +21,22 @@ def device() -> str:
 
     Raises NegutilError where there is no such device.
     """
-    chosen = os.environ.get("NEGUTIL_DEVICE") or "cpu"
+    return usable(os.environ.get("NEGUTIL_DEVICE") or "cpu", "NEGUTIL_DEVICE")
+
+
+def usable(chosen: str, setting: str = "--device") -> str:
+    """The device ``chosen``, for "auto" the first GPU where there is one.
+
+    Raises NegutilError, naming the ``setting``, where torch cannot compute there.
+    """
     if chosen == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if chosen.startswith("cuda") and not torch.cuda.is_available():
-        raise NegutilError(f"NEGUTIL_DEVICE is {chosen}, but torch finds no GPU: set it to cpu or auto.")
+    try:
+        torch.empty(0, device=chosen).cpu()  # nothing can be copied from the device "meta"
+    except (RuntimeError, AssertionError) as problem:
+        raise NegutilError(
+            f"{setting} is '{chosen}', which torch cannot use here: choose cpu, or see that CUDA works."
+        ) from problem
     return chosen
 
 

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import random
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -17,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from negutil import paths
+from negutil import files, paths
 from negutil.config import Profile
 from negutil.data import coco, vqa
 from negutil.errors import NegutilError
@@ -196,11 +195,7 @@ def annotators_of(settings: Profile, error: float = 0.0, seed: int = 0) -> Annot
 
 
 def _annotator_settings(profile: str) -> dict[str, dict[str, Any]]:
-    try:
-        tables = tomllib.loads(SETTINGS.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise NegutilError(f"{SETTINGS} cannot be read as TOML ({problem}): mend or restore it.") from problem
-    table: dict[str, dict[str, Any]] = tables.get(profile, {})
+    table: dict[str, dict[str, Any]] = files.read_toml(SETTINGS).get(profile, {})
     missing = {"language", "random_language", "vision"} - set(table)
     if missing:
         raise NegutilError(f"{SETTINGS}: [{profile}] has no {', '.join(sorted(missing))}: add it.")

@@ -18,6 +18,7 @@ from PIL import Image
 from negutil import progress
 from negutil.errors import NegutilError
 from negutil.models import hub
+from negutil.models.pictures import read_rgb
 from negutil.pipelines import annotators
 from negutil.pipelines.prompts import Chat, Sampling
 
@@ -163,11 +164,7 @@ def _messages(chat: Chat, vision: bool) -> list[dict[str, Any]]:
 
 
 def _picture(chat: Chat) -> Image.Image:
-    try:
-        with Image.open(str(chat.picture)) as picture:
-            return picture.convert("RGB")
-    except OSError as problem:
-        raise NegutilError(f"{chat.picture} cannot be read as a picture ({problem}): restore it.") from problem
+    return read_rgb(str(chat.picture))
 
 
 def _cut(text: str, stop: Sequence[str]) -> str:

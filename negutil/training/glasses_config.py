@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from negutil import paths
+from negutil import files, paths
 from negutil.errors import NegutilError
 
 STAGES = ("gate", "lens", "frame", "joint")
@@ -100,7 +99,7 @@ def settings(source: str = "mini", file: Path | None = None, **changes: Any) -> 
     Raises NegutilError, listing those that exist, where there are none, and where ``file`` is wrong.
     """
     file = file or paths.CONFIGS / "glasses.toml"
-    tables = _read(file)
+    tables = files.read_toml(file)
     if source not in tables:
         raise NegutilError(f"{file} has no settings '{source}' for glasses; there are {', '.join(tables)}.")
     return _build(GlassesTraining, dict(tables[source]) | changes, f"{file}: [{source}]")
@@ -108,14 +107,7 @@ def settings(source: str = "mini", file: Path | None = None, **changes: Any) -> 
 
 def sources(file: Path | None = None) -> list[str]:
     """Return the sources that ``configs/glasses.toml`` has settings from, in its order."""
-    return list(_read(file or paths.CONFIGS / "glasses.toml"))
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise NegutilError(f"{file} cannot be read as TOML ({problem}); mend or restore it.") from problem
+    return list(files.read_toml(file or paths.CONFIGS / "glasses.toml"))
 
 
 def _build(kind: Any, table: Mapping[str, Any], where: str) -> Any:

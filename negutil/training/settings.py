@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from negutil import paths
+from negutil import files, paths
 from negutil.errors import NegutilError
 from negutil.models.text_tower import GROUPS
 
@@ -87,7 +86,7 @@ def settings(method: str, source: str = "mini", file: Path | None = None, **chan
     Raises NegutilError, listing those that exist, where there are none, and where ``file`` is wrong.
     """
     file = file or paths.CONFIGS / "finetune.toml"
-    table = _read(file)
+    table = files.read_toml(file)
     if source not in table.get(method, {}):
         known = [f"{one} ({', '.join(sources)})" for one, sources in table.items()]
         raise NegutilError(f"{file} has no settings '{source}' for '{method}'; there are {', '.join(known)}.")
@@ -100,14 +99,7 @@ def settings(method: str, source: str = "mini", file: Path | None = None, **chan
 
 def sources(method: str, file: Path | None = None) -> list[str]:
     """Return the sources that ``configs/finetune.toml`` has settings of ``method`` from, in its order."""
-    return list(_read(file or paths.CONFIGS / "finetune.toml").get(method, {}))
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise NegutilError(f"{file} cannot be read as TOML ({problem}); mend or restore it.") from problem
+    return list(files.read_toml(file or paths.CONFIGS / "finetune.toml").get(method, {}))
 
 
 def _convert(key: str, value: Any, where: str) -> Any:
