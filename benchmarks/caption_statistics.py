@@ -29,7 +29,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from negutil.evaluation import caption_sample, caption_statistics, negation_terms
+from negutil.captions import caption_sample, caption_statistics, negation_terms
 
 LAION = 414_000_000
 CHUNK = 250_000

@@ -27,10 +27,13 @@ import polars as pl
 import psutil
 import torch
 
-from negutil import config, encoding, engines, figures, files, paths
-from negutil.engines import LOCAL, Engine
-from negutil.evaluation import caption_statistics, negation_terms
-from negutil.world import build
+from miniworld import build
+from negutil import config, files, paths
+from negutil.bench import encoding
+from negutil.captions import caption_statistics, negation_terms
+from negutil.data import engines
+from negutil.data.engines import LOCAL, Engine
+from negutil.plots import figures
 
 SHARDS = 8
 MODEL = "miniclip-b-8"

@@ -21,11 +21,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from miniworld import grammar, scenes
 from negutil.models import encode, loader
 from negutil.models.loader import LoadedModel
-from negutil.training.finetune import Examples, Trainer, settings
-from negutil.training.runtime import fast_kernels
-from negutil.world import grammar, scenes
+from negutil.train.finetune import Examples, Trainer, settings
+from negutil.train.runtime import fast_kernels
 
 TARGET = 3.0
 CAPTIONS = 60_000

@@ -20,9 +20,11 @@ from typing import Any
 import pandas as pd
 import torch
 
-from negutil import figures, files, paths
-from negutil.evaluation import picture_judge, t2i_floor
+from negutil import files, paths
+from negutil.compare import t2i_floor
 from negutil.models import generation, libraries, minisd
+from negutil.plots import figures
+from negutil.tasks import picture_judge
 
 SAMPLERS = {
     "DPM-Solver++": "DPMSolverMultistepScheduler",

@@ -23,10 +23,11 @@ from typing import Any
 import pandas as pd
 import torch
 
-from negutil import figures, files, paths
+from negutil import files, paths
 from negutil.models import glasses_scores, glasses_settings
 from negutil.models.frame import Frame
 from negutil.models.glasses import Glasses
+from negutil.plots import figures
 
 SIZES = ((16, 16), (32, 64), (64, 128), (128, 256), (256, 500), (512, 2000), (1000, 5000))
 SCALE = 100.0

@@ -21,11 +21,11 @@ from PIL import Image
 
 from negutil import config
 from negutil.data.negbench import CLIPS
-from negutil.evaluation import negbench_items
-from negutil.evaluation.negbench_items import Task
 from negutil.models import architectures, encode, loader, video
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
+from negutil.tasks import negbench_items
+from negutil.tasks.negbench_items import Task
 
 
 def once(model: LoadedModel, tasks: Sequence[Task], batch: int) -> None:

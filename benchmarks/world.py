@@ -17,8 +17,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from negutil.world import alttext, faces, grammar, referring, scenes, truth
-from negutil.world.writers import _files
+from miniworld import alttext, faces, grammar, referring, scenes, truth
+from miniworld.writers import _files
 
 TARGETS = {"draw a scene": 2000, "draw a face": 300}
 

@@ -34,9 +34,9 @@ from negutil.errors import NegutilError, of_system
 from negutil.files import is_utf8
 
 if TYPE_CHECKING:
-    from negutil.verify import Comparison
+    from negutil.run.verify import Comparison
 
-# Modules of negutil.training; all others are in recipes.
+# Modules of negutil.train; all others are in recipes.
 PRETRAININGS = {"minisd": "pretrain_minisd", "miniclipseg": "pretrain_miniclipseg", "judge": "pretrain_judge"}
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
@@ -129,7 +129,8 @@ def run(
     only_list: Annotated[bool, typer.Option("--list", help="List the notebooks and stop.")] = False,
 ) -> None:
     """Run the notebooks in order and write results, figures and the executed notebooks."""
-    from negutil import config, notebooks
+    from negutil import config
+    from negutil.run import notebooks
 
     chapters = notebooks.choose(notebooks.find(), only)
     if only_list:
@@ -152,10 +153,10 @@ def run(
 
 def _finish(profile: str, comparison: Comparison) -> None:
     """Update the generated pages where committed results changed, and print how the run compares with them."""
-    from negutil import pages
+    from negutil.report import generated
 
     if comparison.written:
-        for name, changed in pages.update(profile).items():
+        for name, changed in generated.update(profile).items():
             if changed:
                 typer.echo(f"{name} was updated.")
     for line in (*comparison.details, comparison.summary):
@@ -169,13 +170,14 @@ def readme(
     check: Annotated[bool, typer.Option("--check", help="Only check whether the pages are up to date.")] = False,
 ) -> None:
     """Update README.md, docs/index.md and docs/reproducibility.md from the tables in results/."""
-    from negutil import config, pages
+    from negutil import config
+    from negutil.report import generated
 
     profile = config.resolve(profile)
     if check:
-        pages.check(profile)
-    changed = {} if check else pages.update(profile)
-    for name in pages.PAGES:
+        generated.check(profile)
+    changed = {} if check else generated.update(profile)
+    for name in generated.PAGES:
         typer.echo(f"{name} was updated." if changed.get(name) else f"{name} is up to date.")
 
 
@@ -222,7 +224,7 @@ def world_build(
     as_json: Json = False,
 ) -> None:
     """Write the mini world's datasets where they are missing or out of date."""
-    from negutil.world import build
+    from miniworld import build
 
     outcomes = build.build_all(profile, only or (), check)
     if as_json:
@@ -244,7 +246,7 @@ def world_look(
     out: Annotated[Path | None, typer.Option(metavar="FILE.png", help="The file to write.")] = None,
 ) -> None:
     """Draw a contact sheet: pictures of each part of the mini world, with what is said of them."""
-    from negutil.world import look
+    from miniworld import look
 
     typer.echo(str(look.save(part, seed, profile, out)))
 
@@ -261,8 +263,8 @@ def negbench_build(
     seed: Annotated[int, typer.Option(help="Seed of all chance.", min=0, max=MOST)] = 0,
 ) -> None:
     """Make negated captions and multiple-choice questions in NegBench's format from COCO-style annotations."""
-    from negutil.pipelines import negbench
-    from negutil.pipelines.statements import Grammar
+    from negutil.captions import negbench
+    from negutil.captions.statements import Grammar
 
     annotator = Grammar(seed) if paraphrase else None
     written = negbench.write(
@@ -281,8 +283,8 @@ def negbench_check(
 ) -> None:
     """Say what multiple-choice files give away to scorers that never see a picture."""
     from negutil import results
-    from negutil.evaluation import published_files
     from negutil.files import sha256 as file_digest
+    from negutil.tasks import published_files
 
     records = published_files.records(files)
     if save:
@@ -326,7 +328,7 @@ def pretrain(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Pretrain a model of the mini world on web-like captions, or go on where it was stopped."""
-    module = importlib.import_module(f"negutil.training.{PRETRAININGS.get(name, 'recipes')}")
+    module = importlib.import_module(f"negutil.train.{PRETRAININGS.get(name, 'recipes')}")
     from negutil.models import precision  # after the module, which sets how idle threads wait before torch is loaded
 
     device = precision.usable(device)
@@ -355,8 +357,8 @@ def stats_captions(
     as_json: Json = False,
 ) -> None:
     """Count captions with negation, and negation cues among their words (NegationCLIP Table 1)."""
-    from negutil.engines import Engine
-    from negutil.evaluation import caption_statistics, negation_terms
+    from negutil.captions import caption_statistics, negation_terms
+    from negutil.data.engines import Engine
 
     chosen = Engine(engine, address, workers)
     counts = caption_statistics.count_files(files, negation_terms.load(terms), column, fresh, chosen)

@@ -17,26 +17,22 @@ import glasses_files
 import minisd_files
 import tiny_world
 
-from negutil import bench_sources, cache, encoding, paths
+from miniworld.pretrain import segment_pool
+from negutil import cache, paths
+from negutil.bench import encoding
+from negutil.bench import sources as bench_sources
+from negutil.bench.encoding import Settings
+from negutil.captions import caption_sets, caption_statistics, negation_terms, p1, p2
+from negutil.captions.endpoint_annotator import Endpoint, EndpointModel
+from negutil.captions.prompts import Chat, Sampling
+from negutil.compare import binary_probe, clipglasses_items, negationclip_items, segmentation_items
+from negutil.compare.clipglasses_controls import Asking
 from negutil.config import Profile
 from negutil.data import _reading
-from negutil.encoding import Settings
-from negutil.evaluation import (
-    binary_probe,
-    caption_statistics,
-    clipglasses_items,
-    negation_terms,
-    negationclip_items,
-    segmentation_items,
-)
-from negutil.evaluation.clipglasses_controls import Asking
 from negutil.models import encode, generation, libraries, loader, miniclipseg, minisd, text_layers, video
 from negutil.models.pictures import PictureFiles
-from negutil.pipelines import caption_sets, p1, p2
-from negutil.pipelines.endpoint_annotator import Endpoint, EndpointModel
-from negutil.pipelines.prompts import Chat, Sampling
-from negutil.training import glasses_stages, segment_pool, sets
-from negutil.training.finetune import finetune
+from negutil.train import glasses_stages, sets
+from negutil.train.finetune import finetune
 
 MODEL = "miniclip-s-8"
 TEXTS = ["a dog", "there is no dog", "a dog without a hat"]

@@ -16,9 +16,9 @@ import model_files
 import torch
 
 from negutil.models import loader
-from negutil.training import distributed
-from negutil.training.distributed import World
-from negutil.training.finetune import Trainer, finetune
+from negutil.train import distributed
+from negutil.train.distributed import World
+from negutil.train.finetune import Trainer, finetune
 
 # A batch that two processes cannot halve; a large eps, because Adam blows rounding errors up where a gradient is zero.
 CONFIG = dataclasses.replace(finetune_files.CONFIG, batch=9, eps=1e-3)

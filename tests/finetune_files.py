@@ -10,7 +10,7 @@ import numpy as np
 
 from negutil.models import loader
 from negutil.models.loader import LoadedModel
-from negutil.training.finetune import Examples, FinetuneConfig
+from negutil.train.finetune import Examples, FinetuneConfig
 
 NOUNS = ("cat", "dog", "car", "tree", "hat", "cup", "boat", "bird")
 CONFIG = FinetuneConfig(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from miniworld.pretrain.minisd import MiniSDConfig
+from miniworld.pretrain.pool import Pool, build_pool
 from negutil.models.minisd import Shape
-from negutil.training.pool import Pool, build_pool
-from negutil.training.pretrain_minisd import MiniSDConfig
 
 SHAPE = Shape(patch=8, components=4, channels=(8, 8), blocks=1, heads=2, groups=4)
 CONFIG = MiniSDConfig(

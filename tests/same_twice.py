@@ -9,11 +9,12 @@ from __future__ import annotations
 import dataclasses
 
 from negutil import config
+from negutil.captions import negbench_files
+from negutil.compare import affirmative, binary_probe, negationclip_items, negbench
 from negutil.config import Splits
-from negutil.evaluation import affirmative, binary_probe, negationclip_items, negbench, negbench_items
-from negutil.pipelines import negbench_files
-from negutil.training import recipes_negation as recipes
-from negutil.training.finetune import finetune_many
+from negutil.tasks import negbench_items
+from negutil.train import recipes_negation as recipes
+from negutil.train.finetune import finetune_many
 
 
 def small() -> config.Profile:

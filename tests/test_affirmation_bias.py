@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from negutil.captions import sentence_forms
 from negutil.errors import NegutilError
-from negutil.evaluation import affirmation_bias as bias
-from negutil.evaluation.affirmation_bias import DENIES, DIFFERENCE, KEPT, SAYS, Sentence
-from negutil.pipelines import sentence_forms
+from negutil.tasks import affirmation_bias as bias
+from negutil.tasks.affirmation_bias import DENIES, DIFFERENCE, KEPT, SAYS, Sentence
 
 
 def example(negation: float) -> tuple[list[Sentence], np.ndarray, np.ndarray, dict[str, np.ndarray]]:

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from miniworld import grammar, scenes
+from miniworld.vocabulary import NOUNS
 from negutil import config
-from negutil.evaluation import affirmative
-from negutil.world import grammar, scenes
-from negutil.world.vocabulary import NOUNS
+from negutil.compare import affirmative
 
 
 @pytest.fixture(scope="module")

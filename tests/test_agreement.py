@@ -10,10 +10,10 @@ import torch
 from clip_benchmark.metrics import zeroshot_retrieval
 from PIL import Image
 
-from negutil.evaluation import mcq, retrieval
+from miniworld import grammar, scenes
 from negutil.models import encode, loader
 from negutil.models.loader import LoadedModel
-from negutil.world import grammar, scenes
+from negutil.tasks import mcq, retrieval
 
 KS = (1, 5, 10)
 N = 48

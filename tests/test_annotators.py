@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from negutil.captions import annotators, prompts
+from negutil.captions.annotators import Prompted
+from negutil.captions.prompts import Chat, Sampling
 from negutil.errors import NegutilError
-from negutil.pipelines import annotators, prompts
-from negutil.pipelines.annotators import Prompted
-from negutil.pipelines.prompts import Chat, Sampling
 
 
 class Scripted:

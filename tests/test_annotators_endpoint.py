@@ -19,10 +19,10 @@ import tenacity
 from chat_server import Act, ChatServer, completion, echo, serve
 from PIL import Image
 
+from negutil.captions import annotators, endpoint_annotator
+from negutil.captions.endpoint_annotator import GIVE_UP, Endpoint, EndpointModel
+from negutil.captions.prompts import Chat, Sampling
 from negutil.errors import NegutilError
-from negutil.pipelines import annotators, endpoint_annotator
-from negutil.pipelines.endpoint_annotator import GIVE_UP, Endpoint, EndpointModel
-from negutil.pipelines.prompts import Chat, Sampling
 
 GREEDY = Sampling(tokens=16)
 DRAWN = Sampling(temperature=0.8, tokens=16, stop=("\n\n",))
@@ -161,8 +161,8 @@ def test_a_line_of_another_kind_is_named(server: ChatServer, tmp_path: Path) -> 
 
 CHILD = """
 import sys
-from negutil.pipelines.endpoint_annotator import Endpoint, EndpointModel
-from negutil.pipelines.prompts import Chat, Sampling
+from negutil.captions.endpoint_annotator import Endpoint, EndpointModel
+from negutil.captions.prompts import Chat, Sampling
 url, resume = sys.argv[1:]
 chats = [Chat((("system", "short"), ("user", f"question {index}"))) for index in range(40)]
 EndpointModel(Endpoint(url, "tiny", concurrency=2, resume=resume)).replies(chats, Sampling(tokens=16))

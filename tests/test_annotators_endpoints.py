@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from chat_server import Act, ChatServer, completion, echo, serve
 
+from negutil.captions import annotators
+from negutil.captions.endpoint_annotator import Endpoint, EndpointModel
+from negutil.captions.endpoint_pool import Pool
+from negutil.captions.prompts import Chat, Sampling
 from negutil.errors import NegutilError
-from negutil.pipelines import annotators
-from negutil.pipelines.endpoint_annotator import Endpoint, EndpointModel
-from negutil.pipelines.endpoint_pool import Pool
-from negutil.pipelines.prompts import Chat, Sampling
 
 GREEDY = Sampling(tokens=16)
 Behaviour = Callable[[str, int], Act]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from negutil.captions import prompts, replies
 from negutil.errors import NegutilError
-from negutil.pipelines import prompts, replies
 
 NAMES = st.from_regex(r"[a-z]{2,8}( [a-z]{2,8})?", fullmatch=True).filter(
     lambda name: not {"and", "an", "the", "some", "none", "nothing", "no"} & set(name.split())

@@ -12,10 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
+from negutil.captions import annotators
+from negutil.captions.prompts import NEGATIONCLIP, Chat, Sampling
+from negutil.captions.transformers_annotator import Local, LocalModel
 from negutil.errors import NegutilError
-from negutil.pipelines import annotators
-from negutil.pipelines.prompts import NEGATIONCLIP, Chat, Sampling
-from negutil.pipelines.transformers_annotator import Local, LocalModel
 
 transformers = pytest.importorskip("transformers")
 tokenizers = pytest.importorskip("tokenizers")
@@ -208,4 +208,4 @@ def test_the_library_is_not_loaded_unless_it_is_asked_for(monkeypatch: pytest.Mo
     monkeypatch.setattr(builtins, "__import__", noting)
     annotators.build({"kind": "world"})
     annotators.build({"kind": "endpoint", "url": "http://localhost:1/v1", "model": "m"})
-    assert "negutil.pipelines" in loaded and "transformers" not in loaded
+    assert "negutil.captions" in loaded and "transformers" not in loaded

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from miniworld import grammar, scenes, truth
+from miniworld.truth import Known
+from miniworld.vocabulary import HELD_OUT_NOUNS, NOUNS
+from negutil.captions import annotators, prompts, statements
+from negutil.captions.statements import Statement
+from negutil.captions.world_annotator import UNSURE, ErrorRates, World, WorldAnnotator, _misread, things_of
 from negutil.errors import NegutilError
-from negutil.pipelines import annotators, prompts, statements
-from negutil.pipelines.statements import Statement
-from negutil.pipelines.world_annotator import UNSURE, ErrorRates, World, WorldAnnotator, _misread, things_of
-from negutil.world import grammar, scenes, truth
-from negutil.world.truth import Known
-from negutil.world.vocabulary import HELD_OUT_NOUNS, NOUNS
 
 COUNT = 300
 

@@ -14,14 +14,18 @@ import torch
 from data_files import complaint, picture, write_json, write_text
 from PIL import Image
 
-from negutil import bench, bench_card, bench_model, bench_references, bench_sources, bench_tasks, config, results
-from negutil.bench import Card
-from negutil.bench_sources import Files
-from negutil.bench_tasks import Unit
+from negutil import config, results
+from negutil.bench import card as bench_card
+from negutil.bench import model as bench_model
+from negutil.bench import references, run, sources
+from negutil.bench import tasks as bench_tasks
+from negutil.bench.run import Card
+from negutil.bench.sources import Files
+from negutil.bench.tasks import Unit
 from negutil.config import Profile, Splits
-from negutil.evaluation import pairwise, suite
 from negutil.models.loader import LoadedModel
 from negutil.results import Record
+from negutil.tasks import pairwise, suite
 
 COLOURS = [(200, 30, 30), (30, 200, 30), (30, 30, 200)]
 PAIRS = ["image,true,false", "0.png,a red square,no red square", "1.png,no red thing,a red thing", "2.png,blue,red"]
@@ -61,12 +65,12 @@ def settings() -> Profile:
 def units(folder: Path, settings: Profile, **more: Any) -> list[Unit]:
     """The units of the two files in ``folder``, and of more."""
     files = Files(negbench=(folder / "questions.csv",), pairs=(folder / "mine.csv",))
-    return bench_sources.of_files(dataclasses.replace(files, **more), settings)
+    return sources.of_files(dataclasses.replace(files, **more), settings)
 
 
 def test_files_make_records_with_baselines(folder: Path, settings: Profile, model: LoadedModel) -> None:
-    card = bench.run(model, units(folder, settings), folder / "card", 8)
-    table = bench.table(card).set_index(["task", "metric"])
+    card = run.run(model, units(folder, settings), folder / "card", 8)
+    table = run.table(card).set_index(["task", "metric"])
     main = table[table["main"]]
     assert list(main.index) == [("questions MCQ, own file", "accuracy"), ("mine", pairwise.METRIC)]
     assert main["n"].tolist() == [3, 3]
@@ -84,8 +88,8 @@ def test_the_rule_beside_a_part_is_that_of_the_whole(folder: Path, settings: Pro
     write_text(
         folder / "mine.csv", PAIRS[0], *(f"{i % 3}.png,no red {i},red {i}" for i in range(5)), "0.png,red,no red"
     )
-    card = bench.run(model, units(folder, settings, negbench=()), folder / "card", 8)
-    table = bench.table(card).set_index("metric")
+    card = run.run(model, units(folder, settings, negbench=()), folder / "card", 8)
+    table = run.table(card).set_index("metric")
     assert set(table["blind_rule"]) == {"always negated"}
     assert table["blind"].tolist() == [pytest.approx(5 / 6), 1.0, 0.0]
 
@@ -106,15 +110,15 @@ def test_finished_tasks_are_not_asked_again(
         return dataclasses.replace(unit, ask=ask)
 
     monkeypatch.setattr(bench_tasks, "of_pairs", counted)
-    first = bench.run(model, units(folder, settings), folder / "card", 8)
-    again = bench.run(model, units(folder, settings), folder / "card", 8)
+    first = run.run(model, units(folder, settings), folder / "card", 8)
+    again = run.run(model, units(folder, settings), folder / "card", 8)
     assert asked == ["mine"]
     assert (first.records, first.baselines) == (again.records, again.baselines)
     write_text(folder / "mine.csv", *PAIRS[:3])
-    bench.run(model, units(folder, settings), folder / "card", 8)
+    run.run(model, units(folder, settings), folder / "card", 8)
     assert asked == ["mine", "mine"], "changed data are asked again"
     picture(folder / "0.png", (1, 2, 3), (20, 20))
-    bench.run(model, units(folder, settings), folder / "card", 8)
+    run.run(model, units(folder, settings), folder / "card", 8)
     assert len(asked) == 3, "so are changed pictures"
 
 
@@ -124,61 +128,61 @@ def test_an_interruption_keeps_what_is_finished(folder: Path, settings: Profile,
 
     first, second = units(folder, settings)
     with pytest.raises(KeyboardInterrupt):
-        bench.run(model, [first, dataclasses.replace(second, ask=interrupted)], folder / "card", 8)
-    assert bench.load(folder / "card", first) is not None
-    assert bench.load(folder / "card", second) is None
-    resumed = bench.run(model, [first, second], folder / "card", 8)
-    whole = bench.run(model, [first, second], folder / "other", 8)
+        run.run(model, [first, dataclasses.replace(second, ask=interrupted)], folder / "card", 8)
+    assert run.load(folder / "card", first) is not None
+    assert run.load(folder / "card", second) is None
+    resumed = run.run(model, [first, second], folder / "card", 8)
+    whole = run.run(model, [first, second], folder / "other", 8)
     assert resumed.records == whole.records
 
 
 def test_a_folder_is_about_one_model(folder: Path, settings: Profile, model: LoadedModel) -> None:
     own = units(folder, settings, negbench=())
-    bench.run(model, own, folder / "card", 8)
+    run.run(model, own, folder / "card", 8)
     other = bench_model.load(model_files.ARCHITECTURE, "random", seed=1)
-    assert "has the card of 'Tiny-Test (random, seed 0)'" in complaint(bench.run, other, own, folder / "card", 8)
+    assert "has the card of 'Tiny-Test (random, seed 0)'" in complaint(run.run, other, own, folder / "card", 8)
     renamed = dataclasses.replace(model, fingerprint=other.fingerprint)
-    assert "in its weights_sha256" in complaint(bench.run, renamed, own, folder / "card", 8)
-    assert "is a file" in complaint(bench.run, model, own, folder / "mine.csv", 8)
-    assert "nothing to ask" in complaint(bench.run, model, [], folder / "card", 8)
+    assert "in its weights_sha256" in complaint(run.run, renamed, own, folder / "card", 8)
+    assert "is a file" in complaint(run.run, model, own, folder / "mine.csv", 8)
+    assert "nothing to ask" in complaint(run.run, model, [], folder / "card", 8)
 
 
 def test_what_is_wrong_with_data_or_model_is_told(folder: Path, settings: Profile, model: LoadedModel) -> None:
     lost = write_text(folder / "lost.csv", MCQ[0], MCQ[1].replace("0.png", "gone.png"), MCQ[2])
-    told = complaint(bench_sources.of_files, Files(negbench=(lost,)), settings)
+    told = complaint(sources.of_files, Files(negbench=(lost,)), settings)
     assert "gone.png" in told
     assert "--partial" in told
-    (unit,) = bench_sources.of_files(Files(negbench=(lost,), partial=True), settings)
+    (unit,) = sources.of_files(Files(negbench=(lost,), partial=True), settings)
     assert unit.notes == ("1 rows were left out, as their pictures are not there.",)
     twice = Files(pairs=(folder / "mine.csv", folder / "mine.csv"))
-    assert "Two files would both be called 'mine'" in complaint(bench_sources.of_files, twice, settings)
+    assert "Two files would both be called 'mine'" in complaint(sources.of_files, twice, settings)
     (folder / "1.png").write_bytes(b"no picture")
     own = units(folder, settings, negbench=())
-    assert "1.png cannot be read as a picture" in complaint(bench.run, model, own, folder / "card", 8)
+    assert "1.png cannot be read as a picture" in complaint(run.run, model, own, folder / "card", 8)
     picture(folder / "1.png")
     broken = bench_model.load(model_files.ARCHITECTURE, "random")
     with torch.no_grad():
         broken.model.text_projection.fill_(float("nan"))
     broken = dataclasses.replace(broken, fingerprint=broken.fingerprint | {"weights_sha256": "broken"})
     own = units(folder, settings, negbench=())
-    assert "not finite" in complaint(bench.run, broken, own, folder / "nan", 8)
+    assert "not finite" in complaint(run.run, broken, own, folder / "nan", 8)
 
 
 def test_pictures_may_be_in_several_folders(folder: Path, settings: Profile) -> None:
     lists = write_text(folder / "lists" / "mine.csv", *PAIRS)
-    assert "is not in" in complaint(bench_sources.of_files, Files(pairs=(lists,)), settings)
-    (unit,) = bench_sources.of_files(Files(pairs=(lists,), images=(folder / "lists", folder)), settings)
+    assert "is not in" in complaint(sources.of_files, Files(pairs=(lists,)), settings)
+    (unit,) = sources.of_files(Files(pairs=(lists,), images=(folder / "lists", folder)), settings)
     assert unit.title == "mine"
 
 
 def test_the_drop_is_between_two_files(folder: Path, settings: Profile, model: LoadedModel) -> None:
     names = ("COCO_val_retrieval.csv", "COCO_val_negated_retrieval_llama3.1_rephrased_affneg_true.csv")
     files = tuple(write_text(folder / name, *lines) for name, lines in zip(names, (PLAIN, NEGATED), strict=True))
-    card = bench.run(model, bench_sources.of_files(Files(negbench=files), settings), folder / "card", 8)
+    card = run.run(model, sources.of_files(Files(negbench=files), settings), folder / "card", 8)
     value = {(record.task, record.metric): record.value for record in card.records}
     plain, negated = (value[f"COCO retrieval, {wording}", "recall@1"] for wording in ("plain", "paraphrased"))
     assert value["COCO retrieval, paraphrased", "drop of recall@1"] == pytest.approx(plain - negated)
-    assert bench_references.published(card) == [], "six captions are not the published file"
+    assert references.published(card) == [], "six captions are not the published file"
 
 
 def test_the_other_formats(folder: Path, settings: Profile, model: LoadedModel) -> None:
@@ -192,8 +196,8 @@ def test_the_other_formats(folder: Path, settings: Profile, model: LoadedModel) 
     ccneg = folder / "ccneg.pt"
     torch.save({"image_paths": ["0.png", "1.png"], "annotations": [said, said]}, ccneg)
     files = Files(valse=(valse,), negrefcocog=(referring,), ccneg=(ccneg,))
-    card = bench.run(model, bench_sources.of_files(files, settings), folder / "card", 8)
-    table = bench.table(card)
+    card = run.run(model, sources.of_files(files, settings), folder / "card", 8)
+    table = run.table(card)
     main = table[table["main"]].set_index("task")
     assert list(main.index) == ["VALSE existence, all items", suite.REFERRING, suite.AFFIRMED, suite.BARE, suite.CCNEG]
     assert main["n"].tolist() == [1, 1, 1, 1, 2]
@@ -202,26 +206,26 @@ def test_the_other_formats(folder: Path, settings: Profile, model: LoadedModel) 
 
 
 def test_the_mini_world(settings: Profile, tmp_path: Path) -> None:
-    own = bench_sources.world(settings, ["VALSE", "COCO MCQ, templated"])
+    own = sources.world(settings, ["VALSE", "COCO MCQ, templated"])
     assert [unit.title for unit in own] == [suite.VALSE, "COCO MCQ, templated"]
-    card = bench.run(bench_model.load("miniclip-s-8"), own, tmp_path / "card", 64)
-    main = bench.table(card).query("main")
+    card = run.run(bench_model.load("miniclip-s-8"), own, tmp_path / "card", 64)
+    main = run.table(card).query("main")
     assert main["n"].tolist()[1] == 40
     assert main["value"].between(0.1, 1).all()
     assert all(task["world"] for task in card.tasks)
     assert "mini world" in bench_card.html(card)
-    assert "No task of the mini world has 'Flickr'" in complaint(bench_sources.world, settings, ["Flickr"])
-    assert "has no world of its own" in complaint(bench_sources.settings, "paper", 0)
-    assert bench_sources.settings("mini", 7).encode.batch == 7
+    assert "No task of the mini world has 'Flickr'" in complaint(sources.world, settings, ["Flickr"])
+    assert "has no world of its own" in complaint(sources.settings, "paper", 0)
+    assert sources.settings("mini", 7).encode.batch == 7
 
 
 def test_what_the_folder_holds(folder: Path, settings: Profile, model: LoadedModel) -> None:
     out = folder / "card"
-    card = bench.run(model, units(folder, settings), out, 8)
-    bench.save(card, out)
+    card = run.run(model, units(folder, settings), out, 8)
+    run.save(card, out)
     content = json.loads((out / "bench.json").read_text())
     assert set(content) == {"format", "model", "tasks", "main", "records", "baselines", "references", "provenance"}
-    assert content["format"] == bench.FORMAT
+    assert content["format"] == run.FORMAT
     assert content["model"]["weights_sha256"] == model.fingerprint["weights_sha256"]
     assert {"commit", "packages", "device", "dtype", "started"} <= set(content["provenance"])
     assert [Record(**row) for row in content["records"]] == card.records
@@ -231,14 +235,14 @@ def test_what_the_folder_holds(folder: Path, settings: Profile, model: LoadedMod
     facts = json.loads((out / "bench.provenance.json").read_text())
     assert [task["title"] for task in facts["tasks"]] == ["questions MCQ, own file", "mine"]
     first = (out / "bench.csv").read_bytes()
-    bench.save(bench.run(model, units(folder, settings), folder / "again", 8), folder / "again")
+    run.save(run.run(model, units(folder, settings), folder / "again", 8), folder / "again")
     assert (folder / "again" / "bench.csv").read_bytes() == first
 
 
 def test_the_page_needs_nothing_but_itself(folder: Path, settings: Profile, model: LoadedModel) -> None:
     write_text(folder / "mine.csv", PAIRS[0], "0.png,<b>red</b>,no red")
     (folder / "mine.csv").rename(folder / "<mine>.csv")
-    card = bench.run(model, units(folder, settings, pairs=(folder / "<mine>.csv",)), folder / "card", 8)
+    card = run.run(model, units(folder, settings, pairs=(folder / "<mine>.csv",)), folder / "card", 8)
     page = bench_card.save(card, folder / "card").read_text()
     assert "http" not in page
     assert page.count("src=") == page.count('src="data:image/svg+xml;base64,') == 1
@@ -251,28 +255,28 @@ def test_the_page_needs_nothing_but_itself(folder: Path, settings: Profile, mode
 
 def test_another_card_stands_beside(folder: Path, settings: Profile, model: LoadedModel) -> None:
     other = bench_model.load(model_files.ARCHITECTURE, "random", seed=1)
-    both = [bench.run(own, units(folder, settings), folder / str(n), 8) for n, own in enumerate((model, other))]
-    bench.save(both[1], folder / "1")
-    found = bench_references.of_cards(both[0], [folder / "1"])
+    both = [run.run(own, units(folder, settings), folder / str(n), 8) for n, own in enumerate((model, other))]
+    run.save(both[1], folder / "1")
+    found = references.of_cards(both[0], [folder / "1"])
     assert [(record.task, record.value) for record in found] == [(r.task, r.value) for r in both[1].records]
-    card = dataclasses.replace(both[0], references=bench_references.shown(both[0], found))
+    card = dataclasses.replace(both[0], references=references.shown(both[0], found))
     assert f"{other.name} (other card)" in bench_card.html(card)
-    assert "is no card" in complaint(bench_references.of_cards, both[0], [folder])
+    assert "is no card" in complaint(references.of_cards, both[0], [folder])
     write_text(folder / "mine.csv", *PAIRS[:2])
-    changed = bench.run(model, units(folder, settings, negbench=()), folder / "2", 8)
-    assert "no task on the same data" in complaint(bench_references.of_cards, changed, [folder / "1"])
+    changed = run.run(model, units(folder, settings, negbench=()), folder / "2", 8)
+    assert "no task on the same data" in complaint(references.of_cards, changed, [folder / "1"])
 
 
 def test_committed_results_are_those_of_the_world(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NEGUTIL_RESULTS")
-    found = bench_references.of_world("mini", "miniclip-s-8")
+    found = references.of_world("mini", "miniclip-s-8")
     assert {record.model for record in found} == {
         *("miniclip-s-8", "miniclip-b-8"),
-        *(f"miniclip-s-8+{method}, mean of its seeds" for method in bench_references.METHODS),
+        *(f"miniclip-s-8+{method}, mean of its seeds" for method in references.METHODS),
     }
     assert len({(record.model, record.task, record.metric) for record in found}) == len(found)
     assert not any(record.paper_source for record in found)
-    assert bench_references.of_world("quick", "miniclip-s-8") == []
+    assert references.of_world("quick", "miniclip-s-8") == []
 
 
 def test_published_numbers_need_the_whole_file() -> None:
@@ -282,20 +286,20 @@ def test_published_numbers_need_the_whole_file() -> None:
         main = ((suite.REFERRING, "accuracy"),)
         return Card({"architecture": architecture, "name": "x"}, tasks, main, [record], [], [], {})
 
-    found = {record.model: record for record in bench_references.published(card(440, "ViT-L-14-quickgelu"))}
+    found = {record.model: record for record in references.published(card(440, "ViT-L-14-quickgelu"))}
     assert found["CLIP (ViT-L/14)"].value == pytest.approx(0.5727)
     assert "NegationCLIP, Table 2" in found["CLIP (ViT-L/14)"].paper_source
-    assert "CLIP (ViT-B/32)" in {record.model for record in bench_references.published(card(440, "RN50"))}
-    assert bench_references.published(card(439, "ViT-L-14")) == []
+    assert "CLIP (ViT-B/32)" in {record.model for record in references.published(card(440, "RN50"))}
+    assert references.published(card(439, "ViT-L-14")) == []
 
 
 def test_the_real_sample_with_its_photographs(shared_data: Path, tmp_path: Path, model: LoadedModel) -> None:
     sample = shared_data / "negbench_simple30"
     with Image.open(next((sample / "images").glob("*.jpg"))) as photograph:
         assert min(photograph.size) > 100
-    chosen = bench_sources.settings("mini", 8)
-    (unit,) = bench_sources.of_files(Files(negbench=(sample / "mcq_simple.csv",)), chosen)
-    card = bench.run(model, [unit], tmp_path / "card", 8)
+    chosen = sources.settings("mini", 8)
+    (unit,) = sources.of_files(Files(negbench=(sample / "mcq_simple.csv",)), chosen)
+    card = run.run(model, [unit], tmp_path / "card", 8)
     accuracy = next(record for record in card.records if record.metric == "accuracy")
     assert (accuracy.task, accuracy.n) == ("mcq_simple MCQ, own file", 30)
     assert accuracy.ci_low is not None

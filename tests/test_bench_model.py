@@ -8,9 +8,9 @@ import safetensors.torch
 import torch
 from data_files import complaint
 
-from negutil import bench_model
+from negutil.bench import model as bench_model
 from negutil.models import architectures, encode, loader, registry, text_tower
-from negutil.training import trained
+from negutil.train import trained
 
 NAME = model_files.ARCHITECTURE
 BASE = "miniclip-s-8"

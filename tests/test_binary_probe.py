@@ -11,13 +11,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from miniworld import build, faces
 from negutil import config, results
+from negutil.compare import binary_probe
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
-from negutil.evaluation import binary_probe, probe
-from negutil.evaluation.probe import ALONE, ANTONYM, MEAN, MEAN_WITH_ANTONYM
 from negutil.models import encode, loader
-from negutil.world import build, faces
+from negutil.tasks import probe
+from negutil.tasks.probe import ALONE, ANTONYM, MEAN, MEAN_WITH_ANTONYM
 
 COUNT = 40
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from negutil.errors import NegutilError
-from negutil.evaluation import blind, mcq
+from negutil.tasks import blind, mcq
 
 OPTIONS = [
     ["A cat and a dog.", "A bus, but no cat.", "A bus.", "There is no dog."],

@@ -9,15 +9,23 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from negutil import config, figures_pipelines, paths, results
+from miniworld import build as world
+from miniworld.vocabulary import HELD_OUT_NOUNS
+from negutil import config, paths, results
+from negutil.captions import (
+    caption_file,
+    caption_pipelines,
+    caption_sets,
+    caption_views,
+    ccneg_triplets,
+    journal,
+    phrasing,
+)
+from negutil.captions.caption_pipelines import Findings
 from negutil.config import Profile, Splits
 from negutil.data import ccneg, negationclip, negbench
 from negutil.errors import NegutilError
-from negutil.evaluation import caption_pipelines, caption_views, phrasing
-from negutil.evaluation.caption_pipelines import Findings
-from negutil.pipelines import caption_file, caption_sets, ccneg_triplets, journal
-from negutil.world import build as world
-from negutil.world.vocabulary import HELD_OUT_NOUNS
+from negutil.plots import caption_pipelines as plots
 
 
 @pytest.fixture(scope="module")
@@ -144,11 +152,11 @@ def test_what_the_notebook_shows(settings: Profile, findings: Findings) -> None:
     rows = caption_views.referred(settings, 3)
     assert len(caption_views.compared(rows)) == 3
     drawn = [
-        figures_pipelines.errors(findings.quality),
-        figures_pipelines.natural(findings.quality),
-        figures_pipelines.plausibility(findings.items),
-        figures_pipelines.negations(findings.negations),
-        figures_pipelines.referring(rows),
+        plots.errors(findings.quality),
+        plots.natural(findings.quality),
+        plots.plausibility(findings.items),
+        plots.negations(findings.negations),
+        plots.referring(rows),
     ]
     assert [len(figure.axes) for figure in drawn] == [2, 1, 1, 2, 9]
     assert drawn[0].axes[0].get_lines()

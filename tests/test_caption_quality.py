@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from miniworld import scenes
+from miniworld.scenes import Extra, Scene, Thing
+from miniworld.shapes import Shape
+from negutil.captions import caption_quality, cooccurrence
+from negutil.captions.caption_quality import NGrams
 from negutil.errors import NegutilError
-from negutil.pipelines import caption_quality, cooccurrence
-from negutil.pipelines.caption_quality import NGrams
-from negutil.world import scenes
-from negutil.world.scenes import Extra, Scene, Thing
-from negutil.world.shapes import Shape
 
 PERSON = Thing("person", "red", "medium", (0, 0, 20, 20), "running", (Extra("hat", "blue", "wearing", (0, 0, 9, 9)),))
 SCENE = Scene("beach", 0, (PERSON, Thing("dog", "green", "medium", (30, 30, 20, 20))))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from negutil.captions import caption_sample, negation_terms
 from negutil.errors import NegutilError
-from negutil.evaluation import caption_sample, negation_terms
 
 LISTS = negation_terms.load()
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from negutil import cli
-from negutil.evaluation import caption_files, caption_statistics, negation_terms, words
-from negutil.evaluation.caption_statistics import Counts, CueCounts
-from negutil.evaluation.words import WIDE_SPACES
+from negutil.captions import caption_files, caption_statistics, negation_terms, words
+from negutil.captions.caption_statistics import Counts, CueCounts
+from negutil.captions.words import WIDE_SPACES
 
 LISTS = negation_terms.load()
 STRICT = negation_terms.load("strict")

@@ -7,16 +7,16 @@ import pytest
 import torch
 from datasets import Dataset
 
+from miniworld import grammar, truth
+from miniworld.writers import ccneg as writer
 from negutil import config
+from negutil.captions import ccneg_reversed
 from negutil.config import Splits
 from negutil.data import ccneg as file
 from negutil.errors import NegutilError
-from negutil.evaluation import ccneg, pairwise
-from negutil.evaluation.shares import Report
 from negutil.models import loader
-from negutil.pipelines import ccneg_reversed
-from negutil.world import grammar, truth
-from negutil.world.writers import ccneg as writer
+from negutil.tasks import ccneg, pairwise
+from negutil.tasks.shares import Report
 
 COUNT = 30
 

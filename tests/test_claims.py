@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from negutil import claims, results
-from negutil.claims import Claim, Condition
+from negutil import results
+from negutil.compare import claims
+from negutil.compare.claims import Claim, Condition
 from negutil.errors import NegutilError
 from negutil.results import Record
 

@@ -8,16 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from negutil import claims, config
+from negutil import config
+from negutil.compare import claims, clipglasses, clipglasses_items, lambda_strengths, layer_probe
+from negutil.compare import clipglasses_controls as controls
+from negutil.compare import clipglasses_methods as methods
+from negutil.compare import clipglasses_published as paper
+from negutil.compare import negationclip_items as asked
+from negutil.compare import negationclip_numbers as numbers
+from negutil.compare.clipglasses_methods import Method
 from negutil.config import Bootstrap
-from negutil.evaluation import ccneg, clipglasses, clipglasses_items, lambda_strengths, layer_probe, suite
-from negutil.evaluation import clipglasses_controls as controls
-from negutil.evaluation import clipglasses_methods as methods
-from negutil.evaluation import clipglasses_published as paper
-from negutil.evaluation import negationclip_items as asked
-from negutil.evaluation import negationclip_numbers as numbers
-from negutil.evaluation.clipglasses_methods import Method
-from negutil.training import glasses_trained, trained
+from negutil.tasks import ccneg, suite
+from negutil.train import glasses_trained, trained
 
 MINI = config.load("mini")
 BASE = MINI.models[-1]

@@ -12,15 +12,15 @@ import torch
 from PIL import Image
 
 from negutil import config
+from negutil.compare import clipglasses_controls as controls
+from negutil.compare import clipglasses_costs as costs
+from negutil.compare.negationclip_items import Asked
 from negutil.errors import NegutilError
-from negutil.evaluation import clipglasses_controls as controls
-from negutil.evaluation import clipglasses_costs as costs
-from negutil.evaluation import suite
-from negutil.evaluation.negationclip_items import Asked
 from negutil.models import encode, glasses_settings, loader
 from negutil.models.glasses import Glasses
 from negutil.models.glasses_model import GlassesModel
 from negutil.models.loader import LoadedModel
+from negutil.tasks import suite
 
 TEXTS = ["a photo of a cat", "a photo with no cat", "there is a dog but no hat"]
 SETTINGS = config.load("quick")

@@ -12,16 +12,17 @@ import pandas as pd
 import pytest
 import torch
 
+from miniworld.writers import ccneg as ccneg_writer
 from negutil import config
+from negutil.compare import clipglasses_controls, clipglasses_items, glasses_mask
+from negutil.compare import negationclip_items as asked
+from negutil.compare.clipglasses_controls import GOLD, PIXELS, Asking
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
-from negutil.evaluation import ccneg, clipglasses_controls, clipglasses_items, glasses_mask, suite
-from negutil.evaluation import negationclip_items as asked
-from negutil.evaluation.clipglasses_controls import GOLD, PIXELS, Asking
 from negutil.models import glasses_settings, registry
 from negutil.models.glasses import Glasses
-from negutil.training import glasses_trained
-from negutil.world.writers import ccneg as ccneg_writer
+from negutil.tasks import ccneg, suite
+from negutil.train import glasses_trained
 
 PAIR = "tiny+clipglasses-ccneg/seed0"
 FEW = {suite.CCNEG, ccneg.REVERSED, ccneg.BOTH, asked.MCQ, clipglasses_items.FAR, clipglasses_items.SIGNED}

@@ -9,11 +9,11 @@ import sys
 import numpy as np
 import pytest
 
-from negutil.world import clips, grammar, scenes, truth
+from miniworld import clips, grammar, scenes, truth
 
 CUE = re.compile(r"\b(no|not|without|never|none|neither|nor|nothing|nobody)\b|n't", re.I)
 CLIPS = [clips.sample(random.Random(f"clips/test/0/{i}")) for i in range(200)]
-DIGEST = "import random,hashlib;from negutil.world import clips as c;"
+DIGEST = "import random,hashlib;from miniworld import clips as c;"
 DIGEST += "print(hashlib.sha256(c.draw(c.sample(random.Random('clips/test/0/3'))).tobytes()).hexdigest())"
 
 

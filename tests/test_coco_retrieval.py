@@ -10,12 +10,12 @@ import torch
 from data_files import write_json
 
 from negutil.data import negrefcocog as boxes_file
-from negutil.evaluation import coco_retrieval, negrefcocog
-from negutil.evaluation.coco_retrieval import Gallery
-from negutil.evaluation.shares import Report
 from negutil.models import architectures, loader
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
+from negutil.tasks import coco_retrieval, negrefcocog
+from negutil.tasks.coco_retrieval import Gallery
+from negutil.tasks.shares import Report
 
 REAL = "ViT-B-32-quickgelu"
 FEW = 6

@@ -9,26 +9,23 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from negutil import claims, config, paths, results
-from negutil.evaluation import (
+from negutil import config, paths, results
+from negutil.captions import caption_pipelines, caption_statistics, negbench_files, web_captions
+from negutil.compare import (
     affirmative,
     binary_probe,
-    caption_pipelines,
-    caption_statistics,
+    claims,
     clipglasses,
     clipglasses_methods,
-    exclusion,
     negationclip,
     negationclip_numbers,
     negbench,
-    probe,
     referring_segmentation,
     text_to_image,
-    web_captions,
 )
 from negutil.models import registry
-from negutil.pipelines import negbench_files
-from negutil.training import recipes_negation
+from negutil.tasks import exclusion, probe
+from negutil.train import recipes_negation
 
 EXPERIMENTS = (
     *(affirmative.EXPERIMENT, web_captions.EXPERIMENT, binary_probe.EXPERIMENT),

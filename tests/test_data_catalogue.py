@@ -9,23 +9,25 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from negutil import data_catalogue, data_get, data_readers, data_tables, paths, skipped
+from negutil import paths
+from negutil.captions import negbench_files
 from negutil.cli import app
+from negutil.data import catalogue, get, listing, readers
 from negutil.errors import NegutilError
 from negutil.models import architectures, registry
-from negutil.pipelines import negbench_files
+from negutil.run import skipped
 
-ENTRIES = list(data_catalogue.entries().values())
+ENTRIES = list(catalogue.entries().values())
 NOTEBOOKS = {"01", "02", "03", "04", "05", "06", "07", "08"}
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
-def test_an_entry_is_consistent(entry: data_catalogue.Entry) -> None:
+def test_an_entry_is_consistent(entry: catalogue.Entry) -> None:
     assert set(entry.notebooks) <= NOTEBOOKS
     assert entry.source.startswith("http")
     assert set(entry.unconfirmed) <= {"size", "licence", "access", "source"}
     assert all((entry.size, entry.licence, entry.used_for, entry.without))
-    assert {part.read for part in entry.parts} <= data_readers.KNOWN
+    assert {part.read for part in entry.parts} <= readers.KNOWN
     paths_of_parts = {part.path for part in entry.parts}
     for one in entry.fetch:
         assert set(one.gives) <= paths_of_parts
@@ -35,7 +37,7 @@ def test_an_entry_is_consistent(entry: data_catalogue.Entry) -> None:
     for part in entry.parts:
         assert not part.counts or part.counted or part.read == "weights"
         assert bool(part.sha256 or part.md5) == bool(part.checksum)
-    assert data_get.steps(entry) or entry.downloadable
+    assert get.steps(entry) or entry.downloadable
 
 
 def test_models_are_those_of_the_registry() -> None:
@@ -49,7 +51,7 @@ def test_models_are_those_of_the_registry() -> None:
 
 
 def test_all_that_was_asked_for_is_there() -> None:
-    names = set(data_catalogue.entries())
+    names = set(catalogue.entries())
     assert {"laion", "celeba", "coco2014", "coco2017", "voc2007", "msrvtt", "chexpert", "negbench", "valse"} < names
     assert {"ccneg", "negrefcocog", "refcocog", "phrasecut", "vqa", "imagenet", "caltech101", "tifa"} < names
     assert {"t2i_prompts", "openai-clip", "laion-clip", "negclip", "con-clip", "negationclip"} < names
@@ -58,7 +60,7 @@ def test_all_that_was_asked_for_is_there() -> None:
 
 def test_every_public_file_of_negbench_is_in_the_catalogue() -> None:
     wanted = {each.published for each in (*negbench_files.VARIATIONS, *negbench_files.PLAIN) if each.published}
-    assert wanted <= {Path(part.path).name for part in data_catalogue.find("negbench").parts}
+    assert wanted <= {Path(part.path).name for part in catalogue.find("negbench").parts}
 
 
 def test_what_a_notebook_cannot_do_without_is_in_the_catalogue() -> None:
@@ -70,12 +72,12 @@ def test_what_a_notebook_cannot_do_without_is_in_the_catalogue() -> None:
 
 
 def test_the_page_is_what_the_catalogue_says() -> None:
-    told = f"docs/data.md is stale: {data_tables.COMMAND}"
-    assert data_tables.PAGE.read_text(encoding="utf-8") == data_tables.markdown(), told
+    told = f"docs/data.md is stale: {listing.COMMAND}"
+    assert listing.PAGE.read_text(encoding="utf-8") == listing.markdown(), told
 
 
 def test_the_page_links_to_its_own_headings() -> None:
-    text = data_tables.markdown()
+    text = listing.markdown()
     headings = {line[4:].replace(".", "") for line in text.splitlines() if line.startswith("### ")}
     assert set(re.findall(r"\]\(#([^)]+)\)", text)) == headings
     assert len(headings) == len(ENTRIES)
@@ -89,7 +91,7 @@ def test_the_list_is_printed_and_given_as_json(tmp_path: Path, monkeypatch: pyte
     done = CliRunner().invoke(app, ["data", "list"])
     assert done.exit_code == 0
     states = dict(re.findall(r"^(\S+)\s+(?:dataset|checkpoint)\s+(here|partial|missing)\b", done.stdout, re.MULTILINE))
-    assert set(states) == set(data_catalogue.entries())
+    assert set(states) == set(catalogue.entries())
     assert states["negrefcocog"] == "here"
     assert states["celeba"] == "missing"
     rows = json.loads(CliRunner().invoke(app, ["data", "list", "--json"]).stdout)
@@ -106,18 +108,18 @@ def test_the_list_is_printed_and_given_as_json(tmp_path: Path, monkeypatch: pyte
 def test_skip_lines_name_what_is_missing_and_the_command(tmp_path: Path) -> None:
     (tmp_path / "t2i_prompts").mkdir()
     (tmp_path / "t2i_prompts" / "prompts_with_questions.json").write_text("[]")
-    assert data_catalogue.skip_line(["t2i_prompts"], tmp_path) == ""
-    line = data_catalogue.skip_line(["t2i_prompts", "tifa"], tmp_path)
+    assert catalogue.skip_line(["t2i_prompts"], tmp_path) == ""
+    line = catalogue.skip_line(["t2i_prompts", "tifa"], tmp_path)
     assert line == "TIFA v1.0 is not on this machine: negutil data get tifa."
-    assert data_catalogue.missing(["t2i_prompts", "tifa"], tmp_path) == ["tifa"]
+    assert catalogue.missing(["t2i_prompts", "tifa"], tmp_path) == ["tifa"]
 
 
 def test_empty_folders_and_links_to_nowhere_are_not_data(tmp_path: Path) -> None:
     (tmp_path / "imagenet" / "val").mkdir(parents=True)
-    assert data_catalogue.state("imagenet", tmp_path) == "missing"
+    assert catalogue.state("imagenet", tmp_path) == "missing"
     (tmp_path / "tifa").mkdir()
     (tmp_path / "tifa" / "tifa_v1.0_text_inputs.json").symlink_to(tmp_path / "nowhere")
-    assert data_catalogue.state("tifa", tmp_path) == "missing"
+    assert catalogue.state("tifa", tmp_path) == "missing"
 
 
 GOOD = (paths.CONFIGS / "datasets.toml").read_text(encoding="utf-8")
@@ -138,9 +140,9 @@ def test_a_damaged_catalogue_is_told(before: str, after: str, told: str, tmp_pat
     file = tmp_path / "datasets.toml"
     file.write_text(GOOD.replace(before, after, 1), encoding="utf-8")
     with pytest.raises(NegutilError, match=told):
-        data_catalogue.entries(file)
+        catalogue.entries(file)
 
 
 def test_an_unknown_name_is_told_with_those_that_exist() -> None:
     with pytest.raises(NegutilError, match=r"no dataset or checkpoint 'coco': choose among laion, celeba"):
-        data_catalogue.find("coco")
+        catalogue.find("coco")

@@ -14,10 +14,12 @@ import torch
 from data_files import truncate
 from typer.testing import CliRunner
 
-from negutil import data_catalogue, data_check, data_readers, paths
+from negutil import paths
 from negutil.cli import app
-from negutil.data_catalogue import Part
-from negutil.data_check import MISSING, OK, SAMPLE, WRONG, Finding
+from negutil.data import catalogue, readers
+from negutil.data import check as data_check
+from negutil.data.catalogue import Part
+from negutil.data.check import MISSING, OK, SAMPLE, WRONG, Finding
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def check(name: str, folder: Path, deep: bool = False) -> dict[str, Finding]:
 
 
 def every(folder: Path) -> dict[str, Finding]:
-    names = [name for name, entry in data_catalogue.entries().items() if entry.kind == "dataset"]
+    names = [name for name, entry in catalogue.entries().items() if entry.kind == "dataset"]
     return {part: finding for name in names for part, finding in check(name, folder).items()}
 
 
@@ -43,9 +45,9 @@ def test_every_format_is_read_and_counted(published: Path) -> None:
     found = every(published)
     assert {part: dict(one.counts) for part, one in found.items() if one.status != MISSING} == published_files.COUNTS
     assert {one.status for one in found.values()} == {OK, SAMPLE, MISSING}
-    parts = [part for entry in data_catalogue.entries().values() for part in entry.parts if entry.kind == "dataset"]
+    parts = [part for entry in catalogue.entries().values() for part in entry.parts if entry.kind == "dataset"]
     asked = {part.read for part in parts if found[part.name].status != MISSING}
-    assert asked == data_readers.KNOWN - {"", "pipeline", "weights"}
+    assert asked == readers.KNOWN - {"", "pipeline", "weights"}
 
 
 def test_less_than_everything_is_a_sample_and_told_so(published: Path) -> None:
@@ -68,7 +70,7 @@ DAMAGED = [
 def test_a_file_that_was_cut_is_named(part: str, copied: Path) -> None:
     (file,) = copied.glob(part)
     truncate(file)
-    entry = next(one for one in data_catalogue.entries().values() if part in {own.path for own in one.parts})
+    entry = next(one for one in catalogue.entries().values() if part in {own.path for own in one.parts})
     finding = check(entry.name, copied)[part]
     assert finding.status == WRONG
     assert file.name in finding.message
@@ -80,7 +82,7 @@ def test_a_file_that_was_cut_is_named(part: str, copied: Path) -> None:
 )
 def test_a_damaged_picture_or_clip_is_found(part: str, copied: Path) -> None:
     file = truncate(min((copied / part).iterdir()))
-    entry = next(one for one in data_catalogue.entries().values() if part in {own.path for own in one.parts})
+    entry = next(one for one in catalogue.entries().values() if part in {own.path for own in one.parts})
     finding = check(entry.name, copied)[part]
     assert finding.status == WRONG
     assert f"the first is {file.name}: delete and fetch them again" in finding.message
@@ -121,7 +123,7 @@ def whole_part(file: Path, **changes: object) -> Part:
 
 
 def judge(part: Part, file: Path) -> tuple[str, str]:
-    return data_check._judge(part, [file], data_readers.read(part, [file]))
+    return data_check._judge(part, [file], readers.read(part, [file]))
 
 
 def test_more_than_is_known_and_other_bytes_are_wrong(published: Path) -> None:
@@ -236,4 +238,4 @@ def test_real_alt_texts_are_captions_of_any_parquet(shared_data: Path) -> None:
 def test_findings_are_plain_data() -> None:
     finding = Finding("a", "b", OK, "c")
     assert json.loads(json.dumps(dataclasses.asdict(finding)))["needed"] is True
-    assert data_catalogue.place(data_catalogue.find("negclip")).root == paths.ROOT
+    assert catalogue.place(catalogue.find("negclip")).root == paths.ROOT

@@ -16,9 +16,10 @@ import pytest
 from file_server import Act, FileServer, serve
 from typer.testing import CliRunner
 
-from negutil import data_catalogue, data_get
 from negutil.cli import app
-from negutil.download import Settings
+from negutil.data import catalogue as data_catalogue
+from negutil.data import get
+from negutil.data.download import Settings
 from negutil.errors import NegutilError
 from negutil.models import hub
 
@@ -103,7 +104,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServ
 
 
 def statuses(**options: object) -> list[tuple[str, str, int]]:
-    found = data_get.get("sets", settings=FAST, **options)  # type: ignore[arg-type]
+    found = get.get("sets", settings=FAST, **options)  # type: ignore[arg-type]
     return [(done.what, done.status, done.files) for done in found]
 
 
@@ -163,7 +164,7 @@ def test_what_is_on_a_hub_that_is_not_reached_is_one_sentence(
     with pytest.raises(
         NegutilError, match=r"CIDAS/clipseg-rd64-refined could not be fetched .*401 for <HF_TOKEN>\): go online"
     ):
-        list(data_get.get("hubbed"))
+        list(get.get("hubbed"))
 
 
 def test_a_hub_file_that_is_there_is_found(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +174,7 @@ def test_a_hub_file_that_is_there_is_found(server: FileServer, tmp_path: Path, m
     snapshot.mkdir(parents=True)
     (snapshot / "model.safetensors").write_bytes(b"x")
     assert data_catalogue.here("hubbed")
-    assert [done.status for done in data_get.get("hubbed")] == ["there already"]
+    assert [done.status for done in get.get("hubbed")] == ["there already"]
 
 
 def test_the_command_tells_steps_for_what_is_not_free(server: FileServer) -> None:

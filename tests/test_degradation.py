@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_files import pictures
 
-from negutil.evaluation import degradation
-from negutil.training.pretrain_judge import as_input
+from miniworld.pretrain.judge import as_input
+from negutil.tasks import degradation
 
 
 def some(count: int = 6) -> torch.Tensor:

@@ -20,10 +20,10 @@ import torch
 
 from negutil import paths
 from negutil.models import loader
-from negutil.training import trained
-from negutil.training.distributed import World, world
-from negutil.training.finetune import finetune
-from negutil.training.settings import METHODS
+from negutil.train import trained
+from negutil.train.distributed import World, world
+from negutil.train.finetune import finetune
+from negutil.train.settings import METHODS
 
 
 @pytest.fixture(scope="module")

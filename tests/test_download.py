@@ -14,8 +14,8 @@ import httpx
 import pytest
 from file_server import Act, FileServer, serve
 
-from negutil import disk, download
-from negutil.download import Settings, Wanted
+from negutil.data import disk, download
+from negutil.data.download import Settings, Wanted
 from negutil.errors import NegutilError
 
 FAST = Settings(connect=2.0, stall=0.4, attempts=3, first_wait=0.01, longest_wait=1.0, reserve=0)

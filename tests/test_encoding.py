@@ -13,8 +13,9 @@ import safetensors.numpy
 from PIL import Image
 from typer.testing import CliRunner
 
-from negutil import cli, encoding, encoding_files
-from negutil.encoding import Settings
+from negutil import cli
+from negutil.bench import encoding, encoding_files
+from negutil.bench.encoding import Settings
 from negutil.errors import NegutilError
 from negutil.models import encode, loader
 

@@ -17,11 +17,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from negutil import cli, encoding, engines
-from negutil.encoding import Settings
-from negutil.engines import Engine
+from negutil import cli
+from negutil.bench import encoding
+from negutil.bench.encoding import Settings
+from negutil.captions import caption_statistics, negation_terms
+from negutil.data import engines
+from negutil.data.engines import Engine
 from negutil.errors import NegutilError
-from negutil.evaluation import caption_statistics, negation_terms
 
 RAY = Engine("ray", workers=2)
 SETTINGS = Settings("miniclip-s-8", batch=16)

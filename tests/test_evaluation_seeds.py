@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from negutil import claims, cli, config, elsewhere, evaluation_seeds, paths, results
+from miniworld import build, scenes, truth
+from miniworld.writers import _entries
+from negutil import cli, config, elsewhere, paths, results
+from negutil.compare import affirmative, binary_probe, claims, evaluation_seeds, other_seeds
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
-from negutil.evaluation import affirmative, binary_probe, other_seeds
 from negutil.results import Record
-from negutil.world import build, scenes, truth
-from negutil.world.writers import _entries
 
 runner = CliRunner()
 CLAIM = """

@@ -14,11 +14,11 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, recall_score
 
 from negutil import results
+from negutil.captions import annotators, prompts, statements
+from negutil.captions.statements import Statement
+from negutil.captions.world_annotator import ErrorRates, World, WorldAnnotator
 from negutil.errors import NegutilError
-from negutil.evaluation import exam
-from negutil.pipelines import annotators, prompts, statements
-from negutil.pipelines.statements import Statement
-from negutil.pipelines.world_annotator import ErrorRates, World, WorldAnnotator
+from negutil.tasks import exam
 
 NOUNS = ("dog", "cat", "hat", "car", "tree", "fish")
 COUNT = 120

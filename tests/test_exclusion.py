@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from negutil.captions import exclusion as builder
+from negutil.captions.exclusion import ALONE, BOTH, ExclusionQuery
 from negutil.errors import NegutilError
-from negutil.evaluation import exclusion
 from negutil.models import loader, scorer
 from negutil.models.loader import LoadedModel
 from negutil.models.scorer import Scorer
-from negutil.pipelines import exclusion as builder
-from negutil.pipelines.exclusion import ALONE, BOTH, ExclusionQuery
 from negutil.statistics import Floats
+from negutil.tasks import exclusion
 
 
 class Known(Scorer):

@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from negutil import config, explore, notebooks
+from negutil import config
+from negutil.bench import explore
+from negutil.bench.explore import Explorer, Named
+from negutil.compare.negation_beyond import Gallery
 from negutil.config import Profile
 from negutil.errors import NegutilError
-from negutil.evaluation.negation_beyond import Gallery
-from negutil.explore import Explorer, Named
 from negutil.models import encode, loader, registry
 from negutil.models.pictures import PictureFiles
-from negutil.training import trained
+from negutil.run import notebooks
+from negutil.train import trained
 
 NOUNS = ("bear", "cat", "dog", "umbrella")
 

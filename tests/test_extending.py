@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from negutil import files, paths
-from negutil.evaluation import pairwise
+from negutil.tasks import pairwise
 
 PAGE = paths.ROOT / "docs" / "extending.md"
 LONGEST = 20
@@ -29,8 +29,8 @@ from pathlib import Path
 from negutil import claims, config
 from negutil.data import FORMATS, absent
 from negutil.errors import NegutilError
-from negutil.evaluation import suite
-from negutil.evaluation import negationclip_numbers
+from negutil.tasks import suite
+from negutil.tasks import negationclip_numbers
 from negutil.models import loader, registry
 
 def complaint(call, *arguments):

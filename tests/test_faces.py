@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from negutil.world import face_art, face_language, faces
+from miniworld import face_art, face_language, faces
 
 CUE = re.compile(
     r"\b(no|not|without|never|none|neither|nor|nothing|nobody|nowhere|lack\w*|absent|free)\b|n't|less\b", re.I
@@ -20,7 +20,7 @@ FACES = [faces.sample(random.Random(f"faces/test/0/{i}")) for i in range(3000)]
 LABELS = np.array([list(face.attributes.values()) for face in FACES])
 DIGEST = """
 import hashlib, random
-from negutil.world import faces
+from miniworld import faces
 digest = hashlib.sha256()
 for i in range(40):
     rng = random.Random(f"faces/test/0/{i}")

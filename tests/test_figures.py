@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from negutil import figures
+from negutil.plots import figures
 
 
 def draw() -> Figure:

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from negutil import figures_glasses
+from negutil.compare import lambda_strengths, layer_probe
 from negutil.config import Bootstrap
-from negutil.evaluation import lambda_strengths, layer_probe
+from negutil.plots import clipglasses as plots
 
 NUMBERS: dict[str, Any] = {"value": 0.6, "low": 0.5, "high": 0.65, "n": 10, "over": "clusters"}
 
@@ -30,7 +30,7 @@ def table(methods: list[str], titles: list[str], bases: tuple[str, ...] = ("s", 
 def test_two_tests_has_a_mark_for_each_method_and_architecture() -> None:
     known = table(["", "x"], ["A", "B"])
     lacking = known[~((known["method"] == "x") & (known["title"] == "B") & (known["base"] == "s"))]
-    figure = figures_glasses.two_tests(lacking, ("A", "B"), {"": "CLIP", "x": "Ex"}, (0.5, 0.25))
+    figure = plots.two_tests(lacking, ("A", "B"), {"": "CLIP", "x": "Ex"}, (0.5, 0.25))
     (axis,) = figure.axes
     assert len(axis.containers) == 3  # x has no number on B with the first architecture
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["CLIP", "Ex"]
@@ -45,7 +45,7 @@ def layer_table() -> pd.DataFrame:
 
 
 def test_layers_are_in_order_and_differences_left_out() -> None:
-    figure = figures_glasses.layers(layer_table())
+    figure = plots.layers(layer_table())
     for axis in figure.axes:
         assert [label.get_text() for label in axis.get_xticklabels()] == ["layer 1", "layer 2", "output"]
     assert layer_probe.LENGTH in figure.axes[1].get_legend_handles_labels()[1]
@@ -56,7 +56,7 @@ def test_tsne_joins_the_sentences_of_a_pair() -> None:
     facts = {"layer": np.repeat(["layer 1", "output"], 8), "pair": np.tile([0, 1, 2, 3], 4)}
     facts |= {"negated": np.tile(np.repeat([True, False], 4), 2), "x": rng.random(16), "y": rng.random(16)}
     places = pd.DataFrame(facts)
-    figure = figures_glasses.tsne(places)
+    figure = plots.tsne(places)
     assert [axis.get_title() for axis in figure.axes] == ["Layer 1", "Output"]
     for axis in figure.axes:
         assert len(axis.lines) == 4
@@ -68,7 +68,7 @@ def test_strengths_show_distributions_and_differences() -> None:
     lambdas = pd.DataFrame({name: rng.random(12) for name in lambda_strengths.STRENGTHS})
     nouns = [str(number % 4) for number in range(12)]
     found = lambda_strengths.summary(lambdas, lambdas * 0 + 1, nouns, Bootstrap(20, 0))
-    figure = figures_glasses.strengths(lambdas, pd.concat([found.assign(base=base) for base in ("s", "b")]))
+    figure = plots.strengths(lambdas, pd.concat([found.assign(base=base) for base in ("s", "b")]))
     left, right = figure.axes
     assert len(left.get_xticklabels()) == 4
     assert len(right.containers) == 2
@@ -78,7 +78,7 @@ def test_strengths_show_distributions_and_differences() -> None:
 def test_changes_stand_in_points_beside_the_published_ones() -> None:
     rows = table(["a", "b", "c"], ["A", "B"], ("b",))
     published = pd.DataFrame({"title": ["A"], "method": ["b"], "value": [-0.25]})
-    figure = figures_glasses.changes(rows, ("A", "B"), {"a": "Ay", "b": "Bee"}, "points", published)
+    figure = plots.changes(rows, ("A", "B"), {"a": "Ay", "b": "Bee"}, "points", published)
     left, right = figure.axes
     assert [label.get_text() for label in left.get_yticklabels()] == ["Ay", "Bee"]
     np.testing.assert_allclose(np.asarray(left.containers[0][0].get_xdata(), float), [60, 60])

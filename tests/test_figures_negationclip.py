@@ -11,10 +11,11 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 
-from negutil import figures
-from negutil import figures_negationclip as drawn
-from negutil.evaluation import ccneg, negationclip, suite
-from negutil.evaluation import negationclip_numbers as numbers
+from negutil.compare import negationclip
+from negutil.compare import negationclip_numbers as numbers
+from negutil.plots import figures
+from negutil.plots import negationclip as drawn
+from negutil.tasks import ccneg, suite
 
 BASES = ("small", "large")
 METHODS = ("plain", "con-clip", "negationclip")

@@ -13,11 +13,12 @@ from matplotlib.colors import to_hex
 from matplotlib.container import BarContainer, Container, ErrorbarContainer
 from matplotlib.figure import Figure
 
-from negutil import figures, figures_negbench
-from negutil.evaluation.affirmation_bias import DENIES, SAYS
-from negutil.evaluation.exclusion import ALL, HELD_OUT, TRAINED
-from negutil.figures_negbench import Card, Ranked
-from negutil.pipelines.exclusion import ALONE, BOTH
+from negutil.captions.exclusion import ALONE, BOTH
+from negutil.plots import figures
+from negutil.plots import negbench as plots
+from negutil.plots.negbench import Card, Ranked
+from negutil.tasks.affirmation_bias import DENIES, SAYS
+from negutil.tasks.exclusion import ALL, HELD_OUT, TRAINED
 
 MODELS = ("small", "large")
 
@@ -52,7 +53,7 @@ def test_accuracy_by_type_has_a_panel_per_dataset_and_marks_blind_baselines() ->
     rows = [(d, m, k) for d in ("COCO", "VOC") for m in MODELS for k in kinds]
     table = _with_interval(pd.DataFrame(rows, columns=["dataset", "model", "type"]).assign(value=np.arange(12) / 12))
     blind = pd.DataFrame({"dataset": "COCO", "baseline": "longest", "type": kinds, "value": [0.1, 0.2, 0.3]})
-    figure = figures_negbench.accuracy_by_type(table, blind, chance={"COCO": 0.25, "VOC": 0.5})
+    figure = plots.accuracy_by_type(table, blind, chance={"COCO": 0.25, "VOC": 0.5})
     first, second = figure.axes
     assert [axis.get_title(loc="left") for axis in figure.axes] == ["COCO", "VOC"]
     # Whatever the order of the table, "total" comes first and then positive and negative.
@@ -71,7 +72,7 @@ def test_recall_drop_joins_plain_and_negated_and_writes_the_difference() -> None
     rows = [("COCO", m, c, v) for m, (p, n) in zip(MODELS, ((0.9, 0.85), (0.8, 0.7)), strict=True)
             for c, v in (("plain", p), ("negated", n))]  # fmt: skip
     table = _with_interval(pd.DataFrame(rows, columns=["dataset", "model", "captions", "value"]))
-    figure = figures_negbench.recall_drop(table, k=10)
+    figure = plots.recall_drop(table, k=10)
     (axis,) = figure.axes
     assert _ticks(axis) == ["COCO"]
     assert axis.get_xlabel() == "recall@10"
@@ -97,7 +98,7 @@ def test_affirmation_bias_sets_denials_beside_statements_for_every_model() -> No
         for shown in (True, False)
     ]
     table = pd.concat(parts)
-    figure = figures_negbench.affirmation_bias(table)
+    figure = plots.affirmation_bias(table)
     assert len(figure.axes) == 4
     assert [axis.get_title(loc="left") for axis in figure.axes[:2]] == ["sentences that say X", "sentences that deny X"]
     assert [figure.axes[0].get_ylabel(), figure.axes[2].get_ylabel()] == list(MODELS)
@@ -112,7 +113,7 @@ def test_exclusion_groups_the_wordings() -> None:
     rows = [(m, f, cue, kept, "AUC", 0.1 * n) for m in MODELS for n, (f, (cue, kept)) in enumerate(forms.items())]
     table = _with_interval(pd.DataFrame(rows, columns=["model", "form", "cue", "held_out", "metric", "value"]))
     other = table.assign(metric="mAP", value=0.0)
-    figure = figures_negbench.exclusion(pd.concat([table, other]))
+    figure = plots.exclusion(pd.concat([table, other]))
     (axis,) = figure.axes
     assert _ticks(axis) == [ALONE, BOTH, ALL, TRAINED, HELD_OUT, "X, but no Y", "X, never Y"]
     assert [text.get_text() for text in axis.texts] == ["controls", "means", "usual phrasings", "held-out phrasings"]
@@ -130,7 +131,7 @@ def test_retrieved_frames_right_pictures_green_and_wrong_ones_red() -> None:
         Ranked("a cat, but no dog", pictures, [True, False, True], ["cat", "cat + dog", "cat"]),
         Ranked("a cat", pictures[:2], [True, True], summary="2 of 2 show a cat"),
     ]
-    figure = figures_negbench.retrieved(rows)
+    figure = plots.retrieved(rows)
     assert figure.axes[0].get_title(loc="left") == "“a cat, but no dog”"
     assert figure.axes[3].get_title(loc="left") == "“a cat”: 2 of 2 show a cat"
     colours = [to_hex(axis.spines["left"].get_edgecolor()).upper() for axis in figure.axes[:3]]
@@ -148,7 +149,7 @@ def test_question_cards_name_the_right_option_and_the_chosen_one() -> None:
         Card(picture, ["a cat", "no cat", "a dog", "no dog"], [0.3, 0.4, -0.1, 0.2], 0, "a question"),
         Card(picture, ["a cat", "a dog"], [0.3, 0.3], 1),
     ]
-    figure = figures_negbench.question_cards(cards)
+    figure = plots.question_cards(cards)
     left, right, _, tie = figure.axes
     assert left.get_title(loc="left") == "a question"
     assert _ticks(right) == ["a cat", "no cat", "a dog", "no dog"]
@@ -166,7 +167,7 @@ def test_accuracy_by_cue_orders_cues_by_frequency() -> None:
     rows = [(m, "cue", level, value) for m in MODELS for level, value in (("never", 0.1), ("no", 0.2), ("", 0.9))]
     table = _with_interval(pd.DataFrame(rows, columns=["model", "factor", "level", "value"]))
     table["n"] = table["level"].map({"never": 5, "no": 80, "": 30})
-    figure = figures_negbench.accuracy_by_cue(pd.concat([table, table.assign(factor="position")]))
+    figure = plots.accuracy_by_cue(pd.concat([table, table.assign(factor="position")]))
     (axis,) = figure.axes
     assert _ticks(axis) == ["no  (n = 80)", "no negation  (n = 30)", "never  (n = 5)"]
     values, at = _series(axis.containers[1])
@@ -182,7 +183,7 @@ def test_claims_show_each_domain_s_kinds_in_every_panel() -> None:
         for kind, value in (("", 0.5), (" on affirmative", 0.9), (" on negated", 0.1), (" on affirmative, true", 1.0))
     ]
     table = _with_interval(pd.DataFrame(rows, columns=["model", "domain", "metric", "value"]))
-    figure = figures_negbench.claims(table, metrics=("AUC", "same sentence"))
+    figure = plots.claims(table, metrics=("AUC", "same sentence"))
     assert [axis.get_title(loc="left") for axis in figure.axes] == ["AUC", "same sentence"]
     kinds = ("affirmative", "all", "negated")
     assert _ticks(figure.axes[0]) == [f"{domain}, {kind}" for domain in ("objects", "faces") for kind in kinds]

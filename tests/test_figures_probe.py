@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from matplotlib.container import Container, ErrorbarContainer
 
-from negutil import figures_probe
-from negutil.evaluation import probe
-from negutil.world import faces
+from miniworld import faces
+from negutil.plots import binary_probe as plots
+from negutil.tasks import probe
 
 MODELS = ("one", "two")
 
@@ -42,7 +42,7 @@ def table(outcomes: dict[str, probe.Outcome]) -> pd.DataFrame:
 
 
 def test_by_attribute_has_a_panel_per_model_with_all_drawn_attributes_in_order(table: pd.DataFrame) -> None:
-    figure = figures_probe.by_attribute(table)
+    figure = plots.by_attribute(table)
     names = [label.get_text().replace(" ", "_") for label in figure.axes[0].get_yticklabels()]
     rows = table[(table.phrasing == "not") & (table.metric == "balanced_accuracy")]
     means = rows.groupby("attribute")["value"].mean()[names].to_numpy()
@@ -56,7 +56,7 @@ def test_by_attribute_has_a_panel_per_model_with_all_drawn_attributes_in_order(t
 
 
 def test_by_phrasing_shows_negations_then_antonym_then_the_affirmative_prompt_alone(table: pd.DataFrame) -> None:
-    figure = figures_probe.by_phrasing(table)
+    figure = plots.by_phrasing(table)
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names == ["not", "without", "no", probe.ANTONYM, probe.ALONE]
     assert [axis.get_title() for axis in figure.axes] == ["balanced accuracy", "auc"]
@@ -65,7 +65,7 @@ def test_by_phrasing_shows_negations_then_antonym_then_the_affirmative_prompt_al
 
 
 def test_preference_has_a_dot_per_attribute_and_phrasing(table: pd.DataFrame) -> None:
-    figure = figures_probe.preference(table)
+    figure = plots.preference(table)
     dots = [np.asarray(line.get_xdata()) for line in figure.axes[0].lines if line.get_linestyle() == "None"]
     assert len(dots) == len(MODELS)
     assert len(dots[0]) == 3 * len(faces.DRAWN) + len(faces.ANTONYM_PHRASES)
@@ -73,7 +73,7 @@ def test_preference_has_a_dot_per_attribute_and_phrasing(table: pd.DataFrame) ->
 
 
 def test_margins_split_the_faces_by_label(outcomes: dict[str, probe.Outcome]) -> None:
-    figure = figures_probe.margins(outcomes["one"].items, ["Bald", "Smiling", "Eyeglasses"])
+    figure = plots.margins(outcomes["one"].items, ["Bald", "Smiling", "Eyeglasses"])
     assert [axis.get_title() for axis in figure.axes] == ["Bald", "Smiling", "Eyeglasses"]
     assert all(len(axis.containers) == 2 for axis in figure.axes)
     plt.close(figure)

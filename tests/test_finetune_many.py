@@ -13,9 +13,9 @@ import pytest
 from negutil.errors import NegutilError
 from negutil.models import loader, registry
 from negutil.models.registry import Entry
-from negutil.training import finetune as module
-from negutil.training import trained
-from negutil.training.finetune import Job, Stopped, Trainer, finetune, finetune_many
+from negutil.train import finetune as module
+from negutil.train import trained
+from negutil.train.finetune import Job, Stopped, Trainer, finetune, finetune_many
 
 SMALL = "MiniCLIP-S-8"  # fresh processes do not know the tiny architecture of the tests
 CONFIG = dataclasses.replace(finetune_files.CONFIG, epochs=1)

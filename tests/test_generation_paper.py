@@ -12,15 +12,15 @@ import pytest
 import torch
 
 from negutil import config, results
+from negutil.captions import annotators
+from negutil.compare import negationclip_numbers as numbers
 from negutil.config import Profile
 from negutil.data import t2i_prompts
 from negutil.errors import NegutilError
-from negutil.evaluation import drawing, neg_score, picture_judge
-from negutil.evaluation import negationclip_numbers as numbers
-from negutil.evaluation.drawing import Order
 from negutil.models import architectures, encoder_swap, generation, libraries
-from negutil.pipelines import annotators
 from negutil.results import Record
+from negutil.tasks import drawing, neg_score, picture_judge
+from negutil.tasks.drawing import Order
 
 BASE = "miniclip-b-8"
 SETTINGS = architectures.config("MiniCLIP-B-8")

@@ -8,7 +8,7 @@ import pytest
 
 from negutil import config
 from negutil.errors import NegutilError
-from negutil.training import glasses_config as glasses
+from negutil.train import glasses_config as glasses
 
 
 def test_every_source_can_be_used_and_every_profile_has_one() -> None:

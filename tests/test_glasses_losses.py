@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from negutil.training import glasses_losses as losses
+from negutil.train import glasses_losses as losses
 
 
 def test_lens_is_similarity_and_alignment() -> None:

@@ -16,8 +16,8 @@ from negutil.models import glasses_model, glasses_settings, loader, registry, sc
 from negutil.models.glasses import Glasses
 from negutil.models.glasses_model import GlassesModel
 from negutil.models.loader import LoadedModel
-from negutil.training import glasses_stages
-from negutil.training.glasses_stages import GlassesJob
+from negutil.train import glasses_stages
+from negutil.train.glasses_stages import GlassesJob
 
 TEXTS = [*model_files.TEXTS, "no dog", model_files.TEXTS[0]]
 

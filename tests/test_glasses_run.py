@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from negutil.errors import NegutilError
-from negutil.training import glasses_run
-from negutil.training.glasses_config import STAGES
-from negutil.training.glasses_run import COLUMNS, LEARNING, Run, modules, split
-from negutil.training.glasses_sets import GlassesData
+from negutil.train import glasses_run
+from negutil.train.glasses_config import STAGES
+from negutil.train.glasses_run import COLUMNS, LEARNING, Run, modules, split
+from negutil.train.glasses_sets import GlassesData
 
 RELEASED = {"variant": "released", "distractors": "unrelated", "fourth_term": False, "delta": (1.0, 1.0)}
 

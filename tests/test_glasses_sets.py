@@ -9,17 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from miniworld import build as world
+from miniworld import truth
 from negutil import config
+from negutil.captions import caption_sets, phrasing
 from negutil.data import negbench
 from negutil.errors import NegutilError
-from negutil.evaluation import phrasing
 from negutil.models import encode, text_layers
 from negutil.models.loader import LoadedModel
-from negutil.pipelines import caption_sets
-from negutil.training import examples, glasses_sets, sets
-from negutil.training.finetune import settings
-from negutil.world import build as world
-from negutil.world import truth
+from negutil.train import examples, glasses_sets, sets
+from negutil.train.finetune import settings
 
 QUICK = config.load("quick")
 

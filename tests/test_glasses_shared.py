@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from negutil.models import glasses_settings
-from negutil.training import glasses_shared, glasses_stages
-from negutil.training.glasses_run import Run
-from negutil.training.recipes_glasses import TRAINING_DIFFERENCES
+from negutil.train import glasses_shared, glasses_stages
+from negutil.train.glasses_run import Run
+from negutil.train.recipes_glasses import TRAINING_DIFFERENCES
 
 DATA = glasses_files.data(hard=True)
 NAME = "tiny+clipglasses/seed0"

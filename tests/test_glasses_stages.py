@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from negutil.errors import NegutilError
-from negutil.training import glasses_stages, glasses_trained
-from negutil.training.finetune import Stopped
-from negutil.training.glasses_run import Run
-from negutil.training.glasses_stages import GlassesJob
-from negutil.training.glasses_trained import TrainedGlasses
+from negutil.train import glasses_stages, glasses_trained
+from negutil.train.finetune import Stopped
+from negutil.train.glasses_run import Run
+from negutil.train.glasses_stages import GlassesJob
+from negutil.train.glasses_trained import TrainedGlasses
 
 NAME = "tiny+clipglasses/seed0"
 

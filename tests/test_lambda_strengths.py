@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import stats
 
+from negutil.captions import phrasing
+from negutil.compare import lambda_strengths as strengths
 from negutil.config import Bootstrap
 from negutil.errors import NegutilError
-from negutil.evaluation import lambda_strengths as strengths
-from negutil.evaluation import phrasing
 
 NAMES = list(strengths.STRENGTHS)
 

@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from miniworld.vocabulary import NOUNS
+from negutil.captions import phrasing
+from negutil.compare import layer_probe
 from negutil.config import Bootstrap
 from negutil.errors import NegutilError
-from negutil.evaluation import layer_probe, phrasing
 from negutil.models import encode, loader
 from negutil.models.loader import LoadedModel
-from negutil.world.vocabulary import NOUNS
 
 SAID = layer_probe.pairs(NOUNS[:8])
 COUNT = len(SAID.cues)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from negutil.models import architectures
-from negutil.training import losses
+from negutil.train import losses
 
 SCALE = 7.0
 Array = NDArray[np.float64]

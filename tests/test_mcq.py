@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from negutil.errors import NegutilError
-from negutil.evaluation import mcq
 from negutil.models import scorer
+from negutil.tasks import mcq
 
 # Rows: right; wrong hybrid; wrong affirmation; wrong negation; tie with the right one; tie of two wrong ones.
 SCORES = np.array(

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+from miniworld.pretrain import minisd as pretrain_minisd
+from miniworld.pretrain.pool import open_pool
 from negutil import files
 from negutil.errors import NegutilError
 from negutil.models import encoder_swap, generation, loader, minisd
 from negutil.models.loader import LoadedModel
 from negutil.models.minisd import PatchTransform
-from negutil.training import pretrain_minisd
-from negutil.training.pool import open_pool
 
 SIX = ["a red picture", "a green picture", "a red picture", "", "all of it is blue, really", "a white picture"]
 SEEDS = [0, 1, 2, 3, 4, 5]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from datasets import Dataset
 
-from negutil.evaluation import neg_score
-from negutil.evaluation.picture_judge import ALL, Pictures, Rates
 from negutil.statistics import Floats
+from negutil.tasks import neg_score
+from negutil.tasks.picture_judge import ALL, Pictures, Rates
 
 NAMES = ("prompt_id", "prompt", "subject_question", "negation_question")
 ROWS = (

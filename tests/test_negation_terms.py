@@ -10,9 +10,9 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from negutil.captions import negation_terms
+from negutil.captions.negation_terms import APOSTROPHES, HYPHENS, TermList
 from negutil.errors import NegutilError
-from negutil.evaluation import negation_terms
-from negutil.evaluation.negation_terms import APOSTROPHES, HYPHENS, TermList
 
 LISTS = {terms.name: terms for terms in negation_terms.load()}
 # Characters that are unassigned in one Unicode version may be letters in the next.

@@ -11,19 +11,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from negutil import claims, config, results
+from miniworld.writers import ccneg as ccneg_writer
+from negutil import config, results
+from negutil.compare import claims, negationclip, negationclip_controls
+from negutil.compare import negationclip_items as asked
+from negutil.compare import negationclip_numbers as numbers
+from negutil.compare import negationclip_published as paper
+from negutil.compare.negationclip import Findings
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
-from negutil.evaluation import ccneg, negationclip, negationclip_controls, suite
-from negutil.evaluation import negationclip_items as asked
-from negutil.evaluation import negationclip_numbers as numbers
-from negutil.evaluation import negationclip_published as paper
-from negutil.evaluation.negationclip import Findings
 from negutil.models import registry
-from negutil.training import recipes_negation as recipes
-from negutil.training import trained
-from negutil.training.trained import Trained
-from negutil.world.writers import ccneg as ccneg_writer
+from negutil.tasks import ccneg, suite
+from negutil.train import recipes_negation as recipes
+from negutil.train import trained
+from negutil.train.trained import Trained
 
 PLANNED: dict[str, Any] = {
     "examples": 80,

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from negutil import statistics
+from negutil.compare import negationclip_items as asked
+from negutil.compare import negationclip_numbers as numbers
+from negutil.compare.negationclip_numbers import Column
 from negutil.config import Bootstrap
-from negutil.evaluation import negationclip_items as asked
-from negutil.evaluation import negationclip_numbers as numbers
-from negutil.evaluation import suite
-from negutil.evaluation.negationclip_numbers import Column
+from negutil.tasks import suite
 
 BOOTSTRAP = Bootstrap(resamples=400, seed=0)
 N = 60

@@ -12,14 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from negutil import claims, config, results
+from negutil import config, results
+from negutil.captions import negbench_files
+from negutil.captions.negbench_files import PLAIN, VARIATIONS
+from negutil.compare import claims, negation_beyond, negbench, negbench_published, negbench_views
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
-from negutil.evaluation import negation_beyond, negbench, negbench_items, negbench_published, negbench_views
-from negutil.evaluation.negbench_items import Queries, Questions, Task
 from negutil.models import encode
-from negutil.pipelines import negbench_files
-from negutil.pipelines.negbench_files import PLAIN, VARIATIONS
+from negutil.tasks import negbench_items
+from negutil.tasks.negbench_items import Queries, Questions, Task
 
 TITLES = [variation.title for variation in (*PLAIN, *VARIATIONS)]
 

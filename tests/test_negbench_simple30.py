@@ -14,11 +14,11 @@ import torch
 
 from negutil import data, results
 from negutil.data import negbench
-from negutil.evaluation import blind, mcq
 from negutil.models import architectures, encode
 from negutil.models.loader import LoadedModel
 from negutil.models.registry import Entry
 from negutil.results import Record
+from negutil.tasks import blind, mcq
 
 ARCHITECTURE = "ViT-B-32-quickgelu"
 CHANCE = 0.25

@@ -12,10 +12,10 @@ from PIL import Image
 
 from negutil.data import negrefcocog as file
 from negutil.errors import NegutilError
-from negutil.evaluation import negrefcocog
-from negutil.evaluation.shares import Report
 from negutil.models import encode, loader
 from negutil.models.loader import LoadedModel
+from negutil.tasks import negrefcocog
+from negutil.tasks.shares import Report
 
 LEFT, RIGHT = [0.0, 0.0, 30.0, 64.0], [31.6, 10.0, 32.0, 40.2]
 ROWS: list[dict[str, Any]] = [

@@ -12,7 +12,8 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from negutil import notebooks, paths
+from negutil import paths
+from negutil.run import notebooks
 
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
 LARGEST = 4_000_000

@@ -17,8 +17,9 @@ import pytest
 from nbformat import v4
 from typer.testing import CliRunner
 
-from negutil import cli, notebooks, paths
+from negutil import cli, paths
 from negutil.errors import NegutilError
+from negutil.run import notebooks
 
 runner = CliRunner()
 PARAMETERS = 'profile = ""\nseed = 0'

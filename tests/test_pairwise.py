@@ -9,9 +9,9 @@ from PIL import Image
 from sklearn.metrics import accuracy_score
 
 from negutil.errors import NegutilError
-from negutil.evaluation import pairwise, shares
-from negutil.evaluation.shares import Report
 from negutil.models import encode, loader
+from negutil.tasks import pairwise, shares
+from negutil.tasks.shares import Report
 
 PAIRS = [("There is a cat.", "There is no cat."), ("There are no dogs.", "There are dogs."), ("a", "a")]
 

@@ -17,7 +17,8 @@ import paper_files
 import pytest
 from data_files import listing
 
-from negutil import notebooks, paths, results
+from negutil import paths, results
+from negutil.run import notebooks
 
 EXPERIMENTS = ("03_negbench", "05_negationclip", "06_clipglasses")
 pytestmark = pytest.mark.slow

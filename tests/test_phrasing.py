@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from miniworld import grammar, scenes
+from miniworld.vocabulary import HELD_OUT_NOUNS, NOUNS
+from negutil.captions import phrasing, statements
+from negutil.captions.phrasing import Phrasing
+from negutil.captions.statements import Statement
 from negutil.data import negbench
 from negutil.errors import NegutilError
-from negutil.evaluation import phrasing
-from negutil.evaluation.phrasing import Phrasing
-from negutil.pipelines import statements
-from negutil.pipelines.statements import Statement
-from negutil.world import grammar, scenes
-from negutil.world.vocabulary import HELD_OUT_NOUNS, NOUNS
 
 
 @pytest.mark.parametrize(

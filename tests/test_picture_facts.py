@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from miniworld import faces, scenes
+from miniworld.scenes import Extra, Scene, Thing
 from negutil.errors import NegutilError
-from negutil.evaluation import picture_facts
-from negutil.evaluation.picture_facts import ACTION, COLOUR, FACE, OBJECT, PLACE, WORN, Fact
-from negutil.world import faces, scenes
-from negutil.world.scenes import Extra, Scene, Thing
+from negutil.tasks import picture_facts
+from negutil.tasks.picture_facts import ACTION, COLOUR, FACE, OBJECT, PLACE, WORN, Fact
 
 BOX = (0, 0, 20, 20)
 

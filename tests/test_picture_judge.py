@@ -10,14 +10,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from miniworld.pretrain import judge
+from miniworld.pretrain.judge import JudgeConfig
 from negutil import config
 from negutil.errors import NegutilError
-from negutil.evaluation import degradation, judge_pictures, picture_facts, picture_judge
-from negutil.evaluation.picture_facts import OBJECT, PLACE, Fact
-from negutil.evaluation.picture_judge import ModelJudge, WorldJudge
 from negutil.models.judge_network import JudgeNetwork
-from negutil.training import pretrain_judge
-from negutil.training.pretrain_judge import JudgeConfig
+from negutil.tasks import degradation, judge_pictures, picture_facts, picture_judge
+from negutil.tasks.picture_facts import OBJECT, PLACE, Fact
+from negutil.tasks.picture_judge import ModelJudge, WorldJudge
 
 PICTURES = np.zeros((3, 64, 64, 3), dtype=np.uint8)
 
@@ -183,14 +183,14 @@ def test_cells_are_pooled_as_odds_are() -> None:
 def test_training_learns_and_is_the_same_again(tmp_path: Path) -> None:
     plan = JudgeConfig(pictures=64, steps=12, batch=16)
     known = judge_pictures.sample(64, judge_pictures.TRAIN)
-    first, losses = pretrain_judge.train(known, plan)
-    again, _ = pretrain_judge.train(known, plan)
+    first, losses = judge.train(known, plan)
+    again, _ = judge.train(known, plan)
     assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True))
-    early, _ = pretrain_judge.train(known, JudgeConfig(pictures=64, steps=1, batch=16))
+    early, _ = judge.train(known, JudgeConfig(pictures=64, steps=1, batch=16))
     assert losses[0] < 400
     assert not torch.equal(first.cell.weight, early.cell.weight)
 
 
 def test_the_command_wants_no_pool() -> None:
     with pytest.raises(NegutilError, match="leave out pool"):
-        pretrain_judge.run(pool=Path("pool"))
+        judge.run(pool=Path("pool"))

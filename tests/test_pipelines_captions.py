@@ -15,16 +15,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from miniworld import grammar, scenes, truth
+from miniworld.vocabulary import COMPANIONS, HELD_OUT_NOUNS, NOUNS
+from negutil.captions import caption_file, ccneg_triplets, journal, negcap, p1, p2, phrasing, plausible, word_order
+from negutil.captions.negbench import write_csv
+from negutil.captions.p1 import Source
+from negutil.captions.p2 import Asked, Denial
+from negutil.captions.world_annotator import ErrorRates, World, WorldAnnotator
 from negutil.data import ccneg, negationclip, negbench, vqa
 from negutil.errors import NegutilError
-from negutil.evaluation import phrasing
-from negutil.pipelines import caption_file, ccneg_triplets, journal, negcap, p1, p2, plausible, word_order
-from negutil.pipelines.negbench import write_csv
-from negutil.pipelines.p1 import Source
-from negutil.pipelines.p2 import Asked, Denial
-from negutil.pipelines.world_annotator import ErrorRates, World, WorldAnnotator
-from negutil.world import grammar, scenes, truth
-from negutil.world.vocabulary import COMPANIONS, HELD_OUT_NOUNS, NOUNS
 
 SCENES = [scenes.sample(random.Random(f"captions/{number}")) for number in range(60)]
 SOURCES = [

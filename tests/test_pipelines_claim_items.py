@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from miniworld import faces, radiographs, scenes
+from miniworld.truth import sayable
+from negutil.captions import claim_items
+from negutil.captions.claim_items import ClaimSet, Known
 from negutil.errors import NegutilError
-from negutil.evaluation import probe
-from negutil.pipelines import claim_items
-from negutil.pipelines.claim_items import ClaimSet, Known
-from negutil.world import faces, radiographs, scenes
-from negutil.world.truth import sayable
+from negutil.tasks import probe
 
 
 @pytest.fixture(scope="module")

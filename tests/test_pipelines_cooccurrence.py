@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from negutil.captions import cooccurrence
 from negutil.errors import NegutilError
-from negutil.pipelines import cooccurrence
 
 PICTURES = [("dog", "cat"), ("dog", "cat", "hat"), ("dog",), ("car", "bus"), ("car",), ("dog", "dog")]
 nouns = st.sampled_from("abcdefgh")

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from miniworld import grammar
+from negutil.captions import exclusion, sentence_forms
 from negutil.errors import NegutilError
-from negutil.pipelines import exclusion, sentence_forms
-from negutil.world import grammar
 
 
 def gallery() -> dict[str, np.ndarray]:

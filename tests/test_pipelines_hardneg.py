@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from miniworld import grammar, scenes, truth
+from negutil.captions import hardneg, negbench, statements
+from negutil.captions.hardneg import Pair
+from negutil.captions.statements import Grammar
 from negutil.data import negbench as reader
 from negutil.errors import NegutilError
-from negutil.pipelines import hardneg, negbench, statements
-from negutil.pipelines.hardneg import Pair
-from negutil.pipelines.statements import Grammar
-from negutil.world import grammar, scenes, truth
 
 COUNT = 25
 

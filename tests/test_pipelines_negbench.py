@@ -12,12 +12,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from negutil.captions import negbench as builder
+from negutil.captions import statements
+from negutil.captions.negbench import Labelled
+from negutil.captions.statements import Grammar, Statement
 from negutil.data import chexpert, coco, negbench, report
 from negutil.errors import NegutilError
-from negutil.pipelines import negbench as builder
-from negutil.pipelines import statements
-from negutil.pipelines.negbench import Labelled
-from negutil.pipelines.statements import Grammar, Statement
 
 ITEMS = [
     Labelled(f"{number}.jpg", str(number), nouns, (f"caption {number}", f"another of {number}", f"third of {number}"))

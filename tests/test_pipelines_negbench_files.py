@@ -11,16 +11,15 @@ from typing import Any
 import pytest
 from datasets import Dataset
 
+from miniworld import build, clips, grammar, truth
+from miniworld.writers import _distinct, voc
 from negutil import config
+from negutil.captions import negbench_files, phrasing, statements
+from negutil.captions.negbench_files import PLAIN, VARIATIONS, Sizes, Variation
+from negutil.captions.statements import Statement
 from negutil.config import Profile, Splits
 from negutil.data import chexpert, negbench, report
 from negutil.errors import NegutilError
-from negutil.evaluation import phrasing
-from negutil.pipelines import negbench_files, statements
-from negutil.pipelines.negbench_files import PLAIN, VARIATIONS, Sizes, Variation
-from negutil.pipelines.statements import Statement
-from negutil.world import build, clips, grammar, truth
-from negutil.world.writers import _distinct, voc
 
 CLIPS = Splits(train=0, val=0, test=10)
 SIZES = Sizes(captions=3, questions=2, pairs=12)

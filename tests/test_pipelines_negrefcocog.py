@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from miniworld import referring
 from negutil import config
+from negutil.captions import caption_sets, negrefcocog
+from negutil.captions.negrefcocog import Filters
 from negutil.data import negrefcocog as reader
 from negutil.errors import NegutilError
-from negutil.pipelines import caption_sets, negrefcocog
-from negutil.pipelines.negrefcocog import Filters
-from negutil.world import referring
 
 SIZE = (100, 80)
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from miniworld import grammar
+from miniworld.vocabulary import NOUNS
+from negutil.captions import statements
+from negutil.captions.statements import FORMS, MEDIA, Grammar, Statement
 from negutil.errors import NegutilError
-from negutil.pipelines import statements
-from negutil.pipelines.statements import FORMS, MEDIA, Grammar, Statement
-from negutil.world import grammar
-from negutil.world.vocabulary import NOUNS
 
 COCO_NOUNS = ("dining table", "wine glass", "knife", "skis", "broccoli", "traffic light", "sheep", "toothbrush")
 nouns = st.sampled_from([*NOUNS, *COCO_NOUNS])

@@ -6,7 +6,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from negutil import pngs
+from negutil.plots import pngs
 
 
 def png(pixels: np.ndarray) -> bytes:

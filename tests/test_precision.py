@@ -12,10 +12,11 @@ import pandas as pd
 import pytest
 import torch
 
-from negutil import claims, config, paths
+from negutil import config, paths
+from negutil.compare import claims, negation_beyond, negbench
 from negutil.errors import NegutilError
-from negutil.evaluation import negation_beyond, negbench, negbench_items
 from negutil.models import encode, loader, precision
+from negutil.tasks import negbench_items
 
 MODEL = "miniclip-s-8"
 CLOSE, ITEMS = 0.01, 2

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from negutil.errors import NegutilError
-from negutil.evaluation import presence
+from negutil.tasks import presence
 
 
 def example(n: int = 300) -> tuple[np.ndarray, dict[str, np.ndarray]]:

@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 import torch
 
+from miniworld.pretrain import miniclipseg as pretrain_miniclipseg
+from miniworld.pretrain import segment_pool
+from miniworld.pretrain.miniclipseg import SegmentConfig
 from negutil import cli, paths
 from negutil.errors import NegutilError
 from negutil.models import miniclipseg
-from negutil.training import pretrain_miniclipseg, segment_pool
-from negutil.training.pretrain_miniclipseg import SegmentConfig
 
 CONFIG = SegmentConfig(
     base="miniclip-s-8", steps=4, batch=4, phrases=2, pictures=8, validation=4, log_every=2, validate_every=4,

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, recall_score, roc_auc_score
 
+from miniworld import faces
 from negutil import paths, results, statistics
 from negutil.errors import NegutilError
-from negutil.evaluation import probe
-from negutil.evaluation.probe import ALONE, ANTONYM, MEAN, MEAN_WITH_ANTONYM, Pair
-from negutil.world import faces
+from negutil.tasks import probe
+from negutil.tasks.probe import ALONE, ANTONYM, MEAN, MEAN_WITH_ANTONYM, Pair
 
 CUE = re.compile(r"\b(no|not|without|never)\b|n't", re.I)
 PAIRS = probe.read_prompts()

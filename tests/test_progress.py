@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from test_notebooks import outputs, write
 
-from negutil import notebooks, paths, progress
+from negutil import paths, progress
 from negutil.progress import Step
+from negutil.run import notebooks
 
 MINUTES = """
 import time
@@ -31,7 +32,7 @@ import dataclasses, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 import finetune_files
-from negutil.training.finetune import Job, finetune_many
+from negutil.train.finetune import Job, finetune_many
 examples = finetune_files.examples(n=200, pictures=100, dimensions=128)
 config = dataclasses.replace(finetune_files.CONFIG, epochs=1)
 jobs = [

@@ -9,12 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from negutil.world import radiographs
-from negutil.world.radiographs import Finding
+from miniworld import radiographs
+from miniworld.radiographs import Finding
 
 CUE = re.compile(r"\b(no|not|without|never|none|neither|nor|absent|negative|free|lack\w*)\b|n't", re.I)
 ITEMS = [radiographs.sample(random.Random(f"radiographs/test/0/{i}")) for i in range(2000)]
-FIRST = "import random,hashlib;from negutil.world import radiographs as r;"
+FIRST = "import random,hashlib;from miniworld import radiographs as r;"
 DIGEST = FIRST + "print(hashlib.sha256(r.draw(r.sample(random.Random('radiographs/test/0/7'))).tobytes()).hexdigest())"
 SIGNS = [name for name in radiographs.DRAWN if name != "No Finding"]
 

@@ -9,20 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from negutil import (
-    claims,
-    claims_index,
-    claims_report,
-    config,
-    markdown,
-    paths,
-    readme,
-    reproducibility,
-    results,
-    verdicts,
-)
+from negutil import config, paths, results
+from negutil.compare import claims, controls, top_five, verdicts
 from negutil.errors import NegutilError
-from negutil.evaluation import top_five
+from negutil.report import index, markdown, readme, reproducibility
 from negutil.results import Record
 
 LARGEST = 12_000
@@ -85,7 +75,7 @@ def test_the_papers_are_those_of_the_citation_file(first_screen: str) -> None:
 
 def test_headlines_are_claims_of_papers_from_before_the_run_and_not_all_of_them_replicated(committed: None) -> None:
     known = {outcome.claim.id: outcome for outcome in verdicts.of("mini")}
-    chosen = [known[headline.claim] for headline in claims_report.headlines()]
+    chosen = [known[headline.claim] for headline in controls.headlines()]
     assert len(chosen) == 3
     assert all(outcome.work != claims.OURS and outcome.claim.written_before and outcome.rows for outcome in chosen)
     assert {outcome.verdict for outcome in chosen} & {claims.NOT_REPLICATED, claims.INCONCLUSIVE}
@@ -106,7 +96,7 @@ def test_counts_are_those_of_the_claims_and_the_committed_verdicts(committed: No
 def test_findings_of_ours_are_never_replicated(committed: None) -> None:
     (sentence,) = [line for line in readme.findings("mini").splitlines() if line.startswith("Our own")]
     assert "replicated" not in sentence
-    _, *sections = claims_index.page("mini").split("**Findings of our own**")
+    _, *sections = index.page("mini").split("**Findings of our own**")
     tables = [section.split("Tables:")[0] for section in sections]
     assert len(tables) >= 6 and not [table for table in tables if "replicated" in table]
 
@@ -146,8 +136,8 @@ def anchors(page: Path) -> set[str]:
 
 
 def test_no_generated_sentence_sounds_translated(committed: None) -> None:
-    generated = [*readme.parts("mini").values(), claims_index.page("mini"), *reproducibility.parts("mini").values()]
-    generated += [f"{control.asks} {' '.join(control.says.values())}" for control in claims_report.controls()]
+    generated = [*readme.parts("mini").values(), index.page("mini"), *reproducibility.parts("mini").values()]
+    generated += [f"{control.asks} {' '.join(control.says.values())}" for control in controls.controls()]
     lines = [re.sub(r"\]\([^)]*\)|`[^`]*`", "]", line) for text in generated for line in text.splitlines()]
     assert not [line for line in lines if TRANSLATED.search(line)]
 

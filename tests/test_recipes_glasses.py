@@ -13,10 +13,10 @@ from negutil import config
 from negutil.errors import NegutilError
 from negutil.models import glasses_settings
 from negutil.models.loader import LoadedModel
-from negutil.training import glasses_sets, glasses_trained
-from negutil.training import recipes_glasses as recipes
-from negutil.training.glasses_run import modules
-from negutil.training.recipes_glasses import RECIPES
+from negutil.train import glasses_sets, glasses_trained
+from negutil.train import recipes_glasses as recipes
+from negutil.train.glasses_run import modules
+from negutil.train.recipes_glasses import RECIPES
 
 QUICK = config.load("quick")
 

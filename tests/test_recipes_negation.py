@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from negutil import config
 from negutil.errors import NegutilError
 from negutil.models.loader import LoadedModel
-from negutil.training import recipes_negation as recipes
-from negutil.training import sets, trained
-from negutil.training.examples import Examples
-from negutil.training.recipes_negation import RECIPES, Recipe
+from negutil.train import recipes_negation as recipes
+from negutil.train import sets, trained
+from negutil.train.examples import Examples
+from negutil.train.recipes_negation import RECIPES, Recipe
 
 QUICK = config.load("quick")
 

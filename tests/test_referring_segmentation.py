@@ -9,17 +9,19 @@ import pytest
 import segmenter_files
 import torch
 
-from negutil import claims, config, figures_segmentation, results
+from negutil import config, results
+from negutil.compare import claims
+from negutil.compare import referring_segmentation as segmenting
+from negutil.compare import segmentation_items as asked
+from negutil.compare import segmentation_numbers as numbers
+from negutil.compare.negationclip_numbers import Column
+from negutil.compare.referring_segmentation import Findings
+from negutil.compare.segmentation_items import Answer
 from negutil.config import Bootstrap, Profile, Segmentation, Splits
-from negutil.evaluation import referring_segmentation as segmenting
-from negutil.evaluation import segmentation
-from negutil.evaluation import segmentation_items as asked
-from negutil.evaluation import segmentation_numbers as numbers
-from negutil.evaluation.negationclip_numbers import Column
-from negutil.evaluation.referring_segmentation import Findings
-from negutil.evaluation.segmentation_items import Answer
 from negutil.models import loader, text_tower
-from negutil.training import trained
+from negutil.plots import referring_segmentation as figures_segmentation
+from negutil.tasks import segmentation
+from negutil.train import trained
 
 METHODS = ("plain", "con-clip", "negationclip")
 MIOU = numbers.name("mIoU", "best")

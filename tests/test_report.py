@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from negutil import paths, report, report_tables, verdicts
+from negutil import paths
 from negutil.cli import app
+from negutil.compare import verdicts
+from negutil.report import frames, pages
 
 COMMITTED = paths.ROOT / "results"
 
@@ -53,8 +55,8 @@ class Page(HTMLParser):
 
 
 def test_the_same_results_give_the_same_whole_page_that_needs_nothing_beside_it(store: Path) -> None:
-    first = [path.read_bytes() for path in report.write("mini")]
-    assert [path.read_bytes() for path in report.write("mini")] == first
+    first = [path.read_bytes() for path in pages.write("mini")]
+    assert [path.read_bytes() for path in pages.write("mini")] == first
     assert len(first[0]) < 10_000_000
     text = first[0].decode()
     page = Page()
@@ -68,7 +70,7 @@ def test_the_same_results_give_the_same_whole_page_that_needs_nothing_beside_it(
 
 
 def test_each_tested_claim_has_its_figure_once(store: Path) -> None:
-    chapters = report.contents("mini")["chapters"]
+    chapters = pages.contents("mini")["chapters"]
     claims = [claim for chapter in chapters for claim in chapter["claims"]]
     assert all(claim["figure"].count("<svg") == bool(claim["rows"]) for claim in claims)
     by_id = {claim["id"]: claim for claim in claims}
@@ -78,13 +80,13 @@ def test_each_tested_claim_has_its_figure_once(store: Path) -> None:
 
 def test_every_number_follows_from_the_results(store: Path) -> None:
     """Another number in a table changes the page there, and nowhere but there."""
-    before = report.render(report.MARKDOWN, report.contents("mini"))
+    before = pages.render(pages.MARKDOWN, pages.contents("mini"))
     path = store / "mini" / "03_negbench" / "tasks.csv"
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     wanted = (table["task"] == "COCO MCQ, templated") & (table["metric"] == "accuracy on negative")
     table.loc[wanted & (table["model"] == "miniclip-s-8"), ["value", "ci_low", "ci_high"]] = ["0.876", "0.871", "0.879"]
     table.to_csv(path, index=False)
-    after = report.render(report.MARKDOWN, report.contents("mini"))
+    after = pages.render(pages.MARKDOWN, pages.contents("mini"))
     assert "0.876 [0.871, 0.879]" in after and "0.876 [0.871, 0.879]" not in before
     changed = [line for line in after.splitlines() if line not in before.splitlines()]
     assert changed and all(
@@ -97,35 +99,35 @@ def test_every_number_follows_from_the_results(store: Path) -> None:
 
 
 def test_templates_have_no_number_of_their_own() -> None:
-    for name in (f"{report.HTML}.j2", f"{report.MARKDOWN}.j2"):
-        text = (report.TEMPLATES / name).read_text(encoding="utf-8")
+    for name in (f"{pages.HTML}.j2", f"{pages.MARKDOWN}.j2"):
+        text = (pages.TEMPLATES / name).read_text(encoding="utf-8")
         prose = re.sub(r"\{%.*?%\}|\{\{.*?\}\}", " ", text, flags=re.DOTALL)
         prose = re.sub(r"<[^>]*>", " ", prose).replace("95 %", "").replace("utf-8", "")
         assert not re.findall(r"\d", prose), name
 
 
 def test_sentences_of_controls_have_no_number() -> None:
-    known = report.claims_report.controls()
+    known = pages.claims_report.controls()
     assert not [said for control in known for said in control.says.values() if re.search(r"\d", said)]
 
 
 def test_without_results_the_report_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEGUTIL_RESULTS", str(tmp_path))
-    text = report.render(report.HTML, report.contents("quick"))
+    text = pages.render(pages.HTML, pages.contents("quick"))
     assert "run notebook 03" in text and "run the notebooks" in text
-    assert report_tables.every_method("quick").empty and report_tables.differences("quick").empty
+    assert frames.every_method("quick").empty and frames.differences("quick").empty
 
 
 def test_tables_beside_the_claims_are_those_of_the_results(store: Path) -> None:
-    methods = report_tables.every_method("mini")
+    methods = frames.every_method("mini")
     clip = methods[(methods["method"] == "CLIP") & (methods["title"] == "CC-Neg")]
     levels = pd.read_csv(store / "mini" / "06_clipglasses" / "levels.csv")
     own = levels[levels["task"] == "CC-Neg/CLIP"].set_index("model")["value"]
     assert dict(zip(clip["base"], clip["value"], strict=True)) == own.to_dict()
     assert methods[["base", "method", "title"]].duplicated().sum() == 0
-    differences = report_tables.differences("mini")
+    differences = frames.differences("mini")
     assert {"CLIPGlasses", "NegBench"} == set(differences["work"]) and len(differences) >= 30
-    parts = report_tables.parts("mini")
+    parts = frames.parts("mini")
     assert len(parts) >= 7 and (parts["minutes"].astype(float) > 0).all()
 
 
@@ -133,7 +135,7 @@ def test_the_command_writes_both_and_prints_verdicts(store: Path) -> None:
     done = CliRunner().invoke(app, ["report", "--profile", "mini", "--json"])
     assert done.exit_code == 0, done.output
     assert '"together": "replicated"' in done.output
-    assert (store / "mini" / report.HTML).exists() and (store / "mini" / report.MARKDOWN).exists()
+    assert (store / "mini" / pages.HTML).exists() and (store / "mini" / pages.MARKDOWN).exists()
 
 
 def test_a_damaged_note_is_named(store: Path) -> None:
@@ -144,11 +146,11 @@ def test_a_damaged_note_is_named(store: Path) -> None:
 
 def test_the_committed_report_is_what_the_committed_results_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEGUTIL_RESULTS", str(COMMITTED))
-    if not (COMMITTED / "mini" / report.HTML).exists():
+    if not (COMMITTED / "mini" / pages.HTML).exists():
         pytest.skip("the report has not been written yet: run `negutil report`")
-    found = report.contents("mini")
-    for kind in (report.HTML, report.MARKDOWN):
-        assert (COMMITTED / "mini" / kind).read_text(encoding="utf-8") == report.render(kind, found), (
+    found = pages.contents("mini")
+    for kind in (pages.HTML, pages.MARKDOWN):
+        assert (COMMITTED / "mini" / kind).read_text(encoding="utf-8") == pages.render(kind, found), (
             "run `negutil report`"
         )
 
@@ -157,8 +159,8 @@ def test_an_installed_package_links_to_the_notebooks_that_it_executed(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcomes = verdicts.of("mini")
-    shipped = report.chapters(outcomes, "mini")
+    shipped = pages.chapters(outcomes, "mini")
     assert {chapter["link"].rpartition("/")[0] for chapter in shipped} == {"../../notebooks"}
     monkeypatch.setattr(paths, "IS_CHECKOUT", False)
-    executed = report.chapters(outcomes, "mini")
+    executed = pages.chapters(outcomes, "mini")
     assert [f"../../{chapter['link']}" for chapter in executed] == [chapter["link"] for chapter in shipped]

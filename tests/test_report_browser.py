@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from negutil import paths, report
+from negutil import paths
+from negutil.report import pages
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -31,8 +32,8 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of the committed results."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NEGUTIL_RESULTS", str(paths.ROOT / "results"))
-        text = report.render(report.HTML, report.contents("mini"))
-    path = tmp_path_factory.mktemp("report") / report.HTML
+        text = pages.render(pages.HTML, pages.contents("mini"))
+    path = tmp_path_factory.mktemp("report") / pages.HTML
     path.write_text(text, encoding="utf-8")
     return path
 

@@ -5,10 +5,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from negutil import markdown, paths, reproducibility
+from negutil import paths
 from negutil.errors import NegutilError
 from negutil.models import glasses_settings
-from negutil.training import recipes_glasses
+from negutil.report import markdown, reproducibility
+from negutil.train import recipes_glasses
 
 ENTRY = '[[disagreement]]\nwork = "CoN-CLIP"\npaper = "says"\ncode = "does"\n'
 EFFECT = 'effects = [{ table = "t/x", task = "a*", metric = "m", says = "it" }]\n'

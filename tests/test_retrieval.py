@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from negutil.errors import NegutilError
-from negutil.evaluation import retrieval
+from negutil.tasks import retrieval
 
 
 def unit(rows: list[list[float]]) -> np.ndarray:

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from negutil import cli, paths
-from negutil.pipelines.endpoint_annotator import Endpoint
+from negutil.captions.endpoint_annotator import Endpoint
 
 PAGE = (paths.ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
 LINES = re.findall(r"\bnegutil (?:stats|encode|finetune) [^`\n]*--[^`\n]*", PAGE.replace("\\\n", " "))

@@ -22,14 +22,14 @@ import pytest
 import torch
 from PIL import Image
 
+from miniworld.pretrain import pool
 from negutil import config, paths, provenance
+from negutil.captions import caption_statistics, negation_terms
 from negutil.data import coco, negbench, refcocog
+from negutil.data.unpack import unpack
 from negutil.errors import NegutilError
-from negutil.evaluation import caption_statistics, negation_terms
 from negutil.models import hub, loader, registry
 from negutil.models.pictures import PictureFiles
-from negutil.training import pool
-from negutil.unpack import unpack
 
 SOURCES = sorted([*paths.PACKAGE.rglob("*.py"), *(paths.ROOT / "benchmarks").glob("*.py")])
 RUNS_TEXT = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "pd.eval", "pd.read_pickle"}
@@ -37,7 +37,7 @@ DANGEROUS_MODULES = {"dill", "joblib", "shelve", "marshal", "cloudpickle", "yaml
 # What may be done with pickle, and where: name its error, and read a published pickle with plain data only.
 PICKLE = {"ccneg.py": {"UnpicklingError"}, "refcocog.py": {"UnpicklingError", "Unpickler"}}
 UNPACKING = {"extractall", "unpack_archive"}
-ARCHIVES = {"tarfile", "zipfile"}  # to be opened by negutil.unpack alone
+ARCHIVES = {"tarfile", "zipfile"}  # to be opened by negutil.data.unpack alone
 FROM_HUB = {"from_pretrained", "hf_hub_download", "snapshot_download", "DiffusionPipeline.download"}
 COMMIT = re.compile(r"[0-9a-f]{40}")
 # Its commit is not known here; the sha256 of the first download pins it.

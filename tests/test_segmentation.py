@@ -9,8 +9,8 @@ from hypothesis.extra import numpy as arrays
 from sklearn.metrics import jaccard_score
 
 from negutil.errors import NegutilError
-from negutil.evaluation import segmentation
-from negutil.evaluation.segmentation import BINARY, FOREGROUND, MIOU, THRESHOLDS
+from negutil.tasks import segmentation
+from negutil.tasks.segmentation import BINARY, FOREGROUND, MIOU, THRESHOLDS
 
 SHAPE = (3, 5, 4)
 SCORES = arrays.arrays(np.float32, SHAPE, elements=st.sampled_from([0.0, 0.1, 0.11, 0.5, 0.51, 0.98, 1.0]))

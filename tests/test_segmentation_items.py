@@ -8,16 +8,16 @@ import pytest
 import segmenter_files
 import torch
 
+from miniworld import build
 from negutil import config
+from negutil.compare import segmentation_items as asked
+from negutil.compare.segmentation_items import Phrases
 from negutil.config import Profile, Splits
 from negutil.data import coco, refcocog
 from negutil.errors import NegutilError
-from negutil.evaluation import segmentation
-from negutil.evaluation import segmentation_items as asked
-from negutil.evaluation.segmentation_items import Phrases
 from negutil.models import miniclipseg
 from negutil.models.miniclipseg import Segmenter
-from negutil.world import build
+from negutil.tasks import segmentation
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import easy_vqa
 import numpy as np
 import pytest
 
+from miniworld import shapes
 from negutil.errors import NegutilError
-from negutil.world import shapes
 
 RGB = {"red": (255, 0, 0), "blue": (0, 0, 255), "black": (0, 0, 0), "yellow": (255, 255, 0)}
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from negutil import config, paths, skipped
+from negutil import config, paths
 from negutil.config import Profile
 from negutil.errors import NegutilError
-from negutil.skipped import Skip
+from negutil.run import skipped
+from negutil.run.skipped import Skip
 
 
 @pytest.fixture

@@ -13,15 +13,16 @@ import pytest
 from data_files import complaint
 from PIL import Image
 
-from negutil import config, results, skipped
+from miniworld.vocabulary import NOUNS
+from miniworld.writers import ccneg as ccneg_writer
+from negutil import config, results
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
-from negutil.evaluation import ccneg, negrefcocog, pairwise, suite, valse, zero_shot
-from negutil.evaluation.suite import Data
 from negutil.models import loader, registry
 from negutil.models.pictures import PictureFiles
-from negutil.world.vocabulary import NOUNS
-from negutil.world.writers import ccneg as ccneg_writer
+from negutil.run import skipped
+from negutil.tasks import ccneg, negrefcocog, pairwise, suite, valse, zero_shot
+from negutil.tasks.suite import Data
 
 SINGLE = Splits(0, 80, 0)
 

@@ -10,12 +10,12 @@ from datasets import Dataset
 from negutil import config
 from negutil.config import Profile
 from negutil.errors import NegutilError
-from negutil.evaluation import pairwise, suite, tasks
-from negutil.evaluation.shares import Report
-from negutil.evaluation.tasks import Pairs
+from negutil.tasks import further, pairwise, suite
+from negutil.tasks.further import Pairs
+from negutil.tasks.shares import Report
 
 FILE = """
-from negutil.evaluation.tasks import Pairs
+from negutil.tasks.further import Pairs
 class Own(Pairs):
     title = "{title}"
     def read(self, settings): return [1]
@@ -42,10 +42,10 @@ class Small(Pairs):
 @pytest.fixture
 def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty folder in place of the package's own."""
-    monkeypatch.setattr(tasks, "__path__", [str(tmp_path)])
-    tasks.find.cache_clear()
+    monkeypatch.setattr(further, "__path__", [str(tmp_path)])
+    further.find.cache_clear()
     yield tmp_path
-    tasks.find.cache_clear()
+    further.find.cache_clear()
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def rows() -> Dataset:
 
 def test_a_file_in_the_room_is_a_task_of_the_suite(room: Path) -> None:
     (room / "one_of_my_own.py").write_text(FILE.format(title="my own"), encoding="utf-8")
-    assert list(tasks.find()) == ["my own"]
+    assert list(further.find()) == ["my own"]
     assert suite.names() == (*suite.TASKS, "my own")
     data = suite.prepare(config.load("quick"), ["my own"])
     assert suite.texts(data) == ["no cat", "no dog"]
@@ -76,12 +76,12 @@ def test_what_is_wrong_with_a_file_is_told(files: dict[str, str], told: str, roo
     for name, content in files.items():
         (room / f"{name}.py").write_text(content, encoding="utf-8")
     with pytest.raises(NegutilError, match=told):
-        tasks.find()
+        further.find()
 
 
 def test_rules_answer_every_pair_and_are_counted_by_type(rows: Dataset) -> None:
     found = Small().rules(rows)
-    affirmative = tasks.checked(Small(), found[pairwise.ALWAYS_AFFIRMATIVE])
+    affirmative = further.checked(Small(), found[pairwise.ALWAYS_AFFIRMATIVE])
     assert affirmative["right"].tolist() == [True, False, True, True]
     assert affirmative["cluster"].tolist() == rows["file_name"][:]
     records = {record.metric: record for record in Small().records(affirmative, Report("e", "rule", 50))}
@@ -94,13 +94,13 @@ def test_rules_answer_every_pair_and_are_counted_by_type(rows: Dataset) -> None:
     ("frame", "told"),
     [
         (pd.DataFrame({"item": ["1"], "cluster": ["a"], "right": [True]}), "lack the column 'type'"),
-        (pd.DataFrame(columns=list(tasks.NEEDED)), "There are no answers"),
-        (pd.DataFrame({name: ["1", "1"] for name in tasks.NEEDED}), "have the item '1' twice"),
+        (pd.DataFrame(columns=list(further.NEEDED)), "There are no answers"),
+        (pd.DataFrame({name: ["1", "1"] for name in further.NEEDED}), "have the item '1' twice"),
     ],
 )
 def test_answers_without_what_is_needed_are_an_error(frame: pd.DataFrame, told: str) -> None:
     with pytest.raises(NegutilError, match=told):
-        tasks.checked(Small(), frame)
+        further.checked(Small(), frame)
 
 
 def test_a_record_has_the_title_of_its_task(rows: Dataset) -> None:

@@ -6,11 +6,11 @@ import model_files
 import numpy as np
 import pytest
 
-from negutil.evaluation import text_similarity
-from negutil.evaluation.shares import Report
+from miniworld.vocabulary import HELD_OUT_NOUNS
+from negutil.compare import text_similarity
 from negutil.models import encode, loader
 from negutil.models.loader import LoadedModel
-from negutil.world.vocabulary import HELD_OUT_NOUNS
+from negutil.tasks.shares import Report
 
 NOUNS = ["cat", "otter", "apple", "bus"]
 

@@ -10,20 +10,13 @@ import pytest
 from matplotlib import pyplot as plt
 from minisd_files import SHAPE
 
-from negutil import claims, config, figures_generation, results
+from negutil import config, results
+from negutil.compare import claims, t2i_floor, text_to_image, text_to_image_published, text_to_image_views
+from negutil.compare.text_to_image import CLIP, DELETED, LEVEL, NEGATIVE, Findings
 from negutil.config import Profile
-from negutil.evaluation import (
-    drawing,
-    neg_score,
-    picture_judge,
-    t2i_floor,
-    text_to_image,
-    text_to_image_published,
-    text_to_image_views,
-    tifa,
-)
-from negutil.evaluation.text_to_image import CLIP, DELETED, LEVEL, NEGATIVE, Findings
 from negutil.models import loader, minisd
+from negutil.plots import text_to_image as plots
+from negutil.tasks import drawing, neg_score, picture_judge, tifa
 
 METHODS = ("plain", "con-clip", "negationclip")
 
@@ -122,7 +115,7 @@ def _tables_for_the_notebook(found: Findings, settings: Profile) -> None:
 
 
 def _figures_are_drawn(found: Findings, settings: Profile) -> None:
-    views, draw = text_to_image_views, figures_generation
+    views, draw = text_to_image_views, plots
     assert draw.grid(views.affirmative_grid(found, 3)).axes
     assert draw.grid(views.side_by_side(settings, found, 4), views.prompts_of(found, 4)).axes
     assert draw.grid(views.judged_grid(settings, 4)).axes

@@ -9,12 +9,12 @@ from data_files import complaint, write_json
 from datasets import Dataset
 
 from negutil import config
+from negutil.captions import tifa_items
 from negutil.data import tifa as files
 from negutil.errors import NegutilError
-from negutil.evaluation import picture_facts, tifa
-from negutil.evaluation.picture_judge import Pictures, Rates, WorldJudge
-from negutil.pipelines import tifa_items
 from negutil.statistics import Floats
+from negutil.tasks import picture_facts, tifa
+from negutil.tasks.picture_judge import Pictures, Rates, WorldJudge
 
 ROW = {
     "id": "a",

@@ -7,8 +7,8 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from miniworld import grammar
 from negutil.models import architectures, tokens
-from negutil.world import grammar
 
 
 @functools.cache

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from negutil import config, paths, results
+from negutil.compare import negbench_views, top_five
+from negutil.compare.negation_beyond import Gallery
 from negutil.config import Profile
-from negutil.evaluation import negbench_views, top_five
-from negutil.evaluation.negation_beyond import Gallery
 from negutil.models import encode, loader, registry
 from negutil.models.pictures import PictureFiles
 

@@ -19,11 +19,11 @@ from negutil import files
 from negutil.errors import NegutilError
 from negutil.models import text_tower
 from negutil.models.loader import LoadedModel
-from negutil.training import examples as example_parts
-from negutil.training import finetune as module
-from negutil.training import losses, trained
-from negutil.training.finetune import Examples, FinetuneConfig, Trainer, finetune, settings
-from negutil.training.settings import METHODS, sources
+from negutil.train import examples as example_parts
+from negutil.train import finetune as module
+from negutil.train import losses, trained
+from negutil.train.finetune import Examples, FinetuneConfig, Trainer, finetune, settings
+from negutil.train.settings import METHODS, sources
 
 CONFIG = finetune_files.CONFIG
 REPLACE = dataclasses.replace

@@ -16,13 +16,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from miniworld import scenes
+from miniworld.pretrain import minisd as pretrain_minisd
+from miniworld.pretrain import minisd_pictures
+from miniworld.pretrain.pool import Pool, validation_of
 from negutil import cli, files
+from negutil.captions import negation_terms
 from negutil.errors import NegutilError
-from negutil.evaluation import negation_terms
 from negutil.models import encoder_swap, libraries, loader, minisd
-from negutil.training import minisd_pictures, pretrain_minisd
-from negutil.training.pool import Pool, validation_of
-from negutil.world import scenes
 
 CONFIG = minisd_files.CONFIG
 

@@ -15,14 +15,15 @@ import safetensors.torch
 import torch
 from sklearn.metrics import log_loss
 
+from miniworld.pretrain import contrastive
+from miniworld.pretrain import pool as pools
+from miniworld.pretrain.contrastive import PretrainConfig
+from miniworld.pretrain.export import export
+from miniworld.pretrain.pool import Pool
 from negutil import files
 from negutil.errors import NegutilError
 from negutil.models import architectures, encode, loader
-from negutil.training import curve, pretrain, runtime
-from negutil.training import pool as pools
-from negutil.training.export import export
-from negutil.training.pool import Pool
-from negutil.training.pretrain import PretrainConfig
+from negutil.train import curve, runtime
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
 CONFIG = PretrainConfig(
@@ -48,7 +49,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:
-    found: dict[str, torch.Tensor] = pretrain.read_checkpoint(out / "checkpoint.pt")["model"]
+    found: dict[str, torch.Tensor] = contrastive.read_checkpoint(out / "checkpoint.pt")["model"]
     return found
 
 
@@ -111,20 +112,20 @@ def test_every_picture_comes_once_an_epoch() -> None:
     config = dataclasses.replace(CONFIG, batch=5)
     epochs = []
     for epoch in range(2):
-        drawn = [pretrain.sample_rows(20, 3, config, epoch * 4 + step) for step in range(4)]
+        drawn = [contrastive.sample_rows(20, 3, config, epoch * 4 + step) for step in range(4)]
         rows, captions = np.concatenate([one for one, _ in drawn]), np.concatenate([one for _, one in drawn])
         assert sorted(rows) == list(range(20))
         assert set(captions) <= {0, 1, 2}
         epochs.append(rows)
     assert not np.array_equal(epochs[0], epochs[1])
-    other = pretrain.sample_rows(20, 3, dataclasses.replace(config, seed=1), 0)
+    other = contrastive.sample_rows(20, 3, dataclasses.replace(config, seed=1), 0)
     assert not np.array_equal(other[0], epochs[0][:5])
 
 
 def test_the_loss_is_the_mean_of_both_cross_entropies() -> None:
     rng = np.random.default_rng(0)
     images, texts = (torch.nn.functional.normalize(torch.from_numpy(rng.normal(size=(4, 3)))) for _ in range(2))
-    loss, accuracy = pretrain.contrastive_loss(images, texts, torch.tensor(5.0))
+    loss, accuracy = contrastive.contrastive_loss(images, texts, torch.tensor(5.0))
     logits = (5 * images @ texts.T).numpy()
     by_row, by_column = (np.exp(one) / np.exp(one).sum(axis=1, keepdims=True) for one in (logits, logits.T))
     expected = (log_loss(range(4), by_row) + log_loss(range(4), by_column)) / 2
@@ -134,7 +135,7 @@ def test_the_loss_is_the_mean_of_both_cross_entropies() -> None:
 
 def test_training_learns_colours_and_keeps_its_curve(pool: Pool, tmp_path: Path) -> None:
     config = dataclasses.replace(CONFIG, steps=60, patch_dropout=0.0, validate_every=30)
-    outcome = pretrain.pretrain(config, pool, tmp_path)
+    outcome = contrastive.pretrain(config, pool, tmp_path)
     assert outcome.finished
     assert outcome.step == 60
     assert outcome.seconds > 0
@@ -148,11 +149,11 @@ def test_training_learns_colours_and_keeps_its_curve(pool: Pool, tmp_path: Path)
 
 
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(pool: Pool, tmp_path: Path) -> None:
-    pretrain.pretrain(CONFIG, pool, tmp_path / "whole")
+    contrastive.pretrain(CONFIG, pool, tmp_path / "whole")
     for stop in (3, 5):
-        first = pretrain.pretrain(CONFIG, pool, tmp_path / f"stopped{stop}", stop_after=stop)
+        first = contrastive.pretrain(CONFIG, pool, tmp_path / f"stopped{stop}", stop_after=stop)
         assert (first.step, first.finished) == (stop, False)
-        assert pretrain.pretrain(CONFIG, pool, tmp_path / f"stopped{stop}").finished
+        assert contrastive.pretrain(CONFIG, pool, tmp_path / f"stopped{stop}").finished
         whole, parts = weights(tmp_path / "whole"), weights(tmp_path / f"stopped{stop}")
         assert whole.keys() == parts.keys()
         for name, value in whole.items():
@@ -163,79 +164,79 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(pool: Pool, tmp_path: Path) 
 
 def test_another_seed_gives_other_weights(pool: Pool, tmp_path: Path) -> None:
     for seed in (0, 1):
-        pretrain.pretrain(dataclasses.replace(CONFIG, seed=seed, steps=2), pool, tmp_path / str(seed))
+        contrastive.pretrain(dataclasses.replace(CONFIG, seed=seed, steps=2), pool, tmp_path / str(seed))
     assert not torch.equal(weights(tmp_path / "0")["visual.proj"], weights(tmp_path / "1")["visual.proj"])
 
 
 def test_a_signal_finishes_the_step_and_saves(pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = pretrain.Trainer.step
+    original = contrastive.Trainer.step
 
-    def interrupted(self: pretrain.Trainer) -> dict[str, float]:
+    def interrupted(self: contrastive.Trainer) -> dict[str, float]:
         if self.done == 4:
             os.kill(os.getpid(), signal.SIGINT)
         return original(self)
 
-    monkeypatch.setattr(pretrain.Trainer, "step", interrupted)
+    monkeypatch.setattr(contrastive.Trainer, "step", interrupted)
     before = signal.getsignal(signal.SIGINT)
-    outcome = pretrain.pretrain(CONFIG, pool, tmp_path)
+    outcome = contrastive.pretrain(CONFIG, pool, tmp_path)
     assert outcome.step == 5
-    assert pretrain.read_checkpoint(tmp_path / "checkpoint.pt")["done"] == 5
+    assert contrastive.read_checkpoint(tmp_path / "checkpoint.pt")["done"] == 5
     assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_crash_costs_only_the_steps_since_the_last_checkpoint(
     pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pretrain.pretrain(CONFIG, pool, tmp_path / "whole")
-    original = pretrain.Trainer.step
+    contrastive.pretrain(CONFIG, pool, tmp_path / "whole")
+    original = contrastive.Trainer.step
 
-    def crashing(self: pretrain.Trainer) -> dict[str, float]:
+    def crashing(self: contrastive.Trainer) -> dict[str, float]:
         if self.done == 5:
             raise MemoryError
         return original(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pretrain.Trainer, "step", crashing)
+        patch.setattr(contrastive.Trainer, "step", crashing)
         with pytest.raises(MemoryError):
-            pretrain.pretrain(CONFIG, pool, tmp_path / "crashed")
-    assert pretrain.read_checkpoint(tmp_path / "crashed" / "checkpoint.pt")["done"] == 3
-    pretrain.pretrain(CONFIG, pool, tmp_path / "crashed")
+            contrastive.pretrain(CONFIG, pool, tmp_path / "crashed")
+    assert contrastive.read_checkpoint(tmp_path / "crashed" / "checkpoint.pt")["done"] == 3
+    contrastive.pretrain(CONFIG, pool, tmp_path / "crashed")
     for name, value in weights(tmp_path / "whole").items():
         assert torch.equal(value, weights(tmp_path / "crashed")[name]), name
 
 
 def test_other_settings_or_another_pool_do_not_continue(pool: Pool, tmp_path: Path) -> None:
-    pretrain.pretrain(CONFIG, pool, tmp_path / "run", stop_after=1)
+    contrastive.pretrain(CONFIG, pool, tmp_path / "run", stop_after=1)
     with pytest.raises(NegutilError, match=r"other settings \(lr=0\.003\)"):
-        pretrain.pretrain(dataclasses.replace(CONFIG, lr=1e-4), pool, tmp_path / "run")
+        contrastive.pretrain(dataclasses.replace(CONFIG, lr=1e-4), pool, tmp_path / "run")
     other = pools.build_pool(items(20, 5), tmp_path / "pool", 20, 2)
     with pytest.raises(NegutilError, match="another pool"):
-        pretrain.pretrain(CONFIG, other, tmp_path / "run")
+        contrastive.pretrain(CONFIG, other, tmp_path / "run")
     checkpoint = tmp_path / "run" / "checkpoint.pt"
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     with pytest.raises(NegutilError, match=r"checkpoint\.pt is missing or damaged"):
-        pretrain.pretrain(CONFIG, pool, tmp_path / "run")
+        contrastive.pretrain(CONFIG, pool, tmp_path / "run")
 
 
 def test_a_pool_that_does_not_fit_is_refused(pool: Pool, tmp_path: Path) -> None:
     with pytest.raises(NegutilError, match="only 20 pictures for batches of 21"):
-        pretrain.pretrain(dataclasses.replace(CONFIG, batch=21), pool, tmp_path)
+        contrastive.pretrain(dataclasses.replace(CONFIG, batch=21), pool, tmp_path)
     small = [(np.zeros((32, 32, 3), np.uint8), ["a"])] * 8
     with pytest.raises(NegutilError, match="must be 64 x 64"):
-        pretrain.pretrain(CONFIG, pools.build_pool(small, tmp_path / "small", 8, 1), tmp_path)
+        contrastive.pretrain(CONFIG, pools.build_pool(small, tmp_path / "small", 8, 1), tmp_path)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> tuple[torch.Tensor, float]:
         return torch.tensor(float("nan")), 0.0
 
-    monkeypatch.setattr(pretrain, "contrastive_loss", broken)
+    monkeypatch.setattr(contrastive, "contrastive_loss", broken)
     with pytest.raises(NegutilError, match="loss is nan at step 0"):
-        pretrain.pretrain(CONFIG, pool, tmp_path)
+        contrastive.pretrain(CONFIG, pool, tmp_path)
 
 
 def test_patches_are_dropped_only_in_the_first_part(pool: Pool, tmp_path: Path) -> None:
-    trainer = pretrain.Trainer(CONFIG, pool)
+    trainer = contrastive.Trainer(CONFIG, pool)
     shares = []
     for _ in range(CONFIG.steps):
         trainer.step()
@@ -244,7 +245,7 @@ def test_patches_are_dropped_only_in_the_first_part(pool: Pool, tmp_path: Path) 
 
 
 def test_decay_is_only_on_matrices(pool: Pool) -> None:
-    trainer = pretrain.Trainer(CONFIG, pool)
+    trainer = contrastive.Trainer(CONFIG, pool)
     decayed, others = trainer.optimiser.param_groups
     names = {id(value): name for name, value in trainer.model.named_parameters()}
     assert (decayed["weight_decay"], others["weight_decay"]) == (0.1, 0.0)
@@ -258,7 +259,7 @@ def test_decay_is_only_on_matrices(pool: Pool) -> None:
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero(pool: Pool) -> None:
-    trainer = pretrain.Trainer(CONFIG, pool)
+    trainer = contrastive.Trainer(CONFIG, pool)
     found = [trainer.learning_rate(step) for step in range(CONFIG.steps + 1)]
     np.testing.assert_allclose(found[:3], [1.5e-3, 3e-3, 3e-3])
     assert found[-1] == pytest.approx(0)
@@ -274,12 +275,12 @@ def test_kernels_are_put_back() -> None:
 
 
 def test_exported_weights_load_and_give_the_trained_features(pool: Pool, tmp_path: Path) -> None:
-    pretrain.pretrain(CONFIG, pool, tmp_path / "run")
+    contrastive.pretrain(CONFIG, pool, tmp_path / "run")
     file = tmp_path / "weights" / "tiny.safetensors"
     export(CONFIG, pool, tmp_path / "run", file, "negutil pretrain tiny")
     model = loader.load_entry(model_files.entry(file))
-    trainer = pretrain.Trainer(CONFIG, pool)
-    pretrain.load_checkpoint(trainer, tmp_path / "run")
+    trainer = contrastive.Trainer(CONFIG, pool)
+    contrastive.load_checkpoint(trainer, tmp_path / "run")
     trainer.model.eval()
     text = "all of it is green, really"
     tokens = trainer.vocabulary.compact(model.tokenizer([text]).numpy())
@@ -295,7 +296,7 @@ def test_exported_weights_load_and_give_the_trained_features(pool: Pool, tmp_pat
 
 
 def test_exported_rows_of_unseen_tokens_are_zero(pool: Pool, tmp_path: Path) -> None:
-    pretrain.pretrain(CONFIG, pool, tmp_path / "run")
+    contrastive.pretrain(CONFIG, pool, tmp_path / "run")
     file = tmp_path / "tiny.safetensors"
     export(CONFIG, pool, tmp_path / "run", file, "")
     embedding = safetensors.torch.load_file(file)["token_embedding.weight"]
@@ -306,7 +307,7 @@ def test_exported_rows_of_unseen_tokens_are_zero(pool: Pool, tmp_path: Path) -> 
 
 
 def test_an_unfinished_run_is_not_exported(pool: Pool, tmp_path: Path) -> None:
-    pretrain.pretrain(CONFIG, pool, tmp_path / "run", stop_after=2)
+    contrastive.pretrain(CONFIG, pool, tmp_path / "run", stop_after=2)
     with pytest.raises(NegutilError, match="stands at step 2 of 8"):
         export(CONFIG, pool, tmp_path / "run", tmp_path / "tiny.safetensors", "")
     assert not (tmp_path / "tiny.safetensors").exists()

@@ -7,9 +7,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from miniworld.pretrain import recipes
 from negutil.errors import NegutilError
 from negutil.models import architectures
-from negutil.training import recipes
 
 
 def test_recipes_name_known_architectures() -> None:

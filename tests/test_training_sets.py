@@ -12,14 +12,14 @@ import pytest
 import torch
 from PIL import Image
 
+from miniworld import build as world
 from negutil import config
+from negutil.captions import caption_sets
 from negutil.errors import NegutilError
 from negutil.models import encode
 from negutil.models.loader import LoadedModel
-from negutil.pipelines import caption_sets
-from negutil.training import examples, sets
-from negutil.training.finetune import settings
-from negutil.world import build as world
+from negutil.train import examples, sets
+from negutil.train.finetune import settings
 
 QUICK = config.load("quick")
 

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from negutil.captions import claim_items
+from negutil.captions.claim_items import ClaimSet
 from negutil.errors import NegutilError
-from negutil.evaluation import true_false
-from negutil.evaluation.true_false import Thresholds
-from negutil.pipelines import claim_items
-from negutil.pipelines.claim_items import ClaimSet
+from negutil.tasks import true_false
+from negutil.tasks.true_false import Thresholds
 
 NOUNS = ("cat", "dog", "car", "bus", "tree")
 

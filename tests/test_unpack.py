@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from negutil.data.unpack import Limits, unpack
 from negutil.errors import NegutilError
-from negutil.unpack import Limits, unpack
 
 FILES = {"a.txt": b"one", "pictures/1.jpg": b"two", "pictures/deep/2.jpg": b"three" * 1000}
 

@@ -16,12 +16,14 @@ import pytest
 from data_files import listing, write_json
 from typer.testing import CliRunner
 
-from negutil import cli, config, paths, skipped
+from miniworld import build
+from negutil import cli, config, paths
+from negutil.captions import caption_sets, web_captions
+from negutil.compare import binary_probe
 from negutil.config import Profile, Splits
-from negutil.evaluation import binary_probe, suite, web_captions
-from negutil.pipelines import caption_sets
-from negutil.training import sets
-from negutil.world import build
+from negutil.run import skipped
+from negutil.tasks import suite
+from negutil.train import sets
 
 WATCHED = """
 import json, os, sys
@@ -32,7 +34,7 @@ def watch(event, arguments):
         touched.update(f"{event} {one}" for one in named if one.startswith(folder))
 sys.addaudithook(watch)
 import tiny_world
-from negutil.evaluation import binary_probe
+from negutil.tasks import binary_probe
 settings = tiny_world.settings()
 folders = [str(folder) for folder in tiny_world.build(settings)]
 faces = len(binary_probe.load_faces(settings))

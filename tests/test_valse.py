@@ -8,13 +8,13 @@ import model_files
 import pytest
 from datasets import Dataset
 
+from miniworld import grammar, truth
+from negutil.captions import valse_items
 from negutil.data import valse as valse_file
 from negutil.errors import NegutilError
-from negutil.evaluation import pairwise, valse
-from negutil.evaluation.shares import Report
 from negutil.models import loader
-from negutil.pipelines import valse_items
-from negutil.world import grammar, truth
+from negutil.tasks import pairwise, valse
+from negutil.tasks.shares import Report
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from negutil import claims, claims_report, paths, results, verdicts
-from negutil.claims import Claim, Condition
+from negutil import paths, results
+from negutil.compare import claims, controls, verdicts
+from negutil.compare.claims import Claim, Condition
 from negutil.errors import NegutilError
 from negutil.results import Record
 
@@ -134,16 +135,14 @@ def test_claims_of_everywhere_are_those_that_notebooks_show() -> None:
 
 def test_controls_and_headlines_name_claims_and_have_a_sentence_for_each_verdict() -> None:
     known = {claim.id for claim in claims.read()}
-    assert {headline.claim for headline in claims_report.headlines()} <= known
-    for control in claims_report.controls():
+    assert {headline.claim for headline in controls.headlines()} <= known
+    for control in controls.controls():
         assert {control.claim, control.by} <= known
         assert set(control.says) == {claims.REPLICATED, claims.NOT_REPLICATED, claims.INCONCLUSIVE}
 
 
 def test_the_sentence_of_a_control_follows_from_its_verdict() -> None:
-    control = claims_report.Control(
-        "a", "b", "Is it?", dict.fromkeys(claims_report.SENTENCES, "") | {"replicated": "Yes."}
-    )
+    control = controls.Control("a", "b", "Is it?", dict.fromkeys(controls.SENTENCES, "") | {"replicated": "Yes."})
     _save(0.6, 0.8)
     (outcome,) = verdicts.of("mini", [_claim()])
     assert verdicts.meaning(control, outcome) == "Yes."
@@ -168,8 +167,8 @@ def test_a_wrong_report_part_is_refused(tmp_path: Path, old: str, new: str, said
     assert old in text
     file.write_text(text.replace(old, new), encoding="utf-8")
     with pytest.raises(NegutilError, match=said):
-        claims_report.controls(file)
-        claims_report.headlines(file)
+        controls.controls(file)
+        controls.headlines(file)
 
 
 def test_only_a_claim_of_a_paper_is_called_replicated() -> None:

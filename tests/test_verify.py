@@ -14,10 +14,11 @@ import pytest
 from nbformat import v4
 from nbformat.notebooknode import NotebookNode
 
-from negutil import paths, results, verify
+from negutil import paths, results
 from negutil.errors import NegutilError
 from negutil.results import Record
-from negutil.verify import Tally, Tolerance
+from negutil.run import verify
+from negutil.run.verify import Tally, Tolerance
 
 NOTEBOOKS = ("00", "01", "02", "03", "04", "05", "06", "07", "08")
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
+from miniworld.writers.msrvtt import encode as clip_bytes
 from negutil.errors import NegutilError
 from negutil.models import encode, loader, video
 from negutil.models.loader import LoadedModel
-from negutil.world.writers.msrvtt import encode as clip_bytes
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,12 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from negutil import config, figures_captions, results
+from miniworld import alttext
+from miniworld.writers import laion
+from negutil import config, results
+from negutil.captions import caption_sample, caption_statistics, negation_terms, web_captions
 from negutil.config import Profile, Splits
-from negutil.evaluation import caption_sample, caption_statistics, negation_terms, web_captions
-from negutil.world import alttext
-from negutil.world.writers import laion
+from negutil.plots import captions as plots
 
 LISTS = negation_terms.load()
 STRICT = LISTS[0]
@@ -105,13 +106,13 @@ def rectangles(axis: Axes) -> list[Rectangle]:
 
 def test_figures_show_every_list_and_cue(small: Profile) -> None:
     found = web_captions.run(small)
-    left, right = figures_captions.ratios(found.counts).axes
+    left, right = plots.ratios(found.counts).axes
     assert [label.get_text() for label in left.get_yticklabels()] == ["strict", "standard", "wide"]
     assert left.get_xlabel() == right.get_xlabel() == "%"
     cues = caption_statistics.cue_table(found.counts)
-    (axis,) = figures_captions.cues(cues, most=5).axes
+    (axis,) = plots.cues(cues, most=5).axes
     bars = {round(bar.get_y() + bar.get_height() / 2): bar.get_width() for bar in rectangles(axis)}
     assert [bars[place] for place in range(len(bars))] == cues["wide"].head(5).tolist()
     assert [label.get_text() for label in axis.get_yticklabels()] == cues["cue"].head(5).tolist()
-    (axis,) = figures_captions.sample(found.judgements).axes
+    (axis,) = plots.sample(found.judgements).axes
     assert axis.get_xlim() == (0, 1)

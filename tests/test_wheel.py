@@ -18,7 +18,8 @@ import pytest
 from data_files import picture, write_text
 
 import negutil
-from negutil import notebooks, paths
+from negutil import paths
+from negutil.run import notebooks
 
 pytestmark = pytest.mark.slow
 
@@ -210,9 +211,7 @@ def test_notebooks_are_listed(run: Run) -> None:
 
 
 def test_an_executed_notebook_is_left_beside_the_tables(run: Run, tmp_path: Path) -> None:
-    code = (
-        "from negutil.evaluation import published_files\nprint(len(published_files.kept()) > 0, paths.results('mini'))"
-    )
+    code = "from negutil.tasks import published_files\nprint(len(published_files.kept()) > 0, paths.results('mini'))"
     cells = [
         nbformat.v4.new_code_cell('profile = ""', metadata={"tags": ["parameters"]}),
         nbformat.v4.new_code_cell(f"from negutil import paths\n{code}"),

@@ -15,9 +15,9 @@ import torch
 from negutil.errors import NegutilError
 from negutil.models import encode, loader, registry, text_tower
 from negutil.models.loader import LoadedModel
-from negutil.training import trained, wiseft
-from negutil.training.finetune import finetune
-from negutil.training.trained import Trained
+from negutil.train import trained, wiseft
+from negutil.train.finetune import finetune
+from negutil.train.trained import Trained
 
 NAME = "tiny+infonce/seed0"
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from miniworld import build
+from miniworld.writers import voc
 from negutil import cli, config
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
-from negutil.world import build
-from negutil.world.writers import voc
 
 TINY = Splits(train=0, val=0, test=6)
 LARGER = Splits(train=0, val=0, test=8)
@@ -134,8 +134,8 @@ def test_a_failing_rebuild_keeps_what_was_there(monkeypatch: pytest.MonkeyPatch)
 _SLOW = """
 import sys, time
 from pathlib import Path
-from negutil.world import build
-from negutil.world.writers import voc
+from miniworld import build
+from miniworld.writers import voc
 def slow(folder, sizes, seed):
     (folder / "half.jpg").write_bytes(b"half")
     print("writing", flush=True)
@@ -163,7 +163,7 @@ def test_kill_9_leaves_nothing_half_done(private_cache: Path) -> None:
 
 
 def test_two_processes_build_a_part_once() -> None:
-    code = "from negutil.world import build; print(build.build_all('quick', ['imagenet'])[0].status)"
+    code = "from miniworld import build; print(build.build_all('quick', ['imagenet'])[0].status)"
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert sorted(process.communicate()[0].strip() for process in both) == ["built", "reused"]
 

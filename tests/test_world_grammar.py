@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from negutil.world import alttext, grammar, scenes, truth, vocabulary
-from negutil.world.grammar import AFFIRMATIVE, NEGATED, Form
-from negutil.world.scenes import Scene
+from miniworld import alttext, grammar, scenes, truth, vocabulary
+from miniworld.grammar import AFFIRMATIVE, NEGATED, Form
+from miniworld.scenes import Scene
 
 seeds = st.integers(0, 2**32)
 calm = settings(deadline=None)

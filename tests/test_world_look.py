@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from miniworld import look
 from negutil import paths
 from negutil.errors import NegutilError
-from negutil.world import look
 
 
 @pytest.mark.parametrize("part", look.KINDS)

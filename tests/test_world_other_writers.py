@@ -14,6 +14,10 @@ import pytest
 from datasets import Dataset
 from PIL import Image
 
+from miniworld import alttext, build, clips, faces, grammar, radiographs, scenes, truth
+from miniworld import shapes as easy_vqa
+from miniworld.vocabulary import HELD_OUT_NOUNS
+from miniworld.writers import _distinct, ccneg, celeba, chexpert, laion, msrvtt, shapes
 from negutil.config import Splits
 from negutil.data import ccneg as ccneg_data
 from negutil.data import celeba as celeba_data
@@ -23,10 +27,6 @@ from negutil.data import msrvtt as msrvtt_data
 from negutil.data import vqa as vqa_data
 from negutil.errors import NegutilError
 from negutil.statistics import wilson
-from negutil.world import alttext, build, clips, faces, grammar, radiographs, scenes, truth
-from negutil.world import shapes as easy_vqa
-from negutil.world.vocabulary import HELD_OUT_NOUNS
-from negutil.world.writers import _distinct, ccneg, celeba, chexpert, laion, msrvtt, shapes
 
 SEED = 3
 SIZES: dict[ModuleType, Splits] = {

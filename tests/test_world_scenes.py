@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
+from miniworld import alttext, glyphs, places, scenes, truth, vocabulary
+from miniworld.scenes import SIZE, Extra, Scene, Thing
 from negutil.errors import NegutilError
-from negutil.world import alttext, glyphs, places, scenes, truth, vocabulary
-from negutil.world.scenes import SIZE, Extra, Scene, Thing
 
 seeds = st.integers(0, 2**32)
 calm = settings(deadline=None)
@@ -199,7 +199,7 @@ def test_a_hat_is_an_instance_of_its_own() -> None:
 
 _DIGEST = """
 import hashlib, random
-from negutil.world import alttext, scenes
+from miniworld import alttext, scenes
 digest = hashlib.sha256()
 for index in range(40):
     rng = random.Random(f"same/{index}")

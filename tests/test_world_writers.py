@@ -16,19 +16,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from miniworld import grammar, referring, scenes, truth
+from miniworld.truth import Known
+from miniworld.vocabulary import HELD_OUT_COLOURS, HELD_OUT_NOUNS, NOUNS
+from miniworld.writers import _distinct, _entries
+from miniworld.writers import coco as coco_writer
+from miniworld.writers import folders as folders_writer
+from miniworld.writers import phrasecut as phrasecut_writer
+from miniworld.writers import refcocog as refcocog_writer
+from miniworld.writers import voc as voc_writer
+from miniworld.writers import vqa as vqa_writer
 from negutil.config import Splits
 from negutil.data import coco, folders, phrasecut, refcocog, voc, vqa
 from negutil.errors import NegutilError
-from negutil.world import grammar, referring, scenes, truth
-from negutil.world.truth import Known
-from negutil.world.vocabulary import HELD_OUT_COLOURS, HELD_OUT_NOUNS, NOUNS
-from negutil.world.writers import _distinct, _entries
-from negutil.world.writers import coco as coco_writer
-from negutil.world.writers import folders as folders_writer
-from negutil.world.writers import phrasecut as phrasecut_writer
-from negutil.world.writers import refcocog as refcocog_writer
-from negutil.world.writers import voc as voc_writer
-from negutil.world.writers import vqa as vqa_writer
 
 SIZES = Splits(train=60, val=30, test=30)
 RELEASES = {"train": "train2014", "val": "val2017", "test": "test2017"}

@@ -12,10 +12,10 @@ from sklearn.metrics import accuracy_score, recall_score
 
 from negutil.data import folders
 from negutil.errors import NegutilError
-from negutil.evaluation import zero_shot
-from negutil.evaluation.shares import Report
 from negutil.models import encode, loader
 from negutil.models.loader import LoadedModel
+from negutil.tasks import zero_shot
+from negutil.tasks.shares import Report
 
 COUNTS = {"apple": 3, "cat": 2, "dog": 1}
 

@@ -6,11 +6,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from miniworld import build as world
 from negutil import config
+from negutil.captions import caption_sets, ccneg_reversed, negbench_files, tifa_items, valse_items
 from negutil.config import Splits
-from negutil.pipelines import caption_sets, ccneg_reversed, negbench_files, tifa_items, valse_items
-from negutil.training import glasses_sets
-from negutil.world import build as world
+from negutil.train import glasses_sets
 
 SIZES: dict[str, Any] = {
     "scenes": Splits(60, 10, 60),

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from negutil.bench import Card
-    from negutil.bench_sources import Files
-    from negutil.bench_tasks import Unit
+    from negutil.bench.run import Card
+    from negutil.bench.sources import Files
+    from negutil.bench.tasks import Unit
     from negutil.config import Profile
     from negutil.models.loader import LoadedModel
 
@@ -113,9 +113,9 @@ def bench(
     VALSE, CC-Neg and NegRefCOCOg, or as pairs of captions of your own pictures. What is finished is kept in the card's
     folder, so the same command goes on where it was stopped.
     """
-    from negutil import bench as cards
-    from negutil import bench_model
-    from negutil.bench_sources import Files
+    from negutil.bench import model as bench_model
+    from negutil.bench import run as cards
+    from negutil.bench.sources import Files
 
     single = {"valse": valse, "ccneg": ccneg, "negrefcocog": negrefcocog}
     lists = {"negbench": negbench, "pairs": pairs, "images": images}
@@ -132,19 +132,20 @@ def bench(
 
 def _units(model: LoadedModel, own: Files, profile: str, only: Sequence[str], batch: int) -> tuple[Profile, list[Unit]]:
     """What to ask, and with which settings: the files, and the world where it is asked for or nothing else is there."""
-    from negutil import bench_model, bench_sources
+    from negutil.bench import model as bench_model
+    from negutil.bench import sources
 
     asks_world = bool(profile or only) or (not own.any and bench_model.is_miniclip(model))
-    settings = bench_sources.settings(profile if asks_world else "mini", batch)
-    units = bench_sources.world(settings, only) if asks_world else []
-    return settings, units + bench_sources.of_files(own, settings)
+    settings = sources.settings(profile if asks_world else "mini", batch)
+    units = sources.world(settings, only) if asks_world else []
+    return settings, units + sources.of_files(own, settings)
 
 
 def _beside(card: Card, settings: Profile, folders: Sequence[Path]) -> Card:
     """The card with the numbers of other models on the same items."""
     import dataclasses
 
-    from negutil import bench_references as references
+    from negutil.bench import references
 
     base = str(card.model["name"]).partition("+")[0]
     base = base if base.startswith("miniclip") else "miniclip-b-8"
@@ -155,8 +156,8 @@ def _beside(card: Card, settings: Profile, folders: Sequence[Path]) -> Card:
 
 
 def _write(card: Card, folder: Path, every: bool, as_json: bool) -> None:
-    from negutil import bench as cards
-    from negutil import bench_card
+    from negutil.bench import card as bench_card
+    from negutil.bench import run as cards
 
     table, numbers = cards.save(card, folder)
     page = bench_card.save(card, folder)
@@ -177,7 +178,7 @@ def _write(card: Card, folder: Path, every: bool, as_json: bool) -> None:
 def _text(rows: pd.DataFrame) -> str:
     import pandas as pd
 
-    from negutil.bench_card import texts
+    from negutil.bench.card import texts
 
     names = {"value": "value", "interval": "95 % interval", "n": "n", "chance": "guessing", "blind": "best blind rule"}
     shown = pd.DataFrame(texts(rows))[["task", "metric", *names]].rename(columns=names)

@@ -12,7 +12,7 @@ import typer
 from negutil.commands.options import AsJson
 
 if TYPE_CHECKING:
-    from negutil.data_check import Finding
+    from negutil.data.check import Finding
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Names of `negutil data list`; default: all.")]
 Folder = Annotated[
@@ -36,16 +36,16 @@ def data_list(
     as_json: AsJson = False,
 ) -> None:
     """List what there is, what it is for, under which licence and where from, and what of it is on this machine."""
-    from negutil import data_tables
+    from negutil.data import listing
 
     if markdown:
-        typer.echo(data_tables.markdown(), nl=False)
+        typer.echo(listing.markdown(), nl=False)
         return
-    listed = data_tables.rows(names or (), folder)
+    listed = listing.rows(names or (), folder)
     if as_json:
         typer.echo(json.dumps(listed, indent=1))
         return
-    typer.echo("\n".join(map(data_tables.details, listed)) if names else data_tables.table(listed))
+    typer.echo("\n".join(map(listing.details, listed)) if names else listing.table(listed))
 
 
 @commands.command("check")
@@ -61,15 +61,15 @@ def data_check(
 
     The exit status is 1 where something is wrong, or was asked for by name and is missing.
     """
-    from negutil import data_catalogue, data_check
+    from negutil.data import catalogue, check
 
     found: list[Finding] = []
-    for name in names or data_catalogue.entries():
-        for finding in data_check.check(name, folder, deep):
+    for name in names or catalogue.entries():
+        for finding in check.check(name, folder, deep):
             found.append(finding)
             if not as_json:
                 _print(finding)
-    bad = [finding for finding in found if data_check.failed(finding, bool(names), whole)]
+    bad = [finding for finding in found if check.failed(finding, bool(names), whole)]
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(finding) for finding in found], indent=1))
     elif bad:
@@ -92,14 +92,14 @@ def data_get(
     keep: Annotated[bool, typer.Option("--keep", help="Keep archives after unpacking.")] = False,
 ) -> None:
     """Download and unpack what is free to download; start again to go on. Print the steps for what is not."""
-    from negutil import data_catalogue, data_get
+    from negutil.data import catalogue, get
 
-    entry = data_catalogue.find(name)
+    entry = catalogue.find(name)
     if entry.kind == "dataset":
-        typer.echo(f"{entry.title} goes to {data_get.place(entry, folder).root}; licence: {entry.licence}.")
-    for done in data_get.get(name, folder, everything, keep):
+        typer.echo(f"{entry.title} goes to {get.place(entry, folder).root}; licence: {entry.licence}.")
+    for done in get.get(name, folder, everything, keep):
         typer.echo(f"{done.what}: {done.status}{f', {done.files} files' if done.files > 1 else ''}")
-    steps = data_get.steps(entry)
+    steps = get.steps(entry)
     if steps:
         typer.echo(f"{'Besides' if entry.downloadable else 'This is not to be downloaded by a program'}, by hand:")
     for number, step in enumerate(steps, 1):

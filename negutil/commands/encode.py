@@ -41,8 +41,8 @@ def encode(
     as_json: AsJson = False,
 ) -> None:
     """Encode pictures or captions with a model into sharded files with a manifest; a stopped run goes on."""
-    from negutil import encoding
-    from negutil.engines import Engine
+    from negutil.bench import encoding
+    from negutil.data.engines import Engine
 
     settings = encoding.Settings(
         model, pretrained, activation, device, dtype, batch, threads, format=format_name, store=store

@@ -25,8 +25,8 @@ def finetune(
     """Fine-tune a text tower as notebook 05 does, or go on where it was stopped; torchrun shares the batch out."""
     from negutil import config
     from negutil.models import loader, registry
-    from negutil.training import distributed, recipes_negation
-    from negutil.training.finetune import finetune as train
+    from negutil.train import distributed, recipes_negation
+    from negutil.train.finetune import finetune as train
 
     parts = NAME.fullmatch(model)
     if parts is None:

@@ -22,8 +22,9 @@ def report(
     Only tables in results/ are read; what is missing is said, with the notebook that makes it. With --json the verdicts
     are printed too, a record for each claim and model.
     """
-    from negutil import config, verdicts
-    from negutil import report as pages
+    from negutil import config
+    from negutil.compare import verdicts
+    from negutil.report import pages
 
     name = config.resolve(profile)
     written = pages.write(name)

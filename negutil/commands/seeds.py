@@ -26,11 +26,12 @@ def seeds(
     Run the notebooks first, with the same cache: nothing is trained here. The tables of every seed are kept in
     results/<profile>/evaluation_seeds/, the verdicts side by side in results/<profile>/evaluation_seeds.csv.
     """
-    from negutil import config, evaluation_seeds
+    from negutil import config
+    from negutil.compare import evaluation_seeds
 
     settings, wanted = config.load(profile), _numbers(chosen)
     if not judge:
-        from negutil.evaluation import other_seeds
+        from negutil.compare import other_seeds
 
         for seed in wanted:
             for experiment, seconds in other_seeds.ask(settings, seed):

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from negutil import progress
+from negutil import code, progress
 from negutil.cache import Cache
 from negutil.errors import NegutilError
 from negutil.models import architectures, precision, shared_prefixes
@@ -28,7 +28,6 @@ from negutil.models.shared_prefixes import Chunk
 
 BATCH = 256
 TOKENISED = 16  # lists of sentences whose tokens are kept, about 3 MB for 5,000 sentences
-CODE_VERSION = "1"  # counts changes of this module that change features
 Pictures = Sequence[Image.Image] | np.ndarray | PictureFiles
 _keeps_texts: ContextVar[bool] = ContextVar("keeps_texts", default=True)
 
@@ -169,7 +168,12 @@ def _fields(model: LoadedModel, kind: str, data_sha256: str, batch: int) -> dict
 
     Image features depend on the image tower alone: models that differ in their text towers share them.
     """
-    made = {"kind": f"{kind} features", "code_version": CODE_VERSION, "data_sha256": data_sha256, "batch": batch}
+    made = {
+        "kind": f"{kind} features",
+        "code_version": code.fingerprint(__name__),
+        "data_sha256": data_sha256,
+        "batch": batch,
+    }
     other = "weights_sha256" if kind == "image" else "image_tower_sha256"
     own = {name: value for name, value in model.fingerprint.items() if name != other}
     return made | {"device": torch.device(model.device).type} | own

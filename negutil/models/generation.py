@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from negutil import progress
+from negutil import code, progress
 from negutil.cache import Cache, settings_sha256
 from negutil.errors import NegutilError
 from negutil.models import loader
@@ -21,7 +21,6 @@ from negutil.models import loader
 STEPS = 6
 GUIDANCE = 4.0
 BATCH = 64
-CODE_VERSION = "1"  # counts changes of this module that change pictures
 PARTS = ("text_encoder", "text_encoder_2", "unet", "vae")
 Item = tuple[str, int, str]  # prompt, seed, negative prompt
 
@@ -70,7 +69,9 @@ def fingerprint(pipeline: Any) -> dict[str, Any]:
 
 
 def _cached(pipeline: Any, items: list[Item], settings: dict[str, Any], made_by: dict[str, Any]) -> NDArray[np.uint8]:
-    fields = {"kind": "generated pictures", "code_version": CODE_VERSION, "items": items} | settings | made_by
+    fields = (
+        {"kind": "generated pictures", "code_version": code.fingerprint(__name__), "items": items} | settings | made_by
+    )
     return Cache().get_or_compute(fields, lambda: {"pictures": _draw(pipeline, items, settings)})["pictures"]
 
 

@@ -22,7 +22,7 @@ from negutil.models.registry import Entry
 from negutil.models.scorer import Features, Scorer, distinct
 from negutil.models.text_layers import TextLayers
 from negutil.statistics import Floats
-from negutil.training import glasses_trained, trained
+from negutil.train import glasses_trained, trained
 
 ROWS = 4096  # pairs scored at a time
 

@@ -1,6 +1,6 @@
 """Settings of CLIPGlasses: as the paper writes it, as the released code has it, and every step between the two.
 
-Nothing but the modules is set here; how they are trained is the matter of ``negutil.training``. Where the paper leaves
+Nothing but the modules is set here; how they are trained is the matter of ``negutil.train``. Where the paper leaves
 room, the reading is written beside the field. A whole variant is :func:`paper` or :func:`released`; a row of the table
 of differences is ``paper(width, **DIFFERENCES[name])``; a row of Table 3 is ``paper(width, **ABLATIONS[name])``.
 """

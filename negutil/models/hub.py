@@ -10,7 +10,8 @@ from pathlib import Path
 
 import httpx
 
-from negutil import download, files, paths
+from negutil import files, paths
+from negutil.data import download
 from negutil.errors import NegutilError
 
 TABLE = "revisions.toml"

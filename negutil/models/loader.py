@@ -21,8 +21,8 @@ from negutil import files, paths
 from negutil.errors import NegutilError
 from negutil.models import architectures, hub, precision, registry, text_tower
 from negutil.models.registry import Entry
-from negutil.training import trained
-from negutil.training.trained import Trained
+from negutil.train import trained
+from negutil.train.trained import Trained
 
 State = dict[str, torch.Tensor]
 # OpenAI's archives keep these three numbers among the weights.

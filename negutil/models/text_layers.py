@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from negutil import progress
+from negutil import code, progress
 from negutil.cache import Cache
 from negutil.errors import NegutilError
 from negutil.models import architectures, encode
@@ -26,8 +26,6 @@ from negutil.models.loader import LoadedModel
 
 LEVELS = 3
 """How many of the first layers are read."""
-
-CODE_VERSION = "1"  # counts changes of this module that change features
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +140,6 @@ def _check(model: LoadedModel, sentences: Sequence[str]) -> None:
 def _fields(model: LoadedModel, sentences: list[str], batch: int) -> dict[str, Any]:
     """What the layers depend on; the image tower is not part of it."""
     digest = hashlib.sha256("".join(f"{len(sentence)}:{sentence}" for sentence in sentences).encode()).hexdigest()
-    made = {"kind": "text layers", "code_version": CODE_VERSION, "data_sha256": digest, "batch": batch}
+    made = {"kind": "text layers", "code_version": code.fingerprint(__name__), "data_sha256": digest, "batch": batch}
     tower = {name: value for name, value in model.fingerprint.items() if name != "image_tower_sha256"}
     return made | {"device": torch.device(model.device).type} | tower

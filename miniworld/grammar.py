@@ -1,0 +1,291 @@
+"""The language of the mini world: what can truthfully be said of a scene, affirmatively and with negation.
+
+Wide enough that no model can win by knowing one template: at least twenty affirmative and twenty negated forms, a
+quarter of which is held out (``held_out=True``) for testing only. Design: "Rules for it".
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from miniworld.scenes import SIZE, Scene, Thing
+from miniworld.vocabulary import NOUN, NOUN_LIST, PLACES, PLURAL_ONLY
+
+EVENTFUL = 0.9  # how often an action and things worn or held are said where other details are not
+EXTRA_ALONE = 0.2  # how often a caption that merely names things is about something worn or held alone
+VAGUE = 0.15  # how often a short caption calls a woman or a baby "a person"
+NUMBERS = ("zero", "one", "two", "three", "four", "five")
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A sentence pattern.
+
+    Attributes:
+        text: pattern with {things} (what is there), {place} (a phrase such as "on the beach") and, if negated, {absent}
+            (with an article), {bare} (without) or {plural}.
+        cue: the word that negates, empty for an affirmative form.
+        order: where the negation stands: "first", "last", "only" (nothing else is said) or "" for affirmative forms.
+        held_out: kept for testing, never in a training set.
+    """
+
+    text: str
+    cue: str = ""
+    order: str = ""
+    held_out: bool = False
+
+
+AFFIRMATIVE: tuple[Form, ...] = (
+    Form("{things} {place}"),
+    Form("a photo of {things} {place}"),
+    Form("a picture of {things} {place}"),
+    Form("there is {things} {place}"),
+    Form("an image of {things} {place}"),
+    Form("{place}, {things}"),
+    Form("this picture shows {things} {place}"),
+    Form("we see {things} {place}"),
+    Form("a scene with {things} {place}"),
+    Form("{things} can be seen {place}"),
+    Form("the photo features {things} {place}"),
+    Form("you can see {things} {place}"),
+    Form("a view of {things} {place}"),
+    Form("photograph of {things} {place}"),
+    Form("the image includes {things} {place}"),
+    Form("{place} there is {things}"),
+    Form("a snapshot of {things} {place}"),
+    Form("here is {things} {place}"),
+    Form("look: {things} {place}"),
+    Form("a close look at {things} {place}", held_out=True),
+    Form("the lens caught {things} {place}", held_out=True),
+    Form("{place} one finds {things}", held_out=True),
+    Form("this shot is of {things} {place}", held_out=True),
+    Form("{things} appear in this photo {place}", held_out=True),
+    Form("depicted here: {things} {place}", held_out=True),
+)
+
+NEGATED: tuple[Form, ...] = (
+    Form("there is no {bare} {place}", "no", "only"),
+    Form("no {bare} is present in this image", "no", "only"),
+    Form("a photo with no {bare}", "no", "only"),
+    Form("this image does not include {absent}", "does not", "only"),
+    Form("a picture without {absent}", "without", "only"),
+    Form("there are not any {plural} {place}", "not any", "only"),
+    Form("{things} {place}, but no {bare}", "no", "last"),
+    Form("{things} {place} with no {bare}", "no", "last"),
+    Form("{things} {place} without {absent}", "without", "last"),
+    Form("{things} {place}, but not {absent}", "not", "last"),
+    Form("this image features {things}, but does not feature {absent}", "does not", "last"),
+    Form("{things} {place}; there is no {bare} in the picture", "no", "last"),
+    Form("{things} can be seen {place} and there isn't {absent}", "n't", "last"),
+    Form("{things} {place}, with no {bare} around", "no", "last"),
+    Form("there is no {bare}, but {things} {place}", "no", "first"),
+    Form("no {bare} here, just {things} {place}", "no", "first"),
+    Form("without {absent}, the image shows {things} {place}", "without", "first"),
+    Form("not {absent} but {things} {place}", "not", "first"),
+    Form("this image does not feature {absent}, but it features {things}", "does not", "first"),
+    Form("there aren't any {plural}, only {things} {place}", "n't", "first"),
+    Form("{things} {place}, free of {plural}", "free of", "last", held_out=True),
+    Form("{things} {place}; {absent} is absent", "absent", "last", held_out=True),
+    Form("the picture lacks {absent} but has {things} {place}", "lacks", "first", held_out=True),
+    Form("{things} {place}, never {absent}", "never", "last", held_out=True),
+    Form("neither {absent} nor another {bare}, only {things} {place}", "neither", "first", held_out=True),
+    Form("{absent} is nowhere to be seen", "nowhere", "only", held_out=True),
+    Form("a scene devoid of {plural}", "devoid of", "only", held_out=True),
+)
+
+
+def with_article(phrase: str) -> str:
+    """``phrase`` with "a" or "an", or "a pair of" before a plural-only noun."""
+    if phrase.rsplit(maxsplit=1)[-1] in PLURAL_ONLY:
+        return f"a pair of {phrase}"
+    return f"an {phrase}" if phrase[0] in "aeiou" else f"a {phrase}"
+
+
+def name(noun: str, rng: random.Random, synonyms: bool = True) -> str:
+    """The noun or, one time in five, one of its synonyms."""
+    others = NOUN[noun].synonyms
+    return rng.choice(others) if synonyms and others and rng.random() < 0.2 else noun
+
+
+def plural(noun: str) -> str:
+    """Plural of a noun or of one of its synonyms."""
+    if noun in NOUN:
+        return NOUN[noun].plural
+    stem, last = noun[:-1], noun[-1]
+    return f"{stem}ies" if last == "y" and stem[-1] not in "aeiou" else f"{noun}s"
+
+
+def _extras_phrase(thing: Thing, rng: random.Random, detail: float) -> str:
+    names = [f"{extra.colour} {extra.noun}" if rng.random() < detail else extra.noun for extra in thing.extras]
+    parts = (f"{extra.relation} {with_article(said)}" for extra, said in zip(thing.extras, names, strict=True))
+    return " and ".join(parts)
+
+
+def noun_phrase(thing: Thing, rng: random.Random, detail: float = 1.0) -> str:
+    """One thing with an article. Its colour is said with probability ``detail``, its size with a third of that, and its
+    action and what it wears and holds with ``detail`` or ``EVENTFUL``, whichever is more: they are what a caption is
+    about. Where not all is said (``detail`` below 1), a woman or a baby is at times only "a person"."""
+    words = [thing.size] if thing.size != "medium" and rng.random() < detail / 3 else []
+    if rng.random() < detail:
+        words.append(thing.colour)
+    vague = detail < 1 and NOUN[thing.noun].group == "person" and rng.random() < VAGUE
+    words.append("person" if vague else name(thing.noun, rng))
+    phrase = with_article(" ".join(words))
+    if thing.action and rng.random() < max(detail, EVENTFUL):
+        phrase = f"{phrase} {thing.action}"
+    if thing.extras and rng.random() < max(detail, EVENTFUL):
+        phrase = f"{phrase} {_extras_phrase(thing, rng, detail)}"
+    return phrase
+
+
+def _alike(things: Sequence[Thing], by_colour: bool) -> list[list[Thing]]:
+    """Things of the same noun (and colour) together, in order of appearance; dressed or acting ones stay alone."""
+    groups: dict[tuple[object, ...], list[Thing]] = {}
+    for index, thing in enumerate(things):
+        alone = index if thing.extras or thing.action else None
+        groups.setdefault((thing.noun, thing.colour if by_colour else "", alone), []).append(thing)
+    return list(groups.values())
+
+
+def _group_phrase(group: list[Thing], rng: random.Random, detail: float) -> str:
+    if len(group) == 1:
+        return noun_phrase(group[0], rng, detail)
+    number = "two pairs of" if group[0].noun in PLURAL_ONLY and len(group) == 2 else NUMBERS[len(group)]
+    colour = f"{group[0].colour} " if rng.random() < detail else ""
+    return f"{number} {colour}{plural(name(group[0].noun, rng))}"
+
+
+def enumerate_phrases(phrases: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    if len(phrases) < 2:
+        return "".join(phrases)
+    return f"{', '.join(phrases[:-1])} and {phrases[-1]}"
+
+
+def things_phrase(things: Sequence[Thing], rng: random.Random, detail: float = 1.0) -> str:
+    """All ``things`` in random order, equal ones counted together; "an empty place" where there are none."""
+    if not things:
+        return "an empty place"
+    phrases = [_group_phrase(group, rng, detail) for group in _alike(things, by_colour=detail > 0)]
+    rng.shuffle(phrases)
+    return enumerate_phrases(phrases)
+
+
+def position(thing: Thing) -> str:
+    """Where a thing is in the picture, e.g. "at the top left"; "in the middle" for the central third."""
+    x, y = thing.centre
+    column = "left" if x < SIZE / 3 else "right" if x > 2 * SIZE / 3 else ""
+    row = "top" if y < SIZE / 3 else "bottom" if y > 2 * SIZE / 3 else ""
+    where = f"{row} {column}".strip()
+    if not where:
+        return "in the middle"
+    return f"on the {where}" if where in ("left", "right") else f"at the {where}"
+
+
+def relation(first: Thing, second: Thing) -> str:
+    """How ``first`` lies to ``second``: "to the left of", "to the right of", "above" or "below"."""
+    across, down = first.centre[0] - second.centre[0], first.centre[1] - second.centre[1]
+    if abs(across) >= abs(down):
+        return "to the left of" if across < 0 else "to the right of"
+    return "above" if down < 0 else "below"
+
+
+def _located_phrase(things: Sequence[Thing], rng: random.Random) -> str:
+    """Every thing with its position, or two of them by their relation and the rest plainly."""
+    order = list(things)
+    rng.shuffle(order)
+    if len(order) >= 2 and rng.random() < 0.5:
+        first, second, *rest = order
+        pair = f"{noun_phrase(first, rng)} {relation(first, second)} {noun_phrase(second, rng)}"
+        return enumerate_phrases([pair, *(noun_phrase(thing, rng) for thing in rest)])
+    return enumerate_phrases([f"{noun_phrase(thing, rng)} {position(thing)}" for thing in order])
+
+
+def forms(pool: Iterable[Form], held_out: bool) -> tuple[Form, ...]:
+    """The forms of ``pool`` that are (or are not) kept for testing."""
+    return tuple(form for form in pool if form.held_out == held_out)
+
+
+TRAINING_FORMS = forms(AFFIRMATIVE, held_out=False)
+
+
+def _agree(sentence: str) -> str:
+    """Repair "there is two ..." and blanks left by an unsaid place."""
+    sentence = re.sub(r"\bis (two|three|four|five)\b", r"are \1", sentence)
+    return re.sub(r"\s+([,;])", r"\1", re.sub(r"\s{2,}", " ", sentence)).strip(" ,")
+
+
+def full_caption(scene: Scene, rng: random.Random, pool: Sequence[Form] = TRAINING_FORMS) -> str:
+    """An affirmative sentence about every thing with its colour, action and extras, and about the place."""
+    located = scene.things and rng.random() < 0.3
+    things = _located_phrase(scene.things, rng) if located else things_phrase(scene.things, rng)
+    return _agree(rng.choice(pool).text.format(things=things, place=PLACES[scene.place].phrase))
+
+
+def partial_caption(scene: Scene, rng: random.Random, pool: Sequence[Form] = TRAINING_FORMS) -> str:
+    """An affirmative sentence about some of the things, with less detail and at times without the place."""
+    if not scene.things:
+        return full_caption(scene, rng, pool)
+    chosen = rng.sample(scene.things, rng.randint(1, len(scene.things)))
+    place = PLACES[scene.place].phrase if rng.random() < 0.5 else ""
+    return _agree(rng.choice(pool).text.format(things=things_phrase(chosen, rng, detail=0.55), place=place))
+
+
+def naming_caption(scene: Scene, rng: random.Random, pool: Sequence[Form] = TRAINING_FORMS) -> str:
+    """An affirmative sentence that names all or some of the things and says little else, as most captions do.
+
+    At times it is about something worn or held alone ("a photo of a hat").
+    """
+    if not scene.things:
+        return full_caption(scene, rng, pool)
+    extras = [Thing(extra.noun, extra.colour, "medium", extra.box) for extra in scene.extras]
+    if extras and rng.random() < EXTRA_ALONE:
+        chosen: Sequence[Thing] = [rng.choice(extras)]
+    else:
+        count = len(scene.things) if rng.random() < 0.5 else rng.randint(1, len(scene.things))
+        chosen = rng.sample(scene.things, count)
+    place = PLACES[scene.place].phrase if rng.random() < 0.15 else ""
+    return _agree(rng.choice(pool).text.format(things=things_phrase(chosen, rng, detail=0.0), place=place))
+
+
+def negated_caption(scene: Scene, absent: str, form: Form, rng: random.Random) -> str:
+    """A sentence of the negated ``form`` saying that ``absent`` is missing.
+
+    The sentence is true of the scene if ``absent`` is; what is said to be there is all that is there.
+
+    Args:
+        absent: a noun of the vocabulary.
+    """
+    said = name(absent, rng, synonyms=False)
+    return _agree(
+        form.text.format(
+            things=things_phrase(scene.things, rng),
+            place=PLACES[scene.place].phrase,
+            absent=with_article(said),
+            bare=said,
+            plural=plural(said),
+        )
+    )
+
+
+@lru_cache(maxsize=1)
+def _lexicon() -> tuple[re.Pattern[str], dict[str, str]]:
+    """A pattern of every way to name a noun (longest first) and what each names."""
+    names: dict[str, str] = {}
+    for noun in NOUN_LIST:
+        for said in (noun.name, *noun.synonyms):
+            names[said] = noun.name
+            names[plural(said)] = noun.name
+    words = sorted(names, key=len, reverse=True)
+    return re.compile(rf"\b(?:{'|'.join(map(re.escape, words))})\b"), names
+
+
+def mentions(caption: str) -> Counter[str]:
+    """How often each noun of the vocabulary is named in a caption, under any of its names."""
+    pattern, names = _lexicon()
+    return Counter(names[match] for match in pattern.findall(caption.lower()))

@@ -1,0 +1,1 @@
+"""Pretraining of the mini world's models: MiniCLIP, MiniSD, MiniCLIPSeg and the judge."""

@@ -1,0 +1,102 @@
+"""What MiniSD is pretrained on: pictures of the mini world with affirmative web-like captions, and their pool on disk.
+
+Faces, and one or two large things in fixed places: pictures about which a prompt can be kept. Where a thing may be
+anywhere, noise hides for most of the training what it is said to look like, and a network this small, trained within
+the hour, learns smudges. Design: "MiniSD".
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from miniworld import alttext, faces, grammar, places, scenes
+from miniworld.pretrain.pool import Item, Pool, build_pool, open_pool
+from miniworld.scenes import Scene, Thing
+from miniworld.vocabulary import NOUNS
+from negutil.errors import NegutilError
+
+PICTURES = 60_000
+CAPTIONS = 4
+VALIDATION_PICTURES = 1000
+FACES = 0.35  # share of the pictures; the rest are scenes
+PLACES = {1: ((16, 16),), 2: ((0, 16), (32, 16))}  # left and top of each thing, in pixels, by their number
+SIZE = "large"
+TRIES = 1000  # to place a thing so
+PEOPLE, PEOPLE_SHARE = ("person", "woman"), 0.2  # they act, wear and hold; otherwise every noun is as frequent
+CAPTION_KINDS = (grammar.full_caption, grammar.partial_caption, grammar.naming_caption)
+CAPTION_WEIGHTS = (50, 25, 25)  # a picture can follow only what its caption says: fuller ones than the web's
+
+
+def pairs(count: int, texts_per_picture: int, seed: int, split: str = "train") -> Iterator[Item]:
+    """``count`` pictures (uint8 [64, 64, 3]) with ``texts_per_picture`` captions each, none of which negates.
+
+    Pair i depends on (split, seed, i) alone. Scenes that are reserved for evaluation are not among the "train" ones,
+    and they are all of the "val" ones.
+    """
+    for index in range(count):
+        rng = random.Random(f"minisd/{split}/{seed}/{index}")
+        if rng.random() < FACES:
+            yield _face(rng, texts_per_picture)
+        else:
+            yield _scene(rng, texts_per_picture, reserved=split != "train")
+
+
+def pool(folder: Path, pictures: int = PICTURES, seed: int = 0) -> Pool:
+    """Open the pool in ``folder``, or build it where the folder does not exist.
+
+    Raises NegutilError where the pool in the folder is damaged or has not that many pictures.
+    """
+    if not folder.exists():
+        held_out = min(VALIDATION_PICTURES, pictures)
+        validation = pairs(held_out, 1, seed, "val"), held_out
+        train = pairs(pictures, CAPTIONS, seed)
+        return build_pool(train, folder, pictures, CAPTIONS, seed=seed, validation=validation)
+    found = open_pool(folder)
+    if len(found) != pictures:
+        raise NegutilError(f"The pool {folder} has {len(found)} pictures instead of {pictures}; choose another folder.")
+    return found
+
+
+def _face(rng: random.Random, texts: int) -> tuple[np.ndarray, list[str]]:
+    face = faces.sample(rng)
+    return faces.draw(face), [alttext.dress(faces.describe(face, rng), rng) for _ in range(texts)]
+
+
+def _scene(rng: random.Random, texts: int, reserved: bool) -> tuple[np.ndarray, list[str]]:
+    scene = _sample(rng, reserved)
+    return scenes.draw(scene), [alttext.dress(_caption(scene, rng), rng) for _ in range(texts)]
+
+
+def _caption(scene: Scene, rng: random.Random) -> str:
+    """A caption that, of two things, names the left one first: the order is all that can tell which is where."""
+    kind = rng.choices(CAPTION_KINDS, CAPTION_WEIGHTS)[0]
+    while True:
+        text = kind(scene, rng)
+        places_in_text = [text.find(thing.noun) for thing in scene.things]
+        if -1 in places_in_text or places_in_text == sorted(places_in_text):
+            return text
+
+
+def _sample(rng: random.Random, reserved: bool) -> Scene:
+    """A scene of the training share, or of the reserved one."""
+    wanted = rng.choice(tuple(PLACES))
+    while True:
+        scene = Scene(rng.choice(scenes.PLACE_NAMES), rng.randrange(places.VARIANTS), _things(rng, wanted))
+        if len(scene.things) == wanted and scenes.is_reserved(scene) == reserved:
+            return scene
+
+
+def _things(rng: random.Random, wanted: int) -> tuple[Thing, ...]:
+    """Up to ``wanted`` things of SIZE in their PLACES."""
+    taken: list[Thing] = []
+    for corner in PLACES[wanted]:
+        noun = rng.choice(PEOPLE if rng.random() < PEOPLE_SHARE else NOUNS)
+        colour = rng.choice(scenes.COLOUR_NAMES)
+        drafts = (scenes.place_thing(rng, noun, colour, taken, wanted) for _ in range(TRIES))
+        fitting = (thing for thing in drafts if thing and thing.size == SIZE and thing.box[:2] == corner)
+        taken += [thing for thing in (next(fitting, None),) if thing]
+    return tuple(taken)

@@ -1,0 +1,322 @@
+"""Radiograph-like chest pictures with findings under CheXpert's column names, drawn and labelled exactly.
+
+They stand for CheXpert in the medical task of NegBench (docs/protocols.md#medical) and are no medical images: nine
+findings are drawn as plain signs that can be told apart at 64 x 64 pixels. As in CheXpert, "No Finding" may go with
+"Support Devices". Left and right are the patient's, so the right lung is on the left of the picture.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from miniworld.layers import SIZE, blend, document, rasterise
+
+CHEXPERT_FINDINGS: tuple[str, ...] = (
+    *("No Finding", "Enlarged Cardiomediastinum", "Cardiomegaly", "Lung Opacity", "Lung Lesion", "Edema"),
+    *("Consolidation", "Pneumonia", "Atelectasis", "Pneumothorax", "Pleural Effusion", "Pleural Other"),
+    *("Fracture", "Support Devices"),
+)
+"""The 14 label columns of CheXpert's CSV files, in their order."""
+
+NOT_DRAWN: tuple[str, ...] = ("Enlarged Cardiomediastinum", "Consolidation", "Pneumonia", "Pleural Other")
+"""Columns that are never positive here."""
+
+DRAWN: tuple[str, ...] = tuple(name for name in CHEXPERT_FINDINGS if name not in NOT_DRAWN)
+"""Columns that vary in the mini world."""
+
+SIDES: tuple[str, ...] = ("right", "left")
+DEVICES: tuple[str, ...] = ("pacemaker", "tube", "line")
+_SIDED: tuple[str, ...] = ("Lung Opacity", "Lung Lesion", "Atelectasis", "Pneumothorax", "Pleural Effusion", "Fracture")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One sign: its CheXpert name, its side ("both" where it has none), and which of a few drawings it is."""
+
+    name: str
+    side: str
+    variant: int
+
+
+@dataclass(frozen=True, slots=True)
+class Radiograph:
+    """One picture: its findings, the view, and what varies between patients and exposures.
+
+    ``build`` is 0 (narrow), 1 or 2 (broad); ``shift`` is in pixels (right, down); ``gain`` multiplies the exposure;
+    ``noise_seed`` seeds the film grain.
+    """
+
+    findings: tuple[Finding, ...]
+    view: str
+    build: int
+    shift: tuple[int, int]
+    gain: float
+    noise_seed: int
+
+    @property
+    def labels(self) -> dict[str, bool]:
+        """Label of each of the 14 CheXpert columns, in their order."""
+        names = {finding.name for finding in self.findings}
+        labels = {name: name in names for name in CHEXPERT_FINDINGS}
+        labels["No Finding"] = names <= {"Support Devices"}
+        return labels
+
+
+def _sample_findings(rng: random.Random) -> tuple[Finding, ...]:
+    """Either a normal chest or an independent choice of signs; devices come with both."""
+    normal = rng.random() < 0.15
+    chance = {"Lung Opacity": 0.36, "Atelectasis": 0.36, "Support Devices": 0.0}
+    findings = []
+    for name in DRAWN[1:]:
+        there = rng.random() < (0.25 if name == "Support Devices" else 0.0 if normal else chance.get(name, 0.24))
+        side, variant = rng.choice(SIDES), rng.randrange(3)
+        if there:
+            findings.append(Finding(name, side if name in _SIDED else "both", variant))
+    return tuple(findings)
+
+
+def sample(rng: random.Random) -> Radiograph:
+    """A random radiograph."""
+    return Radiograph(
+        findings=_sample_findings(rng),
+        view=rng.choice(("frontal PA", "frontal AP")),
+        build=rng.randrange(3),
+        shift=(rng.randint(-2, 2), rng.randint(-2, 2)),
+        gain=round(rng.uniform(0.88, 1.12), 3),
+        noise_seed=rng.randrange(2**32),
+    )
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Drawing, in a frame of 128 x 128 units whose left half is the patient's right side
+
+_BUILDS: tuple[str, ...] = ("-8 0 144 128", "0 0 128 128", "5 0 118 128")
+_LUNG = "M56 20 C42 16 27 38 22 74 C19 94 21 104 25 108 C36 99 50 99 57 106 C60 80 61 40 56 20 Z"
+
+
+def _mirror(right: str) -> str:
+    """``right`` as it looks on the patient's left side."""
+    return f'<g transform="translate(128 0) scale(-1 1)">{right}</g>'
+
+
+def _both(right: str) -> str:
+    """``right`` on both sides."""
+    return right + _mirror(right)
+
+
+def _haze(x: float, y: float, rx: float, ry: float, strength: float) -> str:
+    """A soft white cloud."""
+    name = f"h{x:.0f}{y:.0f}"
+    stops = f'<stop offset="0.35" stop-color="#fff" stop-opacity="{strength}"/><stop offset="1" stop-color="#fff" '
+    gradient = f'<defs><radialGradient id="{name}">{stops}stop-opacity="0"/></radialGradient></defs>'
+    return f'{gradient}<ellipse cx="{x}" cy="{y}" rx="{rx}" ry="{ry}" fill="url(#{name})"/>'
+
+
+def _chest_svg() -> str:
+    """Soft tissue, lungs and spine."""
+    torso = '<path d="M0 30 Q30 12 50 10 L52 0 H76 L78 10 Q98 12 128 30 V128 H0 Z" fill="#6e6e6e"/>'
+    lungs = _both(f'<path d="{_LUNG}" fill="#333"/>')
+    spine = '<rect x="59" y="0" width="10" height="128" fill="#a0a0a0"/>'
+    return torso + lungs + spine
+
+
+def _ribs_svg() -> str:
+    """Ribs and collar bones."""
+    arcs = "".join(
+        f'<path d="M58 {y} Q34 {y - 10} {20 - 0.2 * (60 - abs(60 - y)) + 6:.1f} {y + 14}"/>' for y in range(28, 100, 13)
+    )
+    style = 'fill="none" stroke="#fff" stroke-opacity="0.22" stroke-width="4"'
+    bone = '<path d="M60 24 Q40 14 16 22" fill="none" stroke="#fff" stroke-opacity="0.45" stroke-width="5"/>'
+    return _both(f"<g {style}>{arcs}</g>{bone}")
+
+
+def _heart_svg(large: bool) -> str:
+    """The heart's shadow: about a third of the chest's width, or well over half of it."""
+    shape = 'cx="67" cy="86" rx="38" ry="25"' if large else 'cx="71" cy="86" rx="17" ry="21"'
+    vessels = '<path d="M56 60 Q64 28 74 60 Z" fill="#c4c4c4"/>'
+    return f'{vessels}<ellipse {shape} fill="#c4c4c4"/>'
+
+
+def _pneumothorax_svg(variant: int) -> str:
+    """Black air between chest wall and a lung that has shrunk to a white edge."""
+    low = (70, 84, 98)[variant]
+    edge = f"M50 24 Q36 40 34 {low}"
+    air = f'<path d="{edge} L23 {low} C24 60 32 20 50 17 Z" fill="#000"/>'
+    return f'{air}<path d="{edge}" fill="none" stroke="#f4f4f4" stroke-width="2.6"/>'
+
+
+def _effusion_svg(variant: int) -> str:
+    """White fluid at the base with a curved upper edge."""
+    top = (74, 82, 88)[variant]
+    return f'<path d="M18 {top - 12} Q30 {top + 6} 60 {top + 6} V112 H18 Z" fill="#f2f2f2"/>'
+
+
+def _atelectasis_svg(variant: int) -> str:
+    """White plates across the lung."""
+    y = (62, 70, 78)[variant]
+    bands = "".join(f'<path d="M{26 + k} {y + 9 * k} L56 {y + 9 * k - 5}"/>' for k in range(2))
+    return f'<g stroke="#fff" stroke-width="4" stroke-linecap="round">{bands}</g>'
+
+
+def _opacity_svg(variant: int) -> str:
+    """A large soft cloud in the upper or middle lung."""
+    return _haze(40, (42, 50, 58)[variant], 19, 17, 0.9)
+
+
+def _lesion_svg(variant: int) -> str:
+    """A small, dense, sharply edged nodule."""
+    x, y = ((34, 58), (44, 40), (46, 70))[variant]
+    return f'<circle cx="{x}" cy="{y}" r="5.5" fill="#fff" stroke="#111" stroke-width="2"/>'
+
+
+def _edema_svg(variant: int) -> str:
+    """Haze that spreads from both hila like wings, with streaks."""
+    streaks = "".join(f'<path d="M54 {62 + k} L{24 + abs(k)} {56 + 2.2 * k}"/>' for k in range(-12, 13, 6))
+    lines = f'<g stroke="#fff" stroke-opacity="0.75" stroke-width="1.8">{streaks}</g>'
+    return _both(_haze(50, 62, 16 + variant, 24, 0.55) + lines)
+
+
+def _fracture_svg(variant: int) -> str:
+    """A rib whose two ends have slipped past each other."""
+    y = (44, 57, 70)[variant]
+    inner = f'<path d="M52 {y - 1} L33 {y + 1}"/>'
+    outer = f'<path d="M31 {y + 9} L16 {y + 15}"/>'
+    gap = f'<path d="M36 {y - 5} L26 {y + 16}" stroke="#000" stroke-width="3.5"/>'
+    return f'<g stroke="#fff" stroke-width="4.5" fill="none">{inner}{outer}</g>{gap}'
+
+
+def _device_svg(variant: int) -> str:
+    """A pacemaker with its lead, a tube in the windpipe, or a central line with an electrode."""
+    style = 'fill="none" stroke="#fff" stroke-width="2.6"'
+    if DEVICES[variant] == "pacemaker":
+        box = '<rect x="90" y="22" width="24" height="17" rx="6" fill="#fff" stroke="#222" stroke-width="2"/>'
+        return f'{box}<path d="M92 38 Q70 44 72 90" {style}/>'
+    if DEVICES[variant] == "tube":
+        return f'<path d="M62 0 V56 M67 0 V56" {style}/><path d="M62 56 H67" {style}/>'
+    pads = '<circle cx="20" cy="36" r="4.5" fill="#fff"/><circle cx="108" cy="92" r="4.5" fill="#fff"/>'
+    return f'{pads}<path d="M20 36 Q64 10 60 72 M108 92 Q122 110 118 128" {style}/>'
+
+
+_SIGNS = {
+    "Pneumothorax": _pneumothorax_svg,
+    "Lung Opacity": _opacity_svg,
+    "Edema": _edema_svg,
+    "Atelectasis": _atelectasis_svg,
+    "Lung Lesion": _lesion_svg,
+    "Pleural Effusion": _effusion_svg,
+    "Fracture": _fracture_svg,
+    "Support Devices": _device_svg,
+}
+
+
+@cache
+def _base(build: int, large_heart: bool) -> tuple[np.ndarray, np.ndarray]:
+    """What lies under the signs (chest), and what lies over the lungs (ribs and heart)."""
+    box = _BUILDS[build]
+    return rasterise(document(_chest_svg(), box)), rasterise(document(_ribs_svg() + _heart_svg(large_heart), box))
+
+
+@cache
+def _sign(finding: Finding, build: int) -> np.ndarray:
+    """The layer of one sign."""
+    svg = _SIGNS[finding.name](finding.variant)
+    return rasterise(document(_mirror(svg) if finding.side == "left" else svg, _BUILDS[build]))
+
+
+def draw(item: Radiograph) -> np.ndarray:
+    """The radiograph as uint8 [64, 64, 3] with three equal channels; the same item gives the same bytes."""
+    found = {finding.name: finding for finding in item.findings}
+    chest, bones = _base(item.build, "Cardiomegaly" in found)
+    signs = [_sign(found[name], item.build) for name in _SIGNS if name in found]
+    first = 1 if "Pneumothorax" in found else 0
+    grey = blend((4, 4, 4), [chest, *signs[:first], bones, *signs[first:]])[..., 0]
+    right, down = item.shift
+    grey = np.pad(grey, 2, mode="edge")[2 - down : 2 - down + SIZE, 2 - right : 2 - right + SIZE] * np.float32(
+        item.gain
+    )
+    grain = np.random.default_rng(item.noise_seed).standard_normal((SIZE, SIZE), dtype=np.float32)
+    return np.repeat(np.rint(grey + 6.0 * grain).clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Language: affirmative, in the manner of reports and of teaching files
+
+FINDING_PHRASES: dict[str, str] = {
+    "No Finding": "clear lungs",
+    "Cardiomegaly": "cardiomegaly",
+    "Lung Opacity": "lung opacity",
+    "Lung Lesion": "a lung nodule",
+    "Edema": "pulmonary edema",
+    "Atelectasis": "atelectasis",
+    "Pneumothorax": "pneumothorax",
+    "Pleural Effusion": "pleural effusion",
+    "Fracture": "a rib fracture",
+    "Support Devices": "support devices",
+}
+"""Affirmative phrase of each drawn column, to follow "a chest x-ray showing"."""
+
+_PHRASES: dict[str, tuple[str, ...]] = {
+    "Cardiomegaly": ("cardiomegaly", "an enlarged heart", "an enlarged cardiac silhouette", "a big heart shadow"),
+    "Lung Opacity": (
+        "{side} lung opacity",
+        "lung opacity",
+        "a hazy opacity in the {side} lung",
+        "opacity on the {side}",
+    ),
+    "Lung Lesion": ("a {side} lung nodule", "a lung nodule", "a round lesion in the {side} lung", "a lung lesion"),
+    "Edema": ("pulmonary edema", "edema of both lungs", "bilateral perihilar edema", "lung edema"),
+    "Atelectasis": ("atelectasis", "{side} atelectasis", "plate-like atelectasis", "atelectasis in the {side} lung"),
+    "Pneumothorax": ("pneumothorax", "a {side} pneumothorax", "a collapsed {side} lung with pneumothorax"),
+    "Pleural Effusion": ("pleural effusion", "a {side} pleural effusion", "fluid at the {side} lung base"),
+    "Fracture": ("a rib fracture", "a broken rib on the {side}", "a {side} rib fracture", "a displaced rib"),
+    "pacemaker": ("a pacemaker", "support devices", "a pacemaker with its lead", "an implanted device"),
+    "tube": ("a breathing tube", "support devices", "an endotracheal tube", "tube in place"),
+    "line": ("a central line", "support devices", "a central venous line", "lines and leads"),
+}
+_NORMAL: tuple[str, ...] = (
+    *("clear lungs", "a normal chest", "normal heart and lungs", "clear lung fields", "a healthy chest"),
+    *("normal heart size and clear lungs", "normal findings"),
+)
+_FORMS: tuple[str, ...] = (
+    "chest x-ray showing {list}",
+    "frontal chest radiograph with {list}",
+    "{view} chest x-ray: {list}",
+    "a chest x-ray with {list}",
+    "this radiograph shows {list}",
+    "impression: {list}",
+    "findings: {list}",
+    "there is {list}",
+    "radiology teaching file: {list}",
+    "an x-ray of the chest that shows {list}",
+    "case {number}: {list}",
+    "the patient has {list}",
+    "medical image of {list}",
+    "x-ray image, {list}",
+    "{list} on chest x-ray",
+    "{list}, {view} view",
+    "chest film demonstrating {list}",
+    "radiograph consistent with {list}",
+    "evidence of {list}",
+    "a grey chest radiograph, {list} visible",
+)
+
+
+def _phrase(finding: Finding, rng: random.Random) -> str:
+    """Words for one finding."""
+    key = DEVICES[finding.variant] if finding.name == "Support Devices" else finding.name
+    return rng.choice(_PHRASES[key]).format(side=finding.side)
+
+
+def describe(item: Radiograph, rng: random.Random) -> str:
+    """An affirmative caption that names some of the findings (at times all), or a normal chest."""
+    if item.findings and not (item.labels["No Finding"] and rng.random() < 0.5):
+        count = len(item.findings) if rng.random() < 0.4 else rng.randint(1, len(item.findings))
+        phrases = [_phrase(finding, rng) for finding in rng.sample(item.findings, count)]
+    else:
+        phrases = [rng.choice(_NORMAL)]
+    listed = phrases[0] if len(phrases) == 1 else f"{', '.join(phrases[:-1])} and {phrases[-1]}"
+    return rng.choice(_FORMS).format(list=listed, view=item.view, number=rng.randint(10, 9999))

@@ -1,0 +1,254 @@
+"""Referring: scenes with several things of one kind, and phrases, with and without negation, that fit exactly one.
+
+A clue is one difference between them (a colour, something worn or held, an action, a position). A negated clue names
+what the others have and the one meant has not: "the car that is not red", "a person without a hat". Where a clue is
+unclear for anything it could mean (a thing between left and middle), it is not used. See docs/protocols.md#negrefcocog.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from miniworld import grammar, places, scenes, truth
+from miniworld.scenes import COLOUR_NAMES, PLACE_NAMES, SIZE, Scene, Thing
+from miniworld.truth import Instance
+from miniworld.vocabulary import ACTIONS, HAND, HEAD, HOLDABLE, NOUN, NOUNS, PLACES, PLURAL_ONLY, WEARABLE
+
+KINDS = ("colour", "wearing", "holding", "action", "position")
+WHERE = ("on the left", "on the right", "at the top", "at the bottom")
+SAME_COLOUR = 0.5
+WEARERS = tuple(noun for noun in NOUNS if NOUN[noun].icon in HEAD)
+HOLDERS = tuple(noun for noun in NOUNS if NOUN[noun].icon in HAND)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A pattern of a referring phrase.
+
+    Its text has {noun}, {a_noun} (with an article), {value} and {a_value}; ``held_out`` forms are kept for testing.
+    """
+
+    text: str
+    kind: str
+    negated: bool
+    held_out: bool = False
+
+
+def _forms(kind: str, negated: bool, texts: Sequence[str], held_out: Sequence[str]) -> tuple[Form, ...]:
+    kept = [Form(text, kind, negated, held_out=True) for text in held_out]
+    return (*(Form(text, kind, negated) for text in texts), *kept)
+
+
+FORMS: tuple[Form, ...] = (
+    *_forms(
+        "colour",
+        False,
+        ("the {value} {noun}", "{noun} that is {value}", "the {noun} that is {value}", "the {noun} in {value}"),
+        ("the {noun} coloured {value}",),
+    ),
+    *_forms(
+        "colour",
+        True,
+        (
+            "the {noun} that is not {value}",
+            "{a_noun} that is not {value}",
+            "the {noun} which isn't {value}",
+            "the non-{value} {noun}",
+            "{a_noun}, but no {value} one",
+        ),
+        ("the {noun} that is anything but {value}", "the {noun} that is never {value}"),
+    ),
+    *_forms(
+        "wearing",
+        False,
+        ("the {noun} wearing {a_value}", "{a_noun} with {a_value}", "the {noun} with {a_value} on"),
+        ("the {noun} that wears {a_value}",),
+    ),
+    *_forms(
+        "wearing",
+        True,
+        (
+            "{a_noun} without {a_value}",
+            "the {noun} without {a_value}",
+            "the {noun} with no {value}",
+            "the {noun} not wearing {a_value}",
+            "{a_noun} that is not wearing {a_value}",
+            "the {noun} wearing no {value}",
+        ),
+        ("the {noun} that lacks {a_value}", "the {noun} minus {a_value}"),
+    ),
+    *_forms(
+        "holding",
+        False,
+        ("the {noun} holding {a_value}", "{a_noun} with {a_value}", "the {noun} that holds {a_value}"),
+        ("the {noun} carrying {a_value}",),
+    ),
+    *_forms(
+        "holding",
+        True,
+        (
+            "{a_noun} without {a_value}",
+            "the {noun} with no {value}",
+            "the {noun} not holding {a_value}",
+            "{a_noun} that isn't holding {a_value}",
+            "the {noun} holding no {value}",
+        ),
+        ("the {noun} that never holds {a_value}", "the {noun} lacking {a_value}"),
+    ),
+    *_forms(
+        "action",
+        False,
+        ("the {noun} {value}", "the {noun} who is {value}", "{a_noun} that is {value}"),
+        ("the {noun} seen {value}",),
+    ),
+    *_forms(
+        "action",
+        True,
+        (
+            "{a_noun} not {value}",
+            "the {noun} not {value}",
+            "the {noun} who is not {value}",
+            "{a_noun} that isn't {value}",
+        ),
+        ("the {noun} doing anything but {value}",),
+    ),
+    *_forms(
+        "position",
+        False,
+        ("the {noun} {value}", "{a_noun} {value}", "the {noun} that is {value}"),
+        ("the {noun} located {value}",),
+    ),
+    *_forms(
+        "position",
+        True,
+        (
+            "the {noun} not {value}",
+            "{a_noun} not {value}",
+            "the {noun} that is not {value}",
+            "the {noun} that isn't {value}",
+        ),
+        ("the {noun} anywhere but {value}",),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Clue:
+    """What singles out one instance: ``value`` fits it alone or, if negated, fits all others of its kind.
+
+    Attributes:
+        target: index into ``truth.instances(scene)``.
+        noun: what the target is called.
+        kind: one of ``KINDS``.
+        value: a colour, a noun worn or held, an action, or one of ``WHERE``.
+    """
+
+    target: int
+    noun: str
+    kind: str
+    value: str
+    negated: bool
+
+
+def _side(distance: float) -> bool | None:
+    """Whether something is at the side that ``distance`` (pixels) is measured from: the first third is, the far half
+    is not, and what lies between is unclear."""
+    return True if distance < SIZE / 3 else False if distance > SIZE / 2 else None
+
+
+def fits(instance: Instance, kind: str, value: str) -> bool | None:
+    """Whether ``value`` is true of an instance; None where it is unclear."""
+    if kind == "colour":
+        return instance.colour == value
+    if kind == "action":
+        return instance.action == value if instance.action else None
+    if kind == "position":
+        x, y = instance.centre
+        return _side({"on the left": x, "on the right": SIZE - x, "at the top": y, "at the bottom": SIZE - y}[value])
+    return value in instance.extras
+
+
+def _values(kind: str, instances: Sequence[Instance]) -> list[str]:
+    """Everything of one kind that can be said of any of the instances, in a fixed order."""
+    if kind == "colour":
+        return [colour for colour in COLOUR_NAMES if any(one.colour == colour for one in instances)]
+    if kind == "action":
+        return [action for action in ACTIONS if any(one.action == action for one in instances)]
+    if kind == "position":
+        return list(WHERE)
+    options = WEARABLE if kind == "wearing" else HOLDABLE
+    return [noun for noun in options if any(noun in one.extras for one in instances)]
+
+
+def clues(scene: Scene, kinds: Sequence[str] = KINDS) -> list[Clue]:
+    """Every clue of these kinds to a thing that shares its name with others; exactly one instance fits each."""
+    return list(_clues(truth.instances(scene), kinds))
+
+
+def _clues(instances: Sequence[Instance], kinds: Sequence[str]) -> Iterator[Clue]:
+    for target, one in enumerate(instances):
+        alike = [other for other in instances if truth.is_a(other.noun, one.noun)]
+        if one.relation or len(alike) < 2 or one.noun in PLURAL_ONLY:
+            continue
+        for kind in kinds:
+            for value in _values(kind, alike):
+                negated = _singles_out(one, alike, kind, value)
+                if negated is not None:
+                    yield Clue(target, one.noun, kind, value, negated)
+
+
+def _singles_out(one: Instance, alike: Sequence[Instance], kind: str, value: str) -> bool | None:
+    """False where ``value`` fits ``one`` alone, True where it fits all but ``one``, None where it does neither."""
+    own = fits(one, kind, value)
+    others = [fits(other, kind, value) for other in alike if other is not one]
+    if own is None or any(other is None or other == own for other in others):
+        return None
+    return not own
+
+
+def forms(clue: Clue, held_out: bool) -> list[Form]:
+    """The forms that can express a clue and are (or are not) kept for testing."""
+    wanted = (clue.kind, clue.negated, held_out)
+    return [form for form in FORMS if (form.kind, form.negated, form.held_out) == wanted]
+
+
+def say(clue: Clue, form: Form) -> str:
+    """The phrase, in lower case."""
+    a_noun, a_value = grammar.with_article(clue.noun), grammar.with_article(clue.value)
+    return form.text.format(noun=clue.noun, a_noun=a_noun, value=clue.value, a_value=a_value)
+
+
+def _noun(kind: str, rng: random.Random, place: str) -> str:
+    if kind == "action":
+        return "person"
+    if kind in ("wearing", "holding"):
+        # People wear and hold things more often than animals and robots do.
+        return rng.choice(("person", "woman", *(WEARERS if kind == "wearing" else HOLDERS)))
+    home = [noun for noun in PLACES[place].nouns if noun not in PLURAL_ONLY]
+    return rng.choice(home)
+
+
+def _attempt(kind: str, rng: random.Random) -> Scene:
+    """Two or three things of one kind, and up to two others, in a place."""
+    place = rng.choice(PLACE_NAMES)
+    noun, colour, same = _noun(kind, rng, place), rng.choice(COLOUR_NAMES), rng.random() < SAME_COLOUR
+    nouns = [noun] * rng.choice((2, 2, 3)) + rng.sample(
+        [n for n in PLACES[place].nouns if n != noun], rng.randint(0, 2)
+    )
+    taken: list[Thing] = []
+    for name in nouns:
+        keep = same and kind != "colour" and name == noun
+        thing = scenes.place_thing(rng, name, colour if keep else rng.choice(COLOUR_NAMES), taken, len(nouns))
+        taken += [thing] if thing else []
+    return Scene(place, rng.randrange(places.VARIANTS), tuple(taken))
+
+
+def sample(rng: random.Random) -> Scene:
+    """A scene in which at least one thing can be singled out by a clue of a kind drawn at random."""
+    kind = rng.choice(KINDS)
+    while True:
+        scene = _attempt(kind, rng)
+        if any(clue.target == 0 for clue in clues(scene, [kind])):
+            return scene

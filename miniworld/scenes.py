@@ -1,0 +1,233 @@
+"""Scenes: one to five coloured things in a place. What is in the picture is known exactly, so absence is too.
+
+Design: "The mini world"; stands for COCO, VOC2007, Visual7W, VQAv2, RefCOCOg, PhraseCut, CC3M, ImageNet and Caltech101.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+
+from miniworld import glyphs, places, vocabulary
+from miniworld.vocabulary import ACTIONS, COLOURS, HAND, HEAD, HOLDABLE, NOUN, NOUNS, PLACES, SUPERCATEGORY, WEARABLE
+
+SIZE = places.SIZE
+Box = tuple[int, int, int, int]
+SIDES: dict[str, int] = {"small": 14, "medium": 22, "large": 30}
+EXTRA_SIDE: dict[str, int] = {"small": 10, "medium": 14, "large": 18}
+STEP = 8  # things stand on a grid of so many pixels, as wide as one patch of MiniCLIP
+COUNT_WEIGHTS = (20, 30, 25, 15, 10)
+COLOUR_NAMES = tuple(COLOURS)
+PLACE_NAMES = tuple(PLACES)
+AT_HOME, ELSEWHERE, COMPANION = 10.0, 1.0, 25.0
+PEOPLE = 3.0
+REPEAT, DRESSED, ARMED = 0.18, 0.6, 0.55
+MAX_OVERLAP = 0.12
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """A thing worn or held by another; ``box`` is x, y, width, height in pixels."""
+
+    noun: str
+    colour: str
+    relation: str
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """One thing of a scene; ``box`` is x, y, width, height in pixels, outline included."""
+
+    noun: str
+    colour: str
+    size: str
+    box: Box
+    action: str | None = None
+    extras: tuple[Extra, ...] = ()
+
+    @property
+    def icon(self) -> str:
+        """Font Awesome name of the picture of this thing."""
+        return ACTIONS[self.action] if self.action else NOUN[self.noun].icon
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Middle of the box, x then y, in pixels."""
+        x, y, width, height = self.box
+        return x + width / 2, y + height / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A place with its things, drawn in this order (later ones in front)."""
+
+    place: str
+    variant: int
+    things: tuple[Thing, ...]
+
+    @property
+    def nouns(self) -> frozenset[str]:
+        """Every noun that can be seen, things worn and held included."""
+        return frozenset(noun for noun, _ in self.named())
+
+    @property
+    def extras(self) -> tuple[Extra, ...]:
+        """Everything that is worn or held, in the order of drawing."""
+        return tuple(extra for thing in self.things for extra in thing.extras)
+
+    def named(self) -> Iterator[tuple[str, str]]:
+        """(noun, colour) of every thing, worn and held ones included."""
+        for thing in self.things:
+            yield thing.noun, thing.colour
+            for extra in thing.extras:
+                yield extra.noun, extra.colour
+
+
+@cache
+def _weights(place: str, previous: str | None) -> tuple[float, ...]:
+    """Cumulative weights over NOUNS of the next thing at ``place`` after ``previous``."""
+    weights = {noun: AT_HOME if noun in PLACES[place].nouns else ELSEWHERE for noun in NOUNS}
+    weights.update({noun: weights[noun] * PEOPLE for noun in NOUNS if SUPERCATEGORY[noun] == "person"})
+    for group in vocabulary.COMPANIONS:
+        if previous in group:
+            weights.update({noun: weights[noun] + COMPANION for noun in group if noun != previous})
+    return tuple(itertools.accumulate(weights.values()))
+
+
+def _next_noun(rng: random.Random, place: str, taken: list[Thing]) -> str:
+    if taken and rng.random() < REPEAT:
+        return rng.choice(taken).noun
+    previous = taken[-1].noun if taken else None
+    return rng.choices(NOUNS, cum_weights=_weights(place, previous))[0]
+
+
+def _overlap(first: Box, second: Box) -> float:
+    """Shared area over the smaller area."""
+    across = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])
+    down = min(first[1] + first[3], second[1] + second[3]) - max(first[1], second[1])
+    if across <= 0 or down <= 0:
+        return 0.0
+    return across * down / min(first[2] * first[3], second[2] * second[3])
+
+
+def _footprint(thing: Thing) -> Box:
+    """Smallest box around a thing and what it wears and holds."""
+    boxes = [thing.box, *(extra.box for extra in thing.extras)]
+    left, top = min(box[0] for box in boxes), min(box[1] for box in boxes)
+    right, bottom = max(box[0] + box[2] for box in boxes), max(box[1] + box[3] for box in boxes)
+    return left, top, right - left, bottom - top
+
+
+def _extra(rng: random.Random, thing: Thing, relation: str) -> Extra | None:
+    """Something for ``thing`` to wear or hold, or None where it is small, has no head or hand, or no room is left."""
+    wearing = relation == "wearing"
+    anchor = (HEAD if wearing else HAND).get(thing.icon)
+    if anchor is None or thing.size == "small":
+        return None
+    noun, colour = rng.choice(WEARABLE if wearing else HOLDABLE), rng.choice(COLOUR_NAMES)
+    if noun == thing.noun or colour == thing.colour:
+        return None
+    height, width = glyphs.sprite(NOUN[noun].icon, EXTRA_SIDE[thing.size], colour).clear.shape[:2]
+    x = round(thing.box[0] + anchor[0] * thing.box[2] - width / 2)
+    y = round(thing.box[1] + anchor[1] * thing.box[3] - height * (0.75 if wearing else 0.5))
+    if x < 0 or y < 0 or x + width > SIZE or y + height > SIZE:
+        return None
+    return Extra(noun, colour, relation, (x, y, width, height))
+
+
+def _dressed(rng: random.Random, thing: Thing) -> Thing:
+    wanted = [relation for relation, chance in (("wearing", DRESSED), ("holding", ARMED)) if rng.random() < chance]
+    extras = tuple(extra for relation in wanted if (extra := _extra(rng, thing, relation)) is not None)
+    return replace(thing, extras=extras) if extras else thing
+
+
+def _along(rng: random.Random, length: int) -> int:
+    """A place on the grid for something of ``length`` pixels."""
+    return STEP * rng.randint(0, (SIZE - length) // STEP)
+
+
+def place_thing(rng: random.Random, noun: str, colour: str, taken: list[Thing], crowd: int) -> Thing | None:
+    """A new thing of a random size, dressed at random, where there is room beside ``taken``; None after 16 failures.
+
+    ``crowd`` is how many things are wanted in all: above three, none is large.
+    """
+    action = rng.choice(tuple(ACTIONS)) if noun == "person" else None
+    sizes = ("small", "medium", "large") if crowd <= 3 else ("small", "medium")
+    for _ in range(16):
+        size = rng.choice(sizes)
+        draft = Thing(noun, colour, size, (0, 0, 0, 0), action)
+        height, width = glyphs.sprite(draft.icon, SIDES[size], colour).clear.shape[:2]
+        box = (_along(rng, width), _along(rng, height), width, height)
+        thing = _dressed(rng, replace(draft, box=box))
+        footprint = _footprint(thing)
+        if all(_overlap(footprint, _footprint(other)) <= MAX_OVERLAP for other in taken):
+            return thing
+    return None
+
+
+def sample(rng: random.Random, n_things: int | None = None, place: str | None = None) -> Scene:
+    """Make up a scene.
+
+    Args:
+        rng: source of all chance; the same state gives the same scene.
+        n_things: things besides worn and held ones (1 to 5), by default 1 to 5 with most weight on two and three;
+            fewer where the picture has no room left.
+        place: one of ``vocabulary.PLACES``, by default any.
+    """
+    place = place or rng.choice(PLACE_NAMES)
+    wanted = n_things or rng.choices((1, 2, 3, 4, 5), COUNT_WEIGHTS)[0]
+    taken: list[Thing] = []
+    for _ in range(wanted):
+        noun, colour = _next_noun(rng, place, taken), rng.choice(COLOUR_NAMES)
+        thing = place_thing(rng, noun, colour, taken, wanted)
+        if thing is not None:
+            taken.append(thing)
+    return Scene(place, rng.randrange(places.VARIANTS), tuple(taken))
+
+
+def is_reserved(scene: Scene) -> bool:
+    """Whether a scene belongs to the quarter that is kept for validation and test.
+
+    The rule looks at the scene alone, so that no training set, nor the pretraining corpus, ever shares a scene with an
+    evaluation set, whoever draws it and in whatever order.
+    """
+    return zlib.crc32(repr(scene).encode()) % 4 == 0
+
+
+def without(scene: Scene, noun: str) -> Scene:
+    """The same scene with every ``noun`` taken away, worn and held ones too: an exact hard negative."""
+    kept = (thing for thing in scene.things if thing.noun != noun)
+    bare = (replace(t, extras=tuple(e for e in t.extras if e.noun != noun)) for t in kept)
+    return replace(scene, things=tuple(bare))
+
+
+def stamps(thing: Thing) -> Iterator[tuple[glyphs.Sprite, Box]]:
+    """Sprite and box of a thing, then of what it wears and holds, in the order of drawing."""
+    yield glyphs.sprite(thing.icon, SIDES[thing.size], thing.colour), thing.box
+    for extra in thing.extras:
+        yield glyphs.sprite(NOUN[extra.noun].icon, EXTRA_SIDE[thing.size], extra.colour), extra.box
+
+
+def draw(scene: Scene) -> np.ndarray:
+    """The picture of a scene; uint8 [64, 64, 3]."""
+    canvas = places.background(scene.place, scene.variant).copy()
+    for thing in scene.things:
+        for stamp, box in stamps(thing):
+            glyphs.blend(canvas, stamp, box[0], box[1])
+    return canvas
+
+
+def masks(scene: Scene) -> list[np.ndarray]:
+    """Visible pixels of each thing (bool [64, 64], in the order of ``scene.things``), worn and held things left out."""
+    owner = np.full((SIZE, SIZE), -1, dtype=np.int16)
+    for index, thing in enumerate(scene.things):
+        for part, (stamp, (x, y, width, height)) in enumerate(stamps(thing)):
+            owner[y : y + height, x : x + width][stamp.solid] = index if part == 0 else -1
+    return [owner == index for index in range(len(scene.things))]

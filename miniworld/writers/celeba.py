@@ -1,0 +1,44 @@
+"""Faces as CelebA: ``img_align_celeba/``, ``list_attr_celeba.txt`` and ``list_eval_partition.txt``.
+
+Stands for CelebA in the binary probe (NegationCLIP Sec. 2.1). The layout is torchvision's, so that
+``torchvision.datasets.CelebA`` and ``negutil.data.celeba`` read it; attributes that the avatars cannot express are -1.
+
+See docs/protocols.md#binary-probe.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from miniworld import faces
+from miniworld.writers import _distinct, _files
+from negutil.config import Splits
+
+PARTITION = {"train": 0, "val": 1, "test": 2}
+_PICTURES = "img_align_celeba"
+
+
+def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
+    """Fill ``folder`` with the faces of every split, numbered from 000001.jpg on; returns how many there are."""
+    (folder / _PICTURES).mkdir()
+    attributes: list[str] = []
+    partition: list[str] = []
+    for split, _, face, pixels in _distinct.draw_all("celeba", sizes, seed, faces.sample, faces.draw):
+        name = f"{len(partition) + 1:06d}.jpg"
+        _files.write_picture(folder / _PICTURES / name, pixels)
+        attributes.append(_row(name, face.attributes))
+        partition.append(f"{name} {PARTITION[split]}")
+    head = [str(len(attributes)), " ".join(faces.CELEBA_ATTRIBUTES)]
+    _write_lines(folder / "list_attr_celeba.txt", [*head, *attributes])
+    _write_lines(folder / "list_eval_partition.txt", partition)
+    return {"faces": len(partition), "attributes_drawn": len(faces.DRAWN)}
+
+
+def _row(name: str, attributes: dict[str, bool]) -> str:
+    """One face in the columns of the official file: its name, then 1 or -1 for each of the 40 attributes."""
+    return " ".join([name, *(" 1" if attributes[attribute] else "-1" for attribute in faces.CELEBA_ATTRIBUTES)])
+
+
+def _write_lines(path: Path, lines: list[str]) -> None:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="ascii")

@@ -1,0 +1,67 @@
+"""Class folders of single things: ImageNet's val/<class>/*.JPEG and Caltech101's 101_ObjectCategories.
+
+The folders are named after the nouns of the world. Every class has the same number of pictures, give or take one; a
+thing may wear or hold something, as in the other parts.
+
+See docs/protocols.md#zero-shot.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from miniworld import places, scenes
+from miniworld.scenes import COLOUR_NAMES, PLACE_NAMES, Scene
+from miniworld.vocabulary import NOUNS
+from miniworld.writers import _distinct, _entries, _files
+from miniworld.writers._entries import Entry
+from negutil import progress
+from negutil.config import Splits
+from negutil.errors import NegutilError
+
+
+def single(noun: str, rng: random.Random) -> Scene:
+    """One thing called ``noun`` in any place."""
+    place = rng.choice(PLACE_NAMES)
+    while True:
+        thing = scenes.place_thing(rng, noun, rng.choice(COLOUR_NAMES), [], 1)
+        if thing is not None:
+            return Scene(place, rng.randrange(places.VARIANTS), (thing,))
+
+
+def _pictures(dataset: str, split: str, count: int, seed: int, pattern: str) -> Iterator[Entry]:
+    """``count`` pictures of which no two look the same, the classes taking turns."""
+    seen: set[bytes] = set()
+    for index in progress.bar("drawing images", range(count), unit="image", leave=False):
+        noun = NOUNS[index % len(NOUNS)]
+        rng = random.Random(f"{dataset}/{split}/{seed}/{index}")
+        drawn = _distinct.unseen(rng, partial(single, noun), scenes.draw, seen)
+        if drawn is None:
+            raise NegutilError(f"{dataset}: no new picture of a {noun} after {index}; set a smaller {split} size.")
+        name = pattern.format(noun=noun, index=index + 1, turn=index // len(NOUNS) + 1)
+        yield Entry(index + 1, name, split, drawn[0])
+
+
+def _write(folder: Path, dataset: str, sizes: Splits, seed: int, pattern: str) -> dict[str, Any]:
+    """Write the only split that has a size; ``pattern`` is the path of a picture."""
+    splits = _files.size_of(sizes)
+    if len(splits) != 1 or sum(splits.values()) < len(NOUNS):
+        needs = f"needs one split of at least {len(NOUNS)} pictures, one per class"
+        raise NegutilError(f"world.{dataset} is {splits}: {dataset} {needs}, so mend it in the profile.")
+    ((split, count),) = splits.items()
+    _entries.write_pictures(folder, list(_pictures(dataset, split, count, seed, pattern)))
+    return {"counts": splits, "classes": len(NOUNS)}
+
+
+def write_imagenet(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
+    """Write val/<class>/ILSVRC2012_val_<number>.JPEG; return facts for the manifest."""
+    return _write(folder, "imagenet", sizes, seed, "val/{noun}/ILSVRC2012_val_{index:08d}.JPEG")
+
+
+def write_caltech101(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
+    """Write 101_ObjectCategories/<class>/image_<number>.jpg; return facts for the manifest."""
+    return _write(folder, "caltech101", sizes, seed, "101_ObjectCategories/{noun}/image_{turn:04d}.jpg")

@@ -1,0 +1,167 @@
+"""Web-like alt texts as LAION-400M metadata: snappy parquet shards (docs/protocols.md#web-captions).
+
+Stands for LAION-400M in the statistics of negation (NegationCLIP Table 1 and Fig. 2). Besides the alt texts of scenes
+and faces there are texts that say nothing, texts that are missing, and texts in other languages, in which "no" means
+"in the" or belongs to the shop. The pictures of a few hundred rows are drawn too, most of them rows with a negation
+cue; their URL is the name of the file within the part's folder.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from miniworld import alttext, faces, scenes
+from miniworld.faces import Face
+from miniworld.scenes import Scene
+from miniworld.writers import _files
+from negutil import progress
+from negutil.config import Splits
+
+Shown = Scene | Face
+
+SHARDS = 4
+TEXTS_PER_PICTURE = 20
+"""Texts made of each picture, so that sampling pictures takes little of the time."""
+
+FACE_SHARE = 0.1
+EMPTY, MISSING, FOREIGN = 0.002, 0.001, 0.006
+PICTURED_PER_CUE = 12
+PICTURED_PLAIN = 60
+ABOUT_PICTURE = "about the picture"
+NO_CUE = "none"
+
+_CUE = r"(?i)\b(no|not|without|never|neither|nowhere|lacks?|absent|free of|devoid of)\b|n't\b"
+_LANGUAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "es": (
+        ("gato", "perro", "coche", "barco", "caballo", "árbol", "guitarra", "reloj"),
+        ("foto de archivo: {x}", "{x} en la playa", "dibujo de {x} para colorear", "No te lo pierdas: {x}"),
+    ),
+    "pt": (
+        ("gato", "cachorro", "carro", "barco", "cavalo", "bolo", "chapéu", "relógio"),
+        ("{x} no campo", "imagem de {x}", "{x} em promoção", "quadro {x} para sala"),
+    ),
+    "de": (
+        ("Katze", "Hund", "Auto", "Schiff", "Pferd", "Baum", "Gitarre", "Uhr"),
+        ("{x} am Strand", "Poster: {x}", "{x} - kein Mindestbestellwert", "{x} ohne Rahmen kaufen"),
+    ),
+    "fr": (
+        ("chat", "chien", "voiture", "bateau", "cheval", "arbre", "guitare", "horloge"),
+        ("un {x} sur la plage", "affiche {x}", "{x} sans cadre", "ne manquez pas ce {x}"),
+    ),
+    "ja": (("猫", "犬", "車", "船", "馬", "木", "ギター", "時計"), ("{x}の写真", "{x} イラスト 無料", "かわいい{x}")),
+}
+_LICENCES, _LICENCE_WEIGHTS = ("?", "cc-by-nc-nd", "cc-by", "publicdomain"), (97, 1, 1, 1)
+_SAFETY, _SAFETY_WEIGHTS = ("UNLIKELY", "UNSURE", "NSFW", "NULL"), (945, 50, 3, 2)
+_WIDTHS = (200, 225, 236, 300, 320, 400, 450, 500, 600, 640, 800, 1024)
+
+
+def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
+    """Fill ``folder`` with four shards of ``sizes.train`` rows in all and ``pictures/``; returns how many there are."""
+    count = sizes.train + sizes.val + sizes.test
+    texts, shown = captions(count, seed)
+    order = np.random.default_rng(seed).permutation(count)
+    texts = [texts[row] for row in order]
+    pictured = _pictured(texts, seed)
+    frame = _table(texts, pictured, seed)
+    (folder / "pictures").mkdir()
+    for row in pictured:
+        _files.write_picture(folder / frame["URL"][row], draw(shown[order[row] // TEXTS_PER_PICTURE]))
+    for shard, part in enumerate(np.array_split(np.arange(count), SHARDS)):
+        name = f"part-{shard:05d}-{uuid.uuid5(uuid.NAMESPACE_DNS, f'negutil {seed}')}-c000.snappy.parquet"
+        frame[part[0] : part[-1] + 1].write_parquet(folder / name, compression="snappy")
+    return {"captions": count, "shards": SHARDS, "pictures": len(pictured)}
+
+
+def captions(count: int, seed: int) -> tuple[list[str | None], list[Shown]]:
+    """``count`` texts, TEXTS_PER_PICTURE in a row from each of the pictures returned beside them."""
+    texts: list[str | None] = []
+    shown: list[Shown] = []
+    for index in progress.bar("writing captions of images", range(-(-count // TEXTS_PER_PICTURE)), leave=False):
+        rng = random.Random(f"laion/{seed}/{index}")
+        item: Shown = faces.sample(rng) if rng.random() < FACE_SHARE else scenes.sample(rng)
+        shown.append(item)
+        texts.extend(_text(item, rng) for _ in range(min(TEXTS_PER_PICTURE, count - len(texts))))
+    return texts, shown
+
+
+def _text(item: Shown, rng: random.Random) -> str | None:
+    """One text of a picture; now and then none, an empty one, or one in another language."""
+    kind = rng.random()
+    if kind < MISSING:
+        return None
+    if kind < MISSING + EMPTY:
+        return ""
+    if kind < MISSING + EMPTY + FOREIGN:
+        things, forms = _LANGUAGES[rng.choice(tuple(_LANGUAGES))]
+        return rng.choice(forms).format(x=rng.choice(things))
+    if isinstance(item, Scene):
+        return alttext.alt_text(item, rng)
+    described = faces.describe(item, rng)
+    if rng.random() < alttext.CUE_RATE:
+        return rng.choice(alttext.ASIDES).format(text=described)
+    return alttext.dress(described, rng)
+
+
+def kind_of_cue(text: str) -> str:
+    """The aside of the web that a text with a cue carries, or ABOUT_PICTURE for another negation."""
+    for aside in alttext.ASIDES:
+        before, after = aside.split("{text}")
+        if text.startswith(before) and text.endswith(after):
+            return aside
+    return ABOUT_PICTURE
+
+
+def _pictured(texts: Sequence[str | None], seed: int) -> list[int]:
+    """Rows whose picture is drawn: up to PICTURED_PER_CUE of each kind of cue, PICTURED_PLAIN without a cue."""
+    column = pl.Series(texts, dtype=pl.String)
+    english = (column.str.len_chars() > 0) & ~column.is_in(foreign_texts())
+    has_cue = column.str.contains(_CUE)
+    rows = {NO_CUE: (english & ~has_cue).arg_true().to_list()}
+    for row in (english & has_cue).arg_true().to_list():
+        rows.setdefault(kind_of_cue(column[row]), []).append(row)
+    rng = random.Random(f"laion/{seed}/pictured")
+    wanted = {kind: PICTURED_PLAIN if kind == NO_CUE else PICTURED_PER_CUE for kind in sorted(rows)}
+    return sorted(row for kind, most in wanted.items() for row in rng.sample(rows[kind], min(most, len(rows[kind]))))
+
+
+def foreign_texts() -> list[str]:
+    """Every text in another language that the shards can hold."""
+    return [form.format(x=thing) for things, forms in _LANGUAGES.values() for form in forms for thing in things]
+
+
+def draw(item: Shown) -> np.ndarray:
+    """The picture of a scene or a face; uint8 [64, 64, 3]."""
+    return scenes.draw(item) if isinstance(item, Scene) else faces.draw(item)
+
+
+def _table(texts: Sequence[str | None], pictured: Sequence[int], seed: int) -> pl.DataFrame:
+    """All rows with the columns of the release; similarity lies above 0.3, the limit by which LAION kept a pair."""
+    rng, count = np.random.default_rng([seed, 1]), len(texts)
+    sample_ids = rng.permutation(np.arange(count, dtype=np.int64) * 1009 + rng.integers(0, 1009, count))
+    drawn = np.isin(np.arange(count), pictured)
+    hosts = np.where(drawn, "pictures", "https://pictures.example")
+    urls = [f"{host}/{sample_id}.jpg" for host, sample_id in zip(hosts, sample_ids.tolist(), strict=True)]
+    return pl.DataFrame(
+        {
+            "SAMPLE_ID": sample_ids,
+            "URL": urls,
+            "TEXT": pl.Series(texts, dtype=pl.String),
+            "HEIGHT": np.where(drawn, scenes.SIZE, rng.choice(_WIDTHS, count)).astype(np.int32),
+            "WIDTH": np.where(drawn, scenes.SIZE, rng.choice(_WIDTHS, count)).astype(np.int32),
+            "LICENSE": _drawn(rng, _LICENCES, _LICENCE_WEIGHTS, count),
+            "NSFW": _drawn(rng, _SAFETY, _SAFETY_WEIGHTS, count),
+            "similarity": np.round(0.3 + rng.gamma(1.4, 0.022, count), 6),
+        }
+    )
+
+
+def _drawn(rng: np.random.Generator, values: Sequence[str], weights: Sequence[int], count: int) -> pl.Series:
+    shares = np.array(weights) / sum(weights)
+    return pl.Series(np.array(values)[rng.choice(len(values), count, p=shares)].tolist(), dtype=pl.String)

@@ -1,0 +1,88 @@
+"""Clips as MSR-VTT: ``MSRVTT_data.json`` and H.264 files in ``videos/all/`` (docs/protocols.md#video).
+
+Stands for MSR-VTT in NegBench's video retrieval and multiple choice.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from miniworld import clips
+from miniworld.clips import Clip
+from miniworld.vocabulary import PLACES
+from miniworld.writers import _distinct, _files
+from negutil.config import Splits
+
+SPLIT_NAMES = {"train": "train", "val": "validate", "test": "test"}
+SENTENCES = 20
+"""Captions of each clip, as in MSR-VTT."""
+
+RATE = 8
+"""Frames a second."""
+
+PIXELS = "yuv444p"
+"""Colour at full resolution: the usual 4:2:0 would smear things of a few pixels into one another."""
+
+# A fixed quantiser without look-ahead and without assembly: x264's rate control gives other bytes on some calls for
+# pictures as small as these, because its vector code reads beyond their edges.
+_X264 = {
+    "preset": "veryfast",
+    "qp": "10",
+    "x264-params": "threads=1:no-mbtree=1:rc-lookahead=0:b-adapt=0:scenecut=0:no-asm=1",
+}
+
+
+def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
+    """Fill ``folder`` with the clips video0.mp4, video1.mp4, ... and their sentences; returns clips by split."""
+    pictures = folder / "videos" / "all"
+    pictures.mkdir(parents=True)
+    videos: list[dict[str, Any]] = []
+    sentences: list[dict[str, Any]] = []
+    for split, index, clip, frames in _distinct.draw_all("msrvtt", sizes, seed, clips.sample, clips.draw):
+        video = _video(len(videos), clip, split)
+        (pictures / f"{video['video_id']}.mp4").write_bytes(encode(frames))
+        videos.append(video)
+        rng = random.Random(f"msrvtt/{split}/{seed}/{index}/sentences")
+        for _ in range(SENTENCES):
+            said = {"caption": clips.describe(clip, rng), "video_id": video["video_id"], "sen_id": len(sentences)}
+            sentences.append(said)
+    content = {"info": {"description": "MSR-VTT format"}, "videos": videos, "sentences": sentences}
+    _files.write_json(folder / "MSRVTT_data.json", content)
+    return {SPLIT_NAMES[split]: count for split, count in _files.size_of(sizes).items()}
+
+
+def encode(frames: np.ndarray) -> bytes:
+    """An MP4 file of uint8 frames [T, height, width, 3] at RATE frames a second; equal frames give equal bytes."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+        stream = container.add_stream("libx264", rate=RATE, options=_X264)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = PIXELS
+        stream.codec_context.thread_count = 1
+        # Converting here and not in the encoder: its own conversion is threaded and not the same on every call.
+        colours = VideoReformatter()
+        for frame in frames:
+            picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+            container.mux(stream.encode(colours.reformat(picture, format=PIXELS, threads=1)))
+        container.mux(stream.encode())
+    return buffer.getvalue()
+
+
+def _video(number: int, clip: Clip, split: str) -> dict[str, Any]:
+    """The entry of one clip; the category is the number of its place."""
+    return {
+        "video_id": f"video{number}",
+        "id": number,
+        "category": list(PLACES).index(clip.place),
+        "split": SPLIT_NAMES[split],
+        "url": "",
+        "start time": 0.0,
+        "end time": clip.length / RATE,
+    }

@@ -1,0 +1,134 @@
+"""PhraseCut: refer_<split>.json, image_data_split3000.json and images/<id>.jpg (docs/protocols.md#segmentation).
+
+As in PhraseCut, phrases are affirmative and short (a name, a colour and a name, a name and what it wears or holds), and
+a phrase means everything in the picture that it fits. No two phrases of a picture mean the same regions.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from miniworld import referring, scenes, truth
+from miniworld.scenes import SIZE, Scene
+from miniworld.truth import Instance
+from miniworld.writers import _entries, _files, coco
+from miniworld.writers._entries import Entry
+from negutil.config import Splits
+
+FIRST_ID = {"train": 4_000_001, "val": 4_300_001, "test": 4_600_001}
+PHRASES = 3
+REPEATED = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """What is asked for: a name with a colour or with something worn or held, or neither."""
+
+    name: str
+    colour: str = ""
+    relation: str = ""
+    extra: str = ""
+
+    @property
+    def text(self) -> str:
+        """The phrase in words."""
+        words = (self.colour, self.name, self.relation, self.extra)
+        return " ".join(word for word in words if word)
+
+    @property
+    def kind(self) -> str:
+        """PhraseCut's type of a phrase."""
+        return "attribute" if self.colour else "relation" if self.relation else "name"
+
+    def fits(self, instance: Instance) -> bool:
+        """Whether the phrase is true of an instance."""
+        named = truth.is_a(instance.noun, self.name) and self.colour in ("", instance.colour)
+        return named and (not self.extra or self.extra in instance.extras)
+
+
+def _sample(rng: random.Random) -> Scene:
+    """Half the scenes have several things of one kind."""
+    return referring.sample(rng) if rng.random() < REPEATED else scenes.sample(rng)
+
+
+def _name(split: str, index: int) -> tuple[int, str]:
+    image_id = FIRST_ID[split] + index
+    return image_id, f"images/{image_id}.jpg"
+
+
+def _candidates(instances: list[Instance]) -> Iterator[Phrase]:
+    """Every phrase about what is in the picture, with repetitions."""
+    for index, one in enumerate(instances):
+        yield Phrase(one.noun)
+        yield Phrase(one.noun, colour=one.colour)
+        worn = [other for other in instances[index + 1 :] if other.relation and other.thing == one.thing]
+        if not one.relation:
+            yield from (Phrase(one.noun, relation=other.relation, extra=other.noun) for other in worn)
+
+
+def phrases(scene: Scene, rng: random.Random) -> list[tuple[Phrase, tuple[int, ...]]]:
+    """Up to three phrases about a scene with the instances that each fits; no two fit the same."""
+    instances = truth.instances(scene)
+    options = list(dict.fromkeys(_candidates(instances)))
+    chosen: dict[tuple[int, ...], Phrase] = {}
+    for phrase in rng.sample(options, len(options)):
+        region = tuple(index for index, one in enumerate(instances) if phrase.fits(one))
+        chosen.setdefault(region, phrase)
+    return [(phrase, region) for region, phrase in list(chosen.items())[:PHRASES]]
+
+
+def _structure(phrase: Phrase, first_relation: int) -> dict[str, Any]:
+    described = [[phrase.relation, phrase.extra]] if phrase.relation else []
+    return {
+        "name": phrase.name,
+        "attributes": [phrase.colour] if phrase.colour else [],
+        "relation_ids": [first_relation] if described else [],
+        "relation_descriptions": described,
+        "type": phrase.kind,
+    }
+
+
+def _tasks(entry: Entry, seed: int) -> list[dict[str, Any]]:
+    rng = random.Random(f"phrasecut/phrases/{entry.split}/{seed}/{entry.image_id}")
+    masks = truth.masks(entry.scene)
+    tasks = []
+    for phrase, region in phrases(entry.scene, rng):
+        ids = [coco.annotation_id(entry.image_id, index) for index in region]
+        tasks.append(
+            {
+                "task_id": "__".join([str(entry.image_id), *map(str, ids)]),
+                "image_id": entry.image_id,
+                "ann_ids": ids,
+                "instance_boxes": [list(truth.tight_box(masks[index])) for index in region],
+                "Polygons": [[[list(point) for point in loop] for loop in truth.polygons(masks[i])] for i in region],
+                "phrase": phrase.text,
+                "phrase_structure": _structure(phrase, ids[0]),
+            }
+        )
+    return tasks
+
+
+def _image(entry: Entry) -> dict[str, Any]:
+    """One entry of image_data_split3000.json."""
+    elsewhere = {"coco_id": None, "flickr_id": None, "url": ""}
+    return {"image_id": entry.image_id, "width": SIZE, "height": SIZE, "split": entry.split, **elsewhere}
+
+
+def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
+    """Write the part into the empty ``folder``; return facts for the manifest."""
+    drawn = list(_entries.entries("phrasecut", sizes, seed, _sample, _name))
+    _entries.write_pictures(folder, drawn)
+    _files.write_json(folder / "image_data_split3000.json", [_image(entry) for entry in drawn])
+    counts: dict[str, dict[str, int]] = {}
+    for split in _files.size_of(sizes):
+        chosen = _entries.of_split(drawn, split)
+        tasks = [task for entry in chosen for task in _tasks(entry, seed)]
+        _files.write_json(folder / f"refer_{split}.json", tasks)
+        kinds = Counter(task["phrase_structure"]["type"] for task in tasks)
+        counts[split] = {"pictures": len(chosen), "phrases": len(tasks), **dict(sorted(kinds.items()))}
+    return {"counts": counts}

@@ -1,0 +1,108 @@
+"""RefCOCOg: refs(umd).json and instances.json in REFER's layout (docs/protocols.md#segmentation), pictures named as in
+train2014.
+
+In every picture two or three things share their name, and each sentence fits exactly one of them; about half of the
+sentences are negated. In val and test a quarter of the sentences have forms that are not in train, where nothing is
+negated that negation training must not meet. ``sentences.json`` tells the clue behind every sentence.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from miniworld import referring, truth
+from miniworld.referring import Clue, Form
+from miniworld.vocabulary import HELD_OUT_COLOURS, HELD_OUT_NOUNS
+from miniworld.writers import _entries, _files, coco
+from miniworld.writers._entries import Entry
+from negutil.config import Splits
+
+FIRST_ID = {"train": 3_000_001, "val": 3_300_001, "test": 3_600_001}
+SENTENCES = 3
+HELD_OUT_SHARE = 0.25
+HELD_OUT = HELD_OUT_NOUNS | HELD_OUT_COLOURS
+SPLIT_BY = "umd"
+
+
+def _name(split: str, index: int) -> tuple[int, str]:
+    image_id = FIRST_ID[split] + index
+    return image_id, f"train2014/COCO_train2014_{image_id:012d}.jpg"
+
+
+def usable(clue: Clue, split: str) -> bool:
+    """Whether a clue may be used in a split: training never negates what is held out."""
+    return split != "train" or not (clue.negated and clue.value in HELD_OUT)
+
+
+def _chosen(clues: list[Clue], rng: random.Random) -> list[Clue]:
+    """Up to three clues in random order: an affirmative one and a negated one where there are, and any other."""
+    shuffled = rng.sample(clues, len(clues))
+    first = [next((clue for clue in shuffled if clue.negated == negated), None) for negated in (True, False)]
+    chosen = [clue for clue in first if clue]
+    chosen += [clue for clue in shuffled if clue not in chosen][: SENTENCES - len(chosen)]
+    return rng.sample(chosen, len(chosen))
+
+
+def _form(clue: Clue, split: str, rng: random.Random) -> Form:
+    unseen = split != "train" and rng.random() < HELD_OUT_SHARE
+    return rng.choice(referring.forms(clue, held_out=unseen))
+
+
+def _refs(entry: Entry, seed: int) -> list[tuple[int, list[tuple[Clue, Form]]]]:
+    """For every thing of a picture that can be singled out: its index and what is said of it."""
+    rng = random.Random(f"refcocog/phrases/{entry.split}/{seed}/{entry.image_id}")
+    by_target: dict[int, list[Clue]] = {}
+    for clue in referring.clues(entry.scene):
+        if usable(clue, entry.split):
+            by_target.setdefault(clue.target, []).append(clue)
+    return [
+        (target, [(clue, _form(clue, entry.split, rng)) for clue in _chosen(clues, rng)])
+        for target, clues in by_target.items()
+    ]
+
+
+def _record(entry: Entry, target: int, said: list[tuple[Clue, Form]], ref_id: int, first: int) -> dict[str, Any]:
+    """One entry of refs(umd).json; ``first`` is the id of its first sentence."""
+    texts = [referring.say(clue, form) for clue, form in said]
+    ann_id, noun = coco.annotation_id(entry.image_id, target), truth.instances(entry.scene)[target].noun
+    return {
+        "image_id": entry.image_id,
+        "split": entry.split,
+        "sentences": [
+            {"tokens": text.split(), "raw": f"{text[0].upper()}{text[1:]}.", "sent_id": first + number, "sent": text}
+            for number, text in enumerate(texts)
+        ],
+        # RefCOCOg's file names in refs end in the annotation id; the picture itself has the name in instances.json.
+        "file_name": f"{Path(entry.file_name).stem}_{ann_id}.jpg",
+        "category_id": coco.CATEGORY_ID[noun],
+        "ann_id": ann_id,
+        "sent_ids": [first + number for number in range(len(texts))],
+        "ref_id": ref_id,
+    }
+
+
+def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
+    """Write the part into the empty ``folder``; return facts for the manifest."""
+    drawn = list(_entries.entries("refcocog", sizes, seed, referring.sample, _name))
+    _entries.write_pictures(folder, drawn)
+    refs: list[dict[str, Any]] = []
+    sentences: list[dict[str, Any]] = []
+    for entry in drawn:
+        for target, said in _refs(entry, seed):
+            refs.append(_record(entry, target, said, len(refs), len(sentences)))
+            for clue, form in said:
+                facts = {"sent_id": len(sentences), "split": entry.split, "form": form.text, "held_out": form.held_out}
+                sentences.append({**facts, **asdict(clue)})
+    _files.write_json(folder / f"refs({SPLIT_BY}).json", refs)
+    _files.write_json(folder / "instances.json", coco.instances(drawn))
+    _files.write_json(folder / "sentences.json", sentences)
+    return {
+        "counts": {"pictures": len(drawn), "refs": len(refs), "sentences": len(sentences)},
+        "negated": dict(sorted(Counter(row["split"] for row in sentences if row["negated"]).items())),
+        "held_out_forms": [form.text for form in referring.FORMS if form.held_out],
+        "held_out_share": {"train": 0.0, "val": HELD_OUT_SHARE, "test": HELD_OUT_SHARE},
+    }

@@ -1,0 +1,103 @@
+"""easy-VQA as VQA v2: questions and annotations JSON with pictures (docs/protocols.md#negationclip-captions).
+
+Pictures, questions and answers are those of the package ``easy-vqa``, written by somebody else; only the format is
+changed. Its training pictures make up the training and validation splits, its test pictures the test split. Stands for
+VQA v2 as a third-party data set; the questions about scenes are in the part ``vqa``.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from miniworld import shapes
+from miniworld.shapes import Shape
+from miniworld.writers import _files
+from negutil import progress
+from negutil.config import Splits
+from negutil.errors import NegutilError
+
+SUBTYPES = {"train": "train2014", "val": "val2014", "test": "test2015"}
+TEST_IDS = 10_000
+"""Added to the package's test image ids, which count from zero like those for training."""
+
+ANNOTATORS = 10
+_OPENINGS = re.compile(
+    r"what (?:is|shape|colou?r)(?: is)?(?: the)?|is there(?: not)?|does the image(?: not)?|is (?:an?|no)"
+)
+_LICENCE = {"url": "https://github.com/vzhou842/easy-VQA", "name": "MIT"}
+
+
+def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
+    """Fill ``folder`` with a questions and an annotations file per split and with pictures; returns questions by split.
+
+    The choice is the package's order, so ``seed`` changes nothing. Raises NegutilError where the package has fewer
+    pictures than ``sizes`` asks for.
+    """
+    del seed
+    counts = {}
+    for split, items in _chosen(sizes).items():
+        questions = [_question(item, number) for item in items for number in range(len(item.questions))]
+        annotations = [_annotation(item, number) for item in items for number in range(len(item.questions))]
+        _write_split(folder, split, questions, annotations)
+        _write_pictures(folder / SUBTYPES[split], split, items)
+        counts[split] = len(questions)
+    return {"questions": counts}
+
+
+def _chosen(sizes: Splits) -> dict[str, tuple[Shape, ...]]:
+    """The pictures of each split that has any."""
+    train, test = shapes.load("train"), shapes.load("test")
+    wanted = {"train and val": (sizes.train + sizes.val, len(train)), "test": (sizes.test, len(test))}
+    for name, (asked, there) in wanted.items():
+        if asked > there:
+            raise NegutilError(f"world.shapes asks for {asked} {name} pictures of easy-VQA's {there}: ask for fewer.")
+    chosen = {"train": train[: sizes.train], "val": train[len(train) - sizes.val :], "test": test[: sizes.test]}
+    return {split: items for split, items in chosen.items() if items}
+
+
+def image_id(item: Shape) -> int:
+    """Number of a picture, unique over the package's two splits."""
+    return item.image_id + (TEST_IDS if item.split == "test" else 0)
+
+
+def _question(item: Shape, number: int) -> dict[str, Any]:
+    identity = {"image_id": image_id(item), "question_id": image_id(item) * 100 + number}
+    return {**identity, "question": item.questions[number]}
+
+
+def _annotation(item: Shape, number: int) -> dict[str, Any]:
+    """The package's answer ten times over, as VQA v2 has ten annotators."""
+    answer = item.answers[number]
+    given = [{"answer": answer, "answer_confidence": "yes", "answer_id": i + 1} for i in range(ANNOTATORS)]
+    return {
+        "image_id": image_id(item),
+        "question_id": image_id(item) * 100 + number,
+        "question_type": _question_type(item.questions[number]),
+        "answer_type": "yes/no" if answer in ("yes", "no") else "other",
+        "multiple_choice_answer": answer,
+        "answers": given,
+    }
+
+
+def _question_type(question: str) -> str:
+    """The words that the question opens with, as VQA v2 groups questions."""
+    found = _OPENINGS.match(question)
+    return found.group() if found else "none of the above"
+
+
+def _write_split(folder: Path, split: str, questions: list[dict[str, Any]], annotations: list[dict[str, Any]]) -> None:
+    about = {"info": {"description": "easy-VQA"}, "data_type": "mscoco", "license": _LICENCE}
+    about |= {"data_subtype": SUBTYPES[split]}
+    name = f"mscoco_{SUBTYPES[split]}"
+    head = {**about, "task_type": "Open-Ended"}
+    _files.write_json(folder / f"v2_OpenEnded_{name}_questions.json", {**head, "questions": questions})
+    _files.write_json(folder / f"v2_{name}_annotations.json", {**about, "annotations": annotations})
+
+
+def _write_pictures(folder: Path, split: str, items: tuple[Shape, ...]) -> None:
+    folder.mkdir()
+    for item in progress.bar("drawing images", items, unit="image", leave=False):
+        name = f"COCO_{SUBTYPES[split]}_{image_id(item):012d}.jpg"
+        _files.write_picture(folder / name, shapes.draw(item))

@@ -1,0 +1,179 @@
+"""VQA v2: questions and annotations about the pictures of the part ``coco`` (train2014 and val).
+
+Four questions a picture: is there something that is (yes), and that is not (no); one more yes/no question about a
+colour, an action or something worn, "no" half the time; and one about a number or a colour. Answers follow from the
+scene, so all ten annotators agree. What is asked after and absent is mostly plausible there. In train no absent thing
+or colour is one that negation training must not meet (``vocabulary.HELD_OUT_NOUNS``, ``HELD_OUT_COLOURS``).
+
+The pictures of the val questions are those of coco/val2017: give ``negutil.data.vqa`` the file name pattern
+"{image_id:012d}.jpg" for them.
+
+See docs/protocols.md#negationclip-captions.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from miniworld import alttext, grammar, truth
+from miniworld.scenes import COLOUR_NAMES, Scene, Thing
+from miniworld.vocabulary import ACTIONS, HELD_OUT_COLOURS, HELD_OUT_NOUNS, PLURAL_ONLY, WEARABLE
+from miniworld.writers import _entries, _files, coco
+from negutil.config import Splits
+
+SUBTYPES = {"train": "train2014", "val": "val2014"}
+LICENSE = {"url": "https://fontawesome.com/license/free", "name": "CC BY 4.0 (icons of Font Awesome Free)"}
+#: Official question types, of which the longest that a question starts with counts.
+TYPES = ("is there a", "is there", "is the", "is the person", "is the woman", "how many", "what color is the")
+PLAUSIBLE = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question with its one true answer and VQA's kind of answer: "yes/no", "number" or "other"."""
+
+    text: str
+    answer: str
+    kind: str = "yes/no"
+
+    @property
+    def type(self) -> str:
+        """VQA's question type: the longest official beginning."""
+        return max((start for start in TYPES if self.text.lower().startswith(f"{start} ")), key=len)
+
+
+def _yes_no(text: str, truth_value: bool) -> Question:
+    return Question(text, "yes" if truth_value else "no")
+
+
+def _is_there(noun: str, rng: random.Random, there: bool) -> Question:
+    return _yes_no(f"Is there {grammar.with_article(grammar.name(noun, rng))}?", there)
+
+
+def absent_noun(scene: Scene, rng: random.Random, allowed: Sequence[str]) -> str:
+    """A noun that is surely not in the picture: mostly one that goes with what is there, else any of ``allowed``."""
+    options = [noun for noun in truth.absent(scene) if noun in allowed]
+    plausible = alttext.plausible_absent(scene, rng)
+    return plausible if plausible in options and rng.random() < PLAUSIBLE else rng.choice(options)
+
+
+def _single(scene: Scene) -> list[Thing]:
+    """Things that "the <noun>" can only mean one of, worn and held things counted too."""
+    seen = Counter(noun for noun, _ in scene.named())
+    alone = [thing for thing in scene.things if seen[thing.noun] == 1 and thing.noun not in PLURAL_ONLY]
+    others = sum(seen[noun] for noun in ("woman", "baby"))
+    return [thing for thing in alone if thing.noun != "person" or not others]
+
+
+def _other(value: str, options: Sequence[str], rng: random.Random, avoid: frozenset[str]) -> str:
+    return rng.choice([option for option in options if option != value and option not in avoid])
+
+
+def _colour(thing: Thing, rng: random.Random, yes: bool, avoid: frozenset[str]) -> Question:
+    colour = thing.colour if yes else _other(thing.colour, COLOUR_NAMES, rng, avoid)
+    return _yes_no(f"Is the {thing.noun} {colour}?", yes)
+
+
+def _action(thing: Thing, rng: random.Random, yes: bool) -> Question:
+    action = thing.action if yes else _other(str(thing.action), tuple(ACTIONS), rng, frozenset())
+    return _yes_no(f"Is the {thing.noun} {action}?", yes)
+
+
+def _worn(thing: Thing, rng: random.Random, yes: bool) -> Question | None:
+    """Whether a thing wears a hat or a crown; None where no such question has the wanted answer."""
+    worn = [extra.noun for extra in thing.extras if extra.relation == "wearing"]
+    options = worn if yes else [noun for noun in WEARABLE if noun not in worn]
+    if not options:
+        return None
+    return _yes_no(f"Is the {thing.noun} wearing {grammar.with_article(rng.choice(options))}?", yes)
+
+
+def _about(scene: Scene, rng: random.Random, yes: bool, split: str) -> Question | None:
+    """A yes/no question about what a thing is like; None where nothing can be asked without doubt."""
+    avoid = HELD_OUT_COLOURS if split == "train" else frozenset()
+    asked: list[Question] = []
+    for thing in _single(scene):
+        asked.append(_colour(thing, rng, yes, avoid))
+        if thing.action:
+            asked += [_action(thing, rng, yes)] * 2
+        wearers = thing.extras or thing.noun in ("person", "woman")
+        worn = _worn(thing, rng, yes) if wearers else None
+        asked += [worn] * 3 if worn else []
+    return rng.choice(asked) if asked else None
+
+
+def _open(scene: Scene, rng: random.Random) -> Question:
+    """A question after a number or, where a colour can be asked after, half the time that."""
+    single = _single(scene)
+    if single and rng.random() < 0.5:
+        thing = rng.choice(single)
+        return Question(f"What color is the {thing.noun}?", thing.colour, "other")
+    seen = Counter(noun for noun, _ in scene.named() if noun not in PLURAL_ONLY)
+    if truth.people(scene):
+        seen.pop("person", None)
+        seen["people"] = sum(truth.is_a(thing.noun, "person") for thing in scene.things)
+    noun = rng.choice(list(seen)) if seen else "people"
+    said = "people" if noun == "people" else grammar.plural(noun)
+    return Question(f"How many {said} are there?", str(seen[noun]), "number")
+
+
+def questions(scene: Scene, rng: random.Random, split: str, yes: bool) -> list[Question]:
+    """The questions about one picture; ``yes`` is the answer to the third."""
+    allowed = [noun for noun in truth.absent(scene) if split != "train" or noun not in HELD_OUT_NOUNS]
+    present = rng.choice(sorted(scene.nouns))
+    asked = [_is_there(present, rng, True), _is_there(absent_noun(scene, rng, allowed), rng, False)]
+    about = _about(scene, rng, yes, split)
+    asked += [about] if about else []
+    return [*asked, _open(scene, rng)]
+
+
+def _annotation(question: Question, image_id: int, question_id: int) -> dict[str, Any]:
+    given = [{"answer": question.answer, "answer_confidence": "yes", "answer_id": n} for n in range(1, 11)]
+    return {
+        "question_type": question.type,
+        "multiple_choice_answer": question.answer,
+        "answers": given,
+        "image_id": image_id,
+        "answer_type": question.kind,
+        "question_id": question_id,
+    }
+
+
+def _asked(drawn: Sequence[_entries.Entry], split: str, seed: int) -> list[tuple[int, int, Question]]:
+    """(image id, question id, question) of a split."""
+    rows = []
+    yes = True
+    for entry in drawn:
+        rng = random.Random(f"vqa/{split}/{seed}/{entry.image_id}")
+        asked = questions(entry.scene, rng, split, yes)
+        # Turn about only where the third question was asked, so that "yes" and "no" stay balanced.
+        yes = yes if len(asked) < 4 else not yes
+        rows += [(entry.image_id, entry.image_id * 1000 + n, question) for n, question in enumerate(asked)]
+    return rows
+
+
+def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
+    """Write the part into the empty ``folder``; return facts for the manifest."""
+    drawn = coco.pictures(sizes, seed)
+    counts: dict[str, dict[str, int]] = {}
+    for split, subtype in SUBTYPES.items():
+        rows = _asked(_entries.of_split(drawn, split), split, seed)
+        if not rows:
+            continue
+        head = {"info": coco.info("Questions"), "license": LICENSE, "data_subtype": subtype, "data_type": "mscoco"}
+        asked = [{"image_id": image, "question": q.text, "question_id": number} for image, number, q in rows]
+        name = f"v2_OpenEnded_mscoco_{subtype}_questions.json"
+        _files.write_json(folder / name, {**head, "task_type": "Open-Ended", "questions": asked})
+        answered = [_annotation(q, image, number) for image, number, q in rows]
+        _files.write_json(folder / f"v2_mscoco_{subtype}_annotations.json", {**head, "annotations": answered})
+        counts[subtype] = {"questions": len(rows), **Counter(q.answer for *_, q in rows if q.kind == "yes/no")}
+    return {
+        "counts": counts,
+        "pictures": "coco/train2014 and coco/val2017",
+        "held_out_of_train": "absent nouns, colours",
+    }

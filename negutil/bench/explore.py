@@ -1,0 +1,211 @@
+"""Ask models for pictures in your own words, and see side by side what each of them puts first.
+
+Whether a picture is right is read off its labels: every thing that the query names has to be there, but those in the
+part that it negates must not be (``phrasing.negated_part``, a rule of thumb for sentences with one negation).
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from numpy.typing import NDArray
+
+from miniworld import grammar
+from negutil import progress
+from negutil.captions import phrasing
+from negutil.config import Profile
+from negutil.errors import NegutilError
+from negutil.models import encode, loader, scorer
+from negutil.plots import explore as plots
+from negutil.train import trained
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from negutil.compare.negation_beyond import Gallery
+    from negutil.models.loader import LoadedModel
+
+QUERIES = ("a cat", "no cat", "a dog and no cat")
+"""What the figure for readers without a kernel asks."""
+
+COUNT, MOST_MODELS = 6, 4
+"""Pictures that are shown of each model, and models that are chosen at first."""
+
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Things that a query wants to see, and things that it wants not to see."""
+
+    wanted: tuple[str, ...]
+    unwanted: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The pictures that a model puts first for a query, best first.
+
+    ``rows`` are their numbers in the gallery, ``scores`` those of the model; ``wrong`` says for each what is wrong with
+    it ("" for nothing), and is empty where the query names nothing that the gallery has labels for.
+    """
+
+    query: str
+    model: str
+    rows: tuple[int, ...]
+    scores: tuple[float, ...]
+    wrong: tuple[str, ...]
+
+    @property
+    def right(self) -> int | None:
+        """How many of the pictures are right, or None where that cannot be known."""
+        return self.wrong.count("") if self.wrong else None
+
+
+def named(query: str, nouns: Sequence[str]) -> Named:
+    """Return which of ``nouns`` the query wants, and which it wants not; one that it names twice is wanted."""
+    negated = phrasing.negated_part(query)
+    rest = query.lower().replace(negated, " ", 1) if negated else query.lower()
+    wanted = _mentioned(rest, nouns)
+    return Named(wanted, tuple(noun for noun in _mentioned(negated, nouns) if noun not in wanted))
+
+
+def _mentioned(text: str, nouns: Sequence[str]) -> tuple[str, ...]:
+    """The nouns in ``text``, in singular, plural, or under another name that the mini world has for them."""
+    others = grammar.mentions(text)
+    return tuple(noun for noun in nouns if noun in others or re.search(rf"\b{re.escape(noun)}(?:e?s)?\b", text))
+
+
+def mistakes(rows: Sequence[int], asked: Named, there: Mapping[str, Flags]) -> tuple[str, ...]:
+    """Return what is wrong with each picture of ``rows``: "no dog", "has a cat", or "" for nothing.
+
+    ``there`` says for every noun which pictures show it. Without anything named the answer is empty.
+    """
+    if not asked.wanted and not asked.unwanted:
+        return ()
+    told = []
+    for row in rows:
+        lacks = [f"no {noun}" for noun in asked.wanted if not there[noun][row]]
+        has = [f"has {'an' if noun[0] in 'aeiou' else 'a'} {noun}" for noun in asked.unwanted if there[noun][row]]
+        told.append(", ".join([*lacks, *has]))
+    return tuple(told)
+
+
+def models(settings: Profile) -> tuple[str, ...]:
+    """Return the models of the profile and, of each, the fine-tuned ones that are in the cache already.
+
+    Of those the methods that the profile compares, from the first seed of each. Nothing is trained.
+    """
+    there: dict[tuple[str, str], str] = {}
+    for name in trained.names(settings.name):
+        base, _, rest = name.partition(trained.MARK)
+        if base in settings.models and rest.partition("/")[0] in settings.finetuning.methods:
+            there.setdefault((base, rest.partition("/")[0]), name)
+    tuned = (there.get((base, method)) for base in settings.models for method in settings.finetuning.methods)
+    return (*settings.models, *(name for name in tuned if name))
+
+
+class Explorer:
+    """The pictures of a gallery and the models that are asked for them; each model is loaded when it is first asked."""
+
+    def __init__(self, settings: Profile, gallery: Gallery | None) -> None:
+        if gallery is None:
+            raise NegutilError("There are no pictures to look for: put COCO's in place (negutil data get coco).")
+        self.settings = settings
+        self.gallery = gallery
+        self._load = functools.lru_cache(maxsize=8)(self._model)
+
+    def top(self, query: str, model: str, count: int = COUNT) -> Found:
+        """Return the ``count`` pictures that score highest with ``query``, the earlier one among ties.
+
+        Raises NegutilError for an empty query, for more pictures than there are, and as ``loader.load`` does.
+        """
+        if not query.strip():
+            raise NegutilError("The query is empty: write what the picture should show.")
+        if not 1 <= count <= len(self.gallery.pictures):
+            raise NegutilError(f"{count} pictures cannot be shown of {len(self.gallery.pictures)}: ask for fewer.")
+        loaded, images = self._load(model)
+        with progress.quiet():
+            text = encode.texts(loaded, [query], batch=self.settings.encode.batch, cached=False)
+        scores = scorer.cosines(text, images)[0]
+        rows = tuple(int(row) for row in np.argsort(-scores, kind="stable")[:count])
+        wrong = mistakes(rows, named(query, list(self.gallery.there)), self.gallery.there)
+        return Found(query, model, rows, tuple(float(scores[row]) for row in rows), wrong)
+
+    def picture(self, row: int, side: int = 160) -> NDArray[np.uint8]:
+        """Return a picture of the gallery, uint8 [H, W, 3], no side longer than ``side`` pixels."""
+        shown = self.gallery.pictures[row].convert("RGB")
+        shown.thumbnail((side, side))
+        return np.asarray(shown)
+
+    def _model(self, name: str) -> tuple[LoadedModel, NDArray[np.float32]]:
+        """A model with its features of all pictures, which are cached on disk."""
+        loaded = loader.load(name, profile=self.settings.name)
+        return loaded, encode.images(loaded, self.gallery.pictures, batch=self.settings.encode.batch)
+
+
+def figure(
+    explorer: Explorer, queries: Sequence[str] = QUERIES, names: Sequence[str] = (), count: int = COUNT
+) -> Figure:
+    """Return the top pictures for every query (downwards) and model (side by side).
+
+    Without ``names`` the first models of the profile, which are there on every machine. Raises NegutilError as
+    :meth:`Explorer.top` does, and where there is no query or no model.
+    """
+    chosen = tuple(names) or explorer.settings.models[:MOST_MODELS]
+    if not queries:
+        raise NegutilError("There is no query: write what the picture should show.")
+    found = [[explorer.top(query, name, count) for name in chosen] for query in queries]
+    blocks = [[_block(explorer, each) for each in line] for line in found]
+    return plots.side_by_side(queries, blocks)
+
+
+def _block(explorer: Explorer, found: Found) -> plots.Block:
+    pictures = [explorer.picture(row) for row in found.rows]
+    right = "" if found.right is None else f"{found.right} of {len(found.rows)} right"
+    return plots.Block(found.model, pictures, found.wrong, right)
+
+
+def panel(explorer: Explorer, first: Sequence[str] = QUERIES[1:]) -> Any:
+    """Return a widget: queries to type (as many as ``first``), models to choose, and their top pictures below.
+
+    It answers on Enter or when a field is left. What cannot be answered is told in one line.
+    """
+    import ipywidgets
+
+    known = models(explorer.settings)
+    words = [
+        ipywidgets.Text(value=query, description=f"query {number}", continuous_update=False)
+        for number, query in enumerate(first, start=1)
+    ]
+    chosen = ipywidgets.SelectMultiple(
+        options=known, value=explorer.settings.models[:MOST_MODELS], description="models", rows=min(8, len(known))
+    )
+    shown, told = ipywidgets.Image(format="png"), ipywidgets.Label()
+
+    def answer(_: object = None) -> None:
+        try:
+            plot = figure(explorer, [box.value for box in words if box.value.strip()], chosen.value)
+            shown.value, told.value = _png(plot), ""
+        except NegutilError as problem:
+            told.value = str(problem)
+
+    for box in (*words, chosen):
+        box.observe(answer, names="value")
+    answer()
+    return ipywidgets.VBox([*words, chosen, told, shown])
+
+
+def _png(plot: Figure) -> bytes:
+    """The figure as PNG; it is closed, or every query would leave one open."""
+    buffer = io.BytesIO()
+    plot.savefig(buffer, format="png", bbox_inches="tight")
+    plt.close(plot)
+    return buffer.getvalue()

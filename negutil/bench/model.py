@@ -1,0 +1,216 @@
+"""The model that ``negutil bench`` examines: by name, or an architecture with weights of any kind.
+
+MODEL is a name of the registry, of a fine-tuned model (base+method/run), or an architecture of open_clip;
+``pretrained`` is a file or folder of weights, a tag of open_clip, or "random". Weights that derive from OpenAI's need
+QuickGELU, and most files do not say what they need, so whoever brings a file has to (docs/protocols.md#activation).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+
+from negutil import files
+from negutil.errors import NegutilError
+from negutil.models import architectures, loader, precision, registry
+from negutil.models.loader import LoadedModel
+from negutil.models.registry import ACTIVATIONS, Entry
+from negutil.train import trained
+
+RANDOM = "random"
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+TWIN = "-quickgelu"
+
+
+def load(
+    name: str,
+    pretrained: str = "",
+    *,
+    activation: str = "",
+    seed: int = 0,
+    device: str = "cpu",
+    dtype: str = "float32",
+    profile: str | None = None,
+) -> LoadedModel:
+    """Load the model ``name`` with the weights ``pretrained`` ("": those that belong to the name).
+
+    ``activation`` says with which one the weights of a file were trained, where nothing else does; ``seed`` is that of
+    random weights; ``profile`` is where a fine-tuned model is looked for. Raises NegutilError where there is no such
+    model or file, weights and architecture do not fit, or device or dtype cannot be used.
+    """
+    device = precision.usable(device)
+    if dtype not in precision.DTYPES:
+        raise NegutilError(f"There is no dtype '{dtype}'; choose one of {', '.join(precision.DTYPES)}.")
+    if activation and activation not in ACTIVATIONS:
+        raise NegutilError(f"There is no activation '{activation}'; choose one of {', '.join(ACTIVATIONS)}.")
+    if not pretrained:
+        found = loader.load(_with_weights(name), device, profile, torch.float32)
+        found = _told(found, name.partition(trained.MARK)[0]) if trained.is_name(name) else found
+    elif trained.is_name(name):
+        raise NegutilError(f"'{name}' has weights of its own; leave out --pretrained, or name its base model.")
+    elif pretrained == RANDOM:
+        found = _random(_entry(name), seed, device)
+    else:
+        found = _given(_entry(name), pretrained, activation, device)
+    return loader.in_dtype(found, precision.DTYPES[dtype])
+
+
+def is_miniclip(model: LoadedModel) -> bool:
+    """Whether the mini world is what ``model`` was made for."""
+    return model.entry.architecture.startswith("MiniCLIP")
+
+
+def _with_weights(name: str) -> str:
+    """``name``, where it has weights of its own."""
+    if not trained.is_name(name) and name not in registry.entries() and _is_architecture(name):
+        raise NegutilError(
+            f"'{name}' is an architecture without weights; add --pretrained with a tag, a file or random."
+        )
+    return _known(name)
+
+
+def _known(name: str) -> str:
+    """``name``, where it names something; raises NegutilError, listing what there is, otherwise."""
+    if trained.is_name(name) or name in registry.entries() or _is_architecture(name):
+        return name
+    raise NegutilError(
+        f"There is no model '{name}'; give a name of `negutil models list` ({', '.join(list(registry.entries())[:4])}, "
+        "...), a fine-tuned one like miniclip-b-8+negationclip/seed0, or an architecture of open_clip like ViT-B-32."
+    )
+
+
+def _is_architecture(name: str) -> bool:
+    return architectures.find(name) is not None
+
+
+def _entry(name: str) -> Entry:
+    """The registry's entry of ``name``, or one for a bare architecture of open_clip, to be given weights."""
+    known = registry.entries()
+    if _known(name) in known:
+        return known[name]
+    computed = ACTIVATIONS[0] if architectures.uses_quick_gelu(name) else ACTIVATIONS[1]
+    side = architectures.config(name)["vision_cfg"].get("image_size", 224)
+    size = side if isinstance(side, int) else max(side)
+    return Entry(name=name, architecture=name, activation=computed, sha256="", size=size, source="open_clip")
+
+
+def _given(entry: Entry, pretrained: str, activation: str, device: str) -> LoadedModel:
+    """The model of ``entry`` with the weights of a file, of a fine-tuning's folder, or of a tag."""
+    path = Path(pretrained).expanduser()
+    if path.is_file() or path.is_dir() or path.suffix in SUFFIXES:
+        tuned = trained.find(path if path.is_dir() else path.parent)
+        own = tuned is not None and (path.is_dir() or path.name in (trained.TENSORS, trained.ABOUT))
+        return _tuned(entry, path, device) if own else _from_file(entry, path, activation, device)
+    return _from_tag(entry, pretrained, device)
+
+
+def _tuned(entry: Entry, path: Path, device: str) -> LoadedModel:
+    """A text tower that was fine-tuned here, on the model that it was made from."""
+    found = trained.find(path if path.is_dir() else path.parent)
+    if found is None or found.base not in (entry.name, *_of_architecture(entry)):
+        base = found.base if found else "another model"
+        raise NegutilError(f"{path} was fine-tuned from '{base}', not from '{entry.name}'; give {base} as the model.")
+    return _told(loader.load_tuned(found, device), found.base)
+
+
+def _told(model: LoadedModel, base: str) -> LoadedModel:
+    """``model`` with an entry that says that it was fine-tuned."""
+    return replace(model, entry=replace(model.entry, source=f"text tower fine-tuned here, on {base}"))
+
+
+def _of_architecture(entry: Entry) -> list[str]:
+    """Names of the registry's models of an architecture, where ``entry`` is that bare architecture."""
+    same = [known.name for known in registry.entries().values() if known.architecture == entry.architecture]
+    return same if entry.name == entry.architecture else []
+
+
+def _from_file(entry: Entry, path: Path, activation: str, device: str) -> LoadedModel:
+    if not path.is_file():
+        raise NegutilError(f"{path}: there is no such file of weights; check the path.")
+    path = path.resolve()
+    trained_with = activation or _noted_activation(path) or _presumed_activation(entry, path)
+    own: dict[str, Any] = {"path": str(path), "package": "", "tag": "", "sha256": files.sha256(path)}
+    own |= {"activation": trained_with, "source": f"the file {path.name}"}
+    return _checked(replace(entry, name=f"{entry.name} ({path.name})", **own), device)
+
+
+def _noted_activation(path: Path) -> str:
+    """The activation that a .safetensors file says it was trained with, "" where it says nothing."""
+    if path.suffix != ".safetensors":
+        return ""
+    try:
+        with safetensors.safe_open(path, "pt") as content:
+            return str((content.metadata() or {}).get("activation", ""))
+    except (safetensors.SafetensorError, OSError) as problem:
+        raise NegutilError(f"{path} is damaged or incomplete ({problem}); restore or download it again.") from problem
+
+
+def _presumed_activation(entry: Entry, path: Path) -> str:
+    """That of the registry, or of an architecture that leaves no doubt."""
+    bare = entry.name == entry.architecture
+    if bare and entry.activation == ACTIVATIONS[1] and _is_architecture(entry.architecture + TWIN):
+        raise NegutilError(
+            f"{path} does not say whether it was trained with QuickGELU, and {entry.architecture} computes GELU; "
+            f"give the model {entry.architecture}{TWIN} where it derives from OpenAI's weights, else add "
+            f"--activation {ACTIVATIONS[1]}."
+        )
+    return entry.activation
+
+
+def _from_tag(entry: Entry, tag: str, device: str) -> LoadedModel:
+    module = architectures.open_clip()
+    settings = module.get_pretrained_cfg(entry.architecture, tag)
+    if not settings:
+        tags = ", ".join(module.list_pretrained_tags_by_model(entry.architecture)) or "none"
+        raise NegutilError(
+            f"There is no file '{tag}', and open_clip has no such weights for {entry.architecture}; its tags: {tags}."
+        )
+    activation = ACTIVATIONS[0] if settings.get("quick_gelu") else ACTIVATIONS[1]
+    pictures: dict[str, Any] = {key: tuple(settings[key]) for key in ("mean", "std") if settings.get(key)}
+    pictures |= {key: settings[key] for key in ("interpolation", "resize_mode") if settings.get(key)}
+    own = {"tag": tag, "package": "", "path": "", "sha256": "", "activation": activation, **pictures}
+    own |= {"source": f"open_clip's weights {tag}"}
+    return _checked(replace(entry, name=f"{entry.name} ({tag})", **own), device)
+
+
+def _checked(entry: Entry, device: str) -> LoadedModel:
+    _require_plain(entry.architecture)
+    return loader.load_entry(entry, device)
+
+
+def _require_plain(architecture: str) -> None:
+    """Raise NegutilError for a model that is more than an image tower and a text tower, or needs a download."""
+    settings = architectures.config(architecture)
+    if "multimodal_cfg" in settings or settings.get("text_cfg", {}).get("hf_model_name"):
+        raise NegutilError(
+            f"{architecture} has a text tower that is not open_clip's own, which cannot be examined; "
+            "choose an architecture like ViT-B-32."
+        )
+
+
+def _random(entry: Entry, seed: int, device: str) -> LoadedModel:
+    """A model with weights from ``seed``: what a benchmark gives to a model that knows nothing."""
+    _require_plain(entry.architecture)
+    tokenizer = architectures.tokenizer(entry.architecture)
+    torch.manual_seed(seed)
+    model = architectures.build(entry.architecture)
+    computed = ACTIVATIONS[0] if architectures.uses_quick_gelu(entry.architecture) else ACTIVATIONS[1]
+    own: dict[str, Any] = {"path": "", "package": "", "tag": "", "sha256": "", "activation": computed}
+    named = replace(entry, name=f"{entry.name} (random, seed {seed})", source="random weights", **own)
+    made = hashlib.sha256(f"{entry.architecture} {seed} {torch.__version__}".encode()).hexdigest()
+    transform = architectures.open_clip().transform
+    settings = transform.PreprocessCfg(**named.preprocessing)
+    return LoadedModel(
+        model=model.to(device).eval(),
+        preprocess=transform.image_transform_v2(settings, is_train=False),
+        tokenizer=tokenizer,
+        entry=named,
+        dtype=torch.float32,
+        device=device,
+        fingerprint=registry.fingerprint(named, made, "float32", loader.image_tower_sha256(model)),
+    )

@@ -1,0 +1,254 @@
+"""``negutil bench``: the report card of one model on negation, kept task by task in a folder.
+
+The folder has ``model.json`` (which model and weights it is about), ``tasks/`` (the answers of every finished task, so
+that a run goes on where it stopped), ``bench.csv`` with its provenance (records as ``negutil.results`` keeps them),
+``bench.json`` (everything in one file) and ``card.html``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from negutil import files, progress, provenance, results
+from negutil.bench import tasks as bench_tasks
+from negutil.bench.tasks import Unit
+from negutil.compare.negbench import BLIND, CHANCE
+from negutil.errors import NegutilError
+from negutil.models import scorer
+from negutil.models.loader import LoadedModel
+from negutil.results import Record
+from negutil.tasks import negbench_items
+
+FORMAT = "negutil bench 1"
+MODEL, NUMBERS, TASKS = "model.json", "bench.json", "tasks"
+TABLE = ("task", "metric", "value", "low", "high", "n", "chance", "blind", "blind_rule", "main")
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """Everything that is known about one model: ``records`` of its own, of ``baselines`` and of ``references``.
+
+    ``model`` says which model it is, ``tasks`` has title, world, digest, notes and seconds of every unit, ``main`` the
+    (task, metric) pairs that stand for them.
+    """
+
+    model: dict[str, Any]
+    tasks: list[dict[str, Any]]
+    main: tuple[tuple[str, str], ...]
+    records: list[Record]
+    baselines: list[Record]
+    references: list[Record]
+    provenance: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A finished unit: the answers, the baselines, and how long it took."""
+
+    items: pd.DataFrame
+    baselines: list[Record]
+    seconds: float
+
+
+def default_folder(model: str) -> Path:
+    """The folder of a model's card where none is given: in the working directory, named after the model."""
+    return Path(f"negutil-bench-{re.sub(r'[^A-Za-z0-9.+-]+', '-', model).strip('-')}")
+
+
+def run(model: LoadedModel, units: Sequence[Unit], out: Path, batch: int) -> Card:
+    """Ask ``model`` everything that is not finished in ``out`` yet, and return what all of ``units`` say.
+
+    Raises NegutilError where ``out`` is about another model or other weights, where there is nothing to ask, and where
+    a picture is damaged or a score is not finite. Finished units stay when the run is interrupted.
+    """
+    if not units:
+        raise NegutilError(
+            "There is nothing to ask; name files by --negbench, --valse, --ccneg, --negrefcocog or --pairs, "
+            "or choose the mini world by --profile mini or quick."
+        )
+    claim(out, model)
+    pending = [unit for unit in units if load(out, unit) is None]
+    asked = scorer.of(model, batch)
+    media = _media(pending, units, model, batch)
+    with progress.bar("tasks", total=len(units), initial=len(units) - len(pending)) as bar:
+        for unit in pending:
+            bar.set_postfix_str(unit.title)
+            started = time.monotonic()
+            items = unit.ask(asked, media)
+            keep(out, unit, Kept(items, unit.baselines(), round(time.monotonic() - started, 1)))
+            bar.update()
+    return _card(model, units, out)
+
+
+def _media(pending: Sequence[Unit], units: Sequence[Unit], model: LoadedModel, batch: int) -> Any:
+    """Features of the pictures of all ``units``, whatever is pending, so that a resumed run has the same digits."""
+    if not any(unit.media for unit in pending):
+        return None
+    return negbench_items.encode_media(model, (path for unit in units for path in unit.media), batch)
+
+
+def _card(model: LoadedModel, units: Sequence[Unit], out: Path) -> Card:
+    kept = {unit.title: found for unit in units if (found := load(out, unit)) is not None}
+    frames = {title: found.items for title, found in kept.items()}
+    records = [record for unit in units for record in unit.judge(frames, model.name)]
+    seconds = {title: found.seconds for title, found in kept.items()}
+    return Card(
+        model=identity(model) | {"parameters": sum(weights.numel() for weights in model.model.parameters())},
+        tasks=[_about(unit) | {"seconds": seconds[unit.title]} for unit in units],
+        main=tuple(pair for unit in units for pair in unit.main),
+        records=records,
+        baselines=[record for found in kept.values() for record in found.baselines],
+        references=[],
+        provenance=provenance.collect(device=model.device, dtype=model.fingerprint["dtype"]),
+    )
+
+
+def _about(unit: Unit) -> dict[str, Any]:
+    return {"title": unit.title, "world": unit.world, "data_sha256": unit.digest, "notes": list(unit.notes)}
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The folder
+
+
+def identity(model: LoadedModel) -> dict[str, Any]:
+    """What makes the model and its numbers: name, source, and the fingerprint that features depend on."""
+    return {"name": model.name, "source": model.entry.source, **model.fingerprint}
+
+
+def claim(out: Path, model: LoadedModel) -> None:
+    """Note in the folder ``out``, made where it is missing, which model it is about.
+
+    Raises NegutilError where that is another one, or the same name with other weights, or ``out`` is a file.
+    """
+    note, own = out / MODEL, json.loads(json.dumps(identity(model)))
+    if out.exists() and not out.is_dir():
+        raise NegutilError(f"{out} is a file; choose a folder with --out.")
+    was = _read(note) if note.exists() else own
+    if was != own:
+        changed = next(key for key in own if was.get(key) != own[key])
+        raise NegutilError(
+            f"{out} has the card of '{was.get('name')}', which differs from '{model.name}' in its {changed} "
+            f"({_short(was.get(changed))}, not {_short(own[changed])}); choose another --out, or delete that folder."
+        )
+    files.write_text(note, json.dumps(own, indent=1) + "\n")
+
+
+def keep(out: Path, unit: Unit, kept: Kept) -> None:
+    """Write a finished unit to ``out``, the note that it is finished last."""
+    table, note = _paths(out, unit)
+    note.unlink(missing_ok=True)
+    table.parent.mkdir(parents=True, exist_ok=True)
+    files.write_bytes(table, kept.items.to_parquet(index=False, compression="zstd"))
+    about = _about(unit) | {"code_version": bench_tasks.CODE_VERSION, "items_sha256": files.sha256(table)}
+    about |= {"seconds": kept.seconds, "baselines": [dataclasses.asdict(record) for record in kept.baselines]}
+    files.write_text(note, json.dumps(about, indent=1) + "\n")
+
+
+def load(out: Path, unit: Unit) -> Kept | None:
+    """The unit as ``keep`` wrote it, or None where it is not finished or its data have changed since."""
+    table, note = _paths(out, unit)
+    if not note.exists() or not table.exists():
+        return None
+    about = _read(note)
+    if about.get("data_sha256") != unit.digest or about.get("items_sha256") != files.sha256(table):
+        return None
+    baselines = [Record(**record) for record in about["baselines"]]
+    return Kept(files.read_parquet(table, "delete it"), baselines, about["seconds"])
+
+
+def _paths(out: Path, unit: Unit) -> tuple[Path, Path]:
+    """The file of a unit's answers and that of its note; the digest keeps like names apart."""
+    words = re.sub(r"[^a-z0-9]+", "-", unit.title.lower()).strip("-")[:60]
+    stem = f"{words}-{hashlib.sha256(unit.title.encode()).hexdigest()[:8]}"
+    return out / TASKS / f"{stem}.parquet", out / TASKS / f"{stem}.json"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found = files.read_json(path, "delete it, or choose another --out")
+    return found if isinstance(found, dict) else {}
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return f"{text[:12]}..." if len(text) == 64 else text
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The numbers
+
+
+def save(card: Card, out: Path) -> list[Path]:
+    """Write ``bench.csv`` (with its provenance) and ``bench.json`` to ``out``; returns their paths."""
+    about = {"model": card.model, "tasks": card.tasks, "device": card.provenance["device"]}
+    table = results.write([*card.records, *card.baselines, *card.references], out / "bench.csv", **about)
+    files.write_text(out / NUMBERS, json.dumps(as_json(card), indent=1) + "\n")
+    return [table, out / NUMBERS]
+
+
+def as_json(card: Card) -> dict[str, Any]:
+    """``card`` as plain values; a number that is not known (NaN) is null."""
+    lists = {name: getattr(card, name) for name in ("records", "baselines", "references")}
+    rows = {name: [_finite(dataclasses.asdict(record)) for record in own] for name, own in lists.items()}
+    about = {"model": card.model, "tasks": card.tasks, "main": [list(pair) for pair in card.main]}
+    return {"format": FORMAT, **about, **rows, "provenance": card.provenance}
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in values.items()}
+
+
+def table(card: Card) -> pd.DataFrame:
+    """Every number of the model with the columns TABLE: its interval, chance, and the best rule that sees no picture.
+
+    That rule is the one that is best over all items of a task, for parts of them too. ``main`` marks the numbers that
+    stand for a task.
+    """
+    chance = [record for record in card.baselines if record.model == CHANCE]
+    rules = [record for record in card.baselines if record.model.startswith(BLIND)]
+    chosen = _best_rules(rules)
+    rows = []
+    for record in card.records:
+        same = (record.task, record.metric, chosen.get(record.task))
+        best = next((rule for rule in rules if (rule.task, rule.metric, rule.model) == same), None)
+        own = {name: getattr(record, name) for name in ("task", "metric", "value", "n")}
+        own |= {"low": record.ci_low, "high": record.ci_high, "chance": _chance_of(record, chance)}
+        own |= {"blind": best.value if best else None, "blind_rule": best.model.removeprefix(BLIND) if best else ""}
+        rows.append(own | {"main": (record.task, record.metric) in card.main})
+    return pd.DataFrame(rows, columns=list(TABLE))
+
+
+def _best_rules(rules: Sequence[Record]) -> dict[str, str]:
+    """For each task the rule that is best over all items, whose metric has the shortest name."""
+    found: dict[str, str] = {}
+    for task in dict.fromkeys(rule.task for rule in rules):
+        own = [rule for rule in rules if rule.task == task]
+        whole = min((rule.metric for rule in own), key=len)
+        found[task] = max((rule for rule in own if rule.metric == whole), key=lambda rule: rule.value).model
+    return found
+
+
+def _chance_of(record: Record, chance: Sequence[Record]) -> float | None:
+    """What guessing gets: that of the same task and metric, or of those of which ``record`` is about a part."""
+    fitting = [
+        guess
+        for guess in chance
+        if _is_part(record.task, guess.task, ", ") and _is_part(record.metric, guess.metric, " on ", ", ")
+    ]
+    # The longest name is nearest: "CC-Neg, both pictures" is no part of "CC-Neg".
+    return max(fitting, key=lambda guess: len(guess.task)).value if fitting else None
+
+
+def _is_part(name: str, whole: str, *marks: str) -> bool:
+    return name == whole or name.startswith(tuple(f"{whole}{mark}" for mark in marks))

@@ -1,0 +1,339 @@
+"""Notebook 04: captions with negation from every pipeline, and how good they are.
+
+The training sets are built whole by ``pipelines.caption_sets``. Their quality is measured on a part of the pictures, at
+several error rates of the annotators, and without the steps that are meant to ensure it. The n-gram model that judges
+how natural a caption is learns from captions of other pictures. Published data have no known truth: what needs it is
+left out there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from miniworld import build as world
+from miniworld import truth
+from miniworld.scenes import Scene
+from miniworld.shapes import Shape
+from negutil import results, statistics
+from negutil.captions import (
+    caption_quality,
+    caption_sets,
+    ccneg_triplets,
+    cooccurrence,
+    negcap,
+    negrefcocog,
+    p1,
+    p2,
+    phrasing,
+)
+from negutil.captions.caption_quality import NGrams
+from negutil.captions.caption_sets import Annotators, Sizes
+from negutil.config import Profile
+from negutil.data import negrefcocog as referring_file
+from negutil.results import Record
+from negutil.statistics import Interval
+from negutil.tasks import negrefcocog as referring_task
+
+EXPERIMENT = "04_captions"
+ERRORS = (0.0, 0.05, 0.2)
+"""Share of items that each operation of the annotators gets wrong."""
+
+PICTURES = 1500
+JUDGED = 500
+"""Captions of each set that the n-gram model judges."""
+
+P1, RANDOM, P2, SHAPES, NEGCAP, CCNEG = "P1", "Rand-P1", "P2", "P2, easy-VQA", "NegCap", "CC-Neg"
+SETS = (P1, RANDOM, P2, SHAPES, NEGCAP, CCNEG)
+MADE_TO_SIZE = (NEGCAP, CCNEG)
+"""Sets without a row for what came to nothing."""
+
+UNVERIFIED, OVERLOOKED = "P1, not verified", "P2, easy-VQA, negated questions taken at their word"
+ABLATIONS = (UNVERIFIED, OVERLOOKED)
+TRUE, KEPT, BITS, PLAUSIBILITY = "share true", "share kept", "bits per word", "plausibility"
+
+PUBLISHED = {P1: 147_000, P2: 82_000}
+"""Pairs that each pipeline gave the authors."""
+PUBLISHED_ROWS = {"rows": 440, "not": 198, "without": 96, "no": 142}
+"""Phrases of the authors' NegRefCOCOg.json in all and by cue, counted in the file (docs/protocols.md#negrefcocog)."""
+SOURCE = "NegationCLIP Sec. 3"
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What ``run`` leaves for the notebook.
+
+    Attributes:
+        sets: the training sets on disk: file, captions, of (captions or questions asked for), share.
+        items: a row per caption or question of the study: set, error, the columns of ``p1``, true (NaN where it is not
+            known or nothing was written), plausibility.
+        quality: the measures by set and error: set, error, metric, value, low, high, n, over.
+        negations: how the captions negate, without errors: set, factor ("cue", "position"), level, share.
+        referring: NegRefCOCOg by cue, ours beside the authors': cue, phrases, share, authors' phrases, authors' share.
+    """
+
+    sets: pd.DataFrame
+    items: pd.DataFrame
+    quality: pd.DataFrame
+    negations: pd.DataFrame
+    referring: pd.DataFrame
+
+
+def run(settings: Profile, seed: int = 0) -> Findings:
+    """Build all sets, measure them, save records and items, and return what the notebook shows.
+
+    Raises NegutilError where published data are wanted and not there.
+    """
+    rates = ERRORS if _has_truth(settings) else ERRORS[:1]
+    folders = {error: caption_sets.build(settings, error) for error in rates}
+    caption_sets.build_referring(settings)
+    items = pd.concat([study(settings, error, seed) for error in rates], ignore_index=True)
+    plain = items[items["error"] == 0]
+    quality = pd.DataFrame([*_measures(items, settings), *_naturalness(plain, settings, seed), *_variety(plain)])
+    referring = referring_table(settings)
+    sets = _sets(folders)
+    results.save(_records(quality, sets, referring), settings.name, EXPERIMENT, "quality")
+    results.save_items(items, settings.name, EXPERIMENT, "items")
+    return Findings(sets, items, quality, _negations(plain), referring)
+
+
+def _has_truth(settings: Profile) -> bool:
+    return world.manifest(world.folder("coco", settings)) is not None
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The study: every set on some pictures, at one error rate
+
+
+def study(settings: Profile, error: float = 0.0, seed: int = 0) -> pd.DataFrame:
+    """Every set at one error rate of the annotators, and the ABLATIONS where there are none; see ``Findings.items``."""
+    who = caption_sets.annotators_of(settings, error, seed)
+    sizes = Sizes(captions=1, pictures=_pictures(settings))
+    made = {**_published_sets(settings, who, sizes), **({} if error else _ablations(settings, who, sizes))}
+    frames = [frame.assign(set=name, error=error) for name, frame in made.items()]
+    items = pd.concat(frames, ignore_index=True)[["set", "error", *p1.COLUMNS]]
+    items["true"] = _truth(items, settings)
+    items["plausibility"] = _plausibility(items, settings)
+    return items
+
+
+def _pictures(settings: Profile) -> int:
+    """How many pictures are studied: half of those for training at most, the others being for the n-gram model."""
+    return min(PICTURES, len(caption_sets.sources(settings)) // 2)
+
+
+def _published_sets(settings: Profile, who: Annotators, sizes: Sizes) -> dict[str, pd.DataFrame]:
+    noisy = caption_sets.noisy_sets(settings, who, sizes)
+    other = caption_sets.other_sets(settings, who, sizes)
+    found = caption_sets.found_for_negcap(settings, who, sizes)
+    return {
+        P1: noisy[caption_sets.P1],
+        RANDOM: other[caption_sets.RANDOM],
+        P2: noisy[caption_sets.P2],
+        SHAPES: other[caption_sets.SHAPES],
+        NEGCAP: negcap.captions(found, who.language, settings.world.seed),
+        CCNEG: _ccneg(settings, who, sizes),
+    }
+
+
+def _ccneg(settings: Profile, who: Annotators, sizes: Sizes) -> pd.DataFrame:
+    """The negated captions of CC-Neg triplets, which are false on purpose."""
+    captions = caption_sets.sources(settings, 1, sizes.pictures, settings.world.seed)
+    made = ccneg_triplets.make(captions, who.language, held_out=who.held_out, seed=settings.world.seed)
+    renamed = made.rename(columns={"negated_caption": "updated_caption", "negated_object": "absent"})
+    return renamed.assign(kind="object", about="", dropped="")
+
+
+def _ablations(settings: Profile, who: Annotators, sizes: Sizes) -> dict[str, pd.DataFrame]:
+    """P1 without a look at the picture, and P2 that overlooks the "not" of a question."""
+    captions = caption_sets.sources(settings, sizes.captions, sizes.pictures, settings.world.seed)
+    questions = caption_sets.asked_of_shapes(settings, sizes.pictures, settings.world.seed)
+    return {
+        UNVERIFIED: p1.make(captions, who.language, None, held_out=who.held_out),
+        OVERLOOKED: p2.make(questions, who.language, p2.Rules(naive=True, seed=settings.world.seed)),
+    }
+
+
+def _truth(items: pd.DataFrame, settings: Profile) -> pd.Series[Any]:
+    """Whether each caption is true: 1.0, 0.0, or NaN where it is not known or there is none."""
+    found = pd.Series(np.nan, index=items.index)
+    written = items["dropped"] == ""
+    of_shapes = items["set"].isin((SHAPES, OVERLOOKED))
+    shown: list[tuple[Any, Mapping[int, Scene | Shape]]] = [(of_shapes & written, caption_sets.shapes_by_id())]
+    if _has_truth(settings):
+        shown.append((~of_shapes & written, _scenes(settings)))
+    for rows, by_id in shown:
+        found[rows] = caption_quality.are_true(items[rows], by_id).astype(float)
+    return found
+
+
+def _scenes(settings: Profile) -> dict[int, Scene]:
+    found = caption_sets.known(world.folder("coco", settings))
+    return {image_id: one.scene for image_id, one in found.items()}
+
+
+def _plausibility(items: pd.DataFrame, settings: Profile) -> pd.Series[Any]:
+    """The plausibility of every absent object; NaN where something else is negated or the truth is not known."""
+    found = pd.Series(np.nan, index=items.index)
+    if _has_truth(settings):
+        shown = {image_id: truth.sayable(scene.nouns) for image_id, scene in _scenes(settings).items()}
+        counts = cooccurrence.matrix(list(shown.values()))
+        rows = items["kind"].isin(("object", "presence")) & (items["dropped"] == "")
+        rows &= ~items["set"].isin((SHAPES, OVERLOOKED, CCNEG))
+        there = [shown[image_id] for image_id in items.loc[rows, "image_id"]]
+        found[rows] = caption_quality.plausibility(items.loc[rows, "absent"].tolist(), there, counts)
+    return found
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Measures
+
+
+Row = dict[str, Any]
+
+
+def _row(name: str, error: float, metric: str, found: Interval) -> Row:
+    interval = {"value": found.value, "low": found.low, "high": found.high, "n": found.n, "over": found.over}
+    return {"set": name, "error": error, "metric": metric, **interval}
+
+
+def _measures(items: pd.DataFrame, settings: Profile) -> Iterator[Row]:
+    """How many captions come about, how many are true, and how plausible the absent objects are; by picture."""
+    for name, error in items[["set", "error"]].drop_duplicates().itertuples(index=False):
+        rows = items[(items["set"] == name) & (items["error"] == error)]
+        told, ranked = rows[rows["true"].notna()], rows[rows["plausibility"].notna()]
+        shares = {} if name in MADE_TO_SIZE else {KEPT: (rows["dropped"] == "", rows["image_id"])}
+        shares |= {TRUE: (told["true"] == 1, told["image_id"])} if len(told) else {}
+        for metric, (values, pictures) in shares.items():
+            yield _row(name, error, metric, statistics.bootstrap_share(values, pictures, **_resampling(settings)))
+        if len(ranked):
+            values, pictures = ranked["plausibility"], ranked["image_id"]
+            found = statistics.bootstrap_mean(values, pictures, **_resampling(settings))
+            yield _row(name, error, PLAUSIBILITY, found)
+
+
+def _resampling(settings: Profile) -> dict[str, int]:
+    return {"resamples": settings.bootstrap.resamples, "seed": settings.bootstrap.seed}
+
+
+def _naturalness(plain: pd.DataFrame, settings: Profile, seed: int) -> Iterator[Row]:
+    """Bits per word of the captions, and of the texts that they are compared with."""
+    studied = {source.image_id for source in caption_sets.sources(settings, 1, _pictures(settings))}
+    model = NGrams(source.caption for source in caption_sets.sources(settings, 2) if source.image_id not in studied)
+    for name in (P1, RANDOM, P2, NEGCAP):
+        rows = plain[(plain["set"] == name) & (plain["dropped"] == "") & plain["kind"].isin(("object", "presence"))]
+        rows = rows.sample(min(JUDGED, len(rows)), random_state=seed)
+        texts = {"": rows["updated_caption"].tolist(), **caption_quality.references(rows, seed)}
+        for label, written in texts.items():
+            metric = f"{BITS}, {label}" if label else BITS
+            yield _row(
+                name,
+                0.0,
+                metric,
+                statistics.bootstrap_mean(model.bits(written), rows["image_id"], **_resampling(settings)),
+            )
+
+
+def _variety(plain: pd.DataFrame) -> Iterator[Row]:
+    for name in SETS:
+        rows = plain[(plain["set"] == name) & (plain["dropped"] == "")]
+        for metric, value in caption_quality.diversity(rows).items():
+            yield _row(name, 0.0, metric, Interval(value, np.nan, np.nan, len(rows), ""))
+
+
+def _negations(plain: pd.DataFrame) -> pd.DataFrame:
+    frames = [
+        caption_quality.kinds_of_negation(plain[(plain["set"] == name) & (plain["dropped"] == "")]).assign(set=name)
+        for name in SETS
+    ]
+    return pd.concat(frames, ignore_index=True)[["set", "factor", "level", "share"]]
+
+
+def _sets(folders: Mapping[float, Path]) -> pd.DataFrame:
+    rows = [
+        {"file": file, "annotators' errors": error, **counts, "share": counts["captions"] / counts["of"]}
+        for error, folder in folders.items()
+        for file, counts in (world.manifest(folder) or {})["facts"]["rows"].items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def referring_table(settings: Profile) -> pd.DataFrame:
+    """Our NegRefCOCOg by cue beside the authors': cue, phrases, share, authors' phrases, authors' share."""
+    rows = referring_file.load(caption_sets.build_referring(settings) / negrefcocog.FILE)
+    known = (*referring_task.CUES, referring_task.OTHER)
+    said = Counter(cue if (cue := phrasing.of(text).cue) in known else referring_task.OTHER for text in rows["phrase"])
+    named = sum(PUBLISHED_ROWS[cue] for cue in referring_task.CUES)
+    theirs = {**PUBLISHED_ROWS, referring_task.OTHER: PUBLISHED_ROWS["rows"] - named}
+    table = pd.DataFrame({"cue": known, "phrases": [said[cue] for cue in known]})
+    table["share"] = table["phrases"] / len(rows)
+    table["authors' phrases"] = [theirs[cue] for cue in known]
+    table["authors' share"] = table["authors' phrases"] / PUBLISHED_ROWS["rows"]
+    return table
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Records
+
+
+def _records(quality: pd.DataFrame, sets: pd.DataFrame, referring: pd.DataFrame) -> list[Record]:
+    return [*map(_quality_record, quality.to_dict("records")), *_set_records(sets), *_referring_records(referring)]
+
+
+def _quality_record(row: Mapping[Any, Any]) -> Record:
+    bounds = {} if not row["over"] else {"ci_low": row["low"], "ci_high": row["high"], "ci_over": row["over"]}
+    return Record(
+        experiment=EXPERIMENT,
+        task=row["set"],
+        model=annotator_name(row["error"]),
+        metric=row["metric"],
+        value=row["value"],
+        n=int(row["n"]),
+        **bounds,
+    )
+
+
+def annotator_name(error: float) -> str:
+    """What stands in the column "model": who wrote the captions."""
+    return f"annotators with {100 * error:.0f} % errors"
+
+
+def _set_records(sets: pd.DataFrame) -> Iterator[Record]:
+    published = {caption_sets.P1: PUBLISHED[P1], caption_sets.P2: PUBLISHED[P2]}
+    for row in sets.to_dict("records"):
+        error, number = row["annotators' errors"], row["captions"]
+        paper = published.get(row["file"])
+        yield Record(
+            experiment=EXPERIMENT,
+            task=row["file"],
+            model=annotator_name(error),
+            metric="captions",
+            value=number,
+            n=row["of"],
+            paper_value=paper,
+            paper_source=SOURCE if paper else "",
+        )
+
+
+def _referring_records(referring: pd.DataFrame) -> Iterator[Record]:
+    total = int(referring["phrases"].sum())
+    counted = {"all": (total, PUBLISHED_ROWS["rows"])}
+    cues, numbers = referring["cue"].tolist(), referring[["phrases", "authors' phrases"]].to_numpy().tolist()
+    counted |= {cue: (ours, theirs) for cue, (ours, theirs) in zip(cues, numbers, strict=True)}
+    for cue, (ours, theirs) in counted.items():
+        yield Record(
+            experiment=EXPERIMENT,
+            task="NegRefCOCOg",
+            model="",
+            metric=f"phrases, {cue}",
+            value=ours,
+            n=total,
+            paper_value=theirs,
+            paper_source="NegRefCOCOg.json, counted",
+        )

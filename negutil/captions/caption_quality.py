@@ -1,0 +1,224 @@
+"""How good captions with negation are: true, natural, plausible, diverse.
+
+Truth is exact, because the mini world knows what is in its pictures. Naturalness is measured in bits per word under an
+n-gram model of the affirmative captions; the caption before the negation, the template and shuffled words show what the
+numbers mean. None of these needs a trained model.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from miniworld import grammar, referring, truth
+from miniworld import shapes as easy_vqa
+from miniworld.scenes import Scene
+from miniworld.shapes import Shape
+from negutil.captions import p2, phrasing
+from negutil.captions.statements import Statement, template
+from negutil.errors import NegutilError
+from negutil.statistics import Floats
+
+START, END, UNKNOWN = "<s>", "</s>", "<unk>"
+_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?|[,;:]")
+
+
+def words(text: str) -> list[str]:
+    """Words and inner punctuation of a text in lower case."""
+    return _WORD.findall(text.lower())
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Truth
+
+
+def are_true(captions: pd.DataFrame, shown: Mapping[int, Scene | Shape]) -> NDArray[np.bool_]:
+    """Whether what was added to each caption (columns: ``p1.COLUMNS``) is true of its picture, by image id.
+
+    The text is judged, not the intention: an annotator that loses the negation says that the thing is there.
+    """
+    rows = captions[["image_id", "caption", "updated_caption", "kind", "absent", "about"]].to_dict("records")
+    return np.array([_is_true(shown[row["image_id"]], row) for row in rows], dtype=bool)
+
+
+def _is_true(shown: Scene | Shape, row: Mapping[Any, Any]) -> bool:
+    negated = phrasing.of(row["updated_caption"]).cue != ""
+    if isinstance(shown, Shape):
+        return _shape_is(shown, row["absent"]) != negated
+    if row["about"]:
+        return _holds(shown, row["kind"], row["absent"], row["about"]) != negated
+    said = added(row["caption"], row["updated_caption"]) or [row["absent"]]
+    visible = truth.sayable(shown.nouns)
+    return all((noun in visible) != negated for noun in said)
+
+
+def added(caption: str, updated: str) -> list[str]:
+    """The nouns that the updated caption names more often than the caption."""
+    return list(grammar.mentions(updated) - grammar.mentions(caption))
+
+
+def _shape_is(shape: Shape, description: str) -> bool:
+    """Whether easy-VQA's picture shows a "red shape", a "circle", ..."""
+    named = set(description.split())
+    return all(
+        value in named if any(other in named for other in values) else True
+        for value, values in ((shape.colour, easy_vqa.COLOURS), (shape.shape, easy_vqa.SHAPES))
+    )
+
+
+def _holds(scene: Scene, kind: str, value: str, about: str) -> bool:
+    """Whether anything called ``about`` is as a denial says that it is not.
+
+    Raises NegutilError for a kind of denial that the mini world knows nothing about.
+    """
+    denial = p2.Denial(kind, value, about)
+    known = {"worn": "wearing", "colour": "colour", "action": "action"}
+    if kind not in known:
+        raise NegutilError(f"Whether {denial.text!r} is true cannot be known: judge kinds {', '.join(known)} alone.")
+    fact = next(iter(grammar.mentions(denial.thing)), denial.thing) if kind == "worn" else value
+    alike = [one for one in truth.instances(scene) if not one.relation and truth.is_a(one.noun, about)]
+    return any(referring.fits(one, known[kind], fact) for one in alike)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Naturalness
+
+
+class NGrams:
+    """An n-gram model of words with interpolated Kneser-Ney smoothing (Kneser and Ney 1995; Chen and Goodman 1999).
+
+    ``order`` is 3 by default, with one absolute discount of 0.75 at every order. Words not met in training share the
+    last step of the interpolation, a uniform distribution over the vocabulary.
+    """
+
+    def __init__(self, texts: Iterable[str], order: int = 3, discount: float = 0.75) -> None:
+        self.order, self.discount = order, discount
+        counts: list[Counter[tuple[str, ...]]] = [Counter() for _ in range(order)]
+        for text in texts:
+            padded = self._padded(text)
+            for start in range(order - 1, len(padded)):
+                counts[order - 1][tuple(padded[start - order + 1 : start + 1])] += 1
+        for size in range(order - 1, 0, -1):
+            # Lower orders count in how many contexts a word is met, not how often: Kneser and Ney's idea.
+            counts[size - 1] = Counter(gram[1:] for gram in counts[size])
+        self._counts = counts
+        self._totals, self._followers = zip(*(_contexts(grams) for grams in counts), strict=True)
+        self.vocabulary = len({gram[0] for gram in counts[0]}) + 1
+        self._known: dict[tuple[str, ...], float] = {}
+
+    def bits(self, texts: Sequence[str]) -> Floats:
+        """Bits per word of each text, its end counted as a word; 2 to this power is the perplexity."""
+        return np.array([self._bits(text) for text in texts])
+
+    def _bits(self, text: str) -> float:
+        padded = self._padded(text)
+        starts = range(self.order - 1, len(padded))
+        return -sum(math.log2(self._probability(tuple(padded[at - self.order + 1 : at + 1]))) for at in starts) / len(
+            starts
+        )
+
+    def _padded(self, text: str) -> list[str]:
+        return [START] * (self.order - 1) + [*words(text), END]
+
+    def _probability(self, gram: tuple[str, ...]) -> float:
+        if not gram:
+            return 1 / self.vocabulary
+        if gram not in self._known:
+            self._known[gram] = self._interpolated(gram)
+        return self._known[gram]
+
+    def _interpolated(self, gram: tuple[str, ...]) -> float:
+        size, context = len(gram) - 1, gram[:-1]
+        total, shorter = self._totals[size].get(context, 0), self._probability(gram[1:])
+        if not total:
+            return shorter
+        kept = max(self._counts[size].get(gram, 0) - self.discount, 0) / total
+        return kept + self.discount * self._followers[size][context] / total * shorter
+
+
+def _contexts(grams: Counter[tuple[str, ...]]) -> tuple[dict[tuple[str, ...], int], dict[tuple[str, ...], int]]:
+    """For every context: how often it is followed by anything, and by how many different words."""
+    totals: dict[tuple[str, ...], int] = defaultdict(int)
+    followers: dict[tuple[str, ...], int] = defaultdict(int)
+    for gram, count in grams.items():
+        totals[gram[:-1]] += count
+        followers[gram[:-1]] += 1
+    return dict(totals), dict(followers)
+
+
+def references(captions: pd.DataFrame, seed: int = 0) -> dict[str, list[str]]:
+    """Texts to compare the updated captions with: the captions before, the template, the updated words shuffled."""
+    rng = np.random.default_rng(seed)
+    shuffled = [" ".join(rng.permutation(words(text))) for text in captions["updated_caption"]]
+    pairs = zip(captions["caption"], captions["absent"], strict=True)
+    templates = [template(Statement((), (noun,), caption)) for caption, noun in pairs]
+    return {"before": captions["caption"].tolist(), "template": templates, "shuffled": shuffled}
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Plausibility and diversity
+
+
+def plausibility(absent: Sequence[str], shown: Sequence[Collection[str]], counts: pd.DataFrame) -> Floats:
+    """How well each absent object goes with what is in its picture: its rank among all absent objects, from 0 to 1.
+
+    Objects are ranked by the sum over what is shown of the share of its pictures that they are in (``counts`` of
+    ``cooccurrence.matrix``). 0.5 is expected of objects chosen at random. NaN for an object that ``counts`` lacks or
+    that is shown.
+    """
+    names = {noun: number for number, noun in enumerate(counts.index)}
+    table = counts.to_numpy(dtype=float)
+    likely = table / np.maximum(np.diag(table), 1)[:, None]
+    present = np.zeros((len(shown), len(names)), dtype=bool)
+    for row, nouns in enumerate(shown):
+        present[row, [names[noun] for noun in nouns if noun in names]] = True
+    scores = np.where(present, np.nan, present @ likely)
+    own = np.array([scores[row, names[noun]] if noun in names else np.nan for row, noun in enumerate(absent)])
+    below = (scores < own[:, None]).sum(axis=1) + ((scores == own[:, None]).sum(axis=1) - 1) / 2
+    return np.where(np.isnan(own), np.nan, below / np.maximum((~present).sum(axis=1) - 1, 1))
+
+
+def diversity(captions: pd.DataFrame, sample: int = 500, seed: int = 0) -> dict[str, float]:
+    """How varied the updated captions are; type-token ratios are of ``sample`` captions, because they fall with length.
+
+    "distinct words" and "distinct word pairs" are shares of all; "cue entropy", "position entropy" and "object entropy"
+    are in bits (2 to this power is the effective number of kinds).
+    """
+    chosen = captions.sample(min(sample, len(captions)), random_state=seed)
+    texts = [words(text) for text in chosen["updated_caption"]]
+    pairs = [pair for text in texts for pair in itertools.pairwise(text)]
+    tokens = [word for text in texts for word in text]
+    said = phrasing.table(captions["updated_caption"].tolist())
+    return {
+        "distinct words": len(set(tokens)) / len(tokens),
+        "distinct word pairs": len(set(pairs)) / len(pairs),
+        "cue entropy": entropy(said["cue"]),
+        "position entropy": entropy(said["position"]),
+        "object entropy": entropy(captions["absent"]),
+    }
+
+
+def entropy(values: Iterable[object]) -> float:
+    """Entropy of a list of kinds, in bits."""
+    counts = np.array(list(Counter(values).values()), dtype=float)
+    shares = counts / counts.sum()
+    return float(-(shares * np.log2(shares)).sum()) + 0.0
+
+
+def kinds_of_negation(captions: pd.DataFrame) -> pd.DataFrame:
+    """Share of captions by cue and by position of the negation: factor ("cue", "position"), level, share."""
+    said = phrasing.table(captions["updated_caption"].tolist())
+    rows = [
+        {"factor": factor, "level": level or "none", "share": share}
+        for factor in ("cue", "position")
+        for level, share in said[factor].value_counts(normalize=True).items()
+    ]
+    return pd.DataFrame(rows)

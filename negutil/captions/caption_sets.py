@@ -1,0 +1,345 @@
+"""The training sets with negation, made from COCO, VQA and easy-VQA as they lie on disk.
+
+``build`` writes them to ``settings.built/captions``; with an error rate of the annotators, P1 and P2 to
+``captions-<percent>``. ``sources`` and ``annotators_of`` are what the sets are made of. Nothing that is held out
+(``vocabulary.HELD_OUT_NOUNS``, ``HELD_OUT_COLOURS``, held-out forms) is ever negated in them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from miniworld import build as world
+from miniworld import shapes, truth
+from miniworld.truth import Known
+from miniworld.vocabulary import HELD_OUT_COLOURS, HELD_OUT_NOUNS, NOUNS
+from miniworld.writers import shapes as shape_files
+from negutil import code, files, paths
+from negutil.captions import (
+    annotators,
+    caption_file,
+    ccneg_triplets,
+    negbench,
+    negcap,
+    negrefcocog,
+    p1,
+    p2,
+    word_order,
+    world_annotator,
+)
+from negutil.captions.annotators import LanguageAnnotator, VisionAnnotator
+from negutil.captions.p1 import Source
+from negutil.captions.p2 import Asked
+from negutil.config import Profile
+from negutil.data import coco, vqa
+from negutil.errors import NegutilError
+
+FOLDER, REFERRING = "captions", "negrefcocog"
+SETTINGS = paths.CONFIGS / "annotators.toml"
+HELD_OUT = HELD_OUT_NOUNS | HELD_OUT_COLOURS
+P1, RANDOM, P2, SHAPES = "p1.json", "rand_p1.json", "p2.json", "p2_shapes.json"
+NEGCAP, NEGMCQ, WORD_ORDER = "negcap.csv", "negmcq.csv", "word_order.tsv"
+FILES = (P1, RANDOM, P2, SHAPES, NEGCAP, NEGMCQ, WORD_ORDER, ccneg_triplets.FILE, ccneg_triplets.DISTRACTORS)
+NOISY = (P1, P2)
+QUESTION_IDS = 10**12
+"""Added to question ids, so that captions of P1 and P2 have different ids in one file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is made: captions of each picture for P1, pictures (0: all), and annotators' error rate (0 to 1)."""
+
+    captions: int = 2
+    pictures: int = 0
+    error: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Annotators:
+    """Who annotates.
+
+    Attributes:
+        language, vision: the annotators.
+        random_language: the language annotator that proposes objects at random (Rand-P1).
+        reword: whether the language annotator can word any denial (``p2.Rules``).
+        held_out: what must not be negated: in the mini world HELD_OUT, else nothing.
+        facts: their settings, for the journals.
+    """
+
+    language: LanguageAnnotator
+    random_language: LanguageAnnotator
+    vision: VisionAnnotator
+    reword: bool
+    held_out: frozenset[str]
+    facts: Mapping[str, Any]
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# What the sets are made of
+
+
+def sources(settings: Profile, captions: int = 1, pictures: int = 0, seed: int = 0) -> list[Source]:
+    """``captions`` captions, drawn at random, of each training picture of COCO or of the first ``pictures``.
+
+    ``pictures`` 0 stands for all.
+    """
+    folder = world.folder("coco", settings)
+    found = []
+    for image_id, name, said, numbers in _captions(folder)[: pictures or None]:
+        chosen = random.Random(f"captions/{seed}/{image_id}").sample(range(len(said)), min(captions, len(said)))
+        picture = folder / "train2014" / name
+        found += [Source(numbers[at], image_id, f"train2014/{name}", said[at], picture) for at in sorted(chosen)]
+    return found
+
+
+@lru_cache(maxsize=1)
+def _captions(folder: Path) -> list[tuple[int, str, list[str], list[int]]]:
+    """Image id, file name, captions and their ids of every training picture of COCO."""
+    rows = coco.load(folder / "annotations" / "captions_train2014.json")
+    return list(zip(*(rows[:][name] for name in ("image_id", "file_name", "captions", "caption_ids")), strict=True))
+
+
+def asked(settings: Profile, pictures: int = 0, seed: int = 0) -> list[Asked]:
+    """The yes/no questions of VQA's training part, each with one caption of its picture, drawn at random.
+
+    The caption names the thing that is asked about, where one does.
+    """
+    folder = world.folder("vqa", settings)
+    questions, answers = (folder / name for name in _vqa_files("train2014"))
+    rows = vqa.load(questions, answers).to_pandas()
+    captions: dict[int, list[Source]] = {}
+    for source in sources(settings, captions=100, pictures=pictures):
+        captions.setdefault(source.image_id, []).append(source)
+    rows = rows[(rows["answer_type"] == "yes/no") & rows["image_id"].isin(captions)]
+    columns = (rows["question_id"], rows["image_id"], rows["question"], rows["answer"])
+    found = []
+    for number, image_id, question, answer in zip(*(column.tolist() for column in columns), strict=True):
+        about = p2.read(question).about
+        pool = [one for one in captions[image_id] if about and about in one.caption] or captions[image_id]
+        chosen = random.Random(f"p2/caption/{seed}/{number}").choice(pool)
+        found.append(Asked(replace(chosen, caption_id=QUESTION_IDS + number), question, answer))
+    return found
+
+
+def _vqa_files(subtype: str) -> tuple[str, str]:
+    return f"v2_OpenEnded_mscoco_{subtype}_questions.json", f"v2_mscoco_{subtype}_annotations.json"
+
+
+def asked_of_shapes(settings: Profile, pictures: int = 0, seed: int = 0) -> list[Asked]:
+    """The yes/no questions of easy-VQA's training part, of its first ``pictures`` (0: of all).
+
+    Their captions follow from the answers to its other questions.
+    """
+    folder = world.build("shapes", settings)
+    questions, answers = (folder / name for name in _vqa_files("train2014"))
+    rows = vqa.load(questions, answers).to_pandas()
+    rows = rows[
+        (rows["answer_type"] == "yes/no") & rows["image_id"].isin(rows["image_id"].unique()[: pictures or None])
+    ]
+    facts = shapes_by_id()
+    columns = (rows["question_id"], rows["image_id"], rows["file_name"], rows["question"], rows["answer"])
+    found = []
+    for number, image_id, name, question, answer in zip(*(column.tolist() for column in columns), strict=True):
+        caption = shapes.describe(facts[image_id], random.Random(f"p2/shapes/{seed}/{number}"))
+        picture = folder / "train2014" / name
+        source = Source(2 * QUESTION_IDS + number, image_id, f"train2014/{name}", caption, picture)
+        found.append(Asked(source, question, answer))
+    return found
+
+
+def shapes_by_id() -> dict[int, shapes.Shape]:
+    """What easy-VQA's answers settle about each of its pictures, by the image id in the files."""
+    return {shape_files.image_id(item): item for split in shapes.SPLITS for item in shapes.load(split)}
+
+
+@lru_cache(maxsize=1)
+def known(folder: Path) -> dict[int, Known]:
+    """The truth about the training pictures of a part of the mini world, by image id."""
+    return {one.image_id: one for one in truth.read(folder) if one.split == "train"}
+
+
+def annotators_of(settings: Profile, error: float = 0.0, seed: int = 0) -> Annotators:
+    """The annotators that ``configs/annotators.toml`` names for a profile.
+
+    ``error`` is the rate at which each operation of the mini world's annotator is wrong. Raises NegutilError where the
+    file has no table for the profile, and for an error rate of annotators of another kind.
+    """
+    table = _annotator_settings(settings.name)
+    if table["language"].get("kind") != "world":
+        if error:
+            raise NegutilError("Only the mini world's annotators have an error rate: take error 0 for others.")
+        language, random_language, vision = (
+            annotators.build(table[name]) for name in ("language", "random_language", "vision")
+        )
+        return Annotators(language, random_language, vision, True, frozenset(), table)
+    things = world_annotator.things_of(known(world.folder("coco", settings)).values())
+    rates = dict.fromkeys(("extract", "propose", "negate", "paraphrase", "shows", "answer"), error)
+    shared = {"seed": seed, "errors": rates, "held_out_share": 0.0, "nouns": [n for n in NOUNS if n not in HELD_OUT]}
+    language, random_language = (
+        annotators.build({**shared, **table[name]}, things) for name in ("language", "random_language")
+    )
+    facts = {"error": error, "seed": seed, **table}
+    return Annotators(language, random_language, language, False, HELD_OUT, facts)
+
+
+def _annotator_settings(profile: str) -> dict[str, dict[str, Any]]:
+    table: dict[str, dict[str, Any]] = files.read_toml(SETTINGS).get(profile, {})
+    missing = {"language", "random_language", "vision"} - set(table)
+    if missing:
+        raise NegutilError(f"{SETTINGS}: [{profile}] has no {', '.join(sorted(missing))}: add it.")
+    return table
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Building
+
+
+def build(settings: Profile, error: float = 0.0, sizes: Sizes | None = None) -> Path:
+    """The folder with FILES (with an ``error`` rate: NOISY), written first where it is missing or was made otherwise.
+
+    An interrupted build goes on where it stopped: what the annotators said is kept in the cache until it is whole.
+    """
+    sizes = replace(sizes or Sizes(), error=error)
+    folder = settings.built / (f"{FOLDER}-{round(100 * error)}" if error else FOLDER)
+    journals = paths.cache() / "journals" / settings.name / folder.name
+    parts = {name: world.folder(name, settings) for name in ("coco", "vqa")}
+    if not error:
+        parts["shapes"] = world.build("shapes", settings)  # in every profile: easy-VQA is a package
+    wanted = _wanted(folder, parts, sizes, settings)
+    if world.keep(folder, wanted, lambda fresh: _fill(fresh, settings, sizes, journals), "caption sets") == "built":
+        for journal in journals.glob("*.jsonl"):
+            journal.unlink()
+    return folder
+
+
+def _wanted(folder: Path, parts: Mapping[str, Path], sizes: Sizes, settings: Profile) -> dict[str, Any]:
+    return {
+        "part": folder.name,
+        "seed": settings.world.seed,
+        "sizes": asdict(sizes),
+        "code": code.fingerprint(__name__),
+        "made_of": {name: _made(part) for name, part in parts.items()},
+        "annotators": _annotator_settings(settings.name),
+    }
+
+
+def _made(part: Path) -> str:
+    """What identifies a part: digests of its bytes and of the world's code, or the path of the user's own data."""
+    found = world.manifest(part)
+    return f"{found['sha256']} by {found['code']}" if found else str(part)
+
+
+def _fill(fresh: Path, settings: Profile, sizes: Sizes, journals: Path) -> dict[str, Any]:
+    """Write the files into the empty folder ``fresh``; returns how many captions each set has, and how many it lost."""
+    who = annotators_of(settings, sizes.error, settings.world.seed)
+    made = noisy_sets(settings, who, sizes, journals)
+    if not sizes.error:
+        made |= other_sets(settings, who, sizes, journals)
+    for name, frame in made.items():
+        caption_file.write(frame, fresh / name)
+    rows = {name: {"captions": int((frame["dropped"] == "").sum()), "of": len(frame)} for name, frame in made.items()}
+    if not sizes.error:
+        rows |= _write_others(fresh, settings, who, sizes, journals)
+    return {"rows": rows}
+
+
+def noisy_sets(
+    settings: Profile, who: Annotators, sizes: Sizes, journals: Path | None = None
+) -> dict[str, pd.DataFrame]:
+    """P1 and P2 by file name, with the columns of ``p1``."""
+    seed = settings.world.seed
+    captions = sources(settings, sizes.captions, sizes.pictures, seed)
+    questions = asked(settings, sizes.pictures, seed)
+    rules = p2.Rules(who.held_out, who.reword, seed=seed)
+    return {P1: _p1(captions, who, journals, P1), P2: _p2(questions, who, rules, journals, P2)}
+
+
+def other_sets(
+    settings: Profile, who: Annotators, sizes: Sizes, journals: Path | None = None
+) -> dict[str, pd.DataFrame]:
+    """Rand-P1, and P2 from the questions of easy-VQA, by file name, with the columns of ``p1``."""
+    seed = settings.world.seed
+    captions = sources(settings, sizes.captions, sizes.pictures, seed)
+    rules = p2.Rules(reword=who.reword, seed=seed)
+    at_random = replace(who, language=who.random_language)
+    return {
+        RANDOM: _p1(captions, at_random, journals, RANDOM),
+        SHAPES: _p2(asked_of_shapes(settings, sizes.pictures, seed), who, rules, journals, SHAPES),
+    }
+
+
+def _p1(captions: list[Source], who: Annotators, journals: Path | None, name: str) -> pd.DataFrame:
+    kept_in = _journal(journals, name)
+    return p1.make(captions, who.language, who.vision, held_out=who.held_out, kept_in=kept_in, facts=who.facts)
+
+
+def _p2(questions: list[Asked], who: Annotators, rules: p2.Rules, journals: Path | None, name: str) -> pd.DataFrame:
+    return p2.make(questions, who.language, rules, kept_in=_journal(journals, name), facts=who.facts)
+
+
+def _journal(journals: Path | None, name: str) -> Path | None:
+    return journals / f"{Path(name).stem}.jsonl" if journals else None
+
+
+def found_for_negcap(settings: Profile, who: Annotators, sizes: Sizes, journals: Path | None = None) -> pd.DataFrame:
+    """What NegCap and NegMCQ are made of: one caption of each picture (``negcap.read``)."""
+    captions = sources(settings, 1, sizes.pictures, settings.world.seed)
+    kept_in = _journal(journals, NEGCAP)
+    return negcap.read(captions, who.language, who.vision, held_out=who.held_out, kept_in=kept_in, facts=who.facts)
+
+
+def _write_others(
+    fresh: Path, settings: Profile, who: Annotators, sizes: Sizes, journals: Path
+) -> dict[str, dict[str, int]]:
+    """NegCap, NegMCQ, CC-Neg triplets and word-order negatives; returns their numbers of rows."""
+    seed = settings.world.seed
+    found = found_for_negcap(settings, who, sizes, journals)
+    said = negcap.captions(found, who.language, seed)
+    negbench.write_csv(fresh / NEGCAP, negcap.caption_table(said))
+    questions = negcap.questions(found, who.language, held_out=who.held_out, seed=seed)
+    negbench.write_csv(fresh / NEGMCQ, questions)
+    captions = sources(settings, 1, sizes.pictures, seed)
+    triplets = ccneg_triplets.make(captions, who.language, held_out=who.held_out, seed=seed)
+    ccneg_triplets.write(triplets, fresh)
+    swapped = word_order.make(captions, who.language, seed)
+    word_order.write(swapped, fresh / WORD_ORDER)
+    sets = {NEGCAP: said, NEGMCQ: questions, ccneg_triplets.FILE: triplets, WORD_ORDER: swapped}
+    return {name: {"captions": len(rows), "of": len(captions)} for name, rows in sets.items()}
+
+
+def build_referring(settings: Profile, split: str = "test", filters: negrefcocog.Filters | None = None) -> Path:
+    """The folder with ``NegRefCOCOg.json``: the authors' own where it lies, else made from the part ``refcocog``.
+
+    It is ``settings.data/negrefcocog``; the pictures are those of ``refcocog``, folder train2014. Raises
+    NegutilError where the published file is wanted and not there.
+    """
+    folder = settings.data / REFERRING
+    if settings.published:
+        if not (folder / negrefcocog.FILE).is_file():
+            get = "fetch it from github.com/parkquasar/NegationCLIP"
+            raise NegutilError(f"{folder / negrefcocog.FILE} is not there: {get}, or set NEGUTIL_DATA.")
+        return folder
+    source, filters = world.build("refcocog", settings), filters or negrefcocog.Filters()
+    wanted = {
+        "part": REFERRING,
+        "seed": settings.world.seed,
+        "split": split,
+        "filters": asdict(filters),
+        "code": code.fingerprint(negrefcocog.__name__),
+        "made_of": (world.manifest(source) or {})["sha256"],
+    }
+
+    def fill(fresh: Path) -> dict[str, Any]:
+        made = negrefcocog.build(source, split, filters=filters, seed=settings.world.seed)
+        negrefcocog.write(made, fresh)
+        return {"rows": len(made.rows), "dropped": dict(made.dropped)}
+
+    world.keep(folder, wanted, fill, "NegRefCOCOg")
+    return folder

@@ -1,0 +1,273 @@
+"""How often captions hold negation: the caption ratio and the word ratio of NegationCLIP Table 1.
+
+    caption ratio = captions with at least one cue / captions
+    word ratio    = cue words / words
+
+A caption is a text that is neither null nor blank (those are counted apart).  A word is a maximal run of characters
+that are not white space, as in ``wc -w``; what a cue word is, ``negutil.captions.negation_terms`` defines.  The paper
+does not publish its list of cues, so everything is counted for several declared lists at once.
+
+Counting is a sum over files, each streamed by polars: memory does not grow with the number of captions, and the counts
+of a finished file are kept in the cache, so that an interrupted run over many shards goes on where it stopped.
+
+See docs/protocols.md#web-captions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+
+from negutil import code, paths
+from negutil.cache import Cache
+from negutil.captions import caption_files, negation_terms, words
+from negutil.captions.negation_terms import TermList
+from negutil.data import engines
+from negutil.data.engines import LOCAL, Engine
+from negutil.errors import NegutilError
+from negutil.results import Record
+from negutil.statistics import Interval, wilson
+from negutil.tables import with_interval
+
+PUBLISHED = paths.CONFIGS / "published" / "negationclip_table1.csv"
+PAPER_SOURCE = "NegationCLIP Table 1"
+BATCH = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class CueCounts:
+    """Cues of one term list: captions with any, cue words, their sum of squares per caption, and words by cue."""
+
+    captions: int = 0
+    words: int = 0
+    squares: int = 0
+    cues: Mapping[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: CueCounts) -> CueCounts:
+        cues = Counter(self.cues) + Counter(other.cues)
+        return CueCounts(
+            self.captions + other.captions, self.words + other.words, self.squares + other.squares, dict(cues)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Rows read, those that are null or blank, words, and the cues by name of the term list."""
+
+    rows: int
+    null: int
+    empty: int
+    words: int
+    lists: Mapping[str, CueCounts]
+
+    @property
+    def captions(self) -> int:
+        """Texts that are neither null nor blank."""
+        return self.rows - self.null - self.empty
+
+    def __add__(self, other: Counts) -> Counts:
+        lists = {name: counts + other.lists[name] for name, counts in self.lists.items()}
+        return Counts(
+            self.rows + other.rows, self.null + other.null, self.empty + other.empty, self.words + other.words, lists
+        )
+
+
+def count(texts: pl.LazyFrame, lists: Sequence[TermList]) -> Counts:
+    """Count the one String column of a lazy frame, batch by batch."""
+    batches = texts.collect_batches(chunk_size=BATCH, engine="streaming")
+    nothing = Counts(0, 0, 0, 0, {terms.name: CueCounts() for terms in lists})
+    return reduce(Counts.__add__, (_count_batch(batch.to_series(), lists) for batch in batches), nothing)
+
+
+def count_texts(texts: Iterable[str | None], lists: Sequence[TermList]) -> Counts:
+    """Count texts that are in memory."""
+    return count(pl.LazyFrame({"text": list(texts)}, schema={"text": pl.String}), lists)
+
+
+class FileCounter:
+    """Counts one file after another: the work of either engine (``negutil.data.engines``)."""
+
+    def __init__(self, lists: Sequence[TermList], column: str | None = None, fresh: bool = False) -> None:
+        self._lists, self._column, self._fresh = lists, column, fresh
+
+    def __call__(self, shard: Mapping[str, Any]) -> dict[str, Any]:
+        """The counts of the file ``shard["file"]`` as plain values, from the cache where they are there."""
+        return _count_file(Path(shard["file"]), self._lists, self._column, self._fresh)
+
+
+def count_files(
+    given: Iterable[str | Path],
+    lists: Sequence[TermList],
+    column: str | None = None,
+    fresh: bool = False,
+    engine: Engine = LOCAL,
+) -> Counts:
+    """Count the captions of files, folders and patterns together, here or by the workers of ``engine``.
+
+    A file counted before (same path, size and time of change, same column and terms) is taken from the cache unless
+    ``fresh``.  Raises NegutilError where a file cannot be read, or where there is no caption in any of them.
+    """
+    files = [file.resolve() for file in caption_files.find(given)]
+    settings = {"lists": lists, "column": column, "fresh": fresh}
+    shards = [{"file": str(file)} for file in files]
+    sizes = [file.stat().st_size for file in files]
+    counted = engines.each(engine, FileCounter, settings, shards, what="counting captions", sizes=sizes)
+    total = reduce(Counts.__add__, map(_counts, counted))
+    if not total.captions:
+        names = ", ".join(str(file) for file in files[:3])
+        raise NegutilError(f"{names}: there is no caption in it ({total.rows} rows, none with text): check the column.")
+    return total
+
+
+def caption_ratio(counts: Counts, name: str) -> Interval:
+    """Share of captions with a cue of the list ``name``, with its Wilson interval."""
+    return wilson(counts.lists[name].captions, counts.captions)
+
+
+def word_ratio(counts: Counts, name: str) -> Interval:
+    """Share of cue words among all words, with a Wilson interval.
+
+    Cue words come in clusters ("no ifs, no buts"), so the interval is that of n / d words, where d, the sum of squares
+    of cue words per caption over their sum, is how much the clusters widen the variance of a rare count.
+    """
+    cues = counts.lists[name]
+    spread = cues.squares / cues.words if cues.words else 1.0
+    bounds = wilson(round(cues.words / spread), max(1, round(counts.words / spread)))
+    return Interval(cues.words / counts.words, bounds.low, bounds.high, counts.words, "clusters")
+
+
+def table(counts: Counts, digits: int = 3) -> pd.DataFrame:
+    """One row per term list: counts, and both ratios in percent as texts with their 95 % intervals."""
+    return pd.DataFrame([_row(counts, name, digits) for name in counts.lists])
+
+
+def cue_table(counts: Counts) -> pd.DataFrame:
+    """Cue words by cue (rows, most frequent first) and term list (columns; missing where the list has no such cue)."""
+    frame = pd.DataFrame({name: pd.Series(cues.cues, dtype="Int64") for name, cues in counts.lists.items()})
+    frame = frame.rename_axis("cue").reset_index()
+    return frame.sort_values([*reversed(list(counts.lists)), "cue"], ascending=False, ignore_index=True)
+
+
+def summary(counts: Counts) -> dict[str, Any]:
+    """Everything as plain JSON values; ratios are shares, not percent."""
+    lists = {}
+    for name, cues in counts.lists.items():
+        by_captions, by_words = caption_ratio(counts, name), word_ratio(counts, name)
+        lists[name] = {
+            "captions_with_cue": cues.captions,
+            "caption_ratio": by_captions.value,
+            "caption_ratio_ci": [by_captions.low, by_captions.high],
+            "cue_words": cues.words,
+            "word_ratio": by_words.value,
+            "word_ratio_ci": [by_words.low, by_words.high],
+            "cues": dict(sorted(cues.cues.items(), key=lambda item: (-item[1], item[0]))),
+        }
+    totals = {name: getattr(counts, name) for name in ("rows", "null", "empty", "captions", "words")}
+    return {**totals, "lists": lists}
+
+
+def report(counts: Counts) -> str:
+    """The table, the cues and what was left out, as text for a terminal."""
+    heading = f"{counts.captions:,} captions with {counts.words:,} words"
+    left_out = f"left out: {counts.null:,} null and {counts.empty:,} empty texts of {counts.rows:,} rows"
+    lists = table(counts).to_string(index=False)
+    cues = cue_table(counts).astype(object).fillna("").to_string(index=False)
+    return f"{heading} ({left_out}); 95 % intervals in brackets\n\n{lists}\n\nCue words by cue\n{cues}"
+
+
+def published() -> dict[str, float]:
+    """The numbers of NegationCLIP Table 1 by metric, ratios as shares."""
+    frame = pd.read_csv(PUBLISHED)
+    scale = frame["unit"].str.startswith("percent").map({True: 0.01, False: 1.0})
+    return dict(zip(frame["metric"], frame["value"] * scale, strict=True))
+
+
+def records(counts: Counts, experiment: str) -> list[Record]:
+    """Both ratios of every term list as records, beside the paper's; the term list is the task, there is no model."""
+    paper = published()
+    ratios = {"caption_ratio": caption_ratio, "word_ratio": word_ratio}
+    return [
+        Record.of(
+            ratio(counts, name),
+            experiment=experiment,
+            task=name,
+            model="",
+            metric=metric,
+            paper_value=paper[metric],
+            paper_source=PAPER_SOURCE,
+        )
+        for name in counts.lists
+        for metric, ratio in ratios.items()
+    ]
+
+
+def _row(counts: Counts, name: str, digits: int) -> dict[str, Any]:
+    return {
+        "terms": name,
+        "captions": counts.captions,
+        "with a cue": counts.lists[name].captions,
+        "caption ratio %": _percent(caption_ratio(counts, name), digits),
+        "words": counts.words,
+        "cue words": counts.lists[name].words,
+        "word ratio %": _percent(word_ratio(counts, name), digits),
+    }
+
+
+def _percent(ratio: Interval, digits: int) -> str:
+    return with_interval(100 * ratio.value, 100 * ratio.low, 100 * ratio.high, digits)
+
+
+def _count_batch(texts: pl.Series, lists: Sequence[TermList]) -> Counts:
+    # The fast search for stems leaves few texts for the exact but slower patterns.
+    likely = texts.filter(texts.str.contains("|".join(terms.stems for terms in lists))).str.to_lowercase()
+    cues = {terms.name: _cue_counts(likely.str.extract_all(terms.pattern)) for terms in lists}
+    empty = int((~texts.str.contains(r"\S")).sum())
+    return Counts(len(texts), texts.null_count(), empty, words.count(texts), cues)
+
+
+def _cue_counts(found: pl.Series) -> CueCounts:
+    """Counts from the cues of each text (a series of lists)."""
+    sizes = found.list.len()
+    spellings = found.explode(empty_as_null=False).value_counts()
+    cues: Counter[str] = Counter()
+    for spelling, number in spellings.iter_rows():
+        cues[negation_terms.normalise(spelling)] += number
+    return CueCounts(int((sizes > 0).sum()), cues.total(), int((sizes * sizes).sum()), dict(sorted(cues.items())))
+
+
+def _count_file(path: Path, lists: Sequence[TermList], column: str | None, fresh: bool) -> dict[str, Any]:
+    def compute() -> dict[str, np.ndarray]:
+        texts = caption_files.scan(path, column)
+        with caption_files.reading(path):
+            counted = count(texts, lists)
+        return {"json": np.frombuffer(json.dumps(asdict(counted)).encode(), dtype=np.uint8)}
+
+    stored = compute() if fresh else Cache().get_or_compute(_fields(path, lists, column), compute)
+    plain: dict[str, Any] = json.loads(stored["json"].tobytes())
+    return plain
+
+
+def _counts(plain: Mapping[str, Any]) -> Counts:
+    return Counts(**{**plain, "lists": {name: CueCounts(**cues) for name, cues in plain["lists"].items()}})
+
+
+def _fields(path: Path, lists: Sequence[TermList], column: str | None) -> dict[str, Any]:
+    state = path.stat()
+    return {
+        "kind": "caption counts",
+        "code_version": code.fingerprint(__name__),
+        "file": str(path.resolve()),
+        "bytes": state.st_size,
+        "changed": state.st_mtime_ns,
+        "column": column,
+        "patterns": {terms.name: terms.pattern for terms in lists},
+    }

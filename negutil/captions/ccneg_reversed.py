@@ -1,0 +1,67 @@
+"""CC-Neg with the truth turned round: what a negated caption denies is taken out of the picture.
+
+In CC-Neg every negated caption is false, so avoiding negation is enough. Here the captions are CC-Neg's own; of the new
+pictures the negated caption is true, and the plain one, which names what is gone, is false. Same format, same names.
+
+See docs/protocols.md#cc-neg.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from miniworld import build as world
+from miniworld import grammar, scenes, truth
+from miniworld.writers import _files
+from negutil import code
+from negutil.config import Profile
+from negutil.data import ccneg
+from negutil.errors import NegutilError
+
+FOLDER, FILE = "ccneg-reversed", "ccneg_preprocessed.pt"
+
+
+def build(settings: Profile) -> Path:
+    """The folder of the mini world's CC-Neg turned round, ``settings.built/ccneg-reversed``.
+
+    It is written where it is missing or was made otherwise. Raises NegutilError where the data are published ones, as
+    nothing can be taken out of a photograph.
+    """
+    if settings.published:
+        raise NegutilError(f"Profile '{settings.name}' has photographs: CC-Neg is turned round in the mini world only.")
+    source, folder = world.build("ccneg", settings), settings.built / FOLDER
+    count = settings.world.ccneg.val + settings.world.ccneg.test
+    wanted = {
+        "part": FOLDER,
+        "code": code.fingerprint(__name__),
+        "made_of": (world.manifest(source) or {})["sha256"],
+    }
+    world.keep(folder, wanted, lambda fresh: write(fresh, source, count), "CC-Neg with the truth turned round")
+    return folder
+
+
+def write(folder: Path, source: Path, n_evaluation: int) -> dict[str, Any]:
+    """Fill ``folder`` from the last ``n_evaluation`` items of the mini world's CC-Neg in ``source``; return facts.
+
+    Left out are captions that do not name what is denied: these stay true. Raises NegutilError where none is left.
+    """
+    rows = ccneg.load(source / FILE, split="evaluation", n_evaluation=n_evaluation)
+    known = {entry.file_name: entry.scene for entry in truth.read(source)}
+    names: list[str] = []
+    annotations: list[dict[str, Any]] = []
+    for row in rows:
+        if row["negated_object"] not in grammar.mentions(row["caption"]):
+            continue
+        path = folder / row["file_name"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _files.write_picture(path, scenes.draw(scenes.without(known[row["file_name"]], row["negated_object"])))
+        names.append(row["file_name"])
+        denial = {"negative-prompt": row["negated_caption"], "sop_chosen_object": row["negated_object"]}
+        annotations.append({"json": {"caption": row["caption"]}, "sop_data": denial})
+    if not names:
+        raise NegutilError(f"{source / FILE}: no caption names what is denied; build more items of CC-Neg.")
+    torch.save({"image_paths": names, "annotations": annotations}, folder / FILE)
+    return {"items": len(names), "of": n_evaluation}

@@ -1,0 +1,277 @@
+"""Claims about pictures, true or false, affirmative or negated, for scenes, faces and radiographs.
+
+Related benchmarks (contextual negation, MedNega-CXR, SimpleNeg COCO, N-COCO) ask whether a claim about a picture is
+true. Here every sentence is a claim about two pictures: of one it is true, of the other, which shows what usually goes
+with the thing, it is false. So each of the four combinations of affirmative or negated with true or false is exactly a
+quarter of a set, and no rule that reads only the sentence gets more than half of the claims right. No picture has two
+claims.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from miniworld.grammar import Form
+from miniworld.radiographs import FINDING_PHRASES
+from miniworld.scenes import Scene
+from miniworld.vocabulary import COLOURS, NOUNS, PLURAL_ONLY
+from negutil.captions import sentence_forms, statements
+from negutil.errors import NegutilError
+from negutil.tasks import probe
+
+OBJECTS, ATTRIBUTES, FACES, RADIOGRAPHS = "objects", "attributes", "faces", "radiographs"
+COLUMNS = ("pair", "picture", "text", "subject", "negated", "true", "form", "cue", "held_out")
+NO_CLAIM = ("No Finding", "Pleural Other")
+"""Columns of CheXpert about which nothing is claimed: the first is a negation itself, the second is undefined."""
+
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of N pictures: for each of K subjects whether it is surely there, and whether it surely is not.
+
+    ``present`` and ``absent`` are bool [N, K] and never both true; where neither is, nothing is known.
+    """
+
+    subjects: tuple[str, ...]
+    present: Flags
+    absent: Flags
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimSet:
+    """The claims about one set of pictures.
+
+    ``claims`` has a row per claim with COLUMNS: ``pair`` numbers the two claims of one sentence, ``picture`` is a row
+    of the pictures, ``subject`` one of ``known.subjects``, ``form`` the wording in short.
+    """
+
+    domain: str
+    claims: pd.DataFrame
+    known: Known
+
+
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """A sentence about a subject: its wording in short, the word that negates, and whether it is kept for testing."""
+
+    text: str
+    form: str
+    cue: str = ""
+    held_out: bool = False
+
+
+Sayings = Mapping[str, Sequence[Saying]]
+"""All sentences about each subject; those with a cue deny it."""
+
+_COLOUR_FORMS: tuple[Form, ...] = (
+    Form("{coloured}"),
+    Form("a photo of {coloured}"),
+    Form("the {noun} is {colour}"),
+    Form("{thing} that is {colour}"),
+    Form("this image shows {coloured}"),
+    Form("{thing} of {colour} colour", held_out=True),
+    Form("there is no {bare}", "no"),
+    Form("{thing} that is not {colour}", "not"),
+    Form("the {noun} is not {colour}", "not"),
+    Form("the {noun} isn't {colour}", "n't"),
+    Form("this image does not show {coloured}", "does not"),
+    Form("a picture without {coloured}", "without"),
+    Form("{thing} that is anything but {colour}", "anything but", held_out=True),
+    Form("the {noun} is by no means {colour}", "by no means", held_out=True),
+)
+_FRAMES: tuple[tuple[str, bool], ...] = (
+    *(("a photo of {}", False), ("this is {}", False), ("the picture shows {}", False), ("we see {}", False)),
+    ("a portrait of {}", True),
+)
+"""What may stand before "a person ...", and whether it is kept for testing."""
+
+_FINDING_FORMS: tuple[Form, ...] = (
+    Form("chest x-ray showing {finding}"),
+    Form("{finding} on this chest x-ray"),
+    Form("this radiograph shows {finding}"),
+    Form("evidence of {finding}"),
+    Form("the patient has {finding}"),
+    Form("chest film positive for {finding}", held_out=True),
+    Form("chest x-ray showing no {bare}", "no"),
+    Form("no {bare} on this chest x-ray", "no"),
+    Form("chest x-ray without {finding}", "without"),
+    Form("this radiograph does not show {finding}", "does not"),
+    Form("no evidence of {finding}", "no"),
+    Form("the patient does not have {finding}", "does not"),
+    Form("chest film negative for {finding}", "negative for", held_out=True),
+    Form("chest x-ray free of {finding}", "free of", held_out=True),
+)
+
+
+def objects(there: Mapping[str, Flags], *, most: int = 0, held_out: bool = True, seed: int = 0) -> ClaimSet:
+    """Claims that a thing is in the picture or is not, from which pictures show each noun (bool [N] per noun).
+
+    ``there`` is complete: what is not shown is absent, and a noun shown by all pictures or none has no claim. For
+    ``most``, ``held_out`` and ``seed`` see ``claims``.
+    """
+    shown = np.stack(list(there.values()), axis=1)
+    sayings = {noun: _about_noun(noun) for noun in there}
+    known = Known(tuple(there), shown, ~shown)
+    return claims(OBJECTS, known, sayings, most=most, held_out=held_out, seed=seed)
+
+
+def attributes(scenes: Sequence[Scene], *, most: int = 0, held_out: bool = True, seed: int = 0) -> ClaimSet:
+    """Claims about the colour of a thing, such as "the car is not red"; ``scenes`` are the truth about the pictures.
+
+    Only a picture with exactly one such thing can have the claim, so the false one differs in colour alone.
+    """
+    subjects = [(noun, colour) for noun in NOUNS if noun not in PLURAL_ONLY for colour in COLOURS]
+    names = tuple(f"{colour} {noun}" for noun, colour in subjects)
+    row_of = {name: row for row, name in enumerate(names)}
+    present = np.zeros((len(scenes), len(names)), dtype=bool)
+    single = np.zeros_like(present)
+    for picture, scene in enumerate(scenes):
+        named = list(scene.named())
+        nouns = [noun for noun, _ in named]
+        for noun, colour in named:
+            if nouns.count(noun) == 1 and noun not in PLURAL_ONLY:
+                single[picture, [row_of[f"{other} {noun}"] for other in COLOURS]] = True
+                present[picture, row_of[f"{colour} {noun}"]] = True
+    known = Known(names, present, single & ~present)
+    sayings = {name: _about_colour(*subject) for name, subject in zip(names, subjects, strict=True)}
+    return claims(ATTRIBUTES, known, sayings, plausible=False, most=most, held_out=held_out, seed=seed)
+
+
+def faces(labels: pd.DataFrame, *, most: int = 0, held_out: bool = True, seed: int = 0) -> ClaimSet:
+    """Claims about faces in the words of the binary probe's prompts; ``labels`` has a bool column per attribute."""
+    pairs, _ = probe.usable([pair for pair in probe.read_prompts() if pair.other], labels)
+    pairs = [pair for pair in pairs if pair.phrasing != probe.ANTONYM]
+    sayings: dict[str, list[Saying]] = {}
+    for pair in pairs:
+        own = sayings.setdefault(pair.attribute, _framed(pair.affirmative, ""))
+        own += _framed(pair.other, pair.phrasing)
+    inverted = {pair.attribute for pair in pairs if pair.inverted}
+    columns = [labels[name].to_numpy(dtype=bool) != (name in inverted) for name in sayings]
+    present = np.stack(columns, axis=1)
+    known = Known(tuple(sayings), present, ~present)
+    return claims(FACES, known, sayings, most=most, held_out=held_out, seed=seed)
+
+
+def radiographs(findings: pd.DataFrame, *, most: int = 0, held_out: bool = True, seed: int = 0) -> ClaimSet:
+    """Claims about radiographs; ``findings`` has a column per finding: 1 present, 0 absent, anything else not known.
+
+    The columns are those of ``negutil.data.chexpert.load``; nothing is claimed of NO_CLAIM.
+    """
+    names = [str(name) for name in findings if name not in NO_CLAIM]
+    values = findings[names].to_numpy(dtype=float)
+    sayings = {name: _about_finding(FINDING_PHRASES.get(name, name.lower())) for name in names}
+    known = Known(tuple(names), values == 1, values == 0)
+    return claims(RADIOGRAPHS, known, sayings, most=most, held_out=held_out, seed=seed)
+
+
+def claims(
+    domain: str,
+    known: Known,
+    sayings: Sayings,
+    *,
+    plausible: bool = True,
+    most: int = 0,
+    held_out: bool = True,
+    seed: int = 0,
+) -> ClaimSet:
+    """A balanced set of claims: half of the sentences are affirmative, and each is true of one picture, false of one.
+
+    Args:
+        plausible: the picture without the subject is one in which it would not surprise; otherwise any.
+        most: at most so many claims, 0 for as many as there are pictures for.
+        held_out: whether wordings that are kept for testing are used too; not for choosing a threshold.
+        seed: of all chance.
+
+    Raises NegutilError where the pictures do not yield four claims.
+    """
+    matches = match(known, np.random.default_rng(seed), plausible=plausible)
+    matches = matches[: most // 4 * 2 if most else len(matches) // 2 * 2]
+    if not matches:
+        raise NegutilError(f"The {len(known.present)} pictures of {domain} give no four claims: use more pictures.")
+    words = random.Random(f"claims/{domain}/{seed}")
+    rows = []
+    for pair, (having, lacking, subject) in enumerate(matches):
+        name, negated = known.subjects[subject], pair % 2 == 1
+        said = words.choice([s for s in sayings[name] if bool(s.cue) == negated and (held_out or not s.held_out)])
+        for picture, true in ((having, not negated), (lacking, negated)):
+            rows.append((pair, picture, said.text, name, negated, true, said.form, said.cue, said.held_out))
+    return ClaimSet(domain, pd.DataFrame(rows, columns=list(COLUMNS)), known)
+
+
+def match(known: Known, rng: np.random.Generator, *, plausible: bool = True) -> list[tuple[int, int, int]]:
+    """Pairs of pictures that differ in a subject: (picture with it, picture without, subject), no picture twice.
+
+    The pictures are gone through in random order; each is matched, as the one without, with a random picture that has
+    a subject drawn with the weights of ``plausibility`` (or evenly).
+    """
+    weights = plausibility(known) if plausible else known.absent.astype(float)
+    free, left = np.ones(len(known.present), dtype=bool), known.present.sum(axis=0)
+    found = []
+    for lacking in rng.permutation(len(free)):
+        chances = weights[lacking] * (left > 0)
+        if not free[lacking] or chances.sum() == 0:
+            continue
+        subject = int(rng.choice(len(chances), p=chances / chances.sum()))
+        having = int(rng.choice(np.flatnonzero(known.present[:, subject] & free)))
+        free[[lacking, having]] = False
+        left -= known.present[[lacking, having]].sum(axis=0)
+        found.append((having, int(lacking), subject))
+    return found
+
+
+def plausibility(known: Known) -> NDArray[np.float64]:
+    """How little each absent subject would surprise [N, K]: the mean, over what a picture shows, of the share of
+    pictures with that which also have the subject, squared so that the likely ones prevail; 0 where it is not absent.
+    """
+    shown = known.present.astype(float)
+    together = shown.T @ shown
+    shares = together / np.maximum(1.0, np.diag(together))[:, None]
+    mean = shown @ shares / np.maximum(1.0, shown.sum(axis=1, keepdims=True))
+    # A picture that shows nothing takes each subject by how frequent it is.
+    mean[shown.sum(axis=1) == 0] = shown.mean(axis=0)
+    return mean**2 * known.absent
+
+
+def _about_noun(noun: str) -> list[Saying]:
+    thing = statements.with_article(noun)
+    forms = (*sentence_forms.AFFIRMATIVE, *sentence_forms.NEGATED_ALONE)
+    return [
+        Saying(sentence_forms.fill(form, thing, noun), sentence_forms.name(form, missing="X"), form.cue, form.held_out)
+        for form in forms
+    ]
+
+
+def _about_colour(noun: str, colour: str) -> list[Saying]:
+    bare = f"{colour} {noun}"
+    words = {"noun": noun, "colour": colour, "bare": bare}
+    words |= {"thing": statements.with_article(noun), "coloured": statements.with_article(bare)}
+    short = {"noun": "X", "colour": "red", "bare": "red X", "thing": "an X", "coloured": "a red X"}
+    return [Saying(f.text.format(**words), f.text.format(**short), f.cue, f.held_out) for f in _COLOUR_FORMS]
+
+
+def _framed(prompt: str, cue: str) -> list[Saying]:
+    """A prompt of the binary probe ("a photo of a person ...") in every frame."""
+    person = prompt.removeprefix("a photo of ")
+    what = f"X, {cue}" if cue else "X"
+    return [Saying(frame.format(person), frame.format(what), cue, unseen) for frame, unseen in _FRAMES]
+
+
+def _about_finding(finding: str) -> list[Saying]:
+    bare = finding.removeprefix("a ")
+    return [
+        Saying(
+            form.text.format(finding=finding, bare=bare),
+            form.text.format(finding="X", bare="X"),
+            form.cue,
+            form.held_out,
+        )
+        for form in _FINDING_FORMS
+    ]

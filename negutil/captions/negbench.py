@@ -1,0 +1,505 @@
+"""NegBench's questions from labels: retrieval with negation, multiple choice and binary choice.
+
+`queries` and `questions` decide what is said of each picture; `plain_table`, `negated_table` and `mcq_table` word it in
+the columns of the published file, in their order, ready for `write_csv`. `retrieval`, `mcq`, `binary` and `four_choice`
+do both. Sentences are NegBench's templates, or what an annotator (anything with `paraphrase`) makes of them. Except in
+the medical questions with negation, option 0 is the right one, as published: shuffle before scoring.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pandas as pd
+from datasets import Dataset
+
+from negutil import files
+from negutil.captions import cooccurrence, statements
+from negutil.captions.statements import Statement
+from negutil.data import chexpert, coco, negbench
+from negutil.errors import NegutilError
+
+OPTIONS = tuple(f"caption_{number}" for number in range(4))
+RETRIEVAL = ("positive_objects", "negative_objects", "filepath", "image_id", "captions")
+"""Columns of COCO_val_retrieval.csv and of its negated versions."""
+VIDEO = ("image_id", "captions", "filepath", "all_captions")
+"""Columns of msr_vtt_retrieval.csv."""
+VIDEO_NEGATED = (*VIDEO, "positive_concept1", "positive_concept2", "negative_concept")
+"""Columns of msr_vtt_retrieval_rephrased_llama.csv."""
+MCQ = ("image_path", "correct_answer", *OPTIONS, "correct_answer_template")
+"""Columns of COCO_val_mcq_llama3.1_rephrased.csv and VOC2007_mcq.csv."""
+VIDEO_MCQ = ("correct_answer", *OPTIONS, "correct_answer_template", "image_path")
+"""Columns of msr_vtt_mcq_rephrased_llama.csv."""
+BINARY = ("image_path", *OPTIONS[:2], "correct_answer")
+FOUR_CHOICE = ("image_path", *OPTIONS, "correct_answer")
+NEGATIVES = 3
+"""Absent objects listed for each picture of a retrieval file."""
+PAIR = ("Lung Opacity", "Atelectasis")
+"""The findings of the medical questions."""
+
+
+class Paraphraser(Protocol):
+    """What words sentences freely: every annotator can, and so can `statements.Grammar`."""
+
+    def paraphrase(self, captions: Sequence[str]) -> list[str]:
+        """A paraphrase of every sentence, in order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """One picture or clip with what is known to be in it.
+
+    Attributes:
+        file_name: path of the file as it is to be written.
+        image_id: its id in the dataset.
+        objects: nouns that are there.
+        captions: affirmative captions, for retrieval.
+        implied: further names that are true of the picture though not labels of it ("person" where a woman is), and
+            so are never said to be absent.
+        all_captions: captions beyond those used, where the published file lists them (MSR-VTT).
+    """
+
+    file_name: str
+    image_id: str
+    objects: tuple[str, ...]
+    captions: tuple[str, ...] = ()
+    implied: tuple[str, ...] = ()
+    all_captions: tuple[str, ...] = ()
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# From the loaders' datasets
+
+
+def from_coco(dataset: Dataset, folder: str = "") -> list[Labelled]:
+    """The pictures of a dataset of `negutil.data.coco` with their categories and, where loaded, captions.
+
+    `folder` is put before every file name. A category that is also the supercategory of an object of the picture is
+    implied: a woman is a person. Crowd regions count as objects.
+    """
+    wanted = ["file_name", "image_id", "categories", "supercategories", "captions"]
+    rows = dataset.select_columns([name for name in wanted if name in dataset.column_names]).to_pandas()
+    names = {noun for nouns in rows["categories"] for noun in nouns}
+    captions = rows["captions"] if "captions" in rows else [()] * len(rows)
+    columns = (rows["file_name"], rows["image_id"], rows["categories"], rows["supercategories"], captions)
+    return [
+        Labelled(
+            _under(folder, file_name),
+            str(image_id),
+            tuple(dict.fromkeys(nouns)),
+            tuple(said),
+            implied=tuple(sorted((set(supers) & names) - set(nouns))),
+        )
+        for file_name, image_id, nouns, supers, said in zip(*columns, strict=True)
+    ]
+
+
+def from_voc(dataset: Dataset, folder: str = "") -> list[Labelled]:
+    """The pictures of a dataset of `negutil.data.voc` with their categories, difficult ones included."""
+    columns = (dataset["file_name"], dataset["image_id"], dataset["categories"])
+    return [
+        Labelled(_under(folder, name), number, tuple(dict.fromkeys(nouns)))
+        for name, number, nouns in zip(*columns, strict=True)
+    ]
+
+
+def from_msrvtt(
+    dataset: Dataset, objects: Sequence[Collection[str]], folder: str = "", captions: int = 1, seed: int = 0
+) -> list[Labelled]:
+    """The clips of a dataset of `negutil.data.msrvtt` with `captions` of their captions each, drawn at random.
+
+    `objects` are the nouns in each clip, which MSR-VTT does not label: the paper takes them from a language model.
+    """
+    columns = (dataset["file_name"], dataset["video_id"], dataset["captions"], objects)
+    return [
+        Labelled(
+            _under(folder, name),
+            number,
+            tuple(dict.fromkeys(nouns)),
+            tuple(random.Random(f"negbench/msrvtt/{seed}/{number}").sample(list(said), min(captions, len(said)))),
+            all_captions=tuple(said),
+        )
+        for name, number, said, nouns in zip(*columns, strict=True)
+    ]
+
+
+def _under(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Absent objects
+
+
+@dataclass(frozen=True, slots=True)
+class Absences:
+    """Chooses objects that are not in a picture: by `choice` plausible ones or any at random."""
+
+    choice: str
+    counts: pd.DataFrame
+
+    def of(self, item: Labelled, count: int, rng: random.Random) -> list[str]:
+        """`count` different objects that are surely not in the picture, or as many as there are.
+
+        Raises NegutilError where there is none.
+        """
+        there = {*item.objects, *item.implied}
+        count = max(1, min(count, len(self.counts) - self.counts.index.isin(list(there)).sum()))
+        if self.choice == "random":
+            return cooccurrence.at_random(there, self.counts.index, count, rng)
+        return cooccurrence.plausible(there, self.counts, count, rng)
+
+
+def absences(items: Sequence[Labelled], choice: str = "plausible") -> Absences:
+    """What `items` say about which objects come together; raises NegutilError for an unknown choice or no labels."""
+    if choice not in cooccurrence.CHOICES:
+        raise NegutilError(f"Absent objects cannot be chosen {choice!r}: say {' or '.join(cooccurrence.CHOICES)}.")
+    return Absences(choice, cooccurrence.matrix([item.objects for item in items]))
+
+
+def worded(said: Sequence[Statement], annotator: Paraphraser | None) -> list[str]:
+    """The template of every statement, or what the annotator makes of it."""
+    sentences = [statements.template(statement) for statement in said]
+    if annotator is None:
+        return sentences
+    paraphrases = annotator.paraphrase(sentences)
+    if len(paraphrases) != len(sentences):
+        found = f"{len(paraphrases)} paraphrases of {len(sentences)} sentences"
+        raise NegutilError(f"The annotator gave {found}: ask it again.")
+    return paraphrases
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Retrieval
+
+
+@dataclass(frozen=True, slots=True)
+class Queries:
+    """The queries about one picture: its absent objects, and for each caption what the negated query is to say."""
+
+    item: Labelled
+    absent: Sequence[str]
+    negated: Sequence[Statement]
+
+
+def queries(
+    items: Sequence[Labelled],
+    *,
+    captions: int = 5,
+    absent: str = "plausible",
+    medium: str = "image",
+    seed: int = 0,
+) -> list[Queries]:
+    """Every picture with its first `captions` captions, each to be told with one absent object.
+
+    Half of the negations, at random, are to come before the caption. Pictures without a caption are left out.
+
+    See docs/protocols.md#retrieval.
+    """
+    chooser = absences(items, absent)
+    made = []
+    for item in (item for item in items if item.captions):
+        rng = random.Random(f"negbench/retrieval/{seed}/{item.image_id}")
+        nouns = chooser.of(item, 1 if medium == "video" else NEGATIVES, rng)
+        said = (
+            Statement((), (rng.choice(nouns),), text, rng.random() < 0.5, medium) for text in item.captions[:captions]
+        )
+        made.append(Queries(item, nouns, list(said)))
+    return made
+
+
+def plain_table(made: Sequence[Queries], medium: str = "image") -> pd.DataFrame:
+    """The captions as they are, one row per picture. Columns: RETRIEVAL; for `medium` "video" VIDEO."""
+    rows = [_retrieval_row(row, [said.caption for said in row.negated], medium) for row in made]
+    return pd.DataFrame(rows, columns=list(VIDEO if medium == "video" else RETRIEVAL))
+
+
+def negated_table(made: Sequence[Queries], medium: str = "image", annotator: Paraphraser | None = None) -> pd.DataFrame:
+    """The captions with negation, one row per picture. Columns: RETRIEVAL; for `medium` "video" VIDEO_NEGATED."""
+    sentences = iter(worded([said for row in made for said in row.negated], annotator))
+    rows = [_retrieval_row(row, [next(sentences) for _ in row.negated], medium) for row in made]
+    return pd.DataFrame(rows, columns=list(VIDEO_NEGATED if medium == "video" else RETRIEVAL))
+
+
+def retrieval(
+    items: Sequence[Labelled],
+    *,
+    captions: int = 5,
+    absent: str = "plausible",
+    medium: str = "image",
+    seed: int = 0,
+    annotator: Paraphraser | None = None,
+) -> pd.DataFrame:
+    """The negated captions of `items`: `queries` and `negated_table` in one step."""
+    return negated_table(queries(items, captions=captions, absent=absent, medium=medium, seed=seed), medium, annotator)
+
+
+def _retrieval_row(row: Queries, captions: list[str], medium: str) -> Mapping[str, str]:
+    """One line of any of the retrieval files; lists are written as Python literals, as published."""
+    item = row.item
+    told = {"filepath": item.file_name, "image_id": item.image_id, "captions": str(captions)}
+    if medium != "video":
+        return told | {"positive_objects": str(list(item.objects)), "negative_objects": str(list(row.absent))}
+    first, second = (*item.objects, "", "")[:2]
+    named = {"positive_concept1": first, "positive_concept2": second, "negative_concept": row.absent[0]}
+    return told | {"all_captions": str(list(item.all_captions))} | named
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Multiple choice
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A picture, the statements to choose from, the index of the right one, and the type of the question."""
+
+    path: str
+    options: Sequence[Statement]
+    correct: int = 0
+    template: str = ""
+
+
+def table(asked: Sequence[Question], columns: Sequence[str], annotator: Paraphraser | None = None) -> pd.DataFrame:
+    """Questions as a table with `columns`, worded by template or by the annotator; raises NegutilError for none."""
+    if not asked:
+        raise NegutilError("The labels allow no question: give pictures whose objects or findings are known.")
+    sentences = worded([option for question in asked for option in question.options], annotator)
+    width = len(asked[0].options)
+    made = pd.DataFrame({name: sentences[number::width] for number, name in enumerate(OPTIONS[:width])})
+    made["image_path"] = [question.path for question in asked]
+    made["correct_answer"] = [question.correct for question in asked]
+    made["correct_answer_template"] = [question.template for question in asked]
+    return made[list(columns)]
+
+
+def questions(
+    items: Sequence[Labelled],
+    *,
+    per_picture: int = 1,
+    absent: str = "plausible",
+    medium: str = "image",
+    seed: int = 0,
+) -> list[Question]:
+    """Questions with four options: 0 right, 1 wrong hybrid, 2 wrong affirmation, 3 wrong negation.
+
+    With A and B there and N not, right is "A and B" (positive), "no N" (negative) or "A but not N" (hybrid); wrong are
+    "N but not A", "N" and "no A". Each type is about a third of the questions where the labels allow it: a positive
+    question needs two objects. Pictures without an object are left out.
+    """
+    chooser, taken = absences(items, absent), Counter(dict.fromkeys(negbench.TEMPLATES, 0))
+    made = []
+    for item in (item for item in items if item.objects):
+        rng = random.Random(f"negbench/mcq/{seed}/{item.image_id}")
+        nouns = chooser.of(item, per_picture, rng)
+        for noun, kind in zip(nouns, _types(item, len(nouns), taken, rng), strict=True):
+            made.append(Question(item.file_name, _options(kind, item.objects, noun, medium, rng), 0, kind))
+    return made
+
+
+def mcq_table(asked: Sequence[Question], medium: str = "image", annotator: Paraphraser | None = None) -> pd.DataFrame:
+    """`questions` as a table. Columns: MCQ; for `medium` "video" VIDEO_MCQ."""
+    return table(asked, VIDEO_MCQ if medium == "video" else MCQ, annotator)
+
+
+def mcq(
+    items: Sequence[Labelled],
+    *,
+    per_picture: int = 1,
+    absent: str = "plausible",
+    medium: str = "image",
+    seed: int = 0,
+    annotator: Paraphraser | None = None,
+) -> pd.DataFrame:
+    """The questions about `items`: `questions` and `mcq_table` in one step."""
+    asked = questions(items, per_picture=per_picture, absent=absent, medium=medium, seed=seed)
+    return mcq_table(asked, medium, annotator)
+
+
+def _types(item: Labelled, count: int, taken: Counter[str], rng: random.Random) -> list[str]:
+    """Types of the questions about a picture: the rarest so far that it allows, different ones as long as there are."""
+    allowed = [kind for kind in negbench.TEMPLATES if kind != "positive" or len(item.objects) > 1]
+    chosen: list[str] = []
+    for _ in range(count):
+        chosen.append(min(allowed, key=lambda kind: (chosen.count(kind), taken[kind], rng.random())))
+        taken[chosen[-1]] += 1
+    return chosen
+
+
+def _options(kind: str, objects: Sequence[str], noun: str, medium: str, rng: random.Random) -> list[Statement]:
+    """The four statements of a question, the right one first; `noun` is absent."""
+    first, *others = rng.sample(objects, min(2, len(objects)))
+    right = {
+        "positive": Statement((first, *others), medium=medium),
+        "negative": Statement((), (noun,), medium=medium),
+        "hybrid": Statement((first,), (noun,), medium=medium),
+    }[kind]
+    wrong = [((noun,), (first,)), ((noun,), ()), ((), (first,))]
+    return [right, *(Statement(present, missing, medium=medium) for present, missing in wrong)]
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Radiographs
+
+
+def _known(dataset: Dataset, folder: str, pair: tuple[str, str]) -> pd.DataFrame:
+    """Labels by path, one column per finding that is present somewhere ("No Finding" is none).
+
+    Raises NegutilError where a finding of `pair` never is.
+    """
+    labels = dataset.select_columns(list(chexpert.FINDINGS[1:])).to_pandas()
+    labels.index = pd.Index([_under(folder, name) for name in dataset["file_name"]])
+    labels = labels.loc[:, (labels == chexpert.PRESENT).any()]
+    if never := [name for name in pair if name not in labels]:
+        found = ", ".join(labels) or "nothing"
+        raise NegutilError(f"No radiograph is known to have {never[0]}: ask about two of what there is ({found}).")
+    return labels
+
+
+def _states(labels: pd.DataFrame, pair: tuple[str, str]) -> list[tuple[str, tuple[float, float]]]:
+    """(path, labels of the two findings) of every radiograph."""
+    return [(str(path), (one, two)) for path, one, two in labels[list(pair)].itertuples(name=None)]
+
+
+def _one_of(labels: pd.DataFrame, pair: tuple[str, str]) -> dict[str, tuple[str, str]]:
+    """Path: (finding that is there, finding that is not), of the radiographs known to have exactly one of `pair`."""
+    here, away = float(chexpert.PRESENT), float(chexpert.ABSENT)
+    found = {(here, away): pair, (away, here): pair[::-1]}
+    return {path: found[state] for path, state in _states(labels, pair) if state in found}
+
+
+def binary(
+    dataset: Dataset,
+    *,
+    negated: bool,
+    pair: tuple[str, str] = PAIR,
+    folder: str = "",
+    seed: int = 0,
+    annotator: Paraphraser | None = None,
+) -> pd.DataFrame:
+    """Two options about radiographs with exactly one finding of `pair`; option 0 is right (docs/protocols.md#medical).
+
+    Affirmation: "shows A" against "shows B". Negation, over the same pictures: one finding, at random, is shown or not
+    shown. The paper states neither the wording nor which finding is asked about; these are ours. Columns: BINARY.
+    `dataset` is one of `negutil.data.chexpert`; uncertain and unmentioned findings are never asked about.
+    """
+    asked = []
+    for path, (there, away) in _one_of(_known(dataset, folder, pair), pair).items():
+        options = [_shows(there), _shows(away)]
+        if negated:
+            about = random.Random(f"negbench/binary/{seed}/{path}").choice(pair)
+            options = [_shows(about), _lacks(about)] if about == there else [_lacks(about), _shows(about)]
+        asked.append(Question(path, options))
+    return table(asked, BINARY, annotator)
+
+
+def four_choice(
+    dataset: Dataset,
+    *,
+    negated: bool,
+    pair: tuple[str, str] = PAIR,
+    folder: str = "",
+    seed: int = 0,
+    annotator: Paraphraser | None = None,
+) -> pd.DataFrame:
+    """Four options about radiographs (docs/protocols.md#medical). Columns: FOUR_CHOICE; arguments as in `binary`.
+
+    Affirmation, over pictures with exactly one finding of `pair`: the one that is there against three that are not;
+    option 0 is right. Negation: "A and B", "A but not B", "B but not A", "neither A nor B", with equally many pictures
+    for each as the right one, so that no option is a good guess. The paper does not state the options; these are ours.
+    """
+    labels = _known(dataset, folder, pair)
+    asked = _four_states(labels, pair, seed) if negated else _one_of_four(labels, pair, seed)
+    return table(asked, FOUR_CHOICE, annotator)
+
+
+def _one_of_four(labels: pd.DataFrame, pair: tuple[str, str], seed: int) -> list[Question]:
+    """The finding that is there, the other of the pair, and two more that are known to be absent."""
+    absent = (labels == chexpert.ABSENT).drop(columns=list(pair)).astype(bool)
+    names = [str(name) for name in absent.columns]
+    missing = {path: list(itertools.compress(names, row)) for path, *row in absent.itertuples(name=None)}
+    asked = []
+    for path, (there, away) in _one_of(labels, pair).items():
+        others = missing[path]
+        if len(others) > 1:
+            two = random.Random(f"negbench/four-choice/{seed}/{path}").sample(others, 2)
+            asked.append(Question(path, [_shows(finding) for finding in (there, away, *two)]))
+    return asked
+
+
+def _four_states(labels: pd.DataFrame, pair: tuple[str, str], seed: int) -> list[Question]:
+    """Radiographs whose two findings are known, as many with both as with the first, the second and neither."""
+    here, away = float(chexpert.PRESENT), float(chexpert.ABSENT)
+    order = [(here, here), (here, away), (away, here), (away, away)]
+    groups: dict[tuple[float, float], list[str]] = {state: [] for state in order}
+    for path, state in _states(labels, pair):
+        groups.get(state, []).append(path)
+    rng, count = random.Random(f"negbench/four-states/{seed}"), min(map(len, groups.values()))
+    right = {path: order.index(state) for state, group in groups.items() for path in rng.sample(group, count)}
+    options = pair_options(*pair, medium="radiograph")
+    return [Question(path, options, right[path]) for path in labels.index if path in right]
+
+
+def pair_options(first: str, second: str, medium: str = "image") -> list[Statement]:
+    """The options of HardNeg-Syn: 0 both, 1 first not second, 2 second not first, 3 neither.
+
+    See docs/protocols.md#hardneg.
+    """
+    parts = [((first, second), ()), ((first,), (second,)), ((second,), (first,)), ((), (first, second))]
+    return [Statement(present, absent, medium=medium) for present, absent in parts]
+
+
+def _shows(finding: str) -> Statement:
+    return Statement((finding,), medium="radiograph")
+
+
+def _lacks(finding: str) -> Statement:
+    return Statement((), (finding,), medium="radiograph")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Files
+
+
+def write_csv(path: Path, content: pd.DataFrame) -> None:
+    """Write a table of this module as a CSV file, whole or not at all."""
+    files.write_text(path, content.to_csv(index=False, lineterminator="\n"))
+
+
+def write(
+    instances: Path | str,
+    captions: Path | str | None,
+    output: Path | str,
+    *,
+    seed: int = 0,
+    absent: str = "plausible",
+    per_picture: int = 1,
+    captions_per_picture: int = 5,
+    folder: str = "",
+    annotator: Paraphraser | None = None,
+) -> list[Path]:
+    """NegBench's files from COCO-style annotations, real ones too: what `negutil negbench build` does.
+
+    Writes mcq_template.csv and, with a captions file, retrieval.csv (plain) and retrieval_negated_template.csv to
+    `output`; with an annotator also mcq_paraphrased.csv and retrieval_negated_paraphrased.csv. Returns the paths.
+    Raises NegutilError for damaged annotations, and those without an object.
+    """
+    items = from_coco(coco.load(captions, instances), folder)
+    wordings = {"template": None} | ({"paraphrased": annotator} if annotator else {})
+    asked = questions(items, per_picture=per_picture, absent=absent, seed=seed)
+    made = {f"mcq_{name}": mcq_table(asked, annotator=writer) for name, writer in wordings.items()}
+    if captions is not None:
+        rows = queries(items, captions=captions_per_picture, absent=absent, seed=seed)
+        made["retrieval"] = plain_table(rows)
+        negated = {name: negated_table(rows, annotator=writer) for name, writer in wordings.items()}
+        made |= {f"retrieval_negated_{name}": content for name, content in negated.items()}
+    paths = [Path(output) / f"{name}.csv" for name in made]
+    for path, content in zip(paths, made.values(), strict=True):
+        write_csv(path, content)
+    return paths

@@ -1,0 +1,247 @@
+"""NegationCLIP's pipeline P2: questions answered with "no" become negations in captions.
+
+No code of it is published, nor how the question enters the caption. Here ``read`` turns a question into a `Denial`:
+"Is the man wearing a hat?" - no - "the man is not wearing a hat". A thing that is not there ("Is there a dog?") goes to
+the language annotator, as in P1. Other denials are joined to the caption by the patterns of FORMS, and reworded by
+the language annotator where it can (``reword=True``), which also gets the questions that ``read`` does not understand.
+
+A question that is itself negated is a trap: "Is there not a red shape?" - no - says that there is one. ``read`` refuses
+it; ``read(naive=True)`` falls for it, to measure how often that happens.
+
+See docs/protocols.md#negationclip-captions.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from miniworld.vocabulary import COLOURS
+from negutil.captions import journal, p1, plausible
+from negutil.captions.annotators import LanguageAnnotator
+from negutil.captions.p1 import Source
+from negutil.captions.statements import with_article
+
+KINDS = ("presence", "colour", "worn", "action", "attribute", "other")
+NOT_READ, NEGATED = "question not understood", "question negated itself"
+"""Why a question makes no caption."""
+
+_NOUN = r"([a-z]+(?: [a-z]+){0,2})"
+_PRESENCE = (
+    re.compile(rf"(?:is|was) there (?:an?|any|some) {_NOUN}"),
+    re.compile(rf"(?:are|were) there (?:any |some )?{_NOUN}"),
+    re.compile(rf"does (?:the|this) (?:image|picture|photo) (?:contain|show|have) (?:an?|any) {_NOUN}"),
+    re.compile(rf"is (?:an?|any) {_NOUN} present"),
+)
+_THE_PICTURE = re.compile(r" in (?:the|this) (?:image|picture|photo)$")
+_THE = r"(is|are|was|were) (?:the|this|that|these|those) (?!an? )"
+_ABOUT = (
+    re.compile(rf"{_THE}([a-z]+(?: [a-z]+)?) ({'|'.join(COLOURS)}|[a-z]+ing(?: [a-z -]+)?)"),
+    re.compile(rf"{_THE}([a-z]+) ([a-z][a-z -]*)"),
+)
+_WORN = re.compile(r"(?:wearing|holding) (?:an? |any |the )?(.+)")
+_CUE = re.compile(r"\b(?:not?|never|without|none)\b|n't\b")
+
+FORMS: Mapping[str, tuple[str, ...]] = {
+    "any": (
+        "{caption}, and the {about} {verb} not {value}",
+        "{caption}, but the {about} {verb} not {value}",
+        "{caption}; the {about} {verb}n't {value}",
+        "the {about} {verb} not {value}: {caption}",
+        "the {about} {verb}n't {value}: {caption}",
+    ),
+    "colour": ("{caption}, with no {value} on the {about}", "not a {value} {about}: {caption}"),
+    "action": ("{caption}, with the {about} not {value}", "the {about} not {value}: {caption}"),
+    "worn": (
+        "{caption}, with no {thing} on the {about}",
+        "{caption}, the {about} without {a_thing}",
+        "the {about} without {a_thing}: {caption}",
+    ),
+}
+"""How a denial is joined to a caption; those under "any" do for every kind but presence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """What a question answered with "no" denies.
+
+    Attributes:
+        kind: one of KINDS.
+        value: what is not so: a noun (presence), a colour, "wearing a hat", "running", ...
+        about: of which thing it is not so; "" for presence.
+        plural: whether ``about`` is several.
+    """
+
+    kind: str
+    value: str
+    about: str = ""
+    plural: bool = False
+
+    @property
+    def thing(self) -> str:
+        """What is not worn or held; "" for other kinds."""
+        found = _WORN.fullmatch(self.value)
+        return found[1] if found and self.kind == "worn" else ""
+
+    @property
+    def text(self) -> str:
+        """The denial as a clause: "there is no dog", "the man is not wearing a hat"."""
+        if self.kind == "presence":
+            return f"there is no {self.value}"
+        return f"the {self.about} {'are' if self.plural else 'is'} not {self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question about a picture with its answer, and a caption of the same picture to be augmented.
+
+    ``source.caption_id`` is the number of the question.
+    """
+
+    source: Source
+    question: str
+    answer: str = "no"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How questions become captions.
+
+    Attributes:
+        held_out: nouns and colours that no denial may speak of.
+        reword: for a language model: it words every denial, and reads the questions that ``read`` cannot, which are
+            dropped otherwise.
+        naive: fall for questions that are negated themselves.
+        seed: of the patterns drawn from FORMS.
+    """
+
+    held_out: frozenset[str] = frozenset()
+    reword: bool = False
+    naive: bool = False
+    seed: int = 0
+
+
+NOTHING = Denial("other", "")
+"""A question that was not understood."""
+
+
+def is_negated(question: str) -> bool:
+    """Whether a question has a negation cue itself."""
+    return _CUE.search(question.lower()) is not None
+
+
+def read(question: str, naive: bool = False) -> Denial:
+    """What the answer "no" to a question denies; NOTHING for a question that is not understood or negated itself.
+
+    ``naive`` overlooks the cue of a negated question, and so takes what is there for absent.
+    """
+    plain = question.lower().strip().rstrip("?").strip()
+    if is_negated(plain):
+        if not naive:
+            return NOTHING
+        plain = re.sub(r"\bis no\b", "is a", re.sub(r" not\b", "", plain))
+    for pattern in _PRESENCE:
+        if found := pattern.fullmatch(_THE_PICTURE.sub("", plain)):
+            return Denial("presence", found[1])
+    for pattern in _ABOUT:
+        if found := pattern.fullmatch(plain):
+            verb, thing, value = found.groups()
+            return Denial(_kind(value), value, thing, plural=verb in ("are", "were"))
+    return NOTHING
+
+
+def _kind(value: str) -> str:
+    if _WORN.fullmatch(value):
+        return "worn"
+    if value in COLOURS:
+        return "colour"
+    return "action" if re.fullmatch(r"[a-z]+ing", value) else "attribute"
+
+
+def weave(caption: str, denial: Denial, rng: random.Random) -> str:
+    """A caption with a denial joined to it by one of FORMS, either part first."""
+    form = rng.choice((*FORMS["any"], *FORMS.get(denial.kind, ())))
+    return form.format(
+        caption=p1.without_stop(caption),
+        about=denial.about,
+        value=denial.value,
+        verb="are" if denial.plural else "is",
+        thing=denial.thing,
+        a_thing=with_article(denial.thing),
+    )
+
+
+def make(
+    asked: Sequence[Asked],
+    language: LanguageAnnotator,
+    rules: Rules = Rules(),
+    *,
+    kept_in: Path | None = None,
+    facts: Mapping[str, Any] | None = None,
+    batch: int = journal.BATCH,
+) -> pd.DataFrame:
+    """One row for every question that is answered with "no", with the columns of ``p1``; ``kind`` is one of KINDS.
+
+    ``kept_in`` and ``facts`` as in ``p1.make``.
+    """
+    chosen = [each for each in asked if each.answer == "no"]
+    told = {"pipeline": "p2", **asdict(rules), "held_out": sorted(rules.held_out), "language": language.name}
+    outcomes = journal.run(
+        {each.source.caption_id: each for each in chosen},
+        lambda some: _outcomes(some, language, rules),
+        kept_in,
+        {**told, **(facts or {})},
+        batch,
+    )
+    return p1.frame([each.source for each in chosen], [outcomes[each.source.caption_id] for each in chosen])
+
+
+def _outcomes(asked: Sequence[Asked], language: LanguageAnnotator, rules: Rules) -> list[journal.Outcome]:
+    denials = [read(each.question, rules.naive) for each in asked]
+    reasons = [_reason(each, denial, rules) for each, denial in zip(asked, denials, strict=True)]
+    left = [row for row, reason in enumerate(reasons) if not reason]
+    things = [row for row in left if denials[row].kind == "presence"]
+    others = [row for row in left if denials[row].kind != "presence"]
+    captions = [asked[row].source.caption for row in things]
+    said = dict(zip(things, language.negate(captions, [denials[row].value for row in things]), strict=True))
+    joined = _joined([(asked[row], denials[row]) for row in others], language, rules)
+    said |= zip(others, joined, strict=True)
+    return [
+        {
+            "updated_caption": p1.without_stop(said.get(row, "")),
+            "kind": denial.kind,
+            "absent": denial.value,
+            "about": denial.about,
+            "dropped": reason,
+        }
+        for row, (denial, reason) in enumerate(zip(denials, reasons, strict=True))
+    ]
+
+
+def _reason(asked: Asked, denial: Denial, rules: Rules) -> str:
+    """Why a question makes no caption; "" where it makes one."""
+    if is_negated(asked.question) and not rules.naive:
+        return NEGATED
+    if denial == NOTHING and not rules.reword:
+        return NOT_READ
+    # Neither "no bus" nor "the bus is not red": a held-out noun stands in no negated clause.
+    held_out = any(plausible.is_held_out(said, rules.held_out) for said in (denial.value, denial.about))
+    return plausible.HELD_OUT if held_out else ""
+
+
+def _joined(pairs: Sequence[tuple[Asked, Denial]], language: LanguageAnnotator, rules: Rules) -> list[str]:
+    """Captions with what is denied of a thing: by the language model, or by FORMS."""
+    if rules.reword:
+        return language.paraphrase(
+            [f"{p1.without_stop(each.source.caption)}. {each.question} No." for each, _ in pairs]
+        )
+    return [
+        weave(each.source.caption, denial, random.Random(f"p2/{rules.seed}/{each.source.caption_id}"))
+        for each, denial in pairs
+    ]

@@ -1,0 +1,55 @@
+"""The grammar's forms as sentences about given things alone: no place is said, and each has a short name.
+
+Design: "Rules for it" (a quarter of the forms is held out for testing).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from miniworld import grammar
+from miniworld.grammar import Form
+from negutil.captions import statements
+
+CLOSING_WORDS = {"just", "only"}
+"""Words that say that there is nothing else: a sentence with one is false of pictures that show more."""
+
+
+def tidy(sentence: str) -> str:
+    """``sentence`` without the gaps and commas that an unsaid place leaves."""
+    return " ".join(sentence.split()).replace(" ,", ",").replace(" ;", ";").strip(" ,")
+
+
+def placeless(pool: Iterable[Form]) -> tuple[Form, ...]:
+    """The forms of ``pool`` with no place in them, each wording once."""
+    bare = [replace(form, text=tidy(form.text.replace("{place}", ""))) for form in pool]
+    return tuple({form.text: form for form in bare}.values())
+
+
+def closed(form: Form) -> bool:
+    """Whether the form says that there is nothing else in the picture."""
+    return bool(CLOSING_WORDS & set(form.text.replace(",", " ").split()))
+
+
+AFFIRMATIVE = placeless(form for form in grammar.AFFIRMATIVE if "appear" not in form.text)
+"""Forms that say what is there; "{things} appear" is left out, because it wants several things."""
+
+NEGATED_ALONE = placeless(form for form in grammar.NEGATED if form.order == "only")
+"""Forms that say only that something is missing."""
+
+EXCLUDING = placeless(form for form in grammar.NEGATED if "{things}" in form.text and not closed(form))
+"""Forms that say that one thing is there and another is not, and nothing about the rest of the picture."""
+
+
+def fill(form: Form, things: str = "", missing: str = "") -> str:
+    """The sentence of ``form`` about ``things`` (a phrase with its article) and the noun ``missing``."""
+    about = {}
+    if missing:
+        about = {"absent": statements.with_article(missing), "bare": missing, "plural": statements.plural(missing)}
+    return form.text.format(things=things, **about)
+
+
+def name(form: Form, things: str = "X", missing: str = "Y") -> str:
+    """The form in short, such as "X, but no Y"."""
+    return form.text.format(things=things, absent=missing, bare=missing, plural=f"{missing}s")

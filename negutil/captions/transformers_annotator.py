@@ -1,0 +1,173 @@
+"""Language and vision models of the ``transformers`` library, on this machine.
+
+The library is optional and loaded when it is needed. Weights are read from safetensors files alone, and code that comes
+with a model is never run. NegationCLIP's pipeline P1 used Llama-3-8B-Instruct and LLaVA-1.6 this way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import ModuleType
+from typing import Any
+
+import torch
+from PIL import Image
+
+from negutil import progress
+from negutil.captions import annotators
+from negutil.captions.prompts import Chat, Sampling
+from negutil.errors import NegutilError
+from negutil.models import hub
+from negutil.models.pictures import read_rgb
+
+INSTALL = "pip install -c constraints.txt transformers"
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Settings of a model on this machine.
+
+    Attributes:
+        model: folder of the model, or its name on the Hugging Face hub.
+        vision: whether it takes pictures ("image-text-to-text"); otherwise it is a language model ("text-generation").
+        revision: commit on the hub; not needed for a folder, or where configs/revisions.toml has it.
+        device: "cpu", "cuda", "cuda:1", ...
+        dtype: "float32", "bfloat16", ..., or "auto" for that of the weights.
+        batch: conversations at a time.
+        seed: of all sampling; the same settings, chats and batch size give the same replies on the same machine.
+    """
+
+    model: str
+    vision: bool = False
+    revision: str | None = None
+    device: str = "cpu"
+    dtype: str = "auto"
+    batch: int = 8
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise NegutilError(f"The model {self.model} has batch {self.batch}: give a number above 0.")
+
+
+class LocalModel:
+    """A chat model of ``transformers``, loaded with the first question.
+
+    Raises NegutilError where the library is not installed, and where the model cannot be loaded safely or at all.
+    """
+
+    def __init__(self, settings: Local) -> None:
+        self.settings = settings
+        self.name = settings.model
+        self._library = _library()
+        self._calls = 0
+
+    def replies(self, chats: Sequence[Chat], sampling: Sampling) -> list[str]:
+        """The reply to each chat, in order. Every batch of every call draws from a seed of its own."""
+        found: list[str] = []
+        for start in progress.bar("asking questions, batch", range(0, len(chats), self.settings.batch), unit="batch"):
+            with torch.random.fork_rng(self._cuda_devices()):
+                torch.manual_seed(self.settings.seed + self._calls)
+                found += self._reply(chats[start : start + self.settings.batch], sampling)
+            self._calls += 1
+        return [_cut(text, sampling.stop) for text in found]
+
+    def _reply(self, chats: Sequence[Chat], sampling: Sampling) -> list[str]:
+        inputs = self._inputs(chats).to(self._model.device)
+        with torch.inference_mode():
+            tokens = self._model.generate(**inputs, generation_config=self._generation(sampling))
+        texts: list[str] = self._processor.batch_decode(
+            tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
+        )
+        return texts
+
+    def _inputs(self, chats: Sequence[Chat]) -> Any:
+        """The chats as tokens, padded on the left, and as pixels where the model takes pictures."""
+        turns = [_messages(chat, self.settings.vision) for chat in chats]
+        shape = {"add_generation_prompt": True, "tokenize": True, "return_dict": True, "return_tensors": "pt"}
+        padding = {"processor_kwargs": {"padding": True}} if self.settings.vision else {"padding": True}
+        return self._processor.apply_chat_template(turns, **shape, **padding)
+
+    def _generation(self, sampling: Sampling) -> Any:
+        """How to generate: as ``sampling`` says and nothing else (no top-k, whatever the model's own settings are)."""
+        drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+        return self._library.GenerationConfig(
+            max_new_tokens=sampling.tokens,
+            do_sample=sampling.temperature > 0,
+            eos_token_id=self._model.generation_config.eos_token_id,
+            pad_token_id=self._tokenizer.pad_token_id,
+            **(drawn if sampling.temperature > 0 else {}),
+        )
+
+    def _cuda_devices(self) -> list[torch.device]:
+        device = torch.device(self.settings.device)
+        return [device] if device.type == "cuda" else []
+
+    @cached_property
+    def _model(self) -> Any:
+        kind = "AutoModelForImageTextToText" if self.settings.vision else "AutoModelForCausalLM"
+        model = self._load(kind, dtype=self.settings.dtype, use_safetensors=True)
+        return model.to(self.settings.device).eval()
+
+    @cached_property
+    def _processor(self) -> Any:
+        """The tokenizer of a language model, or the processor of text and pictures; pads on the left."""
+        processor = self._load("AutoProcessor" if self.settings.vision else "AutoTokenizer")
+        if getattr(processor, "chat_template", None) is None:
+            raise NegutilError(f"{self.name} has no chat template: give a model that is made for conversations.")
+        tokenizer = getattr(processor, "tokenizer", processor)
+        tokenizer.padding_side = "left"
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        return processor
+
+    @property
+    def _tokenizer(self) -> Any:
+        return getattr(self._processor, "tokenizer", self._processor)
+
+    def _load(self, kind: str, **options: Any) -> Any:
+        loader, settings = getattr(self._library, kind), self.settings
+        revision = hub.revision(settings.model, settings.revision)
+        try:
+            return loader.from_pretrained(settings.model, revision=revision, trust_remote_code=False, **options)
+        except (OSError, ValueError, KeyError, ImportError) as problem:
+            reason = str(problem).strip().split("\n")[0].rstrip(".")
+            mend = "give a complete model with safetensors weights that needs no code of its own"
+            raise NegutilError(f"{settings.model} cannot be loaded as {kind} ({reason}): {mend}.") from problem
+
+
+def from_settings(options: Mapping[str, Any]) -> LocalModel:
+    """A model on this machine from the fields of ``Local``; raises NegutilError for wrong ones."""
+    return LocalModel(annotators.checked(Local, options, "annotator transformers"))
+
+
+def _library() -> ModuleType:
+    try:
+        import transformers
+    except ImportError as problem:
+        raise NegutilError(f"Annotators of transformers need that library: run {INSTALL}.") from problem
+    return transformers
+
+
+def _messages(chat: Chat, vision: bool) -> list[dict[str, Any]]:
+    """The chat as ``transformers`` wants it: for models of pictures every turn is a list of parts."""
+    if not vision:
+        if chat.picture is not None:
+            raise NegutilError(f"{chat.picture} was given to a language model: set vision = true for one with eyes.")
+        return [{"role": role, "content": text} for role, text in chat.turns]
+    parts: list[list[dict[str, Any]]] = [[{"type": "text", "text": text}] for _, text in chat.turns]
+    if chat.picture is not None:
+        parts[-1].insert(0, {"type": "image", "image": _picture(chat)})
+    return [{"role": role, "content": content} for (role, _), content in zip(chat.turns, parts, strict=True)]
+
+
+def _picture(chat: Chat) -> Image.Image:
+    return read_rgb(str(chat.picture))
+
+
+def _cut(text: str, stop: Sequence[str]) -> str:
+    """The text before the first of the marks at which a reply ends, which the library itself would keep."""
+    ends = [position for mark in stop if (position := text.strip().find(mark)) >= 0]
+    return text.strip()[: min(ends)] if ends else text.strip()

@@ -1,0 +1,158 @@
+"""VALSE's existence items from scenes: existence.json in its published format, with pictures (docs/protocols.md#valse).
+
+Half of the captions affirm a thing that is there, half deny one that is not; the foil says the opposite. Every sentence
+that is true of one picture is false of another, taken in the same kind of place where there is one: so each noun, and
+each sentence, is affirmed as often as denied, and a rule that reads texts alone gets half of the items.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from miniworld import build as world
+from miniworld import grammar, scenes, truth
+from miniworld.scenes import Scene
+from miniworld.vocabulary import PLURAL_ONLY
+from miniworld.writers import _entries, _files
+from miniworld.writers._entries import Entry
+from negutil import code
+from negutil.config import Profile, Splits
+from negutil.errors import NegutilError
+
+FOLDER, FILE, PICTURES = "valse", "existence.json", "images"
+COUNT = 534
+"""Items of the published file."""
+
+TAILS = ("", " in the picture", " in the photo", " in the image", " pictured", " shown", " visible", " pictured here")
+ANNOTATORS = 3
+ERROR = 0.08
+"""How often an annotator votes wrongly; three like that agree on 78 % of the items (published: 410 of 534)."""
+WRONG_VOTES = ("foil", "other")
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """What an item says of a noun, affirmed or denied; ``number`` is how many there are where it is true."""
+
+    noun: str
+    number: int
+    tail: str
+
+    def text(self, negated: bool) -> str:
+        """The sentence, with a full stop."""
+        if self.number > 1 or self.noun in PLURAL_ONLY:
+            return f"There are {'no ' if negated else ''}{grammar.plural(self.noun)}{self.tail}."
+        return f"There is {f'no {self.noun}' if negated else grammar.with_article(self.noun)}{self.tail}."
+
+
+def build(settings: Profile, count: int | None = None) -> Path:
+    """The folder of the items: the user's own where the data are published ones, else the mini world's.
+
+    That one is ``settings.built/valse`` and is written where it is missing or was made otherwise. ``count`` is the
+    number of items (None: as many as published, or one for two pictures of COCO's test split where that is less).
+    """
+    folder = settings.data / FOLDER
+    if settings.published:
+        return folder
+    count = min(COUNT, settings.world.scenes.test // 4 * 2) if count is None else count
+    made_by = code.fingerprint(__name__, libraries=world.LIBRARIES)
+    wanted = {"part": FOLDER, "seed": settings.world.seed, "sizes": {"test": count}, "code": made_by}
+    world.keep(folder, wanted, lambda fresh: write(fresh, count, settings.world.seed), "VALSE existence")
+    return folder
+
+
+def write(folder: Path, count: int, seed: int) -> dict[str, Any]:
+    """Write ``count`` items, their pictures and the truth about these into ``folder``; return facts about them.
+
+    Raises NegutilError where the number is odd or no two pictures fit together.
+    """
+    if count < 2 or count % 2:
+        raise NegutilError(f"VALSE cannot have {count} items: ask for an even number above 0.")
+    drawn = list(_entries.entries("valse", Splits(0, 0, count), seed, scenes.sample, _name))
+    _entries.write_pictures(folder, drawn)
+    found = [item for pair in _pairs(drawn, seed) for item in _items(*pair, seed)]
+    _files.write_json(folder / FILE, dict(sorted(found)))
+    return {"items": len(found), "annotators_error": ERROR}
+
+
+def _name(split: str, index: int) -> tuple[int, str]:
+    return index + 1, f"{PICTURES}/v7w_{index + 1}.jpg"
+
+
+def _pairs(drawn: Sequence[Entry], seed: int) -> list[tuple[Sentence, Entry, Entry]]:
+    """Every picture once: a sentence, a picture of which it is true and one of which its negation is.
+
+    The noun is the one that was said least so far, so that rare nouns are said too.
+    """
+    rng = random.Random(f"valse/pairs/{seed}")
+    left = rng.sample(drawn, len(drawn))
+    said: Counter[str] = Counter()
+    found = []
+    while left:
+        entry = left.pop()
+        noun, other = _partner(entry, left, said, rng)
+        left.remove(other)
+        said[noun] += 1
+        found.append((Sentence(noun, _number(entry.scene, noun), rng.choice(TAILS)), entry, other))
+    return found
+
+
+def _partner(entry: Entry, left: Sequence[Entry], said: Counter[str], rng: random.Random) -> tuple[str, Entry]:
+    """A noun to be seen in the picture of ``entry``, and one of ``left`` without it, in a like place if possible.
+
+    Raises NegutilError where every picture left shows all of them.
+    """
+    nouns = sorted(truth.sayable(entry.scene.nouns))
+    for noun in sorted(rng.sample(nouns, len(nouns)), key=lambda name: said[name]):
+        without = [other for other in left if noun not in truth.sayable(other.scene.nouns)]
+        alike = [other for other in without if other.scene.place == entry.scene.place]
+        if without:
+            return noun, rng.choice(alike or without)
+    raise NegutilError(f"VALSE: picture {entry.file_name} has no partner; ask for more items.")
+
+
+def _number(scene: Scene, noun: str) -> int:
+    """How many things of a scene may be called ``noun``, worn and held ones included."""
+    return sum(truth.is_a(name, noun) for name, _ in scene.named())
+
+
+def _items(sentence: Sentence, shown: Entry, bare: Entry, seed: int) -> list[tuple[str, dict[str, Any]]]:
+    """The item of the picture with the thing, and that of the picture without it."""
+    affirmed, denied = sentence.text(negated=False), sentence.text(negated=True)
+    return [
+        _item(shown, affirmed, denied, sentence.number, seed),
+        _item(bare, denied, affirmed, 0, seed),
+    ]
+
+
+def _item(entry: Entry, caption: str, foil: str, number: int, seed: int) -> tuple[str, dict[str, Any]]:
+    """Name and content of one item; ``number`` is how many things the true caption speaks of."""
+    index = str(entry.image_id)
+    return f"existence_visual7w_{index}", {
+        "dataset": "visual7w",
+        "dataset_idx": index,
+        "image_file": Path(entry.file_name).name,
+        "linguistic_phenomena": "existence",
+        "caption": caption,
+        "answer": number,
+        "classes": number,
+        "split": "test",
+        "original_split": "test",
+        "classes_foil": [0] if number else [1, 2, 3],
+        "declarative_statement": caption,
+        "declarative_statement_foils": [foil],
+        "provenance_of_foils": "something_to_zero" if number else "zero_to_something",
+        "mturk": _votes(random.Random(f"valse/votes/{seed}/{index}")),
+        "foil": foil,
+    }
+
+
+def _votes(rng: random.Random) -> dict[str, int]:
+    """What three annotators choose, each of whom errs now and then."""
+    wrong = Counter(rng.choice(WRONG_VOTES) for _ in range(ANNOTATORS) if rng.random() < ERROR)
+    return {"foil": wrong["foil"], "caption": ANNOTATORS - wrong.total(), "other": wrong["other"]}

@@ -1,0 +1,1 @@
+"""Methods on tasks over seeds: levels, paired gains, claims and verdicts."""

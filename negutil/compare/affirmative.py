@@ -1,0 +1,260 @@
+"""Notebook 00: is MiniCLIP good at affirmative language, and what does it do with a first "no"?
+
+The floors and the test of the failure are fixed here, before any model is run (design: "MiniCLIP").
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from miniworld import build, grammar, truth
+from miniworld.grammar import Form
+from miniworld.scenes import Scene
+from miniworld.vocabulary import NOUNS, PLACES
+from negutil import paths, results, statistics
+from negutil.compare import binary_probe
+from negutil.config import Profile
+from negutil.data import coco
+from negutil.models import architectures, encode, loader, registry
+from negutil.models.loader import LoadedModel
+from negutil.results import Record
+from negutil.statistics import Interval
+from negutil.tasks import presence, probe, retrieval
+
+EXPERIMENT = "00_mini_world"
+GALLERY = 1000
+PRESENCE, RETRIEVAL, FACES = "presence AUC", "recall@1", "face attribute AUC"
+FLOORS = {PRESENCE: 0.97, RETRIEVAL: 0.5, FACES: 0.9}
+METRICS = {PRESENCE: "AUC", RETRIEVAL: "recall@1", FACES: "AUC"}
+CHANCE_AUC = 0.5
+
+Truth = dict[str, np.ndarray]
+"""For every noun, of which pictures it is true (bool [N])."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenes:
+    """Held-out scenes: ``pictures`` uint8 [N, 64, 64, 3], a full affirmative caption of each, and the truth."""
+
+    pictures: np.ndarray
+    captions: list[str]
+    truth: list[Scene]
+
+
+@dataclass(frozen=True, slots=True)
+class Exam:
+    """What ``run`` leaves for the figures: one row per model and noun (noun, auc, low, high, n, positives, model)."""
+
+    presence: pd.DataFrame
+
+
+def scenes_of(settings: Profile, seed: int) -> Scenes:
+    """At most 1,000 test scenes, each with its first caption, which says everything.
+
+    ``seed`` other than 0 takes another sample of the test split.
+    """
+    folder = build.build("coco", settings)
+    names = folder / "annotations"
+    rows = coco.load(names / "captions_test2017.json", pictures=folder / "test2017")
+    known = {entry.image_id: entry.scene for entry in truth.read(folder) if entry.split == "test"}
+    order = list(range(len(rows)))
+    if seed:
+        random.Random(seed).shuffle(order)
+    chosen = rows.select(order[:GALLERY])
+    pictures = np.stack([np.asarray(picture) for picture in chosen["image"]])
+    return Scenes(pictures, [said[0] for said in chosen["captions"]], [known[i] for i in chosen["image_id"]])
+
+
+def presence_truth(scenes: Iterable[Scene]) -> Truth:
+    """For every noun, which scenes show it (bool [N]); a woman or a baby is a person too.
+
+    Nouns that every scene shows or none does are left out: they have no AUC.
+    """
+    seen = [truth.sayable(scene.nouns) for scene in scenes]
+    labels = {noun: np.array([noun in names for names in seen]) for noun in NOUNS}
+    return {noun: there for noun, there in labels.items() if 0 < there.sum() < len(there)}
+
+
+def absence_forms() -> list[Form]:
+    """The forms of the grammar that say only that something is missing and do not name a place."""
+    return [form for form in grammar.NEGATED if form.order == "only" and "{place}" not in form.text]
+
+
+def sentences(form: Form, nouns: Iterable[str]) -> list[str]:
+    """The sentence of ``form`` about every noun."""
+    names = ((noun, grammar.with_article(noun), grammar.plural(noun)) for noun in nouns)
+    return [form.text.format(bare=bare, absent=absent, plural=plural) for bare, absent, plural in names]
+
+
+def run(settings: Profile, seed: int) -> Exam:
+    """Examine every model of the profile; writes the tables ``floors`` and ``absence`` and per-item scores."""
+    scenes = scenes_of(settings, seed)
+    there = presence_truth(scenes.truth)
+    floors: list[Record] = []
+    absence: list[Record] = []
+    tables: list[pd.DataFrame] = []
+    items: list[pd.DataFrame] = []
+    for name in settings.models:
+        model = loader.load(name)
+        images = encode.images(model, scenes.pictures)
+        found, presences, ranks = _affirmative(settings, model, images, scenes, there)
+        floors += [_record(task, name, interval) for task, interval in found.items()]
+        absence += _absence(settings, model, images, there)
+        tables.append(presences.assign(model=name))
+        items.append(pd.DataFrame({"model": name, "picture": np.arange(len(ranks)), "rank": ranks}))
+    results.save(floors, settings.name, EXPERIMENT, "floors", seed=seed)
+    results.save(absence, settings.name, EXPERIMENT, "absence", seed=seed)
+    results.save_items(pd.concat(items), settings.name, EXPERIMENT, "ranks")
+    return Exam(pd.concat(tables, ignore_index=True))
+
+
+def _affirmative(
+    settings: Profile, model: LoadedModel, images: np.ndarray, scenes: Scenes, there: Truth
+) -> tuple[dict[str, Interval], pd.DataFrame, np.ndarray]:
+    """The three tests of affirmative language, the AUC by noun, and the rank of every caption's picture."""
+    scores = presence.scores(encode.texts(model, presence.prompts(list(there))), images)
+    by_noun = presence.presence(scores, there, resamples=settings.bootstrap.resamples)
+    ranks = retrieval.ranks(encode.texts(model, scenes.captions), images, range(len(images)))
+    found = {
+        PRESENCE: by_noun.mean,
+        RETRIEVAL: statistics.wilson(int((ranks <= 1).sum()), len(ranks)),
+        FACES: face_auc(settings, model),
+    }
+    return found, by_noun.table, ranks
+
+
+def _record(task: str, model: str, interval: Interval) -> Record:
+    return Record.of(interval, experiment=EXPERIMENT, task=task, model=model, metric=METRICS[task])
+
+
+def _absence(settings: Profile, model: LoadedModel, images: np.ndarray, there: Truth) -> list[Record]:
+    """One record per form: the mean AUC of the pictures without the thing."""
+    records = []
+    for form in absence_forms():
+        scores = presence.scores(encode.texts(model, sentences(form, there)), images)
+        mean = presence.presence(scores, there, absence=True, resamples=settings.bootstrap.resamples).mean
+        task = form.text.format(bare="X", absent="an X", plural="Xs")
+        records.append(Record.of(mean, experiment=EXPERIMENT, task=task, model=model.name, metric="AUC"))
+    return records
+
+
+def face_auc(settings: Profile, model: LoadedModel) -> Interval:
+    """Mean AUC over attributes of the affirmative prompt alone, on the test faces; prompts as in notebook 02."""
+    rows = binary_probe.load_faces(settings)
+    labels = binary_probe.labels_of(rows)
+    pairs = [pair for pair in probe.read_prompts() if pair.phrasing == probe.ALONE]
+    kept, _ = probe.usable(pairs, labels)
+    prompts = probe.texts(kept)
+    features = dict(zip(prompts, encode.texts(model, prompts), strict=True))
+    images = encode.images(model, rows["image"][:])
+    right = probe.right(kept, labels)
+    scores, _ = probe.scores(kept, images, features)
+    flags = {pair.attribute: right[:, index] for index, pair in enumerate(kept)}
+    return presence.presence(scores.astype(float), flags, resamples=settings.bootstrap.resamples).mean
+
+
+def cooccurrence(settings: Profile, most: int = 40) -> tuple[np.ndarray, list[str]]:
+    """Share of the training pictures with one noun that also have another ([n, n], diagonal NaN), grouped by place.
+
+    The ``most`` commonest nouns are taken.
+    """
+    folder = build.build("coco", settings)
+    known = [entry.scene for entry in truth.read(folder) if entry.split == "train"]
+    there = np.array([[noun in scene.nouns for noun in NOUNS] for scene in known], dtype=float)
+    common = set(np.argsort(-there.sum(axis=0))[:most].tolist())
+    by_place = dict.fromkeys(noun for place in PLACES.values() for noun in place.nouns)
+    order = [NOUNS.index(noun) for noun in by_place if NOUNS.index(noun) in common]
+    counts = there[:, order].T @ there[:, order]
+    shares = counts / np.maximum(1, np.diag(counts))[:, None]
+    np.fill_diagonal(shares, np.nan)
+    return shares, [NOUNS[index] for index in order]
+
+
+def forms_table() -> pd.DataFrame:
+    """Every form of the grammar (columns kind, cue, order, form, kept for testing)."""
+    return pd.DataFrame(
+        {
+            "kind": "negated" if form.cue else "affirmative",
+            "cue": form.cue or "–",
+            "order": form.order or "–",
+            "form": form.text,
+            "kept for testing": "yes" if form.held_out else "no",
+        }
+        for form in (*grammar.AFFIRMATIVE, *grammar.NEGATED)
+    )
+
+
+Row = tuple[str, list[np.ndarray], list[bool]]
+
+
+def top_pictures(settings: Profile, seed: int, nouns: Sequence[str], model: str, count: int = 8) -> list[Row]:
+    """For each noun the best pictures for its presence and for its absence: (query, pictures, is it there?)."""
+    scenes, loaded = scenes_of(settings, seed), loader.load(model)
+    images = encode.images(loaded, scenes.pictures)
+    rows: list[Row] = []
+    for noun in nouns:
+        for query in (f"a photo of {grammar.with_article(noun)}", f"a photo with no {noun}"):
+            best = np.argsort(-(images @ encode.texts(loaded, [query])[0]), kind="stable")[:count]
+            there = [noun in scenes.truth[index].nouns for index in best]
+            rows.append((query, [scenes.pictures[index] for index in best], there))
+    return rows
+
+
+def by_form(absence: pd.DataFrame) -> pd.DataFrame:
+    """The table ``absence`` as ``figures_world.two_prompts`` wants it."""
+    return absence.rename(columns={"task": "form"})[["form", "model", "value", "ci_low", "ci_high"]]
+
+
+def verdicts(floors: pd.DataFrame, absence: pd.DataFrame) -> pd.DataFrame:
+    """The verdict on every claim of notebook 00, by the rules fixed before the run.
+
+    A floor is reached if the value is at least the floor. The failure is replicated if the upper end of the interval of
+    every form's mean AUC is below 0.5, not replicated if the lower end of every one is at least 0.5.
+    """
+    rows: list[tuple[str, str, str]] = []
+    for task, model, value in zip(floors["task"], floors["model"], floors["value"], strict=True):
+        reached = "reached" if value >= FLOORS[task] else "not reached"
+        rows.append((f"{task} at least {FLOORS[task]:.2f}", model, reached))
+    for model, part in absence.groupby("model"):
+        below, above = (part["ci_high"] < CHANCE_AUC).all(), (part["ci_low"] >= CHANCE_AUC).all()
+        verdict = "replicated" if below else "not replicated" if above else "inconclusive"
+        rows.append(("sentences of absence rank pictures with the thing first", str(model), verdict))
+    return pd.DataFrame(rows, columns=["claim", "model", "verdict"])
+
+
+def models_table(settings: Profile) -> pd.DataFrame:
+    """Size, training and checksum of every model of the profile that ships with the package."""
+    return pd.DataFrame([_model_row(registry.find(name)) for name in settings.models if registry.find(name).package])
+
+
+def _model_row(entry: registry.Entry) -> dict[str, object]:
+    about = json.loads((paths.WEIGHTS / entry.package).with_suffix(".json").read_text(encoding="utf-8"))
+    vision, text = (architectures.config(entry.architecture)[tower] for tower in ("vision_cfg", "text_cfg"))
+    settings = about["config"]
+    return {
+        "model": entry.name,
+        "patch (pixels)": vision["patch_size"],
+        "image width": vision["width"],
+        "text width": text["width"],
+        "steps": settings["steps"],
+        "batch": settings["batch"],
+        "pictures in the corpus": about["pool"]["pictures"],
+        "minutes on two cores": round(about["seconds"] / 60),
+        "weights sha256": entry.sha256[:12],
+    }
+
+
+def learning_curves(settings: Profile) -> dict[str, pd.DataFrame]:
+    """The learning curve of every shipped model, with the batch size as a column."""
+    curves = {}
+    for name in settings.models:
+        file = paths.WEIGHTS / registry.find(name).package
+        batch = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))["config"]["batch"]
+        curves[name] = pd.read_csv(file.with_suffix(".curve.csv")).assign(batch=batch)
+    return curves

@@ -1,0 +1,159 @@
+"""Notebook 02: the binary probe on CelebA's attributes, on every model of a profile (NegationCLIP Sec. 2.1).
+
+The rules of the verdicts are fixed here, before any model is run. ``probe`` has the metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from datasets import Dataset
+
+from miniworld import build
+from miniworld.look import Example
+from negutil import results, tables
+from negutil.config import Profile
+from negutil.data import celeba
+from negutil.models import encode, loader
+from negutil.models.pictures import PictureFiles
+from negutil.tasks import probe
+from negutil.tasks.probe import ALONE, ANTONYM, MEAN, MEAN_WITH_ANTONYM
+
+EXPERIMENT = "02_binary_probe"
+
+KNOWS = 0.8
+"""A model knows the attributes if its mean AUC from the affirmative prompts alone is surely above this."""
+
+NEAR_CHANCE = 0.65
+"""The failure is there if the mean balanced accuracy is surely below this: the paper's 60.8 % and four points more."""
+
+Verdict = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What ``run`` leaves for the notebook: the table of every model (first column model) and each model's items."""
+
+    table: pd.DataFrame
+    items: dict[str, pd.DataFrame]
+    skipped: tuple[str, ...]
+
+
+def load_faces(settings: Profile, split: str = "test") -> Dataset:
+    """The faces of ``split`` with one bool column per attribute; raises NegutilError where the folder is wrong."""
+    return celeba.load(build.folder("celeba", settings), split=split)
+
+
+def labels_of(faces: Dataset) -> pd.DataFrame:
+    """The attributes of ``faces`` that are probed: a bool column each, a row per face."""
+    names = dict.fromkeys(pair.attribute for pair in probe.read_prompts())
+    return pd.DataFrame({name: faces[name][:] for name in names if name in faces.column_names})
+
+
+def run(settings: Profile, seed: int = 0) -> Findings:
+    """Probe every model of the profile on the test faces; writes the table ``probe`` and each model's per-item scores.
+
+    ``seed`` moves the resamples of the intervals. Raises NegutilError where faces or models are missing.
+    """
+    pairs, faces = probe.read_prompts(), load_faces(settings)
+    labels = labels_of(faces)
+    outcomes: dict[str, probe.Outcome] = {}
+    for name in settings.models:
+        model = loader.load(name)
+        images = encode.images(model, PictureFiles.of(faces), batch=settings.encode.batch)
+        prompts = probe.texts(pairs)
+        words = dict(zip(prompts, encode.texts(model, prompts, batch=settings.encode.batch), strict=True))
+        resamples, base = settings.bootstrap.resamples, settings.bootstrap.seed
+        outcomes[name] = probe.evaluate(pairs, labels, images, words, resamples=resamples, seed=base + seed)
+        results.save_items(outcomes[name].items, settings.name, EXPERIMENT, f"items_{name}")
+    records = [record for name, found in outcomes.items() for record in probe.records(found, EXPERIMENT, name)]
+    results.save(records, settings.name, EXPERIMENT, "probe", seed=seed, faces=len(faces))
+    return _findings(outcomes)
+
+
+def _findings(outcomes: dict[str, probe.Outcome]) -> Findings:
+    """The outcomes of all models side by side."""
+    frames = [found.table.assign(model=name) for name, found in outcomes.items()]
+    table = pd.concat(frames, ignore_index=True)
+    first = next(iter(outcomes.values()))
+    items = {name: found.items for name, found in outcomes.items()}
+    return Findings(table[["model", *table.columns.drop("model")]], items, first.skipped)
+
+
+def means(table: pd.DataFrame, group: str = MEAN) -> pd.DataFrame:
+    """Means over attributes as texts with intervals: a row per model and phrasing, a column per metric."""
+    rows = table[table["attribute"] == group].rename(columns={"low": "ci_low", "high": "ci_high"})
+    return tables.pivot(rows, ["model", "phrasing"]).fillna("")
+
+
+def attributes(table: pd.DataFrame, model: str, phrasing: str = "not") -> pd.DataFrame:
+    """One model's metrics with intervals: a row per attribute, a column per metric; the mean comes last."""
+    rows = table[
+        (table["model"] == model) & (table["phrasing"] == phrasing) & (table["attribute"] != MEAN_WITH_ANTONYM)
+    ]
+    return tables.pivot(rows.rename(columns={"low": "ci_low", "high": "ci_high"}), "attribute", digits=2)
+
+
+def prompts_table() -> pd.DataFrame:
+    """All prompts, a row per attribute: the affirmative one, the negated ones, and the antonym where there is one."""
+    pairs = [pair for pair in probe.read_prompts() if pair.phrasing != ALONE]
+    tall = pd.DataFrame([(p.attribute, p.affirmative, p.phrasing, p.other) for p in pairs])
+    tall.columns = pd.Index(["attribute", "affirmative", "phrasing", "prompt"])
+    wide = tall.pivot(index=["attribute", "affirmative"], columns="phrasing", values="prompt")
+    order = list(dict.fromkeys(tall["phrasing"]))
+    return wide[order].fillna("").reset_index().rename_axis(columns=None)
+
+
+def prevalence(labels: pd.DataFrame) -> pd.DataFrame:
+    """Share of the faces with each attribute that varies, the commonest first."""
+    shares = labels.mean().sort_values(ascending=False, kind="stable")
+    varying = shares[(shares > 0) & (shares < 1)]
+    return pd.DataFrame({"attribute": varying.index, "share of the faces": varying.to_numpy()})
+
+
+def examples(faces: Dataset, names: Sequence[str], each: int = 8) -> list[Example]:
+    """Pictures of ``each`` faces for every attribute in ``names``: half of them with it, then half without."""
+    shown: list[Example] = []
+    for name in names:
+        flags = np.array(faces[name][:])
+        for there in (True, False):
+            rows = np.flatnonzero(flags == there)[: each // 2].tolist()
+            title = f"{name.replace('_', ' ')}: {'yes' if there else 'no'}"
+            shown += [Example(np.asarray(picture), title) for picture in faces.select(rows)["image"]]
+    return shown
+
+
+def verdicts(table: pd.DataFrame) -> pd.DataFrame:
+    """The verdict on each claim for each model, by the rules at the top of this module.
+
+    The probe's failure: only a model that knows the attributes (AUC of the affirmative prompts alone above KNOWS) can
+    show it; it is replicated if the mean balanced accuracy for "not" is surely below NEAR_CHANCE, not replicated if it
+    is surely above. The antonym control: negation is to blame if the antonym is surely better than every phrasing.
+    """
+    found: list[Verdict] = []
+    for model, rows in table.groupby("model", sort=False):
+        knows = _bounds(rows, ALONE, "auc")[0] > KNOWS
+        low, high = _bounds(rows, "not", "balanced_accuracy")
+        below = "replicated" if high < NEAR_CHANCE else "not replicated" if low >= NEAR_CHANCE else "inconclusive"
+        verdict = below if knows else "inconclusive: it does not know the attributes"
+        found.append(("knows the attributes, yet is near chance against their negation", str(model), verdict))
+        found.append(("antonyms do better than negations", str(model), _gain_verdict(rows)))
+    return pd.DataFrame(found, columns=["claim", "model", "verdict"])
+
+
+def _bounds(rows: pd.DataFrame, phrasing: str, metric: str) -> tuple[float, float]:
+    """The interval of one model's mean over all attributes."""
+    own = rows[(rows["attribute"] == MEAN) & (rows["phrasing"] == phrasing) & (rows["metric"] == metric)]
+    return own["low"].item(), own["high"].item()
+
+
+def _gain_verdict(rows: pd.DataFrame) -> str:
+    """Whether the antonym is better than every negation, worse than every one, or neither for sure."""
+    gains = rows[rows["phrasing"].str.startswith(f"{ANTONYM} minus ") & (rows["metric"] == "balanced_accuracy")]
+    if gains.empty:
+        return "inconclusive: no attribute here has an antonym"
+    better, worse = (gains["low"] > 0).all(), (gains["high"] <= 0).all()
+    return "replicated" if better else "not replicated" if worse else "inconclusive"

@@ -1,0 +1,303 @@
+"""Notebook 03, more than the paper: exclusion, claims true or false, and the affirmation bias, for every model.
+
+The galleries are the test splits with exact labels; thresholds of claims come from the validation splits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from datasets import Dataset
+from numpy.typing import NDArray
+
+from miniworld import build, truth
+from negutil import results, tables
+from negutil.captions import claim_items
+from negutil.captions import exclusion as exclusion_queries
+from negutil.captions.claim_items import ClaimSet
+from negutil.captions.exclusion import ExclusionQuery
+from negutil.compare import binary_probe, negbench
+from negutil.compare.negbench import EXPERIMENT, PUBLISHED, Resampling
+from negutil.config import Profile
+from negutil.data import chexpert, coco
+from negutil.errors import NegutilError
+from negutil.models import encode, loader
+from negutil.models.loader import LoadedModel
+from negutil.models.pictures import PictureFiles
+from negutil.results import Record
+from negutil.run import skipped
+from negutil.statistics import Interval
+from negutil.tasks import affirmation_bias, exclusion, true_false
+
+Flags = NDArray[np.bool_]
+PAIRS, FEWEST_PICTURES = 60, 8
+"""Pairs (X, Y) that exclusion asks about, and pictures of X with Y and without Y that each needs."""
+
+SCENES = {False: ("val2017", "test2017"), True: ("train2014", "val2017")}
+"""COCO's split for thresholds and that for testing: in the mini world, and published (True), where the test split has
+no public labels and val2017 is a part of val2014."""
+
+MOST = 5000
+"""Pictures of one split that are asked about: all of val2017, and as many for thresholds where there are more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """Pictures of scenes, which of them show each noun (bool [N]), and the queries and sentences about them."""
+
+    pictures: PictureFiles
+    there: Mapping[str, Flags]
+    queries: list[ExclusionQuery]
+    sentences: list[affirmation_bias.Sentence]
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """Claims about validation and test pictures of one domain, with those pictures."""
+
+    val: tuple[ClaimSet, PictureFiles]
+    test: tuple[ClaimSet, PictureFiles]
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What ``run`` leaves: tables of numbers, per-item frames, and densities of the bias, each with a column model."""
+
+    exclusion: pd.DataFrame
+    bias: pd.DataFrame
+    claims: pd.DataFrame
+    exclusion_items: pd.DataFrame
+    claim_items: pd.DataFrame
+    densities: pd.DataFrame
+
+
+KINDS = tuple(field.name for field in dataclasses.fields(Findings))
+EMPTY = pd.DataFrame(columns=["model", "form", "domain", "kind", "metric", "value", "low", "high", "n", "over"])
+"""What stands for a table without a number."""
+
+
+def gallery(settings: Profile, seed: int = 0) -> Gallery | None:
+    """The test scenes with what is asked about them; None where published ones are missing (``negutil.run.skipped``).
+
+    Raises NegutilError where too few pictures share two things.
+    """
+    return skipped.attempt(settings, "exclusion and affirmation bias", partial(_gallery, settings, seed), "coco2017")
+
+
+def _gallery(settings: Profile, seed: int) -> Gallery:
+    rows = _coco(settings, SCENES[settings.published][1])
+    there = exclusion_queries.labels(rows["categories"][:], rows["supercategories"][:])
+    fewest = min(FEWEST_PICTURES, max(2, len(rows) // 100))
+    queries = exclusion_queries.queries(there, fewest, PAIRS, seed)
+    return Gallery(PictureFiles.of(rows), there, queries, affirmation_bias.sentences(there))
+
+
+def domains(settings: Profile, seed: int = 0) -> dict[str, Domain]:
+    """The claims about scenes (objects and colours), faces and radiographs, validation and test.
+
+    Published ones that are missing are left out (``negutil.run.skipped``).
+    """
+    scenes = SCENES[settings.published]
+    wanted: dict[str, tuple[Maker, tuple[str, str], str]] = {
+        claim_items.OBJECTS: (_objects, scenes, "coco2014"),
+        claim_items.ATTRIBUTES: (_attributes, scenes, ""),
+        claim_items.FACES: (_faces, ("valid", "test"), "celeba"),
+        claim_items.RADIOGRAPHS: (_radiographs, ("train", "valid"), "chexpert"),
+    }
+    found = {
+        name: skipped.attempt(settings, f"claims about {name}", partial(_domain, make, settings, splits, seed), get)
+        for name, (make, splits, get) in wanted.items()
+    }
+    return {name: domain for name, domain in found.items() if domain is not None}
+
+
+def run(settings: Profile, asked: Gallery | None, claims: Mapping[str, Domain], seed: int = 0) -> Findings:
+    """Examine every model; writes the tables ``exclusion``, ``bias`` and ``claims`` and their per-item scores.
+
+    Without a gallery, or claims, their frames are empty, and what was left out is written as ``skipped.csv``.
+    """
+    resampling = Resampling(settings.bootstrap.resamples, settings.bootstrap.seed + seed)
+    parts: dict[str, list[pd.DataFrame]] = defaultdict(list)
+    for name in settings.models:
+        model = loader.load(name)
+        answers = _about_scenes(model, asked, settings, resampling) if asked else {}
+        answers |= _about_claims(model, claims, settings, resampling) if claims else {}
+        for kind, frame in answers.items():
+            parts[kind].append(frame.assign(model=name))
+    whole = {kind: pd.concat(parts[kind], ignore_index=True) if kind in parts else EMPTY for kind in KINDS}
+    found = Findings(**whole)
+    _save(found, settings.name, seed)
+    skipped.save(settings, EXPERIMENT)
+    return found
+
+
+def _save(found: Findings, profile: str, seed: int) -> None:
+    for name, table, task in (
+        ("exclusion", found.exclusion, ["form"]),
+        ("bias", found.bias, ["form"]),
+        ("claims", found.claims, ["domain", "kind"]),
+    ):
+        if len(table):
+            results.save(_records(table, task), profile, EXPERIMENT, name, seed=seed)
+    for name, items in (("exclusion_items", found.exclusion_items), ("claim_items", found.claim_items)):
+        if len(items):
+            results.save_items(_slim(items), profile, EXPERIMENT, name)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# What is asked
+
+
+def _coco(settings: Profile, split: str) -> Dataset:
+    folder = build.folder("coco", settings)
+    names = folder / "annotations"
+    rows = coco.load(names / f"captions_{split}.json", names / f"instances_{split}.json", pictures=folder / split)
+    return _first(rows)
+
+
+def _first(rows: Dataset) -> Dataset:
+    return rows.select(range(min(MOST, len(rows))))
+
+
+Asked = tuple[ClaimSet, PictureFiles]
+Maker = Callable[[Profile, str, bool, int], Asked]
+
+
+def _domain(make: Maker, settings: Profile, splits: tuple[str, str], seed: int) -> Domain:
+    """Wordings that are kept for testing are only in the test claims."""
+    return Domain(make(settings, splits[0], False, seed), make(settings, splits[1], True, seed))
+
+
+def _objects(settings: Profile, split: str, held_out: bool, seed: int) -> Asked:
+    rows = _coco(settings, split)
+    there = exclusion_queries.labels(rows["categories"][:], rows["supercategories"][:])
+    return claim_items.objects(there, held_out=held_out, seed=seed), PictureFiles.of(rows)
+
+
+def _attributes(settings: Profile, split: str, held_out: bool, seed: int) -> Asked:
+    if settings.published:
+        raise NegutilError("The colours of things are known in the mini world alone.")
+    rows = _coco(settings, split)
+    known = {entry.image_id: entry.scene for entry in truth.read(build.folder("coco", settings))}
+    scenes = [known[number] for number in rows["image_id"]]
+    return claim_items.attributes(scenes, held_out=held_out, seed=seed), PictureFiles.of(rows)
+
+
+def _faces(settings: Profile, split: str, held_out: bool, seed: int) -> Asked:
+    rows = _first(binary_probe.load_faces(settings, split))
+    return claim_items.faces(binary_probe.labels_of(rows), held_out=held_out, seed=seed), PictureFiles.of(rows)
+
+
+def _radiographs(settings: Profile, split: str, held_out: bool, seed: int) -> Asked:
+    folder = build.folder("chexpert", settings)
+    rows = _first(chexpert.load(folder / "CheXpert-v1.0-small" / f"{split}.csv", pictures=folder))
+    findings = rows.select_columns(list(chexpert.FINDINGS)).with_format("pandas")[:]
+    return claim_items.radiographs(findings, held_out=held_out, seed=seed), PictureFiles.of(rows)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# What a model answers
+
+
+def _about_scenes(
+    model: LoadedModel, asked: Gallery, settings: Profile, resampling: Resampling
+) -> dict[str, pd.DataFrame]:
+    """Exclusion and bias, over the same gallery."""
+    batch = settings.encode.batch
+    images = encode.images(model, asked.pictures, batch=batch)
+    queries = encode.texts(model, [query.text for query in asked.queries], batch=batch)
+    said = encode.texts(model, [sentence.text for sentence in asked.sentences], batch=batch)
+    found = exclusion.items(asked.queries, queries, images, asked.there)
+    biases = affirmation_bias.items(asked.sentences, said, images, asked.there)
+    return {
+        "exclusion": exclusion.summary(found, **resampling.arguments),
+        "exclusion_items": found,
+        "bias": affirmation_bias.summary(biases, **resampling.arguments),
+        "densities": affirmation_bias.distributions(asked.sentences, said, images, asked.there),
+    }
+
+
+def _about_claims(
+    model: LoadedModel, claims: Mapping[str, Domain], settings: Profile, resampling: Resampling
+) -> dict[str, pd.DataFrame]:
+    tables, items = [], []
+    for name, domain in claims.items():
+        (val_claims, val_texts, val_images), (test_claims, texts, images) = (
+            _encoded(model, part, settings.encode.batch) for part in (domain.val, domain.test)
+        )
+        at = true_false.thresholds(true_false.score(val_claims, val_texts, val_images))
+        judged = true_false.items(true_false.score(test_claims, texts, images), at)
+        recall = true_false.recall_summary(true_false.recall(test_claims, texts, images), **resampling.arguments)
+        summary = true_false.summary(judged, **resampling.arguments).assign(kind="all claims")
+        tables.append(pd.concat([summary, recall], ignore_index=True).assign(domain=name))
+        items.append(judged)
+    return {"claims": pd.concat(tables, ignore_index=True), "claim_items": pd.concat(items, ignore_index=True)}
+
+
+def _encoded(model: LoadedModel, part: Asked, batch: int) -> tuple[ClaimSet, NDArray[np.float32], NDArray[np.float32]]:
+    claims, pictures = part
+    texts = encode.texts(model, claims.claims["text"].tolist(), batch=batch)
+    return claims, texts, encode.images(model, pictures, batch=batch)
+
+
+def _records(table: pd.DataFrame, task: Sequence[str]) -> list[Record]:
+    """A summary with columns model, metric, value, low, high, n, over and those of ``task`` as records."""
+    return [
+        Record.of(
+            Interval(*(row[name] for name in ("value", "low", "high", "n", "over"))),
+            experiment=EXPERIMENT,
+            task="/".join(str(row[name]) for name in task),
+            model=row["model"],
+            metric=row["metric"],
+        )
+        for row in table.to_dict("records")
+    ]
+
+
+def _slim(items: pd.DataFrame) -> pd.DataFrame:
+    """Per-item scores in small types, texts as categories."""
+    names = items.select_dtypes(include=["object", "string"]).columns
+    floats = items.select_dtypes("float64").columns
+    return items.astype(dict.fromkeys(names, "category") | dict.fromkeys(floats, "float32"))
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# For the notebook
+
+
+def one_table(tasks: pd.DataFrame, found: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
+    """``negbench.overview`` of ``tasks`` with exclusion (``Findings.exclusion``) as two more rows of the same columns.
+
+    A scorer that never sees a picture gives all of them the same score: in exclusion it has exactly the chance level.
+    """
+    wanted = found[found["form"] == exclusion.ALL]
+    if wanted.empty:
+        return negbench.overview(tasks, models)
+    chance = {"AUC": 0.5, "mAP": float(wanted.loc[wanted["metric"] == "chance of mAP", "value"].iloc[0])}
+    rows = []
+    for metric, level in chance.items():
+        own = wanted[wanted["metric"] == metric].set_index("model")
+        shown = {name: tables.with_interval(*own.loc[name, ["value", "low", "high"]]) for name in models}
+        row = {"variation": f"Exclusion, {exclusion.ALL}", "metric": metric, "n": int(own["n"].iloc[0]), **shown}
+        rows.append(row | {"chance": level, "best blind rule": f"{level:.3f} (none can do more)", PUBLISHED: ""})
+    return pd.concat([negbench.overview(tasks, models), pd.DataFrame(rows)], ignore_index=True)
+
+
+def metrics(table: pd.DataFrame, rows: str, chosen: Mapping[str, Sequence[str]], digits: int = 3) -> pd.DataFrame:
+    """Numbers with intervals: a row per model and value of column ``rows``, a column per metric.
+
+    ``chosen`` names the wanted values of ``rows`` and of "metric", in their order.
+    """
+    part = table[table[rows].isin(chosen[rows]) & table["metric"].isin(chosen["metric"])]
+    if part.empty:
+        return pd.DataFrame(columns=[rows, "model", *chosen["metric"]])
+    order = {name: place for place, name in enumerate((*chosen[rows], *chosen["metric"]))}
+    part = part.assign(_row=part[rows].map(order), _column=part["metric"].map(order))
+    part = part.sort_values(["_row", "_column"], kind="stable").rename(columns={"low": "ci_low", "high": "ci_high"})
+    return tables.pivot(part, [rows, "model"], digits=digits).fillna("")

@@ -1,0 +1,304 @@
+"""What every model of notebook 05 is asked, and what it answers: one value for each item of every benchmark.
+
+The benchmarks are those of NegationCLIP's tables (``suite``), NegBench's questions and retrieval, exclusion, and
+the text tower's distance between "X" and "no X". Values are kept in the cache under weights, data and code, so a warm
+run loads no model. All values of the notebook are means over such items.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+
+from miniworld import build as world
+from miniworld.vocabulary import HELD_OUT_NOUNS, NOUNS
+from negutil import code, files, paths, processes, progress
+from negutil.cache import Cache
+from negutil.captions import caption_sets, ccneg_reversed, negbench_files, phrasing, valse_items
+from negutil.compare import negation_beyond, negbench, text_similarity
+from negutil.compare.negation_beyond import Gallery
+from negutil.config import Profile
+from negutil.errors import NegutilError
+from negutil.models import encode, loader, precision, registry, scorer
+from negutil.models.loader import LoadedModel
+from negutil.models.scorer import Scorer
+from negutil.run import skipped
+from negutil.tasks import coco_retrieval, exclusion, further, negbench_items, presence, suite
+from negutil.tasks.negbench_items import Queries, Task
+from negutil.tasks.suite import Data
+from negutil.train import trained, wiseft
+
+MCQ, NEGATED_RETRIEVAL = NEGBENCH = ("COCO MCQ, paraphrased", "COCO retrieval, paraphrased")
+"""Of NegBench's variations; in retrieval the first caption of each picture looks for it among all pictures."""
+
+EXCLUSION, TEXT, TEXT_COSINE = "exclusion", "text tower", "text tower, cosine"
+CLAUSE = f"{suite.REFERRING}, what the negated clause adds"
+NEGATION = f"{suite.REFERRING}, what the negation itself adds"
+COLUMNS = ("task", "item", "cluster", "type", "valid", "cue", "held_out_noun", "held_out_form")
+AT = "@"
+"""Between the name of a model and the share of it in weights between it and its base."""
+
+_PARTS = ("refcocog", "imagenet", "caltech101", "ccneg", "coco")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Everything that is asked: the data of the benchmarks, NegBench's tasks, and exclusion's gallery."""
+
+    data: Data
+    negbench: tuple[Task, ...]
+    gallery: Gallery | None
+
+    @property
+    def texts(self) -> list[str]:
+        """Every different text, so that a scorer may read all of them together."""
+        found = suite.texts(self.data) + [text for task in self.negbench for text in task.texts]
+        found += [query.text for query in self.gallery.queries if query.cue] if self.gallery else []
+        found += presence.prompts(NOUNS, presence.AFFIRMATIVE) + presence.prompts(NOUNS, presence.NEGATED)
+        return list(dict.fromkeys(found))
+
+
+def prepare(settings: Profile) -> Asked:
+    """Read, and build where they are missing, the data of all benchmarks."""
+    chosen = [each for each in negbench_files.VARIATIONS if each.title in NEGBENCH]
+    tasks = skipped.attempt(settings, "NegBench", partial(negbench_items.load_some, settings, chosen), "negbench")
+    thinned = tuple(_thinned(task) for task in tasks or ())
+    return Asked(suite.prepare(settings), thinned, negation_beyond.gallery(settings))
+
+
+def _thinned(task: Task) -> Task:
+    """Retrieval with one caption of each picture, in the whole gallery; questions as they are."""
+    if not isinstance(task, Queries):
+        return task
+    rows, first = np.unique(task.rows, return_index=True)
+    return replace(task, rows=rows, captions=[task.captions[index] for index in first])
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Asking one model
+
+
+def ask(model: LoadedModel | Scorer, asked: Asked, settings: Profile) -> pd.DataFrame:
+    """Everything that ``model`` answers: a row per item with COLUMNS and ``value``.
+
+    The value is 1 or 0 (right or not), an area under the curve (exclusion), a distance or cosine (text tower), or the
+    difference of two answers (CLAUSE and NEGATION).
+    """
+    who = scorer.of(model, settings.encode.batch, share=True)
+    who.remember(asked.texts)
+    benchmarks = _benchmarks(who, asked, settings)
+    parts = [benchmarks, _differences(benchmarks)]
+    parts += [_negbench(who, asked, settings)] if asked.negbench else []
+    parts += [_exclusion(who, asked.gallery, settings)] if asked.gallery else []
+    parts += _text_tower(who, settings)
+    whole = [part.reindex(columns=[*COLUMNS, "value"]) for part in parts if len(part)]
+    found = pd.concat(whole, ignore_index=True)
+    flags = {name: found[name].fillna(False).astype(bool) for name in ("held_out_noun", "held_out_form")}
+    valid = found["valid"].fillna(True).astype(bool)
+    texts = {name: found[name].fillna("").astype(str) for name in ("type", "cue", "item", "cluster")}
+    return found.assign(valid=valid, **flags, **texts)
+
+
+def _benchmarks(model: Scorer, asked: Asked, settings: Profile) -> pd.DataFrame:
+    frames = suite.run(model, asked.data, settings)
+    if not frames:
+        return pd.DataFrame(columns=[*COLUMNS, "value"])
+    table = suite.table(frames, model.name)
+    said = _negated_texts(asked.data)
+    texts = [said.get((task, item), "") for task, item in zip(table["task"], table["item"], strict=True)]
+    return pd.concat([table, phrasing.table(texts)], axis=1).assign(value=table["right"].astype(float))
+
+
+def _negated_texts(data: Data) -> dict[tuple[str, str], str]:
+    """The negated sentence of every item of VALSE and NegRefCOCOg."""
+    found: dict[tuple[str, str], str] = {}
+    if data.valse is not None:
+        rows = data.valse
+        columns = (rows[name][:] for name in ("item", "negated", "caption", "foil"))
+        for item, side, caption, foil in zip(*columns, strict=True):
+            found[suite.VALSE, item] = caption if side == "caption" else foil
+    if data.referring is not None:
+        found |= {(suite.REFERRING, str(row)): text for row, text in enumerate(data.referring["phrase"][:])}
+    return found
+
+
+def _differences(table: pd.DataFrame) -> pd.DataFrame:
+    """Each answer to a phrase of NegRefCOCOg minus that to the phrase without its clause, or without its negation."""
+    own = {task: table[table["task"] == task] for task in (suite.REFERRING, suite.BARE, suite.AFFIRMED)}
+    phrase = own[suite.REFERRING]
+    parts = []
+    for task, other in ((CLAUSE, suite.BARE), (NEGATION, suite.AFFIRMED)):
+        parts.append(phrase.assign(task=task, value=phrase["value"].to_numpy() - own[other]["value"].to_numpy()))
+    return pd.concat(parts)
+
+
+def _negbench(model: Scorer, asked: Asked, settings: Profile) -> pd.DataFrame:
+    items = negbench.score(model, asked.negbench, settings.encode.batch)
+    found = items["rank"] <= coco_retrieval.K
+    value = np.where(items["rank"].notna(), found.astype(float), items["right"].fillna(False).astype(float))
+    said = phrasing.table(items["text"].tolist())
+    about = {"task": items["variation"], "item": items["item"], "cluster": items["picture"], "type": items["type"]}
+    return pd.concat([pd.DataFrame(about).assign(value=value), said], axis=1)
+
+
+def _exclusion(model: Scorer, gallery: Gallery, settings: Profile) -> pd.DataFrame:
+    """The area under the curve of every query with a negation."""
+    images = encode.images(model.tower, gallery.pictures, batch=settings.encode.batch)
+    queries = [query for query in gallery.queries if query.cue]
+    return pd.DataFrame(
+        {
+            "task": EXCLUSION,
+            "item": np.arange(len(queries)),
+            "cluster": [f"{query.wanted} without {query.excluded}" for query in queries],
+            "type": [query.form for query in queries],
+            "cue": [query.cue for query in queries],
+            "held_out_noun": [query.excluded in HELD_OUT_NOUNS for query in queries],
+            "held_out_form": [query.held_out for query in queries],
+            "value": exclusion.areas(model, queries, images, gallery.there),
+        }
+    )
+
+
+def _text_tower(model: Scorer, settings: Profile) -> list[pd.DataFrame]:
+    found = text_similarity.evaluate(model, batch=settings.encode.batch)
+    about = {"item": found["noun"], "cluster": found["noun"], "held_out_noun": found["held_out"]}
+    columns = {TEXT: "gap", TEXT_COSINE: "negated"}
+    return [pd.DataFrame(about).assign(task=task, value=found[column]) for task, column in columns.items()]
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Asking many models
+
+
+def values(settings: Profile, names: Sequence[str]) -> pd.DataFrame:
+    """The items (COLUMNS) and a column of values for each of ``names``, from the cache or asked now.
+
+    A name is one of the registry, of a fine-tuned model, or of one with a share, such as ``b+m/seed0@0.5``: weights
+    between the base and the model. Models are asked in as many processes as the profile has.
+    """
+    data, store = data_fingerprint(settings), Cache()
+    fields = {name: _fields(name, settings, data) for name in names}
+    missing = [name for name in names if store.load(store.key(**fields[name])) is None]
+    path = _items_path(settings, data)
+    if not path.exists() and names[0] not in missing:
+        missing = [names[0], *missing]
+    _side_by_side(missing, settings, data)
+    found = {name: store.load(store.key(**fields[name])) for name in names}
+    lost = [name for name, arrays in found.items() if arrays is None]
+    if lost:
+        raise NegutilError(f"The answers of {lost[0]} were deleted while they were read: start again.")
+    columns = {name: arrays["values"] for name, arrays in found.items() if arrays is not None}
+    return pd.concat([pd.read_parquet(path), pd.DataFrame(columns)], axis=1)
+
+
+def data_fingerprint(settings: Profile) -> str:
+    """What the items depend on: digest of the data (built where they are missing) and of the code that asks.
+
+    Device and dtype are part of it where they are not the default.
+    """
+    made = _published(settings) if settings.published else _made(settings)
+    made += (
+        [text for task, rows in everything(settings).data.further for text in task.texts(rows)]
+        if further.find()
+        else []
+    )
+    made += [code.fingerprint(__name__, *further.names()), *precision.identity().values()]
+    return hashlib.sha256(" ".join(made).encode()).hexdigest()
+
+
+def _made(settings: Profile) -> list[str]:
+    """What tells the data of the mini world apart."""
+    folders = [build(settings) for build in (valse_items.build, caption_sets.build_referring, negbench_files.build)]
+    folders += [*(world.folder(name, settings) for name in _PARTS), ccneg_reversed.build(settings)]
+    return [str((world.manifest(folder) or {"sha256": folder})["sha256"]) for folder in folders]
+
+
+def _published(settings: Profile) -> list[str]:
+    """What tells published data apart: all that is asked about them, and where they lie."""
+    asked = everything(settings)
+    media = [str(path) for task in asked.negbench for path in task.media]
+    media += [str(path) for path in asked.gallery.pictures.paths] if asked.gallery else []
+    told = json.dumps([asked.texts, media, str(settings.data)])
+    return [hashlib.sha256(told.encode()).hexdigest()]
+
+
+def _side_by_side(names: Sequence[str], settings: Profile, data: str) -> None:
+    """Have every model of ``names`` answer, in processes of one thread each.
+
+    The first of each base goes ahead alone: it encodes the pictures for all.
+    """
+    with progress.bar("evaluating models", total=len(names)) as bar:
+        for group in _in_turn(names):
+            rows = [(name, settings, data) for name in group]
+            for _ in processes.each(answer, rows, settings.finetuning.processes):
+                bar.update()
+
+
+def _in_turn(names: Sequence[str]) -> list[list[str]]:
+    """The first model of each base, then all others."""
+    first = list({_base(name): name for name in reversed(names)}.values())
+    return [group for group in (first, [name for name in names if name not in first]) if group]
+
+
+def answer(name: str, settings: Profile, data: str) -> None:
+    """Ask one model everything; keep its values and, where that has not been done, the items under ``data``."""
+    store = Cache()
+    with encode.without_text_cache():
+        found = ask(load(name, settings), everything(settings), settings)
+    path = _items_path(settings, data)
+    own = found[list(COLUMNS)]
+    with FileLock(_locked(path)):
+        if not path.exists():
+            buffer = io.BytesIO()
+            own.to_parquet(buffer, index=False, compression="zstd")
+            files.write_bytes(path, buffer.getvalue())
+    if not pd.read_parquet(path, columns=["task", "item"]).equals(own[["task", "item"]]):
+        raise NegutilError(f"{name} was asked other items than those of {path}: delete that file and start again.")
+    fields = _fields(name, settings, data)
+    store.store(store.key(**fields), {"values": found["value"].to_numpy(np.float32)}, fields)
+
+
+def load(name: str, settings: Profile) -> LoadedModel:
+    """A model by its name, weights between it and its base included."""
+    tuned, _, share = name.partition(AT)
+    model = loader.load(tuned, profile=settings.name)
+    return wiseft.interpolate(loader.load(_base(name)), model, float(share)) if share else model
+
+
+@functools.lru_cache(maxsize=1)
+def everything(settings: Profile) -> Asked:
+    """What ``prepare`` gives, once for each process."""
+    return prepare(settings)
+
+
+def _fields(name: str, settings: Profile, data: str) -> dict[str, str]:
+    """What a model's values depend on, without loading it."""
+    tuned, _, share = name.partition(AT)
+    own = trained.read(tuned, settings.name).sha256 if trained.is_name(tuned) else ""
+    base = registry.find(_base(name))
+    entry = f"{loader.locate(base)[1]} {base.architecture} {base.activation} {sorted(base.preprocessing.items())}"
+    made = {"kind": "answers", "code_version": "", "data": data, "base": entry, "tuned": own, "share": share}
+    return made | {"batch": str(settings.encode.batch)}
+
+
+def _base(name: str) -> str:
+    return name.partition(trained.MARK)[0].partition(AT)[0]
+
+
+def _items_path(settings: Profile, data: str) -> Path:
+    return paths.cache() / "items" / settings.name / f"{data[:32]}.parquet"
+
+
+def _locked(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_suffix(".lock")

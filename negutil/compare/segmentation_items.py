@@ -1,0 +1,404 @@
+"""What a segmenter is asked and answers with each text tower: PhraseCut, and RefCOCOg with and without negation.
+
+Source: docs/protocols.md#segmentation. The published subset "RefCOCOg (Neg)" is not defined anywhere, so it is here:
+sentences of the test split (by UMD) in which `phrasing` finds a cue of negation, or "anything but" and its kin. Two
+controls ask with the negated clause or the negation alone deleted. Masks have the size that the model works at, as in
+the released code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from miniworld import build
+from negutil import code, progress
+from negutil.cache import Cache
+from negutil.captions import negrefcocog, phrasing
+from negutil.config import Profile
+from negutil.data import _reading, coco, phrasecut, refcocog
+from negutil.errors import NegutilError
+from negutil.models import miniclipseg
+from negutil.models.loader import LoadedModel
+from negutil.models.miniclipseg import Segmenter
+from negutil.models.pictures import PictureFiles
+from negutil.statistics import Floats
+from negutil.tasks import segmentation
+from negutil.tasks.segmentation import Overlap
+
+PHRASECUT, NEGATED, AFFIRMATIVE = "PhraseCut", "RefCOCOg (Neg)", "RefCOCOg (affirmative)"
+BARE, AFFIRMED = f"{NEGATED}, clause deleted", f"{NEGATED}, negation deleted"
+TASKS = (PHRASECUT, NEGATED, AFFIRMATIVE, BARE, AFFIRMED)
+SPLITS = ("test", "val")
+BATCH = 256
+NO_CUE = ""
+OTHER = "other"
+CUES = ("not", "without", "no")
+WHERE = "get PhraseCut at github.com/ChenyunWu/PhraseCutDataset and RefCOCOg at github.com/lichengunc/refer"
+_EXCEPT = re.compile(r"\b(?:anything|anywhere|anyone|anybody|everything) but\b")
+_NUMBER = re.compile(r"\bno ?\. ?\d", re.IGNORECASE)
+""" "no. 1" counts, it does not negate."""
+
+UNLIKE_THEIR_SIZE = frozenset(
+    {61530, 61564, 150333, 150344, 150417, 150516, 285665, 285743, 285761, 285814, 286065, 286093}
+    | {498010, 498042, 498187, 498246, 498269}
+)
+"""Pictures of PhraseCut whose annotated size is not theirs; CLIPSeg's code leaves them out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phrases:
+    """N phrases about M pictures.
+
+    Attributes:
+        task: one of TASKS.
+        files: the M pictures.
+        picture: int64 [N], which of them a phrase is about.
+        texts: the phrases.
+        cues: how each negates: one of CUES, OTHER or NO_CUE.
+        bits: masks, packed by ``numpy.packbits``: uint8 [N, ceil(size * size / 8)].
+        rivals: masks of the other things of the kind, uint8 [R, ...].
+        rival_of: int64 [R], whose rivals they are.
+        size: side of the masks in pixels.
+    """
+
+    task: str
+    files: tuple[str, ...]
+    picture: NDArray[np.int64]
+    texts: tuple[str, ...]
+    cues: tuple[str, ...]
+    bits: NDArray[np.uint8]
+    rivals: NDArray[np.uint8]
+    rival_of: NDArray[np.int64]
+    size: int
+
+    def __len__(self) -> int:
+        """How many phrases there are."""
+        return len(self.texts)
+
+    @property
+    def clusters(self) -> NDArray[np.object_]:
+        """The picture of every phrase: phrases about one picture are resampled together."""
+        return np.array([Path(self.files[place]).name for place in self.picture], dtype=object)
+
+    def masks(self, rows: NDArray[np.int64] | None = None) -> NDArray[np.bool_]:
+        """Masks bool [B, size, size] of the phrases ``rows``, or of all."""
+        return unpacked(self.bits if rows is None else self.bits[rows], self.size)
+
+    def said(self, texts: Sequence[str], task: str) -> Phrases:
+        """The same with other texts (one each), as another task."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return Phrases(**(fields | {"task": task, "texts": tuple(texts)}))
+
+    def fingerprint(self) -> str:
+        """sha256 of everything that the answers depend on."""
+        digest = hashlib.sha256("\n".join([str(self.size), *self.texts, *PictureFiles(self.files).digests]).encode())
+        for array in (self.picture, self.bits, self.rivals, self.rival_of):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one text tower made of N phrases.
+
+    ``right`` [N] is 1 where the thing that is meant has a strictly higher mean score than every other of its kind, 0
+    where it has not, and NaN where there is no other; ``chance`` [N] is what guessing gets.
+    """
+
+    overlap: Overlap
+    right: Floats
+    chance: Floats
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The data
+
+
+def load(settings: Profile, size: int, split: str = "test") -> dict[str, Phrases]:
+    """All TASKS of a split ("test", "val") with masks of ``size`` pixels a side.
+
+    Raises NegutilError where data are missing or damaged, or where no sentence negates.
+    """
+    found = _refcocog(settings, size, split)
+    negated = found.pop(NEGATED)
+    bare, affirmed = ([change(text) for text in negated.texts] for change in (negrefcocog.bare, negrefcocog.affirmed))
+    controls = {BARE: negated.said(bare, BARE), AFFIRMED: negated.said(affirmed, AFFIRMED)}
+    return {PHRASECUT: _phrasecut(settings, size, split), NEGATED: negated, **found, **controls}
+
+
+def cue(text: str) -> str:
+    """How a phrase negates: one of CUES, OTHER, or NO_CUE."""
+    found = phrasing.of(_NUMBER.sub("", text)).cue
+    plain = {"n't": "not", "does not include": "not"}.get(found, found)
+    if plain:
+        return plain if plain in CUES else OTHER
+    return OTHER if _EXCEPT.search(text) else NO_CUE
+
+
+def _phrasecut(settings: Profile, size: int, split: str) -> Phrases:
+    folder = _part("phrasecut", settings)
+    rows = phrasecut.load(
+        folder / f"refer_{split}.json", folder / "images", folder / "image_data_split3000.json"
+    ).to_pandas()
+    rows = rows[~rows["image_id"].isin(UNLIKE_THEIR_SIZE)] if settings.published else rows
+    masks = [
+        packed(phrasecut.mask(row.polygons, row.height, row.width), size)
+        for row in progress.bar("drawing masks", rows.itertuples(), total=len(rows))
+    ]
+    return _phrases(PHRASECUT, rows.rename(columns={"phrase": "text"}), masks, size)
+
+
+def _refcocog(settings: Profile, size: int, split: str) -> dict[str, Phrases]:
+    """The sentences with and without negation."""
+    folder = _part("refcocog", settings)
+    pictures = (settings.data / "coco" if settings.published else folder) / "train2014"
+    rows = refcocog.load(folder, split=split, pictures=pictures).to_pandas()
+    drawn = _instances(folder / "instances.json", set(rows["image_id"]), size)
+    cues = rows["sentence"].map(cue)
+    parts = {NEGATED: rows[cues != NO_CUE], AFFIRMATIVE: rows[cues == NO_CUE]}
+    for task, part in parts.items():
+        if part.empty:
+            raise NegutilError(f"{folder}: no sentence of its {split} split is one of {task}; build a larger world.")
+    return {task: _referring(task, part, drawn, size) for task, part in parts.items()}
+
+
+def _referring(task: str, rows: pd.DataFrame, drawn: Mapping[int, Mapping[int, Drawn]], size: int) -> Phrases:
+    masks, rivals = [], []
+    for image_id, ann_id, category in zip(rows["image_id"], rows["ann_id"], rows["category"], strict=True):
+        shown = drawn[image_id]
+        masks.append(shown[ann_id].mask)
+        others = (one for number, one in shown.items() if number != ann_id)
+        rivals.append([one.mask for one in others if one.category == category])
+    return _phrases(task, rows.rename(columns={"sentence": "text"}), masks, size, rivals)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A thing of a picture: what it is called, and its packed mask."""
+
+    category: str
+    mask: NDArray[np.uint8]
+
+
+def _instances(path: Path, wanted: set[int], size: int) -> dict[int, dict[int, Drawn]]:
+    """Every single thing of the ``wanted`` pictures, by picture and annotation; groups ("crowds") are left out."""
+    columns = coco.load(instances=path).to_pandas()
+    found: dict[int, dict[int, Drawn]] = {}
+    for row in columns[columns["image_id"].isin(wanted)].itertuples():
+        things = zip(row.annotation_ids, row.categories, row.segmentations, row.is_crowd, strict=True)
+        found[row.image_id] = {
+            number: Drawn(name, packed(coco.mask(shape, row.height, row.width), size))
+            for number, name, shape, crowd in things
+            if not crowd
+        }
+    return found
+
+
+def _phrases(
+    task: str,
+    rows: pd.DataFrame,
+    masks: Sequence[NDArray[np.uint8]],
+    size: int,
+    rivals: Sequence[Sequence[NDArray[np.uint8]]] = (),
+) -> Phrases:
+    """The phrases of ``rows`` (columns image and text), each with its mask and those of its rivals."""
+    texts = rows["text"]
+    files = [str(image["path"]) for image in rows["image"]]
+    different = {file: place for place, file in enumerate(dict.fromkeys(files))}
+    flat = [mask for others in rivals for mask in others]
+    return Phrases(
+        task=task,
+        files=tuple(different),
+        picture=np.array([different[file] for file in files], np.int64),
+        texts=tuple(texts),
+        cues=tuple(cue(text) for text in texts),
+        bits=np.stack(masks),
+        rivals=np.stack(flat) if flat else np.zeros((0, len(masks[0])), np.uint8),
+        rival_of=np.repeat(np.arange(len(rivals)), [len(others) for others in rivals]).astype(np.int64),
+        size=size,
+    )
+
+
+def packed(mask: NDArray[np.bool_], size: int) -> NDArray[np.uint8]:
+    """A mask brought to ``size`` x ``size`` pixels (nearest, as in the released code) and packed."""
+    if mask.shape != (size, size):
+        mask = np.asarray(Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST))
+    return np.packbits(mask.ravel())
+
+
+def unpacked(bits: NDArray[np.uint8], size: int) -> NDArray[np.bool_]:
+    """Masks bool [B, size, size] of packed ones [B, ...]."""
+    return np.unpackbits(bits, axis=-1, count=size * size).reshape(len(bits), size, size).astype(bool)
+
+
+def _part(name: str, settings: Profile) -> Path:
+    """The folder of a part of the world, or of the published data that it stands for."""
+    if settings.published:
+        return _reading.require_folder(settings.data / name, f"{WHERE}, or set NEGUTIL_DATA")
+    return build.build(name, settings)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The answers
+
+
+def steering(segmenter: Segmenter, encoder: LoadedModel | None, texts: Sequence[str]) -> dict[str, torch.Tensor]:
+    """What steers the decoder for each different text, with the segmenter's own text tower (None) or ``encoder``'s."""
+    used = segmenter if encoder is None else miniclipseg.swapped(segmenter, encoder)
+    different = list(dict.fromkeys(texts))
+    return dict(zip(different, miniclipseg.conditions(used, different), strict=True))
+
+
+Features = Callable[[], Mapping[str, torch.Tensor]]
+"""Gives what steers the decoder for each text, computed when it is needed."""
+
+
+def answers(
+    segmenter: Segmenter, phrases: Phrases, towers: Mapping[str, tuple[str, Features]], batch: int
+) -> dict[str, Answer]:
+    """What every text tower makes of the phrases, from the cache or computed now.
+
+    ``towers`` has, by name, the sha256 of a text tower's weights and its ``steering`` for all texts. Pictures go
+    through the image tower once for all of them, ``batch`` pictures at a time.
+    """
+    store, data = Cache(), phrases.fingerprint()
+    fields = {name: _fields(segmenter, data, sha256, batch) for name, (sha256, _) in towers.items()}
+    missing = [name for name in towers if store.load(store.key(**fields[name])) is None]
+    if missing:
+        for name, arrays in _compute(segmenter, phrases, {name: towers[name][1]() for name in missing}, batch).items():
+            store.store(store.key(**fields[name]), arrays, fields[name])
+    found = {name: store.load(store.key(**fields[name])) for name in towers}
+    return {name: _answer(arrays, phrases) for name, arrays in found.items() if arrays is not None}
+
+
+def _fields(segmenter: Segmenter, data: str, sha256: str, batch: int) -> dict[str, Any]:
+    made = {"kind": "segmentation answers", "code_version": code.fingerprint(__name__), "data": data, "batch": batch}
+    return made | {"text_tower": sha256, "segmenter": segmenter.fingerprint}
+
+
+def _compute(
+    segmenter: Segmenter, phrases: Phrases, towers: Mapping[str, Mapping[str, torch.Tensor]], batch: int
+) -> dict[str, dict[str, NDArray[Any]]]:
+    """The arrays of every answer; equal phrases about one picture are asked once."""
+    rows, copy_of = _different(phrases)
+    parts: dict[str, list[dict[str, NDArray[Any]]]] = {name: [] for name in towers}
+    pictures = PictureFiles(phrases.files)
+    chunks = np.array_split(np.arange(len(phrases.files)), -(-len(phrases.files) // batch))
+    for chunk in progress.bar("segmenting images, batch", chunks):
+        pixels = torch.stack([segmenter.preprocess(pictures[place]) for place in chunk]).to(segmenter.model.device)
+        layers = miniclipseg.activations(segmenter, pixels)
+        own = rows[np.isin(phrases.picture[rows], chunk)]
+        for some in np.array_split(own, -(-len(own) // batch)) if len(own) else ():
+            places = torch.from_numpy(phrases.picture[some] - chunk[0])
+            chosen = [layer[places] for layer in layers]
+            for name, known in towers.items():
+                steer = torch.stack([known[phrases.texts[row]] for row in some])
+                parts[name].append(_arrays(miniclipseg.scores(segmenter, chosen, steer).cpu(), phrases, some))
+    order = np.argsort(np.argsort(phrases.picture[rows], kind="stable"), kind="stable")
+    back = order[copy_of]
+    joined = {name: _joined(found) for name, found in parts.items()}
+    return {name: {key: array[back] for key, array in arrays.items()} for name, arrays in joined.items()}
+
+
+def _joined(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+
+def _different(phrases: Phrases) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the first of all equal phrases (same picture, text and mask), and which of these stands for each row."""
+    keys = zip(phrases.picture.tolist(), phrases.texts, [row.tobytes() for row in phrases.bits], strict=True)
+    first: dict[Any, int] = {}
+    stands = [first.setdefault(key, len(first)) for key in keys]
+    rows = np.zeros(len(first), np.int64)
+    for row in reversed(range(len(stands))):
+        rows[stands[row]] = row
+    return rows, np.array(stands)
+
+
+def _arrays(scores: torch.Tensor, phrases: Phrases, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    masks = phrases.masks(rows)
+    found = segmentation.overlap(scores, masks)
+    arrays = {"hit": found.hit, "marked": found.marked, "meant": found.meant}
+    return arrays | {"right": _right(scores.flatten(1).numpy(), masks, phrases, rows)}
+
+
+def _right(
+    scores: NDArray[np.float32], masks: NDArray[np.bool_], phrases: Phrases, rows: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Whether the mean score of the mask is above that of every rival [B]; NaN without rivals."""
+    owner, of_rows = _owners(phrases, rows)
+    rivals = unpacked(phrases.rivals[of_rows], phrases.size).reshape(-1, phrases.size**2)
+    own = _mean(scores, masks.reshape(len(rows), -1))
+    highest = np.full(len(rows), -np.inf)
+    np.maximum.at(highest, owner, _mean(scores[owner], rivals))
+    right = (own > highest).astype(np.float32)
+    right[np.isneginf(highest)] = np.nan
+    return right
+
+
+def _owners(phrases: Phrases, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Which of ``rows`` each of their rivals is one of, and which of all rivals these are."""
+    place = np.full(len(phrases), -1)
+    place[rows] = np.arange(len(rows))
+    owner = place[phrases.rival_of]
+    return owner[owner >= 0], owner >= 0
+
+
+def _mean(scores: NDArray[np.float32], masks: NDArray[np.bool_]) -> Floats:
+    """Mean score within each mask; below every score where it is empty."""
+    sizes = masks.sum(axis=1)
+    total = np.einsum("ij,ij->i", scores.astype(float), masks)
+    return np.divide(total, sizes, out=np.full(len(masks), -1.0), where=sizes > 0)
+
+
+def _answer(arrays: Mapping[str, NDArray[Any]], phrases: Phrases) -> Answer:
+    found = Overlap(arrays["hit"], arrays["marked"], arrays["meant"], phrases.size**2)
+    others = np.bincount(phrases.rival_of, minlength=len(phrases))
+    return Answer(found, arrays["right"].astype(float), 1 / (1 + others))
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# What marks something without reading the phrase
+
+
+EVERYTHING, USUAL, KIND, OTHERS = "everything", "the usual place", "all of the kind", "the others of the kind"
+
+
+def blind(phrases: Phrases, validation: Phrases) -> dict[str, Answer]:
+    """Answers of rules: every pixel; the mean mask of the validation split; and, where rivals are known, oracles.
+
+    "all of the kind" marks everything that has the name of what is meant, as a reader of nouns would; "the others of
+    the kind" marks what a negated phrase denies.
+    """
+    usual = validation.masks().mean(axis=0, dtype=np.float32)
+    chunks = np.array_split(np.arange(len(phrases)), -(-len(phrases) // BATCH))
+    parts = [_rules(phrases, rows, usual) for rows in chunks]
+    found = {}
+    for name in parts[0]:
+        arrays = [_arrays(part[name], phrases, rows) for part, rows in zip(parts, chunks, strict=True)]
+        found[name] = _answer(_joined(arrays), phrases)
+    return found
+
+
+def _rules(phrases: Phrases, rows: NDArray[np.int64], usual: NDArray[np.float32]) -> dict[str, torch.Tensor]:
+    """Scores [B, size, size] of every rule for the phrases ``rows``."""
+    shape = (len(rows), phrases.size, phrases.size)
+    scores = {EVERYTHING: torch.ones(shape), USUAL: torch.from_numpy(usual).expand(shape)}
+    if len(phrases.rivals):
+        others = np.zeros(shape, bool)
+        owner, of_rows = _owners(phrases, rows)
+        np.logical_or.at(others, owner, unpacked(phrases.rivals[of_rows], phrases.size))
+        scores[OTHERS] = torch.from_numpy(others.astype(np.float32))
+        scores[KIND] = torch.from_numpy((others | phrases.masks(rows)).astype(np.float32))
+    return scores

@@ -1,0 +1,61 @@
+"""How near is "no X" to "X" for the text tower alone? (design: a control for fine-tuning, without any picture)
+
+A tower that overlooks negation puts "a photo with no dog" beside "a photo of a dog". The cosine of two photos of
+different things is the measure of what is far: fine-tuning may spread all texts, so the gap between both is reported.
+A scorer whose scores are no cosines is told by its text tower alone: what it adds needs a picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from miniworld.vocabulary import HELD_OUT_NOUNS, NOUNS
+from negutil import statistics
+from negutil.models import encode, scorer
+from negutil.models.loader import LoadedModel
+from negutil.models.scorer import Cosine, Scorer
+from negutil.results import Record
+from negutil.tasks import presence
+from negutil.tasks.shares import Report
+
+TASK = "text tower"
+NEGATED, OTHER, GAP = 'cosine of "X" and "no X"', 'cosine of "X" and "Y"', "what negation moves"
+SUBSETS = {"": None, ", held-out nouns": True, ", familiar nouns": False}
+
+
+def evaluate(
+    model: LoadedModel | Scorer,
+    nouns: Sequence[str] = NOUNS,
+    affirmative: str = presence.AFFIRMATIVE,
+    negated: str = presence.NEGATED,
+    *,
+    batch: int = encode.BATCH,
+) -> pd.DataFrame:
+    """Return one row per noun for the text tower of ``model``; templates as in `presence.prompts`.
+
+    Columns: noun, held_out (no training set negates it), negated (cosine of its two sentences), other (mean cosine of
+    its affirmative sentence with those of all other nouns), gap (1 where "no X" is as far from "X" as another noun is,
+    0 where it is the same: (1 - negated) / (1 - other)).
+    """
+    asked = scorer.of(model, batch)
+    tower = asked if isinstance(asked, Cosine) else Cosine(asked.tower, batch)
+    said, denied = (tower.features(presence.prompts(nouns, form)).astype(float) for form in (affirmative, negated))
+    near = (said * denied).sum(axis=1)
+    other = ((said @ said.T).sum(axis=1) - 1) / (len(nouns) - 1)
+    held_out = [noun in HELD_OUT_NOUNS for noun in nouns]
+    table = pd.DataFrame({"noun": list(nouns), "held_out": held_out, "negated": near, "other": other})
+    return table.assign(gap=(1 - near) / (1 - other))
+
+
+def records(table: pd.DataFrame, report: Report) -> list[Record]:
+    """Return the means of the three columns over all, held-out and familiar nouns; the intervals resample nouns."""
+    found = []
+    for suffix, held_out in SUBSETS.items():
+        part = table if held_out is None else table[table["held_out"] == held_out]
+        for metric, column in ((NEGATED, "negated"), (OTHER, "other"), (GAP, "gap")):
+            if len(part):
+                interval = statistics.bootstrap_mean(part[column], None, report.resamples, report.seed)
+                found.append(report.record(TASK, f"{metric}{suffix}", interval))
+    return found

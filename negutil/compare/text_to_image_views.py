@@ -1,0 +1,156 @@
+"""Tables and picture grids of notebook 07, from what ``text_to_image.run`` found."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from negutil import tables
+from negutil.captions import t2i_prompts
+from negutil.compare import t2i_floor, text_to_image, text_to_image_published
+from negutil.compare.text_to_image import LEVEL, Findings, title_of
+from negutil.config import Profile
+from negutil.tasks import degradation, neg_score, picture_judge, tifa
+from negutil.tasks.picture_judge import ALL, Pictures
+
+MEASURES = (neg_score.SCORE, f"{neg_score.SCORE}{neg_score.CORRECTED}", tifa.SCORE, tifa.CORRECTED)
+ANSWERS = (neg_score.SUBJECT, neg_score.DENIED)
+BY_KIND = tuple(f"{neg_score.SCORE}, {kind}" for kind in t2i_prompts.KINDS)
+Shown = tuple[str, Pictures, tuple[str, ...]]
+"""A line of a grid: its title, its pictures, and a caption under each."""
+
+
+def judge(summary: pd.DataFrame) -> pd.DataFrame:
+    """The judge's accuracy, sensitivity, specificity and calibration error by kind of question and of picture."""
+    cells = [tables.with_interval(*row) for row in zip(summary["value"], summary["low"], summary["high"], strict=True)]
+    wide = summary.assign(cell=cells).pivot(index=["condition", "kind"], columns="metric", values="cell")
+    order = summary[["condition", "kind"]].drop_duplicates()
+    counts = summary[summary["metric"] == "accuracy"].set_index(["condition", "kind"])["n"]
+    found = wide.reindex(pd.MultiIndex.from_frame(order)).assign(questions=counts).reset_index()
+    found = found.rename(columns={"condition": "pictures", "kind": "questions about"}).rename_axis(columns=None)
+    mixed = found[found["pictures"] == degradation.MIXED]
+    others = found[(found["pictures"] != degradation.MIXED) & (found["questions about"] == ALL)]
+    chosen = ["pictures", "questions about", "questions", "accuracy", "sensitivity", "specificity", "calibration error"]
+    return pd.concat([mixed, others], ignore_index=True)[chosen]
+
+
+def floor(found: pd.DataFrame) -> pd.DataFrame:
+    """How often affirmative prompts are fulfilled, raw and corrected."""
+    cells = [tables.with_interval(*row) for row in zip(found["value"], found["low"], found["high"], strict=True)]
+    wide = found.assign(cell=cells).pivot(index="kind", columns="metric", values="cell").reindex(t2i_floor.KINDS)
+    counts = found.drop_duplicates("kind").set_index("kind")["n"]
+    shown = wide.assign(pictures=counts).reset_index().rename(columns={"kind": "prompts for"}).rename_axis(columns=None)
+    return shown[["prompts for", "pictures", *(name for name in wide.columns if name != "pictures")]]
+
+
+def levels(table: pd.DataFrame, titles: Sequence[str], published: bool = True) -> pd.DataFrame:
+    """A row per way to draw and a column per measure, with intervals; then the printed rows, where there are any."""
+    rows = table[(table["kind"] == LEVEL) & table["seed"].isna()]
+    shown = _wide(rows, titles)
+    return pd.concat([shown, _published(titles)], ignore_index=True).fillna("") if published else shown.fillna("")
+
+
+def gains(table: pd.DataFrame, titles: Sequence[str], kind: str) -> pd.DataFrame:
+    """Differences of one kind ("gain over CLIP"), paired by prompt and noise, in the shape of ``levels``."""
+    return _wide(table[table["kind"] == kind], titles).fillna("")
+
+
+def seeds(table: pd.DataFrame, titles: Sequence[str]) -> pd.DataFrame:
+    """Every trained encoder by itself, seeds side by side."""
+    rows = table[table["seed"].notna()].sort_values("seed", kind="stable")
+    joined = rows.assign(cell=rows["value"].map("{:.3f}".format)).groupby(["method", "title"], sort=False)["cell"]
+    wide = joined.agg(" · ".join).unstack("title").reset_index().rename_axis(columns=None)
+    named = wide.assign(method=wide["method"].map(title_of)).rename(columns={"method": "text encoder"})
+    return named[["text encoder", *(title for title in titles if title in named)]]
+
+
+def _wide(rows: pd.DataFrame, titles: Sequence[str]) -> pd.DataFrame:
+    own = rows[rows["title"].isin(titles)]
+    cells = [tables.with_interval(*row) for row in zip(own["value"], own["low"], own["high"], strict=True)]
+    wide = own.assign(cell=cells).pivot(index="method", columns="title", values="cell")
+    wide = wide.reindex(list(dict.fromkeys(own["method"])))
+    named = wide.reset_index().rename_axis(columns=None)
+    named["method"] = named["method"].map(title_of)
+    return named.rename(columns={"method": "text encoder"})[["text encoder", *(t for t in titles if t in named)]]
+
+
+def _published(titles: Sequence[str]) -> pd.DataFrame:
+    wide: dict[tuple[str, str], dict[str, str]] = {}
+    for pipeline, method, measure, value in text_to_image_published.rows():
+        if measure in titles:
+            wide.setdefault((pipeline, method), {})[measure] = f"{value:.3f}"
+    rows = [
+        {"text encoder": f"published, {pipeline}: {title_of(method)}", **cells}
+        for (pipeline, method), cells in wide.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Pictures
+
+
+def affirmative_grid(found: Findings, columns: int = 8, seed: int = 0) -> list[Shown]:
+    """What the pipeline draws for affirmative prompts of each kind, drawn at random, with what the judge says."""
+    shown = []
+    for kind, own in found.floor_items.groupby("kind", sort=False):
+        rows = own.sample(min(columns, len(own)), random_state=seed).sort_index()
+        verdicts = ["shown" if right else "not all shown" for right in rows[t2i_floor.SHOWN]]
+        captions = tuple(f"{prompt}: {verdict}" for prompt, verdict in zip(rows["prompt"], verdicts, strict=True))
+        shown.append((f"Prompts for {kind}", found.floor_pictures[rows.index.to_numpy()], captions))
+    return shown
+
+
+def side_by_side(settings: Profile, found: Findings, count: int = 6, seed: int = 0) -> list[Shown]:
+    """The same prompts with the same noise, a line per way to draw; each picture says what the judge saw.
+
+    The prompts are drawn at random from all, as many of each kind as possible.
+    """
+    own = found.items[found.items["picture_seed"] == 0]
+    prompts = _spread(own.drop_duplicates("prompt_id"), count, seed)
+    shown = []
+    for method in text_to_image.methods(settings):
+        places = [_row(own, method, prompt) for prompt in prompts]
+        captions = tuple(_seen(row) for row in found.items.iloc[places].to_dict("records"))
+        shown.append((title_of(method), found.pictures[places], captions))
+    return shown
+
+
+def prompts_of(found: Findings, count: int = 6, seed: int = 0) -> list[str]:
+    """The prompts of ``side_by_side``, in its order."""
+    own = found.items[found.items["picture_seed"] == 0].drop_duplicates("prompt_id")
+    named = own.set_index("prompt_id")["prompt"]
+    return [str(named[prompt]) for prompt in _spread(own, count, seed)]
+
+
+def _spread(own: pd.DataFrame, count: int, seed: int) -> list[int]:
+    """Ids of ``count`` prompts, kinds in turn."""
+    rng = random.Random(f"t2i/grid/{seed}")
+    groups = [rng.sample(list(rows["prompt_id"]), len(rows)) for _, rows in own.groupby("kind", sort=True)]
+    turns = [prompt for turn in range(max(map(len, groups))) for group in groups for prompt in group[turn : turn + 1]]
+    return [int(prompt) for prompt in turns[:count]]
+
+
+def _row(own: pd.DataFrame, method: str, prompt: int) -> int:
+    return int(own.index[(own["method"] == method) & (own["prompt_id"] == prompt)][0])
+
+
+def _seen(row: Mapping[Any, Any]) -> str:
+    subject = "subject" if row[neg_score.SUBJECT] else "no subject"
+    return f"{subject}, {'negated thing too' if row[neg_score.DENIED] else 'nothing denied'}"
+
+
+def judged_grid(settings: Profile, count: int = 8, seed: int = 0) -> list[Shown]:
+    """Held-out pictures of which the truth is known, made worse, with a question each, the answer and the truth."""
+    look = picture_judge.load(settings)
+    known = picture_judge.held_out(count, seed + 1)
+    exam = picture_judge.exam(look, known, degradation.MIXED, seed).groupby("picture").sample(1, random_state=seed)
+    pictures = picture_judge.degraded(known.pictures, degradation.MIXED, seed)
+    said = tuple(
+        f"{row['question']} {'yes' if row['sure'] > 0.5 else 'no'} ({'right' if row['right'] else 'wrong'})"
+        for row in exam.to_dict("records")
+    )
+    return [("Held-out pictures, made worse", pictures[exam["picture"].to_numpy()], said)]

@@ -1,0 +1,205 @@
+"""What became of every claim in a profile: a line for each, whatever it is that could not be tested.
+
+``claims.judge`` decides where there are tables; here stand the reasons where there are none, and what becomes of a
+claim whose models disagree, or whose verdict does not hold over the seeds of the evaluation sets. Only files in
+``results/`` and ``configs/claims.toml`` are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from negutil import config, files, paths, tables
+from negutil.compare import claims
+from negutil.compare import controls as claims_report
+from negutil.compare.claims import INCONCLUSIVE, NOT_REPLICATED, OURS, REPLICATED, WORKS, Claim, NoRecordError, Verdict
+from negutil.compare.controls import Control
+from negutil.errors import NegutilError
+
+DIFFERS, NEEDS_PAPER = "differs between models", "needs the paper profile"
+NOT_REPRODUCIBLE, NO_RESULTS = "not reproducible", "no results yet"
+KINDS = (REPLICATED, NOT_REPLICATED, DIFFERS, INCONCLUSIVE, NEEDS_PAPER, NOT_REPRODUCIBLE, NO_RESULTS)
+"""Every verdict that a claim can have, in the order of all tables."""
+
+TESTED = KINDS[:4]
+FINDINGS = {REPLICATED: "holds", NOT_REPLICATED: "does not hold"}
+"""What these verdicts are called on a claim of ours: nobody has published it, so there is nothing to replicate."""
+
+SEEDS_FILE = "evaluation_seeds.csv"
+"""Verdicts over several base seeds of the evaluation sets, as ``negutil seeds`` leaves them in results/<profile>/."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one claim.
+
+    Attributes:
+        claim: the claim itself.
+        verdict: one of KINDS, over all models.
+        rows: the verdict for each model; empty where it was not tested.
+        reason: why it was not tested, or what changed the verdict; empty where there is nothing to say.
+    """
+
+    claim: Claim
+    verdict: str
+    rows: tuple[Verdict, ...] = ()
+    reason: str = ""
+
+    @property
+    def work(self) -> str:
+        """Whose claim it is: one of WORKS, or OURS."""
+        return self.claim.work
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the claim is one of our own, and so a finding and no replication."""
+        return self.work == OURS
+
+    def label(self, verdict: str = "") -> str:
+        """The verdict (or another ``verdict`` on the same claim) in words: a claim of ours holds or does not hold."""
+        shown = verdict or self.verdict
+        return FINDINGS.get(shown, shown) if self.is_ours else shown
+
+
+def of(profile: str, stated: Sequence[Claim] | None = None) -> list[Outcome]:
+    """The outcome of every claim of the file (or of ``stated``), in its order.
+
+    Raises NegutilError where a table is there but damaged; that one is missing is an outcome.
+    """
+    seeds = _seeds(profile)
+    return [_with_seeds(_outcome(claim, profile), seeds) for claim in (stated or claims.read())]
+
+
+def models(profile: str) -> tuple[str, ...]:
+    """The models that claims are judged for, where they do not name their own."""
+    settings = config.load(profile)
+    pipeline = settings.generation.pipeline.rstrip("/").rpartition("/")[2]
+    return (*settings.models, pipeline, settings.segmentation.model)
+
+
+def together(rows: Sequence[Verdict]) -> str:
+    """One verdict over the models of a claim: theirs, or that they differ."""
+    kinds = {INCONCLUSIVE if row.verdict.startswith(INCONCLUSIVE) else row.verdict for row in rows}
+    return kinds.pop() if len(kinds) == 1 else DIFFERS
+
+
+def counts(outcomes: Sequence[Outcome], by: str = "work") -> pd.DataFrame:
+    """How many claims of each ``by`` ("work" or "notebook") have which verdict: a row each, a column per kind."""
+    groups = [outcome.work if by == "work" else outcome.claim.notebook for outcome in outcomes]
+    order = [name for name in (*WORKS, OURS) if name in groups] if by == "work" else sorted(set(groups))
+    frame = pd.crosstab(pd.Series(groups, name=by), pd.Series([outcome.verdict for outcome in outcomes], name="kind"))
+    return frame.reindex(index=order, columns=list(KINDS), fill_value=0).rename_axis(columns=None)
+
+
+def table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
+    """A row of texts for each claim and model: claim, published, model, verdict, decided by, value, n."""
+    return pd.DataFrame([row for outcome in outcomes for row in _lines(outcome)])
+
+
+def controls(outcomes: Sequence[Outcome]) -> pd.DataFrame:
+    """What each control means: claim, verdict, what the control asks, its verdict, and the sentence that follows."""
+    known = {outcome.claim.id: outcome for outcome in outcomes}
+    found = [(control, known[control.claim], known[control.by]) for control in claims_report.controls()]
+    rows = [
+        (claimed.claim.statement, claimed.label(), control.asks, by.label(), meaning(control, by))
+        for control, claimed, by in found
+    ]
+    return pd.DataFrame(rows, columns=["claim", "verdict", "the control asks", "control", "so"])
+
+
+def meaning(control: Control, by: Outcome) -> str:
+    """The sentence of a control that belongs to its verdict, or why it was not tested."""
+    verdict = INCONCLUSIVE if by.verdict == DIFFERS else by.verdict
+    return control.says[verdict] if by.rows else f"{by.verdict}: {by.reason}"
+
+
+def _lines(outcome: Outcome) -> list[dict[str, object]]:
+    about: dict[str, object] = {"claim": outcome.claim.statement, "published": outcome.claim.published}
+    if not outcome.rows:
+        empty = {"model": "", "verdict": outcome.verdict, "decided by": outcome.reason, "value": "", "n": ""}
+        return [about | empty]
+    return [
+        about
+        | {"model": row.model, "verdict": outcome.label(row.verdict), "decided by": row.decided_by}
+        | {"value": tables.with_interval(row.value, row.ci_low, row.ci_high), "n": f"{row.n:,}"}
+        for row in outcome.rows
+    ]
+
+
+def _outcome(claim: Claim, profile: str) -> Outcome:
+    if claim.missing:
+        return Outcome(claim, NOT_REPRODUCIBLE, reason=claim.missing)
+    if claim.testable_in and profile not in claim.testable_in:
+        return Outcome(claim, NEEDS_PAPER, reason=claim.why)
+    gone = _missing_table(claim, profile)
+    if gone:
+        return Outcome(claim, NO_RESULTS, reason=gone)
+    try:
+        rows = tuple(claims.judge([claim], profile, models(profile)))
+    except NoRecordError:
+        rows = ()
+    return Outcome(claim, together(rows), rows) if rows else Outcome(claim, NO_RESULTS, reason=_no_record(claim))
+
+
+def _no_record(claim: Claim) -> str:
+    wanted = claim.conditions[0]
+    return (
+        f"{wanted.table}.csv has no number for it ({wanted.task}, {wanted.metric}): this profile does not make it, its "
+        f"data were not here, or run notebook {claim.notebook}"
+    )
+
+
+def _missing_table(claim: Claim, profile: str) -> str:
+    """What to run where a table of the claim is not there; empty where all are."""
+    for condition in (*claim.provided, *claim.conditions):
+        if not claims.file_of(condition, claim.results or profile).exists():
+            return f"{condition.table}.csv is not there: run notebook {claim.notebook}"
+    return ""
+
+
+def _seeds(profile: str) -> pd.DataFrame:
+    """Verdicts from other base seeds than the profile's where they were made; without rows where they were not."""
+    path = paths.results(profile) / SEEDS_FILE
+    columns = ["claim", "model", "seed", "verdict"]
+    if not path.exists():
+        return pd.DataFrame(columns=columns)
+    found = files.read_csv(path, "make it again", keep_default_na=False)
+    if not set(columns) <= set(found):
+        raise NegutilError(f"{path} has the columns {list(found)} and not {columns}: make it again.")
+    return found[found["seed"] != config.load(profile).world.seed]
+
+
+def _with_seeds(outcome: Outcome, seeds: pd.DataFrame) -> Outcome:
+    """Inconclusive for each model whose verdict is not the same from every seed of the evaluation sets."""
+    own = seeds[seeds["claim"] == outcome.claim.id]
+    if own.empty or not outcome.rows:
+        return outcome
+    rows, unsteady = [], []
+    for row in outcome.rows:
+        others = own.loc[own["model"] == row.model, "verdict"]
+        steady = others.eq(row.verdict).all()
+        rows.append(row if steady else replace(row, verdict=f"{INCONCLUSIVE}: seeds disagree"))
+        unsteady += [] if steady else [f"{row.model}: {', '.join(map(outcome.label, [row.verdict, *others]))}"]
+    reason = f"the verdict depends on the seed of the evaluation set ({'; '.join(unsteady)})" if unsteady else ""
+    return replace(outcome, verdict=together(rows), rows=tuple(rows), reason=reason)
+
+
+def records(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
+    """A record for each claim and model, for programs: one without a model where a claim was not tested."""
+    return [record for outcome in outcomes for record in _records(outcome)]
+
+
+def _records(outcome: Outcome) -> list[dict[str, object]]:
+    about: dict[str, object] = {"claim": outcome.claim.id, "notebook": outcome.claim.notebook}
+    about |= {"together": outcome.verdict, "reason": outcome.reason}
+    if not outcome.rows:
+        return [about]
+    keys = ("model", "verdict", "decided_by", "value", "ci_low", "ci_high", "n")
+    return [about | {key: _plain(getattr(row, key)) for key in keys} for row in outcome.rows]
+
+
+def _plain(value: object) -> object:
+    return None if isinstance(value, float) and pd.isna(value) else value

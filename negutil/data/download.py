@@ -1,0 +1,345 @@
+"""Downloads that survive bad networks: they resume, are checked, and appear whole under their name or not at all.
+
+What has come so far lies beside the target as ``<name>.part`` (with ``<name>.part.json``, which says of which file),
+also after Ctrl-C, a full disk or a power cut, and the next call goes on from there where the server can. Tokens come
+from the environment, go to their own host alone, and are never shown; neither are the query parts of addresses, which
+may be signed.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import hashlib
+import json
+import os
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import filelock
+import httpx
+
+from negutil import files, progress
+from negutil.data.disk import require_space
+from negutil.errors import FULL_DISK, NegutilError
+
+PERMISSION, GONE = (401, 403, 407), (404, 410)
+AGAIN = (408, 425, 429, 500, 502, 503, 504)
+TOKENS = {"https://huggingface.co": "HF_TOKEN"}
+"""Origin -> the environment variable with the token that is sent there and nowhere else."""
+_PAGES = (b"<!doctype html", b"<html")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to download; size (0) and checksums ("") may be unknown. ``help`` says where else the file can be had."""
+
+    url: str
+    bytes: int = 0
+    sha256: str = ""
+    md5: str = ""
+    help: str = "look at its publisher's page"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How patient a download is.
+
+    Attributes:
+        connect, stall: seconds without a connection, and without a byte, after which an attempt is given up.
+        attempts: attempts in a row that bring nothing new before the download is given up.
+        first_wait, longest_wait: seconds between attempts: doubled each time, and never more than.
+        reserve: bytes that stay free on the disk.
+    """
+
+    connect: float = 20.0
+    stall: float = 60.0
+    attempts: int = 6
+    first_wait: float = 1.0
+    longest_wait: float = 120.0
+    reserve: int = 200 * 2**20
+
+
+class _AgainError(Exception):
+    """An attempt that failed and may be repeated, after ``wait`` seconds where the server asks for that."""
+
+    def __init__(self, reason: str, wait: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait = wait
+
+
+def fetch(wanted: Wanted, target: Path, settings: Settings | None = None, room: float = 0.0) -> Path:
+    """Download ``wanted`` to ``target``, going on with what an earlier call left, and return ``target``.
+
+    ``room`` is how many times the file's size has to be free besides, for unpacking. Raises NegutilError where the disk
+    is too small or full, the server refuses, keeps failing or has another file, or the checksum is not the right one.
+    """
+    settings = settings or Settings()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(target):
+            part = target.with_name(f"{target.name}.part")
+            _fill(wanted, part, settings, room)
+            verify(part, wanted)
+            part.replace(target)
+            _note_file(part).unlink(missing_ok=True)
+    except OSError as problem:
+        if problem.errno not in FULL_DISK:
+            raise NegutilError(
+                f"{target} cannot be written ({problem.strerror or problem}): see that its folder can be written to."
+            ) from problem
+        fix = "free some space and start again, what has come so far is kept"
+        raise NegutilError(f"{target}: the disk is full; {fix}.") from problem
+    return target
+
+
+def verify(path: Path, wanted: Wanted) -> None:
+    """Raise NegutilError, and delete ``path``, where it is not what is wanted."""
+    problem = _difference(path, wanted)
+    if problem:
+        path.unlink()
+        _note_file(path).unlink(missing_ok=True)
+        raise NegutilError(f"{shown(wanted.url)} {problem}, so it was deleted: try again, or {wanted.help}.")
+
+
+def digest(path: Path, kind: str) -> str:
+    """Hex "sha256" or "md5" of a file's bytes; raises NegutilError where it cannot be read."""
+    if kind == "sha256":
+        return files.sha256(path)
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def shown(url: str) -> str:
+    """An address without user, query and fragment, which may hold secrets."""
+    bare = httpx.URL(url).copy_with(userinfo=b"", query=None, fragment=None)
+    return str(bare).rstrip("?#")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Attempts
+
+
+def _fill(wanted: Wanted, part: Path, settings: Settings, room: float) -> None:
+    """Make ``part`` whole, in as many attempts as it takes while they bring something new."""
+    timeout = httpx.Timeout(settings.stall, connect=settings.connect)
+    hooks = {"request": [_no_step_down(wanted.url)]}
+    idle, furthest = 0, _size(part)
+    with httpx.Client(timeout=timeout, follow_redirects=True, max_redirects=10, event_hooks=hooks) as client:
+        while True:
+            try:
+                return _attempt(client, wanted, part, settings, room)
+            except _AgainError as problem:
+                idle = 0 if _size(part) > furthest else idle + 1
+                furthest = max(furthest, _size(part))
+                _wait(problem, idle, wanted, settings)
+
+
+def _wait(problem: _AgainError, idle: int, wanted: Wanted, settings: Settings) -> None:
+    """Sleep before the next attempt; raises NegutilError where there is to be none."""
+    told = f"{shown(wanted.url)} could not be downloaded ({problem})"
+    if idle >= settings.attempts:
+        raise NegutilError(
+            f"{told}, {idle} times in a row: what has come is kept, start again later, or {wanted.help}."
+        )
+    if problem.wait > settings.longest_wait:
+        raise NegutilError(f"{told}, and the server asks to wait {problem.wait:.0f} s: start again later.")
+    backoff = min(settings.longest_wait, settings.first_wait * 2 ** max(idle - 1, 0)) * random.uniform(0.5, 1.0)
+    time.sleep(max(backoff, problem.wait))
+
+
+def _attempt(client: httpx.Client, wanted: Wanted, part: Path, settings: Settings, room: float) -> None:
+    have = _size(part) if _note(part).get("url") == wanted.url else 0
+    try:
+        with client.stream("GET", wanted.url, headers=_headers(wanted.url, part, have)) as response:
+            if _is_whole(response, have, part):
+                return
+            _check_status(response, wanted)
+            start = _start(response, have, part)
+            total = _total(response, start)
+            _check_size(total, wanted)
+            needed = (total - start if total else 0) + room * total
+            require_space(part.parent, needed, f"The download of {part.stem}", settings.reserve)
+            _keep_note(part, wanted, response, total)
+            _write(response, part, start, total)
+    except httpx.TransportError as problem:
+        raise _AgainError(f"{type(problem).__name__}: {_reason(problem)}") from problem
+    except (httpx.TooManyRedirects, httpx.InvalidURL) as problem:
+        raise NegutilError(f"{shown(wanted.url)} leads nowhere ({_reason(problem)}): {wanted.help}.") from problem
+
+
+def _headers(url: str, part: Path, have: int) -> dict[str, str]:
+    """No compression (lengths and ranges are the file's own), the rest of a file that was begun, and a token."""
+    headers = {"Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+        if validator := _note(part).get("validator"):
+            headers["If-Range"] = validator
+    parsed = httpx.URL(url)
+    token = os.environ.get(TOKENS.get(f"{parsed.scheme}://{parsed.netloc.decode()}", ""), "").strip()
+    return headers | ({"Authorization": f"Bearer {token}"} if token else {})
+
+
+def _is_whole(response: httpx.Response, have: int, part: Path) -> bool:
+    """Whether the server says that there is nothing after what has come; where it says otherwise, starts over."""
+    if response.status_code != 416:
+        return False
+    if have and _content_range(response)[1] == have:
+        return True
+    part.unlink(missing_ok=True)
+    raise _AgainError("the server has no such part of the file")
+
+
+def _check_status(response: httpx.Response, wanted: Wanted) -> None:
+    status, told = response.status_code, f"{shown(wanted.url)} answers {response.status_code}"
+    if status in AGAIN:
+        raise _AgainError(f"the server answers {status}", retry_after(response.headers.get("Retry-After", "")))
+    if status in PERMISSION:
+        fix = "accept its publisher's conditions, and set HF_TOKEN where it is on huggingface.co"
+        raise NegutilError(f"{told}, it wants a permission: {fix}, or {wanted.help}.")
+    if status in GONE:
+        raise NegutilError(f"{told}, the file is not there any more: {wanted.help}.")
+    if status not in (200, 206):
+        raise NegutilError(f"{told}, which is no file: {wanted.help}.")
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise NegutilError(f"{shown(wanted.url)} is sent compressed although it was asked not to be: {wanted.help}.")
+    page = response.headers.get("Content-Type", "").startswith("text/html")
+    if page and not wanted.url.endswith((".html", ".htm")):
+        raise NegutilError(f"{shown(wanted.url)} answers with a web page where a file is wanted: {wanted.help}.")
+
+
+def _start(response: httpx.Response, have: int, part: Path) -> int:
+    """From which byte of the file on the response is: 0 where the server does not do ranges or has a newer file."""
+    if response.status_code == 200:
+        return 0
+    start, total = _content_range(response)
+    if start != have or (total and _note(part).get("total") not in (0, total)):
+        part.unlink(missing_ok=True)
+        raise _AgainError("the server sent another part than was asked for")
+    return have
+
+
+def _write(response: httpx.Response, part: Path, start: int, total: int) -> None:
+    with (
+        part.open("r+b" if start else "wb") as stream,
+        _bar(part, start, total) as bar,
+    ):
+        stream.seek(start)
+        # Without a size of chunks: httpx would keep back what came before a connection broke.
+        for chunk in response.iter_raw():
+            stream.write(chunk)
+            bar.update(len(chunk))
+        stream.flush()
+        os.fsync(stream.fileno())
+    if total and _size(part) != total:
+        raise _AgainError(f"{_size(part)} of {total} bytes came")
+
+
+def _bar(part: Path, start: int, total: int) -> Any:
+    size = total or None
+    return progress.bar(f"downloading {part.stem}", total=size, initial=start, unit="B", unit_scale=True)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# What servers and notes say
+
+
+def _total(response: httpx.Response, start: int) -> int:
+    """Size of the whole file in bytes, 0 where the server does not say."""
+    if response.status_code == 206:
+        return _content_range(response)[1]
+    length = response.headers.get("Content-Length", "")
+    return start + int(length) if length.isdigit() else 0
+
+
+def _content_range(response: httpx.Response) -> tuple[int, int]:
+    """First byte and total of "bytes 5-9/10" (or "bytes */10"); 0 for what is not said."""
+    said = response.headers.get("Content-Range", "").removeprefix("bytes").strip()
+    span, _, total = said.partition("/")
+    first = span.partition("-")[0]
+    return int(first) if first.isdigit() else 0, int(total) if total.isdigit() else 0
+
+
+def retry_after(value: str) -> float:
+    """Seconds that a Retry-After header asks to wait, as a number or as a date; 0 where it cannot be read."""
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        return max(0.0, (email.utils.parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return 0.0
+
+
+def _check_size(total: int, wanted: Wanted) -> None:
+    if wanted.bytes and total and total != wanted.bytes:
+        told = f"{shown(wanted.url)} has {total} bytes, where {wanted.bytes} are expected"
+        raise NegutilError(f"{told}: it is another file; {wanted.help}.")
+
+
+def _difference(path: Path, wanted: Wanted) -> str:
+    """What is wrong with a finished file, or ""."""
+    with path.open("rb") as stream:
+        if stream.read(512).lstrip().lower().startswith(_PAGES):
+            return "is a web page where a file is wanted"
+    if wanted.bytes and path.stat().st_size != wanted.bytes:
+        return f"has {path.stat().st_size} bytes, where {wanted.bytes} are expected"
+    for kind, expected in (("sha256", wanted.sha256), ("md5", wanted.md5)):
+        if expected and (actual := digest(path, kind)) != expected:
+            return f"has {kind} {actual}, where {expected} is expected"
+    return ""
+
+
+def _note_file(part: Path) -> Path:
+    return part.with_name(f"{part.name}.json")
+
+
+def _note(part: Path) -> dict[str, Any]:
+    """Of which file ``part`` is: url, validator (a strong ETag or a date) and total; empty where that is unknown."""
+    try:
+        content = json.loads(_note_file(part).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _keep_note(part: Path, wanted: Wanted, response: httpx.Response, total: int) -> None:
+    tag = response.headers.get("ETag", "")
+    validator = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
+    content = {"url": wanted.url, "validator": validator, "total": total}
+    files.write_text(_note_file(part), json.dumps(content))
+
+
+def _no_step_down(url: str) -> Any:
+    """A hook that refuses to be led from https to http."""
+
+    def check(request: httpx.Request) -> None:
+        if url.startswith("https:") and request.url.scheme != "https":
+            raise NegutilError(f"{shown(url)} leads to {request.url.host} without https: fetch the file by hand.")
+
+    return check
+
+
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """Nobody else downloads to ``target`` meanwhile."""
+    lock = target.with_name(f".{target.name}.lock")
+    try:
+        with filelock.FileLock(lock, timeout=0):
+            yield
+    except filelock.Timeout as problem:
+        raise NegutilError(f"{target} is being downloaded by another process: wait for it.") from problem
+    lock.unlink(missing_ok=True)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _reason(problem: Exception) -> str:
+    """What an exception of httpx says, which never holds headers; its address may be signed, so that is left out."""
+    return str(problem).split(" for url ")[0].split("\n")[0] or "no reason given"

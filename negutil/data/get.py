@@ -1,0 +1,118 @@
+"""Get published data: download and unpack what is free to download, and tell the steps for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from negutil.data import catalogue, download, unpack
+from negutil.data.catalogue import Entry, Fetch, Part, Place
+from negutil.data.download import Settings, Wanted
+from negutil.errors import NegutilError
+
+UNPACKED = 1.1
+"""Room for unpacking, in sizes of the archive: photographs and clips hardly shrink when they are packed."""
+
+_WEIGHTS = ("*.json", "*.txt", "model.safetensors", "pytorch_model.bin")
+_NOT_ONLINE = "go online, look whether it wants an account (then set HF_TOKEN), and try again"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of one download: ``status`` is "there already", "downloaded" or "unpacked", ``files`` how many."""
+
+    what: str
+    status: str
+    files: int = 1
+
+
+def get(
+    name: str,
+    folder: Path | None = None,
+    everything: bool = False,
+    keep: bool = False,
+    settings: Settings | None = None,
+) -> Iterator[Done]:
+    """Download and unpack, one after the other, what may be downloaded of ``name`` and is not there.
+
+    It goes below ``folder``, or to where notebooks look. ``everything`` takes what they do not need, too; ``keep``
+    keeps archives that were unpacked. Raises NegutilError where something cannot be had; what was finished before
+    stays, and the same call goes on from there.
+    """
+    entry = catalogue.find(name)
+    where = place(entry, folder)
+    for one in entry.fetch:
+        if one.needed or everything:
+            yield _fetched(entry, one, where, keep, settings)
+    for part in entry.parts:
+        if part.hub and (part.needed or everything):
+            yield _from_hub(part)
+
+
+def place(entry: Entry, folder: Path | None = None) -> Place:
+    """Where ``get`` puts an entry: with a folder for each dataset, also in a ``folder`` that is empty."""
+    return Place(folder.expanduser().resolve()) if folder else catalogue.place(entry)
+
+
+def steps(entry: Entry) -> list[str]:
+    """What is to be done by hand, in order; none where ``get`` can fetch all that notebooks need."""
+    if entry.downloadable and not entry.steps:
+        return []
+    return entry.steps or [f"look at {entry.source}"]
+
+
+def _fetched(entry: Entry, one: Fetch, where: Place, keep: bool, settings: Settings | None) -> Done:
+    if all(where.find(path) for path in one.gives):
+        return Done(one.to, "there already")
+    target = where.path(one.to)
+    _refuse_world(where, one)
+    if not target.is_file():
+        wanted = Wanted(one.url, one.bytes, one.sha256, one.md5, help=f"get it by hand from {entry.source}")
+        download.fetch(wanted, target, settings, room=UNPACKED if one.into else 0.0)
+    if not one.into:
+        return Done(one.to, "downloaded")
+    count = unpack.unpack(target, where.path(one.into) if one.into != "." else where.root, one.nested)
+    lost = [path for path in one.gives if not where.find(path)]
+    if lost:
+        raise NegutilError(f"{target} was unpacked, but it has no {lost[0]}: it is another archive, delete it.")
+    if not keep:
+        target.unlink()
+    return Done(one.to, "unpacked", count)
+
+
+def _refuse_world(where: Place, one: Fetch) -> None:
+    """Published data never mix with the mini world's own in one folder."""
+    top = where.root / one.to.partition("/")[0]
+    if not where.own and (top / catalogue.WORLD).is_file():
+        raise NegutilError(f"{top} was made by the mini world: set NEGUTIL_DATA to a folder for the published data.")
+
+
+def _from_hub(part: Part) -> Done:
+    """Have the client of huggingface.co fetch a repository into its own cache; it resumes and checks by itself."""
+    if catalogue.hub_files(part.hub):
+        return Done(part.hub, "there already")
+    from negutil.models import hub
+
+    with hub.fetching(part.hub, _NOT_ONLINE):
+        _hub_client(part)
+    return Done(part.hub, "downloaded", len(catalogue.hub_files(part.hub)))
+
+
+def _hub_client(part: Part) -> Any:
+    from negutil.models import hub
+
+    if part.model:
+        from negutil.models import loader, registry
+
+        return loader.locate(registry.find(part.model))
+    if part.read == "pipeline":
+        from negutil.models import libraries
+
+        return libraries.diffusers().DiffusionPipeline.download(
+            part.hub, revision=hub.revision(part.hub), use_safetensors=True
+        )
+    import huggingface_hub
+
+    return huggingface_hub.snapshot_download(part.hub, revision=hub.revision(part.hub), allow_patterns=list(_WEIGHTS))

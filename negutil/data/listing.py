@@ -1,0 +1,142 @@
+"""The catalogue of data as text: the list that the command line prints, and docs/data.md."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from negutil import paths
+from negutil.data import catalogue, get
+from negutil.data.catalogue import Entry, Part
+
+PAGE = paths.ROOT / "docs" / "data.md"
+COMMAND = "negutil data list --markdown > docs/data.md"
+_INTRODUCTION = f"""# The published data, one by one
+
+<!-- Written by `{COMMAND}` from configs/datasets.toml: change that file, not this page. -->
+
+The `mini` and `quick` profiles need nothing of this. The `paper` profile runs the same notebooks on the published
+datasets and weights. What is not there is skipped with one line that says so, so you can begin with one dataset.
+Only `negutil data get` writes into the folder of the datasets; all that is made from them goes to the cache.
+
+```bash
+export NEGUTIL_DATA=/data/negation    # the folder of all datasets; checkpoints are in weights/ in the repository's root
+negutil data list                     # what there is, and what of it is on this machine
+negutil data get negbench             # downloads what is free to download, and tells the steps for the rest
+negutil data get coco2017
+negutil data check                    # reads everything that is there, counts it, compares checksums
+./run_all.sh --profile paper --only 03
+```
+
+`get` resumes where it was stopped, checks the checksum where one is known, and looks for space on the disk first.
+`check` calls less than everything a sample: notebooks run on it, but its numbers are not those of the benchmark. Tokens
+(`HF_TOKEN`) are read from the environment and nowhere else. "Unknown" means that we found no statement; what we
+remembered or inferred is marked as not confirmed. Look at a licence yourself before you use the data.
+"""
+
+
+def rows(names: Iterable[str] = (), folder: Path | None = None) -> list[dict[str, Any]]:
+    """What the list says of every entry, or of those called ``names``: facts, and what is on this machine."""
+    chosen = [catalogue.find(name) for name in names] or list(catalogue.entries().values())
+    return [_row(entry, folder) for entry in chosen]
+
+
+def _row(entry: Entry, folder: Path | None) -> dict[str, Any]:
+    where = catalogue.place(entry, folder)
+    there = {part.name: bool(where.located(part)) for part in entry.parts}
+    facts = ("name", "title", "kind", "notebooks", "used_for", "without", "size", "licence", "access", "source", "note")
+    return {
+        **{name: getattr(entry, name) for name in facts},
+        "unconfirmed": entry.unconfirmed,
+        "state": catalogue.state(entry.name, folder),
+        "folder": str(where.root),
+        "layout": [part.name for part in entry.parts],
+        "missing": [part.name for part in entry.parts if part.needed and not there[part.name]],
+        "missing_but_not_needed": [part.name for part in entry.parts if not part.needed and not there[part.name]],
+        "downloadable": entry.downloadable,
+        "steps": get.steps(entry),
+    }
+
+
+def table(listed: Iterable[Mapping[str, Any]]) -> str:
+    """Two lines of each row: name, kind, state, access, size and licence; what it is for, and where it comes from."""
+    lines = []
+    for row in listed:
+        lines.append(f"{row['name']:16} {row['kind']:10} {row['state']:8} {row['access']:13} {row['size']}")
+        for text in (f"{row['title']}: {row['used_for']}", f"licence: {row['licence']}", row["source"]):
+            lines.append(f"{'':17}{text}")
+    return "\n".join(lines)
+
+
+def details(row: Mapping[str, Any]) -> str:
+    """All that is known of one entry, with the layout that the loaders expect."""
+    gone = {*row["missing"], *row["missing_but_not_needed"]}
+    lines = [table([row]), f"{'':17}without it: {row['without']}", f"{'':17}expected in {row['folder']}:"]
+    for name in row["layout"]:
+        needed = "" if name not in row["missing_but_not_needed"] else ", optional"
+        lines.append(f"{'':19}{name} ({'missing' if name in gone else 'here'}{needed})")
+    lines += [f"{'':17}{row['note']}"] if row["note"] else []
+    lines += [f"{'':17}not confirmed: {', '.join(row['unconfirmed'])}"] if row["unconfirmed"] else []
+    return "\n".join(lines)
+
+
+def markdown() -> str:
+    """The page docs/data.md."""
+    known = list(catalogue.entries().values())
+    head = ["| name | what it is | notebooks | size | licence | access |", "|---|---|---|---|---|---|"]
+    parts = [_INTRODUCTION]
+    for kind, title in (("dataset", "## Datasets"), ("checkpoint", "## Checkpoints")):
+        chosen = [entry for entry in known if entry.kind == kind]
+        parts.append("\n".join([title, "", *head, *map(_line, chosen)]))
+        parts += [_section(entry) for entry in chosen]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _line(entry: Entry) -> str:
+    link = f"[{entry.name}](#{entry.name.replace('.', '')})"
+    numbers = ", ".join(entry.notebooks)
+    return f"| {link} | {entry.title} | {numbers} | {entry.size} | {entry.licence} | {entry.access} |"
+
+
+def _section(entry: Entry) -> str:
+    root = "$NEGUTIL_DATA" if entry.kind == "dataset" else "the repository's root"
+    own = [part for part in entry.parts if part.path]
+    lines = [
+        f"### {entry.name}",
+        "",
+        f"{entry.title}, for {entry.used_for}. Without it {entry.without}.",
+        "",
+        f"- Source: <{entry.source}>",
+        f"- Size: {entry.size}. Licence: {entry.licence}. Access: {entry.access}.",
+    ]
+    lines += [f"- Not confirmed: {', '.join(entry.unconfirmed)}."] if entry.unconfirmed else []
+    lines += [f"- {_linked(entry.note)}"] if entry.note else []
+    lines += ["", f"Layout, below {root}:", "", "```", *map(_layout, own), "```"] if own else []
+    hubs = [f"`{part.hub}`" for part in entry.parts if part.hub]
+    lines += ["", f"From huggingface.co, into that client's own cache: {', '.join(hubs)}."] if hubs else []
+    return "\n".join([*lines, "", *_how(entry)])
+
+
+def _linked(note: str) -> str:
+    """The note with its references to docs/protocols.md as links from the page beside it."""
+    return re.sub(r"docs/(protocols\.md#[\w-]+)", r"[\1](\1)", note)
+
+
+def _layout(part: Part) -> str:
+    counts = ", ".join(f"{_number(count)} {what}" for what, count in part.counts.items())
+    told = [*([counts] if counts else []), *([] if part.needed else ["optional"])]
+    return f"{part.path:48} {'; '.join(told)}".rstrip()
+
+
+def _number(count: int | list[int]) -> str:
+    return " or ".join(f"{one:,}" for one in (count if isinstance(count, list) else [count]))
+
+
+def _how(entry: Entry) -> list[str]:
+    by_hand = [f"{number}. {step}" for number, step in enumerate(get.steps(entry), 1)]
+    if not entry.downloadable:
+        return ["By hand:", "", *by_hand]
+    command = f"`negutil data get {entry.name}` downloads it."
+    return [command, "", "Besides, by hand:", "", *by_hand] if by_hand else [command]

@@ -1,0 +1,169 @@
+"""Unpack zip and tar archives safely: nothing outside the folder, no links out, no devices, no bombs, all or nothing.
+
+An archive is unpacked into a hidden folder beside its place and moved there when all of it is out.
+"""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TypeVar
+
+from negutil import progress
+from negutil.data.disk import require_space
+from negutil.errors import FULL_DISK, NegutilError
+
+_DAMAGED = (
+    *(zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError),
+    *(gzip.BadGzipFile, RuntimeError, NotImplementedError, ValueError),
+)
+_AGAIN = "fetch it again from its publisher"
+_Entry = TypeVar("_Entry")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may come out of an archive.
+
+    Attributes:
+        files: number of files and folders.
+        bytes: of all files together.
+        ratio: unpacked bytes to bytes of the archive (for archives whose content is more than ``small`` bytes).
+        small: bytes of content that are never too many.
+    """
+
+    files: int = 5_000_000
+    bytes: int = 500 * 10**9
+    ratio: float = 100.0
+    small: int = 10**8
+
+
+def unpack(archive: Path, folder: Path, nested: str = "", limits: Limits | None = None) -> int:
+    """Unpack ``archive`` into ``folder`` and return the number of files; those of the same names are replaced.
+
+    With ``nested`` only what is in that archive inside it is kept. Raises NegutilError for what is no archive, is
+    damaged, too large for the disk or ``limits``, or has an entry that would lie or lead outside the folder; then
+    nothing of it is left.
+    """
+    hidden = folder / f".{archive.name}.unpacking"
+    shutil.rmtree(hidden, ignore_errors=True)
+    try:
+        hidden.mkdir(parents=True)
+        count = _extract(archive, hidden, limits or Limits())
+        if nested:
+            return unpack(_inner(archive, hidden, nested), folder, "", limits)
+        _move(hidden, folder)
+    except _DAMAGED as problem:
+        raise _refused(archive, f"is damaged ({str(problem).rstrip('.')})", _AGAIN) from problem
+    except OSError as problem:
+        if problem.errno not in FULL_DISK:
+            raise _refused(archive, f"cannot be unpacked ({problem})", "fix the folder or the archive") from problem
+        raise _refused(archive, "the disk is full", "free some space and start again") from problem
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+    return count
+
+
+def _extract(archive: Path, hidden: Path, limits: Limits) -> int:
+    if zipfile.is_zipfile(archive):
+        return _unzip(archive, hidden, limits)
+    if tarfile.is_tarfile(archive):
+        return _untar(archive, hidden, limits)
+    raise _refused(archive, "is neither a zip nor a tar archive", _AGAIN)
+
+
+def _unzip(archive: Path, hidden: Path, limits: Limits) -> int:
+    """zipfile reads no more of an entry than the size that it declares, so declared sizes can be trusted as limits."""
+    with zipfile.ZipFile(archive) as opened:
+        entries = opened.infolist()
+        _check_amount(archive, len(entries), sum(one.file_size for one in entries), limits)
+        require_space(hidden, sum(one.file_size for one in entries), f"Unpacking {archive.name}")
+        for entry in entries:
+            _check_name(archive, entry.filename)
+            if stat.S_ISLNK(entry.external_attr >> 16):
+                raise _refused(archive, f"has the link {entry.filename!r}", _AGAIN)
+        for entry in _shown(entries, archive):
+            opened.extract(entry, hidden)
+    return sum(not entry.is_dir() for entry in entries)
+
+
+def _untar(archive: Path, hidden: Path, limits: Limits) -> int:
+    """Read member by member: a tar has no list of its entries, and what was declared is what is written."""
+    if not hasattr(tarfile, "data_filter"):
+        raise _refused(archive, "cannot be unpacked safely by this Python", "update it to 3.11.4 or later")
+    count, files, total = 0, 0, 0
+    with tarfile.open(archive) as opened:
+        for member in _shown(opened, archive):
+            count, files, total = count + 1, files + member.isfile(), total + member.size
+            _check_amount(archive, count, total, limits)
+            _check_name(archive, member.name)
+            try:
+                opened.extract(member, hidden, set_attrs=False, filter="data")
+            except tarfile.FilterError as problem:
+                raise _refused(archive, f"has an entry that is not allowed ({problem})", _AGAIN) from problem
+        _check_end(archive, opened)
+    return files
+
+
+def _check_end(archive: Path, opened: tarfile.TarFile) -> None:
+    """Raise NegutilError unless the tar ends as it should: tarfile takes a damaged header for the end of the archive.
+
+    Reading on to the end of the file makes gzip compare its checksum.
+    """
+    stream = opened.fileobj
+    if stream is None:
+        return
+    stream.seek(opened.offset)
+    if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise _refused(archive, "is damaged (its entries break off)", _AGAIN)
+    while stream.read(2**20):
+        pass
+
+
+def _check_amount(archive: Path, count: int, total: int, limits: Limits) -> None:
+    most = min(limits.bytes, max(limits.small, limits.ratio * archive.stat().st_size))
+    if count > limits.files:
+        raise _refused(archive, f"has more than {limits.files} entries", _AGAIN)
+    if total > most:
+        raise _refused(archive, f"would unpack to more than {most / 1e9:.2f} GB", _AGAIN)
+
+
+def _check_name(archive: Path, name: str) -> None:
+    """Raise NegutilError for a name that is absolute, has "..", a drive or a NUL, on any system."""
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    outside = name.startswith(("/", "\\")) or ".." in parts or PureWindowsPath(name).drive or "\0" in name
+    if outside or not name:
+        raise _refused(archive, f"has the entry {name!r}, which lies outside its folder", _AGAIN)
+
+
+def _inner(archive: Path, hidden: Path, nested: str) -> Path:
+    inner = hidden / nested
+    if not inner.is_file() or inner.is_symlink():
+        raise _refused(archive, f"has no {nested} in it", _AGAIN)
+    return inner
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move all that is in ``source`` into ``target``; folders that are there already are filled up."""
+    for path in sorted(source.iterdir()):
+        own = target / path.name
+        if path.is_dir() and not path.is_symlink() and own.is_dir():
+            _move(path, own)
+        else:
+            path.replace(own)
+
+
+def _shown(entries: Iterable[_Entry], archive: Path) -> Iterator[_Entry]:
+    return iter(progress.bar(f"unpacking {archive.name}", entries, unit=" files"))
+
+
+def _refused(archive: Path, problem: str, fix: str) -> NegutilError:
+    return NegutilError(f"{archive} {problem}: {fix}.")

@@ -1,0 +1,149 @@
+"""Figures of notebook 08: pictures with marked pixels, overlap by threshold, which thing is marked, and gains.
+
+Each takes what ``negutil.compare.referring_segmentation`` gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import fill
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from negutil.compare import referring_segmentation as segmenting
+from negutil.compare import segmentation_items as asked
+from negutil.compare import segmentation_numbers as numbers
+from negutil.compare.negationclip_numbers import LEVEL
+from negutil.compare.referring_segmentation import ORIGINAL, TITLES, Example, Findings
+from negutil.plots import figures
+from negutil.tasks.segmentation import MIOU
+
+HEAT = "inferno"
+
+
+def overlays(examples: Sequence[Example]) -> Figure:
+    """A row per phrase: the picture, what is meant (its outline), and each method's scores over the grey picture."""
+    methods = list(examples[0].scores)
+    size = (1.55 * (len(methods) + 1) + 1.9, 1.6 * len(examples) + 0.6)
+    figure, axes = plt.subplots(len(examples), len(methods) + 1, figsize=size, squeeze=False)
+    for row, example in zip(axes, examples, strict=True):
+        _meant(row[0], example)
+        for axis, method in zip(row[1:], methods, strict=True):
+            shown = _marked(axis, example, example.scores[method])
+    for axis, title in zip(axes[0], ("what is meant", *(TITLES[method] for method in methods)), strict=True):
+        axis.set_title(title, fontsize=9)
+    figure.colorbar(shown, ax=axes, fraction=0.025, label="score")
+    return figure
+
+
+def _meant(axis: Axes, example: Example) -> None:
+    axis.imshow(example.picture, interpolation="nearest")
+    _outline(axis, example.mask)
+    axis.set_ylabel(fill(example.text, 20), rotation=0, ha="right", va="center", fontsize=9)
+    _bare(axis)
+
+
+def _marked(axis: Axes, example: Example, scores: NDArray[np.float32]) -> Any:
+    grey = example.picture.mean(axis=-1)
+    axis.imshow(grey, cmap="gray", vmin=-120, vmax=255, interpolation="nearest")
+    shown = axis.imshow(scores, cmap=HEAT, vmin=0, vmax=1, alpha=0.75, interpolation="nearest")
+    _outline(axis, example.mask)
+    _bare(axis)
+    return shown
+
+
+def _outline(axis: Axes, mask: NDArray[np.bool_]) -> None:
+    if mask.any() and not mask.all():
+        axis.contour(mask, levels=[0.5], colors=["white"], linewidths=1.0)
+        axis.contour(mask, levels=[0.5], colors=["black"], linewidths=0.5, linestyles="dotted")
+
+
+def _bare(axis: Axes) -> None:
+    axis.set(xticks=[], yticks=[])
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+
+
+def by_threshold(curves: pd.DataFrame) -> Figure:
+    """mIoU of the test split by threshold: a panel per task, a line per method."""
+    tasks = list(dict.fromkeys(curves["task"]))
+    figure, axes = plt.subplots(1, len(tasks), figsize=(3.9 * len(tasks) + 0.8, 3.2), squeeze=False)
+    for axis, task in zip(axes[0], tasks, strict=True):
+        for method in dict.fromkeys(curves["method"]):
+            own = curves[(curves["task"] == task) & (curves["method"] == method)]
+            style: dict[str, Any] = {"color": _colour(method), "marker": _marker(method), "markevery": 8}
+            axis.plot(own["threshold"], own["value"], label=TITLES[method], **style)
+        axis.set(title=task, xlabel="threshold", ylim=(0, None))
+        axis.grid(visible=True)
+    axes[0][0].set_ylabel("mIoU (test split)")
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
+    return figure
+
+
+def instances(found: Findings) -> Figure:
+    """How often the thing that is meant has the highest score, minus chance: affirmative phrases, negated by cue."""
+    table = found.table
+    rows = table[(table["metric"] == numbers.OVER_CHANCE) & (table["kind"] == LEVEL) & table["seed"].isna()]
+    rows = rows[rows["method"].isin(TITLES) & ~rows["task"].isin([asked.BARE, asked.AFFIRMED])]
+    tasks = list(dict.fromkeys([asked.AFFIRMATIVE, *rows["task"]]))
+    figure, axis = plt.subplots(figsize=(7.6, 0.5 * len(tasks) + 1.4))
+    methods = [method for method in TITLES if method in set(rows["method"])]
+    for place, method in enumerate(methods):
+        own = rows[rows["method"] == method]
+        at = own["task"].map(tasks.index).to_numpy(float) + 0.17 * (place - (len(methods) - 1) / 2)
+        _dots(axis, own, at, method)
+    axis.axvline(0, **figures.CHANCE)
+    axis.set_yticks(range(len(tasks)), tasks)
+    axis.invert_yaxis()
+    axis.set_xlabel("share of phrases whose thing has the highest score, minus chance")
+    axis.grid(axis="y")
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
+    return figure
+
+
+def gains(found: Findings, metric: str = numbers.name(MIOU, numbers.BEST)) -> Figure:
+    """Gain of every method over the original text tower, in points: a panel per task, with the paper's as crosses."""
+    rows = found.table[(found.table["kind"] == segmenting.OVER_ORIGINAL) & (found.table["metric"] == metric)]
+    tasks = [asked.PHRASECUT, asked.AFFIRMATIVE, asked.NEGATED]
+    methods = [method for method in TITLES if method in set(rows["method"])]
+    figure, axes = plt.subplots(1, len(tasks), figsize=(9.6, 0.42 * len(methods) + 1.5), sharey=True)
+    for axis, task in zip(axes, tasks, strict=True):
+        for place, method in enumerate(methods):
+            own = rows[(rows["task"] == task) & (rows["method"] == method)]
+            _dots(axis, own, np.array([place], float), method, scale=100)
+            _printed(axis, (task, method, metric), place)
+        axis.axvline(0, **figures.CHANCE)
+        axis.set_title(task, fontsize=10)
+        axis.grid(axis="y")
+    axes[0].set_yticks(range(len(methods)), [TITLES[method] for method in methods])
+    axes[0].set_ylim(len(methods) - 0.5, -0.5)
+    figure.supxlabel(f"gain in {metric} over the original text tower, points (cross: the paper)", fontsize=10)
+    return figure
+
+
+def _printed(axis: Axes, key: tuple[str, str, str], place: int) -> None:
+    """The paper's difference, where it has one."""
+    task, _, metric = key
+    own, original = segmenting.PUBLISHED.get(key), segmenting.PUBLISHED.get((task, ORIGINAL, metric))
+    if own is not None and original is not None:
+        axis.plot([100 * (own - original)], [place + 0.25], linestyle="", marker="x", color="#444444")
+
+
+def _dots(axis: Axes, rows: pd.DataFrame, at: NDArray[np.float64], method: str, scale: float = 1) -> None:
+    value, low, high = (scale * rows[name].to_numpy(float) for name in ("value", "low", "high"))
+    style: dict[str, Any] = {"color": _colour(method), "fmt": _marker(method), "linewidth": 1, "capsize": 2}
+    axis.errorbar(value, at, xerr=np.vstack([value - low, high - value]).clip(0), label=TITLES[method], **style)
+
+
+def _colour(method: str) -> str:
+    return dict(zip(TITLES, (figures.BLACK, figures.BLUE, figures.GREEN, figures.VERMILION), strict=True))[method]
+
+
+def _marker(method: str) -> str:
+    return dict(zip(TITLES, figures.MARKERS, strict=False))[method]

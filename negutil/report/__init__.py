@@ -1,0 +1,1 @@
+"""The report, README's generated parts, and the generated pages in docs/."""

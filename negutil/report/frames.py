@@ -1,0 +1,197 @@
+"""The report's tables beside the claims: every method on every benchmark, NegBench, paper against code, provenance.
+
+Each is made from the tables in ``results/`` and the notes beside them. Where a table is not there, a function returns
+an empty frame and the report says which notebook makes it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from negutil import paths, results, tables
+from negutil.errors import NegutilError
+from negutil.run import notebooks
+
+LEVELS = ("05_negationclip", "06_clipglasses")
+OVER_CLIP, OVER_FULL = "gain over CLIP", "gain over the full glasses"
+HEAT = ("base", "method", "title", "value", "low", "high", "gain", "gain_low", "gain_high")
+DIFFERENCE = ("work", "paper", "code", "asked", "effect", "low", "high", "n", "sure")
+PARTS = ("part", "minutes", "tables", "commit", "processor", "threads", "gpu", "python")
+BLIND, CHANCE, PAPER = "best without pictures", "chance", "published"
+VARIANT = "negationclip-"
+ASIDE = ("without mean and std", "lambda of the gold picture")
+GLASSES = "CLIPGlasses"
+"""Whose code has the differences that ``negutil.compare.clipglasses_methods`` lists by name."""
+
+OTHER_DIFFERENCES = (
+    (
+        *(GLASSES, "CLIP's own preprocessing", "pictures without CLIP's mean and standard deviation"),
+        *("06_clipglasses/gains", "ImageNet zero-shot/CLIP without mean and std", OVER_CLIP),
+    ),
+    (
+        *(GLASSES, "lambda of every pair", "lambda from the picture that is looked for"),
+        *("06_clipglasses/gains", "COCO retrieval, paraphrased/lambda of the gold picture"),
+        "gain over lambda of every pair",
+    ),
+    (
+        *("NegBench", "cosines in the loss of the questions", "dot products of features that are not normalised"),
+        *("05_negationclip/gains", "COCO MCQ, paraphrased/negfull-raw", "gain over NegFull"),
+    ),
+)
+"""Work, what the paper says, what its code does, and the record that measures the effect: table, task, metric."""
+
+
+def found(profile: str, table: str) -> pd.DataFrame:
+    """The table ``<experiment>/<name>`` of a profile; without rows where it was not made."""
+    experiment, _, name = table.partition("/")
+    if not (paths.results(profile) / experiment / f"{name}.csv").exists():
+        return pd.DataFrame(columns=list(results.COLUMNS))
+    return results.load(profile, experiment, name)
+
+
+def every_method(profile: str) -> pd.DataFrame:
+    """Every method on every benchmark with its gain over CLIP: a row each, with HEAT's columns (methods by title)."""
+    from negutil.compare import clipglasses, clipglasses_methods
+
+    levels = _split(pd.concat([found(profile, f"{name}/levels") for name in LEVELS]))
+    gains = _split(pd.concat([found(profile, f"{name}/gains") for name in LEVELS]))
+    gains = gains[gains["metric"] == OVER_CLIP]
+    key = ["model", "title", "method"]
+    shown = [title in clipglasses.EVERYTHING and not _is_aside(name) for title, name in _names(levels)]
+    own = levels.loc[np.array(shown, dtype=bool)]
+    own = own.drop_duplicates(key).merge(
+        gains.drop_duplicates(key)[[*key, "value", "ci_low", "ci_high"]], on=key, how="left", suffixes=("", "_gain")
+    )
+    own = own.assign(method=own["method"].map(lambda name: _title(name, clipglasses_methods.title_of)))
+    named = {"model": "base", "ci_low": "low", "ci_high": "high", "value_gain": "gain"}
+    named |= {"ci_low_gain": "gain_low", "ci_high_gain": "gain_high"}
+    own = own.rename(columns=named)[list(HEAT)]
+    return _ordered(own, clipglasses.EVERYTHING)
+
+
+def _split(rows: pd.DataFrame) -> pd.DataFrame:
+    """Records whose task is ``title/method``, with the two apart."""
+    apart = [str(task).rpartition("/") for task in rows["task"]]
+    return rows.assign(title=[one[0] for one in apart], method=[one[2] for one in apart])
+
+
+def _title(name: str, title_of: Callable[[str], str]) -> str:
+    """A method as tables call it; a variant of NegationCLIP with that name before it."""
+    return ("NegationCLIP, " if name.startswith(VARIANT) else "") + title_of("" if name == "CLIP" else name)
+
+
+def _is_aside(name: str) -> bool:
+    """Weights between two models, and what is compared with another CLIP than the one in the table."""
+    return "@" in name or name.endswith(ASIDE)
+
+
+def _names(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(zip(rows["title"], rows["method"], strict=True))
+
+
+def _ordered(rows: pd.DataFrame, titles: Sequence[str]) -> pd.DataFrame:
+    """By base; CLIP, then the others by the number of benchmarks that they gain on; benchmarks in the given order."""
+    if rows.empty:
+        return rows
+    better = rows.assign(better=(rows["gain_low"] > 0).astype(int)).groupby(["base", "method"])["better"].sum()
+    rank = {key: (str(key[1]) != "CLIP", -int(number), str(key[1])) for key, number in better.items()}  # type: ignore[index]
+    keys = [
+        (base, rank[base, method], list(titles).index(title))
+        for base, method, title in zip(rows["base"], rows["method"], rows["title"], strict=True)
+    ]
+    return rows.iloc[sorted(range(len(rows)), key=keys.__getitem__)].reset_index(drop=True)
+
+
+def negbench(profile: str) -> pd.DataFrame:
+    """NegBench's variations: task, model, value, low, high; chance, the best blind scorer and published numbers too."""
+    rows = found(profile, "03_negbench/tasks")
+    rows = rows[rows["metric"].isin(["accuracy", "recall@5"])]
+    if rows.empty:
+        return pd.DataFrame(columns=["task", "model", "value", "low", "high"])
+    is_blind = rows["model"].str.startswith("blind")
+    blind = rows[is_blind].sort_values("value", kind="stable")
+    best = blind.drop_duplicates("task", keep="last").assign(model=BLIND)
+    seeing = rows[~is_blind]
+    printed = seeing.dropna(subset="paper_value").drop_duplicates("task")
+    printed = printed.assign(model=PAPER, value=printed["paper_value"], ci_low=np.nan, ci_high=np.nan)
+    whole = pd.concat([seeing[seeing["model"] == CHANCE], best, seeing[seeing["model"] != CHANCE], printed])
+    named = whole.rename(columns={"ci_low": "low", "ci_high": "high"})
+    return named[["task", "model", "value", "low", "high"]].reset_index(drop=True)
+
+
+def differences(profile: str) -> pd.DataFrame:
+    """Paper against released code: a row for each difference and test, with what it changes (DIFFERENCE's columns)."""
+    from negutil.compare import clipglasses, clipglasses_methods
+
+    rows = _split(found(profile, "06_clipglasses/ablations"))
+    rows = rows[rows["metric"] == OVER_FULL]
+    listed = []
+    for name in clipglasses_methods.DIFFERENCES:
+        for title in clipglasses.TABLE_1:
+            own = rows[(rows["method"] == name) & (rows["title"] == title)]
+            listed += [_difference(row, (GLASSES, "its equations", name), title) for row in own.to_dict("records")]
+    for *about, table, task, metric in OTHER_DIFFERENCES:
+        own = found(profile, table)
+        own = own[(own["task"] == task) & (own["metric"] == metric)]
+        listed += [_difference(row, about, task.rpartition("/")[0]) for row in own.to_dict("records")]
+    return pd.DataFrame(listed, columns=list(DIFFERENCE))
+
+
+def _difference(row: dict, about: Sequence[str], title: str) -> tuple[object, ...]:
+    sure = row["ci_low"] > 0 or row["ci_high"] < 0
+    work, said, done = about
+    where = f"{title} ({row['model']})"
+    return work, said, done, where, row["value"], row["ci_low"], row["ci_high"], row["n"], "yes" if sure else "no"
+
+
+def parts(profile: str) -> pd.DataFrame:
+    """How long each part took and on what, by the notes beside its tables: a row for each notebook, PARTS' columns.
+
+    ``minutes`` is the age of the process when the last of its tables was written; what the cache held was not made
+    again.
+    """
+    titles = {chapter.number: chapter.title for chapter in notebooks.find()}
+    rows = []
+    for folder in sorted(path for path in paths.results(profile).glob("[0-9][0-9]_*") if path.is_dir()):
+        notes = [_note(path) for path in sorted(folder.glob("*.provenance.json"))]
+        if notes:
+            rows.append(_part(titles.get(folder.name[:2], folder.name), notes))
+    return pd.DataFrame(rows, columns=list(PARTS))
+
+
+def _part(title: str, notes: Sequence[dict]) -> tuple[object, ...]:
+    last = max(notes, key=lambda note: (str(note["started"]), float(note["seconds"])))
+    minutes = max(float(note["seconds"]) for note in notes) / 60
+    gpu = last.get("gpu") or "none"
+    code = str(last["commit"])[:10] or f"version {last.get('version', 'unknown')}"
+    return title, minutes, len(notes), code, last["processor"], last["threads"], gpu, last["python"]
+
+
+def versions(profile: str) -> str:
+    """The versions of the packages that made the tables; several with commas where tables differ."""
+    known: dict[str, set[str]] = {}
+    for path in sorted(paths.results(profile).glob("[0-9][0-9]_*/*.provenance.json")):
+        for name, version in _note(path).get("packages", {}).items():
+            known.setdefault(name, set()).add(str(version))
+    return "; ".join(f"{name} {', '.join(sorted(found))}" for name, found in sorted(known.items()))
+
+
+def _note(path: Path) -> dict:
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise NegutilError(f"{path} cannot be read as JSON ({problem}): run its notebook again.") from problem
+    if not {"started", "seconds", "commit", "processor", "threads", "python"} <= set(note):
+        raise NegutilError(f"{path} lacks some of what a note beside a table has: run its notebook again.")
+    return dict(note)
+
+
+def as_text(rows: pd.DataFrame, value: str = "value", low: str = "low", high: str = "high") -> list[str]:
+    """The numbers of a frame with their intervals as texts."""
+    triples = zip(rows[value], rows[low], rows[high], strict=True)
+    return [tables.with_interval(float(one), two, three) for one, two, three in triples]

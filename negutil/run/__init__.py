@@ -1,0 +1,1 @@
+"""Running the notebooks, and comparing a run with the committed results."""

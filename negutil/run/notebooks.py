@@ -1,0 +1,357 @@
+"""Running the notebooks in order with Papermill, and cleaning what is committed.
+
+In a checkout, with the ``mini`` profile and no other parameters, the run is compared with the committed results, and
+what moved replaces the files in the clone, notebooks without Papermill's stamps (``negutil.run.verify``).  Every other
+run leaves its notebooks in ``results/<profile>/notebooks/``.  With another seed than the notebooks' own, everything
+goes to ``results/seed-<N>/`` and ``figures/seed-<N>/``, so that committed tables and figures stay those of one seed.  A
+notebook takes its place only when it is finished, so an interrupted run keeps all that came before; the expensive steps
+inside a notebook are kept by ``negutil.cache``.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import logging
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import nbformat
+import papermill
+import psutil
+from filelock import FileLock, Timeout
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+from nbstripout import strip_output
+from papermill.exceptions import PapermillExecutionError
+
+from negutil import config, elsewhere, files, paths
+from negutil.config import Profile
+from negutil.errors import NegutilError
+from negutil.plots import pngs
+from negutil.progress import Progress
+from negutil.run import skipped, verify
+from negutil.run.skipped import Skip
+from negutil.run.verify import Comparison, Staging
+
+COMMITTED = "mini"
+"""The profile whose results, figures and executed notebooks are committed."""
+
+KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+STAMPS = (
+    "metadata.papermill",
+    "metadata.widgets",
+    "metadata.language_info",
+    "cell.metadata.papermill",
+    "cell.metadata.execution",
+    "cell.metadata.ExecuteTime",
+)
+INJECTED = "injected-parameters"
+PICTURE = "image/png"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+class UserError(NegutilError):
+    """A notebook stopped at something that the user can mend, which ``sentence`` says."""
+
+    def __init__(self, told: str, sentence: str) -> None:
+        super().__init__(told)
+        self.sentence = sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """A numbered notebook: its file and the title that its first heading gives it."""
+
+    path: Path
+    title: str
+
+    @property
+    def number(self) -> str:
+        """The two digits that its name starts with."""
+        return self.path.stem[:2]
+
+
+def find(folder: Path | None = None) -> list[Chapter]:
+    """The notebooks ``NN_name.ipynb`` in ``folder`` (default: ``notebooks/``), in order."""
+    found = sorted((folder or paths.NOTEBOOKS).glob("[0-9][0-9]_*.ipynb"))
+    return [Chapter(path, _title(read(path))) for path in found]
+
+
+def read(path: Path) -> NotebookNode:
+    """The notebook in ``path``; raises NegutilError where it is not one."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except (OSError, ValueError, nbformat.reader.NotJSONError, nbformat.ValidationError) as problem:
+        raise NegutilError(f"{path} cannot be read as a notebook ({type(problem).__name__}): restore it.") from problem
+
+
+def choose(chapters: Sequence[Chapter], only: str | None) -> list[Chapter]:
+    """The chapters that ``only`` asks for: numbers with commas between, such as "01,02"; None means all.
+
+    Raises NegutilError where there is no such chapter.
+    """
+    if only is None:
+        return list(chapters)
+    wanted = {word.strip().zfill(2) for word in only.split(",") if word.strip()}
+    known = {chapter.number for chapter in chapters}
+    if not wanted or wanted - known:
+        there = ", ".join(sorted(known)) or "none"
+        raise NegutilError(f"--only {only}: there is no such notebook; there are {there}, written like --only 01,02.")
+    return [chapter for chapter in chapters if chapter.number in wanted]
+
+
+def parse_parameters(words: Sequence[str]) -> dict[str, Any]:
+    """Parameters from ``NAME=VALUE`` texts; a value that is not a Python literal is taken as text."""
+    parameters = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals or not name.isidentifier():
+            raise NegutilError(f"Parameter {word!r} is not of the form NAME=VALUE: write for example seed=1.")
+        try:
+            parameters[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            parameters[name] = text
+    return parameters
+
+
+def check_parameters(chapters: Sequence[Chapter], parameters: Mapping[str, Any]) -> None:
+    """Raise NegutilError where a chapter does not have one of the parameters (Papermill itself would only warn)."""
+    for chapter in chapters:
+        known = set(papermill.inspect_notebook(chapter.path))
+        for name in sorted(set(parameters) - known):
+            there = ", ".join(sorted(known)) or "no parameters"
+            raise NegutilError(f"{chapter.path.name} has no parameter {name!r} (it has {there}): correct the name.")
+
+
+def run(
+    chapters: Sequence[Chapter],
+    profile: str,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    fresh: bool = False,
+    renew: bool = False,
+    timeout: int | None = None,
+    stream: TextIO = sys.stderr,
+) -> tuple[list[Path], Comparison | None]:
+    """Run the chapters one after the other; return where the executed notebooks are, and what they changed.
+
+    The second is None where there are no committed results to compare with: in other profiles than ``mini``, in an
+    installed wheel, and with ``parameters``, which go into each notebook.  ``fresh`` uses an empty cache, deleted
+    afterwards; ``renew`` replaces the committed files also where numbers moved within the tolerance; ``timeout`` is in
+    seconds for each cell.  With published data a notebook that lacks what it cannot do without is skipped with one
+    line, before it starts or at the cell that says so, and the others run.  Raises NegutilError on the first notebook
+    that fails otherwise, where the same profile is running already, and on ``renew`` without committed results.
+    """
+    given = dict(parameters or {})
+    profile = config.resolve(profile)
+    settings = config.load(profile)
+    check_parameters(chapters, given)
+    own_place = place(chapters, given)
+    is_committed = paths.IS_CHECKOUT and profile == COMMITTED and not given
+    if renew and not is_committed:
+        raise NegutilError(
+            f"--renew replaces the committed results of {COMMITTED} in a checkout: leave out other parameters."
+        )
+    # An interruption passes through tornado's callbacks and leaves asyncio a task that nobody waits for: both would
+    # log a traceback where one sentence is enough.
+    for name in ("tornado", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    written = []
+    with (
+        own_place,
+        _only_run_of(profile) as folder,
+        _empty_cache() if fresh else contextlib.nullcontext(),
+        verify.staging(profile, renew=renew) if is_committed else contextlib.nullcontext() as staged,
+        _for_kernels(profile),
+    ):
+        for number, chapter in enumerate(chapters, start=1):
+            label = f"[{number}/{len(chapters)}] {chapter.path.stem}"
+            reason = skipped.whole(settings, chapter.number)
+            if reason is None:
+                with Progress(label, stream) as progress:
+                    execution = Execution(settings, given, timeout, folder, staged)
+                    path, reason = _run_or_skip(chapter, execution, progress)
+                    written += [path] if path else []
+            if reason is not None:
+                stream.write(f"{label}  {reason.line}\n")
+        return written, staged.close() if staged else None
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How notebooks are run, and where to: ``folder``, or through ``staged`` into the clone."""
+
+    settings: Profile
+    parameters: dict[str, Any]
+    timeout: int | None
+    folder: Path
+    staged: Staging | None
+
+
+def _run_or_skip(chapter: Chapter, execution: Execution, progress: Progress) -> tuple[Path | None, Skip | None]:
+    """The executed notebook, or why it was skipped: published data that it wants are missing or damaged."""
+    try:
+        return _run_one(chapter, execution, progress), None
+    except UserError as problem:
+        if not execution.settings.published:
+            raise
+        return None, Skip(f"the rest of notebook {chapter.number}", problem.sentence)
+
+
+def place(chapters: Sequence[Chapter], parameters: Mapping[str, Any]) -> contextlib.AbstractContextManager[None]:
+    """While it is entered, ``paths`` gives the folders that a run with these parameters writes to.
+
+    Those are the usual ones, or folders of their own for another ``seed`` than that of every chapter.  Raises
+    NegutilError for a seed that is no whole number.
+    """
+    seed = parameters.get("seed")
+    if seed is None:
+        return contextlib.nullcontext()
+    if type(seed) is not int or seed < 0:
+        raise NegutilError(f"The seed {seed!r} is no whole number from 0 on: write for example --seed 1.")
+    own = {papermill.inspect_notebook(chapter.path)["seed"]["default"] for chapter in chapters}
+    if own == {str(seed)}:
+        return contextlib.nullcontext()
+    roots = {"results": paths.results(""), "figures": paths.figures("")}
+    return elsewhere.folders(**{name: root / f"seed-{seed}" for name, root in roots.items()})
+
+
+def clean(notebook: NotebookNode) -> NotebookNode:
+    """The notebook without stamps of time and place: what stays depends on its cells and their outputs alone.
+
+    Widgets are dropped as well: without a kernel they are empty, and viewers on the web show an error in their place.
+    Pictures are compacted.
+    """
+    notebook = strip_output(
+        notebook, keep_output=True, keep_count=True, keep_id=True, extra_keys=list(STAMPS), drop_tagged_cells=[INJECTED]
+    )
+    for cell in notebook.cells:
+        if cell.metadata.get("tags") == []:
+            del cell.metadata["tags"]
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+            for output in cell.outputs:
+                if PICTURE in output.get("data", {}):
+                    output.data[PICTURE] = pngs.compact_base64(output.data[PICTURE])
+    notebook.metadata["kernelspec"] = dict(KERNELSPEC)
+    notebook.metadata["language_info"] = {"name": "python"}
+    return notebook
+
+
+def _run_one(chapter: Chapter, execution: Execution, progress: Progress) -> Path:
+    folder, staged, name = execution.folder, execution.staged, chapter.path.stem
+    running, failed = folder / f"{name}.running.ipynb", folder / f"{name}.failed.ipynb"
+    source = clean(read(chapter.path))
+    progress.cells = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in source.cells)
+    if staged:
+        staged.start(chapter.number)
+    try:
+        executed = papermill.execute_notebook(
+            source,
+            running,
+            execution.parameters,
+            kernel_name=KERNELSPEC["name"],
+            # Of an installed wheel the kernel must start where this process did: there is where it writes.
+            cwd=chapter.path.parent if paths.IS_CHECKOUT else paths.ROOT,
+            progress_bar=False,
+            execution_timeout=execution.timeout,
+            on_cell_start=progress.cell_starts,
+            on_cell_executed=progress.cell_ends,
+            # Only what the user should act on: a kernel's log is not about the notebook.
+            extra_arguments=["--log-level=CRITICAL"],
+        )
+    except (PapermillExecutionError, CellTimeoutError, DeadKernelError) as problem:
+        running.replace(failed)
+        reason = _reason(problem, execution.timeout)
+        told = (
+            f"{chapter.path.name} failed in code cell {progress.cell} of {progress.cells} ({reason}): "
+            f"see {failed}, fix the cause and start again, finished work is kept."
+        )
+        if isinstance(problem, PapermillExecutionError) and problem.ename in ("NegutilError", "NoRecordError"):
+            raise UserError(told, str(problem.evalue)) from problem
+        raise NegutilError(told) from problem
+    target = chapter.path if staged else folder / chapter.path.name
+    if staged:
+        staged.finish(chapter.number, target, clean(executed))
+    else:
+        files.write_text(target, nbformat.writes(executed) + "\n")
+    running.unlink(missing_ok=True)
+    failed.unlink(missing_ok=True)
+    return target
+
+
+def _title(notebook: NotebookNode) -> str:
+    for cell in notebook.cells:
+        heading = re.search(r"^#\s+(.*)$", cell.source, re.MULTILINE) if cell.cell_type == "markdown" else None
+        if heading:
+            return heading.group(1).strip()
+    return ""
+
+
+def _reason(problem: Exception, timeout: int | None) -> str:
+    if isinstance(problem, PapermillExecutionError):
+        lines = str(problem.evalue).strip().splitlines()
+        return f"{problem.ename}: {lines[0][:300]}" if lines else problem.ename
+    if isinstance(problem, CellTimeoutError):
+        return f"it took longer than {timeout} s"
+    return "its kernel died, often for want of memory"
+
+
+def _for_kernels(profile: str) -> contextlib.AbstractContextManager[None]:
+    """What kernels inherit: the profile, no progress bars in outputs, figures drawn into the notebook.
+
+    And one thread for numpy's matrix products, whose last digit otherwise depends on how many processors there are.
+    """
+    return elsewhere.variables(
+        NEGUTIL_PROFILE=profile,
+        NEGUTIL_NO_PROGRESS="1",
+        NEGUTIL_COMMAND=f"{'run_all.sh' if paths.IS_CHECKOUT else 'negutil run'} --profile {profile}",
+        MPLBACKEND="module://matplotlib_inline.backend_inline",
+        **elsewhere.ONE_THREAD,
+        # The kernel named python3 is that of this Python, even where the user has another of that name.
+        JUPYTER_PREFER_ENV_PATH="1",
+    )
+
+
+@contextlib.contextmanager
+def _empty_cache() -> Iterator[None]:
+    """An empty cache for one run, inside the user's cache folder, whose own entries are left alone."""
+    root = paths.cache()
+    root.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(root)
+    with (
+        tempfile.TemporaryDirectory(prefix=f"fresh-{os.getpid()}-", dir=root, ignore_cleanup_errors=True) as folder,
+        elsewhere.folders(cache=Path(folder)),
+    ):
+        yield
+
+
+def _remove_abandoned(root: Path) -> None:
+    """Delete the empty-cache folders of runs that were killed."""
+    for folder in root.glob("fresh-*-*"):
+        if not psutil.pid_exists(int(folder.name.split("-")[1])):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _only_run_of(profile: str) -> Iterator[Path]:
+    """Hold the profile's lock, which the operating system drops when this process ends; gives the notebooks' folder."""
+    path = paths.results(profile) / "notebooks" / ".lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as problem:
+        raise NegutilError(f"The profile {profile} is being run already ({path}): wait for that run.") from problem
+    try:
+        yield path.parent
+    finally:
+        lock.release()

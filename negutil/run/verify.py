@@ -1,0 +1,296 @@
+"""Comparing a run with the committed results, so that the last digits of another machine change no committed file.
+
+A run of the ``mini`` profile works on a copy of ``results/`` and ``figures/``.  After each notebook its tables are
+compared with the committed ones, number by number, within the tolerance that ``configs/tolerances.toml`` declares per
+table.  What is then copied into the clone follows from the notebook's tables alone:
+
+- all byte-equal: every file that differs.  It cannot come from another processor, so the code that makes it changed.
+- within tolerance: nothing but the notebook where its words changed.  What comes next reads the committed tables.
+- beyond tolerance, or new: these tables, and every figure, per-item file and notebook beside them that differs.
+
+With ``renew`` every file of the run is copied, for a maintainer who regenerates the committed results.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from negutil import elsewhere, files, paths, results
+from negutil.compare import evaluation_seeds, verdicts
+from negutil.errors import NegutilError
+
+FILE = paths.CONFIGS / "tolerances.toml"
+NUMBERS = ("value", "ci_low", "ci_high")
+OTHER_RUNS = ("quick", "paper", "seed-*", "notebooks", ".*")
+"""Folders in results/ and figures/ that are not committed."""
+
+Verdicts = dict[tuple[str, str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far a number may lie from the committed one: the largest of three distances.
+
+    Attributes:
+        relative: share of the committed value.
+        items: how many items may change sides: ``items / n`` of a share, ``items`` of a whole number without interval.
+        interval: share of half the committed interval's width.
+    """
+
+    relative: float
+    items: float
+    interval: float
+
+    def reach(self, committed: pd.DataFrame) -> NDArray[np.float64]:
+        """The largest allowed distance for each record [N] of a table."""
+        value = committed["value"].to_numpy(float)
+        count = committed["ci_low"].isna().to_numpy() & (value == np.round(value)) & (np.abs(value) > 1)
+        moved = np.where(count, self.items, self.items / committed["n"].clip(lower=1).to_numpy(float))
+        half = (committed["ci_high"] - committed["ci_low"]).fillna(0).to_numpy(float) / 2
+        reach: NDArray[np.float64] = np.nanmax([self.relative * np.abs(value), moved, self.interval * half], axis=0)
+        return reach
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many numbers of a table are equal to the committed ones, within the tolerance, and beyond it."""
+
+    equal: int = 0
+    within: int = 0
+    beyond: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.equal + other.equal, self.within + other.within, self.beyond + other.beyond)
+
+    @property
+    def total(self) -> int:
+        """All numbers that were compared."""
+        return self.equal + self.within + self.beyond
+
+
+@dataclass(slots=True)
+class Comparison:
+    """A run beside the committed results.
+
+    Attributes:
+        tables: the tally of each table, by ``<experiment>/<name>``.
+        written: the files of the clone that were replaced or added.
+        verdicts: how many pairs of a claim and a model have a verdict.
+        changed: those whose verdict is another one now, as sentences.
+    """
+
+    tables: dict[str, Tally] = field(default_factory=dict)
+    written: list[Path] = field(default_factory=list)
+    verdicts: int = 0
+    changed: list[str] = field(default_factory=list)
+
+    @property
+    def summary(self) -> str:
+        """One line: how many numbers are equal, within and beyond tolerance, and how many verdicts changed."""
+        tally = sum(self.tables.values(), Tally())
+        return (
+            f"{tally.total:,} numbers compared with the committed ones: {tally.equal:,} equal, {tally.within:,} within "
+            f"tolerance, {tally.beyond:,} beyond; {len(self.changed)} of {self.verdicts} verdicts changed."
+        )
+
+    @property
+    def details(self) -> list[str]:
+        """A line for each table with numbers beyond tolerance, and for each verdict that changed."""
+        moved = [
+            f"{name}: {tally.beyond:,} of {tally.total:,} numbers are beyond tolerance or new"
+            for name, tally in self.tables.items()
+            if tally.beyond
+        ]
+        return moved + self.changed
+
+
+def tolerance(table: str, path: Path = FILE) -> Tolerance:
+    """The tolerance of the table ``<experiment>/<name>``: that of the last pattern it fits, over the default.
+
+    Raises NegutilError where the file lacks a default or has an unknown key.
+    """
+    content = files.read_toml(path)
+    settings: dict[str, Any] = dict(content.get("default", {}))
+    for entry in content.get("tables", []):
+        if fnmatch.fnmatchcase(table, entry["table"]):
+            settings |= {key: value for key, value in entry.items() if key not in ("table", "why")}
+    if set(settings) != set(Tolerance.__dataclass_fields__):
+        raise NegutilError(f"{path}: the tolerance of {table} needs relative, items and interval: correct its keys.")
+    return Tolerance(**{key: float(value) for key, value in settings.items()})
+
+
+def compare(committed: pd.DataFrame, made: pd.DataFrame, allowed: Tolerance) -> Tally:
+    """Compare two tables of records: values and both ends of intervals of the records that they share.
+
+    A record that only one of them has, or with another ``n``, counts as beyond tolerance.
+    """
+    keys = [*results.IDENTITY, "n"]
+    both = committed.merge(made, on=keys, how="outer", suffixes=("", "_made"), indicator=True, validate="one_to_one")
+    shared = both[both["_merge"] == "both"]
+    old = shared[list(NUMBERS)].to_numpy(float)
+    new = shared[[f"{name}_made" for name in NUMBERS]].to_numpy(float)
+    known = ~(np.isnan(old) & np.isnan(new))
+    equal = old == new
+    near = np.abs(old - new) <= allowed.reach(shared)[:, None] * (1 + 1e-9)
+    lost = 1 * (both["_merge"] != "both").sum()
+    return Tally(int(equal.sum()), int((near & ~equal).sum()), int((known & ~near).sum() + lost))
+
+
+def compare_folders(committed: Path, made: Path) -> dict[str, Tally]:
+    """Compare the tables of an experiment's folder ``made`` with those of the folder ``committed``, by name."""
+    tallies = {}
+    for path in sorted(made.glob("*.csv")):
+        table, before = f"{made.name}/{path.stem}", committed / path.name
+        if before.exists() and before.read_bytes() == path.read_bytes():
+            tallies[table] = Tally(equal=_count(path))
+        elif before.exists():
+            tallies[table] = compare(results.read(before), results.read(path), tolerance(table))
+        else:
+            tallies[table] = Tally(beyond=_count(path))
+    return tallies
+
+
+def _count(path: Path) -> int:
+    """How many numbers a table has."""
+    return int(results.read(path)[list(NUMBERS)].notna().to_numpy().sum())
+
+
+def same_words(one: nbformat.NotebookNode, other: nbformat.NotebookNode) -> bool:
+    """Whether two notebooks have the same cells, and outputs that differ in digits and images alone."""
+    return _words(one) == _words(other)
+
+
+def _words(notebook: nbformat.NotebookNode) -> list[tuple[str, ...]]:
+    outputs = [[_text(output) for output in cell.get("outputs", [])] for cell in notebook.cells]
+    return [(cell.source, *texts) for cell, texts in zip(notebook.cells, outputs, strict=True)]
+
+
+def _text(output: Mapping[str, Any]) -> str:
+    """The text of an output without its digits and signs, whatever it is shown as; of an image only that it is one."""
+    data: Mapping[str, Any] = output.get("data", {})
+    shown = [text if kind.startswith("text/") else kind for kind, text in sorted(data.items())]
+    return re.sub(r"[-−+]?\d[\d.,]*(e[-+]?\d+)?", "#", "\n".join([*shown, str(output.get("text", ""))]))
+
+
+class Staging:
+    """Copies of ``results/`` and ``figures/`` that a run works on, and the way of its files into the clone."""
+
+    def __init__(self, profile: str, folder: Path, renew: bool) -> None:
+        self.profile = profile
+        self.renew = renew
+        self.comparison = Comparison()
+        self._results, self._figures = paths.results("."), paths.figures(".")
+        self._committed = {"results": paths.results(profile), "figures": paths.figures(profile)}
+        self._before = _verdicts(profile)
+        self.roots = {"results": folder / "results", "figures": folder / "figures"}
+        # The tables as the run made them, to judge the claims by: in ``roots`` the committed ones take their place.
+        self._as_made = folder / "as_made"
+        for source, target in (
+            (self._results, self.roots["results"]),
+            (self._figures, self.roots["figures"]),
+            (self._results, self._as_made),
+        ):
+            if source.exists():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns(*OTHER_RUNS), dirs_exist_ok=True)
+
+    def start(self, number: str) -> None:
+        """Called before notebook ``number`` runs: with ``renew`` nothing of its earlier results is left to reuse."""
+        if self.renew:
+            for root in self.roots.values():
+                for folder in (root / self.profile).glob(f"{number}_*"):
+                    shutil.rmtree(folder)
+
+    def finish(self, number: str, notebook: Path, executed: nbformat.NotebookNode) -> None:
+        """Compare what notebook ``number`` made and copy what changed; ``executed`` replaces ``notebook`` likewise."""
+        made = self.roots["results"] / self.profile
+        tallies: dict[str, Tally] = {}
+        for folder in sorted(made.glob(f"{number}_*")):
+            tallies |= compare_folders(self._committed["results"] / folder.name, folder)
+            shutil.copytree(folder, self._as_made / self.profile / folder.name, dirs_exist_ok=True)
+        self.comparison.tables |= tallies
+        moved = {name for name, tally in tallies.items() if tally.beyond}
+        everything = self.renew or bool(moved) or not any(tally.within for tally in tallies.values())
+        for kind, root in self.roots.items():
+            for path in _files_of(root / self.profile, number):
+                name = path.relative_to(root / self.profile)
+                table = f"{name.parent.name}/{name.name.split('.')[0]}"
+                within = kind == "results" and table in tallies and table not in moved and path.suffix != ".parquet"
+                self._settle(path, self._committed[kind] / name, everything and (self.renew or not within))
+        if moved and not self.renew:
+            self._judge_seeds()
+        if self.renew:
+            self._remove_what_is_gone(number)
+        if everything or not same_words(nbformat.read(notebook, as_version=4), executed):
+            self._write(notebook, (nbformat.writes(executed) + "\n").encode())
+
+    def close(self) -> Comparison:
+        """Judge all claims by the tables as the run made them, beside the verdicts before; the whole comparison."""
+        with elsewhere.folders(results=self._as_made):
+            after = _verdicts(self.profile)
+        self.comparison.verdicts = len(after)
+        self.comparison.changed = [
+            f"{claim} ({model}): {self._before[claim, model]} before, {verdict} now"
+            for (claim, model), verdict in after.items()
+            if self._before.get((claim, model), verdict) != verdict
+        ]
+        return self.comparison
+
+    def _judge_seeds(self) -> None:
+        """Judge the claims over the seeds of the evaluation sets again, where that has been done (`negutil seeds`)."""
+        path = evaluation_seeds.path(self.profile)
+        if path.exists():
+            evaluation_seeds.write(self.profile)
+            self._settle(path, self._committed["results"] / path.name, changed=True)
+
+    def _settle(self, made: Path, committed: Path, changed: bool) -> None:
+        """Make a file of the run and the committed one equal: the committed one where the run's is to be kept."""
+        if not changed and committed.exists():
+            shutil.copyfile(committed, made)
+        else:
+            self._write(committed, made.read_bytes())
+
+    def _write(self, path: Path, data: bytes) -> None:
+        if not path.exists() or path.read_bytes() != data:
+            files.write_bytes(path, data)
+            self.comparison.written.append(path)
+
+    def _remove_what_is_gone(self, number: str) -> None:
+        """Delete committed files of a renewed notebook that it does not make any more."""
+        for kind, root in self.roots.items():
+            for folder in self._committed[kind].glob(f"{number}_*"):
+                for path in folder.iterdir():
+                    if not (root / self.profile / folder.name / path.name).exists():
+                        path.unlink()
+
+
+def _files_of(folder: Path, number: str) -> list[Path]:
+    """The files of a notebook's own folders, and those that lie in none (the report)."""
+    own = [path for path in folder.glob(f"{number}_*/*") if path.is_file()]
+    return sorted(own) + sorted(path for path in folder.glob("*") if path.is_file())
+
+
+def _verdicts(profile: str) -> Verdicts:
+    outcomes = verdicts.of(profile)
+    return {(outcome.claim.id, row.model): row.verdict for outcome in outcomes for row in outcome.rows}
+
+
+@contextlib.contextmanager
+def staging(profile: str, *, renew: bool = False) -> Iterator[Staging]:
+    """While it is entered, results and figures are written to copies; ``Staging.finish`` takes them into the clone."""
+    with tempfile.TemporaryDirectory(prefix="negutil-run-") as folder:
+        staged = Staging(profile, Path(folder), renew)
+        with elsewhere.folders(**staged.roots):
+            yield staged

@@ -1,0 +1,133 @@
+"""Generative models sit the same exam: multiple choice by letter and claims by yes or no (docs/protocols.md#mcq).
+
+Any vision annotator is asked about the pictures that CLIP-like models are scored on. The options come in a shuffled
+order under the letters A to D, because the published files have the right one always first (docs/protocols.md#ties). A
+reply that cannot be read is wrong, and the share of such replies is reported beside the accuracy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from negutil import statistics
+from negutil.captions import prompts, replies
+from negutil.captions.annotators import VisionAnnotator
+from negutil.errors import NegutilError
+from negutil.statistics import Interval
+from negutil.tasks import mcq
+
+UNREAD = -1
+"""What stands for the answer in a reply that could not be read."""
+
+
+def choices(
+    annotator: VisionAnnotator,
+    pictures: Sequence[Path],
+    options: Sequence[Sequence[str]],
+    correct: Sequence[int],
+    types: Sequence[str] | None = None,
+    *,
+    order_seed: int = 0,
+    strict: bool = False,
+) -> pd.DataFrame:
+    """Ask multiple-choice questions; one row for each.
+
+    Columns: item, picture, type, order (the options by their numbers as lettered from A on, "2031"), correct and chosen
+    (numbers of options; chosen is -1 where the reply could not be read), reply, parsed, right. ``strict`` as in
+    ``replies.letter``. Raises NegutilError where the columns do not fit each other.
+    """
+    _check(pictures, options, correct)
+    order = mcq.orders(len(options), len(options[0]), order_seed)
+    questions = [
+        prompts.choice_question([texts[index] for index in row]) for texts, row in zip(options, order, strict=True)
+    ]
+    said = _ask(annotator, pictures, questions)
+    letters = [replies.letter(reply, len(options[0]), strict) for reply in said]
+    chosen = [UNREAD if at is None else int(row[at]) for at, row in zip(letters, order, strict=True)]
+    columns = {
+        "type": list(types) if types is not None else [""] * len(options),
+        "order": ["".join(map(str, row)) for row in order],
+        "correct": np.asarray(correct, dtype=np.int64),
+        "chosen": np.asarray(chosen, dtype=np.int64),
+    }
+    return _frame(pictures, columns, said)
+
+
+def claims(
+    annotator: VisionAnnotator,
+    pictures: Sequence[Path],
+    texts: Sequence[str],
+    truths: Sequence[bool],
+    types: Sequence[str] | None = None,
+    *,
+    strict: bool = False,
+) -> pd.DataFrame:
+    """Ask whether each claim is true of its picture; one row for each.
+
+    Columns: item, picture, type, claim, correct (1 where the claim is true, else 0), chosen (1 for yes, 0 for no, -1
+    where the reply could not be read), reply, parsed, right. ``types`` are such as "affirmative" and "negated".
+    Raises NegutilError where the columns do not fit each other.
+    """
+    _check(pictures, [("yes", "no")] * len(texts), [int(bool(truth)) for truth in truths])
+    said = _ask(annotator, pictures, [prompts.claim_question(text) for text in texts])
+    answers = [replies.yes_no(reply, strict) for reply in said]
+    columns = {
+        "type": list(types) if types is not None else [""] * len(texts),
+        "claim": list(texts),
+        "correct": np.asarray(truths, dtype=np.int64),
+        "chosen": np.asarray([UNREAD if answer is None else int(answer) for answer in answers], dtype=np.int64),
+    }
+    return _frame(pictures, columns, said)
+
+
+def accuracy(
+    items: pd.DataFrame,
+    clusters: ArrayLike | None = None,
+    *,
+    resamples: int = statistics.RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Results of ``choices`` or ``claims`` with intervals.
+
+    "total", every type and "macro" as in ``mcq.accuracy``; "unread": share of replies that could not be read; for
+    claims also "yes": share of replies that say yes, whatever is true. ``clusters`` [N] are drawn together, such as the
+    questions about one picture.
+    """
+    shares = {"unread": ~items["parsed"].to_numpy(dtype=bool)}
+    if "claim" in items:
+        shares["yes"] = (items["chosen"] == 1).to_numpy()
+    found = mcq.accuracy(items, clusters, resamples=resamples, seed=seed)
+    return found | {
+        name: statistics.bootstrap_share(share, clusters, resamples, seed) for name, share in shares.items()
+    }
+
+
+def _ask(annotator: VisionAnnotator, pictures: Sequence[Path], questions: Sequence[str]) -> list[str]:
+    said = annotator.answer(pictures, questions)
+    if len(said) != len(questions):
+        raise NegutilError(f"{annotator.name} gave {len(said)} replies to {len(questions)} questions: mend it.")
+    return said
+
+
+def _frame(pictures: Sequence[Path], columns: dict[str, object], said: Sequence[str]) -> pd.DataFrame:
+    frame = pd.DataFrame({"item": np.arange(len(said)), "picture": [str(picture) for picture in pictures], **columns})
+    frame["reply"] = list(said)
+    frame["parsed"] = frame["chosen"] != UNREAD
+    frame["right"] = frame["chosen"] == frame["correct"]
+    return frame
+
+
+def _check(pictures: Sequence[Path], options: Sequence[Sequence[str]], correct: Sequence[int]) -> None:
+    if not len(pictures) == len(options) == len(correct) or not pictures:
+        raise NegutilError(
+            f"The exam has {len(pictures)} pictures, {len(options)} questions, {len(correct)} answers: match them."
+        )
+    for item, (texts, at) in enumerate(zip(options, correct, strict=True)):
+        if len(texts) != len(options[0]) or not 0 <= at < len(texts):
+            width = len(options[0])
+            raise NegutilError(f"Question {item} has {len(texts)} options, {at} right: give {width} and one of them.")

@@ -1,0 +1,88 @@
+"""Pictures of the mini world with everything that is true of them: what the judge learns from and is tested on.
+
+Pictures for training come from scenes of the training share, those for testing from the reserved quarter, so that the
+judge is never tested on a scene that it, or any other model, was trained on.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from miniworld import faces, scenes, truth
+from miniworld.scenes import SIZE, Scene
+from negutil import progress
+from negutil.errors import NegutilError
+from negutil.tasks import picture_facts
+from negutil.tasks.picture_facts import Truth
+
+TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
+FACES = 0.25
+"""Share of faces among the pictures."""
+
+THINGS = ((1, 2, 3, 4, 5), (35, 35, 15, 10, 5))
+"""How many things scenes have, and how often: prompts ask for one or two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Pictures uint8 [N, 64, 64, 3], what is true of each, and the scene that each shows (None for faces)."""
+
+    pictures: NDArray[np.uint8]
+    truths: list[Truth]
+    scenes: list[Scene | None]
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+
+def sample(count: int, split: str, seed: int = 0) -> Known:
+    """``count`` pictures of a split; picture i depends on (split, seed, i) alone. Raises NegutilError for no split."""
+    if split not in SPLITS:
+        raise NegutilError(f"There is no split {split!r} of the judge's pictures: choose among {', '.join(SPLITS)}.")
+    pictures = np.empty((count, SIZE, SIZE, 3), dtype=np.uint8)
+    truths: list[Truth] = []
+    shown: list[Scene | None] = []
+    bar = progress.bar("drawing images", total=count, unit="image")
+    for index, (picture, facts, scene) in enumerate(_items(count, split, seed)):
+        pictures[index] = picture
+        truths.append(facts)
+        shown.append(scene)
+        bar.update()
+    bar.close()
+    return Known(pictures, truths, shown)
+
+
+def _items(count: int, split: str, seed: int) -> Iterator[tuple[NDArray[np.uint8], Truth, Scene | None]]:
+    for index in range(count):
+        rng = random.Random(f"judge/{split}/{seed}/{index}")
+        if rng.random() < FACES:
+            face = faces.sample(rng)
+            yield faces.draw(face), picture_facts.of_face(face), None
+        else:
+            scene = _scene(rng, reserved=split != TRAIN)
+            yield scenes.draw(scene), picture_facts.of_scene(scene), scene
+
+
+def _scene(rng: random.Random, reserved: bool) -> Scene:
+    """A scene of the training share or of the reserved one."""
+    while True:
+        scene = scenes.sample(rng, rng.choices(*THINGS)[0])
+        if scenes.is_reserved(scene) == reserved:
+            return scene
+
+
+def spots(known: Known, cells: int) -> NDArray[np.int64]:
+    """Where everything is: [K, 4] of picture, cell (of ``cells`` in a row, by the middle of the box), noun, colour."""
+    nouns = {fact.subject: place for place, fact in enumerate(picture_facts.THERE)}
+    colours = {name: place for place, name in enumerate(picture_facts.COLOURS)}
+    found = []
+    for picture, scene in enumerate(known.scenes):
+        for instance in truth.instances(scene) if scene else []:
+            column, row = (min(int(at * cells / SIZE), cells - 1) for at in instance.centre)
+            found.append((picture, row * cells + column, nouns[instance.noun], colours[instance.colour]))
+    return np.array(found, dtype=np.int64).reshape(-1, 4)

@@ -1,0 +1,76 @@
+"""Neg Score: a picture is to show its subject, and not what its prompt denies (NegationCLIP Table 4).
+
+A picture scores 1 where the judge says yes to the first question and no to the second. The score is the mean over
+prompts of the mean over the pictures of each; every prompt has as many pictures, so it is the mean over pictures, with
+intervals that resample prompts.
+
+See docs/protocols.md#neg-score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from datasets import Dataset
+from numpy.typing import NDArray
+
+from negutil.captions import t2i_prompts
+from negutil.statistics import Floats
+from negutil.tasks import picture_facts, picture_judge
+from negutil.tasks.picture_judge import ALL, Judge, Pictures, Rates
+
+SCORE, SUBJECT, DENIED = MEASURES = ("Neg Score", "subject shown", "negated thing shown")
+CORRECTED = ", corrected"
+COLUMNS = ("prompt_id", "prompt", "kind", "picture_seed", "subject_sure", "denied_sure", *MEASURES)
+
+
+def judge(look: Judge, prompts: Dataset, pictures: Pictures, rows: Sequence[int], seeds: Sequence[int]) -> pd.DataFrame:
+    """The answers about pictures [N, H, W, 3], each made for the prompt in row ``rows[i]`` with ``seeds[i]``.
+
+    Returns a row per picture with COLUMNS; the measures are 1 or 0.
+    """
+    questions = {name: np.array(prompts[name][:])[list(rows)] for name in ("subject_question", "negation_question")}
+    both = np.concatenate([pictures, pictures])
+    sure = look.yes(both, [*questions["subject_question"], *questions["negation_question"]])
+    subject, denied = sure[: len(pictures)], sure[len(pictures) :]
+    about = {
+        "prompt_id": np.array(prompts["prompt_id"][:])[list(rows)],
+        "prompt": np.array(prompts["prompt"][:])[list(rows)],
+        "kind": [t2i_prompts.kind(question) for question in questions["negation_question"]],
+        "subject_question": questions["subject_question"],
+        "negation_question": questions["negation_question"],
+        "picture_seed": list(seeds),
+        "subject_sure": subject,
+        "denied_sure": denied,
+    }
+    return pd.DataFrame(about).assign(**_measures(subject > 0.5, denied > 0.5))
+
+
+def _measures(subject: NDArray[np.bool_], denied: NDArray[np.bool_]) -> dict[str, Floats]:
+    return {
+        SCORE: (subject & ~denied).astype(float),
+        SUBJECT: subject.astype(float),
+        DENIED: denied.astype(float),
+    }
+
+
+def with_corrections(table: pd.DataFrame, rates: Mapping[str, Rates]) -> pd.DataFrame:
+    """``judge``'s table with each measure corrected for the judge's error rates, under its name and CORRECTED.
+
+    The two answers are taken to err independently of each other, given the truth. Means of the columns are unbiased
+    then; single values lie outside 0..1. The rates are those of the kind of each question.
+    """
+    subject = _corrected(table[SUBJECT], table["subject_question"], rates)
+    denied = _corrected(table[DENIED], table["negation_question"], rates)
+    named = {SCORE: subject * (1 - denied), SUBJECT: subject, DENIED: denied}
+    return table.assign(**{f"{name}{CORRECTED}": values for name, values in named.items()})
+
+
+def _corrected(answers: pd.Series, questions: pd.Series, rates: Mapping[str, Rates]) -> Floats:
+    own = [rates.get(picture_facts.fact_of(question).kind, rates[ALL]) for question in questions]
+    sensitivity, specificity = (
+        np.array([getattr(rate, name) for rate in own]) for name in ("sensitivity", "specificity")
+    )
+    return picture_judge.corrected(answers.to_numpy(bool), sensitivity, specificity)

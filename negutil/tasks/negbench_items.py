@@ -1,0 +1,188 @@
+"""NegBench's task variations as texts and rows of pictures or clips: what every model is asked.
+
+See docs/protocols.md#negbench.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from datasets import Dataset
+from numpy.typing import NDArray
+
+from negutil.captions import negbench_files
+from negutil.captions.negbench_files import PLAIN, VARIATIONS, Variation
+from negutil.config import Profile
+from negutil.data import negbench
+from negutil.errors import NegutilError
+from negutil.models import encode, video
+from negutil.models.loader import LoadedModel
+from negutil.models.pictures import PictureFiles
+from negutil.run import skipped
+
+GET = {"negbench": "negbench", "coco": "coco2017", "voc": "voc2007", "msrvtt": "msrvtt", "chexpert": "chexpert"}
+"""What ``negutil data get`` calls the datasets of the parts."""
+
+Rows = NDArray[np.int64]
+Features = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Queries:
+    """Captions that each look for their own picture.
+
+    ``media`` is the gallery, ``names`` how the file calls its pictures, ``rows`` [T] whose caption each is.
+    """
+
+    variation: Variation
+    media: tuple[Path, ...]
+    names: tuple[str, ...]
+    rows: Rows
+    captions: list[str]
+
+    @property
+    def texts(self) -> list[str]:
+        """Every caption."""
+        return self.captions
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """Questions with K ``options`` each; ``correct`` [N] is right.
+
+    ``rows`` [N] of ``media`` says which picture or clip each is about, and ``names`` how the file calls those.
+    ``types`` has a type for each question, or is None where the file has none (CheXpert).
+    """
+
+    variation: Variation
+    media: tuple[Path, ...]
+    names: tuple[str, ...]
+    rows: Rows
+    options: list[list[str]]
+    correct: Rows
+    types: list[str] | None
+
+    @property
+    def texts(self) -> list[str]:
+        """Every option of every question."""
+        return [text for texts in self.options for text in texts]
+
+
+Task = Queries | Questions
+
+
+def load(settings: Profile, variation: Variation, folder: Path) -> Task | None:
+    """One variation from the files in ``folder`` (see ``negbench_files.build``).
+
+    None where the published file is not public or not there. Raises NegutilError where the file, a picture or a clip is
+    damaged.
+    """
+    path = negbench_files.path(settings, variation, folder)
+    if path is None or (settings.published and not path.exists()):
+        return None
+    return of_rows(negbench.load(path, negbench_files.pictures(settings, variation, folder)), variation)
+
+
+def of_rows(found: Dataset, variation: Variation) -> Task:
+    """The rows of ``negutil.data.negbench.load``, read with pictures or clips, as a task."""
+    media, names, rows = _media(found)
+    if "captions" in found.column_names:
+        captions = found["captions"][:]
+        counts = [len(texts) for texts in captions]
+        return Queries(variation, media, names, np.repeat(rows, counts), [text for texts in captions for text in texts])
+    types = list(found["template"]) if "template" in found.column_names else None
+    return Questions(variation, media, names, rows, found["options"][:], np.array(found["correct"]), types)
+
+
+def load_all(settings: Profile) -> list[Task]:
+    """All variations that there are, in the paper's order, after the plain captions that they are compared with."""
+    return load_some(settings, (*PLAIN, *VARIATIONS))
+
+
+def load_some(settings: Profile, wanted: Iterable[Variation]) -> list[Task]:
+    """Those of the ``wanted`` variations that there are; published ones that are missing are told (``skipped``)."""
+    folder = negbench_files.build(settings)
+    found = (
+        skipped.attempt(settings, each.title, partial(_there, settings, each, folder), _get(each, folder))
+        for each in wanted
+    )
+    return [task for task in found if task is not None]
+
+
+def _get(variation: Variation, folder: Path) -> str:
+    """What a variation lacks: NegBench's file, or where that is here its pictures; "" without a public file."""
+    if not variation.published:
+        return ""
+    return GET[variation.part] if (folder / variation.published).is_file() else GET[negbench_files.FOLDER]
+
+
+def _there(settings: Profile, variation: Variation, folder: Path) -> Task:
+    """The variation, or NegutilError where its published file is not public or not there."""
+    found = load(settings, variation, folder)
+    if found is None:
+        name = variation.published
+        raise NegutilError(f"{folder / name} is not there." if name else "Its file is not public.")
+    return found
+
+
+def _media(rows: Dataset) -> tuple[tuple[Path, ...], tuple[str, ...], Rows]:
+    """The different pictures or clips in order of appearance, their names, and for each row which it is about."""
+    clips = "video" in rows.column_names
+    paths = [Path(path) for path in (rows["video"] if clips else PictureFiles.of(rows).paths)]
+    names = dict(zip(paths, rows["file_name"], strict=True))
+    number = {path: row for row, path in enumerate(names)}
+    return tuple(names), tuple(names.values()), np.array([number[path] for path in paths])
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Features of everything that some tasks hold, each picture, clip and text encoded once."""
+
+    media: dict[Path, int]
+    media_features: Features
+    sentences: dict[str, int]
+    text_features: Features
+
+    def pictures(self, paths: Iterable[Path]) -> Features:
+        """Features [N, D] of pictures and clips."""
+        return self.media_features[[self.media[path] for path in paths]]
+
+    def texts(self, sentences: Sequence[str]) -> Features:
+        """Features [T, D] of sentences."""
+        return self.text_features[[self.sentences[text] for text in sentences]]
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """Features of pictures and clips, each encoded once: ``rows`` says which is whose."""
+
+    rows: dict[Path, int]
+    features: Features
+
+    def of(self, paths: Iterable[Path]) -> Features:
+        """Features [N, D] of ``paths``."""
+        return self.features[[self.rows[path] for path in paths]]
+
+
+def encode_media(tower: LoadedModel, paths: Iterable[Path], batch: int, cached: bool = True) -> Media:
+    """Encode the different pictures and clips of ``paths``, each once."""
+    files = list(dict.fromkeys(paths))
+    clips = [path for path in files if path.suffix.lower() in negbench.CLIPS]
+    pictures = [path for path in files if path.suffix.lower() not in negbench.CLIPS]
+    parts = [encode.images(tower, PictureFiles(pictures), batch=batch, cached=cached)] if pictures else []
+    parts += [video.features(tower, clips, batch=batch, cached=cached)] if clips else []
+    return Media({path: row for row, path in enumerate([*pictures, *clips])}, np.concatenate(parts))
+
+
+def encode_all(
+    model: LoadedModel, paths: Iterable[Path], sentences: Iterable[str], batch: int, cached: bool = True
+) -> Encoded:
+    """Encode the different pictures and clips of ``paths`` and the different ``sentences``, each once."""
+    media = encode_media(model, paths, batch, cached)
+    said = list(dict.fromkeys(sentences))
+    rows = {text: row for row, text in enumerate(said)}
+    return Encoded(media.rows, media.features, rows, encode.texts(model, said, batch=batch, cached=cached))

@@ -1,0 +1,207 @@
+"""What a judge of pictures can be asked: facts about a picture of the mini world, their truth, and their wording.
+
+A fact is "there is a dog", "the dog is white", "the person is running", "the person is wearing a hat", "this is on the
+beach" or "the person has a mustache". The truth comes from the scene or face that a picture was drawn from. The kinds
+are those of NegationCLIP's prompts for text to image (docs/protocols.md#neg-score), which ask for objects, attributes,
+actions and things worn or held.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from miniworld import grammar, truth
+from miniworld.faces import ATTRIBUTE_PHRASES, DRAWN, Face
+from miniworld.scenes import Scene
+from miniworld.vocabulary import ACTIONS, COLOURS, HAND, HEAD, HOLDABLE, NOUN, NOUNS, PLACES, PLURAL_ONLY, WEARABLE
+from negutil.errors import NegutilError
+
+OBJECT, PLACE, COLOUR, ACTION, WORN, FACE = KINDS = ("object", "place", "colour", "action", "worn or held", "face")
+DOING = tuple(name for name in ACTIONS if name != "standing")
+BEARERS = {
+    "wearing": tuple(noun for noun in NOUNS if NOUN[noun].icon in HEAD),
+    "holding": tuple(noun for noun in NOUNS if NOUN[noun].icon in HAND),
+}
+GEAR = {"wearing": WEARABLE, "holding": HOLDABLE}
+BEARD = "Beard"
+FEATURES = {name: ATTRIBUTE_PHRASES[name] for name in DRAWN if name not in ("Wearing_Hat", "No_Beard")} | {
+    BEARD: "with a beard"
+}
+"""Features of a face with their phrases; a hat is something worn, and CelebA's No_Beard denies something itself."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Fact:
+    """Something that is true or false of a picture.
+
+    Attributes:
+        kind: one of KINDS.
+        subject: the noun that it is about ("person" for features of a face), or "" for a place.
+        value: colour, action, "wearing hat", feature or place; "" where the fact is that the subject is there.
+    """
+
+    kind: str
+    subject: str
+    value: str = ""
+
+
+def _worn(relation: str, subject: str, noun: str) -> Fact:
+    return Fact(WORN, subject, f"{relation} {noun}")
+
+
+THERE = tuple(Fact(OBJECT, noun) for noun in NOUNS)
+RELATIONS = (
+    *(Fact(ACTION, "person", action) for action in DOING),
+    *(_worn(relation, noun, gear) for relation in GEAR for noun in BEARERS[relation] for gear in GEAR[relation]),
+)
+OVERALL = (
+    *(Fact(PLACE, "", place) for place in PLACES),
+    *(Fact(FACE, "person", feature) for feature in FEATURES),
+)
+COLOURED = tuple(Fact(COLOUR, noun, colour) for noun in NOUNS for colour in COLOURS)
+FACTS = (*THERE, *RELATIONS, *OVERALL, *COLOURED)
+"""Every fact, in the order in which a judge answers."""
+
+INDEX = {fact: place for place, fact in enumerate(FACTS)}
+Truth = frozenset[Fact]
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# What is true
+
+
+def of_scene(scene: Scene) -> Truth:
+    """All facts that are true of the picture of a scene; a woman or a baby is a person too."""
+    found = {Fact(PLACE, "", scene.place)}
+    for instance in truth.instances(scene):
+        for name in truth.sayable(frozenset({instance.noun})):
+            found |= {Fact(OBJECT, name), Fact(COLOUR, name, instance.colour)}
+    for thing in scene.things:
+        names = truth.sayable(frozenset({thing.noun}))
+        found |= {_worn(extra.relation, name, extra.noun) for name in names for extra in thing.extras}
+        if thing.action in DOING:
+            found.add(Fact(ACTION, thing.noun, str(thing.action)))
+    return frozenset(found & INDEX.keys())
+
+
+def of_face(face: Face) -> Truth:
+    """All facts that are true of the picture of a face, which is that of a person."""
+    labels = face.attributes | {BEARD: face.facial_hair == "beard"}
+    found = {Fact(FACE, "person", name) for name in FEATURES if labels[name]} | {Fact(OBJECT, "person")}
+    return frozenset(found | {_worn("wearing", "person", "hat")} if face.hat else found)
+
+
+def labels(truths: Iterable[Truth]) -> NDArray[np.bool_]:
+    """The truth of every fact about every picture, bool [N, len(FACTS)]."""
+    rows = [[INDEX[fact] for fact in facts] for facts in truths]
+    found = np.zeros((len(rows), len(FACTS)), dtype=bool)
+    for row, places in enumerate(rows):
+        found[row, places] = True
+    return found
+
+
+def askable(facts: Truth, rng: random.Random) -> list[tuple[Fact, bool]]:
+    """For every kind a true fact and a false one that it makes sense to ask about the picture, where there are such.
+
+    A colour is asked of something that is there, gear of somebody who could wear or hold it, a feature of a face.
+    """
+    found = []
+    for kind in KINDS:
+        true = sorted(fact for fact in facts if fact.kind == kind)
+        false = sorted(set(_candidates(kind, facts)) - facts)
+        found += [(rng.choice(options), answer) for options, answer in ((true, True), (false, False)) if options]
+    return found
+
+
+def _candidates(kind: str, facts: Truth) -> Iterable[Fact]:
+    """Facts of a kind that one may ask of a picture; of a portrait nobody asks where it is."""
+    is_face = not any(fact.kind == PLACE for fact in facts)
+    if kind == OBJECT:
+        return THERE
+    if kind == PLACE:
+        return [] if is_face else [fact for fact in OVERALL if fact.kind == PLACE]
+    there = {fact.subject for fact in facts if fact.kind == OBJECT}
+    own = (fact for fact in FACTS if fact.kind == kind and fact.subject in there)
+    if is_face:
+        return [fact for fact in own if kind == FACE or fact == _worn("wearing", "person", "hat")]
+    return [fact for fact in own if kind != FACE]
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# How it is asked
+
+
+def question(fact: Fact) -> str:
+    """The question that is answered with yes where ``fact`` is true."""
+    if fact.kind == OBJECT:
+        return f"Is there {grammar.with_article(fact.subject)}?"
+    if fact.kind == PLACE:
+        return f"Is this {PLACES[fact.value].phrase}?"
+    if fact.kind == COLOUR:
+        return f"{_be(fact.subject)} the {fact.subject} {fact.value}?"
+    if fact.kind == WORN:
+        relation, _, noun = fact.value.partition(" ")
+        return f"Is the {fact.subject} {relation} {grammar.with_article(noun)}?"
+    if fact.kind == ACTION:
+        return f"Is the {fact.subject} {fact.value}?"
+    return _about_face(FEATURES[fact.value])
+
+
+def _be(noun: str) -> str:
+    return "Are" if noun in PLURAL_ONLY else "Is"
+
+
+def _about_face(phrase: str) -> str:
+    first, _, rest = phrase.partition(" ")
+    return f"Does the person have {rest}?" if first == "with" else f"Is the person {phrase}?"
+
+
+@cache
+def _questions() -> dict[str, Fact]:
+    return {question(fact): fact for fact in FACTS}
+
+
+def fact_of(asked: str) -> Fact:
+    """The fact that a yes/no question is about; raises NegutilError where the judge cannot be asked that."""
+    found = _questions().get(asked)
+    if found is None:
+        raise NegutilError(f"The judge of the mini world cannot be asked {asked!r}: word it as picture_facts does.")
+    return found
+
+
+def open_question(fact: Fact) -> str:
+    """The question to which ``fact`` is the answer: of a colour, a place or an action.
+
+    Raises NegutilError for other kinds.
+    """
+    if fact.kind == COLOUR:
+        return f"What color {_be(fact.subject).lower()} the {fact.subject}?"
+    if fact.kind == PLACE:
+        return "Where is this?"
+    if fact.kind == ACTION:
+        return f"What is the {fact.subject} doing?"
+    raise NegutilError(f"There is no open question about {fact}: ask it with yes or no.")
+
+
+def answer(fact: Fact) -> str:
+    """How ``fact`` answers its open question: a colour, a place ("on the beach") or an action."""
+    return PLACES[fact.value].phrase if fact.kind == PLACE else fact.value
+
+
+@cache
+def _answers() -> dict[tuple[str, str], Fact]:
+    return {(open_question(fact), answer(fact)): fact for fact in FACTS if fact.kind in (COLOUR, PLACE, ACTION)}
+
+
+def fact_chosen(asked: str, choice: str) -> Fact:
+    """The fact that ``choice`` states as an answer to an open question; raises NegutilError where there is none."""
+    found = _answers().get((asked, choice))
+    if found is None:
+        raise NegutilError(f"The judge of the mini world knows no answer {choice!r} to {asked!r}: mend the question.")
+    return found

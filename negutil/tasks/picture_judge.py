@@ -1,0 +1,329 @@
+"""Who looks at generated pictures and answers questions about them, and how often that judge is wrong.
+
+In the mini world it is a small network of its own (``models.judge_network``), which is not MiniCLIP and never saw a
+negation; with published data a vision-language model of ``configs/annotators.toml`` ("vision"). Every score stands
+beside the judge's accuracy and calibration on held-out pictures, and is also given corrected for its error rates, by
+the estimator of Rogan and Gladen (1978).
+"""
+
+from __future__ import annotations
+
+import difflib
+import random
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from miniworld.pretrain.judge import FILE, as_input
+from negutil import files, paths, statistics
+from negutil.captions import caption_sets, replies
+from negutil.captions.annotators import VisionAnnotator
+from negutil.config import Bootstrap, Profile
+from negutil.errors import NegutilError
+from negutil.models.judge_network import JudgeNetwork
+from negutil.statistics import Floats, Interval
+from negutil.tasks import degradation, judge_pictures, picture_facts
+from negutil.tasks.judge_pictures import Known
+
+WEIGHTS = paths.WEIGHTS / FILE
+BATCH = 256
+BINS = 10
+ALL = "all questions"
+Pictures = NDArray[np.uint8]
+
+
+class Judge(Protocol):
+    """Answers questions about pictures uint8 [N, H, W, 3], one question for each picture."""
+
+    name: str
+
+    def yes(self, pictures: Pictures, questions: Sequence[str]) -> Floats:
+        """How sure it is of "yes", [N] in 0..1; above 1/2 the answer is yes."""
+        ...
+
+    def choose(self, pictures: Pictures, questions: Sequence[str], choices: Sequence[Sequence[str]]) -> list[str]:
+        """Which of its choices answers each question."""
+        ...
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Judges
+
+
+class WorldJudge:
+    """The judge of the mini world: knows the questions of ``picture_facts`` and raises NegutilError for others."""
+
+    def __init__(self, file: Path = WEIGHTS) -> None:
+        self.name = "judge of the mini world"
+        self.file = file
+        self._network = load_network(file)
+
+    def facts(self, pictures: Pictures) -> Floats:
+        """Probability of every fact about every picture, [N, F] in the order of ``picture_facts.FACTS``."""
+        with torch.inference_mode():
+            parts = [
+                self._network.probabilities(as_input(torch.from_numpy(pictures[start : start + BATCH]))).numpy()
+                for start in range(0, len(pictures), BATCH)
+            ]
+        return np.concatenate(parts).astype(np.float64)
+
+    def yes(self, pictures: Pictures, questions: Sequence[str]) -> Floats:
+        """As ``Judge.yes``."""
+        _same_length(pictures, questions)
+        asked = [picture_facts.INDEX[picture_facts.fact_of(question)] for question in questions]
+        return self._facts_once(pictures)[np.arange(len(pictures)), asked]
+
+    def choose(self, pictures: Pictures, questions: Sequence[str], choices: Sequence[Sequence[str]]) -> list[str]:
+        """As ``Judge.choose``; of "yes" and "no" the first where it is surer than 1/2."""
+        _same_length(pictures, questions)
+        found = self._facts_once(pictures)
+        return [_best(*asked) for asked in zip(found, questions, choices, strict=True)]
+
+    def _facts_once(self, pictures: Pictures) -> Floats:
+        """The facts of pictures of which many may be the same array rows, looked at once each."""
+        rows = pictures.reshape(len(pictures), -1)
+        seen: dict[bytes, int] = {}
+        place = [seen.setdefault(row.tobytes(), len(seen)) for row in rows]
+        first = np.unique(place, return_index=True)[1]
+        return self.facts(pictures[first])[place]
+
+
+def _best(facts: Floats, question: str, choices: Sequence[str]) -> str:
+    if set(choices) == {"yes", "no"}:
+        return "yes" if facts[picture_facts.INDEX[picture_facts.fact_of(question)]] > 0.5 else "no"
+    sure = [facts[picture_facts.INDEX[picture_facts.fact_chosen(question, choice)]] for choice in choices]
+    return choices[int(np.argmax(sure))]
+
+
+def _same_length(pictures: Pictures, questions: Sequence[str]) -> None:
+    if len(pictures) != len(questions):
+        raise NegutilError(f"There are {len(pictures)} pictures for {len(questions)} questions: give one of each.")
+
+
+class ModelJudge:
+    """A vision-language model as the judge; ``unread`` counts the replies that were neither yes nor no.
+
+    Such a reply counts as half sure, so as "no". A free answer counts as the choice that it is most like in letters
+    (the published TIFA asks a sentence embedding).
+    """
+
+    def __init__(self, annotator: VisionAnnotator) -> None:
+        self.name = annotator.name
+        self.unread = 0
+        self._annotator = annotator
+
+    def yes(self, pictures: Pictures, questions: Sequence[str]) -> Floats:
+        """As ``Judge.yes``: 1, 0, or 1/2 where the reply cannot be read."""
+        answers = [replies.yes_no(text) for text in self._ask(pictures, questions)]
+        self.unread += sum(answer is None for answer in answers)
+        return np.array([0.5 if answer is None else float(answer) for answer in answers])
+
+    def choose(self, pictures: Pictures, questions: Sequence[str], choices: Sequence[Sequence[str]]) -> list[str]:
+        """As ``Judge.choose``."""
+        told = self._ask(pictures, questions)
+        return [nearest(text, options) for text, options in zip(told, choices, strict=True)]
+
+    def _ask(self, pictures: Pictures, questions: Sequence[str]) -> list[str]:
+        _same_length(pictures, questions)
+        with tempfile.TemporaryDirectory() as folder:
+            named = [Path(folder) / f"{index}.png" for index in range(len(pictures))]
+            for file, picture in zip(named, pictures, strict=True):
+                Image.fromarray(picture).save(file)
+            return self._annotator.answer(named, questions)
+
+
+def nearest(reply: str, choices: Sequence[str]) -> str:
+    """The choice that ``reply`` names, or else the one that is most like it in letters."""
+    text = reply.strip().strip(".!").lower()
+    named = [choice for choice in choices if choice.lower() in text.split() or choice.lower() == text]
+    if len(named) == 1:
+        return named[0]
+    likeness = [difflib.SequenceMatcher(None, text, choice.lower()).ratio() for choice in choices]
+    return choices[int(np.argmax(likeness))]
+
+
+def load(settings: Profile) -> Judge:
+    """The judge of a profile: the mini world's, or the vision model that configs/annotators.toml names.
+
+    Raises NegutilError where weights or settings are missing.
+    """
+    if not settings.published:
+        return WorldJudge()
+    return ModelJudge(caption_sets.annotators_of(settings).vision)
+
+
+def name_of(settings: Profile) -> str:
+    """What records call the judge of a profile, with the beginning of its weights' sha256 where it has a file."""
+    judge = load(settings)
+    return f"{judge.name} ({files.sha256(judge.file)[:12]})" if isinstance(judge, WorldJudge) else judge.name
+
+
+def load_network(file: Path = WEIGHTS) -> JudgeNetwork:
+    """The judge's network with the weights in ``file``; raises NegutilError where they are missing or do not fit."""
+    again = "restore it, or run `negutil pretrain judge`"
+    if not file.is_file():
+        raise NegutilError(f"{file}, the weights of the judge, does not exist: {again}.")
+    network = JudgeNetwork()
+    try:
+        network.load_state_dict(safetensors.torch.load(file.read_bytes()))
+    except (safetensors.SafetensorError, RuntimeError) as problem:
+        raise NegutilError(f"{file} does not hold the weights of the judge: {again}.") from problem
+    return network.eval()
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# How often it is wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How often a judge is right about one kind of question: where the truth is yes, and where it is no.
+
+    ``yes`` and ``no`` are the numbers of questions behind ``sensitivity`` and ``specificity``.
+    """
+
+    sensitivity: float
+    specificity: float
+    yes: int
+    no: int
+
+
+def exam(
+    judge: Judge, known: Known, condition: str = degradation.MIXED, seed: int = 0, pictures: Pictures | None = None
+) -> pd.DataFrame:
+    """What a judge says about pictures whose truth is known: picture, kind, question, truth, sure, right, condition.
+
+    Each picture is asked, for every kind of question, one that is true and one that is not, where there are such. It is
+    made worse by ``condition``, unless ``pictures`` are given that were made from the known ones in another way.
+    """
+    asked = [
+        picture_facts.askable(facts, random.Random(f"exam/{seed}/{row}")) for row, facts in enumerate(known.truths)
+    ]
+    rows = [(row, fact, answer) for row, own in enumerate(asked) for fact, answer in own]
+    shown = degraded(known.pictures, condition, seed) if pictures is None else pictures
+    questions = [picture_facts.question(fact) for _, fact, _ in rows]
+    table = pd.DataFrame(
+        {
+            "picture": [row for row, _, _ in rows],
+            "kind": [fact.kind for _, fact, _ in rows],
+            "question": questions,
+            "truth": [answer for _, _, answer in rows],
+        }
+    )
+    sure = judge.yes(shown[table["picture"]], questions)
+    return table.assign(sure=sure, right=(sure > 0.5) == table["truth"], condition=condition)
+
+
+def degraded(pictures: Pictures, condition: str, seed: int = 0) -> Pictures:
+    """Pictures uint8 [N, 64, 64, 3] made worse in one of ``degradation.CONDITIONS``."""
+    source = torch.Generator().manual_seed(seed)
+    parts = []
+    for start in range(0, len(pictures), BATCH):
+        worse = degradation.degrade(as_input(torch.from_numpy(pictures[start : start + BATCH])), condition, source)
+        parts.append((worse * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
+    return np.concatenate(parts)
+
+
+def rates(table: pd.DataFrame) -> dict[str, Rates]:
+    """The error rates of every kind of question from the rows of ``exam``, and of all together under ALL.
+
+    One error is added to each rate's errors and one right answer to its right ones, so that none is 0 or 1.
+    """
+    groups = {str(kind): own for kind, own in table.groupby("kind", sort=False)} | {ALL: table}
+    return {kind: _rates(own) for kind, own in groups.items()}
+
+
+def _rates(own: pd.DataFrame) -> Rates:
+    count, right = Counter(own["truth"].tolist()), Counter(own.loc[own["right"], "truth"].tolist())
+    sensitivity, specificity = ((right[truth] + 1) / (count[truth] + 2) for truth in (True, False))
+    return Rates(sensitivity, specificity, count[True], count[False])
+
+
+def summary(table: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
+    """For every condition and kind of question: metric, value, low, high, n, over (pictures are resampled).
+
+    The metrics are accuracy, sensitivity, specificity (with intervals) and calibration error.
+    """
+    rows = []
+    for condition, part in table.groupby("condition", sort=False):
+        groups = {ALL: part} | {str(kind): own for kind, own in part.groupby("kind", sort=False)}
+        for kind, own in groups.items():
+            rows += [
+                {"condition": condition, "kind": kind, "metric": metric, **_columns(interval)}
+                for metric, interval in _metrics(own, bootstrap).items()
+            ]
+    return pd.DataFrame(rows)
+
+
+def _metrics(own: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, Interval]:
+    chosen = {"accuracy": own, "sensitivity": own[own["truth"]], "specificity": own[~own["truth"]]}
+    draws = {"resamples": bootstrap.resamples, "seed": bootstrap.seed}
+    found = {
+        metric: statistics.bootstrap_share(rows["right"], rows["picture"], **draws) for metric, rows in chosen.items()
+    }
+    error = calibration_error(own["sure"].to_numpy(float), own["truth"].to_numpy(bool))
+    return found | {"calibration error": Interval(error, np.nan, np.nan, len(own), "")}
+
+
+def _columns(interval: Interval) -> dict[str, float | int | str]:
+    return {
+        "value": interval.value,
+        "low": interval.low,
+        "high": interval.high,
+        "n": interval.n,
+        "over": interval.over,
+    }
+
+
+def calibration_error(sure: Floats, truth: NDArray[np.bool_]) -> float:
+    """Expected calibration error over ten bins of equal width, with yes and no weighing the same.
+
+    That is how far, on average, the share of true answers in a bin is from how sure the judge is there.
+    """
+    weights = np.where(truth, 0.5 / max(truth.sum(), 1), 0.5 / max((~truth).sum(), 1))
+    bins = np.minimum((sure * BINS).astype(int), BINS - 1)
+    said, true = np.bincount(bins, weights * sure, BINS), np.bincount(bins, weights * truth, BINS)
+    return float(np.abs(said - true).sum() / weights.sum())
+
+
+def reliability(table: pd.DataFrame) -> pd.DataFrame:
+    """For every condition and bin of how sure the judge is: the mean of that, the share of true answers, and n."""
+    bins = np.minimum((table["sure"] * BINS).astype(int), BINS - 1)
+    yes = table.groupby("condition")["truth"].transform("mean")
+    weight = np.where(table["truth"], 0.5 / yes, 0.5 / (1 - yes))
+    told = table.assign(bin=bins, weight=weight, said=table["sure"] * weight, true=table["truth"] * weight)
+    found = told.groupby(["condition", "bin"], sort=False)[["weight", "said", "true"]].sum()
+    counts = told.groupby(["condition", "bin"], sort=False).size()
+    shares = {"sure": found["said"] / found["weight"], "true": found["true"] / found["weight"], "n": counts}
+    return pd.DataFrame(shares).reset_index().sort_values(["condition", "bin"], kind="stable", ignore_index=True)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Corrected answers
+
+
+def corrected(answers: NDArray[np.bool_], sensitivity: Floats | float, specificity: Floats | float) -> Floats:
+    """Answers as unbiased estimates of the truth: their mean is Rogan and Gladen's corrected share of "yes".
+
+    A "yes" counts a little more than 1 and a "no" a little less than 0, so that errors cancel in the mean. Raises
+    NegutilError where the judge does no better than a coin.
+    """
+    power = np.asarray(sensitivity) + np.asarray(specificity) - 1
+    if (power <= 0).any():
+        raise NegutilError("The judge's answers are no better than a coin's, so no score can be corrected: train it.")
+    return (answers - (1 - np.asarray(specificity))) / power
+
+
+def held_out(count: int, seed: int = 0) -> Known:
+    """Held-out pictures for ``exam``."""
+    return judge_pictures.sample(count, judge_pictures.TEST, seed)

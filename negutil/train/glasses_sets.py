@@ -1,0 +1,386 @@
+"""The training sets of CLIPGlasses: CC-Neg, and NegBench's retrieval captions with a negation (CLIPGlasses, Table 1).
+
+Both are about training pictures alone: an item has a caption with a negation, one without, and the object that is
+denied. Everything that a training sees of a CLIP is computed once for each base model: features of pictures, and the
+layers of all texts of both sets in one go. So all glasses of one base share them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import random
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from miniworld import build as world
+from negutil import code
+from negutil.captions import caption_sets, ccneg_triplets, statements
+from negutil.captions import negbench as builders
+from negutil.captions.negbench import Labelled
+from negutil.captions.statements import Grammar, Statement
+from negutil.config import Profile
+from negutil.data import ccneg as ccneg_files
+from negutil.data import coco, negbench
+from negutil.errors import NegutilError
+from negutil.models import encode, text_layers
+from negutil.models.loader import LoadedModel
+from negutil.models.pictures import PictureFiles
+from negutil.models.text_layers import TextLayers
+from negutil.train import sets
+from negutil.train.examples import Examples
+
+CCNEG, RETRIEVAL = SETS = ("ccneg", "retrieval")
+FOLDER, NEGATED, PLAIN = "retrieval-train", "retrieval_negated.csv", "retrieval_plain.csv"
+SHARE = 6
+"""NegBench's captions are about every sixth training picture: as in the paper, the smaller of the two sets."""
+
+CAPTIONS = 5
+PUBLISHED = ("COCO_val_negated_retrieval_llama3.1_rephrased_affneg_true.csv", "COCO_val_retrieval.csv")
+TARGET = "This image shows {}."
+"""What the vector of an object is taken from (docs/protocols.md#lens)."""
+
+PAIRS, SHORT = 2000, 6
+"""For the classifier: pairs of captions from each set, and rounds of short sentences about every noun."""
+
+Indices = NDArray[np.int64]
+RowOf = Callable[[Indices], Indices]
+
+
+@dataclass(frozen=True, slots=True)
+class GlassesSet:
+    """M items over N pictures, whose features are rows of ``images`` float32 [N, D], L2-normalised.
+
+    ``rows`` int64 [M] is the picture of each item; ``negated`` [M] the captions with a negation, false of their picture
+    in CC-Neg and true in NegBench's set; ``affirmed`` [M] true captions without; ``objects`` [M] the nouns that are
+    denied; ``distractors`` int64 [M] rows of hard negative pictures, where the set has them (CC-Neg).
+    """
+
+    images: NDArray[np.float32]
+    rows: Indices
+    negated: list[str]
+    affirmed: list[str]
+    objects: list[str]
+    distractors: Indices | None = None
+
+    def __len__(self) -> int:
+        """How many items there are."""
+        return len(self.rows)
+
+    def take(self, chosen: ArrayLike) -> GlassesSet:
+        """The items ``chosen``, over the same pictures."""
+        index = np.asarray(chosen, dtype=np.int64)
+        hard = None if self.distractors is None else self.distractors[index]
+        negated, affirmed, objects = (
+            [texts[row] for row in index] for texts in (self.negated, self.affirmed, self.objects)
+        )
+        return GlassesSet(self.images, self.rows[index], negated, affirmed, objects, hard)
+
+    def examples(self) -> Examples:
+        """The same items for fine-tuning: CoN-CLIP's triplets, or captions with a negation and their pictures."""
+        if self.distractors is None:
+            return Examples(self.images, self.rows, self.negated, self.affirmed)
+        return Examples(self.images, self.rows, self.affirmed, negatives=self.negated, distractors=self.distractors)
+
+
+@dataclass(frozen=True, slots=True)
+class GlassesData:
+    """A set as glasses see it: features alone, and no text.
+
+    ``images``, ``rows`` and ``distractors`` as in GlassesSet; ``negated`` and ``affirmed`` are the layers of M texts;
+    ``objects`` float32 [O, D] the vectors of what is denied, ``object_rows`` int64 [M] which one each item has;
+    ``sentences`` float32 [S, D] and ``is_negated`` bool [S] are for the classifier; ``scale`` is exp(logit_scale).
+    """
+
+    images: NDArray[np.float32]
+    rows: Indices
+    negated: TextLayers
+    affirmed: TextLayers
+    objects: NDArray[np.float32]
+    object_rows: Indices
+    distractors: Indices | None
+    sentences: NDArray[np.float32]
+    is_negated: NDArray[np.bool_]
+    scale: float
+
+    def __len__(self) -> int:
+        """How many items there are."""
+        return len(self.rows)
+
+    @property
+    def sha256(self) -> str:
+        """Digest of everything in here."""
+        digest = hashlib.sha256(json.dumps(self.scale).encode())
+        arrays: list[NDArray[Any]] = [
+            self.images,
+            self.rows,
+            self.negated.last,
+            self.negated.levels,
+            self.affirmed.last,
+        ]
+        arrays += [self.affirmed.levels, self.objects, self.object_rows, self.sentences, self.is_negated]
+        for array in arrays if self.distractors is None else [*arrays, self.distractors]:
+            digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Both sets for one base model, with the layers of all of their texts; ``place`` is the row of each text."""
+
+    sets: dict[str, GlassesSet]
+    layers: TextLayers
+    place: dict[str, int]
+    sentences: list[str]
+    is_negated: NDArray[np.bool_]
+    scale: float
+
+    def data(self, name: str, chosen: ArrayLike | None = None) -> GlassesData:
+        """The features of the items ``chosen`` (all of them if None) of the set called ``name``."""
+        own = self.sets[name] if chosen is None else self.sets[name].take(chosen)
+        number, objects = pd.factorize(np.array(own.objects, dtype=object))
+        return GlassesData(
+            images=own.images,
+            rows=own.rows,
+            negated=self.read(own.negated),
+            affirmed=self.read(own.affirmed),
+            objects=self.read([target(noun) for noun in objects]).last,
+            object_rows=number.astype(np.int64),
+            distractors=own.distractors,
+            sentences=self.read(self.sentences).last,
+            is_negated=self.is_negated,
+            scale=self.scale,
+        )
+
+    def read(self, texts: Sequence[str]) -> TextLayers:
+        """The layers of ``texts``, which have to be among those of the sets."""
+        return self.layers.take([self.place[text] for text in texts])
+
+
+def target(noun: str) -> str:
+    """The sentence whose text vector stands for an object: "This image shows a dog."."""
+    return TARGET.format(statements.with_article(noun))
+
+
+def material(model: LoadedModel, settings: Profile) -> Material:
+    """Both training sets of a profile for ``model``, their pictures and texts encoded where that has not been done."""
+    found = {name: load(name, model, settings) for name in SETS}
+    nouns = sorted({noun for one in found.values() for noun in one.objects})
+    sentences, is_negated = sentences_of(list(found.values()), nouns, settings.world.seed)
+    texts = [text for one in found.values() for text in (*one.negated, *one.affirmed)]
+    texts = list(dict.fromkeys([*texts, *map(target, nouns), *sentences]))
+    layers = text_layers.features(model, texts, batch=settings.encode.batch)
+    place = {text: row for row, text in enumerate(texts)}
+    return Material(found, layers, place, sentences, is_negated, model.model.logit_scale.exp().item())
+
+
+def load(name: str, model: LoadedModel, settings: Profile) -> GlassesSet:
+    """Return the training set called ``name``, "ccneg" or "retrieval".
+
+    Raises NegutilError for another name, and where published data are wanted and not there.
+    """
+    if name not in SETS:
+        raise NegutilError(f"There is no training set '{name}' for glasses; there are {', '.join(SETS)}.")
+    return (ccneg if name == CCNEG else retrieval)(model, settings)
+
+
+def sentences_of(found: Sequence[GlassesSet], nouns: Sequence[str], seed: int) -> tuple[list[str], NDArray[np.bool_]]:
+    """Return different sentences [S] for the classifier and which of them hold a negation [S] (docs/protocols.md#gate).
+
+    Up to PAIRS pairs of captions of each set, and short sentences about ``nouns``; the authors' own list is not public.
+    """
+    labels: dict[str, bool] = {}
+    for number, one in enumerate(found):
+        order = np.random.default_rng([seed, number]).permutation(len(one))[:PAIRS]
+        labels |= {one.affirmed[row]: False for row in order} | {one.negated[row]: True for row in order}
+    for noun in nouns:
+        labels |= dict.fromkeys((target(noun), f"A photo of {statements.with_article(noun)}."), False)
+        rng = random.Random(f"glasses/{seed}/{noun}")
+        for _ in range(SHORT):
+            other = rng.choice([one for one in nouns if one != noun] or [noun])
+            for said in (
+                Statement((noun,)),
+                Statement((noun, other)),
+                Statement((), (noun,)),
+                Statement((other,), (noun,)),
+            ):
+                labels[statements.paraphrase(said, rng)] = bool(said.absent)
+    return list(labels), np.array(list(labels.values()), dtype=bool)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# CC-Neg
+
+
+def ccneg(model: LoadedModel, settings: Profile) -> GlassesSet:
+    """CC-Neg's triplets: picture, true caption, false caption with a negation (its commas removed), distractor.
+
+    The same as those for CoN-CLIP; with published data the training part of the published file.
+    """
+    if settings.published:
+        return ccneg_from(settings.data / "ccneg", _coco_train2017(settings), model, settings)
+    folder = caption_sets.build(settings)
+    found = sets.gallery(model, settings)
+    rows = ccneg_files.load(folder / ccneg_triplets.FILE, None, folder / ccneg_triplets.DISTRACTORS, n_evaluation=1)
+    table = rows.to_pandas()
+    own = found.find(table["file_name"].tolist())
+    return _triplets(found.images, table, own, lambda index: own[index])
+
+
+def ccneg_from(
+    folder: Path, distractors: Sequence[Path], model: LoadedModel, settings: Profile, evaluation: int | None = None
+) -> GlassesSet:
+    """CC-Neg's training part in the published layout under ``folder``; its mapping counts in ``distractors``.
+
+    ``evaluation`` is how many of the last items are for evaluation (None: as published). Raises NegutilError where
+    files or pictures are missing.
+    """
+    files = (folder / ccneg_triplets.FILE, folder, folder / ccneg_triplets.DISTRACTORS)
+    rows = ccneg_files.load(*files, split="train", n_evaluation=evaluation or ccneg_files.N_EVALUATION)
+    own = PictureFiles.of(rows)
+    table = rows.remove_columns("image").to_pandas()
+    used = sorted(set(table["distractor"].dropna().astype(int)))
+    if used and used[-1] >= len(distractors):
+        raise NegutilError(f"{files[2]} counts to {used[-1]} among {len(distractors)} pictures; give all of train2017.")
+    pictures = PictureFiles([*own.paths, *(distractors[index] for index in used)])
+    images = encode.images(model, pictures, batch=settings.encode.batch)
+    place = {index: len(own) + row for row, index in enumerate(used)}
+    return _triplets(images, table, np.arange(len(own)), lambda index: np.array([place[one] for one in index]))
+
+
+def _triplets(images: NDArray[np.float32], table: pd.DataFrame, own: Indices, row_of: RowOf) -> GlassesSet:
+    """The items of ``table`` that have a distractor and a noun that is denied."""
+    kept = (table["distractor"].notna() & table["negated_object"].notna()).to_numpy()
+    table = table[kept]
+    return GlassesSet(
+        images,
+        own[kept],
+        [caption.replace(",", "") for caption in table["negated_caption"]],
+        table["caption"].tolist(),
+        table["negated_object"].tolist(),
+        row_of(table["distractor"].to_numpy(np.int64)).astype(np.int64),
+    )
+
+
+def _coco_train2017(settings: Profile) -> list[Path]:
+    """The pictures of COCO's train2017 in torchvision's order: by image id."""
+    folder = settings.data / "coco"
+    rows = coco.load(folder / "annotations" / "captions_train2017.json").to_pandas()
+    return [folder / "train2017" / name for name in rows.sort_values("image_id")["file_name"]]
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# NegBench's retrieval captions
+
+
+def retrieval(model: LoadedModel, settings: Profile) -> GlassesSet:
+    """NegBench's captions with a negation about training pictures, with the object that each denies.
+
+    With published data, the published file, whose pictures are also those of NegBench's questions
+    (docs/protocols.md#leakage).
+    """
+    if settings.published:
+        folder = settings.data / "negbench"
+        negated, plain = (negbench.load(folder / name) for name in PUBLISHED)
+        pictures = PictureFiles.of(negbench.load(folder / PUBLISHED[0], settings.data / "coco"))
+        images, rows = encode.images(model, pictures, batch=settings.encode.batch), np.arange(len(pictures))
+    else:
+        folder, found = build_retrieval(settings), sets.gallery(model, settings)
+        negated, plain = (negbench.load(folder / name) for name in (NEGATED, PLAIN))
+        images, rows = found.images, found.find(negated["file_name"][:])
+    said = dict(zip(plain["image_id"][:], plain["captions"][:], strict=True))
+    items = [
+        (row, text, said[image][at % len(said[image])], nouns)
+        for row, image, texts, nouns in zip(
+            rows, *(negated[name][:] for name in ("image_id", "captions", "negative_objects")), strict=True
+        )
+        for at, text in enumerate(texts)
+        if nouns
+    ]
+    own, captions, affirmed, candidates = map(list, zip(*items, strict=True))
+    objects = denied(captions, candidates, model, settings.encode.batch)
+    return GlassesSet(images, np.array(own, dtype=np.int64), captions, affirmed, objects)
+
+
+def denied(
+    captions: Sequence[str], candidates: Sequence[Sequence[str]], model: LoadedModel, batch: int = encode.BATCH
+) -> list[str]:
+    """Return which of its ``candidates`` (absent objects) each caption denies: the longest one that it names.
+
+    Where it names none of them, the one whose sentence is most similar to the caption by ``model``, as the released
+    code does for all captions (docs/protocols.md#lens).
+    """
+    found = [
+        max((noun for noun in nouns if _names(text, noun)), key=len, default="")
+        for text, nouns in zip(captions, candidates, strict=True)
+    ]
+    unknown = [row for row, noun in enumerate(found) if not noun]
+    if unknown:
+        nouns = sorted({noun for row in unknown for noun in candidates[row]})
+        texts = encode.texts(model, [captions[row] for row in unknown], batch=batch)
+        values = texts @ encode.texts(model, [target(noun) for noun in nouns], batch=batch).T
+        for row, scores in zip(unknown, values, strict=True):
+            similar = dict(zip(nouns, scores.tolist(), strict=True))
+            found[row] = max(candidates[row], key=similar.__getitem__)
+    return found
+
+
+def _names(text: str, noun: str) -> bool:
+    """Whether a text names a noun, in the singular or the plural."""
+    words = "|".join(re.escape(word.lower()) for word in (noun, statements.plural(noun)))
+    return re.search(rf"\b(?:{words})\b", text.lower()) is not None
+
+
+def build_retrieval(settings: Profile) -> Path:
+    """The folder with NegBench's retrieval captions for training pictures, written where it is missing.
+
+    NEGATED and PLAIN have the columns of the published file. The first of every SHARE training pictures have CAPTIONS
+    captions each; nothing that is held out for testing is denied, and no held-out wording is used.
+    """
+    source = world.folder("coco", settings)
+    folder = settings.built / FOLDER
+    wanted = {
+        "part": FOLDER,
+        "seed": settings.world.seed,
+        "share": SHARE,
+        "captions": CAPTIONS,
+        "code": code.fingerprint(__name__),
+        "made_of": (world.manifest(source) or {"sha256": str(source)})["sha256"],
+    }
+
+    def fill(fresh: Path) -> dict[str, int]:
+        asked = _queries(_labelled(source), settings.world.seed)
+        grammar = Grammar(settings.world.seed, held_out_share=0.0)
+        builders.write_csv(fresh / PLAIN, builders.plain_table(asked))
+        builders.write_csv(fresh / NEGATED, builders.negated_table(asked, annotator=grammar))
+        return {"pictures": len(asked), "captions": sum(len(one.negated) for one in asked)}
+
+    world.keep(folder, wanted, fill, "NegBench's retrieval captions")
+    return folder
+
+
+def _labelled(source: Path) -> list[Labelled]:
+    """All training pictures of COCO with their objects and captions."""
+    annotations = source / "annotations"
+    rows = coco.load(annotations / "captions_train2014.json", annotations / "instances_train2014.json")
+    return builders.from_coco(rows, "coco/train2014")
+
+
+def _queries(items: list[Labelled], seed: int) -> list[builders.Queries]:
+    """What is said of the first pictures; held-out nouns are no candidates, as no label names them here."""
+    allowed = [
+        dataclasses.replace(item, objects=tuple(noun for noun in item.objects if noun not in caption_sets.HELD_OUT))
+        for item in items
+    ]
+    asked = builders.queries([item for item in allowed if item.objects], captions=CAPTIONS, seed=seed)
+    whole = {item.image_id: item for item in items}
+    chosen = asked[: max(1, len(items) // SHARE)]
+    return [dataclasses.replace(one, item=whole[one.item.image_id]) for one in chosen]

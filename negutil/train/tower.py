@@ -1,0 +1,148 @@
+"""The text tower while it is trained: embeddings for the tokens that occur, and no work on padding.
+
+Neither changes a feature: a causal text tower never looks behind the end token, and a token that does not occur has no
+gradient. Rows of the embedding that do not occur keep their values (a weight decay would have shrunk them).
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from miniworld.pretrain.contrastive import END_TOKENS
+from negutil.errors import NegutilError
+from negutil.models import architectures, text_tower
+from negutil.models.loader import LoadedModel
+from negutil.models.text_tower import State
+
+QUICK = 1.702
+"""QuickGELU(x) = x sigmoid(1.702 x)."""
+
+ROWS = 128
+"""Packed tokens are filled up with empty rows to a multiple of this: for every size of a matrix that oneDNN has not met
+it makes, and keeps, a kernel of its own."""
+
+
+def occurring(tokens: torch.Tensor) -> torch.Tensor:
+    """Return the different ids in ``tokens`` (any shape) with padding and the two end tokens, sorted, int64 [V]."""
+    return torch.from_numpy(np.union1d(np.unique(tokens.numpy()), (0, *END_TOKENS)).astype(np.int64))
+
+
+def compact(tokens: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    """Renumber ``tokens`` by their places in the sorted ``ids``, so that the end token stays the highest."""
+    return torch.searchsorted(ids, tokens.contiguous())
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """``texts`` texts of up to ``length`` tokens: rows ``start`` to ``stop`` of the packed tokens.
+
+    ``places`` int64 [stop - start] is where each of these tokens stands when the texts are padded and laid end to end.
+    """
+
+    start: int
+    stop: int
+    texts: int
+    length: int
+    places: torch.Tensor
+
+
+class TextTower(torch.nn.Module):
+    """A trainable copy of the text tower of ``base``, with embeddings for the tokens ``ids`` [V] alone.
+
+    ``trainable`` names the groups of parameters that learn. All layers but attention see the tokens of the batch packed
+    into one matrix; attention sees the texts in ``chunks`` of like length, padded to the longest of each. Raises
+    NegutilError where the model is not a causal CLIP.
+    """
+
+    def __init__(self, base: LoadedModel, ids: torch.Tensor, trainable: tuple[str, ...], chunks: int) -> None:
+        super().__init__()
+        if not architectures.is_causal_clip(base.model):
+            raise NegutilError(f"'{base.name}' has no causal text tower like CLIP's; fine-tune another model.")
+        clip: Any = copy.deepcopy(base.model)
+        clip.visual = torch.nn.Identity()
+        rows = clip.token_embedding.weight.detach()[ids.to(clip.token_embedding.weight.device)]
+        clip.token_embedding = torch.nn.Embedding.from_pretrained(rows.clone(), freeze=False)
+        for name, parameter in clip.named_parameters():
+            parameter.requires_grad_(text_tower.group(name) in trainable)
+        self.clip, self.chunks = clip, chunks
+
+    @property
+    def logit_scale(self) -> torch.nn.Parameter:
+        """The logarithm of the factor on cosines."""
+        scale: torch.nn.Parameter = self.clip.logit_scale
+        return scale
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return raw text features [T, D] of compact ``tokens`` [T, L]."""
+        lengths, order = (tokens.argmax(dim=-1) + 1).sort(stable=True)
+        text, place = _inside(lengths).nonzero(as_tuple=True)
+        chunks = _cut(lengths, self.chunks)
+        x = self.clip.token_embedding(tokens[order][text, place]) + self.clip.positional_embedding[place]
+        x = functional.pad(x, (0, 0, 0, -len(x) % ROWS))
+        for block in self.clip.transformer.resblocks:
+            x = x + block.ls_1(_attend(block.attn, block.ln_1(x), chunks))
+            x = x + block.ls_2(_mlp(block.mlp, block.ln_2(x)))
+        last = self.clip.ln_final(x[lengths.cumsum(dim=0) - 1])
+        projection = self.clip.text_projection
+        features = projection(last) if isinstance(projection, torch.nn.Linear) else last @ projection
+        return features[order.argsort()]
+
+    def state(self) -> State:
+        """Return a copy on the CPU of the tensors of the tower; the embedding has the rows that occur alone."""
+        return {name: value.detach().cpu().clone() for name, value in text_tower.state(self.clip).items()}
+
+
+def _inside(lengths: torch.Tensor) -> torch.Tensor:
+    """Which places of texts of these ``lengths`` [T], padded to the longest, hold tokens: bool [T, L]."""
+    return torch.arange(int(lengths.max()), device=lengths.device) < lengths.unsqueeze(1)
+
+
+def _cut(lengths: torch.Tensor, count: int) -> list[_Chunk]:
+    """Cut texts of the sorted ``lengths`` into about ``count`` chunks of as many texts."""
+    chunks: list[_Chunk] = []
+    start = 0
+    for part in lengths.chunk(count):
+        places = _inside(part).flatten().nonzero().squeeze(1)
+        chunks.append(_Chunk(start, start + len(places), len(part), int(part[-1]), places))
+        start += len(places)
+    return chunks
+
+
+def _attend(attention: Any, x: torch.Tensor, chunks: list[_Chunk]) -> torch.Tensor:
+    """Causal self-attention of packed tokens ``x`` [P, W] with the weights of a torch.nn.MultiheadAttention."""
+    width, heads = x.shape[1], attention.num_heads
+    projected = functional.linear(x, attention.in_proj_weight, attention.in_proj_bias)
+    parts = []
+    for chunk in chunks:
+        padded = projected.new_zeros(chunk.texts * chunk.length, 3 * width)
+        padded = padded.index_copy(0, chunk.places, projected[chunk.start : chunk.stop])
+        each = padded.view(chunk.texts, chunk.length, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
+        query, key, value = each.reshape(3, chunk.texts * heads, chunk.length, width // heads)
+        mixed = _causal(query, key, value).view(chunk.texts, heads, chunk.length, width // heads)
+        parts.append(mixed.transpose(1, 2).reshape(-1, width)[chunk.places])
+    parts.append(x.new_zeros(len(x) - chunks[-1].stop, width))
+    out: torch.Tensor = attention.out_proj(torch.cat(parts))
+    return out
+
+
+def _causal(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """Causal attention [B, L, E]; on a CPU, over a few dozen tokens, three operations are faster than torch's one."""
+    length, width = query.shape[1:]
+    hidden = torch.full((length, length), -torch.inf, dtype=query.dtype, device=query.device).triu(1)
+    scores = torch.baddbmm(hidden, query, key.transpose(1, 2), alpha=width**-0.5)
+    return torch.bmm(scores.softmax(dim=-1), value)
+
+
+def _mlp(mlp: Any, x: torch.Tensor) -> torch.Tensor:
+    """The feed-forward part of a block; QuickGELU is silu(1.702 x) / 1.702: one operation, the factor in weights."""
+    if not isinstance(mlp.gelu, architectures.open_clip().transformer.QuickGELU):
+        out: torch.Tensor = mlp(x)
+        return out
+    inner = functional.linear(x, QUICK * mlp.c_fc.weight, QUICK * mlp.c_fc.bias)
+    return functional.linear(functional.silu(inner), mlp.c_proj.weight / QUICK, mlp.c_proj.bias)
