@@ -239,6 +239,7 @@ class Progress:
         self.stream = stream
         self.cells = 0
         self.cell = 0
+        self._is_running = False
         self._started = self._cell_started = self._said = time.monotonic()
         self._finished = threading.Event()
         self._drawer = threading.Thread(target=self._draw if stream.isatty() else self._log, daemon=True)
@@ -267,10 +268,12 @@ class Progress:
         """Called by nbclient before each cell, of whatever kind."""
         if cell["cell_type"] == "code" and cell["source"].strip():
             self.cell += 1
+            self._is_running = True
             self._cell_started = self._said = time.monotonic()
 
     def cell_ends(self, **_: Any) -> None:
         """Called by nbclient after each code cell."""
+        self._is_running = False
         if not self.stream.isatty():
             self._say(f"cell {self.cell}/{self.cells}  {time.monotonic() - self._cell_started:.1f} s")
 
@@ -291,7 +294,7 @@ class Progress:
 
     def _log(self) -> None:
         while not self._finished.wait(INTERVAL):
-            if time.monotonic() - self._said >= LINE_EVERY:
+            if self._is_running and time.monotonic() - self._said >= LINE_EVERY:
                 self._said = time.monotonic()
                 self._say(self._now())
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from miniworld import grammar
 from miniworld.vocabulary import NOUNS
-from negutil import statistics
+from negutil import progress, statistics
 from negutil.config import Bootstrap
 from negutil.errors import NegutilError
 from negutil.models import architectures, text_layers
@@ -168,7 +168,7 @@ def evaluate(model: LoadedModel, said: Pairs, seed: int = 0) -> pd.DataFrame:
     these two.
     """
     parts = []
-    for name, states in layers(model, said.texts).items():
+    for name, states in progress.bar("probing layers", layers(model, said.texts).items()):
         parts.append(_rows(name, states, said, seed).join(distances(states, said)))
     parts.append(_rows(LENGTH, lengths(model, said.texts), said, seed))
     return pd.concat(parts, ignore_index=True)
