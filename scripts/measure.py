@@ -1,0 +1,137 @@
+"""Print the size and the structure of the code: lines per folder, lengths of functions, circles and imports upwards.
+
+``python scripts/measure.py`` from anywhere; with ``--check`` it exits with 1 where a circle of imports or an import
+upwards is found. Only syntax trees are read: nothing of the project is imported.
+"""
+
+from __future__ import annotations
+
+import ast
+import statistics
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("negutil", "miniworld")
+ROOMS = (
+    *("config", "data", "models", "captions", "tasks", "train", "compare", "plots", "bench", "report"),
+    *("run", "commands", "cli", "__main__"),
+)
+"""Rooms of negutil from the ground up: a module imports from its own room and from those before it.
+
+Other modules that lie flat in negutil/ belong to the ground.
+"""
+
+Imports = dict[str, set[str]]
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the packages, by its dotted name."""
+    found = {}
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(known: dict[str, Path]) -> Imports:
+    """What each module imports of the packages, in functions too, apart from what is for type checkers alone."""
+    return {
+        name: set(_imported(ast.parse(path.read_text(encoding="utf-8")), known)) - {name}
+        for name, path in known.items()
+    }
+
+
+def _imported(tree: ast.AST, known: dict[str, Path]) -> Iterator[str]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                if whole in known or node.module in known:
+                    yield whole if whole in known else node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+        else:
+            yield from _imported(node, known)
+
+
+def circle(edges: Imports) -> list[str]:
+    """The modules of one circle of imports; empty where there is none."""
+    try:
+        TopologicalSorter(edges).prepare()
+    except CycleError as problem:
+        return list(problem.args[1])
+    return []
+
+
+def room(module: str) -> int:
+    """The place of a module's room in ROOMS; -1 for the ground."""
+    part = module.split(".")[1] if "." in module else ""
+    return ROOMS.index(part) if part in ROOMS else -1
+
+
+def upwards(edges: Imports) -> list[tuple[str, str]]:
+    """Pairs of modules of negutil of which the first imports the second, in a room above its own."""
+    return sorted(
+        (name, other)
+        for name, others in edges.items()
+        for other in others
+        if name.startswith("negutil") and other.startswith("negutil") and room(other) > room(name)
+    )
+
+
+def lengths(known: dict[str, Path]) -> list[int]:
+    """How many lines each function has, decorators and docstring included."""
+    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in known.values())
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return [
+        (node.end_lineno or 0) - node.lineno + 1 for tree in trees for node in ast.walk(tree) if isinstance(node, kinds)
+    ]
+
+
+def main() -> int:
+    """Print everything; returns the exit status."""
+    known = modules()
+    lines: Counter[str] = Counter()
+    for name, path in known.items():
+        lines[".".join(name.split(".")[:2]) if path.parent.parent != ROOT else name.split(".")[0]] += _lines(path)
+    for folder, count in sorted(lines.items()):
+        print(f"{folder:24}{count:8,}")
+    for package in PACKAGES:
+        print(
+            f"{package + ' in all':24}{sum(_lines(path) for name, path in known.items() if name.split('.')[0] == package):8,}"
+        )
+    sizes = sorted(lengths(known))
+    print(
+        f"functions: {len(sizes):,}, median {statistics.median(sizes):.0f} lines, "
+        f"p90 {sizes[int(0.9 * len(sizes))]}, longest {sizes[-1]}"
+    )
+    flat = [path for path in (ROOT / "negutil").glob("*.py")]
+    print(f"modules flat in negutil/: {len(flat)}")
+    edges = imports(known)
+    found, up = circle(edges), upwards(edges)
+    print(f"circle of imports: {' -> '.join(found) or 'none'}")
+    into = sorted(
+        name
+        for name, others in edges.items()
+        if name.startswith("negutil") and any(o.startswith("miniworld") for o in others)
+    )
+    print(f"modules of negutil that import miniworld: {len(into)}")
+    print(f"imports upwards: {len(up)}")
+    for pair in up:
+        print("   ", " -> ".join(pair))
+    return int("--check" in sys.argv[1:] and bool(found or up))
+
+
+def _lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
