@@ -283,8 +283,8 @@ def negbench_check(
 ) -> None:
     """Say what multiple-choice files give away to scorers that never see a picture."""
     from negutil import results
+    from negutil.compare import published_files
     from negutil.files import sha256 as file_digest
-    from negutil.tasks import published_files
 
     records = published_files.records(files)
     if save:

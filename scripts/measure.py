@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("negutil", "miniworld")
 ROOMS = (
-    *("config", "data", "models", "captions", "tasks", "train", "compare", "plots", "bench", "report"),
+    *("config", "data", "models", "fetch", "captions", "tasks", "train", "compare", "plots", "bench", "report"),
     *("run", "commands", "cli", "__main__"),
 )
 """Rooms of negutil from the ground up: a module imports from its own room and from those before it.

@@ -9,8 +9,7 @@ import torch
 from data_files import complaint
 
 from negutil.bench import model as bench_model
-from negutil.models import architectures, encode, loader, registry, text_tower
-from negutil.train import trained
+from negutil.models import architectures, encode, loader, registry, text_tower, trained
 
 NAME = model_files.ARCHITECTURE
 BASE = "miniclip-s-8"

@@ -12,16 +12,9 @@ import pytest
 from miniworld import build as world
 from miniworld.vocabulary import HELD_OUT_NOUNS
 from negutil import config, paths, results
-from negutil.captions import (
-    caption_file,
-    caption_pipelines,
-    caption_sets,
-    caption_views,
-    ccneg_triplets,
-    journal,
-    phrasing,
-)
-from negutil.captions.caption_pipelines import Findings
+from negutil.captions import caption_file, caption_sets, ccneg_triplets, journal, phrasing
+from negutil.compare import caption_pipelines, caption_views
+from negutil.compare.caption_pipelines import Findings
 from negutil.config import Profile, Splits
 from negutil.data import ccneg, negationclip, negbench
 from negutil.errors import NegutilError

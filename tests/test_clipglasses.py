@@ -17,8 +17,8 @@ from negutil.compare import negationclip_items as asked
 from negutil.compare import negationclip_numbers as numbers
 from negutil.compare.clipglasses_methods import Method
 from negutil.config import Bootstrap
+from negutil.models import glasses_trained, trained
 from negutil.tasks import ccneg, suite
-from negutil.train import glasses_trained, trained
 
 MINI = config.load("mini")
 BASE = MINI.models[-1]

@@ -19,10 +19,9 @@ from negutil.compare import negationclip_items as asked
 from negutil.compare.clipglasses_controls import GOLD, PIXELS, Asking
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
-from negutil.models import glasses_settings, registry
+from negutil.models import glasses_settings, glasses_trained, registry
 from negutil.models.glasses import Glasses
 from negutil.tasks import ccneg, suite
-from negutil.train import glasses_trained
 
 PAIR = "tiny+clipglasses-ccneg/seed0"
 FEW = {suite.CCNEG, ccneg.REVERSED, ccneg.BOTH, asked.MCQ, clipglasses_items.FAR, clipglasses_items.SIGNED}

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 
 from negutil import config, paths, results
-from negutil.captions import caption_pipelines, caption_statistics, negbench_files, web_captions
+from negutil.captions import caption_statistics, negbench_files, web_captions
 from negutil.compare import (
     affirmative,
     binary_probe,
+    caption_pipelines,
     claims,
     clipglasses,
     clipglasses_methods,

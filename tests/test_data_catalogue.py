@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 from negutil import paths
 from negutil.captions import negbench_files
 from negutil.cli import app
-from negutil.data import catalogue, get, listing, readers
+from negutil.data import skipped
 from negutil.errors import NegutilError
+from negutil.fetch import catalogue, get, listing, readers
 from negutil.models import architectures, registry
-from negutil.run import skipped
 
 ENTRIES = list(catalogue.entries().values())
 NOTEBOOKS = {"01", "02", "03", "04", "05", "06", "07", "08"}

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 
 from negutil import paths
 from negutil.cli import app
-from negutil.data import catalogue, readers
-from negutil.data import check as data_check
-from negutil.data.catalogue import Part
-from negutil.data.check import MISSING, OK, SAMPLE, WRONG, Finding
+from negutil.fetch import catalogue, readers
+from negutil.fetch import check as data_check
+from negutil.fetch.catalogue import Part
+from negutil.fetch.check import MISSING, OK, SAMPLE, WRONG, Finding
 
 
 @pytest.fixture(scope="module")

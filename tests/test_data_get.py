@@ -17,10 +17,10 @@ from file_server import Act, FileServer, serve
 from typer.testing import CliRunner
 
 from negutil.cli import app
-from negutil.data import catalogue as data_catalogue
-from negutil.data import get
 from negutil.data.download import Settings
 from negutil.errors import NegutilError
+from negutil.fetch import catalogue as data_catalogue
+from negutil.fetch import get
 from negutil.models import hub
 
 FAST = Settings(connect=2.0, stall=0.5, attempts=2, first_wait=0.01, longest_wait=1.0, reserve=0)

@@ -19,8 +19,7 @@ import safetensors.torch
 import torch
 
 from negutil import paths
-from negutil.models import loader
-from negutil.train import trained
+from negutil.models import loader, trained
 from negutil.train.distributed import World, world
 from negutil.train.finetune import finetune
 from negutil.train.settings import METHODS

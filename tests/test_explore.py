@@ -15,10 +15,9 @@ from negutil.bench.explore import Explorer, Named
 from negutil.compare.negation_beyond import Gallery
 from negutil.config import Profile
 from negutil.errors import NegutilError
-from negutil.models import encode, loader, registry
+from negutil.models import encode, loader, registry, trained
 from negutil.models.pictures import PictureFiles
 from negutil.run import notebooks
-from negutil.train import trained
 
 NOUNS = ("bear", "cat", "dog", "umbrella")
 

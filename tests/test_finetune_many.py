@@ -11,10 +11,9 @@ import model_files
 import pytest
 
 from negutil.errors import NegutilError
-from negutil.models import loader, registry
+from negutil.models import loader, registry, trained
 from negutil.models.registry import Entry
 from negutil.train import finetune as module
-from negutil.train import trained
 from negutil.train.finetune import Job, Stopped, Trainer, finetune, finetune_many
 
 SMALL = "MiniCLIP-S-8"  # fresh processes do not know the tiny architecture of the tests

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from negutil.errors import NegutilError
-from negutil.train import glasses_stages, glasses_trained
+from negutil.models import glasses_trained
+from negutil.models.glasses_trained import TrainedGlasses
+from negutil.train import glasses_stages
 from negutil.train.finetune import Stopped
 from negutil.train.glasses_run import Run
 from negutil.train.glasses_stages import GlassesJob
-from negutil.train.glasses_trained import TrainedGlasses
 
 NAME = "tiny+clipglasses/seed0"
 

@@ -20,11 +20,10 @@ from negutil.compare import negationclip_published as paper
 from negutil.compare.negationclip import Findings
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
-from negutil.models import registry
+from negutil.models import registry, trained
+from negutil.models.trained import Trained
 from negutil.tasks import ccneg, suite
 from negutil.train import recipes_negation as recipes
-from negutil.train import trained
-from negutil.train.trained import Trained
 
 PLANNED: dict[str, Any] = {
     "examples": 80,

@@ -15,10 +15,11 @@ import pytest
 from negutil import config, results
 from negutil.captions import negbench_files
 from negutil.captions.negbench_files import PLAIN, VARIATIONS
-from negutil.compare import claims, negation_beyond, negbench, negbench_published, negbench_views
+from negutil.compare import claims, negation_beyond, negbench, negbench_published
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
 from negutil.models import encode
+from negutil.plots import negbench_views
 from negutil.tasks import negbench_items
 from negutil.tasks.negbench_items import Queries, Questions, Task
 

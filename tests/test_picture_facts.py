@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from miniworld import faces, scenes
 from miniworld.scenes import Extra, Scene, Thing
+from negutil.captions import picture_facts
+from negutil.captions.picture_facts import ACTION, COLOUR, FACE, OBJECT, PLACE, WORN, Fact
 from negutil.errors import NegutilError
-from negutil.tasks import picture_facts
-from negutil.tasks.picture_facts import ACTION, COLOUR, FACE, OBJECT, PLACE, WORN, Fact
 
 BOX = (0, 0, 20, 20)
 

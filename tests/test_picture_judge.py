@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from miniworld.pretrain import judge
 from miniworld.pretrain.judge import JudgeConfig
 from negutil import config
+from negutil.captions import picture_facts
+from negutil.captions.picture_facts import OBJECT, PLACE, Fact
 from negutil.errors import NegutilError
 from negutil.models.judge_network import JudgeNetwork
-from negutil.tasks import degradation, judge_pictures, picture_facts, picture_judge
-from negutil.tasks.picture_facts import OBJECT, PLACE, Fact
+from negutil.tasks import degradation, judge_pictures, picture_judge
 from negutil.tasks.picture_judge import ModelJudge, WorldJudge
 
 PICTURES = np.zeros((3, 64, 64, 3), dtype=np.uint8)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from negutil.tasks import published_files
+from negutil.compare import published_files
 
 HEADER = ["image_path", "correct_answer", *(f"caption_{number}" for number in range(4)), "correct_answer_template"]
 

@@ -11,9 +11,9 @@ import pytest
 
 from negutil import config
 from negutil.errors import NegutilError
-from negutil.models import glasses_settings
+from negutil.models import glasses_settings, glasses_trained
 from negutil.models.loader import LoadedModel
-from negutil.train import glasses_sets, glasses_trained
+from negutil.train import glasses_sets
 from negutil.train import recipes_glasses as recipes
 from negutil.train.glasses_run import modules
 from negutil.train.recipes_glasses import RECIPES

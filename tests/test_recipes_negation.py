@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from negutil import config
 from negutil.errors import NegutilError
+from negutil.models import trained
 from negutil.models.loader import LoadedModel
 from negutil.train import recipes_negation as recipes
-from negutil.train import sets, trained
+from negutil.train import sets
 from negutil.train.examples import Examples
 from negutil.train.recipes_negation import RECIPES, Recipe
 

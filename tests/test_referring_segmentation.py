@@ -18,10 +18,9 @@ from negutil.compare.negationclip_numbers import Column
 from negutil.compare.referring_segmentation import Findings
 from negutil.compare.segmentation_items import Answer
 from negutil.config import Bootstrap, Profile, Segmentation, Splits
-from negutil.models import loader, text_tower
+from negutil.models import loader, text_tower, trained
 from negutil.plots import referring_segmentation as figures_segmentation
 from negutil.tasks import segmentation
-from negutil.train import trained
 
 METHODS = ("plain", "con-clip", "negationclip")
 MIOU = numbers.name("mIoU", "best")

@@ -10,9 +10,9 @@ import pytest
 
 from negutil import config, paths
 from negutil.config import Profile
+from negutil.data import skipped
+from negutil.data.skipped import Skip
 from negutil.errors import NegutilError
-from negutil.run import skipped
-from negutil.run.skipped import Skip
 
 
 @pytest.fixture

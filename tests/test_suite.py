@@ -17,10 +17,10 @@ from miniworld.vocabulary import NOUNS
 from miniworld.writers import ccneg as ccneg_writer
 from negutil import config, results
 from negutil.config import Profile, Splits
+from negutil.data import skipped
 from negutil.errors import NegutilError
 from negutil.models import loader, registry
 from negutil.models.pictures import PictureFiles
-from negutil.run import skipped
 from negutil.tasks import ccneg, negrefcocog, pairwise, suite, valse, zero_shot
 from negutil.tasks.suite import Data
 

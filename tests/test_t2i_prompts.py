@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from negutil import config
-from negutil.captions import t2i_prompts
+from negutil.captions import picture_facts, t2i_prompts
 from negutil.data import t2i_prompts as published
 from negutil.errors import NegutilError
-from negutil.tasks import picture_facts
 
 
 def test_the_file_is_what_the_code_makes() -> None:

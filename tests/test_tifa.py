@@ -9,11 +9,11 @@ from data_files import complaint, write_json
 from datasets import Dataset
 
 from negutil import config
-from negutil.captions import tifa_items
+from negutil.captions import picture_facts, tifa_items
 from negutil.data import tifa as files
 from negutil.errors import NegutilError
 from negutil.statistics import Floats
-from negutil.tasks import picture_facts, tifa
+from negutil.tasks import tifa
 from negutil.tasks.picture_judge import Pictures, Rates, WorldJudge
 
 ROW = {

@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 
 from negutil import config, paths, results
-from negutil.compare import negbench_views, top_five
+from negutil.compare import top_five
 from negutil.compare.negation_beyond import Gallery
 from negutil.config import Profile
 from negutil.models import encode, loader, registry
 from negutil.models.pictures import PictureFiles
+from negutil.plots import negbench_views
 
 COUNT = 14
 

@@ -17,11 +17,11 @@ import torch
 
 from negutil import files
 from negutil.errors import NegutilError
-from negutil.models import text_tower
+from negutil.models import text_tower, trained
 from negutil.models.loader import LoadedModel
 from negutil.train import examples as example_parts
 from negutil.train import finetune as module
-from negutil.train import losses, trained
+from negutil.train import losses
 from negutil.train.finetune import Examples, FinetuneConfig, Trainer, finetune, settings
 from negutil.train.settings import METHODS, sources
 

@@ -21,7 +21,7 @@ from negutil import cli, config, paths
 from negutil.captions import caption_sets, web_captions
 from negutil.compare import binary_probe
 from negutil.config import Profile, Splits
-from negutil.run import skipped
+from negutil.data import skipped
 from negutil.tasks import suite
 from negutil.train import sets
 

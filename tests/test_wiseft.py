@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from negutil.errors import NegutilError
-from negutil.models import encode, loader, registry, text_tower
+from negutil.models import encode, loader, registry, text_tower, trained
 from negutil.models.loader import LoadedModel
-from negutil.train import trained, wiseft
+from negutil.models.trained import Trained
+from negutil.train import wiseft
 from negutil.train.finetune import finetune
-from negutil.train.trained import Trained
 
 NAME = "tiny+infonce/seed0"
 

@@ -22,9 +22,10 @@ from torch.nn import functional
 
 from miniworld.vocabulary import SUPERCATEGORY
 from negutil import files, paths, progress, provenance
+from negutil.captions import picture_facts
 from negutil.errors import NegutilError
 from negutil.models.judge_network import CELLS, JudgeNetwork
-from negutil.tasks import degradation, judge_pictures, picture_facts
+from negutil.tasks import degradation, judge_pictures
 from negutil.tasks.judge_pictures import Known
 from negutil.train.runtime import fast_kernels
 

@@ -22,9 +22,8 @@ from negutil import progress
 from negutil.captions import phrasing
 from negutil.config import Profile
 from negutil.errors import NegutilError
-from negutil.models import encode, loader, scorer
+from negutil.models import encode, loader, scorer, trained
 from negutil.plots import explore as plots
-from negutil.train import trained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -17,10 +17,9 @@ import torch
 
 from negutil import files
 from negutil.errors import NegutilError
-from negutil.models import architectures, loader, precision, registry
+from negutil.models import architectures, loader, precision, registry, trained
 from negutil.models.loader import LoadedModel
 from negutil.models.registry import ACTIVATIONS, Entry
-from negutil.train import trained
 
 RANDOM = "random"
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")

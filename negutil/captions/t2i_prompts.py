@@ -19,11 +19,11 @@ from datasets import Dataset
 
 from miniworld import grammar
 from miniworld.vocabulary import COLOURS, COMPANIONS, HELD_OUT_NOUNS, NOUNS, PLACES, PLURAL_ONLY
+from negutil.captions import picture_facts
+from negutil.captions.picture_facts import ACTION, COLOUR, FACE, OBJECT, PLACE, WORN, Fact
 from negutil.config import Profile
 from negutil.data import t2i_prompts
 from negutil.errors import NegutilError
-from negutil.tasks import picture_facts
-from negutil.tasks.picture_facts import ACTION, COLOUR, FACE, OBJECT, PLACE, WORN, Fact
 
 FILE = Path(__file__).with_name("t2i_prompts.json")
 """The prompts of the mini world: fixed, so that every encoder and every release is asked the same."""

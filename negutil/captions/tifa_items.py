@@ -21,10 +21,10 @@ from miniworld.scenes import Scene, Thing
 from miniworld.vocabulary import COLOURS, PLACES, SUPERCATEGORY
 from miniworld.writers import _files
 from negutil import code
+from negutil.captions import picture_facts
+from negutil.captions.picture_facts import ACTION, COLOUR, FACE, OBJECT, PLACE, WORN, Fact
 from negutil.config import Profile
 from negutil.data import tifa
-from negutil.tasks import picture_facts
-from negutil.tasks.picture_facts import ACTION, COLOUR, FACE, OBJECT, PLACE, WORN, Fact
 
 FOLDER, PICTURES = "tifa", "pictures.npy"
 COUNT = 120

@@ -12,7 +12,7 @@ import typer
 from negutil.commands.options import AsJson
 
 if TYPE_CHECKING:
-    from negutil.data.check import Finding
+    from negutil.fetch.check import Finding
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Names of `negutil data list`; default: all.")]
 Folder = Annotated[
@@ -36,7 +36,7 @@ def data_list(
     as_json: AsJson = False,
 ) -> None:
     """List what there is, what it is for, under which licence and where from, and what of it is on this machine."""
-    from negutil.data import listing
+    from negutil.fetch import listing
 
     if markdown:
         typer.echo(listing.markdown(), nl=False)
@@ -61,7 +61,7 @@ def data_check(
 
     The exit status is 1 where something is wrong, or was asked for by name and is missing.
     """
-    from negutil.data import catalogue, check
+    from negutil.fetch import catalogue, check
 
     found: list[Finding] = []
     for name in names or catalogue.entries():
@@ -92,7 +92,7 @@ def data_get(
     keep: Annotated[bool, typer.Option("--keep", help="Keep archives after unpacking.")] = False,
 ) -> None:
     """Download and unpack what is free to download; start again to go on. Print the steps for what is not."""
-    from negutil.data import catalogue, get
+    from negutil.fetch import catalogue, get
 
     entry = catalogue.find(name)
     if entry.kind == "dataset":

@@ -16,10 +16,9 @@ from negutil.compare import clipglasses_controls as controls
 from negutil.compare import clipglasses_methods as methods
 from negutil.compare.clipglasses_methods import Method
 from negutil.config import Profile
-from negutil.models import architectures, glasses_model, loader
+from negutil.models import architectures, glasses_model, glasses_trained, loader, trained
 from negutil.models.glasses_model import GlassesModel
 from negutil.models.loader import LoadedModel
-from negutil.train import glasses_trained, trained
 
 SENTENCE = "there is no dog on the beach, but a red car and two people with umbrellas can be seen"
 

@@ -14,9 +14,8 @@ from negutil.compare import clipglasses_controls as controls
 from negutil.compare.clipglasses_controls import Asking
 from negutil.compare.clipglasses_items import ALL, CCNEG, FEW, RETRIEVAL, ZERO_SHOT
 from negutil.config import Profile
-from negutil.models import loader
+from negutil.models import glasses_trained, loader, trained
 from negutil.models.loader import LoadedModel
-from negutil.train import glasses_trained, trained
 from negutil.train import recipes_glasses as glasses_recipes
 from negutil.train import recipes_negation as recipes
 from negutil.train.finetune import Job, finetune_many

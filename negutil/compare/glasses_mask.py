@@ -19,9 +19,9 @@ from negutil.compare import clipglasses_controls as controls
 from negutil.compare import clipglasses_methods as methods
 from negutil.compare import negationclip_numbers as numbers
 from negutil.config import Profile
+from negutil.data import skipped
 from negutil.errors import NegutilError
 from negutil.results import Record
-from negutil.run import skipped
 from negutil.statistics import Interval
 from negutil.tasks import suite, zero_shot
 

@@ -25,13 +25,12 @@ from negutil.captions.exclusion import ExclusionQuery
 from negutil.compare import binary_probe, negbench
 from negutil.compare.negbench import EXPERIMENT, PUBLISHED, Resampling
 from negutil.config import Profile
-from negutil.data import chexpert, coco
+from negutil.data import chexpert, coco, skipped
 from negutil.errors import NegutilError
 from negutil.models import encode, loader
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
 from negutil.results import Record
-from negutil.run import skipped
 from negutil.statistics import Interval
 from negutil.tasks import affirmation_bias, exclusion, true_false
 
@@ -83,7 +82,7 @@ EMPTY = pd.DataFrame(columns=["model", "form", "domain", "kind", "metric", "valu
 
 
 def gallery(settings: Profile, seed: int = 0) -> Gallery | None:
-    """The test scenes with what is asked about them; None where published ones are missing (``negutil.run.skipped``).
+    """The test scenes with what is asked about them; None where published ones are missing (``negutil.data.skipped``).
 
     Raises NegutilError where too few pictures share two things.
     """
@@ -101,7 +100,7 @@ def _gallery(settings: Profile, seed: int) -> Gallery:
 def domains(settings: Profile, seed: int = 0) -> dict[str, Domain]:
     """The claims about scenes (objects and colours), faces and radiographs, validation and test.
 
-    Published ones that are missing are left out (``negutil.run.skipped``).
+    Published ones that are missing are left out (``negutil.data.skipped``).
     """
     scenes = SCENES[settings.published]
     wanted: dict[str, tuple[Maker, tuple[str, str], str]] = {

@@ -20,14 +20,14 @@ from negutil.compare import negationclip_numbers as numbers
 from negutil.compare import negationclip_published as paper
 from negutil.compare.negationclip_numbers import LEVEL, Column
 from negutil.config import Bootstrap, Profile
+from negutil.data import skipped
+from negutil.models import trained
+from negutil.models.trained import MARK, Trained
 from negutil.results import Record
-from negutil.run import skipped
 from negutil.statistics import Interval
 from negutil.tasks import suite
 from negutil.train import recipes_negation as recipes
-from negutil.train import trained
 from negutil.train.finetune import finetune_many
-from negutil.train.trained import MARK, Trained
 
 EXPERIMENT = "05_negationclip"
 CLIP, PAPER = "CLIP", f"published, {paper.ARCHITECTURE}"

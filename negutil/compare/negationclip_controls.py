@@ -17,11 +17,11 @@ from negutil.compare import negationclip_items as asked
 from negutil.compare import negationclip_numbers as numbers
 from negutil.compare.negationclip_numbers import LEVEL
 from negutil.config import Profile
+from negutil.models.trained import Trained
 from negutil.results import Record
 from negutil.statistics import Interval
 from negutil.tasks import ccneg, suite
 from negutil.train import recipes_negation as recipes
-from negutil.train.trained import Trained
 
 RULE = "rule: "
 TASKS = (suite.VALSE, suite.CCNEG, ccneg.REVERSED, ccneg.BOTH)

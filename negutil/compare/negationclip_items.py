@@ -28,15 +28,15 @@ from negutil.captions import caption_sets, ccneg_reversed, negbench_files, phras
 from negutil.compare import negation_beyond, negbench, text_similarity
 from negutil.compare.negation_beyond import Gallery
 from negutil.config import Profile
+from negutil.data import skipped
 from negutil.errors import NegutilError
-from negutil.models import encode, loader, precision, registry, scorer
+from negutil.models import encode, loader, precision, registry, scorer, trained
 from negutil.models.loader import LoadedModel
 from negutil.models.scorer import Scorer
-from negutil.run import skipped
 from negutil.tasks import coco_retrieval, exclusion, further, negbench_items, presence, suite
 from negutil.tasks.negbench_items import Queries, Task
 from negutil.tasks.suite import Data
-from negutil.train import trained, wiseft
+from negutil.train import wiseft
 
 MCQ, NEGATED_RETRIEVAL = NEGBENCH = ("COCO MCQ, paraphrased", "COCO retrieval, paraphrased")
 """Of NegBench's variations; in retrieval the first caption of each picture looks for it among all pictures."""

@@ -19,9 +19,9 @@ from negutil import statistics
 from negutil.compare import negationclip_items as asked
 from negutil.compare import text_similarity
 from negutil.config import Bootstrap
+from negutil.models.trained import MARK
 from negutil.statistics import Floats, Interval
 from negutil.tasks import ccneg, coco_retrieval, further, negrefcocog, pairwise, suite, valse, zero_shot
-from negutil.train.trained import MARK
 
 Flags = NDArray[np.bool_]
 FEWEST = 10

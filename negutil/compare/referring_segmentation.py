@@ -24,7 +24,7 @@ from negutil.compare.negationclip_numbers import FEWEST, LEVEL, Column
 from negutil.compare.segmentation_items import Answer, Phrases
 from negutil.compare.segmentation_numbers import BEST, OVER_CHANCE, RIGHT
 from negutil.config import Bootstrap, Profile
-from negutil.models import loader, miniclipseg
+from negutil.models import loader, miniclipseg, trained
 from negutil.models.miniclipseg import Segmenter
 from negutil.models.pictures import PictureFiles
 from negutil.results import Record
@@ -32,7 +32,6 @@ from negutil.statistics import Interval
 from negutil.tasks import segmentation
 from negutil.tasks.segmentation import BINARY, MIOU, Overlap
 from negutil.train import recipes_negation as recipes
-from negutil.train import trained
 from negutil.train.finetune import finetune_many
 
 EXPERIMENT = "08_referring_segmentation"

@@ -15,8 +15,9 @@ import pandas as pd
 
 from miniworld import grammar
 from miniworld.vocabulary import NOUNS, PLACES, SUPERCATEGORY
-from negutil.tasks import picture_facts, picture_judge
-from negutil.tasks.picture_facts import FACE, OBJECT, Fact
+from negutil.captions import picture_facts
+from negutil.captions.picture_facts import FACE, OBJECT, Fact
+from negutil.tasks import picture_judge
 from negutil.tasks.picture_judge import Judge, Pictures, Rates
 
 SINGLE, PAIR, PORTRAIT = KINDS = ("one thing", "two things", "face")

@@ -26,6 +26,7 @@ from negutil.compare import t2i_floor
 from negutil.compare import text_to_image_published as paper
 from negutil.config import Bootstrap, Profile
 from negutil.data import tifa as tifa_files
+from negutil.models.trained import Trained
 from negutil.results import Record
 from negutil.statistics import Interval
 from negutil.tasks import degradation, drawing, neg_score, picture_judge, tifa
@@ -33,7 +34,6 @@ from negutil.tasks.drawing import Order
 from negutil.tasks.picture_judge import Judge, Pictures, Rates
 from negutil.train import recipes_negation as recipes
 from negutil.train.finetune import finetune_many
-from negutil.train.trained import Trained
 
 EXPERIMENT = "07_text_to_image"
 CLIP, DELETED, NEGATIVE = "CLIP", "deleted", "negative-prompt"

@@ -15,14 +15,13 @@ import torch
 from numpy.typing import NDArray
 
 from negutil.errors import NegutilError
-from negutil.models import encode, loader, precision, registry, text_layers
+from negutil.models import encode, glasses_trained, loader, precision, registry, text_layers, trained
 from negutil.models.glasses import Glasses
 from negutil.models.loader import LoadedModel
 from negutil.models.registry import Entry
 from negutil.models.scorer import Features, Scorer, distinct
 from negutil.models.text_layers import TextLayers
 from negutil.statistics import Floats
-from negutil.train import glasses_trained, trained
 
 ROWS = 4096  # pairs scored at a time
 

@@ -19,10 +19,9 @@ from PIL import Image
 
 from negutil import files, paths
 from negutil.errors import NegutilError
-from negutil.models import architectures, hub, precision, registry, text_tower
+from negutil.models import architectures, hub, precision, registry, text_tower, trained
 from negutil.models.registry import Entry
-from negutil.train import trained
-from negutil.train.trained import Trained
+from negutil.models.trained import Trained
 
 State = dict[str, torch.Tensor]
 # OpenAI's archives keep these three numbers among the weights.

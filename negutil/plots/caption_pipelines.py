@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from negutil.captions import caption_pipelines as pipelines
-from negutil.captions.caption_views import Referred
+from negutil.compare import caption_pipelines as pipelines
+from negutil.compare.caption_views import Referred
 from negutil.plots import figures
 
 SETS = (pipelines.P1, pipelines.RANDOM, pipelines.P2, pipelines.SHAPES, pipelines.NEGCAP)

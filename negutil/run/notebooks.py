@@ -34,11 +34,12 @@ from papermill.exceptions import PapermillExecutionError
 
 from negutil import config, elsewhere, files, paths
 from negutil.config import Profile
+from negutil.data import skipped
+from negutil.data.skipped import Skip
 from negutil.errors import NegutilError
 from negutil.plots import pngs
 from negutil.progress import Progress
-from negutil.run import skipped, verify
-from negutil.run.skipped import Skip
+from negutil.run import verify
 from negutil.run.verify import Comparison, Staging
 
 COMMITTED = "mini"

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from miniworld import faces, scenes, truth
 from miniworld.scenes import SIZE, Scene
 from negutil import progress
+from negutil.captions import picture_facts
+from negutil.captions.picture_facts import Truth
 from negutil.errors import NegutilError
-from negutil.tasks import picture_facts
-from negutil.tasks.picture_facts import Truth
 
 TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
 FACES = 0.25

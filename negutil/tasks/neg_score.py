@@ -16,9 +16,9 @@ import pandas as pd
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from negutil.captions import t2i_prompts
+from negutil.captions import picture_facts, t2i_prompts
 from negutil.statistics import Floats
-from negutil.tasks import picture_facts, picture_judge
+from negutil.tasks import picture_judge
 from negutil.tasks.picture_judge import ALL, Judge, Pictures, Rates
 
 SCORE, SUBJECT, DENIED = MEASURES = ("Neg Score", "subject shown", "negated thing shown")

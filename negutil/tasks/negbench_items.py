@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from negutil.captions import negbench_files
 from negutil.captions.negbench_files import PLAIN, VARIATIONS, Variation
 from negutil.config import Profile
-from negutil.data import negbench
+from negutil.data import negbench, skipped
 from negutil.errors import NegutilError
 from negutil.models import encode, video
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
-from negutil.run import skipped
 
 GET = {"negbench": "negbench", "coco": "coco2017", "voc": "voc2007", "msrvtt": "msrvtt", "chexpert": "chexpert"}
 """What ``negutil data get`` calls the datasets of the parts."""

@@ -26,13 +26,13 @@ from PIL import Image
 
 from miniworld.pretrain.judge import FILE, as_input
 from negutil import files, paths, statistics
-from negutil.captions import caption_sets, replies
+from negutil.captions import caption_sets, picture_facts, replies
 from negutil.captions.annotators import VisionAnnotator
 from negutil.config import Bootstrap, Profile
 from negutil.errors import NegutilError
 from negutil.models.judge_network import JudgeNetwork
 from negutil.statistics import Floats, Interval
-from negutil.tasks import degradation, judge_pictures, picture_facts
+from negutil.tasks import degradation, judge_pictures
 from negutil.tasks.judge_pictures import Known
 
 WEIGHTS = paths.WEIGHTS / FILE

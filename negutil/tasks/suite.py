@@ -22,16 +22,15 @@ from negutil import statistics
 from negutil.captions import caption_sets, ccneg_reversed, phrasing, valse_items
 from negutil.captions import negrefcocog as phrases
 from negutil.config import Profile
-from negutil.data import _reading, folders
+from negutil.data import _reading, folders, skipped
 from negutil.data import ccneg as ccneg_files
 from negutil.data import negrefcocog as boxes_file
+from negutil.data.skipped import Skip
 from negutil.errors import NegutilError
 from negutil.models import loader, scorer
 from negutil.models.loader import LoadedModel
 from negutil.models.scorer import Scorer
 from negutil.results import Record
-from negutil.run import skipped
-from negutil.run.skipped import Skip
 from negutil.tasks import blind, ccneg, coco_retrieval, further, negrefcocog, pairwise, valse, zero_shot
 from negutil.tasks.coco_retrieval import Gallery
 from negutil.tasks.further import Task
@@ -91,7 +90,7 @@ def prepare(settings: Profile, tasks: Sequence[str] | None = None, gallery: int 
     """Read the data of ``tasks`` (None: of all), building those of the mini world where they are missing.
 
     ``gallery`` is how many pictures COCO retrieval has in the mini world (None: all of them); of the published ones it
-    has all, as in the papers. Published data that are not there are left out (``negutil.run.skipped``). Raises
+    has all, as in the papers. Published data that are not there are left out (``negutil.data.skipped``). Raises
     NegutilError for an unknown task.
     """
     wanted = names() if tasks is None else tasks

@@ -26,15 +26,15 @@ from filelock import FileLock
 
 from negutil import code, files, progress, provenance
 from negutil.errors import NegutilError
-from negutil.models import loader, registry
+from negutil.models import loader, registry, trained
 from negutil.models.loader import LoadedModel
 from negutil.models.registry import Entry
+from negutil.models.trained import Trained
 from negutil.processes import pool
-from negutil.train import distributed, trained
+from negutil.train import distributed
 from negutil.train.examples import Examples
 from negutil.train.runtime import fast_kernels, stop_signals
 from negutil.train.settings import FinetuneConfig, settings
-from negutil.train.trained import Trained
 from negutil.train.trainer import Trainer
 
 __all__ = [

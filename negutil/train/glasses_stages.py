@@ -18,12 +18,13 @@ from filelock import FileLock
 
 from negutil import code, files, provenance
 from negutil.errors import NegutilError
-from negutil.train import glasses_config, glasses_shared, glasses_trained
+from negutil.models import glasses_trained
+from negutil.models.glasses_trained import TrainedGlasses
+from negutil.train import glasses_config, glasses_shared
 from negutil.train.finetune import Stopped, run_calls
 from negutil.train.glasses_config import GlassesTraining
 from negutil.train.glasses_run import COLUMNS, Run
 from negutil.train.glasses_sets import GlassesData
-from negutil.train.glasses_trained import TrainedGlasses
 from negutil.train.runtime import fast_kernels, stop_signals
 
 CHECKPOINT = "checkpoint.pt"

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from negutil.config import Profile
 from negutil.errors import NegutilError
-from negutil.models import glasses_settings, loader
+from negutil.models import glasses_settings, glasses_trained, loader
+from negutil.models.glasses_trained import TrainedGlasses
 from negutil.models.loader import LoadedModel
-from negutil.train import glasses_config, glasses_sets, glasses_trained
+from negutil.train import glasses_config, glasses_sets
 from negutil.train.glasses_sets import CCNEG, RETRIEVAL, GlassesSet, Material
 from negutil.train.glasses_stages import GlassesJob, train_many
-from negutil.train.glasses_trained import TrainedGlasses
 from negutil.train.recipes_negation import draw, where
 
 PREFIX = "clipglasses"

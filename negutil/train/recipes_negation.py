@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from negutil.config import Profile
+from negutil.data import skipped
 from negutil.errors import NegutilError
-from negutil.models import loader, precision
+from negutil.models import loader, precision, trained
 from negutil.models.loader import LoadedModel
-from negutil.run import skipped
-from negutil.train import sets, trained
+from negutil.train import sets
 from negutil.train.examples import Examples
 from negutil.train.finetune import Job
 from negutil.train.settings import settings as named_settings

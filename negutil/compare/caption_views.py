@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from miniworld import build as world
 from miniworld.look import Example
-from negutil.captions import caption_pipelines, caption_sets, negrefcocog, word_order
+from negutil.captions import caption_sets, negrefcocog, word_order
+from negutil.compare import caption_pipelines
 from negutil.config import Profile
 from negutil.data import negrefcocog as referring_file
 from negutil.models.pictures import read_rgb

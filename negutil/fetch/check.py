@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from negutil.data import catalogue, download, readers
-from negutil.data.catalogue import Entry, Part, Place
-from negutil.data.readers import Reading
+from negutil.data import download
 from negutil.errors import NegutilError, of_system
+from negutil.fetch import catalogue, readers
+from negutil.fetch.catalogue import Entry, Part, Place
+from negutil.fetch.readers import Reading
 
 OK, SAMPLE, MISSING, WRONG = "ok", "sample", "missing", "wrong"
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from negutil.data import catalogue, download, unpack
-from negutil.data.catalogue import Entry, Fetch, Part, Place
+from negutil.data import download, unpack
 from negutil.data.download import Settings, Wanted
 from negutil.errors import NegutilError
+from negutil.fetch import catalogue
+from negutil.fetch.catalogue import Entry, Fetch, Part, Place
 
 UNPACKED = 1.1
 """Room for unpacking, in sizes of the archive: photographs and clips hardly shrink when they are packed."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from negutil import paths
-from negutil.data import catalogue, get
-from negutil.data.catalogue import Entry, Part
+from negutil.fetch import catalogue, get
+from negutil.fetch.catalogue import Entry, Part
 
 PAGE = paths.ROOT / "docs" / "data.md"
 COMMAND = "negutil data list --markdown > docs/data.md"

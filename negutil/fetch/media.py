@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from negutil.data.catalogue import Part
 from negutil.errors import NegutilError
+from negutil.fetch.catalogue import Part
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 CLIPS = (".mp4", ".webm", ".avi", ".mkv")

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from negutil.data import media
-from negutil.data.catalogue import Part
-from negutil.data.media import Reading
 from negutil.errors import NegutilError
+from negutil.fetch import media
+from negutil.fetch.catalogue import Part
+from negutil.fetch.media import Reading
 
 
 def read(part: Part, files: list[Path], pictures: Path | None = None, deep: bool = False) -> Reading:
