@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from negutil.captions import annotators, prompts
+from negutil.captions import annotator_kinds, prompts
 from negutil.captions.annotators import Prompted
 from negutil.captions.prompts import Chat, Sampling
 from negutil.errors import NegutilError
@@ -82,4 +82,4 @@ def test_columns_of_different_length_are_refused(method: str) -> None:
 )
 def test_wrong_settings_are_named(settings: dict, problem: str) -> None:
     with pytest.raises(NegutilError, match=problem):
-        annotators.build(settings)
+        annotator_kinds.build(settings)

@@ -19,7 +19,7 @@ import tenacity
 from chat_server import Act, ChatServer, completion, echo, serve
 from PIL import Image
 
-from negutil.captions import annotators, endpoint_annotator
+from negutil.captions import annotator_kinds, endpoint_annotator
 from negutil.captions.endpoint_annotator import GIVE_UP, Endpoint, EndpointModel
 from negutil.captions.prompts import Chat, Sampling
 from negutil.errors import NegutilError
@@ -348,7 +348,7 @@ def test_tokens_and_cost_are_told_those_of_earlier_runs_included(
 )
 def test_wrong_settings_are_named(settings: dict, problem: str) -> None:
     with pytest.raises(NegutilError, match=problem):
-        annotators.build({"kind": "endpoint", **settings})
+        annotator_kinds.build({"kind": "endpoint", **settings})
 
 
 def test_an_annotator_through_an_endpoint(tmp_path: Path) -> None:
@@ -359,7 +359,7 @@ def test_an_annotator_through_an_endpoint(tmp_path: Path) -> None:
         return Act(body=completion(text))
 
     with serve(behave) as server:
-        built = annotators.build({"kind": "endpoint", "url": server.url, "model": "tiny"})
+        built = annotator_kinds.build({"kind": "endpoint", "url": server.url, "model": "tiny"})
         assert built.name == "tiny"
         assert built.extract(["a dog with a ball", "hm"]) == [["dog", "ball"], []]
         path = picture(tmp_path / "one.png")

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from negutil import config, results
-from negutil.captions import annotators
+from negutil.captions import annotator_kinds
 from negutil.compare import negationclip_numbers as numbers
 from negutil.config import Profile
 from negutil.data import t2i_prompts
@@ -81,7 +81,7 @@ def test_from_the_published_prompts_to_a_record(
     assert {pictures.shape for pictures in made.values()} == {(107, 64, 64, 3)}
     assert (made[""] != made[BASE]).any(axis=(1, 2, 3)).all()
     with chat_server.serve(answer) as server:
-        vision = annotators.build({"kind": "endpoint", "url": server.url, "model": "a judge", "concurrency": 8})
+        vision = annotator_kinds.build({"kind": "endpoint", "url": server.url, "model": "a judge", "concurrency": 8})
         look = picture_judge.ModelJudge(vision)
         found = neg_score.judge(look, prompts, made[BASE], rows, [0] * 107)
     assert look.unread == 0

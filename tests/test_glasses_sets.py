@@ -17,7 +17,7 @@ from negutil.data import negbench
 from negutil.errors import NegutilError
 from negutil.models import encode, text_layers
 from negutil.models.loader import LoadedModel
-from negutil.train import examples, glasses_sets, sets
+from negutil.train import examples, glasses_sets, sets, training_images
 from negutil.train.finetune import settings
 
 QUICK = config.load("quick")
@@ -43,7 +43,7 @@ def test_retrieval_denies_what_is_not_there_and_nothing_held_out(model: LoadedMo
     shown = {
         Path(one.file_name).name: truth.sayable(one.scene.nouns) for one in truth.read(world.folder("coco", QUICK))
     }
-    names = {row: name for name, row in sets.gallery(model, QUICK).rows.items()}
+    names = {row: name for name, row in training_images.load(model, QUICK).rows.items()}
     for row, noun, text in zip(found.rows, found.objects, found.negated, strict=True):
         assert noun not in shown[names[row]], text
     assert not set(found.objects) & caption_sets.HELD_OUT
@@ -64,7 +64,7 @@ def test_the_retrieval_file_has_the_published_columns_and_objects_of_its_picture
 
 def test_features_are_those_of_the_pictures(model: LoadedModel) -> None:
     found = glasses_sets.load("retrieval", model, QUICK)
-    names = {row: name for name, row in sets.gallery(model, QUICK).rows.items()}
+    names = {row: name for name, row in training_images.load(model, QUICK).rows.items()}
     with Image.open(world.folder("coco", QUICK) / "train2014" / names[found.rows[7]]) as picture:
         features = encode.images(model, [picture], cached=False)[0]
     assert np.allclose(found.images[found.rows[7]], features, atol=1e-5)

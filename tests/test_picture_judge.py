@@ -16,8 +16,8 @@ from negutil import config
 from negutil.captions import picture_facts
 from negutil.captions.picture_facts import OBJECT, PLACE, Fact
 from negutil.errors import NegutilError
-from negutil.models.judge_network import JudgeNetwork
 from negutil.tasks import degradation, judge_pictures, picture_judge
+from negutil.tasks.judge_network import JudgeNetwork
 from negutil.tasks.picture_judge import ModelJudge, WorldJudge
 
 PICTURES = np.zeros((3, 64, 64, 3), dtype=np.uint8)

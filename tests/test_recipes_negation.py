@@ -16,7 +16,7 @@ from negutil.errors import NegutilError
 from negutil.models import trained
 from negutil.models.loader import LoadedModel
 from negutil.train import recipes_negation as recipes
-from negutil.train import sets
+from negutil.train import sets, training_images
 from negutil.train.examples import Examples
 from negutil.train.recipes_negation import RECIPES, Recipe
 
@@ -103,8 +103,8 @@ def test_norms_are_those_of_the_features_before_they_are_normalised(
     monkeypatch.setenv("NEGUTIL_CACHE", str(session_cache))
     small = dataclasses.replace(QUICK.world, scenes=dataclasses.replace(QUICK.world.scenes, train=8, val=2, test=2))
     settings = dataclasses.replace(planned(8), world=small, name="quick")
-    gallery = sets.gallery(model, settings)
-    norms = sets.lengths(model, settings)
+    gallery = training_images.load(model, settings)
+    norms = training_images.lengths(model, settings)
     assert norms.shape == (len(gallery.images),)
     assert (norms > 0).all()
     assert len(np.unique(norms)) > 1

@@ -159,8 +159,8 @@ def test_an_installed_package_links_to_the_notebooks_that_it_executed(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcomes = verdicts.of("mini")
-    shipped = pages.chapters(outcomes, "mini")
+    shipped = pages.by_notebook(outcomes, "mini")
     assert {chapter["link"].rpartition("/")[0] for chapter in shipped} == {"../../notebooks"}
     monkeypatch.setattr(paths, "IS_CHECKOUT", False)
-    executed = pages.chapters(outcomes, "mini")
+    executed = pages.by_notebook(outcomes, "mini")
     assert [f"../../{chapter['link']}" for chapter in executed] == [chapter["link"] for chapter in shipped]

@@ -18,7 +18,7 @@ from negutil.captions import caption_sets
 from negutil.errors import NegutilError
 from negutil.models import encode
 from negutil.models.loader import LoadedModel
-from negutil.train import examples, sets
+from negutil.train import examples, sets, training_images
 from negutil.train.finetune import settings
 
 QUICK = config.load("quick")
@@ -95,4 +95,4 @@ def test_unknown_sets_and_pictures_are_one_sentence(model: LoadedModel) -> None:
     with pytest.raises(NegutilError, match="no training set 'p3'; there are plain, rand-p1, p1"):
         sets.examples("p3", model, QUICK)
     with pytest.raises(NegutilError, match=r"no training picture nowhere\.jpg"):
-        sets.gallery(model, QUICK).find(["train2014/nowhere.jpg"])
+        training_images.load(model, QUICK).find(["train2014/nowhere.jpg"])

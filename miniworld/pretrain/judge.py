@@ -24,8 +24,8 @@ from miniworld.vocabulary import SUPERCATEGORY
 from negutil import files, paths, progress, provenance
 from negutil.captions import picture_facts
 from negutil.errors import NegutilError
-from negutil.models.judge_network import CELLS, JudgeNetwork
 from negutil.tasks import degradation, judge_pictures
+from negutil.tasks.judge_network import CELLS, JudgeNetwork
 from negutil.tasks.judge_pictures import Known
 from negutil.train.runtime import fast_kernels
 

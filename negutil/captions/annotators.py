@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -19,7 +19,6 @@ from negutil.captions.statements import Statement
 from negutil.errors import NegutilError
 
 Read = TypeVar("Read")
-KINDS = ("world", "transformers", "endpoint")
 
 
 class LanguageAnnotator(Protocol):
@@ -146,32 +145,6 @@ def require_same_length(first: Sequence[Any], second: Sequence[Any], name: str, 
     """Raise NegutilError where two columns of a batch differ in length."""
     if len(first) != len(second):
         raise NegutilError(f"There are {len(first)} {name} for {len(second)} {other}: give one of each per item.")
-
-
-def build(settings: Mapping[str, Any], things: Mapping[str, Collection[str]] | None = None) -> Annotator:
-    """An annotator, of language and vision both, from a small mapping of settings.
-
-    ``kind`` is "world" (then: seed, errors, held_out_share, nouns, plausible; ``things`` as in
-    ``world_annotator.WorldAnnotator``), "transformers" or "endpoint" (then: prompts, a name in ``prompts.SETS``, and
-    the fields of ``transformers_annotator.Local`` or ``endpoint_annotator.Endpoint``).
-    Raises NegutilError that names the setting that is missing, unknown or wrong.
-    """
-    options = dict(settings)
-    kind = options.pop("kind", None)
-    if kind not in KINDS:
-        raise NegutilError(f"An annotator's kind is {kind!r}: choose one of {', '.join(KINDS)}.")
-    if kind == "world":
-        from negutil.captions import world_annotator
-
-        return world_annotator.from_settings(options, things)
-    wording = prompts.named(options.pop("prompts", "negbench"))
-    if kind == "transformers":
-        from negutil.captions import transformers_annotator
-
-        return Prompted(transformers_annotator.from_settings(options), wording)
-    from negutil.captions import endpoint_annotator
-
-    return Prompted(endpoint_annotator.from_settings(options), wording)
 
 
 def checked(kind: type[Read], options: Mapping[str, Any], what: str) -> Read:

@@ -23,7 +23,7 @@ from miniworld.vocabulary import HELD_OUT_COLOURS, HELD_OUT_NOUNS, NOUNS
 from miniworld.writers import shapes as shape_files
 from negutil import code, files, paths
 from negutil.captions import (
-    annotators,
+    annotator_kinds,
     caption_file,
     ccneg_triplets,
     negbench,
@@ -176,14 +176,14 @@ def annotators_of(settings: Profile, error: float = 0.0, seed: int = 0) -> Annot
         if error:
             raise NegutilError("Only the mini world's annotators have an error rate: take error 0 for others.")
         language, random_language, vision = (
-            annotators.build(table[name]) for name in ("language", "random_language", "vision")
+            annotator_kinds.build(table[name]) for name in ("language", "random_language", "vision")
         )
         return Annotators(language, random_language, vision, True, frozenset(), table)
     things = world_annotator.things_of(known(world.folder("coco", settings)).values())
     rates = dict.fromkeys(("extract", "propose", "negate", "paraphrase", "shows", "answer"), error)
     shared = {"seed": seed, "errors": rates, "held_out_share": 0.0, "nouns": [n for n in NOUNS if n not in HELD_OUT]}
     language, random_language = (
-        annotators.build({**shared, **table[name]}, things) for name in ("language", "random_language")
+        annotator_kinds.build({**shared, **table[name]}, things) for name in ("language", "random_language")
     )
     facts = {"error": error, "seed": seed, **table}
     return Annotators(language, random_language, language, False, HELD_OUT, facts)

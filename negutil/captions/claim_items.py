@@ -21,9 +21,8 @@ from miniworld.grammar import Form
 from miniworld.radiographs import FINDING_PHRASES
 from miniworld.scenes import Scene
 from miniworld.vocabulary import COLOURS, NOUNS, PLURAL_ONLY
-from negutil.captions import sentence_forms, statements
+from negutil.captions import probe_prompts, sentence_forms, statements
 from negutil.errors import NegutilError
-from negutil.tasks import probe
 
 OBJECTS, ATTRIBUTES, FACES, RADIOGRAPHS = "objects", "attributes", "faces", "radiographs"
 COLUMNS = ("pair", "picture", "text", "subject", "negated", "true", "form", "cue", "held_out")
@@ -147,8 +146,8 @@ def attributes(scenes: Sequence[Scene], *, most: int = 0, held_out: bool = True,
 
 def faces(labels: pd.DataFrame, *, most: int = 0, held_out: bool = True, seed: int = 0) -> ClaimSet:
     """Claims about faces in the words of the binary probe's prompts; ``labels`` has a bool column per attribute."""
-    pairs, _ = probe.usable([pair for pair in probe.read_prompts() if pair.other], labels)
-    pairs = [pair for pair in pairs if pair.phrasing != probe.ANTONYM]
+    pairs, _ = probe_prompts.usable([pair for pair in probe_prompts.read_prompts() if pair.other], labels)
+    pairs = [pair for pair in pairs if pair.phrasing != probe_prompts.ANTONYM]
     sayings: dict[str, list[Saying]] = {}
     for pair in pairs:
         own = sayings.setdefault(pair.attribute, _framed(pair.affirmative, ""))

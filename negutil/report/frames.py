@@ -15,7 +15,7 @@ import pandas as pd
 
 from negutil import paths, results, tables
 from negutil.errors import NegutilError
-from negutil.run import notebooks
+from negutil.report import chapters
 
 LEVELS = ("05_negationclip", "06_clipglasses")
 OVER_CLIP, OVER_FULL = "gain over CLIP", "gain over the full glasses"
@@ -155,7 +155,7 @@ def parts(profile: str) -> pd.DataFrame:
     ``minutes`` is the age of the process when the last of its tables was written; what the cache held was not made
     again.
     """
-    titles = {chapter.number: chapter.title for chapter in notebooks.find()}
+    titles = {chapter.number: chapter.title for chapter in chapters.find()}
     rows = []
     for folder in sorted(path for path in paths.results(profile).glob("[0-9][0-9]_*") if path.is_dir()):
         notes = [_note(path) for path in sorted(folder.glob("*.provenance.json"))]

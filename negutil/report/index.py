@@ -12,9 +12,8 @@ from pathlib import Path
 from negutil import files, paths
 from negutil.compare import claims, verdicts
 from negutil.compare.verdicts import Outcome
-from negutil.report import frames, markdown, pages
-from negutil.run import notebooks
-from negutil.run.notebooks import Chapter
+from negutil.report import chapters, frames, markdown, pages
+from negutil.report.chapters import Chapter
 from negutil.tables import with_interval
 
 PAGE = paths.ROOT / "docs" / "index.md"
@@ -48,7 +47,7 @@ def page(profile: str) -> str:
         profile=profile,
         report=markdown.link("the report", paths.results(profile) / pages.MARKDOWN, PAGE),
     )
-    sections = [_section(chapter, outcomes, profile) for chapter in notebooks.find()]
+    sections = [_section(chapter, outcomes, profile) for chapter in chapters.find()]
     return "\n\n".join([introduction.rstrip(), _overview(outcomes, profile), *sections]) + "\n"
 
 
@@ -73,8 +72,8 @@ def is_current(profile: str, path: Path = PAGE) -> bool:
 def _overview(outcomes: Sequence[Outcome], profile: str) -> str:
     """The papers' claims by notebook and verdict, our own findings beside them, and the minutes of each notebook."""
     theirs = [outcome for outcome in outcomes if not outcome.is_ours]
-    chapters = notebooks.find()
-    counted = verdicts.counts(theirs, "notebook").reindex([chapter.number for chapter in chapters], fill_value=0)
+    found = chapters.find()
+    counted = verdicts.counts(theirs, "notebook").reindex([chapter.number for chapter in found], fill_value=0)
     shown = [kind for kind in verdicts.KINDS if counted[kind].any()]
     took = frames.parts(profile).set_index("part")["minutes"]
     lines = [
@@ -84,7 +83,7 @@ def _overview(outcomes: Sequence[Outcome], profile: str) -> str:
             _holding([one for one in outcomes if one.is_ours and one.claim.notebook == chapter.number]),
             f"{took[chapter.title]:.1f}" if chapter.title in took else "",
         )
-        for chapter in chapters
+        for chapter in found
     ]
     head = ("notebook", *(f"{pages.MARKS[kind]} {kind}" for kind in shown), "our findings", "minutes")
     return markdown.table(head, lines)

@@ -18,9 +18,8 @@ from negutil import config, files, paths, tables
 from negutil.compare import claims, verdicts
 from negutil.compare import controls as claims_report
 from negutil.compare.verdicts import Outcome
-from negutil.report import forest, frames
+from negutil.report import chapters, forest, frames
 from negutil.report.heat import Heat, gains, levels
-from negutil.run import notebooks
 
 TEMPLATES = paths.PACKAGE / "templates"
 HTML, MARKDOWN = "report.html", "report.md"
@@ -71,7 +70,7 @@ def contents(profile: str) -> dict[str, Any]:
         "glance": glance(outcomes),
         "total": len(outcomes),
         "headlines": headlines(outcomes),
-        "chapters": chapters(outcomes, profile),
+        "chapters": by_notebook(outcomes, profile),
         "controls": controls(outcomes),
         "heats": heats(profile),
         "negbench": levels(frames.negbench(profile)),
@@ -116,9 +115,9 @@ def headlines(outcomes: list[Outcome]) -> list[dict[str, Any]]:
     return [_claim(known[headline.claim], "") for headline in claims_report.headlines()]
 
 
-def chapters(outcomes: list[Outcome], profile: str) -> list[dict[str, Any]]:
+def by_notebook(outcomes: list[Outcome], profile: str) -> list[dict[str, Any]]:
     """Notebook by notebook, its claims; with a link to the notebook where it is there."""
-    known = {chapter.number: chapter for chapter in notebooks.find()}
+    known = {chapter.number: chapter for chapter in chapters.find()}
     numbers = sorted({outcome.claim.notebook for outcome in outcomes})
     return [
         {

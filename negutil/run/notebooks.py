@@ -14,7 +14,6 @@ import ast
 import contextlib
 import logging
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -39,6 +38,7 @@ from negutil.data.skipped import Skip
 from negutil.errors import NegutilError
 from negutil.plots import pngs
 from negutil.progress import Progress
+from negutil.report.chapters import Chapter, read
 from negutil.run import verify
 from negutil.run.verify import Comparison, Staging
 
@@ -65,48 +65,6 @@ class UserError(NegutilError):
     def __init__(self, told: str, sentence: str) -> None:
         super().__init__(told)
         self.sentence = sentence
-
-
-@dataclass(frozen=True, slots=True)
-class Chapter:
-    """A numbered notebook: its file and the title that its first heading gives it."""
-
-    path: Path
-    title: str
-
-    @property
-    def number(self) -> str:
-        """The two digits that its name starts with."""
-        return self.path.stem[:2]
-
-
-def find(folder: Path | None = None) -> list[Chapter]:
-    """The notebooks ``NN_name.ipynb`` in ``folder`` (default: ``notebooks/``), in order."""
-    found = sorted((folder or paths.NOTEBOOKS).glob("[0-9][0-9]_*.ipynb"))
-    return [Chapter(path, _title(read(path))) for path in found]
-
-
-def read(path: Path) -> NotebookNode:
-    """The notebook in ``path``; raises NegutilError where it is not one."""
-    try:
-        return nbformat.read(path, as_version=4)
-    except (OSError, ValueError, nbformat.reader.NotJSONError, nbformat.ValidationError) as problem:
-        raise NegutilError(f"{path} cannot be read as a notebook ({type(problem).__name__}): restore it.") from problem
-
-
-def choose(chapters: Sequence[Chapter], only: str | None) -> list[Chapter]:
-    """The chapters that ``only`` asks for: numbers with commas between, such as "01,02"; None means all.
-
-    Raises NegutilError where there is no such chapter.
-    """
-    if only is None:
-        return list(chapters)
-    wanted = {word.strip().zfill(2) for word in only.split(",") if word.strip()}
-    known = {chapter.number for chapter in chapters}
-    if not wanted or wanted - known:
-        there = ", ".join(sorted(known)) or "none"
-        raise NegutilError(f"--only {only}: there is no such notebook; there are {there}, written like --only 01,02.")
-    return [chapter for chapter in chapters if chapter.number in wanted]
 
 
 def parse_parameters(words: Sequence[str]) -> dict[str, Any]:
@@ -287,14 +245,6 @@ def _run_one(chapter: Chapter, execution: Execution, progress: Progress) -> Path
     running.unlink(missing_ok=True)
     failed.unlink(missing_ok=True)
     return target
-
-
-def _title(notebook: NotebookNode) -> str:
-    for cell in notebook.cells:
-        heading = re.search(r"^#\s+(.*)$", cell.source, re.MULTILINE) if cell.cell_type == "markdown" else None
-        if heading:
-            return heading.group(1).strip()
-    return ""
 
 
 def _reason(problem: Exception, timeout: int | None) -> str:

@@ -30,9 +30,9 @@ from negutil.captions import caption_sets, picture_facts, replies
 from negutil.captions.annotators import VisionAnnotator
 from negutil.config import Bootstrap, Profile
 from negutil.errors import NegutilError
-from negutil.models.judge_network import JudgeNetwork
 from negutil.statistics import Floats, Interval
 from negutil.tasks import degradation, judge_pictures
+from negutil.tasks.judge_network import JudgeNetwork
 from negutil.tasks.judge_pictures import Known
 
 WEIGHTS = paths.WEIGHTS / FILE

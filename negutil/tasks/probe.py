@@ -14,23 +14,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from negutil import files, paths, statistics
+from negutil import statistics
+from negutil.captions.probe_prompts import ALONE, ANTONYM, Pair, texts, usable
 from negutil.errors import NegutilError
 from negutil.results import Record
-
-ANTONYM = "antonym"
-"""Name of the control in which an affirmative antonym stands in place of a negation."""
-
-ALONE = "affirmative alone"
-"""Name of the reference in which the affirmative prompt's score alone ranks the images."""
 
 PAIR_METRICS = ("tpr", "tnr", "balanced_accuracy", "affirmative_rate", "auc", "auc_of_absence")
 """Metrics of a pair of prompts; ``auc_of_absence`` is how well the second prompt alone finds the images without."""
@@ -39,21 +32,6 @@ MEAN, MEAN_WITH_ANTONYM = "mean", "mean of those with an antonym"
 PAPER_VALUE, PAPER_SOURCE = 0.608, "NegationCLIP Sec. 2.1 (CLIP ViT-L/14, 40 attributes of CelebA)"
 
 Flags = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """An attribute with its affirmative prompt and what is set against it.
-
-    ``phrasing`` is one of the file's ways to negate, ANTONYM or ALONE (then ``other`` is empty). Where ``inverted``,
-    the affirmative prompt is the right one for the images that lack the label.
-    """
-
-    attribute: str
-    phrasing: str
-    affirmative: str
-    other: str
-    inverted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,56 +46,6 @@ class Outcome:
     items: pd.DataFrame
     table: pd.DataFrame
     skipped: tuple[str, ...]
-
-
-def read_prompts(path: Path | str | None = None) -> list[Pair]:
-    """All pairs of a prompt file (default: ``configs/celeba_prompts.toml``), filled into its template.
-
-    Raises NegutilError where the file cannot be read, a prompt is missing, or a key is unknown.
-    """
-    path = Path(path) if path else paths.CONFIGS / "celeba_prompts.toml"
-    content = files.read_toml(path)
-    template, phrasings = content.get("template"), content.get("phrasings")
-    attributes = content.get("attributes")
-    if not isinstance(template, str) or "{}" not in template:
-        raise NegutilError(f"{path}: template is {template!r}: write a sentence with {{}} where the attribute goes.")
-    if not isinstance(phrasings, list) or not phrasings or not isinstance(attributes, dict) or not attributes:
-        raise NegutilError(
-            f"{path} needs a list 'phrasings' and a table 'attributes', neither of them empty: add them."
-        )
-    return [pair for name, prompts in attributes.items() for pair in _pairs(path, name, prompts, template, phrasings)]
-
-
-def _pairs(path: Path, name: str, prompts: Any, template: str, phrasings: list[str]) -> list[Pair]:
-    """The pairs of one attribute of the prompt file."""
-    required = {"affirmative", *phrasings}
-    known = required | {ANTONYM, "inverted"}
-    if not isinstance(prompts, dict) or not required <= set(prompts) <= known:
-        raise NegutilError(f"{path}: [attributes.{name}] needs {sorted(required)} and may have {ANTONYM}, inverted.")
-    texts = {key: value for key, value in prompts.items() if key != "inverted"}
-    if not all(isinstance(text, str) and text for text in texts.values()):
-        raise NegutilError(f"{path}: [attributes.{name}] has a prompt that is no text: put each in quotes.")
-    filled = {key: template.format(text) for key, text in texts.items()}
-    inverted = bool(prompts.get("inverted", False))
-    others = {ALONE: "", **{key: filled[key] for key in (*phrasings, ANTONYM) if key in filled}}
-    return [Pair(name, phrasing, filled["affirmative"], other, inverted) for phrasing, other in others.items()]
-
-
-def usable(pairs: Sequence[Pair], labels: pd.DataFrame) -> tuple[list[Pair], tuple[str, ...]]:
-    """The pairs whose attribute is a column of ``labels`` with both values, and the names of the other attributes.
-
-    Raises NegutilError where no attribute is left.
-    """
-    names = list(dict.fromkeys(pair.attribute for pair in pairs))
-    kept = {name for name in names if name in labels and labels[name].nunique() == 2}
-    if not kept:
-        raise NegutilError(f"None of the {len(names)} attributes has faces with and without it: use more faces.")
-    return [pair for pair in pairs if pair.attribute in kept], tuple(name for name in names if name not in kept)
-
-
-def texts(pairs: Sequence[Pair]) -> list[str]:
-    """Every prompt of ``pairs`` once, in order of first appearance."""
-    return list(dict.fromkeys(text for pair in pairs for text in (pair.affirmative, pair.other) if text))
 
 
 def scores(

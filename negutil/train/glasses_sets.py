@@ -35,7 +35,7 @@ from negutil.models import encode, text_layers
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
 from negutil.models.text_layers import TextLayers
-from negutil.train import sets
+from negutil.train import training_images
 from negutil.train.examples import Examples
 
 CCNEG, RETRIEVAL = SETS = ("ccneg", "retrieval")
@@ -228,7 +228,7 @@ def ccneg(model: LoadedModel, settings: Profile) -> GlassesSet:
     if settings.published:
         return ccneg_from(settings.data / "ccneg", _coco_train2017(settings), model, settings)
     folder = caption_sets.build(settings)
-    found = sets.gallery(model, settings)
+    found = training_images.load(model, settings)
     rows = ccneg_files.load(folder / ccneg_triplets.FILE, None, folder / ccneg_triplets.DISTRACTORS, n_evaluation=1)
     table = rows.to_pandas()
     own = found.find(table["file_name"].tolist())
@@ -293,7 +293,7 @@ def retrieval(model: LoadedModel, settings: Profile) -> GlassesSet:
         pictures = PictureFiles.of(negbench.load(folder / PUBLISHED[0], settings.data / "coco"))
         images, rows = encode.images(model, pictures, batch=settings.encode.batch), np.arange(len(pictures))
     else:
-        folder, found = build_retrieval(settings), sets.gallery(model, settings)
+        folder, found = build_retrieval(settings), training_images.load(model, settings)
         negated, plain = (negbench.load(folder / name) for name in (NEGATED, PLAIN))
         images, rows = found.images, found.find(negated["file_name"][:])
     said = dict(zip(plain["image_id"][:], plain["captions"][:], strict=True))

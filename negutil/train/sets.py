@@ -7,53 +7,24 @@ seed shares them. Each method has a section in docs/protocols.md.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
-from numpy.typing import NDArray
 
-from miniworld import build as world
-from negutil import progress
-from negutil.cache import Cache
 from negutil.captions import caption_sets, ccneg_triplets
 from negutil.config import Profile
 from negutil.data import ccneg, negationclip, negbench
 from negutil.errors import NegutilError
-from negutil.models import encode
 from negutil.models.loader import LoadedModel
-from negutil.models.pictures import PictureFiles
+from negutil.train import training_images
 from negutil.train.examples import Examples
+from negutil.train.training_images import Gallery
 
-PICTURES = "train2014"
 PUBLISHED = "negationclip_captions_train2014.json"
 """NegationCLIP's captions as its authors publish them: those of P1 and of P2 in one file."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gallery:
-    """Features float32 [N, D] of all training pictures, and the row of each by the name of its file."""
-
-    images: NDArray[np.float32]
-    rows: dict[str, int]
-
-    def find(self, names: Sequence[str]) -> NDArray[np.int64]:
-        """Rows of the pictures called ``names`` (any folder before them); raises NegutilError for an unknown one."""
-        own = [Path(name).name for name in names]
-        unknown = [name for name in own if name not in self.rows]
-        if unknown:
-            raise NegutilError(f"There is no training picture {unknown[0]}; build the caption sets again.")
-        return np.array([self.rows[name] for name in own], dtype=np.int64)
-
-
-def gallery(model: LoadedModel, settings: Profile) -> Gallery:
-    """Encode all training pictures of COCO, or take their features from the cache."""
-    pictures, known = _pictures(settings)
-    images = encode.images(model, pictures, batch=settings.encode.batch, data_sha256=known)
-    return Gallery(images, {Path(path).name: row for row, path in enumerate(pictures.paths)})
 
 
 def with_lengths(found: Examples, model: LoadedModel, settings: Profile) -> Examples:
@@ -61,32 +32,7 @@ def with_lengths(found: Examples, model: LoadedModel, settings: Profile) -> Exam
 
     See docs/protocols.md#negbench-training.
     """
-    return replace(found, lengths=lengths(model, settings))
-
-
-def lengths(model: LoadedModel, settings: Profile) -> NDArray[np.float32]:
-    """Return the norms [N] of the image features before they are normalised, in the order of ``gallery``."""
-    pictures, known = _pictures(settings)
-    tower = {name: value for name, value in model.fingerprint.items() if name != "weights_sha256"}
-    fields = {"kind": "image feature lengths", "code_version": "1", "data_sha256": known or " ".join(pictures.digests)}
-
-    @torch.inference_mode()
-    def compute() -> dict[str, NDArray[np.float32]]:
-        parts = []
-        for start in progress.bar("encoding images, batch", range(0, len(pictures), encode.BATCH), unit="batch"):
-            rows = range(start, min(start + encode.BATCH, len(pictures)))
-            inputs = torch.stack([model.preprocess(pictures[row]) for row in rows])
-            parts.append(model.model.encode_image(inputs.to(model.device, model.dtype)).float().norm(dim=-1).cpu())
-        return {"lengths": torch.cat(parts).numpy()}
-
-    return Cache().get_or_compute(fields | tower, compute)["lengths"]
-
-
-def _pictures(settings: Profile) -> tuple[PictureFiles, str]:
-    """All training pictures of COCO in the order of their names, and what identifies them ("" for the user's own)."""
-    folder = world.folder("coco", settings)
-    made = world.manifest(folder)
-    return PictureFiles(sorted((folder / PICTURES).iterdir())), f"{made['sha256']} {PICTURES}" if made else ""
+    return replace(found, lengths=training_images.lengths(model, settings))
 
 
 def examples(name: str, model: LoadedModel, settings: Profile, error: float = 0.0) -> Examples:
@@ -99,7 +45,7 @@ def examples(name: str, model: LoadedModel, settings: Profile, error: float = 0.
     require(name, settings, error)
     if _of_ccneg(name, settings):
         return _published_triplets(name, model, settings)
-    return SETS[name][1](gallery(model, settings), folder(settings, error))
+    return SETS[name][1](training_images.load(model, settings), folder(settings, error))
 
 
 def folder(settings: Profile, error: float = 0.0) -> Path:

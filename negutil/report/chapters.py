@@ -1,0 +1,64 @@
+"""The numbered notebooks of the project: which there are, their titles, and reading one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from negutil import paths
+from negutil.errors import NegutilError
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """A numbered notebook: its file and the title that its first heading gives it."""
+
+    path: Path
+    title: str
+
+    @property
+    def number(self) -> str:
+        """The two digits that its name starts with."""
+        return self.path.stem[:2]
+
+
+def find(folder: Path | None = None) -> list[Chapter]:
+    """The notebooks ``NN_name.ipynb`` in ``folder`` (default: ``notebooks/``), in order."""
+    found = sorted((folder or paths.NOTEBOOKS).glob("[0-9][0-9]_*.ipynb"))
+    return [Chapter(path, _title(read(path))) for path in found]
+
+
+def read(path: Path) -> NotebookNode:
+    """The notebook in ``path``; raises NegutilError where it is not one."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except (OSError, ValueError, nbformat.reader.NotJSONError, nbformat.ValidationError) as problem:
+        raise NegutilError(f"{path} cannot be read as a notebook ({type(problem).__name__}): restore it.") from problem
+
+
+def choose(chapters: Sequence[Chapter], only: str | None) -> list[Chapter]:
+    """The chapters that ``only`` asks for: numbers with commas between, such as "01,02"; None means all.
+
+    Raises NegutilError where there is no such chapter.
+    """
+    if only is None:
+        return list(chapters)
+    wanted = {word.strip().zfill(2) for word in only.split(",") if word.strip()}
+    known = {chapter.number for chapter in chapters}
+    if not wanted or wanted - known:
+        there = ", ".join(sorted(known)) or "none"
+        raise NegutilError(f"--only {only}: there is no such notebook; there are {there}, written like --only 01,02.")
+    return [chapter for chapter in chapters if chapter.number in wanted]
+
+
+def _title(notebook: NotebookNode) -> str:
+    for cell in notebook.cells:
+        heading = re.search(r"^#\s+(.*)$", cell.source, re.MULTILINE) if cell.cell_type == "markdown" else None
+        if heading:
+            return heading.group(1).strip()
+    return ""
