@@ -62,13 +62,9 @@ def imports(path: Path) -> tuple[str, ...]:
     return tuple(name for name in found if name.partition(".")[0] in PROJECT and _is_module(name))
 
 
-def tree_sha256(path: Path) -> str:
-    """Hex sha256 of a file's syntax tree without docstrings, the places of its nodes, and comments."""
-    return _tree_sha256(path, path.stat().st_mtime_ns)
-
-
 @functools.cache
-def _tree_sha256(path: Path, changed: int) -> str:
+def tree_sha256(path: Path) -> str:
+    """Hex sha256 of a file's syntax tree, which has no comments and no layout, and here no docstrings."""
     tree = ast.parse(path.read_bytes())
     for node in ast.walk(tree):
         body = getattr(node, "body", None)

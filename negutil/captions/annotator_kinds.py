@@ -1,4 +1,4 @@
-"""Which annotators there are, and building one from its settings. What is slow to import is imported when it is used."""
+"""Which annotators there are, and building one from settings. What is slow to import is imported when it is used."""
 
 from __future__ import annotations
 
