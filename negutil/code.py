@@ -41,7 +41,6 @@ def reached(*modules: str) -> set[str]:
     return found
 
 
-@functools.cache
 def source(module: str) -> Path:
     """The file of a module of the project; raises ModuleNotFoundError where there is none."""
     spec = importlib.util.find_spec(module)
