@@ -62,7 +62,7 @@ class Bootstrap:
 
 @dataclass(frozen=True, slots=True)
 class Finetuning:
-    """What notebook 05 fine-tunes: names are those of ``training.recipes_negation``.
+    """What notebook 05 fine-tunes: names are those of ``train.recipes_negation``.
 
     Attributes:
         source: whose settings in ``configs/finetune.toml`` are used.
@@ -90,7 +90,7 @@ class Finetuning:
 
 @dataclass(frozen=True, slots=True)
 class Glasses:
-    """What notebook 06 trains and asks: names are those of ``training.recipes_glasses`` and ``recipes_negation``.
+    """What notebook 06 trains and asks: names are those of ``train.recipes_glasses`` and ``recipes_negation``.
 
     Attributes:
         source: whose settings in ``configs/glasses.toml`` are used.
@@ -117,7 +117,7 @@ class Glasses:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What notebook 07 draws: names of methods are those of ``training.recipes_negation``.
+    """What notebook 07 draws: names of methods are those of ``train.recipes_negation``.
 
     Attributes:
         pipeline: "minisd", or the folder or repository of a pipeline of diffusers.
@@ -150,7 +150,7 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Segmentation:
-    """What notebook 08 segments with: names of methods are those of ``training.recipes_negation``.
+    """What notebook 08 segments with: names of methods are those of ``train.recipes_negation``.
 
     Attributes:
         model: of ``configs/segmenters.toml``, which also says whose text towers fit.

@@ -1,6 +1,6 @@
 """Notebook 04: captions with negation from every pipeline, and how good they are.
 
-The training sets are built whole by ``pipelines.caption_sets``. Their quality is measured on a part of the pictures, at
+The training sets are built whole by ``captions.caption_sets``. Their quality is measured on a part of the pictures, at
 several error rates of the annotators, and without the steps that are meant to ensure it. The n-gram model that judges
 how natural a caption is learns from captions of other pictures. Published data have no known truth: what needs it is
 left out there.

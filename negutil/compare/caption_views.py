@@ -25,7 +25,7 @@ Pixels = NDArray[np.uint8]
 class Referred:
     """One row of NegRefCOCOg: its picture, both boxes (x, y, width, height), which is meant, and the phrases.
 
-    ``affirmed`` and ``bare`` are the controls of ``pipelines.negrefcocog``.
+    ``affirmed`` and ``bare`` are the controls of ``captions.negrefcocog``.
     """
 
     picture: Pixels

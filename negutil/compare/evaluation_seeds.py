@@ -1,6 +1,6 @@
 """Do the verdicts hold on other pictures and other questions? Claims over three base seeds of the evaluation sets.
 
-Models and training sets are those of the profile; ``evaluation.other_seeds`` draws the mini world's evaluation sets
+Models and training sets are those of the profile; ``compare.other_seeds`` draws the mini world's evaluation sets
 from another seed and asks the same models again. Of what they answer, the rows that claims name are kept in
 ``results/<profile>/evaluation_seeds/<seed>/``, laid out as the profile's own tables, and the verdicts of all seeds side
 by side in ``results/<profile>/evaluation_seeds.csv``. A claim whose verdicts differ between seeds is inconclusive.

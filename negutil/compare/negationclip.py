@@ -1,6 +1,6 @@
 """Notebook 05: text towers fine-tuned on negation, NegationCLIP's Tables 2 and 3, and controls that it lacks.
 
-``train`` makes the models of ``training.recipes_negation``, ``run`` asks them everything of ``negationclip_items`` and
+``train`` makes the models of ``train.recipes_negation``, ``run`` asks them everything of ``negationclip_items`` and
 writes the numbers of ``negationclip_numbers``. The rest are tables for the notebook. The claims and their tests are in
 configs/claims.toml.
 """

@@ -1,6 +1,6 @@
 """The network of the judge of pictures: a small convolutional one that answers every question about a picture at once.
 
-It is trained on pictures and labels alone (``training.pretrain_judge``) and shares nothing with MiniCLIP, so that the
+It is trained on pictures and labels alone (``miniworld.pretrain.judge``) and shares nothing with MiniCLIP, so that the
 judge of generated pictures does not have the defect that is measured.
 """
 
