@@ -1,6 +1,6 @@
 """Train the judge of generated pictures on drawn pictures with exact labels, and write its weights.
 
-A few minutes on one core. Half of what it sees is made worse (``negutil.tasks.degradation``), because generated pictures
+A few minutes on one core. Half of what it sees is made worse (``tasks.degradation``), because generated pictures
 are. Afterwards its answers are calibrated for each kind of question on reserved pictures, so that 1/2 lies where yes
 and no are equally likely when both are asked equally often (Platt scaling).
 """
