@@ -201,8 +201,9 @@ def test_the_command_gets_and_checks(server: FileServer, tmp_path: Path) -> None
 COMMAND = """
 import sys
 from pathlib import Path
-from negutil import cli, data_catalogue
-data_catalogue.FILE = Path(sys.argv.pop(1))
+from negutil import cli
+from negutil.fetch import catalogue
+catalogue.FILE = Path(sys.argv.pop(1))
 cli.main()
 """
 

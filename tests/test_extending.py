@@ -26,11 +26,12 @@ BLOCK = re.compile(r"^```(?:python|toml)\n# (?P<where>[^\n]+)\n(?P<code>.*?)^```
 BEFORE = """
 import json, sys
 from pathlib import Path
-from negutil import claims, config
+from negutil import config
+from negutil.compare import claims
 from negutil.data import FORMATS, absent
 from negutil.errors import NegutilError
 from negutil.tasks import suite
-from negutil.tasks import negationclip_numbers
+from negutil.compare import negationclip_numbers
 from negutil.models import loader, registry
 
 def complaint(call, *arguments):

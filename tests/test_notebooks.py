@@ -191,7 +191,8 @@ def test_a_file_that_is_no_notebook_is_refused(tmp_path: Path) -> None:
 RUNNER = """
 import signal, sys
 from pathlib import Path
-from negutil import cli, notebooks
+from negutil import cli
+from negutil.run import notebooks
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started this with Ctrl-C ignored
 folder = Path(sys.argv.pop(1))
 find = notebooks.find

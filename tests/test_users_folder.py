@@ -34,7 +34,7 @@ def watch(event, arguments):
         touched.update(f"{event} {one}" for one in named if one.startswith(folder))
 sys.addaudithook(watch)
 import tiny_world
-from negutil.tasks import binary_probe
+from negutil.compare import binary_probe
 settings = tiny_world.settings()
 folders = [str(folder) for folder in tiny_world.build(settings)]
 faces = len(binary_probe.load_faces(settings))

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 MODEL = "miniclip-s-8"
 LARGEST = 25_000_000
-SOURCES = ("configs", "negutil", "notebooks", "results/mini", "results/published", "tests")
+SOURCES = ("configs", "miniworld", "negutil", "notebooks", "results/mini", "results/published", "tests")
 FILES = ("LICENSE", "README.md", "pyproject.toml")
 READ_FROM = {"configs": "**/*", "notebooks": "*.ipynb", "results/published": "**/*"}
 """Folders of the checkout that a wheel has in negutil/resources, and which of their files."""
@@ -92,7 +92,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def expected(checkout: Path) -> set[str]:
     """The files that belong into a wheel, before the checkout has been built in."""
-    found = {path.relative_to(checkout) for path in (checkout / "negutil").rglob("*") if path.is_file()}
+    packages = [checkout / name for name in ("miniworld", "negutil")]
+    found = {path.relative_to(checkout) for folder in packages for path in folder.rglob("*") if path.is_file()}
     for name, pattern in READ_FROM.items():
         read = (path for path in (checkout / name).glob(pattern) if path.is_file())
         found |= {Path("negutil", "resources") / path.relative_to(checkout) for path in read}
@@ -211,7 +212,7 @@ def test_notebooks_are_listed(run: Run) -> None:
 
 
 def test_an_executed_notebook_is_left_beside_the_tables(run: Run, tmp_path: Path) -> None:
-    code = "from negutil.tasks import published_files\nprint(len(published_files.kept()) > 0, paths.results('mini'))"
+    code = "from negutil.compare import published_files\nprint(len(published_files.kept()) > 0, paths.results('mini'))"
     cells = [
         nbformat.v4.new_code_cell('profile = ""', metadata={"tags": ["parameters"]}),
         nbformat.v4.new_code_cell(f"from negutil import paths\n{code}"),
@@ -220,7 +221,7 @@ def test_an_executed_notebook_is_left_beside_the_tables(run: Run, tmp_path: Path
     book = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": notebooks.KERNELSPEC})
     write_text(source, nbformat.writes(book))
     before = source.read_bytes()
-    code = "from pathlib import Path; from negutil import notebooks as n; n.run(n.find(Path('chapters')), 'mini')"
+    code = "from pathlib import Path; from negutil.run import notebooks as n; n.run(n.find(Path('chapters')), 'mini')"
     executed = run("python", "-c", code)
     assert executed.returncode == 0, executed.stderr
     assert source.read_bytes() == before
