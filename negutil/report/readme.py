@@ -56,10 +56,11 @@ def _caption(profile: str) -> str:
     query, denial = queries(nouns[0]).values()
     count, denied = (f"{rows[f'{kind}/{nouns[0]}']['value']:.0f} of {COUNT}" for kind in (WITH, WITHOUT))
     mean, mean_denied = (f"{rows[f'{kind}/{ALL}']['value']:.1f}" for kind in (WITH, WITHOUT))
+    every = rows[f"{WITH}/{ALL}"]["n"]
     return (
         f"The top five test images of {model} for “{query}” ({count} show {query}) and for “{denial}” ({denied} show "
-        f"{query}). The noun is the first in the alphabet; averaged over all {rows[f'{WITH}/{ALL}']['n']} nouns, it is "
-        f"{mean} and {mean_denied} of {COUNT}."
+        f"{query}). The noun is the alphabetically first; averaged over all {every} nouns, {mean} and {mean_denied} of "
+        f"{COUNT} images show it."
     )
 
 
