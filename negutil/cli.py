@@ -32,6 +32,7 @@ from negutil.commands.report import report
 from negutil.commands.seeds import seeds
 from negutil.errors import NegutilError, of_system
 from negutil.files import is_utf8
+from negutil.report import chapters
 
 if TYPE_CHECKING:
     from negutil.run.verify import Comparison
@@ -132,9 +133,9 @@ def run(
     from negutil import config
     from negutil.run import notebooks
 
-    chapters = notebooks.choose(notebooks.find(), only)
+    found_chapters = chapters.choose(chapters.find(), only)
     if only_list:
-        for chapter in chapters:
+        for chapter in found_chapters:
             typer.echo(f"{chapter.path.stem}: {chapter.title}")
         return
     name = config.resolve(profile)
@@ -142,10 +143,10 @@ def run(
     if seed is not None:
         parameters["seed"] = seed
     signal.signal(signal.SIGTERM, _stop)
-    written, comparison = notebooks.run(chapters, name, parameters, fresh=fresh, renew=renew, timeout=timeout)
+    written, comparison = notebooks.run(found_chapters, name, parameters, fresh=fresh, renew=renew, timeout=timeout)
     for path in written:
         typer.echo(path)
-    with notebooks.place(chapters, parameters):
+    with notebooks.place(found_chapters, parameters):
         typer.echo(f"Tables are in {paths.results(name)}, figures in {paths.figures(name)}.")
     if comparison:
         _finish(name, comparison)

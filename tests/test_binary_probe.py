@@ -13,11 +13,11 @@ from PIL import Image
 
 from miniworld import build, faces
 from negutil import config, results
+from negutil.captions import probe_prompts
 from negutil.compare import binary_probe
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
 from negutil.models import encode, loader
-from negutil.tasks import probe
 from negutil.tasks.probe import ALONE, ANTONYM, MEAN, MEAN_WITH_ANTONYM
 
 COUNT = 40
@@ -161,7 +161,7 @@ def test_without_antonyms_the_control_is_inconclusive() -> None:
 
 def test_the_prompts_of_every_pair_are_in_the_table() -> None:
     shown = set(binary_probe.prompts_table().iloc[:, 1:].to_numpy().ravel()) - {""}
-    assert shown == set(probe.texts(probe.read_prompts()))
+    assert shown == set(probe_prompts.texts(probe_prompts.read_prompts()))
 
 
 def test_published_data_that_are_missing_are_asked_for_and_not_made_up(

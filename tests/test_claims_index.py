@@ -13,8 +13,7 @@ from typer.testing import CliRunner
 from negutil import paths
 from negutil.cli import app
 from negutil.compare import claims, verdicts
-from negutil.report import index
-from negutil.run import notebooks
+from negutil.report import chapters, index
 
 
 @pytest.fixture
@@ -30,7 +29,7 @@ def test_the_page_says_what_the_committed_results_say(committed: None) -> None:
 def test_the_page_has_every_claim_once_in_the_section_of_its_notebook(committed: None) -> None:
     page = index.page("mini")
     sections = {part[:2]: part for part in page.split("\n## ")[1:]}
-    assert list(sections) == [chapter.number for chapter in notebooks.find()]
+    assert list(sections) == [chapter.number for chapter in chapters.find()]
     for claim in claims.read():
         assert page.count(f"| {claim.statement}") == 1
         assert f"| {claim.statement}" in sections[claim.notebook]

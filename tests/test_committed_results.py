@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from negutil import config, paths, results
-from negutil.captions import caption_statistics, negbench_files, web_captions
+from negutil.captions import caption_statistics, negbench_files, probe_prompts, web_captions
 from negutil.compare import (
     affirmative,
     binary_probe,
@@ -95,7 +95,7 @@ def test_the_probe_is_near_chance_and_the_antonym_is_better(committed: None) -> 
     records = results.load("mini", binary_probe.EXPERIMENT, "probe")
     plain = records[(records["task"] == f"{probe.MEAN}/not") & (records["metric"] == "balanced_accuracy")]
     assert (plain["ci_high"] < binary_probe.NEAR_CHANCE).all()
-    gains = records[records["task"].str.startswith(f"{probe.MEAN_WITH_ANTONYM}/{probe.ANTONYM} minus")]
+    gains = records[records["task"].str.startswith(f"{probe.MEAN_WITH_ANTONYM}/{probe_prompts.ANTONYM} minus")]
     assert (gains.loc[gains["metric"] == "balanced_accuracy", "ci_low"] > 0).all()
 
 

@@ -11,6 +11,7 @@ import pytest
 from matplotlib.container import Container, ErrorbarContainer
 
 from miniworld import faces
+from negutil.captions import probe_prompts
 from negutil.plots import binary_probe as plots
 from negutil.tasks import probe
 
@@ -26,12 +27,12 @@ def _points(bars: Container) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def outcomes() -> dict[str, probe.Outcome]:
-    pairs = probe.read_prompts()
+    pairs = probe_prompts.read_prompts()
     labels = pd.DataFrame([faces.sample(random.Random(f"figures/{i}")).attributes for i in range(120)])
     found = {}
     for seed, model in enumerate(MODELS):
         rng = np.random.default_rng(seed)
-        texts = {text: rng.normal(size=16) for text in probe.texts(pairs)}
+        texts = {text: rng.normal(size=16) for text in probe_prompts.texts(pairs)}
         found[model] = probe.evaluate(pairs, labels, rng.normal(size=(120, 16)), texts, resamples=20)
     return found
 
@@ -58,7 +59,7 @@ def test_by_attribute_has_a_panel_per_model_with_all_drawn_attributes_in_order(t
 def test_by_phrasing_shows_negations_then_antonym_then_the_affirmative_prompt_alone(table: pd.DataFrame) -> None:
     figure = plots.by_phrasing(table)
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert names == ["not", "without", "no", probe.ANTONYM, probe.ALONE]
+    assert names == ["not", "without", "no", probe_prompts.ANTONYM, probe_prompts.ALONE]
     assert [axis.get_title() for axis in figure.axes] == ["balanced accuracy", "auc"]
     assert len(_points(figure.axes[1].containers[0])) == 5
     plt.close(figure)

@@ -13,6 +13,7 @@ import pytest
 from nbformat import NotebookNode
 
 from negutil import paths
+from negutil.report import chapters
 from negutil.run import notebooks
 
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
@@ -40,7 +41,7 @@ def lines(cell: NotebookNode) -> int:
 
 def test_there_are_notebooks_and_their_names_are_numbered() -> None:
     assert NOTEBOOKS
-    assert [path.stem for path in NOTEBOOKS] == [chapter.path.stem for chapter in notebooks.find()]
+    assert [path.stem for path in NOTEBOOKS] == [chapter.path.stem for chapter in chapters.find()]
     numbers = [path.stem[:2] for path in NOTEBOOKS]
     assert len(set(numbers)) == len(numbers)
 

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from negutil import cli, paths
 from negutil.errors import NegutilError
+from negutil.report import chapters
 from negutil.run import notebooks
 
 runner = CliRunner()
@@ -44,20 +45,20 @@ def outputs(path: Path) -> str:
 def test_notebooks_are_found_in_order_with_their_titles(tmp_path: Path) -> None:
     for name in ("02_b", "00_a", "notes", "1_short"):
         write(tmp_path, name)
-    found = notebooks.find(tmp_path)
+    found = chapters.find(tmp_path)
     assert [(chapter.number, chapter.title) for chapter in found] == [
         ("00", "Title of 00_a"),
         ("02", "Title of 02_b"),
     ]
-    assert notebooks.choose(found, None) == found
-    assert notebooks.choose(found, "2") == notebooks.choose(found, " 02 ,") == found[1:]
+    assert chapters.choose(found, None) == found
+    assert chapters.choose(found, "2") == chapters.choose(found, " 02 ,") == found[1:]
 
 
 @pytest.mark.parametrize("only", ["03", "", "0,9", "b"])
 def test_choosing_what_is_not_there_names_what_is(tmp_path: Path, only: str) -> None:
     write(tmp_path, "00_a")
     with pytest.raises(NegutilError, match=r"there are 00"):
-        notebooks.choose(notebooks.find(tmp_path), only)
+        chapters.choose(chapters.find(tmp_path), only)
 
 
 def test_parameters_are_literals_or_text() -> None:
@@ -71,7 +72,7 @@ def test_parameters_are_literals_or_text() -> None:
 def test_unknown_parameters_stop_the_run_before_it_starts(tmp_path: Path) -> None:
     write(tmp_path, "00_a", "print(1)")
     with pytest.raises(NegutilError, match=r"00_a.ipynb has no parameter 'sead' \(it has profile, seed\)"):
-        notebooks.run(notebooks.find(tmp_path), "mini", {"sead": 1})
+        notebooks.run(chapters.find(tmp_path), "mini", {"sead": 1})
     assert not list(paths.results("mini").rglob("*.ipynb"))
 
 
@@ -79,7 +80,7 @@ def test_mini_is_written_back_clean_and_a_second_run_changes_nothing(tmp_path: P
     code = "import os\nprint(os.environ['NEGUTIL_PROFILE'], os.environ['NEGUTIL_NO_PROGRESS'], seed, repr(profile))"
     path = write(tmp_path, "00_a", code)
     stream = io.StringIO()
-    assert notebooks.run(notebooks.find(tmp_path), "mini", stream=stream)[0] == [path]
+    assert notebooks.run(chapters.find(tmp_path), "mini", stream=stream)[0] == [path]
     assert outputs(path) == "mini 1 0 ''\n"
     first = path.read_bytes()
     notebook = json.loads(first)
@@ -90,18 +91,18 @@ def test_mini_is_written_back_clean_and_a_second_run_changes_nothing(tmp_path: P
     assert [cell["execution_count"] for cell in notebook["cells"][1:]] == [1, 2]
     assert "[1/1] 00_a  cell 2/2" in stream.getvalue()
     assert "done: 2 of 2 cells" in stream.getvalue()
-    notebooks.run(notebooks.find(tmp_path), "mini")
+    notebooks.run(chapters.find(tmp_path), "mini")
     assert path.read_bytes() == first
 
 
 def test_other_profiles_and_parameters_leave_the_notebook_alone(tmp_path: Path) -> None:
     path = write(tmp_path, "00_a", "print(repr(profile), seed)")
     before = path.read_bytes()
-    ((quick,), compared) = notebooks.run(notebooks.find(tmp_path), "quick")
+    ((quick,), compared) = notebooks.run(chapters.find(tmp_path), "quick")
     assert compared is None
     assert quick == paths.results("quick") / "notebooks" / "00_a.ipynb"
     assert outputs(quick) == "'' 0\n"
-    ((seeded,), _) = notebooks.run(notebooks.find(tmp_path), "mini", {"seed": 7})
+    ((seeded,), _) = notebooks.run(chapters.find(tmp_path), "mini", {"seed": 7})
     assert seeded == paths.results("seed-7") / "mini" / "notebooks" / "00_a.ipynb"
     assert outputs(seeded) == "'' 7\n"
     assert path.read_bytes() == before
@@ -113,11 +114,11 @@ def test_another_seed_never_writes_over_the_tables_and_figures_of_the_own_one(tm
         for kind in ("results", "figures")
     )
     write(tmp_path, "00_a", code)
-    chapters = notebooks.find(tmp_path)
+    found_chapters = chapters.find(tmp_path)
     roots = [paths.results(""), paths.figures("")]
-    notebooks.run(chapters, "mini")
+    notebooks.run(found_chapters, "mini")
     before = {path: path.read_bytes() for root in roots for path in root.rglob("*.txt")}
-    notebooks.run(chapters, "mini", {"seed": 3})
+    notebooks.run(found_chapters, "mini", {"seed": 3})
     for root in roots:
         assert (root / "mini" / "00_a" / "numbers.txt").read_text() == "seed 0"
         assert (root / "seed-3" / "mini" / "00_a" / "numbers.txt").read_text() == "seed 3"
@@ -127,11 +128,11 @@ def test_another_seed_never_writes_over_the_tables_and_figures_of_the_own_one(tm
 
 def test_the_notebooks_own_seed_needs_no_place_of_its_own_and_no_seed_is_a_word(tmp_path: Path) -> None:
     write(tmp_path, "00_a", "print(seed)")
-    ((same,), _) = notebooks.run(notebooks.find(tmp_path), "mini", {"seed": 0})
+    ((same,), _) = notebooks.run(chapters.find(tmp_path), "mini", {"seed": 0})
     assert same == paths.results("mini") / "notebooks" / "00_a.ipynb"
     for wrong in ("../mini", -1, 1.5, True):
         with pytest.raises(NegutilError, match="no whole number from 0 on"):
-            notebooks.run(notebooks.find(tmp_path), "mini", {"seed": wrong})
+            notebooks.run(chapters.find(tmp_path), "mini", {"seed": wrong})
 
 
 def test_a_failing_cell_is_one_sentence_and_finished_notebooks_stay(tmp_path: Path) -> None:
@@ -139,7 +140,7 @@ def test_a_failing_cell_is_one_sentence_and_finished_notebooks_stay(tmp_path: Pa
     wrong = write(tmp_path, "01_b", "print('before')", "raise ValueError('first line\\nsecond line')", "print('after')")
     before = wrong.read_bytes()
     with pytest.raises(NegutilError) as caught:
-        notebooks.run(notebooks.find(tmp_path), "mini")
+        notebooks.run(chapters.find(tmp_path), "mini")
     sentence = str(caught.value)
     copy = paths.results("mini") / "notebooks" / "01_b.failed.ipynb"
     assert "01_b.ipynb failed in code cell 3 of 4 (ValueError: first line): see" in sentence
@@ -149,17 +150,17 @@ def test_a_failing_cell_is_one_sentence_and_finished_notebooks_stay(tmp_path: Pa
     assert outputs(done) == "finished\n"
     assert wrong.read_bytes() == before
     write(tmp_path, "01_b", "print('mended')")
-    notebooks.run(notebooks.find(tmp_path), "mini")
+    notebooks.run(chapters.find(tmp_path), "mini")
     assert not copy.exists()
 
 
 def test_a_slow_cell_and_a_dead_kernel_are_explained(tmp_path: Path) -> None:
     write(tmp_path, "00_a", "import time\ntime.sleep(30)")
     with pytest.raises(NegutilError, match="took longer than 1 s"):
-        notebooks.run(notebooks.find(tmp_path), "mini", timeout=1)
+        notebooks.run(chapters.find(tmp_path), "mini", timeout=1)
     write(tmp_path, "00_a", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
     with pytest.raises(NegutilError, match="kernel died"):
-        notebooks.run(notebooks.find(tmp_path), "mini")
+        notebooks.run(chapters.find(tmp_path), "mini")
 
 
 def test_fresh_uses_an_empty_cache_and_keeps_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,12 +171,12 @@ def test_fresh_uses_an_empty_cache_and_keeps_the_users(tmp_path: Path, monkeypat
         "Cache().get_or_compute({'kind': 'step', 'code_version': 1}, lambda: print('computed') or {'x': np.ones(1)});"
     )
     path = write(tmp_path / "notebooks", "00_a", code)
-    chapters = notebooks.find(path.parent)
+    found_chapters = chapters.find(path.parent)
     abandoned = root / "fresh-999999999-x"
     abandoned.mkdir(parents=True)
     told = []
     for fresh in (False, False, True):
-        notebooks.run(chapters, "mini", fresh=fresh)
+        notebooks.run(found_chapters, "mini", fresh=fresh)
         told.append("computed" in outputs(path))
     assert told == [True, False, True]
     assert [folder.name for folder in root.iterdir()] == ["arrays"]
@@ -185,18 +186,18 @@ def test_fresh_uses_an_empty_cache_and_keeps_the_users(tmp_path: Path, monkeypat
 def test_a_file_that_is_no_notebook_is_refused(tmp_path: Path) -> None:
     (tmp_path / "00_a.ipynb").write_text("not a notebook")
     with pytest.raises(NegutilError, match=r"00_a.ipynb cannot be read as a notebook"):
-        notebooks.find(tmp_path)
+        chapters.find(tmp_path)
 
 
 RUNNER = """
 import signal, sys
 from pathlib import Path
 from negutil import cli
-from negutil.run import notebooks
+from negutil.report import chapters
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started this with Ctrl-C ignored
 folder = Path(sys.argv.pop(1))
-find = notebooks.find
-notebooks.find = lambda: find(folder)
+find = chapters.find
+chapters.find = lambda: find(folder)
 cli.main()
 """
 
@@ -287,8 +288,8 @@ def test_stopped_politely_it_says_so_and_takes_its_kernel_along(
 def test_the_same_profile_twice_at_once_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "00_a")
     with notebooks._only_run_of("mini"), pytest.raises(NegutilError, match="being run already"):
-        notebooks.run(notebooks.find(tmp_path), "mini")
-    assert len(notebooks.run(notebooks.find(tmp_path), "mini")[0]) == 1
+        notebooks.run(chapters.find(tmp_path), "mini")
+    assert len(notebooks.run(chapters.find(tmp_path), "mini")[0]) == 1
 
 
 def test_the_command_line_lists_and_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ import pytest
 from data_files import listing
 
 from negutil import paths, results
+from negutil.report import chapters
 from negutil.run import notebooks
 
 EXPERIMENTS = ("03_negbench", "05_negationclip", "06_clipglasses")
@@ -48,7 +49,7 @@ def executed(root: Path) -> dict[str, str]:
 def execute(experiment: str) -> str:
     """Run the notebook of an experiment in the paper profile and give what the terminal would show."""
     stream = io.StringIO()
-    notebooks.run(notebooks.choose(notebooks.find(), experiment[:2]), "paper", stream=stream)
+    notebooks.run(chapters.choose(chapters.find(), experiment[:2]), "paper", stream=stream)
     return stream.getvalue()
 
 

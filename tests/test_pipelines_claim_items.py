@@ -8,10 +8,9 @@ import pytest
 
 from miniworld import faces, radiographs, scenes
 from miniworld.truth import sayable
-from negutil.captions import claim_items
+from negutil.captions import claim_items, probe_prompts
 from negutil.captions.claim_items import ClaimSet, Known
 from negutil.errors import NegutilError
-from negutil.tasks import probe
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +109,7 @@ def test_a_false_claim_about_colour_is_about_a_thing_that_is_there(
 
 def test_faces_use_the_probe_s_words_and_turn_inverted_labels_round(sets: dict[str, ClaimSet]) -> None:
     claims = sets["faces"].claims
-    inverted = {pair.attribute for pair in probe.read_prompts() if pair.inverted}
+    inverted = {pair.attribute for pair in probe_prompts.read_prompts() if pair.inverted}
     beards = claims[claims["subject"].isin(inverted)]
     assert len(beards)
     assert beards["text"].str.contains("facial hair").all()

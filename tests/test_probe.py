@@ -14,12 +14,13 @@ from sklearn.metrics import balanced_accuracy_score, recall_score, roc_auc_score
 
 from miniworld import faces
 from negutil import paths, results, statistics
+from negutil.captions import probe_prompts
 from negutil.errors import NegutilError
 from negutil.tasks import probe
 from negutil.tasks.probe import ALONE, ANTONYM, MEAN, MEAN_WITH_ANTONYM, Pair
 
 CUE = re.compile(r"\b(no|not|without|never)\b|n't", re.I)
-PAIRS = probe.read_prompts()
+PAIRS = probe_prompts.read_prompts()
 
 
 def _unit(values: np.ndarray) -> np.ndarray:
@@ -30,7 +31,7 @@ def _problem(seed: int, count: int = 300) -> tuple[pd.DataFrame, np.ndarray, dic
     """Labels of drawn faces, and features that lean towards them, so that the probe is neither perfect nor blind."""
     rng = np.random.default_rng(seed)
     labels = pd.DataFrame([faces.sample(random.Random(f"{seed}/{i}")).attributes for i in range(count)])
-    directions = {text: _unit(rng.normal(size=64)) for text in probe.texts(PAIRS)}
+    directions = {text: _unit(rng.normal(size=64)) for text in probe_prompts.texts(PAIRS)}
     own = np.stack([directions[f"a photo of a person {faces.ATTRIBUTE_PHRASES[name]}"] for name in ("Bald", "Smiling")])
     leaning = labels[["Bald", "Smiling"]].to_numpy(dtype=float) @ own
     return labels, _unit(rng.normal(size=(count, 64)) + 3 * leaning), directions
@@ -75,7 +76,7 @@ def test_no_beard_is_probed_by_its_affirmative_concept() -> None:
 def test_every_metric_agrees_with_scikit_learn() -> None:
     labels, images, directions = _problem(1)
     outcome = probe.evaluate(PAIRS, labels, images, directions, resamples=20)
-    kept, _ = probe.usable(PAIRS, labels)
+    kept, _ = probe_prompts.usable(PAIRS, labels)
     means: dict[str, list[float]] = {"balanced_accuracy": [], "auc": []}
     for pair in kept:
         truth = labels[pair.attribute].to_numpy() != pair.inverted
@@ -204,7 +205,7 @@ def test_a_rare_attribute_leaves_the_others_their_intervals() -> None:
 def test_missing_and_broken_features_are_refused() -> None:
     labels, images, directions = _problem(8, count=40)
     with pytest.raises(NegutilError, match="lacks 1 prompts"):
-        probe.evaluate(PAIRS, labels, images, {text: directions[text] for text in probe.texts(PAIRS)[1:]})
+        probe.evaluate(PAIRS, labels, images, {text: directions[text] for text in probe_prompts.texts(PAIRS)[1:]})
     images[3, 2] = np.nan
     with pytest.raises(NegutilError, match="not all finite"):
         probe.evaluate(PAIRS, labels, images, directions)
@@ -240,4 +241,4 @@ def test_a_wrong_prompt_file_is_refused(tmp_path: Path, old: str, new: str, mess
     assert old in text
     broken.write_text(text.replace(old, new), encoding="utf-8")
     with pytest.raises(NegutilError, match=message):
-        probe.read_prompts(broken)
+        probe_prompts.read_prompts(broken)

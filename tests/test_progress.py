@@ -15,6 +15,7 @@ from test_notebooks import outputs, write
 
 from negutil import paths, progress
 from negutil.progress import Step
+from negutil.report import chapters
 from negutil.run import notebooks
 
 MINUTES = """
@@ -46,14 +47,14 @@ print(len(finetune_many(jobs, processes=2)))
 def run(folder: Path, stream: io.StringIO | None = None) -> str:
     """Run the notebooks in ``folder`` and return what a pseudo-terminal shows, or what ``stream`` gets."""
     if stream is not None:
-        notebooks.run(notebooks.find(folder), "mini", stream=stream)
+        notebooks.run(chapters.find(folder), "mini", stream=stream)
         return stream.getvalue()
     ours, theirs = os.openpty()
     shown: list[bytes] = []
     reader = threading.Thread(target=lambda: shown.extend(iter(lambda: _read(ours), b"")))
     reader.start()
     with os.fdopen(theirs, "w") as terminal:
-        notebooks.run(notebooks.find(folder), "mini", stream=terminal)
+        notebooks.run(chapters.find(folder), "mini", stream=terminal)
     reader.join()
     os.close(ours)
     return b"".join(shown).decode()

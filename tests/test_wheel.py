@@ -19,6 +19,7 @@ from data_files import picture, write_text
 
 import negutil
 from negutil import paths
+from negutil.report import chapters
 from negutil.run import notebooks
 
 pytestmark = pytest.mark.slow
@@ -207,8 +208,8 @@ def test_a_card_is_made_and_says_which_version_made_it(run: Run, tmp_path: Path)
 
 def test_notebooks_are_listed(run: Run) -> None:
     listed = run("negutil", "run", "--list")
-    chapters = notebooks.find()
-    assert listed.stdout.splitlines() == [f"{chapter.path.stem}: {chapter.title}" for chapter in chapters]
+    found_chapters = chapters.find()
+    assert listed.stdout.splitlines() == [f"{chapter.path.stem}: {chapter.title}" for chapter in found_chapters]
 
 
 def test_an_executed_notebook_is_left_beside_the_tables(run: Run, tmp_path: Path) -> None:
@@ -221,7 +222,7 @@ def test_an_executed_notebook_is_left_beside_the_tables(run: Run, tmp_path: Path
     book = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": notebooks.KERNELSPEC})
     write_text(source, nbformat.writes(book))
     before = source.read_bytes()
-    code = "from pathlib import Path; from negutil.run import notebooks as n; n.run(n.find(Path('chapters')), 'mini')"
+    code = "from pathlib import Path; from negutil.report import chapters; from negutil.run import notebooks; notebooks.run(chapters.find(Path('chapters')), 'mini')"
     executed = run("python", "-c", code)
     assert executed.returncode == 0, executed.stderr
     assert source.read_bytes() == before

@@ -18,6 +18,7 @@ from miniworld.grammar import Form
 from miniworld.scenes import Scene
 from miniworld.vocabulary import NOUNS, PLACES
 from negutil import paths, results, statistics
+from negutil.captions import probe_prompts
 from negutil.compare import binary_probe
 from negutil.config import Profile
 from negutil.data import coco
@@ -148,9 +149,9 @@ def face_auc(settings: Profile, model: LoadedModel) -> Interval:
     """Mean AUC over attributes of the affirmative prompt alone, on the test faces; prompts as in notebook 02."""
     rows = binary_probe.load_faces(settings)
     labels = binary_probe.labels_of(rows)
-    pairs = [pair for pair in probe.read_prompts() if pair.phrasing == probe.ALONE]
-    kept, _ = probe.usable(pairs, labels)
-    prompts = probe.texts(kept)
+    pairs = [pair for pair in probe_prompts.read_prompts() if pair.phrasing == probe_prompts.ALONE]
+    kept, _ = probe_prompts.usable(pairs, labels)
+    prompts = probe_prompts.texts(kept)
     features = dict(zip(prompts, encode.texts(model, prompts), strict=True))
     images = encode.images(model, rows["image"][:])
     right = probe.right(kept, labels)

@@ -15,12 +15,14 @@ from datasets import Dataset
 from miniworld import build
 from miniworld.look import Example
 from negutil import results, tables
+from negutil.captions import probe_prompts
+from negutil.captions.probe_prompts import ALONE, ANTONYM
 from negutil.config import Profile
 from negutil.data import celeba
 from negutil.models import encode, loader
 from negutil.models.pictures import PictureFiles
 from negutil.tasks import probe
-from negutil.tasks.probe import ALONE, ANTONYM, MEAN, MEAN_WITH_ANTONYM
+from negutil.tasks.probe import MEAN, MEAN_WITH_ANTONYM
 
 EXPERIMENT = "02_binary_probe"
 
@@ -49,7 +51,7 @@ def load_faces(settings: Profile, split: str = "test") -> Dataset:
 
 def labels_of(faces: Dataset) -> pd.DataFrame:
     """The attributes of ``faces`` that are probed: a bool column each, a row per face."""
-    names = dict.fromkeys(pair.attribute for pair in probe.read_prompts())
+    names = dict.fromkeys(pair.attribute for pair in probe_prompts.read_prompts())
     return pd.DataFrame({name: faces[name][:] for name in names if name in faces.column_names})
 
 
@@ -58,13 +60,13 @@ def run(settings: Profile, seed: int = 0) -> Findings:
 
     ``seed`` moves the resamples of the intervals. Raises NegutilError where faces or models are missing.
     """
-    pairs, faces = probe.read_prompts(), load_faces(settings)
+    pairs, faces = probe_prompts.read_prompts(), load_faces(settings)
     labels = labels_of(faces)
     outcomes: dict[str, probe.Outcome] = {}
     for name in settings.models:
         model = loader.load(name)
         images = encode.images(model, PictureFiles.of(faces), batch=settings.encode.batch)
-        prompts = probe.texts(pairs)
+        prompts = probe_prompts.texts(pairs)
         words = dict(zip(prompts, encode.texts(model, prompts, batch=settings.encode.batch), strict=True))
         resamples, base = settings.bootstrap.resamples, settings.bootstrap.seed
         outcomes[name] = probe.evaluate(pairs, labels, images, words, resamples=resamples, seed=base + seed)
@@ -99,7 +101,7 @@ def attributes(table: pd.DataFrame, model: str, phrasing: str = "not") -> pd.Dat
 
 def prompts_table() -> pd.DataFrame:
     """All prompts, a row per attribute: the affirmative one, the negated ones, and the antonym where there is one."""
-    pairs = [pair for pair in probe.read_prompts() if pair.phrasing != ALONE]
+    pairs = [pair for pair in probe_prompts.read_prompts() if pair.phrasing != ALONE]
     tall = pd.DataFrame([(p.attribute, p.affirmative, p.phrasing, p.other) for p in pairs])
     tall.columns = pd.Index(["attribute", "affirmative", "phrasing", "prompt"])
     wide = tall.pivot(index=["attribute", "affirmative"], columns="phrasing", values="prompt")

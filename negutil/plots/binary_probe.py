@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from negutil.captions.probe_prompts import ALONE, ANTONYM
 from negutil.plots import figures
-from negutil.tasks.probe import ALONE, ANTONYM, MEAN, MEAN_WITH_ANTONYM
+from negutil.tasks.probe import MEAN, MEAN_WITH_ANTONYM
 
 
 def _select(table: pd.DataFrame, **wanted: str) -> pd.DataFrame:
