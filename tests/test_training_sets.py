@@ -78,7 +78,7 @@ def test_the_question_of_a_caption_is_about_its_picture(model: LoadedModel) -> N
 
 def test_the_lengths_of_features_are_those_before_they_were_normalised(model: LoadedModel) -> None:
     found = sets.with_lengths(sets.examples("negfull", model, QUICK), model, QUICK)
-    file = sorted((world.folder("coco", QUICK) / sets.PICTURES).iterdir())[3]
+    file = sorted((world.folder("coco", QUICK) / training_images.PICTURES).iterdir())[3]
     with Image.open(file) as picture, torch.no_grad():
         raw = model.model.encode_image(model.preprocess(picture.convert("RGB")).unsqueeze(0))[0].numpy()
     assert found.lengths is not None

@@ -222,7 +222,10 @@ def test_an_executed_notebook_is_left_beside_the_tables(run: Run, tmp_path: Path
     book = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": notebooks.KERNELSPEC})
     write_text(source, nbformat.writes(book))
     before = source.read_bytes()
-    code = "from pathlib import Path; from negutil.report import chapters; from negutil.run import notebooks; notebooks.run(chapters.find(Path('chapters')), 'mini')"
+    code = (
+        "from pathlib import Path; from negutil.report import chapters; from negutil.run import notebooks; "
+        "notebooks.run(chapters.find(Path('chapters')), 'mini')"
+    )
     executed = run("python", "-c", code)
     assert executed.returncode == 0, executed.stderr
     assert source.read_bytes() == before

@@ -37,7 +37,7 @@ from negutil.config import Profile, Splits, World
 from negutil.errors import NegutilError
 from negutil.tasks import negbench_items
 from negutil.train import recipes_negation
-from negutil.train.sets import PICTURES
+from negutil.train.training_images import PICTURES
 
 SAME = 0.001
 """The largest share of evaluation pictures that may look exactly like a training picture."""
