@@ -280,17 +280,26 @@ def test_a_damaged_file_is_named(
     assert str(file) in complaint(call(line.format(**wrong_files, new=tmp_path / "new", file=file)))
 
 
-@pytest.mark.parametrize("damage", ["empty", "garbage", "cut", "deep", "folder"])
-def test_damaged_notes_of_an_earlier_run_are_named(damage: str, wrong_files: dict[str, str], tmp_path: Path) -> None:
-    for line, note in ((BENCH + " --against {new}", "bench.json"), (BENCH, "model.json")):
-        file = tmp_path / note
-        if damage == "folder":
-            file.mkdir()
-        else:
-            file.write_bytes(DAMAGE[damage])
-        out = tmp_path if note == "model.json" else tmp_path / "out"
-        chosen = f"{line} --pairs {{mine}} --out {out}".format(**wrong_files, new=tmp_path)
-        assert str(file) in complaint(call(chosen))
+@pytest.mark.parametrize(
+    ("line", "note"),
+    [
+        (f"{BENCH} --against {{folder}}", "bench.json"),
+        (f"{BENCH} --out {{folder}}", "model.json"),
+        (f"bench {MODEL} --out {{new}} --pretrained {{folder}}", "trained.json"),
+    ],
+)
+@pytest.mark.parametrize("damage", ["empty", "garbage", "cut", "deep", "other", "folder"])
+def test_a_damaged_note_of_an_earlier_run_is_named(
+    line: str, note: str, damage: str, wrong_files: dict[str, str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "earlier"
+    if damage == "folder":
+        (folder / note).mkdir(parents=True)
+    else:
+        folder.mkdir()
+        (folder / note).write_bytes(DAMAGE.get(damage, b'{"identity": 1, "sha256": ""}'))
+    told = complaint(call(f"{line} --pairs {{mine}}".format(**wrong_files, new=tmp_path / "new", folder=folder)))
+    assert str(folder) in told
 
 
 def test_data_check_reports_every_damaged_part(wrong_files: dict[str, str]) -> None:

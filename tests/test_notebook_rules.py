@@ -19,6 +19,8 @@ from negutil.run import notebooks
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
 LARGEST = 4_000_000
 LONGEST, MEDIAN = 30, 8
+METHODS = ("01", "02", "03", "04", "05", "06", "07", "08")
+"""Notebooks of the experiments: they show how their numbers are made."""
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -67,10 +69,15 @@ def test_prose_stands_before_each_code_cell(notebook: NotebookNode) -> None:
             assert before.source.strip()
 
 
-def test_it_defines_nothing(notebook: NotebookNode) -> None:
-    for cell in code(notebook):
-        for node in ast.walk(ast.parse(cell.source)):
-            assert not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef), cell.source[:80]
+@pytest.mark.parametrize("number", METHODS)
+def test_it_shows_the_method(number: str) -> None:
+    """A displayed equation, and a worked example that checks itself against the package."""
+    (path,) = [path for path in NOTEBOOKS if path.stem.startswith(number)]
+    notebook = nbformat.read(path, as_version=4)
+    prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    assert any(re.search(r"\$\$.+?\$\$", text, re.DOTALL) for text in prose)
+    statements = [node for cell in code(notebook) for node in ast.walk(ast.parse(cell.source))]
+    assert any(isinstance(node, ast.Assert) for node in statements)
 
 
 def test_parameters_are_a_profile_and_a_seed_as_plain_literals(notebook: NotebookNode) -> None:

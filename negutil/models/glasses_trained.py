@@ -89,12 +89,9 @@ def folder(name: str, profile: str | None = None) -> Path:
 def find(name: str, profile: str | None = None) -> TrainedGlasses | None:
     """Return the finished glasses called ``name``, or None; raises NegutilError where they are damaged."""
     own = folder(name, profile)
-    try:
-        about = json.loads((own / ABOUT).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not (own / ABOUT).exists():
         return None
-    except (OSError, ValueError) as problem:
-        raise NegutilError(f"{own / ABOUT} cannot be read ({problem}); delete {own} and train again.") from problem
+    about = files.read_json(own / ABOUT, f"delete {own} and train again")
     if not isinstance(about, dict) or not {"identity", "sha256", "modules", "scale", "examples"} <= about.keys():
         raise NegutilError(f"{own / ABOUT} does not describe glasses; delete {own} and train again.")
     return TrainedGlasses(name, own, about)

@@ -80,13 +80,11 @@ def names(profile: str | None = None) -> list[str]:
 def find(out: Path) -> Trained | None:
     """Return the finished fine-tuning in the folder ``out``, or None; raises NegutilError where it is damaged."""
     file = out / ABOUT
-    try:
-        about = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not file.exists():
         return None
-    except (OSError, ValueError) as problem:
-        raise NegutilError(f"{file} cannot be read ({problem}); delete {out} and fine-tune again.") from problem
-    if not isinstance(about, dict) or not {"identity", "sha256"} <= about.keys() or "base" not in about["identity"]:
+    about = files.read_json(file, f"delete {out} and fine-tune again")
+    identity = about.get("identity") if isinstance(about, dict) else None
+    if not isinstance(identity, dict) or "base" not in identity or "sha256" not in about:
         raise NegutilError(f"{file} does not describe a fine-tuning; delete {out} and fine-tune again.")
     return Trained(out, about)
 
