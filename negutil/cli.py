@@ -153,10 +153,11 @@ def run(
 
 
 def _finish(profile: str, comparison: Comparison) -> None:
-    """Update the generated pages where committed results changed, and print how the run compares with them."""
+    """Update the generated pages where the checkout's results changed, and print how the run compares with them."""
     from negutil.report import generated
 
-    if comparison.written:
+    own = paths.results(profile) == paths.ROOT / "results" / profile  # and not where NEGUTIL_RESULTS says
+    if comparison.written and own:
         for name, changed in generated.update(profile).items():
             if changed:
                 typer.echo(f"{name} was updated.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import platform
 import shutil
@@ -25,7 +26,7 @@ def collect(**details: Any) -> dict[str, Any]:
     started = datetime.fromtimestamp(psutil.Process().create_time(), UTC)
     return {
         "version": __version__,
-        **_checkout(),
+        **checkout(),
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
@@ -42,8 +43,15 @@ def collect(**details: Any) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=1)
-def _checkout() -> dict[str, Any]:
-    """The commit, and whether the clone differed from it before this process wrote its first table."""
+def checkout() -> dict[str, Any]:
+    """The commit, and whether the clone differed from it when the run began.
+
+    A run writes results into the clone before it ends, so the process that starts it passes on what it found, in
+    NEGUTIL_CHECKOUT.
+    """
+    known = os.environ.get("NEGUTIL_CHECKOUT")
+    if known:
+        return dict(json.loads(known))
     return {"commit": _git("rev-parse", "HEAD"), "dirty": bool(_git("status", "--porcelain", "--untracked-files=no"))}
 
 

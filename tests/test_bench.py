@@ -261,7 +261,7 @@ def test_another_card_stands_beside(folder: Path, settings: Profile, model: Load
     assert [(record.task, record.value) for record in found] == [(r.task, r.value) for r in both[1].records]
     card = dataclasses.replace(both[0], references=references.shown(both[0], found))
     assert f"{other.name} (other card)" in bench_card.html(card)
-    assert "is no card" in complaint(references.of_cards, both[0], [folder])
+    assert "give the folder of a card" in complaint(references.of_cards, both[0], [folder])
     write_text(folder / "mine.csv", *PAIRS[:2])
     changed = run.run(model, units(folder, settings, negbench=()), folder / "2", 8)
     assert "no task on the same data" in complaint(references.of_cards, changed, [folder / "1"])

@@ -7,6 +7,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -347,6 +348,21 @@ def test_the_nearest_captions_name_the_most_of_the_same() -> None:
     denied = ccneg_triplets.nearest(named, [0, 1, 2, 3, 4, 5], ["dog", "dog", "cat", "dog", "cat", "bus"], count=1)
     assert denied[0] == [4]
     assert denied[2] == [3]
+
+
+def test_neighbours_are_those_of_exact_arithmetic() -> None:
+    generator = random.Random(0)
+    named = [generator.sample("abcdefgh", generator.randint(1, 6)) for _ in range(700)]
+    pictures = [row // 2 for row in range(700)]
+    denied = [generator.choice(nouns) for nouns in named]
+
+    def closeness(row: int, other: int) -> tuple[bool, Fraction, int]:
+        common = len({*named[row]} & {*named[other]})
+        return denied[row] not in named[other], Fraction(common**2, len(named[row]) * len(named[other])), -other
+
+    for row, others in ccneg_triplets.nearest(named, pictures, denied).items():
+        rows = [other for other in range(700) if pictures[other] != pictures[row]]
+        assert others == sorted(rows, key=lambda other: closeness(row, other), reverse=True)[: len(others)]
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from negutil.captions.statements import Statement
 
 FILE, DISTRACTORS = "ccneg_preprocessed.pt", "distractor_image_mapping.pt"
 NEAREST = 3
-CHUNK = 1024
+CHUNK = 512
 """Captions compared with all others at a time."""
 
 
@@ -61,23 +61,25 @@ def nearest(
     """For every caption the ``count`` captions of other ``pictures`` that name the most of the same objects.
 
     Closeness is the cosine of what two captions name; between equals the earlier one comes first. With ``denied``,
-    captions that name the denied object come last.
+    captions that name the denied object come last. Every machine finds the same ones: a caption's neighbours are ranked
+    by the square of that cosine, less a factor of their own, which is a quotient of whole numbers and so has no noise.
     """
     coder = MultiLabelBinarizer(sparse_output=False)
     binary = coder.fit_transform(named).astype(np.float32)
-    unit = binary / np.maximum(np.linalg.norm(binary, axis=1, keepdims=True), 1)
+    sizes = np.maximum(binary.sum(axis=1, dtype=np.float64), 1)
     column = {noun: number for number, noun in enumerate(coder.classes_)}
     numbers = np.asarray(pictures)
     found: dict[int, list[int]] = {}
     for start in range(0, len(binary), CHUNK):
         rows = slice(start, start + CHUNK)
-        alike = unit[rows] @ unit.T
+        alike = (binary[rows] @ binary.T).astype(np.float64) ** 2 / sizes
         if denied is not None:
-            alike -= 2 * binary[:, [column[noun] for noun in denied[rows]]].T
-        alike[numbers[rows, None] == numbers] = -3
-        best = np.sort(np.argpartition(-alike, count - 1, axis=1)[:, :count], axis=1)
-        order = np.argsort(-np.take_along_axis(alike, best, axis=1), axis=1, kind="stable")
-        found |= dict(enumerate(np.take_along_axis(best, order, axis=1).tolist(), start))
+            alike -= (1 + sizes.max()) * binary[:, [column[noun] for noun in denied[rows]]].T
+        alike[numbers[rows, None] == numbers] = -np.inf
+        least = -np.partition(-alike, count - 1, axis=1)[:, count - 1]
+        for number, (row, limit) in enumerate(zip(alike, least, strict=True), start):
+            close = np.flatnonzero(row >= limit)
+            found[number] = close[np.argsort(-row[close], kind="stable")][:count].tolist()
     return found
 
 

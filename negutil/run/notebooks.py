@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import json
 import logging
 import os
 import shutil
@@ -31,7 +32,7 @@ from nbformat import NotebookNode
 from nbstripout import strip_output
 from papermill.exceptions import PapermillExecutionError
 
-from negutil import config, elsewhere, files, paths
+from negutil import config, elsewhere, files, paths, provenance
 from negutil.config import Profile
 from negutil.data import skipped
 from negutil.data.skipped import Skip
@@ -264,6 +265,7 @@ def _for_kernels(profile: str) -> contextlib.AbstractContextManager[None]:
     return elsewhere.variables(
         NEGUTIL_PROFILE=profile,
         NEGUTIL_NO_PROGRESS="1",
+        NEGUTIL_CHECKOUT=json.dumps(provenance.checkout()),
         NEGUTIL_COMMAND=f"{'run_all.sh' if paths.IS_CHECKOUT else 'negutil run'} --profile {profile}",
         MPLBACKEND="module://matplotlib_inline.backend_inline",
         **elsewhere.ONE_THREAD,
