@@ -40,7 +40,7 @@ stage "ruff check" "$PYTHON" -m ruff check .
 stage "ruff format" "$PYTHON" -m ruff format --check .
 stage "mypy" "$PYTHON" -m mypy
 stage "notebooks" notebooks
-stage "pytest" "$PYTHON" -m pytest
+stage "pytest" "$PYTHON" -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 echo
 echo "== summary"

@@ -14,8 +14,11 @@ from negutil import paths
 
 @pytest.fixture(scope="session")
 def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache folder that all tests of a run share, so that the quick world is built once."""
-    return tmp_path_factory.mktemp("cache")
+    """A cache folder that all tests of a run share, in all its processes, so that the quick world is built once."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(autouse=True)
