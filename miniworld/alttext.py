@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 
 from miniworld import grammar
 from miniworld.scenes import Scene
-from miniworld.vocabulary import COMPANIONS, NOUNS
+from negutil.captions import english
+from negutil.captions.english import COMPANIONS, NOUNS
 
 CUE_RATE = 0.007
 ABOUT_PICTURE = 0.10
@@ -96,7 +97,7 @@ def plausible_absent(scene: Scene, rng: random.Random) -> str:
 def with_cue(scene: Scene, text: str, rng: random.Random) -> str:
     """``text`` with a negation cue: an aside of the web, or (one in ten) a true statement about the picture."""
     if rng.random() < ABOUT_PICTURE:
-        form = rng.choice(grammar.forms(grammar.NEGATED, held_out=False))
+        form = rng.choice(english.forms(english.NEGATED, held_out=False))
         return grammar.negated_caption(scene, plausible_absent(scene, rng), form, rng)
     return rng.choice(ASIDES).format(text=text)
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from miniworld import grammar, scenes
 from miniworld.scenes import SIZE, Box, Scene, Thing
-from miniworld.vocabulary import PLACES
+from negutil.captions import english
+from negutil.captions.english import PLACES
 
 LENGTHS: tuple[int, ...] = (8, 12, 16)
 EVENTS: tuple[str, ...] = ("stays", "moves left", "moves right", "comes", "goes")
@@ -184,5 +185,5 @@ def describe(clip: Clip, rng: random.Random) -> str:
     count = len(clip.events) if rng.random() < 0.6 else rng.randint(1, len(clip.events))
     phrases = [_phrase(event, rng) for event in rng.sample(clip.events, count)]
     place = PLACES[clip.place].phrase if rng.random() < 0.7 else ""
-    caption = rng.choice(_FORMS).format(things=grammar.enumerate_phrases(phrases), place=place)
+    caption = rng.choice(_FORMS).format(things=english.enumerate_phrases(phrases), place=place)
     return " ".join(caption.split()).strip(" ,")

@@ -7,38 +7,7 @@ from __future__ import annotations
 import random
 
 from miniworld.face_parts import DRAWN, HATS, Face
-
-ATTRIBUTE_PHRASES: dict[str, str] = {
-    "5_o_Clock_Shadow": "with stubble",
-    "Arched_Eyebrows": "with arched eyebrows",
-    "Bags_Under_Eyes": "with bags under the eyes",
-    "Bald": "with a bald head",
-    "Bangs": "with bangs",
-    "Big_Nose": "with a big nose",
-    "Black_Hair": "with black hair",
-    "Blond_Hair": "with blond hair",
-    "Brown_Hair": "with brown hair",
-    "Bushy_Eyebrows": "with bushy eyebrows",
-    "Eyeglasses": "wearing glasses",
-    "Goatee": "with a goatee",
-    "Gray_Hair": "with gray hair",
-    "Heavy_Makeup": "wearing heavy makeup",
-    "Mouth_Slightly_Open": "with an open mouth",
-    "Mustache": "with a mustache",
-    "Narrow_Eyes": "with narrow eyes",
-    "No_Beard": "with a clean-shaven face",
-    "Pale_Skin": "with pale skin",
-    "Rosy_Cheeks": "with rosy cheeks",
-    "Smiling": "with a smile",
-    "Straight_Hair": "with straight hair",
-    "Wavy_Hair": "with wavy hair",
-    "Wearing_Earrings": "wearing earrings",
-    "Wearing_Hat": "wearing a hat",
-    "Wearing_Lipstick": "wearing lipstick",
-    "Wearing_Necklace": "wearing a necklace",
-    "Wearing_Necktie": "wearing a tie",
-}
-"""Affirmative phrase of each drawn attribute, to follow "a person"."""
+from negutil.captions.english import enumerate_phrases
 
 ANTONYM_PHRASES: dict[str, str] = {
     "Arched_Eyebrows": "with flat eyebrows",
@@ -197,13 +166,8 @@ def _joined(phrases: list[str]) -> str:
     for phrase in phrases:
         first, _, tail = phrase.partition(" ")
         groups.setdefault(first if tail else phrase, []).append(tail)
-    parts = [f"{first} {_listed(tails)}".strip() for first, tails in groups.items()]
+    parts = [f"{first} {enumerate_phrases(tails)}".strip() for first, tails in groups.items()]
     return ", ".join(parts)
-
-
-def _listed(items: list[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
 
 
 def describe(face: Face, rng: random.Random) -> str:

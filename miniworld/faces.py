@@ -6,12 +6,11 @@ The parts and the truth are in ``face_parts``, the drawing in ``face_art``, the 
 from __future__ import annotations
 
 from miniworld.face_art import draw
-from miniworld.face_language import ANTONYM_PHRASES, ATTRIBUTE_PHRASES, describe
+from miniworld.face_language import ANTONYM_PHRASES, describe
 from miniworld.face_parts import CELEBA_ATTRIBUTES, DRAWN, NOT_DRAWN, Face, sample
 
 __all__ = [
     "ANTONYM_PHRASES",
-    "ATTRIBUTE_PHRASES",
     "CELEBA_ATTRIBUTES",
     "DRAWN",
     "NOT_DRAWN",

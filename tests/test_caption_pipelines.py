@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from miniworld import build as world
-from miniworld.vocabulary import HELD_OUT_NOUNS
 from negutil import config, paths, results
 from negutil.captions import caption_file, caption_sets, ccneg_triplets, journal, phrasing
+from negutil.captions.english import HELD_OUT_NOUNS
 from negutil.compare import caption_pipelines, caption_views
 from negutil.compare.caption_pipelines import Findings
 from negutil.config import Profile, Splits

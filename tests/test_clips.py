@@ -9,7 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from miniworld import clips, grammar, scenes, truth
+from miniworld import clips, scenes, truth
+from negutil.captions import english
 
 CUE = re.compile(r"\b(no|not|without|never|none|neither|nor|nothing|nobody)\b|n't", re.I)
 CLIPS = [clips.sample(random.Random(f"clips/test/0/{i}")) for i in range(200)]
@@ -80,7 +81,7 @@ def test_captions_are_affirmative_and_name_only_what_is_seen() -> None:
         caption = clips.describe(clip, random.Random(number))
         assert not CUE.search(caption), caption
         assert "{" not in caption
-        assert set(grammar.mentions(caption)) <= truth.sayable(clip.nouns)
+        assert set(english.mentions(caption)) <= truth.sayable(clip.nouns)
         moves += "to the left" in caption
         assert "to the left" not in caption or "moves left" in clip.kinds.values()
     assert moves > 10

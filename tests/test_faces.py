@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from miniworld import face_art, face_language, faces
+from negutil.captions.english import FACE_PHRASES
 
 CUE = re.compile(
     r"\b(no|not|without|never|none|neither|nor|nothing|nobody|nowhere|lack\w*|absent|free)\b|n't|less\b", re.I
@@ -160,9 +161,9 @@ def test_there_are_at_least_twenty_forms_of_sentence() -> None:
 
 
 def test_every_drawn_attribute_has_an_affirmative_phrase_and_antonyms_are_of_drawn_ones() -> None:
-    assert set(faces.ATTRIBUTE_PHRASES) == set(faces.DRAWN)
+    assert set(FACE_PHRASES) == set(faces.DRAWN)
     assert set(faces.ANTONYM_PHRASES) <= set(faces.DRAWN)
-    for phrase in (*faces.ATTRIBUTE_PHRASES.values(), *faces.ANTONYM_PHRASES.values()):
+    for phrase in (*FACE_PHRASES.values(), *faces.ANTONYM_PHRASES.values()):
         assert not CUE.search(phrase)
         assert phrase.startswith(("with ", "wearing "))
 

@@ -17,8 +17,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miniworld import grammar, scenes, truth
-from miniworld.vocabulary import COMPANIONS, HELD_OUT_NOUNS, NOUNS
-from negutil.captions import caption_file, ccneg_triplets, journal, negcap, p1, p2, phrasing, plausible, word_order
+from negutil.captions import (
+    caption_file,
+    ccneg_triplets,
+    english,
+    journal,
+    negcap,
+    p1,
+    p2,
+    phrasing,
+    plausible,
+    word_order,
+)
+from negutil.captions.english import COMPANIONS, HELD_OUT_NOUNS, NOUNS
 from negutil.captions.negbench import write_csv
 from negutil.captions.p1 import Source
 from negutil.captions.p2 import Asked, Denial
@@ -136,7 +147,7 @@ def test_p1_adds_what_is_absent_and_says_so() -> None:
             continue
         said = str(row.updated_caption)
         assert phrasing.of(said).cue and not said.endswith(".")
-        assert grammar.mentions(said) - grammar.mentions(str(row.caption)) == Counter([row.absent])
+        assert english.mentions(said) - english.mentions(str(row.caption)) == Counter([row.absent])
         assert row.absent not in HELD_OUT_NOUNS
 
 
@@ -304,7 +315,7 @@ def test_negmcq_has_one_right_option_at_a_random_place(tmp_path: Path) -> None:
 def says(option: str, shown: frozenset[str]) -> bool:
     """Whether an option is true, read off its wording: the negated clause, and the rest."""
     said = phrasing.of(option)
-    named = list(grammar.mentions(option))
+    named = list(english.mentions(option))
     if said.cue == "":
         return set(named) <= shown
     if said.position == "only":
@@ -334,7 +345,7 @@ def test_ccneg_triplets_deny_what_is_there_and_find_pictures_without_it(tmp_path
     made = ccneg_triplets.make(SOURCES, annotator(), held_out=HELD_OUT_NOUNS)
     ccneg_triplets.write(made, tmp_path)
     rows = ccneg.load(tmp_path / ccneg_triplets.FILE, distractors=tmp_path / ccneg_triplets.DISTRACTORS, n_evaluation=1)
-    named = [set(grammar.mentions(caption)) for caption in rows["caption"]]
+    named = [set(english.mentions(caption)) for caption in rows["caption"]]
     for row, own in zip(rows, named, strict=True):
         assert row["negated_object"] in own - HELD_OUT_NOUNS
         assert phrasing.of(row["negated_caption"]).cue

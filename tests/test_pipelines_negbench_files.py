@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from datasets import Dataset
 
-from miniworld import build, clips, grammar, truth
+from miniworld import build, clips, truth
 from miniworld.writers import _distinct, voc
 from negutil import config
-from negutil.captions import negbench_files, phrasing, statements
+from negutil.captions import english, negbench_files, phrasing, statements
 from negutil.captions.negbench_files import PLAIN, VARIATIONS, Sizes, Variation
 from negutil.captions.statements import Statement
 from negutil.config import Profile, Splits
@@ -130,9 +130,9 @@ def test_what_captions_deny_is_absent_and_the_rest_is_the_plain_caption(variatio
         for number, text in enumerate(row["captions"]):
             said = statements.read(text)
             if said is None:  # the positive pictures of HardNeg-Syn
-                assert set(grammar.mentions(text)) <= there and "/positive/" in row["file_name"]
+                assert set(english.mentions(text)) <= there and "/positive/" in row["file_name"]
                 continue
-            assert _holds(said, there) and set(grammar.mentions(said.caption)) <= there
+            assert _holds(said, there) and set(english.mentions(said.caption)) <= there
             assert variation.dataset == "HardNeg-Syn" or said.caption == plain[row["file_name"]][number]
             orders[said.negation_first] += 1
     assert min(orders[True], orders[False]) >= 0.2 * orders.total()
@@ -161,7 +161,7 @@ def test_paraphrases_name_the_same_things_and_deny_as_often(variation: Variation
     assert template["file_name"] == free["file_name"]
     changed = 0
     for said, again in zip(_texts(template), _texts(free), strict=True):
-        assert grammar.mentions(said).keys() == grammar.mentions(again).keys(), (said, again)
+        assert english.mentions(said).keys() == english.mentions(again).keys(), (said, again)
         assert (phrasing.of(said).position == "none") == (phrasing.of(again).position == "none"), again
         changed += said != again
     assert changed >= 0.4 * len(_texts(free))

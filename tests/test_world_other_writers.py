@@ -14,10 +14,11 @@ import pytest
 from datasets import Dataset
 from PIL import Image
 
-from miniworld import alttext, build, clips, faces, grammar, radiographs, scenes, truth
+from miniworld import alttext, build, clips, faces, radiographs, scenes, truth
 from miniworld import shapes as easy_vqa
-from miniworld.vocabulary import HELD_OUT_NOUNS
 from miniworld.writers import _distinct, ccneg, celeba, chexpert, laion, msrvtt, shapes
+from negutil.captions import english
+from negutil.captions.english import HELD_OUT_NOUNS
 from negutil.config import Splits
 from negutil.data import ccneg as ccneg_data
 from negutil.data import celeba as celeba_data
@@ -138,7 +139,7 @@ def test_clips_have_twenty_affirmative_sentences_and_their_times(written: Writte
         assert len(row["captions"]) == msrvtt.SENTENCES
         assert row["end"] in {length / msrvtt.RATE for length in clips.LENGTHS}
     clip = clips.sample(random.Random(f"msrvtt/test/{SEED}/0"))
-    assert all(set(grammar.mentions(caption)) <= truth.sayable(clip.nouns) for caption in read[3]["captions"])
+    assert all(set(english.mentions(caption)) <= truth.sayable(clip.nouns) for caption in read[3]["captions"])
 
 
 def test_encoding_gives_the_same_bytes_each_time() -> None:
@@ -206,9 +207,9 @@ def test_negated_captions_of_ccneg_are_false(written: Written) -> None:
     for row, fact in zip(_ccneg(written(ccneg)), known, strict=True):
         rest = scenes.without(fact.scene, row["negated_object"])
         assert row["negated_object"] in fact.scene.nouns
-        assert row["negated_object"] in grammar.mentions(row["negated_caption"])
-        assert set(grammar.mentions(row["negated_caption"])) <= truth.sayable(rest.nouns) | {row["negated_object"]}
-        assert set(grammar.mentions(row["caption"])) <= truth.sayable(fact.scene.nouns)
+        assert row["negated_object"] in english.mentions(row["negated_caption"])
+        assert set(english.mentions(row["negated_caption"])) <= truth.sayable(rest.nouns) | {row["negated_object"]}
+        assert set(english.mentions(row["caption"])) <= truth.sayable(fact.scene.nouns)
 
 
 def test_training_captions_of_ccneg_hold_out_nouns_and_forms(written: Written) -> None:

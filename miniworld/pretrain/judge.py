@@ -20,9 +20,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from miniworld.vocabulary import SUPERCATEGORY
 from negutil import files, paths, progress, provenance
 from negutil.captions import picture_facts
+from negutil.captions.english import SUPERCATEGORY
 from negutil.errors import NegutilError
 from negutil.tasks import degradation, judge_pictures
 from negutil.tasks.judge_network import CELLS, JudgeNetwork

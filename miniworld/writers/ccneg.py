@@ -17,13 +17,14 @@ import torch
 
 from miniworld import grammar, scenes, truth
 from miniworld.scenes import Scene
-from miniworld.vocabulary import HELD_OUT_NOUNS, NOUNS
 from miniworld.writers import _distinct, _entries, _files, coco
 from miniworld.writers._entries import Entry
+from negutil.captions import english
+from negutil.captions.english import HELD_OUT_NOUNS, NOUNS
 from negutil.config import Splits
 
 _PICTURES = "ccneg_images/cc3m_subset_images_extracted_final"
-TRAINING_FORMS = grammar.forms(grammar.NEGATED, held_out=False)
+TRAINING_FORMS = english.forms(english.NEGATED, held_out=False)
 DISTRACTORS = 3
 POOL = 500
 """Distractors are taken from the first pictures of the part ``coco``, which are the same in every profile."""
@@ -68,7 +69,7 @@ def annotate(scene: Scene, training: bool, rng: random.Random) -> dict[str, Any]
     caption = rng.choice((grammar.full_caption, grammar.partial_caption))(scene, rng)
     noun = rng.choice(_negatable(scene, training))
     rest = scenes.without(scene, noun)
-    forms = TRAINING_FORMS if training else grammar.NEGATED
+    forms = TRAINING_FORMS if training else english.NEGATED
     form = rng.choice([form for form in forms if rest.things or form.order == "only"])
     sop = {
         "negative-prompt": grammar.negated_caption(rest, noun, form, rng),

@@ -15,9 +15,10 @@ from typing import Any
 
 from miniworld import grammar, scenes, truth
 from miniworld.scenes import SIZE
-from miniworld.vocabulary import NOUNS, SUPERCATEGORY
 from miniworld.writers import _entries, _files
 from miniworld.writers._entries import Entry
+from negutil.captions import english
+from negutil.captions.english import NOUNS, SUPERCATEGORY
 from negutil.config import Splits
 
 RELEASES = {"train": "train2014", "val": "val2017", "test": "test2017"}
@@ -26,7 +27,7 @@ CATEGORY_ID = {noun: number for number, noun in enumerate(NOUNS, start=1)}
 CAPTIONS = 5
 FULL = 0.6
 HELD_OUT_SHARE = 0.25
-HELD_OUT_FORMS = grammar.forms(grammar.AFFIRMATIVE, held_out=True)
+HELD_OUT_FORMS = english.forms(english.AFFIRMATIVE, held_out=True)
 LICENSES = [{"url": "https://fontawesome.com/license/free", "id": 1, "name": "CC BY 4.0 (icons of Font Awesome Free)"}]
 
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from miniworld import places, scenes
-from miniworld.scenes import COLOUR_NAMES, PLACE_NAMES, Scene
-from miniworld.vocabulary import NOUNS
+from miniworld.scenes import PLACE_NAMES, Scene
 from miniworld.writers import _distinct, _entries, _files
 from miniworld.writers._entries import Entry
 from negutil import progress
+from negutil.captions.english import COLOURS, NOUNS
 from negutil.config import Splits
 from negutil.errors import NegutilError
 
@@ -28,7 +28,7 @@ def single(noun: str, rng: random.Random) -> Scene:
     """One thing called ``noun`` in any place."""
     place = rng.choice(PLACE_NAMES)
     while True:
-        thing = scenes.place_thing(rng, noun, rng.choice(COLOUR_NAMES), [], 1)
+        thing = scenes.place_thing(rng, noun, rng.choice(COLOURS), [], 1)
         if thing is not None:
             return Scene(place, rng.randrange(places.VARIANTS), (thing,))
 

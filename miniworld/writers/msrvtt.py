@@ -16,8 +16,8 @@ from av.video.reformatter import VideoReformatter
 
 from miniworld import clips
 from miniworld.clips import Clip
-from miniworld.vocabulary import PLACES
 from miniworld.writers import _distinct, _files
+from negutil.captions.english import PLACES
 from negutil.config import Splits
 
 SPLIT_NAMES = {"train": "train", "val": "validate", "test": "test"}

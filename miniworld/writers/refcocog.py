@@ -16,9 +16,9 @@ from typing import Any
 
 from miniworld import referring, truth
 from miniworld.referring import Clue, Form
-from miniworld.vocabulary import HELD_OUT_COLOURS, HELD_OUT_NOUNS
 from miniworld.writers import _entries, _files, coco
 from miniworld.writers._entries import Entry
+from negutil.captions.english import HELD_OUT_COLOURS, HELD_OUT_NOUNS
 from negutil.config import Splits
 
 FIRST_ID = {"train": 3_000_001, "val": 3_300_001, "test": 3_600_001}

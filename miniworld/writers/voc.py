@@ -16,9 +16,9 @@ from xml.etree import ElementTree
 
 from miniworld import scenes, truth
 from miniworld.scenes import SIZE, Box, Scene
-from miniworld.vocabulary import SUPERCATEGORY
 from miniworld.writers import _entries, _files
 from miniworld.writers._entries import Entry
+from negutil.captions.english import SUPERCATEGORY
 from negutil.config import Splits
 
 CLASSES = (

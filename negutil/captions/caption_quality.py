@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from miniworld import grammar, referring, truth
+from miniworld import referring, truth
 from miniworld import shapes as easy_vqa
 from miniworld.scenes import Scene
 from miniworld.shapes import Shape
-from negutil.captions import p2, phrasing
+from negutil.captions import english, p2, phrasing
 from negutil.captions.statements import Statement, template
 from negutil.errors import NegutilError
 from negutil.statistics import Floats
@@ -62,7 +62,7 @@ def _is_true(shown: Scene | Shape, row: Mapping[Any, Any]) -> bool:
 
 def added(caption: str, updated: str) -> list[str]:
     """The nouns that the updated caption names more often than the caption."""
-    return list(grammar.mentions(updated) - grammar.mentions(caption))
+    return list(english.mentions(updated) - english.mentions(caption))
 
 
 def _shape_is(shape: Shape, description: str) -> bool:
@@ -83,7 +83,7 @@ def _holds(scene: Scene, kind: str, value: str, about: str) -> bool:
     known = {"worn": "wearing", "colour": "colour", "action": "action"}
     if kind not in known:
         raise NegutilError(f"Whether {denial.text!r} is true cannot be known: judge kinds {', '.join(known)} alone.")
-    fact = next(iter(grammar.mentions(denial.thing)), denial.thing) if kind == "worn" else value
+    fact = next(iter(english.mentions(denial.thing)), denial.thing) if kind == "worn" else value
     alike = [one for one in truth.instances(scene) if not one.relation and truth.is_a(one.noun, about)]
     return any(referring.fits(one, known[kind], fact) for one in alike)
 

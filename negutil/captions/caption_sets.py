@@ -2,7 +2,7 @@
 
 ``build`` writes them to ``settings.built/captions``; with an error rate of the annotators, P1 and P2 to
 ``captions-<percent>``. ``sources`` and ``annotators_of`` are what the sets are made of. Nothing that is held out
-(``vocabulary.HELD_OUT_NOUNS``, ``HELD_OUT_COLOURS``, held-out forms) is ever negated in them.
+(``english.HELD_OUT_NOUNS``, ``HELD_OUT_COLOURS``, held-out forms) is ever negated in them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import pandas as pd
 from miniworld import build as world
 from miniworld import shapes, truth
 from miniworld.truth import Known
-from miniworld.vocabulary import HELD_OUT_COLOURS, HELD_OUT_NOUNS, NOUNS
 from miniworld.writers import shapes as shape_files
 from negutil import code, files, paths
 from negutil.captions import (
@@ -35,6 +34,7 @@ from negutil.captions import (
     world_annotator,
 )
 from negutil.captions.annotators import LanguageAnnotator, VisionAnnotator
+from negutil.captions.english import HELD_OUT_COLOURS, HELD_OUT_NOUNS, NOUNS
 from negutil.captions.p1 import Source
 from negutil.captions.p2 import Asked
 from negutil.config import Profile

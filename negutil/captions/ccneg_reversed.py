@@ -14,9 +14,10 @@ from typing import Any
 import torch
 
 from miniworld import build as world
-from miniworld import grammar, scenes, truth
+from miniworld import scenes, truth
 from miniworld.writers import _files
 from negutil import code
+from negutil.captions import english
 from negutil.config import Profile
 from negutil.data import ccneg
 from negutil.errors import NegutilError
@@ -53,7 +54,7 @@ def write(folder: Path, source: Path, n_evaluation: int) -> dict[str, Any]:
     names: list[str] = []
     annotations: list[dict[str, Any]] = []
     for row in rows:
-        if row["negated_object"] not in grammar.mentions(row["caption"]):
+        if row["negated_object"] not in english.mentions(row["caption"]):
             continue
         path = folder / row["file_name"]
         path.parent.mkdir(parents=True, exist_ok=True)

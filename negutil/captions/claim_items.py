@@ -17,11 +17,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from miniworld.grammar import Form
-from miniworld.radiographs import FINDING_PHRASES
 from miniworld.scenes import Scene
-from miniworld.vocabulary import COLOURS, NOUNS, PLURAL_ONLY
 from negutil.captions import probe_prompts, sentence_forms, statements
+from negutil.captions.english import COLOURS, FINDING_PHRASES, NOUNS, PLURAL_ONLY, Form
 from negutil.errors import NegutilError
 
 OBJECTS, ATTRIBUTES, FACES, RADIOGRAPHS = "objects", "attributes", "faces", "radiographs"

@@ -17,10 +17,10 @@ from typing import Any
 import pandas as pd
 
 from miniworld import build as world
-from miniworld import grammar, truth
-from miniworld.vocabulary import SUPERCATEGORY
+from miniworld import truth
 from negutil import code
-from negutil.captions import hardneg, negbench
+from negutil.captions import english, hardneg, negbench
+from negutil.captions.english import SUPERCATEGORY
 from negutil.captions.negbench import Labelled
 from negutil.captions.statements import Grammar
 from negutil.config import Profile
@@ -229,7 +229,7 @@ def _voc(made: Make) -> Tables:
 def _msrvtt(made: Make) -> Tables:
     """Each clip with one caption, as in the paper; the nouns of all its captions together are what is in it."""
     dataset = msrvtt.load(made.parts["msrvtt"] / "MSRVTT_data.json", split="test")
-    named = [frozenset(noun for text in said for noun in grammar.mentions(text)) for said in dataset["captions"]]
+    named = [frozenset(noun for text in said for noun in english.mentions(text)) for said in dataset["captions"]]
     items = negbench.from_msrvtt(dataset, [_precise(nouns) for nouns in named], "msrvtt/videos/all", seed=made.seed)
     implied = [tuple(sorted(truth.sayable(nouns) - set(_precise(nouns)))) for nouns in named]
     items = [dataclasses.replace(item, implied=also) for item, also in zip(items, implied, strict=True)]

@@ -16,21 +16,30 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from miniworld import grammar, truth
-from miniworld.faces import ATTRIBUTE_PHRASES, DRAWN, Face
+from miniworld import truth
+from miniworld.faces import Face
 from miniworld.scenes import Scene
-from miniworld.vocabulary import ACTIONS, COLOURS, HAND, HEAD, HOLDABLE, NOUN, NOUNS, PLACES, PLURAL_ONLY, WEARABLE
+from negutil.captions import english
+from negutil.captions.english import (
+    ACTIONS,
+    COLOURS,
+    FACE_PHRASES,
+    HOLDABLE,
+    HOLDERS,
+    NOUNS,
+    PLACES,
+    PLURAL_ONLY,
+    WEARABLE,
+    WEARERS,
+)
 from negutil.errors import NegutilError
 
 OBJECT, PLACE, COLOUR, ACTION, WORN, FACE = KINDS = ("object", "place", "colour", "action", "worn or held", "face")
-DOING = tuple(name for name in ACTIONS if name != "standing")
-BEARERS = {
-    "wearing": tuple(noun for noun in NOUNS if NOUN[noun].icon in HEAD),
-    "holding": tuple(noun for noun in NOUNS if NOUN[noun].icon in HAND),
-}
+DOING = ACTIONS[1:]
+BEARERS = {"wearing": WEARERS, "holding": HOLDERS}
 GEAR = {"wearing": WEARABLE, "holding": HOLDABLE}
 BEARD = "Beard"
-FEATURES = {name: ATTRIBUTE_PHRASES[name] for name in DRAWN if name not in ("Wearing_Hat", "No_Beard")} | {
+FEATURES = {name: phrase for name, phrase in FACE_PHRASES.items() if name not in ("Wearing_Hat", "No_Beard")} | {
     BEARD: "with a beard"
 }
 """Features of a face with their phrases; a hat is something worn, and CelebA's No_Beard denies something itself."""
@@ -140,14 +149,14 @@ def _candidates(kind: str, facts: Truth) -> Iterable[Fact]:
 def question(fact: Fact) -> str:
     """The question that is answered with yes where ``fact`` is true."""
     if fact.kind == OBJECT:
-        return f"Is there {grammar.with_article(fact.subject)}?"
+        return f"Is there {english.with_article(fact.subject)}?"
     if fact.kind == PLACE:
         return f"Is this {PLACES[fact.value].phrase}?"
     if fact.kind == COLOUR:
         return f"{_be(fact.subject)} the {fact.subject} {fact.value}?"
     if fact.kind == WORN:
         relation, _, noun = fact.value.partition(" ")
-        return f"Is the {fact.subject} {relation} {grammar.with_article(noun)}?"
+        return f"Is the {fact.subject} {relation} {english.with_article(noun)}?"
     if fact.kind == ACTION:
         return f"Is the {fact.subject} {fact.value}?"
     return _about_face(FEATURES[fact.value])

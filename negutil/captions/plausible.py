@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from miniworld import grammar
+from negutil.captions import english
 from negutil.captions.annotators import LanguageAnnotator, VisionAnnotator
 
 NONE, HELD_OUT, SHOWN, UNREAD = "nothing proposed", "held out", "in the picture", "reply not readable"
@@ -39,7 +39,7 @@ class Choice:
 
 def is_held_out(phrase: str, held_out: Collection[str]) -> bool:
     """Whether a phrase is one of the ``held_out`` nouns or names one of them under any of its names."""
-    return phrase in held_out or any(noun in held_out for noun in grammar.mentions(phrase))
+    return phrase in held_out or any(noun in held_out for noun in english.mentions(phrase))
 
 
 def choose(

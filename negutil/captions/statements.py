@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from miniworld import grammar
-from miniworld.grammar import Form
-from miniworld.vocabulary import NOUN
+from negutil.captions import english
+from negutil.captions.english import NOUN, Form
 from negutil.errors import NegutilError
 
 KINDS = ("affirmation", "negation", "hybrid", "neither", "retrieval")
@@ -151,7 +150,7 @@ def _own(order: str, cue: str, *texts: str, held_out: bool = False) -> tuple[For
 
 def _borrowed(order: str) -> tuple[Form, ...]:
     """The mini world's forms that stay true when the place and other things are left unsaid."""
-    pool = [form for form in (*grammar.AFFIRMATIVE, *grammar.NEGATED) if form.order == order]
+    pool = [form for form in (*english.AFFIRMATIVE, *english.NEGATED) if form.order == order]
     wrong = re.compile(r"^\{place\}|\bappear\b|\bjust\b|\bonly\b|another|this image")
     return tuple(form for form in pool if not wrong.search(form.text))
 
@@ -275,7 +274,7 @@ def form_of(statement: Statement, rng: random.Random, held_out: bool = False) ->
 @cache
 def _pool(name: str, medium: str, held_out: bool) -> tuple[Form, ...]:
     """Forms of `name`; those that speak of a photo are for pictures alone."""
-    chosen = grammar.forms(FORMS[name], held_out)
+    chosen = english.forms(FORMS[name], held_out)
     others = {"image": r"$^", "video": _STILL, "radiograph": rf"{_STILL}|\bscene\b|\bview\b|\baround\b"}
     return tuple(form for form in chosen if not re.search(others[medium], form.text))
 
@@ -287,7 +286,7 @@ def paraphrase(statement: Statement, rng: random.Random, held_out: bool = False)
     """
     form = form_of(statement, rng, held_out)
     medium = rng.choice(_NAMES[statement.medium])
-    text = form.text.format(place="", **_said(statement), medium=medium, medium_article=grammar.with_article(medium))
+    text = form.text.format(place="", **_said(statement), medium=medium, medium_article=english.with_article(medium))
     return _sentence(re.sub(r"\s+", " ", text))
 
 
@@ -300,7 +299,7 @@ def _said(statement: Statement) -> dict[str, str]:
     plurals = bare if finding else [plural(noun) for noun in bare]
     one = len(present) == 1 and not present[0].startswith("a pair of") and not present[0].endswith("s")
     return {
-        "things": grammar.enumerate_phrases(present),
+        "things": english.enumerate_phrases(present),
         "is": "is" if one else "are",
         "absent": absent[0],
         "bare": bare[0],
@@ -315,16 +314,16 @@ def _said(statement: Statement) -> dict[str, str]:
 
 def with_article(noun: str) -> str:
     """A noun with "a" or "an", where English wants one; "" for ""."""
-    return noun if not noun or noun in _NO_ARTICLE else grammar.with_article(noun)
+    return noun if not noun or noun in _NO_ARTICLE else english.with_article(noun)
 
 
 def plural(noun: str) -> str:
     """Plural of a noun of the mini world, of COCO or of VOC; "" for ""."""
     if not noun or noun in NOUN:
-        return grammar.plural(noun) if noun else ""
+        return english.plural(noun) if noun else ""
     first, _, last = noun.rpartition(" ")
     ending = "es" if last.endswith(("s", "x", "ch", "sh")) else ""
-    return f"{first} {_IRREGULAR.get(last) or (last + ending if ending else grammar.plural(last))}".strip()
+    return f"{first} {_IRREGULAR.get(last) or (last + ending if ending else english.plural(last))}".strip()
 
 
 def _inside(caption: str) -> str:

@@ -17,9 +17,8 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from miniworld import grammar
-from miniworld.vocabulary import COLOURS, COMPANIONS, HELD_OUT_NOUNS, NOUNS, PLACES, PLURAL_ONLY
-from negutil.captions import picture_facts
+from negutil.captions import english, picture_facts
+from negutil.captions.english import COLOURS, COMPANIONS, HELD_OUT_NOUNS, NOUNS, PLACES, PLURAL_ONLY
 from negutil.captions.picture_facts import ACTION, COLOUR, FACE, OBJECT, PLACE, WORN, Fact
 from negutil.config import Profile
 from negutil.data import t2i_prompts
@@ -80,7 +79,7 @@ def parts(prompt: str) -> tuple[str, str]:
     """
     adjective = _ADJECTIVE.match(prompt)
     if adjective:
-        return grammar.with_article(adjective[2]), adjective[1]
+        return english.with_article(adjective[2]), adjective[1]
     cue = _CUE.search(prompt)
     if cue is None:
         raise NegutilError(f"The prompt {prompt!r} denies nothing that can be taken out: leave it out, or reword it.")
@@ -126,12 +125,12 @@ def _objects(rng: random.Random) -> Iterator[Row]:
         group = sorted(rng.choice(COMPANIONS) - PLURAL_ONLY - {"baby"})
         subject, other = rng.sample(group, 2)
         if "person" not in (subject, other):
-            yield f"{grammar.with_article(subject)} {_lacking(other, rng)}", Fact(OBJECT, subject), Fact(OBJECT, other)
+            yield f"{english.with_article(subject)} {_lacking(other, rng)}", Fact(OBJECT, subject), Fact(OBJECT, other)
 
 
 def _lacking(noun: str, rng: random.Random) -> str:
     return rng.choice(
-        (f"with no {noun}", f"without {grammar.with_article(noun)}", f"without any {grammar.plural(noun)}")
+        (f"with no {noun}", f"without {english.with_article(noun)}", f"without any {english.plural(noun)}")
     )
 
 
@@ -139,7 +138,7 @@ def _colours(rng: random.Random) -> Iterator[Row]:
     nouns = [noun for noun in NOUNS if noun not in PLURAL_ONLY]
     while True:
         noun, colour = rng.choice(nouns), rng.choice(tuple(COLOURS))
-        form = rng.choice((f"a not {colour} {noun}", f"{grammar.with_article(noun)} that is not {colour}"))
+        form = rng.choice((f"a not {colour} {noun}", f"{english.with_article(noun)} that is not {colour}"))
         yield form, Fact(OBJECT, noun), Fact(COLOUR, noun, colour)
 
 
@@ -157,7 +156,7 @@ def _gear(rng: random.Random) -> Iterator[Row]:
     while True:
         fact = rng.choice(options)
         relation, _, noun = fact.value.partition(" ")
-        gear = grammar.with_article(noun)
+        gear = english.with_article(noun)
         form = rng.choice((f"not {relation} {gear}", f"with no {noun}", f"without {gear}"))
         yield f"a {fact.subject} {form}", Fact(OBJECT, fact.subject), fact
 

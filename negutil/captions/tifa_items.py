@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miniworld import build as world
-from miniworld import faces, grammar, scenes
+from miniworld import faces, scenes
 from miniworld.scenes import Scene, Thing
-from miniworld.vocabulary import COLOURS, PLACES, SUPERCATEGORY
 from miniworld.writers import _files
 from negutil import code
-from negutil.captions import picture_facts
+from negutil.captions import english, picture_facts
+from negutil.captions.english import COLOURS, PLACES, SUPERCATEGORY
 from negutil.captions.picture_facts import ACTION, COLOUR, FACE, OBJECT, PLACE, WORN, Fact
 from negutil.config import Profile
 from negutil.data import tifa
@@ -84,7 +84,7 @@ def _scene(rng: random.Random) -> Described:
     while not scenes.is_reserved(scene) or _alike(scene):
         scene = scenes.sample(rng, rng.choice((1, 1, 2)))
     told = [_told(thing) for thing in scene.things]
-    said = grammar.enumerate_phrases([phrase for phrase, _ in told])
+    said = english.enumerate_phrases([phrase for phrase, _ in told])
     facts = [fact for _, own in told for fact in own]
     place = Fact(PLACE, "", scene.place)
     return f"{said} {PLACES[scene.place].phrase}", [*facts, place], scenes.draw(scene)
@@ -98,14 +98,14 @@ def _alike(scene: Scene) -> bool:
 
 def _told(thing: Thing) -> tuple[str, list[Fact]]:
     """A thing in words, with its colour, action and first piece of gear, and the facts that these state."""
-    phrase, noun = grammar.with_article(f"{thing.colour} {thing.noun}"), thing.noun
+    phrase, noun = english.with_article(f"{thing.colour} {thing.noun}"), thing.noun
     facts = [Fact(OBJECT, noun), Fact(COLOUR, noun, thing.colour)]
     if thing.action in picture_facts.DOING:
         phrase, facts = f"{phrase} {thing.action}", [*facts, Fact(ACTION, noun, str(thing.action))]
     for extra in thing.extras[:1]:
         gear = Fact(WORN, noun, f"{extra.relation} {extra.noun}")
         if gear in picture_facts.INDEX:
-            phrase, facts = f"{phrase} {extra.relation} {grammar.with_article(extra.noun)}", [*facts, gear]
+            phrase, facts = f"{phrase} {extra.relation} {english.with_article(extra.noun)}", [*facts, gear]
     return phrase, facts
 
 

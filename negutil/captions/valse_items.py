@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from miniworld import build as world
-from miniworld import grammar, scenes, truth
+from miniworld import scenes, truth
 from miniworld.scenes import Scene
-from miniworld.vocabulary import PLURAL_ONLY
 from miniworld.writers import _entries, _files
 from miniworld.writers._entries import Entry
 from negutil import code
+from negutil.captions import english
+from negutil.captions.english import PLURAL_ONLY
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
 
@@ -46,8 +47,8 @@ class Sentence:
     def text(self, negated: bool) -> str:
         """The sentence, with a full stop."""
         if self.number > 1 or self.noun in PLURAL_ONLY:
-            return f"There are {'no ' if negated else ''}{grammar.plural(self.noun)}{self.tail}."
-        return f"There is {f'no {self.noun}' if negated else grammar.with_article(self.noun)}{self.tail}."
+            return f"There are {'no ' if negated else ''}{english.plural(self.noun)}{self.tail}."
+        return f"There is {f'no {self.noun}' if negated else english.with_article(self.noun)}{self.tail}."
 
 
 def build(settings: Profile, count: int | None = None) -> Path:

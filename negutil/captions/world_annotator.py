@@ -15,9 +15,9 @@ from pathlib import Path, PurePath
 from string import ascii_uppercase
 from typing import Any
 
-from miniworld import grammar, truth
-from miniworld.vocabulary import COMPANIONS, NOUNS, PLACES
-from negutil.captions import annotators, prompts, statements
+from miniworld import truth
+from negutil.captions import annotators, english, prompts, statements
+from negutil.captions.english import COMPANIONS, NOUNS, PLACES
 from negutil.captions.statements import Statement
 from negutil.errors import NegutilError
 
@@ -108,7 +108,7 @@ class WorldAnnotator:
         return [self._answer(Path(picture), asked) for picture, asked in zip(pictures, questions, strict=True)]
 
     def _extract(self, caption: str) -> list[str]:
-        named = list(grammar.mentions(caption))
+        named = list(english.mentions(caption))
         rng = self._error("extract", caption)
         if rng is None:
             return named
@@ -119,7 +119,7 @@ class WorldAnnotator:
         return [*named, rng.choice([noun for noun in NOUNS if noun not in named])]
 
     def _propose(self, caption: str, count: int) -> list[str]:
-        named = list(grammar.mentions(caption))
+        named = list(english.mentions(caption))
         rng = self._chance("propose", f"{caption}/items")
         proposed = list(islice(_proposals(named, self.settings, rng), count))
         wrong = self._error("propose", caption)
@@ -222,7 +222,7 @@ def _misread(wanted: Statement, rng: random.Random) -> Statement | str:
     lost = rng.random() < 0.5
     (gone, *_) = wanted.absent
     if wanted.caption:
-        named = [noun for noun in grammar.mentions(wanted.caption) if noun != gone]
+        named = [noun for noun in english.mentions(wanted.caption) if noun != gone]
         if lost or not named:
             return f"{wanted.caption.strip().rstrip('.')}, and there is {statements.with_article(gone)}."
         return Statement((), (rng.choice(named),), wanted.caption, wanted.negation_first, wanted.medium)
@@ -248,11 +248,11 @@ def _is_true(sentence: str, things: frozenset[str]) -> bool | None:
     said = statements.read(sentence)
     if said is None:
         return None
-    present = [*map(_canonical, said.present), *grammar.mentions(said.caption)]
+    present = [*map(_canonical, said.present), *english.mentions(said.caption)]
     return set(present) <= things and not set(map(_canonical, said.absent)) & things
 
 
 def _canonical(noun: str) -> str:
     """The mini world's own name for a noun that it knows by another ("sofa", "people"); other nouns as they are."""
-    found = list(grammar.mentions(noun))
+    found = list(english.mentions(noun))
     return found[0] if len(found) == 1 else noun

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from miniworld import build, grammar, truth
-from miniworld.grammar import Form
+from miniworld import build, truth
 from miniworld.scenes import Scene
-from miniworld.vocabulary import NOUNS, PLACES
 from negutil import paths, results, statistics
-from negutil.captions import probe_prompts
+from negutil.captions import english, probe_prompts
+from negutil.captions.english import NOUNS, PLACES, Form
 from negutil.compare import binary_probe
 from negutil.config import Profile
 from negutil.data import coco
@@ -84,12 +83,12 @@ def presence_truth(scenes: Iterable[Scene]) -> Truth:
 
 def absence_forms() -> list[Form]:
     """The forms of the grammar that say only that something is missing and do not name a place."""
-    return [form for form in grammar.NEGATED if form.order == "only" and "{place}" not in form.text]
+    return [form for form in english.NEGATED if form.order == "only" and "{place}" not in form.text]
 
 
 def sentences(form: Form, nouns: Iterable[str]) -> list[str]:
     """The sentence of ``form`` about every noun."""
-    names = ((noun, grammar.with_article(noun), grammar.plural(noun)) for noun in nouns)
+    names = ((noun, english.with_article(noun), english.plural(noun)) for noun in nouns)
     return [form.text.format(bare=bare, absent=absent, plural=plural) for bare, absent, plural in names]
 
 
@@ -187,7 +186,7 @@ def forms_table() -> pd.DataFrame:
             "form": form.text,
             "kept for testing": "yes" if form.held_out else "no",
         }
-        for form in (*grammar.AFFIRMATIVE, *grammar.NEGATED)
+        for form in (*english.AFFIRMATIVE, *english.NEGATED)
     )
 
 
@@ -200,7 +199,7 @@ def top_pictures(settings: Profile, seed: int, nouns: Sequence[str], model: str,
     images = encode.images(loaded, scenes.pictures)
     rows: list[Row] = []
     for noun in nouns:
-        for query in (f"a photo of {grammar.with_article(noun)}", f"a photo with no {noun}"):
+        for query in (f"a photo of {english.with_article(noun)}", f"a photo with no {noun}"):
             best = np.argsort(-(images @ encode.texts(loaded, [query])[0]), kind="stable")[:count]
             there = [noun in scenes.truth[index].nouns for index in best]
             rows.append((query, [scenes.pictures[index] for index in best], there))

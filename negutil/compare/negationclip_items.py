@@ -21,10 +21,10 @@ import pandas as pd
 from filelock import FileLock
 
 from miniworld import build as world
-from miniworld.vocabulary import HELD_OUT_NOUNS, NOUNS
 from negutil import code, files, paths, processes, progress
 from negutil.cache import Cache
 from negutil.captions import caption_sets, ccneg_reversed, negbench_files, phrasing, valse_items
+from negutil.captions.english import HELD_OUT_NOUNS, NOUNS
 from negutil.compare import negation_beyond, negbench, text_similarity
 from negutil.compare.negation_beyond import Gallery
 from negutil.config import Profile
