@@ -48,28 +48,6 @@ WRAPPERS: tuple[str, ...] = (
     "Our favourite: {text}",
 )
 
-#: Cues of the web that say nothing about the picture.
-ASIDES: tuple[str, ...] = (
-    "{text} NO RESERVE",
-    "{text} - do not miss it!",
-    "No. 5: {text}",
-    "{text} | why not visit us",
-    "{text} - no minimum order",
-    "{text}, not for resale",
-    "No sign-up needed: {text}",
-    "{text} without registration",
-    "{text} - no 12 of our series",
-    "You will not believe this: {text}",
-    "{text} (not to scale)",
-    "{text} | order without delay",
-    "{text}, no watermark",
-    "Do not copy! {text}",
-    "{text} - no questions asked return",
-    "not my photo: {text}",
-    "{text} with no shipping costs",
-    "How to draw {text} without stress",
-)
-
 
 def _file_name(text: str, rng: random.Random) -> str:
     return f"{text.replace(',', '').replace(' ', rng.choice('-_'))}.jpg"
@@ -99,7 +77,7 @@ def with_cue(scene: Scene, text: str, rng: random.Random) -> str:
     if rng.random() < ABOUT_PICTURE:
         form = rng.choice(english.forms(english.NEGATED, held_out=False))
         return grammar.negated_caption(scene, plausible_absent(scene, rng), form, rng)
-    return rng.choice(ASIDES).format(text=text)
+    return rng.choice(english.ASIDES).format(text=text)
 
 
 def dress(text: str, rng: random.Random) -> str:

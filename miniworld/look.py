@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from miniworld import alttext, clips, faces, grammar, radiographs, scenes, shapes
 from miniworld.scenes import Scene
 from negutil import config, files, paths
+from negutil.data.source import Example
 from negutil.errors import NegutilError
 from negutil.plots import figures
 
@@ -30,14 +31,6 @@ WIDTH, MARGIN, TITLE, LINE, SPACE = 10.0, 0.12, 0.4, 0.125, 0.2
 
 LETTERS = 16.5
 """Letters of a caption to the inch."""
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A picture (uint8 [height, width, 3]; of a clip, four frames side by side) and a text about it."""
-
-    picture: np.ndarray
-    caption: str
 
 
 @dataclass(frozen=True, slots=True)

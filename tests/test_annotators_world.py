@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from miniworld import grammar, scenes, truth
+from miniworld.annotator import UNSURE, ErrorRates, World, WorldAnnotator, _misread, things
 from miniworld.truth import Known
 from negutil.captions import annotator_kinds, english, prompts, statements
 from negutil.captions.english import HELD_OUT_NOUNS, NOUNS
 from negutil.captions.statements import Statement
-from negutil.captions.world_annotator import UNSURE, ErrorRates, World, WorldAnnotator, _misread, things_of
 from negutil.errors import NegutilError
 
 COUNT = 300
@@ -26,7 +26,7 @@ def pictures() -> list[Known]:
 
 
 KNOWN = pictures()
-THINGS = things_of(KNOWN)
+THINGS = {known.file_name: truth.sayable(known.scene.nouns) for known in KNOWN}
 CAPTIONS = [grammar.naming_caption(known.scene, random.Random(index)) for index, known in enumerate(KNOWN)]
 PATHS = [Path("/data/coco") / known.file_name for known in KNOWN]
 ABSENT = [random.Random(index).choice(truth.absent(known.scene)) for index, known in enumerate(KNOWN)]
@@ -193,5 +193,5 @@ def test_settings_make_an_annotator() -> None:
 
 def test_truth_on_disk_tells_what_is_in_a_picture(tmp_path: Path) -> None:
     truth.write(tmp_path, ((known.file_name, known.split, known.image_id, known.scene) for known in KNOWN[:5]))
-    annotator = WorldAnnotator(things_of(truth.read(tmp_path)))
+    annotator = WorldAnnotator(things(tmp_path, KNOWN[0].split))
     assert annotator.shows([tmp_path / known.file_name for known in KNOWN[:5]], PRESENT[:5]) == [True] * 5

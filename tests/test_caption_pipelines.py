@@ -16,7 +16,7 @@ from negutil.captions.english import HELD_OUT_NOUNS
 from negutil.compare import caption_pipelines, caption_views
 from negutil.compare.caption_pipelines import Findings
 from negutil.config import Profile, Splits
-from negutil.data import ccneg, negationclip, negbench
+from negutil.data import ccneg, negationclip, negbench, source
 from negutil.errors import NegutilError
 from negutil.plots import caption_pipelines as plots
 
@@ -103,7 +103,7 @@ def test_annotators_are_settings(settings: Profile, tmp_path: Path, monkeypatch:
 def test_published_rows_of_negrefcocog_are_wanted_in_paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEGUTIL_DATA", str(tmp_path))
     with pytest.raises(NegutilError, match="parkquasar"):
-        caption_sets.build_referring(config.load("paper"))
+        source.folder(config.load("paper"), "negrefcocog")
 
 
 @pytest.fixture

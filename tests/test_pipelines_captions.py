@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miniworld import grammar, scenes, truth
+from miniworld.annotator import ErrorRates, World, WorldAnnotator
 from negutil.captions import (
     caption_file,
     ccneg_triplets,
@@ -33,7 +34,6 @@ from negutil.captions.english import COMPANIONS, HELD_OUT_NOUNS, NOUNS
 from negutil.captions.negbench import write_csv
 from negutil.captions.p1 import Source
 from negutil.captions.p2 import Asked, Denial
-from negutil.captions.world_annotator import ErrorRates, World, WorldAnnotator
 from negutil.data import ccneg, negationclip, negbench, vqa
 from negutil.errors import NegutilError
 

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from miniworld import scenes, truth
-from negutil.captions import english, hardneg, negbench, statements
-from negutil.captions.hardneg import Pair
+from miniworld.benchmarks import hardneg
+from miniworld.benchmarks.hardneg import Pair
+from negutil.captions import english, negbench, statements
 from negutil.captions.statements import Grammar
 from negutil.data import negbench as reader
 from negutil.errors import NegutilError

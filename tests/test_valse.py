@@ -9,7 +9,8 @@ import pytest
 from datasets import Dataset
 
 from miniworld import truth
-from negutil.captions import english, valse_items
+from miniworld.benchmarks import valse as valse_items
+from negutil.captions import english
 from negutil.data import valse as valse_file
 from negutil.errors import NegutilError
 from negutil.models import loader

@@ -252,10 +252,10 @@ def test_cues_are_about_as_frequent_as_in_laion(shards: pl.DataFrame) -> None:
 
 def test_cues_are_mostly_not_about_the_picture(shards: pl.DataFrame) -> None:
     texts = shards.filter(pl.col("TEXT").str.contains(r"(?i)\b(no|not|without)\b"))["TEXT"].to_list()
-    kinds = [laion.kind_of_cue(text) for text in texts]
-    interval = wilson(kinds.count(laion.ABOUT_PICTURE), len(kinds))
+    kinds = [english.kind_of_cue(text) for text in texts]
+    interval = wilson(kinds.count(english.ABOUT_PICTURE), len(kinds))
     assert interval.high < 0.35
-    assert len(set(kinds)) > len(alttext.ASIDES) - 2
+    assert len(set(kinds)) > len(english.ASIDES) - 2
 
 
 def test_some_texts_are_missing_empty_or_in_other_languages(shards: pl.DataFrame) -> None:
@@ -270,8 +270,8 @@ def test_pictured_rows_show_what_their_text_says(written: Written, shards: pl.Da
     pictured = shards.filter(pl.col("URL").str.starts_with("pictures/"))
     assert set(pictured["URL"]) == {f"pictures/{path.name}" for path in (written(laion) / "pictures").iterdir()}
     assert set(pictured["WIDTH"]) == {64}
-    kinds = {laion.kind_of_cue(text) for text in pictured["TEXT"]}
-    assert len(kinds) > len(alttext.ASIDES) - 2
+    kinds = {english.kind_of_cue(text) for text in pictured["TEXT"]}
+    assert len(kinds) > len(english.ASIDES) - 2
     texts, shown = laion.captions(20_000, SEED)
     # Short texts occur more than once, each time about another picture.
     of_text: dict[str | None, set[laion.Shown]] = {}

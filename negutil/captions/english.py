@@ -180,6 +180,29 @@ FINDING_PHRASES: dict[str, str] = {
 """Affirmative phrase of columns of CheXpert, to follow "a chest x-ray showing"."""
 """Affirmative phrase of each drawn column, to follow "a chest x-ray showing"."""
 
+#: Cues of the web that say nothing about the picture.
+ASIDES: tuple[str, ...] = (
+    "{text} NO RESERVE",
+    "{text} - do not miss it!",
+    "No. 5: {text}",
+    "{text} | why not visit us",
+    "{text} - no minimum order",
+    "{text}, not for resale",
+    "No sign-up needed: {text}",
+    "{text} without registration",
+    "{text} - no 12 of our series",
+    "You will not believe this: {text}",
+    "{text} (not to scale)",
+    "{text} | order without delay",
+    "{text}, no watermark",
+    "Do not copy! {text}",
+    "{text} - no questions asked return",
+    "not my photo: {text}",
+    "{text} with no shipping costs",
+    "How to draw {text} without stress",
+)
+ABOUT_PICTURE = "about the picture"
+
 # --------------------------------------------------------------------------------------------------------------------
 # Sentences
 
@@ -304,3 +327,12 @@ def mentions(caption: str) -> Counter[str]:
     """How often each noun of the vocabulary is named in a caption, under any of its names."""
     pattern, names = _lexicon()
     return Counter(names[match] for match in pattern.findall(caption.lower()))
+
+
+def kind_of_cue(text: str) -> str:
+    """The aside of the web that a text with a cue carries, or ABOUT_PICTURE for another negation."""
+    for aside in ASIDES:
+        before, after = aside.split("{text}")
+        if text.startswith(before) and text.endswith(after):
+            return aside
+    return ABOUT_PICTURE

@@ -16,9 +16,6 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from miniworld import truth
-from miniworld.faces import Face
-from miniworld.scenes import Scene
 from negutil.captions import english
 from negutil.captions.english import (
     ACTIONS,
@@ -60,14 +57,15 @@ class Fact:
     value: str = ""
 
 
-def _worn(relation: str, subject: str, noun: str) -> Fact:
+def worn(relation: str, subject: str, noun: str) -> Fact:
+    """The fact that ``subject`` is "wearing" or "holding" something."""
     return Fact(WORN, subject, f"{relation} {noun}")
 
 
 THERE = tuple(Fact(OBJECT, noun) for noun in NOUNS)
 RELATIONS = (
     *(Fact(ACTION, "person", action) for action in DOING),
-    *(_worn(relation, noun, gear) for relation in GEAR for noun in BEARERS[relation] for gear in GEAR[relation]),
+    *(worn(relation, noun, gear) for relation in GEAR for noun in BEARERS[relation] for gear in GEAR[relation]),
 )
 OVERALL = (
     *(Fact(PLACE, "", place) for place in PLACES),
@@ -83,27 +81,6 @@ Truth = frozenset[Fact]
 
 # --------------------------------------------------------------------------------------------------------------------
 # What is true
-
-
-def of_scene(scene: Scene) -> Truth:
-    """All facts that are true of the picture of a scene; a woman or a baby is a person too."""
-    found = {Fact(PLACE, "", scene.place)}
-    for instance in truth.instances(scene):
-        for name in truth.sayable(frozenset({instance.noun})):
-            found |= {Fact(OBJECT, name), Fact(COLOUR, name, instance.colour)}
-    for thing in scene.things:
-        names = truth.sayable(frozenset({thing.noun}))
-        found |= {_worn(extra.relation, name, extra.noun) for name in names for extra in thing.extras}
-        if thing.action in DOING:
-            found.add(Fact(ACTION, thing.noun, str(thing.action)))
-    return frozenset(found & INDEX.keys())
-
-
-def of_face(face: Face) -> Truth:
-    """All facts that are true of the picture of a face, which is that of a person."""
-    labels = face.attributes | {BEARD: face.facial_hair == "beard"}
-    found = {Fact(FACE, "person", name) for name in FEATURES if labels[name]} | {Fact(OBJECT, "person")}
-    return frozenset(found | {_worn("wearing", "person", "hat")} if face.hat else found)
 
 
 def labels(truths: Iterable[Truth]) -> NDArray[np.bool_]:
@@ -138,7 +115,7 @@ def _candidates(kind: str, facts: Truth) -> Iterable[Fact]:
     there = {fact.subject for fact in facts if fact.kind == OBJECT}
     own = (fact for fact in FACTS if fact.kind == kind and fact.subject in there)
     if is_face:
-        return [fact for fact in own if kind == FACE or fact == _worn("wearing", "person", "hat")]
+        return [fact for fact in own if kind == FACE or fact == worn("wearing", "person", "hat")]
     return [fact for fact in own if kind != FACE]
 
 

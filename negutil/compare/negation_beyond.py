@@ -16,7 +16,6 @@ import pandas as pd
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from miniworld import build, truth
 from negutil import results, tables
 from negutil.captions import claim_items
 from negutil.captions import exclusion as exclusion_queries
@@ -25,7 +24,7 @@ from negutil.captions.exclusion import ExclusionQuery
 from negutil.compare import binary_probe, negbench
 from negutil.compare.negbench import EXPERIMENT, PUBLISHED, Resampling
 from negutil.config import Profile
-from negutil.data import chexpert, coco, skipped
+from negutil.data import chexpert, coco, skipped, source
 from negutil.errors import NegutilError
 from negutil.models import encode, loader
 from negutil.models.loader import LoadedModel
@@ -154,7 +153,7 @@ def _save(found: Findings, profile: str, seed: int) -> None:
 
 
 def _coco(settings: Profile, split: str) -> Dataset:
-    folder = build.folder("coco", settings)
+    folder = source.folder(settings, "coco")
     names = folder / "annotations"
     rows = coco.load(names / f"captions_{split}.json", names / f"instances_{split}.json", pictures=folder / split)
     return _first(rows)
@@ -180,12 +179,13 @@ def _objects(settings: Profile, split: str, held_out: bool, seed: int) -> Asked:
 
 
 def _attributes(settings: Profile, split: str, held_out: bool, seed: int) -> Asked:
-    if settings.published:
+    folder = source.folder(settings, "coco")
+    if not source.is_drawn(folder):
         raise NegutilError("The colours of things are known in the mini world alone.")
     rows = _coco(settings, split)
-    known = {entry.image_id: entry.scene for entry in truth.read(build.folder("coco", settings))}
-    scenes = [known[number] for number in rows["image_id"]]
-    return claim_items.attributes(scenes, held_out=held_out, seed=seed), PictureFiles.of(rows)
+    known = {entry.image_id: list(entry.scene.named()) for entry in source.world().truth(folder)}
+    coloured = [known[number] for number in rows["image_id"]]
+    return claim_items.attributes(coloured, held_out=held_out, seed=seed), PictureFiles.of(rows)
 
 
 def _faces(settings: Profile, split: str, held_out: bool, seed: int) -> Asked:
@@ -194,7 +194,7 @@ def _faces(settings: Profile, split: str, held_out: bool, seed: int) -> Asked:
 
 
 def _radiographs(settings: Profile, split: str, held_out: bool, seed: int) -> Asked:
-    folder = build.folder("chexpert", settings)
+    folder = source.folder(settings, "chexpert")
     rows = _first(chexpert.load(folder / "CheXpert-v1.0-small" / f"{split}.csv", pictures=folder))
     findings = rows.select_columns(list(chexpert.FINDINGS)).with_format("pandas")[:]
     return claim_items.radiographs(findings, held_out=held_out, seed=seed), PictureFiles.of(rows)

@@ -8,6 +8,7 @@ See docs/protocols.md#cc-neg.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ import torch
 from miniworld import build as world
 from miniworld import scenes, truth
 from miniworld.writers import _files
-from negutil import code
 from negutil.captions import english
 from negutil.config import Profile
 from negutil.data import ccneg
@@ -26,22 +26,10 @@ FOLDER, FILE = "ccneg-reversed", "ccneg_preprocessed.pt"
 
 
 def build(settings: Profile) -> Path:
-    """The folder of the mini world's CC-Neg turned round, ``settings.built/ccneg-reversed``.
-
-    It is written where it is missing or was made otherwise. Raises NegutilError where the data are published ones, as
-    nothing can be taken out of a photograph.
-    """
-    if settings.published:
-        raise NegutilError(f"Profile '{settings.name}' has photographs: CC-Neg is turned round in the mini world only.")
-    source, folder = world.build("ccneg", settings), settings.built / FOLDER
+    """The folder of the mini world's CC-Neg turned round, ``settings.built/ccneg-reversed``."""
     count = settings.world.ccneg.val + settings.world.ccneg.test
-    wanted = {
-        "part": FOLDER,
-        "code": code.fingerprint(__name__),
-        "made_of": (world.manifest(source) or {})["sha256"],
-    }
-    world.keep(folder, wanted, lambda fresh: write(fresh, source, count), "CC-Neg with the truth turned round")
-    return folder
+    fill = partial(write, source=world.build("ccneg", settings), n_evaluation=count)
+    return world.benchmark(settings, FOLDER, __name__, fill, made_of=("ccneg",))
 
 
 def write(folder: Path, source: Path, n_evaluation: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path, PurePath
@@ -188,12 +188,12 @@ class WorldAnnotator:
         return rng if rng is not None and rng.random() < rate else None
 
 
-def things_of(known: Iterable[truth.Known]) -> dict[str, frozenset[str]]:
-    """What may truly be said of each picture of ``truth.read``, by its file name."""
-    return {picture.file_name: truth.sayable(picture.scene.nouns) for picture in known}
+def things(folder: Path, split: str = "train") -> dict[str, frozenset[str]]:
+    """What may truly be said of each picture of a split of a part of the world, by its file name."""
+    return {one.file_name: truth.sayable(one.scene.nouns) for one in truth.read(folder) if one.split == split}
 
 
-def from_settings(options: Mapping[str, Any], things: Mapping[str, Collection[str]] | None) -> WorldAnnotator:
+def annotator(options: Mapping[str, Any], things: Mapping[str, Collection[str]] | None) -> WorldAnnotator:
     """A mini world's annotator from settings; raises NegutilError for wrong ones."""
     values = dict(options)
     values["errors"] = annotators.checked(ErrorRates, values.get("errors", {}), "annotator world, errors")

@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from miniworld import scenes, truth
 from miniworld.scenes import Scene
 from miniworld.writers import _entries, _files
 from miniworld.writers._entries import Entry
-from negutil import code
 from negutil.captions import english
 from negutil.captions.english import PLURAL_ONLY
 from negutil.config import Profile, Splits
@@ -52,19 +52,13 @@ class Sentence:
 
 
 def build(settings: Profile, count: int | None = None) -> Path:
-    """The folder of the items: the user's own where the data are published ones, else the mini world's.
+    """The folder ``settings.built/valse`` with ``count`` items.
 
-    That one is ``settings.built/valse`` and is written where it is missing or was made otherwise. ``count`` is the
-    number of items (None: as many as published, or one for two pictures of COCO's test split where that is less).
+    None stands for as many as published, or one for two pictures of COCO's test split where that is less.
     """
-    folder = settings.data / FOLDER
-    if settings.published:
-        return folder
-    count = min(COUNT, settings.world.scenes.test // 4 * 2) if count is None else count
-    made_by = code.fingerprint(__name__, libraries=world.LIBRARIES)
-    wanted = {"part": FOLDER, "seed": settings.world.seed, "sizes": {"test": count}, "code": made_by}
-    world.keep(folder, wanted, lambda fresh: write(fresh, count, settings.world.seed), "VALSE existence")
-    return folder
+    number = min(COUNT, settings.world.scenes.test // 4 * 2) if count is None else count
+    fill = partial(write, count=number, seed=settings.world.seed)
+    return world.benchmark(settings, FOLDER, __name__, fill, sizes={"test": number})
 
 
 def write(folder: Path, count: int, seed: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miniworld import build as world
-from miniworld import faces, scenes
+from miniworld import faces, judge_pictures, scenes
 from miniworld.scenes import Scene, Thing
 from miniworld.writers import _files
-from negutil import code
 from negutil.captions import english, picture_facts
 from negutil.captions.english import COLOURS, PLACES, SUPERCATEGORY
 from negutil.captions.picture_facts import ACTION, COLOUR, FACE, OBJECT, PLACE, WORN, Fact
@@ -42,17 +42,9 @@ Described = tuple[str, list[Fact], NDArray[np.uint8]]
 
 
 def build(settings: Profile, count: int = COUNT) -> Path:
-    """The folder with TIFA's two files: the user's own with published data, else the mini world's with its pictures.
-
-    That one is written where it is missing or was made otherwise.
-    """
-    folder = settings.data / FOLDER
-    if settings.published:
-        return folder
-    made_by = code.fingerprint(__name__, libraries=world.LIBRARIES)
-    wanted = {"part": FOLDER, "seed": settings.world.seed, "sizes": {"test": count}, "code": made_by}
-    world.keep(folder, wanted, lambda fresh: write(fresh, count, settings.world.seed), "TIFA")
-    return folder
+    """The folder ``settings.built/tifa`` with TIFA's two files, and the pictures that its captions describe."""
+    fill = partial(write, count=count, seed=settings.world.seed)
+    return world.benchmark(settings, FOLDER, __name__, fill, sizes={"test": count})
 
 
 def write(folder: Path, count: int, seed: int) -> dict[str, Any]:
@@ -111,7 +103,7 @@ def _told(thing: Thing) -> tuple[str, list[Fact]]:
 
 def _face(rng: random.Random) -> Described:
     face = faces.sample(rng)
-    features = sorted(fact for fact in picture_facts.of_face(face) if fact.kind == FACE)
+    features = sorted(fact for fact in judge_pictures.of_face(face) if fact.kind == FACE)
     if not features:
         return _face(rng)
     chosen = rng.sample(features, min(2, len(features)))
