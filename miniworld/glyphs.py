@@ -14,7 +14,6 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from miniworld.icons import RGB
 
 ASSETS = Path(fontawesomefree.__file__).parent / "static" / "fontawesomefree"
-OVERSAMPLING = 4
 OUTLINE = 1
 OUTLINE_COLOUR = (8, 8, 8)
 

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from miniworld import grammar, scenes, truth
 from miniworld.annotator import ErrorRates, World, WorldAnnotator
 from negutil.captions import (
-    caption_file,
     ccneg_triplets,
     english,
     journal,
@@ -180,15 +179,15 @@ def test_p1_does_not_depend_on_batches_or_on_an_interruption(tmp_path: Path) -> 
 def test_captions_are_written_in_the_published_format(tmp_path: Path) -> None:
     who = annotator()
     made = p1.make(SOURCES, who, who)
-    path = caption_file.write(made, tmp_path / "p1.json")
+    path = p1.write(made, tmp_path / "p1.json")
     kept = made[made["dropped"] == ""]
     read = negationclip.load(path).to_pandas()
     assert read["updated_caption"].tolist() == kept["updated_caption"].tolist()
     assert read["caption_id"].tolist() == kept["caption_id"].tolist()
-    assert caption_file.frame(path)["absent"].tolist() == kept["absent"].tolist()
+    assert [row["absent"] for row in json.loads(path.read_text())["annotations"]] == kept["absent"].tolist()
     assert set(json.loads(path.read_text())["annotations"][0]) >= {"image_id", "id", "caption", "updated_caption"}
     with pytest.raises(NegutilError, match="none of"):
-        caption_file.write(made[made["dropped"] != ""], path)
+        p1.write(made[made["dropped"] != ""], path)
 
 
 # P2

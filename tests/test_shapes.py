@@ -27,7 +27,7 @@ def test_an_unknown_split_is_refused() -> None:
 
 
 def test_iterate_gives_pictures_with_their_questions() -> None:
-    first = itertools.islice(shapes.iterate("test"), 5)
+    first = itertools.islice(((shapes.draw(one), one.questions, one.answers) for one in shapes.load("test")), 5)
     for (picture, questions, answers), shape in zip(first, shapes.load("test")[:5], strict=True):
         assert picture.shape == (64, 64, 3)
         assert picture.dtype == np.uint8

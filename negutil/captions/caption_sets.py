@@ -19,7 +19,6 @@ import pandas as pd
 from negutil import code, files, paths
 from negutil.captions import (
     annotator_kinds,
-    caption_file,
     ccneg_triplets,
     negbench,
     negcap,
@@ -233,7 +232,7 @@ def _fill(fresh: Path, settings: Profile, sizes: Sizes, journals: Path) -> dict[
     if not sizes.error:
         made |= other_sets(settings, who, sizes, journals)
     for name, frame in made.items():
-        caption_file.write(frame, fresh / name)
+        p1.write(frame, fresh / name)
     rows = {name: {"captions": int((frame["dropped"] == "").sum()), "of": len(frame)} for name, frame in made.items()}
     if not sizes.error:
         rows |= _write_others(fresh, settings, who, sizes, journals)

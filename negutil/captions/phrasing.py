@@ -42,7 +42,6 @@ CUES: dict[str, tuple[str, ...]] = {
 """Ways to negate and the terms of each; "other" stands for the terms that only the declared list "wide" has."""
 
 OTHER = "other"
-POSITIONS = ("first", "last", "only", "none")
 FACTORS = ("cue", "position", "held_out_noun", "held_out_form")
 
 # What follows these cues is negated, what precedes them is not: "a kitchen without a cup". Other cues negate the
