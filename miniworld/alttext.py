@@ -49,10 +49,6 @@ WRAPPERS: tuple[str, ...] = (
 )
 
 
-def _file_name(text: str, rng: random.Random) -> str:
-    return f"{text.replace(',', '').replace(' ', rng.choice('-_'))}.jpg"
-
-
 def _casing(text: str, rng: random.Random) -> str:
     """Mostly as it is; at times a capital letter, Title Case or capitals throughout."""
     styles: Sequence[Callable[[str], str]] = (
@@ -86,7 +82,7 @@ def dress(text: str, rng: random.Random) -> str:
     if kind < 0.55:
         return text
     if kind < 0.58:
-        return _file_name(text, rng)
+        return f"{text.replace(',', '').replace(' ', rng.choice('-_'))}.jpg"
     return _casing(rng.choice(WRAPPERS).format(text=text), rng)
 
 

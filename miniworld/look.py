@@ -17,7 +17,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from miniworld import alttext, clips, faces, grammar, radiographs, scenes, shapes
-from miniworld.scenes import Scene
 from negutil import config, files, paths
 from negutil.data.source import Example
 from negutil.errors import NegutilError
@@ -77,12 +76,8 @@ def _alt_text(rng: random.Random) -> Example:
     """A scene with an alt text; one in two has a cue, to show what cues are like."""
     scene = scenes.sample(rng)
     text = grammar.partial_caption(scene, rng)
-    finish = alttext.with_cue if rng.random() < 0.5 else _dressed
-    return Example(scenes.draw(scene), finish(scene, text, rng))
-
-
-def _dressed(_: Scene, text: str, rng: random.Random) -> str:
-    return alttext.dress(text, rng)
+    said = alttext.with_cue(scene, text, rng) if rng.random() < 0.5 else alttext.dress(text, rng)
+    return Example(scenes.draw(scene), said)
 
 
 KINDS: dict[str, Kind] = {

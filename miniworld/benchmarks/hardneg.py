@@ -51,16 +51,13 @@ def pairs(count: int, seed: int = 0, folder: str = "") -> list[Pair]:
         drawn = _distinct.unseen(rng, _sample, _draw, seen, accept=lambda draft: draft is not None)
         if drawn is None or drawn[0] is None:
             raise NegutilError(f"Hard negatives: no new pair after {number}; ask for fewer.")
-        found.append(Pair(*drawn[0], names=_names(folder, number)))
+        start = f"{folder}/" if folder else ""
+        names = (f"{start}positive/{number:05d}.jpg", f"{start}negative/{number:05d}.jpg")
+        found.append(Pair(*drawn[0], names=names))
     return found
 
 
 _Draft = tuple[str, str, Scene, Scene]
-
-
-def _names(folder: str, number: int) -> tuple[str, str]:
-    start = f"{folder}/" if folder else ""
-    return f"{start}positive/{number:05d}.jpg", f"{start}negative/{number:05d}.jpg"
 
 
 def _sample(rng: random.Random) -> _Draft | None:

@@ -17,7 +17,6 @@ from typing import Any
 
 from miniworld import build as world
 from miniworld import scenes, truth
-from miniworld.scenes import Scene
 from miniworld.writers import _entries, _files
 from miniworld.writers._entries import Entry
 from negutil.captions import english
@@ -68,15 +67,19 @@ def write(folder: Path, count: int, seed: int) -> dict[str, Any]:
     """
     if count < 2 or count % 2:
         raise NegutilError(f"VALSE cannot have {count} items: ask for an even number above 0.")
-    drawn = list(_entries.entries("valse", Splits(0, 0, count), seed, scenes.sample, _name))
+
+    def named(_: str, index: int) -> tuple[int, str]:
+        return index + 1, f"{PICTURES}/v7w_{index + 1}.jpg"
+
+    drawn = list(_entries.entries("valse", Splits(0, 0, count), seed, scenes.sample, named))
     _entries.write_pictures(folder, drawn)
-    found = [item for pair in _pairs(drawn, seed) for item in _items(*pair, seed)]
+    found = []
+    for sentence, shown, bare in _pairs(drawn, seed):
+        affirmed, denied = sentence.text(negated=False), sentence.text(negated=True)
+        found.append(_item(shown, affirmed, denied, sentence.number, seed))
+        found.append(_item(bare, denied, affirmed, 0, seed))
     _files.write_json(folder / FILE, dict(sorted(found)))
     return {"items": len(found), "annotators_error": ERROR}
-
-
-def _name(split: str, index: int) -> tuple[int, str]:
-    return index + 1, f"{PICTURES}/v7w_{index + 1}.jpg"
 
 
 def _pairs(drawn: Sequence[Entry], seed: int) -> list[tuple[Sentence, Entry, Entry]]:
@@ -93,7 +96,9 @@ def _pairs(drawn: Sequence[Entry], seed: int) -> list[tuple[Sentence, Entry, Ent
         noun, other = _partner(entry, left, said, rng)
         left.remove(other)
         said[noun] += 1
-        found.append((Sentence(noun, _number(entry.scene, noun), rng.choice(TAILS)), entry, other))
+        # How many things of the scene may be called so, worn and held ones included.
+        number = sum(truth.is_a(name, noun) for name, _ in entry.scene.named())
+        found.append((Sentence(noun, number, rng.choice(TAILS)), entry, other))
     return found
 
 
@@ -111,23 +116,12 @@ def _partner(entry: Entry, left: Sequence[Entry], said: Counter[str], rng: rando
     raise NegutilError(f"VALSE: picture {entry.file_name} has no partner; ask for more items.")
 
 
-def _number(scene: Scene, noun: str) -> int:
-    """How many things of a scene may be called ``noun``, worn and held ones included."""
-    return sum(truth.is_a(name, noun) for name, _ in scene.named())
-
-
-def _items(sentence: Sentence, shown: Entry, bare: Entry, seed: int) -> list[tuple[str, dict[str, Any]]]:
-    """The item of the picture with the thing, and that of the picture without it."""
-    affirmed, denied = sentence.text(negated=False), sentence.text(negated=True)
-    return [
-        _item(shown, affirmed, denied, sentence.number, seed),
-        _item(bare, denied, affirmed, 0, seed),
-    ]
-
-
 def _item(entry: Entry, caption: str, foil: str, number: int, seed: int) -> tuple[str, dict[str, Any]]:
     """Name and content of one item; ``number`` is how many things the true caption speaks of."""
     index = str(entry.image_id)
+    # What three annotators choose, each of whom errs now and then.
+    rng = random.Random(f"valse/votes/{seed}/{index}")
+    wrong = Counter(rng.choice(WRONG_VOTES) for _ in range(ANNOTATORS) if rng.random() < ERROR)
     return f"existence_visual7w_{index}", {
         "dataset": "visual7w",
         "dataset_idx": index,
@@ -142,12 +136,6 @@ def _item(entry: Entry, caption: str, foil: str, number: int, seed: int) -> tupl
         "declarative_statement": caption,
         "declarative_statement_foils": [foil],
         "provenance_of_foils": "something_to_zero" if number else "zero_to_something",
-        "mturk": _votes(random.Random(f"valse/votes/{seed}/{index}")),
+        "mturk": {"foil": wrong["foil"], "caption": ANNOTATORS - wrong.total(), "other": wrong["other"]},
         "foil": foil,
     }
-
-
-def _votes(rng: random.Random) -> dict[str, int]:
-    """What three annotators choose, each of whom errs now and then."""
-    wrong = Counter(rng.choice(WRONG_VOTES) for _ in range(ANNOTATORS) if rng.random() < ERROR)
-    return {"foil": wrong["foil"], "caption": ANNOTATORS - wrong.total(), "other": wrong["other"]}

@@ -44,8 +44,7 @@ class NGrams:
         counts: list[Counter[tuple[str, ...]]] = [Counter() for _ in range(order)]
         for text in texts:
             padded = self._padded(text)
-            for start in range(order - 1, len(padded)):
-                counts[order - 1][tuple(padded[start - order + 1 : start + 1])] += 1
+            counts[order - 1].update(tuple(padded[at : at + order]) for at in range(len(padded) - order + 1))
         for size in range(order - 1, 0, -1):
             # Lower orders count in how many contexts a word is met, not how often: Kneser and Ney's idea.
             counts[size - 1] = Counter(gram[1:] for gram in counts[size])
@@ -56,14 +55,11 @@ class NGrams:
 
     def bits(self, texts: Sequence[str]) -> Floats:
         """Bits per word of each text, its end counted as a word; 2 to this power is the perplexity."""
-        return np.array([self._bits(text) for text in texts])
-
-    def _bits(self, text: str) -> float:
-        padded = self._padded(text)
-        starts = range(self.order - 1, len(padded))
-        return -sum(math.log2(self._probability(tuple(padded[at - self.order + 1 : at + 1]))) for at in starts) / len(
-            starts
-        )
+        found = []
+        for padded in map(self._padded, texts):
+            grams = [tuple(padded[at : at + self.order]) for at in range(len(padded) - self.order + 1)]
+            found.append(-sum(math.log2(self._probability(gram)) for gram in grams) / len(grams))
+        return np.array(found)
 
     def _padded(self, text: str) -> list[str]:
         return [START] * (self.order - 1) + [*words(text), END]

@@ -214,15 +214,13 @@ def _wanted(folder: Path, parts: Mapping[str, Path], sizes: Sizes, settings: Pro
         "seed": settings.world.seed,
         "sizes": asdict(sizes),
         "code": code.fingerprint(__name__, source.WORLD),
-        "made_of": {name: _made(part) for name, part in parts.items()},
+        # Digests of a part's bytes and of the world's code, or the path of the user's own data.
+        "made_of": {
+            name: f"{found['sha256']} by {found['code']}" if (found := built.manifest(part)) else str(part)
+            for name, part in parts.items()
+        },
         "annotators": _annotator_settings(settings.name),
     }
-
-
-def _made(part: Path) -> str:
-    """What identifies a part: digests of its bytes and of the world's code, or the path of the user's own data."""
-    found = built.manifest(part)
-    return f"{found['sha256']} by {found['code']}" if found else str(part)
 
 
 def _fill(fresh: Path, settings: Profile, sizes: Sizes, journals: Path) -> dict[str, Any]:

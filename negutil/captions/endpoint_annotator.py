@@ -301,7 +301,7 @@ def _requests(chats: Sequence[Chat], sampling: Sampling, settings: Endpoint, ask
     that cannot be read or has a format that endpoints do not take.
     """
     shown = {chat.picture for chat in chats if chat.picture is not None}
-    for picture in shown:
+    for picture in sorted(shown):
         _media_type(picture)
     pictures = {picture: files.sha256(picture) for picture in shown}
     shape = [settings.model, asdict(sampling), settings.seed, dict(settings.extra)]

@@ -106,7 +106,7 @@ def frame(sources: Sequence[Source], outcomes: Sequence[Mapping[str, Any]]) -> p
 
 
 def write(captions: pd.DataFrame, path: Path) -> Path:
-    """Write the rows with an updated caption as NegationCLIP's COCO-style JSON, with ``updated_caption`` in annotations.
+    """Write the rows with an updated caption as NegationCLIP's JSON: COCO's, with ``updated_caption`` in annotations.
 
     What else is known stands in the annotations too (EXTRA). ``negutil.data.negationclip`` reads the file.
 

@@ -136,16 +136,12 @@ def question(fact: Fact) -> str:
         return f"Is the {fact.subject} {relation} {english.with_article(noun)}?"
     if fact.kind == ACTION:
         return f"Is the {fact.subject} {fact.value}?"
-    return _about_face(FEATURES[fact.value])
+    first, _, rest = FEATURES[fact.value].partition(" ")
+    return f"Does the person have {rest}?" if first == "with" else f"Is the person {FEATURES[fact.value]}?"
 
 
 def _be(noun: str) -> str:
     return "Are" if noun in PLURAL_ONLY else "Is"
-
-
-def _about_face(phrase: str) -> str:
-    first, _, rest = phrase.partition(" ")
-    return f"Does the person have {rest}?" if first == "with" else f"Is the person {phrase}?"
 
 
 @cache

@@ -130,14 +130,11 @@ def read(sentence: str) -> Statement | None:
     for name, medium, pattern in _patterns():
         match = pattern.fullmatch(sentence)
         if match:
-            return _statement(match.groupdict(), medium, negation_first=name.endswith("first"))
+            parts = match.groupdict()
+            present = tuple(parts["present"].split(" and ")) if "present" in parts else ()
+            absent = tuple(parts["absent"].split(" nor ")) if "absent" in parts else ()
+            return Statement(present, absent, parts.get("caption", ""), name.endswith("first"), medium)
     return None
-
-
-def _statement(parts: dict[str, str], medium: str, negation_first: bool) -> Statement:
-    present = tuple(parts["present"].split(" and ")) if "present" in parts else ()
-    absent = tuple(parts["absent"].split(" nor ")) if "absent" in parts else ()
-    return Statement(present, absent, parts.get("caption", ""), negation_first, medium)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -287,7 +284,8 @@ def paraphrase(statement: Statement, rng: random.Random, held_out: bool = False)
     form = form_of(statement, rng, held_out)
     medium = rng.choice(_NAMES[statement.medium])
     text = form.text.format(place="", **_said(statement), medium=medium, medium_article=english.with_article(medium))
-    return _sentence(re.sub(r"\s+", " ", text))
+    tidy = re.sub(r"\s+([,;:.])", r"\1", re.sub(r"\s+", " ", text)).strip(" ,")
+    return f"{tidy[:1].upper()}{tidy[1:]}."
 
 
 def _said(statement: Statement) -> dict[str, str]:
@@ -332,12 +330,6 @@ def _inside(caption: str) -> str:
     return bare[:1].lower() + bare[1:] if bare[1:2].islower() or bare[1:2] == " " else bare
 
 
-def _sentence(text: str) -> str:
-    """`text` with a capital letter and a full stop, without what an unsaid place leaves behind."""
-    tidy = re.sub(r"\s+([,;:.])", r"\1", text).strip(" ,")
-    return f"{tidy[:1].upper()}{tidy[1:]}."
-
-
 @dataclass(frozen=True, slots=True)
 class Grammar:
     """Paraphrases templates by the forms of this module, `held_out_share` of them by held-out forms."""
@@ -350,11 +342,12 @@ class Grammar:
 
         Raises NegutilError for a sentence that is no template.
         """
-        return [self._one(sentence, index) for index, sentence in enumerate(captions)]
-
-    def _one(self, sentence: str, index: int) -> str:
-        statement = read(sentence)
-        if statement is None:
-            raise NegutilError(f"Sentence {index} ({sentence!r:.80}) is no template of NegBench's: give it templates.")
-        rng = random.Random(f"paraphrase/{self.seed}/{index}/{sentence}")
-        return paraphrase(statement, rng, held_out=rng.random() < self.held_out_share)
+        found = []
+        for index, sentence in enumerate(captions):
+            said = read(sentence)
+            if said is None:
+                problem = f"Sentence {index} ({sentence!r:.80}) is no template of NegBench's"
+                raise NegutilError(f"{problem}: give it templates.")
+            rng = random.Random(f"paraphrase/{self.seed}/{index}/{sentence}")
+            found.append(paraphrase(said, rng, held_out=rng.random() < self.held_out_share))
+        return found

@@ -84,7 +84,9 @@ def examples(settings: Profile, terms: TermList, seed: int, count: int = 12) -> 
         ordered.append((turns[kind], kind != english.ABOUT_PICTURE, place, url, text))
         turns[kind] += 1
     chosen = sorted(sorted(ordered)[:count], key=lambda row: row[2])
-    return [Example(_picture(folder / url), text) for *_, url, text in chosen]
+    blank = np.full((64, 64, 3), 245, dtype=np.uint8)
+    files = [(folder / url, text) for *_, url, text in chosen]
+    return [Example(np.asarray(read_rgb(file)) if file.is_file() else blank, text) for file, text in files]
 
 
 def kinds_of_cues(settings: Profile, terms: TermList) -> pd.DataFrame:
@@ -166,9 +168,3 @@ def _flagged(folder: Path, terms: TermList, most: int | None = READ_FOR_EXAMPLES
     frame = frame if most is None else frame.head(most)
     cue = pl.col("TEXT").str.to_lowercase().str.contains(terms.pattern)
     return frame.filter(cue).select("URL", "TEXT").collect(engine="streaming")
-
-
-def _picture(file: Path) -> np.ndarray:
-    if not file.is_file():
-        return np.full((64, 64, 3), 245, dtype=np.uint8)
-    return np.asarray(read_rgb(file))
