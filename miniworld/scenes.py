@@ -222,12 +222,3 @@ def draw(scene: Scene) -> np.ndarray:
         for stamp, box in stamps(thing):
             glyphs.blend(canvas, stamp, box[0], box[1])
     return canvas
-
-
-def masks(scene: Scene) -> list[np.ndarray]:
-    """Visible pixels of each thing (bool [64, 64], in the order of ``scene.things``), worn and held things left out."""
-    owner = np.full((SIZE, SIZE), -1, dtype=np.int16)
-    for index, thing in enumerate(scene.things):
-        for part, (stamp, (x, y, width, height)) in enumerate(stamps(thing)):
-            owner[y : y + height, x : x + width][stamp.solid] = index if part == 0 else -1
-    return [owner == index for index in range(len(scene.things))]

@@ -123,6 +123,6 @@ def test_the_loader_reads_what_is_written(drawn: list[Pair], tmp_path: Path) -> 
 
 def test_a_world_without_pairs_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scenes, "is_reserved", lambda scene: False)
-    monkeypatch.setattr(hardneg._distinct, "ATTEMPTS", 5)
+    monkeypatch.setattr(hardneg._shared, "ATTEMPTS", 5)
     with pytest.raises(NegutilError, match="no new pair after 0"):
         hardneg.pairs(1)

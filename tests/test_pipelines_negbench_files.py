@@ -14,7 +14,7 @@ from datasets import Dataset
 from miniworld import build, clips, truth
 from miniworld.benchmarks import negbench as maker
 from miniworld.benchmarks.negbench import Sizes
-from miniworld.writers import _distinct, voc
+from miniworld.writers import _shared, voc
 from negutil import config
 from negutil.captions import english, negbench_files, phrasing, statements
 from negutil.captions.negbench_files import PLAIN, VARIATIONS, Variation
@@ -73,7 +73,7 @@ def _by(dataset: str, task: str, wording: str) -> Variation:
 
 def _clip_nouns() -> dict[str, frozenset[str]]:
     """What may be said of each clip: the clips are drawn again as the world draws them."""
-    items = _distinct.draw_all("msrvtt", CLIPS, _profile().world.seed, clips.sample, clips.draw)
+    items = _shared.draw_all("msrvtt", CLIPS, _profile().world.seed, clips.sample, clips.draw)
     return {f"video{number}.mp4": truth.sayable(clip.nouns) for number, (_, _, clip, _) in enumerate(items)}
 
 

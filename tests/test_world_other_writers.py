@@ -16,7 +16,7 @@ from PIL import Image
 
 from miniworld import alttext, build, clips, faces, radiographs, scenes, truth
 from miniworld import shapes as easy_vqa
-from miniworld.writers import _distinct, ccneg, celeba, chexpert, laion, msrvtt, shapes
+from miniworld.writers import _shared, ccneg, celeba, chexpert, laion, msrvtt, shapes
 from negutil.captions import english
 from negutil.captions.english import HELD_OUT_NOUNS
 from negutil.config import Splits
@@ -79,14 +79,14 @@ def test_every_writer_is_a_part_of_the_world() -> None:
 
 
 def test_items_that_look_the_same_are_sampled_again() -> None:
-    drawn = list(_distinct.draw_all("few", Splits(4, 0, 4), 0, _digit, lambda digit: np.full((2, 2), digit, np.uint8)))
+    drawn = list(_shared.draw_all("few", Splits(4, 0, 4), 0, _digit, lambda digit: np.full((2, 2), digit, np.uint8)))
     assert sorted(item for _, _, item, _ in drawn) == list(range(8))
     assert [split for split, *_ in drawn] == ["train"] * 4 + ["test"] * 4
 
 
 def test_too_few_different_items_are_an_error() -> None:
     with pytest.raises(NegutilError, match="no new train picture"):
-        list(_distinct.draw_all("few", Splits(9, 0, 0), 0, _digit, lambda digit: np.full((2, 2), digit, np.uint8)))
+        list(_shared.draw_all("few", Splits(9, 0, 0), 0, _digit, lambda digit: np.full((2, 2), digit, np.uint8)))
 
 
 def _digit(rng: random.Random) -> int:

@@ -64,14 +64,6 @@ def test_masks_are_inside_boxes_and_never_share_a_pixel(seed: int) -> None:
 
 @calm
 @given(seeds)
-def test_masks_of_things_agree_with_those_of_scenes(seed: int) -> None:
-    scene = _scene(seed)
-    own = [mask for one, mask in zip(truth.instances(scene), truth.masks(scene), strict=True) if not one.relation]
-    assert np.array_equal(np.stack(own), np.stack(scenes.masks(scene)))
-
-
-@calm
-@given(seeds)
 def test_polygons_fill_exactly_the_mask(seed: int) -> None:
     for mask in truth.masks(_scene(seed)):
         flat = [[number for point in loop for number in point] for loop in truth.polygons(mask)]

@@ -18,7 +18,7 @@ from PIL import Image
 
 from miniworld import referring, scenes, truth
 from miniworld.truth import Known
-from miniworld.writers import _distinct, _entries
+from miniworld.writers import _shared
 from miniworld.writers import coco as coco_writer
 from miniworld.writers import folders as folders_writer
 from miniworld.writers import phrasecut as phrasecut_writer
@@ -141,15 +141,15 @@ def test_the_truth_names_every_picture(parts: Folders, part: str) -> None:
 def test_a_repeated_scene_is_drawn_again() -> None:
     scene = [scenes.sample(random.Random(seed)) for seed in range(3)]
     turns = iter([0, 0, 1, 1, 0, 2])
-    found = [s for _, _, s, _ in _distinct.draw_all("x", Splits(2, 1, 0), 0, lambda _: scene[next(turns)], scenes.draw)]
+    found = [s for _, _, s, _ in _shared.draw_all("x", Splits(2, 1, 0), 0, lambda _: scene[next(turns)], scenes.draw)]
     assert found == scene
     with pytest.raises(NegutilError, match="smaller train size"):
-        list(_distinct.draw_all("x", Splits(2, 0, 0), 0, lambda _: scene[0], scenes.draw))
+        list(_shared.draw_all("x", Splits(2, 0, 0), 0, lambda _: scene[0], scenes.draw))
 
 
 def test_items_do_not_depend_on_the_size_of_the_split() -> None:
-    few = list(_entries.entries("coco", Splits(5, 0, 3), 0, scenes.sample, coco_writer.name))
-    many = list(_entries.entries("coco", Splits(9, 0, 4), 0, scenes.sample, coco_writer.name))
+    few = list(_shared.entries("coco", Splits(5, 0, 3), 0, scenes.sample, coco_writer.name))
+    many = list(_shared.entries("coco", Splits(9, 0, 4), 0, scenes.sample, coco_writer.name))
     assert few == [entry for entry in many if entry in few] and len(few) == 8
 
 

@@ -16,7 +16,7 @@ import torch
 
 from miniworld import build as world
 from miniworld import scenes, truth
-from miniworld.writers import _files
+from miniworld.writers import _shared
 from negutil.captions import english
 from negutil.config import Profile
 from negutil.data import ccneg
@@ -46,7 +46,7 @@ def write(folder: Path, source: Path, n_evaluation: int) -> dict[str, Any]:
             continue
         path = folder / row["file_name"]
         path.parent.mkdir(parents=True, exist_ok=True)
-        _files.write_picture(path, scenes.draw(scenes.without(known[row["file_name"]], row["negated_object"])))
+        _shared.write_picture(path, scenes.draw(scenes.without(known[row["file_name"]], row["negated_object"])))
         names.append(row["file_name"])
         denial = {"negative-prompt": row["negated_caption"], "sop_chosen_object": row["negated_object"]}
         annotations.append({"json": {"caption": row["caption"]}, "sop_data": denial})

@@ -16,7 +16,7 @@ import pandas as pd
 
 from miniworld import grammar, scenes, truth
 from miniworld.scenes import Scene
-from miniworld.writers import _distinct, _files
+from miniworld.writers import _shared
 from negutil import progress
 from negutil.captions import negbench
 from negutil.captions.negbench import Paraphraser, Question
@@ -48,7 +48,7 @@ def pairs(count: int, seed: int = 0, folder: str = "") -> list[Pair]:
     found = []
     for number in progress.bar("drawing pairs of images", range(count), unit="pair", leave=False):
         rng = random.Random(f"hardneg/{seed}/{number}")
-        drawn = _distinct.unseen(rng, _sample, _draw, seen, accept=lambda draft: draft is not None)
+        drawn = _shared.unseen(rng, _sample, _draw, seen, accept=lambda draft: draft is not None)
         if drawn is None or drawn[0] is None:
             raise NegutilError(f"Hard negatives: no new pair after {number}; ask for fewer.")
         start = f"{folder}/" if folder else ""
@@ -88,7 +88,7 @@ def write_pictures(root: Path, drawn: Sequence[Pair]) -> None:
     for parent in {(root / name).parent for name, _ in shown}:
         parent.mkdir(parents=True, exist_ok=True)
     for name, scene in shown:
-        _files.write_picture(root / name, scenes.draw(scene))
+        _shared.write_picture(root / name, scenes.draw(scene))
     truth.write(root, ((name, "test", number, scene) for number, (name, scene) in enumerate(shown)))
 
 

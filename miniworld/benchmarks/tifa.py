@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from miniworld import build as world
 from miniworld import faces, judge_pictures, scenes
 from miniworld.scenes import Scene, Thing
-from miniworld.writers import _files
+from miniworld.writers import _shared
 from negutil.captions import english, picture_facts
 from negutil.captions.english import COLOURS, PLACES, SUPERCATEGORY
 from negutil.captions.picture_facts import ACTION, COLOUR, FACE, OBJECT, PLACE, WORN, Fact
@@ -51,9 +51,9 @@ def write(folder: Path, count: int, seed: int) -> dict[str, Any]:
     """Write ``count`` captions with their questions and pictures into ``folder``; return facts about them."""
     drawn = list(described(count, seed))
     named = [(f"mini_{index:04d}", *item) for index, item in enumerate(drawn)]
-    _files.write_json(folder / tifa.TEXTS, [{"id": name, "caption": caption} for name, caption, *_ in named])
+    _shared.write_json(folder / tifa.TEXTS, [{"id": name, "caption": caption} for name, caption, *_ in named])
     asked = [row for name, caption, facts, _ in named for row in questions(name, caption, facts)]
-    _files.write_json(folder / tifa.QUESTIONS, asked)
+    _shared.write_json(folder / tifa.QUESTIONS, asked)
     np.save(folder / PICTURES, np.stack([picture for *_, picture in named]))
     return {"captions": count, "questions": len(asked)}
 

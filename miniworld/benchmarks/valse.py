@@ -17,8 +17,8 @@ from typing import Any
 
 from miniworld import build as world
 from miniworld import scenes, truth
-from miniworld.writers import _entries, _files
-from miniworld.writers._entries import Entry
+from miniworld.writers import _shared
+from miniworld.writers._shared import Entry
 from negutil.captions import english
 from negutil.captions.english import PLURAL_ONLY
 from negutil.config import Profile, Splits
@@ -71,14 +71,14 @@ def write(folder: Path, count: int, seed: int) -> dict[str, Any]:
     def named(_: str, index: int) -> tuple[int, str]:
         return index + 1, f"{PICTURES}/v7w_{index + 1}.jpg"
 
-    drawn = list(_entries.entries("valse", Splits(0, 0, count), seed, scenes.sample, named))
-    _entries.write_pictures(folder, drawn)
+    drawn = list(_shared.entries("valse", Splits(0, 0, count), seed, scenes.sample, named))
+    _shared.write_pictures(folder, drawn)
     found = []
     for sentence, shown, bare in _pairs(drawn, seed):
         affirmed, denied = sentence.text(negated=False), sentence.text(negated=True)
         found.append(_item(shown, affirmed, denied, sentence.number, seed))
         found.append(_item(bare, denied, affirmed, 0, seed))
-    _files.write_json(folder / FILE, dict(sorted(found)))
+    _shared.write_json(folder / FILE, dict(sorted(found)))
     return {"items": len(found), "annotators_error": ERROR}
 
 

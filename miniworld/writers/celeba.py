@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from miniworld import faces
-from miniworld.writers import _distinct, _files
+from miniworld.writers import _shared
 from negutil.config import Splits
 
 PARTITION = {"train": 0, "val": 1, "test": 2}
@@ -24,9 +24,9 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     (folder / _PICTURES).mkdir()
     attributes: list[str] = []
     partition: list[str] = []
-    for split, _, face, pixels in _distinct.draw_all("celeba", sizes, seed, faces.sample, faces.draw):
+    for split, _, face, pixels in _shared.draw_all("celeba", sizes, seed, faces.sample, faces.draw):
         name = f"{len(partition) + 1:06d}.jpg"
-        _files.write_picture(folder / _PICTURES / name, pixels)
+        _shared.write_picture(folder / _PICTURES / name, pixels)
         attributes.append(_row(name, face.attributes))
         partition.append(f"{name} {PARTITION[split]}")
     head = [str(len(attributes)), " ".join(faces.CELEBA_ATTRIBUTES)]

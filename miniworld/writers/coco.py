@@ -15,8 +15,8 @@ from typing import Any
 
 from miniworld import grammar, scenes, truth
 from miniworld.scenes import SIZE
-from miniworld.writers import _entries, _files
-from miniworld.writers._entries import Entry
+from miniworld.writers import _shared
+from miniworld.writers._shared import Entry
 from negutil.captions import english
 from negutil.captions.english import NOUNS, SUPERCATEGORY
 from negutil.config import Splits
@@ -41,7 +41,7 @@ def name(split: str, index: int) -> tuple[int, str]:
 @lru_cache(maxsize=1)
 def pictures(sizes: Splits, seed: int) -> tuple[Entry, ...]:
     """Every picture of the part, kept because the questions of VQA v2 are about the same ones."""
-    return tuple(_entries.entries("coco", sizes, seed, scenes.sample, name))
+    return tuple(_shared.entries("coco", sizes, seed, scenes.sample, name))
 
 
 def info(description: str) -> dict[str, Any]:
@@ -121,13 +121,13 @@ def _captions(drawn: Sequence[Entry], seed: int) -> dict[str, Any]:
 def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     """Write the part into the empty ``folder``; return facts for the manifest."""
     drawn = pictures(sizes, seed)
-    _entries.write_pictures(folder, drawn)
+    _shared.write_pictures(folder, drawn)
     counts: dict[str, dict[str, int]] = {}
-    for split in _files.size_of(sizes):
-        chosen, release = _entries.of_split(drawn, split), RELEASES[split]
+    for split in _shared.size_of(sizes):
+        chosen, release = _shared.of_split(drawn, split), RELEASES[split]
         content = {"instances": instances(chosen), "captions": _captions(chosen, seed)}
         for kind, records in content.items():
-            _files.write_json(folder / "annotations" / f"{kind}_{release}.json", records)
+            _shared.write_json(folder / "annotations" / f"{kind}_{release}.json", records)
         counts[release] = {"pictures": len(chosen), **{k: len(v["annotations"]) for k, v in content.items()}}
     return {
         "counts": counts,

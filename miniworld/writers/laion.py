@@ -20,7 +20,7 @@ import polars as pl
 from miniworld import alttext, faces, scenes
 from miniworld.faces import Face
 from miniworld.scenes import Scene
-from miniworld.writers import _files
+from miniworld.writers import _shared
 from negutil import progress
 from negutil.captions.english import ASIDES, kind_of_cue
 from negutil.config import Splits
@@ -72,7 +72,7 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     frame = _table(texts, pictured, seed)
     (folder / "pictures").mkdir()
     for row in pictured:
-        _files.write_picture(folder / frame["URL"][row], draw(shown[order[row] // TEXTS_PER_PICTURE]))
+        _shared.write_picture(folder / frame["URL"][row], draw(shown[order[row] // TEXTS_PER_PICTURE]))
     for shard, part in enumerate(np.array_split(np.arange(count), SHARDS)):
         name = f"part-{shard:05d}-{uuid.uuid5(uuid.NAMESPACE_DNS, f'negutil {seed}')}-c000.snappy.parquet"
         frame[part[0] : part[-1] + 1].write_parquet(folder / name, compression="snappy")

@@ -16,8 +16,8 @@ from typing import Any
 from miniworld import referring, scenes, truth
 from miniworld.scenes import SIZE, Scene
 from miniworld.truth import Instance
-from miniworld.writers import _entries, _files, coco
-from miniworld.writers._entries import Entry
+from miniworld.writers import _shared, coco
+from miniworld.writers._shared import Entry
 from negutil.config import Splits
 
 FIRST_ID = {"train": 4_000_001, "val": 4_300_001, "test": 4_600_001}
@@ -121,14 +121,14 @@ def _image(entry: Entry) -> dict[str, Any]:
 
 def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     """Write the part into the empty ``folder``; return facts for the manifest."""
-    drawn = list(_entries.entries("phrasecut", sizes, seed, _sample, _name))
-    _entries.write_pictures(folder, drawn)
-    _files.write_json(folder / "image_data_split3000.json", [_image(entry) for entry in drawn])
+    drawn = list(_shared.entries("phrasecut", sizes, seed, _sample, _name))
+    _shared.write_pictures(folder, drawn)
+    _shared.write_json(folder / "image_data_split3000.json", [_image(entry) for entry in drawn])
     counts: dict[str, dict[str, int]] = {}
-    for split in _files.size_of(sizes):
-        chosen = _entries.of_split(drawn, split)
+    for split in _shared.size_of(sizes):
+        chosen = _shared.of_split(drawn, split)
         tasks = [task for entry in chosen for task in _tasks(entry, seed)]
-        _files.write_json(folder / f"refer_{split}.json", tasks)
+        _shared.write_json(folder / f"refer_{split}.json", tasks)
         kinds = Counter(task["phrase_structure"]["type"] for task in tasks)
         counts[split] = {"pictures": len(chosen), "phrases": len(tasks), **dict(sorted(kinds.items()))}
     return {"counts": counts}

@@ -13,7 +13,7 @@ from typing import Any
 
 from miniworld import shapes
 from miniworld.shapes import Shape
-from miniworld.writers import _files
+from miniworld.writers import _shared
 from negutil import progress
 from negutil.config import Splits
 from negutil.errors import NegutilError
@@ -92,12 +92,12 @@ def _write_split(folder: Path, split: str, questions: list[dict[str, Any]], anno
     about |= {"data_subtype": SUBTYPES[split]}
     name = f"mscoco_{SUBTYPES[split]}"
     head = {**about, "task_type": "Open-Ended"}
-    _files.write_json(folder / f"v2_OpenEnded_{name}_questions.json", {**head, "questions": questions})
-    _files.write_json(folder / f"v2_{name}_annotations.json", {**about, "annotations": annotations})
+    _shared.write_json(folder / f"v2_OpenEnded_{name}_questions.json", {**head, "questions": questions})
+    _shared.write_json(folder / f"v2_{name}_annotations.json", {**about, "annotations": annotations})
 
 
 def _write_pictures(folder: Path, split: str, items: tuple[Shape, ...]) -> None:
     folder.mkdir()
     for item in progress.bar("drawing images", items, unit="image", leave=False):
         name = f"COCO_{SUBTYPES[split]}_{image_id(item):012d}.jpg"
-        _files.write_picture(folder / name, shapes.draw(item))
+        _shared.write_picture(folder / name, shapes.draw(item))

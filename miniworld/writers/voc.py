@@ -16,8 +16,8 @@ from xml.etree import ElementTree
 
 from miniworld import scenes, truth
 from miniworld.scenes import SIZE, Box, Scene
-from miniworld.writers import _entries, _files
-from miniworld.writers._entries import Entry
+from miniworld.writers import _shared
+from miniworld.writers._shared import Entry
 from negutil.captions.english import SUPERCATEGORY
 from negutil.config import Splits
 
@@ -101,13 +101,13 @@ def _write_sets(folder: Path, split: str, chosen: list[Entry]) -> None:
 
 def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     """Write the part into the empty ``folder``; return facts for the manifest."""
-    drawn = list(_entries.entries("voc", sizes, seed, _sample, _name))
-    _entries.write_pictures(folder, drawn)
+    drawn = list(_shared.entries("voc", sizes, seed, _sample, _name))
+    _shared.write_pictures(folder, drawn)
     annotations, sets = folder / ROOT / "Annotations", folder / ROOT / "ImageSets" / "Main"
     annotations.mkdir()
     sets.mkdir(parents=True)
     for entry in drawn:
         _write_annotation(annotations, entry)
-    for split in _files.size_of(sizes):
-        _write_sets(sets, split, _entries.of_split(drawn, split))
-    return {"counts": _files.size_of(sizes), "classes": list(CLASSES)}
+    for split in _shared.size_of(sizes):
+        _write_sets(sets, split, _shared.of_split(drawn, split))
+    return {"counts": _shared.size_of(sizes), "classes": list(CLASSES)}

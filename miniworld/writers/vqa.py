@@ -22,7 +22,7 @@ from typing import Any
 
 from miniworld import alttext, grammar, truth
 from miniworld.scenes import Scene, Thing
-from miniworld.writers import _entries, _files, coco
+from miniworld.writers import _shared, coco
 from negutil.captions import english
 from negutil.captions.english import ACTIONS, COLOURS, HELD_OUT_COLOURS, HELD_OUT_NOUNS, PLURAL_ONLY, WEARABLE
 from negutil.config import Splits
@@ -145,7 +145,7 @@ def _annotation(question: Question, image_id: int, question_id: int) -> dict[str
     }
 
 
-def _asked(drawn: Sequence[_entries.Entry], split: str, seed: int) -> list[tuple[int, int, Question]]:
+def _asked(drawn: Sequence[_shared.Entry], split: str, seed: int) -> list[tuple[int, int, Question]]:
     """(image id, question id, question) of a split."""
     rows = []
     yes = True
@@ -163,15 +163,15 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     drawn = coco.pictures(sizes, seed)
     counts: dict[str, dict[str, int]] = {}
     for split, subtype in SUBTYPES.items():
-        rows = _asked(_entries.of_split(drawn, split), split, seed)
+        rows = _asked(_shared.of_split(drawn, split), split, seed)
         if not rows:
             continue
         head = {"info": coco.info("Questions"), "license": LICENSE, "data_subtype": subtype, "data_type": "mscoco"}
         asked = [{"image_id": image, "question": q.text, "question_id": number} for image, number, q in rows]
         name = f"v2_OpenEnded_mscoco_{subtype}_questions.json"
-        _files.write_json(folder / name, {**head, "task_type": "Open-Ended", "questions": asked})
+        _shared.write_json(folder / name, {**head, "task_type": "Open-Ended", "questions": asked})
         answered = [_annotation(q, image, number) for image, number, q in rows]
-        _files.write_json(folder / f"v2_mscoco_{subtype}_annotations.json", {**head, "annotations": answered})
+        _shared.write_json(folder / f"v2_mscoco_{subtype}_annotations.json", {**head, "annotations": answered})
         counts[subtype] = {"questions": len(rows), **Counter(q.answer for *_, q in rows if q.kind == "yes/no")}
     return {
         "counts": counts,
