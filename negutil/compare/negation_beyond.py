@@ -37,10 +37,6 @@ Flags = NDArray[np.bool_]
 PAIRS, FEWEST_PICTURES = 60, 8
 """Pairs (X, Y) that exclusion asks about, and pictures of X with Y and without Y that each needs."""
 
-SCENES = {False: ("val2017", "test2017"), True: ("train2014", "val2017")}
-"""COCO's split for thresholds and that for testing: in the mini world, and published (True), where the test split has
-no public labels and val2017 is a part of val2014."""
-
 MOST = 5000
 """Pictures of one split that are asked about: all of val2017, and as many for thresholds where there are more."""
 
@@ -89,7 +85,7 @@ def gallery(settings: Profile, seed: int = 0) -> Gallery | None:
 
 
 def _gallery(settings: Profile, seed: int) -> Gallery:
-    rows = _coco(settings, SCENES[settings.published][1])
+    rows = _coco(settings, _scenes(settings)[1])
     there = exclusion_queries.labels(rows["categories"][:], rows["supercategories"][:])
     fewest = min(FEWEST_PICTURES, max(2, len(rows) // 100))
     queries = exclusion_queries.queries(there, fewest, PAIRS, seed)
@@ -101,7 +97,7 @@ def domains(settings: Profile, seed: int = 0) -> dict[str, Domain]:
 
     Published ones that are missing are left out (``negutil.data.skipped``).
     """
-    scenes = SCENES[settings.published]
+    scenes = _scenes(settings)
     wanted: dict[str, tuple[Maker, tuple[str, str], str]] = {
         claim_items.OBJECTS: (_objects, scenes, "coco2014"),
         claim_items.ATTRIBUTES: (_attributes, scenes, ""),
@@ -150,6 +146,14 @@ def _save(found: Findings, profile: str, seed: int) -> None:
 
 # --------------------------------------------------------------------------------------------------------------------
 # What is asked
+
+
+def _scenes(settings: Profile) -> tuple[str, str]:
+    """COCO's split for thresholds and that for testing.
+
+    The published test split has no public labels, and val2017 is a part of val2014.
+    """
+    return ("train2014", "val2017") if settings.published else ("val2017", "test2017")
 
 
 def _coco(settings: Profile, split: str) -> Dataset:

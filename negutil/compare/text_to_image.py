@@ -115,7 +115,7 @@ def run(settings: Profile, seed: int = 0) -> Findings:
 
 def _exam(settings: Profile, look: Judge) -> pd.DataFrame:
     """The judge's answers on held-out pictures in every condition; none where the truth is not known."""
-    if settings.published:
+    if not settings.generation.judge_pictures:
         return pd.DataFrame()
     known = picture_judge.held_out(settings.generation.judge_pictures)
     parts = [picture_judge.exam(look, known, name) for name in degradation.CONDITIONS]

@@ -101,8 +101,7 @@ def save(settings: Profile, experiment: str) -> Path | None:
     path = paths.results(settings.name) / experiment / FILE
     table = found(settings)
     if table.empty:
-        if settings.published:
-            path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         return None
     files.write_text(path, table.assign(profile=settings.name).to_csv(index=False, lineterminator="\n"))
     return path
