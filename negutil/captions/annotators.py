@@ -1,7 +1,8 @@
 """Annotators: the language model and the vision-language model of the caption and question pipelines.
 
 Two small interfaces, so that a pipeline does not know who annotates: the mini world's grammar and truth
-(``miniworld.annotator``), models of ``transformers`` (``transformers_annotator``) or an endpoint (``endpoint_annotator``).
+(``miniworld.annotator``), models of ``transformers`` (``transformers_annotator``) or an endpoint
+(``endpoint_annotator``).
 What the published pipelines ask of them: docs/protocols.md#generation and docs/protocols.md#negationclip-captions.
 """
 
