@@ -96,7 +96,7 @@ def prepare(settings: Profile, tasks: Sequence[str] | None = None, gallery: int 
     if unknown:
         raise NegutilError(f"There is no benchmark '{unknown[0]}'; choose among {', '.join(names())}.")
     read: dict[str, Callable[[], dict[str, Dataset | Gallery]]] = {
-        VALSE: lambda: {"valse": valse.load(source.folder(settings, "valse"))},
+        VALSE: lambda: {"valse": valse.load(source.folder(settings, "valse", valse.WHERE))},
         REFERRING: lambda: {"referring": _referring(settings)},
         IMAGENET: lambda: {"imagenet": _imagenet(settings)},
         CALTECH101: lambda: {"caltech101": _caltech(settings)},
