@@ -213,7 +213,7 @@ def _wanted(folder: Path, parts: Mapping[str, Path], sizes: Sizes, settings: Pro
         "part": folder.name,
         "seed": settings.world.seed,
         "sizes": asdict(sizes),
-        "code": code.fingerprint(__name__, source.WORLD),
+        "code": code.fingerprint(__name__, *source.ANNOTATING),
         # Digests of a part's bytes and of the world's code, or the path of the user's own data.
         "made_of": {
             name: f"{found['sha256']} by {found['code']}" if (found := built.manifest(part)) else str(part)

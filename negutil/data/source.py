@@ -21,6 +21,9 @@ WORLD = "miniworld.doors"
 """Module with everything that the mini world offers. It is imported by its name, so that no cached result depends on
 the code that draws, but on what was drawn."""
 
+ANNOTATING = ("miniworld.annotator", "miniworld.shapes")
+"""Modules with the code that annotates drawn pictures: captions are written again where it has changed."""
+
 STANDS_FOR = {
     "coco": "MS COCO: instances and captions",
     "voc": "PASCAL VOC 2007",
