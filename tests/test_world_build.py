@@ -69,7 +69,7 @@ def test_other_sizes_build_it_again_and_another_seed_has_a_folder_of_its_own(pri
 
 def test_other_code_builds_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
     build.build("voc", _profile())
-    monkeypatch.setattr(build, "_code", lambda: "changed")
+    monkeypatch.setattr(build.code, "fingerprint", lambda *_, **__: "changed")
     (outcome,) = build.build_all(_profile(), ["voc"])
     assert outcome.status == "built"
 
