@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from miniworld import grammar, scenes
-from miniworld.scenes import SIZE, Box, Scene, Thing
+from miniworld.scenes import SIZE, Scene, Thing
 from negutil.captions import english
 from negutil.captions.english import PLACES
 
@@ -103,19 +103,13 @@ def _event(rng: random.Random, thing: Thing, length: int) -> Event:
     )
 
 
-def _covered(box: Box, by: Box) -> float:
-    """Share of ``box`` that lies under ``by``."""
-    across = min(box[0] + box[2], by[0] + by[2]) - max(box[0], by[0])
-    down = min(box[1] + box[3], by[1] + by[3]) - max(box[1], by[1])
-    return max(across, 0) * max(down, 0) / (box[2] * box[3])
-
-
 def _all_visible(clip: Clip) -> bool:
     """Whether in each frame the things in front cover at most MAX_COVERED of the box of every thing."""
     for frame in clip.frames:
         boxes = [[thing.box, *(extra.box for extra in thing.extras)] for thing in frame.things]
         for index, (box, *_) in enumerate(boxes):
-            if sum(_covered(box, by) for front in boxes[index + 1 :] for by in front) > MAX_COVERED:
+            front = (by for others in boxes[index + 1 :] for by in others)
+            if sum(scenes.shared_area(box, by) / (box[2] * box[3]) for by in front) > MAX_COVERED:
                 return False
     return True
 

@@ -108,13 +108,16 @@ def _next_noun(rng: random.Random, place: str, taken: list[Thing]) -> str:
     return rng.choices(NOUNS, cum_weights=_weights(place, previous))[0]
 
 
-def _overlap(first: Box, second: Box) -> float:
-    """Shared area over the smaller area."""
+def shared_area(first: Box, second: Box) -> int:
+    """How many pixels two boxes have in common."""
     across = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])
     down = min(first[1] + first[3], second[1] + second[3]) - max(first[1], second[1])
-    if across <= 0 or down <= 0:
-        return 0.0
-    return across * down / min(first[2] * first[3], second[2] * second[3])
+    return max(across, 0) * max(down, 0)
+
+
+def _overlap(first: Box, second: Box) -> float:
+    """Shared area over the smaller area."""
+    return shared_area(first, second) / min(first[2] * first[3], second[2] * second[3])
 
 
 def _footprint(thing: Thing) -> Box:

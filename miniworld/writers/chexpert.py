@@ -45,10 +45,8 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
 def _row(path: str, item: Radiograph, split: str, rng: random.Random) -> list[str]:
     """One line of the CSV; sex and age are made up, since nothing in the picture depends on them."""
     sex, age = rng.choice(("Female", "Male")), rng.randint(18, 90)
-    labels = [_label(present, split, rng) for present in item.labels.values()]
+    labels = []
+    for present in item.labels.values():
+        unsaid = rng.random() < UNSAID
+        labels.append("1.0" if present else "" if split == "train" and unsaid else "0.0")
     return [path, sex, str(age), "Frontal", item.view.removeprefix("frontal "), *labels]
-
-
-def _label(present: bool, split: str, rng: random.Random) -> str:
-    unsaid = rng.random() < UNSAID
-    return "1.0" if present else "" if split == "train" and unsaid else "0.0"

@@ -51,16 +51,6 @@ class Phrase:
         return named and (not self.extra or self.extra in instance.extras)
 
 
-def _sample(rng: random.Random) -> Scene:
-    """Half the scenes have several things of one kind."""
-    return referring.sample(rng) if rng.random() < REPEATED else scenes.sample(rng)
-
-
-def _name(split: str, index: int) -> tuple[int, str]:
-    image_id = FIRST_ID[split] + index
-    return image_id, f"images/{image_id}.jpg"
-
-
 def _candidates(instances: list[Instance]) -> Iterator[Phrase]:
     """Every phrase about what is in the picture, with repetitions."""
     for index, one in enumerate(instances):
@@ -113,17 +103,24 @@ def _tasks(entry: Entry, seed: int) -> list[dict[str, Any]]:
     return tasks
 
 
-def _image(entry: Entry) -> dict[str, Any]:
-    """One entry of image_data_split3000.json."""
-    elsewhere = {"coco_id": None, "flickr_id": None, "url": ""}
-    return {"image_id": entry.image_id, "width": SIZE, "height": SIZE, "split": entry.split, **elsewhere}
-
-
 def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     """Write the part into the empty ``folder``; return facts for the manifest."""
-    drawn = list(_shared.entries("phrasecut", sizes, seed, _sample, _name))
+
+    def sample(rng: random.Random) -> Scene:
+        """Half the scenes have several things of one kind."""
+        return referring.sample(rng) if rng.random() < REPEATED else scenes.sample(rng)
+
+    def named(split: str, index: int) -> tuple[int, str]:
+        return FIRST_ID[split] + index, f"images/{FIRST_ID[split] + index}.jpg"
+
+    drawn = list(_shared.entries("phrasecut", sizes, seed, sample, named))
     _shared.write_pictures(folder, drawn)
-    _shared.write_json(folder / "image_data_split3000.json", [_image(entry) for entry in drawn])
+    elsewhere = {"coco_id": None, "flickr_id": None, "url": ""}
+    images = [
+        {"image_id": entry.image_id, "width": SIZE, "height": SIZE, "split": entry.split, **elsewhere}
+        for entry in drawn
+    ]
+    _shared.write_json(folder / "image_data_split3000.json", images)
     counts: dict[str, dict[str, int]] = {}
     for split in _shared.size_of(sizes):
         chosen = _shared.of_split(drawn, split)

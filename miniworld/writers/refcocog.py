@@ -28,11 +28,6 @@ HELD_OUT = HELD_OUT_NOUNS | HELD_OUT_COLOURS
 SPLIT_BY = "umd"
 
 
-def _name(split: str, index: int) -> tuple[int, str]:
-    image_id = FIRST_ID[split] + index
-    return image_id, f"train2014/COCO_train2014_{image_id:012d}.jpg"
-
-
 def usable(clue: Clue, split: str) -> bool:
     """Whether a clue may be used in a split: training never negates what is held out."""
     return split != "train" or not (clue.negated and clue.value in HELD_OUT)
@@ -87,7 +82,12 @@ def _record(entry: Entry, target: int, said: list[tuple[Clue, Form]], ref_id: in
 
 def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     """Write the part into the empty ``folder``; return facts for the manifest."""
-    drawn = list(_shared.entries("refcocog", sizes, seed, referring.sample, _name))
+
+    def named(split: str, index: int) -> tuple[int, str]:
+        image_id = FIRST_ID[split] + index
+        return image_id, f"train2014/COCO_train2014_{image_id:012d}.jpg"
+
+    drawn = list(_shared.entries("refcocog", sizes, seed, referring.sample, named))
     _shared.write_pictures(folder, drawn)
     refs: list[dict[str, Any]] = []
     sentences: list[dict[str, Any]] = []
