@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from miniworld import face_art, face_language, faces
+from miniworld import face_art, faces
 from negutil.captions.english import FACE_PHRASES
 
 CUE = re.compile(
@@ -157,7 +157,7 @@ def test_captions_name_only_what_is_there() -> None:
 
 
 def test_there_are_at_least_twenty_forms_of_sentence() -> None:
-    assert len(set(face_language._FORMS)) >= 20
+    assert len(set(faces._FORMS)) >= 20
 
 
 def test_every_drawn_attribute_has_an_affirmative_phrase_and_antonyms_are_of_drawn_ones() -> None:
