@@ -27,7 +27,10 @@ class Noun:
 
 
 def _nouns(group: str, *rows: str) -> list[Noun]:
-    """Read rows of the form ``name/plural/synonym``; an empty plural is the regular one."""
+    """Read rows of the form ``name/plural/synonym``; an empty plural is the regular one.
+
+    A slash at the end makes the name a string of its own, which pickled files of the mini world tell apart.
+    """
     nouns = []
     for row in rows:
         name, plural, synonym = [*row.split("/"), "", ""][:3]
@@ -46,8 +49,8 @@ NOUN_LIST: tuple[Noun, ...] = tuple(
         "motorcycle//motorbike", "plane//airplane", "helicopter", "rocket", "ship", "sailboat", "tractor",
     )
     + _nouns(
-        "food", "apple", "carrot", "lemon", "pizza", "hamburger//burger", "cake", "cheese", "cookie", "egg",
-        "ice cream", "mug//cup", "bottle",
+        "food", "apple/", "carrot", "lemon", "pizza/", "hamburger//burger", "cake/", "cheese", "cookie", "egg",
+        "ice cream/", "mug//cup", "bottle/",
     )
     + _nouns(
         "household", "chair", "couch/couches/sofa", "bed", "toilet", "lamp//light bulb", "clock", "key",
@@ -56,7 +59,7 @@ NOUN_LIST: tuple[Noun, ...] = tuple(
     )
     + _nouns(
         "play", "guitar", "drum", "basketball", "robot", "snowman/snowmen", "gift", "trophy/trophies", "crown",
-        "hat", "flag", "bag", "anchor", "ghost",
+        "hat/", "flag", "bag/", "anchor", "ghost",
     )
     + _nouns("nature", "tree", "leaf/leaves", "cloud", "star", "moon", "house", "tent", "church/churches", "fire")
 )  # fmt: skip
