@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from miniworld import alttext, faces, grammar, referring, scenes, truth
-from miniworld.writers import _files
+from miniworld.writers import _shared
 
 TARGETS = {"draw a scene": 2000, "draw a face": 300}
 
@@ -51,7 +51,7 @@ def tasks(count: int) -> dict[str, Callable[[], Any]]:
         "make up a referring scene": each(lambda seed: referring.sample(random.Random(seed)), seeds),
         "draw a scene": each(scenes.draw, sampled),
         "outline a scene": each(lambda scene: [truth.polygons(mask) for mask in truth.masks(scene)], sampled),
-        "encode a picture": each(_files.jpeg, pictures),
+        "encode a picture": each(_shared.jpeg, pictures),
         "caption a scene": each(partial(grammar.full_caption, rng=rng), sampled),
         "write an alt text": each(partial(alttext.alt_text, rng=rng), sampled),
         "make up a face": each(lambda seed: faces.sample(random.Random(seed)), seeds),

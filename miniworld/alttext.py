@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 
 from miniworld import grammar
 from miniworld.scenes import Scene
-from miniworld.vocabulary import COMPANIONS, NOUNS
+from negutil.captions import english
+from negutil.captions.english import COMPANIONS, NOUNS
 
 CUE_RATE = 0.007
 ABOUT_PICTURE = 0.10
@@ -47,32 +48,6 @@ WRAPPERS: tuple[str, ...] = (
     "Our favourite: {text}",
 )
 
-#: Cues of the web that say nothing about the picture.
-ASIDES: tuple[str, ...] = (
-    "{text} NO RESERVE",
-    "{text} - do not miss it!",
-    "No. 5: {text}",
-    "{text} | why not visit us",
-    "{text} - no minimum order",
-    "{text}, not for resale",
-    "No sign-up needed: {text}",
-    "{text} without registration",
-    "{text} - no 12 of our series",
-    "You will not believe this: {text}",
-    "{text} (not to scale)",
-    "{text} | order without delay",
-    "{text}, no watermark",
-    "Do not copy! {text}",
-    "{text} - no questions asked return",
-    "not my photo: {text}",
-    "{text} with no shipping costs",
-    "How to draw {text} without stress",
-)
-
-
-def _file_name(text: str, rng: random.Random) -> str:
-    return f"{text.replace(',', '').replace(' ', rng.choice('-_'))}.jpg"
-
 
 def _casing(text: str, rng: random.Random) -> str:
     """Mostly as it is; at times a capital letter, Title Case or capitals throughout."""
@@ -96,9 +71,9 @@ def plausible_absent(scene: Scene, rng: random.Random) -> str:
 def with_cue(scene: Scene, text: str, rng: random.Random) -> str:
     """``text`` with a negation cue: an aside of the web, or (one in ten) a true statement about the picture."""
     if rng.random() < ABOUT_PICTURE:
-        form = rng.choice(grammar.forms(grammar.NEGATED, held_out=False))
+        form = rng.choice(english.forms(english.NEGATED, held_out=False))
         return grammar.negated_caption(scene, plausible_absent(scene, rng), form, rng)
-    return rng.choice(ASIDES).format(text=text)
+    return rng.choice(english.ASIDES).format(text=text)
 
 
 def dress(text: str, rng: random.Random) -> str:
@@ -107,7 +82,7 @@ def dress(text: str, rng: random.Random) -> str:
     if kind < 0.55:
         return text
     if kind < 0.58:
-        return _file_name(text, rng)
+        return f"{text.replace(',', '').replace(' ', rng.choice('-_'))}.jpg"
     return _casing(rng.choice(WRAPPERS).format(text=text), rng)
 
 

@@ -1,35 +1,25 @@
-"""Builds the datasets of the mini world on disk: which parts there are, and how a part comes to be whole or not at all.
+"""Builds the datasets of the mini world on disk (``negutil.data.built``): which parts and benchmarks there are.
 
-A part lies in ``profile.built/<part>`` with a ``manifest.json``. It is written to a temporary folder beside its
-place and renamed when it is complete, so that an interrupted build leaves no half of it. A part whose manifest states
-the present settings and code is used as it is. Design: "The mini world".
+Each lies in ``profile.built/<name>``. Design: "The mini world".
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib
 import importlib.metadata
-import json
-import shutil
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from negutil import code, config, files, progress
+from negutil import code, config, progress
 from negutil.config import Profile, Splits
+from negutil.data import source
+from negutil.data.built import MANIFEST, Fill, complete, fingerprint, keep, manifest
 from negutil.errors import NegutilError
 
-Fill = Callable[[Path], dict[str, Any] | None]
-"""Fills an empty folder; may return facts for the manifest."""
-
-MANIFEST = "manifest.json"
 LIBRARIES = (
     *("av", "contourpy", "easy-vqa", "fontawesomefree", "numpy", "pillow"),
     *("polars", "pycocotools", "python-avatars", "resvg-py", "torch"),
@@ -43,7 +33,6 @@ class Part:
 
     Attributes:
         name: name of the part and of its folder.
-        stands_for: the published dataset whose format it has.
         module: module of the writer, imported when needed.
         sizes: the setting of ``profile.world`` with its sizes.
         version: to be raised when the same settings shall give other files for a reason outside the package's code.
@@ -52,7 +41,6 @@ class Part:
     """
 
     name: str
-    stands_for: str
     module: str
     sizes: str
     version: int = 1
@@ -63,21 +51,28 @@ _WRITERS = "miniworld.writers"
 PARTS: dict[str, Part] = {
     part.name: part
     for part in (
-        Part("coco", "MS COCO: instances and captions", f"{_WRITERS}.coco", "scenes"),
-        Part("voc", "PASCAL VOC 2007", f"{_WRITERS}.voc", "voc"),
-        Part("vqa", "VQA v2 questions about the pictures of coco", f"{_WRITERS}.vqa", "scenes"),
-        Part("refcocog", "RefCOCOg", f"{_WRITERS}.refcocog", "refcocog"),
-        Part("phrasecut", "PhraseCut", f"{_WRITERS}.phrasecut", "phrasecut"),
-        Part("imagenet", "ImageNet validation folders", f"{_WRITERS}.folders", "imagenet", function="write_imagenet"),
-        Part("caltech101", "Caltech101 folders", f"{_WRITERS}.folders", "caltech101", function="write_caltech101"),
-        Part("celeba", "CelebA", f"{_WRITERS}.celeba", "faces"),
-        Part("msrvtt", "MSR-VTT", f"{_WRITERS}.msrvtt", "clips"),
-        Part("chexpert", "CheXpert", f"{_WRITERS}.chexpert", "radiographs"),
-        Part("shapes", "VQA v2, with the pictures and questions of easy-VQA", f"{_WRITERS}.shapes", "shapes"),
-        Part("ccneg", "CC-Neg", f"{_WRITERS}.ccneg", "ccneg"),
-        Part("laion", "LAION-400M: metadata, with a few pictures", f"{_WRITERS}.laion", "alttexts"),
+        Part("coco", f"{_WRITERS}.coco", "scenes"),
+        Part("voc", f"{_WRITERS}.voc", "voc"),
+        Part("vqa", f"{_WRITERS}.vqa", "scenes"),
+        Part("refcocog", f"{_WRITERS}.refcocog", "refcocog"),
+        Part("phrasecut", f"{_WRITERS}.phrasecut", "phrasecut"),
+        Part("imagenet", f"{_WRITERS}.folders", "imagenet", function="write_imagenet"),
+        Part("caltech101", f"{_WRITERS}.folders", "caltech101", function="write_caltech101"),
+        Part("celeba", f"{_WRITERS}.celeba", "faces"),
+        Part("msrvtt", f"{_WRITERS}.msrvtt", "clips"),
+        Part("chexpert", f"{_WRITERS}.chexpert", "radiographs"),
+        Part("shapes", f"{_WRITERS}.shapes", "shapes"),
+        Part("ccneg", f"{_WRITERS}.ccneg", "ccneg"),
+        Part("laion", f"{_WRITERS}.laion", "alttexts"),
     )
 }
+
+
+BENCHMARKS: dict[str, str] = {
+    name: f"miniworld.benchmarks.{name.replace('-', '_')}"
+    for name in ("negbench", "valse", "tifa", "ccneg-reversed", "negrefcocog", "t2i_prompts")
+}
+"""Modules of the benchmarks that are made of scenes or of the parts; each has ``build(profile)``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,51 +111,38 @@ def find(name: str) -> Part:
     return PARTS[name]
 
 
-def manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a finished part, or None where the folder has none that can be read."""
-    try:
-        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) and "sha256" in content else None
+def build(name: Part | str, profile: Profile | str | None = None) -> Path:
+    """Folder of a part or benchmark, written first where it is missing or was made with other settings or code.
 
-
-def fingerprint(folder: Path) -> dict[str, Any]:
-    """Number of files, bytes, and sha256 over the names and contents of all files but the manifest, in sorted order."""
-    names = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
-    digest, total = hashlib.sha256(), 0
-    for path in names:
-        content = path.read_bytes()
-        total += len(content)
-        line = f"{path.relative_to(folder).as_posix()}\0{hashlib.sha256(content).hexdigest()}\n"
-        digest.update(line.encode())
-    return {"files": len(names), "bytes": total, "sha256": digest.hexdigest()}
-
-
-def build(part: Part | str, profile: Profile | str | None = None) -> Path:
-    """Folder of a part, written first where it is missing or was made with other settings or code.
-
-    Raises NegutilError for an unknown part, for sizes that make no sense, and where the folder holds something that was
+    Raises NegutilError for an unknown name, for sizes that make no sense, and where the folder holds something that was
     not built here (which is never deleted).
     """
-    part = find(part) if isinstance(part, str) else part
     profile = profile if isinstance(profile, Profile) else config.load(profile)
-    return Path(_build(part, profile).folder)
+    if name in BENCHMARKS:
+        folder: Path = importlib.import_module(BENCHMARKS[str(name)]).build(profile)
+        return folder
+    return Path(_build(find(name) if isinstance(name, str) else name, profile).folder)
+
+
+def benchmark(
+    profile: Profile, name: str, module: str, fill: Fill, made_of: Sequence[str] = (), **settings: Any
+) -> Path:
+    """Folder of a benchmark, ``profile.built/<name>``, which ``fill`` writes where it is missing or was made otherwise.
+
+    Args:
+        module: the module that makes it, with whose code and ``settings`` it is made again.
+        made_of: parts of the world that it is made of.
+    """
+    wanted: dict[str, Any] = {"part": name, "seed": profile.world.seed, **settings}
+    wanted["code"] = code.fingerprint(module, libraries=LIBRARIES)
+    wanted["made_of"] = {part: (manifest(build(part, profile)) or {})["sha256"] for part in made_of}
+    keep(profile.built / name, wanted, fill, source.STANDS_FOR[name.removesuffix("-random")])
+    return profile.built / name
 
 
 def folder(name: str, profile: Profile) -> Path:
-    """Where the data of a part lie: the published ones where the profile wants these, else the mini world's.
-
-    The latter are built where they are missing. Raises NegutilError where published data are not there.
-    """
-    part = find(name)
-    if not profile.published:
-        return build(part, profile)
-    own = profile.data / part.name
-    if own.is_dir() and manifest(own) is None:
-        return own
-    wanted = f"put {part.stands_for} there in its published layout"
-    raise NegutilError(f"{own} has no published data: {wanted}, or set NEGUTIL_DATA to the folder that has it.")
+    """Where the data of a part lie: see ``negutil.data.source.folder``; raises NegutilError for an unknown part."""
+    return source.folder(profile, find(name).name)
 
 
 def build_all(profile: Profile | str | None = None, only: Sequence[str] = (), check: bool = False) -> list[Outcome]:
@@ -187,57 +169,14 @@ def _build(part: Part, profile: Profile) -> Outcome:
         facts: dict[str, Any] | None = write(fresh, _sizes(part, profile), profile.world.seed)
         return facts
 
-    status = keep(folder, _wanted(part, profile), fill, part.stands_for)
+    status = keep(folder, _wanted(part, profile), fill, source.STANDS_FOR[part.name])
     return _outcome(part, folder, status, started)
-
-
-def keep(folder: Path, wanted: dict[str, Any], fill: Fill, stands_for: str = "") -> str:
-    """Make sure that ``folder`` holds what ``wanted`` describes: "reused" where it does, "built" where it was written.
-
-    ``fill`` fills an empty folder and may return facts for the manifest; its work is put in place when it is whole.
-    Raises NegutilError where the folder holds something that was not built here (which is never deleted).
-    """
-    if _complete(folder, wanted):
-        return "reused"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # A second process waits here and then finds the folder complete; the lock goes with a killed process.
-    with FileLock(folder.parent / f".{folder.name}.lock"):
-        if _complete(folder, wanted):
-            return "reused"
-        _write(folder, wanted, fill, stands_for)
-    return "built"
 
 
 def _outcome(part: Part, folder: Path, status: str, started: float) -> Outcome:
     facts = manifest(folder) or {}
     seconds = round(time.perf_counter() - started, 2)
     return Outcome(part.name, status, str(folder), int(facts["files"]), int(facts["bytes"]), seconds)
-
-
-def _complete(folder: Path, wanted: dict[str, Any]) -> bool:
-    found = manifest(folder)
-    return found is not None and all(found.get(key) == value for key, value in wanted.items())
-
-
-def _write(folder: Path, wanted: dict[str, Any], fill: Fill, stands_for: str) -> None:
-    """Fill a temporary folder and put it in the place of ``folder``; the caller holds the lock."""
-    if folder.exists() and manifest(folder) is None:
-        problem = "it was not built by negutil and is not touched"
-        raise NegutilError(f"{folder}: {problem}; move it away, or set NEGUTIL_CACHE to another folder.")
-    for left_over in folder.parent.glob(f".{folder.name}.*.part"):
-        shutil.rmtree(left_over)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
-    try:
-        fresh = temporary / "new"
-        fresh.mkdir()
-        facts = fill(fresh)
-        content = {**wanted, "stands_for": stands_for, "facts": facts or {}, **fingerprint(fresh)}
-        files.write_text(fresh / MANIFEST, json.dumps(content, indent=1, sort_keys=True) + "\n")
-        if folder.exists():
-            folder.rename(temporary / "old")
-        fresh.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _check(part: Part, profile: Profile) -> Outcome:
@@ -251,6 +190,6 @@ def _check(part: Part, profile: Profile) -> Outcome:
     found = fingerprint(folder)
     if any(facts.get(key) != value for key, value in found.items()):
         raise NegutilError(f"{folder} is not what its {MANIFEST} says ({found['files']} files); delete it and {again}.")
-    if not _complete(folder, _wanted(part, profile)):
+    if not complete(folder, _wanted(part, profile)):
         raise NegutilError(f"{folder} was built with other settings or code; {again}.")
     return _outcome(part, folder, "checked", started)

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from miniworld import grammar, scenes
-from miniworld.scenes import SIZE, Box, Scene, Thing
-from miniworld.vocabulary import PLACES
+from miniworld.scenes import SIZE, Scene, Thing
+from negutil.captions import english
+from negutil.captions.english import PLACES
 
 LENGTHS: tuple[int, ...] = (8, 12, 16)
 EVENTS: tuple[str, ...] = ("stays", "moves left", "moves right", "comes", "goes")
@@ -102,19 +103,13 @@ def _event(rng: random.Random, thing: Thing, length: int) -> Event:
     )
 
 
-def _covered(box: Box, by: Box) -> float:
-    """Share of ``box`` that lies under ``by``."""
-    across = min(box[0] + box[2], by[0] + by[2]) - max(box[0], by[0])
-    down = min(box[1] + box[3], by[1] + by[3]) - max(box[1], by[1])
-    return max(across, 0) * max(down, 0) / (box[2] * box[3])
-
-
 def _all_visible(clip: Clip) -> bool:
     """Whether in each frame the things in front cover at most MAX_COVERED of the box of every thing."""
     for frame in clip.frames:
         boxes = [[thing.box, *(extra.box for extra in thing.extras)] for thing in frame.things]
         for index, (box, *_) in enumerate(boxes):
-            if sum(_covered(box, by) for front in boxes[index + 1 :] for by in front) > MAX_COVERED:
+            front = (by for others in boxes[index + 1 :] for by in others)
+            if sum(scenes.shared_area(box, by) / (box[2] * box[3]) for by in front) > MAX_COVERED:
                 return False
     return True
 
@@ -184,5 +179,5 @@ def describe(clip: Clip, rng: random.Random) -> str:
     count = len(clip.events) if rng.random() < 0.6 else rng.randint(1, len(clip.events))
     phrases = [_phrase(event, rng) for event in rng.sample(clip.events, count)]
     place = PLACES[clip.place].phrase if rng.random() < 0.7 else ""
-    caption = rng.choice(_FORMS).format(things=grammar.enumerate_phrases(phrases), place=place)
+    caption = rng.choice(_FORMS).format(things=english.enumerate_phrases(phrases), place=place)
     return " ".join(caption.split()).strip(" ,")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -28,13 +29,8 @@ def _sample(rng: random.Random, n_things: int | None = None, reserved: bool = Fa
     return scene if scenes.is_reserved(scene) == reserved else _sample(rng, n_things, reserved)
 
 
-def _scene(rng: random.Random) -> tuple[np.ndarray, Describer]:
-    scene = _sample(rng)
-    return scenes.draw(scene), lambda source: alttext.alt_text(scene, source)
-
-
-def _single(rng: random.Random) -> tuple[np.ndarray, Describer]:
-    scene = _sample(rng, n_things=1)
+def _scene(rng: random.Random, n_things: int | None = None) -> tuple[np.ndarray, Describer]:
+    scene = _sample(rng, n_things)
     return scenes.draw(scene), lambda source: alttext.alt_text(scene, source)
 
 
@@ -56,7 +52,7 @@ def _shape(rng: random.Random) -> tuple[np.ndarray, Describer]:
 #: Parts of the corpus and their shares.
 MIXTURE: dict[str, tuple[float, Callable[[random.Random], tuple[np.ndarray, Describer]]]] = {
     "scene": (0.40, _scene),
-    "single": (0.24, _single),
+    "single": (0.24, partial(_scene, n_things=1)),
     "face": (0.26, _face),
     "radiograph": (0.06, _radiograph),
     "shape": (0.04, _shape),

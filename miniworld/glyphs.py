@@ -11,10 +11,9 @@ import fontawesomefree
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from miniworld.vocabulary import COLOURS
+from miniworld.icons import RGB
 
 ASSETS = Path(fontawesomefree.__file__).parent / "static" / "fontawesomefree"
-OVERSAMPLING = 4
 OUTLINE = 1
 OUTLINE_COLOUR = (8, 8, 8)
 
@@ -68,7 +67,7 @@ def sprite(icon: str, side: int, colour: str) -> Sprite:
     inner = np.pad(opacity(icon, side), OUTLINE)
     halo = np.asarray(Image.fromarray(inner).filter(ImageFilter.MaxFilter(2 * OUTLINE + 1)), dtype=np.uint16)
     inner = inner.astype(np.uint16)
-    fill = np.array(COLOURS[colour], dtype=np.uint16)
+    fill = np.array(RGB[colour], dtype=np.uint16)
     edge = np.array(OUTLINE_COLOUR, dtype=np.uint16)
     rim = halo - inner
     ink = inner[..., None] * fill + rim[..., None] * edge

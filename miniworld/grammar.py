@@ -1,20 +1,17 @@
-"""The language of the mini world: what can truthfully be said of a scene, affirmatively and with negation.
+"""What can truthfully be said of a scene, affirmatively and with negation, in forms of ``negutil.captions.english``.
 
-Wide enough that no model can win by knowing one template: at least twenty affirmative and twenty negated forms, a
-quarter of which is held out (``held_out=True``) for testing only. Design: "Rules for it".
+Wide enough that no model can win by knowing one template. Design: "Rules for it".
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Sequence
 
 from miniworld.scenes import SIZE, Scene, Thing
-from miniworld.vocabulary import NOUN, NOUN_LIST, PLACES, PLURAL_ONLY
+from negutil.captions import english
+from negutil.captions.english import NOUN, PLACES, PLURAL_ONLY, Form, enumerate_phrases, plural, with_article
 
 EVENTFUL = 0.9  # how often an action and things worn or held are said where other details are not
 EXTRA_ALONE = 0.2  # how often a caption that merely names things is about something worn or held alone
@@ -22,102 +19,10 @@ VAGUE = 0.15  # how often a short caption calls a woman or a baby "a person"
 NUMBERS = ("zero", "one", "two", "three", "four", "five")
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
-    """A sentence pattern.
-
-    Attributes:
-        text: pattern with {things} (what is there), {place} (a phrase such as "on the beach") and, if negated, {absent}
-            (with an article), {bare} (without) or {plural}.
-        cue: the word that negates, empty for an affirmative form.
-        order: where the negation stands: "first", "last", "only" (nothing else is said) or "" for affirmative forms.
-        held_out: kept for testing, never in a training set.
-    """
-
-    text: str
-    cue: str = ""
-    order: str = ""
-    held_out: bool = False
-
-
-AFFIRMATIVE: tuple[Form, ...] = (
-    Form("{things} {place}"),
-    Form("a photo of {things} {place}"),
-    Form("a picture of {things} {place}"),
-    Form("there is {things} {place}"),
-    Form("an image of {things} {place}"),
-    Form("{place}, {things}"),
-    Form("this picture shows {things} {place}"),
-    Form("we see {things} {place}"),
-    Form("a scene with {things} {place}"),
-    Form("{things} can be seen {place}"),
-    Form("the photo features {things} {place}"),
-    Form("you can see {things} {place}"),
-    Form("a view of {things} {place}"),
-    Form("photograph of {things} {place}"),
-    Form("the image includes {things} {place}"),
-    Form("{place} there is {things}"),
-    Form("a snapshot of {things} {place}"),
-    Form("here is {things} {place}"),
-    Form("look: {things} {place}"),
-    Form("a close look at {things} {place}", held_out=True),
-    Form("the lens caught {things} {place}", held_out=True),
-    Form("{place} one finds {things}", held_out=True),
-    Form("this shot is of {things} {place}", held_out=True),
-    Form("{things} appear in this photo {place}", held_out=True),
-    Form("depicted here: {things} {place}", held_out=True),
-)
-
-NEGATED: tuple[Form, ...] = (
-    Form("there is no {bare} {place}", "no", "only"),
-    Form("no {bare} is present in this image", "no", "only"),
-    Form("a photo with no {bare}", "no", "only"),
-    Form("this image does not include {absent}", "does not", "only"),
-    Form("a picture without {absent}", "without", "only"),
-    Form("there are not any {plural} {place}", "not any", "only"),
-    Form("{things} {place}, but no {bare}", "no", "last"),
-    Form("{things} {place} with no {bare}", "no", "last"),
-    Form("{things} {place} without {absent}", "without", "last"),
-    Form("{things} {place}, but not {absent}", "not", "last"),
-    Form("this image features {things}, but does not feature {absent}", "does not", "last"),
-    Form("{things} {place}; there is no {bare} in the picture", "no", "last"),
-    Form("{things} can be seen {place} and there isn't {absent}", "n't", "last"),
-    Form("{things} {place}, with no {bare} around", "no", "last"),
-    Form("there is no {bare}, but {things} {place}", "no", "first"),
-    Form("no {bare} here, just {things} {place}", "no", "first"),
-    Form("without {absent}, the image shows {things} {place}", "without", "first"),
-    Form("not {absent} but {things} {place}", "not", "first"),
-    Form("this image does not feature {absent}, but it features {things}", "does not", "first"),
-    Form("there aren't any {plural}, only {things} {place}", "n't", "first"),
-    Form("{things} {place}, free of {plural}", "free of", "last", held_out=True),
-    Form("{things} {place}; {absent} is absent", "absent", "last", held_out=True),
-    Form("the picture lacks {absent} but has {things} {place}", "lacks", "first", held_out=True),
-    Form("{things} {place}, never {absent}", "never", "last", held_out=True),
-    Form("neither {absent} nor another {bare}, only {things} {place}", "neither", "first", held_out=True),
-    Form("{absent} is nowhere to be seen", "nowhere", "only", held_out=True),
-    Form("a scene devoid of {plural}", "devoid of", "only", held_out=True),
-)
-
-
-def with_article(phrase: str) -> str:
-    """``phrase`` with "a" or "an", or "a pair of" before a plural-only noun."""
-    if phrase.rsplit(maxsplit=1)[-1] in PLURAL_ONLY:
-        return f"a pair of {phrase}"
-    return f"an {phrase}" if phrase[0] in "aeiou" else f"a {phrase}"
-
-
 def name(noun: str, rng: random.Random, synonyms: bool = True) -> str:
     """The noun or, one time in five, one of its synonyms."""
     others = NOUN[noun].synonyms
     return rng.choice(others) if synonyms and others and rng.random() < 0.2 else noun
-
-
-def plural(noun: str) -> str:
-    """Plural of a noun or of one of its synonyms."""
-    if noun in NOUN:
-        return NOUN[noun].plural
-    stem, last = noun[:-1], noun[-1]
-    return f"{stem}ies" if last == "y" and stem[-1] not in "aeiou" else f"{noun}s"
 
 
 def _extras_phrase(thing: Thing, rng: random.Random, detail: float) -> str:
@@ -160,13 +65,6 @@ def _group_phrase(group: list[Thing], rng: random.Random, detail: float) -> str:
     return f"{number} {colour}{plural(name(group[0].noun, rng))}"
 
 
-def enumerate_phrases(phrases: Sequence[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
-    if len(phrases) < 2:
-        return "".join(phrases)
-    return f"{', '.join(phrases[:-1])} and {phrases[-1]}"
-
-
 def things_phrase(things: Sequence[Thing], rng: random.Random, detail: float = 1.0) -> str:
     """All ``things`` in random order, equal ones counted together; "an empty place" where there are none."""
     if not things:
@@ -206,12 +104,7 @@ def _located_phrase(things: Sequence[Thing], rng: random.Random) -> str:
     return enumerate_phrases([f"{noun_phrase(thing, rng)} {position(thing)}" for thing in order])
 
 
-def forms(pool: Iterable[Form], held_out: bool) -> tuple[Form, ...]:
-    """The forms of ``pool`` that are (or are not) kept for testing."""
-    return tuple(form for form in pool if form.held_out == held_out)
-
-
-TRAINING_FORMS = forms(AFFIRMATIVE, held_out=False)
+TRAINING_FORMS = english.forms(english.AFFIRMATIVE, held_out=False)
 
 
 def _agree(sentence: str) -> str:
@@ -271,21 +164,3 @@ def negated_caption(scene: Scene, absent: str, form: Form, rng: random.Random) -
             plural=plural(said),
         )
     )
-
-
-@lru_cache(maxsize=1)
-def _lexicon() -> tuple[re.Pattern[str], dict[str, str]]:
-    """A pattern of every way to name a noun (longest first) and what each names."""
-    names: dict[str, str] = {}
-    for noun in NOUN_LIST:
-        for said in (noun.name, *noun.synonyms):
-            names[said] = noun.name
-            names[plural(said)] = noun.name
-    words = sorted(names, key=len, reverse=True)
-    return re.compile(rf"\b(?:{'|'.join(map(re.escape, words))})\b"), names
-
-
-def mentions(caption: str) -> Counter[str]:
-    """How often each noun of the vocabulary is named in a caption, under any of its names."""
-    pattern, names = _lexicon()
-    return Counter(names[match] for match in pattern.findall(caption.lower()))

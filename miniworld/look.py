@@ -17,8 +17,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from miniworld import alttext, clips, faces, grammar, radiographs, scenes, shapes
-from miniworld.scenes import Scene
 from negutil import config, files, paths
+from negutil.data.source import Example
 from negutil.errors import NegutilError
 from negutil.plots import figures
 
@@ -30,14 +30,6 @@ WIDTH, MARGIN, TITLE, LINE, SPACE = 10.0, 0.12, 0.4, 0.125, 0.2
 
 LETTERS = 16.5
 """Letters of a caption to the inch."""
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A picture (uint8 [height, width, 3]; of a clip, four frames side by side) and a text about it."""
-
-    picture: np.ndarray
-    caption: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +76,8 @@ def _alt_text(rng: random.Random) -> Example:
     """A scene with an alt text; one in two has a cue, to show what cues are like."""
     scene = scenes.sample(rng)
     text = grammar.partial_caption(scene, rng)
-    finish = alttext.with_cue if rng.random() < 0.5 else _dressed
-    return Example(scenes.draw(scene), finish(scene, text, rng))
-
-
-def _dressed(_: Scene, text: str, rng: random.Random) -> str:
-    return alttext.dress(text, rng)
+    said = alttext.with_cue(scene, text, rng) if rng.random() < 0.5 else alttext.dress(text, rng)
+    return Example(scenes.draw(scene), said)
 
 
 KINDS: dict[str, Kind] = {

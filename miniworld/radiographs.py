@@ -14,6 +14,7 @@ from functools import cache
 import numpy as np
 
 from miniworld.layers import SIZE, blend, document, rasterise
+from negutil.captions.english import enumerate_phrases
 
 CHEXPERT_FINDINGS: tuple[str, ...] = (
     *("No Finding", "Enlarged Cardiomediastinum", "Cardiomegaly", "Lung Opacity", "Lung Lesion", "Edema"),
@@ -245,20 +246,6 @@ def draw(item: Radiograph) -> np.ndarray:
 # --------------------------------------------------------------------------------------------------------------------
 # Language: affirmative, in the manner of reports and of teaching files
 
-FINDING_PHRASES: dict[str, str] = {
-    "No Finding": "clear lungs",
-    "Cardiomegaly": "cardiomegaly",
-    "Lung Opacity": "lung opacity",
-    "Lung Lesion": "a lung nodule",
-    "Edema": "pulmonary edema",
-    "Atelectasis": "atelectasis",
-    "Pneumothorax": "pneumothorax",
-    "Pleural Effusion": "pleural effusion",
-    "Fracture": "a rib fracture",
-    "Support Devices": "support devices",
-}
-"""Affirmative phrase of each drawn column, to follow "a chest x-ray showing"."""
-
 _PHRASES: dict[str, tuple[str, ...]] = {
     "Cardiomegaly": ("cardiomegaly", "an enlarged heart", "an enlarged cardiac silhouette", "a big heart shadow"),
     "Lung Opacity": (
@@ -318,5 +305,4 @@ def describe(item: Radiograph, rng: random.Random) -> str:
         phrases = [_phrase(finding, rng) for finding in rng.sample(item.findings, count)]
     else:
         phrases = [rng.choice(_NORMAL)]
-    listed = phrases[0] if len(phrases) == 1 else f"{', '.join(phrases[:-1])} and {phrases[-1]}"
-    return rng.choice(_FORMS).format(list=listed, view=item.view, number=rng.randint(10, 9999))
+    return rng.choice(_FORMS).format(list=enumerate_phrases(phrases), view=item.view, number=rng.randint(10, 9999))

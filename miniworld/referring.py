@@ -11,16 +11,15 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from miniworld import grammar, places, scenes, truth
-from miniworld.scenes import COLOUR_NAMES, PLACE_NAMES, SIZE, Scene, Thing
+from miniworld import places, scenes, truth
+from miniworld.scenes import PLACE_NAMES, SIZE, Scene, Thing
 from miniworld.truth import Instance
-from miniworld.vocabulary import ACTIONS, HAND, HEAD, HOLDABLE, NOUN, NOUNS, PLACES, PLURAL_ONLY, WEARABLE
+from negutil.captions import english
+from negutil.captions.english import ACTIONS, COLOURS, HOLDABLE, HOLDERS, PLACES, PLURAL_ONLY, WEARABLE, WEARERS
 
 KINDS = ("colour", "wearing", "holding", "action", "position")
 WHERE = ("on the left", "on the right", "at the top", "at the bottom")
 SAME_COLOUR = 0.5
-WEARERS = tuple(noun for noun in NOUNS if NOUN[noun].icon in HEAD)
-HOLDERS = tuple(noun for noun in NOUNS if NOUN[noun].icon in HAND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +172,7 @@ def fits(instance: Instance, kind: str, value: str) -> bool | None:
 def _values(kind: str, instances: Sequence[Instance]) -> list[str]:
     """Everything of one kind that can be said of any of the instances, in a fixed order."""
     if kind == "colour":
-        return [colour for colour in COLOUR_NAMES if any(one.colour == colour for one in instances)]
+        return [colour for colour in COLOURS if any(one.colour == colour for one in instances)]
     if kind == "action":
         return [action for action in ACTIONS if any(one.action == action for one in instances)]
     if kind == "position":
@@ -216,7 +215,7 @@ def forms(clue: Clue, held_out: bool) -> list[Form]:
 
 def say(clue: Clue, form: Form) -> str:
     """The phrase, in lower case."""
-    a_noun, a_value = grammar.with_article(clue.noun), grammar.with_article(clue.value)
+    a_noun, a_value = english.with_article(clue.noun), english.with_article(clue.value)
     return form.text.format(noun=clue.noun, a_noun=a_noun, value=clue.value, a_value=a_value)
 
 
@@ -233,14 +232,14 @@ def _noun(kind: str, rng: random.Random, place: str) -> str:
 def _attempt(kind: str, rng: random.Random) -> Scene:
     """Two or three things of one kind, and up to two others, in a place."""
     place = rng.choice(PLACE_NAMES)
-    noun, colour, same = _noun(kind, rng, place), rng.choice(COLOUR_NAMES), rng.random() < SAME_COLOUR
+    noun, colour, same = _noun(kind, rng, place), rng.choice(COLOURS), rng.random() < SAME_COLOUR
     nouns = [noun] * rng.choice((2, 2, 3)) + rng.sample(
         [n for n in PLACES[place].nouns if n != noun], rng.randint(0, 2)
     )
     taken: list[Thing] = []
     for name in nouns:
         keep = same and kind != "colour" and name == noun
-        thing = scenes.place_thing(rng, name, colour if keep else rng.choice(COLOUR_NAMES), taken, len(nouns))
+        thing = scenes.place_thing(rng, name, colour if keep else rng.choice(COLOURS), taken, len(nouns))
         taken += [thing] if thing else []
     return Scene(place, rng.randrange(places.VARIANTS), tuple(taken))
 

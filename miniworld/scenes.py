@@ -14,8 +14,9 @@ from functools import cache
 
 import numpy as np
 
-from miniworld import glyphs, places, vocabulary
-from miniworld.vocabulary import ACTIONS, COLOURS, HAND, HEAD, HOLDABLE, NOUN, NOUNS, PLACES, SUPERCATEGORY, WEARABLE
+from miniworld import glyphs, places
+from miniworld.icons import ACTION_ICONS, HAND, HEAD, ICONS
+from negutil.captions.english import ACTIONS, COLOURS, COMPANIONS, HOLDABLE, NOUNS, PLACES, SUPERCATEGORY, WEARABLE
 
 SIZE = places.SIZE
 Box = tuple[int, int, int, int]
@@ -23,7 +24,6 @@ SIDES: dict[str, int] = {"small": 14, "medium": 22, "large": 30}
 EXTRA_SIDE: dict[str, int] = {"small": 10, "medium": 14, "large": 18}
 STEP = 8  # things stand on a grid of so many pixels, as wide as one patch of MiniCLIP
 COUNT_WEIGHTS = (20, 30, 25, 15, 10)
-COLOUR_NAMES = tuple(COLOURS)
 PLACE_NAMES = tuple(PLACES)
 AT_HOME, ELSEWHERE, COMPANION = 10.0, 1.0, 25.0
 PEOPLE = 3.0
@@ -55,7 +55,7 @@ class Thing:
     @property
     def icon(self) -> str:
         """Font Awesome name of the picture of this thing."""
-        return ACTIONS[self.action] if self.action else NOUN[self.noun].icon
+        return ACTION_ICONS[self.action] if self.action else ICONS[self.noun]
 
     @property
     def centre(self) -> tuple[float, float]:
@@ -95,7 +95,7 @@ def _weights(place: str, previous: str | None) -> tuple[float, ...]:
     """Cumulative weights over NOUNS of the next thing at ``place`` after ``previous``."""
     weights = {noun: AT_HOME if noun in PLACES[place].nouns else ELSEWHERE for noun in NOUNS}
     weights.update({noun: weights[noun] * PEOPLE for noun in NOUNS if SUPERCATEGORY[noun] == "person"})
-    for group in vocabulary.COMPANIONS:
+    for group in COMPANIONS:
         if previous in group:
             weights.update({noun: weights[noun] + COMPANION for noun in group if noun != previous})
     return tuple(itertools.accumulate(weights.values()))
@@ -108,13 +108,16 @@ def _next_noun(rng: random.Random, place: str, taken: list[Thing]) -> str:
     return rng.choices(NOUNS, cum_weights=_weights(place, previous))[0]
 
 
-def _overlap(first: Box, second: Box) -> float:
-    """Shared area over the smaller area."""
+def shared_area(first: Box, second: Box) -> int:
+    """How many pixels two boxes have in common."""
     across = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])
     down = min(first[1] + first[3], second[1] + second[3]) - max(first[1], second[1])
-    if across <= 0 or down <= 0:
-        return 0.0
-    return across * down / min(first[2] * first[3], second[2] * second[3])
+    return max(across, 0) * max(down, 0)
+
+
+def _overlap(first: Box, second: Box) -> float:
+    """Shared area over the smaller area."""
+    return shared_area(first, second) / min(first[2] * first[3], second[2] * second[3])
 
 
 def _footprint(thing: Thing) -> Box:
@@ -131,10 +134,10 @@ def _extra(rng: random.Random, thing: Thing, relation: str) -> Extra | None:
     anchor = (HEAD if wearing else HAND).get(thing.icon)
     if anchor is None or thing.size == "small":
         return None
-    noun, colour = rng.choice(WEARABLE if wearing else HOLDABLE), rng.choice(COLOUR_NAMES)
+    noun, colour = rng.choice(WEARABLE if wearing else HOLDABLE), rng.choice(COLOURS)
     if noun == thing.noun or colour == thing.colour:
         return None
-    height, width = glyphs.sprite(NOUN[noun].icon, EXTRA_SIDE[thing.size], colour).clear.shape[:2]
+    height, width = glyphs.sprite(ICONS[noun], EXTRA_SIDE[thing.size], colour).clear.shape[:2]
     x = round(thing.box[0] + anchor[0] * thing.box[2] - width / 2)
     y = round(thing.box[1] + anchor[1] * thing.box[3] - height * (0.75 if wearing else 0.5))
     if x < 0 or y < 0 or x + width > SIZE or y + height > SIZE:
@@ -158,7 +161,7 @@ def place_thing(rng: random.Random, noun: str, colour: str, taken: list[Thing], 
 
     ``crowd`` is how many things are wanted in all: above three, none is large.
     """
-    action = rng.choice(tuple(ACTIONS)) if noun == "person" else None
+    action = rng.choice(ACTIONS) if noun == "person" else None
     sizes = ("small", "medium", "large") if crowd <= 3 else ("small", "medium")
     for _ in range(16):
         size = rng.choice(sizes)
@@ -179,13 +182,13 @@ def sample(rng: random.Random, n_things: int | None = None, place: str | None = 
         rng: source of all chance; the same state gives the same scene.
         n_things: things besides worn and held ones (1 to 5), by default 1 to 5 with most weight on two and three;
             fewer where the picture has no room left.
-        place: one of ``vocabulary.PLACES``, by default any.
+        place: one of ``english.PLACES``, by default any.
     """
     place = place or rng.choice(PLACE_NAMES)
     wanted = n_things or rng.choices((1, 2, 3, 4, 5), COUNT_WEIGHTS)[0]
     taken: list[Thing] = []
     for _ in range(wanted):
-        noun, colour = _next_noun(rng, place, taken), rng.choice(COLOUR_NAMES)
+        noun, colour = _next_noun(rng, place, taken), rng.choice(COLOURS)
         thing = place_thing(rng, noun, colour, taken, wanted)
         if thing is not None:
             taken.append(thing)
@@ -212,7 +215,7 @@ def stamps(thing: Thing) -> Iterator[tuple[glyphs.Sprite, Box]]:
     """Sprite and box of a thing, then of what it wears and holds, in the order of drawing."""
     yield glyphs.sprite(thing.icon, SIDES[thing.size], thing.colour), thing.box
     for extra in thing.extras:
-        yield glyphs.sprite(NOUN[extra.noun].icon, EXTRA_SIDE[thing.size], extra.colour), extra.box
+        yield glyphs.sprite(ICONS[extra.noun], EXTRA_SIDE[thing.size], extra.colour), extra.box
 
 
 def draw(scene: Scene) -> np.ndarray:
@@ -222,12 +225,3 @@ def draw(scene: Scene) -> np.ndarray:
         for stamp, box in stamps(thing):
             glyphs.blend(canvas, stamp, box[0], box[1])
     return canvas
-
-
-def masks(scene: Scene) -> list[np.ndarray]:
-    """Visible pixels of each thing (bool [64, 64], in the order of ``scene.things``), worn and held things left out."""
-    owner = np.full((SIZE, SIZE), -1, dtype=np.int16)
-    for index, thing in enumerate(scene.things):
-        for part, (stamp, (x, y, width, height)) in enumerate(stamps(thing)):
-            owner[y : y + height, x : x + width][stamp.solid] = index if part == 0 else -1
-    return [owner == index for index in range(len(scene.things))]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -58,16 +57,11 @@ def _fact(pairs: list[tuple[str, str]], values: tuple[str, ...]) -> str | None:
     return there[0] if there else left[0] if len(left) == 1 else None
 
 
-def _check_split(split: str) -> None:
-    """Raises NegutilError for anything but the package's two splits."""
-    if split not in SPLITS:
-        raise NegutilError(f"easy-VQA has no split {split!r}; use one of {', '.join(SPLITS)}.")
-
-
 @cache
 def load(split: str) -> tuple[Shape, ...]:
     """All pictures of ``split`` ("train" or "test") by image id. Raises NegutilError for another split."""
-    _check_split(split)
+    if split not in SPLITS:
+        raise NegutilError(f"easy-VQA has no split {split!r}; use one of {', '.join(SPLITS)}.")
     read = easy_vqa.get_train_questions if split == "train" else easy_vqa.get_test_questions
     grouped: dict[int, list[tuple[str, str]]] = {}
     for question, answer, image_id in zip(*read(), strict=True):
@@ -97,12 +91,6 @@ def draw(shape: Shape) -> np.ndarray:
     """The package's picture as uint8 [64, 64, 3]."""
     with Image.open(_paths(shape.split)[shape.image_id]) as picture:
         return np.asarray(picture.convert("RGB"))
-
-
-def iterate(split: str) -> Iterator[tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]]:
-    """(picture, questions, answers) of each item of ``split``, by image id."""
-    for shape in load(split):
-        yield draw(shape), shape.questions, shape.answers
 
 
 _FORMS: tuple[str, ...] = (

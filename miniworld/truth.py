@@ -18,7 +18,7 @@ import numpy as np
 
 from miniworld import glyphs, scenes
 from miniworld.scenes import SIZE, Box, Extra, Scene, Thing
-from miniworld.vocabulary import COLOURS, NOUN, NOUNS, PLACES, SUPERCATEGORY
+from negutil.captions.english import COLOURS, NOUN, NOUNS, PLACES, SUPERCATEGORY
 from negutil.errors import NegutilError
 
 FILE = "truth.json"

@@ -226,9 +226,9 @@ def world_build(
     as_json: Json = False,
 ) -> None:
     """Write the mini world's datasets where they are missing or out of date."""
-    from miniworld import build
+    from negutil.data import source
 
-    outcomes = build.build_all(profile, only or (), check)
+    outcomes = source.world().build_all(profile, only or (), check)
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(outcome) for outcome in outcomes], indent=1))
         return
@@ -248,9 +248,9 @@ def world_look(
     out: Annotated[Path | None, typer.Option(metavar="FILE.png", help="The file to write.")] = None,
 ) -> None:
     """Draw a contact sheet: pictures of each part of the mini world, with what is said of them."""
-    from miniworld import look
+    from negutil.data import source
 
-    typer.echo(str(look.save(part, seed, profile, out)))
+    typer.echo(str(source.world().save_sheet(part, seed, profile, out)))
 
 
 @negbench_commands.command("build")

@@ -39,7 +39,7 @@ def main() -> None:
     affirmative.run(settings, 0)
     binary_probe.run(settings)
     (trained,) = finetune_many(recipes.jobs(settings, settings.models[0], [recipes.NEGATIONCLIP]), 1)
-    folder = negbench_files.build(settings)
+    folder = negbench_files.folder(settings)
     chosen = [each for each in negbench_files.VARIATIONS if each.title in negationclip_items.NEGBENCH]
     tasks = [task for each in chosen if (task := negbench_items.load(settings, each, folder)) is not None]
     negbench.run(dataclasses.replace(settings, models=(*settings.models, trained.name)), tasks)

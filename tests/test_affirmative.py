@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from miniworld import grammar, scenes
-from miniworld.vocabulary import NOUNS
+from miniworld import scenes
 from negutil import config
+from negutil.captions import english
+from negutil.captions.english import NOUNS
 from negutil.compare import affirmative
 
 
@@ -38,7 +39,7 @@ def test_nouns_without_both_kinds_of_pictures_are_left_out(sampled: list[scenes.
 def test_sentences_of_absence_name_the_noun_and_nothing_else() -> None:
     for form in affirmative.absence_forms():
         for noun, sentence in zip(NOUNS, affirmative.sentences(form, NOUNS), strict=True):
-            assert set(grammar.mentions(sentence)) == {noun}
+            assert set(english.mentions(sentence)) == {noun}
 
 
 def test_scenes_are_held_out_pictures_with_a_true_full_caption() -> None:
@@ -49,7 +50,7 @@ def test_scenes_are_held_out_pictures_with_a_true_full_caption() -> None:
     assert len(found.pictures) == len(found.captions) == len(found.truth) == settings.world.scenes.test
     assert not np.array_equal(found.pictures, other.pictures)
     for caption, scene in zip(found.captions, found.truth, strict=True):
-        assert set(grammar.mentions(caption)) <= scene.nouns
+        assert set(english.mentions(caption)) <= scene.nouns
 
 
 def _tables(presence: float, low: float, high: float) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -11,6 +11,7 @@ from clip_benchmark.metrics import zeroshot_retrieval
 from PIL import Image
 
 from miniworld import grammar, scenes
+from negutil.captions import english
 from negutil.models import encode, loader
 from negutil.models.loader import LoadedModel
 from negutil.tasks import mcq, retrieval
@@ -33,7 +34,7 @@ def pictures_and_captions() -> tuple[np.ndarray, list[list[str]]]:
     for number, scene in enumerate(drawn):
         absent = next(noun for noun in ("cat", "bus", "otter", "cup") if noun not in scene.nouns)
         said = [grammar.partial_caption(scene, rng), grammar.full_caption(scene, rng)]
-        said.append(grammar.negated_caption(scene, absent, rng.choice(grammar.NEGATED), rng))
+        said.append(grammar.negated_caption(scene, absent, rng.choice(english.NEGATED), rng))
         captions.append(said[: 1 + number % 3])
     return np.stack([scenes.draw(scene) for scene in drawn]), captions
 

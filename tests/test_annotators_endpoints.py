@@ -12,8 +12,7 @@ import pytest
 from chat_server import Act, ChatServer, completion, echo, serve
 
 from negutil.captions import annotator_kinds
-from negutil.captions.endpoint_annotator import Endpoint, EndpointModel
-from negutil.captions.endpoint_pool import Pool
+from negutil.captions.endpoint_annotator import Endpoint, EndpointModel, Pool
 from negutil.captions.prompts import Chat, Sampling
 from negutil.errors import NegutilError
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from miniworld import grammar, scenes, truth
+from miniworld.annotator import UNSURE, ErrorRates, World, WorldAnnotator, _misread, things
 from miniworld.truth import Known
-from miniworld.vocabulary import HELD_OUT_NOUNS, NOUNS
-from negutil.captions import annotator_kinds, prompts, statements
+from negutil.captions import annotator_kinds, english, prompts, statements
+from negutil.captions.english import HELD_OUT_NOUNS, NOUNS
 from negutil.captions.statements import Statement
-from negutil.captions.world_annotator import UNSURE, ErrorRates, World, WorldAnnotator, _misread, things_of
 from negutil.errors import NegutilError
 
 COUNT = 300
@@ -26,7 +26,7 @@ def pictures() -> list[Known]:
 
 
 KNOWN = pictures()
-THINGS = things_of(KNOWN)
+THINGS = {known.file_name: truth.sayable(known.scene.nouns) for known in KNOWN}
 CAPTIONS = [grammar.naming_caption(known.scene, random.Random(index)) for index, known in enumerate(KNOWN)]
 PATHS = [Path("/data/coco") / known.file_name for known in KNOWN]
 ABSENT = [random.Random(index).choice(truth.absent(known.scene)) for index, known in enumerate(KNOWN)]
@@ -46,13 +46,13 @@ def near(count: int, rate: float) -> bool:
 def test_without_errors_all_is_right() -> None:
     annotator = world()
     for caption, named in zip(CAPTIONS, annotator.extract(CAPTIONS), strict=True):
-        assert set(named) == set(grammar.mentions(caption))
+        assert set(named) == set(english.mentions(caption))
     for caption, proposed in zip(CAPTIONS, annotator.propose(CAPTIONS, 3), strict=True):
-        assert len(set(proposed)) == 3 and not set(proposed) & set(grammar.mentions(caption))
+        assert len(set(proposed)) == 3 and not set(proposed) & set(english.mentions(caption))
     assert annotator.shows(PATHS, ABSENT) == [False] * COUNT
     assert annotator.shows(PATHS, PRESENT) == [True] * COUNT
     for caption, noun, said in zip(CAPTIONS, ABSENT, annotator.negate(CAPTIONS, ABSENT), strict=True):
-        assert set(grammar.mentions(said)) == {*grammar.mentions(caption), noun}
+        assert set(english.mentions(said)) == {*english.mentions(caption), noun}
     assert not annotator.injected
     assert annotator.asked["shows"] == 2 * COUNT
 
@@ -61,7 +61,7 @@ def test_negations_are_read_back_from_the_forms_that_worded_them() -> None:
     said = world().paraphrase(HYBRIDS)
     assert len(set(said)) > COUNT / 2
     for text, there, gone in zip(said, PRESENT, ABSENT, strict=True):
-        assert set(grammar.mentions(text)) == {there, gone}
+        assert set(english.mentions(text)) == {there, gone}
 
 
 def test_proposals_follow_from_the_caption_and_not_from_the_picture() -> None:
@@ -106,13 +106,13 @@ def test_errors_come_at_the_declared_rate_and_are_counted(rate: float) -> None:
 def test_each_error_is_of_its_kind() -> None:
     wrong = world(extract=1, propose=1, negate=1)
     for caption, found in zip(CAPTIONS, wrong.extract(CAPTIONS), strict=True):
-        assert len(set(found) ^ set(grammar.mentions(caption))) == 1
+        assert len(set(found) ^ set(english.mentions(caption))) == 1
     for caption, found in zip(CAPTIONS, wrong.propose(CAPTIONS, 2), strict=True):
-        assert len(set(found) & set(grammar.mentions(caption))) == 1
+        assert len(set(found) & set(english.mentions(caption))) == 1
     lost = 0
     for noun, text in zip(ABSENT, wrong.negate(CAPTIONS, ABSENT), strict=True):
         is_lost = text.endswith(f", and there is {statements.with_article(noun)}.")
-        assert is_lost or (noun not in grammar.mentions(text) and _negated(text))
+        assert is_lost or (noun not in english.mentions(text) and _negated(text))
         lost += is_lost
     assert near(lost, 0.5)
 
@@ -193,5 +193,5 @@ def test_settings_make_an_annotator() -> None:
 
 def test_truth_on_disk_tells_what_is_in_a_picture(tmp_path: Path) -> None:
     truth.write(tmp_path, ((known.file_name, known.split, known.image_id, known.scene) for known in KNOWN[:5]))
-    annotator = WorldAnnotator(things_of(truth.read(tmp_path)))
+    annotator = WorldAnnotator(things(tmp_path, KNOWN[0].split))
     assert annotator.shows([tmp_path / known.file_name for known in KNOWN[:5]], PRESENT[:5]) == [True] * 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -10,13 +11,13 @@ import pandas as pd
 import pytest
 
 from miniworld import build as world
-from miniworld.vocabulary import HELD_OUT_NOUNS
 from negutil import config, paths, results
-from negutil.captions import caption_file, caption_sets, ccneg_triplets, journal, phrasing
+from negutil.captions import caption_sets, ccneg_triplets, journal, phrasing
+from negutil.captions.english import HELD_OUT_NOUNS
 from negutil.compare import caption_pipelines, caption_views
 from negutil.compare.caption_pipelines import Findings
 from negutil.config import Profile, Splits
-from negutil.data import ccneg, negationclip, negbench
+from negutil.data import ccneg, negationclip, negbench, source
 from negutil.errors import NegutilError
 from negutil.plots import caption_pipelines as plots
 
@@ -48,7 +49,7 @@ def test_every_file_is_written_and_nothing_held_out_is_negated(settings: Profile
         said = phrasing.table(rows["updated_caption"].tolist())
         assert (said["cue"] != "").all()
         assert not said[["held_out_noun", "held_out_form"]].to_numpy().any()
-        assert not HELD_OUT_NOUNS & set(caption_file.frame(folder / name)["absent"])
+        assert not HELD_OUT_NOUNS & {row["absent"] for row in json.loads((folder / name).read_text())["annotations"]}
     assert len(negationclip.load(folder / caption_sets.SHAPES, world.build("shapes", settings))) > 20
     assert len(negbench.load(folder / caption_sets.NEGMCQ, world.folder("coco", settings))) > 50
     triplets = ccneg.load(folder / ccneg_triplets.FILE, world.folder("coco", settings), n_evaluation=1)
@@ -71,7 +72,7 @@ def test_a_set_is_built_once_and_an_interrupted_build_goes_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(caption_file, "write", interrupted)
+        patched.setattr(caption_sets.p1, "write", interrupted)
         with pytest.raises(KeyboardInterrupt):
             caption_sets.build(settings, 0.1)
     assert {path.name for path in journals.iterdir()} == {"p1.jsonl", "p2.jsonl"}
@@ -103,7 +104,7 @@ def test_annotators_are_settings(settings: Profile, tmp_path: Path, monkeypatch:
 def test_published_rows_of_negrefcocog_are_wanted_in_paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEGUTIL_DATA", str(tmp_path))
     with pytest.raises(NegutilError, match="parkquasar"):
-        caption_sets.build_referring(config.load("paper"))
+        source.folder(config.load("paper"), "negrefcocog")
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miniworld import scenes
+from miniworld.caption_truth import are_true
 from miniworld.scenes import Extra, Scene, Thing
 from miniworld.shapes import Shape
 from negutil.captions import caption_quality, cooccurrence
@@ -33,7 +34,7 @@ def judged(updated: str, absent: str, kind: str = "object", about: str = "", sho
         "absent": absent,
         "about": about,
     }
-    return bool(caption_quality.are_true(pd.DataFrame([row]), {1: shown})[0])
+    return bool(are_true(pd.DataFrame([row]), {1: shown})[0])
 
 
 @pytest.mark.parametrize(

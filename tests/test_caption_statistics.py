@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from negutil import cli
-from negutil.captions import caption_files, caption_statistics, negation_terms, words
-from negutil.captions.caption_statistics import Counts, CueCounts
-from negutil.captions.words import WIDE_SPACES
+from negutil.captions import caption_files, caption_statistics, negation_terms
+from negutil.captions.caption_statistics import WIDE_SPACES, Counts, CueCounts, count_words
 
 LISTS = negation_terms.load()
 STRICT = negation_terms.load("strict")
@@ -71,12 +70,12 @@ def test_a_plain_word_adds_no_cue(texts: list[str | None], word: str) -> None:
 def test_words_are_runs_without_white_space(texts: list[str]) -> None:
     # Python alone splits at the separators U+001C to U+001F, which are not white space to Unicode.
     expected = sum(len("".join("x" if "\x1c" <= c <= "\x1f" else c for c in text).split()) for text in texts)
-    assert words.count(pl.Series(texts, dtype=pl.String)) == expected
+    assert count_words(pl.Series(texts, dtype=pl.String)) == expected
 
 
 def test_words_of_a_slice_with_nulls() -> None:
     texts = pl.Series(["one two", None, "", "three\u3000four\u00a0five", " six ", None])
-    assert [words.count(texts.slice(start)) for start in range(7)] == [6, 4, 4, 4, 1, 0, 0]
+    assert [count_words(texts.slice(start)) for start in range(7)] == [6, 4, 4, 4, 1, 0, 0]
 
 
 def test_word_interval_widens_with_clusters() -> None:

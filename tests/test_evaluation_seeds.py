@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from miniworld import build, scenes, truth
-from miniworld.writers import _entries
+from miniworld.writers import _shared
 from negutil import cli, config, elsewhere, paths, results
 from negutil.compare import affirmative, binary_probe, claims, evaluation_seeds, other_seeds
 from negutil.config import Profile, Splits
@@ -177,7 +177,7 @@ def test_no_evaluation_scene_of_any_seed_is_a_training_scene_of_another() -> Non
     def named(split: str, index: int) -> tuple[int, str]:
         return index, f"{split}{index}.jpg"
 
-    drawn = {seed: list(_entries.entries("coco", Splits(40, 5, 40), seed, scenes.sample, named)) for seed in (0, 1, 2)}
+    drawn = {seed: list(_shared.entries("coco", Splits(40, 5, 40), seed, scenes.sample, named)) for seed in (0, 1, 2)}
     for entries in drawn.values():
         assert all(scenes.is_reserved(entry.scene) == (entry.split != "train") for entry in entries)
     shown = {seed: {repr(entry.scene) for entry in entries if entry.split == "test"} for seed, entries in drawn.items()}

@@ -13,10 +13,10 @@ from chat_server import Act, completion, serve
 from PIL import Image
 from sklearn.metrics import accuracy_score, recall_score
 
+from miniworld.annotator import ErrorRates, World, WorldAnnotator
 from negutil import results
 from negutil.captions import annotator_kinds, prompts, statements
 from negutil.captions.statements import Statement
-from negutil.captions.world_annotator import ErrorRates, World, WorldAnnotator
 from negutil.errors import NegutilError
 from negutil.tasks import exam
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from miniworld.vocabulary import NOUNS
 from negutil.captions import phrasing
+from negutil.captions.english import NOUNS
 from negutil.compare import layer_probe
 from negutil.config import Bootstrap
 from negutil.errors import NegutilError

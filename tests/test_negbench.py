@@ -234,4 +234,4 @@ def test_published_files_that_are_not_there_are_named(
     monkeypatch.setenv("NEGUTIL_DATA", str(tmp_path))
     with pytest.raises(NegutilError, match=r"datasets\.md"):
         negbench_items.load_all(dataclasses.replace(settings, published=True))
-    assert negbench_files.path(dataclasses.replace(settings, published=True), VARIATIONS[2], tmp_path) is None
+    assert negbench_files.path(VARIATIONS[2], tmp_path) is None

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from miniworld import grammar, scenes
-from miniworld.vocabulary import HELD_OUT_NOUNS, NOUNS
-from negutil.captions import phrasing, statements
+from negutil.captions import english, phrasing, statements
+from negutil.captions.english import HELD_OUT_NOUNS, NOUNS
 from negutil.captions.phrasing import Phrasing
 from negutil.captions.statements import Statement
 from negutil.data import negbench
@@ -67,7 +67,7 @@ def test_the_held_out_noun_is_the_negated_one() -> None:
 
 def test_every_negated_form_of_the_grammar_is_read_as_it_says() -> None:
     rng = random.Random("phrasing")
-    for form in grammar.NEGATED:
+    for form in english.NEGATED:
         for _ in range(5):
             scene = scenes.sample(rng, rng.randint(1, 4))
             absent = rng.choice([noun for noun in NOUNS if noun not in scene.nouns])

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miniworld import faces, scenes
+from miniworld.judge_pictures import of_face, of_scene
 from miniworld.scenes import Extra, Scene, Thing
 from negutil.captions import picture_facts
 from negutil.captions.picture_facts import ACTION, COLOUR, FACE, OBJECT, PLACE, WORN, Fact
@@ -19,7 +20,7 @@ BOX = (0, 0, 20, 20)
 def test_the_facts_of_a_scene() -> None:
     woman = Thing("woman", "red", "large", BOX, extras=(Extra("hat", "blue", "wearing", BOX),))
     runner = Thing("person", "green", "medium", BOX, action="running")
-    assert picture_facts.of_scene(Scene("beach", 0, (woman, runner))) == {
+    assert of_scene(Scene("beach", 0, (woman, runner))) == {
         Fact(PLACE, "", "beach"),
         *(Fact(OBJECT, noun) for noun in ("woman", "person", "hat")),
         *(Fact(COLOUR, *pair) for pair in (("woman", "red"), ("person", "red"), ("hat", "blue"), ("person", "green"))),
@@ -30,14 +31,14 @@ def test_the_facts_of_a_scene() -> None:
 
 def test_a_standing_person_does_nothing() -> None:
     standing = Thing("person", "green", "medium", BOX, action="standing")
-    assert not any(fact.kind == ACTION for fact in picture_facts.of_scene(Scene("beach", 0, (standing,))))
+    assert not any(fact.kind == ACTION for fact in of_scene(Scene("beach", 0, (standing,))))
 
 
 @given(st.integers(0, 10_000))
 @settings(max_examples=30, deadline=None)
 def test_a_face_has_the_features_of_its_labels(seed: int) -> None:
     face = faces.sample(random.Random(seed))
-    facts = picture_facts.of_face(face)
+    facts = of_face(face)
     assert Fact(OBJECT, "person") in facts
     assert (Fact(WORN, "person", "wearing hat") in facts) == (face.hat is not None)
     assert {fact.value for fact in facts if fact.kind == FACE} - {picture_facts.BEARD} == {
@@ -49,7 +50,7 @@ def test_a_face_has_the_features_of_its_labels(seed: int) -> None:
 @settings(max_examples=60, deadline=None)
 def test_what_is_asked_is_answered_by_the_truth(seed: int, is_face: bool) -> None:
     rng = random.Random(seed)
-    own = picture_facts.of_face(faces.sample(rng)) if is_face else picture_facts.of_scene(scenes.sample(rng))
+    own = of_face(faces.sample(rng)) if is_face else of_scene(scenes.sample(rng))
     asked = picture_facts.askable(own, rng)
     assert asked
     assert all((fact in own) == answer for fact, answer in asked)
@@ -60,7 +61,7 @@ def test_what_is_asked_is_answered_by_the_truth(seed: int, is_face: bool) -> Non
 
 def test_labels_are_the_facts_in_their_order() -> None:
     rng = random.Random(0)
-    truths = [picture_facts.of_scene(scenes.sample(rng)) for _ in range(5)]
+    truths = [of_scene(scenes.sample(rng)) for _ in range(5)]
     found = picture_facts.labels(truths)
     assert found.shape == (5, len(picture_facts.FACTS))
     for row, own in zip(found, truths, strict=True):

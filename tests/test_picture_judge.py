@@ -10,13 +10,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from miniworld import judge_pictures
 from miniworld.pretrain import judge
 from miniworld.pretrain.judge import JudgeConfig
 from negutil import config
 from negutil.captions import picture_facts
 from negutil.captions.picture_facts import OBJECT, PLACE, Fact
 from negutil.errors import NegutilError
-from negutil.tasks import degradation, judge_pictures, picture_judge
+from negutil.tasks import degradation, picture_judge
 from negutil.tasks.judge_network import JudgeNetwork
 from negutil.tasks.picture_judge import ModelJudge, WorldJudge
 

@@ -17,12 +17,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miniworld import grammar, scenes, truth
-from miniworld.vocabulary import COMPANIONS, HELD_OUT_NOUNS, NOUNS
-from negutil.captions import caption_file, ccneg_triplets, journal, negcap, p1, p2, phrasing, plausible, word_order
+from miniworld.annotator import ErrorRates, World, WorldAnnotator
+from negutil.captions import (
+    ccneg_triplets,
+    english,
+    journal,
+    negcap,
+    p1,
+    p2,
+    phrasing,
+    plausible,
+    word_order,
+)
+from negutil.captions.english import COMPANIONS, HELD_OUT_NOUNS, NOUNS
 from negutil.captions.negbench import write_csv
 from negutil.captions.p1 import Source
 from negutil.captions.p2 import Asked, Denial
-from negutil.captions.world_annotator import ErrorRates, World, WorldAnnotator
 from negutil.data import ccneg, negationclip, negbench, vqa
 from negutil.errors import NegutilError
 
@@ -136,7 +146,7 @@ def test_p1_adds_what_is_absent_and_says_so() -> None:
             continue
         said = str(row.updated_caption)
         assert phrasing.of(said).cue and not said.endswith(".")
-        assert grammar.mentions(said) - grammar.mentions(str(row.caption)) == Counter([row.absent])
+        assert english.mentions(said) - english.mentions(str(row.caption)) == Counter([row.absent])
         assert row.absent not in HELD_OUT_NOUNS
 
 
@@ -169,15 +179,15 @@ def test_p1_does_not_depend_on_batches_or_on_an_interruption(tmp_path: Path) -> 
 def test_captions_are_written_in_the_published_format(tmp_path: Path) -> None:
     who = annotator()
     made = p1.make(SOURCES, who, who)
-    path = caption_file.write(made, tmp_path / "p1.json")
+    path = p1.write(made, tmp_path / "p1.json")
     kept = made[made["dropped"] == ""]
     read = negationclip.load(path).to_pandas()
     assert read["updated_caption"].tolist() == kept["updated_caption"].tolist()
     assert read["caption_id"].tolist() == kept["caption_id"].tolist()
-    assert caption_file.frame(path)["absent"].tolist() == kept["absent"].tolist()
+    assert [row["absent"] for row in json.loads(path.read_text())["annotations"]] == kept["absent"].tolist()
     assert set(json.loads(path.read_text())["annotations"][0]) >= {"image_id", "id", "caption", "updated_caption"}
     with pytest.raises(NegutilError, match="none of"):
-        caption_file.write(made[made["dropped"] != ""], path)
+        p1.write(made[made["dropped"] != ""], path)
 
 
 # P2
@@ -304,7 +314,7 @@ def test_negmcq_has_one_right_option_at_a_random_place(tmp_path: Path) -> None:
 def says(option: str, shown: frozenset[str]) -> bool:
     """Whether an option is true, read off its wording: the negated clause, and the rest."""
     said = phrasing.of(option)
-    named = list(grammar.mentions(option))
+    named = list(english.mentions(option))
     if said.cue == "":
         return set(named) <= shown
     if said.position == "only":
@@ -334,7 +344,7 @@ def test_ccneg_triplets_deny_what_is_there_and_find_pictures_without_it(tmp_path
     made = ccneg_triplets.make(SOURCES, annotator(), held_out=HELD_OUT_NOUNS)
     ccneg_triplets.write(made, tmp_path)
     rows = ccneg.load(tmp_path / ccneg_triplets.FILE, distractors=tmp_path / ccneg_triplets.DISTRACTORS, n_evaluation=1)
-    named = [set(grammar.mentions(caption)) for caption in rows["caption"]]
+    named = [set(english.mentions(caption)) for caption in rows["caption"]]
     for row, own in zip(rows, named, strict=True):
         assert row["negated_object"] in own - HELD_OUT_NOUNS
         assert phrasing.of(row["negated_caption"]).cue

@@ -29,7 +29,7 @@ def sets(things: list[scenes.Scene]) -> dict[str, ClaimSet]:
     findings = pd.DataFrame([radiographs.sample(random.Random(f"chest/{i}")).labels for i in range(200)]).astype(float)
     found = (
         claim_items.objects(shown(things)),
-        claim_items.attributes(things),
+        claim_items.attributes([list(one.named()) for one in things]),
         claim_items.faces(labels),
         claim_items.radiographs(findings),
     )
@@ -80,7 +80,7 @@ def test_negated_claims_have_a_cue_and_several_wordings(sets: dict[str, ClaimSet
 def test_validation_keeps_off_the_wordings_for_testing(things: list[scenes.Scene]) -> None:
     for claims in (
         claim_items.objects(shown(things), held_out=False),
-        claim_items.attributes(things, held_out=False),
+        claim_items.attributes([list(one.named()) for one in things], held_out=False),
     ):
         assert not claims.claims["held_out"].any()
 

@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from miniworld import grammar
-from negutil.captions import exclusion, sentence_forms
+from negutil.captions import english, exclusion, sentence_forms
 from negutil.errors import NegutilError
 
 
@@ -65,7 +64,7 @@ def test_controls_have_no_cue_and_negations_do_and_some_are_held_out() -> None:
         assert (query.cue == "") == (query.form in (exclusion.ALONE, exclusion.BOTH))
         assert query.cue == "" or query.excluded in query.text
         assert query.held_out_noun == (query.excluded == "lemon")
-    kept = {form.cue for form in grammar.NEGATED if form.held_out and "{things}" in form.text}
+    kept = {form.cue for form in english.NEGATED if form.held_out and "{things}" in form.text}
     assert {query.cue for query in said if query.held_out} <= kept
     assert {"no", "not", "without", "does not", "n't"} <= {query.cue for query in said if not query.held_out}
 
@@ -73,7 +72,7 @@ def test_controls_have_no_cue_and_negations_do_and_some_are_held_out() -> None:
 def test_no_wording_claims_that_nothing_else_is_there() -> None:
     for query in exclusion.queries(gallery(), minimum=4):
         assert not {"just", "only"} & set(query.text.replace(",", "").split())
-    assert sentence_forms.closed(grammar.Form("no {bare} here, just {things}"))
+    assert sentence_forms.closed(english.Form("no {bare} here, just {things}"))
 
 
 def test_no_usable_pair_is_an_error() -> None:

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from miniworld import grammar, scenes, truth
-from negutil.captions import hardneg, negbench, statements
-from negutil.captions.hardneg import Pair
+from miniworld import scenes, truth
+from miniworld.benchmarks import hardneg
+from miniworld.benchmarks.hardneg import Pair
+from negutil.captions import english, negbench, statements
 from negutil.captions.statements import Grammar
 from negutil.data import negbench as reader
 from negutil.errors import NegutilError
@@ -95,16 +96,16 @@ def test_captions_are_true_of_their_own_picture_and_false_of_the_other(
     said = _captions(table)
     assert table.filepath.tolist() == [name for pair in drawn for name in pair.names]
     for pair, affirmative, negated in zip(drawn, said[::2], said[1::2], strict=True):
-        removed = grammar.mentions(affirmative)
+        removed = english.mentions(affirmative)
         assert set(removed) <= truth.sayable(pair.positive.nouns) and pair.removed in removed
-        assert set(grammar.mentions(negated)) == pair.negative.nouns | {pair.removed}
+        assert set(english.mentions(negated)) == pair.negative.nouns | {pair.removed}
 
 
 def test_templated_captions_say_what_is_gone_first_or_last(drawn: list[Pair]) -> None:
     said = [statements.read(text) for text in _captions(hardneg.retrieval_v2(drawn))[1::2]]
     for pair, statement in zip(drawn, said, strict=True):
         assert statement is not None and statement.absent == (pair.removed,)
-        assert set(grammar.mentions(statement.caption)) == set(pair.negative.nouns)
+        assert set(english.mentions(statement.caption)) == set(pair.negative.nouns)
     assert 4 < sum(statement is not None and statement.negation_first for statement in said) < COUNT - 4
 
 
@@ -122,6 +123,6 @@ def test_the_loader_reads_what_is_written(drawn: list[Pair], tmp_path: Path) -> 
 
 def test_a_world_without_pairs_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scenes, "is_reserved", lambda scene: False)
-    monkeypatch.setattr(hardneg._distinct, "ATTEMPTS", 5)
+    monkeypatch.setattr(hardneg._shared, "ATTEMPTS", 5)
     with pytest.raises(NegutilError, match="no new pair after 0"):
         hardneg.pairs(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,14 @@ ITEMS = [
 ]
 
 
+def retrieval(items: Sequence[Labelled], *, medium: str = "image", annotator: Any = None, **how: Any) -> pd.DataFrame:
+    return builder.negated_table(builder.queries(items, medium=medium, **how), medium, annotator)
+
+
+def mcq(items: Sequence[Labelled], *, medium: str = "image", annotator: Any = None, **how: Any) -> pd.DataFrame:
+    return builder.mcq_table(builder.questions(items, medium=medium, **how), medium, annotator)
+
+
 def _holds(said: Statement, there: set[str]) -> bool:
     return set(said.present) <= there and not set(said.absent) & there
 
@@ -64,8 +72,8 @@ def _header(path: Path) -> list[str]:
     ("published", "make"),
     [
         ("COCO_val_retrieval.csv", lambda: builder.plain_table(builder.queries(ITEMS))),
-        ("COCO_val_negated_retrieval_llama3.1_rephrased_affneg_true.csv", lambda: builder.retrieval(ITEMS)),
-        ("COCO_val_mcq_llama3.1_rephrased.csv", lambda: builder.mcq(ITEMS)),
+        ("COCO_val_negated_retrieval_llama3.1_rephrased_affneg_true.csv", lambda: retrieval(ITEMS)),
+        ("COCO_val_mcq_llama3.1_rephrased.csv", lambda: mcq(ITEMS)),
     ],
 )
 def test_columns_are_the_published_ones(shared_data: Path, published: str, make: Callable[[], pd.DataFrame]) -> None:
@@ -81,14 +89,14 @@ def test_columns_of_clips_are_those_of_the_published_files() -> None:
     assert list(builder.plain_table(rows, "video").columns) == plain
     assert list(builder.negated_table(rows, "video").columns) == plain + concepts
     columns = ["correct_answer", *options, "correct_answer_template", "image_path"]
-    assert list(builder.mcq(ITEMS, medium="video").columns) == columns
+    assert list(mcq(ITEMS, medium="video").columns) == columns
 
 
 # --- retrieval -------------------------------------------------------------------------------------------------------
 
 
 def test_each_caption_is_told_with_one_absent_object_of_its_row() -> None:
-    table = builder.retrieval(ITEMS, captions=2)
+    table = retrieval(ITEMS, captions=2)
     assert len(table) == len(ITEMS)
     for item, absent, texts in zip(ITEMS, _lists(table.negative_objects), _lists(table.captions), strict=True):
         assert len(absent) == len(set(absent)) == 3 and not set(absent) & set(item.objects)
@@ -98,7 +106,7 @@ def test_each_caption_is_told_with_one_absent_object_of_its_row() -> None:
 
 
 def test_half_of_the_negations_come_first() -> None:
-    table = builder.retrieval([Labelled(str(n), str(n), ("dog",), ("a", "b")) for n in range(300)] + ITEMS, captions=2)
+    table = retrieval([Labelled(str(n), str(n), ("dog",), ("a", "b")) for n in range(300)] + ITEMS, captions=2)
     first = [_said(text).negation_first for texts in _lists(table.captions) for text in texts]
     assert 0.42 < sum(first) / len(first) < 0.58
 
@@ -115,7 +123,7 @@ def test_plain_templated_and_paraphrased_tables_speak_of_the_same() -> None:
 
 
 def test_pictures_without_captions_are_left_out_of_retrieval() -> None:
-    table = builder.retrieval([*ITEMS, Labelled("bare.jpg", "bare", ("dog",))])
+    table = retrieval([*ITEMS, Labelled("bare.jpg", "bare", ("dog",))])
     assert "bare.jpg" not in set(table.filepath) and len(table) == len(ITEMS)
 
 
@@ -125,7 +133,7 @@ def test_pictures_without_captions_are_left_out_of_retrieval() -> None:
 @pytest.mark.parametrize("absent", ["plausible", "random"])
 @pytest.mark.parametrize("medium", ["image", "video"])
 def test_only_option_0_is_true(absent: str, medium: str) -> None:
-    table = builder.mcq(ITEMS, per_picture=3, absent=absent, medium=medium, seed=1)
+    table = mcq(ITEMS, per_picture=3, absent=absent, medium=medium, seed=1)
     there = {item.file_name: set(item.objects) for item in ITEMS}
     assert len(table) == 3 * sum(bool(item.objects) for item in ITEMS)
     for row in table.to_dict("records"):
@@ -137,7 +145,7 @@ def test_only_option_0_is_true(absent: str, medium: str) -> None:
 def test_options_are_laid_out_as_published() -> None:
     """The layout of every row of the published templates: N denies A; N; no A; and the right one by its type."""
     seen = Counter[str]()
-    for row in builder.mcq(ITEMS, per_picture=2).to_dict("records"):
+    for row in mcq(ITEMS, per_picture=2).to_dict("records"):
         right, hybrid, affirmation, negation = (_said(row[f"caption_{number}"]) for number in range(4))
         (first,), (noun,) = hybrid.absent, hybrid.present
         assert affirmation == Statement((noun,)) and negation == Statement((), (first,))
@@ -154,41 +162,41 @@ def test_options_are_laid_out_as_published() -> None:
 
 def test_a_picture_with_one_object_gets_no_positive_question() -> None:
     single = [Labelled(f"{n}.jpg", str(n), (noun,)) for n, noun in enumerate(["dog", "cat", "bus"] * 10)]
-    kinds = Counter(builder.mcq(single, per_picture=2).correct_answer_template)
+    kinds = Counter(mcq(single, per_picture=2).correct_answer_template)
     assert kinds == {"negative": 30, "hybrid": 30}
 
 
 def test_questions_about_one_picture_differ() -> None:
-    table = builder.mcq(ITEMS, per_picture=3)
+    table = mcq(ITEMS, per_picture=3)
     assert not table.duplicated(["image_path", "caption_0"]).any()
 
 
 def test_implied_names_are_never_absent() -> None:
     items = [Labelled("w.jpg", "w", ("woman", "dog"), ("a",), ("person",)), Labelled("p.jpg", "p", ("person", "hat"))]
     for seed in range(40):
-        for row in builder.mcq(items, per_picture=1, seed=seed, absent="random").to_dict("records"):
+        for row in mcq(items, per_picture=1, seed=seed, absent="random").to_dict("records"):
             if row["image_path"] == "w.jpg":
                 assert "person" not in " ".join(row[f"caption_{number}"] for number in range(4))
 
 
 def test_fewer_absent_objects_than_wanted_are_all_used() -> None:
     items = [Labelled("a.jpg", "a", ("dog", "cat"), ("text",)), Labelled("b.jpg", "b", ("hat",), ("text",))]
-    assert _lists(builder.retrieval(items).negative_objects)[0] == ["hat"]
-    assert Counter(builder.mcq(items, per_picture=3).image_path) == {"a.jpg": 1, "b.jpg": 2}
+    assert _lists(retrieval(items).negative_objects)[0] == ["hat"]
+    assert Counter(mcq(items, per_picture=3).image_path) == {"a.jpg": 1, "b.jpg": 2}
     with pytest.raises(NegutilError, match="1 absent objects are wanted and 0 are left"):
-        builder.mcq([Labelled("a.jpg", "a", ("dog",))])
+        mcq([Labelled("a.jpg", "a", ("dog",))])
 
 
 def test_other_seeds_give_other_questions_and_the_same_seed_the_same() -> None:
-    assert builder.mcq(ITEMS).equals(builder.mcq(ITEMS))
-    assert not builder.mcq(ITEMS).equals(builder.mcq(ITEMS, seed=1))
+    assert mcq(ITEMS).equals(mcq(ITEMS))
+    assert not mcq(ITEMS).equals(mcq(ITEMS, seed=1))
 
 
 def test_what_cannot_be_made_is_refused() -> None:
     with pytest.raises(NegutilError, match="cannot be chosen 'likely'"):
-        builder.mcq(ITEMS, absent="likely")
+        mcq(ITEMS, absent="likely")
     with pytest.raises(NegutilError, match="name no object"):
-        builder.mcq([Labelled("a.jpg", "a", ())])
+        mcq([Labelled("a.jpg", "a", ())])
     with pytest.raises(NegutilError, match="no question"):
         builder.table([], builder.MCQ)
 
@@ -199,7 +207,7 @@ def test_an_annotator_that_loses_sentences_is_an_error() -> None:
             return list(captions)[1:]
 
     with pytest.raises(NegutilError, match="paraphrases of"):
-        builder.mcq(ITEMS, annotator=Lazy())
+        mcq(ITEMS, annotator=Lazy())
 
 
 # --- radiographs -----------------------------------------------------------------------------------------------------

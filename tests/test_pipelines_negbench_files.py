@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from datasets import Dataset
 
-from miniworld import build, clips, grammar, truth
-from miniworld.writers import _distinct, voc
+from miniworld import build, clips, truth
+from miniworld.benchmarks import negbench as maker
+from miniworld.benchmarks.negbench import Sizes
+from miniworld.writers import _shared, voc
 from negutil import config
-from negutil.captions import negbench_files, phrasing, statements
-from negutil.captions.negbench_files import PLAIN, VARIATIONS, Sizes, Variation
+from negutil.captions import english, negbench_files, phrasing, statements
+from negutil.captions.negbench_files import PLAIN, VARIATIONS, Variation
 from negutil.captions.statements import Statement
 from negutil.config import Profile, Splits
 from negutil.data import chexpert, negbench, report
@@ -49,12 +51,12 @@ def own_cache(cache: Path, private_folders: None, monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture
 def folder(own_cache: None) -> Path:
-    return negbench_files.build(_profile(), SIZES)
+    return maker.build(_profile(), SIZES)
 
 
 def _load(variation: Variation, folder: Path) -> Dataset:
     settings = _profile()
-    path = negbench_files.path(settings, variation, folder)
+    path = negbench_files.path(variation, folder)
     assert path is not None
     return negbench.load(path, negbench_files.pictures(settings, variation, folder))
 
@@ -71,7 +73,7 @@ def _by(dataset: str, task: str, wording: str) -> Variation:
 
 def _clip_nouns() -> dict[str, frozenset[str]]:
     """What may be said of each clip: the clips are drawn again as the world draws them."""
-    items = _distinct.draw_all("msrvtt", CLIPS, _profile().world.seed, clips.sample, clips.draw)
+    items = _shared.draw_all("msrvtt", CLIPS, _profile().world.seed, clips.sample, clips.draw)
     return {f"video{number}.mp4": truth.sayable(clip.nouns) for number, (_, _, clip, _) in enumerate(items)}
 
 
@@ -130,9 +132,9 @@ def test_what_captions_deny_is_absent_and_the_rest_is_the_plain_caption(variatio
         for number, text in enumerate(row["captions"]):
             said = statements.read(text)
             if said is None:  # the positive pictures of HardNeg-Syn
-                assert set(grammar.mentions(text)) <= there and "/positive/" in row["file_name"]
+                assert set(english.mentions(text)) <= there and "/positive/" in row["file_name"]
                 continue
-            assert _holds(said, there) and set(grammar.mentions(said.caption)) <= there
+            assert _holds(said, there) and set(english.mentions(said.caption)) <= there
             assert variation.dataset == "HardNeg-Syn" or said.caption == plain[row["file_name"]][number]
             orders[said.negation_first] += 1
     assert min(orders[True], orders[False]) >= 0.2 * orders.total()
@@ -161,7 +163,7 @@ def test_paraphrases_name_the_same_things_and_deny_as_often(variation: Variation
     assert template["file_name"] == free["file_name"]
     changed = 0
     for said, again in zip(_texts(template), _texts(free), strict=True):
-        assert grammar.mentions(said).keys() == grammar.mentions(again).keys(), (said, again)
+        assert english.mentions(said).keys() == english.mentions(again).keys(), (said, again)
         assert (phrasing.of(said).position == "none") == (phrasing.of(again).position == "none"), again
         changed += said != again
     assert changed >= 0.4 * len(_texts(free))
@@ -215,15 +217,15 @@ def test_a_second_build_changes_nothing_and_other_sizes_build_again(folder: Path
         return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
     before, first = stamps(), build.manifest(folder)
-    assert negbench_files.build(_profile(), SIZES) == folder and stamps() == before
-    negbench_files.build(_profile(), dataclasses.replace(SIZES, pairs=3))
+    assert maker.build(_profile(), SIZES) == folder and stamps() == before
+    maker.build(_profile(), dataclasses.replace(SIZES, pairs=3))
     assert stamps() != before
-    negbench_files.build(_profile(), SIZES)
+    maker.build(_profile(), SIZES)
     assert build.manifest(folder) == first
 
 
 def test_random_absent_objects_lie_beside(folder: Path) -> None:
-    other = negbench_files.build(_profile(), dataclasses.replace(SIZES, absent="random", pairs=2))
+    other = maker.build(_profile(), dataclasses.replace(SIZES, absent="random", pairs=2))
     assert other == folder.parent / "negbench-random" and folder.is_dir()
     one, two = (_load(_by("COCO", "retrieval", "templated"), each) for each in (folder, other))
     assert one["file_name"] == two["file_name"] and one["negative_objects"] != two["negative_objects"]
@@ -235,16 +237,16 @@ def test_an_interrupted_build_leaves_what_was_there(folder: Path, monkeypatch: p
     def interrupt(*arguments: Any, **options: Any) -> Iterator[Any]:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(negbench_files, "_hardneg", interrupt)
+    monkeypatch.setattr(maker, "_hardneg", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        negbench_files.build(_profile(), dataclasses.replace(SIZES, captions=1))
+        maker.build(_profile(), dataclasses.replace(SIZES, captions=1))
     assert build.manifest(folder) == before
     assert not list(folder.parent.glob(".negbench.*.part"))
 
 
 def test_sizes_follow_the_profile() -> None:
-    assert negbench_files.sizes_of(config.load("mini")) == Sizes(5, 1, 500, "plausible")
-    assert negbench_files.sizes_of(config.load("quick")).pairs == 75
+    assert maker.sizes_of(config.load("mini")) == Sizes(5, 1, 500, "plausible")
+    assert maker.sizes_of(config.load("quick")).pairs == 75
 
 
 # --- the published files ---------------------------------------------------------------------------------------------
@@ -258,19 +260,22 @@ def paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
 
 def test_published_files_are_only_looked_for(paper: Profile, tmp_path: Path) -> None:
     expected = tmp_path / "data" / "negbench"
-    with pytest.raises(NegutilError, match=r"none of NegBench's files \(COCO_val_negated_retrieval_template.csv, .*"):
-        negbench_files.build(paper)
+    with pytest.raises(NegutilError, match=r"no published data.*datasets\.md"):
+        negbench_files.folder(paper)
     assert not expected.exists()
     expected.mkdir(parents=True)
+    with pytest.raises(NegutilError, match=r"none of NegBench's files \(COCO_val_negated_retrieval_template.csv, .*"):
+        negbench_files.folder(paper)
     (expected / "VOC2007_mcq.csv").write_text("x")
-    assert negbench_files.build(paper) == expected
+    assert negbench_files.folder(paper) == expected
     assert [path.name for path in expected.iterdir()] == ["VOC2007_mcq.csv"]
 
 
 def test_published_names_are_used_for_published_data(paper: Profile, tmp_path: Path) -> None:
     variation, unknown = _by("VOC2007", "MCQ", "templated"), _by("CheXpert", "binary", "negation")
-    assert negbench_files.path(paper, variation, tmp_path) == tmp_path / "VOC2007_mcq.csv"
-    assert negbench_files.path(paper, unknown, tmp_path) is None
+    (tmp_path / "VOC2007_mcq.csv").write_text("x")
+    assert negbench_files.path(variation, tmp_path) == tmp_path / "VOC2007_mcq.csv"
+    assert negbench_files.path(unknown, tmp_path) is None
     assert negbench_files.pictures(paper, variation, tmp_path) == tmp_path / "data" / "voc"
     assert negbench_files.pictures(paper, _by("HardNeg-Syn", "MCQ", "templated"), tmp_path) == tmp_path
 

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from miniworld import referring
 from negutil import config
-from negutil.captions import caption_sets, negrefcocog
+from negutil.captions import negrefcocog
 from negutil.captions.negrefcocog import Filters
 from negutil.data import negrefcocog as reader
+from negutil.data import source
 from negutil.errors import NegutilError
 
 SIZE = (100, 80)
@@ -119,7 +120,7 @@ def test_of_several_others_the_nearest_in_size_is_taken(tmp_path: Path) -> None:
 
 
 def test_the_mini_world_makes_rows_with_the_right_box_at_either_place() -> None:
-    folder = caption_sets.build_referring(config.load("quick"))
+    folder = source.folder(config.load("quick"), "negrefcocog")
     rows = reader.load(folder / negrefcocog.FILE)
     assert len(rows) > 50
     assert 0.3 < np.mean(rows["correct"]) < 0.7

@@ -15,6 +15,7 @@ from sklearn.metrics import balanced_accuracy_score, recall_score, roc_auc_score
 from miniworld import faces
 from negutil import paths, results, statistics
 from negutil.captions import probe_prompts
+from negutil.captions.english import FACE_PHRASES
 from negutil.errors import NegutilError
 from negutil.tasks import probe
 from negutil.tasks.probe import ALONE, ANTONYM, MEAN, MEAN_WITH_ANTONYM, Pair
@@ -32,7 +33,7 @@ def _problem(seed: int, count: int = 300) -> tuple[pd.DataFrame, np.ndarray, dic
     rng = np.random.default_rng(seed)
     labels = pd.DataFrame([faces.sample(random.Random(f"{seed}/{i}")).attributes for i in range(count)])
     directions = {text: _unit(rng.normal(size=64)) for text in probe_prompts.texts(PAIRS)}
-    own = np.stack([directions[f"a photo of a person {faces.ATTRIBUTE_PHRASES[name]}"] for name in ("Bald", "Smiling")])
+    own = np.stack([directions[f"a photo of a person {FACE_PHRASES[name]}"] for name in ("Bald", "Smiling")])
     leaning = labels[["Bald", "Smiling"]].to_numpy(dtype=float) @ own
     return labels, _unit(rng.normal(size=(count, 64)) + 3 * leaning), directions
 
@@ -58,7 +59,7 @@ def test_the_prompts_are_for_celebas_forty_names_with_three_negations_each() -> 
 def test_the_drawn_attributes_have_the_words_of_the_mini_world() -> None:
     for pair in PAIRS:
         if pair.attribute in faces.DRAWN and pair.attribute != "No_Beard":
-            assert pair.affirmative == f"a photo of a person {faces.ATTRIBUTE_PHRASES[pair.attribute]}"
+            assert pair.affirmative == f"a photo of a person {FACE_PHRASES[pair.attribute]}"
             if pair.phrasing == ANTONYM:
                 assert pair.other == f"a photo of a person {faces.ANTONYM_PHRASES[pair.attribute]}"
     assert {p.attribute for p in PAIRS if p.phrasing == ANTONYM} & set(faces.DRAWN) == set(faces.ANTONYM_PHRASES)

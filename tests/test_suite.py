@@ -13,9 +13,9 @@ import pytest
 from data_files import complaint
 from PIL import Image
 
-from miniworld.vocabulary import NOUNS
 from miniworld.writers import ccneg as ccneg_writer
 from negutil import config, results
+from negutil.captions.english import NOUNS
 from negutil.config import Profile, Splits
 from negutil.data import skipped
 from negutil.errors import NegutilError

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from miniworld.benchmarks import t2i_prompts as maker
 from negutil import config
 from negutil.captions import picture_facts, t2i_prompts
 from negutil.data import t2i_prompts as published
@@ -14,7 +15,7 @@ from negutil.errors import NegutilError
 
 
 def test_the_file_is_what_the_code_makes() -> None:
-    assert t2i_prompts.FILE.read_text(encoding="utf-8") == t2i_prompts.text()
+    assert (maker.build(config.load("mini")) / t2i_prompts.FILE).read_text(encoding="utf-8") == maker.text()
 
 
 def test_there_are_enough_different_prompts_of_every_kind() -> None:
@@ -73,7 +74,7 @@ def test_the_published_prompts_come_apart_too(shared_data: Path) -> None:
 
 def test_the_paper_profile_reads_the_published_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEGUTIL_DATA", str(tmp_path))
-    file = tmp_path / t2i_prompts.PUBLISHED
+    file = tmp_path / t2i_prompts.FOLDER / t2i_prompts.FILE
     settings = dataclasses.replace(config.load("paper"))
     with pytest.raises(NegutilError, match="prompts_with_questions"):
         t2i_prompts.load(settings)

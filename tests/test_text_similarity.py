@@ -6,7 +6,7 @@ import model_files
 import numpy as np
 import pytest
 
-from miniworld.vocabulary import HELD_OUT_NOUNS
+from negutil.captions.english import HELD_OUT_NOUNS
 from negutil.compare import text_similarity
 from negutil.models import encode, loader
 from negutil.models.loader import LoadedModel

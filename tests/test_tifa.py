@@ -8,8 +8,10 @@ import pytest
 from data_files import complaint, write_json
 from datasets import Dataset
 
+from miniworld.benchmarks import tifa as tifa_items
 from negutil import config
-from negutil.captions import picture_facts, tifa_items
+from negutil.captions import picture_facts
+from negutil.data import source
 from negutil.data import tifa as files
 from negutil.errors import NegutilError
 from negutil.statistics import Floats
@@ -129,6 +131,7 @@ def test_the_folder_is_built_once_or_the_users(tmp_path: Path, monkeypatch: pyte
     folder = tifa_items.build(settings, 6)
     assert len(files.captions(folder / files.TEXTS)) == 6
     monkeypatch.setenv("NEGUTIL_DATA", str(tmp_path))
-    assert tifa_items.build(config.load("paper")) == tmp_path / "tifa"
-    with pytest.raises(NegutilError):
-        files.captions(tmp_path / "tifa" / files.TEXTS)
+    with pytest.raises(NegutilError, match="no published data"):
+        source.folder(config.load("paper"), "tifa")
+    (tmp_path / "tifa").mkdir()
+    assert source.folder(config.load("paper"), "tifa") == tmp_path / "tifa"

@@ -7,7 +7,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from miniworld import grammar
+from negutil.captions import english
 from negutil.models import architectures, tokens
 
 
@@ -27,7 +27,7 @@ def test_tokens_are_those_of_open_clip(sentences: list[str]) -> None:
 
 def test_the_sentences_of_the_world_too() -> None:
     said = {"things": "two red cars", "place": "on the beach", "absent": "a dog", "bare": "dog", "plural": "dogs"}
-    sentences = [form.text.format(**said) for form in (*grammar.AFFIRMATIVE, *grammar.NEGATED)]
+    sentences = [form.text.format(**said) for form in (*english.AFFIRMATIVE, *english.NEGATED)]
     assert torch.equal(tokens.tokenize(clips(), sentences), clips()(sentences))
 
 

@@ -8,8 +8,9 @@ import model_files
 import pytest
 from datasets import Dataset
 
-from miniworld import grammar, truth
-from negutil.captions import valse_items
+from miniworld import truth
+from miniworld.benchmarks import valse as valse_items
+from negutil.captions import english
 from negutil.data import valse as valse_file
 from negutil.errors import NegutilError
 from negutil.models import loader
@@ -42,7 +43,7 @@ def _published(shared_data: Path) -> Path:
 def test_captions_are_true_and_foils_false(folder: Path, rows: Dataset) -> None:
     scenes = {Path(entry.file_name).name: entry.scene for entry in truth.read(folder)}
     for row in rows:
-        (noun,) = grammar.mentions(row["caption"])
+        (noun,) = english.mentions(row["caption"])
         there = noun in truth.sayable(scenes[row["file_name"]].nouns)
         assert there == (row["negated"] == "foil"), row
         assert (" no " in row["caption"]) == (row["negated"] == "caption")

@@ -17,6 +17,7 @@ from miniworld import build
 from miniworld.writers import voc
 from negutil import cli, config
 from negutil.config import Profile, Splits
+from negutil.data import source
 from negutil.errors import NegutilError
 
 TINY = Splits(train=0, val=0, test=6)
@@ -68,7 +69,7 @@ def test_other_sizes_build_it_again_and_another_seed_has_a_folder_of_its_own(pri
 
 def test_other_code_builds_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
     build.build("voc", _profile())
-    monkeypatch.setattr(build, "_code", lambda: "changed")
+    monkeypatch.setattr(build.code, "fingerprint", lambda *_, **__: "changed")
     (outcome,) = build.build_all(_profile(), ["voc"])
     assert outcome.status == "built"
 
@@ -188,7 +189,7 @@ def test_every_part_has_a_writer_and_sizes() -> None:
 
     world = config.load("mini").world
     for name, part in build.PARTS.items():
-        assert part.name == name and part.stands_for
+        assert part.name == name and name in source.STANDS_FOR
         assert callable(getattr(importlib.import_module(part.module), part.function))
         assert isinstance(getattr(world, part.sizes), Splits)
 

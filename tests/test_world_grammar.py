@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miniworld import alttext, grammar, scenes, truth, vocabulary
-from miniworld.grammar import AFFIRMATIVE, NEGATED, Form
+from miniworld import alttext, grammar, scenes, truth
 from miniworld.scenes import Scene
+from negutil.captions import english
+from negutil.captions.english import AFFIRMATIVE, NEGATED, Form
 
 seeds = st.integers(0, 2**32)
 calm = settings(deadline=None)
@@ -32,8 +33,8 @@ def _counted(scene: Scene) -> Counter[str]:
 def test_a_full_caption_names_exactly_what_is_there(seed: int, form: Form) -> None:
     scene = _scene(seed)
     caption = grammar.full_caption(scene, random.Random(seed), [form])
-    assert set(grammar.mentions(caption)) == scene.nouns
-    assert vocabulary.PLACES[scene.place].phrase in caption
+    assert set(english.mentions(caption)) == scene.nouns
+    assert english.PLACES[scene.place].phrase in caption
     assert all(colour in caption for _, colour in scene.named())
 
 
@@ -42,8 +43,8 @@ def test_a_full_caption_names_exactly_what_is_there(seed: int, form: Form) -> No
 def test_a_partial_caption_names_nothing_that_is_not_there(seed: int, form: Form) -> None:
     scene = _scene(seed)
     caption = grammar.partial_caption(scene, random.Random(seed), [form])
-    assert set(grammar.mentions(caption)) <= truth.sayable(scene.nouns)
-    assert grammar.mentions(caption).total() >= 1
+    assert set(english.mentions(caption)) <= truth.sayable(scene.nouns)
+    assert english.mentions(caption).total() >= 1
     assert not CUE.search(caption)
 
 
@@ -52,7 +53,7 @@ def test_a_partial_caption_names_nothing_that_is_not_there(seed: int, form: Form
 def test_no_colour_is_named_that_is_not_there(seed: int) -> None:
     scene = _scene(seed)
     caption = grammar.full_caption(scene, random.Random(seed))
-    named = set(re.findall(rf"\b({'|'.join(vocabulary.COLOURS)})\b", caption))
+    named = set(re.findall(rf"\b({'|'.join(english.COLOURS)})\b", caption))
     assert named == {colour for _, colour in scene.named()}
 
 
@@ -64,7 +65,7 @@ def test_a_negated_caption_adds_exactly_the_absent_noun(seed: int, form: Form, p
     absent = options[pick % len(options)]
     caption = grammar.negated_caption(scene, absent, form, random.Random(seed))
     said = scene.nouns if form.order != "only" else frozenset()
-    assert set(grammar.mentions(caption)) == said | {absent}
+    assert set(english.mentions(caption)) == said | {absent}
     assert CUE.search(caption), caption
 
 
@@ -78,7 +79,7 @@ def test_negation_stands_where_its_form_says(seed: int, form: Form) -> None:
     cue = CUE.search(caption)
     assert cue is not None
     if form.order == "first":
-        assert cue.start() < caption.rfind(vocabulary.PLACES[scene.place].phrase) or "{place}" not in form.text
+        assert cue.start() < caption.rfind(english.PLACES[scene.place].phrase) or "{place}" not in form.text
     if form.order == "last" and there >= 0:
         assert there < cue.end() or form.cue == "absent"
 
@@ -104,17 +105,17 @@ def test_sentences_are_tidy(seed: int, form: Form) -> None:
 def test_two_things_alike_are_counted(seed: int) -> None:
     scene = _scene(seed)
     phrase = grammar.things_phrase(scene.things, random.Random(seed))
-    for noun, count in grammar.mentions(phrase).items():
+    for noun, count in english.mentions(phrase).items():
         assert count <= _counted(scene)[noun]
 
 
 @calm
-@given(st.sampled_from(vocabulary.NOUNS))
+@given(st.sampled_from(english.NOUNS))
 def test_every_name_of_a_noun_is_understood(noun: str) -> None:
-    names = (noun, *vocabulary.NOUN[noun].synonyms)
+    names = (noun, *english.NOUN[noun].synonyms)
     for name in names:
-        assert grammar.mentions(f"there is {grammar.with_article(name)} here") == {noun: 1}
-        assert grammar.mentions(f"Two {grammar.plural(name)}, please".upper()) == {noun: 1}
+        assert english.mentions(f"there is {english.with_article(name)} here") == {noun: 1}
+        assert english.mentions(f"Two {english.plural(name)}, please".upper()) == {noun: 1}
 
 
 @calm
@@ -123,7 +124,7 @@ def test_without_leaves_nothing_to_mention(seed: int) -> None:
     scene = _scene(seed)
     noun = random.Random(seed).choice(sorted(scene.nouns))
     bare = scenes.without(scene, noun)
-    assert noun not in grammar.mentions(grammar.full_caption(bare, random.Random(seed)))
+    assert noun not in english.mentions(grammar.full_caption(bare, random.Random(seed)))
 
 
 @calm
@@ -145,7 +146,7 @@ def test_there_are_twenty_forms_and_a_quarter_are_kept_for_testing(pool: tuple[F
     held_out = sum(form.held_out for form in pool)
     assert len(pool) >= 20 and len({form.text for form in pool}) == len(pool)
     assert 0.22 <= held_out / len(pool) <= 0.30
-    assert set(grammar.forms(pool, True)).isdisjoint(grammar.forms(pool, False))
+    assert set(english.forms(pool, True)).isdisjoint(english.forms(pool, False))
 
 
 def test_forms_are_what_they_claim_to_be() -> None:
@@ -168,7 +169,7 @@ def test_alt_texts_carry_cues_as_often_as_those_of_the_web() -> None:
 def test_dressing_keeps_the_words(seed: int) -> None:
     caption = grammar.full_caption(_scene(seed), random.Random(seed))
     dressed = re.sub(r"[-_]", " ", alttext.dress(caption, random.Random(seed)).lower())
-    missing = grammar.mentions(caption) - grammar.mentions(dressed)
+    missing = english.mentions(caption) - english.mentions(dressed)
     assert not missing
 
 
@@ -177,5 +178,5 @@ def test_dressing_keeps_the_words(seed: int) -> None:
 def test_an_aside_leaves_the_picture_truthfully_described(seed: int) -> None:
     scene, rng = _scene(seed), random.Random(seed)
     text = alttext.with_cue(scene, grammar.full_caption(scene, rng), rng)
-    extra = set(grammar.mentions(text)) - scene.nouns
+    extra = set(english.mentions(text)) - scene.nouns
     assert len(extra) <= 1 and extra <= set(truth.absent(scene)) | {"person"}

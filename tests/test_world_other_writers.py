@@ -14,10 +14,11 @@ import pytest
 from datasets import Dataset
 from PIL import Image
 
-from miniworld import alttext, build, clips, faces, grammar, radiographs, scenes, truth
+from miniworld import alttext, build, clips, faces, radiographs, scenes, truth
 from miniworld import shapes as easy_vqa
-from miniworld.vocabulary import HELD_OUT_NOUNS
-from miniworld.writers import _distinct, ccneg, celeba, chexpert, laion, msrvtt, shapes
+from miniworld.writers import _shared, ccneg, celeba, chexpert, laion, msrvtt, shapes
+from negutil.captions import english
+from negutil.captions.english import HELD_OUT_NOUNS
 from negutil.config import Splits
 from negutil.data import ccneg as ccneg_data
 from negutil.data import celeba as celeba_data
@@ -78,14 +79,14 @@ def test_every_writer_is_a_part_of_the_world() -> None:
 
 
 def test_items_that_look_the_same_are_sampled_again() -> None:
-    drawn = list(_distinct.draw_all("few", Splits(4, 0, 4), 0, _digit, lambda digit: np.full((2, 2), digit, np.uint8)))
+    drawn = list(_shared.draw_all("few", Splits(4, 0, 4), 0, _digit, lambda digit: np.full((2, 2), digit, np.uint8)))
     assert sorted(item for _, _, item, _ in drawn) == list(range(8))
     assert [split for split, *_ in drawn] == ["train"] * 4 + ["test"] * 4
 
 
 def test_too_few_different_items_are_an_error() -> None:
     with pytest.raises(NegutilError, match="no new train picture"):
-        list(_distinct.draw_all("few", Splits(9, 0, 0), 0, _digit, lambda digit: np.full((2, 2), digit, np.uint8)))
+        list(_shared.draw_all("few", Splits(9, 0, 0), 0, _digit, lambda digit: np.full((2, 2), digit, np.uint8)))
 
 
 def _digit(rng: random.Random) -> int:
@@ -138,7 +139,7 @@ def test_clips_have_twenty_affirmative_sentences_and_their_times(written: Writte
         assert len(row["captions"]) == msrvtt.SENTENCES
         assert row["end"] in {length / msrvtt.RATE for length in clips.LENGTHS}
     clip = clips.sample(random.Random(f"msrvtt/test/{SEED}/0"))
-    assert all(set(grammar.mentions(caption)) <= truth.sayable(clip.nouns) for caption in read[3]["captions"])
+    assert all(set(english.mentions(caption)) <= truth.sayable(clip.nouns) for caption in read[3]["captions"])
 
 
 def test_encoding_gives_the_same_bytes_each_time() -> None:
@@ -206,9 +207,9 @@ def test_negated_captions_of_ccneg_are_false(written: Written) -> None:
     for row, fact in zip(_ccneg(written(ccneg)), known, strict=True):
         rest = scenes.without(fact.scene, row["negated_object"])
         assert row["negated_object"] in fact.scene.nouns
-        assert row["negated_object"] in grammar.mentions(row["negated_caption"])
-        assert set(grammar.mentions(row["negated_caption"])) <= truth.sayable(rest.nouns) | {row["negated_object"]}
-        assert set(grammar.mentions(row["caption"])) <= truth.sayable(fact.scene.nouns)
+        assert row["negated_object"] in english.mentions(row["negated_caption"])
+        assert set(english.mentions(row["negated_caption"])) <= truth.sayable(rest.nouns) | {row["negated_object"]}
+        assert set(english.mentions(row["caption"])) <= truth.sayable(fact.scene.nouns)
 
 
 def test_training_captions_of_ccneg_hold_out_nouns_and_forms(written: Written) -> None:
@@ -251,10 +252,10 @@ def test_cues_are_about_as_frequent_as_in_laion(shards: pl.DataFrame) -> None:
 
 def test_cues_are_mostly_not_about_the_picture(shards: pl.DataFrame) -> None:
     texts = shards.filter(pl.col("TEXT").str.contains(r"(?i)\b(no|not|without)\b"))["TEXT"].to_list()
-    kinds = [laion.kind_of_cue(text) for text in texts]
-    interval = wilson(kinds.count(laion.ABOUT_PICTURE), len(kinds))
+    kinds = [english.kind_of_cue(text) for text in texts]
+    interval = wilson(kinds.count(english.ABOUT_PICTURE), len(kinds))
     assert interval.high < 0.35
-    assert len(set(kinds)) > len(alttext.ASIDES) - 2
+    assert len(set(kinds)) > len(english.ASIDES) - 2
 
 
 def test_some_texts_are_missing_empty_or_in_other_languages(shards: pl.DataFrame) -> None:
@@ -269,8 +270,8 @@ def test_pictured_rows_show_what_their_text_says(written: Written, shards: pl.Da
     pictured = shards.filter(pl.col("URL").str.starts_with("pictures/"))
     assert set(pictured["URL"]) == {f"pictures/{path.name}" for path in (written(laion) / "pictures").iterdir()}
     assert set(pictured["WIDTH"]) == {64}
-    kinds = {laion.kind_of_cue(text) for text in pictured["TEXT"]}
-    assert len(kinds) > len(alttext.ASIDES) - 2
+    kinds = {english.kind_of_cue(text) for text in pictured["TEXT"]}
+    assert len(kinds) > len(english.ASIDES) - 2
     texts, shown = laion.captions(20_000, SEED)
     # Short texts occur more than once, each time about another picture.
     of_text: dict[str | None, set[laion.Shown]] = {}

@@ -16,16 +16,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from miniworld import grammar, referring, scenes, truth
+from miniworld import referring, scenes, truth
 from miniworld.truth import Known
-from miniworld.vocabulary import HELD_OUT_COLOURS, HELD_OUT_NOUNS, NOUNS
-from miniworld.writers import _distinct, _entries
+from miniworld.writers import _shared
 from miniworld.writers import coco as coco_writer
 from miniworld.writers import folders as folders_writer
 from miniworld.writers import phrasecut as phrasecut_writer
 from miniworld.writers import refcocog as refcocog_writer
 from miniworld.writers import voc as voc_writer
 from miniworld.writers import vqa as vqa_writer
+from negutil.captions import english
+from negutil.captions.english import HELD_OUT_COLOURS, HELD_OUT_NOUNS, NOUNS
 from negutil.config import Splits
 from negutil.data import coco, folders, phrasecut, refcocog, voc, vqa
 from negutil.errors import NegutilError
@@ -92,9 +93,9 @@ def test_coco_captions_are_true_affirmative_and_different(parts: Folders, split:
     for row in _load_coco(parts["coco"], split):
         scene = known[row["image_id"]].scene
         assert len(set(row["captions"])) == 5
-        assert set(grammar.mentions(row["captions"][0])) == scene.nouns
+        assert set(english.mentions(row["captions"][0])) == scene.nouns
         for caption in row["captions"]:
-            assert set(grammar.mentions(caption)) <= truth.sayable(scene.nouns)
+            assert set(english.mentions(caption)) <= truth.sayable(scene.nouns)
             assert not re.search(r"\b(no|not|without|never)\b|n't", caption)
 
 
@@ -140,15 +141,15 @@ def test_the_truth_names_every_picture(parts: Folders, part: str) -> None:
 def test_a_repeated_scene_is_drawn_again() -> None:
     scene = [scenes.sample(random.Random(seed)) for seed in range(3)]
     turns = iter([0, 0, 1, 1, 0, 2])
-    found = [s for _, _, s, _ in _distinct.draw_all("x", Splits(2, 1, 0), 0, lambda _: scene[next(turns)], scenes.draw)]
+    found = [s for _, _, s, _ in _shared.draw_all("x", Splits(2, 1, 0), 0, lambda _: scene[next(turns)], scenes.draw)]
     assert found == scene
     with pytest.raises(NegutilError, match="smaller train size"):
-        list(_distinct.draw_all("x", Splits(2, 0, 0), 0, lambda _: scene[0], scenes.draw))
+        list(_shared.draw_all("x", Splits(2, 0, 0), 0, lambda _: scene[0], scenes.draw))
 
 
 def test_items_do_not_depend_on_the_size_of_the_split() -> None:
-    few = list(_entries.entries("coco", Splits(5, 0, 3), 0, scenes.sample, coco_writer.name))
-    many = list(_entries.entries("coco", Splits(9, 0, 4), 0, scenes.sample, coco_writer.name))
+    few = list(_shared.entries("coco", Splits(5, 0, 3), 0, scenes.sample, coco_writer.name))
+    many = list(_shared.entries("coco", Splits(9, 0, 4), 0, scenes.sample, coco_writer.name))
     assert few == [entry for entry in many if entry in few] and len(few) == 8
 
 
@@ -198,7 +199,7 @@ def test_vqa_answers_about_presence_are_true(parts: Folders, subtype: str) -> No
     known = _known(parts["coco"])
     for row in _load_vqa(parts, subtype):
         scene = known[row["image_id"]].scene
-        named = set(grammar.mentions(row["question"]))
+        named = set(english.mentions(row["question"]))
         if row["question"].startswith("Is there"):
             there = any(truth.is_a(noun, name) for noun in scene.nouns for name in named)
             assert (row["answer"] == "yes") == there

@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from miniworld import build as world
+from miniworld.benchmarks import ccneg_reversed
+from miniworld.benchmarks import tifa as tifa_items
+from miniworld.benchmarks import valse as valse_items
 from negutil import config
-from negutil.captions import caption_sets, ccneg_reversed, negbench_files, tifa_items, valse_items
+from negutil.captions import caption_sets, negbench_files
 from negutil.config import Splits
+from negutil.data import source
 from negutil.train import glasses_sets
 
 SIZES: dict[str, Any] = {
@@ -37,6 +41,6 @@ def settings() -> config.Profile:
 def build(settings: config.Profile) -> list[Path]:
     """Build every part, and all that is made of them; returns their folders."""
     folders = [Path(outcome.folder) for outcome in world.build_all(settings)]
-    folders += [caption_sets.build(settings), caption_sets.build(settings, 0.2), caption_sets.build_referring(settings)]
-    folders += [negbench_files.build(settings), valse_items.build(settings), tifa_items.build(settings, 10)]
+    folders += [caption_sets.build(settings), caption_sets.build(settings, 0.2), source.folder(settings, "negrefcocog")]
+    folders += [negbench_files.folder(settings), valse_items.build(settings), tifa_items.build(settings, 10)]
     return [*folders, ccneg_reversed.build(settings), glasses_sets.build_retrieval(settings)]

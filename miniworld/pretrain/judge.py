@@ -20,16 +20,18 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from miniworld.vocabulary import SUPERCATEGORY
+from miniworld import judge_pictures
+from miniworld.judge_pictures import Known
 from negutil import files, paths, progress, provenance
 from negutil.captions import picture_facts
+from negutil.captions.english import SUPERCATEGORY
 from negutil.errors import NegutilError
-from negutil.tasks import degradation, judge_pictures
+from negutil.tasks import degradation
 from negutil.tasks.judge_network import CELLS, JudgeNetwork
-from negutil.tasks.judge_pictures import Known
+from negutil.tasks.picture_judge import FILE, as_input
 from negutil.train.runtime import fast_kernels
 
-NAME, FILE = "judge", "judge.safetensors"
+NAME = "judge"
 CELL_LOSS, PAIR_LOSS = 0.5, 0.5
 CALIBRATION_PICTURES = 4000
 PERSON = "person"
@@ -169,11 +171,6 @@ def _cell_loss(nouns: torch.Tensor, colours: torch.Tensor, spots: torch.Tensor) 
 def _people() -> torch.Tensor:
     """1 for every noun that may be called a person, which is the first of all nouns."""
     return torch.tensor([float(SUPERCATEGORY[fact.subject] == PERSON) for fact in picture_facts.THERE])
-
-
-def as_input(pictures: torch.Tensor) -> torch.Tensor:
-    """Pictures uint8 [B, H, W, 3] as float32 [B, 3, H, W] in 0..1."""
-    return pictures.permute(0, 3, 1, 2).float() / 255
 
 
 def rounded(network: JudgeNetwork) -> JudgeNetwork:

@@ -16,7 +16,7 @@ import numpy as np
 from miniworld import alttext, faces, grammar, places, scenes
 from miniworld.pretrain.pool import Item, Pool, build_pool, open_pool
 from miniworld.scenes import Scene, Thing
-from miniworld.vocabulary import NOUNS
+from negutil.captions.english import COLOURS, NOUNS
 from negutil.errors import NegutilError
 
 PICTURES = 60_000
@@ -95,7 +95,7 @@ def _things(rng: random.Random, wanted: int) -> tuple[Thing, ...]:
     taken: list[Thing] = []
     for corner in PLACES[wanted]:
         noun = rng.choice(PEOPLE if rng.random() < PEOPLE_SHARE else NOUNS)
-        colour = rng.choice(scenes.COLOUR_NAMES)
+        colour = rng.choice(COLOURS)
         drafts = (scenes.place_thing(rng, noun, colour, taken, wanted) for _ in range(TRIES))
         fitting = (thing for thing in drafts if thing and thing.size == SIZE and thing.box[:2] == corner)
         taken += [thing for thing in (next(fitting, None),) if thing]

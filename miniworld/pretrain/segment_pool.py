@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miniworld import referring, scenes, truth
-from miniworld.scenes import COLOUR_NAMES, SIZE, Scene
+from miniworld.scenes import SIZE, Scene
 from miniworld.truth import Instance
-from miniworld.vocabulary import NOUNS
 from miniworld.writers import phrasecut
 from miniworld.writers.phrasecut import Phrase
 from negutil import progress
+from negutil.captions.english import COLOURS, NOUNS
 
 PHRASES = 6
 """Of each picture: the last is absent, the others are present."""
@@ -121,6 +121,6 @@ def _absent(visible: Sequence[Instance], rng: random.Random) -> Phrase:
     """A phrase that fits nothing: half of the time about a thing that is there, but in another colour."""
     while True:
         noun = rng.choice([one.noun for one in visible] if rng.random() < 0.5 else NOUNS)
-        phrase = Phrase(noun, colour=rng.choice(("", *COLOUR_NAMES)))
+        phrase = Phrase(noun, colour=rng.choice(("", *COLOURS)))
         if not any(phrase.fits(one) for one in visible):
             return phrase

@@ -17,13 +17,14 @@ import torch
 
 from miniworld import grammar, scenes, truth
 from miniworld.scenes import Scene
-from miniworld.vocabulary import HELD_OUT_NOUNS, NOUNS
-from miniworld.writers import _distinct, _entries, _files, coco
-from miniworld.writers._entries import Entry
+from miniworld.writers import _shared, coco
+from miniworld.writers._shared import Entry
+from negutil.captions import english
+from negutil.captions.english import HELD_OUT_NOUNS, NOUNS
 from negutil.config import Splits
 
 _PICTURES = "ccneg_images/cc3m_subset_images_extracted_final"
-TRAINING_FORMS = grammar.forms(grammar.NEGATED, held_out=False)
+TRAINING_FORMS = english.forms(english.NEGATED, held_out=False)
 DISTRACTORS = 3
 POOL = 500
 """Distractors are taken from the first pictures of the part ``coco``, which are the same in every profile."""
@@ -37,9 +38,9 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     (folder / _PICTURES).mkdir(parents=True)
     entries: list[Entry] = []
     annotations: list[dict[str, Any]] = []
-    for split, index, scene, pixels in _distinct.draw_all("ccneg", sizes, seed, _sample, scenes.draw):
+    for split, index, scene, pixels in _shared.draw_all("ccneg", sizes, seed, _sample, scenes.draw):
         entries.append(Entry(len(entries), f"{_PICTURES}/{len(entries):06d}.jpg", split, scene))
-        _files.write_picture(folder / entries[-1].file_name, pixels)
+        _shared.write_picture(folder / entries[-1].file_name, pixels)
         annotations.append(annotate(scene, split == "train", random.Random(f"ccneg/{split}/{seed}/{index}/captions")))
     content = {"image_paths": [entry.file_name for entry in entries], "annotations": annotations}
     torch.save(content, folder / "ccneg_preprocessed.pt")
@@ -68,7 +69,7 @@ def annotate(scene: Scene, training: bool, rng: random.Random) -> dict[str, Any]
     caption = rng.choice((grammar.full_caption, grammar.partial_caption))(scene, rng)
     noun = rng.choice(_negatable(scene, training))
     rest = scenes.without(scene, noun)
-    forms = TRAINING_FORMS if training else grammar.NEGATED
+    forms = TRAINING_FORMS if training else english.NEGATED
     form = rng.choice([form for form in forms if rest.things or form.order == "only"])
     sop = {
         "negative-prompt": grammar.negated_caption(rest, noun, form, rng),
@@ -84,7 +85,7 @@ def _distractors(shown: Sequence[Scene], negated: Sequence[str], seed: int) -> d
     CoN-CLIP takes pictures that fit the caption without the negated object and not that object, by CLIP's similarity;
     the same is known here without a model: nouns and places in common.
     """
-    pool = [entry.scene for entry in _entries.entries("coco", Splits(POOL, 0, 0), seed, scenes.sample, coco.name)]
+    pool = [entry.scene for entry in _shared.entries("coco", Splits(POOL, 0, 0), seed, scenes.sample, coco.name)]
     alike = _features(shown) @ _features(pool).T
     shows = {noun: [any(truth.is_a(other, noun) for other in scene.nouns) for scene in pool] for noun in set(negated)}
     present = np.array([shows[noun] for noun in negated])

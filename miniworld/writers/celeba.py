@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from miniworld import faces
-from miniworld.writers import _distinct, _files
+from miniworld.writers import _shared
 from negutil.config import Splits
 
 PARTITION = {"train": 0, "val": 1, "test": 2}
@@ -24,20 +24,17 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     (folder / _PICTURES).mkdir()
     attributes: list[str] = []
     partition: list[str] = []
-    for split, _, face, pixels in _distinct.draw_all("celeba", sizes, seed, faces.sample, faces.draw):
+    for split, _, face, pixels in _shared.draw_all("celeba", sizes, seed, faces.sample, faces.draw):
         name = f"{len(partition) + 1:06d}.jpg"
-        _files.write_picture(folder / _PICTURES / name, pixels)
-        attributes.append(_row(name, face.attributes))
+        _shared.write_picture(folder / _PICTURES / name, pixels)
+        # The columns of the official file: the name, then 1 or -1 for each of the 40 attributes.
+        flags = (" 1" if face.attributes[attribute] else "-1" for attribute in faces.CELEBA_ATTRIBUTES)
+        attributes.append(" ".join([name, *flags]))
         partition.append(f"{name} {PARTITION[split]}")
     head = [str(len(attributes)), " ".join(faces.CELEBA_ATTRIBUTES)]
     _write_lines(folder / "list_attr_celeba.txt", [*head, *attributes])
     _write_lines(folder / "list_eval_partition.txt", partition)
     return {"faces": len(partition), "attributes_drawn": len(faces.DRAWN)}
-
-
-def _row(name: str, attributes: dict[str, bool]) -> str:
-    """One face in the columns of the official file: its name, then 1 or -1 for each of the 40 attributes."""
-    return " ".join([name, *(" 1" if attributes[attribute] else "-1" for attribute in faces.CELEBA_ATTRIBUTES)])
 
 
 def _write_lines(path: Path, lines: list[str]) -> None:

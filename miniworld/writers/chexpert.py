@@ -16,7 +16,7 @@ from typing import Any
 
 from miniworld import radiographs
 from miniworld.radiographs import CHEXPERT_FINDINGS, Radiograph
-from miniworld.writers import _distinct, _files
+from miniworld.writers import _shared
 from negutil.config import Splits
 
 COLUMNS = ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *CHEXPERT_FINDINGS)
@@ -29,11 +29,11 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     """Fill ``folder`` with ``CheXpert-v1.0-small/``: a CSV per split and the pictures; returns rows by file."""
     root = folder / ROOT
     rows: dict[str, list[list[str]]] = {}
-    items = _distinct.draw_all("chexpert", sizes, seed, radiographs.sample, radiographs.draw)
+    items = _shared.draw_all("chexpert", sizes, seed, radiographs.sample, radiographs.draw)
     for number, (split, index, item, pixels) in enumerate(items, start=1):
         path = root / FILES[split] / f"patient{number:05d}" / "study1" / "view1_frontal.jpg"
         path.parent.mkdir(parents=True)
-        _files.write_picture(path, pixels)
+        _shared.write_picture(path, pixels)
         rng = random.Random(f"chexpert/{split}/{seed}/{index}/patient")
         rows.setdefault(FILES[split], []).append(_row(path.relative_to(folder).as_posix(), item, split, rng))
     for name, lines in rows.items():
@@ -45,10 +45,8 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
 def _row(path: str, item: Radiograph, split: str, rng: random.Random) -> list[str]:
     """One line of the CSV; sex and age are made up, since nothing in the picture depends on them."""
     sex, age = rng.choice(("Female", "Male")), rng.randint(18, 90)
-    labels = [_label(present, split, rng) for present in item.labels.values()]
+    labels = []
+    for present in item.labels.values():
+        unsaid = rng.random() < UNSAID
+        labels.append("1.0" if present else "" if split == "train" and unsaid else "0.0")
     return [path, sex, str(age), "Frontal", item.view.removeprefix("frontal "), *labels]
-
-
-def _label(present: bool, split: str, rng: random.Random) -> str:
-    unsaid = rng.random() < UNSAID
-    return "1.0" if present else "" if split == "train" and unsaid else "0.0"

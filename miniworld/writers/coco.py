@@ -15,9 +15,10 @@ from typing import Any
 
 from miniworld import grammar, scenes, truth
 from miniworld.scenes import SIZE
-from miniworld.vocabulary import NOUNS, SUPERCATEGORY
-from miniworld.writers import _entries, _files
-from miniworld.writers._entries import Entry
+from miniworld.writers import _shared
+from miniworld.writers._shared import Entry
+from negutil.captions import english
+from negutil.captions.english import NOUNS, SUPERCATEGORY
 from negutil.config import Splits
 
 RELEASES = {"train": "train2014", "val": "val2017", "test": "test2017"}
@@ -26,7 +27,7 @@ CATEGORY_ID = {noun: number for number, noun in enumerate(NOUNS, start=1)}
 CAPTIONS = 5
 FULL = 0.6
 HELD_OUT_SHARE = 0.25
-HELD_OUT_FORMS = grammar.forms(grammar.AFFIRMATIVE, held_out=True)
+HELD_OUT_FORMS = english.forms(english.AFFIRMATIVE, held_out=True)
 LICENSES = [{"url": "https://fontawesome.com/license/free", "id": 1, "name": "CC BY 4.0 (icons of Font Awesome Free)"}]
 
 
@@ -40,7 +41,7 @@ def name(split: str, index: int) -> tuple[int, str]:
 @lru_cache(maxsize=1)
 def pictures(sizes: Splits, seed: int) -> tuple[Entry, ...]:
     """Every picture of the part, kept because the questions of VQA v2 are about the same ones."""
-    return tuple(_entries.entries("coco", sizes, seed, scenes.sample, name))
+    return tuple(_shared.entries("coco", sizes, seed, scenes.sample, name))
 
 
 def info(description: str) -> dict[str, Any]:
@@ -120,13 +121,13 @@ def _captions(drawn: Sequence[Entry], seed: int) -> dict[str, Any]:
 def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     """Write the part into the empty ``folder``; return facts for the manifest."""
     drawn = pictures(sizes, seed)
-    _entries.write_pictures(folder, drawn)
+    _shared.write_pictures(folder, drawn)
     counts: dict[str, dict[str, int]] = {}
-    for split in _files.size_of(sizes):
-        chosen, release = _entries.of_split(drawn, split), RELEASES[split]
+    for split in _shared.size_of(sizes):
+        chosen, release = _shared.of_split(drawn, split), RELEASES[split]
         content = {"instances": instances(chosen), "captions": _captions(chosen, seed)}
         for kind, records in content.items():
-            _files.write_json(folder / "annotations" / f"{kind}_{release}.json", records)
+            _shared.write_json(folder / "annotations" / f"{kind}_{release}.json", records)
         counts[release] = {"pictures": len(chosen), **{k: len(v["annotations"]) for k, v in content.items()}}
     return {
         "counts": counts,

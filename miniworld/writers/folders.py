@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from miniworld import places, scenes
-from miniworld.scenes import COLOUR_NAMES, PLACE_NAMES, Scene
-from miniworld.vocabulary import NOUNS
-from miniworld.writers import _distinct, _entries, _files
-from miniworld.writers._entries import Entry
+from miniworld.scenes import PLACE_NAMES, Scene
+from miniworld.writers import _shared
+from miniworld.writers._shared import Entry
 from negutil import progress
+from negutil.captions.english import COLOURS, NOUNS
 from negutil.config import Splits
 from negutil.errors import NegutilError
 
@@ -28,7 +28,7 @@ def single(noun: str, rng: random.Random) -> Scene:
     """One thing called ``noun`` in any place."""
     place = rng.choice(PLACE_NAMES)
     while True:
-        thing = scenes.place_thing(rng, noun, rng.choice(COLOUR_NAMES), [], 1)
+        thing = scenes.place_thing(rng, noun, rng.choice(COLOURS), [], 1)
         if thing is not None:
             return Scene(place, rng.randrange(places.VARIANTS), (thing,))
 
@@ -39,7 +39,7 @@ def _pictures(dataset: str, split: str, count: int, seed: int, pattern: str) -> 
     for index in progress.bar("drawing images", range(count), unit="image", leave=False):
         noun = NOUNS[index % len(NOUNS)]
         rng = random.Random(f"{dataset}/{split}/{seed}/{index}")
-        drawn = _distinct.unseen(rng, partial(single, noun), scenes.draw, seen)
+        drawn = _shared.unseen(rng, partial(single, noun), scenes.draw, seen)
         if drawn is None:
             raise NegutilError(f"{dataset}: no new picture of a {noun} after {index}; set a smaller {split} size.")
         name = pattern.format(noun=noun, index=index + 1, turn=index // len(NOUNS) + 1)
@@ -48,12 +48,12 @@ def _pictures(dataset: str, split: str, count: int, seed: int, pattern: str) -> 
 
 def _write(folder: Path, dataset: str, sizes: Splits, seed: int, pattern: str) -> dict[str, Any]:
     """Write the only split that has a size; ``pattern`` is the path of a picture."""
-    splits = _files.size_of(sizes)
+    splits = _shared.size_of(sizes)
     if len(splits) != 1 or sum(splits.values()) < len(NOUNS):
         needs = f"needs one split of at least {len(NOUNS)} pictures, one per class"
         raise NegutilError(f"world.{dataset} is {splits}: {dataset} {needs}, so mend it in the profile.")
     ((split, count),) = splits.items()
-    _entries.write_pictures(folder, list(_pictures(dataset, split, count, seed, pattern)))
+    _shared.write_pictures(folder, list(_pictures(dataset, split, count, seed, pattern)))
     return {"counts": splits, "classes": len(NOUNS)}
 
 

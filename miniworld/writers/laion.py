@@ -20,8 +20,9 @@ import polars as pl
 from miniworld import alttext, faces, scenes
 from miniworld.faces import Face
 from miniworld.scenes import Scene
-from miniworld.writers import _files
+from miniworld.writers import _shared
 from negutil import progress
+from negutil.captions.english import ASIDES, kind_of_cue
 from negutil.config import Splits
 
 Shown = Scene | Face
@@ -34,7 +35,6 @@ FACE_SHARE = 0.1
 EMPTY, MISSING, FOREIGN = 0.002, 0.001, 0.006
 PICTURED_PER_CUE = 12
 PICTURED_PLAIN = 60
-ABOUT_PICTURE = "about the picture"
 NO_CUE = "none"
 
 _CUE = r"(?i)\b(no|not|without|never|neither|nowhere|lacks?|absent|free of|devoid of)\b|n't\b"
@@ -72,7 +72,7 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     frame = _table(texts, pictured, seed)
     (folder / "pictures").mkdir()
     for row in pictured:
-        _files.write_picture(folder / frame["URL"][row], draw(shown[order[row] // TEXTS_PER_PICTURE]))
+        _shared.write_picture(folder / frame["URL"][row], draw(shown[order[row] // TEXTS_PER_PICTURE]))
     for shard, part in enumerate(np.array_split(np.arange(count), SHARDS)):
         name = f"part-{shard:05d}-{uuid.uuid5(uuid.NAMESPACE_DNS, f'negutil {seed}')}-c000.snappy.parquet"
         frame[part[0] : part[-1] + 1].write_parquet(folder / name, compression="snappy")
@@ -105,17 +105,8 @@ def _text(item: Shown, rng: random.Random) -> str | None:
         return alttext.alt_text(item, rng)
     described = faces.describe(item, rng)
     if rng.random() < alttext.CUE_RATE:
-        return rng.choice(alttext.ASIDES).format(text=described)
+        return rng.choice(ASIDES).format(text=described)
     return alttext.dress(described, rng)
-
-
-def kind_of_cue(text: str) -> str:
-    """The aside of the web that a text with a cue carries, or ABOUT_PICTURE for another negation."""
-    for aside in alttext.ASIDES:
-        before, after = aside.split("{text}")
-        if text.startswith(before) and text.endswith(after):
-            return aside
-    return ABOUT_PICTURE
 
 
 def _pictured(texts: Sequence[str | None], seed: int) -> list[int]:

@@ -16,8 +16,8 @@ from av.video.reformatter import VideoReformatter
 
 from miniworld import clips
 from miniworld.clips import Clip
-from miniworld.vocabulary import PLACES
-from miniworld.writers import _distinct, _files
+from miniworld.writers import _shared
+from negutil.captions.english import PLACES
 from negutil.config import Splits
 
 SPLIT_NAMES = {"train": "train", "val": "validate", "test": "test"}
@@ -45,7 +45,7 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     pictures.mkdir(parents=True)
     videos: list[dict[str, Any]] = []
     sentences: list[dict[str, Any]] = []
-    for split, index, clip, frames in _distinct.draw_all("msrvtt", sizes, seed, clips.sample, clips.draw):
+    for split, index, clip, frames in _shared.draw_all("msrvtt", sizes, seed, clips.sample, clips.draw):
         video = _video(len(videos), clip, split)
         (pictures / f"{video['video_id']}.mp4").write_bytes(encode(frames))
         videos.append(video)
@@ -54,8 +54,8 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
             said = {"caption": clips.describe(clip, rng), "video_id": video["video_id"], "sen_id": len(sentences)}
             sentences.append(said)
     content = {"info": {"description": "MSR-VTT format"}, "videos": videos, "sentences": sentences}
-    _files.write_json(folder / "MSRVTT_data.json", content)
-    return {SPLIT_NAMES[split]: count for split, count in _files.size_of(sizes).items()}
+    _shared.write_json(folder / "MSRVTT_data.json", content)
+    return {SPLIT_NAMES[split]: count for split, count in _shared.size_of(sizes).items()}
 
 
 def encode(frames: np.ndarray) -> bytes:

@@ -16,8 +16,8 @@ from typing import Any
 from miniworld import referring, scenes, truth
 from miniworld.scenes import SIZE, Scene
 from miniworld.truth import Instance
-from miniworld.writers import _entries, _files, coco
-from miniworld.writers._entries import Entry
+from miniworld.writers import _shared, coco
+from miniworld.writers._shared import Entry
 from negutil.config import Splits
 
 FIRST_ID = {"train": 4_000_001, "val": 4_300_001, "test": 4_600_001}
@@ -49,16 +49,6 @@ class Phrase:
         """Whether the phrase is true of an instance."""
         named = truth.is_a(instance.noun, self.name) and self.colour in ("", instance.colour)
         return named and (not self.extra or self.extra in instance.extras)
-
-
-def _sample(rng: random.Random) -> Scene:
-    """Half the scenes have several things of one kind."""
-    return referring.sample(rng) if rng.random() < REPEATED else scenes.sample(rng)
-
-
-def _name(split: str, index: int) -> tuple[int, str]:
-    image_id = FIRST_ID[split] + index
-    return image_id, f"images/{image_id}.jpg"
 
 
 def _candidates(instances: list[Instance]) -> Iterator[Phrase]:
@@ -113,22 +103,29 @@ def _tasks(entry: Entry, seed: int) -> list[dict[str, Any]]:
     return tasks
 
 
-def _image(entry: Entry) -> dict[str, Any]:
-    """One entry of image_data_split3000.json."""
-    elsewhere = {"coco_id": None, "flickr_id": None, "url": ""}
-    return {"image_id": entry.image_id, "width": SIZE, "height": SIZE, "split": entry.split, **elsewhere}
-
-
 def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     """Write the part into the empty ``folder``; return facts for the manifest."""
-    drawn = list(_entries.entries("phrasecut", sizes, seed, _sample, _name))
-    _entries.write_pictures(folder, drawn)
-    _files.write_json(folder / "image_data_split3000.json", [_image(entry) for entry in drawn])
+
+    def sample(rng: random.Random) -> Scene:
+        """Half the scenes have several things of one kind."""
+        return referring.sample(rng) if rng.random() < REPEATED else scenes.sample(rng)
+
+    def named(split: str, index: int) -> tuple[int, str]:
+        return FIRST_ID[split] + index, f"images/{FIRST_ID[split] + index}.jpg"
+
+    drawn = list(_shared.entries("phrasecut", sizes, seed, sample, named))
+    _shared.write_pictures(folder, drawn)
+    elsewhere = {"coco_id": None, "flickr_id": None, "url": ""}
+    images = [
+        {"image_id": entry.image_id, "width": SIZE, "height": SIZE, "split": entry.split, **elsewhere}
+        for entry in drawn
+    ]
+    _shared.write_json(folder / "image_data_split3000.json", images)
     counts: dict[str, dict[str, int]] = {}
-    for split in _files.size_of(sizes):
-        chosen = _entries.of_split(drawn, split)
+    for split in _shared.size_of(sizes):
+        chosen = _shared.of_split(drawn, split)
         tasks = [task for entry in chosen for task in _tasks(entry, seed)]
-        _files.write_json(folder / f"refer_{split}.json", tasks)
+        _shared.write_json(folder / f"refer_{split}.json", tasks)
         kinds = Counter(task["phrase_structure"]["type"] for task in tasks)
         counts[split] = {"pictures": len(chosen), "phrases": len(tasks), **dict(sorted(kinds.items()))}
     return {"counts": counts}

@@ -16,9 +16,9 @@ from typing import Any
 
 from miniworld import referring, truth
 from miniworld.referring import Clue, Form
-from miniworld.vocabulary import HELD_OUT_COLOURS, HELD_OUT_NOUNS
-from miniworld.writers import _entries, _files, coco
-from miniworld.writers._entries import Entry
+from miniworld.writers import _shared, coco
+from miniworld.writers._shared import Entry
+from negutil.captions.english import HELD_OUT_COLOURS, HELD_OUT_NOUNS
 from negutil.config import Splits
 
 FIRST_ID = {"train": 3_000_001, "val": 3_300_001, "test": 3_600_001}
@@ -26,11 +26,6 @@ SENTENCES = 3
 HELD_OUT_SHARE = 0.25
 HELD_OUT = HELD_OUT_NOUNS | HELD_OUT_COLOURS
 SPLIT_BY = "umd"
-
-
-def _name(split: str, index: int) -> tuple[int, str]:
-    image_id = FIRST_ID[split] + index
-    return image_id, f"train2014/COCO_train2014_{image_id:012d}.jpg"
 
 
 def usable(clue: Clue, split: str) -> bool:
@@ -87,8 +82,13 @@ def _record(entry: Entry, target: int, said: list[tuple[Clue, Form]], ref_id: in
 
 def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     """Write the part into the empty ``folder``; return facts for the manifest."""
-    drawn = list(_entries.entries("refcocog", sizes, seed, referring.sample, _name))
-    _entries.write_pictures(folder, drawn)
+
+    def named(split: str, index: int) -> tuple[int, str]:
+        image_id = FIRST_ID[split] + index
+        return image_id, f"train2014/COCO_train2014_{image_id:012d}.jpg"
+
+    drawn = list(_shared.entries("refcocog", sizes, seed, referring.sample, named))
+    _shared.write_pictures(folder, drawn)
     refs: list[dict[str, Any]] = []
     sentences: list[dict[str, Any]] = []
     for entry in drawn:
@@ -97,9 +97,9 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
             for clue, form in said:
                 facts = {"sent_id": len(sentences), "split": entry.split, "form": form.text, "held_out": form.held_out}
                 sentences.append({**facts, **asdict(clue)})
-    _files.write_json(folder / f"refs({SPLIT_BY}).json", refs)
-    _files.write_json(folder / "instances.json", coco.instances(drawn))
-    _files.write_json(folder / "sentences.json", sentences)
+    _shared.write_json(folder / f"refs({SPLIT_BY}).json", refs)
+    _shared.write_json(folder / "instances.json", coco.instances(drawn))
+    _shared.write_json(folder / "sentences.json", sentences)
     return {
         "counts": {"pictures": len(drawn), "refs": len(refs), "sentences": len(sentences)},
         "negated": dict(sorted(Counter(row["split"] for row in sentences if row["negated"]).items())),

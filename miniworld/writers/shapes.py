@@ -13,7 +13,7 @@ from typing import Any
 
 from miniworld import shapes
 from miniworld.shapes import Shape
-from miniworld.writers import _files
+from miniworld.writers import _shared
 from negutil import progress
 from negutil.config import Splits
 from negutil.errors import NegutilError
@@ -69,22 +69,17 @@ def _question(item: Shape, number: int) -> dict[str, Any]:
 
 def _annotation(item: Shape, number: int) -> dict[str, Any]:
     """The package's answer ten times over, as VQA v2 has ten annotators."""
-    answer = item.answers[number]
+    answer, found = item.answers[number], _OPENINGS.match(item.questions[number])
     given = [{"answer": answer, "answer_confidence": "yes", "answer_id": i + 1} for i in range(ANNOTATORS)]
     return {
         "image_id": image_id(item),
         "question_id": image_id(item) * 100 + number,
-        "question_type": _question_type(item.questions[number]),
+        # The words that the question opens with, as VQA v2 groups questions.
+        "question_type": found.group() if found else "none of the above",
         "answer_type": "yes/no" if answer in ("yes", "no") else "other",
         "multiple_choice_answer": answer,
         "answers": given,
     }
-
-
-def _question_type(question: str) -> str:
-    """The words that the question opens with, as VQA v2 groups questions."""
-    found = _OPENINGS.match(question)
-    return found.group() if found else "none of the above"
 
 
 def _write_split(folder: Path, split: str, questions: list[dict[str, Any]], annotations: list[dict[str, Any]]) -> None:
@@ -92,12 +87,12 @@ def _write_split(folder: Path, split: str, questions: list[dict[str, Any]], anno
     about |= {"data_subtype": SUBTYPES[split]}
     name = f"mscoco_{SUBTYPES[split]}"
     head = {**about, "task_type": "Open-Ended"}
-    _files.write_json(folder / f"v2_OpenEnded_{name}_questions.json", {**head, "questions": questions})
-    _files.write_json(folder / f"v2_{name}_annotations.json", {**about, "annotations": annotations})
+    _shared.write_json(folder / f"v2_OpenEnded_{name}_questions.json", {**head, "questions": questions})
+    _shared.write_json(folder / f"v2_{name}_annotations.json", {**about, "annotations": annotations})
 
 
 def _write_pictures(folder: Path, split: str, items: tuple[Shape, ...]) -> None:
     folder.mkdir()
     for item in progress.bar("drawing images", items, unit="image", leave=False):
         name = f"COCO_{SUBTYPES[split]}_{image_id(item):012d}.jpg"
-        _files.write_picture(folder / name, shapes.draw(item))
+        _shared.write_picture(folder / name, shapes.draw(item))

@@ -16,9 +16,9 @@ from xml.etree import ElementTree
 
 from miniworld import scenes, truth
 from miniworld.scenes import SIZE, Box, Scene
-from miniworld.vocabulary import SUPERCATEGORY
-from miniworld.writers import _entries, _files
-from miniworld.writers._entries import Entry
+from miniworld.writers import _shared
+from miniworld.writers._shared import Entry
+from negutil.captions.english import SUPERCATEGORY
 from negutil.config import Splits
 
 CLASSES = (
@@ -46,11 +46,6 @@ def _sample(rng: random.Random) -> Scene:
         scene = scenes.sample(rng)
         if classes(scene):
             return scene
-
-
-def _name(split: str, index: int) -> tuple[int, str]:
-    image_id = FIRST_ID[split] + index
-    return image_id, f"{ROOT.as_posix()}/JPEGImages/{image_id:06d}.jpg"
 
 
 def _objects(scene: Scene) -> list[tuple[str, Box, bool]]:
@@ -81,13 +76,6 @@ def _annotation(entry: Entry) -> ElementTree.Element:
     return root
 
 
-def _write_annotation(folder: Path, entry: Entry) -> None:
-    root = _annotation(entry)
-    ElementTree.indent(root, "\t")
-    path = folder / f"{entry.image_id:06d}.xml"
-    path.write_text(ElementTree.tostring(root, encoding="unicode") + "\n", encoding="utf-8")
-
-
 def _write_sets(folder: Path, split: str, chosen: list[Entry]) -> None:
     """The list of a split, and one list per class with 1 where the class is in the picture and -1 where it is not."""
     ids = [f"{entry.image_id:06d}" for entry in chosen]
@@ -101,13 +89,21 @@ def _write_sets(folder: Path, split: str, chosen: list[Entry]) -> None:
 
 def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     """Write the part into the empty ``folder``; return facts for the manifest."""
-    drawn = list(_entries.entries("voc", sizes, seed, _sample, _name))
-    _entries.write_pictures(folder, drawn)
+
+    def named(split: str, index: int) -> tuple[int, str]:
+        image_id = FIRST_ID[split] + index
+        return image_id, f"{ROOT.as_posix()}/JPEGImages/{image_id:06d}.jpg"
+
+    drawn = list(_shared.entries("voc", sizes, seed, _sample, named))
+    _shared.write_pictures(folder, drawn)
     annotations, sets = folder / ROOT / "Annotations", folder / ROOT / "ImageSets" / "Main"
     annotations.mkdir()
     sets.mkdir(parents=True)
     for entry in drawn:
-        _write_annotation(annotations, entry)
-    for split in _files.size_of(sizes):
-        _write_sets(sets, split, _entries.of_split(drawn, split))
-    return {"counts": _files.size_of(sizes), "classes": list(CLASSES)}
+        root = _annotation(entry)
+        ElementTree.indent(root, "\t")
+        text = ElementTree.tostring(root, encoding="unicode") + "\n"
+        (annotations / f"{entry.image_id:06d}.xml").write_text(text, encoding="utf-8")
+    for split in _shared.size_of(sizes):
+        _write_sets(sets, split, _shared.of_split(drawn, split))
+    return {"counts": _shared.size_of(sizes), "classes": list(CLASSES)}

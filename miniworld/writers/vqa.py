@@ -3,7 +3,7 @@
 Four questions a picture: is there something that is (yes), and that is not (no); one more yes/no question about a
 colour, an action or something worn, "no" half the time; and one about a number or a colour. Answers follow from the
 scene, so all ten annotators agree. What is asked after and absent is mostly plausible there. In train no absent thing
-or colour is one that negation training must not meet (``vocabulary.HELD_OUT_NOUNS``, ``HELD_OUT_COLOURS``).
+or colour is one that negation training must not meet (``english.HELD_OUT_NOUNS``, ``HELD_OUT_COLOURS``).
 
 The pictures of the val questions are those of coco/val2017: give ``negutil.data.vqa`` the file name pattern
 "{image_id:012d}.jpg" for them.
@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from miniworld import alttext, grammar, truth
-from miniworld.scenes import COLOUR_NAMES, Scene, Thing
-from miniworld.vocabulary import ACTIONS, HELD_OUT_COLOURS, HELD_OUT_NOUNS, PLURAL_ONLY, WEARABLE
-from miniworld.writers import _entries, _files, coco
+from miniworld.scenes import Scene, Thing
+from miniworld.writers import _shared, coco
+from negutil.captions import english
+from negutil.captions.english import ACTIONS, COLOURS, HELD_OUT_COLOURS, HELD_OUT_NOUNS, PLURAL_ONLY, WEARABLE
 from negutil.config import Splits
 
 SUBTYPES = {"train": "train2014", "val": "val2014"}
@@ -52,7 +53,7 @@ def _yes_no(text: str, truth_value: bool) -> Question:
 
 
 def _is_there(noun: str, rng: random.Random, there: bool) -> Question:
-    return _yes_no(f"Is there {grammar.with_article(grammar.name(noun, rng))}?", there)
+    return _yes_no(f"Is there {english.with_article(grammar.name(noun, rng))}?", there)
 
 
 def absent_noun(scene: Scene, rng: random.Random, allowed: Sequence[str]) -> str:
@@ -75,12 +76,12 @@ def _other(value: str, options: Sequence[str], rng: random.Random, avoid: frozen
 
 
 def _colour(thing: Thing, rng: random.Random, yes: bool, avoid: frozenset[str]) -> Question:
-    colour = thing.colour if yes else _other(thing.colour, COLOUR_NAMES, rng, avoid)
+    colour = thing.colour if yes else _other(thing.colour, COLOURS, rng, avoid)
     return _yes_no(f"Is the {thing.noun} {colour}?", yes)
 
 
 def _action(thing: Thing, rng: random.Random, yes: bool) -> Question:
-    action = thing.action if yes else _other(str(thing.action), tuple(ACTIONS), rng, frozenset())
+    action = thing.action if yes else _other(str(thing.action), ACTIONS, rng, frozenset())
     return _yes_no(f"Is the {thing.noun} {action}?", yes)
 
 
@@ -90,7 +91,7 @@ def _worn(thing: Thing, rng: random.Random, yes: bool) -> Question | None:
     options = worn if yes else [noun for noun in WEARABLE if noun not in worn]
     if not options:
         return None
-    return _yes_no(f"Is the {thing.noun} wearing {grammar.with_article(rng.choice(options))}?", yes)
+    return _yes_no(f"Is the {thing.noun} wearing {english.with_article(rng.choice(options))}?", yes)
 
 
 def _about(scene: Scene, rng: random.Random, yes: bool, split: str) -> Question | None:
@@ -118,7 +119,7 @@ def _open(scene: Scene, rng: random.Random) -> Question:
         seen.pop("person", None)
         seen["people"] = sum(truth.is_a(thing.noun, "person") for thing in scene.things)
     noun = rng.choice(list(seen)) if seen else "people"
-    said = "people" if noun == "people" else grammar.plural(noun)
+    said = "people" if noun == "people" else english.plural(noun)
     return Question(f"How many {said} are there?", str(seen[noun]), "number")
 
 
@@ -144,7 +145,7 @@ def _annotation(question: Question, image_id: int, question_id: int) -> dict[str
     }
 
 
-def _asked(drawn: Sequence[_entries.Entry], split: str, seed: int) -> list[tuple[int, int, Question]]:
+def _asked(drawn: Sequence[_shared.Entry], split: str, seed: int) -> list[tuple[int, int, Question]]:
     """(image id, question id, question) of a split."""
     rows = []
     yes = True
@@ -162,15 +163,15 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     drawn = coco.pictures(sizes, seed)
     counts: dict[str, dict[str, int]] = {}
     for split, subtype in SUBTYPES.items():
-        rows = _asked(_entries.of_split(drawn, split), split, seed)
+        rows = _asked(_shared.of_split(drawn, split), split, seed)
         if not rows:
             continue
         head = {"info": coco.info("Questions"), "license": LICENSE, "data_subtype": subtype, "data_type": "mscoco"}
         asked = [{"image_id": image, "question": q.text, "question_id": number} for image, number, q in rows]
         name = f"v2_OpenEnded_mscoco_{subtype}_questions.json"
-        _files.write_json(folder / name, {**head, "task_type": "Open-Ended", "questions": asked})
+        _shared.write_json(folder / name, {**head, "task_type": "Open-Ended", "questions": asked})
         answered = [_annotation(q, image, number) for image, number, q in rows]
-        _files.write_json(folder / f"v2_mscoco_{subtype}_annotations.json", {**head, "annotations": answered})
+        _shared.write_json(folder / f"v2_mscoco_{subtype}_annotations.json", {**head, "annotations": answered})
         counts[subtype] = {"questions": len(rows), **Counter(q.answer for *_, q in rows if q.kind == "yes/no")}
     return {
         "counts": counts,

@@ -17,9 +17,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from numpy.typing import NDArray
 
-from miniworld import grammar
 from negutil import progress
-from negutil.captions import phrasing
+from negutil.captions import english, phrasing
 from negutil.config import Profile
 from negutil.errors import NegutilError
 from negutil.models import encode, loader, scorer, trained
@@ -78,7 +77,7 @@ def named(query: str, nouns: Sequence[str]) -> Named:
 
 def _mentioned(text: str, nouns: Sequence[str]) -> tuple[str, ...]:
     """The nouns in ``text``, in singular, plural, or under another name that the mini world has for them."""
-    others = grammar.mentions(text)
+    others = english.mentions(text)
     return tuple(noun for noun in nouns if noun in others or re.search(rf"\b{re.escape(noun)}(?:e?s)?\b", text))
 
 

@@ -74,7 +74,7 @@ def world(chosen: Profile, only: Sequence[str] = ()) -> list[Unit]:
         raise NegutilError(f"No task of the mini world has '{unknown[0]}' in its name; there are {'; '.join(names)}.")
     kept = [name for name in names if not only or any(text.lower() in name.lower() for text in only)]
     units = [_of_suite(name, chosen) for name in kept if name not in variations]
-    folder = negbench_files.build(chosen) if any(name in variations for name in kept) else Path()
+    folder = negbench_files.folder(chosen) if any(name in variations for name in kept) else Path()
     asked = (negbench_items.load(chosen, variations[name], folder) for name in kept if name in variations)
     units += [tasks.of_negbench(task, chosen) for task in asked if task is not None]
     return [dataclasses.replace(unit, world=True) for unit in units]

@@ -7,6 +7,7 @@ from typing import Any
 
 from negutil.captions import prompts
 from negutil.captions.annotators import Annotator, Prompted
+from negutil.data import source
 from negutil.errors import NegutilError
 
 KINDS = ("world", "transformers", "endpoint")
@@ -15,8 +16,8 @@ KINDS = ("world", "transformers", "endpoint")
 def build(settings: Mapping[str, Any], things: Mapping[str, Collection[str]] | None = None) -> Annotator:
     """An annotator, of language and vision both, from a small mapping of settings.
 
-    ``kind`` is "world" (then: seed, errors, held_out_share, nouns, plausible; ``things`` as in
-    ``world_annotator.WorldAnnotator``), "transformers" or "endpoint" (then: prompts, a name in ``prompts.SETS``, and
+    ``kind`` is "world" (then: seed, errors, held_out_share, nouns, plausible; ``things`` as in the mini world's
+    ``annotator.WorldAnnotator``), "transformers" or "endpoint" (then: prompts, a name in ``prompts.SETS``, and
     the fields of ``transformers_annotator.Local`` or ``endpoint_annotator.Endpoint``).
     Raises NegutilError that names the setting that is missing, unknown or wrong.
     """
@@ -25,9 +26,8 @@ def build(settings: Mapping[str, Any], things: Mapping[str, Collection[str]] | N
     if kind not in KINDS:
         raise NegutilError(f"An annotator's kind is {kind!r}: choose one of {', '.join(KINDS)}.")
     if kind == "world":
-        from negutil.captions import world_annotator
-
-        return world_annotator.from_settings(options, things)
+        found: Annotator = source.world().annotator(options, things)
+        return found
     wording = prompts.named(options.pop("prompts", "negbench"))
     if kind == "transformers":
         from negutil.captions import transformers_annotator

@@ -1,7 +1,8 @@
 """Annotators: the language model and the vision-language model of the caption and question pipelines.
 
 Two small interfaces, so that a pipeline does not know who annotates: the mini world's grammar and truth
-(``world_annotator``), models of ``transformers`` (``transformers_annotator``) or an endpoint (``endpoint_annotator``).
+(``miniworld.annotator``), models of ``transformers`` (``transformers_annotator``) or an endpoint
+(``endpoint_annotator``).
 What the published pipelines ask of them: docs/protocols.md#generation and docs/protocols.md#negationclip-captions.
 """
 
@@ -99,7 +100,10 @@ class Prompted:
         chats = [self.wording.propose.chat(caption=caption, count=count) for caption in captions]
         found = self._read("propose", self._ask("propose", self.wording.propose, chats), replies.objects)
         pairs = zip(captions, found, strict=True)
-        return [[item for item in items or [] if not _mentions(caption, item)][:count] for caption, items in pairs]
+        return [
+            [item for item in items or [] if not re.search(rf"\b{re.escape(item)}\b", caption, re.IGNORECASE)][:count]
+            for caption, items in pairs
+        ]
 
     def negate(self, captions: Sequence[str], absent: Sequence[str]) -> list[str]:
         """Each caption with the absence woven in."""
@@ -157,7 +161,3 @@ def checked(kind: type[Read], options: Mapping[str, Any], what: str) -> Read:
         return kind(**options)
     except TypeError as problem:
         raise NegutilError(f"{what}: a setting is missing or of the wrong kind ({problem}): add or mend it.") from None
-
-
-def _mentions(caption: str, noun: str) -> bool:
-    return re.search(rf"\b{re.escape(noun)}\b", caption, re.IGNORECASE) is not None

@@ -1,8 +1,7 @@
-"""How good captions with negation are: true, natural, plausible, diverse.
+"""How good captions with negation are: natural, plausible, diverse (``miniworld.caption_truth`` knows which are true).
 
-Truth is exact, because the mini world knows what is in its pictures. Naturalness is measured in bits per word under an
-n-gram model of the affirmative captions; the caption before the negation, the template and shuffled words show what the
-numbers mean. None of these needs a trained model.
+Naturalness is measured in bits per word under an n-gram model of the affirmative captions; the caption before the
+negation, the template and shuffled words show what the numbers mean. None of these needs a trained model.
 """
 
 from __future__ import annotations
@@ -11,20 +10,13 @@ import itertools
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from miniworld import grammar, referring, truth
-from miniworld import shapes as easy_vqa
-from miniworld.scenes import Scene
-from miniworld.shapes import Shape
-from negutil.captions import p2, phrasing
+from negutil.captions import phrasing
 from negutil.captions.statements import Statement, template
-from negutil.errors import NegutilError
 from negutil.statistics import Floats
 
 START, END, UNKNOWN = "<s>", "</s>", "<unk>"
@@ -34,58 +26,6 @@ _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?|[,;:]")
 def words(text: str) -> list[str]:
     """Words and inner punctuation of a text in lower case."""
     return _WORD.findall(text.lower())
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Truth
-
-
-def are_true(captions: pd.DataFrame, shown: Mapping[int, Scene | Shape]) -> NDArray[np.bool_]:
-    """Whether what was added to each caption (columns: ``p1.COLUMNS``) is true of its picture, by image id.
-
-    The text is judged, not the intention: an annotator that loses the negation says that the thing is there.
-    """
-    rows = captions[["image_id", "caption", "updated_caption", "kind", "absent", "about"]].to_dict("records")
-    return np.array([_is_true(shown[row["image_id"]], row) for row in rows], dtype=bool)
-
-
-def _is_true(shown: Scene | Shape, row: Mapping[Any, Any]) -> bool:
-    negated = phrasing.of(row["updated_caption"]).cue != ""
-    if isinstance(shown, Shape):
-        return _shape_is(shown, row["absent"]) != negated
-    if row["about"]:
-        return _holds(shown, row["kind"], row["absent"], row["about"]) != negated
-    said = added(row["caption"], row["updated_caption"]) or [row["absent"]]
-    visible = truth.sayable(shown.nouns)
-    return all((noun in visible) != negated for noun in said)
-
-
-def added(caption: str, updated: str) -> list[str]:
-    """The nouns that the updated caption names more often than the caption."""
-    return list(grammar.mentions(updated) - grammar.mentions(caption))
-
-
-def _shape_is(shape: Shape, description: str) -> bool:
-    """Whether easy-VQA's picture shows a "red shape", a "circle", ..."""
-    named = set(description.split())
-    return all(
-        value in named if any(other in named for other in values) else True
-        for value, values in ((shape.colour, easy_vqa.COLOURS), (shape.shape, easy_vqa.SHAPES))
-    )
-
-
-def _holds(scene: Scene, kind: str, value: str, about: str) -> bool:
-    """Whether anything called ``about`` is as a denial says that it is not.
-
-    Raises NegutilError for a kind of denial that the mini world knows nothing about.
-    """
-    denial = p2.Denial(kind, value, about)
-    known = {"worn": "wearing", "colour": "colour", "action": "action"}
-    if kind not in known:
-        raise NegutilError(f"Whether {denial.text!r} is true cannot be known: judge kinds {', '.join(known)} alone.")
-    fact = next(iter(grammar.mentions(denial.thing)), denial.thing) if kind == "worn" else value
-    alike = [one for one in truth.instances(scene) if not one.relation and truth.is_a(one.noun, about)]
-    return any(referring.fits(one, known[kind], fact) for one in alike)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -104,8 +44,7 @@ class NGrams:
         counts: list[Counter[tuple[str, ...]]] = [Counter() for _ in range(order)]
         for text in texts:
             padded = self._padded(text)
-            for start in range(order - 1, len(padded)):
-                counts[order - 1][tuple(padded[start - order + 1 : start + 1])] += 1
+            counts[order - 1].update(tuple(padded[at : at + order]) for at in range(len(padded) - order + 1))
         for size in range(order - 1, 0, -1):
             # Lower orders count in how many contexts a word is met, not how often: Kneser and Ney's idea.
             counts[size - 1] = Counter(gram[1:] for gram in counts[size])
@@ -116,14 +55,11 @@ class NGrams:
 
     def bits(self, texts: Sequence[str]) -> Floats:
         """Bits per word of each text, its end counted as a word; 2 to this power is the perplexity."""
-        return np.array([self._bits(text) for text in texts])
-
-    def _bits(self, text: str) -> float:
-        padded = self._padded(text)
-        starts = range(self.order - 1, len(padded))
-        return -sum(math.log2(self._probability(tuple(padded[at - self.order + 1 : at + 1]))) for at in starts) / len(
-            starts
-        )
+        found = []
+        for padded in map(self._padded, texts):
+            grams = [tuple(padded[at : at + self.order]) for at in range(len(padded) - self.order + 1)]
+            found.append(-sum(math.log2(self._probability(gram)) for gram in grams) / len(grams))
+        return np.array(found)
 
     def _padded(self, text: str) -> list[str]:
         return [START] * (self.order - 1) + [*words(text), END]

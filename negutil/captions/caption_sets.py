@@ -2,7 +2,7 @@
 
 ``build`` writes them to ``settings.built/captions``; with an error rate of the annotators, P1 and P2 to
 ``captions-<percent>``. ``sources`` and ``annotators_of`` are what the sets are made of. Nothing that is held out
-(``vocabulary.HELD_OUT_NOUNS``, ``HELD_OUT_COLOURS``, held-out forms) is ever negated in them.
+(``english.HELD_OUT_NOUNS``, ``HELD_OUT_COLOURS``, held-out forms) is ever negated in them.
 """
 
 from __future__ import annotations
@@ -16,32 +16,25 @@ from typing import Any
 
 import pandas as pd
 
-from miniworld import build as world
-from miniworld import shapes, truth
-from miniworld.truth import Known
-from miniworld.vocabulary import HELD_OUT_COLOURS, HELD_OUT_NOUNS, NOUNS
-from miniworld.writers import shapes as shape_files
 from negutil import code, files, paths
 from negutil.captions import (
     annotator_kinds,
-    caption_file,
     ccneg_triplets,
     negbench,
     negcap,
-    negrefcocog,
     p1,
     p2,
     word_order,
-    world_annotator,
 )
 from negutil.captions.annotators import LanguageAnnotator, VisionAnnotator
+from negutil.captions.english import HELD_OUT_COLOURS, HELD_OUT_NOUNS, NOUNS
 from negutil.captions.p1 import Source
 from negutil.captions.p2 import Asked
 from negutil.config import Profile
-from negutil.data import coco, vqa
+from negutil.data import built, coco, source, vqa
 from negutil.errors import NegutilError
 
-FOLDER, REFERRING = "captions", "negrefcocog"
+FOLDER = "captions"
 SETTINGS = paths.CONFIGS / "annotators.toml"
 HELD_OUT = HELD_OUT_NOUNS | HELD_OUT_COLOURS
 P1, RANDOM, P2, SHAPES = "p1.json", "rand_p1.json", "p2.json", "p2_shapes.json"
@@ -90,7 +83,7 @@ def sources(settings: Profile, captions: int = 1, pictures: int = 0, seed: int =
 
     ``pictures`` 0 stands for all.
     """
-    folder = world.folder("coco", settings)
+    folder = source.folder(settings, "coco")
     found = []
     for image_id, name, said, numbers in _captions(folder)[: pictures or None]:
         chosen = random.Random(f"captions/{seed}/{image_id}").sample(range(len(said)), min(captions, len(said)))
@@ -111,12 +104,12 @@ def asked(settings: Profile, pictures: int = 0, seed: int = 0) -> list[Asked]:
 
     The caption names the thing that is asked about, where one does.
     """
-    folder = world.folder("vqa", settings)
+    folder = source.folder(settings, "vqa")
     questions, answers = (folder / name for name in _vqa_files("train2014"))
     rows = vqa.load(questions, answers).to_pandas()
     captions: dict[int, list[Source]] = {}
-    for source in sources(settings, captions=100, pictures=pictures):
-        captions.setdefault(source.image_id, []).append(source)
+    for one in sources(settings, captions=100, pictures=pictures):
+        captions.setdefault(one.image_id, []).append(one)
     rows = rows[(rows["answer_type"] == "yes/no") & rows["image_id"].isin(captions)]
     columns = (rows["question_id"], rows["image_id"], rows["question"], rows["answer"])
     found = []
@@ -132,37 +125,33 @@ def _vqa_files(subtype: str) -> tuple[str, str]:
     return f"v2_OpenEnded_mscoco_{subtype}_questions.json", f"v2_mscoco_{subtype}_annotations.json"
 
 
+def shapes(settings: Profile) -> Path:
+    """The folder of easy-VQA, which is a package: built here in every profile."""
+    folder: Path = source.world().build("shapes", settings)
+    return folder
+
+
 def asked_of_shapes(settings: Profile, pictures: int = 0, seed: int = 0) -> list[Asked]:
     """The yes/no questions of easy-VQA's training part, of its first ``pictures`` (0: of all).
 
     Their captions follow from the answers to its other questions.
     """
-    folder = world.build("shapes", settings)
+    folder = shapes(settings)
     questions, answers = (folder / name for name in _vqa_files("train2014"))
     rows = vqa.load(questions, answers).to_pandas()
     rows = rows[
         (rows["answer_type"] == "yes/no") & rows["image_id"].isin(rows["image_id"].unique()[: pictures or None])
     ]
-    facts = shapes_by_id()
+    world = source.world()
+    facts = world.shapes_by_id()
     columns = (rows["question_id"], rows["image_id"], rows["file_name"], rows["question"], rows["answer"])
     found = []
     for number, image_id, name, question, answer in zip(*(column.tolist() for column in columns), strict=True):
-        caption = shapes.describe(facts[image_id], random.Random(f"p2/shapes/{seed}/{number}"))
+        caption = world.describe_shape(facts[image_id], random.Random(f"p2/shapes/{seed}/{number}"))
         picture = folder / "train2014" / name
-        source = Source(2 * QUESTION_IDS + number, image_id, f"train2014/{name}", caption, picture)
-        found.append(Asked(source, question, answer))
+        about = Source(2 * QUESTION_IDS + number, image_id, f"train2014/{name}", caption, picture)
+        found.append(Asked(about, question, answer))
     return found
-
-
-def shapes_by_id() -> dict[int, shapes.Shape]:
-    """What easy-VQA's answers settle about each of its pictures, by the image id in the files."""
-    return {shape_files.image_id(item): item for split in shapes.SPLITS for item in shapes.load(split)}
-
-
-@lru_cache(maxsize=1)
-def known(folder: Path) -> dict[int, Known]:
-    """The truth about the training pictures of a part of the mini world, by image id."""
-    return {one.image_id: one for one in truth.read(folder) if one.split == "train"}
 
 
 def annotators_of(settings: Profile, error: float = 0.0, seed: int = 0) -> Annotators:
@@ -179,7 +168,7 @@ def annotators_of(settings: Profile, error: float = 0.0, seed: int = 0) -> Annot
             annotator_kinds.build(table[name]) for name in ("language", "random_language", "vision")
         )
         return Annotators(language, random_language, vision, True, frozenset(), table)
-    things = world_annotator.things_of(known(world.folder("coco", settings)).values())
+    things = source.world().things(source.folder(settings, "coco"))
     rates = dict.fromkeys(("extract", "propose", "negate", "paraphrase", "shows", "answer"), error)
     shared = {"seed": seed, "errors": rates, "held_out_share": 0.0, "nouns": [n for n in NOUNS if n not in HELD_OUT]}
     language, random_language = (
@@ -209,11 +198,11 @@ def build(settings: Profile, error: float = 0.0, sizes: Sizes | None = None) -> 
     sizes = replace(sizes or Sizes(), error=error)
     folder = settings.built / (f"{FOLDER}-{round(100 * error)}" if error else FOLDER)
     journals = paths.cache() / "journals" / settings.name / folder.name
-    parts = {name: world.folder(name, settings) for name in ("coco", "vqa")}
+    parts = {name: source.folder(settings, name) for name in ("coco", "vqa")}
     if not error:
-        parts["shapes"] = world.build("shapes", settings)  # in every profile: easy-VQA is a package
+        parts["shapes"] = shapes(settings)
     wanted = _wanted(folder, parts, sizes, settings)
-    if world.keep(folder, wanted, lambda fresh: _fill(fresh, settings, sizes, journals), "caption sets") == "built":
+    if built.keep(folder, wanted, lambda fresh: _fill(fresh, settings, sizes, journals), "caption sets") == "built":
         for journal in journals.glob("*.jsonl"):
             journal.unlink()
     return folder
@@ -224,16 +213,14 @@ def _wanted(folder: Path, parts: Mapping[str, Path], sizes: Sizes, settings: Pro
         "part": folder.name,
         "seed": settings.world.seed,
         "sizes": asdict(sizes),
-        "code": code.fingerprint(__name__),
-        "made_of": {name: _made(part) for name, part in parts.items()},
+        "code": code.fingerprint(__name__, *source.ANNOTATING),
+        # Digests of a part's bytes and of the world's code, or the path of the user's own data.
+        "made_of": {
+            name: f"{found['sha256']} by {found['code']}" if (found := built.manifest(part)) else str(part)
+            for name, part in parts.items()
+        },
         "annotators": _annotator_settings(settings.name),
     }
-
-
-def _made(part: Path) -> str:
-    """What identifies a part: digests of its bytes and of the world's code, or the path of the user's own data."""
-    found = world.manifest(part)
-    return f"{found['sha256']} by {found['code']}" if found else str(part)
 
 
 def _fill(fresh: Path, settings: Profile, sizes: Sizes, journals: Path) -> dict[str, Any]:
@@ -243,7 +230,7 @@ def _fill(fresh: Path, settings: Profile, sizes: Sizes, journals: Path) -> dict[
     if not sizes.error:
         made |= other_sets(settings, who, sizes, journals)
     for name, frame in made.items():
-        caption_file.write(frame, fresh / name)
+        p1.write(frame, fresh / name)
     rows = {name: {"captions": int((frame["dropped"] == "").sum()), "of": len(frame)} for name, frame in made.items()}
     if not sizes.error:
         rows |= _write_others(fresh, settings, who, sizes, journals)
@@ -312,34 +299,3 @@ def _write_others(
     word_order.write(swapped, fresh / WORD_ORDER)
     sets = {NEGCAP: said, NEGMCQ: questions, ccneg_triplets.FILE: triplets, WORD_ORDER: swapped}
     return {name: {"captions": len(rows), "of": len(captions)} for name, rows in sets.items()}
-
-
-def build_referring(settings: Profile, split: str = "test", filters: negrefcocog.Filters | None = None) -> Path:
-    """The folder with ``NegRefCOCOg.json``: the authors' own where it lies, else made from the part ``refcocog``.
-
-    It is ``settings.data/negrefcocog``; the pictures are those of ``refcocog``, folder train2014. Raises
-    NegutilError where the published file is wanted and not there.
-    """
-    folder = settings.data / REFERRING
-    if settings.published:
-        if not (folder / negrefcocog.FILE).is_file():
-            get = "fetch it from github.com/parkquasar/NegationCLIP"
-            raise NegutilError(f"{folder / negrefcocog.FILE} is not there: {get}, or set NEGUTIL_DATA.")
-        return folder
-    source, filters = world.build("refcocog", settings), filters or negrefcocog.Filters()
-    wanted = {
-        "part": REFERRING,
-        "seed": settings.world.seed,
-        "split": split,
-        "filters": asdict(filters),
-        "code": code.fingerprint(negrefcocog.__name__),
-        "made_of": (world.manifest(source) or {})["sha256"],
-    }
-
-    def fill(fresh: Path) -> dict[str, Any]:
-        made = negrefcocog.build(source, split, filters=filters, seed=settings.world.seed)
-        negrefcocog.write(made, fresh)
-        return {"rows": len(made.rows), "dropped": dict(made.dropped)}
-
-    world.keep(folder, wanted, fill, "NegRefCOCOg")
-    return folder

@@ -17,11 +17,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from miniworld.grammar import Form
-from miniworld.radiographs import FINDING_PHRASES
-from miniworld.scenes import Scene
-from miniworld.vocabulary import COLOURS, NOUNS, PLURAL_ONLY
 from negutil.captions import probe_prompts, sentence_forms, statements
+from negutil.captions.english import COLOURS, FINDING_PHRASES, NOUNS, PLURAL_ONLY, Form
 from negutil.errors import NegutilError
 
 OBJECTS, ATTRIBUTES, FACES, RADIOGRAPHS = "objects", "attributes", "faces", "radiographs"
@@ -122,18 +119,20 @@ def objects(there: Mapping[str, Flags], *, most: int = 0, held_out: bool = True,
     return claims(OBJECTS, known, sayings, most=most, held_out=held_out, seed=seed)
 
 
-def attributes(scenes: Sequence[Scene], *, most: int = 0, held_out: bool = True, seed: int = 0) -> ClaimSet:
-    """Claims about the colour of a thing, such as "the car is not red"; ``scenes`` are the truth about the pictures.
+def attributes(
+    coloured: Sequence[Sequence[tuple[str, str]]], *, most: int = 0, held_out: bool = True, seed: int = 0
+) -> ClaimSet:
+    """Claims about the colour of a thing, such as "the car is not red"; ``coloured`` has a (noun, colour) for
+    everything in each picture.
 
     Only a picture with exactly one such thing can have the claim, so the false one differs in colour alone.
     """
     subjects = [(noun, colour) for noun in NOUNS if noun not in PLURAL_ONLY for colour in COLOURS]
     names = tuple(f"{colour} {noun}" for noun, colour in subjects)
     row_of = {name: row for row, name in enumerate(names)}
-    present = np.zeros((len(scenes), len(names)), dtype=bool)
+    present = np.zeros((len(coloured), len(names)), dtype=bool)
     single = np.zeros_like(present)
-    for picture, scene in enumerate(scenes):
-        named = list(scene.named())
+    for picture, named in enumerate(coloured):
         nouns = [noun for noun, _ in named]
         for noun, colour in named:
             if nouns.count(noun) == 1 and noun not in PLURAL_ONLY:

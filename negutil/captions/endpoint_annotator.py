@@ -2,22 +2,24 @@
 
 Many questions at a time up to a bound, with time-outs, and retries that wait longer and longer (at random, and at least
 as long as the server asks). Several servers of one model share the questions, and those of one that dies go to the
-others (``endpoint_pool``). Replies are kept as they come (``reply_store``), whoever gave them: a run that stops, for
+others (``Pool``). Replies are kept as they come (``reply_store``), whoever gave them: a run that stops, for
 whatever reason, goes on where it was. NegBench used such a server (docs/protocols.md#generation).
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import mimetypes
 import os
 import threading
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -28,8 +30,6 @@ import tenacity
 
 from negutil import files, progress
 from negutil.captions import annotators
-from negutil.captions.endpoint_pool import Pool
-from negutil.captions.endpoint_settings import Endpoint
 from negutil.captions.prompts import Chat, Sampling
 from negutil.captions.reply_store import Reply, ReplyStore
 from negutil.errors import NegutilError
@@ -41,6 +41,63 @@ GIVE_UP = 3
 """Items without a reply after which nothing more is asked: the endpoint is down, not the item odd."""
 
 PICTURES = ("image/jpeg", "image/png", "image/webp", "image/gif")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Settings of an endpoint.
+
+    Attributes:
+        url: address up to and with the version ("http://localhost:8000/v1"), or a list of such addresses, all of which
+            serve the model.
+        model: name under which the endpoint serves the model.
+        key_variable: environment variable that holds the API key; "" where none is needed. The key is never stored.
+        concurrency: questions under way at a time, at each address.
+        timeout: seconds to wait for a reply.
+        attempts: how often an item is asked before it is given up.
+        first_wait: seconds, at most, before the second attempt; twice as long before each further one.
+        longest_wait: seconds, at most, between two attempts. A server that asks for more ends the run.
+        rest: seconds that one of several addresses is left alone after it failed; twice as long each further time.
+        seed: sent with every question where it is given; another seed gives other replies.
+        resume: file of kept replies (JSON lines); None keeps them in memory.
+        price_in, price_out: price of a million tokens of questions and of replies, for the progress line.
+        extra: further fields of the request's body.
+    """
+
+    url: str | Sequence[str]
+    model: str
+    key_variable: str = ""
+    concurrency: int = 8
+    timeout: float = 120.0
+    attempts: int = 6
+    first_wait: float = 1.0
+    longest_wait: float = 120.0
+    rest: float = 10.0
+    seed: int | None = None
+    resume: Path | str | None = None
+    price_in: float = 0.0
+    price_out: float = 0.0
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for url in self.urls or [""]:
+            if not url.startswith(("http://", "https://")):
+                raise NegutilError(f"The endpoint's url is {url!r}: give one that starts with http:// or https://.")
+        if len(set(self.urls)) < len(self.urls):
+            raise NegutilError(f"The endpoint's addresses {', '.join(self.urls)} repeat one: give each once.")
+        if self.concurrency < 1 or self.attempts < 1 or self.timeout <= 0 or self.rest < 0:
+            given = f"concurrency {self.concurrency}, attempts {self.attempts}, timeout {self.timeout}"
+            raise NegutilError(f"The endpoint {self.name} has {given}, rest {self.rest}: give numbers above 0.")
+
+    @property
+    def urls(self) -> list[str]:
+        """All addresses, without a slash at the end."""
+        return [url.rstrip("/") for url in ([self.url] if isinstance(self.url, str) else self.url)]
+
+    @property
+    def name(self) -> str:
+        """The addresses as one text."""
+        return ", ".join(self.urls)
 
 
 class _AskAgainError(Exception):
@@ -91,7 +148,11 @@ class EndpointModel:
         settings = self.settings
         servers = Pool(settings.urls, settings.concurrency, settings.rest if len(settings.urls) > 1 else 0.0)
         threads = ThreadPoolExecutor(settings.concurrency * len(settings.urls))
-        with _client(settings) as client, bar, threads as pool:
+        key = _key(settings)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        limits = httpx.Limits(max_connections=settings.concurrency * len(settings.urls))
+        client = httpx.Client(headers=headers, timeout=settings.timeout, limits=limits)
+        with client, bar, threads as pool:
             asked = [pool.submit(self._ask, client, servers, request, stop) for request in missing]
             try:
                 failures = self._gather(asked, bar)
@@ -116,15 +177,12 @@ class EndpointModel:
                 raise problem
             else:
                 bar.update()
-            bar.set_postfix_str(self._progress(), refresh=False)
+            tokens = "{} tokens in, {} out".format(*self.store.tokens())
+            cost = f", cost {self.cost():.2f}" if self.settings.price_in or self.settings.price_out else ""
+            bar.set_postfix_str(f"{tokens}{cost}", refresh=False)
             if len(failures) >= GIVE_UP:
                 break
         return failures
-
-    def _progress(self) -> str:
-        asked, replied = self.store.tokens()
-        cost = f", cost {self.cost():.2f}" if self.settings.price_in or self.settings.price_out else ""
-        return f"{asked} tokens in, {replied} out{cost}"
 
     def _ask(self, client: httpx.Client, servers: Pool, request: _Request, stop: threading.Event) -> None:
         """Ask for one reply until it comes, and keep it; raises NegutilError where it does not."""
@@ -142,6 +200,69 @@ class EndpointModel:
             raise NegutilError(
                 f"item {request.item} got no reply in {settings.attempts} attempts ({problem})"
             ) from None
+
+
+@dataclass(slots=True)
+class Server:
+    """One endpoint: its address, questions under way, replies given, and until when it rests (monotonic seconds)."""
+
+    url: str
+    under_way: int = 0
+    replies: int = 0
+    failures: int = 0
+    rests_until: float = 0.0
+
+
+class Pool:
+    """The endpoints at ``urls``, each with ``concurrency`` questions at a time, resting ``rest`` seconds after failing.
+
+    Safe for many threads.
+    """
+
+    def __init__(self, urls: Sequence[str], concurrency: int, rest: float) -> None:
+        self.servers = [Server(url) for url in urls]
+        self._concurrency, self._rest = concurrency, rest
+        self._next = 0
+        self._free = threading.Condition()
+
+    @contextlib.contextmanager
+    def take(self) -> Iterator[Server]:
+        """An endpoint for one attempt, waited for while all that are up are busy."""
+        with self._free:
+            while (chosen := self._choose()) is None:
+                self._free.wait(timeout=1.0)
+            chosen.under_way += 1
+        try:
+            yield chosen
+        finally:
+            with self._free:
+                chosen.under_way -= 1
+                self._free.notify_all()
+
+    def answered(self, server: Server) -> None:
+        """Note that ``server`` gave a reply."""
+        with self._free:
+            server.replies, server.failures, server.rests_until = server.replies + 1, 0, 0.0
+            self._free.notify_all()
+
+    def failed(self, server: Server) -> bool:
+        """Note that ``server`` did not answer: it rests, twice as long each time; whether another one is up."""
+        with self._free:
+            server.failures += 1
+            server.rests_until = time.monotonic() + self._rest * 2 ** min(server.failures - 1, 6)
+            return any(each.rests_until <= time.monotonic() for each in self.servers)
+
+    def _choose(self) -> Server | None:
+        """The next endpoint in turn that is up and not full; None where all that are up are full."""
+        now = time.monotonic()
+        up = [each for each in self.servers if each.rests_until <= now]
+        if not up:
+            up = [min(self.servers, key=lambda each: each.rests_until)]
+        turn = self.servers[self._next :] + self.servers[: self._next]
+        chosen = next((each for each in turn if each in up and each.under_way < self._concurrency), None)
+        if chosen is not None:
+            self._next = (self.servers.index(chosen) + 1) % len(self.servers)
+        return chosen
 
 
 def from_settings(options: Mapping[str, Any]) -> EndpointModel:
@@ -179,12 +300,15 @@ def _requests(chats: Sequence[Chat], sampling: Sampling, settings: Endpoint, ask
     ``asked`` counts how often each question came before, and is brought up to date. Raises NegutilError for a picture
     that cannot be read or has a format that endpoints do not take.
     """
-    pictures = {chat.picture: _fingerprint(chat.picture) for chat in chats if chat.picture is not None}
+    shown = {chat.picture for chat in chats if chat.picture is not None}
+    for picture in sorted(shown):
+        _media_type(picture)
+    pictures = {picture: files.sha256(picture) for picture in shown}
     shape = [settings.model, asdict(sampling), settings.seed, dict(settings.extra)]
     requests = []
     for item, chat in enumerate(chats):
-        picture = pictures[chat.picture] if chat.picture else None
-        question = _sha256(json.dumps([*shape, chat.turns, picture], sort_keys=True))
+        picture_sha256 = pictures[chat.picture] if chat.picture else None
+        question = _sha256(json.dumps([*shape, chat.turns, picture_sha256], sort_keys=True))
         draw = asked[question] if sampling.temperature > 0 else 0
         asked[question] += 1
         requests.append(_Request(item, _sha256(f"{question}/{draw}"), chat, sampling, draw))
@@ -193,11 +317,6 @@ def _requests(chats: Sequence[Chat], sampling: Sampling, settings: Endpoint, ask
 
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _fingerprint(picture: Path) -> str:
-    _media_type(picture)
-    return files.sha256(picture)
 
 
 def _media_type(picture: Path) -> str:
@@ -224,13 +343,6 @@ def _body(request: _Request, settings: Endpoint) -> dict[str, Any]:
     if settings.seed is not None:
         body["seed"] = settings.seed + request.draw
     return body | dict(settings.extra)
-
-
-def _client(settings: Endpoint) -> httpx.Client:
-    key = _key(settings)
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    limits = httpx.Limits(max_connections=settings.concurrency * len(settings.urls))
-    return httpx.Client(headers=headers, timeout=settings.timeout, limits=limits)
 
 
 def _key(settings: Endpoint) -> str:
@@ -262,7 +374,9 @@ def _attempt(client: httpx.Client, url: str, body: Mapping[str, Any], settings: 
         raise _AskAgainError(type(problem).__name__) from None
     if response.is_success:
         return _reply(response)
-    told = f"HTTP {response.status_code} {_said(response, _key(settings))}".strip()
+    said, key = " ".join(response.text.split()), _key(settings)
+    # The beginning of what the server says, on one line and without the key.
+    told = f"HTTP {response.status_code} {(said.replace(key, '***') if key else said)[:200]}".strip()
     if response.status_code not in AGAIN and response.status_code < 500:
         raise NegutilError(told)
     wait = _retry_after(response.headers.get("Retry-After", ""))
@@ -284,12 +398,6 @@ def _reply(response: httpx.Response) -> Reply:
         raise _AskAgainError("the reply has no text")
     # A refusal, or a reply that was all thought and no text, comes as null: it is a reply, and an empty one.
     return Reply(text or "", asked, replied, str(finish or ""))
-
-
-def _said(response: httpx.Response, key: str) -> str:
-    """The beginning of what a server says about an error, on one line and without the key."""
-    text = " ".join(response.text.split())
-    return (text.replace(key, "***") if key else text)[:200]
 
 
 def _retry_after(value: str) -> float:

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from miniworld.grammar import Form
-from miniworld.vocabulary import HELD_OUT_NOUNS
 from negutil.captions import sentence_forms, statements
+from negutil.captions.english import HELD_OUT_NOUNS, Form
 from negutil.errors import NegutilError
 
 ALONE, BOTH = "X alone", "X and Y"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,31 +33,27 @@ def run(
     are kept there, and taken from there the next time if the item and the ``facts`` (who annotates, with which
     settings) are the same; a journal of other facts is begun anew. Raises NegutilError where ``work`` loses items.
     """
-    digests = {number: _digest(item) for number, item in items.items()}
+    digests = {
+        number: hashlib.blake2b(repr(item).encode(), digest_size=8).hexdigest() for number, item in items.items()
+    }
     kept = _read(journal, facts or {}) if journal else {}
     done = {number: kept[number][1] for number in items if number in kept and kept[number][0] == digests[number]}
     left = [number for number in items if number not in done]
-    for numbers in _batches(left, batch):
-        outcomes = work([items[number] for number in numbers])
-        if len(outcomes) != len(numbers):
-            raise NegutilError(f"{len(numbers)} items came back as {len(outcomes)}: the annotator has to answer each.")
-        fresh = dict(zip(numbers, outcomes, strict=True))
-        if journal:
-            _append(journal, [[number, digests[number], outcome] for number, outcome in fresh.items()])
-        done |= fresh
+    with progress.bar("writing captions", total=len(left), unit="caption", leave=False) as bar:
+        for start in range(0, len(left), batch):
+            numbers = left[start : start + batch]
+            outcomes = work([items[number] for number in numbers])
+            if len(outcomes) != len(numbers):
+                count = f"{len(numbers)} items came back as {len(outcomes)}"
+                raise NegutilError(f"{count}: the annotator has to answer each.")
+            fresh = dict(zip(numbers, outcomes, strict=True))
+            if journal:
+                rows = ([number, digests[number], outcome] for number, outcome in fresh.items())
+                with journal.open("a", encoding="utf-8") as stream:
+                    stream.writelines(json.dumps(row) + "\n" for row in rows)
+            done |= fresh
+            bar.update(len(numbers))
     return {number: done[number] for number in items}
-
-
-def _batches(numbers: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    with progress.bar("writing captions", total=len(numbers), unit="caption", leave=False) as bar:
-        for start in range(0, len(numbers), size):
-            chosen = numbers[start : start + size]
-            yield chosen
-            bar.update(len(chosen))
-
-
-def _digest(item: object) -> str:
-    return hashlib.blake2b(repr(item).encode(), digest_size=8).hexdigest()
 
 
 def _read(journal: Path, facts: Mapping[str, Any]) -> dict[int, tuple[str, Outcome]]:
@@ -76,8 +72,3 @@ def _read(journal: Path, facts: Mapping[str, Any]) -> dict[int, tuple[str, Outco
         return {number: (digest, outcome) for number, digest, outcome in map(json.loads, whole[1:])}
     except (ValueError, TypeError) as problem:
         raise NegutilError(f"{journal}: a line is damaged ({problem}); delete the file to begin anew.") from problem
-
-
-def _append(journal: Path, rows: Sequence[object]) -> None:
-    with journal.open("a", encoding="utf-8") as stream:
-        stream.writelines(json.dumps(row) + "\n" for row in rows)

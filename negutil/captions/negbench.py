@@ -1,9 +1,9 @@
 """NegBench's questions from labels: retrieval with negation, multiple choice and binary choice.
 
 `queries` and `questions` decide what is said of each picture; `plain_table`, `negated_table` and `mcq_table` word it in
-the columns of the published file, in their order, ready for `write_csv`. `retrieval`, `mcq`, `binary` and `four_choice`
-do both. Sentences are NegBench's templates, or what an annotator (anything with `paraphrase`) makes of them. Except in
-the medical questions with negation, option 0 is the right one, as published: shuffle before scoring.
+the columns of the published file, in their order, ready for `write_csv`; `binary` and `four_choice` do both. Sentences
+are NegBench's templates, or what an annotator (anything with `paraphrase`) makes of them. Except in the medical
+questions with negation, option 0 is the right one, as published: shuffle before scoring.
 """
 
 from __future__ import annotations
@@ -228,19 +228,6 @@ def negated_table(made: Sequence[Queries], medium: str = "image", annotator: Par
     return pd.DataFrame(rows, columns=list(VIDEO_NEGATED if medium == "video" else RETRIEVAL))
 
 
-def retrieval(
-    items: Sequence[Labelled],
-    *,
-    captions: int = 5,
-    absent: str = "plausible",
-    medium: str = "image",
-    seed: int = 0,
-    annotator: Paraphraser | None = None,
-) -> pd.DataFrame:
-    """The negated captions of `items`: `queries` and `negated_table` in one step."""
-    return negated_table(queries(items, captions=captions, absent=absent, medium=medium, seed=seed), medium, annotator)
-
-
 def _retrieval_row(row: Queries, captions: list[str], medium: str) -> Mapping[str, str]:
     """One line of any of the retrieval files; lists are written as Python literals, as published."""
     item = row.item
@@ -306,20 +293,6 @@ def questions(
 def mcq_table(asked: Sequence[Question], medium: str = "image", annotator: Paraphraser | None = None) -> pd.DataFrame:
     """`questions` as a table. Columns: MCQ; for `medium` "video" VIDEO_MCQ."""
     return table(asked, VIDEO_MCQ if medium == "video" else MCQ, annotator)
-
-
-def mcq(
-    items: Sequence[Labelled],
-    *,
-    per_picture: int = 1,
-    absent: str = "plausible",
-    medium: str = "image",
-    seed: int = 0,
-    annotator: Paraphraser | None = None,
-) -> pd.DataFrame:
-    """The questions about `items`: `questions` and `mcq_table` in one step."""
-    asked = questions(items, per_picture=per_picture, absent=absent, medium=medium, seed=seed)
-    return mcq_table(asked, medium, annotator)
 
 
 def _types(item: Labelled, count: int, taken: Counter[str], rng: random.Random) -> list[str]:

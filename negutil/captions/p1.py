@@ -9,6 +9,7 @@ See docs/protocols.md#negationclip-captions.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,18 @@ from typing import Any
 
 import pandas as pd
 
+from negutil import files
 from negutil.captions import journal, plausible
 from negutil.captions.annotators import LanguageAnnotator, VisionAnnotator
+from negutil.errors import NegutilError
 
 COLUMNS = ("caption_id", "image_id", "file_name", "caption", "updated_caption", "kind", "absent", "about", "dropped")
 """Columns of every pipeline's frame. ``kind``: what is negated ("object", or one of ``p2.KINDS``); ``absent``: what is
 said not to be so; ``about``: of which thing ("" for an object); ``dropped``: why there is no updated caption, or ""."""
+
+
+EXTRA = ("kind", "absent", "about")
+"""Columns that the published caption file does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +103,24 @@ def frame(sources: Sequence[Source], outcomes: Sequence[Mapping[str, Any]]) -> p
         for source, outcome in zip(sources, outcomes, strict=True)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def write(captions: pd.DataFrame, path: Path) -> Path:
+    """Write the rows with an updated caption as NegationCLIP's JSON: COCO's, with ``updated_caption`` in annotations.
+
+    What else is known stands in the annotations too (EXTRA). ``negutil.data.negationclip`` reads the file.
+
+    Raises NegutilError where there is none.
+    """
+    kept = captions[captions["dropped"] == ""]
+    if kept.empty:
+        raise NegutilError(f"{path}: none of {len(captions)} captions got a negation: check the annotators.")
+    images = kept[["image_id", "file_name"]].drop_duplicates("image_id").rename(columns={"image_id": "id"})
+    annotations = kept.rename(columns={"caption_id": "id"})[["image_id", "id", "caption", "updated_caption", *EXTRA]]
+    content: dict[str, Any] = {
+        "info": {"description": "captions to which a negation was added"},
+        "images": images.to_dict("records"),
+        "annotations": annotations.to_dict("records"),
+    }
+    files.write_text(path, json.dumps(content, separators=(",", ":")))
+    return path

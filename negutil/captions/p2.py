@@ -22,9 +22,9 @@ from typing import Any
 
 import pandas as pd
 
-from miniworld.vocabulary import COLOURS
 from negutil.captions import journal, p1, plausible
 from negutil.captions.annotators import LanguageAnnotator
+from negutil.captions.english import COLOURS
 from negutil.captions.p1 import Source
 from negutil.captions.statements import with_article
 

@@ -16,10 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from miniworld import grammar
-from miniworld.vocabulary import HELD_OUT_NOUNS
 from negutil import statistics
-from negutil.captions import negation_terms, statements
+from negutil.captions import english, negation_terms, statements
+from negutil.captions.english import HELD_OUT_NOUNS
 from negutil.captions.negation_terms import TermList
 from negutil.errors import NegutilError
 
@@ -43,7 +42,6 @@ CUES: dict[str, tuple[str, ...]] = {
 """Ways to negate and the terms of each; "other" stands for the terms that only the declared list "wide" has."""
 
 OTHER = "other"
-POSITIONS = ("first", "last", "only", "none")
 FACTORS = ("cue", "position", "held_out_noun", "held_out_form")
 
 # What follows these cues is negated, what precedes them is not: "a kitchen without a cup". Other cues negate the
@@ -98,7 +96,7 @@ def of(text: str) -> Phrasing:
     if match is None:
         return Phrasing("", "none", False, False)
     start, end = _clause(plain, match, cue)
-    held_out = not HELD_OUT_NOUNS.isdisjoint(grammar.mentions(plain[start:end]))
+    held_out = not HELD_OUT_NOUNS.isdisjoint(english.mentions(plain[start:end]))
     return Phrasing(cue, _position(plain[:start], plain[end:]), held_out, cue in held_out_cues())
 
 
@@ -152,8 +150,8 @@ def held_out_cues() -> frozenset[str]:
     """The cues that only sentences held out for testing have in the mini world."""
     # Nothing is ever trained on sentences that deny two things.
     own = (form for name, forms in statements.FORMS.items() if name != "neither" for form in forms)
-    negated = [form for form in (*grammar.NEGATED, *own) if form.cue]
-    held_out, familiar = ({_cue(form.cue) for form in grammar.forms(negated, kept)} for kept in (True, False))
+    negated = [form for form in (*english.NEGATED, *own) if form.cue]
+    held_out, familiar = ({_cue(form.cue) for form in english.forms(negated, kept)} for kept in (True, False))
     return frozenset(held_out - familiar)
 
 

@@ -16,21 +16,27 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from miniworld import grammar, truth
-from miniworld.faces import ATTRIBUTE_PHRASES, DRAWN, Face
-from miniworld.scenes import Scene
-from miniworld.vocabulary import ACTIONS, COLOURS, HAND, HEAD, HOLDABLE, NOUN, NOUNS, PLACES, PLURAL_ONLY, WEARABLE
+from negutil.captions import english
+from negutil.captions.english import (
+    ACTIONS,
+    COLOURS,
+    FACE_PHRASES,
+    HOLDABLE,
+    HOLDERS,
+    NOUNS,
+    PLACES,
+    PLURAL_ONLY,
+    WEARABLE,
+    WEARERS,
+)
 from negutil.errors import NegutilError
 
 OBJECT, PLACE, COLOUR, ACTION, WORN, FACE = KINDS = ("object", "place", "colour", "action", "worn or held", "face")
-DOING = tuple(name for name in ACTIONS if name != "standing")
-BEARERS = {
-    "wearing": tuple(noun for noun in NOUNS if NOUN[noun].icon in HEAD),
-    "holding": tuple(noun for noun in NOUNS if NOUN[noun].icon in HAND),
-}
+DOING = ACTIONS[1:]
+BEARERS = {"wearing": WEARERS, "holding": HOLDERS}
 GEAR = {"wearing": WEARABLE, "holding": HOLDABLE}
 BEARD = "Beard"
-FEATURES = {name: ATTRIBUTE_PHRASES[name] for name in DRAWN if name not in ("Wearing_Hat", "No_Beard")} | {
+FEATURES = {name: phrase for name, phrase in FACE_PHRASES.items() if name not in ("Wearing_Hat", "No_Beard")} | {
     BEARD: "with a beard"
 }
 """Features of a face with their phrases; a hat is something worn, and CelebA's No_Beard denies something itself."""
@@ -51,14 +57,15 @@ class Fact:
     value: str = ""
 
 
-def _worn(relation: str, subject: str, noun: str) -> Fact:
+def worn(relation: str, subject: str, noun: str) -> Fact:
+    """The fact that ``subject`` is "wearing" or "holding" something."""
     return Fact(WORN, subject, f"{relation} {noun}")
 
 
 THERE = tuple(Fact(OBJECT, noun) for noun in NOUNS)
 RELATIONS = (
     *(Fact(ACTION, "person", action) for action in DOING),
-    *(_worn(relation, noun, gear) for relation in GEAR for noun in BEARERS[relation] for gear in GEAR[relation]),
+    *(worn(relation, noun, gear) for relation in GEAR for noun in BEARERS[relation] for gear in GEAR[relation]),
 )
 OVERALL = (
     *(Fact(PLACE, "", place) for place in PLACES),
@@ -74,27 +81,6 @@ Truth = frozenset[Fact]
 
 # --------------------------------------------------------------------------------------------------------------------
 # What is true
-
-
-def of_scene(scene: Scene) -> Truth:
-    """All facts that are true of the picture of a scene; a woman or a baby is a person too."""
-    found = {Fact(PLACE, "", scene.place)}
-    for instance in truth.instances(scene):
-        for name in truth.sayable(frozenset({instance.noun})):
-            found |= {Fact(OBJECT, name), Fact(COLOUR, name, instance.colour)}
-    for thing in scene.things:
-        names = truth.sayable(frozenset({thing.noun}))
-        found |= {_worn(extra.relation, name, extra.noun) for name in names for extra in thing.extras}
-        if thing.action in DOING:
-            found.add(Fact(ACTION, thing.noun, str(thing.action)))
-    return frozenset(found & INDEX.keys())
-
-
-def of_face(face: Face) -> Truth:
-    """All facts that are true of the picture of a face, which is that of a person."""
-    labels = face.attributes | {BEARD: face.facial_hair == "beard"}
-    found = {Fact(FACE, "person", name) for name in FEATURES if labels[name]} | {Fact(OBJECT, "person")}
-    return frozenset(found | {_worn("wearing", "person", "hat")} if face.hat else found)
 
 
 def labels(truths: Iterable[Truth]) -> NDArray[np.bool_]:
@@ -129,7 +115,7 @@ def _candidates(kind: str, facts: Truth) -> Iterable[Fact]:
     there = {fact.subject for fact in facts if fact.kind == OBJECT}
     own = (fact for fact in FACTS if fact.kind == kind and fact.subject in there)
     if is_face:
-        return [fact for fact in own if kind == FACE or fact == _worn("wearing", "person", "hat")]
+        return [fact for fact in own if kind == FACE or fact == worn("wearing", "person", "hat")]
     return [fact for fact in own if kind != FACE]
 
 
@@ -140,26 +126,22 @@ def _candidates(kind: str, facts: Truth) -> Iterable[Fact]:
 def question(fact: Fact) -> str:
     """The question that is answered with yes where ``fact`` is true."""
     if fact.kind == OBJECT:
-        return f"Is there {grammar.with_article(fact.subject)}?"
+        return f"Is there {english.with_article(fact.subject)}?"
     if fact.kind == PLACE:
         return f"Is this {PLACES[fact.value].phrase}?"
     if fact.kind == COLOUR:
         return f"{_be(fact.subject)} the {fact.subject} {fact.value}?"
     if fact.kind == WORN:
         relation, _, noun = fact.value.partition(" ")
-        return f"Is the {fact.subject} {relation} {grammar.with_article(noun)}?"
+        return f"Is the {fact.subject} {relation} {english.with_article(noun)}?"
     if fact.kind == ACTION:
         return f"Is the {fact.subject} {fact.value}?"
-    return _about_face(FEATURES[fact.value])
+    first, _, rest = FEATURES[fact.value].partition(" ")
+    return f"Does the person have {rest}?" if first == "with" else f"Is the person {FEATURES[fact.value]}?"
 
 
 def _be(noun: str) -> str:
     return "Are" if noun in PLURAL_ONLY else "Is"
-
-
-def _about_face(phrase: str) -> str:
-    first, _, rest = phrase.partition(" ")
-    return f"Does the person have {rest}?" if first == "with" else f"Is the person {phrase}?"
 
 
 @cache

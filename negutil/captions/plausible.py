@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from miniworld import grammar
+from negutil.captions import english
 from negutil.captions.annotators import LanguageAnnotator, VisionAnnotator
 
 NONE, HELD_OUT, SHOWN, UNREAD = "nothing proposed", "held out", "in the picture", "reply not readable"
@@ -39,7 +39,7 @@ class Choice:
 
 def is_held_out(phrase: str, held_out: Collection[str]) -> bool:
     """Whether a phrase is one of the ``held_out`` nouns or names one of them under any of its names."""
-    return phrase in held_out or any(noun in held_out for noun in grammar.mentions(phrase))
+    return phrase in held_out or any(noun in held_out for noun in english.mentions(phrase))
 
 
 def choose(
@@ -60,18 +60,16 @@ def choose(
     """
     proposed = language.propose(captions, proposals)
     asked = [(row, noun) for row, nouns in enumerate(proposed) for noun in nouns if not is_held_out(noun, held_out)]
-    answers = _shows([(pictures[row], noun) for row, noun in asked], vision)
+    answers: Sequence[bool | None] = [False] * len(asked)
+    if vision is not None:
+        answers = vision.shows([pictures[row] for row, _ in asked], [noun for _, noun in asked])
     shown = dict(zip(asked, answers, strict=True))
-    return [
-        _choice([(noun, _verdict(shown.get((row, noun), HELD_OUT), keep_unread)) for noun in nouns], wanted)
-        for row, nouns in enumerate(proposed)
-    ]
-
-
-def _shows(pairs: Sequence[tuple[Path, str]], vision: VisionAnnotator | None) -> Sequence[bool | None]:
-    if vision is None:
-        return [False] * len(pairs)
-    return vision.shows([picture for picture, _ in pairs], [noun for _, noun in pairs])
+    found = []
+    for row, nouns in enumerate(proposed):
+        verdicts = [(noun, _verdict(shown.get((row, noun), HELD_OUT), keep_unread)) for noun in nouns]
+        kept = tuple(noun for noun, reason in verdicts if not reason)[:wanted]
+        found.append(Choice(kept, tuple((noun, reason) for noun, reason in verdicts if reason)))
+    return found
 
 
 def _verdict(answer: bool | str | None, keep_unread: bool) -> str:
@@ -81,8 +79,3 @@ def _verdict(answer: bool | str | None, keep_unread: bool) -> str:
     if answer is None:
         return "" if keep_unread else UNREAD
     return SHOWN if answer else ""
-
-
-def _choice(verdicts: Sequence[tuple[str, str]], wanted: int) -> Choice:
-    kept = tuple(noun for noun, reason in verdicts if not reason)[:wanted]
-    return Choice(kept, tuple((noun, reason) for noun, reason in verdicts if reason))

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from miniworld import grammar
-from miniworld.grammar import Form
-from negutil.captions import statements
+from negutil.captions import english, statements
+from negutil.captions.english import Form
 
 CLOSING_WORDS = {"just", "only"}
 """Words that say that there is nothing else: a sentence with one is false of pictures that show more."""
@@ -32,13 +31,13 @@ def closed(form: Form) -> bool:
     return bool(CLOSING_WORDS & set(form.text.replace(",", " ").split()))
 
 
-AFFIRMATIVE = placeless(form for form in grammar.AFFIRMATIVE if "appear" not in form.text)
+AFFIRMATIVE = placeless(form for form in english.AFFIRMATIVE if "appear" not in form.text)
 """Forms that say what is there; "{things} appear" is left out, because it wants several things."""
 
-NEGATED_ALONE = placeless(form for form in grammar.NEGATED if form.order == "only")
+NEGATED_ALONE = placeless(form for form in english.NEGATED if form.order == "only")
 """Forms that say only that something is missing."""
 
-EXCLUDING = placeless(form for form in grammar.NEGATED if "{things}" in form.text and not closed(form))
+EXCLUDING = placeless(form for form in english.NEGATED if "{things}" in form.text and not closed(form))
 """Forms that say that one thing is there and another is not, and nothing about the rest of the picture."""
 
 

@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from miniworld import grammar
-from miniworld.grammar import Form
-from miniworld.vocabulary import NOUN
+from negutil.captions import english
+from negutil.captions.english import NOUN, Form
 from negutil.errors import NegutilError
 
 KINDS = ("affirmation", "negation", "hybrid", "neither", "retrieval")
@@ -131,14 +130,11 @@ def read(sentence: str) -> Statement | None:
     for name, medium, pattern in _patterns():
         match = pattern.fullmatch(sentence)
         if match:
-            return _statement(match.groupdict(), medium, negation_first=name.endswith("first"))
+            parts = match.groupdict()
+            present = tuple(parts["present"].split(" and ")) if "present" in parts else ()
+            absent = tuple(parts["absent"].split(" nor ")) if "absent" in parts else ()
+            return Statement(present, absent, parts.get("caption", ""), name.endswith("first"), medium)
     return None
-
-
-def _statement(parts: dict[str, str], medium: str, negation_first: bool) -> Statement:
-    present = tuple(parts["present"].split(" and ")) if "present" in parts else ()
-    absent = tuple(parts["absent"].split(" nor ")) if "absent" in parts else ()
-    return Statement(present, absent, parts.get("caption", ""), negation_first, medium)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -151,7 +147,7 @@ def _own(order: str, cue: str, *texts: str, held_out: bool = False) -> tuple[For
 
 def _borrowed(order: str) -> tuple[Form, ...]:
     """The mini world's forms that stay true when the place and other things are left unsaid."""
-    pool = [form for form in (*grammar.AFFIRMATIVE, *grammar.NEGATED) if form.order == order]
+    pool = [form for form in (*english.AFFIRMATIVE, *english.NEGATED) if form.order == order]
     wrong = re.compile(r"^\{place\}|\bappear\b|\bjust\b|\bonly\b|another|this image")
     return tuple(form for form in pool if not wrong.search(form.text))
 
@@ -275,7 +271,7 @@ def form_of(statement: Statement, rng: random.Random, held_out: bool = False) ->
 @cache
 def _pool(name: str, medium: str, held_out: bool) -> tuple[Form, ...]:
     """Forms of `name`; those that speak of a photo are for pictures alone."""
-    chosen = grammar.forms(FORMS[name], held_out)
+    chosen = english.forms(FORMS[name], held_out)
     others = {"image": r"$^", "video": _STILL, "radiograph": rf"{_STILL}|\bscene\b|\bview\b|\baround\b"}
     return tuple(form for form in chosen if not re.search(others[medium], form.text))
 
@@ -287,8 +283,9 @@ def paraphrase(statement: Statement, rng: random.Random, held_out: bool = False)
     """
     form = form_of(statement, rng, held_out)
     medium = rng.choice(_NAMES[statement.medium])
-    text = form.text.format(place="", **_said(statement), medium=medium, medium_article=grammar.with_article(medium))
-    return _sentence(re.sub(r"\s+", " ", text))
+    text = form.text.format(place="", **_said(statement), medium=medium, medium_article=english.with_article(medium))
+    tidy = re.sub(r"\s+([,;:.])", r"\1", re.sub(r"\s+", " ", text)).strip(" ,")
+    return f"{tidy[:1].upper()}{tidy[1:]}."
 
 
 def _said(statement: Statement) -> dict[str, str]:
@@ -300,7 +297,7 @@ def _said(statement: Statement) -> dict[str, str]:
     plurals = bare if finding else [plural(noun) for noun in bare]
     one = len(present) == 1 and not present[0].startswith("a pair of") and not present[0].endswith("s")
     return {
-        "things": grammar.enumerate_phrases(present),
+        "things": english.enumerate_phrases(present),
         "is": "is" if one else "are",
         "absent": absent[0],
         "bare": bare[0],
@@ -315,28 +312,22 @@ def _said(statement: Statement) -> dict[str, str]:
 
 def with_article(noun: str) -> str:
     """A noun with "a" or "an", where English wants one; "" for ""."""
-    return noun if not noun or noun in _NO_ARTICLE else grammar.with_article(noun)
+    return noun if not noun or noun in _NO_ARTICLE else english.with_article(noun)
 
 
 def plural(noun: str) -> str:
     """Plural of a noun of the mini world, of COCO or of VOC; "" for ""."""
     if not noun or noun in NOUN:
-        return grammar.plural(noun) if noun else ""
+        return english.plural(noun) if noun else ""
     first, _, last = noun.rpartition(" ")
     ending = "es" if last.endswith(("s", "x", "ch", "sh")) else ""
-    return f"{first} {_IRREGULAR.get(last) or (last + ending if ending else grammar.plural(last))}".strip()
+    return f"{first} {_IRREGULAR.get(last) or (last + ending if ending else english.plural(last))}".strip()
 
 
 def _inside(caption: str) -> str:
     """A caption as part of a longer sentence: no final stop, and a small letter where a capital began it."""
     bare = caption.strip().rstrip(".!;, ")
     return bare[:1].lower() + bare[1:] if bare[1:2].islower() or bare[1:2] == " " else bare
-
-
-def _sentence(text: str) -> str:
-    """`text` with a capital letter and a full stop, without what an unsaid place leaves behind."""
-    tidy = re.sub(r"\s+([,;:.])", r"\1", text).strip(" ,")
-    return f"{tidy[:1].upper()}{tidy[1:]}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,11 +342,12 @@ class Grammar:
 
         Raises NegutilError for a sentence that is no template.
         """
-        return [self._one(sentence, index) for index, sentence in enumerate(captions)]
-
-    def _one(self, sentence: str, index: int) -> str:
-        statement = read(sentence)
-        if statement is None:
-            raise NegutilError(f"Sentence {index} ({sentence!r:.80}) is no template of NegBench's: give it templates.")
-        rng = random.Random(f"paraphrase/{self.seed}/{index}/{sentence}")
-        return paraphrase(statement, rng, held_out=rng.random() < self.held_out_share)
+        found = []
+        for index, sentence in enumerate(captions):
+            said = read(sentence)
+            if said is None:
+                problem = f"Sentence {index} ({sentence!r:.80}) is no template of NegBench's"
+                raise NegutilError(f"{problem}: give it templates.")
+            rng = random.Random(f"paraphrase/{self.seed}/{index}/{sentence}")
+            found.append(paraphrase(said, rng, held_out=rng.random() < self.held_out_share))
+        return found

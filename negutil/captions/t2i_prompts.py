@@ -1,53 +1,31 @@
 """Prompts for text to image that deny something, each with two yes/no questions about the picture.
 
-The prompts of the mini world are of the published kinds and forms and stand in ``t2i_prompts.json``, in the format of
-the published file, so that they stay as they are; ``make`` is how they were made. ``parts`` takes a prompt apart, the
-published ones included, for the controls without the negated thing and with a negative prompt.
+``parts`` takes a prompt apart, for the controls without the negated thing and with a negative prompt.
 
 See docs/protocols.md#neg-score.
 """
 
 from __future__ import annotations
 
-import json
-import random
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 from datasets import Dataset
 
-from miniworld import grammar
-from miniworld.vocabulary import COLOURS, COMPANIONS, HELD_OUT_NOUNS, NOUNS, PLACES, PLURAL_ONLY
-from negutil.captions import picture_facts
-from negutil.captions.picture_facts import ACTION, COLOUR, FACE, OBJECT, PLACE, WORN, Fact
+from negutil.captions import english
+from negutil.captions.english import COLOURS, HELD_OUT_NOUNS
+from negutil.captions.picture_facts import Fact
 from negutil.config import Profile
-from negutil.data import t2i_prompts
+from negutil.data import source, t2i_prompts
 from negutil.errors import NegutilError
 
-FILE = Path(__file__).with_name("t2i_prompts.json")
-"""The prompts of the mini world: fixed, so that every encoder and every release is asked the same."""
-
-PUBLISHED = "t2i_prompts/prompts_with_questions.json"
-SPOTS = ("beach", "meadow", "street", "kitchen", "desert", "forest", "bedroom", "lake")
-"""Places with a name of their own, which a prompt can be about."""
-
-WORN_THINGS = ("Eyeglasses", "Wearing_Necktie", "Wearing_Necklace", "Wearing_Earrings", "Wearing_Lipstick")
-PARTS = ("Mustache", picture_facts.BEARD, "Goatee", "Smiling", "Bangs", "Rosy_Cheeks", "Bushy_Eyebrows")
-COUNTS = {OBJECT: 40, COLOUR: 24, ACTION: 18, WORN: 26, FACE: 24}
+FOLDER, FILE = "t2i_prompts", "prompts_with_questions.json"
 OBJECT_KIND, ATTRIBUTE_KIND, ACTION_KIND, GEAR_KIND, PART_KIND, OTHER_KIND = KINDS = (
     *("object", "attribute", "action", "worn or held", "part", "other"),
 )
-Row = tuple[str, Fact, Fact]
-"""A prompt, what should be there and what should not."""
 
 _CUE = re.compile(r" (?:with no|without any|without|who is not|that is not|not) ")
 _ADJECTIVE = re.compile(r"^an? not (\w+) (.+)$")
 _GEAR = re.compile(r"^(?:wearing |holding )?(?:an? )?")
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Reading
 
 
 def load(settings: Profile) -> Dataset:
@@ -55,7 +33,7 @@ def load(settings: Profile) -> Dataset:
 
     Raises NegutilError where the published file is not in the folder of the data.
     """
-    return t2i_prompts.load(settings.data / PUBLISHED if settings.published else FILE)
+    return t2i_prompts.load(source.folder(settings, FOLDER) / FILE)
 
 
 def kind(negation_question: str) -> str:
@@ -80,96 +58,11 @@ def parts(prompt: str) -> tuple[str, str]:
     """
     adjective = _ADJECTIVE.match(prompt)
     if adjective:
-        return grammar.with_article(adjective[2]), adjective[1]
+        return english.with_article(adjective[2]), adjective[1]
     cue = _CUE.search(prompt)
     if cue is None:
         raise NegutilError(f"The prompt {prompt!r} denies nothing that can be taken out: leave it out, or reword it.")
     return prompt[: cue.start()], _GEAR.sub("", prompt[cue.end() :])
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Making
-
-
-def make(seed: int = 0) -> list[dict[str, str]]:
-    """The prompts of the mini world in the published format: keys Prompt, Question1 (want yes), Question2 (want no)."""
-    makers = {OBJECT: _objects, COLOUR: _colours, ACTION: _actions, WORN: _gear, FACE: _faces}
-    rows: list[Row] = []
-    for name, maker in makers.items():
-        rng = random.Random(f"t2i/{seed}/{name}")
-        rows += _first(maker(rng), COUNTS[name])
-    return [
-        {"Prompt": prompt, "Question1": picture_facts.question(wanted), "Question2": picture_facts.question(denied)}
-        for prompt, wanted, denied in rows
-    ]
-
-
-def text(seed: int = 0) -> str:
-    """The content of the file."""
-    return json.dumps(make(seed), indent=1) + "\n"
-
-
-def _first(rows: Iterator[Row], count: int) -> list[Row]:
-    found: dict[str, Row] = {}
-    while len(found) < count:
-        row = next(rows)
-        found.setdefault(row[0], row)
-    return list(found.values())
-
-
-def _objects(rng: random.Random) -> Iterator[Row]:
-    """Places without what belongs there, and things without what goes with them, by turns."""
-    while True:
-        place = rng.choice(SPOTS)
-        noun = rng.choice([name for name in PLACES[place].nouns if name not in PLURAL_ONLY])
-        yield f"a {place} {_lacking(noun, rng)}", Fact(PLACE, "", place), Fact(OBJECT, noun)
-        group = sorted(rng.choice(COMPANIONS) - PLURAL_ONLY - {"baby"})
-        subject, other = rng.sample(group, 2)
-        if "person" not in (subject, other):
-            yield f"{grammar.with_article(subject)} {_lacking(other, rng)}", Fact(OBJECT, subject), Fact(OBJECT, other)
-
-
-def _lacking(noun: str, rng: random.Random) -> str:
-    return rng.choice(
-        (f"with no {noun}", f"without {grammar.with_article(noun)}", f"without any {grammar.plural(noun)}")
-    )
-
-
-def _colours(rng: random.Random) -> Iterator[Row]:
-    nouns = [noun for noun in NOUNS if noun not in PLURAL_ONLY]
-    while True:
-        noun, colour = rng.choice(nouns), rng.choice(tuple(COLOURS))
-        form = rng.choice((f"a not {colour} {noun}", f"{grammar.with_article(noun)} that is not {colour}"))
-        yield form, Fact(OBJECT, noun), Fact(COLOUR, noun, colour)
-
-
-def _actions(rng: random.Random) -> Iterator[Row]:
-    where = ("", *(f" {PLACES[place].phrase}" for place in ("beach", "snow", "street", "lake")))
-    while True:
-        action = rng.choice(picture_facts.DOING)
-        cue = rng.choice(("not", "who is not"))
-        prompt = f"a person{rng.choice(where)} {cue} {action}"
-        yield prompt, Fact(OBJECT, "person"), Fact(ACTION, "person", action)
-
-
-def _gear(rng: random.Random) -> Iterator[Row]:
-    options = [fact for fact in picture_facts.RELATIONS if fact.kind == WORN]
-    while True:
-        fact = rng.choice(options)
-        relation, _, noun = fact.value.partition(" ")
-        gear = grammar.with_article(noun)
-        form = rng.choice((f"not {relation} {gear}", f"with no {noun}", f"without {gear}"))
-        yield f"a {fact.subject} {form}", Fact(OBJECT, fact.subject), fact
-
-
-def _faces(rng: random.Random) -> Iterator[Row]:
-    while True:
-        name = rng.choice((*WORN_THINGS, *PARTS))
-        noun = picture_facts.FEATURES[name].partition(" ")[2]
-        bare = noun.removeprefix("a ")
-        forms = [f"with no {bare}", f"without {noun}"]
-        forms += [f"not wearing {noun}"] * 2 if name in WORN_THINGS else []
-        yield f"a person {rng.choice(forms)}", Fact(OBJECT, "person"), Fact(FACE, "person", name)
 
 
 def held_out(fact: Fact) -> bool:

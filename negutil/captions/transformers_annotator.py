@@ -13,7 +13,6 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from PIL import Image
 
 from negutil import progress
 from negutil.captions import annotators
@@ -67,8 +66,9 @@ class LocalModel:
     def replies(self, chats: Sequence[Chat], sampling: Sampling) -> list[str]:
         """The reply to each chat, in order. Every batch of every call draws from a seed of its own."""
         found: list[str] = []
+        device = torch.device(self.settings.device)
         for start in progress.bar("asking questions, batch", range(0, len(chats), self.settings.batch), unit="batch"):
-            with torch.random.fork_rng(self._cuda_devices()):
+            with torch.random.fork_rng([device] if device.type == "cuda" else []):
                 torch.manual_seed(self.settings.seed + self._calls)
                 found += self._reply(chats[start : start + self.settings.batch], sampling)
             self._calls += 1
@@ -97,13 +97,9 @@ class LocalModel:
             max_new_tokens=sampling.tokens,
             do_sample=sampling.temperature > 0,
             eos_token_id=self._model.generation_config.eos_token_id,
-            pad_token_id=self._tokenizer.pad_token_id,
+            pad_token_id=getattr(self._processor, "tokenizer", self._processor).pad_token_id,
             **(drawn if sampling.temperature > 0 else {}),
         )
-
-    def _cuda_devices(self) -> list[torch.device]:
-        device = torch.device(self.settings.device)
-        return [device] if device.type == "cuda" else []
 
     @cached_property
     def _model(self) -> Any:
@@ -122,10 +118,6 @@ class LocalModel:
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
         return processor
-
-    @property
-    def _tokenizer(self) -> Any:
-        return getattr(self._processor, "tokenizer", self._processor)
 
     def _load(self, kind: str, **options: Any) -> Any:
         loader, settings = getattr(self._library, kind), self.settings
@@ -159,12 +151,8 @@ def _messages(chat: Chat, vision: bool) -> list[dict[str, Any]]:
         return [{"role": role, "content": text} for role, text in chat.turns]
     parts: list[list[dict[str, Any]]] = [[{"type": "text", "text": text}] for _, text in chat.turns]
     if chat.picture is not None:
-        parts[-1].insert(0, {"type": "image", "image": _picture(chat)})
+        parts[-1].insert(0, {"type": "image", "image": read_rgb(str(chat.picture))})
     return [{"role": role, "content": content} for (role, _), content in zip(chat.turns, parts, strict=True)]
-
-
-def _picture(chat: Chat) -> Image.Image:
-    return read_rgb(str(chat.picture))
 
 
 def _cut(text: str, stop: Sequence[str]) -> str:

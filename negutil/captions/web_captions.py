@@ -14,16 +14,14 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from miniworld import alttext, build
-from miniworld.look import Example
-from miniworld.scenes import SIZE
-from miniworld.writers import laion
 from negutil import results
-from negutil.captions import caption_files, caption_sample, caption_statistics, negation_terms
+from negutil.captions import caption_files, caption_sample, caption_statistics, english, negation_terms
 from negutil.captions.caption_sample import Judgement
 from negutil.captions.caption_statistics import Counts
 from negutil.captions.negation_terms import TermList
 from negutil.config import Profile
+from negutil.data import source
+from negutil.data.source import Example
 from negutil.models.pictures import read_rgb
 from negutil.statistics import wilson
 from negutil.tables import with_interval
@@ -32,7 +30,7 @@ EXPERIMENT = "01_web_captions"
 READ_FOR_EXAMPLES = 200_000
 NUMBERS = ("No. 5: {text}", "{text} - no 12 of our series")
 KINDS = {
-    laion.ABOUT_PICTURE: "about the picture",
+    english.ABOUT_PICTURE: "about the picture",
     "aside": "an aside of the web",
     "number": "a number (“No. 5”)",
     "language": "another language",
@@ -53,7 +51,7 @@ def run(settings: Profile) -> Findings:
     Raises NegutilError where the shards cannot be read.
     """
     lists = negation_terms.load()
-    counts = caption_statistics.count_files([build.folder("laion", settings)], lists)
+    counts = caption_statistics.count_files([source.folder(settings, "laion")], lists)
     judgements = caption_sample.judge_sample(lists)
     results.save(caption_statistics.records(counts, EXPERIMENT), settings.name, EXPERIMENT, "statistics")
     results.save(caption_sample.records(judgements, EXPERIMENT), settings.name, EXPERIMENT, "sample")
@@ -65,7 +63,7 @@ def run(settings: Profile) -> Findings:
 
 def shards(settings: Profile) -> pd.DataFrame:
     """The files that are counted: name, rows, megabytes."""
-    found = caption_files.find([build.folder("laion", settings)])
+    found = caption_files.find([source.folder(settings, "laion")])
     rows = [pl.scan_parquet(file).select(pl.len()).collect().item() for file in found]
     sizes = [file.stat().st_size / 1e6 for file in found]
     return pd.DataFrame({"file": [file.name for file in found], "rows": rows, "MB": sizes})
@@ -76,17 +74,19 @@ def examples(settings: Profile, terms: TermList, seed: int, count: int = 12) -> 
 
     Only rows whose URL is a file of the folder have a picture (the published shards have none: blank then).
     """
-    folder = build.folder("laion", settings)
+    folder = source.folder(settings, "laion")
     rows = list(_flagged(folder, terms).sample(fraction=1, shuffle=True, seed=seed).iter_rows())
     rows = [row for row in rows if (folder / row[0]).is_file()] or rows
     turns: Counter[str] = Counter()
     ordered = []
     for place, (url, text) in enumerate(rows):
-        kind = laion.kind_of_cue(text)
-        ordered.append((turns[kind], kind != laion.ABOUT_PICTURE, place, url, text))
+        kind = english.kind_of_cue(text)
+        ordered.append((turns[kind], kind != english.ABOUT_PICTURE, place, url, text))
         turns[kind] += 1
     chosen = sorted(sorted(ordered)[:count], key=lambda row: row[2])
-    return [Example(_picture(folder / url), text) for *_, url, text in chosen]
+    blank = np.full((64, 64, 3), 245, dtype=np.uint8)
+    files = [(folder / url, text) for *_, url, text in chosen]
+    return [Example(np.asarray(read_rgb(file)) if file.is_file() else blank, text) for file, text in files]
 
 
 def kinds_of_cues(settings: Profile, terms: TermList) -> pd.DataFrame:
@@ -94,10 +94,10 @@ def kinds_of_cues(settings: Profile, terms: TermList) -> pd.DataFrame:
 
     Empty for shards that were not made here, of which nobody knows it.
     """
-    folder = build.folder("laion", settings)
-    if build.manifest(folder) is None:
+    folder = source.folder(settings, "laion")
+    if not source.is_drawn(folder):
         return pd.DataFrame({"kind": [], "captions": [], "share": []})
-    foreign = frozenset(laion.foreign_texts())
+    foreign = frozenset(source.world().foreign_texts())
     found = Counter(_kind(text, foreign) for text in _flagged(folder, terms, None)["TEXT"])
     rows = []
     for kind, label in KINDS.items():
@@ -133,11 +133,12 @@ def verdicts(findings: Findings, settings: Profile) -> pd.DataFrame:
     end of the interval of the share about the picture is below a half for every list.  In the mini world both are so
     because we made them so, which the verdict says.
     """
-    counts, made = findings.counts, build.manifest(build.folder("laion", settings)) is not None
+    counts, made = findings.counts, source.is_drawn(source.folder(settings, "laion"))
     highest = max(caption_statistics.caption_ratio(counts, name).high for name in counts.lists)
     most = max(judged.about_picture.high for judged in findings.judgements)
-    set_by_us = f"set by us ({100 * alttext.CUE_RATE:.1f} % of alt texts): not tested"
-    rarity = set_by_us if made else _held(highest < 0.01)
+    rarity = _held(highest < 0.01)
+    if made:
+        rarity = f"set by us ({100 * source.world().CUE_RATE:.1f} % of alt texts): not tested"
     noise = f"{_held(most < 0.5)} in a sample written by us: an illustration, not an estimate"
     return pd.DataFrame(
         [
@@ -155,8 +156,8 @@ def _held(condition: bool) -> str:
 def _kind(text: str, foreign: frozenset[str]) -> str:
     if text in foreign:
         return "language"
-    kind = laion.kind_of_cue(text)
-    if kind == laion.ABOUT_PICTURE:
+    kind = english.kind_of_cue(text)
+    if kind == english.ABOUT_PICTURE:
         return kind
     return "number" if kind in NUMBERS else "aside"
 
@@ -167,9 +168,3 @@ def _flagged(folder: Path, terms: TermList, most: int | None = READ_FOR_EXAMPLES
     frame = frame if most is None else frame.head(most)
     cue = pl.col("TEXT").str.to_lowercase().str.contains(terms.pattern)
     return frame.filter(cue).select("URL", "TEXT").collect(engine="streaming")
-
-
-def _picture(file: Path) -> np.ndarray:
-    if not file.is_file():
-        return np.full((SIZE, SIZE, 3), 245, dtype=np.uint8)
-    return np.asarray(read_rgb(file))

@@ -9,19 +9,17 @@ import json
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from miniworld import build, grammar, truth
-from miniworld.grammar import Form
-from miniworld.scenes import Scene
-from miniworld.vocabulary import NOUNS, PLACES
 from negutil import paths, results, statistics
-from negutil.captions import probe_prompts
+from negutil.captions import english, probe_prompts
+from negutil.captions.english import NOUNS, PLACES, Form
 from negutil.compare import binary_probe
 from negutil.config import Profile
-from negutil.data import coco
+from negutil.data import coco, source
 from negutil.models import architectures, encode, loader, registry
 from negutil.models.loader import LoadedModel
 from negutil.results import Record
@@ -45,7 +43,7 @@ class Scenes:
 
     pictures: np.ndarray
     captions: list[str]
-    truth: list[Scene]
+    truth: list[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +58,10 @@ def scenes_of(settings: Profile, seed: int) -> Scenes:
 
     ``seed`` other than 0 takes another sample of the test split.
     """
-    folder = build.build("coco", settings)
+    folder = source.world().build("coco", settings)
     names = folder / "annotations"
     rows = coco.load(names / "captions_test2017.json", pictures=folder / "test2017")
-    known = {entry.image_id: entry.scene for entry in truth.read(folder) if entry.split == "test"}
+    known = {entry.image_id: entry.scene for entry in source.world().truth(folder) if entry.split == "test"}
     order = list(range(len(rows)))
     if seed:
         random.Random(seed).shuffle(order)
@@ -72,24 +70,24 @@ def scenes_of(settings: Profile, seed: int) -> Scenes:
     return Scenes(pictures, [said[0] for said in chosen["captions"]], [known[i] for i in chosen["image_id"]])
 
 
-def presence_truth(scenes: Iterable[Scene]) -> Truth:
+def presence_truth(scenes: Iterable[Any]) -> Truth:
     """For every noun, which scenes show it (bool [N]); a woman or a baby is a person too.
 
     Nouns that every scene shows or none does are left out: they have no AUC.
     """
-    seen = [truth.sayable(scene.nouns) for scene in scenes]
+    seen = [source.world().sayable(scene.nouns) for scene in scenes]
     labels = {noun: np.array([noun in names for names in seen]) for noun in NOUNS}
     return {noun: there for noun, there in labels.items() if 0 < there.sum() < len(there)}
 
 
 def absence_forms() -> list[Form]:
     """The forms of the grammar that say only that something is missing and do not name a place."""
-    return [form for form in grammar.NEGATED if form.order == "only" and "{place}" not in form.text]
+    return [form for form in english.NEGATED if form.order == "only" and "{place}" not in form.text]
 
 
 def sentences(form: Form, nouns: Iterable[str]) -> list[str]:
     """The sentence of ``form`` about every noun."""
-    names = ((noun, grammar.with_article(noun), grammar.plural(noun)) for noun in nouns)
+    names = ((noun, english.with_article(noun), english.plural(noun)) for noun in nouns)
     return [form.text.format(bare=bare, absent=absent, plural=plural) for bare, absent, plural in names]
 
 
@@ -165,8 +163,8 @@ def cooccurrence(settings: Profile, most: int = 40) -> tuple[np.ndarray, list[st
 
     The ``most`` commonest nouns are taken.
     """
-    folder = build.build("coco", settings)
-    known = [entry.scene for entry in truth.read(folder) if entry.split == "train"]
+    folder = source.world().build("coco", settings)
+    known = [entry.scene for entry in source.world().truth(folder) if entry.split == "train"]
     there = np.array([[noun in scene.nouns for noun in NOUNS] for scene in known], dtype=float)
     common = set(np.argsort(-there.sum(axis=0))[:most].tolist())
     by_place = dict.fromkeys(noun for place in PLACES.values() for noun in place.nouns)
@@ -187,7 +185,7 @@ def forms_table() -> pd.DataFrame:
             "form": form.text,
             "kept for testing": "yes" if form.held_out else "no",
         }
-        for form in (*grammar.AFFIRMATIVE, *grammar.NEGATED)
+        for form in (*english.AFFIRMATIVE, *english.NEGATED)
     )
 
 
@@ -200,7 +198,7 @@ def top_pictures(settings: Profile, seed: int, nouns: Sequence[str], model: str,
     images = encode.images(loaded, scenes.pictures)
     rows: list[Row] = []
     for noun in nouns:
-        for query in (f"a photo of {grammar.with_article(noun)}", f"a photo with no {noun}"):
+        for query in (f"a photo of {english.with_article(noun)}", f"a photo with no {noun}"):
             best = np.argsort(-(images @ encode.texts(loaded, [query])[0]), kind="stable")[:count]
             there = [noun in scenes.truth[index].nouns for index in best]
             rows.append((query, [scenes.pictures[index] for index in best], there))

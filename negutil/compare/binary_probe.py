@@ -12,13 +12,12 @@ import numpy as np
 import pandas as pd
 from datasets import Dataset
 
-from miniworld import build
-from miniworld.look import Example
 from negutil import results, tables
 from negutil.captions import probe_prompts
 from negutil.captions.probe_prompts import ALONE, ANTONYM
 from negutil.config import Profile
-from negutil.data import celeba
+from negutil.data import celeba, source
+from negutil.data.source import Example
 from negutil.models import encode, loader
 from negutil.models.pictures import PictureFiles
 from negutil.tasks import probe
@@ -46,7 +45,7 @@ class Findings:
 
 def load_faces(settings: Profile, split: str = "test") -> Dataset:
     """The faces of ``split`` with one bool column per attribute; raises NegutilError where the folder is wrong."""
-    return celeba.load(build.folder("celeba", settings), split=split)
+    return celeba.load(source.folder(settings, "celeba"), split=split)
 
 
 def labels_of(faces: Dataset) -> pd.DataFrame:

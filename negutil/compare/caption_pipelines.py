@@ -11,16 +11,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from miniworld import build as world
-from miniworld import truth
-from miniworld.scenes import Scene
-from miniworld.shapes import Shape
 from negutil import results, statistics
 from negutil.captions import (
     caption_quality,
@@ -36,6 +33,7 @@ from negutil.captions import (
 from negutil.captions.caption_quality import NGrams
 from negutil.captions.caption_sets import Annotators, Sizes
 from negutil.config import Profile
+from negutil.data import built, source
 from negutil.data import negrefcocog as referring_file
 from negutil.results import Record
 from negutil.statistics import Interval
@@ -92,7 +90,7 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     """
     rates = ERRORS if _has_truth(settings) else ERRORS[:1]
     folders = {error: caption_sets.build(settings, error) for error in rates}
-    caption_sets.build_referring(settings)
+    source.folder(settings, "negrefcocog")
     items = pd.concat([study(settings, error, seed) for error in rates], ignore_index=True)
     plain = items[items["error"] == 0]
     quality = pd.DataFrame([*_measures(items, settings), *_naturalness(plain, settings, seed), *_variety(plain)])
@@ -104,7 +102,7 @@ def run(settings: Profile, seed: int = 0) -> Findings:
 
 
 def _has_truth(settings: Profile) -> bool:
-    return world.manifest(world.folder("coco", settings)) is not None
+    return source.is_drawn(source.folder(settings, "coco"))
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -165,24 +163,30 @@ def _truth(items: pd.DataFrame, settings: Profile) -> pd.Series[Any]:
     found = pd.Series(np.nan, index=items.index)
     written = items["dropped"] == ""
     of_shapes = items["set"].isin((SHAPES, OVERLOOKED))
-    shown: list[tuple[Any, Mapping[int, Scene | Shape]]] = [(of_shapes & written, caption_sets.shapes_by_id())]
+    shown: list[tuple[Any, Mapping[int, Any]]] = [(of_shapes & written, source.world().shapes_by_id())]
     if _has_truth(settings):
         shown.append((~of_shapes & written, _scenes(settings)))
     for rows, by_id in shown:
-        found[rows] = caption_quality.are_true(items[rows], by_id).astype(float)
+        found[rows] = source.world().are_true(items[rows], by_id).astype(float)
     return found
 
 
-def _scenes(settings: Profile) -> dict[int, Scene]:
-    found = caption_sets.known(world.folder("coco", settings))
-    return {image_id: one.scene for image_id, one in found.items()}
+def _scenes(settings: Profile) -> dict[int, Any]:
+    return _known(source.folder(settings, "coco"))
+
+
+@lru_cache(maxsize=1)
+def _known(folder: Path) -> dict[int, Any]:
+    """The scene of every training picture, by its id."""
+    known = source.world().truth(folder)
+    return {one.image_id: one.scene for one in known if one.split == "train"}
 
 
 def _plausibility(items: pd.DataFrame, settings: Profile) -> pd.Series[Any]:
     """The plausibility of every absent object; NaN where something else is negated or the truth is not known."""
     found = pd.Series(np.nan, index=items.index)
     if _has_truth(settings):
-        shown = {image_id: truth.sayable(scene.nouns) for image_id, scene in _scenes(settings).items()}
+        shown = {image_id: source.world().sayable(scene.nouns) for image_id, scene in _scenes(settings).items()}
         counts = cooccurrence.matrix(list(shown.values()))
         rows = items["kind"].isin(("object", "presence")) & (items["dropped"] == "")
         rows &= ~items["set"].isin((SHAPES, OVERLOOKED, CCNEG))
@@ -259,14 +263,14 @@ def _sets(folders: Mapping[float, Path]) -> pd.DataFrame:
     rows = [
         {"file": file, "annotators' errors": error, **counts, "share": counts["captions"] / counts["of"]}
         for error, folder in folders.items()
-        for file, counts in (world.manifest(folder) or {})["facts"]["rows"].items()
+        for file, counts in (built.manifest(folder) or {})["facts"]["rows"].items()
     ]
     return pd.DataFrame(rows)
 
 
 def referring_table(settings: Profile) -> pd.DataFrame:
     """Our NegRefCOCOg by cue beside the authors': cue, phrases, share, authors' phrases, authors' share."""
-    rows = referring_file.load(caption_sets.build_referring(settings) / negrefcocog.FILE)
+    rows = referring_file.load(source.folder(settings, "negrefcocog") / negrefcocog.FILE)
     known = (*referring_task.CUES, referring_task.OTHER)
     said = Counter(cue if (cue := phrasing.of(text).cue) in known else referring_task.OTHER for text in rows["phrase"])
     named = sum(PUBLISHED_ROWS[cue] for cue in referring_task.CUES)

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from miniworld import build as world
-from miniworld.look import Example
 from negutil.captions import caption_sets, negrefcocog, word_order
 from negutil.compare import caption_pipelines
 from negutil.config import Profile
 from negutil.data import negrefcocog as referring_file
+from negutil.data import source
+from negutil.data.source import Example
 from negutil.models.pictures import read_rgb
 
 Pixels = NDArray[np.uint8]
@@ -108,8 +108,8 @@ def training_files(settings: Profile, count: int = 2) -> dict[str, pd.DataFrame]
 
 def referred(settings: Profile, count: int = 4, seed: int = 0) -> list[Referred]:
     """``count`` rows of NegRefCOCOg with their pictures and controls, drawn at random."""
-    pictures = world.folder("refcocog", settings) / "train2014"
-    rows = referring_file.load(caption_sets.build_referring(settings) / negrefcocog.FILE, pictures)
+    pictures = source.folder(settings, "refcocog") / "train2014"
+    rows = referring_file.load(source.folder(settings, "negrefcocog") / negrefcocog.FILE, pictures)
     chosen = np.random.default_rng(seed).permutation(len(rows))[:count].tolist()
     found = []
     for row in rows.select(chosen):
@@ -129,7 +129,7 @@ def swaps(settings: Profile, count: int = 4) -> pd.DataFrame:
 
 def _folder(settings: Profile, name: str) -> Path:
     of_shapes = name in (caption_pipelines.SHAPES, caption_pipelines.OVERLOOKED)
-    return world.build("shapes", settings) if of_shapes else world.folder("coco", settings)
+    return caption_sets.shapes(settings) if of_shapes else source.folder(settings, "coco")
 
 
 def _picture(path: Path) -> Pixels:

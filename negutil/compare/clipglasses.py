@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from miniworld.vocabulary import NOUNS
 from negutil import results
+from negutil.captions.english import NOUNS
 from negutil.compare import clipglasses_controls as controls
 from negutil.compare import clipglasses_items, lambda_strengths, layer_probe, method_tables
 from negutil.compare import clipglasses_methods as methods

@@ -18,8 +18,8 @@ import pandas as pd
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from miniworld import grammar
 from negutil import statistics
+from negutil.captions import english
 from negutil.config import Bootstrap
 from negutil.errors import NegutilError
 from negutil.models.pictures import PictureFiles
@@ -103,5 +103,5 @@ def tau(values: Floats) -> Floats:
 
 
 def _said(strength: str, noun: str) -> str:
-    words = {"bare": noun, "one": grammar.with_article(noun), "many": grammar.plural(noun)}
+    words = {"bare": noun, "one": english.with_article(noun), "many": english.plural(noun)}
     return STRENGTHS[strength].format(**words)

@@ -19,9 +19,9 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from miniworld import grammar
-from miniworld.vocabulary import NOUNS
 from negutil import progress, statistics
+from negutil.captions import english
+from negutil.captions.english import NOUNS
 from negutil.config import Bootstrap
 from negutil.errors import NegutilError
 from negutil.models import architectures, text_layers
@@ -75,7 +75,7 @@ def pairs(nouns: Sequence[str] = NOUNS, seed: int = 0) -> Pairs:
     rows = []
     for cue, forms in _PAIRS.items():
         for noun in nouns:
-            words = {"bare": noun, "one": grammar.with_article(noun), "many": grammar.plural(noun)}
+            words = {"bare": noun, "one": english.with_article(noun), "many": english.plural(noun)}
             negated, affirmed = (rng.choice(_OPENINGS) + form.format(**words) for form in forms)
             rows.append((negated, affirmed, cue, noun))
     first, second, cues, named = zip(*rows, strict=True)

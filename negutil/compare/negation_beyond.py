@@ -16,7 +16,6 @@ import pandas as pd
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from miniworld import build, truth
 from negutil import results, tables
 from negutil.captions import claim_items
 from negutil.captions import exclusion as exclusion_queries
@@ -25,7 +24,7 @@ from negutil.captions.exclusion import ExclusionQuery
 from negutil.compare import binary_probe, negbench
 from negutil.compare.negbench import EXPERIMENT, PUBLISHED, Resampling
 from negutil.config import Profile
-from negutil.data import chexpert, coco, skipped
+from negutil.data import chexpert, coco, skipped, source
 from negutil.errors import NegutilError
 from negutil.models import encode, loader
 from negutil.models.loader import LoadedModel
@@ -37,10 +36,6 @@ from negutil.tasks import affirmation_bias, exclusion, true_false
 Flags = NDArray[np.bool_]
 PAIRS, FEWEST_PICTURES = 60, 8
 """Pairs (X, Y) that exclusion asks about, and pictures of X with Y and without Y that each needs."""
-
-SCENES = {False: ("val2017", "test2017"), True: ("train2014", "val2017")}
-"""COCO's split for thresholds and that for testing: in the mini world, and published (True), where the test split has
-no public labels and val2017 is a part of val2014."""
 
 MOST = 5000
 """Pictures of one split that are asked about: all of val2017, and as many for thresholds where there are more."""
@@ -90,7 +85,7 @@ def gallery(settings: Profile, seed: int = 0) -> Gallery | None:
 
 
 def _gallery(settings: Profile, seed: int) -> Gallery:
-    rows = _coco(settings, SCENES[settings.published][1])
+    rows = _coco(settings, _scenes(settings)[1])
     there = exclusion_queries.labels(rows["categories"][:], rows["supercategories"][:])
     fewest = min(FEWEST_PICTURES, max(2, len(rows) // 100))
     queries = exclusion_queries.queries(there, fewest, PAIRS, seed)
@@ -102,7 +97,7 @@ def domains(settings: Profile, seed: int = 0) -> dict[str, Domain]:
 
     Published ones that are missing are left out (``negutil.data.skipped``).
     """
-    scenes = SCENES[settings.published]
+    scenes = _scenes(settings)
     wanted: dict[str, tuple[Maker, tuple[str, str], str]] = {
         claim_items.OBJECTS: (_objects, scenes, "coco2014"),
         claim_items.ATTRIBUTES: (_attributes, scenes, ""),
@@ -153,8 +148,16 @@ def _save(found: Findings, profile: str, seed: int) -> None:
 # What is asked
 
 
+def _scenes(settings: Profile) -> tuple[str, str]:
+    """COCO's split for thresholds and that for testing.
+
+    The published test split has no public labels, and val2017 is a part of val2014.
+    """
+    return ("train2014", "val2017") if settings.published else ("val2017", "test2017")
+
+
 def _coco(settings: Profile, split: str) -> Dataset:
-    folder = build.folder("coco", settings)
+    folder = source.folder(settings, "coco")
     names = folder / "annotations"
     rows = coco.load(names / f"captions_{split}.json", names / f"instances_{split}.json", pictures=folder / split)
     return _first(rows)
@@ -180,12 +183,13 @@ def _objects(settings: Profile, split: str, held_out: bool, seed: int) -> Asked:
 
 
 def _attributes(settings: Profile, split: str, held_out: bool, seed: int) -> Asked:
-    if settings.published:
+    folder = source.folder(settings, "coco")
+    if not source.is_drawn(folder):
         raise NegutilError("The colours of things are known in the mini world alone.")
     rows = _coco(settings, split)
-    known = {entry.image_id: entry.scene for entry in truth.read(build.folder("coco", settings))}
-    scenes = [known[number] for number in rows["image_id"]]
-    return claim_items.attributes(scenes, held_out=held_out, seed=seed), PictureFiles.of(rows)
+    known = {entry.image_id: list(entry.scene.named()) for entry in source.world().truth(folder)}
+    coloured = [known[number] for number in rows["image_id"]]
+    return claim_items.attributes(coloured, held_out=held_out, seed=seed), PictureFiles.of(rows)
 
 
 def _faces(settings: Profile, split: str, held_out: bool, seed: int) -> Asked:
@@ -194,7 +198,7 @@ def _faces(settings: Profile, split: str, held_out: bool, seed: int) -> Asked:
 
 
 def _radiographs(settings: Profile, split: str, held_out: bool, seed: int) -> Asked:
-    folder = build.folder("chexpert", settings)
+    folder = source.folder(settings, "chexpert")
     rows = _first(chexpert.load(folder / "CheXpert-v1.0-small" / f"{split}.csv", pictures=folder))
     findings = rows.select_columns(list(chexpert.FINDINGS)).with_format("pandas")[:]
     return claim_items.radiographs(findings, held_out=held_out, seed=seed), PictureFiles.of(rows)

@@ -20,15 +20,14 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from miniworld import build as world
-from miniworld.vocabulary import HELD_OUT_NOUNS, NOUNS
 from negutil import code, files, paths, processes, progress
 from negutil.cache import Cache
-from negutil.captions import caption_sets, ccneg_reversed, negbench_files, phrasing, valse_items
+from negutil.captions import negbench_files, phrasing
+from negutil.captions.english import HELD_OUT_NOUNS, NOUNS
 from negutil.compare import negation_beyond, negbench, text_similarity
 from negutil.compare.negation_beyond import Gallery
 from negutil.config import Profile
-from negutil.data import skipped
+from negutil.data import skipped, source
 from negutil.errors import NegutilError
 from negutil.models import encode, loader, precision, registry, scorer, trained
 from negutil.models.loader import LoadedModel
@@ -218,9 +217,8 @@ def data_fingerprint(settings: Profile) -> str:
 
 def _made(settings: Profile) -> list[str]:
     """What tells the data of the mini world apart."""
-    folders = [build(settings) for build in (valse_items.build, caption_sets.build_referring, negbench_files.build)]
-    folders += [*(world.folder(name, settings) for name in _PARTS), ccneg_reversed.build(settings)]
-    return [str((world.manifest(folder) or {"sha256": folder})["sha256"]) for folder in folders]
+    names = ("valse", "negrefcocog", "negbench", *_PARTS, "ccneg-reversed")
+    return [source.digest(source.folder(settings, name)) for name in names]
 
 
 def _published(settings: Profile) -> list[str]:

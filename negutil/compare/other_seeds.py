@@ -17,7 +17,6 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from miniworld import build
 from negutil import elsewhere, files, paths
 from negutil.compare import (
     affirmative,
@@ -34,6 +33,7 @@ from negutil.compare import (
 )
 from negutil.compare.claims import Claim
 from negutil.config import Profile, Splits, World
+from negutil.data import source
 from negutil.errors import NegutilError
 from negutil.tasks import negbench_items
 from negutil.train import recipes_negation
@@ -136,7 +136,7 @@ def ask(settings: Profile, seed: int) -> Iterator[tuple[str, float]]:
     stated, answers = evaluation_seeds.stated(settings.name), answers_folder(seed)
     other = only_named(settings_of(settings, seed), stated)
     needed = {condition.table.partition("/")[0] for claim in stated for condition in claim.conditions}
-    learned_from = build.build("coco", settings) / PICTURES
+    learned_from = source.folder(settings, "coco") / PICTURES
     for step in STEPS:
         if step.experiment in needed:
             started = time.monotonic()

@@ -21,12 +21,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from miniworld import build
 from negutil import code, progress
 from negutil.cache import Cache
 from negutil.captions import negrefcocog, phrasing
 from negutil.config import Profile
-from negutil.data import _reading, coco, phrasecut, refcocog
+from negutil.data import coco, phrasecut, refcocog, source
 from negutil.errors import NegutilError
 from negutil.models import miniclipseg
 from negutil.models.loader import LoadedModel
@@ -151,7 +150,7 @@ def _phrasecut(settings: Profile, size: int, split: str) -> Phrases:
     rows = phrasecut.load(
         folder / f"refer_{split}.json", folder / "images", folder / "image_data_split3000.json"
     ).to_pandas()
-    rows = rows[~rows["image_id"].isin(UNLIKE_THEIR_SIZE)] if settings.published else rows
+    rows = rows if source.is_drawn(folder) else rows[~rows["image_id"].isin(UNLIKE_THEIR_SIZE)]
     masks = [
         packed(phrasecut.mask(row.polygons, row.height, row.width), size)
         for row in progress.bar("drawing masks", rows.itertuples(), total=len(rows))
@@ -162,7 +161,7 @@ def _phrasecut(settings: Profile, size: int, split: str) -> Phrases:
 def _refcocog(settings: Profile, size: int, split: str) -> dict[str, Phrases]:
     """The sentences with and without negation."""
     folder = _part("refcocog", settings)
-    pictures = (settings.data / "coco" if settings.published else folder) / "train2014"
+    pictures = (folder if source.is_drawn(folder) else settings.data / "coco") / "train2014"
     rows = refcocog.load(folder, split=split, pictures=pictures).to_pandas()
     drawn = _instances(folder / "instances.json", set(rows["image_id"]), size)
     cues = rows["sentence"].map(cue)
@@ -244,9 +243,7 @@ def unpacked(bits: NDArray[np.uint8], size: int) -> NDArray[np.bool_]:
 
 def _part(name: str, settings: Profile) -> Path:
     """The folder of a part of the world, or of the published data that it stands for."""
-    if settings.published:
-        return _reading.require_folder(settings.data / name, f"{WHERE}, or set NEGUTIL_DATA")
-    return build.build(name, settings)
+    return source.folder(settings, name, WHERE)
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from miniworld import grammar
-from miniworld.vocabulary import NOUNS, PLACES, SUPERCATEGORY
-from negutil.captions import picture_facts
+from negutil.captions import english, picture_facts
+from negutil.captions.english import NOUNS, PLACES, SUPERCATEGORY
 from negutil.captions.picture_facts import FACE, OBJECT, Fact
 from negutil.tasks import picture_judge
 from negutil.tasks.picture_judge import Judge, Pictures, Rates
@@ -53,14 +52,14 @@ def _place(rng: random.Random) -> str:
 
 def _single(rng: random.Random) -> tuple[str, tuple[Fact, ...]]:
     noun = rng.choice(NOUNS)
-    return f"{grammar.with_article(noun)} {_place(rng)}", (Fact(OBJECT, noun),)
+    return f"{english.with_article(noun)} {_place(rng)}", (Fact(OBJECT, noun),)
 
 
 def _pair(rng: random.Random) -> tuple[str, tuple[Fact, ...]]:
     first, second = rng.sample(NOUNS, 2)
     if SUPERCATEGORY[first] == SUPERCATEGORY[second] == "person":
         return _pair(rng)
-    said = f"{grammar.with_article(first)} and {grammar.with_article(second)} {_place(rng)}"
+    said = f"{english.with_article(first)} and {english.with_article(second)} {_place(rng)}"
     return said, (Fact(OBJECT, first), Fact(OBJECT, second))
 
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from miniworld.vocabulary import HELD_OUT_NOUNS, NOUNS
 from negutil import statistics
+from negutil.captions.english import HELD_OUT_NOUNS, NOUNS
 from negutil.models import encode, scorer
 from negutil.models.loader import LoadedModel
 from negutil.models.scorer import Cosine, Scorer

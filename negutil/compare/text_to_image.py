@@ -20,11 +20,12 @@ import pandas as pd
 from datasets import Dataset
 
 from negutil import results, statistics
-from negutil.captions import t2i_prompts, tifa_items
+from negutil.captions import t2i_prompts
 from negutil.compare import negationclip_numbers as numbers
 from negutil.compare import t2i_floor
 from negutil.compare import text_to_image_published as paper
 from negutil.config import Bootstrap, Profile
+from negutil.data import source
 from negutil.data import tifa as tifa_files
 from negutil.models.trained import Trained
 from negutil.results import Record
@@ -36,6 +37,9 @@ from negutil.train import recipes_negation as recipes
 from negutil.train.finetune import finetune_many
 
 EXPERIMENT = "07_text_to_image"
+DESCRIBED = "pictures.npy"
+"""The pictures that TIFA's captions of the mini world describe."""
+
 CLIP, DELETED, NEGATIVE = "CLIP", "deleted", "negative-prompt"
 REAL = "the real pictures"
 CONTROLS = (DELETED, NEGATIVE)
@@ -111,7 +115,7 @@ def run(settings: Profile, seed: int = 0) -> Findings:
 
 def _exam(settings: Profile, look: Judge) -> pd.DataFrame:
     """The judge's answers on held-out pictures in every condition; none where the truth is not known."""
-    if settings.published:
+    if not settings.generation.judge_pictures:
         return pd.DataFrame()
     known = picture_judge.held_out(settings.generation.judge_pictures)
     parts = [picture_judge.exam(look, known, name) for name in degradation.CONDITIONS]
@@ -191,10 +195,10 @@ def faithful(settings: Profile, look: Judge) -> pd.DataFrame:
 
     In the mini world the method REAL is what the judge says of the pictures that were described.
     """
-    plan, folder = settings.generation, tifa_items.build(settings)
+    plan, folder = settings.generation, source.folder(settings, "tifa")
     captions = tifa_files.captions(folder / tifa_files.TEXTS)
     questions = tifa_files.load(folder / tifa_files.QUESTIONS)
-    whole = None if settings.published else np.load(folder / tifa_items.PICTURES)
+    whole = np.load(folder / DESCRIBED) if source.is_drawn(folder) else None
     rates = tifa.error_rates(look, questions, whole, captions["id"][:]) if whole is not None else None
     count = min(plan.captions or len(captions), len(captions))
     ids, texts = captions["id"][:count], captions["caption"][:count]

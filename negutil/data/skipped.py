@@ -60,6 +60,11 @@ _noted: dict[str, dict[str, Skip]] = {}
 """What this process has left out, by profile and by what."""
 
 
+def possible(settings: Profile) -> bool:
+    """Whether a run in this profile may leave something out."""
+    return settings.published
+
+
 def attempt(settings: Profile, what: str, read: Callable[[], T], get: str = "") -> T | None:
     """What ``read`` returns; None where published data that it wants are missing or damaged, which is told and noted.
 
@@ -68,7 +73,7 @@ def attempt(settings: Profile, what: str, read: Callable[[], T], get: str = "") 
     try:
         return read()
     except NegutilError as problem:
-        if not settings.published:
+        if not possible(settings):
             raise
         note(settings, Skip(what, str(problem), get))
         return None
@@ -101,8 +106,7 @@ def save(settings: Profile, experiment: str) -> Path | None:
     path = paths.results(settings.name) / experiment / FILE
     table = found(settings)
     if table.empty:
-        if settings.published:
-            path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         return None
     files.write_text(path, table.assign(profile=settings.name).to_csv(index=False, lineterminator="\n"))
     return path
@@ -110,7 +114,7 @@ def save(settings: Profile, experiment: str) -> Path | None:
 
 def whole(settings: Profile, number: str) -> Skip | None:
     """Why the notebook ``number`` ("02") has nothing to show in this profile, or None where it has."""
-    if not settings.published:
+    if not possible(settings):
         return None
     what = f"notebook {number}"
     if number in WORLD_ALONE:

@@ -161,7 +161,7 @@ def _run_or_skip(chapter: Chapter, execution: Execution, progress: Progress) -> 
     try:
         return _run_one(chapter, execution, progress), None
     except UserError as problem:
-        if not execution.settings.published:
+        if not skipped.possible(execution.settings):
             raise
         return None, Skip(f"the rest of notebook {chapter.number}", problem.sentence)
 

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from miniworld.grammar import Form
 from negutil import statistics
 from negutil.captions import sentence_forms, statements
+from negutil.captions.english import Form
 from negutil.errors import NegutilError
 from negutil.tasks import _checks
 

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from miniworld.vocabulary import COLOURS
 from negutil.captions import picture_facts
+from negutil.captions.english import COLOURS
 
 CELLS = 8
 """The network looks at cells of 8 x 8 pixels, 8 in a row."""

@@ -75,13 +75,13 @@ Task = Queries | Questions
 
 
 def load(settings: Profile, variation: Variation, folder: Path) -> Task | None:
-    """One variation from the files in ``folder`` (see ``negbench_files.build``).
+    """One variation from the files in ``folder`` (see ``negbench_files.folder``).
 
     None where the published file is not public or not there. Raises NegutilError where the file, a picture or a clip is
     damaged.
     """
-    path = negbench_files.path(settings, variation, folder)
-    if path is None or (settings.published and not path.exists()):
+    path = negbench_files.path(variation, folder)
+    if path is None:
         return None
     return of_rows(negbench.load(path, negbench_files.pictures(settings, variation, folder)), variation)
 
@@ -104,7 +104,7 @@ def load_all(settings: Profile) -> list[Task]:
 
 def load_some(settings: Profile, wanted: Iterable[Variation]) -> list[Task]:
     """Those of the ``wanted`` variations that there are; published ones that are missing are told (``skipped``)."""
-    folder = negbench_files.build(settings)
+    folder = negbench_files.folder(settings)
     found = (
         skipped.attempt(settings, each.title, partial(_there, settings, each, folder), _get(each, folder))
         for each in wanted

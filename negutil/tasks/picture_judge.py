@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -24,17 +24,17 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from miniworld.pretrain.judge import FILE, as_input
 from negutil import files, paths, statistics
 from negutil.captions import caption_sets, picture_facts, replies
 from negutil.captions.annotators import VisionAnnotator
 from negutil.config import Bootstrap, Profile
+from negutil.data import source
 from negutil.errors import NegutilError
 from negutil.statistics import Floats, Interval
-from negutil.tasks import degradation, judge_pictures
+from negutil.tasks import degradation
 from negutil.tasks.judge_network import JudgeNetwork
-from negutil.tasks.judge_pictures import Known
 
+FILE = "judge.safetensors"
 WEIGHTS = paths.WEIGHTS / FILE
 BATCH = 256
 BINS = 10
@@ -199,7 +199,7 @@ class Rates:
 
 
 def exam(
-    judge: Judge, known: Known, condition: str = degradation.MIXED, seed: int = 0, pictures: Pictures | None = None
+    judge: Judge, known: Any, condition: str = degradation.MIXED, seed: int = 0, pictures: Pictures | None = None
 ) -> pd.DataFrame:
     """What a judge says about pictures whose truth is known: picture, kind, question, truth, sure, right, condition.
 
@@ -222,6 +222,11 @@ def exam(
     )
     sure = judge.yes(shown[table["picture"]], questions)
     return table.assign(sure=sure, right=(sure > 0.5) == table["truth"], condition=condition)
+
+
+def as_input(pictures: torch.Tensor) -> torch.Tensor:
+    """Pictures uint8 [B, H, W, 3] as float32 [B, 3, H, W] in 0..1."""
+    return pictures.permute(0, 3, 1, 2).float() / 255
 
 
 def degraded(pictures: Pictures, condition: str, seed: int = 0) -> Pictures:
@@ -324,6 +329,6 @@ def corrected(answers: NDArray[np.bool_], sensitivity: Floats | float, specifici
     return (answers - (1 - np.asarray(specificity))) / power
 
 
-def held_out(count: int, seed: int = 0) -> Known:
-    """Held-out pictures for ``exam``."""
-    return judge_pictures.sample(count, judge_pictures.TEST, seed)
+def held_out(count: int, seed: int = 0) -> Any:
+    """Held-out pictures of the mini world for ``exam``, with ``pictures`` and ``truths``."""
+    return source.world().judge_pictures(count, seed)

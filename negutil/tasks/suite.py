@@ -11,18 +11,16 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from datasets import Dataset
 
-from miniworld import build
 from negutil import statistics
-from negutil.captions import caption_sets, ccneg_reversed, phrasing, valse_items
 from negutil.captions import negrefcocog as phrases
+from negutil.captions import phrasing
 from negutil.config import Profile
-from negutil.data import _reading, folders, skipped
+from negutil.data import _reading, folders, skipped, source
 from negutil.data import ccneg as ccneg_files
 from negutil.data import negrefcocog as boxes_file
 from negutil.data.skipped import Skip
@@ -98,10 +96,10 @@ def prepare(settings: Profile, tasks: Sequence[str] | None = None, gallery: int 
     if unknown:
         raise NegutilError(f"There is no benchmark '{unknown[0]}'; choose among {', '.join(names())}.")
     read: dict[str, Callable[[], dict[str, Dataset | Gallery]]] = {
-        VALSE: lambda: {"valse": valse.load(valse_items.build(settings))},
+        VALSE: lambda: {"valse": valse.load(source.folder(settings, "valse", valse.WHERE))},
         REFERRING: lambda: {"referring": _referring(settings)},
         IMAGENET: lambda: {"imagenet": _imagenet(settings)},
-        CALTECH101: lambda: {"caltech101": folders.load(_part("caltech101", settings, zero_shot.WHERE["caltech101"]))},
+        CALTECH101: lambda: {"caltech101": _caltech(settings)},
         CCNEG: lambda: _ccneg(settings),
         COCO: lambda: {"coco": _coco(settings, gallery)},
     }
@@ -314,19 +312,13 @@ def _mean_outcome(frame: pd.DataFrame) -> pd.Series:
     return kept.groupby(["task", "item", "cluster"], sort=False, observed=True)["right"].mean()
 
 
-def _part(name: str, settings: Profile, where: str) -> Path:
-    """The folder of a part of the world, or of the published data that it stands for."""
-    own = settings.data / name
-    return (
-        _reading.require_folder(own, f"{where}, or set NEGUTIL_DATA")
-        if settings.published
-        else build.build(name, settings)
-    )
+def _caltech(settings: Profile) -> Dataset:
+    return folders.load(source.folder(settings, "caltech101", zero_shot.WHERE["caltech101"]))
 
 
 def _imagenet(settings: Profile) -> Dataset:
     """ImageNet's classes by their names: published folders are called n01440764 and the like, and a file names them."""
-    folder = _part("imagenet", settings, zero_shot.WHERE["imagenet"])
+    folder = source.folder(settings, "imagenet", zero_shot.WHERE["imagenet"])
     rows = folders.load(folder)
     called = rows.features["label"].names
     if not all(WNID.fullmatch(name) for name in called):
@@ -335,24 +327,25 @@ def _imagenet(settings: Profile) -> Dataset:
 
 
 def _referring(settings: Profile) -> Dataset:
-    folder = caption_sets.build_referring(settings)
-    part = _part("coco" if settings.published else "refcocog", settings, negrefcocog.WHERE)
+    folder = source.folder(settings, "negrefcocog", negrefcocog.WHERE)
+    part = source.folder(settings, "refcocog" if source.is_drawn(folder) else "coco", negrefcocog.WHERE)
     return boxes_file.load(folder / negrefcocog.FILE, _reading.require_folder(part / "train2014", negrefcocog.WHERE))
 
 
 def _ccneg(settings: Profile) -> dict[str, Dataset | Gallery]:
     """CC-Neg's evaluation items and, in the mini world, the same with the truth turned round."""
-    folder = _part("ccneg", settings, ccneg.WHERE)
+    folder = source.folder(settings, "ccneg", ccneg.WHERE)
     count = settings.world.ccneg.val + settings.world.ccneg.test
     own = ccneg_files.load(folder / ccneg.FILE, folder, split="evaluation", n_evaluation=count)
-    if settings.published:
+    if not source.is_drawn(folder):
         skipped.note(settings, Skip(ccneg.REVERSED, "It needs pictures that can be drawn in the mini world alone."))
         return {"ccneg": own}
-    other = ccneg_reversed.build(settings)
+    other = source.folder(settings, "ccneg-reversed")
     return {"ccneg": own, "ccneg_reversed": ccneg_files.load(other / ccneg.FILE, other, n_evaluation=1)}
 
 
 def _coco(settings: Profile, gallery: int | None) -> Gallery:
     """The mini world's val2017 is for choosing hyperparameters, so its test split is what is reported."""
-    release, most = ("val2017", None) if settings.published else ("test2017", gallery)
-    return coco_retrieval.load(_part("coco", settings, coco_retrieval.WHERE), release, most)
+    folder = source.folder(settings, "coco", coco_retrieval.WHERE)
+    release, most = ("test2017", gallery) if source.is_drawn(folder) else ("val2017", None)
+    return coco_retrieval.load(folder, release, most)

@@ -16,8 +16,8 @@ import pandas as pd
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from miniworld import grammar
 from negutil import statistics
+from negutil.captions import english
 from negutil.errors import NegutilError
 from negutil.models import encode, scorer
 from negutil.models.loader import LoadedModel
@@ -131,5 +131,5 @@ def _classes(each: NDArray[np.float32]) -> NDArray[np.float32]:
 def _fill(template: str, name: str) -> str:
     if "{name}" not in template and "{a_name}" not in template:
         raise NegutilError(f"The prompt '{template}' names no class; write {{name}} or {{a_name}} in it.")
-    parts: Mapping[str, str] = {"name": name, "a_name": grammar.with_article(name)}
+    parts: Mapping[str, str] = {"name": name, "a_name": english.with_article(name)}
     return template.format(**parts)

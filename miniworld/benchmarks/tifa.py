@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miniworld import build as world
-from miniworld import faces, grammar, scenes
+from miniworld import faces, judge_pictures, scenes
 from miniworld.scenes import Scene, Thing
-from miniworld.vocabulary import COLOURS, PLACES, SUPERCATEGORY
-from miniworld.writers import _files
-from negutil import code
-from negutil.captions import picture_facts
+from miniworld.writers import _shared
+from negutil.captions import english, picture_facts
+from negutil.captions.english import COLOURS, PLACES, SUPERCATEGORY
 from negutil.captions.picture_facts import ACTION, COLOUR, FACE, OBJECT, PLACE, WORN, Fact
 from negutil.config import Profile
 from negutil.data import tifa
@@ -42,26 +42,18 @@ Described = tuple[str, list[Fact], NDArray[np.uint8]]
 
 
 def build(settings: Profile, count: int = COUNT) -> Path:
-    """The folder with TIFA's two files: the user's own with published data, else the mini world's with its pictures.
-
-    That one is written where it is missing or was made otherwise.
-    """
-    folder = settings.data / FOLDER
-    if settings.published:
-        return folder
-    made_by = code.fingerprint(__name__, libraries=world.LIBRARIES)
-    wanted = {"part": FOLDER, "seed": settings.world.seed, "sizes": {"test": count}, "code": made_by}
-    world.keep(folder, wanted, lambda fresh: write(fresh, count, settings.world.seed), "TIFA")
-    return folder
+    """The folder ``settings.built/tifa`` with TIFA's two files, and the pictures that its captions describe."""
+    fill = partial(write, count=count, seed=settings.world.seed)
+    return world.benchmark(settings, FOLDER, __name__, fill, sizes={"test": count})
 
 
 def write(folder: Path, count: int, seed: int) -> dict[str, Any]:
     """Write ``count`` captions with their questions and pictures into ``folder``; return facts about them."""
     drawn = list(described(count, seed))
     named = [(f"mini_{index:04d}", *item) for index, item in enumerate(drawn)]
-    _files.write_json(folder / tifa.TEXTS, [{"id": name, "caption": caption} for name, caption, *_ in named])
+    _shared.write_json(folder / tifa.TEXTS, [{"id": name, "caption": caption} for name, caption, *_ in named])
     asked = [row for name, caption, facts, _ in named for row in questions(name, caption, facts)]
-    _files.write_json(folder / tifa.QUESTIONS, asked)
+    _shared.write_json(folder / tifa.QUESTIONS, asked)
     np.save(folder / PICTURES, np.stack([picture for *_, picture in named]))
     return {"captions": count, "questions": len(asked)}
 
@@ -84,7 +76,7 @@ def _scene(rng: random.Random) -> Described:
     while not scenes.is_reserved(scene) or _alike(scene):
         scene = scenes.sample(rng, rng.choice((1, 1, 2)))
     told = [_told(thing) for thing in scene.things]
-    said = grammar.enumerate_phrases([phrase for phrase, _ in told])
+    said = english.enumerate_phrases([phrase for phrase, _ in told])
     facts = [fact for _, own in told for fact in own]
     place = Fact(PLACE, "", scene.place)
     return f"{said} {PLACES[scene.place].phrase}", [*facts, place], scenes.draw(scene)
@@ -98,20 +90,20 @@ def _alike(scene: Scene) -> bool:
 
 def _told(thing: Thing) -> tuple[str, list[Fact]]:
     """A thing in words, with its colour, action and first piece of gear, and the facts that these state."""
-    phrase, noun = grammar.with_article(f"{thing.colour} {thing.noun}"), thing.noun
+    phrase, noun = english.with_article(f"{thing.colour} {thing.noun}"), thing.noun
     facts = [Fact(OBJECT, noun), Fact(COLOUR, noun, thing.colour)]
     if thing.action in picture_facts.DOING:
         phrase, facts = f"{phrase} {thing.action}", [*facts, Fact(ACTION, noun, str(thing.action))]
     for extra in thing.extras[:1]:
         gear = Fact(WORN, noun, f"{extra.relation} {extra.noun}")
         if gear in picture_facts.INDEX:
-            phrase, facts = f"{phrase} {extra.relation} {grammar.with_article(extra.noun)}", [*facts, gear]
+            phrase, facts = f"{phrase} {extra.relation} {english.with_article(extra.noun)}", [*facts, gear]
     return phrase, facts
 
 
 def _face(rng: random.Random) -> Described:
     face = faces.sample(rng)
-    features = sorted(fact for fact in picture_facts.of_face(face) if fact.kind == FACE)
+    features = sorted(fact for fact in judge_pictures.of_face(face) if fact.kind == FACE)
     if not features:
         return _face(rng)
     chosen = rng.sample(features, min(2, len(features)))

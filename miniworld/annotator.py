@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path, PurePath
 from string import ascii_uppercase
 from typing import Any
 
-from miniworld import grammar, truth
-from miniworld.vocabulary import COMPANIONS, NOUNS, PLACES
-from negutil.captions import annotators, prompts, statements
+from miniworld import truth
+from negutil.captions import annotators, english, prompts, statements
+from negutil.captions.english import COMPANIONS, NOUNS, PLACES
 from negutil.captions.statements import Statement
 from negutil.errors import NegutilError
 
@@ -108,7 +108,7 @@ class WorldAnnotator:
         return [self._answer(Path(picture), asked) for picture, asked in zip(pictures, questions, strict=True)]
 
     def _extract(self, caption: str) -> list[str]:
-        named = list(grammar.mentions(caption))
+        named = list(english.mentions(caption))
         rng = self._error("extract", caption)
         if rng is None:
             return named
@@ -119,7 +119,7 @@ class WorldAnnotator:
         return [*named, rng.choice([noun for noun in NOUNS if noun not in named])]
 
     def _propose(self, caption: str, count: int) -> list[str]:
-        named = list(grammar.mentions(caption))
+        named = list(english.mentions(caption))
         rng = self._chance("propose", f"{caption}/items")
         proposed = list(islice(_proposals(named, self.settings, rng), count))
         wrong = self._error("propose", caption)
@@ -188,12 +188,12 @@ class WorldAnnotator:
         return rng if rng is not None and rng.random() < rate else None
 
 
-def things_of(known: Iterable[truth.Known]) -> dict[str, frozenset[str]]:
-    """What may truly be said of each picture of ``truth.read``, by its file name."""
-    return {picture.file_name: truth.sayable(picture.scene.nouns) for picture in known}
+def things(folder: Path, split: str = "train") -> dict[str, frozenset[str]]:
+    """What may truly be said of each picture of a split of a part of the world, by its file name."""
+    return {one.file_name: truth.sayable(one.scene.nouns) for one in truth.read(folder) if one.split == split}
 
 
-def from_settings(options: Mapping[str, Any], things: Mapping[str, Collection[str]] | None) -> WorldAnnotator:
+def annotator(options: Mapping[str, Any], things: Mapping[str, Collection[str]] | None) -> WorldAnnotator:
     """A mini world's annotator from settings; raises NegutilError for wrong ones."""
     values = dict(options)
     values["errors"] = annotators.checked(ErrorRates, values.get("errors", {}), "annotator world, errors")
@@ -222,7 +222,7 @@ def _misread(wanted: Statement, rng: random.Random) -> Statement | str:
     lost = rng.random() < 0.5
     (gone, *_) = wanted.absent
     if wanted.caption:
-        named = [noun for noun in grammar.mentions(wanted.caption) if noun != gone]
+        named = [noun for noun in english.mentions(wanted.caption) if noun != gone]
         if lost or not named:
             return f"{wanted.caption.strip().rstrip('.')}, and there is {statements.with_article(gone)}."
         return Statement((), (rng.choice(named),), wanted.caption, wanted.negation_first, wanted.medium)
@@ -248,11 +248,11 @@ def _is_true(sentence: str, things: frozenset[str]) -> bool | None:
     said = statements.read(sentence)
     if said is None:
         return None
-    present = [*map(_canonical, said.present), *grammar.mentions(said.caption)]
+    present = [*map(_canonical, said.present), *english.mentions(said.caption)]
     return set(present) <= things and not set(map(_canonical, said.absent)) & things
 
 
 def _canonical(noun: str) -> str:
     """The mini world's own name for a noun that it knows by another ("sofa", "people"); other nouns as they are."""
-    found = list(grammar.mentions(noun))
+    found = list(english.mentions(noun))
     return found[0] if len(found) == 1 else noun

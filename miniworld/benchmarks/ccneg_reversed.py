@@ -8,15 +8,16 @@ See docs/protocols.md#cc-neg.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from miniworld import build as world
-from miniworld import grammar, scenes, truth
-from miniworld.writers import _files
-from negutil import code
+from miniworld import scenes, truth
+from miniworld.writers import _shared
+from negutil.captions import english
 from negutil.config import Profile
 from negutil.data import ccneg
 from negutil.errors import NegutilError
@@ -25,22 +26,10 @@ FOLDER, FILE = "ccneg-reversed", "ccneg_preprocessed.pt"
 
 
 def build(settings: Profile) -> Path:
-    """The folder of the mini world's CC-Neg turned round, ``settings.built/ccneg-reversed``.
-
-    It is written where it is missing or was made otherwise. Raises NegutilError where the data are published ones, as
-    nothing can be taken out of a photograph.
-    """
-    if settings.published:
-        raise NegutilError(f"Profile '{settings.name}' has photographs: CC-Neg is turned round in the mini world only.")
-    source, folder = world.build("ccneg", settings), settings.built / FOLDER
+    """The folder of the mini world's CC-Neg turned round, ``settings.built/ccneg-reversed``."""
     count = settings.world.ccneg.val + settings.world.ccneg.test
-    wanted = {
-        "part": FOLDER,
-        "code": code.fingerprint(__name__),
-        "made_of": (world.manifest(source) or {})["sha256"],
-    }
-    world.keep(folder, wanted, lambda fresh: write(fresh, source, count), "CC-Neg with the truth turned round")
-    return folder
+    fill = partial(write, source=world.build("ccneg", settings), n_evaluation=count)
+    return world.benchmark(settings, FOLDER, __name__, fill, made_of=("ccneg",))
 
 
 def write(folder: Path, source: Path, n_evaluation: int) -> dict[str, Any]:
@@ -53,11 +42,11 @@ def write(folder: Path, source: Path, n_evaluation: int) -> dict[str, Any]:
     names: list[str] = []
     annotations: list[dict[str, Any]] = []
     for row in rows:
-        if row["negated_object"] not in grammar.mentions(row["caption"]):
+        if row["negated_object"] not in english.mentions(row["caption"]):
             continue
         path = folder / row["file_name"]
         path.parent.mkdir(parents=True, exist_ok=True)
-        _files.write_picture(path, scenes.draw(scenes.without(known[row["file_name"]], row["negated_object"])))
+        _shared.write_picture(path, scenes.draw(scenes.without(known[row["file_name"]], row["negated_object"])))
         names.append(row["file_name"])
         denial = {"negative-prompt": row["negated_caption"], "sop_chosen_object": row["negated_object"]}
         annotations.append({"json": {"caption": row["caption"]}, "sop_data": denial})

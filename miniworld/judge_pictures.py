@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miniworld import faces, scenes, truth
+from miniworld.faces import Face
 from miniworld.scenes import SIZE, Scene
 from negutil import progress
 from negutil.captions import picture_facts
-from negutil.captions.picture_facts import Truth
+from negutil.captions.english import COLOURS
+from negutil.captions.picture_facts import ACTION, COLOUR, FACE, OBJECT, PLACE, Fact, Truth
 from negutil.errors import NegutilError
 
 TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
@@ -62,10 +64,10 @@ def _items(count: int, split: str, seed: int) -> Iterator[tuple[NDArray[np.uint8
         rng = random.Random(f"judge/{split}/{seed}/{index}")
         if rng.random() < FACES:
             face = faces.sample(rng)
-            yield faces.draw(face), picture_facts.of_face(face), None
+            yield faces.draw(face), of_face(face), None
         else:
             scene = _scene(rng, reserved=split != TRAIN)
-            yield scenes.draw(scene), picture_facts.of_scene(scene), scene
+            yield scenes.draw(scene), of_scene(scene), scene
 
 
 def _scene(rng: random.Random, reserved: bool) -> Scene:
@@ -76,10 +78,36 @@ def _scene(rng: random.Random, reserved: bool) -> Scene:
             return scene
 
 
+def of_scene(scene: Scene) -> Truth:
+    """All facts that are true of the picture of a scene; a woman or a baby is a person too."""
+    found = {Fact(PLACE, "", scene.place)}
+    for instance in truth.instances(scene):
+        for name in truth.sayable(frozenset({instance.noun})):
+            found |= {Fact(OBJECT, name), Fact(COLOUR, name, instance.colour)}
+    for thing in scene.things:
+        names = truth.sayable(frozenset({thing.noun}))
+        found |= {picture_facts.worn(extra.relation, name, extra.noun) for name in names for extra in thing.extras}
+        if thing.action in picture_facts.DOING:
+            found.add(Fact(ACTION, thing.noun, str(thing.action)))
+    return frozenset(found & picture_facts.INDEX.keys())
+
+
+def of_face(face: Face) -> Truth:
+    """All facts that are true of the picture of a face, which is that of a person."""
+    labels = face.attributes | {picture_facts.BEARD: face.facial_hair == "beard"}
+    found = {Fact(FACE, "person", name) for name in picture_facts.FEATURES if labels[name]} | {Fact(OBJECT, "person")}
+    return frozenset(found | {picture_facts.worn("wearing", "person", "hat")} if face.hat else found)
+
+
+def held_out(count: int, seed: int = 0) -> Known:
+    """``count`` pictures on which the judge is examined."""
+    return sample(count, TEST, seed)
+
+
 def spots(known: Known, cells: int) -> NDArray[np.int64]:
     """Where everything is: [K, 4] of picture, cell (of ``cells`` in a row, by the middle of the box), noun, colour."""
     nouns = {fact.subject: place for place, fact in enumerate(picture_facts.THERE)}
-    colours = {name: place for place, name in enumerate(picture_facts.COLOURS)}
+    colours = {name: place for place, name in enumerate(COLOURS)}
     found = []
     for picture, scene in enumerate(known.scenes):
         for instance in truth.instances(scene) if scene else []:

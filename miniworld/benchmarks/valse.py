@@ -11,16 +11,16 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from miniworld import build as world
-from miniworld import grammar, scenes, truth
-from miniworld.scenes import Scene
-from miniworld.vocabulary import PLURAL_ONLY
-from miniworld.writers import _entries, _files
-from miniworld.writers._entries import Entry
-from negutil import code
+from miniworld import scenes, truth
+from miniworld.writers import _shared
+from miniworld.writers._shared import Entry
+from negutil.captions import english
+from negutil.captions.english import PLURAL_ONLY
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
 
@@ -46,24 +46,18 @@ class Sentence:
     def text(self, negated: bool) -> str:
         """The sentence, with a full stop."""
         if self.number > 1 or self.noun in PLURAL_ONLY:
-            return f"There are {'no ' if negated else ''}{grammar.plural(self.noun)}{self.tail}."
-        return f"There is {f'no {self.noun}' if negated else grammar.with_article(self.noun)}{self.tail}."
+            return f"There are {'no ' if negated else ''}{english.plural(self.noun)}{self.tail}."
+        return f"There is {f'no {self.noun}' if negated else english.with_article(self.noun)}{self.tail}."
 
 
 def build(settings: Profile, count: int | None = None) -> Path:
-    """The folder of the items: the user's own where the data are published ones, else the mini world's.
+    """The folder ``settings.built/valse`` with ``count`` items.
 
-    That one is ``settings.built/valse`` and is written where it is missing or was made otherwise. ``count`` is the
-    number of items (None: as many as published, or one for two pictures of COCO's test split where that is less).
+    None stands for as many as published, or one for two pictures of COCO's test split where that is less.
     """
-    folder = settings.data / FOLDER
-    if settings.published:
-        return folder
-    count = min(COUNT, settings.world.scenes.test // 4 * 2) if count is None else count
-    made_by = code.fingerprint(__name__, libraries=world.LIBRARIES)
-    wanted = {"part": FOLDER, "seed": settings.world.seed, "sizes": {"test": count}, "code": made_by}
-    world.keep(folder, wanted, lambda fresh: write(fresh, count, settings.world.seed), "VALSE existence")
-    return folder
+    number = min(COUNT, settings.world.scenes.test // 4 * 2) if count is None else count
+    fill = partial(write, count=number, seed=settings.world.seed)
+    return world.benchmark(settings, FOLDER, __name__, fill, sizes={"test": number})
 
 
 def write(folder: Path, count: int, seed: int) -> dict[str, Any]:
@@ -73,15 +67,19 @@ def write(folder: Path, count: int, seed: int) -> dict[str, Any]:
     """
     if count < 2 or count % 2:
         raise NegutilError(f"VALSE cannot have {count} items: ask for an even number above 0.")
-    drawn = list(_entries.entries("valse", Splits(0, 0, count), seed, scenes.sample, _name))
-    _entries.write_pictures(folder, drawn)
-    found = [item for pair in _pairs(drawn, seed) for item in _items(*pair, seed)]
-    _files.write_json(folder / FILE, dict(sorted(found)))
+
+    def named(_: str, index: int) -> tuple[int, str]:
+        return index + 1, f"{PICTURES}/v7w_{index + 1}.jpg"
+
+    drawn = list(_shared.entries("valse", Splits(0, 0, count), seed, scenes.sample, named))
+    _shared.write_pictures(folder, drawn)
+    found = []
+    for sentence, shown, bare in _pairs(drawn, seed):
+        affirmed, denied = sentence.text(negated=False), sentence.text(negated=True)
+        found.append(_item(shown, affirmed, denied, sentence.number, seed))
+        found.append(_item(bare, denied, affirmed, 0, seed))
+    _shared.write_json(folder / FILE, dict(sorted(found)))
     return {"items": len(found), "annotators_error": ERROR}
-
-
-def _name(split: str, index: int) -> tuple[int, str]:
-    return index + 1, f"{PICTURES}/v7w_{index + 1}.jpg"
 
 
 def _pairs(drawn: Sequence[Entry], seed: int) -> list[tuple[Sentence, Entry, Entry]]:
@@ -98,7 +96,9 @@ def _pairs(drawn: Sequence[Entry], seed: int) -> list[tuple[Sentence, Entry, Ent
         noun, other = _partner(entry, left, said, rng)
         left.remove(other)
         said[noun] += 1
-        found.append((Sentence(noun, _number(entry.scene, noun), rng.choice(TAILS)), entry, other))
+        # How many things of the scene may be called so, worn and held ones included.
+        number = sum(truth.is_a(name, noun) for name, _ in entry.scene.named())
+        found.append((Sentence(noun, number, rng.choice(TAILS)), entry, other))
     return found
 
 
@@ -116,23 +116,12 @@ def _partner(entry: Entry, left: Sequence[Entry], said: Counter[str], rng: rando
     raise NegutilError(f"VALSE: picture {entry.file_name} has no partner; ask for more items.")
 
 
-def _number(scene: Scene, noun: str) -> int:
-    """How many things of a scene may be called ``noun``, worn and held ones included."""
-    return sum(truth.is_a(name, noun) for name, _ in scene.named())
-
-
-def _items(sentence: Sentence, shown: Entry, bare: Entry, seed: int) -> list[tuple[str, dict[str, Any]]]:
-    """The item of the picture with the thing, and that of the picture without it."""
-    affirmed, denied = sentence.text(negated=False), sentence.text(negated=True)
-    return [
-        _item(shown, affirmed, denied, sentence.number, seed),
-        _item(bare, denied, affirmed, 0, seed),
-    ]
-
-
 def _item(entry: Entry, caption: str, foil: str, number: int, seed: int) -> tuple[str, dict[str, Any]]:
     """Name and content of one item; ``number`` is how many things the true caption speaks of."""
     index = str(entry.image_id)
+    # What three annotators choose, each of whom errs now and then.
+    rng = random.Random(f"valse/votes/{seed}/{index}")
+    wrong = Counter(rng.choice(WRONG_VOTES) for _ in range(ANNOTATORS) if rng.random() < ERROR)
     return f"existence_visual7w_{index}", {
         "dataset": "visual7w",
         "dataset_idx": index,
@@ -147,12 +136,6 @@ def _item(entry: Entry, caption: str, foil: str, number: int, seed: int) -> tupl
         "declarative_statement": caption,
         "declarative_statement_foils": [foil],
         "provenance_of_foils": "something_to_zero" if number else "zero_to_something",
-        "mturk": _votes(random.Random(f"valse/votes/{seed}/{index}")),
+        "mturk": {"foil": wrong["foil"], "caption": ANNOTATORS - wrong.total(), "other": wrong["other"]},
         "foil": foil,
     }
-
-
-def _votes(rng: random.Random) -> dict[str, int]:
-    """What three annotators choose, each of whom errs now and then."""
-    wrong = Counter(rng.choice(WRONG_VOTES) for _ in range(ANNOTATORS) if rng.random() < ERROR)
-    return {"foil": wrong["foil"], "caption": ANNOTATORS - wrong.total(), "other": wrong["other"]}

@@ -16,7 +16,7 @@ import pandas as pd
 
 from miniworld import grammar, scenes, truth
 from miniworld.scenes import Scene
-from miniworld.writers import _distinct, _files
+from miniworld.writers import _shared
 from negutil import progress
 from negutil.captions import negbench
 from negutil.captions.negbench import Paraphraser, Question
@@ -48,19 +48,16 @@ def pairs(count: int, seed: int = 0, folder: str = "") -> list[Pair]:
     found = []
     for number in progress.bar("drawing pairs of images", range(count), unit="pair", leave=False):
         rng = random.Random(f"hardneg/{seed}/{number}")
-        drawn = _distinct.unseen(rng, _sample, _draw, seen, accept=lambda draft: draft is not None)
+        drawn = _shared.unseen(rng, _sample, _draw, seen, accept=lambda draft: draft is not None)
         if drawn is None or drawn[0] is None:
             raise NegutilError(f"Hard negatives: no new pair after {number}; ask for fewer.")
-        found.append(Pair(*drawn[0], names=_names(folder, number)))
+        start = f"{folder}/" if folder else ""
+        names = (f"{start}positive/{number:05d}.jpg", f"{start}negative/{number:05d}.jpg")
+        found.append(Pair(*drawn[0], names=names))
     return found
 
 
 _Draft = tuple[str, str, Scene, Scene]
-
-
-def _names(folder: str, number: int) -> tuple[str, str]:
-    start = f"{folder}/" if folder else ""
-    return f"{start}positive/{number:05d}.jpg", f"{start}negative/{number:05d}.jpg"
 
 
 def _sample(rng: random.Random) -> _Draft | None:
@@ -91,7 +88,7 @@ def write_pictures(root: Path, drawn: Sequence[Pair]) -> None:
     for parent in {(root / name).parent for name, _ in shown}:
         parent.mkdir(parents=True, exist_ok=True)
     for name, scene in shown:
-        _files.write_picture(root / name, scenes.draw(scene))
+        _shared.write_picture(root / name, scenes.draw(scene))
     truth.write(root, ((name, "test", number, scene) for number, (name, scene) in enumerate(shown)))
 
 

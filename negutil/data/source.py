@@ -1,0 +1,94 @@
+"""Where a profile's data come from: published datasets in the user's folder, or the mini world, which draws them.
+
+The package ``miniworld`` is reached here alone. ``folder`` finds or builds what is a dataset; ``world`` is for what
+only a drawn world has: the truth about its pictures, the annotator that knows it, and the judge's pictures.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from negutil.config import Profile
+from negutil.data import built
+from negutil.errors import NegutilError
+
+WORLD = "miniworld.doors"
+"""Module with everything that the mini world offers. It is imported by its name, so that no cached result depends on
+the code that draws, but on what was drawn."""
+
+ANNOTATING = ("miniworld.annotator", "miniworld.shapes")
+"""Modules with the code that annotates drawn pictures: captions are written again where it has changed."""
+
+STANDS_FOR = {
+    "coco": "MS COCO: instances and captions",
+    "voc": "PASCAL VOC 2007",
+    "vqa": "VQA v2 questions about the pictures of coco",
+    "refcocog": "RefCOCOg",
+    "phrasecut": "PhraseCut",
+    "imagenet": "ImageNet validation folders",
+    "caltech101": "Caltech101 folders",
+    "celeba": "CelebA",
+    "msrvtt": "MSR-VTT",
+    "chexpert": "CheXpert",
+    "shapes": "VQA v2, with the pictures and questions of easy-VQA",
+    "ccneg": "CC-Neg",
+    "laion": "LAION-400M: metadata, with a few pictures",
+    "negbench": "NegBench",
+    "valse": "VALSE existence",
+    "tifa": "TIFA",
+    "ccneg-reversed": "CC-Neg with the truth turned round",
+    "negrefcocog": "NegRefCOCOg",
+    "t2i_prompts": "NegationCLIP's prompts for text to image",
+}
+"""Every dataset that a profile can have, by the name of its folder."""
+
+WHERE = {
+    "negbench": "fetch its files by the links in NegBench's datasets.md",
+    "negrefcocog": "fetch NegRefCOCOg.json from github.com/parkquasar/NegationCLIP",
+    "t2i_prompts": "put prompts_with_questions.json there",
+}
+"""How to get what is published apart from a dataset's usual files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A picture (uint8 [height, width, 3]; of a clip, four frames side by side) and a text about it."""
+
+    picture: np.ndarray
+    caption: str
+
+
+def folder(settings: Profile, name: str, where: str = "") -> Path:
+    """The folder of a dataset of STANDS_FOR: the published one where the profile wants it, else the mini world's.
+
+    The latter is built where it is missing. ``where`` says how to get the published one. Raises NegutilError where that
+    is not there.
+    """
+    if not settings.published:
+        path: Path = world().build(name, settings)
+        return path
+    own = settings.data / name
+    if own.is_dir() and not is_drawn(own):
+        return own
+    wanted = where or WHERE.get(name) or f"put {STANDS_FOR[name]} there in its published layout"
+    raise NegutilError(f"{own} has no published data: {wanted}, or set NEGUTIL_DATA to the folder that has it.")
+
+
+def is_drawn(folder: Path) -> bool:
+    """Whether the data in a folder were made by this project, so that the truth about them is known."""
+    return built.manifest(folder) is not None
+
+
+def digest(folder: Path) -> str:
+    """What identifies the data in a folder: the digest of all files where they were made here, else its path."""
+    return str((built.manifest(folder) or {"sha256": folder})["sha256"])
+
+
+def world() -> Any:
+    """The module WORLD, for data that were drawn."""
+    return importlib.import_module(WORLD)
