@@ -21,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 
-from negutil import files, paths, provenance
+from negutil import code, files, paths
 from negutil.errors import NegutilError
 from negutil.statistics import Interval
 
@@ -77,7 +77,7 @@ def write(records: Iterable[Record], path: Path, **details: Any) -> Path:
     frame = _frame([dataclasses.replace(record, provenance=note.name) for record in records], path)
     data = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
     if not (path.exists() and path.read_bytes() == data and _describes(note, data)):
-        facts = {**provenance.collect(**details), "table_sha256": hashlib.sha256(data).hexdigest()}
+        facts = {**code.provenance(**details), "table_sha256": hashlib.sha256(data).hexdigest()}
         files.write_text(note, json.dumps(facts, indent=1, sort_keys=True, default=str) + "\n")
         files.write_bytes(path, data)
     return path

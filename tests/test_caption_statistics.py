@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from negutil import cli
 from negutil.captions import caption_files, caption_statistics, negation_terms, words
 from negutil.captions.caption_statistics import Counts, CueCounts
 from negutil.captions.words import WIDE_SPACES
+from negutil.commands import cli
 
 LISTS = negation_terms.load()
 STRICT = negation_terms.load("strict")

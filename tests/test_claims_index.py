@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from negutil import paths
-from negutil.cli import app
+from negutil.commands.cli import app
 from negutil.compare import claims, verdicts
 from negutil.report import chapters, index
 

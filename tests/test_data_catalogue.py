@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from negutil import paths
 from negutil.captions import negbench_files
-from negutil.cli import app
+from negutil.commands.cli import app
 from negutil.data import skipped
 from negutil.errors import NegutilError
 from negutil.fetch import catalogue, get, listing, readers

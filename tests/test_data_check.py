@@ -15,7 +15,7 @@ from data_files import truncate
 from typer.testing import CliRunner
 
 from negutil import paths
-from negutil.cli import app
+from negutil.commands.cli import app
 from negutil.fetch import catalogue, readers
 from negutil.fetch import check as data_check
 from negutil.fetch.catalogue import Part

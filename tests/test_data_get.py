@@ -16,7 +16,7 @@ import pytest
 from file_server import Act, FileServer, serve
 from typer.testing import CliRunner
 
-from negutil.cli import app
+from negutil.commands.cli import app
 from negutil.data.download import Settings
 from negutil.errors import NegutilError
 from negutil.fetch import catalogue as data_catalogue
@@ -201,7 +201,7 @@ def test_the_command_gets_and_checks(server: FileServer, tmp_path: Path) -> None
 COMMAND = """
 import sys
 from pathlib import Path
-from negutil import cli
+from negutil.commands import cli
 from negutil.fetch import catalogue
 catalogue.FILE = Path(sys.argv.pop(1))
 cli.main()

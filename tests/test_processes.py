@@ -12,8 +12,8 @@ import psutil
 import pytest
 import torch
 
-from negutil import processes
 from negutil.errors import NegutilError
+from negutil.models import processes
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from negutil import paths
-from negutil.cli import app
+from negutil.commands.cli import app
 from negutil.compare import verdicts
 from negutil.report import frames, pages
 

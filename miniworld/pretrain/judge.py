@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from miniworld.vocabulary import SUPERCATEGORY
-from negutil import files, paths, progress, provenance
+from negutil import code, files, paths, progress
 from negutil.captions import picture_facts
 from negutil.errors import NegutilError
 from negutil.tasks import degradation, judge_pictures
@@ -99,7 +99,7 @@ def pretrain(config: JudgeConfig, out: Path) -> Path:
         out, safetensors.torch.save({name: _small(value) for name, value in network.state_dict().items()})
     )
     about = {"config": asdict(config), "losses": losses, "seconds": seconds, "sha256": files.sha256(out)}
-    about["provenance"] = provenance.collect(seconds=seconds)
+    about["provenance"] = code.provenance(seconds=seconds)
     files.write_text(out.with_suffix(".json"), json.dumps(about, indent=1, sort_keys=True) + "\n")
     return out
 

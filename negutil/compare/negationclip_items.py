@@ -22,7 +22,7 @@ from filelock import FileLock
 
 from miniworld import build as world
 from miniworld.vocabulary import HELD_OUT_NOUNS, NOUNS
-from negutil import code, files, paths, processes, progress
+from negutil import code, files, paths, progress
 from negutil.cache import Cache
 from negutil.captions import caption_sets, ccneg_reversed, negbench_files, phrasing, valse_items
 from negutil.compare import negation_beyond, negbench, text_similarity
@@ -30,7 +30,7 @@ from negutil.compare.negation_beyond import Gallery
 from negutil.config import Profile
 from negutil.data import skipped
 from negutil.errors import NegutilError
-from negutil.models import encode, loader, precision, registry, scorer, trained
+from negutil.models import encode, loader, precision, processes, registry, scorer, trained
 from negutil.models.loader import LoadedModel
 from negutil.models.scorer import Scorer
 from negutil.tasks import coco_retrieval, exclusion, further, negbench_items, presence, suite

@@ -32,7 +32,7 @@ from nbformat import NotebookNode
 from nbstripout import strip_output
 from papermill.exceptions import PapermillExecutionError
 
-from negutil import config, elsewhere, files, paths, provenance
+from negutil import code, config, files, paths
 from negutil.config import Profile
 from negutil.data import skipped
 from negutil.data.skipped import Skip
@@ -181,7 +181,7 @@ def place(chapters: Sequence[Chapter], parameters: Mapping[str, Any]) -> context
     if own == {str(seed)}:
         return contextlib.nullcontext()
     roots = {"results": paths.results(""), "figures": paths.figures("")}
-    return elsewhere.folders(**{name: root / f"seed-{seed}" for name, root in roots.items()})
+    return paths.folders(**{name: root / f"seed-{seed}" for name, root in roots.items()})
 
 
 def clean(notebook: NotebookNode) -> NotebookNode:
@@ -262,13 +262,13 @@ def _for_kernels(profile: str) -> contextlib.AbstractContextManager[None]:
 
     And one thread for numpy's matrix products, whose last digit otherwise depends on how many processors there are.
     """
-    return elsewhere.variables(
+    return paths.variables(
         NEGUTIL_PROFILE=profile,
         NEGUTIL_NO_PROGRESS="1",
-        NEGUTIL_CHECKOUT=json.dumps(provenance.checkout()),
+        NEGUTIL_CHECKOUT=json.dumps(code.checkout()),
         NEGUTIL_COMMAND=f"{'run_all.sh' if paths.IS_CHECKOUT else 'negutil run'} --profile {profile}",
         MPLBACKEND="module://matplotlib_inline.backend_inline",
-        **elsewhere.ONE_THREAD,
+        **paths.ONE_THREAD,
         # The kernel named python3 is that of this Python, even where the user has another of that name.
         JUPYTER_PREFER_ENV_PATH="1",
     )
@@ -282,7 +282,7 @@ def _empty_cache() -> Iterator[None]:
     _remove_abandoned(root)
     with (
         tempfile.TemporaryDirectory(prefix=f"fresh-{os.getpid()}-", dir=root, ignore_cleanup_errors=True) as folder,
-        elsewhere.folders(cache=Path(folder)),
+        paths.folders(cache=Path(folder)),
     ):
         yield
 

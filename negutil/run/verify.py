@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from negutil import elsewhere, files, paths, results
+from negutil import files, paths, results
 from negutil.compare import evaluation_seeds, verdicts
 from negutil.errors import NegutilError
 
@@ -238,7 +238,7 @@ class Staging:
 
     def close(self) -> Comparison:
         """Judge all claims by the tables as the run made them, beside the verdicts before; the whole comparison."""
-        with elsewhere.folders(results=self._as_made):
+        with paths.folders(results=self._as_made):
             after = _verdicts(self.profile)
         self.comparison.verdicts = len(after)
         self.comparison.changed = [
@@ -292,5 +292,5 @@ def staging(profile: str, *, renew: bool = False) -> Iterator[Staging]:
     """While it is entered, results and figures are written to copies; ``Staging.finish`` takes them into the clone."""
     with tempfile.TemporaryDirectory(prefix="negutil-run-") as folder:
         staged = Staging(profile, Path(folder), renew)
-        with elsewhere.folders(**staged.roots):
+        with paths.folders(**staged.roots):
             yield staged
