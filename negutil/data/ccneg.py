@@ -55,13 +55,16 @@ def load(
         problem = f"{len(names)} image_paths and {len(items)} annotations do not pair up"
         _reading.fail(file, problem, "fetch the file again")
     columns: dict[str, list[Any]] = {"item": list(range(len(items))), "file_name": [str(name) for name in names]}
-    columns |= _captions(items, file) | {"split": _splits(len(items), n_evaluation, file)}
+    columns |= _captions(items, file)
+    if not 0 < n_evaluation <= len(items):
+        problem = f"its {len(items)} items cannot have {n_evaluation} for evaluation"
+        _reading.fail(file, problem, f"pass n_evaluation between 1 and {len(items)}")
+    columns["split"] = ["train"] * (len(items) - n_evaluation) + ["evaluation"] * n_evaluation
     if distractors is not None:
         columns["distractor"] = _first_distractors(distractors, len(items))
-    if split is not None:
-        columns = _only(columns, split, file)
-    columns |= _reading.picture_column(columns, pictures, file, missing)
-    return _reading.build(f"{file} ({split or 'every split'})", FEATURES, columns)
+    columns = _reading.of_split(columns, split, f"{file} with n_evaluation={n_evaluation}")
+    source = f"{file} ({split or 'every split'})"
+    return _reading.build(source, FEATURES, columns, pictures=pictures, missing=missing)
 
 
 def read_pt(path: Path | str) -> Any:
@@ -87,13 +90,6 @@ def _captions(items: list[Any], file: Path | str) -> dict[str, list[Any]]:
     }
 
 
-def _splits(n: int, n_evaluation: int, file: Path | str) -> list[str]:
-    if not 0 < n_evaluation <= n:
-        problem = f"its {n} items cannot have {n_evaluation} for evaluation"
-        _reading.fail(file, problem, f"pass n_evaluation between 1 and {n}")
-    return ["train"] * (n - n_evaluation) + ["evaluation"] * n_evaluation
-
-
 def _first_distractors(path: Path | str, n: int) -> list[int | None]:
     mapping = read_pt(path)
     pairs = enumerate(mapping) if isinstance(mapping, list) else mapping.items() if isinstance(mapping, dict) else None
@@ -106,11 +102,3 @@ def _first_distractors(path: Path | str, n: int) -> list[int | None]:
         if 0 <= item < n and indices:
             firsts[item] = indices[0]
     return firsts
-
-
-def _only(columns: dict[str, list[Any]], split: str, file: Path | str) -> dict[str, list[Any]]:
-    if split not in columns["split"]:
-        there = ", ".join(sorted(set(columns["split"])))
-        _reading.fail(file, f"there is no split {split!r}", f"ask for {there}, or change n_evaluation")
-    rows = [row for row, own in enumerate(columns["split"]) if own == split]
-    return {name: [values[row] for row in rows] for name, values in columns.items()}

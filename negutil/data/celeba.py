@@ -40,9 +40,9 @@ def load(
     columns: dict[str, Any] = {"file_name": list(frame.index)}
     columns |= {str(name): frame[name].to_numpy() for name in frame}
     source = f"{folder} ({split or 'every split'})"
-    columns |= _reading.picture_column(columns, folder / _PICTURES if pictures else None, source, missing)
-    features = {name: STRING if name in ("file_name", "split") else FLAG for name in columns if name != "image"}
-    return _reading.build(source, features, columns)
+    features = {name: STRING if name in ("file_name", "split") else FLAG for name in columns}
+    shown = folder / _PICTURES if pictures else None
+    return _reading.build(source, features, columns, pictures=shown, missing=missing)
 
 
 def attribute_names(folder: Path | str) -> list[str]:

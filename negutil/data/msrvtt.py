@@ -44,14 +44,11 @@ def load(
     """
     content = _reading.read_json(file)
     where = f'{file}, "videos"'
-    optional: dict[str, type | tuple[type, ...]] = {"category": int, "start time": NUMBER, "end time": NUMBER}
-    clips = _reading.fields(_reading.section(content, "videos", file), {"video_id": str, "split": str}, where, optional)
-    _reading.unique(clips["video_id"], "video_id", where)
+    optional: dict[str, _reading.Kinds] = {"category": int, "start time": NUMBER, "end time": NUMBER}
+    wanted = {"video_id": str, "split": str}
+    clips = _reading.json_columns(file, wanted, optional, key="videos", different="video_id", content=content)
     captions = _captions(content, file, clips["video_id"])
-    wanted = [row for row, own in enumerate(clips["split"]) if split in (None, own)]
-    if not wanted:
-        _reading.fail(where, f"there is no split {split!r}", f"ask for one of {', '.join(sorted(set(clips['split'])))}")
-    kept = {name: [values[row] for row in wanted] for name, values in clips.items()}
+    kept = _reading.of_split(clips, split, where)
     columns: dict[str, list[Any]] = {
         **{name: kept[name] for name in ("video_id", "split", "category")},
         "start": kept["start time"],
@@ -67,8 +64,7 @@ def load(
 
 def _captions(content: Any, file: Path | str, clips: list[str]) -> dict[str, list[tuple[int, str]]]:
     where = f'{file}, "sentences"'
-    read = _reading.fields(_reading.section(content, "sentences", file), _SENTENCE, where)
-    _reading.unique(read["sen_id"], "sen_id", where)
+    read = _reading.json_columns(file, _SENTENCE, key="sentences", different="sen_id", content=content)
     _reading.known(read["video_id"], clips, "video_id", where)
     _reading.known(clips, read["video_id"], "video_id (no sentence is about it)", f'{file}, "videos"')
     captions: dict[str, list[tuple[int, str]]] = {clip: [] for clip in clips}

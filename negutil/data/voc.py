@@ -42,8 +42,8 @@ def load(folder: Path | str, split: str = "test", missing: _reading.Missing = "e
     rows = [_annotation(folder / "Annotations" / f"{name}.xml") for name in ids]
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     columns["image_id"] = ids
-    columns |= _reading.picture_column(columns, folder / "JPEGImages", folder, missing)
-    return _reading.build(f"{folder} ({split})", FEATURES, columns)
+    source = f"{folder} ({split})"
+    return _reading.build(source, FEATURES, columns, pictures=folder / "JPEGImages", missing=missing)
 
 
 def _split_ids(folder: Path, split: str) -> list[str]:

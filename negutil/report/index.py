@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from negutil import files, paths
+from negutil import paths
 from negutil.compare import claims, verdicts
 from negutil.compare.verdicts import Outcome
 from negutil.report import chapters, frames, markdown, pages
@@ -54,19 +54,6 @@ def page(profile: str) -> str:
 def rows(outcomes: Sequence[Outcome], profile: str) -> list[tuple[str, ...]]:
     """A row for each claim with HEAD's columns, models below each other."""
     return [_row(outcome, profile) for outcome in outcomes]
-
-
-def update(profile: str, path: Path = PAGE) -> bool:
-    """Write the page for ``profile``; returns whether that changed it."""
-    changed = not is_current(profile, path)
-    if changed:
-        files.write_text(path, page(profile))
-    return changed
-
-
-def is_current(profile: str, path: Path = PAGE) -> bool:
-    """Whether the page says what the tables of ``profile`` say."""
-    return path.exists() and page(profile) == path.read_text(encoding="utf-8")
 
 
 def _overview(outcomes: Sequence[Outcome], profile: str) -> str:

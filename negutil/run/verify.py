@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from negutil import files, paths, results
 from negutil.compare import evaluation_seeds, verdicts
-from negutil.errors import NegutilError
+from negutil.files import Settings
 
 FILE = paths.CONFIGS / "tolerances.toml"
 NUMBERS = ("value", "ci_low", "ci_high")
@@ -41,7 +41,7 @@ Verdicts = dict[tuple[str, str], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Tolerance:
+class Tolerance(Settings):
     """How far a number may lie from the committed one: the largest of three distances.
 
     Attributes:
@@ -127,9 +127,7 @@ def tolerance(table: str, path: Path = FILE) -> Tolerance:
     for entry in content.get("tables", []):
         if fnmatch.fnmatchcase(table, entry["table"]):
             settings |= {key: value for key, value in entry.items() if key not in ("table", "why")}
-    if set(settings) != set(Tolerance.__dataclass_fields__):
-        raise NegutilError(f"{path}: the tolerance of {table} needs relative, items and interval: correct its keys.")
-    return Tolerance(**{key: float(value) for key, value in settings.items()})
+    return files.checked(Tolerance, settings, f"{path}: the tolerance of {table}")
 
 
 def compare(committed: pd.DataFrame, made: pd.DataFrame, allowed: Tolerance) -> Tally:
