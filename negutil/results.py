@@ -115,13 +115,6 @@ def _parse(path: Path, changed: int) -> pd.DataFrame:
     return frame.astype({"seed": "Int64"})
 
 
-def load_items(profile: str, experiment_folder: str, name: str) -> pd.DataFrame:
-    """The per-item scores that ``save_items`` wrote; raises NegutilError where they are missing."""
-    path = paths.results(profile) / experiment_folder / f"{name}.parquet"
-    _must_exist(path)
-    return files.read_parquet(path, "make it again")
-
-
 def _frame(records: list[Record], path: Path) -> pd.DataFrame:
     if not records:
         raise NegutilError(f"{path}: there are no records to save: check what was evaluated.")
