@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TypeVar
 
 from negutil import progress
-from negutil.data.disk import require_space
+from negutil.data.download import require_space
 from negutil.errors import FULL_DISK, NegutilError
 
 _DAMAGED = (
