@@ -11,7 +11,6 @@ import dataclasses
 import fnmatch
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -149,17 +148,20 @@ def _work(source: str) -> str:
 
 
 def _told(entry: Disagreement, profile: str) -> str:
+    """What a disagreement does: values with intervals and n; models are named unless the effect names its one."""
     if entry.unmeasured:
         return f"*Not measured.* {entry.unmeasured}"
-    return "<br>".join(f"{effect.says}: {_numbers(effect, profile)}" for effect in entry.effects)
-
-
-def _numbers(effect: Effect, profile: str) -> str:
-    """The values with intervals and n; models are named unless the effect names its one."""
-    own = _records(effect, profile)
-    told = [_number(row, named="*" in effect.model) for row in own.to_dict("records")]
-    counts = ", ".join(dict.fromkeys(f"{count:,}" for count in own["n"]))
-    return f"{'; '.join(told)} (n = {counts})"
+    lines = []
+    for effect in entry.effects:
+        rows = _records(effect, profile)
+        values = []
+        for row in rows.to_dict("records"):
+            digits = 4 if abs(row["value"]) < 0.01 else 3
+            value = with_interval(row["value"], row["ci_low"], row["ci_high"], digits)
+            values.append(f"{row['model']} **{value}**" if "*" in effect.model and row["model"] else f"**{value}**")
+        counts = ", ".join(dict.fromkeys(f"{count:,}" for count in rows["n"]))
+        lines.append(f"{effect.says}: {'; '.join(values)} (n = {counts})")
+    return "<br>".join(lines)
 
 
 def _records(effect: Effect, profile: str) -> pd.DataFrame:
@@ -175,8 +177,3 @@ def _records(effect: Effect, profile: str) -> pd.DataFrame:
             f"the notebook that writes it, or correct {FILE.name}."
         )
     return own
-
-
-def _number(row: dict[Any, Any], named: bool) -> str:
-    value = with_interval(row["value"], row["ci_low"], row["ci_high"], 4 if abs(row["value"]) < 0.01 else 3)
-    return f"{row['model']} **{value}**" if named and row["model"] else f"**{value}**"
