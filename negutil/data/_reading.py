@@ -1,8 +1,8 @@
 """Reading and checking that every format module shares.
 
-A loader reads its files with `read_json` or `read_csv`, checks each column with `fields`, `unique` and `known`, finds
-pictures with `find_files`, and hands plain lists to `build`, which makes the `datasets.Dataset`. Whatever is wrong is
-raised as `negutil.errors.NegutilError` in one sentence: the file, the place in it, and the fix.
+A loader reads its files with `json_columns` or `read_csv`, checks columns with `unique` and `known`, and hands plain
+lists to `build`, which finds the pictures and makes the `datasets.Dataset`. Whatever is wrong is raised as
+`negutil.errors.NegutilError` in one sentence: the file, the place in it, and the fix.
 """
 
 from __future__ import annotations
