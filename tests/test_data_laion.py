@@ -12,6 +12,7 @@ TEXTS = ["Red shoe, no laces", None, "", "Café № 5"]
 
 
 def shard(path: Path, texts: list, column: str = "TEXT") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     pl.DataFrame({"SAMPLE_ID": range(len(texts)), column: texts}).write_parquet(path, compression="snappy")
     return path
 

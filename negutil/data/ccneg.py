@@ -55,7 +55,16 @@ def load(
         problem = f"{len(names)} image_paths and {len(items)} annotations do not pair up"
         _reading.fail(file, problem, "fetch the file again")
     columns: dict[str, list[Any]] = {"item": list(range(len(items))), "file_name": [str(name) for name in names]}
-    columns |= _captions(items, file)
+    where = f'{file}, "annotations"'
+    parts = _reading.fields(items, {"json": dict, "sop_data": dict}, where)
+    caption = _reading.fields(parts["json"], {"caption": str}, f'{where}, "json"')
+    optional = {"sop_chosen_object": str}
+    negated = _reading.fields(parts["sop_data"], {"negative-prompt": str}, f'{where}, "sop_data"', optional)
+    columns |= {
+        "caption": caption["caption"],
+        "negated_caption": negated["negative-prompt"],
+        "negated_object": negated["sop_chosen_object"],
+    }
     if not 0 < n_evaluation <= len(items):
         problem = f"its {len(items)} items cannot have {n_evaluation} for evaluation"
         _reading.fail(file, problem, f"pass n_evaluation between 1 and {len(items)}")
@@ -75,19 +84,6 @@ def read_pt(path: Path | str) -> Any:
     except Exception as error:  # torch raises many kinds for a damaged or unsafe file
         problem = "this torch file is damaged or holds more than plain data, and was not run"
         _reading.fail(path, problem, "fetch it again from its authors", error)
-
-
-def _captions(items: list[Any], file: Path | str) -> dict[str, list[Any]]:
-    where = f'{file}, "annotations"'
-    parts = _reading.fields(items, {"json": dict, "sop_data": dict}, where)
-    caption = _reading.fields(parts["json"], {"caption": str}, f'{where}, "json"')
-    optional = {"sop_chosen_object": str}
-    negated = _reading.fields(parts["sop_data"], {"negative-prompt": str}, f'{where}, "sop_data"', optional)
-    return {
-        "caption": caption["caption"],
-        "negated_caption": negated["negative-prompt"],
-        "negated_object": negated["sop_chosen_object"],
-    }
 
 
 def _first_distractors(path: Path | str, n: int) -> list[int | None]:

@@ -33,8 +33,15 @@ def load(
     folder = _reading.require_folder(folder)
     if split is not None and split not in SPLITS.values():
         _reading.fail(f"split {split!r}", "CelebA has no such split", f"ask for one of {', '.join(SPLITS.values())}")
-    frame = _attributes(folder / _ATTRIBUTES)
-    frame.insert(0, "split", _splits(folder / _PARTITION, frame.index))
+    attributes, partition = folder / _ATTRIBUTES, folder / _PARTITION
+    frame = _table(attributes, attribute_names(folder), (-1, 1), skip=2) == 1
+    expected = int(_reading.read_text(attributes).split("\n", 1)[0])
+    if len(frame) != expected:
+        problem = f"line 1 promises {expected} faces and there are {len(frame)}"
+        _reading.fail(attributes, problem, "fetch the file again")
+    splits = _table(partition, ["split"], tuple(SPLITS), skip=0)
+    _reading.known(frame.index, splits.index, "face (it has attributes, but no split here)", partition)
+    frame.insert(0, "split", splits["split"].map(SPLITS).loc[frame.index])
     if split is not None:
         frame = frame[frame["split"] == split]
     columns: dict[str, Any] = {"file_name": list(frame.index)}
@@ -55,22 +62,6 @@ def attribute_names(folder: Path | str) -> list[str]:
     names = lines[1].split()
     _reading.unique(names, "attribute", path)
     return names
-
-
-def _attributes(path: Path) -> pd.DataFrame:
-    names = attribute_names(path.parent)
-    frame = _table(path, names, (-1, 1), skip=2)
-    with path.open(encoding="utf-8-sig") as stream:
-        expected = int(stream.readline())
-    if len(frame) != expected:
-        _reading.fail(path, f"line 1 promises {expected} faces and there are {len(frame)}", "fetch the file again")
-    return frame == 1
-
-
-def _splits(path: Path, faces: pd.Index) -> pd.Series:
-    frame = _table(path, ["split"], tuple(SPLITS), skip=0)
-    _reading.known(faces, frame.index, "face (it has attributes, but no split here)", path)
-    return frame["split"].map(SPLITS).loc[faces]
 
 
 def _table(path: Path, names: list[str], allowed: tuple[int, ...], skip: int) -> pd.DataFrame:

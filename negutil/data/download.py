@@ -9,6 +9,7 @@ may be signed.
 from __future__ import annotations
 
 import email.utils
+import functools
 import hashlib
 import json
 import os
@@ -161,9 +162,7 @@ def _fill(wanted: Wanted, part: Path, settings: Settings, room: float) -> None:
         while True:
             before = _size(part)
             attempts = tenacity.Retrying(
-                retry=tenacity.retry_if_exception(
-                    lambda problem, before=before: isinstance(problem, _AgainError) and _size(part) <= before
-                ),
+                retry=tenacity.retry_if_exception(functools.partial(_brought_nothing, part, before)),
                 stop=tenacity.stop_after_attempt(settings.attempts),
                 wait=wait,
                 reraise=True,
@@ -179,6 +178,10 @@ def _fill(wanted: Wanted, part: Path, settings: Settings, room: float) -> None:
                     raise NegutilError(
                         f"{told}: what has come is kept, start again later, or {wanted.help}."
                     ) from problem
+
+
+def _brought_nothing(part: Path, before: int, problem: BaseException) -> bool:
+    return isinstance(problem, _AgainError) and _size(part) <= before
 
 
 def _attempt(client: httpx.Client, wanted: Wanted, part: Path, settings: Settings, room: float) -> None:

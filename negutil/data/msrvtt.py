@@ -83,32 +83,22 @@ def frames(path: Path | str, n: int = 4) -> np.ndarray:
     path = _reading.require_file(path, "fetch the clip again")
     if n < 1:
         _reading.fail(f"n = {n}", "at least one frame is needed", "ask for 1 or more")
+    decoded: dict[int, np.ndarray] = {}
     try:
-        length = _length(path)
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            # Some containers (WebM, raw streams) do not state a number of frames: count by decoding.
+            length = int(stream.frames) or sum(1 for _ in container.decode(stream))
         wanted = [int((2 * part + 1) * length / (2 * n)) for part in range(n)]
-        decoded = _decode(path, set(wanted))
+        with av.open(str(path)) as container:
+            for index, frame in enumerate(container.decode(container.streams.video[0])):
+                if index in wanted:
+                    decoded[index] = frame.to_ndarray(format="rgb24")
+                if len(decoded) == len(set(wanted)):
+                    break
     except (av.FFmpegError, IndexError) as error:
         _reading.fail(path, f"the clip does not decode ({error})", "fetch it again", error)
     if not set(wanted) <= set(decoded):
         problem = f"the clip breaks off: frame {max(set(wanted) - set(decoded))} of {length} does not decode"
         _reading.fail(path, problem, "fetch it again")
     return np.stack([decoded[index] for index in wanted])
-
-
-def _length(path: Path) -> int:
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        stated = int(stream.frames)
-        # Some containers (WebM, raw streams) do not state a number of frames: count by decoding.
-        return stated or sum(1 for _ in container.decode(stream))
-
-
-def _decode(path: Path, wanted: set[int]) -> dict[int, np.ndarray]:
-    pictures: dict[int, np.ndarray] = {}
-    with av.open(str(path)) as container:
-        for index, frame in enumerate(container.decode(container.streams.video[0])):
-            if index in wanted:
-                pictures[index] = frame.to_ndarray(format="rgb24")
-            if len(pictures) == len(wanted):
-                break
-    return pictures

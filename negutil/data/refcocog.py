@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from datasets import Dataset
 
@@ -52,19 +52,15 @@ def read_refs(folder: Path | str, split_by: str = "umd") -> list[Any]:
     plain, pickled = folder / f"refs({split_by}).json", folder / f"refs({split_by}).p"
     if plain.is_file() or not pickled.is_file():
         return _reading.filled(_reading.read_json(plain), plain)
-    with _reading.require_file(pickled).open("rb") as stream:
-        return _reading.filled(_plain_pickle(stream, pickled), pickled)
-
-
-def _plain_pickle(stream: BinaryIO, path: Path) -> Any:
     try:
-        # The file was written by Python 2: its byte strings are text.
-        return _PlainUnpickler(stream, encoding="utf-8", errors="replace").load()
+        with _reading.require_file(pickled).open("rb") as stream:
+            # The file was written by Python 2: its byte strings are text.
+            return _reading.filled(_PlainUnpickler(stream, encoding="utf-8", errors="replace").load(), pickled)
     except pickle.UnpicklingError as error:
         problem = f"this pickle is damaged or holds more than plain data, and was not run ({error})"
-        _reading.fail(path, problem, "fetch the file again from its authors", error)
+        _reading.fail(pickled, problem, "fetch the file again from its authors", error)
     except (EOFError, ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        _reading.fail(path, f"the pickle breaks off or is damaged ({error})", "fetch the file again", error)
+        _reading.fail(pickled, f"the pickle breaks off or is damaged ({error})", "fetch the file again", error)
 
 
 def load(

@@ -58,29 +58,24 @@ def _split_ids(folder: Path, split: str) -> list[str]:
 
 
 def _annotation(path: Path) -> dict[str, Any]:
-    root = _parse(path)
-    size = {name: _number(root, f"size/{name}", path) for name in ("width", "height")}
+    text = _reading.read_text(path)
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        _reading.fail(path, "VOC annotations have no document type or entities, and this one does", _NOT_VOC)
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        _reading.fail(path, f"the XML breaks off or is damaged ({error})", _NOT_VOC, error)
     objects = root.findall("object")
     return {
         "file_name": _text(root, "filename", path),
-        "width": int(size["width"]),
-        "height": int(size["height"]),
+        "width": int(_number(root, "size/width", path)),
+        "height": int(_number(root, "size/height", path)),
         "categories": [_text(item, "name", path) for item in objects],
         "boxes": [_box(item, path) for item in objects],
         "difficult": [item.findtext("difficult", "0").strip() == "1" for item in objects],
         "truncated": [item.findtext("truncated", "0").strip() == "1" for item in objects],
         "poses": [item.findtext("pose") for item in objects],
     }
-
-
-def _parse(path: Path) -> ElementTree.Element:
-    text = _reading.read_text(path)
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        _reading.fail(path, "VOC annotations have no document type or entities, and this one does", _NOT_VOC)
-    try:
-        return ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        _reading.fail(path, f"the XML breaks off or is damaged ({error})", _NOT_VOC, error)
 
 
 def _text(element: ElementTree.Element, name: str, path: Path) -> str:
