@@ -27,7 +27,7 @@ from negutil.commands import data
 from negutil.commands.bench import bench
 from negutil.commands.encode import encode
 from negutil.commands.finetune import finetune
-from negutil.commands.options import MOST, MOST_THREADS, Address, AsJson, EngineName, Workers
+from negutil.commands.options import MOST, MOST_THREADS, Address, AsJson, EngineName, ProfileName, Workers
 from negutil.commands.report import report
 from negutil.commands.seeds import seeds
 from negutil.errors import NegutilError, of_system
@@ -108,9 +108,7 @@ app.command()(bench)
 @app.command()
 def run(
     *,
-    profile: Annotated[
-        str, typer.Option(help="Settings: mini, quick or paper (default: NEGUTIL_PROFILE, or mini).")
-    ] = "",
+    profile: ProfileName = "",
     only: Annotated[str | None, typer.Option(help="Numbers of the notebooks to run, such as 01,02.")] = None,
     seed: Annotated[
         int | None, typer.Option(help="Seed in place of the notebooks' own; writes to results/seed-N.", min=0, max=MOST)

@@ -33,7 +33,6 @@ from nbstripout import strip_output
 from papermill.exceptions import PapermillExecutionError
 
 from negutil import code, config, files, paths
-from negutil.config import Profile
 from negutil.data import skipped
 from negutil.data.skipped import Skip
 from negutil.errors import NegutilError
@@ -137,9 +136,12 @@ def run(
             reason = skipped.whole(settings, chapter.number)
             if reason is None:
                 with Progress(label, stream) as progress:
-                    execution = Execution(settings, given, timeout, folder, staged)
-                    path, reason = _run_or_skip(chapter, execution, progress)
-                    written += [path] if path else []
+                    try:
+                        written.append(_run_one(chapter, Execution(given, timeout, folder, staged), progress))
+                    except UserError as problem:
+                        if not settings.published:
+                            raise
+                        reason = Skip(f"the rest of notebook {chapter.number}", problem.sentence)
             if reason is not None:
                 stream.write(f"{label}  {reason.line}\n")
         return written, staged.close() if staged else None
@@ -149,21 +151,10 @@ def run(
 class Execution:
     """How notebooks are run, and where to: ``folder``, or through ``staged`` into the clone."""
 
-    settings: Profile
     parameters: dict[str, Any]
     timeout: int | None
     folder: Path
     staged: Staging | None
-
-
-def _run_or_skip(chapter: Chapter, execution: Execution, progress: Progress) -> tuple[Path | None, Skip | None]:
-    """The executed notebook, or why it was skipped: published data that it wants are missing or damaged."""
-    try:
-        return _run_one(chapter, execution, progress), None
-    except UserError as problem:
-        if not execution.settings.published:
-            raise
-        return None, Skip(f"the rest of notebook {chapter.number}", problem.sentence)
 
 
 def place(chapters: Sequence[Chapter], parameters: Mapping[str, Any]) -> contextlib.AbstractContextManager[None]:
@@ -230,7 +221,13 @@ def _run_one(chapter: Chapter, execution: Execution, progress: Progress) -> Path
         )
     except (PapermillExecutionError, CellTimeoutError, DeadKernelError) as problem:
         running.replace(failed)
-        reason = _reason(problem, execution.timeout)
+        if isinstance(problem, PapermillExecutionError):
+            first = next(iter(str(problem.evalue).strip().splitlines()), "")
+            reason = f"{problem.ename}: {first[:300]}" if first else problem.ename
+        elif isinstance(problem, CellTimeoutError):
+            reason = f"it took longer than {execution.timeout} s"
+        else:
+            reason = "its kernel died, often for want of memory"
         told = (
             f"{chapter.path.name} failed in code cell {progress.cell} of {progress.cells} ({reason}): "
             f"see {failed}, fix the cause and start again, finished work is kept."
@@ -246,15 +243,6 @@ def _run_one(chapter: Chapter, execution: Execution, progress: Progress) -> Path
     running.unlink(missing_ok=True)
     failed.unlink(missing_ok=True)
     return target
-
-
-def _reason(problem: Exception, timeout: int | None) -> str:
-    if isinstance(problem, PapermillExecutionError):
-        lines = str(problem.evalue).strip().splitlines()
-        return f"{problem.ename}: {lines[0][:300]}" if lines else problem.ename
-    if isinstance(problem, CellTimeoutError):
-        return f"it took longer than {timeout} s"
-    return "its kernel died, often for want of memory"
 
 
 def _for_kernels(profile: str) -> contextlib.AbstractContextManager[None]:
@@ -279,19 +267,14 @@ def _empty_cache() -> Iterator[None]:
     """An empty cache for one run, inside the user's cache folder, whose own entries are left alone."""
     root = paths.cache()
     root.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(root)
+    for abandoned in root.glob("fresh-*-*"):  # of runs that were killed
+        if not psutil.pid_exists(int(abandoned.name.split("-")[1])):
+            shutil.rmtree(abandoned, ignore_errors=True)
     with (
         tempfile.TemporaryDirectory(prefix=f"fresh-{os.getpid()}-", dir=root, ignore_cleanup_errors=True) as folder,
         paths.folders(cache=Path(folder)),
     ):
         yield
-
-
-def _remove_abandoned(root: Path) -> None:
-    """Delete the empty-cache folders of runs that were killed."""
-    for folder in root.glob("fresh-*-*"):
-        if not psutil.pid_exists(int(folder.name.split("-")[1])):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
