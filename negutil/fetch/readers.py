@@ -41,6 +41,7 @@ from negutil.fetch.catalogue import Part
 from negutil.models import loader, registry
 from negutil.models.pictures import read_rgb
 
+Count = Callable[[Dataset], int]
 OPENED = 20
 """How many pictures or clips of a folder are opened, spread over it, unless all are to be."""
 
@@ -77,7 +78,12 @@ def read(part: Part, found: list[Path], pictures: Path | None = None, deep: bool
         return _weights(found[0], part)
     if part.read in _MEDIA:
         return _opened(found[0], *_MEDIA[part.read], deep)
-    reading = _READERS[part.read](found[0])
+    if part.read in _ROWS:
+        load, counts = _ROWS[part.read]
+        rows = load(found[0])
+        reading = _counted(rows, {name: count(rows) for name, count in counts.items()})
+    else:
+        reading = _READERS[part.read](found[0])
     if pictures is not None and reading.names:
         _look_for(reading, pictures)
     return reading
@@ -101,16 +107,28 @@ def _look_for(reading: Reading, folder: Path) -> None:
 # Files with rows
 
 
-def _counted(rows: Dataset, /, **counts: int) -> Reading:
-    """The ``counts`` (an underscore stands for a space), malformed lines as a note, and the names of the pictures."""
+def _counted(rows: Dataset, counts: Mapping[str, int]) -> Reading:
+    """The ``counts``, malformed lines as a note, and the names of the pictures."""
     left_out = data.report(rows).left_out
     notes = [f"{len(left_out)} left out as malformed, the first is {left_out[0]}"] if left_out else []
-    names = list(rows["file_name"]) if "file_name" in rows.column_names else []
-    return Reading({name.replace("_", " "): count for name, count in counts.items()}, notes, names=names)
+    return Reading(counts, notes, names=list(rows["file_name"]) if "file_name" in rows.column_names else [])
 
 
-def _different(rows: Dataset, column: str) -> int:
-    return len(set(rows[column]))
+def _different(column: str) -> Count:
+    return lambda rows: len(set(rows[column]))
+
+
+def _inside(column: str) -> Count:
+    return lambda rows: sum(map(len, rows[column][:]))
+
+
+def _equal(column: str, value: str) -> Count:
+    return lambda rows: list(rows[column]).count(value)
+
+
+def _answers(file: Path) -> Dataset:
+    questions = file.with_name(file.name.replace("v2_", "v2_OpenEnded_").replace("annotations", "questions"))
+    return vqa.load(questions, file)
 
 
 def _captions(shards: list[Path]) -> Reading:
@@ -119,41 +137,15 @@ def _captions(shards: list[Path]) -> Reading:
     return Reading(counts, [f"captions are in {' and '.join(repr(name) for name in columns)}"])
 
 
-def _celeba(file: Path) -> Reading:
-    rows = celeba.load(file.parent, pictures=False)
-    return _counted(rows, faces=len(rows), attributes=len(celeba.attribute_names(file.parent)))
-
-
 def _celeba_splits(file: Path) -> Reading:
     splits = [line.split()[-1] for line in _reading.read_text(file).splitlines() if line.strip()]
     return Reading({"faces": len(splits), "faces for testing": splits.count("2")})
-
-
-def _coco_captions(file: Path) -> Reading:
-    rows = coco.load(captions=file)
-    return _counted(rows, pictures=len(rows), captions=sum(map(len, rows["captions"][:])))
-
-
-def _coco_instances(file: Path) -> Reading:
-    rows = coco.load(instances=file)
-    kinds = [kind for kinds in rows["categories"][:] for kind in kinds]
-    return Reading({"pictures": len(rows), "objects": len(kinds), "categories": len(set(kinds))})
 
 
 def _voc(file: Path) -> Reading:
     told = data.report(voc.load(file.parents[2], file.stem, missing="drop"))
     notes = [f"{told.missing_pictures:,} pictures are not there"] if told.missing_pictures else []
     return Reading({"pictures": told.rows + told.missing_pictures}, notes, lost=told.missing_pictures)
-
-
-def _msrvtt(file: Path) -> Reading:
-    rows = msrvtt.load(file)
-    return Reading({"clips": len(rows), "captions": sum(map(len, rows["captions"][:]))})
-
-
-def _chexpert(file: Path) -> Reading:
-    rows = chexpert.load(file)
-    return _counted(rows, radiographs=len(rows))
 
 
 def _negbench(file: Path) -> Reading:
@@ -164,57 +156,7 @@ def _negbench(file: Path) -> Reading:
         counts["captions"] = told.counts["captions"]
     if "template" in rows.column_names:
         counts |= {kind: list(rows["template"]).count(kind) for kind in negbench.TEMPLATES}
-    return _counted(rows, **counts)
-
-
-def _valse(file: Path) -> Reading:
-    rows = valse.load(file)
-    valid = sum(votes >= valse.VALID_VOTES for votes in rows["votes_caption"])
-    cued = list(rows["negated"]).count("caption")
-    return _counted(rows, items=len(rows), valid_items=valid, items_with_the_cue_in_the_caption=cued)
-
-
-def _ccneg(file: Path) -> Reading:
-    rows = ccneg.load(file, n_evaluation=1)
-    return _counted(rows, items=len(rows))
-
-
-def _negrefcocog(file: Path) -> Reading:
-    rows = negrefcocog.load(file)
-    pictures, phrases = _different(rows, "file_name"), _different(rows, "phrase")
-    return _counted(rows, phrases=len(rows), pictures=pictures, different_phrases=phrases)
-
-
-def _refcocog(file: Path) -> Reading:
-    rows = refcocog.load(file.parent)
-    pictures = _different(rows, "file_name")
-    return _counted(rows, sentences=len(rows), objects=_different(rows, "ann_id"), pictures=pictures)
-
-
-def _phrasecut(file: Path) -> Reading:
-    rows = phrasecut.load(file)
-    return _counted(rows, phrases=len(rows), pictures=_different(rows, "image_id"))
-
-
-def _vqa(file: Path) -> Reading:
-    rows = vqa.load(file)
-    return Reading({"questions": len(rows), "pictures": _different(rows, "image_id")})
-
-
-def _vqa_answers(file: Path) -> Reading:
-    questions = file.with_name(file.name.replace("v2_", "v2_OpenEnded_").replace("annotations", "questions"))
-    rows = vqa.load(questions, file)
-    return Reading({"answered": len(rows), "answered with no": list(rows["answer"]).count("no")})
-
-
-def _tifa(file: Path) -> Reading:
-    rows = tifa.load(file)
-    return _counted(rows, questions=len(rows), captions=_different(rows, "id"))
-
-
-def _classes(folder: Path) -> Reading:
-    rows = folders.load(folder)
-    return Reading({"pictures": len(rows), "classes": len(rows.features["label"].names)})
+    return _counted(rows, counts)
 
 
 def _entries(content: Any, file: Path) -> Reading:
@@ -278,29 +220,60 @@ _MEDIA: dict[str, tuple[Sequence[str], Callable[[Path], object]]] = {
     "pictures": (folders.SUFFIXES, read_rgb),
     "clips": (negbench.CLIPS, msrvtt.frames),
 }
+_ROWS: dict[str, tuple[Callable[[Path], Dataset], dict[str, Count]]] = {
+    "celeba": (
+        lambda file: celeba.load(file.parent, pictures=False),
+        # Its other columns are the file's name and the split.
+        {"faces": len, "attributes": lambda rows: len(rows.column_names) - 2},
+    ),
+    "coco-captions": (
+        lambda file: coco.load(captions=file),
+        {"pictures": len, "captions": _inside("captions")},
+    ),
+    "coco-instances": (
+        lambda file: coco.load(instances=file),
+        {
+            "pictures": len,
+            "objects": _inside("categories"),
+            "categories": lambda rows: len({kind for kinds in rows["categories"][:] for kind in kinds}),
+        },
+    ),
+    "msrvtt": (msrvtt.load, {"clips": len, "captions": _inside("captions")}),
+    "chexpert": (chexpert.load, {"radiographs": len}),
+    "valse": (
+        valse.load,
+        {
+            "items": len,
+            "valid items": lambda rows: sum(votes >= valse.VALID_VOTES for votes in rows["votes_caption"]),
+            "items with the cue in the caption": _equal("negated", "caption"),
+        },
+    ),
+    "ccneg": (lambda file: ccneg.load(file, n_evaluation=1), {"items": len}),
+    "negrefcocog": (
+        negrefcocog.load,
+        {"phrases": len, "pictures": _different("file_name"), "different phrases": _different("phrase")},
+    ),
+    "refcocog": (
+        lambda file: refcocog.load(file.parent),
+        {"sentences": len, "objects": _different("ann_id"), "pictures": _different("file_name")},
+    ),
+    "phrasecut": (phrasecut.load, {"phrases": len, "pictures": _different("image_id")}),
+    "vqa": (vqa.load, {"questions": len, "pictures": _different("image_id")}),
+    "vqa-answers": (_answers, {"answered": len, "answered with no": _equal("answer", "no")}),
+    "tifa-captions": (tifa.captions, {"captions": len}),
+    "tifa": (tifa.load, {"questions": len, "captions": _different("id")}),
+    "prompts": (t2i_prompts.load, {"prompts": len}),
+    "classes": (folders.load, {"pictures": len, "classes": lambda rows: len(rows.features["label"].names)}),
+}
+"""How the rows of a file are loaded, and what is counted of them."""
+
 _READERS: dict[str, Callable[[Path], Reading]] = {
-    "celeba": _celeba,
     "celeba-splits": _celeba_splits,
-    "coco-captions": _coco_captions,
-    "coco-instances": _coco_instances,
     "voc": _voc,
-    "msrvtt": _msrvtt,
-    "chexpert": _chexpert,
     "negbench": _negbench,
-    "valse": _valse,
-    "ccneg": _ccneg,
     "torch": lambda file: _entries(ccneg.read_pt(file), file),
-    "negrefcocog": _negrefcocog,
-    "refcocog": _refcocog,
-    "phrasecut": _phrasecut,
-    "vqa": _vqa,
-    "vqa-answers": _vqa_answers,
-    "tifa-captions": lambda file: Reading({"captions": len(tifa.captions(file))}),
-    "tifa": _tifa,
-    "prompts": lambda file: Reading({"prompts": len(t2i_prompts.load(file))}),
     "json": lambda file: _entries(_reading.read_json(file), file),
-    "classes": _classes,
     "files": lambda folder: Reading({"files": sum(file.is_file() for file in folder.iterdir())}),
 }
-KNOWN = frozenset((*_MEDIA, *_READERS, "captions", "weights", "pipeline", ""))
+KNOWN = frozenset((*_MEDIA, *_ROWS, *_READERS, "captions", "weights", "pipeline", ""))
 """What may stand under `read` in the catalogue."""
