@@ -109,6 +109,7 @@ def _is_module(name: str) -> bool:
 
 def provenance(**details: Any) -> dict[str, Any]:
     """Facts about this run, and ``details`` that only the caller knows (``seconds``: by default this process' age)."""
+    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     started = datetime.fromtimestamp(psutil.Process().create_time(), UTC)
     return {
         "version": __version__,
@@ -116,7 +117,9 @@ def provenance(**details: Any) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": next(
+            (line.partition(": ")[2] for line in info.splitlines() if "model name" in line), platform.processor()
+        ),
         "threads": os.cpu_count(),
         **_torch_settings(),
         "device": os.environ.get("NEGUTIL_DEVICE") or "cpu",
@@ -146,12 +149,6 @@ def _git(*words: str) -> str:
     if not paths.IS_CHECKOUT or shutil.which("git") is None:
         return ""
     return subprocess.run(["git", *words], cwd=paths.ROOT, check=False, capture_output=True, text=True).stdout.strip()
-
-
-def _processor() -> str:
-    """The processor's name: from /proc/cpuinfo where there is one, else as the platform calls it."""
-    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    return next((line.partition(": ")[2] for line in info.splitlines() if "model name" in line), platform.processor())
 
 
 def _torch_settings() -> dict[str, Any]:

@@ -57,8 +57,8 @@ def attribute_names(folder: Path | str) -> list[str]:
     path = Path(folder) / _ATTRIBUTES
     lines = _reading.read_text(path).splitlines()
     if len(lines) < 3 or not lines[0].strip().isdigit():
-        mend = "the first line has the number of faces, the second the attribute names, then one line per face"
-        _reading.fail(path, "the first three lines are not CelebA's", mend)
+        fix = "the first line has the number of faces, the second the attribute names, then one line per face"
+        _reading.fail(path, "the first three lines are not CelebA's", fix)
     names = lines[1].split()
     _reading.unique(names, "attribute", path)
     return names
@@ -73,7 +73,7 @@ def _table(path: Path, names: list[str], allowed: tuple[int, ...], skip: int) ->
         frame = pd.read_csv(path, sep=r"\s+", skiprows=skip, header=None, names=every, dtype={"file_name": str})
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         _reading.fail(
-            path, f"a line does not have {len(names) + 1} fields ({str(error).strip()})", "mend that line", error
+            path, f"a line does not have {len(names) + 1} fields ({str(error).strip()})", "fix that line", error
         )
     _reading.unique(frame["file_name"].tolist(), "file name", path)
     frame = frame.set_index("file_name")

@@ -137,7 +137,7 @@ def mask(segmentation: str, height: int, width: int) -> np.ndarray:
             coded = coco_mask.merge(coco_mask.frPyObjects(shape, height, width))
         drawn = coco_mask.decode(coded).astype(bool)
     except Exception as error:  # pycocotools raises bare Exceptions
-        _reading.fail("segmentation", f"{segmentation:.60} is neither polygons nor run-length code", "mend it", error)
+        _reading.fail("segmentation", f"{segmentation:.60} is neither polygons nor run-length code", "fix it", error)
     if drawn.shape != (height, width):
-        _reading.fail("segmentation", f"its size {drawn.shape} is not the picture's {(height, width)}", "mend it")
+        _reading.fail("segmentation", f"its size {drawn.shape} is not the picture's {(height, width)}", "fix it")
     return drawn

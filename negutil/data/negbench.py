@@ -65,8 +65,8 @@ def load(path: Path | str, pictures: Path | str | None = None, missing: _reading
     rows = _reading.read_csv(path)
     found = kind(rows.header)
     if found is None:
-        mend = "NegBench has filepath and captions, or image_path, correct_answer and caption_0 to caption_3 (or 1)"
-        _reading.fail(path, f"these columns are not NegBench's: {list(rows.header)}", mend)
+        fix = "NegBench has filepath and captions, or image_path, correct_answer and caption_0 to caption_3 (or 1)"
+        _reading.fail(path, f"these columns are not NegBench's: {list(rows.header)}", fix)
     columns, features, left_out, counts = _retrieval(rows) if found == "retrieval" else _choices(rows)
     if columns["file_name"][0].lower().endswith(CLIPS) and pictures is not None:
         # Published files name a clip with or without the folders that MSR-VTT has it in.

@@ -1,7 +1,7 @@
 """Your own pictures, each with a caption that is true of it and one that is false: a CSV file of three columns.
 
 One row per line of the file. Built from a pyarrow table in memory. Unlike the loaders of published files this one
-leaves no line out: whoever wrote the file can mend it, so the first line that is wrong is an error.
+leaves no line out: whoever wrote the file can fix it, so the first line that is wrong is an error.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def load(file: Path | str, pictures: Path | str | None = None, missing: _reading
     rows = _reading.read_csv(file)
     columns = {role: rows.columns[_column(role, rows)] for role in NAMES}
     if rows.left_out:
-        _reading.fail(file, rows.left_out[0], "mend that line; a caption with a comma needs quotation marks around it")
+        _reading.fail(file, rows.left_out[0], "fix that line; a caption with a comma needs quotation marks around it")
     for line, *cells in zip(rows.lines, *columns.values(), strict=True):
         empty = [role for role, text in zip(NAMES, cells, strict=True) if not text.strip()]
         if empty:

@@ -77,7 +77,7 @@ def _relations(structure: dict[str, Any], row: int, file: Path | str) -> list[st
         return [" ".join(words) for words in described]
     except TypeError as error:
         problem = f'entry {row} has "relation_descriptions" that are not pairs of words'
-        _reading.fail(file, problem, "mend that entry", error)
+        _reading.fail(file, problem, "fix that entry", error)
 
 
 def _polygons(shape: list[Any], row: int, file: Path | str) -> str:
@@ -93,7 +93,7 @@ def _polygons(shape: list[Any], row: int, file: Path | str) -> str:
         good = False
     if not good:
         problem = f'entry {row} has "Polygons" that are not instances of polygons of [x, y] points'
-        _reading.fail(file, problem, "mend that entry")
+        _reading.fail(file, problem, "fix that entry")
     return json.dumps(shape)
 
 

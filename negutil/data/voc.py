@@ -25,7 +25,7 @@ FEATURES = {
     "truncated": List(FLAG),
     "poses": List(STRING),
 }
-_NOT_VOC = "mend the file or fetch it again"
+_NOT_VOC = "fix the file or fetch it again"
 
 
 def load(folder: Path | str, split: str = "test", missing: _reading.Missing = "error") -> Dataset:

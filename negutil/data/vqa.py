@@ -62,8 +62,8 @@ def load(
             fix = 'use a pattern such as "COCO_train2014_{image_id:012d}.jpg"'
             _reading.fail(f"file_name {pattern!r}", f"it cannot be filled in ({error!r})", fix, error)
     elif pictures is not None:
-        mend = 'pass file_name, for instance "COCO_train2014_{image_id:012d}.jpg"'
-        _reading.fail(questions, "the file does not say how the pictures are called (no data_subtype)", mend)
+        fix = 'pass file_name, for instance "COCO_train2014_{image_id:012d}.jpg"'
+        _reading.fail(questions, "the file does not say how the pictures are called (no data_subtype)", fix)
     return _reading.build(questions, FEATURES, columns, pictures=pictures, missing=missing)
 
 
@@ -78,15 +78,13 @@ def _answers(columns: dict[str, list[Any]], path: Path | str, questions: str) ->
         if read["image_id"][row] != image:
             problem = f"entry {row} is about picture {read['image_id'][row]}, its question about picture {image}"
             _reading.fail(where, problem, "use questions and annotations of the same release")
-    answers = [_given(entry, row, where) for row, entry in enumerate(read["answers"])]
+    answers = []
+    for row, entry in enumerate(read["answers"]):
+        try:
+            answers.append([given["answer"] for given in entry])
+        except (KeyError, TypeError) as error:
+            problem = f'entry {row} has "answers" without an "answer" in each'
+            _reading.fail(where, problem, "fix that entry", error)
     renamed = {"answer": read["multiple_choice_answer"], "answers": answers}
     kept = {name: read[name] for name in ("answer_type", "question_type")}
     return {name: [values[row] for row in rows] for name, values in {**renamed, **kept}.items()}
-
-
-def _given(entry: list[Any], row: int, where: str) -> list[str]:
-    try:
-        return [given["answer"] for given in entry]
-    except (KeyError, TypeError) as error:
-        problem = f'entry {row} has "answers" without an "answer" in each'
-        _reading.fail(where, problem, "mend that entry", error)

@@ -108,7 +108,8 @@ def table(work: str, profile: str) -> str:
 
 def missing(work: str) -> str:
     """Return the claims of ``work`` that nobody can test, in Markdown, with what is missing."""
-    found = [claim for claim in claims.read() if claim.missing and _work(claim.source) == work]
+    starts = (work, *(source for source, other in SOURCES.items() if other == work))
+    found = [claim for claim in claims.read() if claim.missing and claim.source.startswith(starts)]
     rows = [(claim.source, claim.statement, claim.missing) for claim in found]
     return markdown.table(("source", "claim", "what is missing"), rows) if rows else "None from this paper."
 
@@ -138,13 +139,6 @@ def parts(profile: str) -> dict[str, str]:
 def current(profile: str, path: Path = PAGE) -> str:
     """Return the page as it should be; raises NegutilError where a marker is missing, and as ``table`` does."""
     return markdown.text_with(parts(profile), path)
-
-
-def _work(source: str) -> str:
-    for start, work in {**{name: name for name in WORKS}, **SOURCES}.items():
-        if source.startswith(start):
-            return work
-    return ""
 
 
 def _told(entry: Disagreement, profile: str) -> str:

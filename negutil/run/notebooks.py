@@ -60,7 +60,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 class UserError(NegutilError):
-    """A notebook stopped at something that the user can mend, which ``sentence`` says."""
+    """A notebook stopped at something that the user can fix, which ``sentence`` says."""
 
     def __init__(self, told: str, sentence: str) -> None:
         super().__init__(told)
