@@ -62,6 +62,8 @@ def test_the_same_results_give_the_same_whole_page_that_needs_nothing_beside_it(
     page = Page()
     page.feed(text)
     assert not page.open and not page.sources
+    ids = re.findall(r'\bid="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
     outside = [link for link in page.links if not link.startswith("#")]
     assert all(link == "data:," or link.startswith("../../notebooks/") for link in outside)
     assert {link[1:] for link in page.links if link.startswith("#")} <= page.ids

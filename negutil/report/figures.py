@@ -222,9 +222,9 @@ def _inline(figure: Figure, name: str, title: str) -> str:
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", transparent=True)
     text = buffer.getvalue()
-    text = re.sub(r"<!--.*?-->\s*|<metadata>.*?</metadata>\s*", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r"<!--.*?-->\s*|<(metadata|style).*?</\1>\s*", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r'<g id="mark (\w+)"', r'<g class="\1"', text)
-    text = re.sub(r'<g id="\w+"', "<g", text).replace("xlink:href", "href")
+    text = re.sub(r'<g id="[^"]*"', "<g", text).replace("xlink:href", "href")
     size = re.search(r'viewBox="[^"]*"', text)
     head = f'<svg class="forest" {size[0] if size else ""} role="img" aria-label="{escape(title)}">'
     return f"{head}<title>{escape(title)}</title>{text[text.index('>') + 1 :].rstrip()}"
