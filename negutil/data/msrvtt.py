@@ -85,10 +85,7 @@ def frames(path: Path | str, n: int = 4) -> np.ndarray:
         _reading.fail(f"n = {n}", "at least one frame is needed", "ask for 1 or more")
     decoded: dict[int, np.ndarray] = {}
     try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            # Some containers (WebM, raw streams) do not state a number of frames: count by decoding.
-            length = int(stream.frames) or sum(1 for _ in container.decode(stream))
+        length = _length(path)
         wanted = [int((2 * part + 1) * length / (2 * n)) for part in range(n)]
         with av.open(str(path)) as container:
             for index, frame in enumerate(container.decode(container.streams.video[0])):
@@ -102,3 +99,10 @@ def frames(path: Path | str, n: int = 4) -> np.ndarray:
         problem = f"the clip breaks off: frame {max(set(wanted) - set(decoded))} of {length} does not decode"
         _reading.fail(path, problem, "fetch it again")
     return np.stack([decoded[index] for index in wanted])
+
+
+def _length(path: Path) -> int:
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        # Some containers (WebM, raw streams) do not state a number of frames: count by decoding.
+        return int(stream.frames) or sum(1 for _ in container.decode(stream))
