@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Sets up as run_all.sh does, then: ruff, mypy, pytest, and nbval over the notebooks in the quick profile.
+# Sets up as run_all.sh does, then: ruff, mypy, nbval over the notebooks in the quick profile, whose values are compared
+# with those kept in tests/quick/, and pytest.
 set -uo pipefail
 
 if [[ ${1:-} == -h || ${1:-} == --help ]]; then
     echo "Usage: ./run_tests.sh"
-    echo "Sets up as run_all.sh does, then runs ruff, mypy, pytest, and nbval over the notebooks (quick profile)."
+    echo "Sets up as run_all.sh does, then runs ruff, mypy, nbval over the notebooks (quick profile), compares the values that"
+    echo "they wrote with those kept in tests/quick/, and runs pytest."
     exit 0
 fi
 
@@ -40,6 +42,7 @@ stage "ruff check" "$PYTHON" -m ruff check .
 stage "ruff format" "$PYTHON" -m ruff format --check .
 stage "mypy" "$PYTHON" -m mypy
 stage "notebooks" notebooks
+stage "quick values" "$PYTHON" scripts/quick_values.py "$SCRATCH/results/quick"
 stage "pytest" "$PYTHON" -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 echo

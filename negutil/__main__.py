@@ -1,5 +1,5 @@
 """``python -m negutil`` is the command ``negutil``."""
 
-from negutil.cli import main
+from negutil.commands.cli import main
 
 main()

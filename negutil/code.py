@@ -1,7 +1,8 @@
-"""What a cached result depends on in the project's own code: the syntax trees of every module that it can reach.
+"""The code that a result depends on, and the provenance of a result: commit, versions, machine, command and times.
 
-A module reaches what it imports, at its top or inside a function, and what those import.  Docstrings, comments and
-layout are no part of a syntax tree here, so that a better sentence makes nothing again.
+What a cached result depends on are the syntax trees of every module of the project that its function can reach.  A
+module reaches what it imports, at its top or inside a function, and what those import.  Docstrings, comments and layout
+are no part of a syntax tree here, so that a better sentence makes nothing again.
 """
 
 from __future__ import annotations
@@ -9,14 +10,31 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-import importlib.metadata
 import importlib.util
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
+from typing import Any
+
+import psutil
+
+from negutil import __version__, paths
 
 PROJECT = ("negutil", "miniworld")
-WITHOUT_VALUES = frozenset({"negutil", "negutil.errors", "negutil.progress", "negutil.paths", "negutil.cache"})
+WITHOUT_VALUES = frozenset(
+    {"negutil", "negutil.errors", "negutil.progress", "negutil.paths", "negutil.cache", "negutil.code"}
+)
 """Modules that say, show or find something, and compute nothing that is cached."""
+
+PACKAGES = ("numpy", "torch", "torchvision", "open_clip_torch", "pandas", "scipy", "scikit-learn", "polars")
+"""Packages whose versions are part of the provenance."""
 
 
 def fingerprint(*modules: str, libraries: Iterable[str] = ()) -> str:
@@ -25,7 +43,7 @@ def fingerprint(*modules: str, libraries: Iterable[str] = ()) -> str:
     for name in sorted(reached(*modules) - WITHOUT_VALUES):
         digest.update(f"{name} {tree_sha256(source(name))}\n".encode())
     for name in sorted(libraries):
-        digest.update(f"{name}=={importlib.metadata.version(name)}\n".encode())
+        digest.update(f"{name}=={metadata.version(name)}\n".encode())
     return digest.hexdigest()
 
 
@@ -83,3 +101,60 @@ def _is_module(name: str) -> bool:
         return importlib.util.find_spec(name) is not None
     except ModuleNotFoundError:  # its parent is a module and no package: the name is of a class or a function
         return False
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Where a result came from
+
+
+def provenance(**details: Any) -> dict[str, Any]:
+    """Facts about this run, and ``details`` that only the caller knows (``seconds``: by default this process' age)."""
+    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    started = datetime.fromtimestamp(psutil.Process().create_time(), UTC)
+    return {
+        "version": __version__,
+        **checkout(),
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": next(
+            (line.partition(": ")[2] for line in info.splitlines() if "model name" in line), platform.processor()
+        ),
+        "threads": os.cpu_count(),
+        **_torch_settings(),
+        "device": os.environ.get("NEGUTIL_DEVICE") or "cpu",
+        "dtype": os.environ.get("NEGUTIL_DTYPE") or "float32",
+        "command": os.environ.get("NEGUTIL_COMMAND") or Path(sys.argv[0]).name,
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
+        **details,
+    }
+
+
+@functools.lru_cache(maxsize=1)
+def checkout() -> dict[str, Any]:
+    """The commit, and whether the clone differed from it when the run began.
+
+    A run writes results into the clone before it ends, so the process that starts it passes on what it found, in
+    NEGUTIL_CHECKOUT.
+    """
+    known = os.environ.get("NEGUTIL_CHECKOUT")
+    if known:
+        return dict(json.loads(known))
+    return {"commit": _git("rev-parse", "HEAD"), "dirty": bool(_git("status", "--porcelain", "--untracked-files=no"))}
+
+
+def _git(*words: str) -> str:
+    """Output of a git command in the checkout; empty for a wheel and where there is no git or no repository."""
+    if not paths.IS_CHECKOUT or shutil.which("git") is None:
+        return ""
+    return subprocess.run(["git", *words], cwd=paths.ROOT, check=False, capture_output=True, text=True).stdout.strip()
+
+
+def _torch_settings() -> dict[str, Any]:
+    """Threads, GPU and TF32, where torch is in use already: importing it only to ask would take seconds."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return {}
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"torch_threads": torch.get_num_threads(), "gpu": gpu, "tf32": torch.backends.cuda.matmul.allow_tf32}

@@ -6,19 +6,18 @@ the key to every file in ``configs/``: a missing or unknown key is an error.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
 
 from negutil import files, paths
 from negutil.errors import NegutilError
+from negutil.files import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Splits:
+class Splits(Settings):
     """How many items one part of the world has in each split."""
 
     train: int
@@ -27,7 +26,7 @@ class Splits:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class World(Settings):
     """Sizes of the mini world's parts, and the seed that everything in it follows from."""
 
     seed: int
@@ -46,14 +45,14 @@ class World:
 
 
 @dataclass(frozen=True, slots=True)
-class Encode:
+class Encode(Settings):
     """How models are run: ``batch`` items at a time (fixed, because batch size moves CLIP features slightly)."""
 
     batch: int
 
 
 @dataclass(frozen=True, slots=True)
-class Bootstrap:
+class Bootstrap(Settings):
     """Number of bootstrap resamples, and their seed."""
 
     resamples: int
@@ -61,7 +60,7 @@ class Bootstrap:
 
 
 @dataclass(frozen=True, slots=True)
-class Finetuning:
+class Finetuning(Settings):
     """What notebook 05 fine-tunes: names are those of ``train.recipes_negation``.
 
     Attributes:
@@ -89,7 +88,7 @@ class Finetuning:
 
 
 @dataclass(frozen=True, slots=True)
-class Glasses:
+class Glasses(Settings):
     """What notebook 06 trains and asks: names are those of ``train.recipes_glasses`` and ``recipes_negation``.
 
     Attributes:
@@ -116,7 +115,7 @@ class Glasses:
 
 
 @dataclass(frozen=True, slots=True)
-class Generation:
+class Generation(Settings):
     """What notebook 07 draws: names of methods are those of ``train.recipes_negation``.
 
     Attributes:
@@ -149,7 +148,7 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
-class Segmentation:
+class Segmentation(Settings):
     """What notebook 08 segments with: names of methods are those of ``train.recipes_negation``.
 
     Attributes:
@@ -168,7 +167,7 @@ class Segmentation:
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(Settings):
     """All settings of a run; ``models`` are names of the model registry.
 
     Where ``published``, the data are the published ones, which the user puts under NEGUTIL_DATA; otherwise the mini
@@ -227,35 +226,7 @@ def read(path: Path) -> Profile:
 @functools.lru_cache(maxsize=16)
 def _read(path: Path, changed: int) -> Profile:
     """A profile, checked once for as long as its file does not change."""
-    table = files.read_toml(path)
-    profile: Profile = _build(Profile, table, str(path))
+    profile = files.checked(Profile, files.read_toml(path), str(path))
     if profile.name != path.stem:
         raise NegutilError(f"{path}: name is {profile.name!r} but the file is called {path.stem}: make them agree.")
     return profile
-
-
-def _build(kind: type, table: Any, where: str) -> Any:
-    """An instance of the dataclass ``kind`` from a TOML ``table``, with every key present, known and of its type."""
-    if not isinstance(table, dict):
-        raise NegutilError(f"{where} must be a table of settings, not {table!r}.")
-    expected = {field.name for field in dataclasses.fields(kind)}
-    for key in sorted(set(table) ^ expected):
-        what = "is missing: add it" if key in expected else "is unknown: correct or remove it"
-        raise NegutilError(f"{where}: the setting {key!r} {what} (known here: {', '.join(sorted(expected))}).")
-    hints = get_type_hints(kind)
-    return kind(**{key: _convert(hints[key], value, f"{where}: {key}") for key, value in table.items()})
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    """``value`` as the type ``hint`` says: a nested dataclass, a tuple of one type, or a plain type."""
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return _build(hint, value, where)
-    if get_origin(hint) is tuple:
-        if not isinstance(value, list):
-            raise NegutilError(f"{where} must be a list, not {value!r}.")
-        return tuple(_convert(get_args(hint)[0], item, where) for item in value)
-    if hint is float and type(value) is int:
-        return float(value)
-    if type(value) is not hint:
-        raise NegutilError(f"{where} must be of type {hint.__name__}, not {value!r}.")
-    return value

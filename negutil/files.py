@@ -1,7 +1,8 @@
-"""Writing and hashing files: a file is either whole under its name or not there at all."""
+"""Reading settings and tables, hashing, and writing: a file is either whole under its name or not there at all."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -9,12 +10,23 @@ import tempfile
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 from negutil.errors import NegutilError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Kind = TypeVar("Kind")
+UNKNOWN = "unexpected_keyword_argument"
+"""What pydantic calls a setting without a field."""
+
+
+class Settings:
+    """Base of the dataclasses that ``checked`` makes of tables: a setting without a field is an error."""
+
+    __slots__ = ()
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -60,6 +72,41 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as problem:
         raise _unreadable(path, "TOML", problem, "fix or restore it") from problem
+
+
+def checked(kind: type[Kind], table: Any, where: str) -> Kind:
+    """The dataclass ``kind`` from a ``table`` of TOML or JSON: every value of its very type, lists where tuples are.
+
+    Raises NegutilError that begins with ``where`` and names the first setting that is wrong, and the fix.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        # As JSON, because pydantic's strict mode takes a list for a tuple there alone.
+        made: Kind = TypeAdapter(kind).validate_json(json.dumps(table, default=str), strict=True)
+        return made
+    except ValidationError as problem:
+        # A misspelt setting is unknown, and so the right one is missing: the former is what to correct.
+        first = min(problem.errors(), key=lambda error: error["type"] != UNKNOWN)
+        *inside, key = first["loc"] or ("",)
+        place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in inside).lstrip(".")
+        if first["type"] in ("missing", UNKNOWN):
+            fix = "is unknown: correct or remove it" if first["type"] == UNKNOWN else "is missing: add it"
+            known = ", ".join(_settings_of(kind, inside))
+            told = f"the setting {key!r}{f' of {place}' if place else ''} {fix} (known here: {known})"
+        else:
+            expected = first["msg"].replace("Input", "it").replace("array", "list")
+            told = f"{place}{'.' if place else ''}{key} is {first['input']!r}: {expected}"
+        raise NegutilError(f"{where}: {told}.") from problem
+
+
+def _settings_of(kind: Any, inside: list[int | str]) -> list[str]:
+    """The settings of the table that lies at ``inside`` of a table of the dataclass ``kind``."""
+    for step in inside:
+        if isinstance(step, str):
+            hint = get_type_hints(kind)[step]
+            kind = next(iter(get_args(hint)), hint)
+    return [field.name for field in dataclasses.fields(kind)]
 
 
 def read_json(path: Path, fix: str = "restore it") -> Any:

@@ -6,7 +6,9 @@ package, and writes below the working directory.
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import platformdirs
@@ -53,3 +55,31 @@ def published() -> Path:
     """Folder of the published datasets, NEGUTIL_DATA if set: nothing but ``negutil data get`` writes there."""
     chosen = os.environ.get("NEGUTIL_DATA")
     return Path(chosen).expanduser().resolve() if chosen else cache() / "published"
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Another place for a while
+
+
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+"""For processes that are started: torch's features do not depend on the number of threads, numpy's products do."""
+
+
+@contextlib.contextmanager
+def variables(**wanted: str) -> Iterator[None]:
+    """Environment variables for a while, for this process and those that it starts; what was before comes back."""
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def folders(**wanted: Path) -> contextlib.AbstractContextManager[None]:
+    """Other folders for a while: ``results`` and ``figures`` (above the profile's own), ``cache``."""
+    return variables(**{f"NEGUTIL_{name.upper()}": str(path) for name, path in wanted.items()})

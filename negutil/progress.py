@@ -26,7 +26,7 @@ from typing import Any, TextIO, TypeVar, overload
 
 from tqdm import tqdm
 
-from negutil import elsewhere
+from negutil import paths
 
 HIDE = "NEGUTIL_NO_PROGRESS"
 FILE = "NEGUTIL_PROGRESS_FILE"
@@ -249,7 +249,7 @@ class Progress:
     def __enter__(self) -> Progress:
         folder = tempfile.TemporaryDirectory(prefix="negutil-progress-", ignore_cleanup_errors=True)
         self._file = Path(self._places.enter_context(folder)) / "steps.json"
-        self._places.enter_context(elsewhere.variables(**{FILE: str(self._file)}))
+        self._places.enter_context(paths.variables(**{FILE: str(self._file)}))
         self._drawer.start()
         return self
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 
-from negutil import files, paths, provenance
+from negutil import code, files, paths
 from negutil.errors import NegutilError
 from negutil.statistics import Interval
 
@@ -77,7 +77,7 @@ def write(records: Iterable[Record], path: Path, **details: Any) -> Path:
     frame = _frame([dataclasses.replace(record, provenance=note.name) for record in records], path)
     data = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
     if not (path.exists() and path.read_bytes() == data and _describes(note, data)):
-        facts = {**provenance.collect(**details), "table_sha256": hashlib.sha256(data).hexdigest()}
+        facts = {**code.provenance(**details), "table_sha256": hashlib.sha256(data).hexdigest()}
         files.write_text(note, json.dumps(facts, indent=1, sort_keys=True, default=str) + "\n")
         files.write_bytes(path, data)
     return path
@@ -101,46 +101,37 @@ def load(profile: str, experiment_folder: str, name: str) -> pd.DataFrame:
 
 def read(path: Path) -> pd.DataFrame:
     """The table of records in ``path``; raises NegutilError where it is missing or has other columns."""
-    _must_exist(path)
+    if not path.exists():
+        raise NegutilError(f"{path} is not there: run the notebook that writes it.")
     return _parse(path, path.stat().st_mtime_ns).copy()
 
 
 @functools.lru_cache(maxsize=128)
 def _parse(path: Path, changed: int) -> pd.DataFrame:
     """A table, parsed once for as long as its file does not change: judging all claims reads each many times."""
-    empty = {column: [""] for column in _numeric()}
+    kinds = {field.name: str(field.type) for field in dataclasses.fields(Record)}
+    empty = {name: [""] for name, kind in kinds.items() if kind.startswith(("float", "int"))}
     frame = files.read_csv(path, "make it again", keep_default_na=False, na_values=empty)
     if tuple(frame.columns) != COLUMNS:
         raise NegutilError(f"{path} has the columns {list(frame.columns)} and not {list(COLUMNS)}: make it again.")
     return frame.astype({"seed": "Int64"})
 
 
-def load_items(profile: str, experiment_folder: str, name: str) -> pd.DataFrame:
-    """The per-item scores that ``save_items`` wrote; raises NegutilError where they are missing."""
-    path = paths.results(profile) / experiment_folder / f"{name}.parquet"
-    _must_exist(path)
-    return files.read_parquet(path, "make it again")
-
-
 def _frame(records: list[Record], path: Path) -> pd.DataFrame:
     if not records:
         raise NegutilError(f"{path}: there are no records to save: check what was evaluated.")
     for record in records:
-        _check(record, path)
+        bounds, which = (record.ci_low, record.ci_high), f"{path}: {record.task}/{record.metric}"
+        if any(number is not None and math.isinf(number) for number in (record.value, *bounds)):
+            raise NegutilError(f"{which} is infinite: fix the metric.")
+        if (None in bounds) != (not record.ci_over):
+            raise NegutilError(f"{which} needs all of ci_low, ci_high, ci_over, or none.")
     frame = pd.DataFrame([dataclasses.asdict(record) for record in records], columns=list(COLUMNS))
     frame = frame.astype({"seed": "Int64", "n": "int64", "paper_value": "float64"})
     twice = frame[frame.duplicated(list(IDENTITY))]
     if not twice.empty:
         raise NegutilError(f"{path}: two records for {twice.iloc[0][list(IDENTITY)].tolist()}: give each its own name.")
     return frame.sort_values(list(IDENTITY), kind="stable", na_position="first")
-
-
-def _check(record: Record, path: Path) -> None:
-    bounds = (record.ci_low, record.ci_high)
-    if any(number is not None and math.isinf(number) for number in (record.value, *bounds)):
-        raise NegutilError(f"{path}: {record.task}/{record.metric} is infinite: fix the metric.")
-    if (None in bounds) != (not record.ci_over):
-        raise NegutilError(f"{path}: {record.task}/{record.metric} needs all of ci_low, ci_high, ci_over, or none.")
 
 
 def _describes(note: Path, table: bytes) -> bool:
@@ -150,12 +141,3 @@ def _describes(note: Path, table: bytes) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(facts, dict) and facts.get("table_sha256") == hashlib.sha256(table).hexdigest()
-
-
-def _must_exist(path: Path) -> None:
-    if not path.exists():
-        raise NegutilError(f"{path} is not there: run the notebook that writes it.")
-
-
-def _numeric() -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(Record) if str(field.type).startswith(("float", "int")))

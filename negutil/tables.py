@@ -18,7 +18,11 @@ class Table:
 
     def text(self) -> pd.DataFrame:
         """The frame with every number as rounded text, and missing values as empty text."""
-        return self.frame.apply(lambda column: column.map(lambda value: _text(value, self._digits(str(column.name)))))
+        digits = self.digits if isinstance(self.digits, Mapping) else {}
+        default = 3 if isinstance(self.digits, Mapping) else self.digits
+        return self.frame.apply(
+            lambda column: column.map(lambda value: _text(value, digits.get(str(column.name), default)))
+        )
 
     def _repr_html_(self) -> str:
         text = self.text()
@@ -29,9 +33,6 @@ class Table:
 
     def __repr__(self) -> str:
         return f"{self.caption}\n{self.text().to_string(index=False)}"
-
-    def _digits(self, column: str) -> int:
-        return self.digits if isinstance(self.digits, int) else self.digits.get(column, 3)
 
 
 def show(frame: pd.DataFrame, caption: str, name: str, digits: int | Mapping[str, int] = 3) -> Table:

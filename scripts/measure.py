@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("negutil", "miniworld")
 ROOMS = (
     *("config", "data", "models", "fetch", "captions", "tasks", "train", "compare", "plots", "bench", "report"),
-    *("run", "commands", "cli", "__main__"),
+    *("run", "commands", "__main__"),
 )
 """Rooms of negutil from the ground up: a module imports from its own room and from those before it.
 

@@ -10,7 +10,7 @@ import pytest
 from data_files import picture, write_text
 from typer.testing import CliRunner, Result
 
-from negutil import cli
+from negutil.commands import cli
 
 WEIGHTS = ("--pretrained", "random", "--device", "cpu", "--batch", "8")
 MODEL = model_files.ARCHITECTURE

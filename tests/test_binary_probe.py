@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from miniworld import build, faces
-from negutil import config, results
+from negutil import config, paths, results
 from negutil.captions import probe_prompts
 from negutil.compare import binary_probe
 from negutil.config import Profile, Splits
@@ -79,7 +79,7 @@ def features_from_contents(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_real_celeba_folder_is_probed_with_all_forty_attributes(official: Path, paper: Profile) -> None:
     found = binary_probe.run(paper)
     saved = results.load("quick", binary_probe.EXPERIMENT, "probe")
-    items = results.load_items("quick", binary_probe.EXPERIMENT, "items_toy")
+    items = pd.read_parquet(paths.results("quick") / binary_probe.EXPERIMENT / "items_toy.parquet")
     assert build.folder("celeba", paper) == official
     assert not found.skipped
     assert set(found.table["attribute"]) == {*faces.CELEBA_ATTRIBUTES, MEAN, MEAN_WITH_ANTONYM}

@@ -130,7 +130,9 @@ def test_the_runner_measures_every_set_and_saves_it(settings: Profile, findings:
     assert findings.referring["share"].sum() == pytest.approx(1)
     table = results.load(settings.name, caption_pipelines.EXPERIMENT, "quality")
     assert table.loc[table["task"] == "p1.json", "paper_value"].tolist() == [147000] * 3
-    assert len(results.load_items(settings.name, caption_pipelines.EXPERIMENT, "items")) == len(findings.items)
+    assert len(pd.read_parquet(paths.results(settings.name) / caption_pipelines.EXPERIMENT / "items.parquet")) == len(
+        findings.items
+    )
 
 
 def test_what_the_notebook_shows(settings: Profile, findings: Findings) -> None:

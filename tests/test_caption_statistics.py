@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from negutil import cli
 from negutil.captions import caption_files, caption_statistics, negation_terms
 from negutil.captions.caption_statistics import WIDE_SPACES, Counts, CueCounts, count_words
+from negutil.commands import cli
 
 LISTS = negation_terms.load()
 STRICT = negation_terms.load("strict")

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from negutil import paths
-from negutil.cli import app
+from negutil.commands.cli import app
 from negutil.compare import claims, verdicts
 from negutil.report import chapters, index
 
@@ -23,7 +23,7 @@ def committed(committed_results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_page_says_what_the_committed_results_say(committed: None) -> None:
-    assert index.is_current("mini"), "run `negutil readme`"
+    assert index.page("mini") == index.PAGE.read_text(encoding="utf-8"), "run `negutil readme`"
 
 
 def test_the_page_has_every_claim_once_in_the_section_of_its_notebook(committed: None) -> None:
@@ -72,7 +72,7 @@ def test_the_command_names_the_page_that_a_changed_number_makes_stale(
         source = paths.ROOT / "results" / name
         shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("*.parquet"))
     monkeypatch.setenv("NEGUTIL_RESULTS", str(tmp_path))
-    assert index.is_current("mini")
+    assert index.page("mini") == index.PAGE.read_text(encoding="utf-8")
     table = tmp_path / "mini" / "00_mini_world" / "floors.csv"
     rows = pd.read_csv(table)
     rows.loc[rows["task"] == "recall@1", "value"] = 0.9876

@@ -14,8 +14,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from negutil import cli, config
+from negutil import config
 from negutil.cache import Cache
+from negutil.commands import cli
 from negutil.errors import NegutilError
 
 runner = CliRunner()

@@ -48,11 +48,11 @@ def test_unknown_profile_names_the_choices() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("resamples = 2000\n", "", "'resamples' is missing"),
-        ("[encode]\n", "[encode]\nbatchsize = 3\n", "'batchsize' is unknown"),
-        ("batch = 256", 'batch = "many"', "batch must be of type int"),
-        ("batch = 256", "batch = true", "batch must be of type int"),
-        ('models = ["', 'models = "one"  # ["', "models must be a list"),
+        ("resamples = 2000\n", "", "'resamples' of bootstrap is missing"),
+        ("[encode]\n", "[encode]\nbatchsize = 3\n", "'batchsize' of encode is unknown"),
+        ("batch = 256", 'batch = "many"', "batch is .*: it should be a valid integer"),
+        ("batch = 256", "batch = true", "batch is .*: it should be a valid integer"),
+        ('models = ["', 'models = "one"  # ["', "models is .*: it should be a valid list"),
         ("[bootstrap]\nresamples = 2000\nseed = 0", "", "'bootstrap' is missing"),
         ("[world]", "[world", "cannot be read as TOML"),
         ('name = "mini"', 'name = "maxi"', "the file is called mini"),

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from negutil import paths
 from negutil.captions import negbench_files
-from negutil.cli import app
+from negutil.commands.cli import app
 from negutil.data import skipped
 from negutil.errors import NegutilError
 from negutil.fetch import catalogue, get, listing, readers
@@ -105,15 +105,6 @@ def test_the_list_is_printed_and_given_as_json(tmp_path: Path, monkeypatch: pyte
     assert "negrefcocog/NegRefCOCOg.json (here)" in alone
 
 
-def test_skip_lines_name_what_is_missing_and_the_command(tmp_path: Path) -> None:
-    (tmp_path / "t2i_prompts").mkdir()
-    (tmp_path / "t2i_prompts" / "prompts_with_questions.json").write_text("[]")
-    assert catalogue.skip_line(["t2i_prompts"], tmp_path) == ""
-    line = catalogue.skip_line(["t2i_prompts", "tifa"], tmp_path)
-    assert line == "TIFA v1.0 is not on this machine: negutil data get tifa."
-    assert catalogue.missing(["t2i_prompts", "tifa"], tmp_path) == ["tifa"]
-
-
 def test_empty_folders_and_links_to_nowhere_are_not_data(tmp_path: Path) -> None:
     (tmp_path / "imagenet" / "val").mkdir(parents=True)
     assert catalogue.state("imagenet", tmp_path) == "missing"
@@ -128,10 +119,10 @@ GOOD = (paths.CONFIGS / "datasets.toml").read_text(encoding="utf-8")
 @pytest.mark.parametrize(
     ("before", "after", "told"),
     [
-        ('kind = "dataset"', 'kind = "data"', "has kind = 'data': write one of dataset, checkpoint"),
-        ('access = "by hand"', 'access = "maybe"', "write one of free, registration, request, by hand"),
-        ('licence = "', 'license = "', "unknown setting 'license'"),
-        ('notebooks = ["01"]', "notebooks = [1]", "has notebooks = \\[1\\]"),
+        ('kind = "dataset"', 'kind = "data"', "kind is 'data': it should be 'dataset' or 'checkpoint'"),
+        ('access = "by hand"', 'access = "maybe"', "it should be 'free', 'registration', 'request' or 'by hand'"),
+        ('licence = "', 'license = "', "'license' is unknown: correct or remove it .*licence"),
+        ('notebooks = ["01"]', "notebooks = [1]", "notebooks.*is 1: it should be a valid string"),
         ('path = "laion/*.parquet"\n', "", "exactly one of path and hub"),
         ("[laion]", "[laion", "cannot be read as TOML"),
     ],

@@ -12,10 +12,11 @@ import published_files
 import pytest
 import torch
 from data_files import truncate
+from huggingface_hub import constants
 from typer.testing import CliRunner
 
 from negutil import paths
-from negutil.cli import app
+from negutil.commands.cli import app
 from negutil.fetch import catalogue, readers
 from negutil.fetch import check as data_check
 from negutil.fetch.catalogue import Part
@@ -168,7 +169,7 @@ def test_weights_that_hold_code_are_not_run(weights: Path, capfd: pytest.Capture
 
 
 def test_cut_files_of_a_hub_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     snapshot = tmp_path / "models--CIDAS--clipseg-rd64-refined" / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
     model_files.write(snapshot)
@@ -181,7 +182,7 @@ def test_cut_files_of_a_hub_are_found(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_the_command_says_what_it_found(published: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setenv("NEGUTIL_DATA", str(published))
     done = CliRunner().invoke(app, ["data", "check", "t2i_prompts", "valse"])
     assert done.exit_code == 0

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 from file_server import Act, FileServer, serve
+from huggingface_hub import constants
 from typer.testing import CliRunner
 
-from negutil.cli import app
+from negutil.commands.cli import app
 from negutil.data.download import Settings
 from negutil.errors import NegutilError
 from negutil.fetch import catalogue as data_catalogue
@@ -112,7 +113,7 @@ def test_archives_are_unpacked_and_nothing_is_fetched_twice(server: FileServer, 
     assert data_catalogue.state("sets") == "missing"
     assert statuses() == [("sets/pictures.zip", "unpacked", 2), ("sets/prompts.json", "downloaded", 1)]
     assert {path.name for path in (tmp_path / "data" / "sets").iterdir()} == {"pictures", "prompts.json"}
-    assert data_catalogue.here("sets")
+    assert data_catalogue.state("sets") == "here"
     assert [status for _, status, _ in statuses()] == ["there already"] * 2
     assert len(server.requests) == 2
 
@@ -121,8 +122,8 @@ def test_archives_can_be_kept_and_put_elsewhere(server: FileServer, tmp_path: Pa
     statuses(folder=tmp_path / "else", keep=True)
     assert (tmp_path / "else" / "sets" / "pictures.zip").is_file()
     assert data_catalogue.state("sets") == "missing"
-    assert data_catalogue.here("sets", tmp_path / "else")
-    assert data_catalogue.here("sets", tmp_path / "else" / "sets")
+    assert data_catalogue.state("sets", tmp_path / "else") == "here"
+    assert data_catalogue.state("sets", tmp_path / "else" / "sets") == "here"
 
 
 def test_an_archive_that_is_there_is_not_fetched(server: FileServer, tmp_path: Path) -> None:
@@ -160,7 +161,7 @@ def test_what_is_on_a_hub_that_is_not_reached_is_one_sentence(
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
     monkeypatch.setattr(hub, "is_reachable", lambda: True)
     monkeypatch.setenv("HF_TOKEN", "hf_token_of_a_test")
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     with pytest.raises(
         NegutilError, match=r"CIDAS/clipseg-rd64-refined could not be fetched .*401 for <HF_TOKEN>\): go online"
     ):
@@ -168,12 +169,12 @@ def test_what_is_on_a_hub_that_is_not_reached_is_one_sentence(
 
 
 def test_a_hub_file_that_is_there_is_found(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    assert data_catalogue.missing(["hubbed"]) == ["hubbed"]
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    assert data_catalogue.state("hubbed") == "missing"
     snapshot = tmp_path / "hub" / "models--CIDAS--clipseg-rd64-refined" / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
     (snapshot / "model.safetensors").write_bytes(b"x")
-    assert data_catalogue.here("hubbed")
+    assert data_catalogue.state("hubbed") == "here"
     assert [done.status for done in get.get("hubbed")] == ["there already"]
 
 
@@ -201,7 +202,7 @@ def test_the_command_gets_and_checks(server: FileServer, tmp_path: Path) -> None
 COMMAND = """
 import sys
 from pathlib import Path
-from negutil import cli
+from negutil.commands import cli
 from negutil.fetch import catalogue
 catalogue.FILE = Path(sys.argv.pop(1))
 cli.main()

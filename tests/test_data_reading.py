@@ -20,12 +20,14 @@ from negutil.data._reading import INTEGER, STRING
 plain_text = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12)
 
 
-def test_every_listed_format_has_a_documented_load() -> None:
-    for module, _ in data.FORMATS.values():
-        loader = importlib.import_module(f"negutil.data.{module}").load
-        assert "column" in loader.__doc__.lower()
-    files = {path.stem for path in Path(data.__file__).parent.glob("*.py")} - {"__init__", "_reading"}
-    assert files == {module for module, _ in data.FORMATS.values()}
+NO_FORMATS = {"__init__", "_reading", "download", "engines", "laion", "skipped", "unpack"}
+"""Modules of the package without a ``load``: LAION's shards are counted one by one."""
+
+
+def test_every_format_has_a_documented_load() -> None:
+    for path in Path(data.__file__).parent.glob("*.py"):
+        if path.stem not in NO_FORMATS:
+            assert "column" in importlib.import_module(f"negutil.data.{path.stem}").load.__doc__.lower()
 
 
 def test_missing_and_empty_files(tmp_path: Path) -> None:
@@ -162,8 +164,8 @@ def test_missing_pictures_are_told_once_or_left_out(tmp_path: Path) -> None:
     message = complaint(_reading.find_files, names, tmp_path / "a", "x.csv")
     assert "2 of 3" in message
     assert "'2.png'" in message
-    columns = {"file_name": names} | _reading.picture_column({"file_name": names}, tmp_path / "a", "x.csv", "drop")
-    built = _reading.build("x.csv", {"file_name": STRING}, columns)
+    columns = {"file_name": names}
+    built = _reading.build("x.csv", {"file_name": STRING}, columns, pictures=tmp_path / "a", missing="drop")
     told = data.report(built)
     assert (told.rows, told.missing_pictures, told.first_missing) == (1, 2, "2.png")
     assert built[0]["image"].size == (12, 8)

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from file_server import Act, FileServer, serve
 
-from negutil.data import disk, download
+from negutil.data import download
 from negutil.data.download import Settings, Wanted
 from negutil.errors import NegutilError
 
@@ -255,4 +255,6 @@ def test_the_digest_is_that_of_the_standard_tools(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(CONTENT)
     assert download.digest(tmp_path / "a", "sha256") == SHA256
     assert download.digest(tmp_path / "a", "md5") == MD5
-    assert disk.free_bytes(tmp_path / "not" / "there") <= os.statvfs(tmp_path).f_blocks * os.statvfs(tmp_path).f_frsize
+    assert (
+        download.free_bytes(tmp_path / "not" / "there") <= os.statvfs(tmp_path).f_blocks * os.statvfs(tmp_path).f_frsize
+    )

@@ -13,9 +13,9 @@ import safetensors.numpy
 from PIL import Image
 from typer.testing import CliRunner
 
-from negutil import cli
 from negutil.bench import encoding, encoding_files
 from negutil.bench.encoding import Settings
+from negutil.commands import cli
 from negutil.errors import NegutilError
 from negutil.models import encode, loader
 

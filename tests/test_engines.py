@@ -17,10 +17,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from negutil import cli
 from negutil.bench import encoding
 from negutil.bench.encoding import Settings
 from negutil.captions import caption_statistics, negation_terms
+from negutil.commands import cli
 from negutil.data import engines
 from negutil.data.engines import Engine
 from negutil.errors import NegutilError

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from miniworld import build, scenes, truth
 from miniworld.writers import _shared
-from negutil import cli, config, elsewhere, paths, results
+from negutil import config, paths, results
+from negutil.commands import cli
 from negutil.compare import affirmative, binary_probe, claims, evaluation_seeds, other_seeds
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
@@ -43,7 +44,7 @@ def answer(folder: Path, low: float, high: float, table: str = "03_negbench/task
         for metric in ("accuracy", "recall")
         for model in models
     ]
-    with elsewhere.folders(results=folder):
+    with paths.folders(results=folder):
         results.save(records, "quick", experiment, name)
 
 
@@ -105,7 +106,7 @@ def test_only_rows_that_claims_name_are_kept_and_they_are_those_that_were_answer
     (kept,) = evaluation_seeds.keep(config.load("quick"), 1, tmp_path / "1")
     assert kept == paths.results("quick") / "evaluation_seeds" / "1" / "03_negbench" / "tasks.csv"
     found = results.load(evaluation_seeds.where("quick", 1), "03_negbench", "tasks")
-    with elsewhere.folders(results=tmp_path / "1"):
+    with paths.folders(results=tmp_path / "1"):
         whole = results.load("quick", "03_negbench", "tasks")
     named = whole[(whole["task"] == "A") & (whole["metric"] == "accuracy")].reset_index(drop=True)
     pd.testing.assert_frame_equal(found, named)

@@ -20,7 +20,6 @@ from negutil.tasks import pairwise
 
 PAGE = paths.ROOT / "docs" / "extending.md"
 LONGEST = 20
-FORMATS = "FORMATS: dict[str, tuple[str, str]] = {\n"
 BLOCK = re.compile(r"^```(?:python|toml)\n# (?P<where>[^\n]+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 BEFORE = """
@@ -28,7 +27,7 @@ import json, sys
 from pathlib import Path
 from negutil import config
 from negutil.compare import claims
-from negutil.data import FORMATS, absent
+from negutil.data import absent
 from negutil.errors import NegutilError
 from negutil.tasks import suite
 from negutil.compare import negationclip_numbers
@@ -42,7 +41,7 @@ def complaint(call, *arguments):
     return ""
 
 folder = Path(sys.argv[1])
-told = {"formats": FORMATS["Absent things"][0], "models": list(registry.entries()), "names": suite.names()}
+told = {"models": list(registry.entries()), "names": suite.names()}
 told["without sha256"] = complaint(loader.load, "my-clip")
 table = Path(sys.argv[2])
 before, after = table.read_text().split("[my-clip]")
@@ -81,11 +80,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(paths.WEIGHTS / "miniclip-s-8.safetensors", root / "weights" / "my_clip.safetensors")
     for where, code in blocks():
         place = root / where.partition(",")[0]
-        if where.endswith("in FORMATS"):
-            text = place.read_text(encoding="utf-8")
-            assert text.count(FORMATS) == 1
-            place.write_text(text.replace(FORMATS, FORMATS + code), encoding="utf-8")
-        elif where.endswith(".toml"):
+        if where.endswith(".toml"):
             place.write_text(place.read_text(encoding="utf-8") + "\n" + code, encoding="utf-8")
         elif where.endswith(".py"):
             assert not place.exists(), f"{where} is there already: the page would overwrite it"
@@ -136,7 +131,7 @@ def test_every_block_is_short_and_all_kinds_are_there() -> None:
     found = blocks()
     fences = re.findall(r"^```\w", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(found) == len(fences), "a block does not say where it belongs"
-    wanted = {"models.toml", "data/absent.py", "in FORMATS", "tasks/absent.py", "claims.toml", "run"}
+    wanted = {"models.toml", "data/absent.py", "tasks/absent.py", "claims.toml", "run"}
     assert all(any(where.endswith(end) for where, _ in found) for end in wanted)
     for where, code in found:
         assert len([line for line in code.splitlines() if line.strip()]) <= LONGEST, where
@@ -148,7 +143,6 @@ def test_a_model_is_in_the_registry_and_asks_for_its_sha256(told: dict) -> None:
 
 
 def test_a_loader_says_what_is_wrong(told: dict) -> None:
-    assert told["formats"] == "absent"
     missing, lacks, empty = told["damaged"]
     assert "no.json" in missing
     assert "lacks.json" in lacks and "absent" in lacks

@@ -20,7 +20,8 @@ from huggingface_hub import constants
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from negutil import cli, paths
+from negutil import paths
+from negutil.commands import cli
 from negutil.models import hub
 
 MODEL = model_files.ARCHITECTURE

@@ -17,7 +17,8 @@ import pytest
 from nbformat import v4
 from typer.testing import CliRunner
 
-from negutil import cli, paths
+from negutil import paths
+from negutil.commands import cli
 from negutil.errors import NegutilError
 from negutil.report import chapters
 from negutil.run import notebooks
@@ -192,7 +193,7 @@ def test_a_file_that_is_no_notebook_is_refused(tmp_path: Path) -> None:
 RUNNER = """
 import signal, sys
 from pathlib import Path
-from negutil import cli
+from negutil.commands import cli
 from negutil.report import chapters
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started this with Ctrl-C ignored
 folder = Path(sys.argv.pop(1))

@@ -11,7 +11,8 @@ import torch
 from miniworld.pretrain import miniclipseg as pretrain_miniclipseg
 from miniworld.pretrain import segment_pool
 from miniworld.pretrain.miniclipseg import SegmentConfig
-from negutil import cli, paths
+from negutil import paths
+from negutil.commands import cli
 from negutil.errors import NegutilError
 from negutil.models import miniclipseg
 

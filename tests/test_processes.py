@@ -12,8 +12,8 @@ import psutil
 import pytest
 import torch
 
-from negutil import processes
 from negutil.errors import NegutilError
+from negutil.models import processes
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +74,7 @@ def test_giving_up_ends_the_work_at_once() -> None:
 
 def test_processes_end_with_the_one_that_began_them() -> None:
     source = (
-        "import os, time\nfrom negutil import processes\n"
+        "import os, time\nfrom negutil.models import processes\n"
         "if __name__ == '__main__':\n"
         "    print(*processes.each(os.getpid, [(), ()], 2), flush=True)\n"
         "    time.sleep(600)\n"

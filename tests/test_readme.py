@@ -45,7 +45,7 @@ def test_it_is_short(text: str) -> None:
 
 
 def test_it_says_what_the_committed_results_say(committed: None) -> None:
-    assert readme.is_current("mini"), "run `negutil readme`"
+    assert readme.current("mini") == readme.README.read_text(encoding="utf-8"), "run `negutil readme`"
 
 
 def test_the_first_paragraph_says_what_ran(text: str) -> None:

@@ -27,7 +27,7 @@ def write(folder: Path, content: str) -> Path:
 
 
 def test_the_page_says_what_the_committed_results_say(committed: None) -> None:
-    assert reproducibility.is_current("mini"), "run `negutil readme`"
+    assert reproducibility.current("mini") == reproducibility.PAGE.read_text(encoding="utf-8"), "run `negutil readme`"
 
 
 def test_every_work_has_both_parts_with_something_measured(committed: None) -> None:
@@ -64,8 +64,7 @@ def test_only_what_stands_between_the_markers_is_replaced(committed: None, tmp_p
     page = tmp_path / "page.md"
     text = reproducibility.PAGE.read_text(encoding="utf-8")
     page.write_text(text.replace("(n = 1,000)", "(n = 7)"), encoding="utf-8")
-    assert reproducibility.update("mini", page)
-    assert page.read_text(encoding="utf-8") == text
+    assert reproducibility.current("mini", page) == text
     page.write_text(text.replace(markdown.END.format("moving"), ""), encoding="utf-8")
     with pytest.raises(NegutilError, match="put them back"):
         markdown.text_with({"moving": "x"}, page)
@@ -77,9 +76,9 @@ def test_only_what_stands_between_the_markers_is_replaced(committed: None, tmp_p
         ("[[disagreement", "cannot be read as TOML"),
         (ENTRY, "what it does here, or why"),
         (ENTRY + EFFECT + 'unmeasured = "x"\n', "and not both"),
-        (ENTRY + 'unmeasured = "x"\nwhy = "y"\n', "correct its keys"),
+        (ENTRY + 'unmeasured = "x"\nwhy = "y"\n', "'why' is unknown: correct or remove it"),
         (ENTRY.replace("CoN-CLIP", "FLAVA") + 'unmeasured = "x"\n', "no known work"),
-        (ENTRY + 'effects = [{ table = "t/x" }]\n', "has an effect with"),
+        (ENTRY + 'effects = [{ table = "t/x" }]\n', "the setting 'task' of effects.0. is missing"),
     ],
 )
 def test_what_is_wrong_with_an_entry_is_told(content: str, told: str, tmp_path: Path) -> None:

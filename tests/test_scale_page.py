@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import typer
 
-from negutil import cli, paths
+from negutil import paths
 from negutil.captions.endpoint_annotator import Endpoint
+from negutil.commands import cli
 
 PAGE = (paths.ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
 LINES = re.findall(r"\bnegutil (?:stats|encode|finetune) [^`\n]*--[^`\n]*", PAGE.replace("\\\n", " "))

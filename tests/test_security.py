@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 
 from miniworld.pretrain import pool
-from negutil import config, paths, provenance
+from negutil import code, config, paths
 from negutil.captions import caption_statistics, negation_terms
 from negutil.data import coco, negbench, refcocog
 from negutil.data.unpack import unpack
@@ -163,7 +163,7 @@ def test_tokens_of_the_environment_are_not_recorded(monkeypatch: pytest.MonkeyPa
     names = ("HF_TOKEN", "OPENAI_API_KEY", "HUGGING_FACE_HUB_TOKEN", "KAGGLE_KEY")
     for name in names:
         monkeypatch.setenv(name, f"secret-of-{name}")
-    assert "secret-of-" not in json.dumps(provenance.collect(profile="quick"), default=str)
+    assert "secret-of-" not in json.dumps(code.provenance(profile="quick"), default=str)
 
 
 class Payload:

@@ -10,7 +10,7 @@ import pytest
 from matplotlib import pyplot as plt
 from minisd_files import SHAPE
 
-from negutil import config, results
+from negutil import config, paths, results
 from negutil.compare import claims, t2i_floor, text_to_image, text_to_image_published, text_to_image_views
 from negutil.compare.text_to_image import CLIP, DELETED, LEVEL, NEGATIVE, Findings
 from negutil.config import Profile
@@ -93,7 +93,7 @@ def _tables_are_written(settings: Profile) -> None:
     judge = results.load(settings.name, text_to_image.EXPERIMENT, "judge")
     assert judge["model"].str.startswith("judge of the mini world").all()
     assert "all questions, autoencoded pictures" in set(judge["task"])
-    items = results.load_items(settings.name, text_to_image.EXPERIMENT, "items")
+    items = pd.read_parquet(paths.results(settings.name) / text_to_image.EXPERIMENT / "items.parquet")
     assert {"prompt", "subject_sure", neg_score.SCORE} <= set(items)
 
 

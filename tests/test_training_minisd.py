@@ -20,8 +20,9 @@ from miniworld import scenes
 from miniworld.pretrain import minisd as pretrain_minisd
 from miniworld.pretrain import minisd_pictures
 from miniworld.pretrain.pool import Pool, validation_of
-from negutil import cli, files
+from negutil import files
 from negutil.captions import negation_terms
+from negutil.commands import cli
 from negutil.errors import NegutilError
 from negutil.models import encoder_swap, libraries, loader, minisd
 

@@ -17,8 +17,9 @@ from data_files import listing, write_json
 from typer.testing import CliRunner
 
 from miniworld import build
-from negutil import cli, config, paths
+from negutil import config, paths
 from negutil.captions import caption_sets, web_captions
+from negutil.commands import cli
 from negutil.compare import binary_probe
 from negutil.config import Profile, Splits
 from negutil.data import skipped

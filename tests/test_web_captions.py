@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import pandas as pd
 import polars as pl
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from negutil import config, results
+from negutil import config, paths, results
 from negutil.captions import caption_sample, caption_statistics, english, negation_terms, web_captions
 from negutil.config import Profile, Splits
 from negutil.plots import captions as plots
@@ -50,7 +51,7 @@ def test_run_counts_and_saves(small: Profile) -> None:
     assert len(saved) == 6 and saved["paper_value"].notna().all() and saved["ci_low"].notna().all()
     strict = saved[(saved["task"] == "strict") & (saved["metric"] == "caption_ratio")].iloc[0]
     assert strict["value"] * strict["n"] == pytest.approx(found.counts.lists["strict"].captions, abs=0.01)
-    items = results.load_items(small.name, web_captions.EXPERIMENT, "sample")
+    items = pd.read_parquet(paths.results(small.name) / web_captions.EXPERIMENT / "sample.parquet")
     assert len(items) == len(caption_sample.load()) and {"strict", "standard", "wide"} <= set(items)
     assert len(results.load(small.name, web_captions.EXPERIMENT, "sample")) == 9
 

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from miniworld import build
 from miniworld.writers import voc
-from negutil import cli, config
+from negutil import config
+from negutil.commands import cli
 from negutil.config import Profile, Splits
 from negutil.data import source
 from negutil.errors import NegutilError

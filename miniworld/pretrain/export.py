@@ -12,7 +12,7 @@ import torch
 
 from miniworld.pretrain.contrastive import PretrainConfig, Vocabulary, compact_model, full_state, read_checkpoint
 from miniworld.pretrain.pool import Pool
-from negutil import files, provenance
+from negutil import code, files
 from negutil.errors import NegutilError
 from negutil.models import architectures
 
@@ -50,6 +50,6 @@ def _metadata(config: PretrainConfig) -> dict[str, str]:
 
 
 def _about(config: PretrainConfig, pool: Pool, content: dict[str, Any], command: str) -> dict[str, Any]:
-    facts = provenance.collect(command=command, seconds=round(content["seconds"], 1))
+    facts = code.provenance(command=command, seconds=round(content["seconds"], 1))
     kept = ("command", "commit", "packages", "processor", "python", "seconds", "system", "version")
     return {"config": asdict(config), "pool": pool.info} | {key: facts[key] for key in kept}

@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from miniworld import judge_pictures
 from miniworld.judge_pictures import Known
-from negutil import files, paths, progress, provenance
+from negutil import code, files, paths, progress
 from negutil.captions import picture_facts
 from negutil.captions.english import SUPERCATEGORY
 from negutil.errors import NegutilError
@@ -101,7 +101,7 @@ def pretrain(config: JudgeConfig, out: Path) -> Path:
         out, safetensors.torch.save({name: _small(value) for name, value in network.state_dict().items()})
     )
     about = {"config": asdict(config), "losses": losses, "seconds": seconds, "sha256": files.sha256(out)}
-    about["provenance"] = provenance.collect(seconds=seconds)
+    about["provenance"] = code.provenance(seconds=seconds)
     files.write_text(out.with_suffix(".json"), json.dumps(about, indent=1, sort_keys=True) + "\n")
     return out
 

@@ -33,7 +33,7 @@ from torch.nn import functional
 
 from miniworld.pretrain import segment_pool
 from miniworld.pretrain.segment_pool import SegmentPool
-from negutil import files, paths, progress, provenance
+from negutil import code, files, paths, progress
 from negutil.errors import NegutilError
 from negutil.models import loader, miniclipseg
 from negutil.models.loader import LoadedModel
@@ -245,7 +245,7 @@ def export(trainer: Trainer, out: Path, weights: Path, command: str) -> None:
     state = {name: value.detach().half().contiguous() for name, value in trainer.decoder.state_dict().items()}
     metadata = {"format": "pt", "base": base.name, "base_sha256": str(base.fingerprint["weights_sha256"])}
     files.write_bytes(weights, safetensors.torch.save(state, metadata=metadata))
-    facts = provenance.collect(command=command, seconds=round(trainer.seconds, 1))
+    facts = code.provenance(command=command, seconds=round(trainer.seconds, 1))
     kept = ("command", "commit", "packages", "processor", "python", "seconds", "system", "version")
     about = {"config": asdict(trainer.config), "pool_sha256": trainer.pool.fingerprint, "sha256": files.sha256(weights)}
     about |= metadata | {key: facts[key] for key in kept}

@@ -38,7 +38,7 @@ from torch.nn import functional
 
 from miniworld.pretrain import minisd_pictures
 from miniworld.pretrain.pool import Pool, validation_of
-from negutil import files, paths, progress, provenance
+from negutil import code, files, paths, progress
 from negutil.errors import NegutilError
 from negutil.models import encoder_swap, loader, minisd
 from negutil.models.minisd import Shape
@@ -249,7 +249,7 @@ def export(trainer: Trainer, weights: Path, command: str) -> None:
         if not torch.isfinite(value).all():
             raise NegutilError(f"The weight {name} does not fit into float16; pretrain again with a lower `lr`.")
     files.write_bytes(weights, safetensors.torch.save(state, metadata={"format": "pt"}))
-    facts = provenance.collect(command=command, seconds=round(trainer.seconds, 1))
+    facts = code.provenance(command=command, seconds=round(trainer.seconds, 1))
     about = {
         "config": asdict(config),
         "shape": asdict(config.shape),

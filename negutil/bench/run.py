@@ -20,7 +20,7 @@ from typing import Any
 
 import pandas as pd
 
-from negutil import files, progress, provenance, results
+from negutil import code, files, progress, results
 from negutil.bench import tasks as bench_tasks
 from negutil.bench.tasks import Unit
 from negutil.compare.negbench import BLIND, CHANCE
@@ -110,7 +110,7 @@ def _card(model: LoadedModel, units: Sequence[Unit], out: Path) -> Card:
         records=records,
         baselines=[record for found in kept.values() for record in found.baselines],
         references=[],
-        provenance=provenance.collect(device=model.device, dtype=model.fingerprint["dtype"]),
+        provenance=code.provenance(device=model.device, dtype=model.fingerprint["dtype"]),
     )
 
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
 
 import typer
 
-from negutil.commands.options import AsJson
+from negutil.commands.options import AsJson, ProfileName
 
 
 def report(
     *,
-    profile: Annotated[
-        str, typer.Option(help="Settings: mini, quick or paper (default: NEGUTIL_PROFILE, or mini).")
-    ] = "",
+    profile: ProfileName = "",
     as_json: AsJson = False,
 ) -> None:
     """Write report.html and report.md into results/<profile>/: every claim, its verdict, and the numbers that decided.

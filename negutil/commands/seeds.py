@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from negutil.commands.options import AsJson
 from negutil.errors import NegutilError
 
 
@@ -19,7 +20,7 @@ def seeds(
     judge: Annotated[
         bool, typer.Option("--judge", help="Ask nothing: judge again what is kept, as after a change of the claims.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Draw other evaluation sets, ask the models that notebooks 05 and 06 trained, and compare the verdicts on claims.
 

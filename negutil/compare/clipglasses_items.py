@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from negutil import code, processes, progress
+from negutil import code, progress
 from negutil.cache import Cache
 from negutil.compare import clipglasses_controls
 from negutil.compare import negationclip_items as asked
@@ -22,7 +22,7 @@ from negutil.compare.clipglasses_controls import Asking
 from negutil.compare.negationclip_items import Asked
 from negutil.config import Profile
 from negutil.errors import NegutilError
-from negutil.models import encode
+from negutil.models import encode, processes
 from negutil.models.pictures import PictureFiles
 from negutil.models.scorer import Scorer
 from negutil.statistics import Floats

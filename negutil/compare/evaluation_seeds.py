@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from negutil import config, elsewhere, files, paths, results
+from negutil import config, files, paths, results
 from negutil.compare import claims, verdicts
 from negutil.compare.claims import INCONCLUSIVE, Claim, Condition, NoRecordError
 from negutil.config import Profile
@@ -93,7 +93,7 @@ def keep(settings: Profile, seed: int, answers: Path) -> list[Path]:
 
 def _keep(profile: str, seed: int, answers: Path, table: str, conditions: Sequence[Condition]) -> Path:
     experiment, _, name = table.partition("/")
-    with elsewhere.folders(results=answers):
+    with paths.folders(results=answers):
         whole = results.load(profile, experiment, name)
     rows = whole[_named(whole, conditions)].astype(object)
     plain = rows.where(rows.notna(), None).to_dict("records")

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from negutil import code, files, paths, processes, progress
+from negutil import code, files, paths, progress
 from negutil.cache import Cache
 from negutil.captions import negbench_files, phrasing
 from negutil.captions.english import HELD_OUT_NOUNS, NOUNS
@@ -29,7 +29,7 @@ from negutil.compare.negation_beyond import Gallery
 from negutil.config import Profile
 from negutil.data import skipped, source
 from negutil.errors import NegutilError
-from negutil.models import encode, loader, precision, registry, scorer, trained
+from negutil.models import encode, loader, precision, processes, registry, scorer, trained
 from negutil.models.loader import LoadedModel
 from negutil.models.scorer import Scorer
 from negutil.tasks import coco_retrieval, exclusion, further, negbench_items, presence, suite

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from negutil import elsewhere, files, paths
+from negutil import files, paths
 from negutil.compare import (
     affirmative,
     binary_probe,
@@ -152,8 +152,8 @@ def _places(profile: str, seed: int, answers: Path) -> Iterator[None]:
     """The folders of another seed, and the environment of the processes that are started meanwhile."""
     said = f"negutil seeds --profile {profile} --seeds {seed}"
     with (
-        elsewhere.folders(results=answers, figures=answers / "figures"),
-        elsewhere.variables(NEGUTIL_COMMAND=said, **elsewhere.ONE_THREAD),
+        paths.folders(results=answers, figures=answers / "figures"),
+        paths.variables(NEGUTIL_COMMAND=said, **paths.ONE_THREAD),
     ):
         yield
 

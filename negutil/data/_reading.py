@@ -1,8 +1,8 @@
 """Reading and checking that every format module shares.
 
-A loader reads its files with `read_json` or `read_csv`, checks each column with `fields`, `unique` and `known`, finds
-pictures with `find_files`, and hands plain lists to `build`, which makes the `datasets.Dataset`. Whatever is wrong is
-raised as `negutil.errors.NegutilError` in one sentence: the file, the place in it, and the fix.
+A loader reads its files with `json_columns` or `read_csv`, checks columns with `unique` and `known`, and hands plain
+lists to `build`, which finds the pictures and makes the `datasets.Dataset`. Whatever is wrong is raised as
+`negutil.errors.NegutilError` in one sentence: the file, the place in it, and the fix.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from datasets import Dataset, DatasetInfo, Features, Image, Value
 from negutil import files, paths
 from negutil.errors import NegutilError
 
+Kinds = type | tuple[type, ...]
 Missing = Literal["error", "drop"]
 """What to do about pictures that are not on disk: stop ("error"), or leave their rows out and count them ("drop")."""
 
@@ -65,11 +66,6 @@ def report(dataset: Dataset) -> Report:
         return Report(**{**stored, "left_out": tuple(stored["left_out"])})
     except (TypeError, KeyError, ValueError) as error:
         fail("this dataset", "it carries no reading report", "load it with a module of negutil.data", error)
-
-
-def description(told: Report) -> str:
-    """The text by which a dataset carries its report."""
-    return json.dumps(asdict(told), ensure_ascii=False)
 
 
 def fail(source: object, problem: str, fix: str, cause: BaseException | None = None) -> NoReturn:
@@ -148,48 +144,70 @@ def filled(content: Any, source: object, kind: type = list) -> Any:
 
 def fields(
     records: Sequence[Any],
-    wanted: Mapping[str, type | tuple[type, ...]],
+    wanted: Mapping[str, Kinds],
     source: object,
-    optional: Mapping[str, type | tuple[type, ...]] | None = None,
+    optional: Mapping[str, Kinds] | None = None,
 ) -> dict[str, list[Any]]:
     """Columns of a list of JSON objects: one list for every wanted key, each value of the wanted type.
 
     An optional key that a record lacks, or has as null, becomes None. bool never passes for int.
     """
     columns: dict[str, list[Any]] = {}
-    for key, kinds in wanted.items():
-        try:
-            columns[key] = [record[key] for record in records]
-        except (KeyError, TypeError):
-            _explain_missing(records, key, source)
-        _check_types(columns[key], kinds, key, source)
-    for key, kinds in (optional or {}).items():
-        columns[key] = [record.get(key) for record in records]
-        _check_types(columns[key], kinds, key, source, may_be_none=True)
-    return columns
-
-
-def _explain_missing(records: Sequence[Any], key: str, source: object) -> NoReturn:
     for index, record in enumerate(records):
         if not isinstance(record, dict):
             fail(source, f"entry {index} is a {type(record).__name__}, not an object", "fix or remove that entry")
-        if key not in record:
-            fail(source, f'entry {index} has no "{key}"', "fix that entry or fetch the file again")
-    raise AssertionError("unreachable: every record has the key")
+    for key, kinds in {**wanted, **(optional or {})}.items():
+        allowed = {*(kinds if isinstance(kinds, tuple) else (kinds,))}
+        if key in wanted:
+            absent = next((index for index, record in enumerate(records) if key not in record), None)
+            if absent is not None:
+                fail(source, f'entry {absent} has no "{key}"', "fix that entry or fetch the file again")
+        else:
+            allowed.add(type(None))
+        columns[key] = [record.get(key) for record in records]
+        if not set(map(type, columns[key])) <= allowed:
+            index = next(i for i, value in enumerate(columns[key]) if type(value) not in allowed)
+            names = " or ".join(sorted(kind.__name__ for kind in allowed if kind is not type(None)))
+            kind = type(columns[key][index]).__name__
+            fail(source, f'entry {index} has "{key}" of type {kind}, where {names} is needed', "fix that entry")
+    return columns
 
 
-def _check_types(
-    values: Sequence[Any], kinds: type | tuple[type, ...], key: str, source: object, may_be_none: bool = False
-) -> None:
-    allowed = set(kinds) if isinstance(kinds, tuple) else {kinds}
-    if may_be_none:
-        allowed.add(type(None))
-    if set(map(type, values)) <= allowed:
-        return
-    index = next(i for i, value in enumerate(values) if type(value) not in allowed)
-    found = type(values[index]).__name__
-    names = " or ".join(sorted(kind.__name__ for kind in allowed if kind is not type(None)))
-    fail(source, f'entry {index} has "{key}" of type {found}, where {names} is needed', "fix that entry")
+def json_columns(
+    path: Path | str,
+    wanted: Mapping[str, Kinds],
+    optional: Mapping[str, Kinds] | None = None,
+    *,
+    key: str = "",
+    different: str = "",
+    content: Any = None,
+) -> dict[str, list[Any]]:
+    """The `fields` of the objects that a JSON file lists, at its top or under `key`; values of `different` occur once.
+
+    `content` is what the file holds, where it was read before.
+    """
+    content = read_json(path) if content is None else content
+    where = f'{path}, "{key}"' if key else path
+    columns = fields(section(content, key, path) if key else filled(content, path), wanted, where, optional)
+    if different:
+        unique(columns[different], different, where)
+    return columns
+
+
+def take(columns: Mapping[str, Sequence[Any]], rows: Iterable[int]) -> dict[str, list[Any]]:
+    """The columns with these rows alone."""
+    chosen = list(rows)
+    return {name: [values[row] for row in chosen] for name, values in columns.items()}
+
+
+def of_split(columns: dict[str, list[Any]], split: str | None, source: object) -> dict[str, list[Any]]:
+    """The rows with this value in "split"; all of them for None. Raises where there are none."""
+    if split is None:
+        return columns
+    if split not in columns["split"]:
+        known_splits = ", ".join(sorted(set(columns["split"])))
+        fail(source, f"there is no split {split!r}", f"ask for one of {known_splits}")
+    return take(columns, (row for row, own in enumerate(columns["split"]) if own == split))
 
 
 def unique(values: Sequence[Any], name: str, source: object) -> None:
@@ -239,8 +257,8 @@ class CsvRows:
         bad = [f"line {line}: {why}" for line, why in zip(self.lines, problems, strict=True) if why is not None]
         if not good:
             fail(self.source, f"no row can be used, the first problem is {bad[0]!r}", "fix the file")
-        columns = {name: [values[i] for i in good] for name, values in self.columns.items()}
-        return CsvRows(self.source, self.header, [self.lines[i] for i in good], columns, (*self.left_out, *bad))
+        lines, left_out = [self.lines[i] for i in good], (*self.left_out, *bad)
+        return CsvRows(self.source, self.header, lines, take(self.columns, good), left_out)
 
 
 def read_csv(path: Path | str, required: Sequence[str] = ()) -> CsvRows:
@@ -251,21 +269,32 @@ def read_csv(path: Path | str, required: Sequence[str] = ()) -> CsvRows:
     """
     path = require_file(path)
     reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
-    names = _header(_next_row(reader, path), path, required)
+    names = _next_row(reader, path)
+    if not isinstance(names, list) or not any(name.strip() for name in names):
+        fail(path, "the first line has no column names", _FETCH_AGAIN)
+    missing = [name for name in required if name not in names]
+    if missing:
+        fail(path, f"no column {missing[0]!r} among {names}", "check that this is the file that you mean")
+    unique([name for name in names if name.strip()], "column name", path)
     lines, rows, left_out = [], [], []
     start = reader.line_num + 1
     while (row := _next_row(reader, path)) is not None:
-        problem = row if isinstance(row, str) else _row_problem(row, names)
+        problem = row if isinstance(row, str) else ""
+        if row and not problem:
+            if len(row) != len(names):
+                problem = f"{len(row)} fields where {len(names)} are expected"
+            elif any(value.strip() for name, value in zip(names, row, strict=True) if not name.strip()):
+                problem = "text in a column that has no name"
         if problem:
             left_out.append(f"line {start}: {problem}")
-        elif row:
+        elif isinstance(row, list) and row:
             lines.append(start)
             rows.append(row)
         start = reader.line_num + 1
     if not rows:
         fail(path, "there are no usable rows below the header", left_out[0] if left_out else _FETCH_AGAIN)
     columns = {name: [row[i] for row in rows] for i, name in enumerate(names) if name.strip()}
-    return CsvRows(path, names, lines, columns, tuple(left_out))
+    return CsvRows(path, tuple(names), lines, columns, tuple(left_out))
 
 
 def _next_row(reader: Any, path: Path) -> list[str] | str | None:
@@ -280,26 +309,6 @@ def _next_row(reader: Any, path: Path) -> list[str] | str | None:
         fix = "close the quotation there, or fetch the file again"
         fail(path, f"the quotation that opens in the row of line {start} never ends", fix, error)
     return row
-
-
-def _header(row: list[str] | str | None, path: Path, required: Sequence[str]) -> tuple[str, ...]:
-    if not isinstance(row, list) or not any(name.strip() for name in row):
-        fail(path, "the first line has no column names", _FETCH_AGAIN)
-    missing = [name for name in required if name not in row]
-    if missing:
-        fail(path, f"no column {missing[0]!r} among {row}", "check that this is the file that you mean")
-    unique([name for name in row if name.strip()], "column name", path)
-    return tuple(row)
-
-
-def _row_problem(row: Sequence[str], names: Sequence[str]) -> str | None:
-    if not row:
-        return None
-    if len(row) != len(names):
-        return f"{len(row)} fields where {len(names)} are expected"
-    if any(value.strip() for name, value in zip(names, row, strict=True) if not name.strip()):
-        return "text in a column that has no name"
-    return None
 
 
 def string_list(text: str) -> list[str] | None:
@@ -354,13 +363,6 @@ def _longest_tail(name: str, folder: str) -> str | None:
     return None
 
 
-def picture_column(
-    columns: Mapping[str, Sequence[Any]], folder: Path | str | None, source: object, missing: Missing
-) -> dict[str, list[Any]]:
-    """`{"image": paths}` for the names in `columns["file_name"]`, or nothing where no folder is given."""
-    return {} if folder is None else {"image": find_files(columns["file_name"], folder, source, missing)}
-
-
 STRING, INTEGER, REAL, FLAG = Value("string"), Value("int64"), Value("float64"), Value("bool")
 
 
@@ -369,13 +371,18 @@ def build(
     features: Mapping[str, Any],
     columns: Mapping[str, Sequence[Any]],
     *,
+    pictures: Path | str | None = None,
+    missing: Missing = "error",
     left_out: Sequence[str] = (),
     counts: Mapping[str, int] | None = None,
 ) -> Dataset:
-    """A `Dataset` with the columns of `features` that are in `columns` (an "image" column comes first).
+    """A `Dataset` with the columns of `features` that are in `columns`.
 
-    Rows whose "image" or "video" is None are left out and counted. `source` names the files in errors and the report.
+    An "image" column comes first: where a folder of `pictures` is given, those that "file_name" names. Rows whose
+    "image" or "video" is None are left out and counted. `source` names the files in errors and the report.
     """
+    if pictures is not None:
+        columns = {**columns, "image": find_files(columns["file_name"], pictures, source, missing)}
     chosen = Features({"image": Image()} if "image" in columns else {})
     chosen.update({name: kind for name, kind in features.items() if name in columns})
     table = pa.table({name: _array(columns[name], name, chosen[name], source) for name in chosen})
@@ -387,7 +394,7 @@ def build(
         fail(source, "there is nothing in it", "check the file and the split or filter that you asked for")
     first = str(columns["file_name"][lost[0]]) if lost else ""
     told = Report(str(source), table.num_rows, tuple(left_out), len(lost), first, dict(counts or {}))
-    info = DatasetInfo(description=description(told), features=chosen)
+    info = DatasetInfo(description=json.dumps(asdict(told), ensure_ascii=False), features=chosen)
     return _dataset(table.cast(chosen.arrow_schema), info)
 
 

@@ -55,13 +55,25 @@ def load(
         problem = f"{len(names)} image_paths and {len(items)} annotations do not pair up"
         _reading.fail(file, problem, "fetch the file again")
     columns: dict[str, list[Any]] = {"item": list(range(len(items))), "file_name": [str(name) for name in names]}
-    columns |= _captions(items, file) | {"split": _splits(len(items), n_evaluation, file)}
+    where = f'{file}, "annotations"'
+    parts = _reading.fields(items, {"json": dict, "sop_data": dict}, where)
+    caption = _reading.fields(parts["json"], {"caption": str}, f'{where}, "json"')
+    optional = {"sop_chosen_object": str}
+    negated = _reading.fields(parts["sop_data"], {"negative-prompt": str}, f'{where}, "sop_data"', optional)
+    columns |= {
+        "caption": caption["caption"],
+        "negated_caption": negated["negative-prompt"],
+        "negated_object": negated["sop_chosen_object"],
+    }
+    if not 0 < n_evaluation <= len(items):
+        problem = f"its {len(items)} items cannot have {n_evaluation} for evaluation"
+        _reading.fail(file, problem, f"pass n_evaluation between 1 and {len(items)}")
+    columns["split"] = ["train"] * (len(items) - n_evaluation) + ["evaluation"] * n_evaluation
     if distractors is not None:
         columns["distractor"] = _first_distractors(distractors, len(items))
-    if split is not None:
-        columns = _only(columns, split, file)
-    columns |= _reading.picture_column(columns, pictures, file, missing)
-    return _reading.build(f"{file} ({split or 'every split'})", FEATURES, columns)
+    columns = _reading.of_split(columns, split, f"{file} with n_evaluation={n_evaluation}")
+    source = f"{file} ({split or 'every split'})"
+    return _reading.build(source, FEATURES, columns, pictures=pictures, missing=missing)
 
 
 def read_pt(path: Path | str) -> Any:
@@ -72,26 +84,6 @@ def read_pt(path: Path | str) -> Any:
     except Exception as error:  # torch raises many kinds for a damaged or unsafe file
         problem = "this torch file is damaged or holds more than plain data, and was not run"
         _reading.fail(path, problem, "fetch it again from its authors", error)
-
-
-def _captions(items: list[Any], file: Path | str) -> dict[str, list[Any]]:
-    where = f'{file}, "annotations"'
-    parts = _reading.fields(items, {"json": dict, "sop_data": dict}, where)
-    caption = _reading.fields(parts["json"], {"caption": str}, f'{where}, "json"')
-    optional = {"sop_chosen_object": str}
-    negated = _reading.fields(parts["sop_data"], {"negative-prompt": str}, f'{where}, "sop_data"', optional)
-    return {
-        "caption": caption["caption"],
-        "negated_caption": negated["negative-prompt"],
-        "negated_object": negated["sop_chosen_object"],
-    }
-
-
-def _splits(n: int, n_evaluation: int, file: Path | str) -> list[str]:
-    if not 0 < n_evaluation <= n:
-        problem = f"its {n} items cannot have {n_evaluation} for evaluation"
-        _reading.fail(file, problem, f"pass n_evaluation between 1 and {n}")
-    return ["train"] * (n - n_evaluation) + ["evaluation"] * n_evaluation
 
 
 def _first_distractors(path: Path | str, n: int) -> list[int | None]:
@@ -106,11 +98,3 @@ def _first_distractors(path: Path | str, n: int) -> list[int | None]:
         if 0 <= item < n and indices:
             firsts[item] = indices[0]
     return firsts
-
-
-def _only(columns: dict[str, list[Any]], split: str, file: Path | str) -> dict[str, list[Any]]:
-    if split not in columns["split"]:
-        there = ", ".join(sorted(set(columns["split"])))
-        _reading.fail(file, f"there is no split {split!r}", f"ask for {there}, or change n_evaluation")
-    rows = [row for row, own in enumerate(columns["split"]) if own == split]
-    return {name: [values[row] for row in rows] for name, values in columns.items()}

@@ -33,16 +33,23 @@ def load(
     folder = _reading.require_folder(folder)
     if split is not None and split not in SPLITS.values():
         _reading.fail(f"split {split!r}", "CelebA has no such split", f"ask for one of {', '.join(SPLITS.values())}")
-    frame = _attributes(folder / _ATTRIBUTES)
-    frame.insert(0, "split", _splits(folder / _PARTITION, frame.index))
+    attributes, partition = folder / _ATTRIBUTES, folder / _PARTITION
+    frame = _table(attributes, attribute_names(folder), (-1, 1), skip=2) == 1
+    expected = int(_reading.read_text(attributes).split("\n", 1)[0])
+    if len(frame) != expected:
+        problem = f"line 1 promises {expected} faces and there are {len(frame)}"
+        _reading.fail(attributes, problem, "fetch the file again")
+    splits = _table(partition, ["split"], tuple(SPLITS), skip=0)
+    _reading.known(frame.index, splits.index, "face (it has attributes, but no split here)", partition)
+    frame.insert(0, "split", splits["split"].map(SPLITS).loc[frame.index])
     if split is not None:
         frame = frame[frame["split"] == split]
     columns: dict[str, Any] = {"file_name": list(frame.index)}
     columns |= {str(name): frame[name].to_numpy() for name in frame}
     source = f"{folder} ({split or 'every split'})"
-    columns |= _reading.picture_column(columns, folder / _PICTURES if pictures else None, source, missing)
-    features = {name: STRING if name in ("file_name", "split") else FLAG for name in columns if name != "image"}
-    return _reading.build(source, features, columns)
+    features = {name: STRING if name in ("file_name", "split") else FLAG for name in columns}
+    shown = folder / _PICTURES if pictures else None
+    return _reading.build(source, features, columns, pictures=shown, missing=missing)
 
 
 def attribute_names(folder: Path | str) -> list[str]:
@@ -50,27 +57,11 @@ def attribute_names(folder: Path | str) -> list[str]:
     path = Path(folder) / _ATTRIBUTES
     lines = _reading.read_text(path).splitlines()
     if len(lines) < 3 or not lines[0].strip().isdigit():
-        mend = "the first line has the number of faces, the second the attribute names, then one line per face"
-        _reading.fail(path, "the first three lines are not CelebA's", mend)
+        fix = "the first line has the number of faces, the second the attribute names, then one line per face"
+        _reading.fail(path, "the first three lines are not CelebA's", fix)
     names = lines[1].split()
     _reading.unique(names, "attribute", path)
     return names
-
-
-def _attributes(path: Path) -> pd.DataFrame:
-    names = attribute_names(path.parent)
-    frame = _table(path, names, (-1, 1), skip=2)
-    with path.open(encoding="utf-8-sig") as stream:
-        expected = int(stream.readline())
-    if len(frame) != expected:
-        _reading.fail(path, f"line 1 promises {expected} faces and there are {len(frame)}", "fetch the file again")
-    return frame == 1
-
-
-def _splits(path: Path, faces: pd.Index) -> pd.Series:
-    frame = _table(path, ["split"], tuple(SPLITS), skip=0)
-    _reading.known(faces, frame.index, "face (it has attributes, but no split here)", path)
-    return frame["split"].map(SPLITS).loc[faces]
 
 
 def _table(path: Path, names: list[str], allowed: tuple[int, ...], skip: int) -> pd.DataFrame:
@@ -82,7 +73,7 @@ def _table(path: Path, names: list[str], allowed: tuple[int, ...], skip: int) ->
         frame = pd.read_csv(path, sep=r"\s+", skiprows=skip, header=None, names=every, dtype={"file_name": str})
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         _reading.fail(
-            path, f"a line does not have {len(names) + 1} fields ({str(error).strip()})", "mend that line", error
+            path, f"a line does not have {len(names) + 1} fields ({str(error).strip()})", "fix that line", error
         )
     _reading.unique(frame["file_name"].tolist(), "file name", path)
     frame = frame.set_index("file_name")

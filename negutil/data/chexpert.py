@@ -59,8 +59,7 @@ def load(file: Path | str, pictures: Path | str | None = None, missing: _reading
         "projection": [text or None for text in read["AP/PA"]],
         **{name: [_VALUES[text.strip()] for text in read[name]] for name in FINDINGS},
     }
-    columns |= _reading.picture_column(columns, pictures, file, missing)
-    return _reading.build(file, FEATURES, columns, left_out=rows.left_out)
+    return _reading.build(file, FEATURES, columns, pictures=pictures, missing=missing, left_out=rows.left_out)
 
 
 def _problem(row: dict[str, str]) -> str | None:

@@ -69,35 +69,31 @@ def load(
     columns["image_id"] = list(images)
     columns["file_name"], columns["width"], columns["height"] = map(list, zip(*images.values(), strict=True))
     source = " and ".join(str(path) for path in contents)
-    columns |= _reading.picture_column(columns, pictures, source, missing)
-    return _reading.build(source, FEATURES, columns)
+    return _reading.build(source, FEATURES, columns, pictures=pictures, missing=missing)
 
 
-def _add_images(images: dict[int, tuple[str, int, int]], content: Any, path: object) -> None:
+def _add_images(images: dict[int, tuple[str, int, int]], content: Any, path: Path | str) -> None:
     where = f'{path}, "images"'
-    read = _reading.fields(_reading.section(content, "images", path), _IMAGE, where)
-    _reading.unique(read["id"], "id", where)
+    read = _reading.json_columns(path, _IMAGE, key="images", different="id", content=content)
     for image_id, *facts in zip(read["id"], read["file_name"], read["width"], read["height"], strict=True):
         if images.setdefault(image_id, tuple(facts)) != tuple(facts):
             problem = f"image {image_id} is {facts}, but {images[image_id]} in the other file"
             _reading.fail(where, problem, "use the captions and instances of the same release")
 
 
-def _captions(content: Any, path: object, images: Mapping[int, Any]) -> dict[str, list[Any]]:
+def _captions(content: Any, path: Path | str, images: Mapping[int, Any]) -> dict[str, list[Any]]:
     where = f'{path}, "annotations"'
-    read = _reading.fields(_reading.section(content, "annotations", path), _CAPTION, where)
-    _reading.unique(read["id"], "id", where)
+    read = _reading.json_columns(path, _CAPTION, key="annotations", different="id", content=content)
     _reading.known(read["image_id"], images, "image_id", where)
     columns = {"captions": read["caption"], "caption_ids": read["id"]}
     return _per_image(columns, read["image_id"], list(images))
 
 
-def instance_columns(content: Any, path: object, images: Sequence[int]) -> dict[str, list[Any]]:
+def instance_columns(content: Any, path: Path | str, images: Sequence[int]) -> dict[str, list[Any]]:
     """The object columns of `load` for the pictures `images`, from the content of an instances file."""
     where = f'{path}, "annotations"'
-    records = _reading.section(content, "annotations", path)
-    read = _reading.fields(records, _INSTANCE, where, {"area": NUMBER, "iscrowd": int, "segmentation": (list, dict)})
-    _reading.unique(read["id"], "id", where)
+    optional: dict[str, _reading.Kinds] = {"area": NUMBER, "iscrowd": int, "segmentation": (list, dict)}
+    read = _reading.json_columns(path, _INSTANCE, optional, key="annotations", different="id", content=content)
     _reading.known(read["image_id"], images, "image_id", where)
     _reading.check_boxes(read["bbox"], "bbox", where)
     names, supers = categories(content, path)
@@ -117,11 +113,10 @@ def instance_columns(content: Any, path: object, images: Sequence[int]) -> dict[
     return _per_image(columns, read["image_id"], images)
 
 
-def categories(content: Any, path: object) -> tuple[dict[int, str], dict[int, str | None]]:
+def categories(content: Any, path: Path | str) -> tuple[dict[int, str], dict[int, str | None]]:
     """Names and supercategories by official category id; gaps in the ids are kept, never renumbered."""
-    where = f'{path}, "categories"'
-    read = _reading.fields(_reading.section(content, "categories", path), _CATEGORY, where, {"supercategory": str})
-    _reading.unique(read["id"], "id", where)
+    optional = {"supercategory": str}
+    read = _reading.json_columns(path, _CATEGORY, optional, key="categories", different="id", content=content)
     return dict(zip(read["id"], read["name"], strict=True)), dict(zip(read["id"], read["supercategory"], strict=True))
 
 
@@ -142,7 +137,7 @@ def mask(segmentation: str, height: int, width: int) -> np.ndarray:
             coded = coco_mask.merge(coco_mask.frPyObjects(shape, height, width))
         drawn = coco_mask.decode(coded).astype(bool)
     except Exception as error:  # pycocotools raises bare Exceptions
-        _reading.fail("segmentation", f"{segmentation:.60} is neither polygons nor run-length code", "mend it", error)
+        _reading.fail("segmentation", f"{segmentation:.60} is neither polygons nor run-length code", "fix it", error)
     if drawn.shape != (height, width):
-        _reading.fail("segmentation", f"its size {drawn.shape} is not the picture's {(height, width)}", "mend it")
+        _reading.fail("segmentation", f"its size {drawn.shape} is not the picture's {(height, width)}", "fix it")
     return drawn

@@ -9,11 +9,11 @@ may be signed.
 from __future__ import annotations
 
 import email.utils
+import functools
 import hashlib
 import json
 import os
-import random
-import time
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ from typing import Any
 
 import filelock
 import httpx
+import tenacity
 
 from negutil import files, progress
-from negutil.data.disk import require_space
 from negutil.errors import FULL_DISK, NegutilError
 
 PERMISSION, GONE = (401, 403, 407), (404, 410)
@@ -100,11 +100,34 @@ def fetch(wanted: Wanted, target: Path, settings: Settings | None = None, room: 
 
 def verify(path: Path, wanted: Wanted) -> None:
     """Raise NegutilError, and delete ``path``, where it is not what is wanted."""
-    problem = _difference(path, wanted)
+    problem = ""
+    with path.open("rb") as stream:
+        if stream.read(512).lstrip().lower().startswith(_PAGES):
+            problem = "is a web page where a file is wanted"
+    if not problem and wanted.bytes and path.stat().st_size != wanted.bytes:
+        problem = f"has {path.stat().st_size} bytes, where {wanted.bytes} are expected"
+    for kind, expected in (("sha256", wanted.sha256), ("md5", wanted.md5)):
+        if not problem and expected and (actual := digest(path, kind)) != expected:
+            problem = f"has {kind} {actual}, where {expected} is expected"
     if problem:
         path.unlink()
         _note_file(path).unlink(missing_ok=True)
         raise NegutilError(f"{shown(wanted.url)} {problem}, so it was deleted: try again, or {wanted.help}.")
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes that are free where ``folder`` (or the first parent that exists) lies."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def require_space(folder: Path, needed: float, what: str, reserve: int = 0) -> None:
+    """Raise NegutilError unless ``needed`` bytes, and ``reserve`` besides, are free in ``folder``."""
+    free = free_bytes(folder)
+    if needed + reserve > free:
+        sizes = f"needs {needed / 1e9:.2f} GB in {folder}, where {free / 1e9:.2f} GB are free"
+        raise NegutilError(f"{what} {sizes}: free some space, or set NEGUTIL_DATA to a larger disk.")
 
 
 def digest(path: Path, kind: str) -> str:
@@ -129,40 +152,63 @@ def _fill(wanted: Wanted, part: Path, settings: Settings, room: float) -> None:
     """Make ``part`` whole, in as many attempts as it takes while they bring something new."""
     timeout = httpx.Timeout(settings.stall, connect=settings.connect)
     hooks = {"request": [_no_step_down(wanted.url)]}
-    idle, furthest = 0, _size(part)
+    backoff = tenacity.wait_random_exponential(settings.first_wait, settings.longest_wait)
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        problem = state.outcome.exception() if state.outcome else None
+        return max(backoff(state), problem.wait if isinstance(problem, _AgainError) else 0.0)
+
     with httpx.Client(timeout=timeout, follow_redirects=True, max_redirects=10, event_hooks=hooks) as client:
         while True:
+            before = _size(part)
+            attempts = tenacity.Retrying(
+                retry=tenacity.retry_if_exception(functools.partial(_brought_nothing, part, before)),
+                stop=tenacity.stop_after_attempt(settings.attempts),
+                wait=wait,
+                reraise=True,
+            )
             try:
-                return _attempt(client, wanted, part, settings, room)
+                attempts(_attempt, client, wanted, part, settings, room)
+                return
             except _AgainError as problem:
-                idle = 0 if _size(part) > furthest else idle + 1
-                furthest = max(furthest, _size(part))
-                _wait(problem, idle, wanted, settings)
+                if _size(part) <= before:
+                    told = (
+                        f"{shown(wanted.url)} could not be downloaded ({problem}), {settings.attempts} times in a row"
+                    )
+                    raise NegutilError(
+                        f"{told}: what has come is kept, start again later, or {wanted.help}."
+                    ) from problem
 
 
-def _wait(problem: _AgainError, idle: int, wanted: Wanted, settings: Settings) -> None:
-    """Sleep before the next attempt; raises NegutilError where there is to be none."""
-    told = f"{shown(wanted.url)} could not be downloaded ({problem})"
-    if idle >= settings.attempts:
-        raise NegutilError(
-            f"{told}, {idle} times in a row: what has come is kept, start again later, or {wanted.help}."
-        )
-    if problem.wait > settings.longest_wait:
-        raise NegutilError(f"{told}, and the server asks to wait {problem.wait:.0f} s: start again later.")
-    backoff = min(settings.longest_wait, settings.first_wait * 2 ** max(idle - 1, 0)) * random.uniform(0.5, 1.0)
-    time.sleep(max(backoff, problem.wait))
+def _brought_nothing(part: Path, before: int, problem: BaseException) -> bool:
+    return isinstance(problem, _AgainError) and _size(part) <= before
 
 
 def _attempt(client: httpx.Client, wanted: Wanted, part: Path, settings: Settings, room: float) -> None:
-    have = _size(part) if _note(part).get("url") == wanted.url else 0
+    note = _note(part)
+    have = _size(part) if note.get("url") == wanted.url else 0
+    headers = {"Accept-Encoding": "identity"}  # lengths and ranges are then the file's own
+    if have:
+        headers["Range"] = f"bytes={have}-"
+        headers |= {"If-Range": note["validator"]} if note.get("validator") else {}
+    address = httpx.URL(wanted.url)
+    token = os.environ.get(TOKENS.get(f"{address.scheme}://{address.netloc.decode()}", ""), "").strip()
+    headers |= {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        with client.stream("GET", wanted.url, headers=_headers(wanted.url, part, have)) as response:
-            if _is_whole(response, have, part):
+        with client.stream("GET", wanted.url, headers=headers) as response:
+            first, whole = _content_range(response)
+            resumes, beyond = response.status_code == 206, response.status_code == 416
+            if beyond and have and whole == have:  # there is nothing after what has come
                 return
-            _check_status(response, wanted)
-            start = _start(response, have, part)
-            total = _total(response, start)
-            _check_size(total, wanted)
+            if beyond or (resumes and (first != have or (whole and note.get("total") not in (0, whole)))):
+                part.unlink(missing_ok=True)
+                raise _AgainError("the server has no such part of the file, or sent another one")
+            _check_status(response, wanted, settings)
+            start, length = have if resumes else 0, response.headers.get("Content-Length", "")
+            total = whole if resumes else int(length) if length.isdigit() else 0
+            if wanted.bytes and total and total != wanted.bytes:
+                told = f"{shown(wanted.url)} has {total} bytes, where {wanted.bytes} are expected"
+                raise NegutilError(f"{told}: it is another file; {wanted.help}.")
             needed = (total - start if total else 0) + room * total
             require_space(part.parent, needed, f"The download of {part.stem}", settings.reserve)
             _keep_note(part, wanted, response, total)
@@ -173,32 +219,13 @@ def _attempt(client: httpx.Client, wanted: Wanted, part: Path, settings: Setting
         raise NegutilError(f"{shown(wanted.url)} leads nowhere ({_reason(problem)}): {wanted.help}.") from problem
 
 
-def _headers(url: str, part: Path, have: int) -> dict[str, str]:
-    """No compression (lengths and ranges are the file's own), the rest of a file that was begun, and a token."""
-    headers = {"Accept-Encoding": "identity"}
-    if have:
-        headers["Range"] = f"bytes={have}-"
-        if validator := _note(part).get("validator"):
-            headers["If-Range"] = validator
-    parsed = httpx.URL(url)
-    token = os.environ.get(TOKENS.get(f"{parsed.scheme}://{parsed.netloc.decode()}", ""), "").strip()
-    return headers | ({"Authorization": f"Bearer {token}"} if token else {})
-
-
-def _is_whole(response: httpx.Response, have: int, part: Path) -> bool:
-    """Whether the server says that there is nothing after what has come; where it says otherwise, starts over."""
-    if response.status_code != 416:
-        return False
-    if have and _content_range(response)[1] == have:
-        return True
-    part.unlink(missing_ok=True)
-    raise _AgainError("the server has no such part of the file")
-
-
-def _check_status(response: httpx.Response, wanted: Wanted) -> None:
+def _check_status(response: httpx.Response, wanted: Wanted, settings: Settings) -> None:
     status, told = response.status_code, f"{shown(wanted.url)} answers {response.status_code}"
     if status in AGAIN:
-        raise _AgainError(f"the server answers {status}", retry_after(response.headers.get("Retry-After", "")))
+        wait = retry_after(response.headers.get("Retry-After", ""))
+        if wait > settings.longest_wait:
+            raise NegutilError(f"{told}, and the server asks to wait {wait:.0f} s: start again later.")
+        raise _AgainError(f"the server answers {status}", wait)
     if status in PERMISSION:
         fix = "accept its publisher's conditions, and set HF_TOKEN where it is on huggingface.co"
         raise NegutilError(f"{told}, it wants a permission: {fix}, or {wanted.help}.")
@@ -213,21 +240,10 @@ def _check_status(response: httpx.Response, wanted: Wanted) -> None:
         raise NegutilError(f"{shown(wanted.url)} answers with a web page where a file is wanted: {wanted.help}.")
 
 
-def _start(response: httpx.Response, have: int, part: Path) -> int:
-    """From which byte of the file on the response is: 0 where the server does not do ranges or has a newer file."""
-    if response.status_code == 200:
-        return 0
-    start, total = _content_range(response)
-    if start != have or (total and _note(part).get("total") not in (0, total)):
-        part.unlink(missing_ok=True)
-        raise _AgainError("the server sent another part than was asked for")
-    return have
-
-
 def _write(response: httpx.Response, part: Path, start: int, total: int) -> None:
     with (
         part.open("r+b" if start else "wb") as stream,
-        _bar(part, start, total) as bar,
+        progress.bar(f"downloading {part.stem}", total=total or None, initial=start, unit="B", unit_scale=True) as bar,
     ):
         stream.seek(start)
         # Without a size of chunks: httpx would keep back what came before a connection broke.
@@ -240,21 +256,8 @@ def _write(response: httpx.Response, part: Path, start: int, total: int) -> None
         raise _AgainError(f"{_size(part)} of {total} bytes came")
 
 
-def _bar(part: Path, start: int, total: int) -> Any:
-    size = total or None
-    return progress.bar(f"downloading {part.stem}", total=size, initial=start, unit="B", unit_scale=True)
-
-
 # --------------------------------------------------------------------------------------------------------------------
 # What servers and notes say
-
-
-def _total(response: httpx.Response, start: int) -> int:
-    """Size of the whole file in bytes, 0 where the server does not say."""
-    if response.status_code == 206:
-        return _content_range(response)[1]
-    length = response.headers.get("Content-Length", "")
-    return start + int(length) if length.isdigit() else 0
 
 
 def _content_range(response: httpx.Response) -> tuple[int, int]:
@@ -273,25 +276,6 @@ def retry_after(value: str) -> float:
         return max(0.0, (email.utils.parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):
         return 0.0
-
-
-def _check_size(total: int, wanted: Wanted) -> None:
-    if wanted.bytes and total and total != wanted.bytes:
-        told = f"{shown(wanted.url)} has {total} bytes, where {wanted.bytes} are expected"
-        raise NegutilError(f"{told}: it is another file; {wanted.help}.")
-
-
-def _difference(path: Path, wanted: Wanted) -> str:
-    """What is wrong with a finished file, or ""."""
-    with path.open("rb") as stream:
-        if stream.read(512).lstrip().lower().startswith(_PAGES):
-            return "is a web page where a file is wanted"
-    if wanted.bytes and path.stat().st_size != wanted.bytes:
-        return f"has {path.stat().st_size} bytes, where {wanted.bytes} are expected"
-    for kind, expected in (("sha256", wanted.sha256), ("md5", wanted.md5)):
-        if expected and (actual := digest(path, kind)) != expected:
-            return f"has {kind} {actual}, where {expected} is expected"
-    return ""
 
 
 def _note_file(part: Path) -> Path:

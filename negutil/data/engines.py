@@ -76,7 +76,7 @@ def each(
         return []
     use_ray = engine.name == "ray"
     made = {"work": work, "settings": dict(settings)}
-    done = _by_ray(engine, made, shards, threads, gpus) if use_ray else _here(work, settings, shards)
+    done = _by_ray(engine, made, shards, threads, gpus) if use_ray else enumerate(map(work(**settings), shards))
     steps = sizes or [1] * len(shards)
     unit = {"unit": "B", "unit_scale": True} if sizes else {"unit": "shard"}
     results: dict[int, Result] = {}
@@ -97,20 +97,15 @@ class Worker:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Work on the shard in ``row``; the result or the error as text, so that no table has to fit its shape."""
         progress.off()
+        result = error = ""
         try:
             self._work = self._work or self._make()
             result = json.dumps(self._work(json.loads(row["shard"])))
         except NegutilError as problem:
-            return {"number": row["number"], "result": "", "error": str(problem)}
+            error = str(problem)
         except OSError as problem:
-            return {"number": row["number"], "result": "", "error": of_system(problem)}
-        return {"number": row["number"], "result": result, "error": ""}
-
-
-def _here(work: Callable[..., Work], settings: Mapping[str, Any], shards: Sequence[Shard]) -> Iterator[tuple[int, Any]]:
-    instance = work(**settings)
-    for number, shard in enumerate(shards):
-        yield number, instance(shard)
+            error = of_system(problem)
+        return {"number": row["number"], "result": result, "error": error}
 
 
 def _by_ray(
@@ -118,7 +113,11 @@ def _by_ray(
 ) -> Iterator[tuple[int, Any]]:
     rows = [{"number": number, "shard": json.dumps(shard)} for number, shard in enumerate(shards)]
     with connected(engine, threads) as ray:
-        size = min(engine.workers or _fitting(ray, threads, gpus), len(rows))
+        cluster = ray.cluster_resources()
+        room = int(cluster.get("GPU", 0) // gpus if gpus else cluster.get("CPU", 0) // threads)
+        if not engine.workers and room < 1:
+            raise NegutilError(f"The Ray cluster has no room for a worker with {threads} processors and {gpus} GPUs.")
+        size = min(engine.workers or room, len(rows))
         pool = ray.data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=1)
         whole = ray.data.from_items(rows, override_num_blocks=len(rows))
         done = whole.map(Worker, fn_constructor_kwargs=made, compute=pool, num_cpus=threads, num_gpus=gpus)
@@ -128,22 +127,19 @@ def _by_ray(
             yield row["number"], json.loads(row["result"])
 
 
-def _fitting(ray: ModuleType, threads: int, gpus: int) -> int:
-    """How many workers the cluster has room for; raises NegutilError where there is none for even one."""
-    there = ray.cluster_resources()
-    room = there.get("GPU", 0) // gpus if gpus else there.get("CPU", 0) // threads
-    if room < 1:
-        raise NegutilError(f"The Ray cluster has no room for a worker with {threads} processors and {gpus} GPUs.")
-    return int(room)
-
-
 @contextlib.contextmanager
 def connected(engine: Engine, threads: int = 1) -> Iterator[ModuleType]:
     """Ray, started here or reached at its address, and left as it was found: calls in this block share it.
 
     Raises NegutilError where it is not installed, cannot be reached, or cannot be started.
     """
-    ray = _library()
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    try:
+        import ray
+        import ray.data
+    except ModuleNotFoundError as problem:
+        raise NegutilError(f"The engine ray needs the package ray ({problem.name} is missing): {INSTALL}.") from problem
     mine = not ray.is_initialized()
     if mine:
         _connect(ray, engine, threads)
@@ -161,30 +157,10 @@ def _connect(ray: ModuleType, engine: Engine, threads: int) -> None:
     common = {"log_to_driver": False, "logging_level": logging.ERROR}
     limits = {"env_vars": {"POLARS_MAX_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}}
     try:
-        if engine.address:
-            ray.init(address=engine.address, runtime_env=limits, **common)
-            return
-        cores = engine.workers * threads or None
-        ray.init(
-            address="local",
-            num_cpus=cores,
-            object_store_memory=OBJECT_STORE,
-            include_dashboard=False,
-            runtime_env=limits,
-            **common,
-        )
+        local = {"num_cpus": engine.workers * threads or None, "object_store_memory": OBJECT_STORE}
+        own = {} if engine.address else {**local, "include_dashboard": False}
+        ray.init(address=engine.address or "local", runtime_env=limits, **own, **common)
     except Exception as problem:  # Ray raises many kinds
         reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0].rstrip(".")
         where = f"at {engine.address}" if engine.address else "on this machine"
         raise NegutilError(f"Ray {where} cannot be used ({reason}): check the address, or start it first.") from problem
-
-
-def _library() -> ModuleType:
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    try:
-        import ray
-        import ray.data
-    except ModuleNotFoundError as problem:
-        raise NegutilError(f"The engine ray needs the package ray ({problem.name} is missing): {INSTALL}.") from problem
-    return ray

@@ -32,12 +32,17 @@ def load(
     (datasets.ClassLabel over the folder names), class_name. Raises NegutilError where there are no class folders, a
     class has no pictures, or `names` lacks a folder.
     """
-    folder = _class_root(_reading.require_folder(folder))
+    folder = _reading.require_folder(folder)
+    folder = next((folder / name for name in _INSIDE if (folder / name).is_dir()), folder)
     classes = [part for part in sorted(folder.iterdir()) if part.is_dir() and part.name not in leave_out]
     if not classes:
         problem = "there are no class folders in it"
         _reading.fail(folder, problem, "put every picture in a folder that is named after its class")
-    found = {part.name: _pictures(part) for part in classes}
+    found: dict[str, list[Path]] = {}
+    for part in classes:
+        found[part.name] = sorted(file for file in part.iterdir() if file.suffix.lower() in SUFFIXES)
+        if not found[part.name]:
+            _reading.fail(part, "there are no pictures in this class folder", "add them or remove the folder")
     _reading.known(found, names or found, "class (its folder has no name)", folder)
     labels = [name for name, pictures in found.items() for _ in pictures]
     files = [picture for pictures in found.values() for picture in pictures]
@@ -49,15 +54,3 @@ def load(
     }
     features = {"file_name": STRING, "label": ClassLabel(names=list(found)), "class_name": STRING}
     return _reading.build(folder, features, columns)
-
-
-def _class_root(folder: Path) -> Path:
-    inside = [folder / name for name in _INSIDE if (folder / name).is_dir()]
-    return inside[0] if inside else folder
-
-
-def _pictures(folder: Path) -> list[Path]:
-    found = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
-    if not found:
-        _reading.fail(folder, "there are no pictures in this class folder", "add them or remove the folder")
-    return found

@@ -44,14 +44,11 @@ def load(
     """
     content = _reading.read_json(file)
     where = f'{file}, "videos"'
-    optional: dict[str, type | tuple[type, ...]] = {"category": int, "start time": NUMBER, "end time": NUMBER}
-    clips = _reading.fields(_reading.section(content, "videos", file), {"video_id": str, "split": str}, where, optional)
-    _reading.unique(clips["video_id"], "video_id", where)
+    optional: dict[str, _reading.Kinds] = {"category": int, "start time": NUMBER, "end time": NUMBER}
+    wanted = {"video_id": str, "split": str}
+    clips = _reading.json_columns(file, wanted, optional, key="videos", different="video_id", content=content)
     captions = _captions(content, file, clips["video_id"])
-    wanted = [row for row, own in enumerate(clips["split"]) if split in (None, own)]
-    if not wanted:
-        _reading.fail(where, f"there is no split {split!r}", f"ask for one of {', '.join(sorted(set(clips['split'])))}")
-    kept = {name: [values[row] for row in wanted] for name, values in clips.items()}
+    kept = _reading.of_split(clips, split, where)
     columns: dict[str, list[Any]] = {
         **{name: kept[name] for name in ("video_id", "split", "category")},
         "start": kept["start time"],
@@ -67,8 +64,7 @@ def load(
 
 def _captions(content: Any, file: Path | str, clips: list[str]) -> dict[str, list[tuple[int, str]]]:
     where = f'{file}, "sentences"'
-    read = _reading.fields(_reading.section(content, "sentences", file), _SENTENCE, where)
-    _reading.unique(read["sen_id"], "sen_id", where)
+    read = _reading.json_columns(file, _SENTENCE, key="sentences", different="sen_id", content=content)
     _reading.known(read["video_id"], clips, "video_id", where)
     _reading.known(clips, read["video_id"], "video_id (no sentence is about it)", f'{file}, "videos"')
     captions: dict[str, list[tuple[int, str]]] = {clip: [] for clip in clips}
@@ -87,10 +83,16 @@ def frames(path: Path | str, n: int = 4) -> np.ndarray:
     path = _reading.require_file(path, "fetch the clip again")
     if n < 1:
         _reading.fail(f"n = {n}", "at least one frame is needed", "ask for 1 or more")
+    decoded: dict[int, np.ndarray] = {}
     try:
         length = _length(path)
         wanted = [int((2 * part + 1) * length / (2 * n)) for part in range(n)]
-        decoded = _decode(path, set(wanted))
+        with av.open(str(path)) as container:
+            for index, frame in enumerate(container.decode(container.streams.video[0])):
+                if index in wanted:
+                    decoded[index] = frame.to_ndarray(format="rgb24")
+                if len(decoded) == len(set(wanted)):
+                    break
     except (av.FFmpegError, IndexError) as error:
         _reading.fail(path, f"the clip does not decode ({error})", "fetch it again", error)
     if not set(wanted) <= set(decoded):
@@ -102,17 +104,5 @@ def frames(path: Path | str, n: int = 4) -> np.ndarray:
 def _length(path: Path) -> int:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        stated = int(stream.frames)
         # Some containers (WebM, raw streams) do not state a number of frames: count by decoding.
-        return stated or sum(1 for _ in container.decode(stream))
-
-
-def _decode(path: Path, wanted: set[int]) -> dict[int, np.ndarray]:
-    pictures: dict[int, np.ndarray] = {}
-    with av.open(str(path)) as container:
-        for index, frame in enumerate(container.decode(container.streams.video[0])):
-            if index in wanted:
-                pictures[index] = frame.to_ndarray(format="rgb24")
-            if len(pictures) == len(wanted):
-                break
-    return pictures
+        return int(stream.frames) or sum(1 for _ in container.decode(stream))

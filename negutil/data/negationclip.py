@@ -32,13 +32,11 @@ def load(file: Path | str, pictures: Path | str | None = None, missing: _reading
     NegutilError for damaged JSON, duplicate ids, annotations of unknown pictures, and empty updated captions.
     """
     content = _reading.read_json(file)
-    where = f'{file}, "images"'
-    images = _reading.fields(_reading.section(content, "images", file), {"id": int, "file_name": str}, where)
-    _reading.unique(images["id"], "id", where)
+    kinds = {"id": int, "file_name": str}
+    images = _reading.json_columns(file, kinds, key="images", different="id", content=content)
     names = dict(zip(images["id"], images["file_name"], strict=True))
     where = f'{file}, "annotations"'
-    read = _reading.fields(_reading.section(content, "annotations", file), _ANNOTATION, where)
-    _reading.unique(read["id"], "id", where)
+    read = _reading.json_columns(file, _ANNOTATION, key="annotations", different="id", content=content)
     _reading.known(read["image_id"], names, "image_id", where)
     for index, text in enumerate(read["updated_caption"]):
         if not text.strip():
@@ -50,5 +48,4 @@ def load(file: Path | str, pictures: Path | str | None = None, missing: _reading
         "caption": read["caption"],
         "updated_caption": read["updated_caption"],
     }
-    columns |= _reading.picture_column(columns, pictures, file, missing)
-    return _reading.build(file, FEATURES, columns)
+    return _reading.build(file, FEATURES, columns, pictures=pictures, missing=missing)

@@ -65,11 +65,16 @@ def load(path: Path | str, pictures: Path | str | None = None, missing: _reading
     rows = _reading.read_csv(path)
     found = kind(rows.header)
     if found is None:
-        mend = "NegBench has filepath and captions, or image_path, correct_answer and caption_0 to caption_3 (or 1)"
-        _reading.fail(path, f"these columns are not NegBench's: {list(rows.header)}", mend)
+        fix = "NegBench has filepath and captions, or image_path, correct_answer and caption_0 to caption_3 (or 1)"
+        _reading.fail(path, f"these columns are not NegBench's: {list(rows.header)}", fix)
     columns, features, left_out, counts = _retrieval(rows) if found == "retrieval" else _choices(rows)
-    columns |= _media(columns, pictures, path, missing)
-    return _reading.build(path, features, columns, left_out=left_out, counts=counts)
+    if columns["file_name"][0].lower().endswith(CLIPS) and pictures is not None:
+        # Published files name a clip with or without the folders that MSR-VTT has it in.
+        inside = Path(pictures).expanduser() / "videos" / "all"
+        folder = inside if inside.is_dir() else pictures
+        columns["video"] = _reading.find_files(columns["file_name"], folder, path, missing)
+        pictures = None
+    return _reading.build(path, features, columns, pictures=pictures, missing=missing, left_out=left_out, counts=counts)
 
 
 _Parts = tuple[dict[str, list[Any]], dict[str, Any], tuple[str, ...], dict[str, int]]
@@ -135,15 +140,3 @@ def is_odd(text: str) -> bool:
     """Whether a caption has no letters or a mark of ODD inside; quotation marks around the whole are forgiven."""
     bare = text.strip(" \"'.“”")
     return not any(letter.isalpha() for letter in bare) or ODD.search(bare) is not None
-
-
-def _media(
-    columns: dict[str, list[Any]], folder: Path | str | None, source: Path | str, missing: _reading.Missing
-) -> dict[str, list[Any]]:
-    if folder is None:
-        return {}
-    clips = columns["file_name"][0].lower().endswith(CLIPS)
-    if clips and (own := Path(folder).expanduser() / "videos" / "all").is_dir():
-        # Published files name a clip with or without the folders that MSR-VTT has it in.
-        folder = own
-    return {"video" if clips else "image": _reading.find_files(columns["file_name"], folder, source, missing)}

@@ -6,7 +6,6 @@ One row per phrase. Built from a pyarrow table in memory.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from datasets import Dataset, List
 
@@ -24,24 +23,16 @@ def load(file: Path | str, pictures: Path | str | None = None, missing: _reading
     (index of ref_bbox in boxes; in the published file always 0, so shuffle before scoring). Raises NegutilError for
     damaged JSON, another number of boxes, and a ref_bbox that is not among the boxes.
     """
-    read = _reading.fields(_reading.filled(_reading.read_json(file), file), _ROW, file)
+    read = _reading.json_columns(file, _ROW)
     _reading.check_boxes(read["ref_bbox"], "ref_bbox", file)
-    pairs = list(zip(read["ref_bbox"], read["bbox_list"], strict=True))
-    columns: dict[str, list[Any]] = {
-        "file_name": read["image"],
-        "phrase": read["phrase"],
-        "boxes": read["bbox_list"],
-        "correct": [_correct(box, boxes, row, file) for row, (box, boxes) in enumerate(pairs)],
-    }
-    columns |= _reading.picture_column(columns, pictures, file, missing)
-    return _reading.build(file, FEATURES, columns)
-
-
-def _correct(box: list[float], boxes: list[Any], row: int, file: Path | str) -> int:
-    _reading.check_boxes(boxes, "bbox_list", f"{file}, entry {row}")
-    if len(boxes) != 2 or boxes.count(box) != 1:
-        problem = (
-            f"entry {row} has {len(boxes)} boxes, {boxes.count(box)} of them the ref_bbox, where 2 and 1 are needed"
-        )
-        _reading.fail(file, problem, "mend that entry or fetch the file again")
-    return boxes.index(box)
+    correct = []
+    for row, (box, boxes) in enumerate(zip(read["ref_bbox"], read["bbox_list"], strict=True)):
+        _reading.check_boxes(boxes, "bbox_list", f"{file}, entry {row}")
+        if len(boxes) != 2 or boxes.count(box) != 1:
+            counts = f"{len(boxes)} boxes, {boxes.count(box)} of them the ref_bbox"
+            fix = "fix that entry or fetch the file again"
+            _reading.fail(file, f"entry {row} has {counts}, where 2 and 1 are needed", fix)
+        correct.append(boxes.index(box))
+    names = {"image": "file_name", "phrase": "phrase", "bbox_list": "boxes"}
+    columns = {"correct": correct} | {name: read[key] for key, name in names.items()}
+    return _reading.build(file, FEATURES, columns, pictures=pictures, missing=missing)

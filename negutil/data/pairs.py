@@ -1,7 +1,7 @@
 """Your own pictures, each with a caption that is true of it and one that is false: a CSV file of three columns.
 
 One row per line of the file. Built from a pyarrow table in memory. Unlike the loaders of published files this one
-leaves no line out: whoever wrote the file can mend it, so the first line that is wrong is an error.
+leaves no line out: whoever wrote the file can fix it, so the first line that is wrong is an error.
 """
 
 from __future__ import annotations
@@ -36,9 +36,13 @@ def load(file: Path | str, pictures: Path | str | None = None, missing: _reading
     rows = _reading.read_csv(file)
     columns = {role: rows.columns[_column(role, rows)] for role in NAMES}
     if rows.left_out:
-        _reading.fail(file, rows.left_out[0], "mend that line; a caption with a comma needs quotation marks around it")
+        _reading.fail(file, rows.left_out[0], "fix that line; a caption with a comma needs quotation marks around it")
     for line, *cells in zip(rows.lines, *columns.values(), strict=True):
-        _check(dict(zip(NAMES, cells, strict=True)), line, file)
+        empty = [role for role, text in zip(NAMES, cells, strict=True) if not text.strip()]
+        if empty:
+            _reading.fail(file, f"line {line}: the cell of '{empty[0]}' is empty", "fill it, or remove that line")
+        if cells[1].strip() == cells[2].strip():
+            _reading.fail(file, f"line {line}: both captions are the same", "correct one, or remove that line")
     columns = {role: [cell.strip() for cell in cells] for role, cells in columns.items()}
     found = _pictures(columns["image"], Path(pictures or Path(file).expanduser().parent), rows, missing)
     filled: dict[str, list[Any]] = {"image": found, "file_name": columns["image"], "line": rows.lines}
@@ -53,14 +57,6 @@ def _column(role: str, rows: CsvRows) -> str:
         there = ", ".join(rows.columns)
         _reading.fail(rows.source, f"{problem} (columns: {there})", f"call one column {' or '.join(NAMES[role][:3])}")
     return found[0]
-
-
-def _check(cells: dict[str, str], line: int, file: Path | str) -> None:
-    empty = [role for role, text in cells.items() if not text.strip()]
-    if empty:
-        _reading.fail(file, f"line {line}: the cell of '{empty[0]}' is empty", "fill it, or remove that line")
-    if cells["true"].strip() == cells["false"].strip():
-        _reading.fail(file, f"line {line}: both captions are the same", "correct one, or remove that line")
 
 
 def _pictures(names: list[str], folder: Path, rows: CsvRows, missing: _reading.Missing) -> list[str | None]:

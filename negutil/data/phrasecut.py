@@ -45,9 +45,7 @@ def load(
     (image_data_split3000.json) width and height. Every row is returned: the 17 tasks that CLIPSeg's code leaves out are
     for the evaluation to drop. Raises NegutilError for damaged files, duplicate task ids, and unknown pictures.
     """
-    records = _reading.filled(_reading.read_json(file), file)
-    read = _reading.fields(records, _TASK, file, {"phrase_structure": dict})
-    _reading.unique(read["task_id"], "task_id", file)
+    read = _reading.json_columns(file, _TASK, {"phrase_structure": dict}, different="task_id")
     for boxes in read["instance_boxes"]:
         _reading.check_boxes(boxes, "instance_boxes", file)
     structures = [structure or {} for structure in read["phrase_structure"]]
@@ -62,9 +60,13 @@ def load(
         "boxes": read["instance_boxes"],
         "polygons": [_polygons(shape, row, file) for row, shape in enumerate(read["Polygons"])],
     }
-    columns |= _sizes(image_data, read["image_id"]) if image_data is not None else {}
-    columns |= _reading.picture_column(columns, pictures, file, missing)
-    return _reading.build(file, FEATURES, columns)
+    if image_data is not None:
+        sizes = _reading.json_columns(image_data, {"image_id": int, "width": int, "height": int})
+        row_of = {image_id: row for row, image_id in enumerate(sizes["image_id"])}
+        _reading.known(read["image_id"], row_of, f"image_id (it is not in {Path(image_data).name})", image_data)
+        rows = [row_of[image_id] for image_id in read["image_id"]]
+        columns |= {side: [sizes[side][row] for row in rows] for side in ("width", "height")}
+    return _reading.build(file, FEATURES, columns, pictures=pictures, missing=missing)
 
 
 def _relations(structure: dict[str, Any], row: int, file: Path | str) -> list[str] | None:
@@ -75,7 +77,7 @@ def _relations(structure: dict[str, Any], row: int, file: Path | str) -> list[st
         return [" ".join(words) for words in described]
     except TypeError as error:
         problem = f'entry {row} has "relation_descriptions" that are not pairs of words'
-        _reading.fail(file, problem, "mend that entry", error)
+        _reading.fail(file, problem, "fix that entry", error)
 
 
 def _polygons(shape: list[Any], row: int, file: Path | str) -> str:
@@ -91,16 +93,8 @@ def _polygons(shape: list[Any], row: int, file: Path | str) -> str:
         good = False
     if not good:
         problem = f'entry {row} has "Polygons" that are not instances of polygons of [x, y] points'
-        _reading.fail(file, problem, "mend that entry")
+        _reading.fail(file, problem, "fix that entry")
     return json.dumps(shape)
-
-
-def _sizes(path: Path | str, image_ids: list[int]) -> dict[str, list[int]]:
-    facts = {"image_id": int, "width": int, "height": int}
-    read = _reading.fields(_reading.filled(_reading.read_json(path), path), facts, path)
-    size_of = dict(zip(read["image_id"], zip(read["width"], read["height"], strict=True), strict=True))
-    _reading.known(image_ids, size_of, f"image_id (it is not in {Path(path).name})", path)
-    return {name: [size_of[image][side] for image in image_ids] for side, name in enumerate(("width", "height"))}
 
 
 def mask(polygons: str, height: int, width: int) -> np.ndarray:

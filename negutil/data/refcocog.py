@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from datasets import Dataset
 
@@ -52,19 +52,15 @@ def read_refs(folder: Path | str, split_by: str = "umd") -> list[Any]:
     plain, pickled = folder / f"refs({split_by}).json", folder / f"refs({split_by}).p"
     if plain.is_file() or not pickled.is_file():
         return _reading.filled(_reading.read_json(plain), plain)
-    with _reading.require_file(pickled).open("rb") as stream:
-        return _reading.filled(_plain_pickle(stream, pickled), pickled)
-
-
-def _plain_pickle(stream: BinaryIO, path: Path) -> Any:
     try:
-        # The file was written by Python 2: its byte strings are text.
-        return _PlainUnpickler(stream, encoding="utf-8", errors="replace").load()
+        with _reading.require_file(pickled).open("rb") as stream:
+            # The file was written by Python 2: its byte strings are text.
+            return _reading.filled(_PlainUnpickler(stream, encoding="utf-8", errors="replace").load(), pickled)
     except pickle.UnpicklingError as error:
         problem = f"this pickle is damaged or holds more than plain data, and was not run ({error})"
-        _reading.fail(path, problem, "fetch the file again from its authors", error)
+        _reading.fail(pickled, problem, "fetch the file again from its authors", error)
     except (EOFError, ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        _reading.fail(path, f"the pickle breaks off or is damaged ({error})", "fetch the file again", error)
+        _reading.fail(pickled, f"the pickle breaks off or is damaged ({error})", "fetch the file again", error)
 
 
 def load(
@@ -87,50 +83,26 @@ def load(
     _reading.unique(refs["ref_id"], "ref_id", refs_source)
     objects = _objects(folder / "instances.json")
     _reading.known(refs["ann_id"], objects, "ann_id", refs_source)
-    _check_images(refs, objects, refs_source)
-    _check_split(split, refs["split"], refs_source)
-    rows = [
-        _row(refs, i, sentence, objects)
-        for i, sentences in enumerate(refs["sentences"])
-        if split in (None, refs["split"][i])
-        for sentence in _sentences(sentences, i, refs_source)
-    ]
-    _reading.unique([row["sent_id"] for row in rows], "sent_id", refs_source)
-    columns = {name: [row[name] for row in rows] for name in FEATURES} if rows else {}
-    columns |= _reading.picture_column(columns, pictures, refs_source, missing)
-    return _reading.build(f"{refs_source} ({split or 'every split'})", FEATURES, columns)
-
-
-def _check_images(refs: dict[str, list[Any]], objects: dict[int, Any], source: str) -> None:
-    for index, (ann_id, image_id) in enumerate(zip(refs["ann_id"], refs["image_id"], strict=True)):
-        if objects[ann_id]["image_id"] != image_id:
+    rows = []
+    for index, (ref_id, ann_id, image_id, own_split, sentences) in enumerate(zip(*refs.values(), strict=True)):
+        facts = {"ref_id": ref_id, "split": own_split, **objects[ann_id]}
+        if facts["image_id"] != image_id:
             problem = f"entry {index} is about picture {image_id}, its object {ann_id} is in another"
-            _reading.fail(source, problem, "use refs and instances of the same release")
-
-
-def _check_split(split: str | None, splits: list[str], source: str) -> None:
-    if split is not None and split not in splits:
-        _reading.fail(source, f"there is no split {split!r}", f"ask for one of {', '.join(sorted(set(splits)))}")
-
-
-def _sentences(sentences: list[Any], index: int, source: str) -> list[dict[str, Any]]:
-    where = f'{source}, entry {index}, "sentences"'
-    _reading.fields(_reading.filled(sentences, where), _SENTENCE, where)
-    return sentences
-
-
-def _row(refs: dict[str, list[Any]], index: int, sentence: dict[str, Any], objects: dict[int, Any]) -> dict[str, Any]:
-    own = {name: refs[name][index] for name in ("ref_id", "ann_id", "split")}
-    said = {"sent_id": sentence["sent_id"], "sentence": sentence["sent"], "raw": sentence["raw"]}
-    return {**own, **said, **objects[own["ann_id"]]}
+            _reading.fail(refs_source, problem, "use refs and instances of the same release")
+        where = f'{refs_source}, entry {index}, "sentences"'
+        said = _reading.fields(_reading.filled(sentences, where), _SENTENCE, where)
+        for sent_id, sentence, raw in zip(*said.values(), strict=True):
+            rows.append({**facts, "sent_id": sent_id, "sentence": sentence, "raw": raw})
+    _reading.unique([row["sent_id"] for row in rows], "sent_id", refs_source)
+    columns = _reading.of_split({name: [row[name] for row in rows] for name in FEATURES}, split, refs_source)
+    source = f"{refs_source} ({split or 'every split'})"
+    return _reading.build(source, FEATURES, columns, pictures=pictures, missing=missing)
 
 
 def _objects(path: Path) -> dict[int, dict[str, Any]]:
     """Facts about every annotated object by its annotation id; file names are those of the pictures themselves."""
     content = _reading.read_json(path)
-    where = f'{path}, "images"'
-    images = _reading.fields(_reading.section(content, "images", path), _IMAGE, where)
-    _reading.unique(images["id"], "id", where)
+    images = _reading.json_columns(path, _IMAGE, key="images", different="id", content=content)
     columns = coco.instance_columns(content, path, images["id"])
     of_image = zip(*(images[name] for name in _IMAGE), strict=True)
     names = {"annotation_ids": "ann_id", "categories": "category", "boxes": "box", "segmentations": "segmentation"}

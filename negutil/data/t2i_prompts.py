@@ -21,10 +21,9 @@ def load(file: Path | str) -> Dataset:
     Columns: prompt_id (position in the file, from 0), prompt, subject_question (Question1, should be answered yes),
     negation_question (Question2, should be answered no). Raises NegutilError for damaged JSON and missing keys.
     """
-    records = _reading.filled(_reading.read_json(file), file)
-    read = _reading.fields(records, {"Prompt": str, "Question1": str, "Question2": str}, file)
+    read = _reading.json_columns(file, {"Prompt": str, "Question1": str, "Question2": str})
     columns = {
-        "prompt_id": list(range(len(records))),
+        "prompt_id": list(range(len(read["Prompt"]))),
         "prompt": read["Prompt"],
         "subject_question": read["Question1"],
         "negation_question": read["Question2"],

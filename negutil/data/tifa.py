@@ -28,9 +28,7 @@ FEATURES = {
 
 def captions(file: Path | str) -> Dataset:
     """The captions, a row each: id and caption. Raises NegutilError for a damaged file, missing keys and double ids."""
-    records = _reading.filled(_reading.read_json(file), file)
-    read = _reading.fields(records, {"id": str, "caption": str}, file)
-    _reading.unique(read["id"], "id", file)
+    read = _reading.json_columns(file, {"id": str, "caption": str}, different="id")
     return _reading.build(file, {name: FEATURES[name] for name in ("id", "caption")}, read)
 
 
@@ -39,9 +37,7 @@ def load(file: Path | str) -> Dataset:
 
     Raises NegutilError for a damaged file, missing keys, and an answer that is not among its question's choices.
     """
-    records = _reading.filled(_reading.read_json(file), file)
-    kinds = {name: list if name == "choices" else str for name in FEATURES}
-    read = _reading.fields(records, kinds, file)
+    read = _reading.json_columns(file, {name: list if name == "choices" else str for name in FEATURES})
     for row, (answer, choices) in enumerate(zip(read["answer"], read["choices"], strict=True)):
         if answer not in choices:
             _reading.fail(file, f"entry {row} has the answer {answer!r}, which is none of its choices", "correct it")

@@ -12,13 +12,11 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import TypeVar
 
 from negutil import progress
-from negutil.data.disk import require_space
+from negutil.data.download import require_space
 from negutil.errors import FULL_DISK, NegutilError
 
 _DAMAGED = (
@@ -26,7 +24,6 @@ _DAMAGED = (
     *(gzip.BadGzipFile, RuntimeError, NotImplementedError, ValueError),
 )
 _AGAIN = "fetch it again from its publisher"
-_Entry = TypeVar("_Entry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +54,17 @@ def unpack(archive: Path, folder: Path, nested: str = "", limits: Limits | None 
     shutil.rmtree(hidden, ignore_errors=True)
     try:
         hidden.mkdir(parents=True)
-        count = _extract(archive, hidden, limits or Limits())
+        if zipfile.is_zipfile(archive):
+            count = _unzip(archive, hidden, limits or Limits())
+        elif tarfile.is_tarfile(archive):
+            count = _untar(archive, hidden, limits or Limits())
+        else:
+            raise _refused(archive, "is neither a zip nor a tar archive", _AGAIN)
         if nested:
-            return unpack(_inner(archive, hidden, nested), folder, "", limits)
+            inner = hidden / nested
+            if not inner.is_file() or inner.is_symlink():
+                raise _refused(archive, f"has no {nested} in it", _AGAIN)
+            return unpack(inner, folder, "", limits)
         _move(hidden, folder)
     except _DAMAGED as problem:
         raise _refused(archive, f"is damaged ({str(problem).rstrip('.')})", _AGAIN) from problem
@@ -72,14 +77,6 @@ def unpack(archive: Path, folder: Path, nested: str = "", limits: Limits | None 
     return count
 
 
-def _extract(archive: Path, hidden: Path, limits: Limits) -> int:
-    if zipfile.is_zipfile(archive):
-        return _unzip(archive, hidden, limits)
-    if tarfile.is_tarfile(archive):
-        return _untar(archive, hidden, limits)
-    raise _refused(archive, "is neither a zip nor a tar archive", _AGAIN)
-
-
 def _unzip(archive: Path, hidden: Path, limits: Limits) -> int:
     """zipfile reads no more of an entry than the size that it declares, so declared sizes can be trusted as limits."""
     with zipfile.ZipFile(archive) as opened:
@@ -90,7 +87,7 @@ def _unzip(archive: Path, hidden: Path, limits: Limits) -> int:
             _check_name(archive, entry.filename)
             if stat.S_ISLNK(entry.external_attr >> 16):
                 raise _refused(archive, f"has the link {entry.filename!r}", _AGAIN)
-        for entry in _shown(entries, archive):
+        for entry in progress.bar(f"unpacking {archive.name}", entries, unit=" files"):
             opened.extract(entry, hidden)
     return sum(not entry.is_dir() for entry in entries)
 
@@ -101,7 +98,7 @@ def _untar(archive: Path, hidden: Path, limits: Limits) -> int:
         raise _refused(archive, "cannot be unpacked safely by this Python", "update it to 3.11.4 or later")
     count, files, total = 0, 0, 0
     with tarfile.open(archive) as opened:
-        for member in _shown(opened, archive):
+        for member in progress.bar(f"unpacking {archive.name}", opened, unit=" files"):
             count, files, total = count + 1, files + member.isfile(), total + member.size
             _check_amount(archive, count, total, limits)
             _check_name(archive, member.name)
@@ -144,13 +141,6 @@ def _check_name(archive: Path, name: str) -> None:
         raise _refused(archive, f"has the entry {name!r}, which lies outside its folder", _AGAIN)
 
 
-def _inner(archive: Path, hidden: Path, nested: str) -> Path:
-    inner = hidden / nested
-    if not inner.is_file() or inner.is_symlink():
-        raise _refused(archive, f"has no {nested} in it", _AGAIN)
-    return inner
-
-
 def _move(source: Path, target: Path) -> None:
     """Move all that is in ``source`` into ``target``; folders that are there already are filled up."""
     for path in sorted(source.iterdir()):
@@ -159,10 +149,6 @@ def _move(source: Path, target: Path) -> None:
             _move(path, own)
         else:
             path.replace(own)
-
-
-def _shown(entries: Iterable[_Entry], archive: Path) -> Iterator[_Entry]:
-    return iter(progress.bar(f"unpacking {archive.name}", entries, unit=" files"))
 
 
 def _refused(archive: Path, problem: str, fix: str) -> NegutilError:

@@ -57,6 +57,5 @@ def load(
     }
     if valid_only:
         rows = [row for row, count in enumerate(votes["caption"]) if count >= VALID_VOTES]
-        columns = {name: [values[row] for row in rows] for name, values in columns.items()}
-    columns |= _reading.picture_column(columns, pictures, file, missing)
-    return _reading.build(file, FEATURES, columns)
+        columns = _reading.take(columns, rows)
+    return _reading.build(file, FEATURES, columns, pictures=pictures, missing=missing)

@@ -25,7 +25,7 @@ FEATURES = {
     "truncated": List(FLAG),
     "poses": List(STRING),
 }
-_NOT_VOC = "mend the file or fetch it again"
+_NOT_VOC = "fix the file or fetch it again"
 
 
 def load(folder: Path | str, split: str = "test", missing: _reading.Missing = "error") -> Dataset:
@@ -42,8 +42,8 @@ def load(folder: Path | str, split: str = "test", missing: _reading.Missing = "e
     rows = [_annotation(folder / "Annotations" / f"{name}.xml") for name in ids]
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     columns["image_id"] = ids
-    columns |= _reading.picture_column(columns, folder / "JPEGImages", folder, missing)
-    return _reading.build(f"{folder} ({split})", FEATURES, columns)
+    source = f"{folder} ({split})"
+    return _reading.build(source, FEATURES, columns, pictures=folder / "JPEGImages", missing=missing)
 
 
 def _split_ids(folder: Path, split: str) -> list[str]:
@@ -58,29 +58,24 @@ def _split_ids(folder: Path, split: str) -> list[str]:
 
 
 def _annotation(path: Path) -> dict[str, Any]:
-    root = _parse(path)
-    size = {name: _number(root, f"size/{name}", path) for name in ("width", "height")}
+    text = _reading.read_text(path)
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        _reading.fail(path, "VOC annotations have no document type or entities, and this one does", _NOT_VOC)
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        _reading.fail(path, f"the XML breaks off or is damaged ({error})", _NOT_VOC, error)
     objects = root.findall("object")
     return {
         "file_name": _text(root, "filename", path),
-        "width": int(size["width"]),
-        "height": int(size["height"]),
+        "width": int(_number(root, "size/width", path)),
+        "height": int(_number(root, "size/height", path)),
         "categories": [_text(item, "name", path) for item in objects],
         "boxes": [_box(item, path) for item in objects],
         "difficult": [item.findtext("difficult", "0").strip() == "1" for item in objects],
         "truncated": [item.findtext("truncated", "0").strip() == "1" for item in objects],
         "poses": [item.findtext("pose") for item in objects],
     }
-
-
-def _parse(path: Path) -> ElementTree.Element:
-    text = _reading.read_text(path)
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        _reading.fail(path, "VOC annotations have no document type or entities, and this one does", _NOT_VOC)
-    try:
-        return ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        _reading.fail(path, f"the XML breaks off or is damaged ({error})", _NOT_VOC, error)
 
 
 def _text(element: ElementTree.Element, name: str, path: Path) -> str:

@@ -50,25 +50,26 @@ def load(
     has no annotation, an annotation no question, or the two disagree about the picture.
     """
     content = _reading.read_json(questions)
-    where = f'{questions}, "questions"'
-    columns = _reading.fields(_reading.section(content, "questions", questions), _QUESTION, where)
-    _reading.unique(columns["question_id"], "question_id", where)
+    columns = _reading.json_columns(questions, _QUESTION, key="questions", different="question_id", content=content)
     if annotations is not None:
-        columns |= _answers(columns, annotations, where)
-    pattern = file_name or _official_pattern(content)
+        columns |= _answers(columns, annotations, f'{questions}, "questions"')
+    subtype = content.get("data_subtype")
+    pattern = file_name or (f"COCO_{subtype}_{{image_id:012d}}.jpg" if isinstance(subtype, str) else None)
     if pattern is not None:
-        columns["file_name"] = _file_names(pattern, columns["image_id"])
+        try:
+            columns["file_name"] = [pattern.format(image_id=image_id) for image_id in columns["image_id"]]
+        except (KeyError, IndexError, ValueError) as error:
+            fix = 'use a pattern such as "COCO_train2014_{image_id:012d}.jpg"'
+            _reading.fail(f"file_name {pattern!r}", f"it cannot be filled in ({error!r})", fix, error)
     elif pictures is not None:
-        mend = 'pass file_name, for instance "COCO_train2014_{image_id:012d}.jpg"'
-        _reading.fail(questions, "the file does not say how the pictures are called (no data_subtype)", mend)
-    columns |= _reading.picture_column(columns, pictures, questions, missing)
-    return _reading.build(questions, FEATURES, columns)
+        fix = 'pass file_name, for instance "COCO_train2014_{image_id:012d}.jpg"'
+        _reading.fail(questions, "the file does not say how the pictures are called (no data_subtype)", fix)
+    return _reading.build(questions, FEATURES, columns, pictures=pictures, missing=missing)
 
 
 def _answers(columns: dict[str, list[Any]], path: Path | str, questions: str) -> dict[str, list[Any]]:
     where = f'{path}, "annotations"'
-    read = _reading.fields(_reading.section(_reading.read_json(path), "annotations", path), _ANNOTATION, where)
-    _reading.unique(read["question_id"], "question_id", where)
+    read = _reading.json_columns(path, _ANNOTATION, key="annotations", different="question_id")
     _reading.known(read["question_id"], columns["question_id"], "question_id", where)
     _reading.known(columns["question_id"], read["question_id"], "question_id (it has no annotation)", questions)
     row_of = {question: row for row, question in enumerate(read["question_id"])}
@@ -77,28 +78,13 @@ def _answers(columns: dict[str, list[Any]], path: Path | str, questions: str) ->
         if read["image_id"][row] != image:
             problem = f"entry {row} is about picture {read['image_id'][row]}, its question about picture {image}"
             _reading.fail(where, problem, "use questions and annotations of the same release")
-    answers = [_given(entry, row, where) for row, entry in enumerate(read["answers"])]
+    answers = []
+    for row, entry in enumerate(read["answers"]):
+        try:
+            answers.append([given["answer"] for given in entry])
+        except (KeyError, TypeError) as error:
+            problem = f'entry {row} has "answers" without an "answer" in each'
+            _reading.fail(where, problem, "fix that entry", error)
     renamed = {"answer": read["multiple_choice_answer"], "answers": answers}
     kept = {name: read[name] for name in ("answer_type", "question_type")}
     return {name: [values[row] for row in rows] for name, values in {**renamed, **kept}.items()}
-
-
-def _given(entry: list[Any], row: int, where: str) -> list[str]:
-    try:
-        return [given["answer"] for given in entry]
-    except (KeyError, TypeError) as error:
-        problem = f'entry {row} has "answers" without an "answer" in each'
-        _reading.fail(where, problem, "mend that entry", error)
-
-
-def _official_pattern(content: dict[str, Any]) -> str | None:
-    subtype = content.get("data_subtype")
-    return f"COCO_{subtype}_{{image_id:012d}}.jpg" if isinstance(subtype, str) else None
-
-
-def _file_names(pattern: str, image_ids: list[int]) -> list[str]:
-    try:
-        return [pattern.format(image_id=image_id) for image_id in image_ids]
-    except (KeyError, IndexError, ValueError) as error:
-        mend = 'use a pattern such as "COCO_train2014_{image_id:012d}.jpg"'
-        _reading.fail(f"file_name {pattern!r}", f"it cannot be filled in ({error!r})", mend, error)

@@ -8,20 +8,17 @@ root; checkpoints of huggingface.co lie in that client's own cache. Nothing here
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Literal
 
 from negutil import files, paths
 from negutil.errors import NegutilError
+from negutil.files import Settings
 
 FILE = paths.CONFIGS / "datasets.toml"
-KINDS = ("dataset", "checkpoint")
-ACCESS = ("free", "registration", "request", "by hand")
 HERE, PARTIAL, MISSING = "here", "partial", "missing"
 WEIGHTS = ("*.safetensors", "*.bin")
 WORLD = "manifest.json"
@@ -29,7 +26,7 @@ WORLD = "manifest.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Part(Settings):
     """A file, folder (``path`` ends in "/") or pattern that the loaders expect, or a repository on a ``hub``.
 
     Attributes:
@@ -61,7 +58,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Fetch:
+class Fetch(Settings):
     """A file to download.
 
     Attributes:
@@ -88,18 +85,18 @@ class Fetch:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Settings):
     """One dataset or checkpoint; the settings are told at the top of configs/datasets.toml."""
 
     name: str
     title: str
-    kind: str
+    kind: Literal["dataset", "checkpoint"]
     notebooks: list[str]
     used_for: str
     without: str
     size: str
     licence: str
-    access: str
+    access: Literal["free", "registration", "request", "by hand"]
     source: str
     parts: tuple[Part, ...]
     fetch: tuple[Fetch, ...] = ()
@@ -128,8 +125,15 @@ def entries(file: Path | None = None) -> dict[str, Entry]:
 
 @cache
 def _read(file: Path) -> dict[str, Entry]:
-    tables = files.read_toml(file)
-    return {name: _entry(name, table, file) for name, table in tables.items()}
+    made = {}
+    for name, table in files.read_toml(file).items():
+        where = f"{file}: [{name}]"
+        if not isinstance(table, dict):
+            raise NegutilError(f"{where} is not a table: write [{name}] and its settings below.")
+        made[name] = files.checked(Entry, {**table, "name": name}, where)
+        if not made[name].parts or any(bool(part.path) == bool(part.hub) for part in made[name].parts):
+            raise NegutilError(f"{where} needs parts, each with exactly one of path and hub.")
+    return made
 
 
 def find(name: str, file: Path | None = None) -> Entry:
@@ -138,48 +142,6 @@ def find(name: str, file: Path | None = None) -> Entry:
     if name not in known:
         raise NegutilError(f"There is no dataset or checkpoint '{name}': choose among {', '.join(known)}.")
     return known[name]
-
-
-def _entry(name: str, table: Any, file: Path) -> Entry:
-    where = f"{file}: [{name}]"
-    if not isinstance(table, dict):
-        raise NegutilError(f"{where} is not a table: write [{name}] and its settings below.")
-    rows = dict(table)
-    parts = tuple(_build(Part, row, f"{where}, parts") for row in rows.pop("parts", []))
-    fetch = tuple(_build(Fetch, row, f"{where}, fetch") for row in rows.pop("fetch", []))
-    made = _build(Entry, {**rows, "name": name, "parts": parts, "fetch": fetch}, where)
-    for key, value, known in (("kind", made.kind, KINDS), ("access", made.access, ACCESS)):
-        if value not in known:
-            raise NegutilError(f"{where} has {key} = '{value}': write one of {', '.join(known)}.")
-    if not parts or any(bool(part.path) == bool(part.hub) for part in parts):
-        raise NegutilError(f"{where} needs parts, each with exactly one of path and hub.")
-    return made
-
-
-def _build(kind: Any, table: Mapping[str, Any], where: str) -> Any:
-    """A dataclass from a table, with every key known, none missing, and values of the right type."""
-    fields, hints = {field.name: field for field in dataclasses.fields(kind)}, get_type_hints(kind)
-    unset = dataclasses.MISSING
-    needed = [name for name, one in fields.items() if one.default is unset and one.default_factory is unset]
-    unknown, absent = [key for key in table if key not in fields], [key for key in needed if key not in table]
-    if unknown or absent:
-        wrong = f"has an unknown setting '{unknown[0]}'" if unknown else f"lacks the setting '{absent[0]}'"
-        raise NegutilError(f"{where} {wrong}; the settings are {', '.join(fields)}.")
-    for key, value in table.items():
-        if not _fits(value, hints[key]):
-            raise NegutilError(f"{where} has {key} = {value!r}, where {hints[key]} is needed.")
-    return kind(**table)
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    origin, inner = get_origin(hint), get_args(hint)
-    if origin is UnionType:
-        return any(_fits(value, one) for one in inner)
-    if origin is list:
-        return isinstance(value, list) and all(_fits(one, inner[0]) for one in value)
-    if origin is Mapping:
-        return isinstance(value, dict) and all(_fits(one, inner[1]) for one in value.values())
-    return type(value) is (origin or hint)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -226,14 +188,10 @@ def place(entry: Entry, folder: Path | None = None) -> Place:
 
 def hub_files(repository: str) -> list[Path]:
     """The weight files of a repository of huggingface.co in that client's cache on this machine."""
-    snapshots = hub_cache() / f"models--{repository.replace('/', '--')}" / "snapshots"
+    from huggingface_hub import constants
+
+    snapshots = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "snapshots"
     return sorted(path for kind in WEIGHTS for path in snapshots.rglob(kind) if path.is_file())
-
-
-def hub_cache() -> Path:
-    """The cache of huggingface_hub, by its own environment variables."""
-    home = Path(os.environ.get("HF_HOME", Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "huggingface"))
-    return Path(os.environ.get("HF_HUB_CACHE", home / "hub")).expanduser()
 
 
 def state(name: str, folder: Path | None = None) -> str:
@@ -247,23 +205,3 @@ def state(name: str, folder: Path | None = None) -> str:
     if all(part.name in there for part in entry.parts if part.needed):
         return HERE if there else MISSING
     return PARTIAL if there else MISSING
-
-
-def here(name: str, folder: Path | None = None) -> bool:
-    """Whether all that notebooks need of ``name`` is on this machine."""
-    return state(name, folder) == HERE
-
-
-def missing(names: Iterable[str], folder: Path | None = None) -> list[str]:
-    """Those of ``names`` that are not all on this machine, in their order."""
-    return [name for name in names if not here(name, folder)]
-
-
-def skip_line(names: Iterable[str], folder: Path | None = None) -> str:
-    """One line that says what of ``names`` is missing and how to get it; "" where all is there."""
-    lost = [find(name) for name in missing(names, folder)]
-    if not lost:
-        return ""
-    told = " and ".join(entry.title for entry in lost)
-    commands = ", ".join(f"negutil data get {entry.name}" for entry in lost)
-    return f"{told} {'is' if len(lost) == 1 else 'are'} not on this machine: {commands}."

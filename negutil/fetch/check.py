@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from negutil.data import download
 from negutil.errors import NegutilError, of_system
-from negutil.fetch import catalogue, readers
+from negutil.fetch import catalogue
 from negutil.fetch.catalogue import Entry, Part, Place
-from negutil.fetch.readers import Reading
+
+if TYPE_CHECKING:
+    from negutil.fetch.readers import Reading
 
 OK, SAMPLE, MISSING, WRONG = "ok", "sample", "missing", "wrong"
 
@@ -68,6 +71,8 @@ def _part(entry: Entry, part: Part, where: Place, deep: bool) -> Finding:
     found = where.located(part)
     if not found:
         return Finding(entry.name, part.name, MISSING, _get(entry), part.needed)
+    from negutil.fetch import readers  # here, because loaders take seconds to import
+
     pictures = where.path(part.pictures) if part.pictures and not where.own else None
     try:
         reading = readers.read(part, found, pictures, deep)
@@ -86,21 +91,18 @@ def _get(entry: Entry) -> str:
 def _judge(part: Part, found: list[Path], reading: Reading) -> tuple[str, str]:
     """Status and message of what was read: whatever is wrong first, then what is less than everything."""
     less, more = compare(reading.counts, part.counts)
+    notes = "".join(f"; {note}" for note in reading.notes)
     if reading.problem:
         return WRONG, reading.problem
     if more:
         fix = "it is another release or was changed, so fetch it again"
         return WRONG, f"{found[0]} has {', '.join(more)}, more than are known ({part.counted}): {fix}."
     if less:
-        return SAMPLE, f"has {', '.join(less)}{_also(reading)}"
+        return SAMPLE, f"has {', '.join(less)}{notes}"
     if problem := _other_bytes(part, found, reading):
         return WRONG, problem
-    told = ", ".join(f"{count:,} {what}" for what, count in reading.counts.items()) or "it is there"
-    return (SAMPLE if reading.lost else OK), f"{told}{_also(reading)}"
-
-
-def _also(reading: Reading) -> str:
-    return "".join(f"; {note}" for note in reading.notes)
+    counts = ", ".join(f"{count:,} {what}" for what, count in reading.counts.items()) or "it is there"
+    return (SAMPLE if reading.lost else OK), f"{counts}{notes}"
 
 
 def compare(counts: Mapping[str, int], known: Mapping[str, int | list[int]]) -> tuple[list[str], list[str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from negutil.data import download, unpack
 from negutil.data.download import Settings, Wanted
@@ -67,8 +66,9 @@ def steps(entry: Entry) -> list[str]:
 def _fetched(entry: Entry, one: Fetch, where: Place, keep: bool, settings: Settings | None) -> Done:
     if all(where.find(path) for path in one.gives):
         return Done(one.to, "there already")
-    target = where.path(one.to)
-    _refuse_world(where, one)
+    target, top = where.path(one.to), where.root / one.to.partition("/")[0]
+    if not where.own and (top / catalogue.WORLD).is_file():
+        raise NegutilError(f"{top} was made by the mini world: set NEGUTIL_DATA to a folder for the published data.")
     if not target.is_file():
         wanted = Wanted(one.url, one.bytes, one.sha256, one.md5, help=f"get it by hand from {entry.source}")
         download.fetch(wanted, target, settings, room=UNPACKED if one.into else 0.0)
@@ -83,37 +83,21 @@ def _fetched(entry: Entry, one: Fetch, where: Place, keep: bool, settings: Setti
     return Done(one.to, "unpacked", count)
 
 
-def _refuse_world(where: Place, one: Fetch) -> None:
-    """Published data never mix with the mini world's own in one folder."""
-    top = where.root / one.to.partition("/")[0]
-    if not where.own and (top / catalogue.WORLD).is_file():
-        raise NegutilError(f"{top} was made by the mini world: set NEGUTIL_DATA to a folder for the published data.")
-
-
 def _from_hub(part: Part) -> Done:
     """Have the client of huggingface.co fetch a repository into its own cache; it resumes and checks by itself."""
     if catalogue.hub_files(part.hub):
         return Done(part.hub, "there already")
-    from negutil.models import hub
-
-    with hub.fetching(part.hub, _NOT_ONLINE):
-        _hub_client(part)
-    return Done(part.hub, "downloaded", len(catalogue.hub_files(part.hub)))
-
-
-def _hub_client(part: Part) -> Any:
-    from negutil.models import hub
-
-    if part.model:
-        from negutil.models import loader, registry
-
-        return loader.locate(registry.find(part.model))
-    if part.read == "pipeline":
-        from negutil.models import libraries
-
-        return libraries.diffusers().DiffusionPipeline.download(
-            part.hub, revision=hub.revision(part.hub), use_safetensors=True
-        )
     import huggingface_hub
 
-    return huggingface_hub.snapshot_download(part.hub, revision=hub.revision(part.hub), allow_patterns=list(_WEIGHTS))
+    from negutil.models import hub, libraries, loader, registry
+
+    with hub.fetching(part.hub, _NOT_ONLINE):
+        if part.model:
+            loader.locate(registry.find(part.model))
+        elif part.read == "pipeline":
+            pipeline, revision = libraries.diffusers().DiffusionPipeline, hub.revision(part.hub)
+            pipeline.download(part.hub, revision=revision, use_safetensors=True)
+        else:
+            patterns = list(_WEIGHTS)
+            huggingface_hub.snapshot_download(part.hub, revision=hub.revision(part.hub), allow_patterns=patterns)
+    return Done(part.hub, "downloaded", len(catalogue.hub_files(part.hub)))

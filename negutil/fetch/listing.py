@@ -39,25 +39,25 @@ remembered or inferred is marked as not confirmed. Look at a licence yourself be
 
 def rows(names: Iterable[str] = (), folder: Path | None = None) -> list[dict[str, Any]]:
     """What the list says of every entry, or of those called ``names``: facts, and what is on this machine."""
-    chosen = [catalogue.find(name) for name in names] or list(catalogue.entries().values())
-    return [_row(entry, folder) for entry in chosen]
-
-
-def _row(entry: Entry, folder: Path | None) -> dict[str, Any]:
-    where = catalogue.place(entry, folder)
-    there = {part.name: bool(where.located(part)) for part in entry.parts}
     facts = ("name", "title", "kind", "notebooks", "used_for", "without", "size", "licence", "access", "source", "note")
-    return {
-        **{name: getattr(entry, name) for name in facts},
-        "unconfirmed": entry.unconfirmed,
-        "state": catalogue.state(entry.name, folder),
-        "folder": str(where.root),
-        "layout": [part.name for part in entry.parts],
-        "missing": [part.name for part in entry.parts if part.needed and not there[part.name]],
-        "missing_but_not_needed": [part.name for part in entry.parts if not part.needed and not there[part.name]],
-        "downloadable": entry.downloadable,
-        "steps": get.steps(entry),
-    }
+    listed = []
+    for entry in [catalogue.find(name) for name in names] or list(catalogue.entries().values()):
+        where = catalogue.place(entry, folder)
+        gone = [part for part in entry.parts if not where.located(part)]
+        listed.append(
+            {
+                **{name: getattr(entry, name) for name in facts},
+                "unconfirmed": entry.unconfirmed,
+                "state": catalogue.state(entry.name, folder),
+                "folder": str(where.root),
+                "layout": [part.name for part in entry.parts],
+                "missing": [part.name for part in gone if part.needed],
+                "missing_but_not_needed": [part.name for part in gone if not part.needed],
+                "downloadable": entry.downloadable,
+                "steps": get.steps(entry),
+            }
+        )
+    return listed
 
 
 def table(listed: Iterable[Mapping[str, Any]]) -> str:
@@ -84,25 +84,24 @@ def details(row: Mapping[str, Any]) -> str:
 
 def markdown() -> str:
     """The page docs/data.md."""
-    known = list(catalogue.entries().values())
     head = ["| name | what it is | notebooks | size | licence | access |", "|---|---|---|---|---|---|"]
     parts = [_INTRODUCTION]
     for kind, title in (("dataset", "## Datasets"), ("checkpoint", "## Checkpoints")):
-        chosen = [entry for entry in known if entry.kind == kind]
-        parts.append("\n".join([title, "", *head, *map(_line, chosen)]))
-        parts += [_section(entry) for entry in chosen]
+        chosen = [entry for entry in catalogue.entries().values() if entry.kind == kind]
+        lines = [
+            f"| [{entry.name}](#{entry.name.replace('.', '')}) | {entry.title} | {', '.join(entry.notebooks)} "
+            f"| {entry.size} | {entry.licence} | {entry.access} |"
+            for entry in chosen
+        ]
+        parts += ["\n".join([title, "", *head, *lines]), *map(_section, chosen)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
-
-
-def _line(entry: Entry) -> str:
-    link = f"[{entry.name}](#{entry.name.replace('.', '')})"
-    numbers = ", ".join(entry.notebooks)
-    return f"| {link} | {entry.title} | {numbers} | {entry.size} | {entry.licence} | {entry.access} |"
 
 
 def _section(entry: Entry) -> str:
     root = "$NEGUTIL_DATA" if entry.kind == "dataset" else "the repository's root"
-    own = [part for part in entry.parts if part.path]
+    files = [part for part in entry.parts if part.path]
+    # References to docs/protocols.md become links from the page beside it.
+    note = re.sub(r"docs/(protocols\.md#[\w-]+)", r"[\1](\1)", entry.note)
     lines = [
         f"### {entry.name}",
         "",
@@ -112,31 +111,18 @@ def _section(entry: Entry) -> str:
         f"- Size: {entry.size}. Licence: {entry.licence}. Access: {entry.access}.",
     ]
     lines += [f"- Not confirmed: {', '.join(entry.unconfirmed)}."] if entry.unconfirmed else []
-    lines += [f"- {_linked(entry.note)}"] if entry.note else []
-    lines += ["", f"Layout, below {root}:", "", "```", *map(_layout, own), "```"] if own else []
+    lines += [f"- {note}"] if note else []
+    lines += ["", f"Layout, below {root}:", "", "```", *map(_layout, files), "```"] if files else []
     hubs = [f"`{part.hub}`" for part in entry.parts if part.hub]
     lines += ["", f"From huggingface.co, into that client's own cache: {', '.join(hubs)}."] if hubs else []
-    return "\n".join([*lines, "", *_how(entry)])
-
-
-def _linked(note: str) -> str:
-    """The note with its references to docs/protocols.md as links from the page beside it."""
-    return re.sub(r"docs/(protocols\.md#[\w-]+)", r"[\1](\1)", note)
+    by_hand = [f"{number}. {step}" for number, step in enumerate(get.steps(entry), 1)]
+    lines += ["", f"`negutil data get {entry.name}` downloads it."] if entry.downloadable else []
+    heading = "Besides, by hand:" if entry.downloadable else "By hand:"
+    return "\n".join([*lines, *(["", heading, "", *by_hand] if by_hand else [])])
 
 
 def _layout(part: Part) -> str:
-    counts = ", ".join(f"{_number(count)} {what}" for what, count in part.counts.items())
+    known = {what: count if isinstance(count, list) else [count] for what, count in part.counts.items()}
+    counts = ", ".join(f"{' or '.join(f'{one:,}' for one in several)} {what}" for what, several in known.items())
     told = [*([counts] if counts else []), *([] if part.needed else ["optional"])]
     return f"{part.path:48} {'; '.join(told)}".rstrip()
-
-
-def _number(count: int | list[int]) -> str:
-    return " or ".join(f"{one:,}" for one in (count if isinstance(count, list) else [count]))
-
-
-def _how(entry: Entry) -> list[str]:
-    by_hand = [f"{number}. {step}" for number, step in enumerate(get.steps(entry), 1)]
-    if not entry.downloadable:
-        return ["By hand:", "", *by_hand]
-    command = f"`negutil data get {entry.name}` downloads it."
-    return [command, "", "Besides, by hand:", "", *by_hand] if by_hand else [command]

@@ -6,14 +6,13 @@ an empty frame and the report says which notebook makes it.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from negutil import paths, results, tables
+from negutil import files, paths, results
 from negutil.errors import NegutilError
 from negutil.report import chapters
 
@@ -55,56 +54,40 @@ def found(profile: str, table: str) -> pd.DataFrame:
 
 
 def every_method(profile: str) -> pd.DataFrame:
-    """Every method on every benchmark with its gain over CLIP: a row each, with HEAT's columns (methods by title)."""
+    """Every method on every benchmark with its gain over CLIP: a row each, with HEAT's columns (methods by title).
+
+    By base; CLIP, then the others by the number of benchmarks that they gain on; benchmarks in the given order.
+    """
     from negutil.compare import clipglasses, clipglasses_methods
 
     levels = _split(pd.concat([found(profile, f"{name}/levels") for name in LEVELS]))
     gains = _split(pd.concat([found(profile, f"{name}/gains") for name in LEVELS]))
     gains = gains[gains["metric"] == OVER_CLIP]
     key = ["model", "title", "method"]
-    shown = [title in clipglasses.EVERYTHING and not _is_aside(name) for title, name in _names(levels)]
-    own = levels.loc[np.array(shown, dtype=bool)]
+    # Not shown: weights between two models, and what is compared with another CLIP than the one in the table.
+    aside = [("@" in name or name.endswith(ASIDE)) for name in levels["method"]]
+    own = levels[levels["title"].isin(clipglasses.EVERYTHING) & ~np.array(aside, dtype=bool)]
     own = own.drop_duplicates(key).merge(
         gains.drop_duplicates(key)[[*key, "value", "ci_low", "ci_high"]], on=key, how="left", suffixes=("", "_gain")
     )
-    own = own.assign(method=own["method"].map(lambda name: _title(name, clipglasses_methods.title_of)))
+    titles = [
+        ("NegationCLIP, " if name.startswith(VARIANT) else "")
+        + clipglasses_methods.title_of("" if name == "CLIP" else name)
+        for name in own["method"]
+    ]
     named = {"model": "base", "ci_low": "low", "ci_high": "high", "value_gain": "gain"}
     named |= {"ci_low_gain": "gain_low", "ci_high_gain": "gain_high"}
-    own = own.rename(columns=named)[list(HEAT)]
-    return _ordered(own, clipglasses.EVERYTHING)
+    own = own.assign(method=titles).rename(columns=named)[list(HEAT)]
+    better = own.assign(better=own["gain_low"] > 0).groupby(["base", "method"])["better"].transform("sum")
+    keys = zip(own["base"], own["method"] != "CLIP", -better.astype(int), own["method"], own["title"], strict=True)
+    order = [(*key[:-1], list(clipglasses.EVERYTHING).index(key[-1])) for key in keys]
+    return own.iloc[sorted(range(len(own)), key=order.__getitem__)].reset_index(drop=True)
 
 
 def _split(rows: pd.DataFrame) -> pd.DataFrame:
     """Records whose task is ``title/method``, with the two apart."""
     apart = [str(task).rpartition("/") for task in rows["task"]]
     return rows.assign(title=[one[0] for one in apart], method=[one[2] for one in apart])
-
-
-def _title(name: str, title_of: Callable[[str], str]) -> str:
-    """A method as tables call it; a variant of NegationCLIP with that name before it."""
-    return ("NegationCLIP, " if name.startswith(VARIANT) else "") + title_of("" if name == "CLIP" else name)
-
-
-def _is_aside(name: str) -> bool:
-    """Weights between two models, and what is compared with another CLIP than the one in the table."""
-    return "@" in name or name.endswith(ASIDE)
-
-
-def _names(rows: pd.DataFrame) -> list[tuple[str, str]]:
-    return list(zip(rows["title"], rows["method"], strict=True))
-
-
-def _ordered(rows: pd.DataFrame, titles: Sequence[str]) -> pd.DataFrame:
-    """By base; CLIP, then the others by the number of benchmarks that they gain on; benchmarks in the given order."""
-    if rows.empty:
-        return rows
-    better = rows.assign(better=(rows["gain_low"] > 0).astype(int)).groupby(["base", "method"])["better"].sum()
-    rank = {key: (str(key[1]) != "CLIP", -int(number), str(key[1])) for key, number in better.items()}  # type: ignore[index]
-    keys = [
-        (base, rank[base, method], list(titles).index(title))
-        for base, method, title in zip(rows["base"], rows["method"], rows["title"], strict=True)
-    ]
-    return rows.iloc[sorted(range(len(rows)), key=keys.__getitem__)].reset_index(drop=True)
 
 
 def negbench(profile: str) -> pd.DataFrame:
@@ -160,16 +143,12 @@ def parts(profile: str) -> pd.DataFrame:
     for folder in sorted(path for path in paths.results(profile).glob("[0-9][0-9]_*") if path.is_dir()):
         notes = [_note(path) for path in sorted(folder.glob("*.provenance.json"))]
         if notes:
-            rows.append(_part(titles.get(folder.name[:2], folder.name), notes))
+            last = max(notes, key=lambda note: (str(note["started"]), float(note["seconds"])))
+            minutes = max(float(note["seconds"]) for note in notes) / 60
+            code = str(last["commit"])[:10] or f"version {last.get('version', 'unknown')}"
+            machine = (last["processor"], last["threads"], last.get("gpu") or "none", last["python"])
+            rows.append((titles.get(folder.name[:2], folder.name), minutes, len(notes), code, *machine))
     return pd.DataFrame(rows, columns=list(PARTS))
-
-
-def _part(title: str, notes: Sequence[dict]) -> tuple[object, ...]:
-    last = max(notes, key=lambda note: (str(note["started"]), float(note["seconds"])))
-    minutes = max(float(note["seconds"]) for note in notes) / 60
-    gpu = last.get("gpu") or "none"
-    code = str(last["commit"])[:10] or f"version {last.get('version', 'unknown')}"
-    return title, minutes, len(notes), code, last["processor"], last["threads"], gpu, last["python"]
 
 
 def versions(profile: str) -> str:
@@ -182,16 +161,7 @@ def versions(profile: str) -> str:
 
 
 def _note(path: Path) -> dict:
-    try:
-        note = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise NegutilError(f"{path} cannot be read as JSON ({problem}): run its notebook again.") from problem
+    note = files.read_json(path, "run its notebook again")
     if not {"started", "seconds", "commit", "processor", "threads", "python"} <= set(note):
         raise NegutilError(f"{path} lacks some of what a note beside a table has: run its notebook again.")
     return dict(note)
-
-
-def as_text(rows: pd.DataFrame, value: str = "value", low: str = "low", high: str = "high") -> list[str]:
-    """The numbers of a frame with their intervals as texts."""
-    triples = zip(rows[value], rows[low], rows[high], strict=True)
-    return [tables.with_interval(float(one), two, three) for one, two, three in triples]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from negutil import paths
+from negutil import files, paths
 from negutil.errors import NegutilError
 from negutil.report import index, readme, reproducibility
 
-PAGES = {"README.md": readme, "docs/index.md": index, "docs/reproducibility.md": reproducibility}
-"""Every page with its module, which has ``update`` and ``is_current``."""
+PAGES = {
+    "README.md": readme.current,
+    "docs/index.md": index.page,
+    "docs/reproducibility.md": reproducibility.current,
+}
+"""Every page with the function that returns its text for a profile."""
 
 
 def update(profile: str) -> dict[str, bool]:
@@ -15,18 +19,21 @@ def update(profile: str) -> dict[str, bool]:
 
     Raises NegutilError in an installed wheel, and where a table is missing or damaged.
     """
-    _must_be_checkout()
-    return {name: page.update(profile) for name, page in PAGES.items()}
+    stale = _stale(profile)
+    for name, text in stale.items():
+        files.write_text(paths.ROOT / name, text)
+    return {name: name in stale for name in PAGES}
 
 
 def check(profile: str) -> None:
     """Raise NegutilError that names the first page that does not agree with the tables of ``profile``."""
-    _must_be_checkout()
-    for name, page in PAGES.items():
-        if not page.is_current(profile):
-            raise NegutilError(f"{name} does not agree with the tables in results/: run `negutil readme`.")
+    for name in _stale(profile):
+        raise NegutilError(f"{name} does not agree with the tables in results/: run `negutil readme`.")
 
 
-def _must_be_checkout() -> None:
+def _stale(profile: str) -> dict[str, str]:
+    """The text of each page that does not say what the tables say."""
     if not paths.IS_CHECKOUT:
         raise NegutilError("An installed negutil has no README.md and no docs/: run `negutil readme` in a checkout.")
+    current = {name: text_of(profile) for name, text_of in PAGES.items()}
+    return {name: text for name, text in current.items() if text != (paths.ROOT / name).read_text(encoding="utf-8")}

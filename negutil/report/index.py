@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from negutil import files, paths
+from negutil import paths
 from negutil.compare import claims, verdicts
 from negutil.compare.verdicts import Outcome
 from negutil.report import chapters, frames, markdown, pages
@@ -54,19 +54,6 @@ def page(profile: str) -> str:
 def rows(outcomes: Sequence[Outcome], profile: str) -> list[tuple[str, ...]]:
     """A row for each claim with HEAD's columns, models below each other."""
     return [_row(outcome, profile) for outcome in outcomes]
-
-
-def update(profile: str, path: Path = PAGE) -> bool:
-    """Write the page for ``profile``; returns whether that changed it."""
-    changed = not is_current(profile, path)
-    if changed:
-        files.write_text(path, page(profile))
-    return changed
-
-
-def is_current(profile: str, path: Path = PAGE) -> bool:
-    """Whether the page says what the tables of ``profile`` say."""
-    return path.exists() and page(profile) == path.read_text(encoding="utf-8")
 
 
 def _overview(outcomes: Sequence[Outcome], profile: str) -> str:
@@ -115,7 +102,10 @@ def _section(chapter: Chapter, outcomes: Sequence[Outcome], profile: str) -> str
 def _row(outcome: Outcome, profile: str) -> tuple[str, ...]:
     claim = outcome.claim
     marked = "" if claim.written_before else f" Test written {claim.written}."
-    source = f"{_source(claim.source)}{marked}"
+    # A source as a sentence, without the word that it is ours, and with references to pages of docs/ as links.
+    text = re.sub(r"^ours[:;]?\s*", "", claim.source)
+    linked = re.sub(r"docs/([\w.-]+\.md(#[\w-]+)?)", r"[\1](\1)", text)
+    source = f"{linked[:1].upper()}{linked[1:]}{'.' if linked else ''}{marked}"
     statement = f"{claim.statement}<br>*{source}*" if source else claim.statement
     tables = dict.fromkeys(condition.table for condition in (*claim.provided, *claim.conditions))
     folder = paths.results(claim.results or profile)
@@ -126,13 +116,6 @@ def _row(outcome: Outcome, profile: str) -> tuple[str, ...]:
     counts = dict.fromkeys(f"{row.n:,}" for row in outcome.rows)
     cells = ([row.model for row in outcome.rows], values, counts, [claim.published], links)
     return (statement, verdict, *("<br>".join(cell) for cell in cells))
-
-
-def _source(source: str) -> str:
-    """A source as a sentence, without the word that it is ours, and with references to pages of docs/ as links."""
-    text = re.sub(r"^ours[:;]?\s*", "", source)
-    linked = re.sub(r"docs/([\w.-]+\.md(#[\w-]+)?)", r"[\1](\1)", text)
-    return f"{linked[0].upper()}{linked[1:]}." if linked else ""
 
 
 def _files(folder: Path, number: str, suffix: str) -> str:

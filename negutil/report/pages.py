@@ -18,8 +18,7 @@ from negutil import config, files, paths, tables
 from negutil.compare import claims, verdicts
 from negutil.compare import controls as claims_report
 from negutil.compare.verdicts import Outcome
-from negutil.report import chapters, forest, frames
-from negutil.report.heat import Heat, gains, levels
+from negutil.report import chapters, figures, frames
 
 TEMPLATES = paths.PACKAGE / "templates"
 HTML, MARKDOWN = "report.html", "report.md"
@@ -63,111 +62,90 @@ def render(kind: str, found: dict[str, Any]) -> str:
 def contents(profile: str) -> dict[str, Any]:
     """All that the report says about a profile, as texts for the templates."""
     outcomes = verdicts.of(profile)
+    known = {outcome.claim.id: outcome for outcome in outcomes}
+    methods = frames.every_method(profile)
+    parts = frames.parts(profile)
     return {
         "profile": profile,
         "published": config.load(profile).published,
         "kinds": [{"name": kind, "class": CLASSES[kind], "mark": MARKS[kind]} for kind in verdicts.KINDS],
         "glance": glance(outcomes),
         "total": len(outcomes),
-        "headlines": headlines(outcomes),
+        "headlines": [_claim(known[headline.claim], "") for headline in claims_report.headlines()],
         "chapters": by_notebook(outcomes, profile),
-        "controls": controls(outcomes),
-        "heats": heats(profile),
-        "negbench": levels(frames.negbench(profile)),
+        "controls": [_control(one, known[one.claim], known[one.by]) for one in claims_report.controls()],
+        # Every method on every benchmark: a table for each architecture.
+        "heats": [figures.gains(own, str(base)) for base, own in methods.groupby("base", sort=False)],
+        "negbench": figures.levels(frames.negbench(profile)),
         "differences": differences(profile),
-        "parts": parts(profile),
+        "parts": _texts(parts.assign(minutes=[f"{float(minutes):.1f}" for minutes in parts["minutes"]])),
         "versions": frames.versions(profile),
     }
 
 
 def glance(outcomes: list[Outcome]) -> list[dict[str, Any]]:
-    """For each work its counts, and a sign for each of its claims."""
-    counted = verdicts.counts(outcomes)
+    """For each work its counts, and a sign for each of its claims, those of one verdict side by side."""
+    ordered = sorted(outcomes, key=lambda outcome: verdicts.KINDS.index(outcome.verdict))
     return [
         {
             "work": work,
             "counts": [int(row[kind]) for kind in verdicts.KINDS],
-            "signs": [
-                _sign(outcome) for kind in verdicts.KINDS for outcome in outcomes if _is(outcome, str(work), kind)
-            ],
+            "signs": [_about(outcome) for outcome in ordered if outcome.work == work],
         }
-        for work, row in counted.iterrows()
+        for work, row in verdicts.counts(outcomes).iterrows()
     ]
-
-
-def _is(outcome: Outcome, work: str, kind: str) -> bool:
-    return outcome.work == work and outcome.verdict == kind
-
-
-def _sign(outcome: Outcome) -> dict[str, str]:
-    return {
-        "id": outcome.claim.id,
-        "class": CLASSES[outcome.verdict],
-        "mark": MARKS[outcome.verdict],
-        "verdict": outcome.label(),
-        "statement": outcome.claim.statement,
-    }
-
-
-def headlines(outcomes: list[Outcome]) -> list[dict[str, Any]]:
-    """The headlines, with the numbers that decided."""
-    known = {outcome.claim.id: outcome for outcome in outcomes}
-    return [_claim(known[headline.claim], "") for headline in claims_report.headlines()]
 
 
 def by_notebook(outcomes: list[Outcome], profile: str) -> list[dict[str, Any]]:
-    """Notebook by notebook, its claims; with a link to the notebook where it is there."""
+    """Notebook by notebook, its claims; with a link to the notebook where it is there, wherever results/ is kept."""
     known = {chapter.number: chapter for chapter in chapters.find()}
-    numbers = sorted({outcome.claim.notebook for outcome in outcomes})
-    return [
-        {
-            "number": number,
-            "title": known[number].title if number in known else f"notebook {number}",
-            "link": _link(known[number].path, profile) if number in known else "",
-            "claims": [_claim(outcome, profile) for outcome in outcomes if outcome.claim.notebook == number],
-        }
-        for number in numbers
-    ]
+    shown = []
+    for number in sorted({outcome.claim.notebook for outcome in outcomes}):
+        link = ""
+        if number in known:
+            home, path = paths.ROOT / "results" / profile, known[number].path
+            link = Path(os.path.relpath(path, home)).as_posix() if paths.IS_CHECKOUT else f"notebooks/{path.name}"
+        title = known[number].title if number in known else f"notebook {number}"
+        own = [_claim(outcome, profile) for outcome in outcomes if outcome.claim.notebook == number]
+        shown.append({"number": number, "title": title, "link": link, "claims": own})
+    return shown
 
 
-def _link(path: Path, profile: str) -> str:
-    """A link from the report to a notebook, wherever results/ is kept."""
-    if not paths.IS_CHECKOUT:
-        return f"notebooks/{path.name}"
-    home = paths.ROOT / "results" / profile
-    return Path(os.path.relpath(path, home)).as_posix()
+def _about(outcome: Outcome) -> dict[str, Any]:
+    """What a claim says and what became of it."""
+    return {
+        "id": outcome.claim.id,
+        "statement": outcome.claim.statement,
+        "verdict": outcome.label(),
+        "class": CLASSES[outcome.verdict],
+        "mark": MARKS[outcome.verdict],
+    }
 
 
 def _claim(outcome: Outcome, profile: str) -> dict[str, Any]:
     """One claim as texts; with its figure if a profile is given."""
     claim = outcome.claim
-    return {
-        "id": claim.id,
-        "statement": claim.statement,
+    return _about(outcome) | {
         "source": claim.source,
         "published": claim.published,
         "written": "" if claim.written == claims.BEFORE else claim.written,
-        "verdict": outcome.label(),
-        "class": CLASSES[outcome.verdict],
-        "mark": MARKS[outcome.verdict],
         "reason": outcome.reason,
-        "rows": [_row(row) | {"verdict": outcome.label(row.verdict)} for row in outcome.rows],
-        "figure": forest.svg(outcome, profile) if profile else "",
+        "rows": [
+            {
+                "model": row.model,
+                "decided": row.decided_by,
+                "value": tables.with_interval(row.value, row.ci_low, row.ci_high),
+                "n": f"{row.n:,}",
+                "verdict": outcome.label(row.verdict),
+            }
+            for row in outcome.rows
+        ],
+        "figure": figures.forest(outcome, profile) if profile else "",
     }
 
 
-def _row(row: claims.Verdict) -> dict[str, str]:
-    value = tables.with_interval(row.value, row.ci_low, row.ci_high)
-    return {"model": row.model, "decided": row.decided_by, "value": value, "n": f"{row.n:,}"}
-
-
-def controls(outcomes: list[Outcome]) -> list[dict[str, str]]:
-    """What each control means for a paper's claim, by the control's verdict."""
-    known = {outcome.claim.id: outcome for outcome in outcomes}
-    return [_control(control, known[control.claim], known[control.by]) for control in claims_report.controls()]
-
-
 def _control(control: claims_report.Control, claimed: Outcome, by: Outcome) -> dict[str, str]:
+    """What a control means for a paper's claim, by the control's verdict."""
     return {
         "claim": claimed.claim.statement,
         "claimed": claimed.label(),
@@ -181,27 +159,17 @@ def _control(control: claims_report.Control, claimed: Outcome, by: Outcome) -> d
     }
 
 
-def heats(profile: str) -> list[Heat]:
-    """Every method on every benchmark: a table for each architecture."""
-    rows = frames.every_method(profile)
-    return [gains(own, str(base)) for base, own in rows.groupby("base", sort=False)]
-
-
 def differences(profile: str) -> list[dict[str, Any]]:
     """Paper against released code: a row for each difference, with what it changes on each test as texts."""
     rows = frames.differences(profile)
-    rows = rows.assign(effect=frames.as_text(rows, "effect"), n=[f"{int(count):,}" for count in rows["n"]])
+    triples = zip(rows["effect"], rows["low"], rows["high"], strict=True)
+    effects = [tables.with_interval(float(value), low, high) for value, low, high in triples]
+    rows = rows.assign(effect=effects, n=[f"{int(count):,}" for count in rows["n"]])
     about = ["work", "paper", "code"]
     return [
         dict(zip(about, names, strict=True)) | {"effects": _texts(own[["asked", "effect", "n", "sure"]])}
         for names, own in rows.groupby(about, sort=False)
     ]
-
-
-def parts(profile: str) -> list[dict[str, str]]:
-    """How long each part took, as texts."""
-    rows = frames.parts(profile)
-    return _texts(rows.assign(minutes=[f"{float(minutes):.1f}" for minutes in rows["minutes"]]))
 
 
 def _texts(rows: pd.DataFrame) -> list[dict[str, str]]:

@@ -1,7 +1,6 @@
 """The generated parts of README.md: the figure, how long the results took, the headlines, and the papers' claims.
 
-All are written from ``results/`` and ``configs/claims.toml``; nothing in them is typed. ``is_current`` says whether
-README agrees with what is there.
+All are written from ``results/`` and ``configs/claims.toml``; nothing in them is typed.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from negutil import config, files, paths
+from negutil import config, paths
 from negutil.compare import controls, verdicts
 from negutil.compare.controls import Headline
 from negutil.compare.verdicts import Outcome
@@ -37,31 +36,28 @@ NAMES = {verdicts.NOT_REPRODUCIBLE: "cannot be reproduced"}
 
 def image(profile: str) -> str:
     """The figure of the same query with and without "no", and how many of the five images show what it names."""
-    from negutil.compare import top_five
-
-    figure = paths.figures(profile) / top_five.EXPERIMENT / f"{top_five.FIGURE}.png"
-    shown = f'<img src="{markdown.relative(figure, README)}" width="{WIDTH}" alt="{ALT}">'
-    return f"{shown}\n\n*{_caption(profile)}* ([notebook 03](notebooks/03_negbench.ipynb))"
-
-
-def _caption(profile: str) -> str:
-    from negutil.compare.top_five import ALL, COUNT, EXPERIMENT, TABLE, WITH, WITHOUT, queries
+    from negutil.compare import top_five as top
 
     model = config.load(profile).models[-1]
-    table = frames.found(profile, f"{EXPERIMENT}/{TABLE}")
+    table = frames.found(profile, f"{top.EXPERIMENT}/{top.TABLE}")
     rows = {str(row["task"]): row for row in table.to_dict("records") if row["model"] == model}
-    nouns = [task.partition("/")[2] for task in rows if not task.endswith(ALL)]
-    if not nouns:
-        return f"The top five test images of {model} for a noun, and for the same noun after “no”."
-    query, denial = queries(nouns[0]).values()
-    count, denied = (f"{rows[f'{kind}/{nouns[0]}']['value']:.0f} of {COUNT}" for kind in (WITH, WITHOUT))
-    mean, mean_denied = (f"{rows[f'{kind}/{ALL}']['value']:.1f}" for kind in (WITH, WITHOUT))
-    every = rows[f"{WITH}/{ALL}"]["n"]
-    return (
-        f"The top five test images of {model} for “{query}” ({count} show {query}) and for “{denial}” ({denied} show "
-        f"{query}). The noun is the alphabetically first; averaged over all {every} nouns, {mean} and {mean_denied} of "
-        f"{COUNT} images show it."
-    )
+    nouns = [task.partition("/")[2] for task in rows if not task.endswith(top.ALL)]
+    caption = f"The top five test images of {model} for a noun, and for the same noun after “no”."
+    if nouns:
+        query, denial = top.queries(nouns[0]).values()
+        count, denied = (
+            f"{rows[f'{kind}/{nouns[0]}']['value']:.0f} of {top.COUNT}" for kind in (top.WITH, top.WITHOUT)
+        )
+        mean, mean_denied = (f"{rows[f'{kind}/{top.ALL}']['value']:.1f}" for kind in (top.WITH, top.WITHOUT))
+        every = rows[f"{top.WITH}/{top.ALL}"]["n"]
+        caption = (
+            f"The top five test images of {model} for “{query}” ({count} show {query}) and for “{denial}” ({denied} "
+            f"show {query}). The noun is the alphabetically first; averaged over all {every} nouns, {mean} and "
+            f"{mean_denied} of {top.COUNT} images show it."
+        )
+    figure = paths.figures(profile) / top.EXPERIMENT / f"{top.FIGURE}.png"
+    shown = f'<img src="{markdown.relative(figure, README)}" width="{WIDTH}" alt="{ALT}">'
+    return f"{shown}\n\n*{caption}* ([notebook 03](notebooks/03_negbench.ipynb))"
 
 
 def time(profile: str) -> str:
@@ -69,8 +65,10 @@ def time(profile: str) -> str:
     took = frames.parts(profile)
     if took.empty:
         return "No results yet: run `./run_all.sh`."
-    hosts = " / ".join(dict.fromkeys(_host(row) for row in took.to_dict("records")))
-    return f"The committed results took {took['minutes'].astype(float).sum():.0f} minutes ({hosts})."
+    gpus = took["gpu"].replace("none", "no GPU")
+    hosts = took["processor"] + ", " + took["threads"].astype(str) + " threads, " + gpus
+    minutes = took["minutes"].astype(float).sum()
+    return f"The committed results took {minutes:.0f} minutes ({' / '.join(dict.fromkeys(hosts))})."
 
 
 def findings(profile: str) -> str:
@@ -92,16 +90,6 @@ def parts(profile: str) -> dict[str, str]:
 def current(profile: str, path: Path = README) -> str:
     """README as it should be; raises NegutilError where a marker is missing or a table is damaged."""
     return markdown.text_with(parts(profile), path)
-
-
-def update(profile: str, path: Path = README) -> bool:
-    """Write the generated parts of README for ``profile``; returns whether that changed it."""
-    return files.update_text(path, current(profile, path))
-
-
-def is_current(profile: str, path: Path = README) -> bool:
-    """Whether README says what the tables of ``profile`` say."""
-    return current(profile, path) == path.read_text(encoding="utf-8")
 
 
 def _headline(headline: Headline, outcome: Outcome) -> str:
@@ -130,8 +118,3 @@ def _our_findings(outcomes: Sequence[Outcome]) -> str:
         f"{', '.join(counts)}. Every test was written before its run, except for {after} of our findings, which the "
         "index marks."
     )
-
-
-def _host(row: dict) -> str:
-    gpu = "no GPU" if row["gpu"] == "none" else row["gpu"]
-    return f"{row['processor']}, {row['threads']} threads, {gpu}"

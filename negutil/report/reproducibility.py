@@ -11,7 +11,6 @@ import dataclasses
 import fnmatch
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +18,7 @@ import pandas as pd
 from negutil import files, paths, results
 from negutil.compare import claims
 from negutil.errors import NegutilError
+from negutil.files import Settings
 from negutil.report import markdown
 from negutil.tables import with_interval
 
@@ -33,7 +33,6 @@ WORKS = {
 }
 """Every work, and what its parts of the page are called."""
 
-TOLD_BY = ("effects", "glasses", "unmeasured")
 SOURCES = {"MIT News": "NegBench"}
 """Sources of claims that do not begin with the name of their work."""
 
@@ -46,7 +45,7 @@ GLASSES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(Settings):
     """Numbers of a table in results/: the records with this ``task``, ``metric`` and ``model`` (* stands for any text).
 
     ``says`` tells what they are; ``results`` is the folder in results/, the profile's own where it is empty.
@@ -61,7 +60,7 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
-class Disagreement:
+class Disagreement(Settings):
     """What a paper says, what its code or file does, and what that does here (or why it is not measured).
 
     ``glasses`` is the name of the difference where it is a single one of CLIPGlasses.
@@ -77,31 +76,17 @@ class Disagreement:
 
 def read(path: Path = FILE) -> tuple[Disagreement, ...]:
     """Return all disagreements; raises NegutilError that names the entry where something is wrong."""
-    content = files.read_toml(path)
-    return tuple(_disagreement(table, path) for table in content.get("disagreement", []))
-
-
-def _disagreement(table: dict[str, Any], path: Path) -> Disagreement:
-    where = f"{path}: the disagreement {str(table.get('paper', table))[:60]!r}"
-    unknown = set(table) - {"work", "paper", "code", *TOLD_BY}
-    if unknown or not {"work", "paper", "code"} <= set(table):
-        raise NegutilError(f"{where} needs work, paper, code and one of {', '.join(TOLD_BY)}: correct its keys.")
-    if table["work"] not in WORKS:
-        raise NegutilError(f"{where} is of no known work: write one of {', '.join(WORKS)}.")
-    effects = tuple(_effect(row, where) for row in table.get("effects", []))
-    effects = _of_glasses(table["glasses"]) + effects if "glasses" in table else effects
-    if bool(effects) == bool(table.get("unmeasured")):
-        raise NegutilError(f"{where} must say what it does here, or why that is not measured, and not both.")
-    texts = {key: table.get(key, "") for key in ("work", "paper", "code", "unmeasured", "glasses")}
-    return Disagreement(**texts, effects=effects)
-
-
-def _effect(row: dict[str, Any], where: str) -> Effect:
-    known = {field.name for field in dataclasses.fields(Effect)}
-    needed = known - {"model", "results"}
-    if not needed <= set(row) <= known:
-        raise NegutilError(f"{where} has an effect with {sorted(row)}: write {', '.join(sorted(needed))}.")
-    return Effect(**row)
+    entries = []
+    for table in files.read_toml(path).get("disagreement", []):
+        where = f"{path}: the disagreement {str(table.get('paper', table))[:60]!r}"
+        entry = files.checked(Disagreement, table, where)
+        if entry.work not in WORKS:
+            raise NegutilError(f"{where} is of no known work: write one of {', '.join(WORKS)}.")
+        effects = (*_of_glasses(entry.glasses), *entry.effects) if entry.glasses else entry.effects
+        if bool(effects) == bool(entry.unmeasured):
+            raise NegutilError(f"{where} must say what it does here, or why that is not measured, and not both.")
+        entries.append(dataclasses.replace(entry, effects=effects))
+    return tuple(entries)
 
 
 def _of_glasses(difference: str) -> tuple[Effect, ...]:
@@ -123,7 +108,8 @@ def table(work: str, profile: str) -> str:
 
 def missing(work: str) -> str:
     """Return the claims of ``work`` that nobody can test, in Markdown, with what is missing."""
-    found = [claim for claim in claims.read() if claim.missing and _work(claim.source) == work]
+    starts = (work, *(source for source, other in SOURCES.items() if other == work))
+    found = [claim for claim in claims.read() if claim.missing and claim.source.startswith(starts)]
     rows = [(claim.source, claim.statement, claim.missing) for claim in found]
     return markdown.table(("source", "claim", "what is missing"), rows) if rows else "None from this paper."
 
@@ -155,35 +141,21 @@ def current(profile: str, path: Path = PAGE) -> str:
     return markdown.text_with(parts(profile), path)
 
 
-def update(profile: str, path: Path = PAGE) -> bool:
-    """Write the generated parts of the page; returns whether that changed it."""
-    return files.update_text(path, current(profile, path))
-
-
-def is_current(profile: str, path: Path = PAGE) -> bool:
-    """Whether the page says what the tables of ``profile`` say."""
-    return current(profile, path) == path.read_text(encoding="utf-8")
-
-
-def _work(source: str) -> str:
-    for start, work in {**{name: name for name in WORKS}, **SOURCES}.items():
-        if source.startswith(start):
-            return work
-    return ""
-
-
 def _told(entry: Disagreement, profile: str) -> str:
+    """What a disagreement does: values with intervals and n; models are named unless the effect names its one."""
     if entry.unmeasured:
         return f"*Not measured.* {entry.unmeasured}"
-    return "<br>".join(f"{effect.says}: {_numbers(effect, profile)}" for effect in entry.effects)
-
-
-def _numbers(effect: Effect, profile: str) -> str:
-    """The values with intervals and n; models are named unless the effect names its one."""
-    own = _records(effect, profile)
-    told = [_number(row, named="*" in effect.model) for row in own.to_dict("records")]
-    counts = ", ".join(dict.fromkeys(f"{count:,}" for count in own["n"]))
-    return f"{'; '.join(told)} (n = {counts})"
+    lines = []
+    for effect in entry.effects:
+        rows = _records(effect, profile)
+        values = []
+        for row in rows.to_dict("records"):
+            digits = 4 if abs(row["value"]) < 0.01 else 3
+            value = with_interval(row["value"], row["ci_low"], row["ci_high"], digits)
+            values.append(f"{row['model']} **{value}**" if "*" in effect.model and row["model"] else f"**{value}**")
+        counts = ", ".join(dict.fromkeys(f"{count:,}" for count in rows["n"]))
+        lines.append(f"{effect.says}: {'; '.join(values)} (n = {counts})")
+    return "<br>".join(lines)
 
 
 def _records(effect: Effect, profile: str) -> pd.DataFrame:
@@ -199,8 +171,3 @@ def _records(effect: Effect, profile: str) -> pd.DataFrame:
             f"the notebook that writes it, or correct {FILE.name}."
         )
     return own
-
-
-def _number(row: dict[Any, Any], named: bool) -> str:
-    value = with_interval(row["value"], row["ci_low"], row["ci_high"], 4 if abs(row["value"]) < 0.01 else 3)
-    return f"{row['model']} **{value}**" if named and row["model"] else f"**{value}**"

@@ -32,8 +32,7 @@ from nbformat import NotebookNode
 from nbstripout import strip_output
 from papermill.exceptions import PapermillExecutionError
 
-from negutil import config, elsewhere, files, paths, provenance
-from negutil.config import Profile
+from negutil import code, config, files, paths
 from negutil.data import skipped
 from negutil.data.skipped import Skip
 from negutil.errors import NegutilError
@@ -61,7 +60,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 class UserError(NegutilError):
-    """A notebook stopped at something that the user can mend, which ``sentence`` says."""
+    """A notebook stopped at something that the user can fix, which ``sentence`` says."""
 
     def __init__(self, told: str, sentence: str) -> None:
         super().__init__(told)
@@ -137,9 +136,12 @@ def run(
             reason = skipped.whole(settings, chapter.number)
             if reason is None:
                 with Progress(label, stream) as progress:
-                    execution = Execution(settings, given, timeout, folder, staged)
-                    path, reason = _run_or_skip(chapter, execution, progress)
-                    written += [path] if path else []
+                    try:
+                        written.append(_run_one(chapter, Execution(given, timeout, folder, staged), progress))
+                    except UserError as problem:
+                        if not skipped.possible(settings):
+                            raise
+                        reason = Skip(f"the rest of notebook {chapter.number}", problem.sentence)
             if reason is not None:
                 stream.write(f"{label}  {reason.line}\n")
         return written, staged.close() if staged else None
@@ -149,21 +151,10 @@ def run(
 class Execution:
     """How notebooks are run, and where to: ``folder``, or through ``staged`` into the clone."""
 
-    settings: Profile
     parameters: dict[str, Any]
     timeout: int | None
     folder: Path
     staged: Staging | None
-
-
-def _run_or_skip(chapter: Chapter, execution: Execution, progress: Progress) -> tuple[Path | None, Skip | None]:
-    """The executed notebook, or why it was skipped: published data that it wants are missing or damaged."""
-    try:
-        return _run_one(chapter, execution, progress), None
-    except UserError as problem:
-        if not skipped.possible(execution.settings):
-            raise
-        return None, Skip(f"the rest of notebook {chapter.number}", problem.sentence)
 
 
 def place(chapters: Sequence[Chapter], parameters: Mapping[str, Any]) -> contextlib.AbstractContextManager[None]:
@@ -181,7 +172,7 @@ def place(chapters: Sequence[Chapter], parameters: Mapping[str, Any]) -> context
     if own == {str(seed)}:
         return contextlib.nullcontext()
     roots = {"results": paths.results(""), "figures": paths.figures("")}
-    return elsewhere.folders(**{name: root / f"seed-{seed}" for name, root in roots.items()})
+    return paths.folders(**{name: root / f"seed-{seed}" for name, root in roots.items()})
 
 
 def clean(notebook: NotebookNode) -> NotebookNode:
@@ -230,7 +221,13 @@ def _run_one(chapter: Chapter, execution: Execution, progress: Progress) -> Path
         )
     except (PapermillExecutionError, CellTimeoutError, DeadKernelError) as problem:
         running.replace(failed)
-        reason = _reason(problem, execution.timeout)
+        if isinstance(problem, PapermillExecutionError):
+            first = next(iter(str(problem.evalue).strip().splitlines()), "")
+            reason = f"{problem.ename}: {first[:300]}" if first else problem.ename
+        elif isinstance(problem, CellTimeoutError):
+            reason = f"it took longer than {execution.timeout} s"
+        else:
+            reason = "its kernel died, often for want of memory"
         told = (
             f"{chapter.path.name} failed in code cell {progress.cell} of {progress.cells} ({reason}): "
             f"see {failed}, fix the cause and start again, finished work is kept."
@@ -248,27 +245,18 @@ def _run_one(chapter: Chapter, execution: Execution, progress: Progress) -> Path
     return target
 
 
-def _reason(problem: Exception, timeout: int | None) -> str:
-    if isinstance(problem, PapermillExecutionError):
-        lines = str(problem.evalue).strip().splitlines()
-        return f"{problem.ename}: {lines[0][:300]}" if lines else problem.ename
-    if isinstance(problem, CellTimeoutError):
-        return f"it took longer than {timeout} s"
-    return "its kernel died, often for want of memory"
-
-
 def _for_kernels(profile: str) -> contextlib.AbstractContextManager[None]:
     """What kernels inherit: the profile, no progress bars in outputs, figures drawn into the notebook.
 
     And one thread for numpy's matrix products, whose last digit otherwise depends on how many processors there are.
     """
-    return elsewhere.variables(
+    return paths.variables(
         NEGUTIL_PROFILE=profile,
         NEGUTIL_NO_PROGRESS="1",
-        NEGUTIL_CHECKOUT=json.dumps(provenance.checkout()),
+        NEGUTIL_CHECKOUT=json.dumps(code.checkout()),
         NEGUTIL_COMMAND=f"{'run_all.sh' if paths.IS_CHECKOUT else 'negutil run'} --profile {profile}",
         MPLBACKEND="module://matplotlib_inline.backend_inline",
-        **elsewhere.ONE_THREAD,
+        **paths.ONE_THREAD,
         # The kernel named python3 is that of this Python, even where the user has another of that name.
         JUPYTER_PREFER_ENV_PATH="1",
     )
@@ -279,19 +267,14 @@ def _empty_cache() -> Iterator[None]:
     """An empty cache for one run, inside the user's cache folder, whose own entries are left alone."""
     root = paths.cache()
     root.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(root)
+    for abandoned in root.glob("fresh-*-*"):  # of runs that were killed
+        if not psutil.pid_exists(int(abandoned.name.split("-")[1])):
+            shutil.rmtree(abandoned, ignore_errors=True)
     with (
         tempfile.TemporaryDirectory(prefix=f"fresh-{os.getpid()}-", dir=root, ignore_cleanup_errors=True) as folder,
-        elsewhere.folders(cache=Path(folder)),
+        paths.folders(cache=Path(folder)),
     ):
         yield
-
-
-def _remove_abandoned(root: Path) -> None:
-    """Delete the empty-cache folders of runs that were killed."""
-    for folder in root.glob("fresh-*-*"):
-        if not psutil.pid_exists(int(folder.name.split("-")[1])):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

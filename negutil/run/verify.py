@@ -28,9 +28,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from negutil import elsewhere, files, paths, results
+from negutil import files, paths, results
 from negutil.compare import evaluation_seeds, verdicts
-from negutil.errors import NegutilError
+from negutil.files import Settings
 
 FILE = paths.CONFIGS / "tolerances.toml"
 NUMBERS = ("value", "ci_low", "ci_high")
@@ -41,7 +41,7 @@ Verdicts = dict[tuple[str, str], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Tolerance:
+class Tolerance(Settings):
     """How far a number may lie from the committed one: the largest of three distances.
 
     Attributes:
@@ -127,9 +127,7 @@ def tolerance(table: str, path: Path = FILE) -> Tolerance:
     for entry in content.get("tables", []):
         if fnmatch.fnmatchcase(table, entry["table"]):
             settings |= {key: value for key, value in entry.items() if key not in ("table", "why")}
-    if set(settings) != set(Tolerance.__dataclass_fields__):
-        raise NegutilError(f"{path}: the tolerance of {table} needs relative, items and interval: correct its keys.")
-    return Tolerance(**{key: float(value) for key, value in settings.items()})
+    return files.checked(Tolerance, settings, f"{path}: the tolerance of {table}")
 
 
 def compare(committed: pd.DataFrame, made: pd.DataFrame, allowed: Tolerance) -> Tally:
@@ -174,15 +172,17 @@ def same_words(one: nbformat.NotebookNode, other: nbformat.NotebookNode) -> bool
 
 
 def _words(notebook: nbformat.NotebookNode) -> list[tuple[str, ...]]:
-    outputs = [[_text(output) for output in cell.get("outputs", [])] for cell in notebook.cells]
-    return [(cell.source, *texts) for cell, texts in zip(notebook.cells, outputs, strict=True)]
-
-
-def _text(output: Mapping[str, Any]) -> str:
-    """The text of an output without its digits and signs, whatever it is shown as; of an image only that it is one."""
-    data: Mapping[str, Any] = output.get("data", {})
-    shown = [text if kind.startswith("text/") else kind for kind, text in sorted(data.items())]
-    return re.sub(r"[-−+]?\d[\d.,]*(e[-+]?\d+)?", "#", "\n".join([*shown, str(output.get("text", ""))]))
+    """The source of each cell and the text of its outputs without digits and signs; of an image only that it is one."""
+    cells = []
+    for cell in notebook.cells:
+        texts = []
+        for output in cell.get("outputs", []):
+            data: Mapping[str, Any] = output.get("data", {})
+            shown = [text if kind.startswith("text/") else kind for kind, text in sorted(data.items())]
+            whole = "\n".join([*shown, str(output.get("text", ""))])
+            texts.append(re.sub(r"[-−+]?\d[\d.,]*(e[-+]?\d+)?", "#", whole))
+        cells.append((cell.source, *texts))
+    return cells
 
 
 class Staging:
@@ -229,8 +229,11 @@ class Staging:
                 table = f"{name.parent.name}/{name.name.split('.')[0]}"
                 within = kind == "results" and table in tallies and table not in moved and path.suffix != ".parquet"
                 self._settle(path, self._committed[kind] / name, everything and (self.renew or not within))
-        if moved and not self.renew:
-            self._judge_seeds()
+        seeds = evaluation_seeds.path(self.profile)
+        if moved and not self.renew and seeds.exists():
+            # Judge the claims over the seeds of the evaluation sets again, where that was done (`negutil seeds`).
+            evaluation_seeds.write(self.profile)
+            self._settle(seeds, self._committed["results"] / seeds.name, changed=True)
         if self.renew:
             self._remove_what_is_gone(number)
         if everything or not same_words(nbformat.read(notebook, as_version=4), executed):
@@ -238,7 +241,7 @@ class Staging:
 
     def close(self) -> Comparison:
         """Judge all claims by the tables as the run made them, beside the verdicts before; the whole comparison."""
-        with elsewhere.folders(results=self._as_made):
+        with paths.folders(results=self._as_made):
             after = _verdicts(self.profile)
         self.comparison.verdicts = len(after)
         self.comparison.changed = [
@@ -247,13 +250,6 @@ class Staging:
             if self._before.get((claim, model), verdict) != verdict
         ]
         return self.comparison
-
-    def _judge_seeds(self) -> None:
-        """Judge the claims over the seeds of the evaluation sets again, where that has been done (`negutil seeds`)."""
-        path = evaluation_seeds.path(self.profile)
-        if path.exists():
-            evaluation_seeds.write(self.profile)
-            self._settle(path, self._committed["results"] / path.name, changed=True)
 
     def _settle(self, made: Path, committed: Path, changed: bool) -> None:
         """Make a file of the run and the committed one equal: the committed one where the run's is to be kept."""
@@ -292,5 +288,5 @@ def staging(profile: str, *, renew: bool = False) -> Iterator[Staging]:
     """While it is entered, results and figures are written to copies; ``Staging.finish`` takes them into the clone."""
     with tempfile.TemporaryDirectory(prefix="negutil-run-") as folder:
         staged = Staging(profile, Path(folder), renew)
-        with elsewhere.folders(**staged.roots):
+        with paths.folders(**staged.roots):
             yield staged

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from negutil import processes, progress
+from negutil import progress
 from negutil.config import Profile
 from negutil.errors import NegutilError
-from negutil.models import loader
+from negutil.models import loader, processes
 from negutil.tasks.picture_judge import Pictures
 
 MINISD = "minisd"

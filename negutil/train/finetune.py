@@ -24,13 +24,13 @@ import pandas as pd
 import torch
 from filelock import FileLock
 
-from negutil import code, files, progress, provenance
+from negutil import code, files, progress
 from negutil.errors import NegutilError
 from negutil.models import loader, registry, trained
 from negutil.models.loader import LoadedModel
+from negutil.models.processes import pool
 from negutil.models.registry import Entry
 from negutil.models.trained import Trained
-from negutil.processes import pool
 from negutil.train import distributed
 from negutil.train.examples import Examples
 from negutil.train.runtime import fast_kernels, stop_signals
@@ -262,7 +262,7 @@ def _save_checkpoint(trainer: Trainer, out: Path, identity: dict[str, Any]) -> N
 
 def _write(trainer: Trainer, out: Path, identity: dict[str, Any]) -> None:
     best = trainer.best
-    facts = provenance.collect(seconds=round(trainer.seconds, 1))
+    facts = code.provenance(seconds=round(trainer.seconds, 1))
     about = {"identity": identity, "epoch": best["epoch"], "validation_loss": best["validation_loss"]}
     about |= {"steps": trainer.steps, "provenance": facts}
     curve = pd.DataFrame(trainer.curve, columns=list(COLUMNS)).to_csv(index=False, lineterminator="\n")

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from filelock import FileLock
 
-from negutil import code, files, provenance
+from negutil import code, files
 from negutil.errors import NegutilError
 from negutil.models import glasses_trained
 from negutil.models.glasses_trained import TrainedGlasses
@@ -132,7 +132,7 @@ def _write(run: Run, job: GlassesJob, out: Path, identity: dict[str, Any]) -> No
         "scale": job.data.scale,
         "examples": job.config.joint.epochs * len(job.data),
         "items": len(job.data),
-        "provenance": provenance.collect(seconds=round(sum(run.seconds.values()), 1)),
+        "provenance": code.provenance(seconds=round(sum(run.seconds.values()), 1)),
     }
     curve = pd.DataFrame(run.curve, columns=list(COLUMNS))
     glasses_trained.write(out, run.glasses.state_dict(), curve, about)

@@ -27,7 +27,7 @@ from negutil.commands import data
 from negutil.commands.bench import bench
 from negutil.commands.encode import encode
 from negutil.commands.finetune import finetune
-from negutil.commands.options import MOST, MOST_THREADS, Address, EngineName, Workers
+from negutil.commands.options import MOST, MOST_THREADS, Address, AsJson, EngineName, ProfileName, Workers
 from negutil.commands.report import report
 from negutil.commands.seeds import seeds
 from negutil.errors import NegutilError, of_system
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 # Modules of negutil.train; all others are in recipes.
 PRETRAININGS = {"minisd": "pretrain_minisd", "miniclipseg": "pretrain_miniclipseg", "judge": "pretrain_judge"}
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 class Commands(TyperGroup):
@@ -109,9 +108,7 @@ app.command()(bench)
 @app.command()
 def run(
     *,
-    profile: Annotated[
-        str, typer.Option(help="Settings: mini, quick or paper (default: NEGUTIL_PROFILE, or mini).")
-    ] = "",
+    profile: ProfileName = "",
     only: Annotated[str | None, typer.Option(help="Numbers of the notebooks to run, such as 01,02.")] = None,
     seed: Annotated[
         int | None, typer.Option(help="Seed in place of the notebooks' own; writes to results/seed-N.", min=0, max=MOST)
@@ -184,7 +181,7 @@ def readme(
 
 
 @cache_commands.command("info")
-def cache_info(as_json: Json = False) -> None:
+def cache_info(as_json: AsJson = False) -> None:
     """Say where the cache is, and how much of what is in it."""
     from negutil.cache import Cache
 
@@ -209,8 +206,7 @@ def cache_clear() -> None:
     """Delete all cached arrays; they are made again when needed."""
     from negutil.cache import Cache
 
-    cache = Cache()
-    typer.echo(f"Freed {cache.clear() / 1e6:.1f} MB in {cache.root}.")
+    typer.echo(f"Freed {Cache().clear() / 1e6:.1f} MB in {Cache().root}.")
 
 
 @world_commands.command("build")
@@ -223,7 +219,7 @@ def world_build(
     check: Annotated[
         bool, typer.Option("--check", help="Compare what is there with its manifest, byte by byte.")
     ] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write the mini world's datasets where they are missing or out of date."""
     from negutil.data import source
@@ -281,7 +277,7 @@ def negbench_check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE.csv", help="Multiple-choice files as NegBench's.")],
     *,
     save: Annotated[bool, typer.Option("--save", help="Keep the numbers in results/published/.")] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what multiple-choice files give away to scorers that never see a picture."""
     from negutil import results
@@ -301,7 +297,7 @@ def negbench_check(
 
 
 @models_commands.command("list")
-def models_list(as_json: Json = False) -> None:
+def models_list(as_json: AsJson = False) -> None:
     """List the models of the registry, and whether their weights are here."""
     from negutil.models import registry
 
@@ -356,7 +352,7 @@ def stats_captions(
     engine: EngineName = "local",
     address: Address = "",
     workers: Workers = 0,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Count captions with negation, and negation cues among their words (NegationCLIP Table 1)."""
     from negutil.captions import caption_statistics, negation_terms
