@@ -20,7 +20,8 @@ from negutil.errors import NegutilError
 from negutil.models import glasses_settings, glasses_trained, loader
 from negutil.models.glasses_trained import TrainedGlasses
 from negutil.models.loader import LoadedModel
-from negutil.train import glasses_config, glasses_sets
+from negutil.train import glasses_sets
+from negutil.train import settings as named
 from negutil.train.glasses_sets import CCNEG, RETRIEVAL, GlassesSet, Material
 from negutil.train.glasses_stages import GlassesJob, train_many
 from negutil.train.recipes_negation import draw, where
@@ -41,7 +42,7 @@ class GlassesRecipe:
         name: as in the model's name; title: as in tables.
         set: the training set (``glasses_sets.SETS``).
         small: whether it is the small one: the profile's ``glasses.small`` items of the set.
-        changes: settings of the training that differ (``glasses_config.GlassesTraining``).
+        changes: settings of the training that differ (``settings.GlassesTraining``).
         modules: settings of the modules that differ (``glasses_settings.GlassesConfig``).
     """
 
@@ -148,7 +149,7 @@ def job(settings: Profile, name: str) -> GlassesJob:
     """The training of the pair called ``name``; its sets are built and encoded where that has not been done."""
     recipe, seed = find(glasses_trained.recipe_of(name)), _seed(name)
     material, base_sha256 = _material(glasses_trained.base_of(name), settings)
-    config = glasses_config.settings(settings.glasses.source, seed=seed, **{**where(), **recipe.changes})
+    config = named.glasses(settings.glasses.source, seed=seed, **{**where(), **recipe.changes})
     config = replace(config, modules=dict(recipe.modules))
 
     def data(own: str) -> glasses_sets.GlassesData:
