@@ -95,7 +95,7 @@ def test_two_side_by_side_are_as_one_after_the_other() -> None:
 def test_damage_is_one_sentence() -> None:
     found = glasses_stages.train(job())
     (found.folder / glasses_trained.TENSORS).write_bytes(b"other")
-    with pytest.raises(NegutilError, match="not the file that glasses"):
+    with pytest.raises(NegutilError, match="not the file that was written"):
         glasses_trained.tensors(found)
     (found.folder / glasses_trained.ABOUT).write_text("{}")
     with pytest.raises(NegutilError, match="does not describe glasses"):
