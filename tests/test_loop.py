@@ -96,7 +96,7 @@ def test_gradients_are_clipped_and_a_loss_without_any_leaves_the_weights() -> No
 def test_a_loss_that_is_not_finite_is_one_sentence() -> None:
     line = Line()
     torch.nn.init.constant_(line.model.weight, float("inf"))
-    with pytest.raises(NegutilError, match="The loss is (nan|inf) at step 0; lower `lr` and start again"):
+    with pytest.raises(NegutilError, match=r"The loss is (nan|inf) at step 0; lower `lr` and start again"):
         line.step()
 
 
