@@ -41,10 +41,11 @@ class Line(Loop[torch.Tensor]):
 
 
 def test_a_loop_trains_by_its_loss_sampler_and_schedule() -> None:
-    line = Line(60)
+    line = Line(200)
     loop.train(line)
-    assert line.curve[-1][1] < 0.05 * line.curve[0][1]
-    assert [rate for _, _, rate in line.curve] == [line.schedule(step)["lr"] for step in range(60)]
+    losses = [loss for _, loss, _ in line.curve]
+    assert np.mean(losses[-10:]) < 0.01 * np.mean(losses[:10])
+    assert [rate for _, _, rate in line.curve] == [line.schedule(step)["lr"] for step in range(200)]
     assert line.seconds > 0
 
 
