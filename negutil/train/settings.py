@@ -230,11 +230,12 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, kind) or (type(value) is bool) != (kind is bool):
             raise NegutilError(f"{where} = {value!r}; write {kind.__name__}.")
         return value
-    if not isinstance(value, list) or not all(type(one) is inside[0] for one in value):
+    numbers = {int, float} if inside[0] is float else {inside[0]}
+    if not isinstance(value, list) or not all(type(one) in numbers for one in value):
         raise NegutilError(f"{where} = {value!r}; write a list of {inside[0].__name__}.")
     if inside[-1] is not Ellipsis and len(value) != len(inside):
         raise NegutilError(f"{where} = {value!r}; write {len(inside)} numbers.")
-    return tuple(value)
+    return tuple(inside[0](one) for one in value)
 
 
 def _require_choices(made: Any, choices: Mapping[str, tuple[str, ...]]) -> None:
