@@ -25,11 +25,11 @@ from miniworld import grammar, scenes
 from negutil.models import encode, loader
 from negutil.models.loader import LoadedModel
 from negutil.train.finetune import Examples, Trainer, settings
-from negutil.train.runtime import fast_kernels
+from negutil.train.loop import fast_kernels
 
 TARGET = 3.0
 CAPTIONS = 60_000
-Step = Callable[[], None]
+Step = Callable[[], float | None]
 
 
 def world(count: int) -> tuple[np.ndarray, list[str]]:

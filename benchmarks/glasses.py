@@ -24,9 +24,8 @@ import pandas as pd
 import torch
 
 from negutil import files, paths
-from negutil.models import glasses_scores, glasses_settings
-from negutil.models.frame import Frame
-from negutil.models.glasses import Glasses
+from negutil.models import glasses_settings
+from negutil.models.glasses import Frame, Glasses, lambdas
 from negutil.plots import figures
 
 SIZES = ((16, 16), (32, 64), (64, 128), (128, 256), (256, 500), (512, 2000), (1000, 5000))
@@ -57,7 +56,7 @@ def ways(width: int, texts: int, images: int, most_naive: int) -> dict[str, Work
     negated = glasses.absent(said, levels)
     work: dict[str, Work] = {
         "CLIP": lambda: SCALE * (said @ seen.T),
-        "closed form": lambda: glasses_scores.lambdas(glasses.frame, said, negated, seen),
+        "closed form": lambda: lambdas(glasses.frame, said, negated, seen),
         "glasses": lambda: glasses(said, levels, seen),
     }
     if texts * images <= most_naive:

@@ -12,9 +12,9 @@ import numpy as np
 from negutil.models import architectures, loader
 from negutil.models.loader import LoadedModel
 from negutil.models.text_layers import TextLayers
-from negutil.train.glasses_config import GlassesTraining, Stage
 from negutil.train.glasses_sets import GlassesData
 from negutil.train.glasses_stages import GlassesJob
+from negutil.train.settings import GlassesTraining, Stage
 
 ARCHITECTURE = "Tiny-Glasses"
 architectures.open_clip().add_model_config(Path(__file__).with_name("Tiny-Glasses.json"))

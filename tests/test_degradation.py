@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_files import pictures
 
-from miniworld.pretrain.judge import as_input
 from negutil.tasks import degradation
+from negutil.tasks.picture_judge import as_input
 
 
 def some(count: int = 6) -> torch.Tensor:

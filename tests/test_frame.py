@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from negutil.errors import NegutilError
 from negutil.models import glasses_settings
-from negutil.models.frame import Frame
+from negutil.models.glasses import Frame
 
 WIDTH = 16
 

@@ -13,9 +13,9 @@ import torch
 
 from negutil.errors import NegutilError
 from negutil.train import glasses_run
-from negutil.train.glasses_config import STAGES
-from negutil.train.glasses_run import COLUMNS, LEARNING, Run, modules, split
+from negutil.train.glasses_run import COLUMNS, LEARNING, Run, StageLoop, modules, split
 from negutil.train.glasses_sets import GlassesData
+from negutil.train.settings import STAGES
 
 RELEASED = {"variant": "released", "distractors": "unrelated", "fourth_term": False, "delta": (1.0, 1.0)}
 
@@ -75,7 +75,7 @@ def test_going_on_from_a_checkpoint_ends_exactly_as_without_a_stop(stop: int) ->
 @pytest.mark.parametrize("variant", ["paper", "released"])
 def test_texts_that_the_mask_lets_through_have_clips_scores_and_others_the_glasses(variant: str) -> None:
     run = Run(glasses_files.data(), glasses_files.config(variant=variant))
-    glasses, data = run.glasses.eval(), run._data["joint"]
+    glasses, data = run.glasses.eval(), run.data["joint"]
     last, levels = data.negated[0][:8], data.negated[1][:8]
     partners, images = torch.arange(8), data.images[:8]
     with torch.no_grad():
@@ -120,7 +120,7 @@ def test_the_best_epoch_stays_and_patience_ends_a_stage() -> None:
     losses = found.loc[(found["stage"] == "gate") & (found["epoch"] > 0), "validation_loss"]
     assert len(losses) == losses.to_numpy().argmin() + 1 + 2 or len(losses) == 9
     run.stage = 0
-    assert run._validate()[0] == pytest.approx(losses.min(), rel=1e-5)
+    assert StageLoop(run).validate()[0] == pytest.approx(losses.min(), rel=1e-5)
 
 
 def test_the_last_epoch_stays_where_it_is_asked_for() -> None:
@@ -130,7 +130,7 @@ def test_the_last_epoch_stays_where_it_is_asked_for() -> None:
         run.advance()
     last = curve(run)["validation_loss"].iloc[-1]
     run.stage = 0
-    assert run._validate()[0] == pytest.approx(last, rel=1e-5)
+    assert StageLoop(run).validate()[0] == pytest.approx(last, rel=1e-5)
 
 
 def test_a_seed_is_all_that_chance_depends_on() -> None:
@@ -150,7 +150,7 @@ def test_too_few_items_and_broken_losses_are_one_sentence() -> None:
         split(glasses_files.data(1, 1), glasses_files.CONFIG)
     broken = _broken(glasses_files.data())
     run = Run(broken, glasses_files.CONFIG)
-    with pytest.raises(NegutilError, match="loss of stage 'gate' is nan; lower its `lr`"):
+    with pytest.raises(NegutilError, match="loss of stage 'gate' is nan at step 0; lower `lr`"):
         run.advance()
 
 

@@ -11,8 +11,8 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from negutil.errors import NegutilError
-from negutil.models import glasses_scores, glasses_settings
-from negutil.models.frame import Frame
+from negutil.models import glasses, glasses_settings
+from negutil.models.glasses import Frame
 from negutil.models.glasses_settings import ABLATIONS, DIFFERENCES
 
 WIDTH = 24
@@ -62,7 +62,7 @@ def test_it_is_attention(
     made = frame(seed, width, spread, fusion_heads=heads[0], context_heads=heads[1])
     given_features = features(*counts, width, seed)
     with torch.no_grad():
-        found = glasses_scores.lambdas(made, *given_features, chunk=chunk)
+        found = glasses.lambdas(made, *given_features, chunk=chunk)
         torch.testing.assert_close(found, naive(made, *given_features), rtol=1e-10, atol=1e-12)
 
 
@@ -71,7 +71,7 @@ def test_lower_precision_stays_near_float64(dtype: torch.dtype, tolerance: float
     made, inputs = frame(0), features(30, 40)
     exact = naive(made, *inputs)
     texts, negated, images = (one.to(dtype) for one in inputs)
-    rounded = glasses_scores.lambdas(made.to(dtype), texts, negated, images)
+    rounded = glasses.lambdas(made.to(dtype), texts, negated, images)
     assert rounded.dtype == dtype
     assert exact.std() > 0.1
     assert (rounded.double() - exact).abs().max() < tolerance
@@ -82,7 +82,7 @@ def test_gradients_are_those_of_attention(chunk: int) -> None:
     made, inputs = frame(0), features(7, 9)
     wanted = [*(one.requires_grad_() for one in inputs), *made.parameters()]
     towards = torch.randn(7, 9, dtype=torch.float64)
-    ours = torch.autograd.grad((glasses_scores.lambdas(made, *inputs, chunk=chunk) * towards).sum(), wanted)
+    ours = torch.autograd.grad((glasses.lambdas(made, *inputs, chunk=chunk) * towards).sum(), wanted)
     theirs = torch.autograd.grad((naive(made, *inputs) * towards).sum(), wanted)
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-10)
@@ -94,7 +94,7 @@ def test_gradients_are_those_of_attention(chunk: int) -> None:
 def test_every_variant_gives_a_pair_what_it_has_alone(changes: dict[str, Any]) -> None:
     made, (texts, negated, images) = frame(0, **changes), features(5, 8)
     with torch.no_grad():
-        found = glasses_scores.lambdas(made, texts, negated, images, chunk=3)
+        found = glasses.lambdas(made, texts, negated, images, chunk=3)
         for column, image in enumerate(images):
             alone = made(texts, negated, image.expand_as(texts))
             torch.testing.assert_close(found[:, column], alone)
@@ -103,22 +103,22 @@ def test_every_variant_gives_a_pair_what_it_has_alone(changes: dict[str, Any]) -
 def test_encoder_layers_see_a_bounded_number_of_pairs_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     made, inputs = frame(0, fusion="encoder"), features(5, 8)
     with torch.no_grad():
-        whole = glasses_scores.lambdas(made, *inputs)
-        monkeypatch.setattr(glasses_scores, "PAIRS", 7)
-        torch.testing.assert_close(glasses_scores.lambdas(made, *inputs), whole)
+        whole = glasses.lambdas(made, *inputs)
+        monkeypatch.setattr(glasses, "PAIRS", 7)
+        torch.testing.assert_close(glasses.lambdas(made, *inputs), whole)
 
 
 def test_no_texts_have_no_lambdas() -> None:
-    assert glasses_scores.lambdas(frame(0), *features(0, 4)).shape == (0, 4)
-    assert glasses_scores.lambdas(frame(0), *features(4, 0)).shape == (4, 0)
+    assert glasses.lambdas(frame(0), *features(0, 4)).shape == (0, 4)
+    assert glasses.lambdas(frame(0), *features(4, 0)).shape == (4, 0)
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:
     texts, negated, images = features(4, 6)
     with pytest.raises(NegutilError, match="as many negated vectors as texts"):
-        glasses_scores.lambdas(frame(0), texts, negated[:3], images)
+        glasses.lambdas(frame(0), texts, negated[:3], images)
     with pytest.raises(NegutilError, match="give rows of 24 numbers"):
-        glasses_scores.lambdas(frame(0), texts, negated, images[:, :5])
+        glasses.lambdas(frame(0), texts, negated, images[:, :5])
 
 
 class _Largest(TorchDispatchMode):
@@ -139,7 +139,7 @@ def test_no_tensor_is_larger_than_the_result() -> None:
     """A tensor of a number for each pair and head would be 8 times as large, one of features 24 times."""
     made, inputs = frame(0), features(60, 70)
     with torch.no_grad(), _Largest() as seen:
-        glasses_scores.lambdas(made, *inputs, chunk=16)
+        glasses.lambdas(made, *inputs, chunk=16)
     assert seen.numbers == 60 * 70
     with torch.no_grad(), _Largest() as seen:
         naive(made, *inputs)

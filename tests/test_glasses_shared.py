@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from negutil.models import glasses_settings
-from negutil.train import glasses_shared, glasses_stages
+from negutil.train import glasses_stages
 from negutil.train.glasses_run import Run
+from negutil.train.glasses_stages import shared_keys
 from negutil.train.recipes_glasses import TRAINING_DIFFERENCES
 
 DATA = glasses_files.data(hard=True)
@@ -47,16 +48,16 @@ def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bo
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_runs_with_one_key_end_the_stage_with_the_same_weights(name: str) -> None:
-    plain = glasses_shared.keys(DATA, None, glasses_files.config())
-    own = glasses_shared.keys(DATA, None, glasses_files.config(**CHANGES[name]))
-    for stage in glasses_shared.READ:
+    plain = shared_keys(DATA, None, glasses_files.config())
+    own = shared_keys(DATA, None, glasses_files.config(**CHANGES[name]))
+    for stage in glasses_stages.READ:
         if own[stage] == plain[stage]:
             assert equal(after(CHANGES[name], stage), after({}, stage))
 
 
 def test_what_changes_a_stage_changes_its_key() -> None:
-    plain = glasses_shared.keys(DATA, None, glasses_files.config())
-    shared = {name: glasses_shared.keys(DATA, None, glasses_files.config(**own)) for name, own in CHANGES.items()}
+    plain = shared_keys(DATA, None, glasses_files.config())
+    shared = {name: shared_keys(DATA, None, glasses_files.config(**own)) for name, own in CHANGES.items()}
     assert {name for name, own in shared.items() if own["gate"] != plain["gate"]} == {
         "another classifier",
         "another seed",
@@ -64,7 +65,7 @@ def test_what_changes_a_stage_changes_its_key() -> None:
     lens = {name for name, own in shared.items() if own["lens"] == plain["lens"]}
     assert {"three encoder layers", "without cross-modal context", "no fourth term", "another classifier"} <= lens
     assert {"softmax over the batch", "scalar gate", "without residual gating", "delta is 1"}.isdisjoint(lens)
-    other = glasses_shared.keys(DATA, glasses_files.data(seed=1), glasses_files.config())
+    other = shared_keys(DATA, glasses_files.data(seed=1), glasses_files.config())
     assert (other["gate"] == plain["gate"], other["lens"] == plain["lens"]) == (True, False)
 
 

@@ -13,9 +13,9 @@ from negutil.errors import NegutilError
 from negutil.models import glasses_trained
 from negutil.models.glasses_trained import TrainedGlasses
 from negutil.train import glasses_stages
-from negutil.train.finetune import Stopped
 from negutil.train.glasses_run import Run
 from negutil.train.glasses_stages import GlassesJob
+from negutil.train.loop import Stopped, write_checkpoint
 
 NAME = "tiny+clipglasses/seed0"
 
@@ -79,7 +79,7 @@ def test_a_checkpoint_of_something_else_is_not_gone_on_with() -> None:
     run = Run(job(seed=7).data, job(seed=7).config)
     run.advance()
     out = glasses_trained.folder(NAME, "quick")
-    glasses_stages._save_checkpoint(run, out, job(seed=7).identity)
+    write_checkpoint(out, run.state() | {"identity": job(seed=7).identity})
     assert glasses_stages.train(job()).sha256 == wanted.sha256
 
 
@@ -95,7 +95,7 @@ def test_two_side_by_side_are_as_one_after_the_other() -> None:
 def test_damage_is_one_sentence() -> None:
     found = glasses_stages.train(job())
     (found.folder / glasses_trained.TENSORS).write_bytes(b"other")
-    with pytest.raises(NegutilError, match="not the file that glasses"):
+    with pytest.raises(NegutilError, match="not the file that was written"):
         glasses_trained.tensors(found)
     (found.folder / glasses_trained.ABOUT).write_text("{}")
     with pytest.raises(NegutilError, match="does not describe glasses"):

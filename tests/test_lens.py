@@ -11,8 +11,8 @@ from torch import nn
 
 from negutil.errors import NegutilError
 from negutil.models import glasses_settings
+from negutil.models.glasses import Lens
 from negutil.models.glasses_settings import GlassesConfig
-from negutil.models.lens import Lens
 
 WIDTH = 16
 Array = NDArray[np.float64]

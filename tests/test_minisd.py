@@ -17,6 +17,7 @@ from negutil.errors import NegutilError
 from negutil.models import encoder_swap, generation, loader, minisd
 from negutil.models.loader import LoadedModel
 from negutil.models.minisd import PatchTransform
+from negutil.train.loop import read_checkpoint
 
 SIX = ["a red picture", "a green picture", "a red picture", "", "all of it is blue, really", "a white picture"]
 SEEDS = [0, 1, 2, 3, 4, 5]
@@ -27,7 +28,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of a MiniSD that learned for a few steps."""
     folder = tmp_path_factory.mktemp("minisd")
     trainer = pretrain_minisd.pretrain(minisd_files.CONFIG, minisd_files.pool(folder / "pool"), folder / "run")
-    pretrain_minisd.export(trainer, folder / minisd.WEIGHTS, "test")
+    trainer.export(folder / minisd.WEIGHTS, "test")
     return folder / minisd.WEIGHTS
 
 
@@ -91,7 +92,7 @@ def test_the_transform_is_saved_and_loaded_as_models_of_diffusers_are(tmp_path: 
 def test_exported_weights_are_those_of_the_mean(weights: Path) -> None:
     config, folder = minisd_files.CONFIG, weights.parent
     trainer = pretrain_minisd.Trainer(config, open_pool(folder / "pool"))
-    pretrain_minisd.load_checkpoint(trainer, folder / "run")
+    trainer.restore(read_checkpoint(folder / "run"))
     unet, vae = minisd.load_parts(weights)
     for name, value in trainer.mean.state_dict().items():
         torch.testing.assert_close(unet.state_dict()[name], value, atol=2e-3, rtol=1e-3)

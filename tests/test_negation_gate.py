@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from negutil.models.negation_gate import NegationGate
+from negutil.models.glasses import NegationGate
 
 WIDTH = 16
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miniworld import judge_pictures
-from miniworld.pretrain import judge
+from miniworld.pretrain import judge, recipes
 from miniworld.pretrain.judge import JudgeConfig
 from negutil import config
 from negutil.captions import picture_facts
@@ -184,15 +185,16 @@ def test_cells_are_pooled_as_odds_are() -> None:
 
 def test_training_learns_and_is_the_same_again(tmp_path: Path) -> None:
     plan = JudgeConfig(pictures=64, steps=12, batch=16)
-    known = judge_pictures.sample(64, judge_pictures.TRAIN)
-    first, losses = judge.train(known, plan)
-    again, _ = judge.train(known, plan)
-    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True))
-    early, _ = judge.train(known, JudgeConfig(pictures=64, steps=1, batch=16))
-    assert losses[0] < 400
-    assert not torch.equal(first.cell.weight, early.cell.weight)
+    first = judge.pretrain(plan, tmp_path / "first")
+    assert judge.pretrain(plan, tmp_path / "parts", stop_after=5).done == 5
+    again = judge.pretrain(plan, tmp_path / "parts")
+    early = judge.pretrain(dataclasses.replace(plan, steps=1), tmp_path / "early")
+    states = [list(one.network.state_dict().values()) for one in (first, again)]
+    assert all(torch.equal(a, b) for a, b in zip(*states, strict=True)), "a stopped one ends as if it had not been"
+    assert first.curve[0]["loss"] < 400
+    assert not torch.equal(first.network.cell.weight, early.network.cell.weight)
 
 
 def test_the_command_wants_no_pool() -> None:
     with pytest.raises(NegutilError, match="leave out pool"):
-        judge.run(pool=Path("pool"))
+        recipes.run("judge", pool=Path("pool"))

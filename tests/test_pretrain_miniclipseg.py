@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from miniworld.pretrain import miniclipseg as pretrain_miniclipseg
-from miniworld.pretrain import segment_pool
+from miniworld.pretrain import recipes, segment_pool
 from miniworld.pretrain.miniclipseg import SegmentConfig
-from negutil import paths
-from negutil.commands import cli
+from miniworld.pretrain.pretraining import CURVE
 from negutil.errors import NegutilError
 from negutil.models import miniclipseg
+from negutil.train import loop
 
 CONFIG = SegmentConfig(
     base="miniclip-s-8", steps=4, batch=4, phrases=2, pictures=8, validation=4, log_every=2, validate_every=4,
@@ -54,10 +54,10 @@ def test_a_stopped_pretraining_ends_as_if_it_had_not_been(tmp_path: Path) -> Non
     parts = pretrain_miniclipseg.pretrain(CONFIG, tmp_path / "parts")
     for name, value in whole.decoder.state_dict().items():
         assert torch.equal(value, parts.decoder.state_dict()[name]), name
-    curve = pd.read_csv(tmp_path / "parts" / pretrain_miniclipseg.CURVE)
+    curve = pd.read_csv(tmp_path / "parts" / CURVE)
     assert curve["step"].tolist() == [2, 4]
     assert curve["validation_iou"].between(0, 1).tolist() == [False, True]
-    with pytest.raises(NegutilError, match="other settings"):
+    with pytest.raises(NegutilError, match=r"was made with lr = 0\.001"):
         pretrain_miniclipseg.pretrain(dataclasses.replace(CONFIG, lr=1e-4), tmp_path / "parts")
 
 
@@ -66,7 +66,7 @@ def test_only_the_decoder_is_trained_and_its_weights_load_again(tmp_path: Path) 
     fresh = miniclipseg.untrained(miniclipseg.loader.load(CONFIG.base)).model.clip.state_dict()
     assert all(torch.equal(value, fresh[name]) for name, value in trainer.segmenter.model.clip.state_dict().items())
     file = tmp_path / "decoder.safetensors"
-    pretrain_miniclipseg.export(trainer, tmp_path, file, "a test")
+    trainer.export(file, "a test")
     entry = miniclipseg.Entry("trial", CONFIG.base, package=file.name, sha256=miniclipseg.files.sha256(file))
     loaded = miniclipseg.load_file(entry, file).model.decoder.state_dict()
     for name, value in trainer.decoder.state_dict().items():
@@ -76,13 +76,14 @@ def test_only_the_decoder_is_trained_and_its_weights_load_again(tmp_path: Path) 
 
 def test_the_loss_falls(tmp_path: Path) -> None:
     longer = dataclasses.replace(CONFIG, steps=12, lr=3e-3, log_every=3)
-    losses = [row[1] for row in pretrain_miniclipseg.pretrain(longer, tmp_path).curve]
+    losses = [row["loss"] for row in pretrain_miniclipseg.pretrain(longer, tmp_path).curve]
     assert losses[-1] < 0.7 * losses[0]
 
 
 def test_the_rate_warms_up_and_ends_at_its_floor() -> None:
     config = dataclasses.replace(CONFIG, steps=100, warmup=10)
-    rates = [pretrain_miniclipseg.learning_rate(config, step) for step in range(101)]
+    schedule = loop.cosine(config.lr, config.steps, config.warmup, config.floor)
+    rates = [schedule(step)["lr"] for step in range(101)]
     assert rates[0] == pytest.approx(config.lr / 10)
     assert max(rates) == config.lr
     assert rates[100] == pytest.approx(config.lr * config.floor)
@@ -92,12 +93,7 @@ def test_wrong_settings_are_refused(tmp_path: Path) -> None:
     with pytest.raises(NegutilError, match="ask for more"):
         pretrain_miniclipseg.pretrain(dataclasses.replace(CONFIG, pictures=2), tmp_path)
     with pytest.raises(NegutilError, match="leave out pool and device"):
-        pretrain_miniclipseg.run(pool=tmp_path)
-    (tmp_path / pretrain_miniclipseg.CHECKPOINT).write_bytes(b"damaged")
+        recipes.run("miniclipseg", pool=tmp_path)
+    (tmp_path / loop.CHECKPOINT).write_bytes(b"damaged")
     with pytest.raises(NegutilError, match="is damaged"):
         pretrain_miniclipseg.pretrain(CONFIG, tmp_path)
-
-
-def test_the_command_line_knows_it() -> None:
-    assert cli.PRETRAININGS["miniclipseg"] == "pretrain_miniclipseg"
-    assert (paths.PACKAGE / "training" / "pretrain_miniclipseg.py").is_file()

@@ -21,7 +21,7 @@ from negutil.models import text_tower, trained
 from negutil.models.loader import LoadedModel
 from negutil.train import examples as example_parts
 from negutil.train import finetune as module
-from negutil.train import losses
+from negutil.train import loop, losses
 from negutil.train.finetune import Examples, FinetuneConfig, Trainer, finetune, settings
 from negutil.train.settings import METHODS, sources
 
@@ -221,7 +221,7 @@ def test_every_epoch_but_the_last_ends_with_a_checkpoint(
     base: LoadedModel, examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved: list[int] = []
-    monkeypatch.setattr(module, "_save_checkpoint", lambda trainer, *_: saved.append(trainer.done))
+    monkeypatch.setattr(loop, "write_checkpoint", lambda _, content: saved.append(content["done"]))
     finetune(base, examples, REPLACE(CONFIG, epochs=3), tmp_path)
     assert saved == [4, 8]
 

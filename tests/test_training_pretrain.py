@@ -18,13 +18,13 @@ from sklearn.metrics import log_loss
 from miniworld.pretrain import contrastive
 from miniworld.pretrain import pool as pools
 from miniworld.pretrain.contrastive import PretrainConfig
-from miniworld.pretrain.export import export
 from miniworld.pretrain.pool import Pool
 from negutil import files
 from negutil.errors import NegutilError
 from negutil.models import architectures, encode, loader
-from negutil.train import curve, runtime
+from negutil.train import loop, losses
 
+COLUMNS = ("step", "loss", "accuracy", "logit_scale", "lr", "images_per_second", "validation_r_at_1")
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
 CONFIG = PretrainConfig(
     architecture=model_files.ARCHITECTURE, steps=8, batch=8, warmup=2, lr=3e-3, log_every=2, validate_every=4,
@@ -49,7 +49,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:
-    found: dict[str, torch.Tensor] = contrastive.read_checkpoint(out / "checkpoint.pt")["model"]
+    found: dict[str, torch.Tensor] = loop.read_checkpoint(out)["modules"]["model"]
     return found
 
 
@@ -125,7 +125,7 @@ def test_every_picture_comes_once_an_epoch() -> None:
 def test_the_loss_is_the_mean_of_both_cross_entropies() -> None:
     rng = np.random.default_rng(0)
     images, texts = (torch.nn.functional.normalize(torch.from_numpy(rng.normal(size=(4, 3)))) for _ in range(2))
-    loss, accuracy = contrastive.contrastive_loss(images, texts, torch.tensor(5.0))
+    loss, accuracy = losses.contrastive_loss(images, texts, torch.tensor(5.0))
     logits = (5 * images @ texts.T).numpy()
     by_row, by_column = (np.exp(one) / np.exp(one).sum(axis=1, keepdims=True) for one in (logits, logits.T))
     expected = (log_loss(range(4), by_row) + log_loss(range(4), by_column)) / 2
@@ -135,12 +135,11 @@ def test_the_loss_is_the_mean_of_both_cross_entropies() -> None:
 
 def test_training_learns_colours_and_keeps_its_curve(pool: Pool, tmp_path: Path) -> None:
     config = dataclasses.replace(CONFIG, steps=60, patch_dropout=0.0, validate_every=30)
-    outcome = contrastive.pretrain(config, pool, tmp_path)
-    assert outcome.finished
-    assert outcome.step == 60
-    assert outcome.seconds > 0
+    trainer = contrastive.pretrain(config, pool, tmp_path)
+    assert trainer.done == trainer.steps == 60
+    assert trainer.seconds > 0
     found = rows(tmp_path)
-    assert tuple(found[0]) == curve.COLUMNS
+    assert list(found[0]) == list(COLUMNS)
     assert [int(row["step"]) for row in found] == list(range(2, 61, 2))
     assert float(found[-1]["loss"]) < 0.7 * float(found[0]["loss"])
     assert [row["step"] for row in found if row["validation_r_at_1"]] == ["30", "60"]
@@ -152,8 +151,8 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(pool: Pool, tmp_path: Path) 
     contrastive.pretrain(CONFIG, pool, tmp_path / "whole")
     for stop in (3, 5):
         first = contrastive.pretrain(CONFIG, pool, tmp_path / f"stopped{stop}", stop_after=stop)
-        assert (first.step, first.finished) == (stop, False)
-        assert contrastive.pretrain(CONFIG, pool, tmp_path / f"stopped{stop}").finished
+        assert first.done == stop
+        assert contrastive.pretrain(CONFIG, pool, tmp_path / f"stopped{stop}").done == CONFIG.steps
         whole, parts = weights(tmp_path / "whole"), weights(tmp_path / f"stopped{stop}")
         assert whole.keys() == parts.keys()
         for name, value in whole.items():
@@ -171,16 +170,15 @@ def test_another_seed_gives_other_weights(pool: Pool, tmp_path: Path) -> None:
 def test_a_signal_finishes_the_step_and_saves(pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = contrastive.Trainer.step
 
-    def interrupted(self: contrastive.Trainer) -> dict[str, float]:
+    def interrupted(self: contrastive.Trainer) -> float:
         if self.done == 4:
             os.kill(os.getpid(), signal.SIGINT)
         return original(self)
 
     monkeypatch.setattr(contrastive.Trainer, "step", interrupted)
     before = signal.getsignal(signal.SIGINT)
-    outcome = contrastive.pretrain(CONFIG, pool, tmp_path)
-    assert outcome.step == 5
-    assert contrastive.read_checkpoint(tmp_path / "checkpoint.pt")["done"] == 5
+    assert contrastive.pretrain(CONFIG, pool, tmp_path).done == 5
+    assert loop.read_checkpoint(tmp_path)["done"] == 5
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -190,7 +188,7 @@ def test_a_crash_costs_only_the_steps_since_the_last_checkpoint(
     contrastive.pretrain(CONFIG, pool, tmp_path / "whole")
     original = contrastive.Trainer.step
 
-    def crashing(self: contrastive.Trainer) -> dict[str, float]:
+    def crashing(self: contrastive.Trainer) -> float:
         if self.done == 5:
             raise MemoryError
         return original(self)
@@ -199,7 +197,7 @@ def test_a_crash_costs_only_the_steps_since_the_last_checkpoint(
         patch.setattr(contrastive.Trainer, "step", crashing)
         with pytest.raises(MemoryError):
             contrastive.pretrain(CONFIG, pool, tmp_path / "crashed")
-    assert contrastive.read_checkpoint(tmp_path / "crashed" / "checkpoint.pt")["done"] == 3
+    assert loop.read_checkpoint(tmp_path / "crashed")["done"] == 3
     contrastive.pretrain(CONFIG, pool, tmp_path / "crashed")
     for name, value in weights(tmp_path / "whole").items():
         assert torch.equal(value, weights(tmp_path / "crashed")[name]), name
@@ -207,14 +205,14 @@ def test_a_crash_costs_only_the_steps_since_the_last_checkpoint(
 
 def test_other_settings_or_another_pool_do_not_continue(pool: Pool, tmp_path: Path) -> None:
     contrastive.pretrain(CONFIG, pool, tmp_path / "run", stop_after=1)
-    with pytest.raises(NegutilError, match=r"other settings \(lr=0\.003\)"):
+    with pytest.raises(NegutilError, match=r"was made with lr = 0\.003"):
         contrastive.pretrain(dataclasses.replace(CONFIG, lr=1e-4), pool, tmp_path / "run")
     other = pools.build_pool(items(20, 5), tmp_path / "pool", 20, 2)
-    with pytest.raises(NegutilError, match="another pool"):
+    with pytest.raises(NegutilError, match="was made with pool = "):
         contrastive.pretrain(CONFIG, other, tmp_path / "run")
     checkpoint = tmp_path / "run" / "checkpoint.pt"
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
-    with pytest.raises(NegutilError, match=r"checkpoint\.pt is missing or damaged"):
+    with pytest.raises(NegutilError, match=r"checkpoint\.pt is damaged"):
         contrastive.pretrain(CONFIG, pool, tmp_path / "run")
 
 
@@ -260,7 +258,7 @@ def test_decay_is_only_on_matrices(pool: Pool) -> None:
 
 def test_the_learning_rate_warms_up_and_falls_to_zero(pool: Pool) -> None:
     trainer = contrastive.Trainer(CONFIG, pool)
-    found = [trainer.learning_rate(step) for step in range(CONFIG.steps + 1)]
+    found = [trainer.schedule(step)["lr"] for step in range(CONFIG.steps + 1)]
     np.testing.assert_allclose(found[:3], [1.5e-3, 3e-3, 3e-3])
     assert found[-1] == pytest.approx(0)
     assert (np.diff(found[2:]) < 0).all()
@@ -268,19 +266,17 @@ def test_the_learning_rate_warms_up_and_falls_to_zero(pool: Pool) -> None:
 
 def test_kernels_are_put_back() -> None:
     before = torch.get_num_threads(), torch.get_float32_matmul_precision()
-    with pytest.raises(ZeroDivisionError), runtime.fast_kernels(1, "medium", "cpu"):
+    with pytest.raises(ZeroDivisionError), loop.fast_kernels(1, "medium", "cpu"):
         assert torch.get_float32_matmul_precision() == "medium"
         _ = 1 / 0
     assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == before
 
 
 def test_exported_weights_load_and_give_the_trained_features(pool: Pool, tmp_path: Path) -> None:
-    contrastive.pretrain(CONFIG, pool, tmp_path / "run")
+    trainer = contrastive.pretrain(CONFIG, pool, tmp_path / "run")
     file = tmp_path / "weights" / "tiny.safetensors"
-    export(CONFIG, pool, tmp_path / "run", file, "negutil pretrain tiny")
+    trainer.export(file, "negutil pretrain tiny")
     model = loader.load_entry(model_files.entry(file))
-    trainer = contrastive.Trainer(CONFIG, pool)
-    contrastive.load_checkpoint(trainer, tmp_path / "run")
     trainer.model.eval()
     text = "all of it is green, really"
     tokens = trainer.vocabulary.compact(model.tokenizer([text]).numpy())
@@ -296,9 +292,8 @@ def test_exported_weights_load_and_give_the_trained_features(pool: Pool, tmp_pat
 
 
 def test_exported_rows_of_unseen_tokens_are_zero(pool: Pool, tmp_path: Path) -> None:
-    contrastive.pretrain(CONFIG, pool, tmp_path / "run")
     file = tmp_path / "tiny.safetensors"
-    export(CONFIG, pool, tmp_path / "run", file, "")
+    contrastive.pretrain(CONFIG, pool, tmp_path / "run").export(file, "")
     embedding = safetensors.torch.load_file(file)["token_embedding.weight"]
     assert embedding.shape == (49408, 16)
     assert embedding.dtype == torch.float16
@@ -307,7 +302,7 @@ def test_exported_rows_of_unseen_tokens_are_zero(pool: Pool, tmp_path: Path) -> 
 
 
 def test_an_unfinished_run_is_not_exported(pool: Pool, tmp_path: Path) -> None:
-    contrastive.pretrain(CONFIG, pool, tmp_path / "run", stop_after=2)
+    trainer = contrastive.pretrain(CONFIG, pool, tmp_path / "run", stop_after=2)
     with pytest.raises(NegutilError, match="stands at step 2 of 8"):
-        export(CONFIG, pool, tmp_path / "run", tmp_path / "tiny.safetensors", "")
+        trainer.export(tmp_path / "tiny.safetensors", "")
     assert not (tmp_path / "tiny.safetensors").exists()

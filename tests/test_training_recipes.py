@@ -1,21 +1,21 @@
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from miniworld.pretrain import recipes
+from miniworld.pretrain import contrastive, recipes
+from negutil.commands import cli
 from negutil.errors import NegutilError
 from negutil.models import architectures
 
 
 def test_recipes_name_known_architectures() -> None:
-    assert set(recipes.RECIPES) == {"miniclip-s-8", "miniclip-b-8"}
-    for name in recipes.RECIPES:
-        config = recipes.recipe(name)
+    assert set(recipes.RECIPES) == {"miniclip-s-8", "miniclip-b-8", "minisd", "miniclipseg", "judge"}
+    for name, config in contrastive.RECIPES.items():
         assert config.architecture.lower() == name
         assert architectures.config(config.architecture)["vision_cfg"]["image_size"] == 64
 
@@ -28,14 +28,15 @@ def test_an_unknown_recipe_lists_those_that_exist() -> None:
 def test_the_command_trains_on_the_mini_world_and_writes_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = recipes.dataclasses.replace(recipes.RECIPES["miniclip-s-8"], batch=8)
+    small = dataclasses.replace(contrastive.RECIPES["miniclip-s-8"], batch=8)
     monkeypatch.setitem(recipes.RECIPES, "miniclip-s-8", small)
-    app = typer.Typer()
-    app.command()(recipes.run)
-    words = ["miniclip-s-8", "--pool", tmp_path / "pool", "--out", tmp_path / "run", "--weights", tmp_path / "weights"]
-    done = CliRunner().invoke(
-        app, [str(word) for word in [*words, "--pictures", "16", "--steps", "2", "--threads", "1"]]
-    )
+    pools = ("pool", lambda folder: contrastive.corpus_pool(folder, 16))
+    monkeypatch.setitem(recipes.POOLS, "miniclip-s-8", pools)
+    words = [
+        *("pretrain", "miniclip-s-8", "--pool", str(tmp_path / "pool"), "--out", str(tmp_path / "run")),
+        *("--weights", str(tmp_path / "weights"), "--steps", "2", "--threads", "1"),
+    ]
+    done = CliRunner().invoke(cli.app, words)
     assert done.exit_code == 0, done.output
     assert "miniclip-s-8.safetensors" in done.output
     assert sorted(path.name for path in (tmp_path / "weights").iterdir()) == [
@@ -44,10 +45,10 @@ def test_the_command_trains_on_the_mini_world_and_writes_weights(
         "miniclip-s-8.safetensors",
     ]
     assert (tmp_path / "weights" / "miniclip-s-8.safetensors").stat().st_size < 12_000_000
-    pool = recipes.corpus_pool(tmp_path / "pool", 16)
-    assert (len(pool), pool.tokens.shape[1]) == (16, recipes.CAPTIONS)
+    pool = contrastive.corpus_pool(tmp_path / "pool", 16)
+    assert (len(pool), pool.tokens.shape[1]) == (16, contrastive.CAPTIONS)
     with pytest.raises(NegutilError, match="has 16 pictures instead of 17"):
-        recipes.corpus_pool(tmp_path / "pool", 17)
+        contrastive.corpus_pool(tmp_path / "pool", 17)
 
 
 def test_idle_threads_are_told_to_sleep_before_torch_loads() -> None:

@@ -86,7 +86,7 @@ def test_damaged_files_are_named(found: Trained) -> None:
     file = found.folder / trained.TENSORS
     whole = file.read_bytes()
     file.write_bytes(whole[:-4])
-    with pytest.raises(NegutilError, match=r"text_tower\.safetensors is not the file that trained\.json notes"):
+    with pytest.raises(NegutilError, match=r"text_tower\.safetensors is not the file that was written"):
         loader.load(NAME, profile="quick")
     file.write_bytes(whole)
     (found.folder / trained.ABOUT).write_text(json.dumps({"sha256": "00"}))

@@ -7,46 +7,43 @@ and no are equally likely when both are asked equally often (Platt scaling).
 
 from __future__ import annotations
 
-import json
 import random
-import time
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
 from miniworld import judge_pictures
 from miniworld.judge_pictures import Known
-from negutil import code, files, paths, progress
+from miniworld.pretrain.pretraining import Pretraining, Settings
 from negutil.captions import picture_facts
 from negutil.captions.english import SUPERCATEGORY
-from negutil.errors import NegutilError
 from negutil.tasks import degradation
 from negutil.tasks.judge_network import CELLS, JudgeNetwork
-from negutil.tasks.picture_judge import FILE, as_input
-from negutil.train.runtime import fast_kernels
+from negutil.tasks.picture_judge import as_input
+from negutil.train.loop import fast_kernels
 
-NAME = "judge"
 CELL_LOSS, PAIR_LOSS = 0.5, 0.5
 CALIBRATION_PICTURES = 4000
 PERSON = "person"
 
 
-@dataclass(frozen=True, slots=True)
-class JudgeConfig:
-    """Settings of the training: pictures drawn, steps of ``batch`` pictures, highest rate, decay, seed, threads."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeConfig(Settings):
+    """Settings of the judge: how many ``pictures`` are drawn; ``lr`` is the highest rate."""
 
     pictures: int = 30_000
     steps: int = 1_200
     batch: int = 128
     lr: float = 4e-3
     weight_decay: float = 0.02
-    seed: int = 0
+    clip_norm: float = 0.0
+    log_every: int = 100
     threads: int = 1
 
 
@@ -67,66 +64,65 @@ class _Data:
         return found
 
 
-def run(
-    name: str = NAME,
-    *,
-    pool: Path | None = None,
-    out: Path | None = None,
-    weights: Path = paths.NEW_WEIGHTS,
-    steps: int | None = None,
-    seed: int = 0,
-    threads: int = 1,
-    device: str = "cpu",
-) -> None:
-    """Train the judge anew and write its weights into the folder ``weights``.
+class Trainer(Pretraining[NDArray[np.int64]]):
+    """The network in training; a batch is the numbers of pictures [B]."""
 
-    Raises NegutilError for a ``pool``, an ``out`` or another ``device`` than the CPU: it has use for none of them.
-    """
-    if pool is not None or out is not None or device != "cpu":
-        raise NegutilError(f"The training of the {name} draws its own pictures, on the CPU; leave out pool and device.")
-    config = replace(JudgeConfig(), seed=seed, threads=threads)
-    pretrain(replace(config, steps=steps) if steps else config, weights / FILE)
+    def __init__(self, config: JudgeConfig, known: Known) -> None:
+        torch.manual_seed(config.seed)
+        self.network = JudgeNetwork().train()
+        for value in self.network.parameters():
+            if value.dim() == 4:  # convolutions of pictures whose colours lie side by side are faster here
+                value.data = value.data.contiguous(memory_format=torch.channels_last)
+        data, self.source = _data(known), torch.Generator().manual_seed(config.seed)
+        super().__init__(
+            config,
+            {"network": self.network},
+            torch.optim.AdamW(self.network.parameters(), lr=config.lr, weight_decay=config.weight_decay),
+            loss=lambda rows: _loss(self.network, data, rows, self.source),
+            sampler=lambda step: _rows(len(known), config, step),
+            schedule=_one_cycle(config).__getitem__,
+            sources={"pictures": judge_pictures.TRAIN},
+        )
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds: the source of degradations, too."""
+        return super().state() | {"source": self.source.get_state()}
+
+    def restore(self, content: dict[str, Any]) -> None:
+        """Resume from a checkpoint."""
+        super().restore(content)
+        self.source.set_state(content["source"])
+
+    def export(self, weights: Path, command: str) -> None:
+        """Calibrate the network and write it in float16; raises NegutilError as :meth:`write` does."""
+        network, config = rounded(self.network), self.settings
+        with fast_kernels(config.threads, config.matmul_precision, "cpu"):
+            calibrate(network, judge_pictures.sample(CALIBRATION_PICTURES, judge_pictures.VALIDATION, config.seed))
+        state = {name: _small(value) for name, value in network.state_dict().items()}
+        losses = [round(row["loss"], 4) for row in self.curve]
+        self.write(weights, state, {}, {"command": command, "losses": losses})
 
 
-def pretrain(config: JudgeConfig, out: Path) -> Path:
-    """Train a judge and write its weights (float16) to ``out`` with a JSON file about them beside it."""
-    started = time.perf_counter()
+def pretrain(config: JudgeConfig, out: Path, stop_after: int | None = None) -> Trainer:
+    """Draw pictures and train in the folder ``out`` as :meth:`Pretraining.fit` does."""
     known = judge_pictures.sample(config.pictures, judge_pictures.TRAIN, config.seed)
-    with fast_kernels(config.threads, "medium", "cpu"):
-        network, losses = train(known, config)
-        network = rounded(network)
-        calibrate(network, judge_pictures.sample(CALIBRATION_PICTURES, judge_pictures.VALIDATION, config.seed))
-    seconds = round(time.perf_counter() - started, 1)
-    files.write_bytes(
-        out, safetensors.torch.save({name: _small(value) for name, value in network.state_dict().items()})
-    )
-    about = {"config": asdict(config), "losses": losses, "seconds": seconds, "sha256": files.sha256(out)}
-    about["provenance"] = code.provenance(seconds=seconds)
-    files.write_text(out.with_suffix(".json"), json.dumps(about, indent=1, sort_keys=True) + "\n")
-    return out
+    with fast_kernels(config.threads, config.matmul_precision, "cpu"):
+        trainer = Trainer(config, known)
+        trainer.fit(out, stop_after)
+    trainer.network.eval()
+    return trainer
 
 
-def train(known: Known, config: JudgeConfig) -> tuple[JudgeNetwork, list[float]]:
-    """The trained network in evaluation mode, and the mean loss of every hundred steps."""
-    torch.manual_seed(config.seed)
-    network = JudgeNetwork().train()
-    for value in network.parameters():
-        if value.dim() == 4:  # convolutions of pictures whose colours lie side by side are faster here
-            value.data = value.data.contiguous(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+def _one_cycle(config: JudgeConfig) -> list[Mapping[str, Any]]:
+    """Rate and betas of every step by torch's schedule of one cycle."""
+    optimiser = torch.optim.AdamW([torch.zeros(1, requires_grad=True)], lr=config.lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.lr, total_steps=config.steps)
-    data, source = _data(known), torch.Generator().manual_seed(config.seed)
-    losses: list[float] = []
-    for step in progress.bar("training, step", range(config.steps), unit="step"):
-        rows = _rows(len(known), config, step)
-        loss = _loss(network, data, rows, source)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+    settings: list[Mapping[str, Any]] = []
+    for _ in range(config.steps):
+        settings.append({name: optimiser.param_groups[0][name] for name in ("lr", "betas")})
         optimiser.step()
         schedule.step()
-        losses.append(float(loss.detach()))
-    means = [round(float(np.mean(losses[start : start + 100])), 4) for start in range(0, len(losses), 100)]
-    return network.eval(), means
+    return settings
 
 
 def _rows(count: int, config: JudgeConfig, step: int) -> NDArray[np.int64]:

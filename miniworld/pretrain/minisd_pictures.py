@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from miniworld import alttext, faces, grammar, places, scenes
-from miniworld.pretrain.pool import Item, Pool, build_pool, open_pool
+from miniworld.pretrain.pool import Item, Pool, pool_in
 from miniworld.scenes import Scene, Thing
 from negutil.captions.english import COLOURS, NOUNS
-from negutil.errors import NegutilError
 
 PICTURES = 60_000
 CAPTIONS = 4
@@ -50,15 +49,9 @@ def pool(folder: Path, pictures: int = PICTURES, seed: int = 0) -> Pool:
 
     Raises NegutilError where the pool in the folder is damaged or has not that many pictures.
     """
-    if not folder.exists():
-        held_out = min(VALIDATION_PICTURES, pictures)
-        validation = pairs(held_out, 1, seed, "val"), held_out
-        train = pairs(pictures, CAPTIONS, seed)
-        return build_pool(train, folder, pictures, CAPTIONS, seed=seed, validation=validation)
-    found = open_pool(folder)
-    if len(found) != pictures:
-        raise NegutilError(f"The pool {folder} has {len(found)} pictures instead of {pictures}; choose another folder.")
-    return found
+    held_out = min(VALIDATION_PICTURES, pictures)
+    validation = pairs(held_out, 1, seed, "val"), held_out
+    return pool_in(folder, pairs(pictures, CAPTIONS, seed), pictures, CAPTIONS, seed=seed, validation=validation)
 
 
 def _face(rng: random.Random, texts: int) -> tuple[np.ndarray, list[str]]:

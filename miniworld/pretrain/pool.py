@@ -44,6 +44,27 @@ class Pool:
         return f"{self.info['pictures_sha256']}:{self.info['tokens_sha256']}"
 
 
+def pool_in(
+    folder: Path,
+    items: Iterable[Item],
+    pictures: int,
+    captions_per_picture: int,
+    *,
+    seed: int,
+    validation: tuple[Iterable[Item], int],
+) -> Pool:
+    """Open the pool in ``folder``, or build it as :func:`build_pool` does where the folder does not exist.
+
+    Raises NegutilError where the pool in the folder is damaged or has not that many ``pictures``.
+    """
+    if not folder.exists():
+        return build_pool(items, folder, pictures, captions_per_picture, seed=seed, validation=validation)
+    found = open_pool(folder)
+    if len(found) != pictures:
+        raise NegutilError(f"The pool {folder} has {len(found)} pictures instead of {pictures}; choose another folder.")
+    return found
+
+
 def build_pool(
     items: Iterable[Item],
     folder: Path,

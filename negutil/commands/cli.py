@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import importlib
 import io
 import json
 import os
@@ -37,8 +36,7 @@ from negutil.report import chapters
 if TYPE_CHECKING:
     from negutil.run.verify import Comparison
 
-# Modules of negutil.train; all others are in recipes.
-PRETRAININGS = {"minisd": "pretrain_minisd", "miniclipseg": "pretrain_miniclipseg", "judge": "pretrain_judge"}
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 class Commands(TyperGroup):
@@ -326,13 +324,16 @@ def pretrain(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Pretrain a model of the mini world on web-like captions, or go on where it was stopped."""
-    module = importlib.import_module(f"negutil.train.{PRETRAININGS.get(name, 'recipes')}")
-    from negutil.models import precision  # after the module, which sets how idle threads wait before torch is loaded
+    from miniworld.pretrain import recipes  # first: it sets how idle threads wait before torch is loaded
+    from negutil.models import precision
 
     device = precision.usable(device)
     for folder in filter(None, (out, weights)):  # before hours of work, not after
         folder.mkdir(parents=True, exist_ok=True)
-    module.run(name, pool=pool, out=out, weights=weights, steps=steps, seed=seed, threads=threads, device=device)
+    given: dict[str, Any] = {"steps": steps, "seed": seed, "threads": threads, "device": device}
+    file = recipes.run(name, pool=pool, out=out, weights=weights, **given)
+    if file:
+        typer.echo(f"Weights are in {file}.")
 
 
 @stats_commands.command("captions")

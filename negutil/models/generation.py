@@ -43,7 +43,13 @@ def generate(
     Raises NegutilError on no prompts, on lists of different lengths, and on steps or a batch below one.
     """
     negatives = [""] * len(prompts) if negative_prompts is None else negative_prompts
-    _check(len(prompts), len(seeds), len(negatives), steps, batch)
+    if not len(prompts):
+        raise NegutilError("There is no prompt to draw; give at least one.")
+    if not len(prompts) == len(seeds) == len(negatives):
+        counts = f"{len(prompts)} prompts, {len(seeds)} seeds and {len(negatives)} negative prompts"
+        raise NegutilError(f"There are {counts}; give one seed (and one negative prompt) for each prompt.")
+    if steps < 1 or batch < 1:
+        raise NegutilError(f"Nothing can be drawn in {steps} steps and batches of {batch}; give at least 1 of both.")
     items: list[Item] = list(zip(prompts, seeds, negatives, strict=True))
     settings = {"steps": steps, "guidance": guidance}
     made_by = fingerprint(pipeline) if cached else {}
@@ -87,13 +93,3 @@ def _draw(pipeline: Any, items: list[Item], settings: dict[str, Any]) -> NDArray
         output_type="np",
     ).images
     return (pictures * 255).round().astype(np.uint8)
-
-
-def _check(prompts: int, seeds: int, negatives: int, steps: int, batch: int) -> None:
-    if prompts == 0:
-        raise NegutilError("There is no prompt to draw; give at least one.")
-    if not prompts == seeds == negatives:
-        counts = f"{prompts} prompts, {seeds} seeds and {negatives} negative prompts"
-        raise NegutilError(f"There are {counts}; give one seed (and one negative prompt) for each prompt.")
-    if steps < 1 or batch < 1:
-        raise NegutilError(f"Nothing can be drawn in {steps} steps and batches of {batch}; give at least 1 of both.")

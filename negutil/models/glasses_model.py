@@ -18,7 +18,6 @@ from negutil.errors import NegutilError
 from negutil.models import encode, glasses_trained, loader, precision, registry, text_layers, trained
 from negutil.models.glasses import Glasses
 from negutil.models.loader import LoadedModel
-from negutil.models.registry import Entry
 from negutil.models.scorer import Features, Scorer, distinct
 from negutil.models.text_layers import TextLayers
 from negutil.statistics import Floats
@@ -62,8 +61,7 @@ class GlassesModel(Scorer):
         """Return the score [N] of each text with the picture of its row; raises NegutilError where they do not fit."""
         if len(texts) != len(images) or not len(texts):
             raise NegutilError(f"There are {len(texts)} texts for {len(images)} pictures; give one for each.")
-        different, text = _numbered(texts)
-        seen, picture = _distinct(images)
+        different, text, seen, picture = _numbered(texts, images)
         pairs, number = np.unique(np.stack([text, picture], axis=1), axis=0, return_inverse=True)
         last, levels = self.layers(different)
         absent = self._absent(last, levels)
@@ -84,9 +82,11 @@ class GlassesModel(Scorer):
         """
         if partners is not None:
             return self._scores(list(texts), images, partners)
-        different, text = _numbered(texts)
-        seen, picture = _distinct(images)
-        own = self._nearest(different, seen) if self.glasses.config.lambda_from == "row" else None
+        different, text, seen, picture = _numbered(texts, images)
+        own = None
+        if self.glasses.config.lambda_from == "row":  # the picture that CLIP alone ranks first
+            cosines = torch.nn.functional.normalize(self.layers(different)[0], dim=-1) @ torch.from_numpy(seen).T
+            own = cosines.argmax(dim=1).numpy()
         return self._scores(different, seen, own)[text][:, picture]
 
     def _scores(self, texts: list[str], images: Features, partners: NDArray[np.int64] | None) -> Floats:
@@ -96,19 +96,12 @@ class GlassesModel(Scorer):
         found: torch.Tensor = self.glasses(last, levels, gallery, negated=self._absent(last, levels), partners=own)
         return found.numpy().astype(float)
 
-    def _nearest(self, texts: list[str], images: Features) -> NDArray[np.int64]:
-        """The picture that CLIP alone ranks first for each text [T]."""
-        cosines = torch.nn.functional.normalize(self.layers(texts)[0], dim=-1) @ torch.from_numpy(images).T
-        return cosines.argmax(dim=1).numpy()
-
     def _absent(self, last: torch.Tensor, levels: torch.Tensor) -> torch.Tensor | None:
         """T_neg of all texts together, unless nothing but the mask counts."""
         return None if self.glasses.config.constant_penalty is not None else self.glasses.absent(last, levels)
 
 
-def is_name(name: str) -> bool:
-    """Whether ``name`` is one of a pair of glasses: base+clipglasses.../run."""
-    return glasses_trained.is_name(name)
+is_name = glasses_trained.is_name
 
 
 def sha256(name: str, profile: str | None = None) -> str:
@@ -123,7 +116,9 @@ def load(name: str, profile: str | None = None, device: str = "cpu") -> GlassesM
     Raises NegutilError where there is none, a file is damaged, or the base's weights are no longer the same.
     """
     found = glasses_trained.read(name, profile)
-    tower = _tower(found.base, device, profile, *_identity(found.base, profile))
+    tuned = trained.read(found.base, profile).sha256 if trained.is_name(found.base) else ""
+    entry = registry.find(found.base.partition(trained.MARK)[0])
+    tower = _tower(found.base, device, profile, entry, tuned, precision.dtype())
     was, now = found.about["identity"]["base_sha256"], tower.fingerprint["weights_sha256"]
     if was != now:
         raise NegutilError(
@@ -135,25 +130,17 @@ def load(name: str, profile: str | None = None, device: str = "cpu") -> GlassesM
     return GlassesModel(name, tower, glasses.to(device).eval())
 
 
-def _identity(base: str, profile: str | None) -> tuple[Entry, str, torch.dtype]:
-    """What else a model called ``base`` depends on."""
-    tuned = trained.read(base, profile).sha256 if trained.is_name(base) else ""
-    return registry.find(base.partition(trained.MARK)[0]), tuned, precision.dtype()
-
-
 @functools.lru_cache(maxsize=1)
 def _tower(base: str, device: str, profile: str | None, *_identity: object) -> LoadedModel:
     """The model called ``base``; the last one stays loaded, as dozens of glasses are asked one after the other."""
     return loader.load(base, device, profile)
 
 
-def _numbered(texts: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
-    """The different texts in their order, and the number [N] of each text among them."""
+def _numbered(
+    texts: Sequence[str], images: Features
+) -> tuple[list[str], NDArray[np.int64], Features, NDArray[np.int64]]:
+    """The different texts in their order, the number [N] of each among them, and both for the rows of ``images``."""
     number = {text: row for row, text in enumerate(dict.fromkeys(texts))}
-    return list(number), np.array([number[text] for text in texts], dtype=np.int64)
-
-
-def _distinct(images: Features) -> tuple[Features, NDArray[np.int64]]:
-    """The different rows of ``images`` and the number [M] of each row among them."""
-    seen, number = distinct(images)
-    return seen, np.arange(len(seen)) if number is None else number
+    seen, picture = distinct(images)
+    rows = np.array([number[text] for text in texts], dtype=np.int64)
+    return list(number), rows, seen, np.arange(len(seen)) if picture is None else picture

@@ -8,22 +8,21 @@ settings, digest of the data, sha256 of the weights. Under ``glasses/<profile>``
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import safetensors
-import safetensors.torch
 import torch
 
-from negutil import config, files, paths
+from negutil import config, paths
 from negutil.errors import NegutilError
+from negutil.models import trained
 from negutil.models.glasses_settings import GlassesConfig
+from negutil.models.trained import CURVE
 
-ABOUT, TENSORS, CURVE = "glasses.json", "glasses.safetensors", "curve.csv"
+ABOUT, TENSORS = "glasses.json", "glasses.safetensors"
 NAME = re.compile(r"(?P<base>[\w.-]+(?:\+[\w.+-]+/[\w.-]+)?)\+(?P<recipe>clipglasses[\w.-]*)/(?P<run>[\w.-]+)")
 
 
@@ -91,10 +90,8 @@ def find(name: str, profile: str | None = None) -> TrainedGlasses | None:
     own = folder(name, profile)
     if not (own / ABOUT).exists():
         return None
-    about = files.read_json(own / ABOUT, f"delete {own} and train again")
-    if not isinstance(about, dict) or not {"identity", "sha256", "modules", "scale", "examples"} <= about.keys():
-        raise NegutilError(f"{own / ABOUT} does not describe glasses; delete {own} and train again.")
-    return TrainedGlasses(name, own, about)
+    keys = {"identity", "sha256", "modules", "scale", "examples"}
+    return TrainedGlasses(name, own, trained.read_about(own / ABOUT, "glasses", keys))
 
 
 def read(name: str, profile: str | None = None) -> TrainedGlasses:
@@ -108,28 +105,18 @@ def read(name: str, profile: str | None = None) -> TrainedGlasses:
 
 def tensors(found: TrainedGlasses) -> dict[str, torch.Tensor]:
     """Return the weights of ``found``; raises NegutilError where the file is missing, damaged, or another one."""
-    file = found.folder / TENSORS
-    if files.sha256(file) != found.sha256:
-        raise NegutilError(f"{file} is not the file that {ABOUT} notes; delete {found.folder} and train again.")
-    try:
-        return safetensors.torch.load_file(file)
-    except (safetensors.SafetensorError, OSError) as problem:
-        raise NegutilError(f"{file} is damaged ({problem}); delete {found.folder} and train again.") from problem
+    return trained.read_tensors(found.folder / TENSORS, found.sha256)
 
 
 def write(out: Path, state: dict[str, torch.Tensor], curve: pd.DataFrame, about: dict[str, Any]) -> None:
     """Write finished glasses to ``out``: weights, curve, and ``about`` last; raises NegutilError where it cannot."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    files.write_bytes(out / TENSORS, safetensors.torch.save(plain))
-    files.write_text(out / CURVE, curve.to_csv(index=False, lineterminator="\n"))
-    about = about | {"sha256": files.sha256(out / TENSORS)}
-    files.write_text(out / ABOUT, json.dumps(about, indent=1, sort_keys=True) + "\n")
+    trained.save(out / TENSORS, out / ABOUT, plain, curve.to_csv(index=False, lineterminator="\n"), about)
 
 
 def remove(out: Path) -> None:
     """Delete the files of a pair in ``out``, the mark that it is finished first, and nothing else."""
-    for name in (ABOUT, TENSORS, CURVE):
-        (out / name).unlink(missing_ok=True)
+    trained.remove(out, (ABOUT, TENSORS, CURVE))
 
 
 def _parts(name: str) -> dict[str, str]:

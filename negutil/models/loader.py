@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
-import safetensors.torch
 import torch
 from PIL import Image
 
@@ -149,8 +148,26 @@ def locate(entry: Entry) -> tuple[Path, str]:
 
     Raises NegutilError where there is no such file or it is not the one with the registered or noted sha256.
     """
-    file = _weights_file(entry)
-    return file, _checked_sha256(entry, file)
+    file = entry.file or _download(entry)
+    if not file.is_file():
+        raise NegutilError(f"{file}, the weights of model '{entry.name}', does not exist; restore or download it.")
+    about = file.stat()
+    actual = _sha256_at(file.resolve(), about.st_size, about.st_mtime_ns)
+    if not entry.sha256 and not entry.tag:
+        fix = "if it is the file that you want, write that into configs/models.toml"
+        raise NegutilError(f"Model '{entry.name}' is registered without sha256; that of {file} is {actual}: {fix}.")
+    expected = entry.sha256
+    if not expected:  # that noted when this tag was first downloaded
+        note = paths.cache() / "weights" / f"{entry.architecture}.{entry.tag}.{entry.revision}.sha256"
+        if not note.exists():
+            files.write_text(note, actual + "\n")
+        expected = note.read_text(encoding="utf-8").strip()
+    if actual != expected:
+        raise NegutilError(
+            f"{file} has sha256 {actual[:12]}..., but model '{entry.name}' is registered with {expected[:12]}...; "
+            "restore the file, or register it under another name."
+        )
+    return file, actual
 
 
 def check_activation(entry: Entry) -> None:
@@ -158,13 +175,14 @@ def check_activation(entry: Entry) -> None:
 
     See docs/protocols.md#activation.
     """
-    computed = _activation(architectures.uses_quick_gelu(entry.architecture))
-    if computed != entry.activation:
+    is_quick = entry.activation == "quick_gelu"
+    if architectures.uses_quick_gelu(entry.architecture) != is_quick:
+        computed = "gelu" if is_quick else "quick_gelu"
         raise NegutilError(
             f"Model '{entry.name}' was trained with {entry.activation}, but {entry.architecture} computes {computed}; "
-            f"choose an architecture {'with' if entry.activation == 'quick_gelu' else 'without'} QuickGELU."
+            f"choose an architecture {'with' if is_quick else 'without'} QuickGELU."
         )
-    if entry.tag and _activation(bool(_tag_settings(entry).get("quick_gelu", False))) != entry.activation:
+    if entry.tag and bool(_tag_settings(entry).get("quick_gelu", False)) != is_quick:
         raise NegutilError(
             f"Model '{entry.name}' is registered with {entry.activation}, but the weights of tag '{entry.tag}' were "
             "trained with the other activation; correct architecture and activation in configs/models.toml."
@@ -177,15 +195,22 @@ def read_weights(file: Path, activation: str | None = None) -> State:
     Raises NegutilError where the file is damaged, holds anything but tensors and plain values, or says (in its
     safetensors metadata) that it was trained with an activation other than ``activation``.
     """
-    content = _read_safetensors(file, activation) if file.suffix == ".safetensors" else _read_torch(file)
-    state = content.get("state_dict", content)
+    trained_with = None
+    try:
+        if file.suffix == ".safetensors":
+            with safetensors.safe_open(file, "pt") as content:
+                trained_with = (content.metadata() or {}).get("activation")
+        state: Any = architectures.open_clip().factory.load_state_dict(str(file), weights_only=True)
+    except Exception as problem:  # torch raises many kinds for a damaged or unsafe file
+        raise NegutilError(
+            f"{file} is damaged, or holds more than tensors and plain values ({type(problem).__name__}); restore it, "
+            "or save its state dict as .safetensors."
+        ) from problem
+    if activation and trained_with and trained_with != activation:
+        raise NegutilError(f"{file} was trained with {trained_with}, not {activation}; correct its registry entry.")
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise NegutilError(f"{file} holds no state dict; export the weights alone.")
-    return {name.removeprefix("module."): value for name, value in state.items() if name not in NOT_WEIGHTS}
-
-
-def _activation(quick_gelu: bool) -> str:
-    return "quick_gelu" if quick_gelu else "gelu"
+    return {name: value for name, value in state.items() if name not in NOT_WEIGHTS}
 
 
 def _tag_settings(entry: Entry) -> dict[str, Any]:
@@ -193,15 +218,6 @@ def _tag_settings(entry: Entry) -> dict[str, Any]:
     if not settings:
         raise NegutilError(f"open_clip has no weights '{entry.tag}' for {entry.architecture}; correct '{entry.name}'.")
     return settings
-
-
-def _weights_file(entry: Entry) -> Path:
-    file = entry.file
-    if file is None:
-        return _download(entry)
-    if not file.is_file():
-        raise NegutilError(f"{file}, the weights of model '{entry.name}', does not exist; restore or download it.")
-    return file
 
 
 def _download(entry: Entry) -> Path:
@@ -216,70 +232,22 @@ def _download(entry: Entry) -> Path:
         return Path(fetch(repository, filename=name or None, revision=entry.revision))
 
 
-def _checked_sha256(entry: Entry, file: Path) -> str:
-    about = file.stat()
-    actual = _sha256_at(file.resolve(), about.st_size, about.st_mtime_ns)
-    if not entry.sha256 and not entry.tag:
-        fix = "if it is the file that you want, write that into configs/models.toml"
-        raise NegutilError(f"Model '{entry.name}' is registered without sha256; that of {file} is {actual}: {fix}.")
-    expected = entry.sha256 or _noted_sha256(entry, actual)
-    if actual != expected:
-        raise NegutilError(
-            f"{file} has sha256 {actual[:12]}..., but model '{entry.name}' is registered with {expected[:12]}...; "
-            "restore the file, or register it under another name."
-        )
-    return actual
-
-
 @functools.lru_cache(maxsize=64)
 def _sha256_at(file: Path, size: int, changed: int) -> str:
     """Return the sha256 of ``file``, once in a process for the same size and time of its last change in ns."""
     return files.sha256(file)
 
 
-def _noted_sha256(entry: Entry, actual: str) -> str:
-    """Return the sha256 noted when this tag was first downloaded, noting ``actual`` where it is the first time."""
-    note = paths.cache() / "weights" / f"{entry.architecture}.{entry.tag}.{entry.revision}.sha256"
-    if not note.exists():
-        files.write_text(note, actual + "\n")
-    return note.read_text(encoding="utf-8").strip()
-
-
-def _read_safetensors(file: Path, activation: str | None) -> dict[str, Any]:
-    try:
-        with safetensors.safe_open(file, "pt") as content:
-            trained_with = (content.metadata() or {}).get("activation")
-        state: dict[str, Any] = safetensors.torch.load_file(file)
-    except (safetensors.SafetensorError, OSError) as problem:
-        raise NegutilError(f"{file} is damaged or incomplete ({problem}); restore or download it again.") from problem
-    if activation and trained_with and trained_with != activation:
-        raise NegutilError(f"{file} was trained with {trained_with}, not {activation}; correct its registry entry.")
-    return state
-
-
-def _read_torch(file: Path) -> dict[str, Any]:
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as problem:  # torch raises many kinds for a damaged or unsafe file
-        raise NegutilError(
-            f"{file} is damaged, or holds more than tensors and plain values; save its state dict as .safetensors."
-        ) from problem
-    if not isinstance(content, dict):
-        raise NegutilError(f"{file} holds a {type(content).__name__} instead of a state dict; save that alone.")
-    return content
-
-
 def _put(state: State, model: torch.nn.Module, file: Path, architecture: str) -> None:
     """Copy ``state`` into ``model``, refusing anything missing, left over or of another shape."""
     wanted = model.state_dict()
-    missing, extra = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
-    reshaped = [name for name in wanted if name in state and wanted[name].shape != state[name].shape]
-    if missing or extra or reshaped:
-        if reshaped:
-            name = reshaped[0]
-            wrong = f"{name} is {list(state[name].shape)} instead of {list(wanted[name].shape)}"
-        else:
-            wrong = f"{missing[0]} is missing" if missing else f"{extra[0]} is not known there"
-        count = len(missing) + len(extra) + len(reshaped)
-        raise NegutilError(f"{file} does not fit {architecture} ({wrong}; {count} in all); register its architecture.")
+    wrong = [f"{name} is missing" for name in sorted(wanted.keys() - state.keys())]
+    wrong += [f"{name} is not known there" for name in sorted(state.keys() - wanted.keys())]
+    for name in wanted.keys() & state.keys():
+        if wanted[name].shape != state[name].shape:
+            wrong.insert(0, f"{name} is {list(state[name].shape)} instead of {list(wanted[name].shape)}")
+    if wrong:
+        raise NegutilError(
+            f"{file} does not fit {architecture} ({wrong[0]}; {len(wrong)} in all); register its architecture."
+        )
     model.load_state_dict(state)

@@ -189,18 +189,13 @@ def untrained(base: LoadedModel) -> Segmenter:
     model.clip.visual_projection.weight.data.copy_(vision.pop(PROJECTION))
     model.clip.vision_model.load_state_dict(vision)
     encoder_swap.swap_clipseg(model, base)
-    _begin(model.decoder)
-    return Segmenter(base.name, model.eval(), base.preprocess, base.tokenizer, base.entry.size, dict(base.fingerprint))
-
-
-def _begin(decoder: Any) -> None:
-    """Initialise the linear maps of a new decoder as CLIPSeg's own code does, as torch does by itself.
-
-    transformers draws them with a standard deviation of 1, its default where a configuration names none: scores are in
-    the tens then, and a thousand steps of training teach next to nothing.
-    """
+    # transformers draws the linear maps with a standard deviation of 1, its default where a configuration names none:
+    # scores are in the tens then, and a thousand steps of training teach next to nothing. CLIPSeg's own code draws them
+    # as torch does by itself.
+    decoder: Any = model.decoder
     for layer in (decoder.film_mul, decoder.film_add, *decoder.reduces, decoder.transposed_convolution):
         layer.reset_parameters()
+    return Segmenter(base.name, model.eval(), base.preprocess, base.tokenizer, base.entry.size, dict(base.fingerprint))
 
 
 def configuration(base: LoadedModel) -> CLIPSegConfig:

@@ -100,7 +100,10 @@ def fit_transform(pictures: NDArray[np.uint8], shape: Shape) -> PatchTransform:
     else, and whitened ones, in which the faintest detail counts as much.
     Raises NegutilError where there are too few patches for as many components.
     """
-    patches = _patches(pictures, shape.patch)
+    count, height, width, _ = pictures.shape
+    side = shape.patch
+    cut = pictures.reshape(count, height // side, side, width // side, side, 3).astype(np.float64) / 127.5 - 1
+    patches = cut.transpose(0, 1, 3, 5, 2, 4).reshape(-1, 3 * side * side)  # channels first, as in a convolution
     if len(patches) <= patches.shape[1]:
         raise NegutilError(f"{len(pictures)} pictures are too few for the patches of MiniSD; give it more.")
     mean = patches.mean(axis=0)
@@ -182,7 +185,12 @@ def load(model: LoadedModel | None = None, file: Path | None = None, dtype: torc
     file = file or paths.WEIGHTS / WEIGHTS
     unet, vae = load_parts(file)
     base = loader.load(BASE)
-    _check_base(file, base)
+    was, now = read_about(file)["base_sha256"], base.fingerprint["weights_sha256"]
+    if was != now:
+        raise NegutilError(
+            f"{file} was pretrained with '{base.name}' of sha256 {was[:12]}..., which now is {now[:12]}...; run "
+            "`negutil pretrain minisd` again, or restore the weights."
+        )
     pipeline = assemble(unet, vae, base)
     for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
         torch.nn.Module.to(part, dtype or fast_dtype())  # diffusers' own would warn that no part stays in float32
@@ -207,8 +215,9 @@ def load_parts(file: Path) -> tuple[Any, PatchTransform]:
     unet = build_unet(Shape(**shape | {"channels": tuple(shape["channels"])}))
     vae = PatchTransform(shape["patch"], shape["components"], about["scaling_factor"])
     try:
-        unet.load_state_dict(_part(state, "unet."))
-        vae.load_state_dict(_part(state, "vae."))
+        for part, module in (("unet.", unet), ("vae.", vae)):
+            own = {name.removeprefix(part): value.float() for name, value in state.items() if name.startswith(part)}
+            module.load_state_dict(own)
     except RuntimeError as problem:
         raise NegutilError(f"{file} does not fit the shape beside it; restore both files.") from problem
     return unet, vae
@@ -238,23 +247,3 @@ def pack(unet: Any, vae: PatchTransform) -> State:
     """Return the tensors of a weights file: the UNet's in float16, the transform's in float32."""
     state = {f"unet.{name}": value.to(torch.float16).contiguous() for name, value in unet.state_dict().items()}
     return state | {f"vae.{name}": value.contiguous() for name, value in vae.state_dict().items()}
-
-
-def _part(state: State, prefix: str) -> State:
-    return {name.removeprefix(prefix): value.float() for name, value in state.items() if name.startswith(prefix)}
-
-
-def _check_base(file: Path, base: LoadedModel) -> None:
-    was, now = read_about(file)["base_sha256"], base.fingerprint["weights_sha256"]
-    if was != now:
-        raise NegutilError(
-            f"{file} was pretrained with '{base.name}' of sha256 {was[:12]}..., which now is {now[:12]}...; run "
-            "`negutil pretrain minisd` again, or restore the weights."
-        )
-
-
-def _patches(pictures: NDArray[np.uint8], side: int) -> NDArray[np.float64]:
-    """Patches [N * cells, 3 * P * P] of pictures [N, H, W, 3], channels first as in a convolution."""
-    count, height, width, _ = pictures.shape
-    cut = pictures.reshape(count, height // side, side, width // side, side, 3).astype(np.float64) / 127.5 - 1
-    return cut.transpose(0, 1, 3, 5, 2, 4).reshape(-1, 3 * side * side)

@@ -101,11 +101,6 @@ def _entry(name: str, table: Any, file: Path) -> Entry:
         wrong = f"has an unknown setting '{unknown[0]}'" if unknown else f"lacks the setting '{missing[0]}'"
         raise NegutilError(f"{file}: [{name}] {wrong}; the settings are {', '.join(fields)}.")
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-    _check(name, values, file)
-    return Entry(name=name, **values)
-
-
-def _check(name: str, values: dict[str, Any], file: Path) -> None:
     where = f"{file}: [{name}]"
     for key, value in values.items():
         kind = {"size": int, "mean": tuple, "std": tuple}.get(key, str)
@@ -119,3 +114,4 @@ def _check(name: str, values: dict[str, Any], file: Path) -> None:
         numbers = values.get(key, OPENAI_MEAN)
         if len(numbers) != 3 or not all(isinstance(number, float) for number in numbers):
             raise NegutilError(f"{where} has {key} = {list(numbers)}; write three numbers such as 0.5.")
+    return Entry(name=name, **values)

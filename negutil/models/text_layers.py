@@ -53,13 +53,29 @@ def features(
     Rows of ``last``, L2-normalised, are ``encode.texts``. Raises NegutilError on no texts, where a feature is not
     finite, and for a model whose text tower is not causal or has fewer than three layers.
     """
-    _check(model, sentences)
+    if not len(sentences):
+        raise NegutilError("There is no text to encode; check the data.")
+    wrong = [sentence for sentence in sentences if not isinstance(sentence, str)]
+    if wrong:
+        raise NegutilError(f"One of the texts to encode is {wrong[0]!r}; give only texts.")
+    if not architectures.is_causal_clip(model.model) or depth(model) < LEVELS:
+        raise NegutilError(
+            f"'{model.name}' has no causal text tower of {LEVELS} layers or more; choose a model that has one."
+        )
     number, different = pd.factorize(np.array(sentences, dtype=object))
 
     def compute() -> dict[str, NDArray[np.float32]]:
         return {"layers": _encode(model, different.tolist(), batch)}
 
-    fields = _fields(model, different.tolist(), batch)
+    joined = "".join(f"{len(sentence)}:{sentence}" for sentence in different)
+    fields = {
+        "kind": "text layers",
+        "code_version": code.fingerprint(__name__),
+        "data_sha256": hashlib.sha256(joined.encode()).hexdigest(),
+        "batch": batch,
+        "device": torch.device(model.device).type,
+    }
+    fields |= {name: value for name, value in model.fingerprint.items() if name != "image_tower_sha256"}
     found = Cache().get_or_compute(fields, compute)["layers"] if cached else compute()["layers"]
     return TextLayers(found[number, LEVELS], found[number, :LEVELS])
 
@@ -123,23 +139,3 @@ def _encode(model: LoadedModel, sentences: list[str], batch: int) -> NDArray[np.
             f"The text '{sentences[wrong[0]]}' gets layers that are not finite from '{model.name}'; check its weights."
         )
     return found
-
-
-def _check(model: LoadedModel, sentences: Sequence[str]) -> None:
-    if not len(sentences):
-        raise NegutilError("There is no text to encode; check the data.")
-    wrong = [sentence for sentence in sentences if not isinstance(sentence, str)]
-    if wrong:
-        raise NegutilError(f"One of the texts to encode is {wrong[0]!r}; give only texts.")
-    if not architectures.is_causal_clip(model.model) or depth(model) < LEVELS:
-        raise NegutilError(
-            f"'{model.name}' has no causal text tower of {LEVELS} layers or more; choose a model that has one."
-        )
-
-
-def _fields(model: LoadedModel, sentences: list[str], batch: int) -> dict[str, Any]:
-    """What the layers depend on; the image tower is not part of it."""
-    digest = hashlib.sha256("".join(f"{len(sentence)}:{sentence}" for sentence in sentences).encode()).hexdigest()
-    made = {"kind": "text layers", "code_version": code.fingerprint(__name__), "data_sha256": digest, "batch": batch}
-    tower = {name: value for name, value in model.fingerprint.items() if name != "image_tower_sha256"}
-    return made | {"device": torch.device(model.device).type} | tower

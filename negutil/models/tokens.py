@@ -18,6 +18,7 @@ from negutil.models import architectures
 
 Tokenizer = Callable[[list[str]], torch.Tensor]
 PLAIN = re.compile(r"[ -%'-~]*")
+END_TOKENS = (49406, 49407)  # start and end of text in CLIP's vocabulary
 
 
 def tokenize(tokenizer: Tokenizer, sentences: Sequence[str]) -> torch.Tensor:

@@ -82,11 +82,16 @@ def find(out: Path) -> Trained | None:
     file = out / ABOUT
     if not file.exists():
         return None
-    about = files.read_json(file, f"delete {out} and fine-tune again")
-    identity = about.get("identity") if isinstance(about, dict) else None
-    if not isinstance(identity, dict) or "base" not in identity or "sha256" not in about:
-        raise NegutilError(f"{file} does not describe a fine-tuning; delete {out} and fine-tune again.")
-    return Trained(out, about)
+    return Trained(out, read_about(file, "a fine-tuning", {"identity", "sha256"}))
+
+
+def read_about(file: Path, what: str, keys: set[str]) -> dict[str, Any]:
+    """Return what a training has noted in ``file``; raises NegutilError where it does not have ``keys``, or no base."""
+    about = files.read_json(file, f"delete {file.parent} and train again")
+    identity = about.get("identity") if isinstance(about, dict) and keys <= about.keys() else None
+    if not isinstance(identity, dict) or "base" not in identity:
+        raise NegutilError(f"{file} does not describe {what}; delete {file.parent} and train again.")
+    return dict(about)
 
 
 def read(name: str, profile: str | None = None) -> Trained:
@@ -108,14 +113,18 @@ def tensors(found: Trained) -> tuple[State, torch.Tensor]:
 
     Raises NegutilError where the file is missing, damaged, or not the one that was written.
     """
-    file = found.folder / TENSORS
-    if files.sha256(file) != found.sha256:
-        raise NegutilError(f"{file} is not the file that {ABOUT} notes; delete {found.folder} and fine-tune again.")
+    content = read_tensors(found.folder / TENSORS, found.sha256)
+    return content, content.pop(IDS)
+
+
+def read_tensors(file: Path, sha256: str) -> State:
+    """Return the tensors in ``file``; raises NegutilError where it is missing, damaged, or has another ``sha256``."""
+    if files.sha256(file) != sha256:
+        raise NegutilError(f"{file} is not the file that was written; delete {file.parent} and train again.")
     try:
-        content = safetensors.torch.load_file(file)
-        return content, content.pop(IDS)
-    except (safetensors.SafetensorError, OSError, KeyError) as problem:
-        raise NegutilError(f"{file} is damaged ({problem}); delete {found.folder} and fine-tune again.") from problem
+        return safetensors.torch.load_file(file)
+    except (safetensors.SafetensorError, OSError) as problem:
+        raise NegutilError(f"{file} is damaged ({problem}); delete {file.parent} and train again.") from problem
 
 
 def write(out: Path, state: State, ids: torch.Tensor, curve: str, about: dict[str, Any]) -> Trained:
@@ -125,16 +134,21 @@ def write(out: Path, state: State, ids: torch.Tensor, curve: str, about: dict[st
     """
     if len(state[EMBEDDING]) != len(ids):
         raise NegutilError(f"The embedding has {len(state[EMBEDDING])} rows for {len(ids)} tokens; give one for each.")
-    files.write_bytes(out / TENSORS, safetensors.torch.save(state | {IDS: ids}))
-    files.write_text(out / CURVE, curve)
-    about = about | {"sha256": files.sha256(out / TENSORS)}
-    files.write_text(out / ABOUT, json.dumps(about, indent=1, sort_keys=True) + "\n")
-    return Trained(out, about)
+    return Trained(out, save(out / TENSORS, out / ABOUT, state | {IDS: ids}, curve, about))
 
 
-def remove(out: Path) -> None:
-    """Delete the files of a fine-tuning in ``out``, the mark that it is finished first, and nothing else."""
-    for name in (ABOUT, TENSORS, CURVE):
+def save(tensors: Path, about: Path, state: State, curve: str, facts: dict[str, Any]) -> dict[str, Any]:
+    """Write the files of a finished training, ``about`` last of all; returns what that holds."""
+    files.write_bytes(tensors, safetensors.torch.save(state))
+    files.write_text(about.with_name(CURVE), curve)
+    facts = facts | {"sha256": files.sha256(tensors)}
+    files.write_text(about, json.dumps(facts, indent=1, sort_keys=True) + "\n")
+    return facts
+
+
+def remove(out: Path, names: tuple[str, ...] = (ABOUT, TENSORS, CURVE)) -> None:
+    """Delete the files of a training in ``out``, the mark that it is finished first, and nothing else."""
+    for name in names:
         (out / name).unlink(missing_ok=True)
 
 

@@ -81,14 +81,9 @@ def encoder(tower: torch.nn.Module, members: World) -> Encode:
         if not torch.is_grad_enabled():
             features: torch.Tensor = tower(tokens)
             return features
-        own = wrapped(_share(tokens, members))
+        # Every ``size``-th text from ``rank`` on; the last text fills up, so that all shares are equally long.
+        filled = torch.cat([tokens, tokens[-1:].expand(-len(tokens) % members.size, -1)])
+        own = wrapped(filled[members.rank :: members.size])
         return torch.stack(all_gather(own), dim=1).flatten(0, 1)[: len(tokens)]
 
     return encode
-
-
-def _share(tokens: torch.Tensor, members: World) -> torch.Tensor:
-    """Every ``size``-th text from ``rank`` on; the last text fills up, so that all shares are equally long."""
-    missing = -len(tokens) % members.size
-    filled = torch.cat([tokens, tokens[-1:].expand(missing, -1)])
-    return filled[members.rank :: members.size]

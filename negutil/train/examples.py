@@ -112,14 +112,22 @@ def check(examples: Examples, config: FinetuneConfig) -> None:
         value = getattr(examples, name)
         if value is not None and len(value) != len(examples):
             raise NegutilError(f"There are {len(examples)} examples but {len(value)} `{name}`; give one for each.")
-    _check_images(examples)
-    _check_texts(examples)
+    choices = len(examples.options[0]) if examples.options else 0
+    _check_images(examples, choices)
+    for name in TEXTS[:3]:
+        for index, text in enumerate(getattr(examples, name) or ()):
+            if not isinstance(text, str) or not text.strip():
+                raise NegutilError(f"Number {index} of `{name}` is {text!r}; give a text.")
+    for index, options in enumerate(examples.options or ()):
+        if len(options) != choices or not all(isinstance(text, str) and text.strip() for text in options):
+            raise NegutilError(f"Number {index} of `options` is {options!r}; give {choices} texts each.")
 
 
 def prepare(examples: Examples, tokenizer: Callable[[list[str]], torch.Tensor], config: FinetuneConfig) -> Prepared:
     """Check ``examples`` and bring them to the device of ``config``; each different text is tokenised once."""
     check(examples, config)
-    used = [name for name in TEXTS if getattr(examples, name) is not None and _is_used(name, config)]
+    wanted = ("captions", *NEEDS[config.method], *(("originals",) if config.original_share else ()))
+    used = [name for name in TEXTS if getattr(examples, name) is not None and name in wanted]
     shaped = {name: np.array(getattr(examples, name), dtype=object) for name in used}
     flat = np.concatenate([texts.ravel() for texts in shaped.values()])
     number, different = pd.factorize(flat)
@@ -182,34 +190,16 @@ def hard_examples(examples: Examples, part: NDArray[np.int64], seed: int) -> NDA
     return np.where(pictures[place] == wanted, shuffled[place], rng.permutation(part))
 
 
-def _is_used(name: str, config: FinetuneConfig) -> bool:
-    return name == "captions" or name in NEEDS[config.method] or (name == "originals" and config.original_share > 0)
-
-
-def _check_images(examples: Examples) -> None:
+def _check_images(examples: Examples, choices: int) -> None:
     images, n = examples.images, len(examples.images)
     if images.ndim != 2 or images.dtype != np.float32 or not n:
         raise NegutilError(f"`images` are {images.dtype} {list(images.shape)}; give float32 features [N, D].")
     wrong = np.flatnonzero(~(np.abs(np.linalg.norm(images, axis=1) - 1) < 1e-3))
     if len(wrong):
         raise NegutilError(f"Row {wrong[0]} of `images` is not of length 1; normalise the features.")
-    for name, upper in (("rows", n), ("distractors", n), ("correct", _choices(examples))):
+    for name, upper in (("rows", n), ("distractors", n), ("correct", choices)):
         values = getattr(examples, name)
         if values is not None and (values.dtype != np.int64 or values.min(initial=0) < 0 or values.max() >= upper):
             raise NegutilError(f"`{name}` must be int64 from 0 to {upper - 1}; correct them.")
     if examples.lengths is not None and examples.lengths.shape != (n,):
         raise NegutilError(f"`lengths` are {list(examples.lengths.shape)} for {n} images; give one for each.")
-
-
-def _choices(examples: Examples) -> int:
-    return len(examples.options[0]) if examples.options else 0
-
-
-def _check_texts(examples: Examples) -> None:
-    for name in TEXTS[:3]:
-        for index, text in enumerate(getattr(examples, name) or ()):
-            if not isinstance(text, str) or not text.strip():
-                raise NegutilError(f"Number {index} of `{name}` is {text!r}; give a text.")
-    for index, options in enumerate(examples.options or ()):
-        if len(options) != _choices(examples) or not all(isinstance(text, str) and text.strip() for text in options):
-            raise NegutilError(f"Number {index} of `options` is {options!r}; give {_choices(examples)} texts each.")

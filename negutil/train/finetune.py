@@ -1,8 +1,8 @@
 """Fine-tuning of text towers on negation, with the image tower frozen and its features given.
 
-One loop for NegationCLIP, CoN-CLIP, NegCLIP, CLIP-bnl and NegBench, which differ in their losses and settings. A
-checkpoint holds everything that the next step depends on, and the curve, so a run that was stopped ends exactly as if
-it had not been. Under torchrun the batch is shared out among the processes (``negutil.train.distributed``).
+NegationCLIP, CoN-CLIP, NegCLIP, CLIP-bnl and NegBench differ in their losses and settings alone. A run that was stopped
+ends exactly as if it had not been. Under torchrun the batch is shared out among the processes
+(``negutil.train.distributed``).
 """
 
 from __future__ import annotations
@@ -10,21 +10,17 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import functools
-import io
 import itertools
-import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from filelock import FileLock
 
-from negutil import code, files, progress
+from negutil import code, progress
 from negutil.errors import NegutilError
 from negutil.models import loader, registry, trained
 from negutil.models.loader import LoadedModel
@@ -33,21 +29,14 @@ from negutil.models.registry import Entry
 from negutil.models.trained import Trained
 from negutil.train import distributed
 from negutil.train.examples import Examples
-from negutil.train.runtime import fast_kernels, stop_signals
+from negutil.train.loop import CHECKPOINT, Stopped, difference, fast_kernels, plain, read_checkpoint, train
 from negutil.train.settings import FinetuneConfig, settings
-from negutil.train.trainer import Trainer
+from negutil.train.trainer import COLUMNS, Trainer
 
 __all__ = [
-    "Examples", "FinetuneConfig", "Job", "Stopped", "Trained", "Trainer", "finetune", "finetune_many", "settings",
+    "CHECKPOINT", "COLUMNS", "Examples", "FinetuneConfig", "Job", "Stopped", "Trained", "Trainer", "finetune",
+    "finetune_many", "settings",
 ]  # fmt: skip
-
-CHECKPOINT = "checkpoint.pt"
-CHECKPOINT_EVERY = 200  # steps; there is one after each epoch, too
-COLUMNS = ("step", "epoch", "loss", "lr", "logit_scale", "validation_loss")
-
-
-class Stopped(NegutilError):
-    """A fine-tuning was interrupted and has saved where it stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +61,7 @@ def finetune(
     """
     members = distributed.world()
     identity = _identity(base.name, str(base.fingerprint["weights_sha256"]), examples, config)
-    with _locked(out) if members.writes else contextlib.nullcontext():
+    with locked(out) if members.writes else contextlib.nullcontext():
         if members.writes:
             _clear(out, identity, replace)
         members.wait()
@@ -152,59 +141,34 @@ def _base(entry: Entry) -> LoadedModel:
 
 
 def _train(trainer: Trainer, out: Path, identity: dict[str, Any]) -> None:
-    """Go on from the checkpoint, or start; write the result and delete the checkpoint when all steps are done."""
+    """Train, or resume; write the result and delete the checkpoint when all steps are done."""
     config, members = trainer.config, trainer.members
-    with fast_kernels(config.threads, config.matmul_precision, config.device), stop_signals() as stopped:
-        _load_checkpoint(trainer, out)
-        _run(trainer, out, identity, stopped)
+    with fast_kernels(config.threads, config.matmul_precision, config.device):
+        train(trainer, out, identity, members=members)
     if trainer.done < trainer.steps:
         raise Stopped(
             f"Stopped after step {trainer.done} of {trainer.steps} and saved in {out}; the same call goes on from here."
         )
     if members.writes:
-        _write(trainer, out, identity)
+        best = trainer.best
+        about = {"identity": identity, "epoch": best["epoch"], "validation_loss": best["validation_loss"]}
+        about |= {"steps": trainer.steps, "provenance": code.provenance(seconds=round(trainer.seconds, 1))}
+        curve = pd.DataFrame(trainer.curve, columns=list(COLUMNS)).to_csv(index=False, lineterminator="\n")
+        trained.write(out, best["state"], trainer.data.ids, curve, about)
         (out / CHECKPOINT).unlink(missing_ok=True)
     members.wait()
-
-
-def _run(trainer: Trainer, out: Path, identity: dict[str, Any], stopped: list[int]) -> None:
-    members, device = trainer.members, trainer.config.device
-    if not trainer.curve:
-        trainer.start()
-    with progress.bar("step", total=trainer.steps, initial=trainer.done, disable=not members.writes) as bar:
-        while trainer.done < trainer.steps and not members.any(bool(stopped), device):
-            start = time.perf_counter()
-            trainer.step()
-            trainer.seconds += time.perf_counter() - start
-            bar.update()
-            if _is_due(trainer):
-                _save_checkpoint(trainer, out, identity)
-    if trainer.done < trainer.steps and not _is_due(trainer):  # stopped since the last one
-        _save_checkpoint(trainer, out, identity)
-
-
-def _is_due(trainer: Trainer) -> bool:
-    """Whether a checkpoint is due; none is after the last step, as the result itself is written next."""
-    ends_a_part = trainer.done % CHECKPOINT_EVERY == 0 or trainer.done % trainer.steps_per_epoch == 0
-    return ends_a_part and trainer.done < trainer.steps
 
 
 def _identity(base: str, base_sha256: str, examples: Examples, config: FinetuneConfig) -> dict[str, Any]:
     """Everything that the result follows from, as plain JSON values."""
     if trained.is_name(base):
         raise NegutilError(f"'{base}' is fine-tuned already; start from a model of configs/models.toml.")
-    identity = {
-        "base": base,
-        "base_sha256": base_sha256,
-        "config": asdict(config),
-        "data_sha256": examples.sha256,
-        "code_version": code.fingerprint(__name__),
-    }
-    plain: dict[str, Any] = json.loads(json.dumps(identity))
-    return plain
+    facts = {"base": base, "base_sha256": base_sha256, "config": config, "data_sha256": examples.sha256}
+    return plain(facts | {"code_version": code.fingerprint(__name__)})
 
 
-def _locked(out: Path) -> FileLock:
+def locked(out: Path) -> FileLock:
+    """Return a lock on the folder ``out``, which is made; raises NegutilError where it cannot be."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
@@ -215,55 +179,10 @@ def _locked(out: Path) -> FileLock:
 def _clear(out: Path, identity: dict[str, Any], replace: bool) -> None:
     """Leave in ``out`` nothing that was made from something else: delete it (``replace``) or raise NegutilError."""
     found = trained.find(out)
-    was = found.identity if found else _read_checkpoint(out).get("identity", identity)
+    was = found.identity if found else read_checkpoint(out).get("identity", identity)
     if was == identity:
         return
     if not replace:
-        raise NegutilError(f"{out} was made with {_difference(was, identity)}; choose another folder, or replace it.")
+        raise NegutilError(f"{out} was made with {difference(was, identity)}; choose another folder, or replace it.")
     trained.remove(out)
     (out / CHECKPOINT).unlink(missing_ok=True)
-
-
-def _difference(was: dict[str, Any], now: dict[str, Any]) -> str:
-    before, after = ({**each, **each.get("config", {})} for each in (was, now))
-    changed = [f"{key} = {value}" for key, value in before.items() if key != "config" and after.get(key) != value]
-    return ", ".join(changed) or "other settings"
-
-
-def _read_checkpoint(out: Path) -> dict[str, Any]:
-    """The content of the checkpoint in ``out`` (tensors and plain values only), or nothing where there is none."""
-    if not (out / CHECKPOINT).exists():
-        return {}
-    try:
-        content: dict[str, Any] = torch.load(out / CHECKPOINT, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a damaged file
-        raise NegutilError(f"{out / CHECKPOINT} is damaged; delete it to start this fine-tuning again.") from error
-    return content
-
-
-def _load_checkpoint(trainer: Trainer, out: Path) -> None:
-    content = _read_checkpoint(out)
-    if content:
-        trainer.tower.load_state_dict(content["tower"])
-        trainer.optimiser.load_state_dict(content["optimiser"])
-        trainer.best, trainer.curve = content["best"], content["curve"]
-        trainer.done, trainer.seconds = content["done"], content["seconds"]
-
-
-def _save_checkpoint(trainer: Trainer, out: Path, identity: dict[str, Any]) -> None:
-    if not trainer.members.writes:
-        return
-    content = {name: getattr(trainer, name) for name in ("done", "seconds", "curve", "best")}
-    content |= {"tower": trainer.tower.state_dict(), "optimiser": trainer.optimiser.state_dict(), "identity": identity}
-    stream = io.BytesIO()
-    torch.save(content, stream)
-    files.write_bytes(out / CHECKPOINT, stream.getvalue())
-
-
-def _write(trainer: Trainer, out: Path, identity: dict[str, Any]) -> None:
-    best = trainer.best
-    facts = code.provenance(seconds=round(trainer.seconds, 1))
-    about = {"identity": identity, "epoch": best["epoch"], "validation_loss": best["validation_loss"]}
-    about |= {"steps": trainer.steps, "provenance": facts}
-    curve = pd.DataFrame(trainer.curve, columns=list(COLUMNS)).to_csv(index=False, lineterminator="\n")
-    trained.write(out, best["state"], trainer.data.ids, curve, about)

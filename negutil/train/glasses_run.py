@@ -1,7 +1,7 @@
 """One pair of glasses in training: the classifier, then the three stages of CLIPGlasses.
 
 Only features come in, so an epoch takes moments. Batches and dropout follow from seed, stage and epoch alone: a run
-that goes on after any finished epoch ends exactly as if it had not been stopped.
+that resumes after any finished epoch ends exactly as if it had not been stopped.
 
 See docs/protocols.md#glasses-training.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +23,10 @@ from negutil.errors import NegutilError
 from negutil.models import glasses_settings
 from negutil.models.glasses import Glasses
 from negutil.models.text_layers import TextLayers
-from negutil.train import glasses_losses as losses
-from negutil.train.glasses_config import STAGES, GlassesTraining, Stage
+from negutil.train import losses
 from negutil.train.glasses_sets import GlassesData
+from negutil.train.loop import Loop
+from negutil.train.settings import STAGES, GlassesTraining
 
 COLUMNS = ("stage", "epoch", "loss", "lr", "validation_loss", "validation_score")
 RECALL_AT = 5
@@ -63,16 +64,15 @@ class Run:
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             self.glasses = Glasses(modules(data.images.shape[1], config), data.scale).to(config.device)
-        self._data = {name: _tensors(data, config) for name in STAGES}
-        self._parts = {name: split(data, config) for name in STAGES}
+        self.data = {name: _tensors(data, config) for name in STAGES}
+        self.parts = {name: split(data, config) for name in STAGES}
         if lens_data is not None:
-            self._data["lens"], self._parts["lens"] = _tensors(lens_data, config), split(lens_data, config)
-        self._parts["gate"] = _split_of(np.arange(len(data.sentences)), config)
-        self.stage, self.epoch = 0, 0
+            self.data["lens"], self.parts["lens"] = _tensors(lens_data, config), split(lens_data, config)
+        self.parts["gate"] = _split_of(np.arange(len(data.sentences)), config)
+        self.stage = 0
         self.seconds = dict.fromkeys(STAGES, 0.0)
-        self.curve: list[list[Any]] = []
-        self.best: dict[str, Any] = {}
-        self._optimiser: torch.optim.AdamW | None = None
+        self._earlier: list[list[Any]] = []  # the curve of the stages that are done
+        self._loop: StageLoop | None = None
 
     @property
     def finished(self) -> bool:
@@ -84,120 +84,148 @@ class Run:
         """The present stage."""
         return STAGES[self.stage]
 
+    @property
+    def epoch(self) -> int:
+        """How many epochs of the present stage are done."""
+        return self._loop.epoch if self._loop else 0
+
+    @property
+    def curve(self) -> list[list[Any]]:
+        """Rows of COLUMNS so far."""
+        return self._earlier + (self._loop.curve if self._loop else [])
+
     def advance(self) -> None:
         """Train one epoch, validate, and go to the next stage where this one is over.
 
         Raises NegutilError where the loss is no longer finite.
         """
-        settings, start = self.config.stage(self.name), time.perf_counter()
-        optimiser = self._optimiser or self._begin(settings)
-        if self.epoch < settings.epochs:
-            loss, rate = self._epoch(settings, optimiser)
-            self.epoch += 1
-            self._note(loss, rate)
-        self.seconds[self.name] += time.perf_counter() - start
-        waited = self.epoch - self.best.get("epoch", 0)
-        if self.epoch >= settings.epochs or (settings.patience and waited >= settings.patience):
-            self._end()
+        start, name = time.perf_counter(), self.name
+        if self._loop is None:
+            self._loop = StageLoop(self)
+            self._loop.start()
+        self._loop.train_epoch()
+        self.seconds[name] += time.perf_counter() - start
+        if self._loop.is_over:
+            if self._loop.best:
+                self.glasses.load_state_dict(self._loop.best["state"])
+            self._end(self._loop.curve)
 
     def skip(self, state: Mapping[str, torch.Tensor], rows: list[list[Any]], seconds: float) -> None:
         """Go to the next stage with what another run made of this one: its weights, rows of the curve and seconds."""
         self.glasses.load_state_dict({**self.glasses.state_dict(), **state})
-        self.curve += rows
         self.seconds[self.name] = seconds
-        self._end()
+        self._end(rows)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds: tensors and plain values."""
-        optimiser = self._optimiser.state_dict() if self._optimiser else {}
-        kept = {name: getattr(self, name) for name in ("stage", "epoch", "seconds", "curve", "best")}
-        return kept | {"glasses": self.glasses.state_dict(), "optimiser": optimiser}
+        present = self._loop.state() if self._loop else {"modules": {"glasses": self.glasses.state_dict()}}
+        return present | {"stage": self.stage, "stage_seconds": self.seconds, "earlier": self._earlier}
 
     def restore(self, content: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
-        self.glasses.load_state_dict(content["glasses"])
-        for name in ("stage", "epoch", "seconds", "curve", "best"):
-            setattr(self, name, content[name])
-        if content["optimiser"]:
-            self._optimiser = self._new_optimiser(self.config.stage(self.name))
-            self._optimiser.load_state_dict(content["optimiser"])
+        """Resume from a checkpoint."""
+        self.stage, self.seconds, self._earlier = content["stage"], content["stage_seconds"], content["earlier"]
+        self.glasses.load_state_dict(content["modules"]["glasses"])
+        if "optimiser" in content:
+            self._loop = StageLoop(self)
+            self._loop.restore(content)
 
-    # ----------------------------------------------------------------------------------------------------------------
+    def _end(self, rows: list[list[Any]]) -> None:
+        self._earlier = self._earlier + rows
+        self.stage, self._loop = self.stage + 1, None
 
-    def _begin(self, settings: Stage) -> torch.optim.AdamW:
-        self._optimiser = self._new_optimiser(settings)
-        self.curve.append([self.name, 0, None, None, *self._validate()])
-        return self._optimiser
 
-    def _new_optimiser(self, settings: Stage) -> torch.optim.AdamW:
-        """The optimiser of the present stage; what does not learn in it gets no gradient."""
-        learning = [getattr(self.glasses, part) for part in LEARNING[self.name]]
-        self.glasses.requires_grad_(False)
-        for part in learning:
-            part.requires_grad_(True)
-        parameters = [parameter for part in learning for parameter in part.parameters()]
-        decay = settings.weight_decay
-        return torch.optim.AdamW(parameters, settings.lr, settings.betas, weight_decay=decay, fused=True)
+class StageLoop(Loop[tuple[torch.Tensor, float]]):
+    """The present stage of ``run``: batches of items, each with the share of the stage that is done before it."""
 
-    def _end(self) -> None:
-        """Keep the weights of the best epoch, and begin the next stage."""
-        if self.best:
-            self.glasses.load_state_dict(self.best["state"])
-        self.stage, self.epoch, self.best, self._optimiser = self.stage + 1, 0, {}, None
-
-    def _epoch(self, settings: Stage, optimiser: torch.optim.AdamW) -> tuple[float, float]:
-        """Train one epoch; returns the mean loss and the last rate."""
-        objective, parts = OBJECTIVES[self.name][0], self._parts[self.name]
-        batches = list(_batches(parts[0], settings.batch, [self.config.seed, self.stage, self.epoch]))
-        total, rate = 0.0, 0.0
-        self.glasses.train()
-        with torch.random.fork_rng():
-            torch.manual_seed((self.config.seed * 1000 + self.stage) * 1000 + self.epoch)
-            for number, index in enumerate(batches):
-                share = (self.epoch + number / len(batches)) / settings.epochs
-                rate = _rate(settings, share, self.epoch)
-                loss = objective(self, index, share)
-                self._step(optimiser, loss, rate, settings.clip_norm)
-                total += loss.item()
-        return total / len(batches), rate
-
-    def _step(self, optimiser: torch.optim.AdamW, loss: torch.Tensor, rate: float, clip_norm: float) -> None:
-        if not torch.isfinite(loss):
-            raise NegutilError(f"The loss of stage '{self.name}' is {loss.item()}; lower its `lr` and start again.")
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        if not loss.requires_grad:  # with a constant lambda the Frame has nothing to learn
-            return
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        if clip_norm:
-            torch.nn.utils.clip_grad_norm_(
-                [one for group in optimiser.param_groups for one in group["params"]], clip_norm
-            )
-        optimiser.step()
-
-    def _note(self, loss: float, rate: float) -> None:
-        """Validate, note the epoch, and keep its weights where it is the best so far."""
-        settings = self.config.stage(self.name)
-        validation, score = self._validate()
-        self.curve.append([self.name, self.epoch, loss, rate, validation, score])
-        value = {"lowest validation loss": -validation, "highest validation score": score}.get(
-            settings.keep, self.epoch
+    def __init__(self, run: Run) -> None:
+        self.run, self.name, self.settings = run, run.name, run.config.stage(run.name)
+        self.title = f"The loss of stage '{self.name}'"
+        self.objective, self.score = OBJECTIVES[self.name]
+        items, self.validation = run.parts[self.name]
+        self.items, self.per_epoch = items, max(1, len(items) // self.settings.batch)  # an incomplete batch is left out
+        self.batches: tuple[torch.Tensor, ...] = ()
+        self.total = 0.0
+        run.glasses.requires_grad_(False)
+        parameters: list[torch.nn.Parameter] = []
+        for part in LEARNING[self.name]:
+            parameters += getattr(run.glasses, part).requires_grad_(True).parameters()
+        lr, betas, decay = self.settings.lr, self.settings.betas, self.settings.weight_decay
+        super().__init__(
+            {"glasses": run.glasses},
+            torch.optim.AdamW(parameters, lr, betas, weight_decay=decay, fused=True),
+            loss=lambda batch: self.objective(run, *batch),
+            sampler=self.sample,
+            schedule=self.learning_rate,
+            steps=self.settings.epochs * self.per_epoch,
+            clip_norm=self.settings.clip_norm,
         )
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs are done."""
+        return self.done // self.per_epoch
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all epochs are done, or too many since the best one."""
+        waited = self.epoch - self.best.get("epoch", 0)
+        return self.done >= self.steps or bool(self.settings.patience and waited >= self.settings.patience)
+
+    def train_epoch(self) -> None:
+        """Train one epoch, unless all are done; dropout follows from seed, stage and epoch alone."""
+        if self.done >= self.steps:
+            return
+        seed = self.run.config.seed
+        order = np.random.default_rng([2, seed, self.run.stage, self.epoch]).permutation(self.items)
+        whole = self.per_epoch * self.settings.batch
+        self.batches, self.total = torch.from_numpy(order)[:whole].split(self.settings.batch), 0.0
+        self.run.glasses.train()
+        with torch.random.fork_rng():
+            torch.manual_seed((seed * 1000 + self.run.stage) * 1000 + self.epoch)
+            for _ in range(self.per_epoch):
+                self.step()
+
+    def sample(self, step: int) -> tuple[torch.Tensor, float]:
+        """Return the items of a ``step`` of the present epoch, and the share of the stage done before it."""
+        return self.batches[step % self.per_epoch], self._share(step)
+
+    def learning_rate(self, step: int) -> dict[str, float]:
+        """Return the rate of a ``step``: constant, or a cosine down to zero by step or by epoch."""
+        if self.settings.schedule == "constant":
+            return {"lr": self.settings.lr}
+        by_epoch = self.settings.schedule == "cosine by epoch"
+        passed = step // self.per_epoch / self.settings.epochs if by_epoch else self._share(step)
+        return {"lr": self.settings.lr * 0.5 * (1 + math.cos(math.pi * passed))}
+
+    def start(self) -> None:
+        """Note the validation before any training."""
+        self.curve.append([self.name, 0, None, None, *self.validate()])
+
+    def note(self, loss: float) -> None:
+        """Add to the loss of the epoch; at its end, validate, and keep the weights where they are the best so far."""
+        self.total += loss
+        if self.done % self.per_epoch:
+            return
+        validation, score = self.validate()
+        self.curve.append([self.name, self.epoch, self.total / self.per_epoch, self.rate, validation, score])
+        by = {"lowest validation loss": -validation, "highest validation score": score}
+        value = by.get(self.settings.keep, self.epoch)
         if value > self.best.get("value", -math.inf):
-            weights = {name: tensor.clone() for name, tensor in self.glasses.state_dict().items()}
+            weights = {name: tensor.clone() for name, tensor in self.run.glasses.state_dict().items()}
             self.best = {"value": value, "epoch": self.epoch, "state": weights}
 
     @torch.no_grad()
-    def _validate(self) -> tuple[float, float]:
-        """Loss and score over the validation part."""
-        objective, score = OBJECTIVES[self.name]
-        held_out = self._parts[self.name][1]
-        size = min(self.config.stage(self.name).batch, len(held_out))
-        whole = held_out[: len(held_out) // size * size].reshape(-1, size)
-        self.glasses.eval()
-        found = [objective(self, torch.from_numpy(index), 1.0).item() for index in whole]
-        return float(np.mean(found)), score(self, torch.from_numpy(held_out))
+    def validate(self) -> tuple[float, float]:
+        """Return loss and score over the validation part."""
+        size = min(self.settings.batch, len(self.validation))
+        whole = self.validation[: len(self.validation) // size * size].reshape(-1, size)
+        self.run.glasses.eval()
+        values = [self.objective(self.run, torch.from_numpy(index), 1.0).item() for index in whole]
+        return float(np.mean(values)), self.score(self.run, torch.from_numpy(self.validation))
+
+    def _share(self, step: int) -> float:
+        epoch, number = divmod(step, self.per_epoch)
+        return (epoch + number / self.per_epoch) / self.settings.epochs
 
 
 def modules(width: int, config: GlassesTraining) -> glasses_settings.GlassesConfig:
@@ -243,58 +271,43 @@ def _tensors(data: GlassesData, config: GlassesTraining) -> _Tensors:
     )
 
 
-def _batches(rows: Indices, size: int, seed: list[int]) -> Iterator[torch.Tensor]:
-    """Batches of ``size`` in a random order; an incomplete last one is left out, unless it is alone."""
-    order = torch.from_numpy(np.random.default_rng([2, *seed]).permutation(rows))
-    whole = max(1, len(order) // size)
-    return iter(order[: whole * size].split(size))
-
-
-def _rate(settings: Stage, share: float, epoch: int) -> float:
-    """The rate after this ``share`` of the stage, in this epoch."""
-    if settings.schedule == "constant":
-        return settings.lr
-    passed = epoch / settings.epochs if settings.schedule == "cosine by epoch" else share
-    return settings.lr * 0.5 * (1 + math.cos(math.pi * passed))
-
-
 # --------------------------------------------------------------------------------------------------------------------
 # Objectives: the loss of a batch at a share of the stage, and the score of the validation part
 
 
 def _gate_loss(run: Run, index: torch.Tensor, share: float) -> torch.Tensor:
-    data = run._data["gate"]
-    return losses.gate(run.glasses.gate(data.sentences[index]), data.is_negated[index])
+    data = run.data["gate"]
+    return losses.glasses_gate(run.glasses.gate(data.sentences[index]), data.is_negated[index])
 
 
 def _gate_score(run: Run, index: torch.Tensor) -> float:
-    data = run._data["gate"]
+    data = run.data["gate"]
     guessed = run.glasses.gate.mask(data.sentences[index], run.glasses.config.threshold)
     return (guessed == data.is_negated[index]).float().mean().item()
 
 
 def _lens_loss(run: Run, index: torch.Tensor, share: float) -> torch.Tensor:
-    data, (first, last) = run._data["lens"], run.config.delta
+    data, (first, last) = run.data["lens"], run.config.delta
     absent = run.glasses.absent(data.negated[0][index], data.negated[1][index])
     delta = first + (last - first) * share
-    return losses.lens(absent, data.objects[index], data.images[data.rows[index]], delta)
+    return losses.glasses_lens(absent, data.objects[index], data.images[data.rows[index]], delta)
 
 
 def _lens_score(run: Run, index: torch.Tensor) -> float:
-    data = run._data["lens"]
+    data = run.data["lens"]
     absent = run.glasses.absent(data.negated[0][index], data.negated[1][index])
     return functional.cosine_similarity(absent, data.objects[index]).mean().item()
 
 
 def _score_loss(run: Run, index: torch.Tensor, share: float) -> torch.Tensor:
     """The contrastive loss of stages 2 (true object vectors) and 3 (the Lens's), as the set has it."""
-    data = run._data[run.name]
+    data = run.data[run.name]
     if data.distractors is not None:
-        return losses.ccneg(*_triplet_scores(run, data, index), run.config.fourth_term)
+        return losses.glasses_ccneg(*_triplet_scores(run, data, index), run.config.fourth_term)
     pictures, own = data.rows[index].unique(return_inverse=True)
     texts, true = _of(data.negated, index), _true(run, data, index)
     absent = run.glasses.absent(*texts) if true is None else true
-    return losses.retrieval(_scores(run.glasses, texts, data.images[pictures], absent, own), own)
+    return losses.glasses_retrieval(_scores(run.glasses, texts, data.images[pictures], absent, own), own)
 
 
 def _scores(
@@ -331,7 +344,7 @@ def _triplet_scores(run: Run, data: _Tensors, index: torch.Tensor) -> tuple[torc
 
 def _pair_score(run: Run, index: torch.Tensor) -> float:
     """Accuracy of CC-Neg's pairs, or recall@5 of captions among the pictures of the validation part."""
-    data, true = run._data[run.name], _true(run, run._data[run.name], index)
+    data, true = run.data[run.name], _true(run, run.data[run.name], index)
     if data.distractors is not None:
         images = data.images[data.rows[index]]
         right, wrong = (

@@ -12,7 +12,7 @@ import hashlib
 import json
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,6 @@ PAIRS, SHORT = 2000, 6
 """For the classifier: pairs of captions from each set, and rounds of short sentences about every noun."""
 
 Indices = NDArray[np.int64]
-RowOf = Callable[[Indices], Indices]
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +231,7 @@ def ccneg(model: LoadedModel, settings: Profile) -> GlassesSet:
     rows = ccneg_files.load(folder / ccneg_triplets.FILE, None, folder / ccneg_triplets.DISTRACTORS, n_evaluation=1)
     table = rows.to_pandas()
     own = found.find(table["file_name"].tolist())
-    return _triplets(found.images, table, own, lambda index: own[index])
+    return _triplets(found.images, table, own, own)
 
 
 def ccneg_from(
@@ -252,12 +251,13 @@ def ccneg_from(
         raise NegutilError(f"{files[2]} counts to {used[-1]} among {len(distractors)} pictures; give all of train2017.")
     pictures = PictureFiles([*own.paths, *(distractors[index] for index in used)])
     images = encode.images(model, pictures, batch=settings.encode.batch)
-    place = {index: len(own) + row for row, index in enumerate(used)}
-    return _triplets(images, table, np.arange(len(own)), lambda index: np.array([place[one] for one in index]))
+    place = np.zeros(len(distractors), dtype=np.int64)
+    place[used] = np.arange(len(own), len(pictures))
+    return _triplets(images, table, np.arange(len(own)), place)
 
 
-def _triplets(images: NDArray[np.float32], table: pd.DataFrame, own: Indices, row_of: RowOf) -> GlassesSet:
-    """The items of ``table`` that have a distractor and a noun that is denied."""
+def _triplets(images: NDArray[np.float32], table: pd.DataFrame, own: Indices, place: Indices) -> GlassesSet:
+    """The items of ``table`` that have a distractor and a noun that is denied; ``place`` is each distractor's row."""
     kept = (table["distractor"].notna() & table["negated_object"].notna()).to_numpy()
     table = table[kept]
     return GlassesSet(
@@ -266,7 +266,7 @@ def _triplets(images: NDArray[np.float32], table: pd.DataFrame, own: Indices, ro
         [caption.replace(",", "") for caption in table["negated_caption"]],
         table["caption"].tolist(),
         table["negated_object"].tolist(),
-        row_of(table["distractor"].to_numpy(np.int64)).astype(np.int64),
+        place[table["distractor"].to_numpy(np.int64)],
     )
 
 
@@ -357,7 +357,9 @@ def build_retrieval(settings: Profile) -> Path:
     }
 
     def fill(fresh: Path) -> dict[str, int]:
-        asked = _queries(_labelled(source), settings.world.seed)
+        annotations = source / "annotations"
+        rows = coco.load(annotations / "captions_train2014.json", annotations / "instances_train2014.json")
+        asked = _queries(builders.from_coco(rows, "coco/train2014"), settings.world.seed)
         grammar = Grammar(settings.world.seed, held_out_share=0.0)
         builders.write_csv(fresh / PLAIN, builders.plain_table(asked))
         builders.write_csv(fresh / NEGATED, builders.negated_table(asked, annotator=grammar))
@@ -365,13 +367,6 @@ def build_retrieval(settings: Profile) -> Path:
 
     world.keep(folder, wanted, fill, "NegBench's retrieval captions")
     return folder
-
-
-def _labelled(source: Path) -> list[Labelled]:
-    """All training pictures of COCO with their objects and captions."""
-    annotations = source / "annotations"
-    rows = coco.load(annotations / "captions_train2014.json", annotations / "instances_train2014.json")
-    return builders.from_coco(rows, "coco/train2014")
 
 
 def _queries(items: list[Labelled], seed: int) -> list[builders.Queries]:

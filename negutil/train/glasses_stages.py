@@ -1,10 +1,15 @@
-"""Training pairs of glasses on a frozen CLIP, one after another or side by side, and going on where it was stopped."""
+"""Training pairs of glasses on a frozen CLIP, one after another or side by side, and resuming where it was stopped.
+
+The classifier reads no more than its sentences, and the Lens in stage 1 nothing of the Frame: pairs that differ in
+something else end these stages with the same weights, so they are trained once and kept in the cache. The key of such
+an entry is everything that the stage depends on.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import functools
-import io
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,24 +17,44 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
-from filelock import FileLock
+from numpy.typing import NDArray
 
-from negutil import code, files
-from negutil.errors import NegutilError
+from negutil import code
+from negutil.cache import Cache
 from negutil.models import glasses_trained
 from negutil.models.glasses_trained import TrainedGlasses
-from negutil.train import glasses_config, glasses_shared
-from negutil.train.finetune import Stopped, run_calls
-from negutil.train.glasses_config import GlassesTraining
-from negutil.train.glasses_run import COLUMNS, Run
+from negutil.train.finetune import locked, run_calls
+from negutil.train.glasses_run import COLUMNS, LEARNING, Run, modules
 from negutil.train.glasses_sets import GlassesData
-from negutil.train.runtime import fast_kernels, stop_signals
+from negutil.train.loop import (
+    CHECKPOINT,
+    Stopped,
+    fast_kernels,
+    plain,
+    read_checkpoint,
+    stop_signals,
+    write_checkpoint,
+)
+from negutil.train.settings import GlassesTraining, as_table
 
-CHECKPOINT = "checkpoint.pt"
 EVERY = 5.0
 """Seconds between checkpoints, which are written at the ends of epochs."""
+
+READ = {
+    "gate": ("width", "gate_dropout"),
+    "lens": (
+        *("width", "softmax_over", "log_scale", "gate", "gate_sigmoids", "lens_batch", "lens_dropout"),
+        *("syntactic", "semantic", "residual_gate", "negated", "random_seed"),
+    ),
+}
+"""The settings of the modules that the loss and the validation of a stage read."""
+
+RUN = ("seed", "validation_share", "matmul_precision", "threads", "device")
+TOLD = "told"
+"""The array with what is no weight: the rows of the curve and the seconds, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +74,10 @@ class GlassesJob:
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that the result follows from, as plain JSON values."""
-        made = {
-            "base": glasses_trained.base_of(self.name),
-            "base_sha256": self.base_sha256,
-            "config": glasses_config.plain(self.config),
-            "data_sha256": self.data.sha256,
-            "lens_sha256": self.lens_data.sha256 if self.lens_data else "",
-            "code_version": code.fingerprint(__name__),
-        }
-        plain: dict[str, Any] = json.loads(json.dumps(made))
-        return plain
+        facts: dict[str, Any] = {"base": glasses_trained.base_of(self.name), "base_sha256": self.base_sha256}
+        facts |= {"config": as_table(self.config), "data_sha256": self.data.sha256}
+        facts |= {"lens_sha256": self.lens_data.sha256 if self.lens_data else ""}
+        return plain(facts | {"code_version": code.fingerprint(__name__)})
 
 
 def train(job: GlassesJob) -> TrainedGlasses:
@@ -68,7 +87,7 @@ def train(job: GlassesJob) -> TrainedGlasses:
     Raises NegutilError where a loss is not finite, or a file cannot be written.
     """
     out, identity = glasses_trained.folder(job.name, job.profile), job.identity
-    with _locked(out):
+    with locked(out):
         found = glasses_trained.find(job.name, job.profile)
         if found is None or found.about["identity"] != identity:
             glasses_trained.remove(out)
@@ -95,10 +114,10 @@ def _name_of(make: Callable[[str], GlassesJob], name: str) -> str:
 
 
 def _train(job: GlassesJob, out: Path, identity: dict[str, Any]) -> None:
-    """Go on from the checkpoint, or start; write the result and delete the checkpoint when all stages are done."""
+    """Resume from the checkpoint, or start; write the result and delete the checkpoint when all stages are done."""
     run, config = Run(job.data, job.config, job.lens_data), job.config
-    keys = glasses_shared.keys(job.data, job.lens_data, config)
-    content = _read_checkpoint(out)
+    keys = shared_keys(job.data, job.lens_data, config)
+    content = read_checkpoint(out)
     if content.get("identity") == identity:
         run.restore(content)
     saved = time.monotonic()
@@ -106,58 +125,75 @@ def _train(job: GlassesJob, out: Path, identity: dict[str, Any]) -> None:
         while not run.finished:
             _advance(run, keys)
             if stopped or time.monotonic() - saved > EVERY:
-                _save_checkpoint(run, out, identity)
+                write_checkpoint(out, run.state() | {"identity": identity})
                 saved = time.monotonic()
             if stopped and not run.finished:
                 where = f"stage '{run.name}', epoch {run.epoch}"
                 raise Stopped(f"Stopped at {where} and saved in {out}; the same call goes on from here.")
-    _write(run, job, out, identity)
+    about = {
+        "identity": identity,
+        "modules": asdict(run.glasses.config),
+        "scale": job.data.scale,
+        "examples": config.joint.epochs * len(job.data),
+        "items": len(job.data),
+        "provenance": code.provenance(seconds=round(sum(run.seconds.values()), 1)),
+    }
+    curve = pd.DataFrame(run.curve, columns=list(COLUMNS))
+    glasses_trained.write(out, run.glasses.state_dict(), curve, about)
     (out / CHECKPOINT).unlink(missing_ok=True)
 
 
 def _advance(run: Run, keys: Mapping[str, Mapping[str, Any]]) -> None:
     """Train an epoch; a stage that another pair has shared is taken from it, one that ends here is given to others."""
     stage, key = run.name, keys.get(run.name)
-    if key and run.epoch == 0 and glasses_shared.restore(run, key):
+    if key and run.epoch == 0 and _take(run, key):
         return
     run.advance()
     if key and (run.finished or run.name != stage):
-        glasses_shared.keep(run, key)
+        _share(run, key)
 
 
-def _write(run: Run, job: GlassesJob, out: Path, identity: dict[str, Any]) -> None:
-    about = {
-        "identity": identity,
-        "modules": asdict(run.glasses.config),
-        "scale": job.data.scale,
-        "examples": job.config.joint.epochs * len(job.data),
-        "items": len(job.data),
-        "provenance": code.provenance(seconds=round(sum(run.seconds.values()), 1)),
+def shared_keys(data: GlassesData, lens_data: GlassesData | None, config: GlassesTraining) -> dict[str, dict[str, Any]]:
+    """Return what each stage of READ depends on, as plain JSON values."""
+    facts: dict[str, dict[str, Any]] = {
+        "gate": {"data": _digest(data.sentences, data.is_negated)},
+        "lens": {
+            "delta": config.delta,
+            "validation_by": config.validation_by,
+            "data": (lens_data or data).sha256,
+        },
     }
-    curve = pd.DataFrame(run.curve, columns=list(COLUMNS))
-    glasses_trained.write(out, run.glasses.state_dict(), curve, about)
+    settings = modules(data.images.shape[1], config)
+    for stage, values in facts.items():
+        values |= {"kind": "a stage of glasses", "code_version": code.fingerprint(__name__), "stage": stage}
+        values |= {name: getattr(config, name) for name in RUN}
+        values |= {name: getattr(settings, name) for name in READ[stage]}
+        values |= {"training": dataclasses.asdict(config.stage(stage))}
+    return plain(facts)
 
 
-def _locked(out: Path) -> contextlib.AbstractContextManager[Any]:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise NegutilError(f"{out} cannot be made ({problem.strerror}); choose another folder.") from problem
-    return FileLock(out / ".lock")
+def _take(run: Run, key: Mapping[str, Any]) -> bool:
+    """Let ``run``, at the start of a stage, take its end from the cache; returns whether it was there."""
+    cache = Cache()
+    found = cache.load(cache.key(**key))
+    if found is None:
+        return False
+    told = json.loads(found.pop(TOLD).tobytes())
+    run.skip({name: torch.from_numpy(array) for name, array in found.items()}, told["rows"], told["seconds"])
+    return True
 
 
-def _save_checkpoint(run: Run, out: Path, identity: dict[str, Any]) -> None:
-    stream = io.BytesIO()
-    torch.save(run.state() | {"identity": identity}, stream)
-    files.write_bytes(out / CHECKPOINT, stream.getvalue())
+def _share(run: Run, key: Mapping[str, Any]) -> None:
+    """Keep the end of the stage of ``key``, which ``run`` has just left."""
+    stage, cache = key["stage"], Cache()
+    learned, seconds = tuple(f"{part}." for part in LEARNING[stage]), run.seconds[stage]
+    state = {name: one.cpu().numpy() for name, one in run.glasses.state_dict().items() if name.startswith(learned)}
+    told = json.dumps({"rows": [row for row in run.curve if row[0] == stage], "seconds": seconds})
+    cache.store(cache.key(**key), state | {TOLD: np.frombuffer(told.encode(), np.uint8)}, key, seconds)
 
 
-def _read_checkpoint(out: Path) -> dict[str, Any]:
-    """The content of the checkpoint in ``out`` (tensors and plain values only), or nothing where there is none."""
-    if not (out / CHECKPOINT).exists():
-        return {}
-    try:
-        content: dict[str, Any] = torch.load(out / CHECKPOINT, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a damaged file
-        raise NegutilError(f"{out / CHECKPOINT} is damaged; delete it to start these glasses again.") from error
-    return content
+def _digest(*arrays: NDArray[Any]) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

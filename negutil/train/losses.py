@@ -1,17 +1,27 @@
-"""The losses by which text towers are fine-tuned on negation, each as its authors' paper or released code has it.
+"""The losses of everything that is trained on negation, each as its authors' paper or released code has it.
 
-All take L2-normalised features [B, D] unless said otherwise, and ``scale`` = exp(logit_scale), and return one number.
-Row i of images, captions and negated captions belongs to the same example.
+Those for text towers take L2-normalised features [B, D] unless said otherwise, and ``scale`` = exp(logit_scale). Row i
+of images, captions and negated captions belongs to the same example.
 """
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch.nn import functional
 
-from miniworld.pretrain.contrastive import contrastive_loss
-
 Bounds = tuple[float, float]
+MAX_LOGIT_SCALE = math.log(100)
+"""Up to which CLIP's logit scale is learned (Radford et al. 2021, Sec. 2.5)."""
+
+
+def contrastive_loss(images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """Symmetric InfoNCE of L2-normalised ``images`` and ``texts`` [B, D], and the share of images matched."""
+    logits = scale * images @ texts.T
+    labels = torch.arange(len(logits), device=logits.device)
+    loss = (functional.cross_entropy(logits, labels) + functional.cross_entropy(logits.T, labels)) / 2
+    return loss, float((logits.argmax(dim=1) == labels).float().mean())
 
 
 def info_nce(images: torch.Tensor, captions: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
@@ -104,6 +114,55 @@ def multiple_choice(
 def weighted(contrastive: torch.Tensor, choice: torch.Tensor, alpha: float) -> torch.Tensor:
     """NegBench's L = alpha L_CLIP + (1 - alpha) L_MCQ (docs/protocols.md#negbench-training)."""
     return alpha * contrastive + (1 - alpha) * choice
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# CLIPGlasses (docs/protocols.md#glasses-training): scores are logits, so no scale is multiplied
+
+
+def glasses_lens(absent: torch.Tensor, target: torch.Tensor, images: torch.Tensor, delta: float) -> torch.Tensor:
+    """Similarity plus ``delta`` times alignment of T_neg ``absent`` [B, D] with the object's vector ``target`` [B, D].
+
+    The first is 1 - cos(T_neg, T_obj), the second how far apart the cosines of both with ``images`` [B, D] are.
+    """
+    similar = 1 - functional.cosine_similarity(absent, target).mean()
+    apart = functional.cosine_similarity(target, images) - functional.cosine_similarity(absent, images)
+    return similar + delta * apart.abs().mean()
+
+
+def glasses_retrieval(scores: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+    """Half of each: a caption finds its picture, and a picture its captions, whose probabilities are added up.
+
+    ``scores`` [B, U] of captions with the different pictures of the batch, ``own`` int64 [B] the picture of each.
+    """
+    finds_picture = functional.cross_entropy(scores, own)
+    is_own = functional.one_hot(own, scores.shape[1]).bool()
+    found = scores.masked_fill(~is_own, -torch.inf).logsumexp(dim=0) - scores.logsumexp(dim=0)
+    return (finds_picture - found.mean()) / 2
+
+
+def glasses_ccneg(pictures: torch.Tensor, distractors: torch.Tensor, fourth_term: bool = True) -> torch.Tensor:
+    """A quarter of four cross-entropies over scores [2 B, B] of true captions, then negated ones, with pictures.
+
+    A picture finds its caption among all texts, a true caption its picture, a distractor the negated caption among all
+    texts, and a negated caption its distractor. The last is our reading of the fourth: in the released code it is 0.
+    """
+    count = pictures.shape[1]
+    right = torch.arange(count, device=pictures.device)
+    turned = torch.cat([distractors[count:], distractors[:count]])
+    terms = [
+        functional.cross_entropy(pictures.T, right),
+        functional.cross_entropy(pictures[:count], right),
+        functional.cross_entropy(turned.T, right),
+    ]
+    if fourth_term:
+        terms.append(functional.cross_entropy(distractors[count:], right))
+    return torch.stack(terms).sum() / 4
+
+
+def glasses_gate(logits: torch.Tensor, is_negated: torch.Tensor) -> torch.Tensor:
+    """Binary cross-entropy of the classifier's ``logits`` [B] (docs/protocols.md#gate)."""
+    return functional.binary_cross_entropy_with_logits(logits, is_negated.to(logits.dtype))
 
 
 def _first_matches(queries: torch.Tensor, gallery: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:

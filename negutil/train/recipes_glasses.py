@@ -20,7 +20,8 @@ from negutil.errors import NegutilError
 from negutil.models import glasses_settings, glasses_trained, loader
 from negutil.models.glasses_trained import TrainedGlasses
 from negutil.models.loader import LoadedModel
-from negutil.train import glasses_config, glasses_sets
+from negutil.train import glasses_sets, recipes_negation
+from negutil.train import settings as named
 from negutil.train.glasses_sets import CCNEG, RETRIEVAL, GlassesSet, Material
 from negutil.train.glasses_stages import GlassesJob, train_many
 from negutil.train.recipes_negation import draw, where
@@ -41,7 +42,7 @@ class GlassesRecipe:
         name: as in the model's name; title: as in tables.
         set: the training set (``glasses_sets.SETS``).
         small: whether it is the small one: the profile's ``glasses.small`` items of the set.
-        changes: settings of the training that differ (``glasses_config.GlassesTraining``).
+        changes: settings of the training that differ (``settings.GlassesTraining``).
         modules: settings of the modules that differ (``glasses_settings.GlassesConfig``).
     """
 
@@ -117,9 +118,7 @@ def find(name: str) -> GlassesRecipe:
     return RECIPES[name]
 
 
-def model_name(base: str, recipe: str, seed: int) -> str:
-    """The name that a pair of glasses is loaded by."""
-    return f"{base}+{recipe}/seed{seed}"
+model_name = recipes_negation.model_name
 
 
 def items(settings: Profile, model: LoadedModel, recipe: str, seed: int) -> GlassesSet:
@@ -146,9 +145,12 @@ def train(settings: Profile, names: Sequence[str]) -> list[TrainedGlasses]:
 
 def job(settings: Profile, name: str) -> GlassesJob:
     """The training of the pair called ``name``; its sets are built and encoded where that has not been done."""
-    recipe, seed = find(glasses_trained.recipe_of(name)), _seed(name)
+    recipe, match = find(glasses_trained.recipe_of(name)), re.search(r"/seed(\d+)$", name)
+    if match is None:
+        raise NegutilError(f"'{name}' names no seed; write it as base+recipe/seed0.")
+    seed = int(match[1])
     material, base_sha256 = _material(glasses_trained.base_of(name), settings)
-    config = glasses_config.settings(settings.glasses.source, seed=seed, **{**where(), **recipe.changes})
+    config = named.glasses(settings.glasses.source, seed=seed, **{**where(), **recipe.changes})
     config = replace(config, modules=dict(recipe.modules))
 
     def data(own: str) -> glasses_sets.GlassesData:
@@ -162,11 +164,3 @@ def job(settings: Profile, name: str) -> GlassesJob:
 def _material(base: str, settings: Profile) -> tuple[Material, str]:
     model = loader.load(base, profile=settings.name)
     return glasses_sets.material(model, settings), str(model.fingerprint["weights_sha256"])
-
-
-def _seed(name: str) -> int:
-    """The seed in the name of a pair."""
-    match = re.search(r"/seed(\d+)$", name)
-    if match is None:
-        raise NegutilError(f"'{name}' names no seed; write it as base+recipe/seed0.")
-    return int(match[1])

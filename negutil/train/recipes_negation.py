@@ -7,7 +7,7 @@ model is called ``<base>+<recipe>/seed<n>``. The seed draws the captions, the va
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -106,7 +106,7 @@ def find(name: str) -> Recipe:
 
 
 def model_name(base: str, recipe: str, seed: int) -> str:
-    """The name that a fine-tuned model is loaded by."""
+    """The name that a fine-tuned model, or a pair of glasses, is loaded by."""
     return f"{base}+{recipe}/seed{seed}"
 
 
@@ -118,15 +118,15 @@ def rows(settings: Profile, base: str) -> tuple[str, ...]:
 
 def possible(settings: Profile, names: Iterable[str]) -> tuple[str, ...]:
     """Those of the recipes whose training sets are there or can be made; others are reported (``run.skipped``)."""
-    return tuple(name for name in names if _is_possible(settings, find(name)))
 
+    def is_possible(recipe: Recipe) -> bool:
+        def read() -> bool:
+            sets.require(recipe.set, settings, recipe.error)
+            return True
 
-def _is_possible(settings: Profile, recipe: Recipe) -> bool:
-    def read() -> bool:
-        sets.require(recipe.set, settings, recipe.error)
-        return True
+        return not settings.published or bool(skipped.attempt(settings, f"training of {recipe.title}", read))
 
-    return not settings.published or bool(skipped.attempt(settings, f"training of {recipe.title}", read))
+    return tuple(name for name in names if is_possible(find(name)))
 
 
 def jobs(settings: Profile, base: str, recipes: Iterable[str]) -> list[Job]:
@@ -190,8 +190,3 @@ def draw(available: int, wanted: int, share: float, seed: int) -> NDArray[np.int
 def epochs(planned: int, wanted: int, count: int) -> int:
     """Passes over ``count`` examples that come nearest to ``planned`` passes over ``wanted``."""
     return max(1, round(planned * wanted / count))
-
-
-def titles(names: Sequence[str]) -> dict[str, str]:
-    """The titles of recipes by name."""
-    return {name: find(name).title for name in names}

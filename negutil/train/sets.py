@@ -44,7 +44,10 @@ def examples(name: str, model: LoadedModel, settings: Profile, error: float = 0.
         raise NegutilError(f"There is no training set '{name}'; there are {', '.join(SETS)}.")
     require(name, settings, error)
     if _of_ccneg(name, settings):
-        return _published_triplets(name, model, settings)
+        from negutil.train import glasses_sets  # which needs this module
+
+        triplets_of = glasses_sets.ccneg(model, settings).examples()
+        return triplets_of if name == "con-clip" else replace(triplets_of, distractors=None)
     return SETS[name][1](training_images.load(model, settings), folder(settings, error))
 
 
@@ -66,14 +69,10 @@ def require(name: str, settings: Profile, error: float = 0.0) -> None:
         lacking = [file for file in found if not file.is_file()]
     else:
         own = folder(settings, error)
-        lacking = [] if _is_whole(name, own) else [own / file for file in FILES[name] if not (own / file).is_file()]
+        whole = FILES[name] == (caption_sets.P1, caption_sets.P2) and (own / PUBLISHED).is_file()
+        lacking = [] if whole else [own / file for file in FILES[name] if not (own / file).is_file()]
     if lacking:
         raise NegutilError(f"{lacking[0]}, of which the training set '{name}' is made, is not there: put it there.")
-
-
-def _is_whole(name: str, own: Path) -> bool:
-    """Whether NegationCLIP's published captions are there, which are those of both of its pipelines in one file."""
-    return FILES[name] == (caption_sets.P1, caption_sets.P2) and (own / PUBLISHED).is_file()
 
 
 def _of_ccneg(name: str, settings: Profile) -> bool:
@@ -82,13 +81,6 @@ def _of_ccneg(name: str, settings: Profile) -> bool:
     See docs/protocols.md#con-clip.
     """
     return settings.published and name in ("con-clip", "clip-bnl")
-
-
-def _published_triplets(name: str, model: LoadedModel, settings: Profile) -> Examples:
-    from negutil.train import glasses_sets  # which needs this module
-
-    found = glasses_sets.ccneg(model, settings).examples()
-    return found if name == "con-clip" else replace(found, distractors=None)
 
 
 def method(name: str) -> str:

@@ -1,17 +1,25 @@
-"""Settings of a fine-tuning, and those that have a name: ``configs/finetune.toml`` keeps them by method and source."""
+"""Settings of trainings, and those that have a name.
+
+Those of a fine-tuning are in ``configs/finetune.toml`` by method and source, those of glasses by source alone in
+``configs/glasses.toml``. A source is a profile, or "released code".
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from negutil import files, paths
 from negutil.errors import NegutilError
 from negutil.models.text_tower import GROUPS
 
 METHODS = ("infonce", "con-clip", "negclip", "clip-bnl", "negbench")
+STAGES = ("gate", "lens", "frame", "joint")
+"""Of glasses, in their order: the classifier, stage 1 (Lens), stage 2 (Frame with the true object), stage 3 (both)."""
+
 CHOICES = {
     "method": METHODS,
     "schedule": ("constant", "cosine"),
@@ -20,6 +28,18 @@ CHOICES = {
     "keep": ("lowest validation loss", "last"),
     "matmul_precision": ("highest", "high", "medium"),
 }
+GLASSES_CHOICES = {
+    "variant": ("paper", "released"),
+    "distractors": ("hard", "unrelated"),
+    "validation_by": ("image", "item"),
+    "lens_set": ("", "ccneg", "retrieval"),
+    "matmul_precision": ("highest", "high", "medium"),
+}
+STAGE_CHOICES = {
+    "schedule": ("constant", "cosine", "cosine by epoch"),
+    "keep": ("lowest validation loss", "highest validation score", "last"),
+}
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +84,7 @@ class FinetuneConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        for key, choices in CHOICES.items():
-            if getattr(self, key) not in choices:
-                raise NegutilError(f"{key} is {getattr(self, key)!r}; write one of {', '.join(choices)}.")
+        _require_choices(self, CHOICES)
         unknown = [group for group in self.trainable if group not in GROUPS]
         if unknown or not self.trainable:
             raise NegutilError(f"trainable is {list(self.trainable)}; name some of {', '.join(GROUPS)}.")
@@ -80,21 +98,83 @@ class FinetuneConfig:
             raise NegutilError(f"validation_share is {self.validation_share}; only keep = 'last' can do without.")
 
 
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """How one stage is trained; rates, decay and betas are AdamW's.
+
+    ``schedule`` cosine falls with every step, as in our other trainings, or "by epoch", as in the released code;
+    ``clip_norm`` 0 clips no gradient; after ``patience`` epochs without a better validation the stage ends (0: never);
+    ``keep`` says which epoch's weights stay. Raises NegutilError for a value without sense.
+    """
+
+    lr: float
+    epochs: int
+    batch: int
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+    schedule: str = "cosine"
+    clip_norm: float = 0.0
+    patience: int = 0
+    keep: str = "lowest validation loss"
+
+    def __post_init__(self) -> None:
+        _require_choices(self, STAGE_CHOICES)
+        for key, least in (("lr", 0), ("epochs", -1), ("batch", 1)):
+            if getattr(self, key) <= least:
+                raise NegutilError(f"{key} is {getattr(self, key)}; it must be more than {least}.")
+
+
+@dataclass(frozen=True, slots=True)
+class GlassesTraining:
+    """Everything that a pair of glasses depends on besides its base model and its training set.
+
+    ``variant`` and ``modules`` (changes of it) are settings of the modules (``models.glasses_settings``). ``delta`` is
+    the weight of the alignment loss at the start and end of stage 1 (eq. 16). ``distractors`` unrelated takes any
+    picture for a hard negative, as the released code does by mistake; without ``fourth_term`` its term of CC-Neg's loss
+    is 0, as there (docs/protocols.md#glasses-training). ``lens_set`` names the set that stage 1 learns from, where it
+    is another one. ``validation_by`` item lets a picture be in both parts, as in the released code.
+    ``matmul_precision`` is torch's (``loop.fast_kernels``). Raises NegutilError for a value without sense.
+    """
+
+    variant: str
+    gate: Stage
+    lens: Stage
+    frame: Stage
+    joint: Stage
+    delta: tuple[float, float] = (0.5, 1.0)
+    distractors: str = "hard"
+    fourth_term: bool = True
+    lens_set: str = ""
+    validation_share: float = 0.1
+    validation_by: str = "image"
+    modules: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    matmul_precision: str = "highest"
+    threads: int = 1
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        _require_choices(self, GLASSES_CHOICES)
+        if not 0 < self.validation_share < 1:
+            raise NegutilError(f"validation_share is {self.validation_share}; it must be between 0 and 1.")
+
+    def stage(self, name: str) -> Stage:
+        """The settings of one of STAGES."""
+        found: Stage = getattr(self, name)
+        return found
+
+
 def settings(method: str, source: str = "mini", file: Path | None = None, **changes: Any) -> FinetuneConfig:
-    """Return the settings of ``method`` named after their ``source`` (a profile, or "released code"), with ``changes``.
+    """Return the settings of ``method`` named after their ``source``, with ``changes``.
 
     Raises NegutilError, listing those that exist, where there are none, and where ``file`` is wrong.
     """
     file = file or paths.CONFIGS / "finetune.toml"
-    table = files.read_toml(file)
-    if source not in table.get(method, {}):
-        known = [f"{one} ({', '.join(sources)})" for one, sources in table.items()]
+    tables = files.read_toml(file)
+    if source not in tables.get(method, {}):
+        known = [f"{one} ({', '.join(found)})" for one, found in tables.items()]
         raise NegutilError(f"{file} has no settings '{source}' for '{method}'; there are {', '.join(known)}.")
-    values = {key: _convert(key, value, f"{file}: [{method}.{source}]") for key, value in table[method][source].items()}
-    try:
-        return FinetuneConfig(method=method, **(values | changes))
-    except (TypeError, NegutilError) as problem:
-        raise NegutilError(f"{file}: [{method}.{source}] cannot be used ({problem}); correct it.") from problem
+    return _build(FinetuneConfig, tables[method][source], f"{file}: [{method}.{source}]", method=method, **changes)
 
 
 def sources(method: str, file: Path | None = None) -> list[str]:
@@ -102,21 +182,63 @@ def sources(method: str, file: Path | None = None) -> list[str]:
     return list(files.read_toml(file or paths.CONFIGS / "finetune.toml").get(method, {}))
 
 
-def _convert(key: str, value: Any, where: str) -> Any:
-    """``value`` as the type of the field ``key``: a list becomes a tuple, a whole number a float where one is asked."""
-    hints = get_type_hints(FinetuneConfig)
-    if key not in hints or key == "method":
-        known = ", ".join(field.name for field in dataclasses.fields(FinetuneConfig) if field.name != "method")
-        raise NegutilError(f"{where} has an unknown setting '{key}'; the settings are {known}.")
-    hint = hints[key]
-    kind = tuple if get_origin(hint) is tuple else hint
-    converted = tuple(value) if isinstance(value, list) else float(value) if hint is float and _whole(value) else value
-    inside = get_args(hint)[0] if kind is tuple else None
-    if type(converted) is not kind or (inside and not all(type(one) is inside for one in converted)):
-        wanted = "a list" if kind is tuple else kind.__name__
-        raise NegutilError(f"{where} has {key} = {value!r}; write {wanted}.")
-    return converted
+def glasses(source: str = "mini", file: Path | None = None, **changes: Any) -> GlassesTraining:
+    """Return the settings of glasses named after their ``source``, with ``changes``.
+
+    Raises NegutilError, listing those that exist, where there are none, and where ``file`` is wrong.
+    """
+    file = file or paths.CONFIGS / "glasses.toml"
+    tables = files.read_toml(file)
+    if source not in tables:
+        raise NegutilError(f"{file} has no settings '{source}' for glasses; there are {', '.join(tables)}.")
+    return _build(GlassesTraining, tables[source], f"{file}: [{source}]", **changes)
 
 
-def _whole(value: Any) -> bool:
-    return type(value) is int
+def glasses_sources(file: Path | None = None) -> list[str]:
+    """Return the sources that ``configs/glasses.toml`` has settings from, in its order."""
+    return list(files.read_toml(file or paths.CONFIGS / "glasses.toml"))
+
+
+def as_table(config: GlassesTraining) -> dict[str, Any]:
+    """The settings as plain values for a file: tables, lists and numbers."""
+    return dataclasses.asdict(config) | {"modules": dict(config.modules)}
+
+
+def _build(kind: type[Made], table: Mapping[str, Any], where: str, **given: Any) -> Made:
+    """An instance of the dataclass ``kind`` from a table, every key known and of its type, and what is ``given``."""
+    hints = {key: hint for key, hint in get_type_hints(kind).items() if key != "method"}
+    unknown = sorted(set(table) - set(hints))
+    if unknown:
+        raise NegutilError(f"{where} has an unknown setting '{unknown[0]}'; the settings are {', '.join(hints)}.")
+    values = {key: _convert(hints[key], value, f"{where} {key}") for key, value in table.items()}
+    try:
+        return kind(**(values | given))
+    except (TypeError, NegutilError) as problem:
+        raise NegutilError(f"{where} cannot be used ({problem}); correct it.") from problem
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    """``value`` as its field wants it: a table a Stage, a list a tuple, a whole number a float where one is needed."""
+    if hint is Stage:
+        if not isinstance(value, dict):
+            raise NegutilError(f"{where} = {value!r}; write a table of settings.")
+        return _build(Stage, value, where)
+    if hint is float and type(value) is int:
+        return float(value)
+    kind, inside = get_origin(hint) or hint, get_args(hint)
+    if kind is not tuple:
+        if not isinstance(value, kind) or (type(value) is bool) != (kind is bool):
+            raise NegutilError(f"{where} = {value!r}; write {kind.__name__}.")
+        return value
+    numbers = {int, float} if inside[0] is float else {inside[0]}
+    if not isinstance(value, list) or not all(type(one) in numbers for one in value):
+        raise NegutilError(f"{where} = {value!r}; write a list of {inside[0].__name__}.")
+    if inside[-1] is not Ellipsis and len(value) != len(inside):
+        raise NegutilError(f"{where} = {value!r}; write {len(inside)} numbers.")
+    return tuple(inside[0](one) for one in value)
+
+
+def _require_choices(made: Any, choices: Mapping[str, tuple[str, ...]]) -> None:
+    for key, known in choices.items():
+        if getattr(made, key) not in known:
+            raise NegutilError(f"{key} is {getattr(made, key)!r}; write one of {', '.join(map(repr, known))}.")

@@ -1,34 +1,34 @@
-"""One fine-tuning step after another: batches, losses of every method, optimiser, validation.
-
-Batches follow from seed and epoch alone, so the state of a run is tower, optimiser and the number of steps done.
-"""
+"""Fine-tuning of a text tower: batches, the loss of every method, optimiser, validation."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from miniworld.pretrain.contrastive import MAX_LOGIT_SCALE
-from negutil.errors import NegutilError
 from negutil.models.loader import LoadedModel
 from negutil.train import distributed, losses
 from negutil.train.distributed import World
 from negutil.train.examples import Examples, hard_examples, prepare, split
+from negutil.train.loop import Loop, cosine
+from negutil.train.losses import MAX_LOGIT_SCALE
 from negutil.train.settings import FinetuneConfig
 from negutil.train.tower import TextTower
 
 Indices = NDArray[np.int64]
 Texts = dict[str, torch.Tensor]
+CHECKPOINT_EVERY = 200  # steps; there is one after each epoch, too
+COLUMNS = ("step", "epoch", "loss", "lr", "logit_scale", "validation_loss")
 
 
-class Trainer:
-    """Tower, optimiser and position of one run; :meth:`step` trains on the next batch and notes it in ``curve``."""
+class Trainer(Loop[tuple[Indices, NDArray[np.bool_]]]):
+    """The fine-tuning of one text tower; ``curve`` has a row of COLUMNS for the start and for each step."""
+
+    label = "step"
 
     def __init__(
         self, base: LoadedModel, examples: Examples, config: FinetuneConfig, members: World | None = None
@@ -37,15 +37,21 @@ class Trainer:
         self.data = prepare(examples, base.tokenizer, config)
         self.train, self.validation = split(examples, config)
         self.hard = _hard(examples, config, self.train, self.validation)
-        self.tower = TextTower(base, self.data.ids, _learning(config), config.text_chunks).to(config.device)
+        # CLIP-bnl's loss has no logit scale, and a parameter without gradient would stop DistributedDataParallel.
+        learning = tuple(group for group in config.trainable if config.method != "clip-bnl" or group != "logit_scale")
+        self.tower = TextTower(base, self.data.ids, learning, config.text_chunks).to(config.device)
         self.encode = distributed.encoder(self.tower, self.members)
-        self.optimiser = _optimiser(self.tower, config)
         self.steps_per_epoch = len(self.train) // config.batch
-        self.steps = config.epochs * self.steps_per_epoch
-        self.done = 0
-        self.seconds = 0.0
-        self.curve: list[list[float | None]] = []
-        self.best: dict[str, Any] = {}
+        steps = config.epochs * self.steps_per_epoch
+        super().__init__(
+            {"tower": self.tower},
+            _optimiser(self.tower, config),
+            loss=lambda batch: self.loss(*batch),
+            sampler=self.batch,
+            schedule=cosine(config.lr, steps, config.warmup, floor=1.0 if config.schedule == "constant" else 0.0),
+            steps=steps,
+            clip_norm=config.clip_norm,
+        )
 
     def batch(self, step: int) -> tuple[Indices, NDArray[np.bool_]]:
         """Return the examples [B] of ``step`` and which of them train by their original captions."""
@@ -73,27 +79,6 @@ class Trainer:
         }
         return OBJECTIVES[self.config.method](self, index, texts)
 
-    def step(self) -> None:
-        """Train on the next batch; raises NegutilError where the loss is no longer finite."""
-        rate = self.learning_rate(self.done)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        loss = self.loss(*self.batch(self.done))
-        if not torch.isfinite(loss):
-            raise NegutilError(f"The loss is {loss.item()} at step {self.done}; lower `lr` and start again.")
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        if self.config.clip_norm:
-            torch.nn.utils.clip_grad_norm_(self.tower.parameters(), self.config.clip_norm)
-        self.optimiser.step()
-        if self.config.clamp_logit_scale:
-            with torch.no_grad():
-                self.tower.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
-        self.done += 1
-        self._note(loss.item(), rate)
-        if self.done % self.steps_per_epoch == 0:
-            self._end_epoch()
-
     @torch.no_grad()
     def validation_loss(self) -> float:
         """Mean loss over the batches of the validation part; an incomplete last one counts only where it is alone."""
@@ -101,31 +86,33 @@ class Trainer:
         batches = self.validation[: len(self.validation) // size * size].reshape(-1, size)
         return float(np.mean([self.loss(batch).item() for batch in batches]))
 
-    def learning_rate(self, step: int) -> float:
-        """Linear warm-up, then constant, or a cosine down to zero."""
-        config = self.config
-        if step < config.warmup:
-            return config.lr * (step + 1) / config.warmup
-        if config.schedule == "constant":
-            return config.lr
-        share = (step - config.warmup) / max(1, self.steps - config.warmup)
-        return config.lr * 0.5 * (1 + math.cos(math.pi * share))
-
     def start(self) -> None:
-        """Note the validation loss before any training; not for a run that goes on."""
+        """Note the validation loss before any training."""
         if len(self.validation):
             self.curve.append([0, 0, None, None, self._scale(), self.validation_loss()])
 
-    def _note(self, loss: float, rate: float) -> None:
-        self.curve.append([self.done, (self.done - 1) // self.steps_per_epoch + 1, loss, rate, self._scale(), None])
+    @torch.no_grad()
+    def adjust(self) -> None:
+        """Keep the logit scale within CLIP's bounds where the settings say so."""
+        if self.config.clamp_logit_scale:
+            self.tower.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
 
-    def _end_epoch(self) -> None:
-        """Validate, and keep the weights where this epoch's are the ones to keep so far."""
-        loss = self.validation_loss() if len(self.validation) else None
-        self.curve[-1][-1] = loss
-        if self.config.keep == "last" or loss is None or loss < self.best.get("validation_loss", math.inf):
-            epoch = self.done // self.steps_per_epoch
-            self.best = {"state": self.tower.state(), "epoch": epoch, "validation_loss": loss}
+    def note(self, loss: float) -> None:
+        """Note the step; after an epoch, validate, and keep the weights where they are the ones to keep so far."""
+        epoch = (self.done - 1) // self.steps_per_epoch + 1
+        self.curve.append([self.done, epoch, loss, self.rate, self._scale(), None])
+        if self.done % self.steps_per_epoch:
+            return
+        validation = self.validation_loss() if len(self.validation) else None
+        self.curve[-1][-1] = validation
+        least = self.best.get("validation_loss", math.inf)
+        if self.config.keep == "last" or validation is None or validation < least:
+            self.best = {"state": self.tower.state(), "epoch": epoch, "validation_loss": validation}
+
+    def is_due(self) -> bool:
+        """Whether a checkpoint is due; none is after the last step, as the result itself is written next."""
+        ends_a_part = self.done % CHECKPOINT_EVERY == 0 or self.done % self.steps_per_epoch == 0
+        return ends_a_part and self.done < self.steps
 
     def _scale(self) -> float:
         return self.tower.logit_scale.exp().item()
@@ -140,11 +127,6 @@ def _hard(examples: Examples, config: FinetuneConfig, *parts: Indices) -> Indice
         if len(part):
             hard[part] = hard_examples(examples, part, config.seed)
     return hard
-
-
-def _learning(config: FinetuneConfig) -> tuple[str, ...]:
-    """The groups that learn: CLIP-bnl's loss has no logit scale, and a parameter without gradient would stop DDP."""
-    return tuple(group for group in config.trainable if config.method != "clip-bnl" or group != "logit_scale")
 
 
 def _optimiser(tower: TextTower, config: FinetuneConfig) -> torch.optim.AdamW:
