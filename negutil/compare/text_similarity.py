@@ -17,8 +17,7 @@ from negutil.models import encode, scorer
 from negutil.models.loader import LoadedModel
 from negutil.models.scorer import Cosine, Scorer
 from negutil.results import Record
-from negutil.tasks import presence
-from negutil.tasks.shares import Report
+from negutil.tasks import Report, presence
 
 TASK = "text tower"
 NEGATED, OTHER, GAP = 'cosine of "X" and "no X"', 'cosine of "X" and "Y"', "what negation moves"

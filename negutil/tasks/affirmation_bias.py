@@ -20,7 +20,7 @@ from miniworld.grammar import Form
 from negutil import statistics
 from negutil.captions import sentence_forms, statements
 from negutil.errors import NegutilError
-from negutil.tasks import _checks
+from negutil.tasks import require_finite
 
 Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -173,8 +173,8 @@ def _scores(
             f"The bias has {len(said)} sentences, {len(texts)} texts and {len(images)} pictures: encode every sentence "
             "and at least three pictures."
         )
-    _checks.finite(texts, "sentence")
-    _checks.finite(images, "picture")
+    require_finite(texts, "sentence")
+    require_finite(images, "picture")
     for noun in dict.fromkeys(sentence.noun for sentence in said):
         if noun not in there or len(there[noun]) != len(images) or there[noun].all() or not there[noun].any():
             raise NegutilError(f"'{noun}' needs labels of the {len(images)} pictures, some with it and some without.")

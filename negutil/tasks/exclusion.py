@@ -29,7 +29,7 @@ from negutil.errors import NegutilError
 from negutil.models import encode, scorer
 from negutil.models.loader import LoadedModel
 from negutil.models.scorer import Scorer
-from negutil.tasks import _checks
+from negutil.tasks import require_finite
 
 ALL, TRAINED, HELD_OUT = (f"X without Y, {which} phrasings" for which in ("all", "usual", "held-out"))
 """Means over the wordings with a negation: all, those that training sets may have, and those kept for testing."""
@@ -109,7 +109,7 @@ def evaluate(
 
     def scores(part: slice) -> NDArray[np.floating]:
         found = asked.matrix(texts[part], images)
-        _checks.finite(found, "query")
+        require_finite(found, "query")
         return found
 
     return _in_chunks(queries, scores, there, len(images))
@@ -157,7 +157,7 @@ def areas(
         if not len(own):
             continue
         scores = asked.matrix([texts[row] for row in rows], images[own])
-        _checks.finite(scores, "query")
+        require_finite(scores, "query")
         both = np.broadcast_to(there[excluded][own], scores.shape)
         found[rows] = auc(scores, ~both, both)
     return found
@@ -250,8 +250,8 @@ def _check(
             f"Exclusion has {len(queries)} queries, {len(texts)} texts and {len(images)} pictures: encode a text for "
             "each query, and at least one picture."
         )
-    _checks.finite(texts, "query")
-    _checks.finite(images, "picture")
+    require_finite(texts, "query")
+    require_finite(images, "picture")
     _check_labels(queries, len(images), there)
 
 

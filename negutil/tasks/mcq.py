@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from negutil import statistics
 from negutil.errors import NegutilError
-from negutil.models import scorer
 from negutil.models.scorer import Scorer
 from negutil.statistics import Floats, Interval
 
@@ -27,20 +26,6 @@ HARD_NEGATIVES = ("affirmation", "hybrid", "hybrid", "negation")
 
 CORRECT, TIE, WRONG = "correct", "tie", "wrong"
 COLUMNS = ("item", "type", "correct", "chosen", "right", "chosen_type", "margin", "shown_at")
-
-
-def scores(options: NDArray[np.float32], images: NDArray[np.float32]) -> Floats:
-    """Return the cosine of every option with its question's picture, [N, K].
-
-    options [N, K, D] and images [N, D] are L2-normalised features. Equal options get exactly equal scores, whatever
-    their place, so that ties are seen. Raises NegutilError where the shapes do not fit.
-    """
-    if options.ndim != 3 or images.shape != (options.shape[0], options.shape[2]) or not len(images):
-        raise NegutilError(
-            f"Options {list(options.shape)} and pictures {list(images.shape)} do not fit; give [N, K, D] and [N, D]."
-        )
-    n, k, width = options.shape
-    return scorer.paired_cosines(options.reshape(n * k, width), images.repeat(k, axis=0)).reshape(n, k)
 
 
 def scores_by(asked: Scorer, options: Sequence[Sequence[str]], images: NDArray[np.float32]) -> Floats:

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from negutil import statistics
 from negutil.captions.claim_items import ClaimSet
 from negutil.errors import NegutilError
-from negutil.tasks import _checks, probe
+from negutil.tasks import probe, require_finite
 
 Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -251,5 +251,5 @@ def _check(claims: ClaimSet, texts: NDArray[np.float32], images: NDArray[np.floa
             f"The {count} claims about {claims.domain} have {len(texts)} texts and name picture {last} of "
             f"{len(images)}: encode each claim's sentence and every picture."
         )
-    _checks.finite(texts, f"claim about {claims.domain}")
-    _checks.finite(images, f"picture of {claims.domain}")
+    require_finite(texts, f"claim about {claims.domain}")
+    require_finite(images, f"picture of {claims.domain}")
