@@ -36,15 +36,6 @@ class Interval:
     over: str
 
 
-@dataclass(frozen=True, slots=True)
-class McNemar:
-    """Two models on the same items: how many only the first or only the second got right, and the exact p value."""
-
-    only_a: int
-    only_b: int
-    p: float
-
-
 def wilson(k: int, n: int, over: str = "items") -> Interval:
     """``k`` successes of ``n`` as a share with its Wilson interval, which behaves near 0 and 1."""
     bounds = stats.binomtest(k, n).proportion_ci(LEVEL, method="wilson")
@@ -130,17 +121,6 @@ def paired_bootstrap(
     return bootstrap_mean(first - second, clusters, resamples, seed)
 
 
-def bootstrap_auc(
-    scores: ArrayLike, labels: ArrayLike, clusters: ArrayLike | None = None, resamples: int = RESAMPLES, seed: int = 0
-) -> Interval:
-    """Area under the ROC curve of ``scores`` [N] for boolean ``labels`` [N]; NaN where one class is missing."""
-    numbers, truth = np.asarray(scores, dtype=float), np.asarray(labels, dtype=bool)
-    _common_length([numbers, truth])
-    order = np.argsort(numbers, kind="stable")
-    groups = np.asarray(clusters)[order] if clusters is not None else None
-    return bootstrap(_sorted_auc, numbers[order], truth[order], clusters=groups, resamples=resamples, seed=seed)
-
-
 def weighted_mean(values: NDArray[Any], weights: Floats) -> Floats:
     """Mean of ``values`` [N] under each row of ``weights`` [R, N]; NaN where a row's weights are all zero.
 
@@ -149,27 +129,6 @@ def weighted_mean(values: NDArray[Any], weights: Floats) -> Floats:
     """
     total = weights.sum(axis=1)
     return np.divide(weights @ values.astype(float), total, out=np.full(len(total), np.nan), where=total > 0)
-
-
-def mcnemar(a: ArrayLike, b: ArrayLike) -> McNemar:
-    """Exact McNemar test of two boolean arrays [N] (right or wrong, same items): binomial on the items that differ."""
-    first, second = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
-    _common_length([first, second])
-    only_a, only_b = int((first & ~second).sum()), int((second & ~first).sum())
-    differing = only_a + only_b
-    p = float(stats.binomtest(only_a, differing, 0.5).pvalue) if differing else 1.0
-    return McNemar(only_a, only_b, p)
-
-
-def _sorted_auc(scores: Floats, labels: NDArray[np.bool_], weights: Floats) -> Floats:
-    """AUC [R] for ascending ``scores``: pairs won by the positive item, ties counted half."""
-    starts = np.flatnonzero(np.r_[True, scores[1:] != scores[:-1]])
-    positive = np.add.reduceat(weights * labels, starts, axis=1)
-    negative = np.add.reduceat(weights * ~labels, starts, axis=1)
-    below = np.cumsum(negative, axis=1) - negative
-    pairs = positive.sum(axis=1) * negative.sum(axis=1)
-    won = (positive * (below + negative / 2)).sum(axis=1)
-    return np.divide(won, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
 
 
 def _draws(count: int, resamples: int, seed: int, width: int) -> Iterator[Floats]:

@@ -6,13 +6,11 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from sklearn.metrics import roc_auc_score
 
 from negutil import statistics
-from negutil.statistics import McNemar
 
 
 def test_wilson_is_that_of_the_textbook() -> None:
@@ -107,53 +105,6 @@ def test_paired_bootstrap_turns_its_sign_with_its_arguments() -> None:
     assert (one.low, one.high) == pytest.approx((-other.high, -other.low))
 
 
-scores_and_labels = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40).filter(
-    lambda pairs: len({label for _, label in pairs}) == 2
-)
-
-
-@given(scores_and_labels)
-@settings(deadline=None)
-def test_auc_is_that_of_scikit_learn_ties_included(pairs: list[tuple[int, bool]]) -> None:
-    scores, labels = zip(*pairs, strict=True)
-    found = statistics.bootstrap_auc(scores, labels, resamples=20)
-    assert found.value == pytest.approx(roc_auc_score(labels, scores))
-
-
-@given(scores_and_labels, st.data())
-@settings(deadline=None)
-def test_weighted_auc_is_that_of_scikit_learn(pairs: list[tuple[int, bool]], data: st.DataObject) -> None:
-    scores, labels = (np.array(column) for column in zip(*sorted(pairs), strict=True))
-    weights = np.array([data.draw(st.integers(1, 4)) for _ in pairs], dtype=float)
-    found = statistics._sorted_auc(scores.astype(float), labels, weights[None])
-    assert found[0] == pytest.approx(roc_auc_score(labels, scores, sample_weight=weights))
-
-
-def test_auc_interval_agrees_with_a_plain_loop() -> None:
-    rng = np.random.default_rng(4)
-    labels = rng.random(150) < 0.3
-    scores = labels + rng.normal(0, 1, 150)
-    found = statistics.bootstrap_auc(scores, labels, resamples=2000, seed=1)
-    picks = rng.integers(0, 150, size=(2000, 150))
-    low, high = np.quantile([roc_auc_score(labels[pick], scores[pick]) for pick in picks], [0.025, 0.975])
-    assert (found.low, found.high) == pytest.approx((low, high), abs=0.012)
-
-
-def test_auc_with_clusters_keeps_each_items_cluster() -> None:
-    rng = np.random.default_rng(4)
-    labels, scores = rng.random(60) < 0.5, rng.random(60)
-    once = statistics.bootstrap_auc(scores, labels, seed=1)
-    thrice = statistics.bootstrap_auc(np.repeat(scores, 3), np.repeat(labels, 3), np.repeat(np.arange(60), 3), seed=1)
-    assert thrice.value == pytest.approx(once.value)
-    assert thrice.high - thrice.low == pytest.approx(once.high - once.low, rel=0.1)
-
-
-def test_auc_of_one_class_is_undefined() -> None:
-    found = statistics.bootstrap_auc([0.1, 0.2], [True, True], resamples=10)
-    assert math.isnan(found.value)
-    assert math.isnan(found.low)
-
-
 def test_a_conditional_rate_by_the_general_bootstrap() -> None:
     truth = np.array([True] * 40 + [False] * 60)
     right = np.array([True] * 30 + [False] * 70)
@@ -167,27 +118,11 @@ def test_a_conditional_rate_by_the_general_bootstrap() -> None:
     assert found.high == pytest.approx(0.88, abs=0.03)
 
 
-def test_mcnemar_is_the_exact_binomial_test() -> None:
-    a = np.array([True] * 10 + [False] * 2 + [True] * 50)
-    b = np.array([False] * 10 + [True] * 2 + [True] * 50)
-    found = statistics.mcnemar(a, b)
-    # Hand-worked: 2 * (C(12,0) + C(12,1) + C(12,2)) / 2**12 = 158 / 4096.
-    assert (found.only_a, found.only_b) == (10, 2)
-    assert found.p == pytest.approx(158 / 4096)
-    assert statistics.mcnemar(b, a).p == pytest.approx(found.p)
-
-
-def test_mcnemar_without_differences_is_1() -> None:
-    assert statistics.mcnemar([True, False], [True, False]) == McNemar(0, 0, 1.0)
-
-
 @pytest.mark.parametrize(
     "call",
     [
         lambda: statistics.bootstrap_mean([]),
         lambda: statistics.paired_bootstrap([1.0], [1.0, 2.0]),
-        lambda: statistics.bootstrap_auc([0.1], [True, False]),
-        lambda: statistics.mcnemar([], []),
         lambda: statistics.bootstrap_mean([1.0, 2.0], clusters=[1]),
     ],
 )

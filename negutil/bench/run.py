@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import re
 import time
 from collections.abc import Sequence
@@ -145,9 +146,11 @@ def claim(out: Path, model: LoadedModel) -> None:
     was = _read(note) if note.exists() else own
     if was != own:
         changed = next(key for key in own if was.get(key) != own[key])
+        # Weights are told apart by the beginning of their sha256.
+        before, now = (text[:12] if len(text) == 64 else text for text in (str(was.get(changed)), str(own[changed])))
         raise NegutilError(
             f"{out} has the card of '{was.get('name')}', which differs from '{model.name}' in its {changed} "
-            f"({_short(was.get(changed))}, not {_short(own[changed])}); choose another --out, or delete that folder."
+            f"({before}, not {now}); choose another --out, or delete that folder."
         )
     files.write_text(note, json.dumps(own, indent=1) + "\n")
 
@@ -189,11 +192,6 @@ def _read(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _short(value: object) -> str:
-    text = str(value)
-    return f"{text[:12]}..." if len(text) == 64 else text
-
-
 # --------------------------------------------------------------------------------------------------------------------
 # The numbers
 
@@ -209,15 +207,13 @@ def save(card: Card, out: Path) -> list[Path]:
 def as_json(card: Card) -> dict[str, Any]:
     """``card`` as plain values; a number that is not known (NaN) is null."""
     lists = {name: getattr(card, name) for name in ("records", "baselines", "references")}
-    rows = {
-        name: [
-            {key: None if value != value else value for key, value in dataclasses.asdict(record).items()}  # noqa: PLR0124
-            for record in own
-        ]
-        for name, own in lists.items()
-    }
+    rows = {name: [_finite(dataclasses.asdict(record)) for record in own] for name, own in lists.items()}
     about = {"model": card.model, "tasks": card.tasks, "main": [list(pair) for pair in card.main]}
     return {"format": FORMAT, **about, **rows, "provenance": card.provenance}
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in values.items()}
 
 
 def table(card: Card) -> pd.DataFrame:

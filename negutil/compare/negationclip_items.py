@@ -33,7 +33,7 @@ from negutil.errors import NegutilError
 from negutil.models import encode, loader, precision, registry, scorer, trained
 from negutil.models.loader import LoadedModel
 from negutil.models.scorer import Scorer
-from negutil.tasks import coco_retrieval, exclusion, find, modules, negbench, negbench_items, presence, suite
+from negutil.tasks import coco_retrieval, exclusion, find, modules, negbench, negbench_items, probe, suite
 from negutil.tasks.negbench_items import Queries, Task
 from negutil.tasks.suite import Data
 from negutil.train import wiseft
@@ -64,7 +64,7 @@ class Asked:
         """Every different text, so that a scorer may read all of them together."""
         found = suite.texts(self.data) + [text for task in self.negbench for text in task.texts]
         found += [query.text for query in self.gallery.queries if query.cue] if self.gallery else []
-        found += presence.prompts(NOUNS, presence.AFFIRMATIVE) + presence.prompts(NOUNS, presence.NEGATED)
+        found += probe.prompts(NOUNS, probe.AFFIRMATIVE) + probe.prompts(NOUNS, probe.NEGATED)
         return list(dict.fromkeys(found))
 
 

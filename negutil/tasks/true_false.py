@@ -119,13 +119,9 @@ def summary(items: pd.DataFrame, *, resamples: int = statistics.RESAMPLES, seed:
     table.insert(0, "metric", [*names, *(f"AUC{_on(kind)}" for kind in KINDS), *GAPS])
     kinds = {f" on {kind}": int(flags.sum()) for kind, flags in _kinds(items).items()}
     counted = [next((n for end, n in kinds.items() if metric.endswith(end)), len(items)) for metric in table["metric"]]
-    return table.assign(n=counted, chance=table["metric"].map(_chance))
-
-
-def _chance(metric: str) -> float:
-    if metric in GAPS:
-        return 0.0
-    return np.nan if "," in metric or metric.startswith("called true") else 0.5
+    # A constant judge may call true whatever it likes, and be right about all true claims, or all false ones.
+    is_any = table["metric"].str.contains(",") | table["metric"].str.startswith("called true")
+    return table.assign(n=counted, chance=np.select([table["metric"].isin(GAPS), is_any], [0.0, np.nan], 0.5))
 
 
 def _on(kind: str) -> str:
