@@ -42,11 +42,13 @@ def html(card: Card) -> str:
     environment = Environment(loader=PackageLoader("negutil"), autoescape=True, undefined=StrictUndefined)
     numbers = run.table(card)
     main = numbers[numbers["main"]]
-    marks = _models(card)
+    marks, svg = _models(card), io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": figures.RC["svg.hashsalt"]}):  # the same bytes for the same numbers
+        figure(card).savefig(svg, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight")
     return environment.get_template(TEMPLATE).render(
         model=card.model,
         lead=_lead(card),
-        figure=_svg(figure(card)),
+        figure=base64.b64encode(svg.getvalue()).decode("ascii"),
         alt=f"Main numbers of {card.model['name']} with intervals, guessing, blind rules and other models",
         sources=[
             f"{name} ({_origin(next(record for record in card.references if record.model == name))})" for name in marks
@@ -120,14 +122,6 @@ def _models(card: Card) -> list[str]:
     main = set(card.main)
     found = dict.fromkeys(record.model for record in card.references if (record.task, record.metric) in main)
     return list(found)[:MOST]
-
-
-def _svg(drawing: Figure) -> str:
-    """The figure as base64 of SVG, the same bytes for the same numbers."""
-    buffer = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": figures.RC["svg.hashsalt"]}):
-        drawing.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight")
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -155,9 +155,10 @@ def of_files(files: Files, chosen: Profile) -> list[Unit]:
     Raises NegutilError where a file or picture is missing or damaged, and where two files would have one name.
     """
     units = []
-    for name, make in _FORMATS.items():
+    for name, load in _LOADERS.items():
         for path in getattr(files, name):
-            each, rows, read = make(path, files)
+            read = _read(load, path, files)
+            each, rows = _task(name, path, read)
             units.append(Unit(each, rows, chosen.bootstrap, tuple(_left_out(read))))
     titles = [unit.title for unit in units]
     twice = [title for title in titles if titles.count(title) > 1]
@@ -166,63 +167,45 @@ def of_files(files: Files, chosen: Profile) -> list[Unit]:
     return units
 
 
-Read = tuple[Task, Any, Dataset]
-"""A task, what it asks, and the rows of the file."""
-
-
-def _negbench(path: Path, files: Files) -> Read:
-    """The published variation whose file is called like this one, or one that is named after the file."""
-    rows = _read(lambda folder, missing: negbench.load(path, folder, missing), path, files)
-    known = {variation.published: variation for variation in (*PLAIN, *VARIATIONS) if variation.published}
-    kind = "retrieval" if "captions" in rows.column_names else f"{len(rows['options'][0])}-choice"
-    named = Variation(path.stem, "MCQ" if kind == "4-choice" else kind, "own file", path.name, "")
-    variation = known.get(path.name, named)
-    return NegBench(variation), negbench_items.of_rows(rows, variation), rows
-
-
-def _valse(path: Path, files: Files) -> Read:
-    rows = _read(lambda folder, missing: valse.load(path, folder, missing=missing), path, files)
-    return find()[suite.VALSE], rows, rows
-
-
-def _referring(path: Path, files: Files) -> Read:
-    rows = _read(lambda folder, missing: negrefcocog.load(path, folder, missing), path, files)
-    return find()[suite.REFERRING], rows, rows
-
-
-def _ccneg(path: Path, files: Files) -> Read:
+def _ccneg(path: Path, folder: Path, missing: Missing) -> Dataset:
     """The published evaluation set: the last 40,000 items, or all of a file that has fewer."""
     count = min(ccneg_files.N_EVALUATION, len(ccneg_files.load(path, n_evaluation=1)))
-
-    def load(folder: Path, missing: Missing) -> Dataset:
-        return ccneg_files.load(path, folder, split="evaluation", n_evaluation=count, missing=missing)
-
-    rows = _read(load, path, files)
-    return find()[suite.CCNEG], ccneg.Items(rows), rows
+    return ccneg_files.load(path, folder, split="evaluation", n_evaluation=count, missing=missing)
 
 
-def _pairs(path: Path, files: Files) -> Read:
-    rows = _read(lambda folder, missing: pairs.load(path, folder, missing), path, files)
-    return OwnPairs(path.stem), rows, rows
-
-
-_FORMATS: Mapping[str, Callable[[Path, Files], Read]] = {
-    "negbench": _negbench,
-    "valse": _valse,
-    "negrefcocog": _referring,
+Load = Callable[[Path, Path, Missing], Dataset]
+_LOADERS: Mapping[str, Load] = {
+    "negbench": negbench.load,
+    "valse": lambda path, folder, missing: valse.load(path, folder, missing=missing),
+    "negrefcocog": negrefcocog.load,
     "ccneg": _ccneg,
-    "pairs": _pairs,
+    "pairs": pairs.load,
 }
-"""How the files of each field of ``Files`` are read."""
+"""How the files of each field of ``Files`` are read: file, folder of its pictures, what to do without some."""
 
 
-def _read(load: Callable[[Path, Missing], Dataset], path: Path, files: Files) -> Dataset:
+def _task(name: str, path: Path, read: Dataset) -> tuple[Task, Any]:
+    """The task that asks about a file, and what it asks."""
+    if name == "pairs":
+        return OwnPairs(path.stem), read
+    if name != "negbench":
+        rows = ccneg.Items(read) if name == "ccneg" else read
+        return find()[{"valse": suite.VALSE, "negrefcocog": suite.REFERRING, "ccneg": suite.CCNEG}[name]], rows
+    # The published variation whose file is called like this one, or one that is named after the file.
+    known = {variation.published: variation for variation in (*PLAIN, *VARIATIONS) if variation.published}
+    kind = "retrieval" if "captions" in read.column_names else f"{len(read['options'][0])}-choice"
+    own = Variation(path.stem, "MCQ" if kind == "4-choice" else kind, "own file", path.name, "")
+    variation = known.get(path.name, own)
+    return NegBench(variation), negbench_items.of_rows(read, variation)
+
+
+def _read(load: Load, path: Path, files: Files) -> Dataset:
     """What ``load`` reads with the pictures of the first folder that has them (with ``partial``: that has most)."""
     read: list[Dataset] = []
     problems: list[NegutilError] = []
     for folder in files.images or (path.expanduser().parent,):
         try:
-            read.append(load(folder, "drop" if files.partial else "error"))
+            read.append(load(path, folder, "drop" if files.partial else "error"))
         except NegutilError as problem:
             problems.append(problem)
         if read and not files.partial:

@@ -121,7 +121,8 @@ def _preprocessed(model: LoadedModel, pictures: Sequence[Image.Image]) -> torch.
     *steps, to_tensor, normalize = getattr(model.preprocess, "transforms", (None, None, None))
     if not (isinstance(to_tensor, transforms.ToTensor) and isinstance(normalize, transforms.Normalize)):
         return torch.stack([model.preprocess(picture) for picture in pictures])
-    whole = np.stack([functools.reduce(lambda image, step: step(image), steps, picture) for picture in pictures])
+    ready = (functools.reduce(lambda image, step: step(image), steps, picture) for picture in pictures)
+    whole = np.stack([np.asarray(picture) for picture in ready])
     inputs: torch.Tensor = normalize(torch.from_numpy(whole).permute(0, 3, 1, 2).contiguous().float().div(255))
     return inputs
 

@@ -105,30 +105,23 @@ class NegBench(Task):
         return {self.title: found.assign(cluster=found["picture"])}
 
     def records(self, frames: Frames, report: Report) -> list[Record]:
-        """Return recalls or accuracies, with what papers report, and the drop where ``frames`` have what it is from."""
-        part, plain = (
-            frames[self.title],
-            frames.get(f"{self.variation.dataset} {self.variation.task}, {self._unnegated}"),
-        )
+        """Return recalls or accuracies, with what papers report, and the drop where ``frames`` have what it is from.
+
+        That is retrieval with plain captions, or CheXpert's questions about what is there.
+        """
+        is_retrieval, part = self.variation.task == "retrieval", frames[self.title]
+        unnegated = "plain" if is_retrieval else "affirmation"
+        plain = frames.get(f"{self.variation.dataset} {self.variation.task}, {unnegated}")
         resampling = {"resamples": report.resamples, "seed": report.seed}
-        found = (_recalls if self._is_retrieval else _accuracies)(part, resampling)
+        found = (_recalls if is_retrieval else _accuracies)(part, resampling)
         if plain is not None and plain is not part:
-            found |= (_recall_drops if self._is_retrieval else _accuracy_drop)(plain, part, resampling)
-        return [self._record(report, metric, interval) for metric, interval in found.items()]
-
-    @property
-    def _is_retrieval(self) -> bool:
-        return self.variation.task == "retrieval"
-
-    @property
-    def _unnegated(self) -> str:
-        """The wording that the drop is measured from: plain captions, or CheXpert's affirmation."""
-        return "plain" if self._is_retrieval else "affirmation"
-
-    def _record(self, report: Report, metric: str, interval: Interval) -> Record:
-        value, source = negbench_published.of(self.title, metric) or (None, "")
-        record = report.record(self.title, metric, interval)
-        return dataclasses.replace(record, paper_value=value, paper_source=source)
+            found |= (_recall_drops if is_retrieval else _accuracy_drop)(plain, part, resampling)
+        records = []
+        for metric, interval in found.items():
+            value, source = negbench_published.of(self.title, metric) or (None, "")
+            record = report.record(self.title, metric, interval)
+            records.append(dataclasses.replace(record, paper_value=value, paper_source=source))
+        return records
 
     def chance(self, rows: Items) -> dict[tuple[str, str], float]:
         """Return k among the pictures, or one among the options."""

@@ -18,7 +18,22 @@ Numbers = dict[tuple[str, str], Number]
 @cache
 def numbers() -> Numbers:
     """(title of the variation, metric): (value as a fraction, where it is printed)."""
-    return _by_type() | _totals() | _table1()
+    found: Numbers = {}
+    for row in _rows("negbench_mcq_breakdown.csv", "CLIP-OpenAI"):
+        dataset, kind = row["column"].rsplit(" ", 1)
+        found[f"{dataset} MCQ, paraphrased", f"accuracy on {kind.lower()}"] = (row["value"], _source(row))
+    for row in _rows("negbench_mcq_total.csv", "CLIP-OpenAI"):
+        found[f"{row['column'].removesuffix(' total')} MCQ, paraphrased", "accuracy"] = (row["value"], _source(row))
+    rows = _rows("negbench_table1.csv", "CLIP | fine-tuned on None")
+    value = {row["column"]: round(row["value"] / 100, 4) for row in rows}
+    source = "NegBench, Table 1: CLIP"
+    found["MSR-VTT MCQ, paraphrased", "accuracy"] = (value["MSR-VTT MCQ"], source)
+    for dataset in ("COCO", "MSR-VTT"):
+        plain, negated = (value[f"{dataset} {name}"] for name in ("R@5", "R-Neg@5"))
+        found[f"{dataset} retrieval, plain", "recall@5"] = (plain, source)
+        found[f"{dataset} retrieval, paraphrased", "recall@5"] = (negated, source)
+        found[f"{dataset} retrieval, paraphrased", "drop of recall@5"] = (round(plain - negated, 4), source)
+    return found
 
 
 def of(title: str, metric: str) -> Number | None:
@@ -35,31 +50,3 @@ def _rows(name: str, row: str) -> list[dict[str, Any]]:
 
 def _source(row: dict[str, Any]) -> str:
     return f"NegBench, {row['table']}: {row['row']}"
-
-
-def _by_type() -> Numbers:
-    found = {}
-    for row in _rows("negbench_mcq_breakdown.csv", "CLIP-OpenAI"):
-        dataset, kind = row["column"].rsplit(" ", 1)
-        found[f"{dataset} MCQ, paraphrased", f"accuracy on {kind.lower()}"] = (row["value"], _source(row))
-    return found
-
-
-def _totals() -> Numbers:
-    rows = _rows("negbench_mcq_total.csv", "CLIP-OpenAI")
-    titles = [f"{row['column'].removesuffix(' total')} MCQ, paraphrased" for row in rows]
-    return {(title, "accuracy"): (row["value"], _source(row)) for title, row in zip(titles, rows, strict=True)}
-
-
-def _table1() -> Numbers:
-    """Recall and the drop from plain to negated captions; MSR-VTT's accuracy."""
-    rows = _rows("negbench_table1.csv", "CLIP | fine-tuned on None")
-    value = {row["column"]: round(row["value"] / 100, 4) for row in rows}
-    source = "NegBench, Table 1: CLIP"
-    found = {("MSR-VTT MCQ, paraphrased", "accuracy"): (value["MSR-VTT MCQ"], source)}
-    for dataset in ("COCO", "MSR-VTT"):
-        plain, negated = (value[f"{dataset} {name}"] for name in ("R@5", "R-Neg@5"))
-        found[f"{dataset} retrieval, plain", "recall@5"] = (plain, source)
-        found[f"{dataset} retrieval, paraphrased", "recall@5"] = (negated, source)
-        found[f"{dataset} retrieval, paraphrased", "drop of recall@5"] = (round(plain - negated, 4), source)
-    return found

@@ -151,20 +151,28 @@ def evaluate(
     parts = affirmative > other, truth, placements(affirmative - other, truth), placements(other, ~truth)
 
     def statistic(*arrays: np.ndarray) -> np.ndarray:
-        return _combined(metrics(*arrays), combine)
+        flat = metrics(*arrays)
+        flat = flat.reshape(len(flat), -1)
+        # A number is undefined only where one that it needs is.
+        undefined = np.isnan(flat)
+        needed = undefined.astype(float) @ (combine != 0).T.astype(float) > 0
+        return np.where(needed, np.nan, np.where(undefined, 0, flat) @ combine.T)
 
     intervals = statistics.bootstrap_many(statistic, *parts, resamples=resamples, seed=seed)
     table = pd.DataFrame(rows, columns=["attribute", "phrasing", "metric"])
     table = pd.concat([table, pd.DataFrame([dataclasses.asdict(found) for found in intervals])], axis=1)
-    return Outcome(_items(kept, affirmative, other, truth), table, skipped)
-
-
-def _combined(found: np.ndarray, combine: np.ndarray) -> np.ndarray:
-    """The numbers to report [R, K] from ``metrics`` [R, P, 6]; undefined only where a number that it needs is."""
-    flat = found.reshape(len(found), -1)
-    undefined = np.isnan(flat)
-    needed = undefined.astype(float) @ (combine != 0).T.astype(float) > 0
-    return np.where(needed, np.nan, np.where(undefined, 0, flat) @ combine.T)
+    count = len(truth)
+    items = pd.DataFrame(
+        {
+            "image": np.tile(np.arange(count), len(kept)),
+            "attribute": pd.Categorical(np.repeat([pair.attribute for pair in kept], count)),
+            "phrasing": pd.Categorical(np.repeat([pair.phrasing for pair in kept], count)),
+            "label": truth.T.ravel(),
+            "affirmative": affirmative.T.ravel(),
+            "other": other.T.ravel(),
+        }
+    )
+    return Outcome(items, table, skipped)
 
 
 def records(outcome: Outcome, experiment: str, model: str) -> list[Record]:
@@ -223,21 +231,6 @@ def _average(group: list[int], column: int, count: int) -> np.ndarray:
     weights = np.zeros((count, len(PAIR_METRICS)))
     weights[group, column] = 1 / len(group)
     return weights.ravel()
-
-
-def _items(pairs: Sequence[Pair], affirmative: np.ndarray, other: np.ndarray, truth: Flags) -> pd.DataFrame:
-    """Per-item scores, a row per image and pair."""
-    count = len(truth)
-    return pd.DataFrame(
-        {
-            "image": np.tile(np.arange(count), len(pairs)),
-            "attribute": pd.Categorical(np.repeat([pair.attribute for pair in pairs], count)),
-            "phrasing": pd.Categorical(np.repeat([pair.phrasing for pair in pairs], count)),
-            "label": truth.T.ravel(),
-            "affirmative": affirmative.T.ravel(),
-            "other": other.T.ravel(),
-        }
-    )
 
 
 # --------------------------------------------------------------------------------------------------------------------
