@@ -191,10 +191,8 @@ def panel(explorer: Explorer, first: Sequence[str] = QUERIES[1:]) -> Any:
 
     def answer(_: object = None) -> None:
         try:
-            plot, buffer = (
-                figure(explorer, [box.value for box in words if box.value.strip()], chosen.value),
-                io.BytesIO(),
-            )
+            buffer = io.BytesIO()
+            plot = figure(explorer, [box.value for box in words if box.value.strip()], chosen.value)
             plot.savefig(buffer, format="png", bbox_inches="tight")
             plt.close(plot)  # or every query would leave one open
             shown.value, told.value = buffer.getvalue(), ""
