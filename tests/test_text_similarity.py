@@ -5,7 +5,7 @@ from pathlib import Path
 import model_files
 import numpy as np
 import pytest
-from negutil.tasks.shares import Report
+from negutil.tasks import Report
 
 from miniworld.vocabulary import HELD_OUT_NOUNS
 from negutil.compare import text_similarity
