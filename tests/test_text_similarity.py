@@ -5,12 +5,12 @@ from pathlib import Path
 import model_files
 import numpy as np
 import pytest
-from negutil.tasks import Report
 
 from miniworld.vocabulary import HELD_OUT_NOUNS
 from negutil.compare import text_similarity
 from negutil.models import encode, loader
 from negutil.models.loader import LoadedModel
+from negutil.tasks import Report
 
 NOUNS = ["cat", "otter", "apple", "bus"]
 
