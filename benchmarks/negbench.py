@@ -31,8 +31,8 @@ from negutil.tasks.negbench_items import Task
 def once(model: LoadedModel, tasks: Sequence[Task], batch: int) -> None:
     """Encode as the notebook does, without the cache and with nothing remembered of an earlier round."""
     encode.forget()
-    paths = (path for task in tasks for path in task.media)
-    negbench_items.encode_all(model, paths, (text for task in tasks for text in task.texts), batch, cached=False)
+    negbench_items.encode_media(model, (path for task in tasks for path in task.media), batch, cached=False)
+    encode.texts(model, list(dict.fromkeys(text for task in tasks for text in task.texts)), batch=batch, cached=False)
 
 
 def per_task(model: LoadedModel, tasks: Sequence[Task], batch: int) -> None:

@@ -18,14 +18,12 @@ from negutil import config, results
 from negutil.bench import card as bench_card
 from negutil.bench import model as bench_model
 from negutil.bench import references, run, sources
-from negutil.bench import tasks as bench_tasks
 from negutil.bench.run import Card
-from negutil.bench.sources import Files
-from negutil.bench.tasks import Unit
+from negutil.bench.sources import Files, OwnPairs, Unit
 from negutil.config import Profile, Splits
 from negutil.models.loader import LoadedModel
 from negutil.results import Record
-from negutil.tasks import pairwise, suite
+from negutil.tasks import Frames, pairwise, suite
 
 COLOURS = [(200, 30, 30), (30, 200, 30), (30, 30, 200)]
 PAIRS = ["image,true,false", "0.png,a red square,no red square", "1.png,no red thing,a red thing", "2.png,blue,red"]
@@ -98,18 +96,13 @@ def test_finished_tasks_are_not_asked_again(
     folder: Path, settings: Profile, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    plain = bench_tasks.of_pairs
+    plain = OwnPairs.score
 
-    def counted(title: str, *rest: Any) -> Unit:
-        unit = plain(title, *rest)
+    def counted(self: OwnPairs, *rest: Any) -> Frames:
+        asked.append(self.title)
+        return plain(self, *rest)
 
-        def ask(*arguments: Any) -> pd.DataFrame:
-            asked.append(title)
-            return unit.ask(*arguments)
-
-        return dataclasses.replace(unit, ask=ask)
-
-    monkeypatch.setattr(bench_tasks, "of_pairs", counted)
+    monkeypatch.setattr(OwnPairs, "score", counted)
     first = run.run(model, units(folder, settings), folder / "card", 8)
     again = run.run(model, units(folder, settings), folder / "card", 8)
     assert asked == ["mine"]
@@ -123,12 +116,13 @@ def test_finished_tasks_are_not_asked_again(
 
 
 def test_an_interruption_keeps_what_is_finished(folder: Path, settings: Profile, model: LoadedModel) -> None:
-    def interrupted(*_: Any) -> pd.DataFrame:
+    def interrupted(*_: Any) -> Frames:
         raise KeyboardInterrupt
 
     first, second = units(folder, settings)
-    with pytest.raises(KeyboardInterrupt):
-        run.run(model, [first, dataclasses.replace(second, ask=interrupted)], folder / "card", 8)
+    with pytest.raises(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OwnPairs, "score", interrupted)
+        run.run(model, [first, second], folder / "card", 8)
     assert run.load(folder / "card", first) is not None
     assert run.load(folder / "card", second) is None
     resumed = run.run(model, [first, second], folder / "card", 8)

@@ -15,10 +15,10 @@ from negutil.config import Splits
 from negutil.data import ccneg as file
 from negutil.errors import NegutilError
 from negutil.models import loader
-from negutil.tasks import ccneg, pairwise
-from negutil.tasks.shares import Report
+from negutil.tasks import Report, ccneg, pairwise
 
 COUNT = 30
+(TASK,) = ccneg.TASKS
 
 
 @pytest.fixture(scope="module")
@@ -61,17 +61,18 @@ def test_pictures_turned_round_lack_exactly_what_is_denied(source: Path, turned_
 
 
 def test_texts_alone_get_one_kind_of_picture_and_never_both(source: Path, turned_round: Path) -> None:
-    plain, reverse = ccneg.rules(original(source)), ccneg.rules(changed(turned_round), truth_reversed=True)
-    assert plain[pairwise.ALWAYS_AFFIRMATIVE]["right"].all()
-    assert not reverse[pairwise.ALWAYS_AFFIRMATIVE]["right"].any()
+    rules = TASK.rules(ccneg.Items(original(source), changed(turned_round)))
+    assert rules[pairwise.ALWAYS_AFFIRMATIVE][ccneg.TITLE]["right"].all()
+    assert not rules[pairwise.ALWAYS_AFFIRMATIVE][ccneg.REVERSED]["right"].any()
     for name in pairwise.RULES:
-        together = ccneg.both(plain[name], reverse[name])
+        together = rules[name][ccneg.BOTH]
         assert not together["right"].any()
-        assert len(together) == len(reverse[name])
+        assert len(together) == len(rules[name][ccneg.REVERSED])
+    assert set(rules[pairwise.BAG_OF_WORDS]) == {ccneg.TITLE, ccneg.REVERSED}
 
 
 def test_both_needs_both(source: Path, turned_round: Path) -> None:
-    rows = ccneg.rules(original(source))["longer"]
+    rows = TASK.rules(ccneg.Items(original(source)))["longer"][ccneg.TITLE]
     first, second = rows.assign(right=[True] * COUNT), rows.assign(right=[True, False] * (COUNT // 2))
     assert ccneg.both(first, second)["right"].tolist() == [True, False] * (COUNT // 2)
     with pytest.raises(NegutilError, match="No item of CC-Neg has pictures of both kinds"):
@@ -83,18 +84,17 @@ def test_commas_are_taken_out_of_the_negated_caption_only() -> None:
     rows = Dataset.from_dict({"caption": ["a, b"], "negated_caption": ["a, but no b"]})
     assert ccneg.pairs(rows) == [("a, b", "a but no b")]
     assert ccneg.pairs(rows, truth_reversed=True) == [("a but no b", "a, b")]
-    assert ccneg.pairs(rows, remove_commas=False) == [("a, b", "a, but no b")]
 
 
 def test_a_model_on_both_kinds(source: Path, turned_round: Path, tmp_path: Path) -> None:
     model = loader.load_entry(model_files.write(tmp_path))
-    plain = ccneg.evaluate(model, original(source))
-    reverse = ccneg.evaluate(model, changed(turned_round), truth_reversed=True)
+    frames = TASK.evaluate(model, ccneg.Items(original(source), changed(turned_round)))
+    plain, reverse, together = (frames[title] for title in (ccneg.TITLE, ccneg.REVERSED, ccneg.BOTH))
     assert (plain["right"] == (plain["true"] > plain["false"])).all()
-    together = ccneg.both(plain, reverse)
+    assert ccneg.evaluate(model, original(source)).equals(plain)
     right = set(plain["item"][plain["right"]]) & set(reverse["item"][reverse["right"]])
     assert set(together["item"][together["right"]]) == right
-    (record,) = ccneg.records(together, Report("e", "m", 50), ccneg.BOTH)
+    (record,) = TASK.records({ccneg.BOTH: together}, Report("e", "m", 50))
     assert (record.task, record.metric, record.n) == ("CC-Neg, both pictures", "pairwise accuracy", len(reverse))
     assert record.value == pytest.approx(len(right) / len(reverse))
 

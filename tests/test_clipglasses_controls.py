@@ -20,7 +20,6 @@ from negutil.models import encode, glasses_settings, loader
 from negutil.models.glasses import Glasses
 from negutil.models.glasses_model import GlassesModel
 from negutil.models.loader import LoadedModel
-from negutil.tasks import suite
 
 TEXTS = ["a photo of a cat", "a photo with no cat", "there is a dog but no hat"]
 SETTINGS = config.load("quick")
@@ -72,7 +71,7 @@ def test_lambda_of_the_gold_picture_is_that_of_the_pair(worn: GlassesModel, imag
 
 
 def test_the_gold_picture_is_left_alone_where_retrieval_is_not_asked(worn: GlassesModel) -> None:
-    nothing = Asked(suite.Data(), (), None)
+    nothing = Asked({}, (), None)
     assert controls.CHANGES[controls.GOLD](worn, nothing, SETTINGS) is worn
 
 

@@ -10,12 +10,11 @@ import torch
 from data_files import write_json
 
 from negutil.data import negrefcocog as boxes_file
-from negutil.models import architectures, loader
+from negutil.models import architectures, encode, loader
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
-from negutil.tasks import coco_retrieval, negrefcocog
+from negutil.tasks import Report, coco_retrieval, negrefcocog
 from negutil.tasks.coco_retrieval import Gallery
-from negutil.tasks.shares import Report
 
 REAL = "ViT-B-32-quickgelu"
 FEW = 6
@@ -43,14 +42,17 @@ def test_photographs_go_from_file_to_record_with_an_untrained_vit_b_32(
     photographs: Gallery, shared_data: Path, tmp_path: Path
 ) -> None:
     model = untrained()
-    table = coco_retrieval.evaluate(model, photographs)
+    (task,) = coco_retrieval.TASKS
+    frames = task.evaluate(model, photographs)
+    table = frames[task.title]
     assert len(table) == 5 * FEW
     assert table["rank"].between(1, FEW).all()
-    found = {record.metric: record for record in coco_retrieval.records(table, Report("real", "untrained", 50))}
+    found = {record.metric: record for record in task.records(frames, Report("real", "untrained", 50))}
     assert found["recall@10"].value == 1.0
     assert found["recall@1"].value == pytest.approx((table["rank"] == 1).mean())
     rows = boxes_file.load(_boxes(photographs, shared_data, tmp_path), shared_data / "coco" / "val2017")
-    (record,) = negrefcocog.records(negrefcocog.evaluate(model, rows), Report("real", "untrained", 50))[:1]
+    (boxes,) = negrefcocog.TASKS
+    record, *_ = boxes.records(boxes.evaluate(model, rows), Report("real", "untrained", 50))
     assert (record.n, record.value) in {(2, 0.0), (2, 0.5), (2, 1.0)}
 
 
@@ -84,11 +86,13 @@ def _boxes(photographs: Gallery, shared_data: Path, folder: Path) -> Path:
 def test_a_constant_scorer_finds_nothing_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = loader.load_entry(model_files.write(tmp_path))
     same = np.tile(np.eye(1, 16, dtype=np.float32), (40, 1))
-    monkeypatch.setattr(coco_retrieval.encode, "images", lambda model, pictures, batch: same[: len(pictures)])
-    monkeypatch.setattr(coco_retrieval.encode, "texts", lambda model, texts, batch, share: same[: len(texts)])
+    monkeypatch.setattr(encode, "images", lambda model, pictures, batch: same[: len(pictures)])
+    monkeypatch.setattr(encode, "texts", lambda model, texts, batch, share: same[: len(texts)])
     names = tuple(f"{row}.jpg" for row in range(12))
     gallery = Gallery(PictureFiles(names), names, tuple("abcdef"), (0, 0, 1, 2, 3, 4))
-    table = coco_retrieval.evaluate(model, gallery)
+    (task,) = coco_retrieval.TASKS
+    frames = task.evaluate(model, gallery)
+    table = frames[task.title]
     assert table["rank"].tolist() == [12] * 6
     assert table["cluster"].tolist() == ["0.jpg", "0.jpg", "1.jpg", "2.jpg", "3.jpg", "4.jpg"]
-    assert [record.value for record in coco_retrieval.records(table, Report("e", "m", 20))] == [0.0, 0.0, 0.0]
+    assert [record.value for record in task.records(frames, Report("e", "m", 20))] == [0.0, 0.0, 0.0]

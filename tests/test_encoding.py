@@ -13,7 +13,7 @@ import safetensors.numpy
 from PIL import Image
 from typer.testing import CliRunner
 
-from negutil.bench import encoding, encoding_files
+from negutil.bench import encoding
 from negutil.bench.encoding import Settings
 from negutil.commands import cli
 from negutil.errors import NegutilError
@@ -144,7 +144,7 @@ def test_parts_cover_every_row_once(tmp_path: Path) -> None:
         pl.DataFrame({"text": [f"{number} {row}" for row in range(count)]}).write_parquet(
             tmp_path / f"{number}.parquet"
         )
-    parts = encoding_files.plan([tmp_path], "", None, 3)
+    parts = encoding.plan([tmp_path], "", None, 3)
     texts = [text for part in parts for text in part.items()]
     assert texts == [f"0 {row}" for row in range(5)] + [f"2 {row}" for row in range(7)]
     assert [part.number for part in parts] == list(range(5))

@@ -115,14 +115,12 @@ def test_any_scorer_can_be_asked_and_areas_alone(tmp_path: Path) -> None:
         {query.text: row for query, row in zip(queries, said, strict=True)},
     )
     expected = exclusion.items(queries, said, images, there)
-    pd.testing.assert_frame_equal(exclusion.evaluate(asked, queries, images, there), expected)
     assert exclusion.areas(asked, queries, images, there) == pytest.approx(expected["auc"].to_numpy(), abs=1e-12)
     with pytest.raises(NegutilError, match="labels of 'dog' do not fit"):
         exclusion.areas(asked, queries, images, there | {"dog": np.ones(3, bool)})
     broken = Known(asked.tower, {text: np.full_like(row, np.nan) for text, row in asked.features.items()})
-    for ask in (exclusion.evaluate, exclusion.areas):
-        with pytest.raises(NegutilError, match="query 0 are not finite"):
-            ask(broken, queries, images, there)
+    with pytest.raises(NegutilError, match="query 0 are not finite"):
+        exclusion.areas(broken, queries, images, there)
 
 
 def test_items_hold_the_counts_and_both_chance_levels() -> None:

@@ -74,6 +74,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the package and its settings with every block of the page in its place, and a checkpoint."""
     root = tmp_path_factory.mktemp("copy")
     shutil.copytree(paths.PACKAGE, root / "negutil", ignore=shutil.ignore_patterns("__pycache__", "weights"))
+    shutil.copytree(paths.ROOT / "miniworld", root / "miniworld", ignore=shutil.ignore_patterns("__pycache__"))
     (root / "negutil" / "models" / "weights").symlink_to(paths.WEIGHTS)
     shutil.copytree(paths.ROOT / "configs", root / "configs")
     (root / "weights").mkdir()

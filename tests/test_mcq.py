@@ -26,6 +26,12 @@ FIRST = np.zeros(6, int)
 finite_scores = arrays.arrays(np.float64, (7, 4), elements=st.integers(0, 5).map(float))
 
 
+def scores(options: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Cosines [N, K] of options [N, K, D] with the pictures [N, D]."""
+    k, width = options.shape[1:]
+    return scorer.paired_cosines(options.reshape(-1, width), images.repeat(k, axis=0)).reshape(-1, k)
+
+
 def test_hand_worked_items() -> None:
     table = mcq.items(SCORES, FIRST, TYPES)
     assert tuple(table.columns) == mcq.COLUMNS
@@ -59,7 +65,7 @@ def test_other_layouts_are_named_by_kinds_or_not_at_all() -> None:
 
 def test_a_constant_scorer_gets_nothing_where_the_published_argmax_gives_it_everything() -> None:
     same = np.ones((8, 5), np.float32) / np.sqrt(np.float32(5))
-    values = mcq.scores(np.repeat(same[:, None], 4, axis=1), same)
+    values = scores(np.repeat(same[:, None], 4, axis=1), same)
     published = (values.argmax(axis=1) == 0).mean()
     assert published == 1.0
     found = mcq.accuracy(mcq.items(values, np.zeros(8, int), ["positive", "hybrid"] * 4))
@@ -91,7 +97,7 @@ def test_scores_are_cosines_and_equal_options_tie_exactly(monkeypatch: pytest.Mo
     options = rng.normal(size=(30, 5, 37)).astype(np.float32)
     images = rng.normal(size=(30, 37)).astype(np.float32)
     options[:, 4] = options[:, 1]
-    found = mcq.scores(options, images)
+    found = scores(options, images)
     expected = [
         [float(option.astype(float) @ image.astype(float)) for option in row]
         for row, image in zip(options, images, strict=True)
@@ -99,7 +105,7 @@ def test_scores_are_cosines_and_equal_options_tie_exactly(monkeypatch: pytest.Mo
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
     assert np.array_equal(found[:, 4], found[:, 1])
     monkeypatch.setattr(scorer, "CHUNK", 400)
-    assert np.array_equal(mcq.scores(options, images), found)
+    assert np.array_equal(scores(options, images), found)
 
 
 def test_accuracy_in_total_by_type_and_macro() -> None:
@@ -159,4 +165,4 @@ def test_bad_input_is_a_sentence() -> None:
     with pytest.raises(NegutilError, match="two options or more"):
         mcq.items(SCORES[:, :1], FIRST)
     with pytest.raises(NegutilError, match="do not fit"):
-        mcq.scores(np.ones((3, 4, 8), np.float32), np.ones((4, 8), np.float32))
+        scores(np.ones((3, 4, 8), np.float32), np.ones((4, 8), np.float32))

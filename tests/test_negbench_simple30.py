@@ -14,7 +14,7 @@ import torch
 
 from negutil import data, results
 from negutil.data import negbench
-from negutil.models import architectures, encode
+from negutil.models import architectures, encode, scorer
 from negutil.models.loader import LoadedModel
 from negutil.models.registry import Entry
 from negutil.results import Record
@@ -53,8 +53,7 @@ def evaluate(model: LoadedModel, rows: pd.DataFrame) -> pd.DataFrame:
     names, photograph = np.unique(rows["file_name"], return_inverse=True)
     pictures = [rows["image"][int(np.flatnonzero(photograph == number)[0])] for number in range(len(names))]
     images = encode.images(model, pictures, cached=False)[photograph]
-    texts = encode.texts(model, [text for options in rows["options"] for text in options], cached=False)
-    values = mcq.scores(texts.reshape(len(rows), 4, -1), images)
+    values = mcq.scores_by(scorer.of(model), rows["options"].tolist(), images)
     return mcq.items(values, rows["correct"].to_numpy(), rows["template"].tolist())
 
 
@@ -83,10 +82,10 @@ def test_the_blind_baselines_of_the_same_questions(rows: pd.DataFrame) -> None:
     options, correct = rows["options"].tolist(), rows["correct"].to_numpy()
     types = rows["template"].to_numpy()
     # Positive questions have two captions without a cue, the others one, which is wrong.
-    assert (blind.without_cue(options)[types != "positive"] == 2).all()
+    assert (mcq.choose(blind.preferences("without cue", options))[types != "positive"] == 2).all()
     random = blind.at_random(blind.preferences("without cue", options), correct)
     assert random[types == "positive"].tolist() == [0.5] * 10
     assert random[types != "positive"].sum() == 0
-    chosen = blind.bag_of_words(options, correct, rows["file_name"])
+    chosen = mcq.choose(blind.bag_of_words_preferences(options, correct, rows["file_name"]))
     assert chosen.shape == (30,)
     assert set(chosen) <= {-1, 0, 1, 2, 3}

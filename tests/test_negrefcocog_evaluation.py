@@ -5,6 +5,7 @@ from typing import Any
 
 import model_files
 import numpy as np
+import pandas as pd
 import pytest
 from data_files import complaint, write_json
 from datasets import Dataset
@@ -12,11 +13,11 @@ from PIL import Image
 
 from negutil.data import negrefcocog as file
 from negutil.errors import NegutilError
-from negutil.models import encode, loader
+from negutil.models import encode, loader, scorer
 from negutil.models.loader import LoadedModel
-from negutil.tasks import negrefcocog
-from negutil.tasks.shares import Report
+from negutil.tasks import Report, negrefcocog
 
+(TASK,) = negrefcocog.TASKS
 LEFT, RIGHT = [0.0, 0.0, 30.0, 64.0], [31.6, 10.0, 32.0, 40.2]
 ROWS: list[dict[str, Any]] = [
     {"image": "COCO_train2014_0.png", "phrase": "a boy without hat", "ref_bbox": LEFT, "bbox_list": [LEFT, RIGHT]},
@@ -38,13 +39,17 @@ def read(folder: Path, content: list[dict[str, Any]]) -> Dataset:
     return file.load(write_json(folder / "NegRefCOCOg.json", content), folder)
 
 
+def rules(rows: Dataset) -> dict[str, pd.DataFrame]:
+    return {name: frames[TASK.title] for name, frames in TASK.rules(rows).items()}
+
+
 @pytest.fixture
 def rows(tmp_path: Path) -> Dataset:
     return read(tmp_path, ROWS[:4])
 
 
 def test_each_box_is_cut_out_and_scored_by_itself(model: LoadedModel, rows: Dataset) -> None:
-    found = negrefcocog.evaluate(model, rows)
+    found = TASK.evaluate(model, rows)[TASK.title]
     for row in range(4):
         picture, boxes, right = rows[row]["image"], ROWS[row]["bbox_list"], ROWS[row]["ref_bbox"]
         cut = encode.images(model, [picture.crop((x, y, x + w, y + h)) for x, y, w, h in boxes], cached=False)
@@ -58,7 +63,7 @@ def test_each_box_is_cut_out_and_scored_by_itself(model: LoadedModel, rows: Data
 
 def test_the_same_crop_twice_is_a_tie_and_loses(model: LoadedModel, tmp_path: Path) -> None:
     twice = {**ROWS[4], "bbox_list": [LEFT, [*LEFT[:3], 64.4]]}
-    found = negrefcocog.evaluate(model, read(tmp_path, [twice]))
+    found = TASK.evaluate(model, read(tmp_path, [twice]))[TASK.title]
     assert found["tie"].tolist() == [True]
     assert found["right"].tolist() == [False]
     assert found["type"].tolist() == ["other"]
@@ -66,22 +71,23 @@ def test_the_same_crop_twice_is_a_tie_and_loses(model: LoadedModel, tmp_path: Pa
 
 def test_other_phrases_take_the_place_of_the_file_s(model: LoadedModel, rows: Dataset) -> None:
     said = ["a boy", "the dog", "cat", "she"]
-    found = negrefcocog.evaluate(model, rows, said)
+    who, images = scorer.of(model), encode.images(model, negrefcocog.crops(rows))
+    found = negrefcocog.answers(who, rows, images, said)
     assert found["phrase"].tolist() == said
     assert found["type"].tolist() == ["without", "not", "no", "not"], "the type stays that of the file's phrase"
-    assert not np.allclose(found["margin"], negrefcocog.evaluate(model, rows)["margin"])
+    assert not np.allclose(found["margin"], TASK.evaluate(model, rows)[TASK.title]["margin"])
     with pytest.raises(NegutilError, match="3 phrases for 4 rows"):
-        negrefcocog.evaluate(model, rows, said[:3])
+        negrefcocog.answers(who, rows, images, said[:3])
 
 
 def test_rules_without_reading(rows: Dataset) -> None:
-    found = negrefcocog.rules(rows)
+    found = rules(rows)
     assert found[negrefcocog.FIRST_BOX]["right"].tolist() == [True, False, True, False]
     assert found[negrefcocog.LARGER_BOX]["right"].tolist() == [True, True, False, False]
 
 
 def test_records_in_total_and_by_cue(rows: Dataset) -> None:
-    found = negrefcocog.records(negrefcocog.rules(rows)[negrefcocog.FIRST_BOX], Report("e", "m", 50))
+    found = TASK.records(TASK.rules(rows)[negrefcocog.FIRST_BOX], Report("e", "m", 50))
     values = {record.metric: (record.value, record.n) for record in found}
     expected = {
         "accuracy": (0.5, 4),
@@ -100,7 +106,7 @@ def test_a_box_without_a_pixel_is_a_sentence(tmp_path: Path) -> None:
 
 def test_real_file_gives_everything_to_the_first_box(shared_data: Path, tmp_path: Path) -> None:
     path = shared_data / "negrefcocog" / "NegRefCOCOg.json"
-    found = negrefcocog.rules(file.load(path))
+    found = rules(file.load(path))
     assert found[negrefcocog.FIRST_BOX]["right"].all(), "which is why a tie must not go to the first"
     assert 0.3 < found[negrefcocog.LARGER_BOX]["right"].mean() < 0.7
     assert len(found[negrefcocog.FIRST_BOX]) == 440

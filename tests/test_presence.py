@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from negutil.errors import NegutilError
-from negutil.tasks import presence
+from negutil.tasks import probe
 
 
 def example(n: int = 300) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -19,7 +19,7 @@ def example(n: int = 300) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 def test_auc_agrees_with_scikit_learn() -> None:
     values, labels = example()
-    found = presence.presence(values, labels)
+    found = probe.presence(values, labels)
     expected = [roc_auc_score(labels[noun], values[:, k]) for k, noun in enumerate(labels)]
     np.testing.assert_allclose(found.table["auc"], expected, atol=1e-12)
     assert found.mean.value == pytest.approx(np.mean(expected))
@@ -31,15 +31,15 @@ def test_auc_agrees_with_scikit_learn() -> None:
 
 def test_absence_is_the_mirror_image() -> None:
     values, labels = example()
-    present, absent = presence.presence(values, labels), presence.presence(values, labels, absence=True)
+    present, absent = probe.presence(values, labels), probe.presence(values, labels, absence=True)
     np.testing.assert_allclose(absent.table["auc"], 1 - present.table["auc"], atol=1e-12)
 
 
 def test_a_model_that_overlooks_no_scores_near_zero_for_absence() -> None:
     labels = {"cat": np.array([True, True, False, False])}
     knows_cat = np.array([[0.9], [0.8], [0.2], [0.1]])
-    assert presence.presence(knows_cat, labels).mean.value == 1
-    assert presence.presence(knows_cat, labels, absence=True).mean.value == 0
+    assert probe.presence(knows_cat, labels).mean.value == 1
+    assert probe.presence(knows_cat, labels, absence=True).mean.value == 0
 
 
 def test_the_interval_of_the_mean_covers_the_truth() -> None:
@@ -51,34 +51,34 @@ def test_the_interval_of_the_mean_covers_the_truth() -> None:
         rng = np.random.default_rng(seed)
         labels = {noun: rng.random(200) < 0.4 for noun in "ab"}
         truth = np.column_stack(list(labels.values()))
-        mean = presence.presence(truth + rng.normal(size=truth.shape), labels, resamples=400, seed=seed).mean
+        mean = probe.presence(truth + rng.normal(size=truth.shape), labels, resamples=400, seed=seed).mean
         held += mean.low <= norm.cdf(1 / np.sqrt(2)) <= mean.high
     assert held >= 51
 
 
 def test_prompts_have_the_right_article() -> None:
-    assert presence.prompts(["cat", "owl"]) == ["a photo of a cat", "a photo of an owl"]
-    assert presence.prompts(["owl"], presence.NEGATED) == ["a photo with no owl"]
+    assert probe.prompts(["cat", "owl"]) == ["a photo of a cat", "a photo of an owl"]
+    assert probe.prompts(["owl"], probe.NEGATED) == ["a photo with no owl"]
 
 
 def test_scores_are_cosines() -> None:
     texts, images = np.array([[1, 0]], np.float32), np.array([[0.6, 0.8], [1, 0]], np.float32)
-    np.testing.assert_allclose(presence.scores(texts, images), [[0.6], [1.0]], atol=1e-7)
+    np.testing.assert_allclose(probe.cosines(texts, images), [[0.6], [1.0]], atol=1e-7)
 
 
 def test_bad_input_is_a_sentence() -> None:
     values, labels = example(20)
     with pytest.raises(NegutilError, match="Presence needs a score"):
-        presence.presence(values[:0], {noun: flags[:0] for noun, flags in labels.items()})
+        probe.presence(values[:0], {noun: flags[:0] for noun, flags in labels.items()})
     with pytest.raises(NegutilError, match="Presence needs a score"):
-        presence.presence(values[:, :2], labels)
+        probe.presence(values[:, :2], labels)
     with pytest.raises(NegutilError, match="Presence needs a score"):
-        presence.presence(np.zeros((0, 0)), {})
+        probe.presence(np.zeros((0, 0)), {})
     with pytest.raises(NegutilError, match="No picture has 'owl'"):
-        presence.presence(values, labels | {"owl": np.zeros(20, bool)})
+        probe.presence(values, labels | {"owl": np.zeros(20, bool)})
     with pytest.raises(NegutilError, match="Every picture has 'owl'"):
-        presence.presence(values, labels | {"owl": np.ones(20, bool)})
+        probe.presence(values, labels | {"owl": np.ones(20, bool)})
     broken = values.copy()
     broken[3, 2] = np.inf
     with pytest.raises(NegutilError, match="scores for 'car' are not finite"):
-        presence.presence(broken, labels)
+        probe.presence(broken, labels)

@@ -7,20 +7,20 @@ import pandas as pd
 import pytest
 from datasets import Dataset
 
-from negutil import config
+from negutil import config, tasks
+from negutil.captions.negbench_files import PLAIN, VARIATIONS
 from negutil.config import Profile
 from negutil.errors import NegutilError
-from negutil.tasks import further, pairwise, suite
-from negutil.tasks.further import Pairs
-from negutil.tasks.shares import Report
+from negutil.tasks import Report, pairwise, suite
+from negutil.tasks.pairwise import Pairs
 
 FILE = """
-from negutil.tasks.further import Pairs
+from negutil.tasks.pairwise import Pairs
 class Own(Pairs):
     title = "{title}"
     def read(self, settings): return [1]
     def pairs(self, rows): return [("no cat", "no dog")]
-TASK = Own()
+TASKS = (Own(),)
 """
 
 
@@ -41,11 +41,11 @@ class Small(Pairs):
 
 @pytest.fixture
 def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty folder in place of the package's own."""
-    monkeypatch.setattr(further, "__path__", [str(tmp_path)])
-    further.find.cache_clear()
+    """An empty folder beside the package's own."""
+    monkeypatch.setattr(tasks, "__path__", [*tasks.__path__, str(tmp_path)])
+    tasks.find.cache_clear()
     yield tmp_path
-    further.find.cache_clear()
+    tasks.find.cache_clear()
 
 
 @pytest.fixture
@@ -55,20 +55,27 @@ def rows() -> Dataset:
 
 def test_a_file_in_the_room_is_a_task_of_the_suite(room: Path) -> None:
     (room / "one_of_my_own.py").write_text(FILE.format(title="my own"), encoding="utf-8")
-    assert list(further.find()) == ["my own"]
-    assert suite.names() == (*suite.TASKS, "my own")
+    assert tasks.find()["my own"].metric == pairwise.METRIC
+    assert suite.names() == (*suite.TITLES, "my own")
     data = suite.prepare(config.load("quick"), ["my own"])
     assert suite.texts(data) == ["no cat", "no dog"]
     assert suite.chance(data) == {"my own": pairwise.CHANCE}
 
 
+def test_our_own_benchmarks_come_through_the_same_door() -> None:
+    known = tasks.find()
+    assert {*suite.TITLES, *(variation.title for variation in (*PLAIN, *VARIATIONS))} <= set(known)
+    assert set(tasks.modules()) >= {f"negutil.tasks.{name}" for name in ("ccneg", "negbench", "valse", "zero_shot")}
+    assert all(title == task.title for title, task in known.items())
+
+
 @pytest.mark.parametrize(
     ("files", "told"),
     [
-        ({"without_any": "x = 1\n"}, "without_any.py has no task"),
+        ({"without_any": FILE.format(title="t").partition("TASKS")[0]}, "without_any names no task"),
         (
             {"first_twin": FILE.format(title="t"), "second_twin": FILE.format(title="t")},
-            "second_twin.py has the title 't'",
+            "second_twin has the title 't'",
         ),
     ],
 )
@@ -76,15 +83,15 @@ def test_what_is_wrong_with_a_file_is_told(files: dict[str, str], told: str, roo
     for name, content in files.items():
         (room / f"{name}.py").write_text(content, encoding="utf-8")
     with pytest.raises(NegutilError, match=told):
-        further.find()
+        tasks.find()
 
 
 def test_rules_answer_every_pair_and_are_counted_by_type(rows: Dataset) -> None:
     found = Small().rules(rows)
-    affirmative = further.checked(Small(), found[pairwise.ALWAYS_AFFIRMATIVE])
+    affirmative = tasks.checked(found[pairwise.ALWAYS_AFFIRMATIVE])["small"]
     assert affirmative["right"].tolist() == [True, False, True, True]
     assert affirmative["cluster"].tolist() == rows["file_name"][:]
-    records = {record.metric: record for record in Small().records(affirmative, Report("e", "rule", 50))}
+    records = {record.metric: record for record in Small().records({"small": affirmative}, Report("e", "rule", 50))}
     assert list(records) == [pairwise.METRIC, f"{pairwise.METRIC}, denies", f"{pairwise.METRIC}, says"]
     whole = records[pairwise.METRIC]
     assert (whole.value, whole.n, whole.ci_over) == (0.75, 4, "clusters")
@@ -94,13 +101,13 @@ def test_rules_answer_every_pair_and_are_counted_by_type(rows: Dataset) -> None:
     ("frame", "told"),
     [
         (pd.DataFrame({"item": ["1"], "cluster": ["a"], "right": [True]}), "lack the column 'type'"),
-        (pd.DataFrame(columns=list(further.NEEDED)), "There are no answers"),
-        (pd.DataFrame({name: ["1", "1"] for name in further.NEEDED}), "have the item '1' twice"),
+        (pd.DataFrame(columns=list(tasks.NEEDED)), "There are no answers"),
+        (pd.DataFrame({name: ["1", "1"] for name in tasks.NEEDED}), "have the item '1' twice"),
     ],
 )
 def test_answers_without_what_is_needed_are_an_error(frame: pd.DataFrame, told: str) -> None:
     with pytest.raises(NegutilError, match=told):
-        further.checked(Small(), frame)
+        tasks.checked({"small": frame})
 
 
 def test_a_record_has_the_title_of_its_task(rows: Dataset) -> None:

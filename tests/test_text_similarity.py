@@ -10,7 +10,7 @@ from negutil.captions.english import HELD_OUT_NOUNS
 from negutil.compare import text_similarity
 from negutil.models import encode, loader
 from negutil.models.loader import LoadedModel
-from negutil.tasks.shares import Report
+from negutil.tasks import Report
 
 NOUNS = ["cat", "otter", "apple", "bus"]
 

@@ -113,7 +113,7 @@ def test_the_paper_profile_reads_it_and_leaves_it_as_it_is(folder: Path, paper: 
     assert len(binary_probe.load_faces(paper)) == 2
     assert web_captions.run(paper).counts.rows == 4
     data = suite.prepare(paper)
-    assert data.imagenet is not None and data.valse is not None and data.ccneg is not None
+    assert {suite.IMAGENET, suite.VALSE, suite.CCNEG} <= set(data)
     made = caption_sets.build(paper)
     assert made == sets.folder(paper) == tmp_path / "cache" / "data" / "paper" / "captions"
     assert {path.name for path in made.iterdir()} >= {caption_sets.P1, caption_sets.P2}

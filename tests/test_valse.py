@@ -14,8 +14,9 @@ from negutil.captions import english
 from negutil.data import valse as valse_file
 from negutil.errors import NegutilError
 from negutil.models import loader
-from negutil.tasks import pairwise, valse
-from negutil.tasks.shares import Report
+from negutil.tasks import Report, pairwise, valse
+
+(TASK,) = valse.TASKS
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def test_every_sentence_is_true_as_often_as_false_and_pictures_are_used_once(row
     assert Counter(rows["negated"]) == {"caption": 30, "foil": 30}
     assert Counter(rows["caption"]) == Counter(rows["foil"])
     assert len(set(rows["file_name"])) == 60
-    rules = valse.rules(rows)
+    rules = {name: frames[TASK.title] for name, frames in TASK.rules(rows).items()}
     assert rules[pairwise.ALWAYS_AFFIRMATIVE]["right"].mean() == 0.5
     assert rules["always negated"]["right"].mean() == 0.5
 
@@ -87,11 +88,12 @@ def test_an_odd_number_of_items_is_a_sentence(tmp_path: Path, count: int) -> Non
 
 def test_a_model_is_judged_over_both_sets_and_by_side(rows: Dataset, tmp_path: Path) -> None:
     model = loader.load_entry(model_files.write(tmp_path))
-    table = valse.evaluate(model, rows)
+    frames = TASK.evaluate(model, rows)
+    table = frames[TASK.title]
     assert table["item"].tolist() == rows["item"][:]
     assert (table["right"] == (table["true"] > table["false"])).all()
     assert table["valid"].tolist() == [votes >= 2 for votes in rows["votes_caption"]]
-    found = {(record.task, record.metric): record for record in valse.records(table, Report("e", "m", 100))}
+    found = {(record.task, record.metric): record for record in TASK.records(frames, Report("e", "m", 100))}
     everything = found["VALSE existence, all items", "pairwise accuracy"]
     sides = [found["VALSE existence, all items", f"pairwise accuracy, {side}"] for side in valse.TYPES.values()]
     assert everything.value == pytest.approx(table["right"].mean())
@@ -103,7 +105,7 @@ def test_a_model_is_judged_over_both_sets_and_by_side(rows: Dataset, tmp_path: P
 
 def test_real_items(shared_data: Path) -> None:
     rows = valse_file.load(_published(shared_data))
-    rules = valse.rules(rows)
+    rules = {name: frames[TASK.title] for name, frames in TASK.rules(rows).items()}
     table = rules[pairwise.ALWAYS_AFFIRMATIVE]
     assert (len(table), table["valid"].sum()) == (534, 505)
     by_side = table.groupby("type")["right"].mean()

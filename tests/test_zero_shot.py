@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import model_files
@@ -12,10 +13,10 @@ from sklearn.metrics import accuracy_score, recall_score
 
 from negutil.data import folders
 from negutil.errors import NegutilError
-from negutil.models import encode, loader
+from negutil.models import encode, loader, scorer
 from negutil.models.loader import LoadedModel
-from negutil.tasks import zero_shot
-from negutil.tasks.shares import Report
+from negutil.models.pictures import PictureFiles
+from negutil.tasks import Report, zero_shot
 
 COUNTS = {"apple": 3, "cat": 2, "dog": 1}
 
@@ -40,8 +41,13 @@ def rows(folder: Path) -> Dataset:
     return folders.load(folder)
 
 
+def answers(model: LoadedModel, rows: Dataset, templates: Sequence[str] = zero_shot.TEMPLATES) -> pd.DataFrame:
+    images = encode.images(model, PictureFiles.of(rows))
+    return zero_shot.answers(scorer.of(model), rows, images, templates)
+
+
 def test_a_picture_goes_to_the_class_with_the_highest_cosine(model: LoadedModel, rows: Dataset) -> None:
-    table = zero_shot.evaluate(model, rows)
+    table = answers(model, rows)
     prompts = ["a photo of an apple.", "a photo of a cat.", "a photo of a dog."]
     values = encode.images(model, model_files.pictures(6), cached=False) @ encode.texts(model, prompts).T
     assert table["chosen"].tolist() == [list(COUNTS)[best] for best in values.argmax(axis=1)]
@@ -50,18 +56,18 @@ def test_a_picture_goes_to_the_class_with_the_highest_cosine(model: LoadedModel,
 
 
 def test_templates_are_averaged_and_checked(model: LoadedModel, rows: Dataset) -> None:
-    single = zero_shot.evaluate(model, rows, ("A photo of a {name}.",))
-    several = zero_shot.evaluate(model, rows, ("A photo of a {name}.", "{name}", "art of {a_name}"))
+    single = answers(model, rows, ("A photo of a {name}.",))
+    several = answers(model, rows, ("A photo of a {name}.", "{name}", "art of {a_name}"))
     assert not np.allclose(single["margin"], several["margin"])
-    repeated = zero_shot.evaluate(model, rows, ("A photo of a {name}.",) * 3)
+    repeated = answers(model, rows, ("A photo of a {name}.",) * 3)
     assert np.allclose(single["margin"], repeated["margin"], atol=1e-6)
     with pytest.raises(NegutilError, match="The prompt 'a photo' names no class"):
-        zero_shot.evaluate(model, rows, ("a photo",))
+        answers(model, rows, ("a photo",))
 
 
 def test_classes_of_the_same_name_tie_and_lose(model: LoadedModel, folder: Path) -> None:
     rows = folders.load(folder, {"apple": "crane", "cat": "crane", "dog": "crane"})
-    table = zero_shot.evaluate(model, rows)
+    table = answers(model, rows)
     assert table["tie"].all()
     assert not table["right"].any()
     assert set(table["chosen"]) == {""}
@@ -73,7 +79,7 @@ def test_both_accuracies_agree_with_scikit_learn() -> None:
     truth = classes[rng.choice(3, 200, p=[0.7, 0.2, 0.1])]
     chosen = np.where(rng.random(200) < np.where(truth == "a", 0.8, 0.3), truth, "other")
     table = pd.DataFrame({"type": truth, "cluster": np.arange(200), "right": chosen == truth})
-    top_1, mean = zero_shot.records(table, Report("e", "m", 500), "t")
+    top_1, mean = zero_shot.TASKS[0].shares("t", table, Report("e", "m", 500))
     assert top_1.value == pytest.approx(accuracy_score(truth, chosen))
     assert mean.value == pytest.approx(recall_score(truth, chosen, labels=classes, average="macro"))
     assert mean.ci_low is not None

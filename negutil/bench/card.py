@@ -42,16 +42,31 @@ def html(card: Card) -> str:
     environment = Environment(loader=PackageLoader("negutil"), autoescape=True, undefined=StrictUndefined)
     numbers = run.table(card)
     main = numbers[numbers["main"]]
-    marks = _models(card)
+    marks, svg = _models(card), io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": figures.RC["svg.hashsalt"]}):  # the same bytes for the same numbers
+        figure(card).savefig(svg, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight")
     return environment.get_template(TEMPLATE).render(
         model=card.model,
         lead=_lead(card),
-        figure=_svg(figure(card)),
+        figure=base64.b64encode(svg.getvalue()).decode("ascii"),
         alt=f"Main numbers of {card.model['name']} with intervals, guessing, blind rules and other models",
-        sources=_sources(card, marks),
+        sources=[
+            f"{name} ({_origin(next(record for record in card.references if record.model == name))})" for name in marks
+        ],
         main=texts(main),
         every=texts(numbers),
-        references=[_reference(record) for record in card.references],
+        references=[
+            {
+                "task": record.task,
+                "metric": record.metric,
+                "model": record.model,
+                "value": f"{record.value:.3f}",
+                "interval": _interval(record.ci_low, record.ci_high),
+                "n": f"{record.n:,}",
+                "source": f"published: {record.paper_source}" if record.paper_source else _origin(record),
+            }
+            for record in card.references
+        ],
         notes=[f"{task['title']}: {note}" for task in card.tasks for note in task["notes"]],
         facts=_facts(card),
     )
@@ -65,19 +80,14 @@ def figure(card: Card) -> Figure:
         drawing, axis = plt.subplots(figsize=(WIDTH, 1.3 + ROW_HEIGHT * len(rows)))
         at = np.arange(len(rows), dtype=float)
         figures.dots(axis, rows, at, 0, label=card.model["name"])
-        _baselines(axis, rows, at)
+        axis.plot(rows["chance"].astype(float), at, "|", color="#444444", markersize=13, label="guessing")
+        if rows["blind"].notna().any():
+            axis.plot(rows["blind"].astype(float), at, "x", color="#444444", markersize=5, label="best blind rule")
         for index, name in enumerate(_models(card), start=1):
             _others(axis, rows, [record for record in card.references if record.model == name], index, name)
         _finish(axis, rows, str(card.model["name"]))
         plt.close(drawing)
     return drawing
-
-
-def _baselines(axis: Axes, rows: pd.DataFrame, at: Any) -> None:
-    """Guessing as a stroke across the row, the best blind rule as a cross."""
-    axis.plot(rows["chance"].astype(float), at, "|", color="#444444", markersize=13, label="guessing")
-    if rows["blind"].notna().any():
-        axis.plot(rows["blind"].astype(float), at, "x", color="#444444", markersize=5, label="best blind rule")
 
 
 def _others(axis: Axes, rows: pd.DataFrame, records: list[Record], index: int, name: str) -> None:
@@ -114,14 +124,6 @@ def _models(card: Card) -> list[str]:
     return list(found)[:MOST]
 
 
-def _svg(drawing: Figure) -> str:
-    """The figure as base64 of SVG, the same bytes for the same numbers."""
-    buffer = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": figures.RC["svg.hashsalt"]}):
-        drawing.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight")
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
 # --------------------------------------------------------------------------------------------------------------------
 # Words
 
@@ -138,7 +140,7 @@ def _lead(card: Card) -> str:
 
 
 def texts(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of ``bench.table`` as texts."""
+    """The rows of ``run.table`` as texts."""
     return [_text({str(key): value for key, value in row.items()}) for row in rows.to_dict("records")]
 
 
@@ -162,32 +164,11 @@ def _interval(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None or pd.isna(low) or pd.isna(high) else f"{low:.3f} to {high:.3f}"
 
 
-def _reference(record: Record) -> dict[str, str]:
-    return {
-        "task": record.task,
-        "metric": record.metric,
-        "model": record.model,
-        "value": f"{record.value:.3f}",
-        "interval": _interval(record.ci_low, record.ci_high),
-        "n": f"{record.n:,}",
-        "source": f"published: {record.paper_source}" if record.paper_source else _origin(record),
-    }
-
-
 def _origin(record: Record) -> str:
     """Where the number of another model is from, in a few words."""
     if record.experiment in (PUBLISHED, OTHER):
         return record.experiment
     return f"this repository, notebook {record.experiment[:2]}"
-
-
-def _sources(card: Card, marks: list[str]) -> list[str]:
-    """What each mark of the figure is, once."""
-    found: dict[str, str] = {}
-    for record in card.references:
-        if record.model in marks:
-            found.setdefault(record.model, _origin(record))
-    return [f"{model} ({source})" for model, source in found.items()]
 
 
 def _facts(card: Card) -> list[tuple[str, str]]:

@@ -9,24 +9,33 @@ there.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
+
 from negutil import __version__, files
-from negutil.bench import encoding_files
-from negutil.bench.encoding_files import FORMATS, Part
 from negutil.cache import canonical
+from negutil.captions import caption_files
 from negutil.data import engines
 from negutil.data.engines import LOCAL, Engine, Result, Shard
+from negutil.data.folders import SUFFIXES
 from negutil.errors import NegutilError
 
 CODE_VERSION = "1"
 PLAN, MANIFEST = "plan.json", "manifest.json"
+FORMATS = ("safetensors", "parquet")
+STORED = ("float32", "float16")
+KINDS = ("images", "captions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +63,67 @@ class Settings:
     store: str = "float32"
 
     def __post_init__(self) -> None:
-        for name, known in (("format", FORMATS), ("store", encoding_files.STORED)):
+        for name, known in (("format", FORMATS), ("store", STORED)):
             if getattr(self, name) not in known:
                 raise NegutilError(f"There is no {name} '{getattr(self, name)}': choose one of {', '.join(known)}.")
         if min(self.batch, self.threads) < 1:
             raise NegutilError(f"batch is {self.batch} and threads {self.threads}: give numbers above 0.")
+
+
+@dataclass(frozen=True)
+class Part:
+    """The inputs of one shard, in plain values.
+
+    Attributes:
+        number: of the shard, from 0.
+        kind: "images" (``files`` below the folder ``root``) or "captions" (``rows`` of the file ``root`` from the row
+            ``first`` on, in ``column``).
+    """
+
+    number: int
+    kind: str
+    root: str
+    files: Sequence[str] = ()
+    column: str | None = None
+    first: int = 0
+    rows: int = 0
+
+    def items(self) -> Any:
+        """The pictures, none of them opened, or the captions; a null caption is encoded as an empty one."""
+        return self._pictures if self.kind == "images" else [text or "" for text in self._captions]
+
+    def inputs(self) -> dict[str, Any]:
+        """What the inputs are, with the sha256 of their contents."""
+        if self.kind == "images":
+            digest = hashlib.sha256("".join(self._pictures.digests).encode()).hexdigest()
+            return {"kind": self.kind, "pictures": len(self.files), "sha256": digest}
+        texts = self._captions
+        told = "".join("-:" if text is None else f"{len(text)}:{text}" for text in texts)
+        place = {"file": Path(self.root).name, "column": self.column, "first": self.first}
+        return {"kind": self.kind, **place, "null": texts.count(None), "sha256": _sha256(told)}
+
+    def names(self) -> dict[str, Any]:
+        """The names of the rows, where they are more than numbers: the pictures' paths below their folder."""
+        return {"names": list(self.files)} if self.kind == "images" else {}
+
+    def keys(self) -> list[Any]:
+        """One key for each row: the picture's path, or the number of the caption's row in its file."""
+        return list(self.files) if self.kind == "images" else list(range(self.first, self.first + self.rows))
+
+    @cached_property
+    def _pictures(self) -> Any:
+        from negutil.models.pictures import PictureFiles
+
+        return PictureFiles([f"{self.root}/{file}" for file in self.files])
+
+    @cached_property
+    def _captions(self) -> list[str | None]:
+        frame = caption_files.scan(Path(self.root), self.column)
+        with caption_files.reading(Path(self.root)):
+            found: list[str | None] = frame.slice(self.first, self.rows).collect().to_series().to_list()
+        if len(found) != self.rows:
+            raise NegutilError(f"{self.root} has changed while it was encoded: start again when it is whole.")
+        return found
 
 
 class ShardEncoder:
@@ -94,14 +159,14 @@ class ShardEncoder:
 
         given = self._settings
         run = encode.images if part.kind == "images" else encode.texts
-        with encoding_files.threads(given.threads):
+        with _threads(given.threads):
             features = run(self._model, part.items(), batch=given.batch, cached=False)
-        payload = self._out / f"{part.number:05d}.{given.format}"
-        content = encoding_files.payload(features, part, given.format, given.store)
-        files.write_bytes(payload, content)
+        file = self._out / f"{part.number:05d}.{given.format}"
+        content = payload(features, part, given.format, given.store)
+        files.write_bytes(file, content)
         digest = hashlib.sha256(content).hexdigest()
         shape = {"rows": len(features), "width": int(features.shape[1])}
-        return {"key": key, "file": payload.name, "sha256": digest, **shape, "inputs": part.inputs(), **part.names()}
+        return {"key": key, "file": file.name, "sha256": digest, **shape, "inputs": part.inputs(), **part.names()}
 
 
 def run(
@@ -120,40 +185,39 @@ def run(
     Raises NegutilError where there is nothing to encode, ``out`` holds features of something else (``fresh`` begins
     anew), a picture or table cannot be read, the model cannot be loaded, or the engine cannot be used.
     """
-    shards = encoding_files.plan(given, kind, column, shard_size)
-    plan = {"settings": asdict(settings), "inputs": encoding_files.told(shards), "shards": len(shards)}
-    _claim(out, plan, fresh)
+    shards = plan(given, kind, column, shard_size)
+    planned = {"settings": asdict(settings), "inputs": _told(shards), "shards": len(shards)}
+    _claim(out, planned, fresh)
     made_by = {"out": str(out.resolve()), "settings": settings}
     gpus = int(settings.device.startswith("cuda"))
     asked = [asdict(shard) for shard in shards]
     done = engines.each(
         engine, ShardEncoder, made_by, asked, what="encoding shards", threads=settings.threads, gpus=gpus
     )
-    manifest = _manifest(plan, done, out)
-    files.write_text(out / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
-    return manifest | {"kept": sum(result["was_there"] for result in done)}
-
-
-def _manifest(plan: dict[str, Any], done: list[Result], out: Path) -> dict[str, Any]:
     fingerprints = {canonical(result["fingerprint"]) for result in done}
     if len(fingerprints) > 1:
         raise NegutilError(f"{out}: the workers loaded different weights for one model: give all machines the same.")
     records = [result["record"] for result in done]
-    return {
+    manifest = {
         "negutil": __version__,
         "model": done[0]["fingerprint"],
-        **plan,
+        **planned,
         "rows": sum(record["rows"] for record in records),
         "width": records[0]["width"],
         "shards": records,
     }
+    files.write_text(out / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    return manifest | {"kept": sum(result["was_there"] for result in done)}
 
 
 def _claim(out: Path, plan: dict[str, Any], fresh: bool) -> None:
     """Make ``out`` the folder of this plan; raises NegutilError where it is that of another."""
     noted, text = out / PLAN, json.dumps(plan, indent=1, sort_keys=True) + "\n"
     if fresh:
-        encoding_files.clear(out)
+        digits = "[0-9]" * 5
+        for pattern in (f"{digits}.json", *(f"{digits}.{each}" for each in FORMATS), PLAN, MANIFEST):
+            for file in out.glob(pattern):
+                file.unlink()
     if noted.exists() and noted.read_bytes() != text.encode():
         raise NegutilError(f"{out} holds features of other inputs or settings: name another folder, or add --fresh.")
     if not noted.exists() and out.exists() and any(out.iterdir()):
@@ -171,3 +235,95 @@ def _kept(sidecar: Path, key: str) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError, NegutilError):
         return None
     return record if is_whole else None
+
+
+def plan(given: Sequence[str | Path], kind: str, column: str | None, size: int) -> list[Part]:
+    """The inputs that ``given`` names as parts of at most ``size``; ``kind`` "" finds out what they are.
+
+    Raises NegutilError where nothing is there, it could be either, or a table cannot be read.
+    """
+    if size < 1:
+        raise NegutilError(f"--shard-size is {size}: give a number above 0.")
+    kind = kind or _kind(given)
+    if kind not in KINDS:
+        raise NegutilError(f"There is no kind of input '{kind}': choose one of {', '.join(KINDS)}.")
+    parts = _image_parts(given, size) if kind == "images" else _caption_parts(given, column, size)
+    return [Part(number, **part) for number, part in enumerate(parts)]
+
+
+def _told(parts: Sequence[Part]) -> dict[str, Any]:
+    """The inputs of all parts for a plan: their kind, number and names, without the folders of this machine."""
+    names = [f"{Path(part.root).name} {part.column} {part.first} {part.rows} {list(part.files)}" for part in parts]
+    count = sum(part.rows or len(part.files) for part in parts)
+    return {"kind": parts[0].kind, "count": count, "sha256": _sha256("\n".join(names))}
+
+
+def payload(features: np.ndarray, part: Part, kind: str, store: str) -> bytes:
+    """The bytes of a shard's file: "features" [N, D]; parquet has the "key" of each row beside them."""
+    stored = np.ascontiguousarray(features.astype(store))
+    if kind == "safetensors":
+        from safetensors.numpy import save
+
+        return bytes(save({"features": stored}))
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = pa.FixedSizeListArray.from_arrays(pa.array(stored.ravel()), stored.shape[1])
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"key": part.keys(), "features": rows}), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Compute with ``count`` threads in this block, since their number may move the last digit."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _kind(given: Sequence[str | Path]) -> str:
+    """What the inputs are: a folder with pictures, or anything that captions are kept in."""
+    folders = [Path(path).expanduser() for path in given if Path(path).expanduser().is_dir()]
+    names = [name.lower() for folder in folders for _, _, below in os.walk(folder) for name in below]
+    has_pictures = any(name.endswith(SUFFIXES) for name in names)
+    if has_pictures and any(name.endswith((".parquet", ".csv", ".tsv")) for name in names):
+        raise NegutilError(f"{folders[0]} holds pictures and tables: say with --kind images or captions what is meant.")
+    return "images" if has_pictures else "captions"
+
+
+def _image_parts(given: Sequence[str | Path], size: int) -> Iterable[dict[str, Any]]:
+    for path in given:
+        root = Path(path).expanduser().resolve()
+        if not root.is_dir():
+            raise NegutilError(f"{path} is no folder: name the folder that holds the pictures.")
+        pictures = (file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        found = sorted(file.relative_to(root).as_posix() for file in pictures)
+        if not found:
+            raise NegutilError(f"{path} holds no picture ({', '.join(SUFFIXES)}): name the folder with the pictures.")
+        files.check_names(found)
+        for first in range(0, len(found), size):
+            yield {"kind": "images", "root": str(root), "files": found[first : first + size]}
+
+
+def _caption_parts(given: Sequence[str | Path], column: str | None, size: int) -> Iterable[dict[str, Any]]:
+    tables, counts = caption_files.find(given), []
+    for file in tables:
+        frame = caption_files.scan(file, column)
+        with caption_files.reading(file):
+            counts.append(int(frame.select(pl.len()).collect(engine="streaming").item()))
+    if not sum(counts):
+        raise NegutilError(f"{tables[0]}: there is no row in it: name a file with captions.")
+    for file, count in zip(tables, counts, strict=True):
+        for first in range(0, count, size):
+            place = {"root": str(file.resolve()), "column": column, "first": first}
+            yield {"kind": "captions", **place, "rows": min(size, count - first)}
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -190,8 +190,11 @@ def panel(explorer: Explorer, first: Sequence[str] = QUERIES[1:]) -> Any:
 
     def answer(_: object = None) -> None:
         try:
+            buffer = io.BytesIO()
             plot = figure(explorer, [box.value for box in words if box.value.strip()], chosen.value)
-            shown.value, told.value = _png(plot), ""
+            plot.savefig(buffer, format="png", bbox_inches="tight")
+            plt.close(plot)  # or every query would leave one open
+            shown.value, told.value = buffer.getvalue(), ""
         except NegutilError as problem:
             told.value = str(problem)
 
@@ -199,11 +202,3 @@ def panel(explorer: Explorer, first: Sequence[str] = QUERIES[1:]) -> Any:
         box.observe(answer, names="value")
     answer()
     return ipywidgets.VBox([*words, chosen, told, shown])
-
-
-def _png(plot: Figure) -> bytes:
-    """The figure as PNG; it is closed, or every query would leave one open."""
-    buffer = io.BytesIO()
-    plot.savefig(buffer, format="png", bbox_inches="tight")
-    plt.close(plot)
-    return buffer.getvalue()

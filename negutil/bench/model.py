@@ -48,8 +48,12 @@ def load(
     if activation and activation not in ACTIVATIONS:
         raise NegutilError(f"There is no activation '{activation}'; choose one of {', '.join(ACTIVATIONS)}.")
     if not pretrained:
-        found = loader.load(_with_weights(name), device, profile, torch.float32)
-        found = _told(found, name.partition(trained.MARK)[0]) if trained.is_name(name) else found
+        if not trained.is_name(name) and name not in registry.entries() and architectures.find(name) is not None:
+            raise NegutilError(
+                f"'{name}' is an architecture without weights; add --pretrained with a tag, a file or random."
+            )
+        found = loader.load(_known(name), device, profile, torch.float32)
+        found = _with_base(found, name.partition(trained.MARK)[0]) if trained.is_name(name) else found
     elif trained.is_name(name):
         raise NegutilError(f"'{name}' has weights of its own; leave out --pretrained, or name its base model.")
     elif pretrained == RANDOM:
@@ -64,27 +68,14 @@ def is_miniclip(model: LoadedModel) -> bool:
     return model.entry.architecture.startswith("MiniCLIP")
 
 
-def _with_weights(name: str) -> str:
-    """``name``, where it has weights of its own."""
-    if not trained.is_name(name) and name not in registry.entries() and _is_architecture(name):
-        raise NegutilError(
-            f"'{name}' is an architecture without weights; add --pretrained with a tag, a file or random."
-        )
-    return _known(name)
-
-
 def _known(name: str) -> str:
     """``name``, where it names something; raises NegutilError, listing what there is, otherwise."""
-    if trained.is_name(name) or name in registry.entries() or _is_architecture(name):
+    if trained.is_name(name) or name in registry.entries() or architectures.find(name) is not None:
         return name
     raise NegutilError(
         f"There is no model '{name}'; give a name of `negutil models list` ({', '.join(list(registry.entries())[:4])}, "
         "...), a fine-tuned one like miniclip-b-8+negationclip/seed0, or an architecture of open_clip like ViT-B-32."
     )
-
-
-def _is_architecture(name: str) -> bool:
-    return architectures.find(name) is not None
 
 
 def _entry(name: str) -> Entry:
@@ -111,21 +102,18 @@ def _given(entry: Entry, pretrained: str, activation: str, device: str) -> Loade
 def _tuned(entry: Entry, path: Path, device: str) -> LoadedModel:
     """A text tower that was fine-tuned here, on the model that it was made from."""
     found = trained.find(path if path.is_dir() else path.parent)
-    if found is None or found.base not in (entry.name, *_of_architecture(entry)):
+    # A bare architecture stands for all of the registry's models that have it.
+    bare = registry.entries().values() if entry.name == entry.architecture else ()
+    same = [known.name for known in bare if known.architecture == entry.architecture]
+    if found is None or found.base not in (entry.name, *same):
         base = found.base if found else "another model"
         raise NegutilError(f"{path} was fine-tuned from '{base}', not from '{entry.name}'; give {base} as the model.")
-    return _told(loader.load_tuned(found, device), found.base)
+    return _with_base(loader.load_tuned(found, device), found.base)
 
 
-def _told(model: LoadedModel, base: str) -> LoadedModel:
+def _with_base(model: LoadedModel, base: str) -> LoadedModel:
     """``model`` with an entry that says that it was fine-tuned."""
     return replace(model, entry=replace(model.entry, source=f"text tower fine-tuned here, on {base}"))
-
-
-def _of_architecture(entry: Entry) -> list[str]:
-    """Names of the registry's models of an architecture, where ``entry`` is that bare architecture."""
-    same = [known.name for known in registry.entries().values() if known.architecture == entry.architecture]
-    return same if entry.name == entry.architecture else []
 
 
 def _from_file(entry: Entry, path: Path, activation: str, device: str) -> LoadedModel:
@@ -135,7 +123,8 @@ def _from_file(entry: Entry, path: Path, activation: str, device: str) -> Loaded
     trained_with = activation or _noted_activation(path) or _presumed_activation(entry, path)
     own: dict[str, Any] = {"path": str(path), "package": "", "tag": "", "sha256": files.sha256(path)}
     own |= {"activation": trained_with, "source": f"the file {path.name}"}
-    return _checked(replace(entry, name=f"{entry.name} ({path.name})", **own), device)
+    _require_plain(entry.architecture)
+    return loader.load_entry(replace(entry, name=f"{entry.name} ({path.name})", **own), device)
 
 
 def _noted_activation(path: Path) -> str:
@@ -152,7 +141,7 @@ def _noted_activation(path: Path) -> str:
 def _presumed_activation(entry: Entry, path: Path) -> str:
     """That of the registry, or of an architecture that leaves no doubt."""
     bare = entry.name == entry.architecture
-    if bare and entry.activation == ACTIVATIONS[1] and _is_architecture(entry.architecture + TWIN):
+    if bare and entry.activation == ACTIVATIONS[1] and architectures.find(entry.architecture + TWIN) is not None:
         raise NegutilError(
             f"{path} does not say whether it was trained with QuickGELU, and {entry.architecture} computes GELU; "
             f"give the model {entry.architecture}{TWIN} where it derives from OpenAI's weights, else add "
@@ -174,12 +163,8 @@ def _from_tag(entry: Entry, tag: str, device: str) -> LoadedModel:
     pictures |= {key: settings[key] for key in ("interpolation", "resize_mode") if settings.get(key)}
     own = {"tag": tag, "package": "", "path": "", "sha256": "", "activation": activation, **pictures}
     own |= {"source": f"open_clip's weights {tag}"}
-    return _checked(replace(entry, name=f"{entry.name} ({tag})", **own), device)
-
-
-def _checked(entry: Entry, device: str) -> LoadedModel:
     _require_plain(entry.architecture)
-    return loader.load_entry(entry, device)
+    return loader.load_entry(replace(entry, name=f"{entry.name} ({tag})", **own), device)
 
 
 def _require_plain(architecture: str) -> None:

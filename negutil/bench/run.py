@@ -18,18 +18,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from negutil import code, files, progress, results
-from negutil.bench import tasks as bench_tasks
-from negutil.bench.tasks import Unit
-from negutil.compare.negbench import BLIND, CHANCE
+from negutil.bench.sources import CODE_VERSION, Unit
 from negutil.errors import NegutilError
 from negutil.models import scorer
 from negutil.models.loader import LoadedModel
 from negutil.results import Record
-from negutil.tasks import negbench_items
+from negutil.tasks import BLIND, CHANCE, Frames, Report, checked, negbench_items
+from negutil.tasks.negbench_items import Media
 
+EXPERIMENT = "bench"
 FORMAT = "negutil bench 1"
 MODEL, NUMBERS, TASKS = "model.json", "bench.json", "tasks"
 TABLE = ("task", "metric", "value", "low", "high", "n", "chance", "blind", "blind_rule", "main")
@@ -54,9 +55,9 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A finished unit: the answers, the baselines, and how long it took."""
+    """A finished unit: the answers by title, the baselines, and how long it took."""
 
-    items: pd.DataFrame
+    frames: Frames
     baselines: list[Record]
     seconds: float
 
@@ -79,34 +80,41 @@ def run(model: LoadedModel, units: Sequence[Unit], out: Path, batch: int) -> Car
         )
     claim(out, model)
     pending = [unit for unit in units if load(out, unit) is None]
-    asked = scorer.of(model, batch)
-    media = _media(pending, units, model, batch)
+    who, images = scorer.of(model, batch), _images(pending, units, model, batch)
     with progress.bar("tasks", total=len(units), initial=len(units) - len(pending)) as bar:
         for unit in pending:
             bar.set_postfix_str(unit.title)
             started = time.monotonic()
-            items = unit.ask(asked, media)
-            keep(out, unit, Kept(items, unit.baselines(), round(time.monotonic() - started, 1)))
+            if unit.task.shares_pictures:
+                groups = [images.of(map(Path, group.paths)) for group in unit.task.pictures(unit.rows)]
+                frames = checked(unit.task.score(who, unit.rows, *groups))
+            else:
+                frames = unit.task.evaluate(who, unit.rows, batch)
+            baselines = unit.task.baselines(unit.rows, EXPERIMENT, **dataclasses.asdict(unit.bootstrap))
+            keep(out, unit, Kept(frames, baselines, round(time.monotonic() - started, 1)))
             bar.update()
     return _card(model, units, out)
 
 
-def _media(pending: Sequence[Unit], units: Sequence[Unit], model: LoadedModel, batch: int) -> Any:
-    """Features of the pictures of all ``units``, whatever is pending, so that a resumed run has the same digits."""
-    if not any(unit.media for unit in pending):
-        return None
-    return negbench_items.encode_media(model, (path for unit in units for path in unit.media), batch)
+def _images(pending: Sequence[Unit], units: Sequence[Unit], model: LoadedModel, batch: int) -> Media:
+    """Features of the pictures that tasks share, whatever is pending, so that a resumed run has the same digits."""
+    if not any(unit.task.shares_pictures for unit in pending):
+        return Media({}, np.zeros((0, 0), np.float32))
+    groups = [group for unit in units if unit.task.shares_pictures for group in unit.task.pictures(unit.rows)]
+    return negbench_items.encode_media(model, (Path(path) for group in groups for path in group.paths), batch)
 
 
 def _card(model: LoadedModel, units: Sequence[Unit], out: Path) -> Card:
     kept = {unit.title: found for unit in units if (found := load(out, unit)) is not None}
-    frames = {title: found.items for title, found in kept.items()}
-    records = [record for unit in units for record in unit.judge(frames, model.name)]
-    seconds = {title: found.seconds for title, found in kept.items()}
+    # All answers together: the drop from plain captions needs the answers to those, too.
+    frames = {title: frame for found in kept.values() for title, frame in found.frames.items()}
+    records: list[Record] = []
+    for unit in units:
+        records += unit.task.records(frames, Report(EXPERIMENT, model.name, **dataclasses.asdict(unit.bootstrap)))
     return Card(
         model=identity(model) | {"parameters": sum(weights.numel() for weights in model.model.parameters())},
-        tasks=[_about(unit) | {"seconds": seconds[unit.title]} for unit in units],
-        main=tuple(pair for unit in units for pair in unit.main),
+        tasks=[_about(unit) | {"seconds": kept[unit.title].seconds} for unit in units],
+        main=tuple(pair for unit in units for pair in unit.task.main(unit.rows)),
         records=records,
         baselines=[record for found in kept.values() for record in found.baselines],
         references=[],
@@ -138,9 +146,11 @@ def claim(out: Path, model: LoadedModel) -> None:
     was = _read(note) if note.exists() else own
     if was != own:
         changed = next(key for key in own if was.get(key) != own[key])
+        # Weights are told apart by the beginning of their sha256.
+        before, now = (text[:12] if len(text) == 64 else text for text in (str(was.get(changed)), str(own[changed])))
         raise NegutilError(
             f"{out} has the card of '{was.get('name')}', which differs from '{model.name}' in its {changed} "
-            f"({_short(was.get(changed))}, not {_short(own[changed])}); choose another --out, or delete that folder."
+            f"({before}, not {now}); choose another --out, or delete that folder."
         )
     files.write_text(note, json.dumps(own, indent=1) + "\n")
 
@@ -150,8 +160,9 @@ def keep(out: Path, unit: Unit, kept: Kept) -> None:
     table, note = _paths(out, unit)
     note.unlink(missing_ok=True)
     table.parent.mkdir(parents=True, exist_ok=True)
-    files.write_bytes(table, kept.items.to_parquet(index=False, compression="zstd"))
-    about = _about(unit) | {"code_version": bench_tasks.CODE_VERSION, "items_sha256": files.sha256(table)}
+    items = pd.concat([frame.assign(task=title) for title, frame in kept.frames.items()], ignore_index=True)
+    files.write_bytes(table, items.to_parquet(index=False, compression="zstd"))
+    about = _about(unit) | {"code_version": CODE_VERSION, "items_sha256": files.sha256(table)}
     about |= {"seconds": kept.seconds, "baselines": [dataclasses.asdict(record) for record in kept.baselines]}
     files.write_text(note, json.dumps(about, indent=1) + "\n")
 
@@ -164,8 +175,9 @@ def load(out: Path, unit: Unit) -> Kept | None:
     about = _read(note)
     if about.get("data_sha256") != unit.digest or about.get("items_sha256") != files.sha256(table):
         return None
-    baselines = [Record(**record) for record in about["baselines"]]
-    return Kept(files.read_parquet(table, "delete it"), baselines, about["seconds"])
+    items = files.read_parquet(table, "delete it")
+    frames = {str(title): frame for title, frame in items.groupby("task", sort=False)}
+    return Kept(frames, [Record(**record) for record in about["baselines"]], about["seconds"])
 
 
 def _paths(out: Path, unit: Unit) -> tuple[Path, Path]:
@@ -178,11 +190,6 @@ def _paths(out: Path, unit: Unit) -> tuple[Path, Path]:
 def _read(path: Path) -> dict[str, Any]:
     found = files.read_json(path, "delete it, or choose another --out")
     return found if isinstance(found, dict) else {}
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return f"{text[:12]}..." if len(text) == 64 else text
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -1,24 +1,102 @@
-"""Where ``negutil bench`` finds its units: the mini world, or the user's own files in the published formats."""
+"""What ``negutil bench`` asks: tasks with what they read in the mini world, or in the user's own files.
+
+Own files are in the published formats, or pairs of captions; their items are those of the same tasks.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 from datasets import Dataset
 
 from negutil import config
-from negutil.bench import tasks
-from negutil.bench.tasks import Unit
-from negutil.captions import negbench_files
+from negutil import data as formats
+from negutil.captions import phrasing
 from negutil.captions.negbench_files import PLAIN, VARIATIONS, Variation
-from negutil.config import Encode, Profile
-from negutil.data import Missing, ccneg, negbench, negrefcocog, pairs, valse
+from negutil.config import Bootstrap, Encode, Profile
+from negutil.data import Missing, negbench, negrefcocog, pairs, valse
+from negutil.data import ccneg as ccneg_files
 from negutil.errors import NegutilError
-from negutil.tasks import negbench_items, suite
-from negutil.tasks.suite import Data
+from negutil.tasks import Frames, Task, ccneg, find, negbench_items, suite
+from negutil.tasks.negbench import FEWEST, NegBench
+from negutil.tasks.pairwise import Pairs
+
+CODE_VERSION = "2"  # counts changes that change items or baselines
+PAIR_TYPES = ("negation true", "negation false", "both negated", "none negated")
+"""Which of the two captions of a pair has a negation cue."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A task with what it asks, which is answered, kept and skipped as a whole.
+
+    Attributes:
+        task: the task, whose title is different from that of any other unit.
+        rows: what it read.
+        bootstrap: how the intervals of its numbers are drawn.
+        notes: what the reader of the numbers should know.
+        world: whether it is about the mini world.
+    """
+
+    task: Task
+    rows: Any
+    bootstrap: Bootstrap
+    notes: tuple[str, ...] = ()
+    world: bool = False
+
+    @property
+    def title(self) -> str:
+        """That of the task."""
+        return self.task.title
+
+    @cached_property
+    def digest(self) -> str:
+        """What the answers depend on besides the model: facts, and path, size and time of change of every picture."""
+        facts = json.dumps([CODE_VERSION, self.task.facts(self.rows)], sort_keys=True)
+        found = hashlib.sha256(facts.encode())
+        for path in dict.fromkeys(path for group in self.task.pictures(self.rows) for path in group.paths):
+            status = Path(path).stat()
+            found.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+        return found.hexdigest()
+
+
+class OwnPairs(Pairs):
+    """Pairs of ``negutil.data.pairs``, told apart by which caption of each has the negation."""
+
+    kinds = PAIR_TYPES
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+
+    def read(self, settings: Profile) -> Dataset:
+        """Raise NegutilError: what is asked is in a file of the user's."""
+        raise NegutilError(f"'{self.title}' is a file of yours, not a part of {settings.name}.")
+
+    def pairs(self, rows: Dataset) -> list[tuple[str, str]]:
+        """Return the true and the false caption of every line."""
+        return list(zip(rows["true"][:], rows["false"][:], strict=True))
+
+    def types(self, rows: Dataset) -> list[str]:
+        """Return for each pair which of PAIR_TYPES it is."""
+        true, false = (phrasing.table(rows[side][:])["cue"].ne("").to_numpy() for side in ("true", "false"))
+        return np.select([true & false, true, false], [PAIR_TYPES[2], *PAIR_TYPES[:2]], PAIR_TYPES[3]).tolist()
+
+    def items(self, rows: Dataset) -> pd.DataFrame:
+        """Return item (the line of the file) and cluster (the picture)."""
+        return pd.DataFrame({"item": rows["line"][:], "cluster": rows["file_name"][:]})
+
+    def rules(self, rows: Dataset, bag_of_words: bool = True) -> dict[str, Frames]:
+        """Return the answers of rules, without the bag of words where there are too few pictures to fit it to."""
+        return super().rules(rows, bag_of_words and len(set(rows["file_name"][:])) >= FEWEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +115,6 @@ class Files:
     partial: bool = False
 
     @property
-    def missing(self) -> Missing:
-        """What the loaders do about pictures that are not there."""
-        return "drop" if self.partial else "error"
-
-    @property
     def any(self) -> bool:
         """Whether there is a file to ask about."""
         return any((self.negbench, self.valse, self.ccneg, self.negrefcocog, self.pairs))
@@ -58,30 +131,18 @@ def settings(profile: str | None, batch: int) -> Profile:
     return dataclasses.replace(found, encode=Encode(batch)) if batch else found
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# The mini world
-
-
 def world(chosen: Profile, only: Sequence[str] = ()) -> list[Unit]:
-    """The benchmarks of the mini world whose names have one of ``only`` in them (none: all of them).
+    """The tasks of the mini world whose names have one of ``only`` in them (none: all of them).
 
     Builds what is missing. Raises NegutilError, listing the names, where one of ``only`` is in none of them.
     """
-    variations = {variation.title: variation for variation in (*PLAIN, *VARIATIONS)}
-    names = [*suite.names(), *variations]
+    names = list(dict.fromkeys([*suite.names(), *find()]))
     unknown = [text for text in only if not any(text.lower() in name.lower() for name in names)]
     if unknown:
         raise NegutilError(f"No task of the mini world has '{unknown[0]}' in its name; there are {'; '.join(names)}.")
     kept = [name for name in names if not only or any(text.lower() in name.lower() for text in only)]
-    units = [_of_suite(name, chosen) for name in kept if name not in variations]
-    folder = negbench_files.folder(chosen) if any(name in variations for name in kept) else Path()
-    asked = (negbench_items.load(chosen, variations[name], folder) for name in kept if name in variations)
-    units += [tasks.of_negbench(task, chosen) for task in asked if task is not None]
-    return [dataclasses.replace(unit, world=True) for unit in units]
-
-
-def _of_suite(name: str, chosen: Profile) -> Unit:
-    return tasks.of_suite(name, suite.prepare(chosen, [name]), chosen)
+    tasks = [find()[name] for name in kept]
+    return [Unit(each, each.read(chosen), chosen.bootstrap, world=True) for each in tasks]
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -93,11 +154,12 @@ def of_files(files: Files, chosen: Profile) -> list[Unit]:
 
     Raises NegutilError where a file or picture is missing or damaged, and where two files would have one name.
     """
-    units = [_negbench(path, files, chosen) for path in files.negbench]
-    units += [_valse(path, files, chosen) for path in files.valse]
-    units += [_referring(path, files, chosen) for path in files.negrefcocog]
-    units += [_ccneg(path, files, chosen) for path in files.ccneg]
-    units += [_pairs(path, files, chosen) for path in files.pairs]
+    units = []
+    for name, load in _LOADERS.items():
+        for path in getattr(files, name):
+            read = _read(load, path, files)
+            each, rows = _task(name, path, read)
+            units.append(Unit(each, rows, chosen.bootstrap, tuple(_left_out(read))))
     titles = [unit.title for unit in units]
     twice = [title for title in titles if titles.count(title) > 1]
     if twice:
@@ -105,55 +167,45 @@ def of_files(files: Files, chosen: Profile) -> list[Unit]:
     return units
 
 
-def _negbench(path: Path, files: Files, chosen: Profile) -> Unit:
-    rows = _found(lambda folder, missing: negbench.load(path, folder, missing), path, files)
-    task = negbench_items.of_rows(rows, _variation(path, rows))
-    return tasks.of_negbench(task, chosen, tasks.left_out(rows))
-
-
-def _variation(path: Path, rows: Dataset) -> Variation:
-    """The published variation whose file is called like this one, or one that is named after the file."""
-    known = {variation.published: variation for variation in (*PLAIN, *VARIATIONS) if variation.published}
-    if path.name in known:
-        return known[path.name]
-    task = "retrieval" if "captions" in rows.column_names else f"{len(rows['options'][0])}-choice"
-    return Variation(path.stem, "MCQ" if task == "4-choice" else task, "own file", path.name, "")
-
-
-def _valse(path: Path, files: Files, chosen: Profile) -> Unit:
-    rows = _found(lambda folder, missing: valse.load(path, folder, missing=missing), path, files)
-    return tasks.of_suite(suite.VALSE, Data(valse=rows), chosen, tasks.left_out(rows))
-
-
-def _referring(path: Path, files: Files, chosen: Profile) -> Unit:
-    rows = _found(lambda folder, missing: negrefcocog.load(path, folder, missing), path, files)
-    return tasks.of_suite(suite.REFERRING, Data(referring=rows), chosen, tasks.left_out(rows))
-
-
-def _ccneg(path: Path, files: Files, chosen: Profile) -> Unit:
+def _ccneg(path: Path, folder: Path, missing: Missing) -> Dataset:
     """The published evaluation set: the last 40,000 items, or all of a file that has fewer."""
-    count = min(ccneg.N_EVALUATION, len(ccneg.load(path, n_evaluation=1)))
-
-    def load(folder: Path, missing: Missing) -> Dataset:
-        return ccneg.load(path, folder, split="evaluation", n_evaluation=count, missing=missing)
-
-    rows = _found(load, path, files)
-    return tasks.of_suite(suite.CCNEG, Data(ccneg=rows), chosen, tasks.left_out(rows))
+    count = min(ccneg_files.N_EVALUATION, len(ccneg_files.load(path, n_evaluation=1)))
+    return ccneg_files.load(path, folder, split="evaluation", n_evaluation=count, missing=missing)
 
 
-def _pairs(path: Path, files: Files, chosen: Profile) -> Unit:
-    rows = _found(lambda folder, missing: pairs.load(path, folder, missing), path, files)
-    return tasks.of_pairs(path.stem, rows, chosen, tasks.left_out(rows))
+Load = Callable[[Path, Path, Missing], Dataset]
+_LOADERS: Mapping[str, Load] = {
+    "negbench": negbench.load,
+    "valse": lambda path, folder, missing: valse.load(path, folder, missing=missing),
+    "negrefcocog": negrefcocog.load,
+    "ccneg": _ccneg,
+    "pairs": pairs.load,
+}
+"""How the files of each field of ``Files`` are read: file, folder of its pictures, what to do without some."""
 
 
-def _found(load: Callable[[Path, Missing], Dataset], path: Path, files: Files) -> Dataset:
+def _task(name: str, path: Path, read: Dataset) -> tuple[Task, Any]:
+    """The task that asks about a file, and what it asks."""
+    if name == "pairs":
+        return OwnPairs(path.stem), read
+    if name != "negbench":
+        rows = ccneg.Items(read) if name == "ccneg" else read
+        return find()[{"valse": suite.VALSE, "negrefcocog": suite.REFERRING, "ccneg": suite.CCNEG}[name]], rows
+    # The published variation whose file is called like this one, or one that is named after the file.
+    known = {variation.published: variation for variation in (*PLAIN, *VARIATIONS) if variation.published}
+    kind = "retrieval" if "captions" in read.column_names else f"{len(read['options'][0])}-choice"
+    own = Variation(path.stem, "MCQ" if kind == "4-choice" else kind, "own file", path.name, "")
+    variation = known.get(path.name, own)
+    return NegBench(variation), negbench_items.of_rows(read, variation)
+
+
+def _read(load: Load, path: Path, files: Files) -> Dataset:
     """What ``load`` reads with the pictures of the first folder that has them (with ``partial``: that has most)."""
-    folders = files.images or (path.expanduser().parent,)
     read: list[Dataset] = []
     problems: list[NegutilError] = []
-    for folder in folders:
+    for folder in files.images or (path.expanduser().parent,):
         try:
-            read.append(load(folder, files.missing))
+            read.append(load(path, folder, "drop" if files.partial else "error"))
         except NegutilError as problem:
             problems.append(problem)
         if read and not files.partial:
@@ -163,3 +215,13 @@ def _found(load: Callable[[Path, Missing], Dataset], path: Path, files: Files) -
         told = str(problems[0]).replace('add the files, or pass missing="drop" to leave out the rows', mend)
         raise NegutilError(told) from problems[0]
     return max(read, key=len)
+
+
+def _left_out(rows: Dataset) -> list[str]:
+    """Sentences about what the loader kept out of its file."""
+    told, found = formats.report(rows), []
+    if told.missing_pictures:
+        found.append(f"{told.missing_pictures} rows were left out, as their pictures are not there.")
+    if told.left_out:
+        found.append(f"{len(told.left_out)} malformed rows were left out, the first: {told.left_out[0]}.")
+    return found

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from negutil.bench.run import Card
-    from negutil.bench.sources import Files
-    from negutil.bench.tasks import Unit
+    from negutil.bench.sources import Files, Unit
     from negutil.config import Profile
     from negutil.models.loader import LoadedModel
 

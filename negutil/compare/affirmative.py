@@ -24,7 +24,7 @@ from negutil.models import architectures, encode, loader, registry
 from negutil.models.loader import LoadedModel
 from negutil.results import Record
 from negutil.statistics import Interval
-from negutil.tasks import presence, probe, retrieval
+from negutil.tasks import probe, retrieval
 
 EXPERIMENT = "00_mini_world"
 GALLERY = 1000
@@ -117,8 +117,8 @@ def _affirmative(
     settings: Profile, model: LoadedModel, images: np.ndarray, scenes: Scenes, there: Truth
 ) -> tuple[dict[str, Interval], pd.DataFrame, np.ndarray]:
     """The three tests of affirmative language, the AUC by noun, and the rank of every caption's picture."""
-    scores = presence.scores(encode.texts(model, presence.prompts(list(there))), images)
-    by_noun = presence.presence(scores, there, resamples=settings.bootstrap.resamples)
+    scores = probe.cosines(encode.texts(model, probe.prompts(list(there))), images)
+    by_noun = probe.presence(scores, there, resamples=settings.bootstrap.resamples)
     ranks = retrieval.ranks(encode.texts(model, scenes.captions), images, range(len(images)))
     found = {
         PRESENCE: by_noun.mean,
@@ -136,8 +136,8 @@ def _absence(settings: Profile, model: LoadedModel, images: np.ndarray, there: T
     """One record per form: the mean AUC of the pictures without the thing."""
     records = []
     for form in absence_forms():
-        scores = presence.scores(encode.texts(model, sentences(form, there)), images)
-        mean = presence.presence(scores, there, absence=True, resamples=settings.bootstrap.resamples).mean
+        scores = probe.cosines(encode.texts(model, sentences(form, there)), images)
+        mean = probe.presence(scores, there, absence=True, resamples=settings.bootstrap.resamples).mean
         task = form.text.format(bare="X", absent="an X", plural="Xs")
         records.append(Record.of(mean, experiment=EXPERIMENT, task=task, model=model.name, metric="AUC"))
     return records
@@ -155,7 +155,7 @@ def face_auc(settings: Profile, model: LoadedModel) -> Interval:
     right = probe.right(kept, labels)
     scores, _ = probe.scores(kept, images, features)
     flags = {pair.attribute: right[:, index] for index, pair in enumerate(kept)}
-    return presence.presence(scores.astype(float), flags, resamples=settings.bootstrap.resamples).mean
+    return probe.presence(scores.astype(float), flags, resamples=settings.bootstrap.resamples).mean
 
 
 def cooccurrence(settings: Profile, most: int = 40) -> tuple[np.ndarray, list[str]]:

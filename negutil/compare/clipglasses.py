@@ -233,9 +233,7 @@ def _said(settings: Profile, seed: int) -> layer_probe.Pairs:
 def strengths(settings: Profile, seed: int = 0) -> Strengths:
     """Lambda in four strengths, means over the seeds of the glasses from CC-Neg, for every CLIP; writes ``lambda``."""
     data = suite.prepare(settings, (suite.CCNEG,))
-    if data.ccneg is None:
-        raise ValueError("suite.prepare gives CC-Neg where it is asked for")
-    said = lambda_strengths.items(data.ccneg, settings.glasses.strengths, seed)
+    said = lambda_strengths.items(data[suite.CCNEG].plain, settings.glasses.strengths, seed)
     parts, shown = [], pd.DataFrame()
     for base in settings.models:
         images = encode.images(loader.load(base), said.pictures, batch=settings.encode.batch)

@@ -210,10 +210,10 @@ def _constant(model: GlassesModel, _everything: Asked, settings: Profile) -> Sco
 
 def _true_object(model: GlassesModel, everything: Asked, _settings: Profile) -> Scorer:
     objects: dict[str, str] = {}
-    for rows in (everything.data.ccneg, everything.data.ccneg_reversed):
-        if rows is not None:
-            texts = [pair[1] for pair in ccneg.pairs(rows)]
-            objects |= {text: noun for text, noun in zip(texts, rows["negated_object"][:], strict=True) if noun}
+    items = everything.data.get(ccneg.TITLE)
+    for rows in items.sides if items else []:
+        texts = [pair[1] for pair in ccneg.pairs(rows)]
+        objects |= {text: noun for text, noun in zip(texts, rows["negated_object"][:], strict=True) if noun}
     return Told(with_untrained_frame(model), OBJECT, true_objects(model, objects))
 
 

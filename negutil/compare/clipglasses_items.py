@@ -26,7 +26,7 @@ from negutil.models import encode, processes
 from negutil.models.pictures import PictureFiles
 from negutil.models.scorer import Scorer
 from negutil.statistics import Floats
-from negutil.tasks import ccneg, mcq, suite, zero_shot
+from negutil.tasks import ccneg, mcq, suite
 from negutil.tasks.negbench_items import Queries, Questions
 
 FAR, SIGNED = "CC-Neg, FAR", "CC-Neg, FAR as the code computes it"
@@ -59,17 +59,16 @@ def _all(model: Scorer, everything: Asked, settings: Profile) -> pd.DataFrame:
 
 def _pairs(model: Scorer, everything: Asked, settings: Profile) -> pd.DataFrame:
     """CC-Neg with the truth as it is, turned round (where there are such pictures), and both."""
-    own = everything.data
-    data = suite.Data(ccneg=own.ccneg, ccneg_reversed=own.ccneg_reversed)
+    data = {title: rows for title, rows in everything.data.items() if title == suite.CCNEG}
     table = suite.table(suite.run(model, data, settings), model.name)
     return table.assign(value=table["right"].astype(float))
 
 
 def _far(model: Scorer, everything: Asked, settings: Profile) -> pd.DataFrame:
     """The signed and the absolute difference of CC-Neg's two scores, in logits."""
-    if everything.data.ccneg is None:
+    if suite.CCNEG not in everything.data:
         return NOTHING
-    table = ccneg.evaluate(model, everything.data.ccneg, batch=settings.encode.batch)
+    table = ccneg.evaluate(model, everything.data[suite.CCNEG].plain, batch=settings.encode.batch)
     gap = (table["true"] - table["false"]) * clipglasses_controls.logits_per_unit(model)
     parts = [pd.DataFrame({"task": task, "item": table["item"], "value": own}) for task, own in _fars(gap).items()]
     return pd.concat(parts)
@@ -91,13 +90,10 @@ def _questions(model: Scorer, everything: Asked, settings: Profile) -> pd.DataFr
 
 def _zero_shot(model: Scorer, everything: Asked, settings: Profile) -> pd.DataFrame:
     """ImageNet's and Caltech101's pictures."""
-    rows = {suite.IMAGENET: everything.data.imagenet, suite.CALTECH101: everything.data.caltech101}
-    parts = [NOTHING]
-    for task, own in rows.items():
-        if own is not None:
-            found = zero_shot.evaluate(model, own, batch=settings.encode.batch)
-            parts.append(found.assign(task=task, value=found["right"].astype(float)))
-    return pd.concat(parts)
+    wanted = (suite.IMAGENET, suite.CALTECH101)
+    data = {title: everything.data[title] for title in wanted if title in everything.data}
+    found = [frame.assign(task=title) for title, frame in suite.run(model, data, settings).items()]
+    return pd.concat([NOTHING, *(frame.assign(value=frame["right"].astype(float)) for frame in found)])
 
 
 def _retrieval(model: Scorer, everything: Asked, settings: Profile) -> pd.DataFrame:

@@ -23,7 +23,7 @@ from negutil.data import skipped
 from negutil.errors import NegutilError
 from negutil.results import Record
 from negutil.statistics import Interval
-from negutil.tasks import suite, zero_shot
+from negutil.tasks import find, suite
 
 METRIC = "share that the classifier calls negated"
 PROMPTS, AFFIRMED, NEGATED = "prompts of ImageNet's classes", "captions of CC-Neg", "negated captions of CC-Neg"
@@ -53,14 +53,14 @@ def table(settings: Profile, seed: int = 0) -> pd.DataFrame:
 def texts(settings: Profile) -> dict[str, list[str]]:
     """The texts that are asked about, by kind; without ImageNet there are no prompts of its classes."""
     data = suite.prepare(settings, (suite.IMAGENET, suite.CCNEG))
-    if data.ccneg is None:
+    if suite.CCNEG not in data:
         raise NegutilError(f"The mask is asked about {suite.CCNEG}: put it in place.")
-    named = zero_shot.prompts(zero_shot.class_names(data.imagenet)) if data.imagenet else []
-    prompts = [text for (text,) in named]
+    prompts = find()[suite.IMAGENET].texts(data[suite.IMAGENET]) if suite.IMAGENET in data else []
+    rows = data[suite.CCNEG].plain
     return {
         **({PROMPTS: prompts} if prompts else {}),
-        AFFIRMED: list(data.ccneg["caption"][:]),
-        NEGATED: list(data.ccneg["negated_caption"][:]),
+        AFFIRMED: list(rows["caption"][:]),
+        NEGATED: list(rows["negated_caption"][:]),
     }
 
 

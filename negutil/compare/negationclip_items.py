@@ -24,7 +24,7 @@ from negutil import code, files, paths, progress
 from negutil.cache import Cache
 from negutil.captions import negbench_files, phrasing
 from negutil.captions.english import HELD_OUT_NOUNS, NOUNS
-from negutil.compare import negation_beyond, negbench, text_similarity
+from negutil.compare import negation_beyond, text_similarity
 from negutil.compare.negation_beyond import Gallery
 from negutil.config import Profile
 from negutil.data import skipped, source
@@ -32,7 +32,7 @@ from negutil.errors import NegutilError
 from negutil.models import encode, loader, precision, processes, registry, scorer, trained
 from negutil.models.loader import LoadedModel
 from negutil.models.scorer import Scorer
-from negutil.tasks import coco_retrieval, exclusion, further, negbench_items, presence, suite
+from negutil.tasks import coco_retrieval, exclusion, find, modules, negbench, negbench_items, probe, suite
 from negutil.tasks.negbench_items import Queries, Task
 from negutil.tasks.suite import Data
 from negutil.train import wiseft
@@ -63,7 +63,7 @@ class Asked:
         """Every different text, so that a scorer may read all of them together."""
         found = suite.texts(self.data) + [text for task in self.negbench for text in task.texts]
         found += [query.text for query in self.gallery.queries if query.cue] if self.gallery else []
-        found += presence.prompts(NOUNS, presence.AFFIRMATIVE) + presence.prompts(NOUNS, presence.NEGATED)
+        found += probe.prompts(NOUNS, probe.AFFIRMATIVE) + probe.prompts(NOUNS, probe.NEGATED)
         return list(dict.fromkeys(found))
 
 
@@ -121,13 +121,13 @@ def _benchmarks(model: Scorer, asked: Asked, settings: Profile) -> pd.DataFrame:
 def _negated_texts(data: Data) -> dict[tuple[str, str], str]:
     """The negated sentence of every item of VALSE and NegRefCOCOg."""
     found: dict[tuple[str, str], str] = {}
-    if data.valse is not None:
-        rows = data.valse
+    if suite.VALSE in data:
+        rows = data[suite.VALSE]
         columns = (rows[name][:] for name in ("item", "negated", "caption", "foil"))
         for item, side, caption, foil in zip(*columns, strict=True):
             found[suite.VALSE, item] = caption if side == "caption" else foil
-    if data.referring is not None:
-        found |= {(suite.REFERRING, str(row)): text for row, text in enumerate(data.referring["phrase"][:])}
+    if suite.REFERRING in data:
+        found |= {(suite.REFERRING, str(row)): text for row, text in enumerate(data[suite.REFERRING]["phrase"][:])}
     return found
 
 
@@ -206,12 +206,10 @@ def data_fingerprint(settings: Profile) -> str:
     Device and dtype are part of it where they are not the default.
     """
     made = _published(settings) if settings.published else _made(settings)
-    made += (
-        [text for task, rows in everything(settings).data.further for text in task.texts(rows)]
-        if further.find()
-        else []
-    )
-    made += [code.fingerprint(__name__, *further.names()), *precision.identity().values()]
+    others = [title for title in suite.names() if title not in suite.TITLES]
+    read = everything(settings).data if others else {}
+    made += [text for title in others if title in read for text in find()[title].texts(read[title])]
+    made += [code.fingerprint(__name__, *modules()), *precision.identity().values()]
     return hashlib.sha256(" ".join(made).encode()).hexdigest()
 
 

@@ -21,7 +21,7 @@ from negutil.compare import text_similarity
 from negutil.config import Bootstrap
 from negutil.models.trained import MARK
 from negutil.statistics import Floats, Interval
-from negutil.tasks import ccneg, coco_retrieval, further, negrefcocog, pairwise, suite, valse, zero_shot
+from negutil.tasks import ccneg, coco_retrieval, find, negrefcocog, pairwise, suite, valse, zero_shot
 
 Flags = NDArray[np.bool_]
 FEWEST = 10
@@ -48,7 +48,7 @@ METRICS = {
     asked.EXCLUSION: "AUC",
     asked.TEXT: text_similarity.GAP,
     asked.TEXT_COSINE: text_similarity.NEGATED,
-    **{title: task.metric for title, task in further.find().items()},
+    **{title: find()[title].metric for title in suite.names()},
 }
 """Every benchmark and what its mean is called."""
 

@@ -13,29 +13,19 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from negutil import results, statistics, tables
 from negutil.captions import phrasing
-from negutil.compare import negbench_published
 from negutil.config import Profile
-from negutil.models import loader, scorer
-from negutil.models.loader import LoadedModel
-from negutil.models.scorer import Scorer
+from negutil.models import loader
 from negutil.results import Record
-from negutil.statistics import Floats, Interval
-from negutil.tasks import blind, mcq, negbench_items, retrieval
-from negutil.tasks.negbench_items import Features, Media, Queries, Questions, Rows, Task
+from negutil.statistics import Interval
+from negutil.tasks import BLIND, CHANCE, Report, mcq
+from negutil.tasks.negbench import FEWEST, NegBench, Resampling, by_variation, score
+from negutil.tasks.negbench_items import Task
 
 EXPERIMENT = "03_negbench"
-KS = (1, 5, 10)
-CHANCE, BLIND = "chance", "blind: "
-FEWEST = 10
-"""A way to negate that fewer questions have is not given a row of its own."""
-
-DIFFERENCES = (("hybrid", "negative"), ("positive", "hybrid"))
 PUBLISHED = "CLIP-OpenAI, published"
 
 
@@ -49,19 +39,6 @@ class Findings:
     scaling: pd.DataFrame
 
 
-@dataclass(frozen=True, slots=True)
-class Resampling:
-    """How often, and from which seed, intervals resample."""
-
-    resamples: int
-    seed: int
-
-    @property
-    def arguments(self) -> dict[str, int]:
-        """As keyword arguments of the functions that make intervals."""
-        return {"resamples": self.resamples, "seed": self.seed}
-
-
 def run(settings: Profile, tasks: Sequence[Task], seed: int = 0) -> Findings:
     """Examine every model of the profile on ``tasks`` (``negbench_items.load_all``).
 
@@ -70,16 +47,20 @@ def run(settings: Profile, tasks: Sequence[Task], seed: int = 0) -> Findings:
     finite.
     """
     resampling = Resampling(settings.bootstrap.resamples, settings.bootstrap.seed + seed)
-    records = [record for task in tasks for record in baselines(task, resampling)]
+    asked = {task.variation.title: (NegBench(task.variation), task) for task in tasks}
+    records = [
+        record for own, rows in asked.values() for record in own.baselines(rows, EXPERIMENT, **resampling.arguments)
+    ]
     every: list[pd.DataFrame] = []
     sizes: dict[str, int] = {}
     for name in settings.models:
         model = loader.load(name)
         sizes[name] = sum(weights.numel() for weights in model.model.parameters())
-        own = score(model, tasks, settings.encode.batch, seed)
-        records += judge(own, tasks, name, resampling)
-        results.save_items(slim(own), settings.name, EXPERIMENT, f"items_{name}")
-        every.append(own.assign(model=name))
+        answers = score(model, tasks, settings.encode.batch, seed)
+        frames, report = by_variation(answers), Report(EXPERIMENT, name, **resampling.arguments)
+        records += [record for own, _ in asked.values() for record in own.records(frames, report)]
+        results.save_items(slim(answers), settings.name, EXPERIMENT, f"items_{name}")
+        every.append(answers.assign(model=name))
     items = pd.concat(every, ignore_index=True)
     ways, gains = phrasings(items, tasks, resampling), scaling(items, sizes, resampling)
     found = {"tasks": records, "phrasings": ways, "scaling": gains}
@@ -89,162 +70,11 @@ def run(settings: Profile, tasks: Sequence[Task], seed: int = 0) -> Findings:
     return Findings(_frame(records), items, _frame(ways), _frame(gains))
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Scores
-
-
-def score(
-    model: LoadedModel | Scorer, tasks: Sequence[Task], batch: int, seed: int = 0, media: Media | None = None
-) -> pd.DataFrame:
-    """Per-item scores of one model: a row per query (its rank) or question (what was chosen) of every variation.
-
-    Every different picture, clip and text of all variations is encoded once; ``media`` spares encoding pictures and
-    clips that are encoded already. Columns: variation, item, picture (as the file calls it), text (the query, or the
-    right option), rank (retrieval) and those of ``mcq.items``. Raises NegutilError for a score that is not finite,
-    naming the item.
-    """
-    asked = scorer.of(model, batch)
-    if media is None:
-        media = negbench_items.encode_media(asked.tower, (path for task in tasks for path in task.media), batch)
-    asked.remember(list(dict.fromkeys(text for task in tasks for text in task.texts)))
-    return pd.concat([_scored(asked, task, media, seed) for task in tasks], ignore_index=True)
-
-
-def _scored(asked: Scorer, task: Task, media: Media, seed: int) -> pd.DataFrame:
-    images = media.of(task.media)
-    return _ranks(asked, task, images) if isinstance(task, Queries) else _answers(asked, task, images, seed)
-
-
-def _ranks(asked: Scorer, task: Queries, images: Features) -> pd.DataFrame:
-    ranks = retrieval.ranks_by(asked, task.captions, images, task.rows)
-    return _named(task, pd.DataFrame({"item": np.arange(len(ranks)), "text": task.captions, "rank": ranks}))
-
-
-def _answers(asked: Scorer, task: Questions, images: Features, seed: int) -> pd.DataFrame:
-    values = mcq.scores_by(asked, task.options, images[task.rows])
-    kinds = mcq.HARD_NEGATIVES if task.variation.dataset == "HardNeg-Syn" else None
-    found = mcq.items(values, task.correct, task.types, seed, kinds=kinds)
-    right = [texts[index] for texts, index in zip(task.options, task.correct, strict=True)]
-    return _named(task, found.assign(text=right))
-
-
-def _named(task: Task, items: pd.DataFrame) -> pd.DataFrame:
-    return items.assign(variation=task.variation.title, picture=np.array(task.names)[task.rows])
-
-
 def slim(items: pd.DataFrame) -> pd.DataFrame:
     """The items as they are saved: without texts (the files have them), in small types."""
     kept = items.drop(columns="text").astype({"variation": "category", "picture": "category", "type": "category"})
     small = {"item": "int32", "rank": "Int32", "correct": "Int8", "chosen": "Int8", "shown_at": "Int8"}
     return kept.astype(small | {"chosen_type": "category", "margin": "float32", "right": "boolean"})
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Numbers
-
-
-def judge(items: pd.DataFrame, tasks: Sequence[Task], model: str, resampling: Resampling) -> list[Record]:
-    """The records of one model for all variations, drops included."""
-    own = {str(title): part for title, part in items.groupby("variation", sort=False)}
-    records: list[Record] = []
-    for task in tasks:
-        part, title = own[task.variation.title], task.variation.title
-        found = _recalls(part, resampling) if isinstance(task, Queries) else _accuracies(part, resampling)
-        found |= _drops(task, part, own, resampling)
-        records += [_record(title, model, metric, interval) for metric, interval in found.items()]
-    return records
-
-
-def _recalls(part: pd.DataFrame, resampling: Resampling) -> dict[str, Interval]:
-    found = retrieval.recall(part["rank"].to_numpy(int), part["picture"].to_numpy(), KS, **resampling.arguments)
-    return {f"recall@{k}": interval for k, interval in found.items()}
-
-
-def _accuracies(part: pd.DataFrame, resampling: Resampling) -> dict[str, Interval]:
-    pictures = part["picture"].to_numpy()
-    found = mcq.accuracy(part, pictures, **resampling.arguments)
-    metrics = {metric_of(kind): interval for kind, interval in found.items()}
-    for first, second in DIFFERENCES:
-        if {first, second} <= set(part["type"]):
-            gap = mcq.difference(part, first, second, pictures, **resampling.arguments)
-            metrics[f"{first} minus {second}"] = gap
-    return metrics
-
-
-def metric_of(kind: str) -> str:
-    """The metric's name for what ``mcq.accuracy`` gives under ``kind``."""
-    return {"total": "accuracy", "macro": "accuracy, macro average"}.get(kind, f"accuracy on {kind}")
-
-
-def _drops(task: Task, part: pd.DataFrame, own: dict[str, pd.DataFrame], resampling: Resampling) -> dict[str, Interval]:
-    """How much worse a model is with negation: recall against plain captions, CheXpert against affirmation."""
-    plain = own.get(f"{task.variation.dataset} {task.variation.task}, {_unnegated(task)}")
-    if plain is None or plain is part:
-        return {}
-    if isinstance(task, Queries):
-        return {f"drop of recall@{k}": _recall_drop(plain, part, k, resampling) for k in KS}
-    both = pd.concat([plain.assign(type="affirmation"), part.assign(type="negation")])
-    pictures = both["picture"].to_numpy()
-    return {"drop of accuracy": mcq.difference(both, "affirmation", "negation", pictures, **resampling.arguments)}
-
-
-def _recall_drop(plain: pd.DataFrame, negated: pd.DataFrame, k: int, resampling: Resampling) -> Interval:
-    """Recall at k with plain captions minus that with negated ones, pictures resampled with the captions of both.
-
-    In HardNeg-Syn only half of the pictures have a plain caption, so there the two are means over other pictures.
-    """
-    sides = {"plain": plain, "negated": negated}
-    both = pd.concat([side.assign(type=name, right=side["rank"] <= k) for name, side in sides.items()])
-    found = mcq.difference(both, "plain", "negated", both["picture"].to_numpy(), **resampling.arguments)
-    return dataclasses.replace(found, n=len(negated))
-
-
-def _unnegated(task: Task) -> str:
-    return "plain" if isinstance(task, Queries) else "affirmation"
-
-
-def baselines(task: Task, resampling: Resampling) -> list[Record]:
-    """Chance, and how far rules and a classifier get that read the options and never see a picture.
-
-    A rule that cannot decide loses, like any tie. The bag of words is left out where there are fewer than 20 questions.
-
-    See docs/protocols.md#shortcuts.
-    """
-    title = task.variation.title
-    if isinstance(task, Queries):
-        guess = [(f"recall@{k}", blind.chance_recall(len(task.media), k)) for k in KS]
-        return [Record(EXPERIMENT, title, CHANCE, metric, value, len(task.rows)) for metric, value in guess]
-    records = [Record(EXPERIMENT, title, CHANCE, "accuracy", 1 / len(task.options[0]), len(task.options))]
-    classify = len(task.options) >= 2 * FEWEST
-    scorers = blind_scorers(task.options, task.correct, task.rows, classify=classify)
-    return records + blind_records(title, scorers, task.correct, task.types, task.rows, resampling)
-
-
-def blind_scorers(
-    options: Sequence[Sequence[str]], correct: Rows, clusters: ArrayLike, *, classify: bool = True, seed: int = 0
-) -> dict[str, Floats]:
-    """What every rule and, with ``classify``, the bag of words make of the options: preferences [N, K] by name."""
-    scorers = {rule: blind.preferences(rule, options) for rule in blind.RULES}
-    if classify:
-        scorers[blind.BAG_OF_WORDS] = blind.bag_of_words_preferences(options, correct, clusters, seed)
-    return scorers
-
-
-def blind_records(  # noqa: PLR0917
-    title: str,
-    scorers: dict[str, Floats],
-    correct: Rows,
-    types: list[str] | None,
-    clusters: ArrayLike,
-    resampling: Resampling,
-) -> list[Record]:
-    """The accuracies of ``blind_scorers`` in total and by type, with intervals over ``clusters``."""
-    records: list[Record] = []
-    for rule, values in scorers.items():
-        found = mcq.accuracy(mcq.items(values, correct, types), clusters, **resampling.arguments)
-        columns = {"experiment": EXPERIMENT, "task": title, "model": BLIND + rule}
-        records += [Record.of(interval, metric=metric_of(kind), **columns) for kind, interval in found.items()]
-    return records
 
 
 def phrasings(items: pd.DataFrame, tasks: Sequence[Task], resampling: Resampling) -> list[Record]:
@@ -286,13 +116,6 @@ def scaling(items: pd.DataFrame, sizes: dict[str, int], resampling: Resampling) 
             task = f"{title}/over {smallest}"
             records.append(Record.of(gain, experiment=EXPERIMENT, task=task, model=name, metric="gain in accuracy"))
     return records
-
-
-def _record(title: str, model: str, metric: str, interval: Interval) -> Record:
-    paper = negbench_published.of(title, metric)
-    value, source = paper if paper else (None, "")
-    columns = {"task": title, "model": model, "metric": metric, "paper_value": value, "paper_source": source}
-    return Record.of(interval, experiment=EXPERIMENT, **columns)
 
 
 def _frame(records: Sequence[Record]) -> pd.DataFrame:

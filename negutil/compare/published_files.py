@@ -14,14 +14,15 @@ import pandas as pd
 from datasets import Dataset
 from numpy.typing import ArrayLike
 
-from negutil import data, files, statistics, tables
+from negutil import data, files, tables
 from negutil import paths as locations
-from negutil.compare.negbench import EXPERIMENT, Resampling, blind_records, blind_scorers
+from negutil.compare.negbench import EXPERIMENT
 from negutil.data import negbench
 from negutil.errors import NegutilError
 from negutil.results import Record
 from negutil.statistics import Floats
-from negutil.tasks import blind, mcq
+from negutil.tasks import BLIND, Report, blind, mcq
+from negutil.tasks.negbench import blind_records, blind_scorers
 
 PROFILE, NAME = "published", "files"
 """Where in results/ the counts of the published files are kept: they depend on no profile and no model."""
@@ -124,6 +125,7 @@ def _records(path: Path, seed: int) -> list[Record]:
         for name, share in shares.items()
         if name.startswith("constant")
     ]
-    scorers = blind_scorers(options, correct, pictures, seed=seed)
-    resampling = Resampling(statistics.RESAMPLES, 0)
-    return found + blind_records(path.name, scorers, correct, types, pictures, resampling)
+    for rule, values in blind_scorers(options, correct, pictures, seed=seed).items():
+        items = mcq.items(values, correct, types)
+        found += blind_records(items, pictures, Report(EXPERIMENT, BLIND + rule), path.name)
+    return found

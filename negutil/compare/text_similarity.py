@@ -17,8 +17,7 @@ from negutil.models import encode, scorer
 from negutil.models.loader import LoadedModel
 from negutil.models.scorer import Cosine, Scorer
 from negutil.results import Record
-from negutil.tasks import presence
-from negutil.tasks.shares import Report
+from negutil.tasks import Report, probe
 
 TASK = "text tower"
 NEGATED, OTHER, GAP = 'cosine of "X" and "no X"', 'cosine of "X" and "Y"', "what negation moves"
@@ -28,12 +27,12 @@ SUBSETS = {"": None, ", held-out nouns": True, ", familiar nouns": False}
 def evaluate(
     model: LoadedModel | Scorer,
     nouns: Sequence[str] = NOUNS,
-    affirmative: str = presence.AFFIRMATIVE,
-    negated: str = presence.NEGATED,
+    affirmative: str = probe.AFFIRMATIVE,
+    negated: str = probe.NEGATED,
     *,
     batch: int = encode.BATCH,
 ) -> pd.DataFrame:
-    """Return one row per noun for the text tower of ``model``; templates as in `presence.prompts`.
+    """Return one row per noun for the text tower of ``model``; templates as in `probe.prompts`.
 
     Columns: noun, held_out (no training set negates it), negated (cosine of its two sentences), other (mean cosine of
     its affirmative sentence with those of all other nouns), gap (1 where "no X" is as far from "X" as another noun is,
@@ -41,7 +40,7 @@ def evaluate(
     """
     asked = scorer.of(model, batch)
     tower = asked if isinstance(asked, Cosine) else Cosine(asked.tower, batch)
-    said, denied = (tower.features(presence.prompts(nouns, form)).astype(float) for form in (affirmative, negated))
+    said, denied = (tower.features(probe.prompts(nouns, form)).astype(float) for form in (affirmative, negated))
     near = (said * denied).sum(axis=1)
     other = ((said @ said.T).sum(axis=1) - 1) / (len(nouns) - 1)
     held_out = [noun in HELD_OUT_NOUNS for noun in nouns]

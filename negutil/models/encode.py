@@ -10,6 +10,7 @@ import contextlib
 import functools
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import Any
 
@@ -102,13 +103,28 @@ def forget() -> None:
 def _images(model: LoadedModel, pictures: Pictures, batch: int, digests: list[str] | None = None) -> np.ndarray:
     first, inverse = _unique(digests or _digests(pictures))
 
-    def encode(rows: Sequence[int]) -> torch.Tensor:
-        inputs = torch.stack([model.preprocess(_as_image(pictures[first[row]])) for row in rows])
+    def read(rows: Sequence[int]) -> torch.Tensor:
+        return _preprocessed(model, [_as_image(pictures[first[row]]) for row in rows])
+
+    def encode(inputs: torch.Tensor) -> torch.Tensor:
         return model.model.encode_image(inputs.to(model.device, model.dtype), normalize=True)
 
-    features = _in_batches(encode, list(range(len(first))), batch, "encoding images")
+    features = _in_batches(read, encode, list(range(len(first))), batch, "encoding images")
     _require_finite(features, lambda row: f"Picture {first[row]}", model)
     return features[inverse]
+
+
+def _preprocessed(model: LoadedModel, pictures: Sequence[Image.Image]) -> torch.Tensor:
+    """What ``model.preprocess`` makes of each picture, [N, 3, H, W]; numbers are converted and scaled all at once."""
+    from torchvision import transforms  # slow to import
+
+    *steps, to_tensor, normalize = getattr(model.preprocess, "transforms", (None, None, None))
+    if not (isinstance(to_tensor, transforms.ToTensor) and isinstance(normalize, transforms.Normalize)):
+        return torch.stack([model.preprocess(picture) for picture in pictures])
+    ready = (functools.reduce(lambda image, step: step(image), steps, picture) for picture in pictures)
+    whole = np.stack([np.asarray(picture) for picture in ready])
+    inputs: torch.Tensor = normalize(torch.from_numpy(whole).permute(0, 3, 1, 2).contiguous().float().div(255))
+    return inputs
 
 
 def _texts(model: LoadedModel, sentences: Sequence[str], batch: int, share: bool = False) -> np.ndarray:
@@ -123,11 +139,14 @@ def _sorted(model: LoadedModel, sentences: tuple[str, ...], batch: int) -> np.nd
     """Features of different sentences, neighbours of like length: a batch is only as long as its longest text."""
     tokens = _tokens(model.tokenizer, sentences)
 
-    def encode(rows: Sequence[int]) -> torch.Tensor:
-        return architectures.encode_text(model.model, tokens[list(rows)].to(model.device))
+    def read(rows: Sequence[int]) -> torch.Tensor:
+        return tokens[list(rows)].to(model.device)
+
+    def encode(inputs: torch.Tensor) -> torch.Tensor:
+        return architectures.encode_text(model.model, inputs)
 
     by_length = tokens.argmax(dim=-1).argsort(stable=True).tolist()
-    encoded = _in_batches(encode, by_length, batch, "encoding texts")
+    encoded = _in_batches(read, encode, by_length, batch, "encoding texts")
     features = np.empty_like(encoded)
     features[by_length] = encoded
     return features
@@ -153,13 +172,24 @@ def _tokens(tokenizer: Callable[[list[str]], torch.Tensor], sentences: tuple[str
 
 
 @torch.inference_mode()
-def _in_batches(encode: Callable[[Sequence[int]], torch.Tensor], rows: list[int], batch: int, what: str) -> np.ndarray:
+def _in_batches(
+    read: Callable[[Sequence[int]], torch.Tensor],
+    encode: Callable[[torch.Tensor], torch.Tensor],
+    rows: list[int],
+    batch: int,
+    what: str,
+) -> np.ndarray:
+    """Features of ``rows``; the next batch is read while one is encoded."""
+    chunks = [rows[start : start + batch] for start in range(0, len(rows), batch)]
     parts = []
-    with progress.bar(what, total=len(rows), unit="item") as bar:
-        for start in range(0, len(rows), batch):
-            part = rows[start : start + batch]
-            parts.append(precision.unit(encode(part)).cpu())
-            bar.update(len(part))
+    with progress.bar(what, total=len(rows), unit="item") as bar, ThreadPoolExecutor(1) as reader:
+        ready = reader.submit(read, chunks[0])
+        for chunk, following in zip(chunks, [*chunks[1:], None], strict=True):
+            inputs = ready.result()
+            if following is not None:
+                ready = reader.submit(read, following)
+            parts.append(precision.unit(encode(inputs)).cpu())
+            bar.update(len(chunk))
     return torch.cat(parts).numpy()
 
 

@@ -16,7 +16,7 @@ from negutil.compare.negation_beyond import Gallery
 from negutil.compare.negbench import BLIND
 from negutil.config import Profile
 from negutil.errors import NegutilError
-from negutil.models import encode, loader, video
+from negutil.models import encode, loader, scorer, video
 from negutil.models.pictures import PictureFiles
 from negutil.plots.negbench import NEGATED, PLAIN, Card, Ranked
 from negutil.tasks import exclusion, mcq, negbench_items
@@ -67,9 +67,9 @@ def cards(settings: Profile, task: Task | None, model: str, kinds: Sequence[str]
         task.correct[rows],
         [types[row] for row in rows],
     )
-    encoded = negbench_items.encode_all(loader.load(model), asked.media, asked.texts, settings.encode.batch)
-    options = encoded.texts(asked.texts).reshape(len(rows), len(asked.options[0]), -1)
-    scores = mcq.scores(options, encoded.pictures(asked.media))
+    clip, batch = loader.load(model), settings.encode.batch
+    images = negbench_items.encode_media(clip, asked.media, batch).of(asked.media)
+    scores = mcq.scores_by(scorer.of(clip, batch), asked.options, images)
     pictures = [picture(path) for path in asked.media]
     told = zip(pictures, asked.options, scores, asked.correct, asked.types or (), strict=True)
     return [Card(shown, texts, list(values), int(right), kind) for shown, texts, values, right, kind in told]

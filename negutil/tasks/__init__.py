@@ -1,1 +1,236 @@
-"""One module per task; every one returns per-item scores."""
+"""One benchmark is one task: a file in this folder that ends in ``TASKS = (...)``, found by being there.
+
+A task says what it reads, which texts and pictures it asks about, how answers follow from features, what guessing and
+rules without pictures get, and what papers report. The suite of notebooks 05 and 06 and ``negutil bench`` ask whatever
+is found, ours and new ones alike; docs/extending.md has a whole new one.
+"""
+
+from __future__ import annotations
+
+import abc
+import functools
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from datasets import Dataset
+
+from negutil import statistics
+from negutil.config import Profile
+from negutil.errors import NegutilError
+from negutil.models import encode, scorer
+from negutil.models.loader import LoadedModel
+from negutil.models.pictures import PictureFiles
+from negutil.models.scorer import Features, Scorer
+from negutil.results import Record
+from negutil.statistics import Interval
+
+NEEDED = ("item", "cluster", "type", "right")
+"""Columns of the answers to every task, a row per item: its name, its picture, a kind ("" for none), and whether the
+model was right: a tie is not."""
+
+CHANCE, BLIND = "chance", "blind: "
+"""What stands for a model in records of guessing, and before the name of a rule that sees no picture."""
+
+Frames = Mapping[str, pd.DataFrame]
+"""Answers by title: that of the task, and those of its controls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Whose numbers the records are, and how their intervals are drawn."""
+
+    experiment: str
+    model: str
+    resamples: int = statistics.RESAMPLES
+    seed: int = 0
+
+    def share(self, right: pd.Series, clusters: pd.Series) -> Interval:
+        """The share of ``right`` (True or False per item); ``clusters`` are resampled where items share them."""
+        units = clusters.to_numpy() if clusters.duplicated().any() else None
+        return statistics.bootstrap_share(right.to_numpy(dtype=bool), units, self.resamples, self.seed)
+
+    def record(self, task: str, metric: str, interval: Interval) -> Record:
+        """One number as a record."""
+        return Record.of(interval, experiment=self.experiment, task=task, model=self.model, metric=metric)
+
+    def shares(self, table: pd.DataFrame, task: str, metric: str, kinds: Iterable[str] = ()) -> list[Record]:
+        """The share of right answers in ``table`` (``metric``), and for each of ``kinds`` that occurs ("metric, kind").
+
+        ``table`` has the columns right, type and cluster.
+        """
+        groups = {metric: np.full(len(table), True)}
+        groups |= {f"{metric}, {kind}": (table["type"] == kind).to_numpy() for kind in kinds}
+        return [
+            self.record(task, name, self.share(table["right"][chosen], table["cluster"][chosen]))
+            for name, chosen in groups.items()
+            if chosen.any()
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A column of a published table that is about all ``n`` items of a task, as ``task`` and ``metric`` of its records.
+
+    ``table`` is a file of configs/published, whose numbers are in percent.
+    """
+
+    task: str
+    metric: str
+    table: str
+    column: str
+    n: int
+
+
+class Task(abc.ABC):
+    """One benchmark.
+
+    Attributes:
+        title: its name in every table; ``controls`` are those of the further questions that it asks of the same data.
+        metric: what the share of right answers is called.
+        get: its dataset as `negutil data get` calls it, if that knows it.
+        in_suite: whether notebooks 05 and 06 ask it whole.
+        shares_pictures: whether the report card encodes its pictures together with those of other such tasks.
+        kinds: types of items that have a number of their own, in order; None for all that occur.
+        published: what papers report of it.
+    """
+
+    title: str
+    controls: tuple[str, ...] = ()
+    metric: str = "accuracy"
+    get: str = ""
+    in_suite: bool = True
+    shares_pictures: bool = False
+    kinds: Sequence[str] | None = None
+    published: tuple[Published, ...] = ()
+
+    @abc.abstractmethod
+    def read(self, settings: Profile) -> Any:
+        """Return what is asked (not None); raises NegutilError where it is not there, saying where to get it."""
+
+    @abc.abstractmethod
+    def texts(self, rows: Any) -> list[str]:
+        """Return the texts that are asked about; all tasks' texts are read together beforehand."""
+
+    def pictures(self, rows: Any) -> list[PictureFiles]:
+        """Return the pictures that are asked about, in one or several groups; unless overridden, those of a dataset."""
+        return [PictureFiles.of(rows)]
+
+    @abc.abstractmethod
+    def score(self, scorer: Scorer, rows: Any, *images: Features) -> Frames:
+        """Return the answers by title, with the columns NEEDED and more, for the features of each group of pictures."""
+
+    @abc.abstractmethod
+    def chance(self, rows: Any) -> dict[tuple[str, str], float]:
+        """Return what guessing gets, by title and metric."""
+
+    @abc.abstractmethod
+    def rules(self, rows: Any) -> dict[str, Frames]:
+        """Return what ``score`` would for rules that never see a picture, by the rule's name."""
+
+    def records(self, frames: Frames, report: Report) -> list[Record]:
+        """Return the shares of right answers in those of ``frames`` that are this task's, in all and by type."""
+        own = {title: frames[title] for title in (self.title, *self.controls) if title in frames}
+        return [record for title, frame in own.items() for record in self.shares(title, frame, report)]
+
+    def shares(self, title: str, frame: pd.DataFrame, report: Report) -> list[Record]:
+        """Return the records of the answers under one title."""
+        kinds = sorted(set(frame["type"].dropna()) - {""}) if self.kinds is None else self.kinds
+        return report.shares(frame, title, self.metric, kinds)
+
+    def baselines(self, rows: Any, experiment: str, **resampling: int) -> list[Record]:
+        """Return the records of the rules and of guessing."""
+        found = []
+        for rule, frames in self.rules(rows).items():
+            found += self.records(frames, Report(experiment, f"{BLIND}{rule}", **resampling))
+        guesses = self.chance(rows).items()
+        return found + [
+            Record(experiment, title, CHANCE, name, value, self.count(rows)) for (title, name), value in guesses
+        ]
+
+    def main(self, rows: Any) -> tuple[tuple[str, str], ...]:
+        """Return tasks and metrics of the records that stand for it where there is no room for all."""
+        return tuple((title, self.metric) for title in dict.fromkeys(title for title, _ in self.chance(rows)))
+
+    def count(self, rows: Any) -> int:
+        """Return the number of items."""
+        return len(rows)
+
+    def facts(self, rows: Any) -> Any:
+        """Return what is asked apart from the pictures, as plain values: other facts, new answers."""
+        return rows.remove_columns("image")[:] if isinstance(rows, Dataset) else list(self.texts(rows))
+
+    def features(self, tower: LoadedModel, rows: Any, batch: int) -> list[Features]:
+        """Return the features of each group of pictures."""
+        return [encode.images(tower, group, batch=batch) for group in self.pictures(rows)]
+
+    def evaluate(self, model: LoadedModel | Scorer, rows: Any, batch: int = encode.BATCH) -> Frames:
+        """Return the answers of ``model`` by title; raises NegutilError for answers without what is needed."""
+        who = scorer.of(model, batch)
+        return checked(self.score(who, rows, *self.features(who.tower, rows, batch)))
+
+
+def checked(frames: Frames) -> Frames:
+    """Return ``frames``; raises NegutilError where one is empty, lacks a column of NEEDED, or has an item twice."""
+    for title, frame in frames.items():
+        lacking = [name for name in NEEDED if name not in frame]
+        if lacking:
+            raise NegutilError(f"The answers to '{title}' lack the column '{lacking[0]}': give {', '.join(NEEDED)}.")
+        if frame.empty:
+            raise NegutilError(f"There are no answers to '{title}': give one row for each item.")
+        twice = frame["item"][frame["item"].duplicated()]
+        if len(twice):
+            raise NegutilError(
+                f"The answers to '{title}' have the item {twice.iloc[0]!r} twice: give one row for each."
+            )
+    return frames
+
+
+@functools.cache
+def find() -> dict[str, Task]:
+    """Return the tasks of this folder by title, in the order of their files.
+
+    Raises NegutilError for a file with a task that it does not name in ``TASKS``, and for a title that two tasks have.
+    """
+    found: dict[str, Task] = {}
+    for root in __path__:
+        for _, name, _ in pkgutil.iter_modules([root]):
+            module = importlib.import_module(f"{__name__}.{name}")
+            own: tuple[Task, ...] = getattr(module, "TASKS", ())
+            if not own and any(_is_whole(value, module.__name__) for value in vars(module).values()):
+                raise NegutilError(
+                    f"{module.__name__} names no task: end it with TASKS = (...), instances of its class."
+                )
+            for task in own:
+                if task.title in found:
+                    raise NegutilError(
+                        f"{module.__name__} has the title '{task.title}', as another task has: change it."
+                    )
+                found[task.title] = task
+    return found
+
+
+def _is_whole(value: object, module: str) -> bool:
+    """Whether ``value`` is a class of tasks that ``module`` defines, with all that a task needs."""
+    is_task = inspect.isclass(value) and issubclass(value, Task) and value.__module__ == module
+    return is_task and not inspect.isabstract(value)
+
+
+def modules() -> list[str]:
+    """Return the dotted names of the files that hold tasks, for keys of what is kept of their answers."""
+    return sorted({type(task).__module__ for task in find().values()})
+
+
+def require_finite(features: Features | np.ndarray, name: str) -> None:
+    """Raise NegutilError that names the first row of ``features`` [N, D] with a number that is not finite.
+
+    ``name`` says what a row is: "picture", "query", ...
+    """
+    bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
+    if len(bad):
+        raise NegutilError(f"The features of {name} {bad[0]} are not finite: check the model that made them.")

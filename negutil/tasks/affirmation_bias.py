@@ -20,7 +20,7 @@ from negutil import statistics
 from negutil.captions import sentence_forms, statements
 from negutil.captions.english import Form
 from negutil.errors import NegutilError
-from negutil.tasks import _checks
+from negutil.tasks import require_finite
 
 Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -56,16 +56,13 @@ def sentences(there: Mapping[str, Flags], minimum: int = 5) -> list[Sentence]:
     nouns = [noun for noun, flags in there.items() if minimum <= flags.sum() <= len(flags) - minimum]
     if not nouns:
         raise NegutilError(f"No noun is in {minimum} pictures and missing in as many: use more pictures.")
-    wordings = [(sentence_forms.name(form, missing="X"), form) for form in _forms()]
+    forms = (*SAYING_FORMS, *sentence_forms.NEGATED_ALONE)
+    wordings = [(sentence_forms.name(form, missing="X"), form) for form in forms]
     return [
         Sentence(sentence_forms.fill(form, statements.with_article(noun), noun), noun, short, form.cue, form.held_out)
         for noun in nouns
         for short, form in wordings
     ]
-
-
-def _forms() -> tuple[Form, ...]:
-    return (*SAYING_FORMS, *sentence_forms.NEGATED_ALONE)
 
 
 def items(
@@ -104,7 +101,9 @@ def summary(items: pd.DataFrame, *, resamples: int = statistics.RESAMPLES, seed:
     is DIFFERENCE; a denial has KEPT too, its mean difference over that of SAYS: 1 where it is overlooked, -1 where it
     turns the preference round. ``n`` counts nouns.
     """
-    table = _by_noun(items)
+    wordings = items.pivot(index="noun", columns="form", values="difference")[list(items["form"].unique())]
+    means = items.pivot_table(index="noun", columns="denies", values="difference", aggfunc="mean")
+    table = pd.concat([means.rename(columns={False: SAYS, True: DENIES})[[SAYS, DENIES]], wordings], axis=1)
     denials = [name for name in table if name == DENIES or items.loc[items["form"] == name, "denies"].any()]
     base = list(table).index(SAYS)
     chosen = [list(table).index(name) for name in denials]
@@ -123,13 +122,6 @@ def summary(items: pd.DataFrame, *, resamples: int = statistics.RESAMPLES, seed:
     names.insert(1, "cue", names["form"].map(about["cue"]).fillna(""))
     names.insert(2, "held_out", names["form"].map(about["held_out"]).fillna(False).astype(bool))
     return pd.concat([names, pd.DataFrame([dataclasses.asdict(interval) for interval in found])], axis=1)
-
-
-def _by_noun(items: pd.DataFrame) -> pd.DataFrame:
-    """Standardised differences, a row per noun and a column per wording, with SAYS and DENIES first."""
-    wordings = items.pivot(index="noun", columns="form", values="difference")[list(items["form"].unique())]
-    means = items.pivot_table(index="noun", columns="denies", values="difference", aggfunc="mean")
-    return pd.concat([means.rename(columns={False: SAYS, True: DENIES})[[SAYS, DENIES]], wordings], axis=1)
 
 
 def distributions(
@@ -173,8 +165,8 @@ def _scores(
             f"The bias has {len(said)} sentences, {len(texts)} texts and {len(images)} pictures: encode every sentence "
             "and at least three pictures."
         )
-    _checks.finite(texts, "sentence")
-    _checks.finite(images, "picture")
+    require_finite(texts, "sentence")
+    require_finite(images, "picture")
     for noun in dict.fromkeys(sentence.noun for sentence in said):
         if noun not in there or len(there[noun]) != len(images) or there[noun].all() or not there[noun].any():
             raise NegutilError(f"'{noun}' needs labels of the {len(images)} pictures, some with it and some without.")

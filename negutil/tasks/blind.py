@@ -12,14 +12,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import hypergeom
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from negutil.captions import phrasing
 from negutil.errors import NegutilError
 from negutil.statistics import Floats
-from negutil.tasks import mcq
 
 Options = Sequence[Sequence[str]]
 RULES = ("without cue", "with cue", "shortest", "longest")
@@ -42,28 +40,6 @@ def preferences(rule: str, options: Options) -> Floats:
         lengths = np.char.str_len(texts).astype(float)
         return lengths if rule == "longest" else -lengths
     raise NegutilError(f"There is no blind rule '{rule}'; choose among {', '.join(RULES)}.")
-
-
-def without_cue(options: Options) -> NDArray[np.int64]:
-    """Return for each question its only caption without a negation cue [N], or -1 where there is none or several."""
-    return mcq.choose(preferences("without cue", options))
-
-
-def shortest(options: Options) -> NDArray[np.int64]:
-    """Return for each question its shortest caption [N], or -1 where several are equally short."""
-    return mcq.choose(preferences("shortest", options))
-
-
-def longest(options: Options) -> NDArray[np.int64]:
-    """Return for each question its longest caption [N], or -1 where several are equally long."""
-    return mcq.choose(preferences("longest", options))
-
-
-def bag_of_words(
-    options: Options, correct: ArrayLike, clusters: ArrayLike | None = None, seed: int = 0
-) -> NDArray[np.int64]:
-    """Return for each question the caption that `bag_of_words_preferences` prefers [N], or -1 for a tie."""
-    return mcq.choose(bag_of_words_preferences(options, correct, clusters, seed))
 
 
 def bag_of_words_preferences(
@@ -113,16 +89,6 @@ def at_random(preference: Floats, correct: ArrayLike) -> Floats:
 def chance_recall(images: int, k: int) -> float:
     """Return recall at ``k`` by guessing: a text's one right picture is among k of ``images``."""
     return min(k, images) / images
-
-
-def chance_image_recall(captions: ArrayLike, k: int) -> float:
-    """Return recall at ``k`` by guessing from picture to text: one of its captions is among k of all.
-
-    ``captions`` [M] has the number of captions of each picture.
-    """
-    counts = np.asarray(captions, dtype=np.int64)
-    total = int(counts.sum())
-    return float(np.mean(1 - hypergeom.pmf(0, total, counts, min(k, total))))
 
 
 def _table(options: Options) -> NDArray[np.str_]:

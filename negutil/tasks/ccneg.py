@@ -7,51 +7,127 @@ they deny taken out of the picture, are right for both pictures only where the p
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pandas as pd
 from datasets import Dataset
 
+from negutil.config import Profile
+from negutil.data import ccneg, skipped, source
+from negutil.data.skipped import Skip
 from negutil.errors import NegutilError
 from negutil.models import encode
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
-from negutil.models.scorer import Scorer
-from negutil.results import Record
-from negutil.tasks import pairwise, shares
-from negutil.tasks.pairwise import Pairs
-from negutil.tasks.shares import Report
+from negutil.models.scorer import Features, Scorer
+from negutil.tasks import Frames, Task
+from negutil.tasks.pairwise import CHANCE, METRIC, RULES, Pairs
 
-TASK, REVERSED, BOTH = "CC-Neg", "CC-Neg, truth reversed", "CC-Neg, both pictures"
+TITLE, REVERSED, BOTH = "CC-Neg", "CC-Neg, truth reversed", "CC-Neg, both pictures"
 FILE, DISTRACTORS = "ccneg_preprocessed.pt", "distractor_image_mapping.pt"
 WHERE = "get ccneg_preprocessed.pt and ccneg_images.zip by the links at github.com/jaisidhsingh/CoN-CLIP"
 
 
-def evaluate(
-    model: LoadedModel | Scorer,
-    rows: Dataset,
-    *,
-    truth_reversed: bool = False,
-    remove_commas: bool = True,
-    batch: int = encode.BATCH,
-    order_seed: int = 0,
-) -> pd.DataFrame:
-    """Return one row per item of ``rows`` (with pictures) for ``model``.
+@dataclass(frozen=True, slots=True)
+class Items:
+    """CC-Neg's evaluation items and, in the mini world, the same with the truth turned round."""
 
-    Columns: item (the picture's file name), cluster (the same), and those of `pairwise.items`, where type is "". With
-    ``truth_reversed`` the negated caption is the true one. ``remove_commas`` takes the commas out of the negated
-    caption, as the published evaluation does.
-    """
-    said = pairs(rows, truth_reversed, remove_commas)
-    values = pairwise.scores(model, PictureFiles.of(rows), said, batch=batch)
-    return _described(rows, pairwise.items(values, [""] * len(said), order_seed))
+    plain: Dataset
+    turned_round: Dataset | None = None
+
+    @property
+    def sides(self) -> list[Dataset]:
+        """Those that there are."""
+        return [self.plain] if self.turned_round is None else [self.plain, self.turned_round]
 
 
-def rules(
-    rows: Dataset, *, truth_reversed: bool = False, remove_commas: bool = True, seed: int = 0
-) -> dict[str, pd.DataFrame]:
-    """Return the rows of ``evaluate`` for every rule that reads the captions alone, by the rule's name."""
-    said = pairs(rows, truth_reversed, remove_commas)
-    found = pairwise.by_rules(said, [""] * len(said), rows["file_name"][:], seed)
-    return {name: _described(rows, table) for name, table in found.items()}
+class Side(Pairs):
+    """The items as they are, or with the truth turned round; items are named by their pictures."""
+
+    def __init__(self, truth_reversed: bool) -> None:
+        self.title = REVERSED if truth_reversed else TITLE
+        self._truth_reversed = truth_reversed
+
+    def read(self, settings: Profile) -> Dataset:
+        """Return the items."""
+        if self._truth_reversed:
+            own = source.folder(settings, "ccneg-reversed")
+            return ccneg.load(own / FILE, own, n_evaluation=1)
+        own = source.folder(settings, "ccneg", WHERE)
+        count = settings.world.ccneg.val + settings.world.ccneg.test
+        return ccneg.load(own / FILE, own, split="evaluation", n_evaluation=count)
+
+    def pairs(self, rows: Dataset) -> list[tuple[str, str]]:
+        """Return the true and the false caption."""
+        return pairs(rows, self._truth_reversed)
+
+    def items(self, rows: Dataset) -> pd.DataFrame:
+        """Return item and cluster, both the picture."""
+        return pd.DataFrame({"item": rows["file_name"][:], "cluster": rows["file_name"][:]})
+
+
+SIDES = (Side(False), Side(True))
+
+
+class CCNeg(Task):
+    """Both sides, and the items that are right for both pictures."""
+
+    title, controls, metric, get = TITLE, (REVERSED, BOTH), METRIC, "ccneg"
+
+    def read(self, settings: Profile) -> Items:
+        """Return both sides; only the mini world has pictures of the other one."""
+        plain = SIDES[0].read(settings)
+        if not source.is_drawn(source.folder(settings, "ccneg", WHERE)):
+            skipped.note(settings, Skip(REVERSED, "It needs pictures that can be drawn in the mini world alone."))
+            return Items(plain)
+        return Items(plain, SIDES[1].read(settings))
+
+    def texts(self, rows: Items) -> list[str]:
+        """Return all captions, without the commas that are taken out of the negated ones."""
+        return [text for own in rows.sides for text in SIDES[0].texts(own)]
+
+    def pictures(self, rows: Items) -> list[PictureFiles]:
+        """Return the pictures of each side."""
+        return [PictureFiles.of(own) for own in rows.sides]
+
+    def score(self, scorer: Scorer, rows: Items, *images: Features) -> Frames:
+        """Return the answers on each side, and on both."""
+        found = [side.score(scorer, own, each) for side, own, each in zip(SIDES, rows.sides, images, strict=False)]
+        return _with_both(found)
+
+    def chance(self, rows: Items) -> dict[tuple[str, str], float]:
+        """Return one half, and a quarter for both pictures."""
+        values = {TITLE: CHANCE, REVERSED: CHANCE, BOTH: CHANCE**2}
+        return {(title, METRIC): value for title, value in values.items() if title == TITLE or rows.turned_round}
+
+    def rules(self, rows: Items) -> dict[str, Frames]:
+        """Return the answers of rules on each side, and on both but for the bag of words.
+
+        That is fitted to one of the two sides at a time, so it is no single rule for both.
+        """
+        sides = [side.rules(own) for side, own in zip(SIDES, rows.sides, strict=False)]
+        found: dict[str, Frames] = {}
+        for name in sides[0]:
+            known = [side[name] for side in sides if name in side]
+            found[name] = _with_both(known) if name in RULES else _together(known)
+        return found
+
+    def count(self, rows: Items) -> int:
+        """Return the number of items as they are."""
+        return len(rows.plain)
+
+    def facts(self, rows: Items) -> list[object]:
+        """Return all columns of both sides."""
+        return [own.remove_columns("image")[:] for own in rows.sides]
+
+
+def _together(sides: list[Frames]) -> Frames:
+    return {title: frame for side in sides for title, frame in side.items()}
+
+
+def _with_both(sides: list[Frames]) -> Frames:
+    found = _together(sides)
+    return {**found, BOTH: both(found[TITLE], found[REVERSED])} if len(sides) == len(SIDES) else found
 
 
 def both(original: pd.DataFrame, turned_round: pd.DataFrame) -> pd.DataFrame:
@@ -63,25 +139,26 @@ def both(original: pd.DataFrame, turned_round: pd.DataFrame) -> pd.DataFrame:
     pair = original.merge(turned_round, on=["item", "cluster", "type"], suffixes=("", "_reversed"))
     if pair.empty:
         raise NegutilError("No item of CC-Neg has pictures of both kinds; build both from the same file.")
-    least = pair[["margin", "margin_reversed"]].min(axis=1)
-    together = pair["right"] & pair["right_reversed"]
     return pair[["item", "cluster", "type"]].assign(
-        right=together, tie=pair["tie"] | pair["tie_reversed"], margin=least
+        right=pair["right"] & pair["right_reversed"],
+        tie=pair["tie"] | pair["tie_reversed"],
+        margin=pair[["margin", "margin_reversed"]].min(axis=1),
     )
 
 
-def records(table: pd.DataFrame, report: Report, task: str = TASK) -> list[Record]:
-    """Return the pairwise accuracy over all items, of whichever of the three tasks ``table`` is about."""
-    return shares.records(table, report, task, pairwise.METRIC)
+def evaluate(model: LoadedModel | Scorer, rows: Dataset, *, batch: int = encode.BATCH) -> pd.DataFrame:
+    """Return the answers on one side, the items as they are: a row per item with the scores of both captions."""
+    return SIDES[0].evaluate(model, rows, batch)[TITLE]
 
 
-def pairs(rows: Dataset, truth_reversed: bool = False, remove_commas: bool = True) -> Pairs:
-    """The true and the false caption of every item."""
-    negated = [text.replace(",", "") if remove_commas else text for text in rows["negated_caption"][:]]
+def pairs(rows: Dataset, truth_reversed: bool = False) -> list[tuple[str, str]]:
+    """Return the true and the false caption of every item.
+
+    The published evaluation takes the commas out of the negated caption, and so does this.
+    """
+    negated = [text.replace(",", "") for text in rows["negated_caption"][:]]
     plain = rows["caption"][:]
     return list(zip(negated, plain, strict=True) if truth_reversed else zip(plain, negated, strict=True))
 
 
-def _described(rows: Dataset, table: pd.DataFrame) -> pd.DataFrame:
-    names = rows["file_name"][:]
-    return pd.concat([pd.DataFrame({"item": names, "cluster": names}), table], axis=1)
+TASKS = (CCNeg(),)

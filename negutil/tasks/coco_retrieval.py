@@ -13,21 +13,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from negutil.data import Missing, coco
-from negutil.models import encode, scorer
-from negutil.models.loader import LoadedModel
+from negutil.config import Profile
+from negutil.data import Missing, coco, source
 from negutil.models.pictures import PictureFiles
-from negutil.models.scorer import Scorer
+from negutil.models.scorer import Features, Scorer
 from negutil.results import Record
-from negutil.tasks import retrieval, shares
-from negutil.tasks.shares import Report
+from negutil.tasks import Frames, Report, Task, blind, retrieval
 
-TASK = "COCO retrieval"
+TITLE = "COCO retrieval"
 KS = (1, 5, 10)
 K = 5
 """What the papers report."""
 
-CAPTIONS = 5
+CAPTIONS, MOST = 5, 1000
+"""Captions of each picture, and pictures of the mini world; of the published ones all are asked, as in the papers."""
+
 WHERE = "get val2017.zip and captions_val2017.json at cocodataset.org"
 
 
@@ -39,6 +39,58 @@ class Gallery:
     names: tuple[str, ...]
     captions: tuple[str, ...]
     picture_of_caption: tuple[int, ...]
+
+
+class CocoRetrieval(Task):
+    """Captions of val2017; in the mini world, where that is for choosing hyperparameters, those of its test split."""
+
+    title, metric, get = TITLE, f"recall@{K}", "coco2017"
+
+    def read(self, settings: Profile, most: int | None = MOST) -> Gallery:
+        """Return the gallery."""
+        folder = source.folder(settings, "coco", WHERE)
+        release, most = ("test2017", most) if source.is_drawn(folder) else ("val2017", None)
+        return load(folder, release, most)
+
+    def texts(self, rows: Gallery) -> list[str]:
+        """Return all captions."""
+        return list(rows.captions)
+
+    def pictures(self, rows: Gallery) -> list[PictureFiles]:
+        """Return the gallery's pictures."""
+        return [rows.pictures]
+
+    def score(self, scorer: Scorer, rows: Gallery, *images: Features) -> Frames:
+        """Return one row per caption.
+
+        Columns: item (the caption's number), cluster (the picture's file), type (""), rank (from 1; the pictures that
+        score as high go before), right (whether the rank is at most K).
+        """
+        ranks = retrieval.ranks_by(scorer, rows.captions, images[0], rows.picture_of_caption)
+        clusters = np.array(rows.names, dtype=object)[list(rows.picture_of_caption)]
+        facts = {"item": np.arange(len(ranks)), "cluster": clusters, "type": "", "rank": ranks, "right": ranks <= K}
+        return {TITLE: pd.DataFrame(facts)}
+
+    def chance(self, rows: Gallery) -> dict[tuple[str, str], float]:
+        """Return K among the pictures."""
+        return {(TITLE, self.metric): blind.chance_recall(len(rows.names), K)}
+
+    def rules(self, rows: Gallery) -> dict[str, Frames]:
+        """Return nothing: a caption says nothing of which picture it is about."""
+        return {}
+
+    def shares(self, title: str, frame: pd.DataFrame, report: Report) -> list[Record]:
+        """Return recall at every k of KS; pictures are resampled with all their captions, the gallery stays."""
+        ranked = {k: frame.assign(right=frame["rank"] <= k) for k in KS}
+        return [record for k, part in ranked.items() for record in report.shares(part, title, f"recall@{k}")]
+
+    def count(self, rows: Gallery) -> int:
+        """Return the number of captions."""
+        return len(rows.captions)
+
+    def facts(self, rows: Gallery) -> tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]]:
+        """Return names and captions, and which is about which."""
+        return rows.names, rows.captions, rows.picture_of_caption
 
 
 def load(folder: Path, release: str, most: int | None = None, missing: Missing = "error") -> Gallery:
@@ -55,21 +107,4 @@ def load(folder: Path, release: str, most: int | None = None, missing: Missing =
     return Gallery(PictureFiles.of(rows), names, tuple(text for captions in said for text in captions), owners)
 
 
-def evaluate(model: LoadedModel | Scorer, gallery: Gallery, *, batch: int = encode.BATCH) -> pd.DataFrame:
-    """Return one row per caption of ``gallery`` for ``model``.
-
-    Columns: item (the caption's number), cluster (the picture's file), type (""), rank (from 1; the pictures that score
-    as high go before), right (whether the rank is at most K).
-    """
-    asked = scorer.of(model, batch)
-    images = encode.images(asked.tower, gallery.pictures, batch=batch)
-    ranks = retrieval.ranks_by(asked, gallery.captions, images, gallery.picture_of_caption)
-    clusters = np.array(gallery.names, dtype=object)[list(gallery.picture_of_caption)]
-    facts = {"item": np.arange(len(ranks)), "cluster": clusters, "type": "", "rank": ranks, "right": ranks <= K}
-    return pd.DataFrame(facts)
-
-
-def records(table: pd.DataFrame, report: Report) -> list[Record]:
-    """Return recall at every k of KS; pictures are resampled with all their captions, the gallery stays."""
-    ranked = {k: table.assign(right=table["rank"] <= k) for k in KS}
-    return [record for k, part in ranked.items() for record in shares.records(part, report, TASK, f"recall@{k}")]
+TASKS = (CocoRetrieval(),)

@@ -15,7 +15,7 @@ the gallery.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,7 @@ from negutil.errors import NegutilError
 from negutil.models import encode, scorer
 from negutil.models.loader import LoadedModel
 from negutil.models.scorer import Scorer
-from negutil.tasks import _checks
+from negutil.tasks import require_finite
 
 ALL, TRAINED, HELD_OUT = (f"X without Y, {which} phrasings" for which in ("all", "usual", "held-out"))
 """Means over the wordings with a negation: all, those that training sets may have, and those kept for testing."""
@@ -91,30 +91,6 @@ def best(texts: NDArray[np.float32], images: NDArray[np.float32], count: int = 5
     return np.argsort(-(texts @ images.T), axis=1, kind="stable")[:, :count]
 
 
-def evaluate(
-    model: LoadedModel | Scorer,
-    queries: Sequence[ExclusionQuery],
-    images: NDArray[np.float32],
-    there: Mapping[str, Flags],
-    *,
-    batch: int = encode.BATCH,
-) -> pd.DataFrame:
-    """``items`` by the scores of ``model``, for the features ``images`` [N, D] of its image tower.
-
-    Raises NegutilError where the labels do not fit, and on a score that is not finite.
-    """
-    asked, texts = scorer.of(model, batch), [query.text for query in queries]
-    _check_labels(queries, len(images), there)
-    asked.remember(texts)
-
-    def scores(part: slice) -> NDArray[np.floating]:
-        found = asked.matrix(texts[part], images)
-        _checks.finite(found, "query")
-        return found
-
-    return _in_chunks(queries, scores, there, len(images))
-
-
 def items(
     queries: Sequence[ExclusionQuery],
     texts: NDArray[np.float32],
@@ -129,8 +105,17 @@ def items(
     texts [Q, D] and images [N, D] are L2-normalised; ``there`` tells for each noun which pictures show it (bool [N]).
     Raises NegutilError where they do not fit together, and on a feature that is not finite.
     """
-    _check(queries, texts, images, there)
-    return _in_chunks(queries, lambda part: texts[part] @ images.T, there, len(images))
+    if not queries or len(texts) != len(queries) or len(images) == 0:
+        raise NegutilError(
+            f"Exclusion has {len(queries)} queries, {len(texts)} texts and {len(images)} pictures: encode a text for "
+            "each query, and at least one picture."
+        )
+    require_finite(texts, "query")
+    require_finite(images, "picture")
+    _check_labels(queries, len(images), there)
+    rows = max(1, CHUNK // len(images))
+    parts = [slice(start, start + rows) for start in range(0, len(queries), rows)]
+    return pd.concat([_items(queries[part], texts[part] @ images.T, there) for part in parts], ignore_index=True)
 
 
 def areas(
@@ -141,9 +126,10 @@ def areas(
     *,
     batch: int = encode.BATCH,
 ) -> Floats:
-    """Return the ``auc`` [Q] that ``evaluate`` gives, and nothing else: each query is asked of pictures with X alone.
+    """Return the ``auc`` [Q] of ``items`` by the scores of ``model``: each query is asked of pictures with X alone.
 
-    Raises NegutilError as ``evaluate`` does.
+    ``images`` [N, D] are features of its image tower. Raises NegutilError where the labels do not fit, and on a score
+    that is not finite.
     """
     asked, texts = scorer.of(model, batch), [query.text for query in queries]
     _check_labels(queries, len(images), there)
@@ -157,22 +143,10 @@ def areas(
         if not len(own):
             continue
         scores = asked.matrix([texts[row] for row in rows], images[own])
-        _checks.finite(scores, "query")
+        require_finite(scores, "query")
         both = np.broadcast_to(there[excluded][own], scores.shape)
         found[rows] = auc(scores, ~both, both)
     return found
-
-
-def _in_chunks(
-    queries: Sequence[ExclusionQuery],
-    scores: Callable[[slice], NDArray[np.floating]],
-    there: Mapping[str, Flags],
-    pictures: int,
-) -> pd.DataFrame:
-    """``items`` by ``scores``, which gives those of a slice of the queries with all ``pictures``."""
-    rows = max(1, CHUNK // pictures)
-    parts = [slice(start, start + rows) for start in range(0, len(queries), rows)]
-    return pd.concat([_items(queries[part], scores(part), there) for part in parts], ignore_index=True)
 
 
 def _items(queries: Sequence[ExclusionQuery], scores: NDArray[np.floating], there: Mapping[str, Flags]) -> pd.DataFrame:
@@ -205,8 +179,12 @@ def summary(items: pd.DataFrame, *, resamples: int = statistics.RESAMPLES, seed:
     table = _by_pair(items)
     if table.empty or table.isna().to_numpy().any():
         raise NegutilError("The items of exclusion lack a wording of some pair: evaluate every query of every pair.")
+
+    def means(values: Floats, weights: Floats) -> Floats:
+        return weights @ values / weights.sum(axis=1, keepdims=True)
+
     found = statistics.bootstrap_many(
-        _means, table.to_numpy(float), clusters=np.array(table.index), resamples=resamples, seed=seed
+        means, table.to_numpy(float), clusters=np.array(table.index), resamples=resamples, seed=seed
     )
     names = pd.DataFrame(list(table.columns), columns=["form", "metric"])
     about = items.drop_duplicates("form").set_index("form")
@@ -233,26 +211,6 @@ def _by_pair(items: pd.DataFrame) -> pd.DataFrame:
             gains = {f"{metric} minus {control}": part[metric] - means[control][metric] for metric in ("mAP", "AUC")}
             columns |= {(form, name): gain for name, gain in gains.items() if form != control}
     return pd.DataFrame(columns)
-
-
-def _means(values: Floats, weights: Floats) -> Floats:
-    return weights @ values / weights.sum(axis=1, keepdims=True)
-
-
-def _check(
-    queries: Sequence[ExclusionQuery],
-    texts: NDArray[np.float32],
-    images: NDArray[np.float32],
-    there: Mapping[str, Flags],
-) -> None:
-    if not queries or len(texts) != len(queries) or len(images) == 0:
-        raise NegutilError(
-            f"Exclusion has {len(queries)} queries, {len(texts)} texts and {len(images)} pictures: encode a text for "
-            "each query, and at least one picture."
-        )
-    _checks.finite(texts, "query")
-    _checks.finite(images, "picture")
-    _check_labels(queries, len(images), there)
 
 
 def _check_labels(queries: Sequence[ExclusionQuery], pictures: int, there: Mapping[str, Flags]) -> None:

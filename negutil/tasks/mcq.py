@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from negutil import statistics
 from negutil.errors import NegutilError
-from negutil.models import scorer
 from negutil.models.scorer import Scorer
 from negutil.statistics import Floats, Interval
 
@@ -27,20 +26,6 @@ HARD_NEGATIVES = ("affirmation", "hybrid", "hybrid", "negation")
 
 CORRECT, TIE, WRONG = "correct", "tie", "wrong"
 COLUMNS = ("item", "type", "correct", "chosen", "right", "chosen_type", "margin", "shown_at")
-
-
-def scores(options: NDArray[np.float32], images: NDArray[np.float32]) -> Floats:
-    """Return the cosine of every option with its question's picture, [N, K].
-
-    options [N, K, D] and images [N, D] are L2-normalised features. Equal options get exactly equal scores, whatever
-    their place, so that ties are seen. Raises NegutilError where the shapes do not fit.
-    """
-    if options.ndim != 3 or images.shape != (options.shape[0], options.shape[2]) or not len(images):
-        raise NegutilError(
-            f"Options {list(options.shape)} and pictures {list(images.shape)} do not fit; give [N, K, D] and [N, D]."
-        )
-    n, k, width = options.shape
-    return scorer.paired_cosines(options.reshape(n * k, width), images.repeat(k, axis=0)).reshape(n, k)
 
 
 def scores_by(asked: Scorer, options: Sequence[Sequence[str]], images: NDArray[np.float32]) -> Floats:
@@ -88,15 +73,20 @@ def items(
     order = orders(len(values), values.shape[1], order_seed)
     place = choose(np.take_along_axis(values, order, axis=1))
     chosen = np.where(place < 0, -1, np.take_along_axis(order, np.maximum(place, 0)[:, None], axis=1)[:, 0])
+    if kinds is None and values.shape[1] == len(FOUR_OPTIONS) and not right.any():
+        kinds = FOUR_OPTIONS
+    wrong = np.array([f"{WRONG} {kind}" for kind in kinds])[chosen] if kinds else np.full(len(chosen), WRONG)
+    others, rows = values.astype(float), np.arange(len(values))
+    others[rows, right] = -np.inf
     return pd.DataFrame(
         {
-            "item": np.arange(len(values)),
+            "item": rows,
             "type": list(types) if types is not None else "",
             "correct": right,
             "chosen": chosen,
             "right": chosen == right,
-            "chosen_type": _chosen_types(chosen, right, _kinds(kinds, right, values.shape[1])),
-            "margin": _margins(values, right),
+            "chosen_type": np.where(chosen == right, CORRECT, np.where(chosen < 0, TIE, wrong)),
+            "margin": values[rows, right] - others.max(axis=1),
             "shown_at": (order == right[:, None]).argmax(axis=1),
         }
     )
@@ -178,23 +168,6 @@ def _macro(table: pd.DataFrame, named: list[str], clusters: ArrayLike | None, re
     if right.all() or not right.any():
         return statistics.bootstrap_share(right, clusters, resamples, seed)
     return statistics.bootstrap(statistic, right, own, clusters=clusters, resamples=resamples, seed=seed)
-
-
-def _margins(values: Floats, right: NDArray[np.int64]) -> Floats:
-    others = values.astype(float)
-    rows = np.arange(len(values))
-    others[rows, right] = -np.inf
-    return values[rows, right] - others.max(axis=1)
-
-
-def _kinds(kinds: Sequence[str] | None, right: NDArray[np.int64], k: int) -> Sequence[str] | None:
-    """What the option at each index is: as given, or the published layout where that is what there is."""
-    return FOUR_OPTIONS if kinds is None and k == len(FOUR_OPTIONS) and not right.any() else kinds
-
-
-def _chosen_types(chosen: NDArray[np.int64], right: NDArray[np.int64], kinds: Sequence[str] | None) -> NDArray[np.str_]:
-    wrong = np.array([f"{WRONG} {kind}" for kind in kinds])[chosen] if kinds else np.full(len(chosen), WRONG)
-    return np.where(chosen == right, CORRECT, np.where(chosen < 0, TIE, wrong))
 
 
 def _check(values: Floats, right: NDArray[np.int64], types: Sequence[str] | None, kinds: Sequence[str] | None) -> None:

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from datasets import Dataset
-from numpy.typing import NDArray
 
 from negutil.captions import picture_facts, t2i_prompts
 from negutil.statistics import Floats
@@ -45,15 +44,9 @@ def judge(look: Judge, prompts: Dataset, pictures: Pictures, rows: Sequence[int]
         "subject_sure": subject,
         "denied_sure": denied,
     }
-    return pd.DataFrame(about).assign(**_measures(subject > 0.5, denied > 0.5))
-
-
-def _measures(subject: NDArray[np.bool_], denied: NDArray[np.bool_]) -> dict[str, Floats]:
-    return {
-        SCORE: (subject & ~denied).astype(float),
-        SUBJECT: subject.astype(float),
-        DENIED: denied.astype(float),
-    }
+    shown, negated = subject > 0.5, denied > 0.5
+    measures = {SCORE: shown & ~negated, SUBJECT: shown, DENIED: negated}
+    return pd.DataFrame(about).assign(**{name: flags.astype(float) for name, flags in measures.items()})
 
 
 def with_corrections(table: pd.DataFrame, rates: Mapping[str, Rates]) -> pd.DataFrame:

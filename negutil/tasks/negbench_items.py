@@ -5,7 +5,7 @@ See docs/protocols.md#negbench.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -74,15 +74,16 @@ class Questions:
 Task = Queries | Questions
 
 
-def load(settings: Profile, variation: Variation, folder: Path) -> Task | None:
+def read(settings: Profile, variation: Variation, folder: Path) -> Task:
     """One variation from the files in ``folder`` (see ``negbench_files.folder``).
 
-    None where the published file is not public or not there. Raises NegutilError where the file, a picture or a clip is
+    Raises NegutilError where the published file is not public or not there, and where it, a picture or a clip is
     damaged.
     """
     path = negbench_files.path(variation, folder)
     if path is None:
-        return None
+        name = variation.published
+        raise NegutilError(f"{folder / name} is not there." if name else "Its file is not public.")
     return of_rows(negbench.load(path, negbench_files.pictures(settings, variation, folder)), variation)
 
 
@@ -106,7 +107,7 @@ def load_some(settings: Profile, wanted: Iterable[Variation]) -> list[Task]:
     """Those of the ``wanted`` variations that there are; published ones that are missing are told (``skipped``)."""
     folder = negbench_files.folder(settings)
     found = (
-        skipped.attempt(settings, each.title, partial(_there, settings, each, folder), _get(each, folder))
+        skipped.attempt(settings, each.title, partial(read, settings, each, folder), _get(each, folder))
         for each in wanted
     )
     return [task for task in found if task is not None]
@@ -119,15 +120,6 @@ def _get(variation: Variation, folder: Path) -> str:
     return GET[variation.part] if (folder / variation.published).is_file() else GET[negbench_files.FOLDER]
 
 
-def _there(settings: Profile, variation: Variation, folder: Path) -> Task:
-    """The variation, or NegutilError where its published file is not public or not there."""
-    found = load(settings, variation, folder)
-    if found is None:
-        name = variation.published
-        raise NegutilError(f"{folder / name} is not there." if name else "Its file is not public.")
-    return found
-
-
 def _media(rows: Dataset) -> tuple[tuple[Path, ...], tuple[str, ...], Rows]:
     """The different pictures or clips in order of appearance, their names, and for each row which it is about."""
     clips = "video" in rows.column_names
@@ -135,24 +127,6 @@ def _media(rows: Dataset) -> tuple[tuple[Path, ...], tuple[str, ...], Rows]:
     names = dict(zip(paths, rows["file_name"], strict=True))
     number = {path: row for row, path in enumerate(names)}
     return tuple(names), tuple(names.values()), np.array([number[path] for path in paths])
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """Features of everything that some tasks hold, each picture, clip and text encoded once."""
-
-    media: dict[Path, int]
-    media_features: Features
-    sentences: dict[str, int]
-    text_features: Features
-
-    def pictures(self, paths: Iterable[Path]) -> Features:
-        """Features [N, D] of pictures and clips."""
-        return self.media_features[[self.media[path] for path in paths]]
-
-    def texts(self, sentences: Sequence[str]) -> Features:
-        """Features [T, D] of sentences."""
-        return self.text_features[[self.sentences[text] for text in sentences]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,13 +149,3 @@ def encode_media(tower: LoadedModel, paths: Iterable[Path], batch: int, cached: 
     parts = [encode.images(tower, PictureFiles(pictures), batch=batch, cached=cached)] if pictures else []
     parts += [video.features(tower, clips, batch=batch, cached=cached)] if clips else []
     return Media({path: row for row, path in enumerate([*pictures, *clips])}, np.concatenate(parts))
-
-
-def encode_all(
-    model: LoadedModel, paths: Iterable[Path], sentences: Iterable[str], batch: int, cached: bool = True
-) -> Encoded:
-    """Encode the different pictures and clips of ``paths`` and the different ``sentences``, each once."""
-    media = encode_media(model, paths, batch, cached)
-    said = list(dict.fromkeys(sentences))
-    rows = {text: row for row, text in enumerate(said)}
-    return Encoded(media.rows, media.features, rows, encode.texts(model, said, batch=batch, cached=cached))

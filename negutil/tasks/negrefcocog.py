@@ -2,8 +2,8 @@
 
 Each box is cut out, preprocessed like a picture and scored with the phrase, by a CLIP with their cosine. The published
 file has the right box first in every row and the published evaluation gives a tie to the first, so a constant scorer
-gets 100 % there; here the boxes are shuffled and a tie is no win. The control asks the same with other phrases, such as
-those with the negation deleted: how much of the accuracy is referring, and how much is negation?
+gets 100 % there; here the boxes are shuffled and a tie is no win. The controls ask the same with the negation deleted,
+and with the whole negated clause deleted: how much of the accuracy is referring, and how much is negation?
 """
 
 from __future__ import annotations
@@ -14,65 +14,86 @@ import numpy as np
 import pandas as pd
 from datasets import Dataset
 
+from negutil.captions import negrefcocog as phrases
 from negutil.captions import phrasing
+from negutil.config import Profile
+from negutil.data import _reading, negrefcocog, source
 from negutil.errors import NegutilError
-from negutil.models import encode, scorer
-from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
-from negutil.models.scorer import Scorer
-from negutil.results import Record
+from negutil.models.scorer import Features, Scorer
 from negutil.statistics import Floats
-from negutil.tasks import mcq, shares
-from negutil.tasks.shares import Report
+from negutil.tasks import Frames, Published, Task, mcq
 
-TASK = "NegRefCOCOg"
+TITLE = "NegRefCOCOg"
+AFFIRMED, BARE = f"{TITLE}, negation deleted", f"{TITLE}, negated clause deleted"
 METRIC = "accuracy"
+FILE = "NegRefCOCOg.json"
 CHANCE = 0.5
 CUES = ("not", "without", "no")
 OTHER = "other"
 FIRST_BOX, LARGER_BOX = "first box of the file", "larger box"
-FILE = "NegRefCOCOg.json"
 WHERE = "get NegRefCOCOg.json at github.com/parkquasar/NegationCLIP and COCO's train2014.zip at cocodataset.org"
 
 
-def evaluate(
-    model: LoadedModel | Scorer,
-    rows: Dataset,
-    phrases: Sequence[str] | None = None,
-    *,
-    batch: int = encode.BATCH,
-    order_seed: int = 0,
-) -> pd.DataFrame:
-    """Return one row per phrase of ``rows`` (with pictures) for ``model``; ``phrases`` replaces those of the file.
+class NegRefCOCOg(Task):
+    """The phrases of the file and those of the two controls."""
+
+    title, controls, metric, get = TITLE, (AFFIRMED, BARE), METRIC, "negrefcocog"
+    kinds = (*CUES, OTHER)
+    published = (Published(TITLE, METRIC, "negationclip_table2.csv", TITLE, 440),)
+
+    def read(self, settings: Profile) -> Dataset:
+        """Return the phrases with their pictures."""
+        folder = source.folder(settings, "negrefcocog", WHERE)
+        part = source.folder(settings, "refcocog" if source.is_drawn(folder) else "coco", WHERE)
+        return negrefcocog.load(folder / FILE, _reading.require_folder(part / "train2014", WHERE))
+
+    def texts(self, rows: Dataset) -> list[str]:
+        """Return the phrases of the file and of the controls."""
+        return [text for said in phrases_of(rows).values() for text in said]
+
+    def pictures(self, rows: Dataset) -> list[PictureFiles]:
+        """Return the boxes."""
+        return [crops(rows)]
+
+    def score(self, scorer: Scorer, rows: Dataset, *images: Features) -> Frames:
+        """Return the answers to the phrases of the file and of the controls."""
+        return {title: answers(scorer, rows, images[0], said) for title, said in phrases_of(rows).items()}
+
+    def chance(self, rows: Dataset) -> dict[tuple[str, str], float]:
+        """Return one half."""
+        return {(title, METRIC): CHANCE for title in (TITLE, *self.controls)}
+
+    def rules(self, rows: Dataset) -> dict[str, Frames]:
+        """Return the answers of two rules that know neither phrase nor picture.
+
+        "first box of the file" shows what the published order would give away to a scorer that cannot decide; "larger
+        box" takes the one with more area.
+        """
+        boxes = np.array(rows["boxes"][:])
+        preferences = {FIRST_BOX: np.tile([1.0, 0.0], (len(rows), 1)), LARGER_BOX: boxes[:, :, 2] * boxes[:, :, 3]}
+        said = rows["phrase"][:]
+        return {name: {TITLE: _items(rows, said, values)} for name, values in preferences.items()}
+
+
+def phrases_of(rows: Dataset) -> dict[str, list[str]]:
+    """The phrases by title: of the file, with only the negation deleted, and with the whole negated clause deleted."""
+    said = rows["phrase"][:]
+    without = phrases.controls([{"phrase": phrase} for phrase in said])
+    return {TITLE: said, AFFIRMED: without["affirmed"].tolist(), BARE: without["bare"].tolist()}
+
+
+def answers(scorer: Scorer, rows: Dataset, images: Features, said: Sequence[str]) -> pd.DataFrame:
+    """Return one row per phrase of ``said``, one for each of ``rows``, for the features of ``crops`` [2 N, D].
 
     Columns: item (its number in the file), cluster (the picture), phrase, type (the cue in the file's phrase: "not",
     "without", "no", "other"), right (the right box is strictly nearer), tie, margin, shown_at (its place, shuffled).
-    Raises NegutilError where a box is smaller than a pixel or phrases are not one per row.
+    Raises NegutilError where phrases are not one per row.
     """
-    said = rows["phrase"][:] if phrases is None else list(phrases)
     if len(said) != len(rows):
         raise NegutilError(f"There are {len(said)} phrases for {len(rows)} rows of NegRefCOCOg; give one for each.")
-    asked = scorer.of(model, batch)
-    images = encode.images(asked.tower, crops(rows), batch=batch)
-    values = asked.paired([phrase for phrase in said for _ in range(2)], images).reshape(len(said), 2)
-    return _items(rows, said, values, order_seed)
-
-
-def rules(rows: Dataset, order_seed: int = 0) -> dict[str, pd.DataFrame]:
-    """Return the rows of ``evaluate`` for two rules that know neither phrase nor picture.
-
-    "first box of the file" shows what the published order would give away to a scorer that cannot decide; "larger box"
-    takes the one with more area.
-    """
-    boxes = np.array(rows["boxes"][:])
-    preferences = {FIRST_BOX: np.tile([1.0, 0.0], (len(rows), 1)), LARGER_BOX: boxes[:, :, 2] * boxes[:, :, 3]}
-    said = rows["phrase"][:]
-    return {name: _items(rows, said, values, order_seed) for name, values in preferences.items()}
-
-
-def records(table: pd.DataFrame, report: Report, task: str = TASK) -> list[Record]:
-    """Return the accuracy over all rows and for each cue that occurs; pictures are resampled."""
-    return shares.records(table, report, task, METRIC, (*CUES, OTHER))
+    values = scorer.paired([phrase for phrase in said for _ in range(2)], images).reshape(len(said), 2)
+    return _items(rows, said, values)
 
 
 def crops(rows: Dataset) -> PictureFiles:
@@ -86,13 +107,15 @@ def crops(rows: Dataset) -> PictureFiles:
         raise NegutilError(
             f"Row {small[0] // 2} of NegRefCOCOg has the box {boxes[small[0]]}, too small for a pixel; mend that row."
         )
-    files = PictureFiles.of(rows).paths
-    return PictureFiles([file for file in files for _ in range(2)], boxes)
+    return PictureFiles([file for file in PictureFiles.of(rows).paths for _ in range(2)], boxes)
 
 
-def _items(rows: Dataset, said: list[str], values: Floats, order_seed: int) -> pd.DataFrame:
+def _items(rows: Dataset, said: Sequence[str], values: Floats) -> pd.DataFrame:
     cues = phrasing.table(rows["phrase"][:])["cue"].replace({"n't": "not", "does not include": "not"})
-    found = mcq.items(values, rows["correct"][:], cues.where(cues.isin(CUES), OTHER).tolist(), order_seed)
+    found = mcq.items(values, rows["correct"][:], cues.where(cues.isin(CUES), OTHER).tolist())
     facts = {"item": found["item"], "cluster": rows["file_name"][:], "phrase": said, "type": found["type"]}
     tie = found["chosen"] < 0
     return pd.DataFrame(facts).assign(right=found["right"], tie=tie, margin=found["margin"], shown_at=found["shown_at"])
+
+
+TASKS = (NegRefCOCOg(),)

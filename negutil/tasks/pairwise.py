@@ -6,18 +6,16 @@ shown first is shuffled, and rules that read the texts alone stand beside the mo
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from datasets import Dataset
 
-from negutil.errors import NegutilError
-from negutil.models import encode, scorer
-from negutil.models.encode import Pictures
-from negutil.models.loader import LoadedModel
-from negutil.models.scorer import Scorer
+from negutil.models.scorer import Features, Scorer
 from negutil.statistics import Floats
-from negutil.tasks import blind, mcq
+from negutil.tasks import Frames, Task, blind, mcq
 
 CHANCE = 0.5
 METRIC = "pairwise accuracy"
@@ -27,18 +25,59 @@ BAG_OF_WORDS = "bag of words"
 RULES = {ALWAYS_AFFIRMATIVE: "without cue", "always negated": "with cue", "shorter": "shortest", "longer": "longest"}
 """Rules that look at no picture, and what `blind` calls them."""
 
-Pairs = Sequence[tuple[str, str]]
+
+class Pairs(Task):
+    """A task of two sentences for each picture, a true and a false one: the true one has to score higher.
+
+    A subclass says what it reads (a dataset with pictures and the column file_name) and which the ``pairs`` are.
+    """
+
+    metric = METRIC
+
+    @abc.abstractmethod
+    def pairs(self, rows: Dataset) -> list[tuple[str, str]]:
+        """Return the true and the false sentence of every row."""
+
+    def types(self, rows: Dataset) -> list[str]:
+        """Return a kind of item for every row; the share of right answers is reported for each kind as well."""
+        return [""] * len(rows)
+
+    def items(self, rows: Dataset) -> pd.DataFrame:
+        """Return the name of every item and its picture: columns item and cluster."""
+        return pd.DataFrame({"item": [str(row) for row in range(len(rows))], "cluster": rows["file_name"][:]})
+
+    def texts(self, rows: Dataset) -> list[str]:
+        """Return all sentences."""
+        return [text for pair in self.pairs(rows) for text in pair]
+
+    def score(self, scorer: Scorer, rows: Dataset, *images: Features) -> Frames:
+        """Return the answers; true and false are the scores of the two sentences."""
+        return self._answers(rows, mcq.scores_by(scorer, self.pairs(rows), images[0]))
+
+    def chance(self, rows: Dataset) -> dict[tuple[str, str], float]:
+        """Return one half."""
+        return {(self.title, self.metric): CHANCE}
+
+    def rules(self, rows: Dataset, bag_of_words: bool = True) -> dict[str, Frames]:
+        """Return the answers of rules that read the sentences alone, a bag of words fitted across pictures among them.
+
+        The bag of words is a classifier of true captions, fitted on one half of the pictures and tested on the other;
+        it is left out where all pairs are about one picture. Where each sentence is true of as many pictures as it is
+        false of, as in the mini world's VALSE, what it learns from one half is wrong for the other, and it is right
+        below chance.
+        """
+        pairs, clusters = self.pairs(rows), rows["file_name"][:]
+        found = {name: self._answers(rows, blind.preferences(rule, pairs)) for name, rule in RULES.items()}
+        if bag_of_words and len(set(clusters)) > 1:
+            right = np.zeros(len(pairs), np.int64)
+            found[BAG_OF_WORDS] = self._answers(rows, blind.bag_of_words_preferences(pairs, right, clusters))
+        return found
+
+    def _answers(self, rows: Dataset, values: Floats) -> Frames:
+        return {self.title: pd.concat([self.items(rows), answers(values, self.types(rows))], axis=1)}
 
 
-def scores(model: LoadedModel | Scorer, pictures: Pictures, pairs: Pairs, *, batch: int = encode.BATCH) -> Floats:
-    """Return the scores [N, 2] of each picture with its true and its false caption (``pairs`` [N])."""
-    if len(pictures) != len(pairs):
-        raise NegutilError(f"There are {len(pictures)} pictures for {len(pairs)} pairs of captions; give one for each.")
-    asked = scorer.of(model, batch)
-    return mcq.scores_by(asked, pairs, encode.images(asked.tower, pictures, batch=batch))
-
-
-def items(values: Floats, types: Sequence[str], order_seed: int = 0) -> pd.DataFrame:
+def answers(values: Floats, types: Sequence[str], order_seed: int = 0) -> pd.DataFrame:
     """Return one row per pair for the scores ``values`` [N, 2] of the true and the false caption.
 
     Columns: type, true, false (the scores), right (the true one is strictly higher), tie, margin, shown_at (the place
@@ -49,17 +88,3 @@ def items(values: Floats, types: Sequence[str], order_seed: int = 0) -> pd.DataF
     return table.assign(
         right=found["right"], tie=found["chosen"] < 0, margin=found["margin"], shown_at=found["shown_at"]
     )
-
-
-def by_rules(pairs: Pairs, types: Sequence[str], clusters: Sequence[str], seed: int = 0) -> dict[str, pd.DataFrame]:
-    """Return ``items`` for every rule that reads the two texts alone, and for a bag of words fitted across pictures.
-
-    The bag of words is a classifier of true captions, fitted on one half of the pictures and tested on the other; it is
-    left out where all pairs are about one picture. Where each sentence is true of as many pictures as it is false of,
-    as in the mini world's VALSE, what it learns from one half is wrong for the other, and it is right below chance.
-    """
-    found = {name: items(blind.preferences(rule, pairs), types, seed) for name, rule in RULES.items()}
-    if len(set(clusters)) > 1:
-        right = np.zeros(len(pairs), np.int64)
-        found[BAG_OF_WORDS] = items(blind.bag_of_words_preferences(pairs, right, clusters, seed), types, seed)
-    return found

@@ -8,6 +8,7 @@ the estimator of Rogan and Gladen (1978).
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import random
 import tempfile
@@ -86,8 +87,15 @@ class WorldJudge:
     def choose(self, pictures: Pictures, questions: Sequence[str], choices: Sequence[Sequence[str]]) -> list[str]:
         """As ``Judge.choose``; of "yes" and "no" the first where it is surer than 1/2."""
         _same_length(pictures, questions)
-        found = self._facts_once(pictures)
-        return [_best(*asked) for asked in zip(found, questions, choices, strict=True)]
+        answers = []
+        for facts, question, options in zip(self._facts_once(pictures), questions, choices, strict=True):
+            if set(options) == {"yes", "no"}:
+                is_yes = facts[picture_facts.INDEX[picture_facts.fact_of(question)]] > 0.5
+                answers.append("yes" if is_yes else "no")
+            else:
+                sure = [facts[picture_facts.INDEX[picture_facts.fact_chosen(question, option)]] for option in options]
+                answers.append(options[int(np.argmax(sure))])
+        return answers
 
     def _facts_once(self, pictures: Pictures) -> Floats:
         """The facts of pictures of which many may be the same array rows, looked at once each."""
@@ -96,13 +104,6 @@ class WorldJudge:
         place = [seen.setdefault(row.tobytes(), len(seen)) for row in rows]
         first = np.unique(place, return_index=True)[1]
         return self.facts(pictures[first])[place]
-
-
-def _best(facts: Floats, question: str, choices: Sequence[str]) -> str:
-    if set(choices) == {"yes", "no"}:
-        return "yes" if facts[picture_facts.INDEX[picture_facts.fact_of(question)]] > 0.5 else "no"
-    sure = [facts[picture_facts.INDEX[picture_facts.fact_chosen(question, choice)]] for choice in choices]
-    return choices[int(np.argmax(sure))]
 
 
 def _same_length(pictures: Pictures, questions: Sequence[str]) -> None:
@@ -245,13 +246,12 @@ def rates(table: pd.DataFrame) -> dict[str, Rates]:
     One error is added to each rate's errors and one right answer to its right ones, so that none is 0 or 1.
     """
     groups = {str(kind): own for kind, own in table.groupby("kind", sort=False)} | {ALL: table}
-    return {kind: _rates(own) for kind, own in groups.items()}
-
-
-def _rates(own: pd.DataFrame) -> Rates:
-    count, right = Counter(own["truth"].tolist()), Counter(own.loc[own["right"], "truth"].tolist())
-    sensitivity, specificity = ((right[truth] + 1) / (count[truth] + 2) for truth in (True, False))
-    return Rates(sensitivity, specificity, count[True], count[False])
+    found = {}
+    for kind, own in groups.items():
+        count, right = Counter(own["truth"].tolist()), Counter(own.loc[own["right"], "truth"].tolist())
+        sensitivity, specificity = ((right[truth] + 1) / (count[truth] + 2) for truth in (True, False))
+        found[kind] = Rates(sensitivity, specificity, count[True], count[False])
+    return found
 
 
 def summary(table: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
@@ -263,10 +263,9 @@ def summary(table: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
     for condition, part in table.groupby("condition", sort=False):
         groups = {ALL: part} | {str(kind): own for kind, own in part.groupby("kind", sort=False)}
         for kind, own in groups.items():
-            rows += [
-                {"condition": condition, "kind": kind, "metric": metric, **_columns(interval)}
-                for metric, interval in _metrics(own, bootstrap).items()
-            ]
+            about = {"condition": condition, "kind": kind}
+            metrics = _metrics(own, bootstrap).items()
+            rows += [{**about, "metric": metric, **dataclasses.asdict(interval)} for metric, interval in metrics]
     return pd.DataFrame(rows)
 
 
@@ -278,16 +277,6 @@ def _metrics(own: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, Interval]:
     }
     error = calibration_error(own["sure"].to_numpy(float), own["truth"].to_numpy(bool))
     return found | {"calibration error": Interval(error, np.nan, np.nan, len(own), "")}
-
-
-def _columns(interval: Interval) -> dict[str, float | int | str]:
-    return {
-        "value": interval.value,
-        "low": interval.low,
-        "high": interval.high,
-        "n": interval.n,
-        "over": interval.over,
-    }
 
 
 def calibration_error(sure: Floats, truth: NDArray[np.bool_]) -> float:

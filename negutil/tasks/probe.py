@@ -6,6 +6,11 @@ balanced accuracy is the mean of the true positive and the true negative rate, i
 arbitrary; the area under the ROC curve of the difference does not depend on it and stands beside it, as does the rate
 at which the affirmative prompt is preferred.
 
+``presence`` asks the same noun by noun: do pictures with a thing score above pictures without it? The area under the
+curve is 1/2 by guessing, ties counted half. For "a photo with no X" the pictures *without* X should score higher, so a
+model that overlooks "no" gets an area near 0 for absence, not 1/2. MiniCLIP has to be good at affirmative language
+before a failure on negation is about negation.
+
 Everything here works on plain arrays of L2-normalised features, so any model can be probed.
 """
 
@@ -24,11 +29,13 @@ from negutil import statistics
 from negutil.captions.probe_prompts import ALONE, ANTONYM, Pair, texts, usable
 from negutil.errors import NegutilError
 from negutil.results import Record
+from negutil.statistics import Interval
 
 PAIR_METRICS = ("tpr", "tnr", "balanced_accuracy", "affirmative_rate", "auc", "auc_of_absence")
 """Metrics of a pair of prompts; ``auc_of_absence`` is how well the second prompt alone finds the images without."""
 
 MEAN, MEAN_WITH_ANTONYM = "mean", "mean of those with an antonym"
+AFFIRMATIVE, NEGATED = "a photo of {article} {noun}", "a photo with no {noun}"
 PAPER_VALUE, PAPER_SOURCE = 0.608, "NegationCLIP Sec. 2.1 (CLIP ViT-L/14, 40 attributes of CelebA)"
 
 Flags = NDArray[np.bool_]
@@ -48,6 +55,14 @@ class Outcome:
     skipped: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """AUC per noun (``table``: noun, auc, low, high, n, positives) and their ``mean`` over the nouns."""
+
+    table: pd.DataFrame
+    mean: Interval
+
+
 def scores(
     pairs: Sequence[Pair], image_features: np.ndarray, text_features: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -64,15 +79,11 @@ def scores(
     table = image_features @ np.stack([text_features[text] for text in every]).T
     table = np.concatenate([table, np.zeros_like(table[:, :1])], axis=1)
     column = {text: index for index, text in enumerate([*every, ""])}
-    found = tuple(table[:, [column[text] for text in chosen]] for chosen in _columns(pairs))
+    sides = [pair.affirmative for pair in pairs], [pair.other for pair in pairs]
+    affirmative, other = (table[:, [column[text] for text in chosen]] for chosen in sides)
     if not np.isfinite(table).all():
         raise NegutilError("The probe's features are not all finite: encode the images and prompts again.")
-    return found[0], found[1]
-
-
-def _columns(pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:
-    """The affirmative prompts of ``pairs``, and the others."""
-    return [pair.affirmative for pair in pairs], [pair.other for pair in pairs]
+    return affirmative, other
 
 
 def right(pairs: Sequence[Pair], labels: pd.DataFrame) -> Flags:
@@ -140,20 +151,28 @@ def evaluate(
     parts = affirmative > other, truth, placements(affirmative - other, truth), placements(other, ~truth)
 
     def statistic(*arrays: np.ndarray) -> np.ndarray:
-        return _combined(metrics(*arrays), combine)
+        flat = metrics(*arrays)
+        flat = flat.reshape(len(flat), -1)
+        # A number is undefined only where one that it needs is.
+        undefined = np.isnan(flat)
+        needed = undefined.astype(float) @ (combine != 0).T.astype(float) > 0
+        return np.where(needed, np.nan, np.where(undefined, 0, flat) @ combine.T)
 
     intervals = statistics.bootstrap_many(statistic, *parts, resamples=resamples, seed=seed)
     table = pd.DataFrame(rows, columns=["attribute", "phrasing", "metric"])
     table = pd.concat([table, pd.DataFrame([dataclasses.asdict(found) for found in intervals])], axis=1)
-    return Outcome(_items(kept, affirmative, other, truth), table, skipped)
-
-
-def _combined(found: np.ndarray, combine: np.ndarray) -> np.ndarray:
-    """The numbers to report [R, K] from ``metrics`` [R, P, 6]; undefined only where a number that it needs is."""
-    flat = found.reshape(len(found), -1)
-    undefined = np.isnan(flat)
-    needed = undefined.astype(float) @ (combine != 0).T.astype(float) > 0
-    return np.where(needed, np.nan, np.where(undefined, 0, flat) @ combine.T)
+    count = len(truth)
+    items = pd.DataFrame(
+        {
+            "image": np.tile(np.arange(count), len(kept)),
+            "attribute": pd.Categorical(np.repeat([pair.attribute for pair in kept], count)),
+            "phrasing": pd.Categorical(np.repeat([pair.phrasing for pair in kept], count)),
+            "label": truth.T.ravel(),
+            "affirmative": affirmative.T.ravel(),
+            "other": other.T.ravel(),
+        }
+    )
+    return Outcome(items, table, skipped)
 
 
 def records(outcome: Outcome, experiment: str, model: str) -> list[Record]:
@@ -164,7 +183,7 @@ def records(outcome: Outcome, experiment: str, model: str) -> list[Record]:
     found = []
     for row in outcome.table.to_dict("records"):
         published = (row["attribute"], row["phrasing"], row["metric"]) == (MEAN, "not", "balanced_accuracy")
-        interval = statistics.Interval(*(row[key] for key in ("value", "low", "high", "n", "over")))
+        interval = Interval(*(row[key] for key in ("value", "low", "high", "n", "over")))
         names = {"experiment": experiment, "task": f"{row['attribute']}/{row['phrasing']}", "metric": row["metric"]}
         paper = {"paper_value": PAPER_VALUE, "paper_source": PAPER_SOURCE} if published else {}
         found.append(Record.of(interval, model=model, **names, **paper))
@@ -214,16 +233,76 @@ def _average(group: list[int], column: int, count: int) -> np.ndarray:
     return weights.ravel()
 
 
-def _items(pairs: Sequence[Pair], affirmative: np.ndarray, other: np.ndarray, truth: Flags) -> pd.DataFrame:
-    """Per-item scores, a row per image and pair."""
-    count = len(truth)
-    return pd.DataFrame(
+# --------------------------------------------------------------------------------------------------------------------
+# Presence, noun by noun
+
+
+def prompts(nouns: Sequence[str], template: str = AFFIRMATIVE) -> list[str]:
+    """Fill ``template`` with each noun; ``{article}`` becomes "a" or "an"."""
+    return [template.format(noun=noun, article="an" if noun[0] in "aeiou" else "a") for noun in nouns]
+
+
+def cosines(texts: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Return cosine scores [N, K] of L2-normalised ``images`` [N, D] with ``texts`` [K, D]."""
+    return images.astype(float) @ texts.astype(float).T
+
+
+def presence(
+    values: np.ndarray,
+    labels: Mapping[str, Flags],
+    *,
+    absence: bool = False,
+    resamples: int = statistics.RESAMPLES,
+    seed: int = 0,
+) -> Presence:
+    """Return the AUC of each noun's column of ``values`` [N, K] for ``labels`` (noun: bool [N], in column order).
+
+    With ``absence`` the picture without the noun should score higher, as for :data:`NEGATED`. The interval of the mean
+    resamples pictures, which all nouns share, and keeps the nouns as they are.
+    Raises NegutilError on empty or non-finite scores, and on a noun that all pictures have or none has.
+    """
+    truth = np.column_stack(list(labels.values())) if labels else np.zeros((0, 0), bool)
+    _check_presence(values, truth, list(labels))
+    expected = ~truth if absence else truth
+    placed = placements(values, expected)
+    *each, mean = statistics.bootstrap_many(_aucs_and_mean, placed, expected, resamples=resamples, seed=seed)
+    table = pd.DataFrame(
         {
-            "image": np.tile(np.arange(count), len(pairs)),
-            "attribute": pd.Categorical(np.repeat([pair.attribute for pair in pairs], count)),
-            "phrasing": pd.Categorical(np.repeat([pair.phrasing for pair in pairs], count)),
-            "label": truth.T.ravel(),
-            "affirmative": affirmative.T.ravel(),
-            "other": other.T.ravel(),
+            "noun": list(labels),
+            "auc": [interval.value for interval in each],
+            "low": [interval.low for interval in each],
+            "high": [interval.high for interval in each],
+            "n": len(values),
+            "positives": truth.sum(axis=0),
         }
     )
+    return Presence(table, mean)
+
+
+def _aucs_and_mean(placed: np.ndarray, expected: Flags, weights: np.ndarray) -> np.ndarray:
+    """AUC of every column under each row of ``weights`` [R, N], and last their mean: [R, K + 1].
+
+    Resampled through DeLong's placement values, as in ``metrics``; a noun that a resample leaves without
+    positives or negatives is undefined there, and the mean is over the others.
+    """
+    own, others = placed * expected, placed * ~expected
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = weights @ own / (weights @ expected) + weights @ others / (weights @ ~expected)
+    # Linear in the weights, so a resample may leave the scale that an area has.
+    aucs = np.ma.masked_invalid(found - own.sum(axis=0) / expected.sum(axis=0)).clip(0, 1)
+    return np.ma.column_stack([aucs, aucs.mean(axis=1)]).filled(np.nan)
+
+
+def _check_presence(values: np.ndarray, truth: Flags, nouns: list[str]) -> None:
+    if values.size == 0 or truth.shape != values.shape:
+        raise NegutilError(
+            f"Presence needs a score for each of {truth.shape[0]} pictures and {len(nouns)} nouns, but has "
+            f"{list(values.shape)}; give both for the same pictures and nouns."
+        )
+    if not np.isfinite(values).all():
+        noun = nouns[int(np.flatnonzero(~np.isfinite(values).all(axis=0))[0])]
+        raise NegutilError(f"The scores for '{noun}' are not finite; check the model that made them.")
+    share = truth.mean(axis=0)
+    for noun, having in zip(nouns, share, strict=True):
+        if having in (0, 1):
+            raise NegutilError(f"{'Every' if having else 'No'} picture has '{noun}', so it has no AUC; leave it out.")

@@ -58,22 +58,18 @@ def error_rates(look: Judge, questions: Dataset, pictures: Pictures, ids: Sequen
     """
     asked = questions.to_pandas()
     own = judge(look, questions, pictures, ids, [0] * len(ids))
-    others = _strangers(asked, ids)
+    said = {
+        name: set(zip(part["question"], part["answer"], strict=True)) for name, part in asked.groupby("id", sort=False)
+    }
+    count = len(ids)
+    # For each caption the place of the next one that shares no element with it, or None.
+    others = [
+        next((at % count for at in range(here + 1, here + count) if not said[ids[at % count]] & said[ids[here]]), None)
+        for here in range(count)
+    ]
     kept = [index for index, other in enumerate(others) if other is not None]
     swapped = pictures[[int(other) for other in others if other is not None]]
     wrong = judge(look, questions, swapped, [ids[index] for index in kept], [0] * len(kept))
     both = pd.concat([own.assign(truth=True, yes=own["right"]), wrong.assign(truth=False, yes=wrong["right"])])
     told = both.assign(kind=both["element_type"], right=both["yes"] == both["truth"])
     return picture_judge.rates(told)
-
-
-def _strangers(asked: pd.DataFrame, ids: Sequence[str]) -> list[int | None]:
-    """For each caption the place of the next one in ``ids`` that shares no element with it, or None."""
-    said = {
-        name: set(zip(own["question"], own["answer"], strict=True)) for name, own in asked.groupby("id", sort=False)
-    }
-    count = len(ids)
-    return [
-        next((at % count for at in range(here + 1, here + count) if not said[ids[at % count]] & said[ids[here]]), None)
-        for here in range(count)
-    ]

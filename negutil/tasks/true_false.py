@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from negutil import statistics
 from negutil.captions.claim_items import ClaimSet
 from negutil.errors import NegutilError
-from negutil.tasks import _checks, probe
+from negutil.tasks import probe, require_finite
 
 Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -119,13 +119,9 @@ def summary(items: pd.DataFrame, *, resamples: int = statistics.RESAMPLES, seed:
     table.insert(0, "metric", [*names, *(f"AUC{_on(kind)}" for kind in KINDS), *GAPS])
     kinds = {f" on {kind}": int(flags.sum()) for kind, flags in _kinds(items).items()}
     counted = [next((n for end, n in kinds.items() if metric.endswith(end)), len(items)) for metric in table["metric"]]
-    return table.assign(n=counted, chance=table["metric"].map(_chance))
-
-
-def _chance(metric: str) -> float:
-    if metric in GAPS:
-        return 0.0
-    return np.nan if "," in metric or metric.startswith("called true") else 0.5
+    # A constant judge may call true whatever it likes, and be right about all true claims, or all false ones.
+    is_any = table["metric"].str.contains(",") | table["metric"].str.startswith("called true")
+    return table.assign(n=counted, chance=np.select([table["metric"].isin(GAPS), is_any], [0.0, np.nan], 0.5))
 
 
 def _on(kind: str) -> str:
@@ -251,5 +247,5 @@ def _check(claims: ClaimSet, texts: NDArray[np.float32], images: NDArray[np.floa
             f"The {count} claims about {claims.domain} have {len(texts)} texts and name picture {last} of "
             f"{len(images)}: encode each claim's sentence and every picture."
         )
-    _checks.finite(texts, f"claim about {claims.domain}")
-    _checks.finite(images, f"picture of {claims.domain}")
+    require_finite(texts, f"claim about {claims.domain}")
+    require_finite(images, f"picture of {claims.domain}")

@@ -9,83 +9,75 @@ See docs/protocols.md#valse.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from datasets import Dataset
 
-from negutil.data import Missing, _reading, valse
-from negutil.models import encode
-from negutil.models.loader import LoadedModel
-from negutil.models.pictures import PictureFiles
-from negutil.models.scorer import Scorer
+from negutil.config import Profile
+from negutil.data import _reading, source, valse
 from negutil.results import Record
-from negutil.tasks import pairwise, shares
-from negutil.tasks.pairwise import Pairs
-from negutil.tasks.shares import Report
+from negutil.tasks import Published, Report
+from negutil.tasks.pairwise import METRIC, Pairs
 
-TASK = "VALSE existence"
+TITLE = "VALSE existence"
 SETS = ("all items", "validated items")
 TYPES = {"caption": "negation true", "foil": "negation false"}
 """What a type of item is called, by which of its captions has the negation."""
 
-FILE, PICTURES = "existence.json", "images"
 WHERE = (
     "get existence.json at github.com/Heidelberg-NLP/VALSE and Visual7W's pictures at ai.stanford.edu/~yukez/visual7w"
 )
 
 
-def load(folder: Path, missing: Missing = "error") -> Dataset:
-    """The items of ``folder``/existence.json with the pictures in ``folder``/images, as `negutil.data.valse.load`.
+class Valse(Pairs):
+    """The items of existence.json; ``valid`` says whether at least two annotators chose the caption."""
+
+    title = TITLE
+    get = "valse"
+    kinds = tuple(TYPES.values())
+    published = (Published(f"{TITLE}, {SETS[0]}", METRIC, "negationclip_table2.csv", TITLE, 534),)
+
+    def read(self, settings: Profile) -> Dataset:
+        """Return the items with their pictures."""
+        return load(source.folder(settings, "valse", WHERE))
+
+    def pairs(self, rows: Dataset) -> list[tuple[str, str]]:
+        """Return caption and foil."""
+        return list(zip(rows["caption"][:], rows["foil"][:], strict=True))
+
+    def types(self, rows: Dataset) -> list[str]:
+        """Return which of the two is negated."""
+        return [TYPES[side] for side in rows["negated"][:]]
+
+    def items(self, rows: Dataset) -> pd.DataFrame:
+        """Return item, cluster (the picture) and valid."""
+        valid = np.array(rows["votes_caption"][:]) >= valse.VALID_VOTES
+        return pd.DataFrame({"item": rows["item"][:], "cluster": rows["file_name"][:], "valid": valid})
+
+    def shares(self, title: str, frame: pd.DataFrame, report: Report) -> list[Record]:
+        """Return the accuracy over all and over validated items, each in total and by which caption is negated."""
+        sets = zip(SETS, (frame, frame[frame["valid"].astype(bool)]), strict=True)
+        return [
+            record
+            for name, part in sets
+            if len(part)
+            for record in super(Valse, self).shares(f"{title}, {name}", part, report)
+        ]
+
+    def main(self, rows: Any) -> tuple[tuple[str, str], ...]:
+        """Return the accuracy over all items."""
+        return ((f"{TITLE}, {SETS[0]}", METRIC),)
+
+
+def load(folder: Path) -> Dataset:
+    """The items of ``folder``/existence.json with the pictures in ``folder``/images.
 
     Raises NegutilError where one of them is missing, saying where it is to be had.
     """
-    file, pictures = _reading.require_file(folder / FILE, WHERE), _reading.require_folder(folder / PICTURES, WHERE)
-    return valse.load(file, pictures, missing=missing)
+    file, pictures = (_reading.require_file(folder / "existence.json", WHERE), folder / "images")
+    return valse.load(file, _reading.require_folder(pictures, WHERE))
 
 
-def evaluate(
-    model: LoadedModel | Scorer, rows: Dataset, *, batch: int = encode.BATCH, order_seed: int = 0
-) -> pd.DataFrame:
-    """Return one row per item of ``rows`` (with pictures) for ``model``.
-
-    Columns: item, cluster (the picture), valid (at least two annotators chose the caption), and those of
-    `pairwise.items`, where type says whether the true or the false caption is negated.
-    """
-    values = pairwise.scores(model, PictureFiles.of(rows), pairs(rows), batch=batch)
-    return _described(rows, pairwise.items(values, _types(rows), order_seed))
-
-
-def rules(rows: Dataset, seed: int = 0) -> dict[str, pd.DataFrame]:
-    """Return the rows of ``evaluate`` for every rule that reads the captions alone, by the rule's name."""
-    found = pairwise.by_rules(pairs(rows), _types(rows), rows["file_name"][:], seed)
-    return {name: _described(rows, table) for name, table in found.items()}
-
-
-def records(table: pd.DataFrame, report: Report) -> list[Record]:
-    """Return the accuracy over all and over validated items, each in total and by which caption is negated."""
-    found: list[Record] = []
-    for name, part in sets(table).items():
-        found += shares.records(part, report, f"{TASK}, {name}", pairwise.METRIC, TYPES.values())
-    return found
-
-
-def sets(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """All rows of ``evaluate``'s table and those that are validated, where there are any."""
-    both = zip(SETS, (table, table[table["valid"].astype(bool)]), strict=True)
-    return {name: part for name, part in both if len(part)}
-
-
-def pairs(rows: Dataset) -> Pairs:
-    """The true and the false caption of every item."""
-    return list(zip(rows["caption"][:], rows["foil"][:], strict=True))
-
-
-def _types(rows: Dataset) -> list[str]:
-    return [TYPES[side] for side in rows["negated"][:]]
-
-
-def _described(rows: Dataset, table: pd.DataFrame) -> pd.DataFrame:
-    valid = np.array(rows["votes_caption"][:]) >= valse.VALID_VOTES
-    facts = pd.DataFrame({"item": rows["item"][:], "cluster": rows["file_name"][:], "valid": valid})
-    return pd.concat([facts, table], axis=1)
+TASKS = (Valse(),)

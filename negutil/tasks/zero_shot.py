@@ -8,63 +8,94 @@ mean over classes, which papers on Caltech101 use, stands beside it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from datasets import Dataset
-from numpy.typing import NDArray
 
 from negutil import statistics
 from negutil.captions import english
+from negutil.config import Profile
+from negutil.data import folders, source
 from negutil.errors import NegutilError
-from negutil.models import encode, scorer
-from negutil.models.loader import LoadedModel
-from negutil.models.pictures import PictureFiles
-from negutil.models.scorer import Cosine, Scorer
+from negutil.models.scorer import Cosine, Features, Scorer
 from negutil.results import Record
 from negutil.statistics import Floats, Interval
-from negutil.tasks import mcq, shares
-from negutil.tasks.shares import Report
+from negutil.tasks import Frames, Report, Task, mcq
 
 TEMPLATES = ("a photo of {a_name}.",)
-CLIPGLASSES_TEMPLATES = ("A photo of a {name}.",)
 TOP_1, PER_CLASS = "top-1 accuracy", "mean per-class accuracy"
-WHERE = {
-    "imagenet": "get ImageNet's validation pictures (val/<wnid>/*.JPEG) at image-net.org",
-    "caltech101": "get 101_ObjectCategories at data.caltech.edu/records/mzrjq-6wc02",
-}
+WNID = re.compile(r"n\d{8}")
+CLASS_NAMES = "en_classnames.json"
+"""Of CLIP_benchmark (clip_benchmark/datasets/en_classnames.json), put beside ImageNet's ``val``."""
 
 
-def evaluate(
-    model: LoadedModel | Scorer,
-    rows: Dataset,
-    templates: Sequence[str] = TEMPLATES,
-    *,
-    batch: int = encode.BATCH,
-) -> pd.DataFrame:
-    """Return one row per picture of ``rows`` (from `negutil.data.folders`) for ``model``.
+class ZeroShot(Task):
+    """The pictures of a folder per class; ImageNet's have names like n01440764, and a file says of what."""
+
+    metric = TOP_1
+
+    def __init__(self, dataset: str, get: str, where: str) -> None:
+        self.title, self.get, self._where = f"{dataset} zero-shot", get, where
+
+    def read(self, settings: Profile) -> Dataset:
+        """Return the pictures with their classes."""
+        root = source.folder(settings, self.get, self._where)
+        rows = folders.load(root)
+        called = rows.features["label"].names
+        if not all(WNID.fullmatch(name) for name in called):
+            return rows
+        return folders.load(root, names_from(root / CLASS_NAMES, "imagenet1k", called))
+
+    def texts(self, rows: Dataset) -> list[str]:
+        """Return the prompts of all classes."""
+        return [text for said in prompts(class_names(rows)) for text in said]
+
+    def score(self, scorer: Scorer, rows: Dataset, *images: Features) -> Frames:
+        """Return the answers to ``answers``."""
+        return {self.title: answers(scorer, rows, images[0])}
+
+    def chance(self, rows: Dataset) -> dict[tuple[str, str], float]:
+        """Return one among the classes."""
+        return {(self.title, TOP_1): 1 / len(class_names(rows))}
+
+    def rules(self, rows: Dataset) -> dict[str, Frames]:
+        """Return nothing: a class prompt says nothing of a picture."""
+        return {}
+
+    def shares(self, title: str, frame: pd.DataFrame, report: Report) -> list[Record]:
+        """Return top-1 accuracy and mean per-class accuracy."""
+        mean = per_class(frame, resamples=report.resamples, seed=report.seed)
+        return [*report.shares(frame, title, TOP_1), report.record(title, PER_CLASS, mean)]
+
+
+def answers(scorer: Scorer, rows: Dataset, images: Features, templates: Sequence[str] = TEMPLATES) -> pd.DataFrame:
+    """Return one row per picture of ``rows`` (from `negutil.data.folders`) with the features ``images`` [N, D].
 
     Columns: item and cluster (the file's name), type (the right class, by its folder), chosen (likewise, "" for a tie),
     right, tie, margin (the right class's score minus the best other one). Each template has ``{name}``, or
     ``{a_name}`` for the name with its article. Classes of the same name always tie. Raises NegutilError for a template
     with neither.
     """
-    names = class_names(rows)
-    asked = scorer.of(model, batch)
-    values = _values(asked, prompts(names, templates), encode.images(asked.tower, PictureFiles.of(rows), batch=batch))
+    said = prompts(class_names(rows), templates)
+    flat, shape = [text for own in said for text in own], (len(said), len(templates), -1)
+    if isinstance(scorer, Cosine):
+        each = scorer.features(flat).reshape(shape)
+        mean = each.mean(axis=1)
+        classes = each[:, 0] if len(templates) == 1 else mean / np.linalg.norm(mean, axis=1, keepdims=True)
+        # Classes with the same features get exactly the same scores, so that they tie.
+        different, inverse = np.unique(classes, axis=0, return_inverse=True)
+        values: Floats = (images.astype(float) @ different.astype(float).T)[:, inverse.ravel()]
+    else:
+        values = scorer.matrix(flat, images).reshape(shape).mean(axis=1).T
     labels, files = np.array(rows["label"][:]), rows["file_name"][:]
     found = mcq.items(values, labels)
-    folders = np.array([*rows.features["label"].names, ""], dtype=object)
-    facts = {"item": files, "cluster": files, "type": folders[labels], "chosen": folders[found["chosen"]]}
+    called = np.array([*rows.features["label"].names, ""], dtype=object)
+    facts = {"item": files, "cluster": files, "type": called[labels], "chosen": called[found["chosen"]]}
     return pd.DataFrame(facts).assign(right=found["right"], tie=found["chosen"] < 0, margin=found["margin"])
-
-
-def records(table: pd.DataFrame, report: Report, task: str) -> list[Record]:
-    """Return top-1 accuracy and mean per-class accuracy."""
-    mean = per_class(table, resamples=report.resamples, seed=report.seed)
-    return [*shares.records(table, report, task, TOP_1), report.record(task, PER_CLASS, mean)]
 
 
 def per_class(table: pd.DataFrame, *, resamples: int = statistics.RESAMPLES, seed: int = 0) -> Interval:
@@ -90,7 +121,10 @@ def class_names(rows: Dataset) -> list[str]:
 
 def prompts(names: Sequence[str], templates: Sequence[str] = TEMPLATES) -> list[list[str]]:
     """The texts of every class: each template with its name; raises NegutilError for a template that names none."""
-    return [[_fill(template, name) for template in templates] for name in names]
+    for template in templates:
+        if "{name}" not in template and "{a_name}" not in template:
+            raise NegutilError(f"The prompt '{template}' names no class; write {{name}} or {{a_name}} in it.")
+    return [[each.format(name=name, a_name=english.with_article(name)) for each in templates] for name in names]
 
 
 def names_from(path: Path, dataset: str, folders: Sequence[str]) -> dict[str, str]:
@@ -108,28 +142,7 @@ def names_from(path: Path, dataset: str, folders: Sequence[str]) -> dict[str, st
     return dict(zip(sorted(folders), names, strict=True))
 
 
-def scores(images: NDArray[np.float32], classes: NDArray[np.float32]) -> Floats:
-    """Return cosines [N, C]; classes with the same features get exactly the same scores, so that they tie."""
-    different, inverse = np.unique(classes, axis=0, return_inverse=True)
-    return (images.astype(float) @ different.astype(float).T)[:, inverse.ravel()]
-
-
-def _values(asked: Scorer, said: list[list[str]], images: NDArray[np.float32]) -> Floats:
-    """Scores [N, C] of every picture with every class by its prompts ``said``."""
-    texts, shape = [text for own in said for text in own], (len(said), len(said[0]), -1)
-    if isinstance(asked, Cosine):
-        return scores(images, _classes(asked.features(texts).reshape(shape)))
-    return asked.matrix(texts, images).reshape(shape).mean(axis=1).T
-
-
-def _classes(each: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Features [C, D] of the classes from those of their prompts [C, P, D]."""
-    mean = each.mean(axis=1)
-    return each[:, 0] if each.shape[1] == 1 else mean / np.linalg.norm(mean, axis=1, keepdims=True)
-
-
-def _fill(template: str, name: str) -> str:
-    if "{name}" not in template and "{a_name}" not in template:
-        raise NegutilError(f"The prompt '{template}' names no class; write {{name}} or {{a_name}} in it.")
-    parts: Mapping[str, str] = {"name": name, "a_name": english.with_article(name)}
-    return template.format(**parts)
+TASKS = (
+    ZeroShot("ImageNet", "imagenet", "get ImageNet's validation pictures (val/<wnid>/*.JPEG) at image-net.org"),
+    ZeroShot("Caltech101", "caltech101", "get 101_ObjectCategories at data.caltech.edu/records/mzrjq-6wc02"),
+)
