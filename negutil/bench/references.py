@@ -15,7 +15,7 @@ import pandas as pd
 
 from negutil import files, results
 from negutil.bench.run import FORMAT, NUMBERS, Card
-from negutil.compare import negbench, negbench_published
+from negutil.compare import engine, negbench
 from negutil.errors import NegutilError
 from negutil.results import Record
 from negutil.tasks import suite, valse
@@ -115,8 +115,7 @@ def _of_architecture(row: dict[str, Any], architecture: str) -> bool:
 
 
 def _published_rows(name: str, columns: dict[str, tuple[str, str]]) -> list[dict[str, Any]]:
-    rows = _rows(files.read_csv(negbench_published.FOLDER / name))
-    return [row for row in rows if row["column"] in columns]
+    return [row for row in engine.published_rows(name) if row["column"] in columns]
 
 
 def _paper(row: dict[str, Any], task: str, metric: str, model: str, work: str) -> Record:

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from negutil.compare import clipglasses_controls as controls
+from negutil.compare import engine
 from negutil.compare.clipglasses_controls import Asking
 from negutil.compare.clipglasses_items import ALL, CCNEG, FEW, RETRIEVAL, ZERO_SHOT
+from negutil.compare.engine import CLIP, OVER_CLIP
 from negutil.config import Profile
 from negutil.models import glasses_trained, loader, trained
 from negutil.models.loader import LoadedModel
@@ -21,16 +23,16 @@ from negutil.train import recipes_negation as recipes
 from negutil.train.finetune import Job, finetune_many
 from negutil.train.settings import settings as named_settings
 
-CLIP, RULE = "", "rule"
+RULE = "rule"
 FULL, RETRIEVED, SMALL = "glasses-ccneg", "glasses-retrieval", "glasses-ccneg-small"
 RELEASED, RELEASED_RETRIEVED = "released-ccneg", "released-retrieval"
 WORN = "negationclip+glasses"
 SAME_CAPTIONS, AS_FEW = "fine-tuned-retrieval", "con-clip-small"
 CLIP_PIXELS, RELEASED_PIXELS = f"CLIP {controls.PIXELS}", f"released-ccneg {controls.PIXELS}"
-OVER_CLIP, OVER_CON_CLIP, OVER_NEGATIONCLIP = (f"gain over {name}" for name in ("CLIP", "CoN-CLIP", "NegationCLIP"))
+OVER_CON_CLIP, OVER_NEGATIONCLIP = "gain over CoN-CLIP", "gain over NegationCLIP"
 OVER_SAME, OVER_FEW = "gain over fine-tuning on the same captions", "gain over CoN-CLIP on as few captions"
 OVER_RULE, OVER_FULL, OVER_PAIRS = "gain over the rule", "gain over the full glasses", "gain over lambda of every pair"
-FIRST = "glasses-ccneg, first seed"
+ANY_PIXELS = f"{CLIP_PIXELS}, for every seed"
 
 ABLATIONS = {
     "without syntactic stream": "syntactic stream",
@@ -105,9 +107,10 @@ class Method:
         return [Asking(model, part, self.change) for model in self.models for part in self.parts]
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """What the answers from each seed are called."""
-        return tuple(Asking(model, "", self.change).name for model in self.models)
+    def compared(self) -> engine.Method:
+        """The method with the columns of its answers, one for each seed."""
+        values = tuple(Asking(model, "", self.change).name for model in self.models)
+        return engine.Method(self.label, values, self.seeds, self.over)
 
 
 def title_of(label: str) -> str:
@@ -176,7 +179,7 @@ def _variants(settings: Profile, base: str) -> list[Method]:
         found.append(Method(label, names, seeds, (FEW,), over=((FULL, OVER_FULL), *others)))
     for label in DIFFERENCES:
         names = (glasses_recipes.model_name(base, RECIPES[label], seeds[0]),)
-        found.append(Method(label, names, seeds[:1], (FEW,), over=((FIRST, OVER_FULL),)))
+        found.append(Method(label, names, seeds[:1], (FEW,), over=((FULL, OVER_FULL),)))
     return found
 
 
@@ -192,7 +195,7 @@ def _changes(settings: Profile, base: str) -> list[Method]:
     every = (FEW, ZERO_SHOT)
     found.append(Method(CLIP_PIXELS, (base,), seeds[:1], every, controls.PIXELS))
     released = glasses_names(settings, base, RELEASED)
-    over = ((CLIP_PIXELS, OVER_CLIP), (RELEASED, "gain over the usual pictures"))
+    over = ((ANY_PIXELS, OVER_CLIP), (RELEASED, "gain over the usual pictures"))
     return [*found, Method(RELEASED_PIXELS, released, seeds, every, controls.PIXELS, over)]
 
 

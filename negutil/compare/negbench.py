@@ -12,6 +12,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +21,8 @@ from numpy.typing import ArrayLike
 
 from negutil import results, statistics, tables
 from negutil.captions import phrasing
-from negutil.compare import negbench_published
+from negutil.compare import engine
+from negutil.compare.engine import Number
 from negutil.config import Profile
 from negutil.models import loader, scorer
 from negutil.models.loader import LoadedModel
@@ -27,7 +30,7 @@ from negutil.models.scorer import Scorer
 from negutil.results import Record
 from negutil.statistics import Floats, Interval
 from negutil.tasks import blind, mcq, negbench_items, retrieval
-from negutil.tasks.negbench_items import Features, Media, Queries, Questions, Rows, Task
+from negutil.tasks.negbench_items import Media, Queries, Rows, Task
 
 EXPERIMENT = "03_negbench"
 KS = (1, 5, 10)
@@ -103,33 +106,23 @@ def score(
     right option), rank (retrieval) and those of ``mcq.items``. Raises NegutilError for a score that is not finite,
     naming the item.
     """
-    asked = scorer.of(model, batch)
+    reader = scorer.of(model, batch)
     if media is None:
-        media = negbench_items.encode_media(asked.tower, (path for task in tasks for path in task.media), batch)
-    asked.remember(list(dict.fromkeys(text for task in tasks for text in task.texts)))
-    return pd.concat([_scored(asked, task, media, seed) for task in tasks], ignore_index=True)
-
-
-def _scored(asked: Scorer, task: Task, media: Media, seed: int) -> pd.DataFrame:
-    images = media.of(task.media)
-    return _ranks(asked, task, images) if isinstance(task, Queries) else _answers(asked, task, images, seed)
-
-
-def _ranks(asked: Scorer, task: Queries, images: Features) -> pd.DataFrame:
-    ranks = retrieval.ranks_by(asked, task.captions, images, task.rows)
-    return _named(task, pd.DataFrame({"item": np.arange(len(ranks)), "text": task.captions, "rank": ranks}))
-
-
-def _answers(asked: Scorer, task: Questions, images: Features, seed: int) -> pd.DataFrame:
-    values = mcq.scores_by(asked, task.options, images[task.rows])
-    kinds = mcq.HARD_NEGATIVES if task.variation.dataset == "HardNeg-Syn" else None
-    found = mcq.items(values, task.correct, task.types, seed, kinds=kinds)
-    right = [texts[index] for texts, index in zip(task.options, task.correct, strict=True)]
-    return _named(task, found.assign(text=right))
-
-
-def _named(task: Task, items: pd.DataFrame) -> pd.DataFrame:
-    return items.assign(variation=task.variation.title, picture=np.array(task.names)[task.rows])
+        media = negbench_items.encode_media(reader.tower, (path for task in tasks for path in task.media), batch)
+    reader.remember(list(dict.fromkeys(text for task in tasks for text in task.texts)))
+    parts = []
+    for task in tasks:
+        images = media.of(task.media)
+        if isinstance(task, Queries):
+            ranks = retrieval.ranks_by(reader, task.captions, images, task.rows)
+            items = pd.DataFrame({"item": np.arange(len(ranks)), "text": task.captions, "rank": ranks})
+        else:
+            values = mcq.scores_by(reader, task.options, images[task.rows])
+            kinds = mcq.HARD_NEGATIVES if task.variation.dataset == "HardNeg-Syn" else None
+            right = [texts[index] for texts, index in zip(task.options, task.correct, strict=True)]
+            items = mcq.items(values, task.correct, task.types, seed, kinds=kinds).assign(text=right)
+        parts.append(items.assign(variation=task.variation.title, picture=np.array(task.names)[task.rows]))
+    return pd.concat(parts, ignore_index=True)
 
 
 def slim(items: pd.DataFrame) -> pd.DataFrame:
@@ -148,27 +141,27 @@ def judge(items: pd.DataFrame, tasks: Sequence[Task], model: str, resampling: Re
     own = {str(title): part for title, part in items.groupby("variation", sort=False)}
     records: list[Record] = []
     for task in tasks:
-        part, title = own[task.variation.title], task.variation.title
-        found = _recalls(part, resampling) if isinstance(task, Queries) else _accuracies(part, resampling)
-        found |= _drops(task, part, own, resampling)
-        records += [_record(title, model, metric, interval) for metric, interval in found.items()]
+        title = task.variation.title
+        part, pictures = own[title], own[title]["picture"].to_numpy()
+        if isinstance(task, Queries):
+            recalls = retrieval.recall(part["rank"].to_numpy(int), pictures, KS, **resampling.arguments)
+            found = {f"recall@{k}": interval for k, interval in recalls.items()}
+        else:
+            shares = mcq.accuracy(part, pictures, **resampling.arguments)
+            found = {metric_of(kind): interval for kind, interval in shares.items()}
+            for first, second in DIFFERENCES:
+                if {first, second} <= set(part["type"]):
+                    gap = mcq.difference(part, first, second, pictures, **resampling.arguments)
+                    found[f"{first} minus {second}"] = gap
+        unnegated = "plain" if isinstance(task, Queries) else "affirmation"
+        plain = own.get(f"{task.variation.dataset} {task.variation.task}, {unnegated}")
+        if plain is not None and plain is not part:
+            found |= _drops(task, plain, part, resampling)
+        for metric, interval in found.items():
+            value, source = numbers().get((title, metric), (None, ""))
+            columns = {"task": title, "model": model, "metric": metric, "paper_value": value, "paper_source": source}
+            records.append(Record.of(interval, experiment=EXPERIMENT, **columns))
     return records
-
-
-def _recalls(part: pd.DataFrame, resampling: Resampling) -> dict[str, Interval]:
-    found = retrieval.recall(part["rank"].to_numpy(int), part["picture"].to_numpy(), KS, **resampling.arguments)
-    return {f"recall@{k}": interval for k, interval in found.items()}
-
-
-def _accuracies(part: pd.DataFrame, resampling: Resampling) -> dict[str, Interval]:
-    pictures = part["picture"].to_numpy()
-    found = mcq.accuracy(part, pictures, **resampling.arguments)
-    metrics = {metric_of(kind): interval for kind, interval in found.items()}
-    for first, second in DIFFERENCES:
-        if {first, second} <= set(part["type"]):
-            gap = mcq.difference(part, first, second, pictures, **resampling.arguments)
-            metrics[f"{first} minus {second}"] = gap
-    return metrics
 
 
 def metric_of(kind: str) -> str:
@@ -176,31 +169,23 @@ def metric_of(kind: str) -> str:
     return {"total": "accuracy", "macro": "accuracy, macro average"}.get(kind, f"accuracy on {kind}")
 
 
-def _drops(task: Task, part: pd.DataFrame, own: dict[str, pd.DataFrame], resampling: Resampling) -> dict[str, Interval]:
-    """How much worse a model is with negation: recall against plain captions, CheXpert against affirmation."""
-    plain = own.get(f"{task.variation.dataset} {task.variation.task}, {_unnegated(task)}")
-    if plain is None or plain is part:
-        return {}
-    if isinstance(task, Queries):
-        return {f"drop of recall@{k}": _recall_drop(plain, part, k, resampling) for k in KS}
-    both = pd.concat([plain.assign(type="affirmation"), part.assign(type="negation")])
-    pictures = both["picture"].to_numpy()
-    return {"drop of accuracy": mcq.difference(both, "affirmation", "negation", pictures, **resampling.arguments)}
+def _drops(task: Task, plain: pd.DataFrame, negated: pd.DataFrame, resampling: Resampling) -> dict[str, Interval]:
+    """How much worse a model is with negation: recall against plain captions, CheXpert against affirmation.
 
-
-def _recall_drop(plain: pd.DataFrame, negated: pd.DataFrame, k: int, resampling: Resampling) -> Interval:
-    """Recall at k with plain captions minus that with negated ones, pictures resampled with the captions of both.
-
-    In HardNeg-Syn only half of the pictures have a plain caption, so there the two are means over other pictures.
+    Pictures are resampled with the captions of both. In HardNeg-Syn only half of the pictures have a plain caption, so
+    there the two recalls are means over other pictures.
     """
-    sides = {"plain": plain, "negated": negated}
-    both = pd.concat([side.assign(type=name, right=side["rank"] <= k) for name, side in sides.items()])
-    found = mcq.difference(both, "plain", "negated", both["picture"].to_numpy(), **resampling.arguments)
-    return dataclasses.replace(found, n=len(negated))
-
-
-def _unnegated(task: Task) -> str:
-    return "plain" if isinstance(task, Queries) else "affirmation"
+    both = pd.concat([plain.assign(type="plain"), negated.assign(type="negated")])
+    pictures = both["picture"].to_numpy()
+    found = {}
+    for k in KS if isinstance(task, Queries) else ():
+        right = both.assign(right=both["rank"] <= k)
+        drop = mcq.difference(right, "plain", "negated", pictures, **resampling.arguments)
+        found[f"drop of recall@{k}"] = dataclasses.replace(drop, n=len(negated))
+    if not isinstance(task, Queries):
+        drop = mcq.difference(both, "plain", "negated", pictures, **resampling.arguments)
+        found["drop of accuracy"] = drop
+    return found
 
 
 def baselines(task: Task, resampling: Resampling) -> list[Record]:
@@ -262,7 +247,7 @@ def phrasings(items: pd.DataFrame, tasks: Sequence[Task], resampling: Resampling
         group = title if queries else f"{title}/{kind}"
         found = phrasing.shares(right, part["text"].tolist(), part["picture"].to_numpy(), **resampling.arguments)
         for row in found[found["n"] >= FEWEST].to_dict("records"):
-            interval = Interval(*(row[name] for name in ("value", "low", "high", "n", "over")))
+            interval = engine.interval_of(row)
             way = f"{group}/{row['factor'].replace('_', ' ')} {row['level'] or 'none'}"
             metric = "recall@5" if queries else "accuracy"
             records.append(Record.of(interval, experiment=EXPERIMENT, task=way, model=model, metric=metric))
@@ -288,15 +273,44 @@ def scaling(items: pd.DataFrame, sizes: dict[str, int], resampling: Resampling) 
     return records
 
 
-def _record(title: str, model: str, metric: str, interval: Interval) -> Record:
-    paper = negbench_published.of(title, metric)
-    value, source = paper if paper else (None, "")
-    columns = {"task": title, "model": model, "metric": metric, "paper_value": value, "paper_source": source}
-    return Record.of(interval, experiment=EXPERIMENT, **columns)
-
-
 def _frame(records: Sequence[Record]) -> pd.DataFrame:
     return pd.DataFrame([dataclasses.asdict(record) for record in records])
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Published numbers of CLIP-OpenAI (ViT-B/32)
+
+
+@cache
+def numbers() -> dict[tuple[str, str], Number]:
+    """(title of the variation, metric): (value as a fraction, where it is printed).
+
+    They stand beside ours for their direction alone: ours are made on the mini world by a small model.
+    """
+    found: dict[tuple[str, str], Number] = {}
+    for row in _of_clip("negbench_mcq_breakdown.csv", "CLIP-OpenAI"):
+        dataset, kind = row["column"].rsplit(" ", 1)
+        found[f"{dataset} MCQ, paraphrased", f"accuracy on {kind.lower()}"] = (row["value"], _source(row))
+    for row in _of_clip("negbench_mcq_total.csv", "CLIP-OpenAI"):
+        found[f"{row['column'].removesuffix(' total')} MCQ, paraphrased", "accuracy"] = (row["value"], _source(row))
+    # Table 1 has recall, of which the drop from plain to negated captions follows, and MSR-VTT's accuracy.
+    rows = _of_clip("negbench_table1.csv", "CLIP | fine-tuned on None")
+    value, source = {row["column"]: round(row["value"] / 100, 4) for row in rows}, "NegBench, Table 1: CLIP"
+    found["MSR-VTT MCQ, paraphrased", "accuracy"] = (value["MSR-VTT MCQ"], source)
+    for dataset in ("COCO", "MSR-VTT"):
+        plain, negated = (value[f"{dataset} {name}"] for name in ("R@5", "R-Neg@5"))
+        found[f"{dataset} retrieval, plain", "recall@5"] = (plain, source)
+        found[f"{dataset} retrieval, paraphrased", "recall@5"] = (negated, source)
+        found[f"{dataset} retrieval, paraphrased", "drop of recall@5"] = (round(plain - negated, 4), source)
+    return found
+
+
+def _of_clip(name: str, clip: str) -> list[dict[str, Any]]:
+    return [row for row in engine.published_rows(name) if row["row"] == clip]
+
+
+def _source(row: dict[str, Any]) -> str:
+    return engine.source("NegBench", row)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -309,34 +323,40 @@ def overview(table: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
     The main number is recall@5 in retrieval and accuracy elsewhere.
     """
     main = table[table["metric"].isin(("recall@5", "accuracy"))]
-    return pd.DataFrame([_row(str(title), part, models) for title, part in main.groupby("task", sort=False)])
+    rows = []
+    for title, part in main.groupby("task", sort=False):
+        own = {str(record["model"]): record for record in part.to_dict("records")}
+        blinds = {name.removeprefix(BLIND): own[name]["value"] for name in own if name.startswith(BLIND)}
+        best = max(blinds, key=lambda rule: blinds[rule]) if blinds else ""
+        paper = own[models[0]]["paper_value"]
+        triples = {name: [own[name][key] for key in ("value", "ci_low", "ci_high")] for name in models}
+        rows.append(
+            {
+                "variation": title,
+                "metric": own[CHANCE]["metric"],
+                "n": own[models[0]]["n"],
+                **{name: tables.with_interval(*triple) for name, triple in triples.items()},
+                "chance": own[CHANCE]["value"],
+                "best blind rule": f"{blinds[best]:.3f} ({best})" if best else "",
+                PUBLISHED: "" if pd.isna(paper) else f"{paper:.3f}",
+            }
+        )
+    return pd.DataFrame(rows)
 
 
-def _row(title: str, part: pd.DataFrame, models: Sequence[str]) -> dict[str, object]:
-    own = {str(record["model"]): record for record in part.to_dict("records")}
-    blinds = {name.removeprefix(BLIND): own[name]["value"] for name in own if name.startswith(BLIND)}
-    best = max(blinds, key=lambda rule: blinds[rule]) if blinds else ""
-    paper = own[models[0]]["paper_value"]
-    shown = {name: tables.with_interval(*(own[name][key] for key in ("value", "ci_low", "ci_high"))) for name in models}
-    return {
-        "variation": title,
-        "metric": own[CHANCE]["metric"],
-        "n": own[models[0]]["n"],
-        **shown,
-        "chance": own[CHANCE]["value"],
-        "best blind rule": f"{blinds[best]:.3f} ({best})" if best else "",
-        PUBLISHED: "" if pd.isna(paper) else f"{paper:.3f}",
-    }
+def _with_published(rows: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
+    """The rows of ``models`` and, after them, CLIP-OpenAI's published numbers as those of a model."""
+    paper = rows.dropna(subset="paper_value").drop_duplicates(["task", "metric"])
+    paper = paper.assign(model=PUBLISHED, value=paper["paper_value"], ci_low=None, ci_high=None)
+    return pd.concat([rows[rows["model"].isin(models)], paper])
 
 
 def by_type(table: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
     """Accuracy by question type in multiple choice: a row per variation and model, and CLIP-OpenAI's published ones."""
     rows = table[table["metric"].str.startswith("accuracy on ")]
     rows = rows.assign(metric=rows["metric"].str.removeprefix("accuracy on "))
-    paper = rows.dropna(subset="paper_value").drop_duplicates(["task", "metric"])
-    paper = paper.assign(model=PUBLISHED, value=paper["paper_value"], ci_low=None, ci_high=None)
-    both = pd.concat([rows[rows["model"].isin(models)], paper])
-    return tables.pivot(both.sort_values("task", kind="stable"), ["task", "model"]).fillna("")
+    both = _with_published(rows, models).sort_values("task", kind="stable")
+    return tables.pivot(both, ["task", "model"]).fillna("")
 
 
 def choices(items: pd.DataFrame, title: str) -> pd.DataFrame:
@@ -349,8 +369,6 @@ def choices(items: pd.DataFrame, title: str) -> pd.DataFrame:
 
 def drops(table: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
     """The drop from plain to negated captions, or from affirmed to negated findings, with the published one."""
-    rows = table[table["metric"].str.startswith("drop of ") & table["model"].isin(models)]
-    main = rows[rows["metric"].isin(("drop of recall@1", "drop of recall@5", "drop of accuracy"))]
-    paper = main.dropna(subset="paper_value").drop_duplicates(["task", "metric"])
-    paper = paper.assign(model=PUBLISHED, value=paper["paper_value"], ci_low=None, ci_high=None)
-    return tables.pivot(pd.concat([main, paper]), ["task", "metric"], "model").fillna("")
+    main = table[table["metric"].isin(("drop of recall@1", "drop of recall@5", "drop of accuracy"))]
+    rows = _with_published(main[main["model"].isin(models)], models)
+    return tables.pivot(rows, ["task", "metric"], "model").fillna("")

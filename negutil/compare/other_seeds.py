@@ -24,7 +24,7 @@ from negutil.compare import (
     binary_probe,
     clipglasses,
     evaluation_seeds,
-    glasses_mask,
+    glasses_parts,
     negation_beyond,
     negationclip,
     negationclip_controls,
@@ -70,7 +70,7 @@ def _negationclip(settings: Profile) -> None:
 def _clipglasses(settings: Profile) -> None:
     clipglasses.run(settings)
     clipglasses.strengths(settings)
-    glasses_mask.table(settings)
+    glasses_parts.mask(settings)
 
 
 STEPS = (

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from negutil import tables
 from negutil.captions import t2i_prompts
-from negutil.compare import t2i_floor, text_to_image, text_to_image_published
-from negutil.compare.text_to_image import LEVEL, Findings, title_of
+from negutil.compare import t2i_floor, text_to_image
+from negutil.compare.text_to_image import Findings, title_of
 from negutil.config import Profile
 from negutil.tasks import degradation, neg_score, picture_judge, tifa
 from negutil.tasks.picture_judge import ALL, Pictures
@@ -44,49 +44,6 @@ def floor(found: pd.DataFrame) -> pd.DataFrame:
     counts = found.drop_duplicates("kind").set_index("kind")["n"]
     shown = wide.assign(pictures=counts).reset_index().rename(columns={"kind": "prompts for"}).rename_axis(columns=None)
     return shown[["prompts for", "pictures", *(name for name in wide.columns if name != "pictures")]]
-
-
-def levels(table: pd.DataFrame, titles: Sequence[str], published: bool = True) -> pd.DataFrame:
-    """A row per way to draw and a column per measure, with intervals; then the printed rows, where there are any."""
-    rows = table[(table["kind"] == LEVEL) & table["seed"].isna()]
-    shown = _wide(rows, titles)
-    return pd.concat([shown, _published(titles)], ignore_index=True).fillna("") if published else shown.fillna("")
-
-
-def gains(table: pd.DataFrame, titles: Sequence[str], kind: str) -> pd.DataFrame:
-    """Differences of one kind ("gain over CLIP"), paired by prompt and noise, in the shape of ``levels``."""
-    return _wide(table[table["kind"] == kind], titles).fillna("")
-
-
-def seeds(table: pd.DataFrame, titles: Sequence[str]) -> pd.DataFrame:
-    """Every trained encoder by itself, seeds side by side."""
-    rows = table[table["seed"].notna()].sort_values("seed", kind="stable")
-    joined = rows.assign(cell=rows["value"].map("{:.3f}".format)).groupby(["method", "title"], sort=False)["cell"]
-    wide = joined.agg(" · ".join).unstack("title").reset_index().rename_axis(columns=None)
-    named = wide.assign(method=wide["method"].map(title_of)).rename(columns={"method": "text encoder"})
-    return named[["text encoder", *(title for title in titles if title in named)]]
-
-
-def _wide(rows: pd.DataFrame, titles: Sequence[str]) -> pd.DataFrame:
-    own = rows[rows["title"].isin(titles)]
-    cells = [tables.with_interval(*row) for row in zip(own["value"], own["low"], own["high"], strict=True)]
-    wide = own.assign(cell=cells).pivot(index="method", columns="title", values="cell")
-    wide = wide.reindex(list(dict.fromkeys(own["method"])))
-    named = wide.reset_index().rename_axis(columns=None)
-    named["method"] = named["method"].map(title_of)
-    return named.rename(columns={"method": "text encoder"})[["text encoder", *(t for t in titles if t in named)]]
-
-
-def _published(titles: Sequence[str]) -> pd.DataFrame:
-    wide: dict[tuple[str, str], dict[str, str]] = {}
-    for pipeline, method, measure, value in text_to_image_published.rows():
-        if measure in titles:
-            wide.setdefault((pipeline, method), {})[measure] = f"{value:.3f}"
-    rows = [
-        {"text encoder": f"published, {pipeline}: {title_of(method)}", **cells}
-        for (pipeline, method), cells in wide.items()
-    ]
-    return pd.DataFrame(rows)
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from negutil.compare import negationclip
-from negutil.compare.negationclip_numbers import LEVEL
+from negutil.compare.engine import LEVEL, OVER_CLIP
 from negutil.plots import figures
 from negutil.tasks import ccneg, suite
 from negutil.train import recipes_negation as recipes
@@ -43,9 +43,7 @@ PHRASES = {
 
 
 @figures.or_nothing
-def gains(
-    table: pd.DataFrame, titles: Sequence[str], methods: Sequence[str], kind: str = negationclip.OVER_CLIP
-) -> Figure:
+def gains(table: pd.DataFrame, titles: Sequence[str], methods: Sequence[str], kind: str = OVER_CLIP) -> Figure:
     """Gain in points of every method (rows), a panel per benchmark, a colour per architecture, with 95 % intervals."""
     rows = table[(table["kind"] == kind) & table["method"].isin(methods)]
     figure, axes = plt.subplots(

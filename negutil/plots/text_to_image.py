@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from negutil.compare import text_to_image
-from negutil.compare.text_to_image import LEVEL, title_of
+from negutil.compare.engine import LEVEL
+from negutil.compare.text_to_image import title_of
 from negutil.compare.text_to_image_views import Shown
 from negutil.plots import figures
 from negutil.tasks import picture_judge

@@ -16,7 +16,6 @@ import pandas as pd
 
 from negutil import config, files, paths, tables
 from negutil.compare import claims, verdicts
-from negutil.compare import controls as claims_report
 from negutil.compare.verdicts import Outcome
 from negutil.report import chapters, forest, frames
 from negutil.report.heat import Heat, gains, levels
@@ -112,7 +111,7 @@ def _sign(outcome: Outcome) -> dict[str, str]:
 def headlines(outcomes: list[Outcome]) -> list[dict[str, Any]]:
     """The headlines, with the numbers that decided."""
     known = {outcome.claim.id: outcome for outcome in outcomes}
-    return [_claim(known[headline.claim], "") for headline in claims_report.headlines()]
+    return [_claim(known[headline.claim], "") for headline in claims.headlines()]
 
 
 def by_notebook(outcomes: list[Outcome], profile: str) -> list[dict[str, Any]]:
@@ -164,10 +163,10 @@ def _row(row: claims.Verdict) -> dict[str, str]:
 def controls(outcomes: list[Outcome]) -> list[dict[str, str]]:
     """What each control means for a paper's claim, by the control's verdict."""
     known = {outcome.claim.id: outcome for outcome in outcomes}
-    return [_control(control, known[control.claim], known[control.by]) for control in claims_report.controls()]
+    return [_control(control, known[control.claim], known[control.by]) for control in claims.controls()]
 
 
-def _control(control: claims_report.Control, claimed: Outcome, by: Outcome) -> dict[str, str]:
+def _control(control: claims.Control, claimed: Outcome, by: Outcome) -> dict[str, str]:
     return {
         "claim": claimed.claim.statement,
         "claimed": claimed.label(),
