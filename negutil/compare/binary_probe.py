@@ -65,15 +65,9 @@ def run(settings: Profile, seed: int = 0) -> Findings:
         results.save_items(outcomes[name].items, settings.name, EXPERIMENT, f"items_{name}")
     records = [record for name, found in outcomes.items() for record in probe.records(found, EXPERIMENT, name)]
     results.save(records, settings.name, EXPERIMENT, "probe", seed=seed, faces=len(faces))
-    return _findings(outcomes)
-
-
-def _findings(outcomes: dict[str, probe.Outcome]) -> Findings:
-    """The outcomes of all models side by side."""
-    frames = [found.table.assign(model=name) for name, found in outcomes.items()]
-    table = pd.concat(frames, ignore_index=True)
-    first = next(iter(outcomes.values()))
+    table = pd.concat([found.table.assign(model=name) for name, found in outcomes.items()], ignore_index=True)
     items = {name: found.items for name, found in outcomes.items()}
+    first = next(iter(outcomes.values()))
     return Findings(table[["model", *table.columns.drop("model")]], items, first.skipped)
 
 

@@ -12,7 +12,6 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -96,12 +95,23 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     caption_sets.build_referring(settings)
     items = pd.concat([study(settings, error, seed) for error in rates], ignore_index=True)
     plain = items[items["error"] == 0]
-    quality = pd.DataFrame([*_measures(items, settings), *_naturalness(plain, settings, seed), *_variety(plain)])
-    referring = referring_table(settings)
-    sets = _sets(folders)
+    written = {name: plain[(plain["set"] == name) & (plain["dropped"] == "")] for name in SETS}
+    rows = [*_measures(items, settings), *_naturalness(plain, settings, seed)]
+    for name, own in written.items():
+        for metric, value in caption_quality.diversity(own).items():
+            rows.append(_row(name, 0.0, metric, Interval(value, np.nan, np.nan, len(own), "")))
+    quality, referring = pd.DataFrame(rows), referring_table(settings)
+    negations = [caption_quality.kinds_of_negation(own).assign(set=name) for name, own in written.items()]
+    counts = [
+        {"file": file, "annotators' errors": error, **counted, "share": counted["captions"] / counted["of"]}
+        for error, folder in folders.items()
+        for file, counted in (world.manifest(folder) or {})["facts"]["rows"].items()
+    ]
+    sets = pd.DataFrame(counts)
     results.save(_records(quality, sets, referring), settings.name, EXPERIMENT, "quality")
     results.save_items(items, settings.name, EXPERIMENT, "items")
-    return Findings(sets, items, quality, _negations(plain), referring)
+    columns = ["set", "factor", "level", "share"]
+    return Findings(sets, items, quality, pd.concat(negations, ignore_index=True)[columns], referring)
 
 
 def _has_truth(settings: Profile) -> bool:
@@ -235,30 +245,6 @@ def _naturalness(plain: pd.DataFrame, settings: Profile, seed: int) -> Iterator[
             yield _row(name, 0.0, metric, bits)
 
 
-def _variety(plain: pd.DataFrame) -> Iterator[Row]:
-    for name in SETS:
-        rows = plain[(plain["set"] == name) & (plain["dropped"] == "")]
-        for metric, value in caption_quality.diversity(rows).items():
-            yield _row(name, 0.0, metric, Interval(value, np.nan, np.nan, len(rows), ""))
-
-
-def _negations(plain: pd.DataFrame) -> pd.DataFrame:
-    frames = [
-        caption_quality.kinds_of_negation(plain[(plain["set"] == name) & (plain["dropped"] == "")]).assign(set=name)
-        for name in SETS
-    ]
-    return pd.concat(frames, ignore_index=True)[["set", "factor", "level", "share"]]
-
-
-def _sets(folders: Mapping[float, Path]) -> pd.DataFrame:
-    rows = [
-        {"file": file, "annotators' errors": error, **counts, "share": counts["captions"] / counts["of"]}
-        for error, folder in folders.items()
-        for file, counts in (world.manifest(folder) or {})["facts"]["rows"].items()
-    ]
-    return pd.DataFrame(rows)
-
-
 def referring_table(settings: Profile) -> pd.DataFrame:
     """Our NegRefCOCOg by cue beside the authors': cue, phrases, share, authors' phrases, authors' share."""
     rows = referring_file.load(caption_sets.build_referring(settings) / negrefcocog.FILE)
@@ -286,7 +272,7 @@ def _records(quality: pd.DataFrame, sets: pd.DataFrame, referring: pd.DataFrame)
     for row in sets.to_dict("records"):
         paper = published.get(row["file"])
         about = {"task": row["file"], "model": annotator_name(row["annotators' errors"]), "metric": "captions"}
-        printed = {"paper_value": paper, "paper_source": SOURCE if paper else ""}
+        printed: dict[str, Any] = {"paper_value": paper, "paper_source": SOURCE if paper else ""}
         yield Record(experiment=EXPERIMENT, **about, value=row["captions"], n=row["of"], **printed)
     total = int(referring["phrases"].sum())
     counted = {"all": (total, PUBLISHED_ROWS["rows"])}

@@ -316,16 +316,10 @@ def _verdicts(claim: Claim, profile: str, models: Sequence[str]) -> list[Verdict
         holds, contradicted = (rows["holds"] > 0).all(), (rows["contradicted"] >= 0).any()
         verdict = REPLICATED if holds else NOT_REPLICATED if contradicted else INCONCLUSIVE
         worst = rows.loc[rows["holds"] == rows["holds"].min()].iloc[0]
-        found.append(
-            Verdict(
-                claim.id,
-                model,
-                f"{INCONCLUSIVE}: it cannot show the claim" if unfit else verdict,
-                f"{worst['task']}: {worst['metric']} {worst['wanted']}",
-                *(float(worst[name]) for name in ("value", "ci_low", "ci_high")),
-                int(worst["n"]),
-            )
-        )
+        decided = f"{worst['task']}: {worst['metric']} {worst['wanted']}"
+        verdict = f"{INCONCLUSIVE}: it cannot show the claim" if unfit else verdict
+        value, low, high = (float(worst[name]) for name in ("value", "ci_low", "ci_high"))
+        found.append(Verdict(claim.id, model, verdict, decided, value, low, high, int(worst["n"])))
     return found
 
 

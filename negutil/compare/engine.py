@@ -150,11 +150,11 @@ def table(
         patterns, pattern_of = np.unique(missing, axis=1, return_inverse=True)
         found: dict[int, Interval] = {}
         for number, known in enumerate(~patterns.T):
-            places = np.flatnonzero(pattern_of.ravel() == number)
+            places = np.flatnonzero(pattern_of.ravel() == number).tolist()
             if known.any():
                 shares = np.array([zeros and not wanted[place].minus for place in places])
                 intervals = means(sums[known][:, places], clusters[known], bootstrap, shares)
-                found |= dict(zip(places.tolist(), intervals, strict=True))
+                found |= dict(zip(places, intervals, strict=True))
         about = {"title": group.title, "metric": group.metric}
         rows += [wanted[place].about | about | dataclasses.asdict(found[place]) for place in sorted(found)]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"seed": "Int64"})

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 
@@ -70,9 +68,13 @@ def side_by_side(settings: Profile, found: Findings, count: int = 6, seed: int =
     prompts = _spread(own.drop_duplicates("prompt_id"), count, seed)
     shown = []
     for method in text_to_image.methods(settings):
-        places = [_row(own, method, prompt) for prompt in prompts]
-        captions = tuple(_seen(row) for row in found.items.iloc[places].to_dict("records"))
-        shown.append((title_of(method), found.pictures[places], captions))
+        rows = own[own["method"] == method].drop_duplicates("prompt_id")
+        places = [int(rows.index[rows["prompt_id"] == prompt][0]) for prompt in prompts]
+        captions = []
+        for row in found.items.iloc[places].to_dict("records"):
+            subject = "subject" if row[neg_score.SUBJECT] else "no subject"
+            captions.append(f"{subject}, {'negated thing too' if row[neg_score.DENIED] else 'nothing denied'}")
+        shown.append((title_of(method), found.pictures[places], tuple(captions)))
     return shown
 
 
@@ -89,15 +91,6 @@ def _spread(own: pd.DataFrame, count: int, seed: int) -> list[int]:
     groups = [rng.sample(list(rows["prompt_id"]), len(rows)) for _, rows in own.groupby("kind", sort=True)]
     turns = [prompt for turn in range(max(map(len, groups))) for group in groups for prompt in group[turn : turn + 1]]
     return [int(prompt) for prompt in turns[:count]]
-
-
-def _row(own: pd.DataFrame, method: str, prompt: int) -> int:
-    return int(own.index[(own["method"] == method) & (own["prompt_id"] == prompt)][0])
-
-
-def _seen(row: Mapping[Any, Any]) -> str:
-    subject = "subject" if row[neg_score.SUBJECT] else "no subject"
-    return f"{subject}, {'negated thing too' if row[neg_score.DENIED] else 'nothing denied'}"
 
 
 def judged_grid(settings: Profile, count: int = 8, seed: int = 0) -> list[Shown]:
