@@ -72,7 +72,7 @@ def prepare(settings: Profile) -> Asked:
     """Read, and build where they are missing, the data of all benchmarks."""
     chosen = [each for each in negbench_files.VARIATIONS if each.title in NEGBENCH]
     tasks = skipped.attempt(settings, "NegBench", partial(negbench_items.load_some, settings, chosen), "negbench")
-    thinned = []
+    thinned: list[Task] = []
     for task in tasks or ():
         if isinstance(task, Queries):  # one caption of each picture, in the whole gallery
             rows, first = np.unique(task.rows, return_index=True)

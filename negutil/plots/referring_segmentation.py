@@ -131,9 +131,9 @@ def gains(found: Findings, metric: str = numbers.name(MIOU, numbers.BEST)) -> Fi
 
 
 def _dots(axis: Axes, rows: pd.DataFrame, at: NDArray[np.float64], method: str, scale: float = 1) -> None:
-    value, low, high = (scale * rows[name].to_numpy(float) for name in ("value", "low", "high"))
+    scaled = scale * rows[["value", "low", "high"]].astype(float)
     style: dict[str, Any] = {"color": _colour(method), "fmt": _marker(method), "linewidth": 1, "capsize": 2}
-    axis.errorbar(value, at, xerr=np.vstack([value - low, high - value]).clip(0), label=TITLES[method], **style)
+    axis.errorbar(scaled["value"], at, xerr=figures.reach(scaled), label=TITLES[method], **style)
 
 
 def _colour(method: str) -> str:
