@@ -284,9 +284,10 @@ def _by_rows(found: Findings, names: Mapping[str, str], kinds: Sequence[str]) ->
     parts = []
     for task in SHOWN:
         shown = of_metrics(found, names, (task,))
-        wide = [shown.gains(list(names.values()), list(TITLES), kind).assign(difference=kind) for kind in kinds]
-        parts += [part.assign(task=task) for part in wide if len(part)]
-    return pd.concat(parts, ignore_index=True)[["task", "model", "difference", *names.values()]]
+        for kind in (kind for kind in kinds if len(shown.means(kind))):
+            wide = shown.gains(list(names.values()), list(TITLES), kind)
+            parts.append(wide.assign(task=task, difference=kind))
+    return pd.concat(parts, ignore_index=True).fillna("")[["task", "model", "difference", *names.values()]]
 
 
 def instances(found: Findings) -> pd.DataFrame:
