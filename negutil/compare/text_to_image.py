@@ -304,7 +304,7 @@ def _columns(settings: Profile, names: Sequence[str]) -> list[Column]:
     for other, kind in others.items():
         compared = [name for name in there if other in there and name not in (other, CLIP, REAL)]
         found += [Column(base, name, (name,), (other,), kind) for name in compared]
-    trained = [(name, seed) for name in plan.methods for seed in plan.seeds if f"{name}/{seed}" in names]
+    trained = [(name, seed) for name in sorted(plan.methods) for seed in plan.seeds if f"{name}/{seed}" in names]
     return found + [Column(base, name, (f"{name}/{seed}",), seed=seed) for name, seed in trained]
 
 
