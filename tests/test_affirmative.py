@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from miniworld import scenes
-from negutil import config
+from negutil import config, results
 from negutil.captions import english
 from negutil.captions.english import NOUNS
-from negutil.compare import affirmative
+from negutil.compare import affirmative, claims
+from negutil.results import Record
+from negutil.statistics import Interval
 
 
 @pytest.fixture(scope="module")
@@ -53,19 +55,27 @@ def test_scenes_are_held_out_pictures_with_a_true_full_caption() -> None:
         assert set(english.mentions(caption)) <= scene.nouns
 
 
-def _tables(presence: float, low: float, high: float) -> tuple[pd.DataFrame, pd.DataFrame]:
-    floors = pd.DataFrame({"task": [affirmative.PRESENCE], "model": ["m"], "value": [presence]})
-    absence = pd.DataFrame({"model": ["m", "m"], "ci_low": [low, low], "ci_high": [high, 0.4]})
-    return floors, absence
+@pytest.fixture
+def own_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEGUTIL_RESULTS", str(tmp_path))
 
 
+@pytest.mark.usefixtures("own_results")
 @pytest.mark.parametrize(
     ("presence", "low", "high", "expected"),
     [
-        (0.98, 0.1, 0.2, ["reached", "replicated"]),
-        (0.96, 0.6, 0.8, ["not reached", "not replicated"]),
-        (0.97, 0.1, 0.6, ["reached", "inconclusive"]),
+        (0.98, 0.1, 0.2, [claims.REPLICATED, claims.REPLICATED]),
+        (0.95, 0.6, 0.8, [claims.NOT_REPLICATED, claims.NOT_REPLICATED]),
+        (0.975, 0.1, 0.6, [claims.INCONCLUSIVE, claims.INCONCLUSIVE]),
     ],
 )
-def test_verdicts_follow_the_numbers(presence: float, low: float, high: float, expected: list[str]) -> None:
-    assert list(affirmative.verdicts(*_tables(presence, low, high))["verdict"]) == expected
+def test_verdicts_follow_whole_intervals(presence: float, low: float, high: float, expected: list[str]) -> None:
+    about = {"experiment": affirmative.EXPERIMENT, "model": "m", "metric": "AUC"}
+    floor = Interval(presence, presence - 0.008, presence + 0.008, 50, "items")
+    results.save([Record.of(floor, task=affirmative.PRESENCE, **about)], "quick", affirmative.EXPERIMENT, "floors")
+    forms = {"one": Interval(low, low, high, 50, "items"), "other": Interval(low, low, max(low, 0.4), 50, "items")}
+    records = [Record.of(interval, task=task, **about) for task, interval in forms.items()]
+    results.save(records, "quick", affirmative.EXPERIMENT, "absence")
+    wanted = ("floor-presence", "absence-is-read-as-presence")
+    stated = [claim for claim in claims.of_notebook("00") if claim.id in wanted]
+    assert [verdict.verdict for verdict in claims.judge(stated, "quick", ["m"])] == expected

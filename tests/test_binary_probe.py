@@ -14,10 +14,11 @@ from PIL import Image
 from miniworld import build, faces
 from negutil import config, paths, results
 from negutil.captions import probe_prompts
-from negutil.compare import binary_probe
+from negutil.compare import binary_probe, claims
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
 from negutil.models import encode, loader
+from negutil.results import Record
 from negutil.tasks.probe import ALONE, ANTONYM, MEAN, MEAN_WITH_ANTONYM
 
 COUNT = 40
@@ -133,30 +134,31 @@ def test_examples_show_faces_with_and_without(paper: Profile) -> None:
     assert shares["share of the faces"].is_monotonic_decreasing
 
 
-def _table(knows: float, accuracy: float, gain: float) -> pd.DataFrame:
-    rows = [(MEAN, ALONE, "auc", knows), (MEAN, "not", "balanced_accuracy", accuracy)]
-    rows += [(MEAN_WITH_ANTONYM, f"{ANTONYM} minus {name}", "balanced_accuracy", gain) for name in ("not", "no")]
-    table = pd.DataFrame(rows, columns=["attribute", "phrasing", "metric", "value"])
-    return table.assign(model="toy", low=table["value"] - 0.02, high=table["value"] + 0.02)
+@pytest.fixture
+def own_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEGUTIL_RESULTS", str(tmp_path))
 
 
+@pytest.mark.usefixtures("own_results")
 @pytest.mark.parametrize(
     ("knows", "accuracy", "gain", "expected"),
     [
-        (0.95, 0.55, 0.2, ["replicated", "replicated"]),
-        (0.95, 0.75, -0.1, ["not replicated", "not replicated"]),
-        (0.95, 0.65, 0.01, ["inconclusive", "inconclusive"]),
-        (0.81, 0.55, 0.2, ["inconclusive: it does not know the attributes", "replicated"]),
+        (0.95, 0.55, 0.2, [claims.REPLICATED, claims.REPLICATED]),
+        (0.95, 0.75, -0.1, [claims.NOT_REPLICATED, claims.NOT_REPLICATED]),
+        (0.95, 0.65, 0.01, [claims.INCONCLUSIVE, claims.INCONCLUSIVE]),
+        (0.81, 0.55, 0.2, [f"{claims.INCONCLUSIVE}: it cannot show the claim", claims.REPLICATED]),
     ],
 )
 def test_verdicts_follow_the_rules(knows: float, accuracy: float, gain: float, expected: list[str]) -> None:
-    assert binary_probe.verdicts(_table(knows, accuracy, gain))["verdict"].tolist() == expected
-
-
-def test_without_antonyms_the_control_is_inconclusive() -> None:
-    table = _table(0.9, 0.5, 0.1)
-    bare = table[~table["phrasing"].str.contains(ANTONYM)]
-    assert binary_probe.verdicts(bare)["verdict"].iloc[1].startswith("inconclusive")
+    numbers = {(f"{MEAN}/{ALONE}", "auc"): knows, (f"{MEAN}/not", "balanced_accuracy"): accuracy}
+    antonyms = [f"{MEAN_WITH_ANTONYM}/{ANTONYM} minus {name}" for name in ("not", "no")]
+    numbers |= {(task, "balanced_accuracy"): gain for task in antonyms}
+    records = [
+        Record("02_binary_probe", task, "toy", metric, value, 9, value - 0.02, value + 0.02, "items")
+        for (task, metric), value in numbers.items()
+    ]
+    results.save(records, "quick", binary_probe.EXPERIMENT, "probe")
+    assert [one.verdict for one in claims.judge(claims.of_notebook("02"), "quick", ["toy"])] == expected
 
 
 def test_the_prompts_of_every_pair_are_in_the_table() -> None:

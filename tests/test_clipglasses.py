@@ -9,13 +9,12 @@ import pandas as pd
 import pytest
 
 from negutil import config
-from negutil.compare import claims, clipglasses, clipglasses_items, lambda_strengths, layer_probe
+from negutil.compare import claims, clipglasses, clipglasses_items, engine, lambda_strengths, layer_probe, negationclip
 from negutil.compare import clipglasses_controls as controls
 from negutil.compare import clipglasses_methods as methods
-from negutil.compare import clipglasses_published as paper
 from negutil.compare import negationclip_items as asked
-from negutil.compare import negationclip_numbers as numbers
 from negutil.compare.clipglasses_methods import Method
+from negutil.compare.engine import Findings
 from negutil.config import Bootstrap
 from negutil.models import glasses_trained, trained
 from negutil.tasks import ccneg, suite
@@ -44,7 +43,9 @@ def items() -> pd.DataFrame:
 
 
 def found() -> pd.DataFrame:
-    return clipglasses.numbers_of(items(), clipglasses.columns("b", [FULL, CHANGED]), BOOTSTRAP)
+    rows = items()
+    wanted = clipglasses.columns("b", [FULL, CHANGED])
+    return engine.table(rows, wanted, clipglasses.groups(rows), BOOTSTRAP, seeds_first=True)
 
 
 def one(table: pd.DataFrame, title: str, method: str, kind: str = "", seed: int | None = None) -> pd.Series:
@@ -74,15 +75,14 @@ def test_what_was_not_asked_has_no_number() -> None:
 
 
 def test_tables_of_the_notebook_name_methods_and_put_printed_numbers_below() -> None:
-    shown = clipglasses.levels(found(), (suite.CCNEG, asked.MCQ), ("", methods.FULL, methods.RULE))
+    findings = Findings(clipglasses.experiment(), found(), items())
+    shown = findings.levels((suite.CCNEG, asked.MCQ), ("", methods.FULL, methods.RULE))
     assert shown["model"].tolist()[:3] == ["CLIP", methods.title_of(methods.FULL), methods.title_of(methods.RULE)]
     assert shown.iloc[-1][suite.CCNEG] == "0.966"
     assert shown.iloc[-1]["architecture"] == clipglasses.PAPER
-    seeds = clipglasses.seeds(found(), (suite.CCNEG,), (methods.FULL,))
+    seeds = findings.seeds((suite.CCNEG,), (methods.FULL,))
     assert str(seeds.loc[0, suite.CCNEG]).count("·") == 1
-    gained = clipglasses.differences(
-        found(), (suite.CCNEG,), (methods.FULL, controls.MASK), (methods.OVER_CLIP, "less")
-    )
+    gained = findings.differences((suite.CCNEG,), (methods.OVER_CLIP, "less"), (methods.FULL, controls.MASK))
     assert gained["difference"].tolist() == [methods.OVER_CLIP, "less"]
 
 
@@ -95,7 +95,7 @@ def test_every_method_has_a_name_that_can_be_loaded_and_a_title() -> None:
             assert len(method.models) == len(method.seeds)
             for name in method.models:
                 assert name == base or (glasses_trained.is_name(name) if method.parts else trained.NAME.fullmatch(name))
-    names = [{name for method in methods.of(MINI, base) for name in method.columns} for base in MINI.models]
+    names = [{name for method in methods.of(MINI, base) for name in method.compared.values} for base in MINI.models]
     assert not names[0] & names[1]
 
 
@@ -103,7 +103,7 @@ def test_variants_are_of_the_control_models_alone() -> None:
     labels = {base: {method.label for method in methods.of(MINI, base)} for base in MINI.models}
     assert set(methods.VARIANTS) <= labels[BASE]
     assert not set(methods.VARIANTS) & labels[MINI.models[0]]
-    assert set(methods.ABLATIONS) | {"full"} == {name for name, _ in paper.ablations()}
+    assert set(methods.ABLATIONS) | {methods.FULL} == {name for name, _ in clipglasses.ablations()}
 
 
 def test_every_claim_is_about_numbers_that_are_written() -> None:
@@ -121,7 +121,7 @@ def test_every_claim_is_about_numbers_that_are_written() -> None:
                 assert title in {*clipglasses.EVERYTHING, *clipglasses.LOOKING}, claim.id
             elif name == "levels":
                 assert label in labels, claim.id
-                assert condition.metric == numbers.METRICS[title], claim.id
+                assert condition.metric == negationclip.METRICS[title], claim.id
             else:
                 assert name in ("lambda", "layers"), claim.id
 
@@ -143,17 +143,18 @@ def test_claims_about_layers_and_strengths_use_their_words() -> None:
 
 
 def test_printed_numbers_are_fractions_and_far_is_in_logits() -> None:
-    assert paper.published()[suite.CCNEG, "con-clip"][0] == 0.997
-    assert paper.published()[suite.IMAGENET, ""][0] == 0.5387
-    assert "Table 1" in paper.published()[asked.MCQ, methods.RETRIEVED][1]
-    assert paper.ablations()["without residual gate", paper.FAR][0] == 0.7875
-    without = paper.ablations()["without semantic stream", paper.ACCURACY]
-    assert clipglasses.published(suite.CCNEG, "without semantic stream") == without
-    assert clipglasses.published(clipglasses_items.FAR, methods.FULL) == paper.ablations()["full", paper.FAR]
-    assert clipglasses.published(asked.MCQ, "without semantic stream") is None
+    known, table_3 = clipglasses.published(), clipglasses.ablations()
+    assert known[suite.CCNEG, "con-clip"][0] == 0.997
+    assert known[suite.IMAGENET, ""][0] == 0.5387
+    assert "Table 1" in known[asked.MCQ, methods.RETRIEVED][1]
+    assert table_3["without residual gate", clipglasses.FAR][0] == 0.7875
+    assert known[suite.CCNEG, "without semantic stream"] == table_3["without semantic stream", clipglasses.ACCURACY]
+    assert known[clipglasses_items.FAR, methods.FULL] == table_3[methods.FULL, clipglasses.FAR]
+    assert "Table 1" in known[suite.CCNEG, methods.FULL][1]
+    assert (asked.MCQ, "without semantic stream") not in known
     changes = clipglasses.published_changes().set_index("method")["value"]
     assert changes["without repulsion weight"] == pytest.approx(-0.3282)
-    assert paper.logs().shape[0] == 9
+    assert clipglasses.logs().shape[0] == 9
 
 
 def test_both_kinds_of_far_follow_cc_neg_and_the_reversed_task_is_known() -> None:
@@ -161,3 +162,13 @@ def test_both_kinds_of_far_follow_cc_neg_and_the_reversed_task_is_known() -> Non
     assert clipglasses.FARS == (clipglasses_items.FAR, clipglasses_items.SIGNED)
     fewer = dataclasses.replace(MINI, glasses=dataclasses.replace(MINI.glasses, seeds=(0,)))
     assert all(len(method.models) == 1 for method in methods.of(fewer, BASE))
+
+
+def test_released_pixels_of_every_seed_are_compared_with_the_one_clip_without_mean_and_std() -> None:
+    wanted = clipglasses.columns(BASE, methods.of(MINI, BASE))
+    (gain,) = (c for c in wanted if (c.method, c.kind) == (methods.RELEASED_PIXELS, methods.OVER_CLIP))
+    assert len(gain.plus) == len(MINI.glasses.seeds)
+    assert len(gain.minus) == 1
+    (first,) = (c for c in wanted if c.method == next(iter(methods.DIFFERENCES)) and c.kind == methods.OVER_FULL)
+    assert len(first.minus) == 1
+    assert not any(column.method == methods.ANY_PIXELS for column in wanted)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from negutil import config
 from negutil.compare import clipglasses_controls as controls
-from negutil.compare import clipglasses_costs as costs
+from negutil.compare import glasses_parts
 from negutil.compare.negationclip_items import Asked
 from negutil.errors import NegutilError
 from negutil.models import encode, glasses_settings, loader
@@ -115,11 +115,11 @@ def test_an_unknown_change_is_refused_with_those_that_exist() -> None:
 
 
 def test_operations_grow_with_the_glasses(worn: GlassesModel) -> None:
-    text, pair = costs.glasses_operations(worn)
+    text, pair = glasses_parts.glasses_operations(worn)
     simple = dataclasses.replace(worn, glasses=Glasses(glasses_settings.paper(128, constant_lambda=1.0), 100.0))
     assert text > 2 * 128 * 128
-    assert pair > costs.glasses_operations(simple)[1] >= 2 * 128
-    assert costs.text_operations(worn.tower) > 1e6
+    assert pair > glasses_parts.glasses_operations(simple)[1] >= 2 * 128
+    assert glasses_parts.text_operations(worn.tower) > 1e6
 
 
 def test_whether_a_text_is_masked_is_the_classifier_s_answer(worn: GlassesModel, images: np.ndarray) -> None:

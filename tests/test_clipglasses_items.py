@@ -14,7 +14,7 @@ import torch
 
 from miniworld.writers import ccneg as ccneg_writer
 from negutil import config
-from negutil.compare import clipglasses_controls, clipglasses_items, glasses_mask
+from negutil.compare import clipglasses_controls, clipglasses_items, glasses_parts
 from negutil.compare import negationclip_items as asked
 from negutil.compare.clipglasses_controls import GOLD, PIXELS, Asking
 from negutil.config import Profile, Splits
@@ -117,9 +117,9 @@ def test_the_mask_is_asked_about_texts_with_and_without_a_negation(
     settings: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NEGUTIL_RESULTS", str(tmp_path))
-    found = glasses_mask.table(settings).set_index("task")
-    said = glasses_mask.texts(settings)
-    assert list(found.index) == list(said) == [glasses_mask.PROMPTS, glasses_mask.AFFIRMED, glasses_mask.NEGATED]
+    found = glasses_parts.mask(settings).set_index("task")
+    said = glasses_parts.texts(settings)
+    assert list(found.index) == list(said) == [glasses_parts.PROMPTS, glasses_parts.AFFIRMED, glasses_parts.NEGATED]
     assert list(found["n"]) == [len(texts) for texts in said.values()]
     model = clipglasses_controls.glasses(PAIR, settings)
     for kind, texts in said.items():

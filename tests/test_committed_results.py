@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from negutil import config, paths, results
-from negutil.captions import caption_statistics, negbench_files, probe_prompts, web_captions
+from negutil.captions import caption_statistics, negbench_files, web_captions
 from negutil.compare import (
     affirmative,
     binary_probe,
@@ -19,13 +19,12 @@ from negutil.compare import (
     clipglasses,
     clipglasses_methods,
     negationclip,
-    negationclip_numbers,
     negbench,
     referring_segmentation,
     text_to_image,
 )
 from negutil.models import registry
-from negutil.tasks import exclusion, probe
+from negutil.tasks import exclusion
 from negutil.train import recipes_negation
 
 EXPERIMENTS = (
@@ -83,20 +82,15 @@ def test_shipped_weights_are_those_of_the_registry() -> None:
 
 
 def test_every_floor_is_reached_and_first_no_fails(committed: None) -> None:
-    floors = results.load("mini", affirmative.EXPERIMENT, "floors")
-    assert set(floors["task"]) == set(affirmative.FLOORS)
-    assert (floors["ci_low"] >= floors["task"].map(affirmative.FLOORS)).all()
-    absence = results.load("mini", affirmative.EXPERIMENT, "absence")
-    verdicts = affirmative.verdicts(floors, absence).iloc[len(floors) :]
-    assert list(verdicts["verdict"]) == ["replicated"] * len(config.load("mini").models)
+    verdicts = claims.judge(claims.of_notebook("00"), "mini", config.load("mini").models)
+    assert len(verdicts) == 4 * len(config.load("mini").models)
+    assert {verdict.verdict for verdict in verdicts} == {claims.REPLICATED}
 
 
 def test_the_probe_is_near_chance_and_the_antonym_is_better(committed: None) -> None:
-    records = results.load("mini", binary_probe.EXPERIMENT, "probe")
-    plain = records[(records["task"] == f"{probe.MEAN}/not") & (records["metric"] == "balanced_accuracy")]
-    assert (plain["ci_high"] < binary_probe.NEAR_CHANCE).all()
-    gains = records[records["task"].str.startswith(f"{probe.MEAN_WITH_ANTONYM}/{probe_prompts.ANTONYM} minus")]
-    assert (gains.loc[gains["metric"] == "balanced_accuracy", "ci_low"] > 0).all()
+    verdicts = claims.judge(claims.of_notebook("02"), "mini", config.load("mini").models)
+    assert len(verdicts) == 2 * len(config.load("mini").models)
+    assert {verdict.verdict for verdict in verdicts} == {claims.REPLICATED}
 
 
 def test_published_numbers_stand_beside_ours_as_they_were_printed(committed: None) -> None:
@@ -142,7 +136,7 @@ def test_every_fine_tuned_model_has_its_seeds_and_its_means(committed: None) -> 
     seeds, levels = (results.load("mini", negationclip.EXPERIMENT, name) for name in ("seeds", "levels"))
     for base in settings.models:
         for recipe in recipes_negation.rows(settings, base):
-            task = f"{negationclip_numbers.ALL_ITEMS}/{recipe}"
+            task = f"{negationclip.ALL_ITEMS}/{recipe}"
             own = seeds[(seeds["model"] == base) & (seeds["task"] == task)]
             mean = levels[(levels["model"] == base) & (levels["task"] == task)]
             assert set(own["seed"]) == set(settings.finetuning.seeds)

@@ -30,7 +30,7 @@ from negutil.compare import claims
 from negutil.data import absent
 from negutil.errors import NegutilError
 from negutil.tasks import suite
-from negutil.compare import negationclip_numbers
+from negutil.compare import negationclip
 from negutil.models import loader, registry
 
 def complaint(call, *arguments):
@@ -54,7 +54,7 @@ told["lost"] = complaint(absent.load, folder / "absent.json", folder)
 AFTER = """
 told["rules"] = {name: len(frames["Absent things"]) for name, frames in suite.rules(data).items()}
 told["chance"] = suite.chance(data)
-told["metric"] = negationclip_numbers.METRICS["Absent things"]
+told["metric"] = negationclip.METRICS["Absent things"]
 told["verdicts"] = [verdict.verdict for verdict in verdicts]
 Path(folder / "told.json").write_text(json.dumps(told))
 """

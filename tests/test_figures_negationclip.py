@@ -11,15 +11,14 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 
-from negutil.compare import negationclip
-from negutil.compare import negationclip_numbers as numbers
+from negutil.compare import engine, negationclip
 from negutil.plots import figures
 from negutil.plots import negationclip as drawn
 from negutil.tasks import ccneg, suite
 
 BASES = ("small", "large")
 METHODS = ("plain", "con-clip", "negationclip")
-TITLES = (numbers.ALL_ITEMS, suite.REFERRING, suite.BARE, suite.AFFIRMED, suite.CCNEG, ccneg.REVERSED)
+TITLES = (negationclip.ALL_ITEMS, suite.REFERRING, suite.BARE, suite.AFFIRMED, suite.CCNEG, ccneg.REVERSED)
 
 
 @pytest.fixture(autouse=True)
@@ -31,12 +30,12 @@ def look() -> Iterator[None]:
 
 @pytest.fixture
 def table() -> pd.DataFrame:
-    """A table of ``negationclip.Findings`` with a different value in every row."""
+    """A table of ``engine.Findings`` with a different value in every row."""
     rows = []
     for base in BASES:
         for method in ("", *METHODS):
             for title in TITLES:
-                kinds = [("", None)] + ([("", 0), ("", 1), (negationclip.OVER_CLIP, None)] if method else [])
+                kinds = [("", None)] + ([("", 0), ("", 1), (engine.OVER_CLIP, None)] if method else [])
                 rows += [(base, method, seed, title, kind) for kind, seed in kinds]
     found = pd.DataFrame(rows, columns=["base", "method", "seed", "title", "kind"]).astype({"seed": "Int64"})
     value = np.linspace(0.1, 0.9, len(found))
@@ -56,7 +55,7 @@ def test_gains_are_in_points_with_a_panel_per_benchmark_and_a_colour_per_archite
     plot = drawn.gains(table, TITLES[:2], METHODS)
     assert len(plot.axes) == 2
     small, large = _errorbars(plot.axes[1])
-    rows = table[(table["kind"] == negationclip.OVER_CLIP) & (table["title"] == TITLES[1])]
+    rows = table[(table["kind"] == engine.OVER_CLIP) & (table["title"] == TITLES[1])]
     assert _points(small) == pytest.approx((100 * rows[rows["base"] == "small"]["value"]).tolist())
     assert _points(large) == pytest.approx((100 * rows[rows["base"] == "large"]["value"]).tolist())
     assert [text.get_text() for text in plot.axes[0].get_yticklabels()] == [

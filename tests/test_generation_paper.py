@@ -13,7 +13,7 @@ import torch
 
 from negutil import config, results
 from negutil.captions import annotator_kinds
-from negutil.compare import negationclip_numbers as numbers
+from negutil.compare import engine
 from negutil.config import Profile
 from negutil.data import t2i_prompts
 from negutil.errors import NegutilError
@@ -90,7 +90,7 @@ def test_from_the_published_prompts_to_a_record(
         for subject, denied in zip(prompts["subject_question"][:], prompts["negation_question"][:], strict=True)
     ]
     assert found[neg_score.SCORE].astype(bool).tolist() == expected
-    (score,) = numbers.means(found[[neg_score.SCORE]].to_numpy(), found["prompt_id"].to_numpy(), profile.bootstrap)
+    (score,) = engine.means(found[[neg_score.SCORE]].to_numpy(), found["prompt_id"].to_numpy(), profile.bootstrap)
     record = Record.of(score, experiment="t2i", task=neg_score.SCORE, model=BASE, metric="mean over prompts")
     results.save([record], profile.name, "dry_run", "levels", judge=look.name)
     (row,) = results.load(profile.name, "dry_run", "levels").to_dict("records")

@@ -15,9 +15,7 @@ from miniworld.writers import ccneg as ccneg_writer
 from negutil import config, results
 from negutil.compare import claims, negationclip, negationclip_controls
 from negutil.compare import negationclip_items as asked
-from negutil.compare import negationclip_numbers as numbers
-from negutil.compare import negationclip_published as paper
-from negutil.compare.negationclip import Findings
+from negutil.compare.engine import Findings
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
 from negutil.models import registry, trained
@@ -99,16 +97,16 @@ def test_every_model_is_trained_once_and_has_its_name(settings: Profile, models:
 
 def test_items_have_one_value_per_model_and_nothing_missing(settings: Profile, found: Findings) -> None:
     items = found.items
-    names = [name for models in negationclip.models_of(settings, "tiny").values() for name in models]
+    names = [name for method in negationclip.methods_of(settings, "tiny") for name in method.values]
     assert {"tiny", "tiny+negationclip/seed0@0.5", *names} <= set(items.columns)
-    assert set(items["task"]) == set(numbers.METRICS)
+    assert set(items["task"]) == set(negationclip.METRICS)
     assert not items.duplicated(["task", "item"]).any()
     assert items[names].notna().to_numpy().all()
     assert not np.allclose(items["tiny"], items["tiny+negationclip/seed0"])
 
 
 def test_what_the_clause_adds_is_the_difference_of_two_answers(found: Findings) -> None:
-    own = {task: found.items[found.items["task"] == task]["tiny"].to_numpy() for task in numbers.METRICS}
+    own = {task: found.items[found.items["task"] == task]["tiny"].to_numpy() for task in negationclip.METRICS}
     assert (own[asked.CLAUSE] == own[suite.REFERRING] - own[suite.BARE]).all()
     assert (own[asked.NEGATION] == own[suite.REFERRING] - own[suite.AFFIRMED]).all()
 
@@ -165,21 +163,21 @@ def test_levels_gains_and_seeds_are_saved_with_the_published_numbers(settings: P
 
 def test_tables_have_a_row_per_model_and_the_published_rows_last(found: Findings) -> None:
     methods = ("plain", "negationclip")
-    shown = negationclip.levels(found.table, negationclip.TABLE_2, methods)
+    shown = found.levels(negationclip.TABLE_2, ("", *methods))
     assert shown["model"].tolist()[:3] == ["CLIP", "plain captions", "NegationCLIP"]
     assert set(shown["architecture"][3:]) == {negationclip.PAPER}
     assert shown.iloc[-1][suite.COCO] == "0.680"
-    assert negationclip.seeds(found.table, negationclip.TABLE_2, methods)[suite.CCNEG].str.count("·").eq(1).all()
+    assert found.seeds(negationclip.TABLE_2, methods)[suite.CCNEG].str.count("·").eq(1).all()
     kinds = ("gain over Rand-P1", "gain over something else")
-    assert negationclip.differences(found.table, negationclip.TABLE_3, kinds)["model"].tolist() == ["P1"]
+    assert found.differences(negationclip.TABLE_3, kinds)["model"].tolist() == ["P1"]
 
 
 def test_rules_win_ccneg_one_way_and_lose_it_the_other(settings: Profile, found: Findings) -> None:
     rules = negationclip_controls.rules(settings).set_index(["rule", "title"])["value"]
     assert rules["always affirmative", suite.CCNEG] == 1
     assert rules["always affirmative", ccneg.REVERSED] == rules["always affirmative", ccneg.BOTH] == 0
-    assert rules["always affirmative", numbers.ALL_ITEMS] == 0.5
-    beside = negationclip_controls.rules_beside(found.table, rules.rename("value").reset_index(), ("plain",))
+    assert rules["always affirmative", negationclip.ALL_ITEMS] == 0.5
+    beside = negationclip_controls.rules_beside(found, rules.rename("value").reset_index(), ("plain",))
     assert beside["model"].tolist()[-2:] == ["CLIP", "plain captions"]
 
 
@@ -206,8 +204,10 @@ def test_a_model_that_was_not_trained_is_asked_for(settings: Profile) -> None:
 
 def test_every_claim_names_records_that_a_run_writes() -> None:
     methods = {*recipes.RECIPES, "negationclip@0.5"}
-    titles = {numbers.ALL_ITEMS, numbers.VALIDATED, *numbers.METRICS}
-    titles |= {f"{task}, {part}" for task in numbers.SPLIT for _, *parts in numbers.HELD_OUT for part in parts}
+    titles = {negationclip.ALL_ITEMS, negationclip.VALIDATED, *negationclip.METRICS}
+    titles |= {
+        f"{task}, {part}" for task in negationclip.SPLIT for _, *parts in negationclip.HELD_OUT for part in parts
+    }
     stated = claims.of_notebook("05")
     assert len({claim.id for claim in stated}) == len(stated)
     for condition in (condition for claim in stated for condition in claim.conditions):
@@ -218,10 +218,13 @@ def test_every_claim_names_records_that_a_run_writes() -> None:
 
 
 def test_published_numbers_are_fractions_of_known_benchmarks() -> None:
-    known = paper.published()
-    assert known[numbers.ALL_ITEMS, recipes.NEGATIONCLIP] == (0.8015, "NegationCLIP, Table 2: ViT-B/32 | NegationCLIP")
+    known = negationclip.published()
+    assert known[negationclip.ALL_ITEMS, recipes.NEGATIONCLIP] == (
+        0.8015,
+        "NegationCLIP, Table 2: ViT-B/32 | NegationCLIP",
+    )
     assert known[asked.MCQ, recipes.NEGFULL][0] == 0.544
-    assert {method for _, method in known} <= {paper.CLIP, *recipes.RECIPES}
+    assert {method for _, method in known} <= {"", *recipes.RECIPES}
     assert all(0 < value < 1 for value, _ in known.values())
 
 

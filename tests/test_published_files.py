@@ -28,33 +28,25 @@ def test_positions_of_the_right_options() -> None:
     assert (mixed["right option first"], mixed["constant scorer, argmax"]) == (0.25, 0.25)
 
 
-def test_what_ties_are_worth_by_hand() -> None:
-    values = np.array([[1.0, 0, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0], [0, 1, 0, 0]])
-    found = published_files.ties(values, [0, 0, 1, 0])
-    assert found == {"tied at the top": 0.5, "argmax": 0.5, "random": 0.5, "strict": 0.25}
-
-
-def test_a_table_of_files(tmp_path: Path) -> None:
+def test_constant_scorers_of_files(tmp_path: Path) -> None:
     paths = [
         write(tmp_path / "a.csv", [0, 0, 0, 7], ["A cat.", "No cat.", "A dog.", "No dog."]),
         write(tmp_path / "b.csv", [0, 1], ["A cat.", "No cat.", "A cat.", "No dog."]),
     ]
-    table = published_files.table(paths).set_index("file")
-    assert table["questions"].tolist() == [3, 2]
-    assert table["left_out"].tolist() == [1, 0]
-    assert table["right option first"].tolist() == [1.0, 0.5]
-    assert table["right option repeated"].tolist() == [0.0, 0.5]
-    assert table["constant scorer, strict"].tolist() == [0, 0]
+    found = {(one.task, one.model, one.metric): one for one in published_files.records(paths)}
+    first, second = (found[path.name, "constant scorer, argmax", "accuracy"] for path in paths)
+    assert (first.value, first.n) == (1.0, 3)
+    assert (second.value, second.n) == (0.5, 2)
+    assert found["a.csv", "constant scorer, strict", "accuracy"].value == 0
 
 
 def test_the_published_coco_file_gives_a_constant_scorer_everything(shared_data: Path) -> None:
     path = shared_data / "negbench" / "COCO_val_mcq_llama3.1_rephrased.csv"
-    (row,) = published_files.table([path]).to_dict("records")
-    assert row["questions"] == 5914
-    assert row["constant scorer, argmax"] == row["right option first"] == 1
-    assert row["constant scorer, strict"] == 0
-    assert row["constant scorer, argmax, shuffled"] == pytest.approx(0.25, abs=0.02)
-    assert row["right option repeated"] < 0.01
+    found = {one.model: one for one in published_files.records([path]) if one.metric == "accuracy"}
+    assert found["constant scorer, argmax"].n == 5914
+    assert found["constant scorer, argmax"].value == 1
+    assert found["constant scorer, strict"].value == 0
+    assert found["constant scorer, argmax, shuffled"].value == pytest.approx(0.25, abs=0.02)
 
 
 def test_a_look_at_the_sentences_alone_as_records(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from negutil import config, paths, results
-from negutil.compare import claims, controls, top_five, verdicts
+from negutil.compare import claims, top_five, verdicts
 from negutil.errors import NegutilError
 from negutil.report import index, markdown, readme, reproducibility
 from negutil.results import Record
@@ -75,7 +75,7 @@ def test_the_papers_are_those_of_the_citation_file(first_screen: str) -> None:
 
 def test_headlines_are_claims_of_papers_from_before_the_run_and_not_all_of_them_replicated(committed: None) -> None:
     known = {outcome.claim.id: outcome for outcome in verdicts.of("mini")}
-    chosen = [known[headline.claim] for headline in controls.headlines()]
+    chosen = [known[headline.claim] for headline in claims.headlines()]
     assert len(chosen) == 3
     assert all(outcome.work != claims.OURS and outcome.claim.written_before and outcome.rows for outcome in chosen)
     assert {outcome.verdict for outcome in chosen} & {claims.NOT_REPLICATED, claims.INCONCLUSIVE}
@@ -137,7 +137,7 @@ def anchors(page: Path) -> set[str]:
 
 def test_no_generated_sentence_sounds_translated(committed: None) -> None:
     generated = [*readme.parts("mini").values(), index.page("mini"), *reproducibility.parts("mini").values()]
-    generated += [f"{control.asks} {' '.join(control.says.values())}" for control in controls.controls()]
+    generated += [f"{control.asks} {' '.join(control.says.values())}" for control in claims.controls()]
     lines = [re.sub(r"\]\([^)]*\)|`[^`]*`", "]", line) for text in generated for line in text.splitlines()]
     assert not [line for line in lines if TRANSLATED.search(line)]
 

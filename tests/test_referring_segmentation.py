@@ -14,7 +14,7 @@ from negutil.compare import claims
 from negutil.compare import referring_segmentation as segmenting
 from negutil.compare import segmentation_items as asked
 from negutil.compare import segmentation_numbers as numbers
-from negutil.compare.negationclip_numbers import Column
+from negutil.compare.engine import Column
 from negutil.compare.referring_segmentation import Findings
 from negutil.compare.segmentation_items import Answer
 from negutil.config import Bootstrap, Profile, Segmentation, Splits
@@ -74,7 +74,7 @@ def moved(out: Path, seed: int) -> None:
 
 def test_every_number_is_there_with_its_interval(found: Findings) -> None:
     table = found.table
-    means = table[(table["kind"] == "") & table["seed"].isna() & (table["task"] == asked.NEGATED)]
+    means = table[(table["kind"] == "") & table["seed"].isna() & (table["title"] == asked.NEGATED)]
     assert set(means["method"]) == {*segmenting.TITLES, *segmenting.RULES}
     assert set(means["metric"]) == {*numbers.NAMES, numbers.RIGHT, numbers.OVER_CHANCE}
     assert (table["low"] <= table["value"] + 1e-9).all()
@@ -83,10 +83,10 @@ def test_every_number_is_there_with_its_interval(found: Findings) -> None:
 
 
 def test_means_and_gains_follow_from_the_items(found: Findings) -> None:
-    items = segmenting.items(found)
+    items = found.items
     own = items[items["task"] == asked.NEGATED].groupby("tower", observed=True)["mIoU"].mean()
     tuned = own[[name for name in own.index if "+negationclip/" in name]].mean()
-    table = found.table[(found.table["task"] == asked.NEGATED) & (found.table["metric"] == MIOU)]
+    table = found.table[(found.table["title"] == asked.NEGATED) & (found.table["metric"] == MIOU)]
     rows = table[(table["method"] == "negationclip") & table["seed"].isna()].set_index("kind")["value"]
     assert rows[""] == pytest.approx(tuned, abs=1e-6)
     assert rows[segmenting.OVER_ORIGINAL] == pytest.approx(tuned - own["original"], abs=1e-6)
@@ -94,13 +94,13 @@ def test_means_and_gains_follow_from_the_items(found: Findings) -> None:
 
 def test_tables_for_the_notebook_have_a_row_for_every_method(found: Findings) -> None:
     table = segmenting.table_5(found)
-    assert table["method"].tolist() == [
+    assert table["model"].tolist() == [
         *segmenting.TITLES.values(), *segmenting.RULES,
-        "original, published", "CoN-CLIP, published", "NegationCLIP, published",
+        "original", "CoN-CLIP", "NegationCLIP",
     ]  # fmt: skip
-    assert table.iloc[-1]["PhraseCut mIoU"] == "0.561"
+    assert table.iloc[-1]["PhraseCut mIoU@best"] == "0.561"
     assert len(segmenting.by_threshold(found)) == 8
-    assert segmenting.instances(found)["method"].tolist() == [*segmenting.TITLES.values(), "chance"]
+    assert segmenting.instances(found)["model"].tolist() == [*segmenting.TITLES.values(), "chance"]
     gains = segmenting.gains(found, (MIOU,), (segmenting.OVER_ORIGINAL, segmenting.OVER_PLAIN))
     assert len(gains) == 10
     assert segmenting.seeds(found)[asked.PHRASECUT].str.count(" · ").eq(1).all()
@@ -133,9 +133,9 @@ def test_numbers_of_answers_that_are_all_alike() -> None:
     answers = {"a": answer(50, 1.0), "b": answer(25, 0.0)}
     best = dict.fromkeys(segmentation.METRICS, 0)
     clusters = np.array([str(row // 2) for row in range(40)], object)
-    columns = [Column("a", ("a",)), Column("both", ("a", "b")), Column("a", ("a",), ("b",), "over b")]
+    columns = [Column("x", "a", ("a",)), Column("x", "both", ("a", "b")), Column("x", "a", ("a",), ("b",), "over b")]
     table = numbers.table(answers, {"a": best, "b": best}, clusters, columns, Bootstrap(20, 0))
-    value = table.set_index(["metric", "model", "kind"])["value"]
+    value = table.set_index(["metric", "method", "kind"])["value"]
     assert value["mIoU@0.3", "a", ""] == pytest.approx(50 / 51)
     assert value["mIoU@0.3", "both", ""] == pytest.approx((50 + 25) / 51 / 2)
     assert value["mIoU@best", "a", "over b"] == pytest.approx(25 / 51)
@@ -154,7 +154,7 @@ def test_intervals_are_those_of_the_plain_bootstrap_of_a_mean() -> None:
     one = Answer(segmentation.Overlap(hit, hit, np.full(60, 50, np.int32), 100), np.full(60, np.nan), np.ones(60))
     clusters = np.array([str(row) for row in range(60)], object)
     best = dict.fromkeys(segmentation.METRICS, 7)
-    table = numbers.table({"a": one}, {"a": best}, clusters, [Column("a", ("a",))], Bootstrap(4000, 0))
+    table = numbers.table({"a": one}, {"a": best}, clusters, [Column("x", "a", ("a",))], Bootstrap(4000, 0))
     row = table[table["metric"] == "mIoU@0.5"].iloc[0]
     error = (hit[:, 0] / 51).std() / np.sqrt(60)
     assert row["value"] == pytest.approx(hit[:, 0].mean() / 51)

@@ -109,7 +109,7 @@ def test_templates_have_no_number_of_their_own() -> None:
 
 
 def test_sentences_of_controls_have_no_number() -> None:
-    known = pages.claims_report.controls()
+    known = pages.claims.controls()
     assert not [said for control in known for said in control.says.values() if re.search(r"\d", said)]
 
 

@@ -10,7 +10,6 @@ from negutil.captions.english import HELD_OUT_NOUNS
 from negutil.compare import text_similarity
 from negutil.models import encode, loader
 from negutil.models.loader import LoadedModel
-from negutil.tasks import Report
 
 NOUNS = ["cat", "otter", "apple", "bus"]
 
@@ -33,13 +32,3 @@ def test_hand_worked_cosines(model: LoadedModel) -> None:
 def test_the_same_sentence_is_not_moved_at_all(model: LoadedModel) -> None:
     table = text_similarity.evaluate(model, NOUNS, negated="a photo of {article} {noun}")
     assert np.allclose(table["gap"], 0, atol=1e-5)
-
-
-def test_records_are_means_over_nouns(model: LoadedModel) -> None:
-    table = text_similarity.evaluate(model, NOUNS)
-    found = {record.metric: record for record in text_similarity.records(table, Report("e", "m", 50))}
-    assert found[text_similarity.NEGATED].value == pytest.approx(table["negated"].mean())
-    assert found[f"{text_similarity.GAP}, held-out nouns"].value == pytest.approx(table["gap"][[1, 3]].mean())
-    assert found[f"{text_similarity.OTHER}, familiar nouns"].n == 2
-    familiar = text_similarity.records(table[~table["held_out"]], Report("e", "m", 50))
-    assert not any("held-out" in record.metric for record in familiar)

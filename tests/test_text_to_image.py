@@ -11,8 +11,8 @@ from matplotlib import pyplot as plt
 from minisd_files import SHAPE
 
 from negutil import config, paths, results
-from negutil.compare import claims, t2i_floor, text_to_image, text_to_image_published, text_to_image_views
-from negutil.compare.text_to_image import CLIP, DELETED, LEVEL, NEGATIVE, Findings
+from negutil.compare import claims, t2i_floor, text_to_image, text_to_image_views
+from negutil.compare.text_to_image import CLIP, DELETED, NEGATIVE, Findings
 from negutil.config import Profile
 from negutil.models import loader, minisd
 from negutil.plots import text_to_image as plots
@@ -104,12 +104,12 @@ def _verdicts_follow(settings: Profile) -> None:
 
 def _tables_for_the_notebook(found: Findings, settings: Profile) -> None:
     views = text_to_image_views
-    table = views.levels(found.table, views.MEASURES)
-    assert table["text encoder"].tolist()[:2] == ["CLIP", "plain captions"]
-    assert table["text encoder"].str.startswith("published").sum() == 5
-    gains = views.gains(found.table, views.MEASURES[:1], "gain over CLIP")
-    assert "CLIP, negative prompt" in set(gains["text encoder"])
-    assert views.seeds(found.table, (neg_score.SCORE, tifa.SCORE))[neg_score.SCORE].str.contains(" · ").all()
+    table = found.levels(views.MEASURES)
+    assert table["model"].tolist()[:2] == ["CLIP", "plain captions"]
+    assert table["architecture"].str.startswith("published").sum() == 5
+    gains = found.gains(views.MEASURES[:1], kind="gain over CLIP")
+    assert "CLIP, negative prompt" in set(gains["model"])
+    assert found.seeds((neg_score.SCORE, tifa.SCORE))[neg_score.SCORE].str.contains(" · ").all()
     assert set(views.floor(found.floor)["prompts for"]) == set(t2i_floor.KINDS)
     assert views.judge(found.judge)["questions"].gt(0).all()
 
@@ -126,10 +126,12 @@ def _figures_are_drawn(found: Findings, settings: Profile) -> None:
 
 
 def test_the_published_table_is_read_whole() -> None:
-    assert len(text_to_image_published.rows()) == 10
-    known = text_to_image_published.published()
-    assert known["Neg Score", "con-clip"] == (0.243, "NegationCLIP, Table 4: SD-1.4")
-    assert known["TIFA", CLIP][0] == 0.786
+    known = text_to_image.published()
+    assert sum(map(len, known.values())) == 10
+    first = known["published, SD-1.4"]
+    assert next(iter(known)) == "published, SD-1.4"
+    assert first["Neg Score", "con-clip"] == (0.243, "NegationCLIP, Table 4: SD-1.4")
+    assert first["TIFA", CLIP][0] == 0.786
 
 
 def test_pictures_are_dealt_to_encoders(settings: Profile) -> None:
@@ -158,4 +160,3 @@ def test_all_that_is_asked_for_has_to_be_there() -> None:
     asked = [t2i_floor.Asked("x", "p", tuple(there)), t2i_floor.Asked("x", "q", (*there, absent))]
     table: pd.DataFrame = t2i_floor.judge(look, asked, np.stack([known.pictures[row]] * 2), None)
     assert table[t2i_floor.SHOWN].tolist() == [1.0, 0.0]
-    assert LEVEL == ""

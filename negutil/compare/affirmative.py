@@ -1,6 +1,6 @@
 """Notebook 00: is MiniCLIP good at affirmative language, and what does it do with a first "no"?
 
-The floors and the test of the failure are fixed here, before any model is run (design: "MiniCLIP").
+The floors and the test of the failure are in configs/claims.toml; they were fixed before any model was run.
 """
 
 from __future__ import annotations
@@ -29,9 +29,7 @@ from negutil.tasks import probe, retrieval
 EXPERIMENT = "00_mini_world"
 GALLERY = 1000
 PRESENCE, RETRIEVAL, FACES = "presence AUC", "recall@1", "face attribute AUC"
-FLOORS = {PRESENCE: 0.97, RETRIEVAL: 0.5, FACES: 0.9}
 METRICS = {PRESENCE: "AUC", RETRIEVAL: "recall@1", FACES: "AUC"}
-CHANCE_AUC = 0.5
 
 Truth = dict[str, np.ndarray]
 """For every noun, of which pictures it is true (bool [N])."""
@@ -94,53 +92,35 @@ def sentences(form: Form, nouns: Iterable[str]) -> list[str]:
 def run(settings: Profile, seed: int) -> Exam:
     """Examine every model of the profile; writes the tables ``floors`` and ``absence`` and per-item scores."""
     scenes = scenes_of(settings, seed)
-    there = presence_truth(scenes.truth)
-    floors: list[Record] = []
-    absence: list[Record] = []
+    there, resamples = presence_truth(scenes.truth), settings.bootstrap.resamples
+    records: dict[str, list[Record]] = {"floors": [], "absence": []}
     tables: list[pd.DataFrame] = []
     items: list[pd.DataFrame] = []
     for name in settings.models:
         model = loader.load(name)
         images = encode.images(model, scenes.pictures)
-        found, presences, ranks = _affirmative(settings, model, images, scenes, there)
-        floors += [_record(task, name, interval) for task, interval in found.items()]
-        absence += _absence(settings, model, images, there)
-        tables.append(presences.assign(model=name))
+        scores = probe.cosines(encode.texts(model, probe.prompts(list(there))), images)
+        by_noun = probe.presence(scores, there, resamples=resamples)
+        ranks = retrieval.ranks(encode.texts(model, scenes.captions), images, range(len(images)))
+        recall = statistics.wilson(int((ranks <= 1).sum()), len(ranks))
+        floors = {PRESENCE: by_noun.mean, RETRIEVAL: recall, FACES: face_auc(settings, model)}
+        for task, interval in floors.items():
+            records["floors"].append(_record(task, name, METRICS[task], interval))
+        for form in absence_forms():
+            scores = probe.cosines(encode.texts(model, sentences(form, there)), images)
+            mean = probe.presence(scores, there, absence=True, resamples=resamples).mean
+            task = form.text.format(bare="X", absent="an X", plural="Xs")
+            records["absence"].append(_record(task, name, "AUC", mean))
+        tables.append(by_noun.table.assign(model=name))
         items.append(pd.DataFrame({"model": name, "picture": np.arange(len(ranks)), "rank": ranks}))
-    results.save(floors, settings.name, EXPERIMENT, "floors", seed=seed)
-    results.save(absence, settings.name, EXPERIMENT, "absence", seed=seed)
+    for table, rows in records.items():
+        results.save(rows, settings.name, EXPERIMENT, table, seed=seed)
     results.save_items(pd.concat(items), settings.name, EXPERIMENT, "ranks")
     return Exam(pd.concat(tables, ignore_index=True))
 
 
-def _affirmative(
-    settings: Profile, model: LoadedModel, images: np.ndarray, scenes: Scenes, there: Truth
-) -> tuple[dict[str, Interval], pd.DataFrame, np.ndarray]:
-    """The three tests of affirmative language, the AUC by noun, and the rank of every caption's picture."""
-    scores = probe.cosines(encode.texts(model, probe.prompts(list(there))), images)
-    by_noun = probe.presence(scores, there, resamples=settings.bootstrap.resamples)
-    ranks = retrieval.ranks(encode.texts(model, scenes.captions), images, range(len(images)))
-    found = {
-        PRESENCE: by_noun.mean,
-        RETRIEVAL: statistics.wilson(int((ranks <= 1).sum()), len(ranks)),
-        FACES: face_auc(settings, model),
-    }
-    return found, by_noun.table, ranks
-
-
-def _record(task: str, model: str, interval: Interval) -> Record:
-    return Record.of(interval, experiment=EXPERIMENT, task=task, model=model, metric=METRICS[task])
-
-
-def _absence(settings: Profile, model: LoadedModel, images: np.ndarray, there: Truth) -> list[Record]:
-    """One record per form: the mean AUC of the pictures without the thing."""
-    records = []
-    for form in absence_forms():
-        scores = probe.cosines(encode.texts(model, sentences(form, there)), images)
-        mean = probe.presence(scores, there, absence=True, resamples=settings.bootstrap.resamples).mean
-        task = form.text.format(bare="X", absent="an X", plural="Xs")
-        records.append(Record.of(mean, experiment=EXPERIMENT, task=task, model=model.name, metric="AUC"))
-    return records
+def _record(task: str, model: str, metric: str, interval: Interval) -> Record:
+    return Record.of(interval, experiment=EXPERIMENT, task=task, model=model, metric=metric)
 
 
 def face_auc(settings: Profile, model: LoadedModel) -> Interval:
@@ -210,50 +190,40 @@ def by_form(absence: pd.DataFrame) -> pd.DataFrame:
     return absence.rename(columns={"task": "form"})[["form", "model", "value", "ci_low", "ci_high"]]
 
 
-def verdicts(floors: pd.DataFrame, absence: pd.DataFrame) -> pd.DataFrame:
-    """The verdict on every claim of notebook 00, by the rules fixed before the run.
-
-    A floor is reached if the value is at least the floor. The failure is replicated if the upper end of the interval of
-    every form's mean AUC is below 0.5, not replicated if the lower end of every one is at least 0.5.
-    """
-    rows: list[tuple[str, str, str]] = []
-    for task, model, value in zip(floors["task"], floors["model"], floors["value"], strict=True):
-        reached = "reached" if value >= FLOORS[task] else "not reached"
-        rows.append((f"{task} at least {FLOORS[task]:.2f}", model, reached))
-    for model, part in absence.groupby("model"):
-        below, above = (part["ci_high"] < CHANCE_AUC).all(), (part["ci_low"] >= CHANCE_AUC).all()
-        verdict = "replicated" if below else "not replicated" if above else "inconclusive"
-        rows.append(("sentences of absence rank pictures with the thing first", str(model), verdict))
-    return pd.DataFrame(rows, columns=["claim", "model", "verdict"])
-
-
 def models_table(settings: Profile) -> pd.DataFrame:
     """Size, training and checksum of every model of the profile that ships with the package."""
-    return pd.DataFrame([_model_row(registry.find(name)) for name in settings.models if registry.find(name).package])
-
-
-def _model_row(entry: registry.Entry) -> dict[str, object]:
-    about = json.loads((paths.WEIGHTS / entry.package).with_suffix(".json").read_text(encoding="utf-8"))
-    vision, text = (architectures.config(entry.architecture)[tower] for tower in ("vision_cfg", "text_cfg"))
-    settings = about["config"]
-    return {
-        "model": entry.name,
-        "patch (pixels)": vision["patch_size"],
-        "image width": vision["width"],
-        "text width": text["width"],
-        "steps": settings["steps"],
-        "batch": settings["batch"],
-        "pictures in the corpus": about["pool"]["pictures"],
-        "minutes on two cores": round(about["seconds"] / 60),
-        "weights sha256": entry.sha256[:12],
-    }
+    rows = []
+    for entry in map(registry.find, settings.models):
+        if not entry.package:
+            continue
+        about = _about(entry)
+        vision, text = (architectures.config(entry.architecture)[tower] for tower in ("vision_cfg", "text_cfg"))
+        rows.append(
+            {
+                "model": entry.name,
+                "patch (pixels)": vision["patch_size"],
+                "image width": vision["width"],
+                "text width": text["width"],
+                "steps": about["config"]["steps"],
+                "batch": about["config"]["batch"],
+                "pictures in the corpus": about["pool"]["pictures"],
+                "minutes on two cores": round(about["seconds"] / 60),
+                "weights sha256": entry.sha256[:12],
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def learning_curves(settings: Profile) -> dict[str, pd.DataFrame]:
     """The learning curve of every shipped model, with the batch size as a column."""
     curves = {}
-    for name in settings.models:
-        file = paths.WEIGHTS / registry.find(name).package
-        batch = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))["config"]["batch"]
-        curves[name] = pd.read_csv(file.with_suffix(".curve.csv")).assign(batch=batch)
+    for entry in map(registry.find, settings.models):
+        curve = pd.read_csv((paths.WEIGHTS / entry.package).with_suffix(".curve.csv"))
+        curves[entry.name] = curve.assign(batch=_about(entry)["config"]["batch"])
     return curves
+
+
+def _about(entry: registry.Entry) -> dict[str, Any]:
+    """What is noted beside the weights of a shipped model."""
+    note = (paths.WEIGHTS / entry.package).with_suffix(".json")
+    return dict(json.loads(note.read_text(encoding="utf-8")))

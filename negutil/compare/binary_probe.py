@@ -1,6 +1,6 @@
 """Notebook 02: the binary probe on CelebA's attributes, on every model of a profile (NegationCLIP Sec. 2.1).
 
-The rules of the verdicts are fixed here, before any model is run. ``probe`` has the metrics.
+``probe`` has the metrics; the claims and their tests are in configs/claims.toml.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datasets import Dataset
 
 from negutil import results, tables
 from negutil.captions import probe_prompts
-from negutil.captions.probe_prompts import ALONE, ANTONYM
+from negutil.captions.probe_prompts import ALONE
 from negutil.config import Profile
 from negutil.data import celeba, source
 from negutil.data.source import Example
@@ -24,14 +24,6 @@ from negutil.tasks import probe
 from negutil.tasks.probe import MEAN, MEAN_WITH_ANTONYM
 
 EXPERIMENT = "02_binary_probe"
-
-KNOWS = 0.8
-"""A model knows the attributes if its mean AUC from the affirmative prompts alone is surely above this."""
-
-NEAR_CHANCE = 0.65
-"""The failure is there if the mean balanced accuracy is surely below this: the paper's 60.8 % and four points more."""
-
-Verdict = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +64,9 @@ def run(settings: Profile, seed: int = 0) -> Findings:
         results.save_items(outcomes[name].items, settings.name, EXPERIMENT, f"items_{name}")
     records = [record for name, found in outcomes.items() for record in probe.records(found, EXPERIMENT, name)]
     results.save(records, settings.name, EXPERIMENT, "probe", seed=seed, faces=len(faces))
-    return _findings(outcomes)
-
-
-def _findings(outcomes: dict[str, probe.Outcome]) -> Findings:
-    """The outcomes of all models side by side."""
-    frames = [found.table.assign(model=name) for name, found in outcomes.items()]
-    table = pd.concat(frames, ignore_index=True)
-    first = next(iter(outcomes.values()))
+    table = pd.concat([found.table.assign(model=name) for name, found in outcomes.items()], ignore_index=True)
     items = {name: found.items for name, found in outcomes.items()}
+    first = next(iter(outcomes.values()))
     return Findings(table[["model", *table.columns.drop("model")]], items, first.skipped)
 
 
@@ -125,36 +111,3 @@ def examples(faces: Dataset, names: Sequence[str], each: int = 8) -> list[Exampl
             title = f"{name.replace('_', ' ')}: {'yes' if there else 'no'}"
             shown += [Example(np.asarray(picture), title) for picture in faces.select(rows)["image"]]
     return shown
-
-
-def verdicts(table: pd.DataFrame) -> pd.DataFrame:
-    """The verdict on each claim for each model, by the rules at the top of this module.
-
-    The probe's failure: only a model that knows the attributes (AUC of the affirmative prompts alone above KNOWS) can
-    show it; it is replicated if the mean balanced accuracy for "not" is surely below NEAR_CHANCE, not replicated if it
-    is surely above. The antonym control: negation is to blame if the antonym is surely better than every phrasing.
-    """
-    found: list[Verdict] = []
-    for model, rows in table.groupby("model", sort=False):
-        knows = _bounds(rows, ALONE, "auc")[0] > KNOWS
-        low, high = _bounds(rows, "not", "balanced_accuracy")
-        below = "replicated" if high < NEAR_CHANCE else "not replicated" if low >= NEAR_CHANCE else "inconclusive"
-        verdict = below if knows else "inconclusive: it does not know the attributes"
-        found.append(("knows the attributes, yet is near chance against their negation", str(model), verdict))
-        found.append(("antonyms do better than negations", str(model), _gain_verdict(rows)))
-    return pd.DataFrame(found, columns=["claim", "model", "verdict"])
-
-
-def _bounds(rows: pd.DataFrame, phrasing: str, metric: str) -> tuple[float, float]:
-    """The interval of one model's mean over all attributes."""
-    own = rows[(rows["attribute"] == MEAN) & (rows["phrasing"] == phrasing) & (rows["metric"] == metric)]
-    return own["low"].item(), own["high"].item()
-
-
-def _gain_verdict(rows: pd.DataFrame) -> str:
-    """Whether the antonym is better than every negation, worse than every one, or neither for sure."""
-    gains = rows[rows["phrasing"].str.startswith(f"{ANTONYM} minus ") & (rows["metric"] == "balanced_accuracy")]
-    if gains.empty:
-        return "inconclusive: no attribute here has an antonym"
-    better, worse = (gains["low"] > 0).all(), (gains["high"] <= 0).all()
-    return "replicated" if better else "not replicated" if worse else "inconclusive"

@@ -8,6 +8,7 @@ left out there.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -93,12 +94,23 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     source.folder(settings, "negrefcocog")
     items = pd.concat([study(settings, error, seed) for error in rates], ignore_index=True)
     plain = items[items["error"] == 0]
-    quality = pd.DataFrame([*_measures(items, settings), *_naturalness(plain, settings, seed), *_variety(plain)])
-    referring = referring_table(settings)
-    sets = _sets(folders)
+    written = {name: plain[(plain["set"] == name) & (plain["dropped"] == "")] for name in SETS}
+    rows = [*_measures(items, settings), *_naturalness(plain, settings, seed)]
+    for name, own in written.items():
+        for metric, value in caption_quality.diversity(own).items():
+            rows.append(_row(name, 0.0, metric, Interval(value, np.nan, np.nan, len(own), "")))
+    quality, referring = pd.DataFrame(rows), referring_table(settings)
+    negations = [caption_quality.kinds_of_negation(own).assign(set=name) for name, own in written.items()]
+    counts = [
+        {"file": file, "annotators' errors": error, **counted, "share": counted["captions"] / counted["of"]}
+        for error, folder in folders.items()
+        for file, counted in (built.manifest(folder) or {})["facts"]["rows"].items()
+    ]
+    sets = pd.DataFrame(counts)
     results.save(_records(quality, sets, referring), settings.name, EXPERIMENT, "quality")
     results.save_items(items, settings.name, EXPERIMENT, "items")
-    return Findings(sets, items, quality, _negations(plain), referring)
+    columns = ["set", "factor", "level", "share"]
+    return Findings(sets, items, quality, pd.concat(negations, ignore_index=True)[columns], referring)
 
 
 def _has_truth(settings: Profile) -> bool:
@@ -127,25 +139,21 @@ def _pictures(settings: Profile) -> int:
 
 
 def _published_sets(settings: Profile, who: Annotators, sizes: Sizes) -> dict[str, pd.DataFrame]:
+    seed = settings.world.seed
     noisy = caption_sets.noisy_sets(settings, who, sizes)
     other = caption_sets.other_sets(settings, who, sizes)
-    found = caption_sets.found_for_negcap(settings, who, sizes)
+    proposals = caption_sets.found_for_negcap(settings, who, sizes)
+    captions = caption_sets.sources(settings, 1, sizes.pictures, seed)
+    ccneg = ccneg_triplets.make(captions, who.language, held_out=who.held_out, seed=seed)
+    ccneg = ccneg.rename(columns={"negated_caption": "updated_caption", "negated_object": "absent"})
     return {
         P1: noisy[caption_sets.P1],
         RANDOM: other[caption_sets.RANDOM],
         P2: noisy[caption_sets.P2],
         SHAPES: other[caption_sets.SHAPES],
-        NEGCAP: negcap.captions(found, who.language, settings.world.seed),
-        CCNEG: _ccneg(settings, who, sizes),
+        NEGCAP: negcap.captions(proposals, who.language, seed),
+        CCNEG: ccneg.assign(kind="object", about="", dropped=""),  # these are false on purpose
     }
-
-
-def _ccneg(settings: Profile, who: Annotators, sizes: Sizes) -> pd.DataFrame:
-    """The negated captions of CC-Neg triplets, which are false on purpose."""
-    captions = caption_sets.sources(settings, 1, sizes.pictures, settings.world.seed)
-    made = ccneg_triplets.make(captions, who.language, held_out=who.held_out, seed=settings.world.seed)
-    renamed = made.rename(columns={"negated_caption": "updated_caption", "negated_object": "absent"})
-    return renamed.assign(kind="object", about="", dropped="")
 
 
 def _ablations(settings: Profile, who: Annotators, sizes: Sizes) -> dict[str, pd.DataFrame]:
@@ -203,8 +211,7 @@ Row = dict[str, Any]
 
 
 def _row(name: str, error: float, metric: str, found: Interval) -> Row:
-    interval = {"value": found.value, "low": found.low, "high": found.high, "n": found.n, "over": found.over}
-    return {"set": name, "error": error, "metric": metric, **interval}
+    return {"set": name, "error": error, "metric": metric, **dataclasses.asdict(found)}
 
 
 def _measures(items: pd.DataFrame, settings: Profile) -> Iterator[Row]:
@@ -215,15 +222,16 @@ def _measures(items: pd.DataFrame, settings: Profile) -> Iterator[Row]:
         shares = {} if name in MADE_TO_SIZE else {KEPT: (rows["dropped"] == "", rows["image_id"])}
         shares |= {TRUE: (told["true"] == 1, told["image_id"])} if len(told) else {}
         for metric, (values, pictures) in shares.items():
-            yield _row(name, error, metric, statistics.bootstrap_share(values, pictures, **_resampling(settings)))
+            yield _row(
+                name,
+                error,
+                metric,
+                statistics.bootstrap_share(values, pictures, **dataclasses.asdict(settings.bootstrap)),
+            )
         if len(ranked):
             values, pictures = ranked["plausibility"], ranked["image_id"]
-            found = statistics.bootstrap_mean(values, pictures, **_resampling(settings))
+            found = statistics.bootstrap_mean(values, pictures, **dataclasses.asdict(settings.bootstrap))
             yield _row(name, error, PLAUSIBILITY, found)
-
-
-def _resampling(settings: Profile) -> dict[str, int]:
-    return {"resamples": settings.bootstrap.resamples, "seed": settings.bootstrap.seed}
 
 
 def _naturalness(plain: pd.DataFrame, settings: Profile, seed: int) -> Iterator[Row]:
@@ -236,36 +244,10 @@ def _naturalness(plain: pd.DataFrame, settings: Profile, seed: int) -> Iterator[
         texts = {"": rows["updated_caption"].tolist(), **caption_quality.references(rows, seed)}
         for label, written in texts.items():
             metric = f"{BITS}, {label}" if label else BITS
-            yield _row(
-                name,
-                0.0,
-                metric,
-                statistics.bootstrap_mean(model.bits(written), rows["image_id"], **_resampling(settings)),
+            bits = statistics.bootstrap_mean(
+                model.bits(written), rows["image_id"], **dataclasses.asdict(settings.bootstrap)
             )
-
-
-def _variety(plain: pd.DataFrame) -> Iterator[Row]:
-    for name in SETS:
-        rows = plain[(plain["set"] == name) & (plain["dropped"] == "")]
-        for metric, value in caption_quality.diversity(rows).items():
-            yield _row(name, 0.0, metric, Interval(value, np.nan, np.nan, len(rows), ""))
-
-
-def _negations(plain: pd.DataFrame) -> pd.DataFrame:
-    frames = [
-        caption_quality.kinds_of_negation(plain[(plain["set"] == name) & (plain["dropped"] == "")]).assign(set=name)
-        for name in SETS
-    ]
-    return pd.concat(frames, ignore_index=True)[["set", "factor", "level", "share"]]
-
-
-def _sets(folders: Mapping[float, Path]) -> pd.DataFrame:
-    rows = [
-        {"file": file, "annotators' errors": error, **counts, "share": counts["captions"] / counts["of"]}
-        for error, folder in folders.items()
-        for file, counts in (built.manifest(folder) or {})["facts"]["rows"].items()
-    ]
-    return pd.DataFrame(rows)
+            yield _row(name, 0.0, metric, bits)
 
 
 def referring_table(settings: Profile) -> pd.DataFrame:
@@ -286,58 +268,27 @@ def referring_table(settings: Profile) -> pd.DataFrame:
 # Records
 
 
-def _records(quality: pd.DataFrame, sets: pd.DataFrame, referring: pd.DataFrame) -> list[Record]:
-    return [*map(_quality_record, quality.to_dict("records")), *_set_records(sets), *_referring_records(referring)]
-
-
-def _quality_record(row: Mapping[Any, Any]) -> Record:
-    bounds = {} if not row["over"] else {"ci_low": row["low"], "ci_high": row["high"], "ci_over": row["over"]}
-    return Record(
-        experiment=EXPERIMENT,
-        task=row["set"],
-        model=annotator_name(row["error"]),
-        metric=row["metric"],
-        value=row["value"],
-        n=int(row["n"]),
-        **bounds,
-    )
+def _records(quality: pd.DataFrame, sets: pd.DataFrame, referring: pd.DataFrame) -> Iterator[Record]:
+    for row in quality.to_dict("records"):
+        bounds = {"ci_low": row["low"], "ci_high": row["high"], "ci_over": row["over"]} if row["over"] else {}
+        about = {"task": row["set"], "model": annotator_name(row["error"]), "metric": row["metric"]}
+        yield Record(experiment=EXPERIMENT, **about, value=row["value"], n=int(row["n"]), **bounds)
+    published = {caption_sets.P1: PUBLISHED[P1], caption_sets.P2: PUBLISHED[P2]}
+    for row in sets.to_dict("records"):
+        paper = published.get(row["file"])
+        about = {"task": row["file"], "model": annotator_name(row["annotators' errors"]), "metric": "captions"}
+        printed: dict[str, Any] = {"paper_value": paper, "paper_source": SOURCE if paper else ""}
+        yield Record(experiment=EXPERIMENT, **about, value=row["captions"], n=row["of"], **printed)
+    total = int(referring["phrases"].sum())
+    counted = {"all": (total, PUBLISHED_ROWS["rows"])}
+    columns = (referring[name].tolist() for name in ("cue", "phrases", "authors' phrases"))
+    counted |= {cue: (ours, theirs) for cue, ours, theirs in zip(*columns, strict=True)}
+    for cue, (ours, theirs) in counted.items():
+        about = {"task": "NegRefCOCOg", "model": "", "metric": f"phrases, {cue}"}
+        printed = {"paper_value": theirs, "paper_source": "NegRefCOCOg.json, counted"}
+        yield Record(experiment=EXPERIMENT, **about, value=ours, n=total, **printed)
 
 
 def annotator_name(error: float) -> str:
     """What stands in the column "model": who wrote the captions."""
     return f"annotators with {100 * error:.0f} % errors"
-
-
-def _set_records(sets: pd.DataFrame) -> Iterator[Record]:
-    published = {caption_sets.P1: PUBLISHED[P1], caption_sets.P2: PUBLISHED[P2]}
-    for row in sets.to_dict("records"):
-        error, number = row["annotators' errors"], row["captions"]
-        paper = published.get(row["file"])
-        yield Record(
-            experiment=EXPERIMENT,
-            task=row["file"],
-            model=annotator_name(error),
-            metric="captions",
-            value=number,
-            n=row["of"],
-            paper_value=paper,
-            paper_source=SOURCE if paper else "",
-        )
-
-
-def _referring_records(referring: pd.DataFrame) -> Iterator[Record]:
-    total = int(referring["phrases"].sum())
-    counted = {"all": (total, PUBLISHED_ROWS["rows"])}
-    cues, numbers = referring["cue"].tolist(), referring[["phrases", "authors' phrases"]].to_numpy().tolist()
-    counted |= {cue: (ours, theirs) for cue, (ours, theirs) in zip(cues, numbers, strict=True)}
-    for cue, (ours, theirs) in counted.items():
-        yield Record(
-            experiment=EXPERIMENT,
-            task="NegRefCOCOg",
-            model="",
-            metric=f"phrases, {cue}",
-            value=ours,
-            n=total,
-            paper_value=theirs,
-            paper_source="NegRefCOCOg.json, counted",
-        )

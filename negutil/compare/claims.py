@@ -4,7 +4,7 @@ A verdict is read off the tables in ``results/`` alone: change a number there an
 at whole 95 % intervals, so a claim is replicated only where the data leave no doubt at that level, and a claim whose
 intervals reach over the bound is inconclusive. A printed digit is another matter: with the same files and weights it
 comes out or it does not. ``judge`` is about claims that can be tested; ``negutil.compare.verdicts`` has a line for
-every claim.
+every claim. The last part of the file has the headlines, and which claims are controls of which.
 """
 
 from __future__ import annotations
@@ -30,8 +30,11 @@ OURS = "our controls"
 REFERENCE_KEYS = {"table", "task", "metric"}
 CLAIM_KEYS = {"id", "notebook", "source", "statement"}
 ROUNDING = 1e-9
-ROUNDING = 1e-9
-ROUNDING = 1e-9
+SENTENCES = {REPLICATED: "replicated", NOT_REPLICATED: "not_replicated", INCONCLUSIVE: "inconclusive"}
+"""The key of the sentence that a control has for each verdict."""
+
+CONTROL_KEYS = {"claim", "by", "asks", *SENTENCES.values()}
+HEADLINE_KEYS = {"claim", "says", "measure"}
 BOUNDS = ({"above"}, {"below"}, {"equal", "within"})
 
 
@@ -119,7 +122,7 @@ class Claim:
     @property
     def of_everywhere(self) -> bool:
         """Whether every profile's own tables decide about it by a test from before the run."""
-        return not (self.testable_in or self.missing or self.results) and self.written == BEFORE
+        return not (self.testable_in or self.missing or self.results) and self.written_before
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,37 @@ class Verdict:
     ci_low: float
     ci_high: float
     n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """A claim of a paper for the front page.
+
+    Attributes:
+        claim: its id.
+        says: the claim in plain words.
+        measure: what its numbers are.
+    """
+
+    claim: str
+    says: str
+    measure: str
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A claim of ours that says what another claim means.
+
+    Attributes:
+        claim, by: the ids of what is claimed and of its control.
+        asks: the question that the control answers.
+        says: a sentence for each verdict on the control (keys: "replicated", "not replicated", "inconclusive").
+    """
+
+    claim: str
+    by: str
+    asks: str
+    says: dict[str, str]
 
 
 def read(path: Path = FILE) -> tuple[Claim, ...]:
@@ -177,28 +211,63 @@ def _condition(row: dict[str, Any], claim: str, path: Path) -> Condition:
     return Condition(*where, side, float(row[side]), float(row.get("within", 0.0)))
 
 
+def headlines(path: Path = FILE) -> list[Headline]:
+    """The headlines in their order.
+
+    Raises NegutilError where a key is missing, and where one is not a claim of a paper with a test from before the run.
+    """
+    rows, known = _rows(path, "headline", HEADLINE_KEYS), _known(path)
+    for row in rows:
+        claim = known[row["claim"]]
+        if claim.work == OURS or not claim.written_before or not claim.conditions:
+            raise NegutilError(
+                f"{path}: {claim.id!r} cannot be a headline: choose a claim of a paper whose test was written before "
+                "the run."
+            )
+    return [Headline(**row) for row in rows]
+
+
+def controls(path: Path = FILE) -> list[Control]:
+    """Every control; raises NegutilError where a key is missing or a claim is not in the file."""
+    return [
+        Control(row["claim"], row["by"], row["asks"], {verdict: row[key] for verdict, key in SENTENCES.items()})
+        for row in _rows(path, "control", CONTROL_KEYS)
+    ]
+
+
+def _known(path: Path) -> dict[str, Claim]:
+    return {claim.id: claim for claim in read(path)}
+
+
+def _rows(path: Path, kind: str, wanted: set[str]) -> list[dict[str, Any]]:
+    """The rows of the file's headlines or controls, once their keys and the claims that they name are checked."""
+    known = _known(path)  # says what is wrong with the file
+    rows: list[dict[str, Any]] = files.read_toml(path).get(kind, [])
+    for row in rows:
+        if set(row) != wanted:
+            raise NegutilError(f"{path}: a {kind} must have {sorted(wanted)}, but has {sorted(row)}: correct it.")
+        for name in (row[key] for key in ("claim", "by") if key in row):
+            if name not in known:
+                raise NegutilError(f"{path}: there is no claim {name!r}: correct the name in its headline or control.")
+    return rows
+
+
 def judge(claims: Iterable[Claim], profile: str, models: Sequence[str]) -> list[Verdict]:
     """The verdict on each claim for each of ``models`` (or the claim's own) that its tables know, in that order.
 
     Raises NegutilError where a table is missing, and NoRecordError where no record of any model fits a condition. With
     published data a claim whose data are not here has no verdict: ``skipped.csv`` says what is missing.
     """
-    return [verdict for claim in claims for verdict in _judged(claim, profile, models)]
-
-
-def _judged(claim: Claim, profile: str, models: Sequence[str]) -> list[Verdict]:
-    try:
-        return _verdicts(claim, profile, models)
-    except NegutilError as problem:
-        damaged = _is_there(claim, profile) and not isinstance(problem, NoRecordError)
-        if profile in config.names() and config.load(profile).published and not damaged:
-            return []
-        raise
-
-
-def _is_there(claim: Claim, profile: str) -> bool:
-    """Whether all tables of a claim are there; then what is wrong with them is an error."""
-    return all(file_of(one, _place(claim, profile)).exists() for one in (*claim.provided, *claim.conditions))
+    found = []
+    for claim in claims:
+        try:
+            found += _verdicts(claim, profile, models)
+        except NegutilError as problem:
+            there = all(file_of(one, _place(claim, profile)).exists() for one in (*claim.provided, *claim.conditions))
+            damaged = there and not isinstance(problem, NoRecordError)
+            if damaged or not (profile in config.names() and config.load(profile).published):
+                raise
+    return found
 
 
 def table(verdicts: Iterable[Verdict], claims: Iterable[Claim]) -> pd.DataFrame:
@@ -229,36 +298,29 @@ def margins(claim: Claim, profile: str, model: str) -> pd.DataFrame:
 
 
 def _verdicts(claim: Claim, profile: str, models: Sequence[str]) -> list[Verdict]:
-    known = _records(claim.conditions[0], _place(claim, profile))["model"].unique()
-    asked = claim.models or models
-    able = [model for model in asked if model in known]
+    """For each model the first failing precondition decides, else the condition that is nearest to failing."""
+    first, place = claim.conditions[0], _place(claim, profile)
+    known = _records(first, place)["model"].unique()
+    wanted = claim.models or models
+    able = [model for model in wanted if model in known]
     if not able:
-        wanted = claim.conditions[0]
         raise NoRecordError(
-            f"results/{_place(claim, profile)}/{wanted.table}.csv has no record of {wanted.task!r}, {wanted.metric!r} "
-            f"for any of {', '.join(asked)}: run notebook {claim.notebook}, or correct claim {claim.id!r} in "
-            f"{FILE.name}."
+            f"results/{place}/{first.table}.csv has no record of {first.task!r}, {first.metric!r} for any of "
+            f"{', '.join(wanted)}: run notebook {claim.notebook}, or correct claim {claim.id!r} in {FILE.name}."
         )
-    return [_verdict(claim, profile, model) for model in able]
-
-
-def _verdict(claim: Claim, profile: str, model: str) -> Verdict:
-    """The first failing precondition decides, else the condition that is nearest to failing."""
-    needed = [_margins(condition, profile, model, claim) for condition in claim.provided]
-    unfit = [frame for frame in needed if frame["holds"].min() <= 0]
-    if unfit:
-        return _told(claim, model, f"{INCONCLUSIVE}: it cannot show the claim", unfit[0])
-    found = margins(claim, profile, model)
-    holds, contradicted = (found["holds"] > 0).all(), (found["contradicted"] >= 0).any()
-    verdict = REPLICATED if holds else NOT_REPLICATED if contradicted else INCONCLUSIVE
-    return _told(claim, model, verdict, found)
-
-
-def _told(claim: Claim, model: str, verdict: str, rows: pd.DataFrame) -> Verdict:
-    worst = rows.loc[rows["holds"] == rows["holds"].min()].iloc[0]
-    decided = f"{worst['task']}: {worst['metric']} {worst['wanted']}"
-    value, low, high = (float(worst[name]) for name in ("value", "ci_low", "ci_high"))
-    return Verdict(claim.id, model, verdict, decided, value, low, high, int(worst["n"]))
+    found = []
+    for model in able:
+        needed = [_margins(condition, profile, model, claim) for condition in claim.provided]
+        unfit = [frame for frame in needed if frame["holds"].min() <= 0]
+        rows = unfit[0] if unfit else margins(claim, profile, model)
+        holds, contradicted = (rows["holds"] > 0).all(), (rows["contradicted"] >= 0).any()
+        verdict = REPLICATED if holds else NOT_REPLICATED if contradicted else INCONCLUSIVE
+        worst = rows.loc[rows["holds"] == rows["holds"].min()].iloc[0]
+        decided = f"{worst['task']}: {worst['metric']} {worst['wanted']}"
+        verdict = f"{INCONCLUSIVE}: it cannot show the claim" if unfit else verdict
+        value, low, high = (float(worst[name]) for name in ("value", "ci_low", "ci_high"))
+        found.append(Verdict(claim.id, model, verdict, decided, value, low, high, int(worst["n"])))
+    return found
 
 
 def _margins(condition: Condition, profile: str, model: str, claim: Claim) -> pd.DataFrame:

@@ -196,16 +196,19 @@ class GoldPicture(Scorer):
 # Changes
 
 
-def _mask_alone(model: GlassesModel, _everything: Asked, settings: Profile) -> Scorer:
-    return changed(model, constant_penalty=averages(model, settings)[1])
+def negbench_task(everything: Asked, kind: type[TaskKind]) -> TaskKind | None:
+    """NegBench's task of a kind (multiple choice or retrieval) among ``everything``; None where its files are not."""
+    return next((task for task in everything.negbench if isinstance(task, kind)), None)
 
 
-def _random(model: GlassesModel, _everything: Asked, _settings: Profile) -> Scorer:
-    return Told(model, RANDOM, random_objects(model.glasses.config.width))
+def unnormalised(model: LoadedModel) -> LoadedModel:
+    """The model with pictures scaled to [0, 1] and no more, as CLIPGlasses' released code has them.
 
-
-def _constant(model: GlassesModel, _everything: Asked, settings: Profile) -> Scorer:
-    return changed(model, constant_lambda=averages(model, settings)[0])
+    See docs/protocols.md#glasses-evaluation.
+    """
+    entry = dataclasses.replace(model.entry, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    fingerprint = model.fingerprint | {"preprocessing": entry.preprocessing}
+    return dataclasses.replace(model, entry=entry, preprocess=loader.preprocessing(entry), fingerprint=fingerprint)
 
 
 def _true_object(model: GlassesModel, everything: Asked, _settings: Profile) -> Scorer:
@@ -222,35 +225,21 @@ def _gold(model: GlassesModel, everything: Asked, _settings: Profile) -> Scorer:
     return model if task is None else GoldPicture(model, task.captions, task.rows)
 
 
-def negbench_task(everything: Asked, kind: type[TaskKind]) -> TaskKind | None:
-    """NegBench's task of a kind (multiple choice or retrieval) among ``everything``; None where its files are not."""
-    return next((task for task in everything.negbench if isinstance(task, kind)), None)
-
-
 def _raw_pixels(model: GlassesModel | LoadedModel, _everything: Asked, settings: Profile) -> Scorer:
     if isinstance(model, LoadedModel):
         return scorer.of(unnormalised(model), settings.encode.batch)
     return dataclasses.replace(model, tower=unnormalised(model.tower))
 
 
-def unnormalised(model: LoadedModel) -> LoadedModel:
-    """The model with pictures scaled to [0, 1] and no more, as CLIPGlasses' released code has them.
-
-    See docs/protocols.md#glasses-evaluation.
-    """
-    entry = dataclasses.replace(model.entry, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    fingerprint = model.fingerprint | {"preprocessing": entry.preprocessing}
-    return dataclasses.replace(model, entry=entry, preprocess=loader.preprocessing(entry), fingerprint=fingerprint)
-
-
 CHANGES: dict[str, Callable[..., Scorer]] = {
-    MASK: _mask_alone,
-    RANDOM: _random,
-    CONSTANT: _constant,
+    MASK: lambda model, _, settings: changed(model, constant_penalty=averages(model, settings)[1]),
+    RANDOM: lambda model, *_: Told(model, RANDOM, random_objects(model.glasses.config.width)),
+    CONSTANT: lambda model, _, settings: changed(model, constant_lambda=averages(model, settings)[0]),
     OBJECT: _true_object,
     GOLD: _gold,
     PIXELS: _raw_pixels,
 }
+"""What makes the scorer of a change from a model, everything that is asked, and the settings."""
 
 
 @functools.lru_cache(maxsize=2)

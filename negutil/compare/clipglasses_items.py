@@ -43,7 +43,7 @@ def ask(asking: Asking, everything: Asked, settings: Profile) -> pd.DataFrame:
     """The answers of one model to what it is asked: task, item, value."""
     model = clipglasses_controls.load(asking, everything, settings)
     parts = {
-        ALL: (_all, _far),
+        ALL: (asked.ask, _far),
         FEW: (_pairs, _far, _questions),
         CCNEG: (_pairs, _far),
         ZERO_SHOT: (_zero_shot,),
@@ -51,10 +51,6 @@ def ask(asking: Asking, everything: Asked, settings: Profile) -> pd.DataFrame:
     }
     found = [part(model, everything, settings) for part in parts[asking.part]]
     return pd.concat([frame[["task", "item", "value"]] for frame in found], ignore_index=True)
-
-
-def _all(model: Scorer, everything: Asked, settings: Profile) -> pd.DataFrame:
-    return asked.ask(model, everything, settings)
 
 
 def _pairs(model: Scorer, everything: Asked, settings: Profile) -> pd.DataFrame:
@@ -70,12 +66,8 @@ def _far(model: Scorer, everything: Asked, settings: Profile) -> pd.DataFrame:
         return NOTHING
     table = ccneg.evaluate(model, everything.data[suite.CCNEG].plain, batch=settings.encode.batch)
     gap = (table["true"] - table["false"]) * clipglasses_controls.logits_per_unit(model)
-    parts = [pd.DataFrame({"task": task, "item": table["item"], "value": own}) for task, own in _fars(gap).items()]
-    return pd.concat(parts)
-
-
-def _fars(gap: pd.Series) -> dict[str, pd.Series]:
-    return {FAR: gap.abs(), SIGNED: gap}
+    fars = {FAR: gap.abs(), SIGNED: gap}
+    return pd.concat([pd.DataFrame({"task": task, "item": table["item"], "value": far}) for task, far in fars.items()])
 
 
 def _questions(model: Scorer, everything: Asked, settings: Profile) -> pd.DataFrame:
@@ -124,24 +116,19 @@ def values(settings: Profile, names: Sequence[str], askings: Sequence[Asking]) -
     data, store = asked.data_fingerprint(settings), Cache()
     fields = {asking: _fields(asking, settings, data) for asking in askings}
     missing = [asking for asking in askings if store.load(store.key(**fields[asking])) is None]
-    _side_by_side(missing, settings, data)
-    base = _with_far(known)
+    answered = processes.each(answer, [(asking, settings, data) for asking in missing], settings.glasses.processes)
+    for _ in progress.bar("evaluating glasses", answered, total=len(missing)):
+        pass
+    ccneg_items = known.loc[known["task"] == suite.CCNEG, list(asked.COLUMNS)]
+    base = pd.concat([known, *(ccneg_items.assign(task=task) for task in (FAR, SIGNED))], ignore_index=True)
     place = {key: row for row, key in enumerate(zip(base["task"], base["item"], strict=True))}
-    columns = {asking.name: _known(base, asking.name) for asking in askings}
+    columns: dict[str, Floats] = {}
     for asking in askings:
+        if asking.name not in columns:
+            there = base[asking.name].to_numpy(float).copy() if asking.name in base else np.full(len(base), np.nan)
+            columns[asking.name] = there
         _fill(columns[asking.name], place, _load(store, fields[asking]))
     return pd.concat([base.drop(columns=list(columns), errors="ignore"), pd.DataFrame(columns)], axis=1)
-
-
-def _known(base: pd.DataFrame, name: str) -> Floats:
-    """The values that ``name`` has already, else none."""
-    return base[name].to_numpy(float).copy() if name in base else np.full(len(base), np.nan)
-
-
-def _with_far(known: pd.DataFrame) -> pd.DataFrame:
-    """The items and, after them, those of CC-Neg once more for the two kinds of FAR, without values."""
-    own = known.loc[known["task"] == suite.CCNEG, list(asked.COLUMNS)]
-    return pd.concat([known, *(own.assign(task=task) for task in (FAR, SIGNED))], ignore_index=True)
 
 
 def _fill(column: Floats, place: dict[tuple[str, str], int], found: pd.DataFrame) -> None:
@@ -151,14 +138,6 @@ def _fill(column: Floats, place: dict[tuple[str, str], int], found: pd.DataFrame
     if unknown:
         raise NegutilError(f"{unknown[0]} is no item of the benchmarks; clear the cache and start again.")
     column[[place[key] for key in keys]] = found["value"].to_numpy(float)
-
-
-def _side_by_side(askings: Sequence[Asking], settings: Profile, data: str) -> None:
-    """Ask in processes of one thread each; with one process, or one model, here."""
-    rows = [(asking, settings, data) for asking in askings]
-    answered = processes.each(answer, rows, settings.glasses.processes)
-    for _ in progress.bar("evaluating glasses", answered, total=len(rows)):
-        pass
 
 
 def answer(asking: Asking, settings: Profile, data: str) -> None:

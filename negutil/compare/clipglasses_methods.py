@@ -7,12 +7,13 @@ methods it is compared. ``train`` makes the models that are not there yet.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from negutil.compare import clipglasses_controls as controls
+from negutil.compare import engine
 from negutil.compare.clipglasses_controls import Asking
 from negutil.compare.clipglasses_items import ALL, CCNEG, FEW, RETRIEVAL, ZERO_SHOT
+from negutil.compare.engine import CLIP, OVER_CLIP
 from negutil.config import Profile
 from negutil.models import glasses_trained, loader, trained
 from negutil.models.loader import LoadedModel
@@ -21,16 +22,16 @@ from negutil.train import recipes_negation as recipes
 from negutil.train.finetune import Job, finetune_many
 from negutil.train.settings import settings as named_settings
 
-CLIP, RULE = "", "rule"
+RULE = "rule"
 FULL, RETRIEVED, SMALL = "glasses-ccneg", "glasses-retrieval", "glasses-ccneg-small"
 RELEASED, RELEASED_RETRIEVED = "released-ccneg", "released-retrieval"
 WORN = "negationclip+glasses"
 SAME_CAPTIONS, AS_FEW = "fine-tuned-retrieval", "con-clip-small"
 CLIP_PIXELS, RELEASED_PIXELS = f"CLIP {controls.PIXELS}", f"released-ccneg {controls.PIXELS}"
-OVER_CLIP, OVER_CON_CLIP, OVER_NEGATIONCLIP = (f"gain over {name}" for name in ("CLIP", "CoN-CLIP", "NegationCLIP"))
+OVER_CON_CLIP, OVER_NEGATIONCLIP = "gain over CoN-CLIP", "gain over NegationCLIP"
 OVER_SAME, OVER_FEW = "gain over fine-tuning on the same captions", "gain over CoN-CLIP on as few captions"
 OVER_RULE, OVER_FULL, OVER_PAIRS = "gain over the rule", "gain over the full glasses", "gain over lambda of every pair"
-FIRST = "glasses-ccneg, first seed"
+ANY_PIXELS = f"{CLIP_PIXELS}, for every seed"
 
 ABLATIONS = {
     "without syntactic stream": "syntactic stream",
@@ -105,9 +106,10 @@ class Method:
         return [Asking(model, part, self.change) for model in self.models for part in self.parts]
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """What the answers from each seed are called."""
-        return tuple(Asking(model, "", self.change).name for model in self.models)
+    def compared(self) -> engine.Method:
+        """The method with the columns of its answers, one for each seed."""
+        values = tuple(Asking(model, "", self.change).name for model in self.models)
+        return engine.Method(self.label, values, self.seeds, self.over)
 
 
 def title_of(label: str) -> str:
@@ -119,20 +121,26 @@ def title_of(label: str) -> str:
 
 def of(settings: Profile, base: str) -> list[Method]:
     """Every method on ``base``; the released code's, ablations and controls on the control models alone."""
-    found = [*_rivals(settings, base), *_glasses(settings, base)]
-    if base in settings.glasses.control_models:
-        found += [*_small(settings, base), *_variants(settings, base), *_changes(settings, base)]
-    return found
+    controlled = base in settings.glasses.control_models
+    rivals = [*_rival_recipes(settings, base), *([SAME_CAPTIONS] if controlled else [])]
+    found = [_tuned(settings, base, label) for label in rivals]
+    found.append(_pair(settings, base, FULL, ("con-clip", OVER_CON_CLIP), (RULE, OVER_RULE)))
+    found.append(_pair(settings, base, RETRIEVED, (SAME_CAPTIONS, OVER_SAME), (RULE, OVER_RULE)))
+    if not controlled:
+        return found
+    found += [_pair(settings, base, label) for label in (RELEASED, RELEASED_RETRIEVED)]
+    # Both ways with few captions, and glasses on a text tower that knows negation.
+    found += [_tuned(settings, base, AS_FEW), _pair(settings, base, SMALL, (AS_FEW, OVER_FEW))]
+    seeds = settings.glasses.seeds
+    towers = [(recipes.model_name(base, "negationclip", seed), seed) for seed in seeds]
+    worn = tuple(glasses_recipes.model_name(tower, RECIPES[FULL], seed) for tower, seed in towers)
+    over = ((CLIP, OVER_CLIP), ("negationclip", OVER_NEGATIONCLIP))
+    return [*found, Method(WORN, worn, seeds, (ALL,), over=over), *_variants(settings, base)]
 
 
 def glasses_names(settings: Profile, base: str, label: str) -> tuple[str, ...]:
     """The names of the glasses called ``label`` (of RECIPES) on ``base``, one for each seed."""
     return tuple(glasses_recipes.model_name(base, RECIPES[label], seed) for seed in settings.glasses.seeds)
-
-
-def _rivals(settings: Profile, base: str) -> list[Method]:
-    same = [SAME_CAPTIONS] if base in settings.glasses.control_models else []
-    return [_tuned(settings, base, label) for label in (*_rival_recipes(settings, base), *same)]
 
 
 def _rival_recipes(settings: Profile, base: str) -> list[str]:
@@ -146,54 +154,31 @@ def _tuned(settings: Profile, base: str, label: str) -> Method:
     return Method(label, tuple(recipes.model_name(base, label, seed) for seed in seeds), seeds)
 
 
-def _glasses(settings: Profile, base: str) -> list[Method]:
-    own = ((FULL, OVER_CON_CLIP, "con-clip"), (RETRIEVED, OVER_SAME, SAME_CAPTIONS))
-    found = [_pair(settings, base, label, (other, kind), (RULE, OVER_RULE)) for label, kind, other in own]
-    released = (RELEASED, RELEASED_RETRIEVED) if base in settings.glasses.control_models else ()
-    return found + [_pair(settings, base, label) for label in released]
-
-
 def _pair(settings: Profile, base: str, label: str, *over: tuple[str, str]) -> Method:
     names = glasses_names(settings, base, label)
     return Method(label, names, settings.glasses.seeds, (ALL,), over=((CLIP, OVER_CLIP), *over))
 
 
-def _small(settings: Profile, base: str) -> list[Method]:
-    """Both ways with few captions, and glasses on a text tower that knows negation."""
-    seeds = settings.glasses.seeds
-    worn = (glasses_recipes.model_name(recipes.model_name(base, "negationclip", s), RECIPES[FULL], s) for s in seeds)
-    over = ((CLIP, OVER_CLIP), ("negationclip", OVER_NEGATIONCLIP))
-    few = _pair(settings, base, SMALL, (AS_FEW, OVER_FEW))
-    return [_tuned(settings, base, AS_FEW), few, Method(WORN, tuple(worn), seeds, (ALL,), over=over)]
-
-
 def _variants(settings: Profile, base: str) -> list[Method]:
-    """Table 3, and a row for each difference of the released code, from the first seed."""
+    """Table 3, a row for each difference of the released code from the first seed, and changes after the training."""
     seeds, found = settings.glasses.seeds, []
     for label in ABLATIONS:
-        names = tuple(glasses_recipes.model_name(base, RECIPES[label], seed) for seed in seeds)
         others = tuple((other, f"accuracy minus {other}") for other in ABLATIONS if other != label)
-        found.append(Method(label, names, seeds, (FEW,), over=((FULL, OVER_FULL), *others)))
+        over = ((FULL, OVER_FULL), *others)
+        found.append(Method(label, glasses_names(settings, base, label), seeds, (FEW,), over=over))
     for label in DIFFERENCES:
-        names = (glasses_recipes.model_name(base, RECIPES[label], seeds[0]),)
-        found.append(Method(label, names, seeds[:1], (FEW,), over=((FIRST, OVER_FULL),)))
-    return found
-
-
-def _changes(settings: Profile, base: str) -> list[Method]:
-    """Changes after training."""
-    seeds, own = settings.glasses.seeds, glasses_names(settings, base, FULL)
-    found = [
-        Method(label, own, seeds, (CCNEG,) if label == controls.OBJECT else (FEW,), label, ((FULL, OVER_FULL),))
-        for label in CONTROLS
-    ]
-    retrieved = glasses_names(settings, base, RETRIEVED)
+        first = glasses_names(settings, base, label)[:1]
+        found.append(Method(label, first, seeds[:1], (FEW,), over=((FULL, OVER_FULL),)))
+    full, retrieved = (glasses_names(settings, base, label) for label in (FULL, RETRIEVED))
+    for label in CONTROLS:
+        parts = (CCNEG,) if label == controls.OBJECT else (FEW,)
+        found.append(Method(label, full, seeds, parts, label, ((FULL, OVER_FULL),)))
     found.append(Method(controls.GOLD, retrieved, seeds, (RETRIEVAL,), controls.GOLD, ((RETRIEVED, OVER_PAIRS),)))
-    every = (FEW, ZERO_SHOT)
-    found.append(Method(CLIP_PIXELS, (base,), seeds[:1], every, controls.PIXELS))
+    pixels = (FEW, ZERO_SHOT)
+    found.append(Method(CLIP_PIXELS, (base,), seeds[:1], pixels, controls.PIXELS))
     released = glasses_names(settings, base, RELEASED)
-    over = ((CLIP_PIXELS, OVER_CLIP), (RELEASED, "gain over the usual pictures"))
-    return [*found, Method(RELEASED_PIXELS, released, seeds, every, controls.PIXELS, over)]
+    over = ((ANY_PIXELS, OVER_CLIP), (RELEASED, "gain over the usual pictures"))
+    return [*found, Method(RELEASED_PIXELS, released, seeds, pixels, controls.PIXELS, over)]
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -205,20 +190,22 @@ def train(settings: Profile) -> None:
 
     Raises NegutilError as ``finetune_many`` does; what is finished is kept when it is stopped.
     """
-    as_many = dataclasses.replace(settings.finetuning, seeds=settings.glasses.seeds)
-    own = dataclasses.replace(settings, finetuning=as_many)
-    jobs = [job for base in settings.models for job in _rival_jobs(own, base)]
-    finetune_many(jobs, settings.glasses.processes)
+    plan = settings.glasses
+    as_many = dataclasses.replace(settings, finetuning=dataclasses.replace(settings.finetuning, seeds=plan.seeds))
+    jobs: list[Job] = []
+    for base in settings.models:
+        jobs += recipes.jobs(as_many, base, _rival_recipes(as_many, base))
+        if base in plan.control_models:
+            model = loader.load(base)
+            same = [(label, seed) for label in (SAME_CAPTIONS, AS_FEW) for seed in plan.seeds]
+            jobs += [_same_job(as_many, model, label, seed) for label, seed in same]
+    finetune_many(jobs, plan.processes)
     # The last base first: what it learns from was read for its rivals just now.
-    glasses_recipes.train(settings, [name for base in reversed(settings.models) for name in _wanted(settings, base)])
-
-
-def _rival_jobs(settings: Profile, base: str) -> list[Job]:
-    jobs = recipes.jobs(settings, base, _rival_recipes(settings, base))
-    if base not in settings.glasses.control_models:
-        return jobs
-    model, seeds = loader.load(base), settings.glasses.seeds
-    return jobs + [_same_job(settings, model, label, seed) for label in (SAME_CAPTIONS, AS_FEW) for seed in seeds]
+    for_base = []
+    for base in reversed(settings.models):
+        names = [name for method in of(settings, base) if method.parts for name in method.models if name != base]
+        for_base += sorted(dict.fromkeys(names), key=glasses_trained.base_of)  # those that one model wears together
+    glasses_recipes.train(settings, for_base)
 
 
 def _same_job(settings: Profile, model: LoadedModel, label: str, seed: int) -> Job:
@@ -230,9 +217,3 @@ def _same_job(settings: Profile, model: LoadedModel, label: str, seed: int) -> J
     config = dataclasses.replace(config, epochs=recipes.epochs(config.epochs, wanted, len(chosen)))
     out = trained.folder(recipes.model_name(model.name, label, seed), settings.name)
     return Job(model.name, chosen, config, out, replace=True)
-
-
-def _wanted(settings: Profile, base: str) -> Sequence[str]:
-    """The names of all glasses on ``base``, each once, those that one model wears together."""
-    names = [name for method in of(settings, base) if method.parts for name in method.models if name != base]
-    return sorted(dict.fromkeys(names), key=glasses_trained.base_of)

@@ -8,9 +8,10 @@ by side in ``results/<profile>/evaluation_seeds.csv``. A claim whose verdicts di
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fnmatch
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -42,27 +43,21 @@ probe do not: their verdicts are those of one seed."""
 
 
 def stated(profile: str) -> list[Claim]:
-    """The claims that the evaluation sets of a profile decide about, of the notebooks that have run in it."""
-    asked_again = (claim for claim in claims.read() if _is_asked_again(claim, profile))
-    return [claim for claim in asked_again if _is_judged(claim, profile)]
+    """The claims that the evaluation sets of a profile decide about, of the notebooks that have run in it.
 
-
-def _is_judged(claim: Claim, profile: str) -> bool:
-    """Whether the profile's own tables have what a claim needs: ``quick`` does without some controls."""
-    if not all((paths.results(profile) / f"{condition.table}.csv").exists() for condition in _conditions(claim)):
-        return False
-    try:
-        claims.judge([claim], profile, verdicts.models(profile))
-    except NoRecordError:
-        return False
-    return True
-
-
-def _is_asked_again(claim: Claim, profile: str) -> bool:
-    """Whether a claim can be tested in the profile, on its own tables, and all of these are asked again."""
-    wanted = {condition.table for condition in _conditions(claim)}
-    here = not claim.testable_in or profile in claim.testable_in
-    return here and not claim.results and bool(wanted) and wanted <= set(ASKED_AGAIN)
+    These can be tested in the profile, on its own tables, and all of these are asked again.
+    """
+    found = []
+    for claim in claims.read():
+        wanted = {condition.table for condition in _conditions(claim)}
+        here = not claim.testable_in or profile in claim.testable_in
+        again = here and not claim.results and bool(wanted) and wanted <= set(ASKED_AGAIN)
+        if again and all((paths.results(profile) / f"{table}.csv").exists() for table in wanted):
+            # The profile's own tables may lack what the claim needs: ``quick`` does without some controls.
+            with contextlib.suppress(NoRecordError):
+                claims.judge([claim], profile, verdicts.models(profile))
+                found.append(claim)
+    return found
 
 
 def _conditions(claim: Claim) -> tuple[Condition, ...]:
@@ -88,26 +83,20 @@ def keep(settings: Profile, seed: int, answers: Path) -> list[Path]:
     for claim in stated(settings.name):
         for condition in _conditions(claim):
             wanted.setdefault(condition.table, []).append(condition)
-    return [_keep(settings.name, seed, answers, table, conditions) for table, conditions in sorted(wanted.items())]
-
-
-def _keep(profile: str, seed: int, answers: Path, table: str, conditions: Sequence[Condition]) -> Path:
-    experiment, _, name = table.partition("/")
-    with paths.folders(results=answers):
-        whole = results.load(profile, experiment, name)
-    rows = whole[_named(whole, conditions)].astype(object)
-    plain = rows.where(rows.notna(), None).to_dict("records")
-    records = [Record(**{str(column): value for column, value in row.items()}) for row in plain]
-    return results.save(records, where(profile, seed), experiment, name, evaluation_seed=seed)
-
-
-def _named(rows: pd.DataFrame, conditions: Iterable[Condition]) -> pd.Series:
-    """Which rows one of the conditions is about."""
-    named = pd.Series(False, index=rows.index)
-    for condition in conditions:
-        fits = rows["task"].map(lambda task, wanted=condition.task: fnmatch.fnmatchcase(task, wanted))
-        named |= fits & (rows["metric"] == condition.metric)
-    return named
+    written = []
+    for table, conditions in sorted(wanted.items()):
+        experiment, _, name = table.partition("/")
+        with paths.folders(results=answers):
+            whole = results.load(settings.name, experiment, name)
+        named = pd.Series(False, index=whole.index)
+        for condition in conditions:
+            fits = whole["task"].map(lambda task, pattern=condition.task: fnmatch.fnmatchcase(task, pattern))
+            named |= fits & (whole["metric"] == condition.metric)
+        rows = whole[named].astype(object)
+        plain = rows.where(rows.notna(), None).to_dict("records")
+        records = [Record(**{str(column): value for column, value in row.items()}) for row in plain]
+        written.append(results.save(records, where(settings.name, seed), experiment, name, evaluation_seed=seed))
+    return written
 
 
 # --------------------------------------------------------------------------------------------------------------------

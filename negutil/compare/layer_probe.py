@@ -9,10 +9,10 @@ a row of its own.
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,6 @@ from negutil.config import Bootstrap
 from negutil.errors import NegutilError
 from negutil.models import architectures, text_layers
 from negutil.models.loader import LoadedModel
-from negutil.statistics import Interval
 
 Features = NDArray[np.float32]
 OUTPUT, LENGTH = "output", "length alone"
@@ -117,33 +116,23 @@ def probe(features: Features, said: Pairs, seed: int = 0, held_out_cues: bool = 
     ``features`` [2 N, W] are those of ``Pairs.texts``. Logistic regression on standardised features, two folds of nouns
     times one for each cue; without ``held_out_cues`` it saw the cue with other nouns.
     """
-    half = _halves(said.nouns, seed)
-    right = np.empty(2 * len(half))
-    for own in [said.cues == cue for cue in np.unique(said.cues)] if held_out_cues else [np.full(len(half), True)]:
-        for side in (False, True):
-            train = (half != side) & ~own if held_out_cues else half != side
-            test = np.tile(own & (half == side), 2)
-            right[test] = _answers(features, np.tile(train, 2), test)
-    return right.reshape(2, -1).mean(axis=0)
-
-
-def _answers(features: Features, train: NDArray[np.bool_], test: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether a probe that was fitted to the rows ``train`` is right about the rows ``test``."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    named = np.unique(said.nouns)
+    half = np.isin(said.nouns, np.random.default_rng(seed).permutation(named)[: len(named) // 2])
     is_negated = np.arange(len(features)) < len(features) // 2
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    classifier.fit(features[train], is_negated[train])
-    found: NDArray[np.bool_] = classifier.predict(features[test]) == is_negated[test]
+    right = np.empty(2 * len(half))
+    for own in [said.cues == cue for cue in np.unique(said.cues)] if held_out_cues else [np.full(len(half), True)]:
+        for side in (False, True):
+            train = np.tile((half != side) & ~own if held_out_cues else half != side, 2)
+            test = np.tile(own & (half == side), 2)
+            classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+            classifier.fit(features[train], is_negated[train])
+            right[test] = classifier.predict(features[test]) == is_negated[test]
+    found: NDArray[np.float64] = right.reshape(2, -1).mean(axis=0)
     return found
-
-
-def _halves(nouns: NDArray[np.str_], seed: int) -> NDArray[np.bool_]:
-    named = np.unique(nouns)
-    chosen = np.random.default_rng(seed).permutation(named)[: len(named) // 2]
-    return np.isin(nouns, chosen)
 
 
 def distances(features: Features, said: Pairs) -> pd.DataFrame:
@@ -194,14 +183,9 @@ def summary(items: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
         wide[f"layer 1 minus {OUTPUT}"] = wide["layer 1"] - wide[OUTPUT]
         for task in wide:
             clusters = wide.index.get_level_values("cue").to_numpy()
-            rows.append(
-                (task, metric, statistics.bootstrap_mean(wide[task], clusters, bootstrap.resamples, bootstrap.seed))
-            )
-    return pd.DataFrame([{"task": task, "metric": metric, **_numbers(found)} for task, metric, found in rows])
-
-
-def _numbers(found: Interval) -> dict[str, Any]:
-    return {"value": found.value, "low": found.low, "high": found.high, "n": found.n, "over": found.over}
+            found = statistics.bootstrap_mean(wide[task], clusters, bootstrap.resamples, bootstrap.seed)
+            rows.append({"task": task, "metric": metric, **dataclasses.asdict(found)})
+    return pd.DataFrame(rows)
 
 
 def by_cue(items: pd.DataFrame) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from negutil.captions import claim_items
 from negutil.captions import exclusion as exclusion_queries
 from negutil.captions.claim_items import ClaimSet
 from negutil.captions.exclusion import ExclusionQuery
-from negutil.compare import binary_probe, negbench
+from negutil.compare import binary_probe, engine, negbench
 from negutil.compare.negbench import EXPERIMENT, PUBLISHED, Resampling
 from negutil.config import Profile
 from negutil.data import chexpert, coco, skipped, source
@@ -30,7 +30,6 @@ from negutil.models import encode, loader
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
 from negutil.results import Record
-from negutil.statistics import Interval
 from negutil.tasks import affirmation_bias, exclusion, true_false
 
 Flags = NDArray[np.bool_]
@@ -124,24 +123,26 @@ def run(settings: Profile, asked: Gallery | None, claims: Mapping[str, Domain], 
         answers |= _about_claims(model, claims, settings, resampling) if claims else {}
         for kind, frame in answers.items():
             parts[kind].append(frame.assign(model=name))
-    whole = {kind: pd.concat(parts[kind], ignore_index=True) if kind in parts else EMPTY for kind in KINDS}
-    found = Findings(**whole)
-    _save(found, settings.name, seed)
-    skipped.save(settings, EXPERIMENT)
-    return found
-
-
-def _save(found: Findings, profile: str, seed: int) -> None:
-    for name, table, task in (
-        ("exclusion", found.exclusion, ["form"]),
-        ("bias", found.bias, ["form"]),
-        ("claims", found.claims, ["domain", "kind"]),
-    ):
-        if len(table):
-            results.save(_records(table, task), profile, EXPERIMENT, name, seed=seed)
+    found = Findings(**{k: pd.concat(parts[k], ignore_index=True) if k in parts else EMPTY for k in KINDS})
+    tasks = {"exclusion": ["form"], "bias": ["form"], "claims": ["domain", "kind"]}
+    for name, columns in tasks.items():
+        records = [
+            Record.of(
+                engine.interval_of(row),
+                experiment=EXPERIMENT,
+                task="/".join(str(row[column]) for column in columns),
+                model=row["model"],
+                metric=row["metric"],
+            )
+            for row in getattr(found, name).to_dict("records")
+        ]
+        if records:
+            results.save(records, settings.name, EXPERIMENT, name, seed=seed)
     for name, items in (("exclusion_items", found.exclusion_items), ("claim_items", found.claim_items)):
         if len(items):
-            results.save_items(_slim(items), profile, EXPERIMENT, name)
+            engine.save_items(items, settings, EXPERIMENT, name)
+    skipped.save(settings, EXPERIMENT)
+    return found
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -247,27 +248,6 @@ def _encoded(model: LoadedModel, part: Asked, batch: int) -> tuple[ClaimSet, NDA
     claims, pictures = part
     texts = encode.texts(model, claims.claims["text"].tolist(), batch=batch)
     return claims, texts, encode.images(model, pictures, batch=batch)
-
-
-def _records(table: pd.DataFrame, task: Sequence[str]) -> list[Record]:
-    """A summary with columns model, metric, value, low, high, n, over and those of ``task`` as records."""
-    return [
-        Record.of(
-            Interval(*(row[name] for name in ("value", "low", "high", "n", "over"))),
-            experiment=EXPERIMENT,
-            task="/".join(str(row[name]) for name in task),
-            model=row["model"],
-            metric=row["metric"],
-        )
-        for row in table.to_dict("records")
-    ]
-
-
-def _slim(items: pd.DataFrame) -> pd.DataFrame:
-    """Per-item scores in small types, texts as categories."""
-    names = items.select_dtypes(include=["object", "string"]).columns
-    floats = items.select_dtypes("float64").columns
-    return items.astype(dict.fromkeys(names, "category") | dict.fromkeys(floats, "float32"))
 
 
 # --------------------------------------------------------------------------------------------------------------------

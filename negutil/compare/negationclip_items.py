@@ -71,16 +71,14 @@ def prepare(settings: Profile) -> Asked:
     """Read, and build where they are missing, the data of all benchmarks."""
     chosen = [each for each in negbench_files.VARIATIONS if each.title in NEGBENCH]
     tasks = skipped.attempt(settings, "NegBench", partial(negbench_items.load_some, settings, chosen), "negbench")
-    thinned = tuple(_thinned(task) for task in tasks or ())
-    return Asked(suite.prepare(settings), thinned, negation_beyond.gallery(settings))
-
-
-def _thinned(task: Task) -> Task:
-    """Retrieval with one caption of each picture, in the whole gallery; questions as they are."""
-    if not isinstance(task, Queries):
-        return task
-    rows, first = np.unique(task.rows, return_index=True)
-    return replace(task, rows=rows, captions=[task.captions[index] for index in first])
+    thinned: list[Task] = []
+    for task in tasks or ():
+        if isinstance(task, Queries):  # one caption of each picture, in the whole gallery
+            rows, first = np.unique(task.rows, return_index=True)
+            thinned.append(replace(task, rows=rows, captions=[task.captions[index] for index in first]))
+        else:
+            thinned.append(task)
+    return Asked(suite.prepare(settings), tuple(thinned), negation_beyond.gallery(settings))
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -99,7 +97,10 @@ def ask(model: LoadedModel | Scorer, asked: Asked, settings: Profile) -> pd.Data
     parts = [benchmarks, _differences(benchmarks)]
     parts += [_negbench(who, asked, settings)] if asked.negbench else []
     parts += [_exclusion(who, asked.gallery, settings)] if asked.gallery else []
-    parts += _text_tower(who, settings)
+    distances = text_similarity.evaluate(who, batch=settings.encode.batch)
+    about = {"item": distances["noun"], "cluster": distances["noun"], "held_out_noun": distances["held_out"]}
+    columns = {TEXT: "gap", TEXT_COSINE: "negated"}
+    parts += [pd.DataFrame(about).assign(task=task, value=distances[column]) for task, column in columns.items()]
     whole = [part.reindex(columns=[*COLUMNS, "value"]) for part in parts if len(part)]
     found = pd.concat(whole, ignore_index=True)
     flags = {name: found[name].fillna(False).astype(bool) for name in ("held_out_noun", "held_out_form")}
@@ -168,13 +169,6 @@ def _exclusion(model: Scorer, gallery: Gallery, settings: Profile) -> pd.DataFra
     )
 
 
-def _text_tower(model: Scorer, settings: Profile) -> list[pd.DataFrame]:
-    found = text_similarity.evaluate(model, batch=settings.encode.batch)
-    about = {"item": found["noun"], "cluster": found["noun"], "held_out_noun": found["held_out"]}
-    columns = {TEXT: "gap", TEXT_COSINE: "negated"}
-    return [pd.DataFrame(about).assign(task=task, value=found[column]) for task, column in columns.items()]
-
-
 # --------------------------------------------------------------------------------------------------------------------
 # Asking many models
 
@@ -205,27 +199,20 @@ def data_fingerprint(settings: Profile) -> str:
 
     Device and dtype are part of it where they are not the default.
     """
-    made = _published(settings) if settings.published else _made(settings)
     others = [title for title in suite.names() if title not in suite.TITLES]
-    read = everything(settings).data if others else {}
+    asked = everything(settings) if settings.published or others else None
+    if settings.published and asked is not None:
+        media = [str(path) for task in asked.negbench for path in task.media]
+        media += [str(path) for path in asked.gallery.pictures.paths] if asked.gallery else []
+        texts = json.dumps([asked.texts, media, str(settings.data)])
+        made = [hashlib.sha256(texts.encode()).hexdigest()]
+    else:
+        names = ("valse", "negrefcocog", "negbench", *_PARTS, "ccneg-reversed")
+        made = [source.digest(source.folder(settings, name)) for name in names]
+    read = asked.data if asked and others else {}
     made += [text for title in others if title in read for text in find()[title].texts(read[title])]
     made += [code.fingerprint(__name__, *modules()), *precision.identity().values()]
     return hashlib.sha256(" ".join(made).encode()).hexdigest()
-
-
-def _made(settings: Profile) -> list[str]:
-    """What tells the data of the mini world apart."""
-    names = ("valse", "negrefcocog", "negbench", *_PARTS, "ccneg-reversed")
-    return [source.digest(source.folder(settings, name)) for name in names]
-
-
-def _published(settings: Profile) -> list[str]:
-    """What tells published data apart: all that is asked about them, and where they lie."""
-    asked = everything(settings)
-    media = [str(path) for task in asked.negbench for path in task.media]
-    media += [str(path) for path in asked.gallery.pictures.paths] if asked.gallery else []
-    told = json.dumps([asked.texts, media, str(settings.data)])
-    return [hashlib.sha256(told.encode()).hexdigest()]
 
 
 def _side_by_side(names: Sequence[str], settings: Profile, data: str) -> None:
@@ -233,17 +220,12 @@ def _side_by_side(names: Sequence[str], settings: Profile, data: str) -> None:
 
     The first of each base goes ahead alone: it encodes the pictures for all.
     """
-    with progress.bar("evaluating models", total=len(names)) as bar:
-        for group in _in_turn(names):
-            rows = [(name, settings, data) for name in group]
-            for _ in processes.each(answer, rows, settings.finetuning.processes):
-                bar.update()
-
-
-def _in_turn(names: Sequence[str]) -> list[list[str]]:
-    """The first model of each base, then all others."""
     first = list({_base(name): name for name in reversed(names)}.values())
-    return [group for group in (first, [name for name in names if name not in first]) if group]
+    with progress.bar("evaluating models", total=len(names)) as bar:
+        for group in (first, [name for name in names if name not in first]):
+            rows = [(name, settings, data) for name in group]
+            for _ in processes.each(answer, rows, settings.finetuning.processes) if rows else ():
+                bar.update()
 
 
 def answer(name: str, settings: Profile, data: str) -> None:

@@ -17,10 +17,10 @@ import pandas as pd
 
 from negutil import results, statistics, tables
 from negutil.captions import phrasing
+from negutil.compare import engine
 from negutil.config import Profile
 from negutil.models import loader
 from negutil.results import Record
-from negutil.statistics import Interval
 from negutil.tasks import BLIND, CHANCE, Report, mcq
 from negutil.tasks.negbench import FEWEST, NegBench, Resampling, by_variation, score
 from negutil.tasks.negbench_items import Task
@@ -92,7 +92,7 @@ def phrasings(items: pd.DataFrame, tasks: Sequence[Task], resampling: Resampling
         group = title if queries else f"{title}/{kind}"
         found = phrasing.shares(right, part["text"].tolist(), part["picture"].to_numpy(), **resampling.arguments)
         for row in found[found["n"] >= FEWEST].to_dict("records"):
-            interval = Interval(*(row[name] for name in ("value", "low", "high", "n", "over")))
+            interval = engine.interval_of(row)
             way = f"{group}/{row['factor'].replace('_', ' ')} {row['level'] or 'none'}"
             metric = "recall@5" if queries else "accuracy"
             records.append(Record.of(interval, experiment=EXPERIMENT, task=way, model=model, metric=metric))
@@ -132,34 +132,40 @@ def overview(table: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
     The main number is recall@5 in retrieval and accuracy elsewhere.
     """
     main = table[table["metric"].isin(("recall@5", "accuracy"))]
-    return pd.DataFrame([_row(str(title), part, models) for title, part in main.groupby("task", sort=False)])
+    rows = []
+    for title, part in main.groupby("task", sort=False):
+        own = {str(record["model"]): record for record in part.to_dict("records")}
+        blinds = {name.removeprefix(BLIND): own[name]["value"] for name in own if name.startswith(BLIND)}
+        best = max(blinds, key=lambda rule: blinds[rule]) if blinds else ""
+        paper = own[models[0]]["paper_value"]
+        triples = {name: [own[name][key] for key in ("value", "ci_low", "ci_high")] for name in models}
+        rows.append(
+            {
+                "variation": title,
+                "metric": own[CHANCE]["metric"],
+                "n": own[models[0]]["n"],
+                **{name: tables.with_interval(*triple) for name, triple in triples.items()},
+                "chance": own[CHANCE]["value"],
+                "best blind rule": f"{blinds[best]:.3f} ({best})" if best else "",
+                PUBLISHED: "" if pd.isna(paper) else f"{paper:.3f}",
+            }
+        )
+    return pd.DataFrame(rows)
 
 
-def _row(title: str, part: pd.DataFrame, models: Sequence[str]) -> dict[str, object]:
-    own = {str(record["model"]): record for record in part.to_dict("records")}
-    blinds = {name.removeprefix(BLIND): own[name]["value"] for name in own if name.startswith(BLIND)}
-    best = max(blinds, key=lambda rule: blinds[rule]) if blinds else ""
-    paper = own[models[0]]["paper_value"]
-    shown = {name: tables.with_interval(*(own[name][key] for key in ("value", "ci_low", "ci_high"))) for name in models}
-    return {
-        "variation": title,
-        "metric": own[CHANCE]["metric"],
-        "n": own[models[0]]["n"],
-        **shown,
-        "chance": own[CHANCE]["value"],
-        "best blind rule": f"{blinds[best]:.3f} ({best})" if best else "",
-        PUBLISHED: "" if pd.isna(paper) else f"{paper:.3f}",
-    }
+def _with_published(rows: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
+    """The rows of ``models`` and, after them, CLIP-OpenAI's published numbers as those of a model."""
+    paper = rows.dropna(subset="paper_value").drop_duplicates(["task", "metric"])
+    paper = paper.assign(model=PUBLISHED, value=paper["paper_value"], ci_low=None, ci_high=None)
+    return pd.concat([rows[rows["model"].isin(models)], paper])
 
 
 def by_type(table: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
     """Accuracy by question type in multiple choice: a row per variation and model, and CLIP-OpenAI's published ones."""
     rows = table[table["metric"].str.startswith("accuracy on ")]
     rows = rows.assign(metric=rows["metric"].str.removeprefix("accuracy on "))
-    paper = rows.dropna(subset="paper_value").drop_duplicates(["task", "metric"])
-    paper = paper.assign(model=PUBLISHED, value=paper["paper_value"], ci_low=None, ci_high=None)
-    both = pd.concat([rows[rows["model"].isin(models)], paper])
-    return tables.pivot(both.sort_values("task", kind="stable"), ["task", "model"]).fillna("")
+    both = _with_published(rows, models).sort_values("task", kind="stable")
+    return tables.pivot(both, ["task", "model"]).fillna("")
 
 
 def choices(items: pd.DataFrame, title: str) -> pd.DataFrame:
@@ -172,8 +178,6 @@ def choices(items: pd.DataFrame, title: str) -> pd.DataFrame:
 
 def drops(table: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
     """The drop from plain to negated captions, or from affirmed to negated findings, with the published one."""
-    rows = table[table["metric"].str.startswith("drop of ") & table["model"].isin(models)]
-    main = rows[rows["metric"].isin(("drop of recall@1", "drop of recall@5", "drop of accuracy"))]
-    paper = main.dropna(subset="paper_value").drop_duplicates(["task", "metric"])
-    paper = paper.assign(model=PUBLISHED, value=paper["paper_value"], ci_low=None, ci_high=None)
-    return tables.pivot(pd.concat([main, paper]), ["task", "metric"], "model").fillna("")
+    main = table[table["metric"].isin(("drop of recall@1", "drop of recall@5", "drop of accuracy"))]
+    rows = _with_published(main[main["model"].isin(models)], models)
+    return tables.pivot(rows, ["task", "metric"], "model").fillna("")

@@ -8,7 +8,6 @@ them. They lie in a folder of their own; what is answered goes to a results fold
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +22,7 @@ from negutil.compare import (
     binary_probe,
     clipglasses,
     evaluation_seeds,
-    glasses_mask,
+    glasses_parts,
     negation_beyond,
     negationclip,
     negationclip_controls,
@@ -70,7 +69,7 @@ def _negationclip(settings: Profile) -> None:
 def _clipglasses(settings: Profile) -> None:
     clipglasses.run(settings)
     clipglasses.strengths(settings)
-    glasses_mask.table(settings)
+    glasses_parts.mask(settings)
 
 
 STEPS = (
@@ -140,22 +139,16 @@ def ask(settings: Profile, seed: int) -> Iterator[tuple[str, float]]:
     for step in STEPS:
         if step.experiment in needed:
             started = time.monotonic()
-            with _places(settings.name, seed, answers), threadpool_limits(1, "blas"):
+            variables = {"NEGUTIL_COMMAND": f"negutil seeds --profile {settings.name} --seeds {seed}"}
+            with (
+                paths.folders(results=answers, figures=answers / "figures"),
+                paths.variables(**variables, **paths.ONE_THREAD),
+                threadpool_limits(1, "blas"),
+            ):
                 step.ask(other)
             yield step.experiment, time.monotonic() - started
     check_apart(other.built, learned_from)
     evaluation_seeds.keep(settings, seed, answers)
-
-
-@contextlib.contextmanager
-def _places(profile: str, seed: int, answers: Path) -> Iterator[None]:
-    """The folders of another seed, and the environment of the processes that are started meanwhile."""
-    said = f"negutil seeds --profile {profile} --seeds {seed}"
-    with (
-        paths.folders(results=answers, figures=answers / "figures"),
-        paths.variables(NEGUTIL_COMMAND=said, **paths.ONE_THREAD),
-    ):
-        yield
 
 
 def check_apart(evaluated: Path, learned_from: Path) -> int:

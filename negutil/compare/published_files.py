@@ -14,14 +14,13 @@ import pandas as pd
 from datasets import Dataset
 from numpy.typing import ArrayLike
 
-from negutil import data, files, tables
+from negutil import files, tables
 from negutil import paths as locations
 from negutil.compare.negbench import EXPERIMENT
 from negutil.data import negbench
 from negutil.errors import NegutilError
 from negutil.results import Record
-from negutil.statistics import Floats
-from negutil.tasks import BLIND, Report, blind, mcq
+from negutil.tasks import BLIND, Report, mcq
 from negutil.tasks.negbench import blind_records, blind_scorers
 
 PROFILE, NAME = "published", "files"
@@ -46,31 +45,6 @@ def positions(correct: ArrayLike, k: int = 4, seed: int = 0) -> dict[str, float]
     }
 
 
-def ties(values: Floats, correct: ArrayLike) -> dict[str, float]:
-    """Return what ties are worth to the scores ``values`` [N, K] of some model, as shares of the questions.
-
-    "tied at the top", and the accuracy under "argmax" (ties to the first option), "random" (expected) and "strict".
-    """
-    right = np.asarray(correct, dtype=np.int64)
-    chosen = mcq.choose(values)
-    return {
-        "tied at the top": float((chosen < 0).mean()),
-        "argmax": float((values.argmax(axis=1) == right).mean()),
-        "random": float(blind.at_random(values, right).mean()),
-        "strict": float((chosen == right).mean()),
-    }
-
-
-def table(paths: Sequence[Path | str], seed: int = 0) -> pd.DataFrame:
-    """Return one row per multiple-choice file of ``paths``.
-
-    Columns: file, questions, left_out (malformed rows), those of ``positions``, and "right option repeated": the share
-    of questions with a wrong option of the same words as the right one, which no scorer of texts can answer strictly.
-    Raises NegutilError as `negutil.data.negbench.load` does.
-    """
-    return pd.DataFrame([_row(Path(path), seed) for path in paths])
-
-
 def _questions(path: Path) -> Dataset:
     """The rows of a multiple-choice file; raises NegutilError for a retrieval file, which has no options."""
     rows = negbench.load(path)
@@ -78,20 +52,6 @@ def _questions(path: Path) -> Dataset:
         command = f"negutil bench MODEL --negbench {path}"
         raise NegutilError(f"{path} is a retrieval file: give multiple-choice files, or run `{command}`.")
     return rows
-
-
-def _row(path: Path, seed: int) -> dict[str, str | int | float]:
-    rows = _questions(path)
-    options, correct = np.array(rows["options"][:], dtype=np.str_), np.array(rows["correct"][:])
-    n, k = options.shape
-    same = (options == options[np.arange(n), correct][:, None]).sum(axis=1) > 1
-    return {
-        "file": path.name,
-        "questions": n,
-        "left_out": len(data.report(rows).left_out),
-        **positions(correct, k, seed),
-        "right option repeated": float(same.mean()),
-    }
 
 
 def kept() -> pd.DataFrame:
@@ -112,20 +72,15 @@ def records(paths: Sequence[Path | str], seed: int = 0) -> list[Record]:
     Models: the constant scorers of ``positions``, and the rules and the classifier of ``blind`` with intervals over
     pictures, in total and by type of question. Raises NegutilError as `negutil.data.negbench.load` does.
     """
-    return [record for path in paths for record in _records(Path(path), seed)]
-
-
-def _records(path: Path, seed: int) -> list[Record]:
-    rows = _questions(path)
-    options, correct, pictures = rows["options"][:], np.array(rows["correct"]), np.array(rows["file_name"])
-    types = list(rows["template"]) if "template" in rows.column_names else None
-    shares = positions(correct, len(options[0]), seed)
-    found = [
-        Record(EXPERIMENT, path.name, name, "accuracy", share, len(correct))
-        for name, share in shares.items()
-        if name.startswith("constant")
-    ]
-    for rule, values in blind_scorers(options, correct, pictures, seed=seed).items():
-        items = mcq.items(values, correct, types)
-        found += blind_records(items, pictures, Report(EXPERIMENT, BLIND + rule), path.name)
+    found: list[Record] = []
+    for path in map(Path, paths):
+        rows = _questions(path)
+        options, correct, pictures = rows["options"][:], np.array(rows["correct"]), np.array(rows["file_name"])
+        types = list(rows["template"]) if "template" in rows.column_names else None
+        for name, share in positions(correct, len(options[0]), seed).items():
+            if name.startswith("constant"):
+                found.append(Record(EXPERIMENT, path.name, name, "accuracy", share, len(correct)))
+        for rule, values in blind_scorers(options, correct, pictures, seed=seed).items():
+            items = mcq.items(values, correct, types)
+            found += blind_records(items, pictures, Report(EXPERIMENT, BLIND + rule), path.name)
     return found

@@ -165,39 +165,31 @@ def _refcocog(settings: Profile, size: int, split: str) -> dict[str, Phrases]:
     rows = refcocog.load(folder, split=split, pictures=pictures).to_pandas()
     drawn = _instances(folder / "instances.json", set(rows["image_id"]), size)
     cues = rows["sentence"].map(cue)
-    parts = {NEGATED: rows[cues != NO_CUE], AFFIRMATIVE: rows[cues == NO_CUE]}
-    for task, part in parts.items():
+    found = {}
+    for task, part in {NEGATED: rows[cues != NO_CUE], AFFIRMATIVE: rows[cues == NO_CUE]}.items():
         if part.empty:
             raise NegutilError(f"{folder}: no sentence of its {split} split is one of {task}; build a larger world.")
-    return {task: _referring(task, part, drawn, size) for task, part in parts.items()}
+        masks, rivals = [], []
+        for image_id, ann_id, category in zip(part["image_id"], part["ann_id"], part["category"], strict=True):
+            shown = drawn[image_id]
+            masks.append(shown[ann_id][1])
+            others = (one for number, one in shown.items() if number != ann_id)
+            rivals.append([mask for kind, mask in others if kind == category])
+        found[task] = _phrases(task, part.rename(columns={"sentence": "text"}), masks, size, rivals)
+    return found
 
 
-def _referring(task: str, rows: pd.DataFrame, drawn: Mapping[int, Mapping[int, Drawn]], size: int) -> Phrases:
-    masks, rivals = [], []
-    for image_id, ann_id, category in zip(rows["image_id"], rows["ann_id"], rows["category"], strict=True):
-        shown = drawn[image_id]
-        masks.append(shown[ann_id].mask)
-        others = (one for number, one in shown.items() if number != ann_id)
-        rivals.append([one.mask for one in others if one.category == category])
-    return _phrases(task, rows.rename(columns={"sentence": "text"}), masks, size, rivals)
+def _instances(path: Path, wanted: set[int], size: int) -> dict[int, dict[int, tuple[str, NDArray[np.uint8]]]]:
+    """What every single thing of the ``wanted`` pictures is called and its packed mask, by picture and annotation.
 
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A thing of a picture: what it is called, and its packed mask."""
-
-    category: str
-    mask: NDArray[np.uint8]
-
-
-def _instances(path: Path, wanted: set[int], size: int) -> dict[int, dict[int, Drawn]]:
-    """Every single thing of the ``wanted`` pictures, by picture and annotation; groups ("crowds") are left out."""
+    Groups ("crowds") are left out.
+    """
     columns = coco.load(instances=path).to_pandas()
-    found: dict[int, dict[int, Drawn]] = {}
+    found: dict[int, dict[int, tuple[str, NDArray[np.uint8]]]] = {}
     for row in columns[columns["image_id"].isin(wanted)].itertuples():
         things = zip(row.annotation_ids, row.categories, row.segmentations, row.is_crowd, strict=True)
         found[row.image_id] = {
-            number: Drawn(name, packed(coco.mask(shape, row.height, row.width), size))
+            number: (name, packed(coco.mask(shape, row.height, row.width), size))
             for number, name, shape, crowd in things
             if not crowd
         }
@@ -269,19 +261,16 @@ def answers(
     ``towers`` has, by name, the sha256 of a text tower's weights and its ``steering`` for all texts. Pictures go
     through the image tower once for all of them, ``batch`` pictures at a time.
     """
-    store, data = Cache(), phrases.fingerprint()
-    fields = {name: _fields(segmenter, data, sha256, batch) for name, (sha256, _) in towers.items()}
+    store = Cache()
+    made = {"kind": "segmentation answers", "code_version": code.fingerprint(__name__), "batch": batch}
+    made |= {"data": phrases.fingerprint(), "segmenter": segmenter.fingerprint}
+    fields: dict[str, dict[str, Any]] = {name: made | {"text_tower": sha256} for name, (sha256, _) in towers.items()}
     missing = [name for name in towers if store.load(store.key(**fields[name])) is None]
     if missing:
         for name, arrays in _compute(segmenter, phrases, {name: towers[name][1]() for name in missing}, batch).items():
             store.store(store.key(**fields[name]), arrays, fields[name])
     found = {name: store.load(store.key(**fields[name])) for name in towers}
     return {name: _answer(arrays, phrases) for name, arrays in found.items() if arrays is not None}
-
-
-def _fields(segmenter: Segmenter, data: str, sha256: str, batch: int) -> dict[str, Any]:
-    made = {"kind": "segmentation answers", "code_version": code.fingerprint(__name__), "data": data, "batch": batch}
-    return made | {"text_tower": sha256, "segmenter": segmenter.fingerprint}
 
 
 def _compute(
@@ -324,24 +313,16 @@ def _different(phrases: Phrases) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _arrays(scores: torch.Tensor, phrases: Phrases, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """The overlaps, and whether the mean score of the mask is above that of every rival [B]; NaN without rivals."""
     masks = phrases.masks(rows)
-    found = segmentation.overlap(scores, masks)
-    arrays = {"hit": found.hit, "marked": found.marked, "meant": found.meant}
-    return arrays | {"right": _right(scores.flatten(1).numpy(), masks, phrases, rows)}
-
-
-def _right(
-    scores: NDArray[np.float32], masks: NDArray[np.bool_], phrases: Phrases, rows: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """Whether the mean score of the mask is above that of every rival [B]; NaN without rivals."""
+    found, flat = segmentation.overlap(scores, masks), scores.flatten(1).numpy()
     owner, of_rows = _owners(phrases, rows)
     rivals = unpacked(phrases.rivals[of_rows], phrases.size).reshape(-1, phrases.size**2)
-    own = _mean(scores, masks.reshape(len(rows), -1))
     highest = np.full(len(rows), -np.inf)
-    np.maximum.at(highest, owner, _mean(scores[owner], rivals))
-    right = (own > highest).astype(np.float32)
+    np.maximum.at(highest, owner, _mean(flat[owner], rivals))
+    right = (_mean(flat, masks.reshape(len(rows), -1)) > highest).astype(np.float32)
     right[np.isneginf(highest)] = np.nan
-    return right
+    return {"hit": found.hit, "marked": found.marked, "meant": found.meant, "right": right}
 
 
 def _owners(phrases: Phrases, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

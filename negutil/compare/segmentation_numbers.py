@@ -1,21 +1,21 @@
 """The numbers of notebook 08: overlaps of each text tower, their means over seeds, and differences on the same phrases.
 
-Every number is a linear combination of text towers' metrics. Pictures are resampled with all their phrases, for all
-metrics and text towers at once; intervals cover pictures and not seeds, whose own numbers stand beside them.
+Every number is a linear combination of text towers' metrics, which are no means over phrases: pictures are resampled
+with all their phrases, for all metrics and text towers at once.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from negutil import statistics
-from negutil.compare.negationclip_numbers import LEVEL, Column
+from negutil.compare import engine
+from negutil.compare.engine import Column
 from negutil.compare.segmentation_items import Answer
 from negutil.config import Bootstrap
 from negutil.statistics import Floats
@@ -43,7 +43,7 @@ def table(
     wanted: Sequence[Column],
     bootstrap: Bootstrap,
 ) -> pd.DataFrame:
-    """Every metric of every column: metric, model, kind, value, low, high, n, over.
+    """Every metric of every column as ``engine.table`` gives them, without a title.
 
     ``answers`` are to the same phrases, by text tower; ``thresholds`` has each one's best for every metric (places in
     ``segmentation.THRESHOLDS``); ``clusters`` names the picture of each phrase. Metrics that cannot be told, as the
@@ -51,23 +51,25 @@ def table(
     """
     towers = list(answers)
     parts = [features(answers[tower], thresholds[tower]) for tower in towers]
-    sums, n = _sums(np.stack(parts, axis=1), clusters)
-    mixing = _mixing(wanted, towers)
+    named, codes = np.unique(clusters.astype(str), return_inverse=True)
+    sums = np.zeros((len(named), len(towers), parts[0].shape[1]))
+    np.add.at(sums, codes, np.stack(parts, axis=1))
+    mixing = engine.mixing(wanted, towers)
 
     def statistic(values: Floats, weights: Floats) -> Floats:
         return (metrics(np.tensordot(weights, values, axes=1)) @ mixing).reshape(len(weights), -1)
 
     found = statistics.bootstrap_many(statistic, sums, **dataclasses.asdict(bootstrap))
+    n, with_rivals = len(codes), int((~np.isnan(answers[towers[0]].right)).sum())
     over = "clusters" if len(sums) < n else "items"
-    with_rivals = int((~np.isnan(answers[towers[0]].right)).sum())
     rows = []
-    titles = (*NAMES, RIGHT, OVER_CHANCE)
-    for (title, column), interval in zip(((t, c) for t in titles for c in wanted), found, strict=True):
+    numbers = ((metric, column) for metric in (*NAMES, RIGHT, OVER_CHANCE) for column in wanted)
+    for (metric, column), interval in zip(numbers, found, strict=True):
         if not np.isnan(interval.value):
-            counted = with_rivals if title in (RIGHT, OVER_CHANCE) else n
-            about = {"metric": title, "model": column.model, "kind": column.kind}
-            rows.append(about | dataclasses.asdict(dataclasses.replace(interval, n=counted, over=over)))
-    return pd.DataFrame(rows)
+            counted = with_rivals if metric in (RIGHT, OVER_CHANCE) else n
+            counted_over = dataclasses.replace(interval, n=counted, over=over)
+            rows.append(column.about | {"metric": metric} | dataclasses.asdict(counted_over))
+    return pd.DataFrame(rows).astype({"seed": "Int64"})
 
 
 def features(answer: Answer, best: Mapping[str, int]) -> Floats:
@@ -104,27 +106,3 @@ def metrics(sums: Floats) -> Floats:
 
 def _share(part: Floats, whole: Floats) -> Floats:
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
-
-
-def _sums(values: NDArray[Any], clusters: NDArray[np.object_]) -> tuple[Floats, int]:
-    """Sums of ``values`` [N, E, F] by cluster [C, E, F], and N."""
-    named, codes = np.unique(clusters.astype(str), return_inverse=True)
-    sums = np.zeros((len(named), *values.shape[1:]))
-    np.add.at(sums, codes, values)
-    return sums, len(values)
-
-
-def _mixing(wanted: Sequence[Column], towers: Sequence[str]) -> Floats:
-    """Weights [towers, columns]."""
-    place = {tower: row for row, tower in enumerate(towers)}
-    mixing = np.zeros((len(towers), len(wanted)))
-    for number, column in enumerate(wanted):
-        for side, sign in ((column.plus, 1.0), (column.minus, -1.0)):
-            for tower in side:
-                mixing[place[tower], number] += sign / len(side)
-    return mixing
-
-
-def is_level(kind: str) -> bool:
-    """Whether a kind of number is no difference."""
-    return kind == LEVEL

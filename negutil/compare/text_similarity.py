@@ -11,17 +11,13 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from negutil import statistics
 from negutil.captions.english import HELD_OUT_NOUNS, NOUNS
 from negutil.models import encode, scorer
 from negutil.models.loader import LoadedModel
 from negutil.models.scorer import Cosine, Scorer
-from negutil.results import Record
-from negutil.tasks import Report, probe
+from negutil.tasks import probe
 
-TASK = "text tower"
 NEGATED, OTHER, GAP = 'cosine of "X" and "no X"', 'cosine of "X" and "Y"', "what negation moves"
-SUBSETS = {"": None, ", held-out nouns": True, ", familiar nouns": False}
 
 
 def evaluate(
@@ -46,15 +42,3 @@ def evaluate(
     held_out = [noun in HELD_OUT_NOUNS for noun in nouns]
     table = pd.DataFrame({"noun": list(nouns), "held_out": held_out, "negated": near, "other": other})
     return table.assign(gap=(1 - near) / (1 - other))
-
-
-def records(table: pd.DataFrame, report: Report) -> list[Record]:
-    """Return the means of the three columns over all, held-out and familiar nouns; the intervals resample nouns."""
-    found = []
-    for suffix, held_out in SUBSETS.items():
-        part = table if held_out is None else table[table["held_out"] == held_out]
-        for metric, column in ((NEGATED, "negated"), (OTHER, "other"), (GAP, "gap")):
-            if len(part):
-                interval = statistics.bootstrap_mean(part[column], None, report.resamples, report.seed)
-                found.append(report.record(TASK, f"{metric}{suffix}", interval))
-    return found

@@ -11,25 +11,24 @@ Encoders from several seeds share the pictures of a prompt evenly among them.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from datasets import Dataset
 
-from negutil import results, statistics
+from negutil import results
 from negutil.captions import t2i_prompts
-from negutil.compare import negationclip_numbers as numbers
-from negutil.compare import t2i_floor
-from negutil.compare import text_to_image_published as paper
+from negutil.compare import engine, t2i_floor
+from negutil.compare.engine import OVER_CLIP, Column, Experiment, Group, Printed
 from negutil.config import Bootstrap, Profile
 from negutil.data import source
 from negutil.data import tifa as tifa_files
 from negutil.models.trained import Trained
 from negutil.results import Record
-from negutil.statistics import Interval
 from negutil.tasks import degradation, drawing, neg_score, picture_judge, tifa
 from negutil.tasks.drawing import Order
 from negutil.tasks.picture_judge import Judge, Pictures, Rates
@@ -45,11 +44,11 @@ REAL = "the real pictures"
 CONTROLS = (DELETED, NEGATIVE)
 """Ways without another encoder: the negated thing left out of the prompt; and named in the negative prompt besides."""
 
+TITLES = {DELETED: "CLIP, negated thing deleted", NEGATIVE: "CLIP, negative prompt"}
 ENCODED = "autoencoded"
 """The condition of pictures that went through the pipeline's autoencoder."""
 
-OVER_CLIP = "gain over CLIP"
-LEVEL = ""
+METRIC = "mean over prompts"
 PICTURES_OF_A_PROMPT = 1000
 """Seeds of noise that are set apart for each prompt."""
 
@@ -58,12 +57,10 @@ TIFA_NOISE, FLOOR_NOISE = 1_000_000, 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
-    """What ``run`` leaves for the notebook.
+class Findings(engine.Findings):
+    """What ``run`` leaves for the notebook; items are the judged pictures of negated prompts.
 
     Attributes:
-        table: every number: method, title, kind (LEVEL or "gain over ..."), seed, value, low, high, n, over.
-        items: a row per judged picture of a negated prompt, with its method and the seed of its encoder.
         pictures: uint8 [N, H, W, 3], a picture for each row of ``items``.
         judge: what the judge gets wrong on pictures whose truth is known (``picture_judge.summary``).
         exam: the single answers behind it (``picture_judge.exam``).
@@ -71,14 +68,40 @@ class Findings:
         floor_items, floor_pictures: every affirmative prompt with 1 or 0, and its picture.
     """
 
-    table: pd.DataFrame
-    items: pd.DataFrame
     pictures: Pictures
     judge: pd.DataFrame
     exam: pd.DataFrame
     floor: pd.DataFrame
     floor_items: pd.DataFrame
     floor_pictures: Pictures
+
+
+@cache
+def published() -> dict[str, Printed]:
+    """NegationCLIP's Table 4 by pipeline, Stable Diffusion 1.4 first and SDXL; ours is a small one in a drawn world."""
+    named = {"": CLIP, "CoN-CLIP": "con-clip", "NegationCLIP": recipes.NEGATIONCLIP}
+    found: dict[str, dict[tuple[str, str], engine.Number]] = {}
+    for row in engine.published_rows("negationclip_table4.csv"):
+        pipeline, _, swapped = row["row"].partition(" w/ ")
+        method = named[swapped.removesuffix(" text encoder")]
+        number = (float(row["value"]), f"NegationCLIP, Table 4: {pipeline}")
+        found.setdefault(f"published, {pipeline}", {})[row["column"], method] = number
+    return dict(found)
+
+
+def title_of(method: str) -> str:
+    """A way to draw as tables call it."""
+    return recipes.find(method).title if method in recipes.RECIPES else TITLES.get(method, method)
+
+
+def experiment() -> Experiment:
+    """The experiment of this module."""
+    return Experiment(EXPERIMENT, title_of, published())
+
+
+def model_name(settings: Profile) -> str:
+    """The pipeline as records call it: the last part of its name."""
+    return settings.generation.pipeline.rstrip("/").rpartition("/")[2]
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -102,15 +125,16 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     exam = _exam(settings, look)
     rates = picture_judge.rates(exam[exam["condition"] == degradation.MIXED]) if len(exam) else None
     items, pictures = negated(settings, look, rates)
-    told = faithful(settings, look)
-    table = _numbers(items, told, settings, bootstrap)
+    faithfulness = faithful(settings, look)
     affirmed, drawn = affirmative(settings, look, rates)
     floor = _floor(affirmed, bootstrap)
     summary = picture_judge.summary(exam, bootstrap) if len(exam) else pd.DataFrame()
-    _save(settings, table, floor, summary, seed)
+    table = numbers_of(items, faithfulness, settings, bootstrap)
+    found = Findings(experiment(), table, items, pictures, summary, exam, floor, affirmed, drawn)
+    _save(found, settings, seed)
     results.save_items(items, settings.name, EXPERIMENT, "items")
-    results.save_items(told, settings.name, EXPERIMENT, "tifa_items")
-    return Findings(table, items, pictures, summary, exam, floor, affirmed, drawn)
+    results.save_items(faithfulness, settings.name, EXPERIMENT, "tifa_items")
+    return found
 
 
 def _exam(settings: Profile, look: Judge) -> pd.DataFrame:
@@ -141,7 +165,15 @@ def encoder(settings: Profile, method: str, encoder_seed: int) -> str:
 def negated(settings: Profile, look: Judge, rates: Mapping[str, Rates] | None) -> tuple[pd.DataFrame, Pictures]:
     """Every negated prompt drawn in every way and judged: a row per picture, and the pictures."""
     prompts = _prompts(settings)
-    jobs = list(_negated_jobs(settings, prompts))
+    texts, ids = prompts["prompt"][:], prompts["prompt_id"][:]
+    jobs: list[tuple[str, int, list[int], Order]] = []
+    for method in methods(settings):
+        for encoder_seed, picture_seeds in shares(settings, method).items():
+            rows = [row for row in range(len(texts)) for _ in picture_seeds]
+            noise = tuple(ids[row] * PICTURES_OF_A_PROMPT + seed for row in range(len(texts)) for seed in picture_seeds)
+            worded, negatives = _worded(method, [texts[row] for row in rows])
+            order = Order(encoder(settings, method, encoder_seed), worded, noise, negatives)
+            jobs.append((method, encoder_seed, rows, order))
     drawn = drawing.pictures(settings, [order for *_, order in jobs])
     parts = []
     for (method, encoder_seed, rows, order), made in zip(jobs, drawn, strict=True):
@@ -156,17 +188,6 @@ def _prompts(settings: Profile) -> Dataset:
     found = t2i_prompts.load(settings)
     count = settings.generation.prompts or len(found)
     return found.select(sorted({int(row) for row in np.linspace(0, len(found) - 1, min(count, len(found)))}))
-
-
-def _negated_jobs(settings: Profile, prompts: Dataset) -> Iterator[tuple[str, int, list[int], Order]]:
-    """Method, seed of the encoder, rows of the prompts and the order, for every encoder."""
-    texts, ids = prompts["prompt"][:], prompts["prompt_id"][:]
-    for method in methods(settings):
-        for encoder_seed, picture_seeds in shares(settings, method).items():
-            rows = [row for row in range(len(texts)) for _ in picture_seeds]
-            noise = tuple(ids[row] * PICTURES_OF_A_PROMPT + seed for row in range(len(texts)) for seed in picture_seeds)
-            told, negatives = _worded(method, [texts[row] for row in rows])
-            yield method, encoder_seed, rows, Order(encoder(settings, method, encoder_seed), told, noise, negatives)
 
 
 def shares(settings: Profile, method: str) -> dict[int, list[int]]:
@@ -202,28 +223,19 @@ def faithful(settings: Profile, look: Judge) -> pd.DataFrame:
     rates = tifa.error_rates(look, questions, whole, captions["id"][:]) if whole is not None else None
     count = min(plan.captions or len(captions), len(captions))
     ids, texts = captions["id"][:count], captions["caption"][:count]
-    jobs = [
-        (method, seed, Order(encoder(settings, method, seed), tuple(texts), _noise(len(texts), place)))
-        for method in (CLIP, *plan.methods)
-        for place, seed in enumerate(plan.seeds)
-    ]
-    told = [(REAL, 0, whole[:count])] if whole is not None else []
+    jobs = []
+    for method in (CLIP, *plan.methods):
+        for place, seed in enumerate(plan.seeds):
+            noise = tuple(TIFA_NOISE + row * PICTURES_OF_A_PROMPT + place for row in range(count))
+            jobs.append((method, seed, Order(encoder(settings, method, seed), tuple(texts), noise)))
+    judged = [(REAL, 0, whole[:count])] if whole is not None else []
     drawn = drawing.pictures(settings, [order for *_, order in jobs])
-    told += [(method, seed, made) for (method, seed, _), made in zip(jobs, drawn, strict=True)]
-    return pd.concat(
-        [_told(look, questions, made, ids, rates).assign(method=name, encoder_seed=seed) for name, seed, made in told],
-        ignore_index=True,
-    )
-
-
-def _noise(count: int, picture_seed: int) -> tuple[int, ...]:
-    return tuple(TIFA_NOISE + row * PICTURES_OF_A_PROMPT + picture_seed for row in range(count))
-
-
-def _told(
-    look: Judge, questions: Dataset, made: Pictures, ids: Sequence[str], rates: Mapping[str, Rates] | None
-) -> pd.DataFrame:
-    return tifa.by_picture(tifa.judge(look, questions, made, ids, [0] * len(ids)), rates)
+    judged += [(method, seed, made) for (method, seed, _), made in zip(jobs, drawn, strict=True)]
+    parts = []
+    for method, seed, made in judged:
+        answers = tifa.judge(look, questions, made, ids, [0] * len(ids))
+        parts.append(tifa.by_picture(answers, rates).assign(method=method, encoder_seed=seed))
+    return pd.concat(parts, ignore_index=True)
 
 
 def affirmative(settings: Profile, look: Judge, rates: Mapping[str, Rates] | None) -> tuple[pd.DataFrame, Pictures]:
@@ -239,8 +251,9 @@ def _floor(table: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
     rows = []
     for kind, own in table.groupby("kind", sort=False):
         for metric in (name for name in (t2i_floor.SHOWN, t2i_floor.CORRECTED) if name in own):
-            found = _mean(own[metric], own["prompt"], bootstrap)
-            rows.append({"kind": kind, "metric": metric, **dataclasses.asdict(found)})
+            values, prompts = own[[metric]].to_numpy(float), own["prompt"].to_numpy()
+            (share,) = engine.means(values, prompts, bootstrap, np.array([True]))
+            rows.append({"kind": kind, "metric": metric, **dataclasses.asdict(share)})
     return pd.DataFrame(rows)
 
 
@@ -248,114 +261,67 @@ def _floor(table: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
 # Numbers
 
 
-def _numbers(items: pd.DataFrame, told: pd.DataFrame, settings: Profile, bootstrap: Bootstrap) -> pd.DataFrame:
-    """Every level and every difference, over all prompts, by kind of prompt, and by seed of the encoder."""
-    measures = [name for name in items if str(name).removesuffix(neg_score.CORRECTED) in neg_score.MEASURES]
-    parts = [_levels(items, str(name), ["prompt_id", "picture_seed"], settings, bootstrap) for name in measures]
-    for kind, own in items.groupby("kind", sort=True):
-        rows = _levels(own, neg_score.SCORE, ["prompt_id", "picture_seed"], settings, bootstrap)
-        parts.append(rows.assign(title=f"{neg_score.SCORE}, {kind}"))
-    scores = [name for name in (tifa.SCORE, tifa.CORRECTED) if name in told]
-    pairs = told.rename(columns={"id": "prompt_id"}).assign(picture_seed=told["encoder_seed"])
-    parts += [_levels(pairs, name, ["prompt_id", "picture_seed"], settings, bootstrap) for name in scores]
-    parts += [_by_seed(items, neg_score.SCORE, settings, bootstrap), _by_seed(pairs, tifa.SCORE, settings, bootstrap)]
+def numbers_of(
+    items: pd.DataFrame, faithfulness: pd.DataFrame, settings: Profile, bootstrap: Bootstrap
+) -> pd.DataFrame:
+    """Every level and every difference, over all prompts, by kind of prompt, and by seed of the encoder.
+
+    ``items`` are those of ``negated``, ``faithfulness`` those of ``faithful``.
+    """
+    kinds = items.drop_duplicates("prompt_id").set_index("prompt_id")["kind"]
+    pairs = faithfulness.rename(columns={"id": "prompt_id"}).assign(picture_seed=faithfulness["encoder_seed"])
+    names = [str(name) for name in items if str(name).removesuffix(neg_score.CORRECTED) in neg_score.MEASURES]
+    measures = dict.fromkeys(names, items)
+    measures |= {name: pairs for name in (tifa.SCORE, tifa.CORRECTED) if name in pairs}
+    parts = []
+    for measure, rows in measures.items():
+        wide = _side_by_side(rows, measure, settings)
+        groups = [Group(measure, METRIC, np.full(len(wide), True))]
+        wanted = _columns(settings, [str(name) for name in wide])
+        if measure == neg_score.SCORE:
+            of_prompt = wide["cluster"].map(kinds)
+            by_kind = {kind: (of_prompt == kind).to_numpy() for kind in sorted(set(of_prompt))}
+            groups += [Group(f"{measure}, {kind}", METRIC, own) for kind, own in by_kind.items()]
+        found = engine.table(wide, wanted, groups, bootstrap, zeros=True)
+        alone = found["seed"].isna() | (found["title"].isin((neg_score.SCORE, tifa.SCORE)))
+        parts.append(found[alone])
     return pd.concat(parts, ignore_index=True)
 
 
-def _levels(rows: pd.DataFrame, measure: str, pair: list[str], settings: Profile, bootstrap: Bootstrap) -> pd.DataFrame:
-    """Means of a measure by method, and differences of methods over the same prompts and noise."""
-    wide = rows.pivot(index=pair, columns="method", values=measure)
-    named = [name for name in (*methods(settings), REAL) if name in wide]
-    columns = [(name, "", LEVEL) for name in named]
-    columns += _differences(settings, [name for name in named if name != REAL])
-    told = []
-    for name, other, kind in columns:
-        values = (wide[name] - wide[other] if other else wide[name]).dropna()
-        found = _mean(values, values.index.get_level_values(0), bootstrap, share=kind == LEVEL)
-        told.append({"method": name, "kind": kind, **dataclasses.asdict(found)})
-    return pd.DataFrame(told).assign(title=measure, seed=None)
+def _side_by_side(rows: pd.DataFrame, measure: str, settings: Profile) -> pd.DataFrame:
+    """A measure with a row per prompt (``cluster``) and noise, and a column for every method and trained encoder."""
+    by_noise = ["prompt_id", "picture_seed"]
+    wide = rows.pivot(index=by_noise, columns="method", values=measure).rename_axis(columns=None)
+    encoders = rows.pivot(index=by_noise, columns="method", values="encoder_seed")
+    for method in (name for name in settings.generation.methods if name in wide):
+        for seed in settings.generation.seeds:
+            wide[f"{method}/{seed}"] = wide[method].where(encoders[method] == seed)
+    return wide.reset_index("prompt_id", names="cluster").reset_index(drop=True)
 
 
-def _differences(settings: Profile, there: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    """(method, other method, name of the difference)."""
-    others = [(CLIP, OVER_CLIP)]
-    others += [(name, f"gain over {title_of(name)}") for name in (*settings.generation.methods, *CONTROLS)]
-    for other, kind in others:
-        yield from ((name, other, kind) for name in there if other in there and name not in (other, CLIP))
+def _columns(settings: Profile, names: Sequence[str]) -> list[Column]:
+    """Every method, its differences from CLIP, from the other encoders and from the controls, and every encoder."""
+    plan, base = settings.generation, model_name(settings)
+    there = [name for name in (*methods(settings), REAL) if name in names]
+    found = [Column(base, name, (name,)) for name in there]
+    others = {CLIP: OVER_CLIP} | {name: f"gain over {title_of(name)}" for name in (*plan.methods, *CONTROLS)}
+    for other, kind in others.items():
+        compared = [name for name in there if other in there and name not in (other, CLIP, REAL)]
+        found += [Column(base, name, (name,), (other,), kind) for name in compared]
+    trained = [(name, seed) for name in sorted(plan.methods) for seed in plan.seeds if f"{name}/{seed}" in names]
+    return found + [Column(base, name, (f"{name}/{seed}",), seed=seed) for name, seed in trained]
 
 
-def _by_seed(rows: pd.DataFrame, measure: str, settings: Profile, bootstrap: Bootstrap) -> pd.DataFrame:
-    """The measure of every encoder that was trained, by itself."""
-    told = []
-    for (method, seed), own in rows[rows["method"].isin(settings.generation.methods)].groupby(
-        ["method", "encoder_seed"]
-    ):
-        one = _mean(own[measure], own["prompt_id"], bootstrap)
-        told.append({"method": method, "kind": LEVEL, "seed": seed, **dataclasses.asdict(one)})
-    return pd.DataFrame(told).assign(title=measure)
-
-
-def _mean(values: Any, prompts: Any, bootstrap: Bootstrap, share: bool = True) -> Interval:
-    """The mean of ``values`` with its interval over prompts; of a ``share`` that is 0 or 1, Wilson's."""
-    told, clusters = np.asarray(values, dtype=float), np.asarray(prompts).astype(str)
-    (found,) = numbers.means(told[:, None], clusters, bootstrap)
-    if share and not told.any():
-        whole = statistics.bootstrap_share(told > 0, clusters, bootstrap.resamples, bootstrap.seed)
-        return dataclasses.replace(whole, over=found.over)
-    return found
-
-
-def title_of(method: str) -> str:
-    """A way to draw as tables call it."""
-    named = {
-        CLIP: CLIP,
-        DELETED: "CLIP, negated thing deleted",
-        NEGATIVE: "CLIP, negative prompt",
-    }
-    return named[method] if method in named else recipes.find(method).title if method in recipes.RECIPES else method
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Records
-
-
-def _save(settings: Profile, table: pd.DataFrame, floor: pd.DataFrame, judge: pd.DataFrame, seed: int) -> None:
-    is_level, of_seed = table["kind"] == LEVEL, table["seed"].notna()
-    parts = {"levels": is_level & ~of_seed, "seeds": of_seed, "gains": ~is_level}
-    look = picture_judge.name_of(settings)
-    model = model_name(settings)
-    for name, rows in parts.items():
-        records = [_record(row, model) for row in table[rows].to_dict("records")]
-        results.save(records, settings.name, EXPERIMENT, name, seed=seed, judge=look)
-    own = [(f"affirmative prompts, {row['kind']}", row, model) for row in floor.to_dict("records")]
-    asked = [(f"{row['kind']}, {row['condition']} pictures", row, look) for row in judge.to_dict("records")]
-    for name, found in (("floor", own), ("judge", asked)):
-        if found:
-            results.save([_plain(*one) for one in found], settings.name, EXPERIMENT, name, seed=seed, judge=look)
-
-
-def model_name(settings: Profile) -> str:
-    """The pipeline as records call it: the last part of its name."""
-    return settings.generation.pipeline.rstrip("/").rpartition("/")[2]
-
-
-def _record(row: Mapping[Any, Any], model: str) -> Record:
-    of_seed = not pd.isna(row["seed"])
-    known = None if row["kind"] or of_seed else paper.published().get((row["title"], row["method"]))
-    return Record.of(
-        Interval(*(row[name] for name in ("value", "low", "high", "n", "over"))),
-        experiment=EXPERIMENT,
-        task=f"{row['title']}/{row['method']}",
-        model=model,
-        metric=row["kind"] or "mean over prompts",
-        seed=int(row["seed"]) if of_seed else None,
-        paper_value=known[0] if known else None,
-        paper_source=known[1] if known else "",
-    )
-
-
-def _plain(task: str, row: Mapping[Any, Any], model: str) -> Record:
-    bare = Record(EXPERIMENT, task, model, str(row["metric"]), float(row["value"]), int(row["n"]))
-    if not row["over"]:
-        return bare
-    return dataclasses.replace(bare, ci_low=row["low"], ci_high=row["high"], ci_over=row["over"])
+def _save(found: Findings, settings: Profile, seed: int) -> None:
+    look, model = picture_judge.name_of(settings), model_name(settings)
+    found.save(settings, seed=seed, judge=look)
+    floor = [(f"affirmative prompts, {row['kind']}", row, model) for row in found.floor.to_dict("records")]
+    asked = [(f"{row['kind']}, {row['condition']} pictures", row, look) for row in found.judge.to_dict("records")]
+    for name, rows in (("floor", floor), ("judge", asked)):
+        records = []
+        for task, row, judged in rows:
+            bare = Record(EXPERIMENT, task, judged, str(row["metric"]), float(row["value"]), int(row["n"]))
+            bounds: dict[str, Any] = {"ci_low": row["low"], "ci_high": row["high"], "ci_over": row["over"]}
+            records.append(dataclasses.replace(bare, **bounds) if row["over"] else bare)
+        if records:
+            results.save(records, settings.name, EXPERIMENT, name, seed=seed, judge=look)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
 from negutil import tables
 from negutil.captions import t2i_prompts
-from negutil.compare import t2i_floor, text_to_image, text_to_image_published
-from negutil.compare.text_to_image import LEVEL, Findings, title_of
+from negutil.compare import t2i_floor, text_to_image
+from negutil.compare.text_to_image import Findings, title_of
 from negutil.config import Profile
 from negutil.tasks import degradation, neg_score, picture_judge, tifa
 from negutil.tasks.picture_judge import ALL, Pictures
@@ -46,49 +44,6 @@ def floor(found: pd.DataFrame) -> pd.DataFrame:
     return shown[["prompts for", "pictures", *(name for name in wide.columns if name != "pictures")]]
 
 
-def levels(table: pd.DataFrame, titles: Sequence[str], published: bool = True) -> pd.DataFrame:
-    """A row per way to draw and a column per measure, with intervals; then the printed rows, where there are any."""
-    rows = table[(table["kind"] == LEVEL) & table["seed"].isna()]
-    shown = _wide(rows, titles)
-    return pd.concat([shown, _published(titles)], ignore_index=True).fillna("") if published else shown.fillna("")
-
-
-def gains(table: pd.DataFrame, titles: Sequence[str], kind: str) -> pd.DataFrame:
-    """Differences of one kind ("gain over CLIP"), paired by prompt and noise, in the shape of ``levels``."""
-    return _wide(table[table["kind"] == kind], titles).fillna("")
-
-
-def seeds(table: pd.DataFrame, titles: Sequence[str]) -> pd.DataFrame:
-    """Every trained encoder by itself, seeds side by side."""
-    rows = table[table["seed"].notna()].sort_values("seed", kind="stable")
-    joined = rows.assign(cell=rows["value"].map("{:.3f}".format)).groupby(["method", "title"], sort=False)["cell"]
-    wide = joined.agg(" · ".join).unstack("title").reset_index().rename_axis(columns=None)
-    named = wide.assign(method=wide["method"].map(title_of)).rename(columns={"method": "text encoder"})
-    return named[["text encoder", *(title for title in titles if title in named)]]
-
-
-def _wide(rows: pd.DataFrame, titles: Sequence[str]) -> pd.DataFrame:
-    own = rows[rows["title"].isin(titles)]
-    cells = [tables.with_interval(*row) for row in zip(own["value"], own["low"], own["high"], strict=True)]
-    wide = own.assign(cell=cells).pivot(index="method", columns="title", values="cell")
-    wide = wide.reindex(list(dict.fromkeys(own["method"])))
-    named = wide.reset_index().rename_axis(columns=None)
-    named["method"] = named["method"].map(title_of)
-    return named.rename(columns={"method": "text encoder"})[["text encoder", *(t for t in titles if t in named)]]
-
-
-def _published(titles: Sequence[str]) -> pd.DataFrame:
-    wide: dict[tuple[str, str], dict[str, str]] = {}
-    for pipeline, method, measure, value in text_to_image_published.rows():
-        if measure in titles:
-            wide.setdefault((pipeline, method), {})[measure] = f"{value:.3f}"
-    rows = [
-        {"text encoder": f"published, {pipeline}: {title_of(method)}", **cells}
-        for (pipeline, method), cells in wide.items()
-    ]
-    return pd.DataFrame(rows)
-
-
 # --------------------------------------------------------------------------------------------------------------------
 # Pictures
 
@@ -113,9 +68,13 @@ def side_by_side(settings: Profile, found: Findings, count: int = 6, seed: int =
     prompts = _spread(own.drop_duplicates("prompt_id"), count, seed)
     shown = []
     for method in text_to_image.methods(settings):
-        places = [_row(own, method, prompt) for prompt in prompts]
-        captions = tuple(_seen(row) for row in found.items.iloc[places].to_dict("records"))
-        shown.append((title_of(method), found.pictures[places], captions))
+        rows = own[own["method"] == method].drop_duplicates("prompt_id")
+        places = [int(rows.index[rows["prompt_id"] == prompt][0]) for prompt in prompts]
+        captions = []
+        for row in found.items.iloc[places].to_dict("records"):
+            subject = "subject" if row[neg_score.SUBJECT] else "no subject"
+            captions.append(f"{subject}, {'negated thing too' if row[neg_score.DENIED] else 'nothing denied'}")
+        shown.append((title_of(method), found.pictures[places], tuple(captions)))
     return shown
 
 
@@ -132,15 +91,6 @@ def _spread(own: pd.DataFrame, count: int, seed: int) -> list[int]:
     groups = [rng.sample(list(rows["prompt_id"]), len(rows)) for _, rows in own.groupby("kind", sort=True)]
     turns = [prompt for turn in range(max(map(len, groups))) for group in groups for prompt in group[turn : turn + 1]]
     return [int(prompt) for prompt in turns[:count]]
-
-
-def _row(own: pd.DataFrame, method: str, prompt: int) -> int:
-    return int(own.index[(own["method"] == method) & (own["prompt_id"] == prompt)][0])
-
-
-def _seen(row: Mapping[Any, Any]) -> str:
-    subject = "subject" if row[neg_score.SUBJECT] else "no subject"
-    return f"{subject}, {'negated thing too' if row[neg_score.DENIED] else 'nothing denied'}"
 
 
 def judged_grid(settings: Profile, count: int = 8, seed: int = 0) -> list[Shown]:

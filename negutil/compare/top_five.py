@@ -57,30 +57,14 @@ def run(settings: Profile, gallery: Gallery | None, seed: int = 0) -> pd.DataFra
     chosen = nouns(gallery.there) if gallery else []
     if gallery is None or not chosen:
         return pd.DataFrame(columns=list(results.COLUMNS))
-    counts = pd.concat([_counts(settings, gallery, model, chosen) for model in settings.models])
-    records = _records(counts, settings, seed)
-    results.save(records, settings.name, EXPERIMENT, TABLE, seed=seed)
-    return pd.DataFrame([dataclasses.asdict(record) for record in records])
-
-
-def _counts(settings: Profile, gallery: Gallery, model: str, chosen: list[str]) -> pd.DataFrame:
-    """How many of the top five show each noun: a row per kind of query and noun, the nouns in their order."""
-    rows = [
-        (model, kind, noun, int(gallery.there[noun][best].sum()))
-        for kind, ranked in top(settings, gallery, model, chosen).items()
-        for noun, best in zip(chosen, ranked, strict=True)
-    ]
-    return pd.DataFrame(rows, columns=["model", "kind", "noun", "count"])
-
-
-def _records(counts: pd.DataFrame, settings: Profile, seed: int) -> list[Record]:
     drawn = {"resamples": settings.bootstrap.resamples, "seed": settings.bootstrap.seed + seed}
     records = []
-    for (model, kind), own in counts.groupby(["model", "kind"], sort=False):
-        first = own.iloc[0]
-        shown = float(first["count"])
-        records.append(Record(EXPERIMENT, f"{kind}/{first['noun']}", str(model), METRIC, shown, COUNT))
-        mean = statistics.bootstrap_mean(own["count"], **drawn)
-        task = f"{kind}/{ALL}"
-        records.append(Record.of(mean, experiment=EXPERIMENT, task=task, model=str(model), metric=METRIC))
-    return records
+    for model in settings.models:
+        for kind, ranked in top(settings, gallery, model, chosen).items():
+            counts = [int(gallery.there[noun][best].sum()) for noun, best in zip(chosen, ranked, strict=True)]
+            first = f"{kind}/{chosen[0]}"
+            records.append(Record(EXPERIMENT, first, model, METRIC, float(counts[0]), COUNT))
+            about = {"experiment": EXPERIMENT, "task": f"{kind}/{ALL}", "model": model, "metric": METRIC}
+            records.append(Record.of(statistics.bootstrap_mean(counts, **drawn), **about))
+    results.save(records, settings.name, EXPERIMENT, TABLE, seed=seed)
+    return pd.DataFrame([dataclasses.asdict(record) for record in records])

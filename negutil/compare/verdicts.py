@@ -14,9 +14,17 @@ import pandas as pd
 
 from negutil import config, files, paths, tables
 from negutil.compare import claims
-from negutil.compare import controls as claims_report
-from negutil.compare.claims import INCONCLUSIVE, NOT_REPLICATED, OURS, REPLICATED, WORKS, Claim, NoRecordError, Verdict
-from negutil.compare.controls import Control
+from negutil.compare.claims import (
+    INCONCLUSIVE,
+    NOT_REPLICATED,
+    OURS,
+    REPLICATED,
+    WORKS,
+    Claim,
+    Control,
+    NoRecordError,
+    Verdict,
+)
 from negutil.errors import NegutilError
 
 DIFFERS, NEEDS_PAPER = "differs between models", "needs the paper profile"
@@ -96,13 +104,25 @@ def counts(outcomes: Sequence[Outcome], by: str = "work") -> pd.DataFrame:
 
 def table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
     """A row of texts for each claim and model: claim, published, model, verdict, decided by, value, n."""
-    return pd.DataFrame([row for outcome in outcomes for row in _lines(outcome)])
+    rows = []
+    for outcome in outcomes:
+        about: dict[str, object] = {"claim": outcome.claim.statement, "published": outcome.claim.published}
+        if not outcome.rows:
+            empty = {"model": "", "verdict": outcome.verdict, "decided by": outcome.reason, "value": "", "n": ""}
+            rows.append(about | empty)
+        rows += [
+            about
+            | {"model": row.model, "verdict": outcome.label(row.verdict), "decided by": row.decided_by}
+            | {"value": tables.with_interval(row.value, row.ci_low, row.ci_high), "n": f"{row.n:,}"}
+            for row in outcome.rows
+        ]
+    return pd.DataFrame(rows)
 
 
 def controls(outcomes: Sequence[Outcome]) -> pd.DataFrame:
     """What each control means: claim, verdict, what the control asks, its verdict, and the sentence that follows."""
     known = {outcome.claim.id: outcome for outcome in outcomes}
-    found = [(control, known[control.claim], known[control.by]) for control in claims_report.controls()]
+    found = [(control, known[control.claim], known[control.by]) for control in claims.controls()]
     rows = [
         (claimed.claim.statement, claimed.label(), control.asks, by.label(), meaning(control, by))
         for control, claimed, by in found
@@ -116,48 +136,27 @@ def meaning(control: Control, by: Outcome) -> str:
     return control.says[verdict] if by.rows else f"{by.verdict}: {by.reason}"
 
 
-def _lines(outcome: Outcome) -> list[dict[str, object]]:
-    about: dict[str, object] = {"claim": outcome.claim.statement, "published": outcome.claim.published}
-    if not outcome.rows:
-        empty = {"model": "", "verdict": outcome.verdict, "decided by": outcome.reason, "value": "", "n": ""}
-        return [about | empty]
-    return [
-        about
-        | {"model": row.model, "verdict": outcome.label(row.verdict), "decided by": row.decided_by}
-        | {"value": tables.with_interval(row.value, row.ci_low, row.ci_high), "n": f"{row.n:,}"}
-        for row in outcome.rows
-    ]
-
-
 def _outcome(claim: Claim, profile: str) -> Outcome:
     if claim.missing:
         return Outcome(claim, NOT_REPRODUCIBLE, reason=claim.missing)
     if claim.testable_in and profile not in claim.testable_in:
         return Outcome(claim, NEEDS_PAPER, reason=claim.why)
-    gone = _missing_table(claim, profile)
-    if gone:
-        return Outcome(claim, NO_RESULTS, reason=gone)
+    for condition in (*claim.provided, *claim.conditions):
+        if not claims.file_of(condition, claim.results or profile).exists():
+            gone = f"{condition.table}.csv is not there: run notebook {claim.notebook}"
+            return Outcome(claim, NO_RESULTS, reason=gone)
     try:
         rows = tuple(claims.judge([claim], profile, models(profile)))
     except NoRecordError:
         rows = ()
-    return Outcome(claim, together(rows), rows) if rows else Outcome(claim, NO_RESULTS, reason=_no_record(claim))
-
-
-def _no_record(claim: Claim) -> str:
+    if rows:
+        return Outcome(claim, together(rows), rows)
     wanted = claim.conditions[0]
-    return (
+    reason = (
         f"{wanted.table}.csv has no number for it ({wanted.task}, {wanted.metric}): this profile does not make it, its "
         f"data were not here, or run notebook {claim.notebook}"
     )
-
-
-def _missing_table(claim: Claim, profile: str) -> str:
-    """What to run where a table of the claim is not there; empty where all are."""
-    for condition in (*claim.provided, *claim.conditions):
-        if not claims.file_of(condition, claim.results or profile).exists():
-            return f"{condition.table}.csv is not there: run notebook {claim.notebook}"
-    return ""
+    return Outcome(claim, NO_RESULTS, reason=reason)
 
 
 def _seeds(profile: str) -> pd.DataFrame:
@@ -189,17 +188,13 @@ def _with_seeds(outcome: Outcome, seeds: pd.DataFrame) -> Outcome:
 
 def records(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
     """A record for each claim and model, for programs: one without a model where a claim was not tested."""
-    return [record for outcome in outcomes for record in _records(outcome)]
-
-
-def _records(outcome: Outcome) -> list[dict[str, object]]:
-    about: dict[str, object] = {"claim": outcome.claim.id, "notebook": outcome.claim.notebook}
-    about |= {"together": outcome.verdict, "reason": outcome.reason}
-    if not outcome.rows:
-        return [about]
     keys = ("model", "verdict", "decided_by", "value", "ci_low", "ci_high", "n")
-    return [about | {key: _plain(getattr(row, key)) for key in keys} for row in outcome.rows]
-
-
-def _plain(value: object) -> object:
-    return None if isinstance(value, float) and pd.isna(value) else value
+    found = []
+    for outcome in outcomes:
+        about: dict[str, object] = {"claim": outcome.claim.id, "notebook": outcome.claim.notebook}
+        about |= {"together": outcome.verdict, "reason": outcome.reason}
+        found += [] if outcome.rows else [about]
+        for row in outcome.rows:
+            values = {key: getattr(row, key) for key in keys}
+            found.append(about | {k: None if isinstance(v, float) and pd.isna(v) else v for k, v in values.items()})
+    return found

@@ -30,10 +30,17 @@ def two_tests(
     ``names`` maps methods to what the legend calls them; ``chances`` are drawn as dashed lines.
     """
     figure, axis = plt.subplots(figsize=(7.4, 4.6))
-    bases = _bases(table)
+    bases = figures.names(table, "base")
     for number, (method, label) in enumerate(names.items()):
         for place, base in enumerate(bases):
-            _cross(axis, _both(table, base, method, titles), _mark(number), filled=place == len(bases) - 1)
+            own = table[(table["base"] == base) & (table["method"] == method)].set_index("title")
+            if set(titles) <= set(own.index):
+                across, up = (own.loc[title] for title in titles)
+                face = _mark(number)["color"] if place == len(bases) - 1 else "white"
+                shape: dict[str, Any] = {"markerfacecolor": face, "linestyle": "", "elinewidth": 0.8, "capsize": 0}
+                shape |= _mark(number) | {"markersize": 6}
+                shape |= {"xerr": figures.reach(across), "yerr": figures.reach(up)}
+                axis.errorbar([across["value"]], [up["value"]], **shape)
         axis.plot([], [], linestyle="", label=label, **_mark(number))
     axis.axvline(chances[0], **figures.CHANCE)
     axis.axhline(chances[1], **figures.CHANCE)
@@ -55,7 +62,7 @@ def layers(table: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(1, len(panels), figsize=(12.6, 3.4))
     for axis, (metric, (title, label)) in zip(axes, panels.items(), strict=True):
         rows = table[(table["metric"] == metric) & ~table["task"].str.contains(" minus ")]
-        for index, base in enumerate(_bases(rows)):
+        for index, base in enumerate(figures.names(rows, "base")):
             own = rows[(rows["base"] == base) & (rows["task"] != layer_probe.LENGTH)]
             places = np.arange(len(own)) + 0.1 * (index - 0.5)
             figures.dots(axis, own, places, index, vertical=True, label=base)
@@ -104,7 +111,7 @@ def strengths(lambdas: pd.DataFrame, table: pd.DataFrame) -> Figure:
     axes[0].set(ylabel="lambda", title="Distribution")
     rows = table[table["metric"] == lambda_strengths.DIFFERENCE]
     steps = list(dict.fromkeys(rows["task"]))
-    for index, base in enumerate(_bases(rows)):
+    for index, base in enumerate(figures.names(rows, "base")):
         own = rows[rows["base"] == base]
         places = own["task"].map(steps.index).to_numpy(float) + SPREAD * (index - 0.5)
         figures.dots(axes[1], own, places, index, label=base)
@@ -153,32 +160,11 @@ def changes(
 # Parts
 
 
-def _bases(rows: pd.DataFrame) -> list[str]:
-    return [str(name) for name in dict.fromkeys(rows["base"])]
-
-
 def _mark(number: int) -> dict[str, Any]:
     """Colour and marker of the method with this number; colours come round again with other markers."""
     colours, markers = figures.PALETTE[:7], figures.MARKERS
     turn, colour = divmod(number, len(colours))
     return {"color": colours[colour], "marker": markers[(number + 3 * turn) % len(markers)]}
-
-
-def _both(table: pd.DataFrame, base: str, method: str, titles: tuple[str, str]) -> list[Any]:
-    """The numbers of a method on both tests, or nothing where it lacks one."""
-    own = table[(table["base"] == base) & (table["method"] == method)].set_index("title")
-    return [own.loc[title] for title in titles] if set(titles) <= set(own.index) else []
-
-
-def _cross(axis: Axes, numbers: Sequence[Any], style: dict[str, Any], filled: bool) -> None:
-    """One mark with its two intervals."""
-    if not numbers:
-        return
-    across, up = numbers
-    reach = [np.array([[row["value"] - row["low"]], [row["high"] - row["value"]]]).clip(0) for row in numbers]
-    face = style["color"] if filled else "white"
-    shape: dict[str, Any] = {"markerfacecolor": face, "linestyle": "", "elinewidth": 0.8, "capsize": 0, "markersize": 6}
-    axis.errorbar([across["value"]], [up["value"]], xerr=reach[0], yerr=reach[1], **style, **shape)
 
 
 def _fills(bases: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec
 
@@ -94,6 +94,22 @@ def nothing() -> Figure:
     return figure
 
 
+def names(table: pd.DataFrame, column: str) -> list[str]:
+    """The different values of a column in order of first appearance."""
+    return [str(name) for name in dict.fromkeys(table[column])]
+
+
+def places(values: pd.Series, order: Sequence[str]) -> NDArray[np.float64]:
+    """The place of each of ``values`` [N] in ``order``."""
+    return np.array([list(order).index(str(value)) for value in values], dtype=float)
+
+
+def reach(rows: pd.DataFrame | pd.Series) -> NDArray[np.float64]:
+    """How far intervals reach below and above their values: [2, N], or [2, 1] for a single row."""
+    ends: NDArray[np.float64] = np.vstack([rows["value"] - rows["low"], rows["high"] - rows["value"]]).clip(0)
+    return ends
+
+
 def dots(
     axis: Axes,
     rows: pd.DataFrame,
@@ -107,13 +123,12 @@ def dots(
 
     Values lie along x, or along y if ``vertical``; ``label`` is for the legend.
     """
-    reach = np.vstack([rows["value"] - rows["low"], rows["high"] - rows["value"]]).clip(0)
     style: dict[str, Any] = {"color": PALETTE[index], "marker": MARKERS[index], "linestyle": "", "label": label}
     style |= {"markersize": 4.5, "capsize": 2, "elinewidth": 1}
     if vertical:
-        axis.errorbar(at, rows["value"], yerr=reach, **style)
+        axis.errorbar(at, rows["value"], yerr=reach(rows), **style)
     else:
-        axis.errorbar(rows["value"], at, xerr=reach, **style)
+        axis.errorbar(rows["value"], at, xerr=reach(rows), **style)
 
 
 def save(figure: Figure, profile: str, experiment: str, name: str) -> Path:

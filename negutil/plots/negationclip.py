@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from negutil.compare import negationclip
-from negutil.compare.negationclip_numbers import LEVEL
+from negutil.compare.engine import LEVEL, OVER_CLIP
 from negutil.plots import figures
 from negutil.tasks import ccneg, suite
 from negutil.train import recipes_negation as recipes
@@ -43,9 +43,7 @@ PHRASES = {
 
 
 @figures.or_nothing
-def gains(
-    table: pd.DataFrame, titles: Sequence[str], methods: Sequence[str], kind: str = negationclip.OVER_CLIP
-) -> Figure:
+def gains(table: pd.DataFrame, titles: Sequence[str], methods: Sequence[str], kind: str = OVER_CLIP) -> Figure:
     """Gain in points of every method (rows), a panel per benchmark, a colour per architecture, with 95 % intervals."""
     rows = table[(table["kind"] == kind) & table["method"].isin(methods)]
     figure, axes = plt.subplots(
@@ -54,11 +52,12 @@ def gains(
     for axis, title in zip(axes, titles, strict=True):
         _dots(axis, rows[rows["title"] == title], methods, scale=100)
         axis.axvline(0, **figures.CHANCE)
-        axis.set_title(_folded(title), fontsize=9)
+        folded = title.replace(", ", ",\n").replace(" zero-shot", "\nzero-shot").replace(" retrieval", "\nretrieval")
+        axis.set_title(folded, fontsize=9)
     axes[0].set_yticks(range(len(methods)), [negationclip.title_of(name) for name in methods])
     axes[0].invert_yaxis()
     figure.supxlabel(f"{kind}, points", fontsize=10)
-    _legend(figure, _bases(rows))
+    _legend(figure, figures.names(rows, "base"))
     return figure
 
 
@@ -71,13 +70,17 @@ def captions(table: pd.DataFrame, titles: Sequence[str], methods: Sequence[str])
     for axis, title in zip(axes, titles, strict=True):
         own = rows[rows["title"] == title]
         _dots(axis, own[own["seed"].isna()], shown)
-        _seeds(axis, own[own["seed"].notna()], shown, _bases(rows))
+        bases, single = figures.names(rows, "base"), own[own["seed"].notna()]
+        for index, base in enumerate(bases):
+            seeds = single[single["base"] == base]
+            places = figures.places(seeds["method"], shown) + SPREAD * (index - (len(bases) - 1) / 2) + 0.12
+            axis.plot(seeds["value"], places, linestyle="", marker=".", markersize=3, color=figures.PALETTE[index])
         axis.axvline(0.5, **figures.CHANCE)
         axis.set_title(title)
     axes[0].set_yticks(range(len(shown)), [negationclip.title_of(name) for name in shown])
     axes[0].invert_yaxis()
     figure.supxlabel("accuracy (small points: seeds)", fontsize=10)
-    _legend(figure, _bases(rows))
+    _legend(figure, figures.names(rows, "base"))
     return figure
 
 
@@ -86,14 +89,14 @@ def referring(table: pd.DataFrame, methods: Sequence[str]) -> Figure:
     """NegRefCOCOg with the phrases as they are, without their negated clause, and without their negation."""
     shown = ("", *methods)
     rows = table[(table["kind"] == LEVEL) & table["seed"].isna() & table["method"].isin(shown)]
-    bases = _bases(rows)
+    bases = figures.names(rows, "base")
     figure, axes = plt.subplots(
         1, len(bases), figsize=(4.2 * len(bases) + 0.6, 0.34 * len(shown) + 1.5), sharey=True, squeeze=False
     )
     for axis, base in zip(axes[0], bases, strict=True):
         for index, (title, label) in enumerate(PHRASES.items()):
             own = rows[(rows["base"] == base) & (rows["title"] == title)]
-            _interval_dots(axis, own, _places(own, shown) + 0.2 * (index - 1), (index, label))
+            _interval_dots(axis, own, figures.places(own["method"], shown) + 0.2 * (index - 1), (index, label))
         axis.axvline(0.5, **figures.CHANCE)
         axis.set(title=base, xlabel="accuracy")
         axis.grid(axis="y")
@@ -117,7 +120,11 @@ def ccneg_both_ways(table: pd.DataFrame, rules: pd.DataFrame, methods: Sequence[
     wide = rows.pivot(index=["base", "method"], columns="title", values="value")
     for axis in axes:
         axis.plot([0, 1], [1, 0], **figures.CHANCE, marker="")
-        _both_ways(axis, wide, ("", *methods), _bases(rows))
+        for (base, method), values in zip(wide.index, wide.to_numpy(), strict=True):
+            if method in ("", *methods):
+                colour, marker = STYLE[negationclip.title_of(method)]
+                fill = colour if figures.names(rows, "base").index(base) else "none"
+                axis.plot(*values, marker=marker, markerfacecolor=fill, color=colour, linestyle="")
         axis.set(xlabel="CC-Neg: the negated caption is false", ylabel="truth reversed: it is true")
     known = rules.pivot(index="rule", columns="title", values="value")[[suite.CCNEG, ccneg.REVERSED]]
     axes[0].plot(*known.to_numpy().T, linestyle="", marker="x", color="#444444")
@@ -131,18 +138,14 @@ def ccneg_both_ways(table: pd.DataFrame, rules: pd.DataFrame, methods: Sequence[
         if title in map(negationclip.title_of, ("", *methods))
     ]
     handles.append(Line2D([], [], linestyle="", marker="x", color="#444444", label="rule without picture"))
-    figure.legend(handles=handles, loc="outside right center", fontsize=8, title=_fills(_bases(rows)), title_fontsize=8)
+    figure.legend(
+        handles=handles,
+        loc="outside right center",
+        fontsize=8,
+        title=_fills(figures.names(rows, "base")),
+        title_fontsize=8,
+    )
     return figure
-
-
-def _both_ways(axis: Axes, wide: pd.DataFrame, methods: Sequence[str], bases: Sequence[str]) -> None:
-    """A mark for each method on each architecture that has it; the first architecture's is hollow."""
-    names = wide.index.to_frame(index=False)
-    for base, method, own in zip(names["base"], names["method"], wide.to_numpy(), strict=True):
-        if method in methods:
-            colour, marker = STYLE[negationclip.title_of(method)]
-            fill = colour if bases.index(base) else "none"
-            axis.plot(*own, marker=marker, markerfacecolor=fill, color=colour, linestyle="")
 
 
 @figures.or_nothing
@@ -224,21 +227,13 @@ def text_tower(table: pd.DataFrame) -> Figure:
 # Parts
 
 
-def _bases(rows: pd.DataFrame) -> list[str]:
-    return [str(name) for name in dict.fromkeys(rows["base"])]
-
-
-def _places(rows: pd.DataFrame, methods: Sequence[str]) -> np.ndarray:
-    return rows["method"].map(list(methods).index).to_numpy(float)
-
-
 def _dots(axis: Axes, rows: pd.DataFrame, methods: Sequence[str], scale: float = 1) -> None:
     """A row per method, a colour per architecture."""
-    bases = _bases(rows)
+    bases = figures.names(rows, "base")
     for index, base in enumerate(bases):
         own = rows[rows["base"] == base]
         shift = SPREAD * (index - (len(bases) - 1) / 2)
-        _interval_dots(axis, own, _places(own, methods) + shift, (index, base), scale)
+        _interval_dots(axis, own, figures.places(own["method"], methods) + shift, (index, base), scale)
     axis.grid(axis="y")
 
 
@@ -246,17 +241,9 @@ def _interval_dots(
     axis: Axes, rows: pd.DataFrame, places: np.ndarray, style: tuple[int, str], scale: float = 1
 ) -> None:
     """Values with their intervals at ``places``; ``style`` is the number of the colour and the label."""
-    value, low, high = (scale * rows[name].to_numpy(float) for name in ("value", "low", "high"))
-    number, label = style
+    scaled, (number, label) = scale * rows[["value", "low", "high"]].astype(float), style
     look: dict[str, Any] = {"color": figures.PALETTE[number], "fmt": figures.MARKERS[number], "linewidth": 1}
-    axis.errorbar(value, places, xerr=np.vstack([value - low, high - value]).clip(0), label=label, **look)
-
-
-def _seeds(axis: Axes, rows: pd.DataFrame, methods: Sequence[str], bases: Sequence[str]) -> None:
-    for index, base in enumerate(bases):
-        own = rows[rows["base"] == base]
-        places = _places(own, methods) + SPREAD * (index - (len(bases) - 1) / 2) + 0.12
-        axis.plot(own["value"], places, linestyle="", marker=".", markersize=3, color=figures.PALETTE[index])
+    axis.errorbar(scaled["value"], places, xerr=figures.reach(scaled), label=label, **look)
 
 
 def _along(axis: Axes, rows: pd.DataFrame, titles: Sequence[str] = ()) -> None:
@@ -267,10 +254,6 @@ def _along(axis: Axes, rows: pd.DataFrame, titles: Sequence[str] = ()) -> None:
         axis.plot(own.index, own["value"], label=str(title), **style)
         axis.fill_between(own.index, own["low"], own["high"], color=figures.PALETTE[index], alpha=0.15, linewidth=0)
     axis.grid(visible=True)
-
-
-def _folded(title: str) -> str:
-    return title.replace(", ", ",\n").replace(" zero-shot", "\nzero-shot").replace(" retrieval", "\nretrieval")
 
 
 def _fills(bases: Sequence[str]) -> str:

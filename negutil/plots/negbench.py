@@ -67,8 +67,8 @@ def accuracy_by_type(
         blind: columns dataset, baseline, type, value.
         chance: the chance level, or that of each dataset.
     """
-    datasets, models = _names(table, "dataset"), _names(table, "model")
-    baselines = _names(blind, "baseline") if blind is not None else []
+    datasets, models = figures.names(table, "dataset"), figures.names(table, "model")
+    baselines = figures.names(blind, "baseline") if blind is not None else []
     kinds = {name: _types(table[table["dataset"] == name]) for name in datasets}
     widths = [max(2, len(kinds[name])) for name in datasets]
     size = (0.62 * sum(widths) + 0.5 * len(datasets) + 2.0, 3.4)
@@ -77,7 +77,7 @@ def accuracy_by_type(
         for index, model in enumerate(models):
             rows = table[(table["dataset"] == name) & (table["model"] == model)]
             figures.dots(
-                axis, rows, _places(rows["type"], kinds[name]) + _shift(index, len(models)), index, vertical=True
+                axis, rows, figures.places(rows["type"], kinds[name]) + _shift(index, len(models)), index, vertical=True
             )
         if blind is not None:
             _blind_marks(axis, blind[blind["dataset"] == name], kinds[name], baselines)
@@ -97,7 +97,7 @@ def recall_drop(table: pd.DataFrame, k: int = 5) -> Figure:
 
     table: columns dataset, model, captions (PLAIN or NEGATED), value, low, high.
     """
-    models, datasets = _names(table, "model"), _names(table, "dataset")
+    models, datasets = figures.names(table, "model"), figures.names(table, "dataset")
     figure, axis = plt.subplots(figsize=(7.2, 0.34 * len(datasets) * len(models) + 0.2 * len(datasets) + 1.0))
     ticks: dict[str, float] = {}
     place = 0.0
@@ -125,7 +125,7 @@ def affirmation_bias(distributions: pd.DataFrame) -> Figure:
     distributions: ``affirmation_bias.distributions`` of every model, with a column model. A model that understood would
     have the two curves change places on the right. Dotted lines are means.
     """
-    models, kinds = _names(distributions, "model"), (SAYS, DENIES)
+    models, kinds = figures.names(distributions, "model"), (SAYS, DENIES)
     top = 1.06 * float(distributions["density"].max())
     size = (7.6, 1.75 * len(models) + 1.1)
     figure, axes = plt.subplots(len(models), 2, figsize=size, sharex=True, sharey=True, squeeze=False)
@@ -157,7 +157,7 @@ def exclusion(table: pd.DataFrame, metric: str = "AUC", chance: float | None = 0
     """
     rows = table[table["metric"] == metric]
     groups = _wordings(rows)
-    models = _names(rows, "model")
+    models = figures.names(rows, "model")
     ordered = [(form, 0.7 * number) for number, (_, forms) in enumerate(groups) for form in forms]
     places = {form: place + gap for place, (form, gap) in enumerate(ordered)}
     figure, axis = plt.subplots(figsize=(8.2, 0.27 * len(places) + 0.2 * len(groups) + 1.1))
@@ -227,11 +227,11 @@ def accuracy_by_cue(table: pd.DataFrame, factor: str = "cue", chance: float | No
     """
     rows = table[table["factor"] == factor]
     counts = rows.groupby("level", sort=False)["n"].max().sort_values(ascending=False, kind="stable")
-    levels, models = [str(level) for level in counts.index], _names(rows, "model")
+    levels, models = [str(level) for level in counts.index], figures.names(rows, "model")
     figure, axis = plt.subplots(figsize=(6.8, 0.36 * len(levels) + 1.1))
     for index, model in enumerate(models):
         own = rows[rows["model"] == model]
-        figures.dots(axis, own, _places(own["level"], levels) + _shift(index, len(models)), index)
+        figures.dots(axis, own, figures.places(own["level"], levels) + _shift(index, len(models)), index)
     if chance is not None:
         axis.axvline(chance, **figures.CHANCE)
     names = [f"{level or 'no negation'}  (n = {counts[level]})" for level in levels]
@@ -248,7 +248,11 @@ def claims(table: pd.DataFrame, metrics: Sequence[str] = ("AUC", "calibrated acc
 
     table: ``true_false.summary`` of every model and domain, with columns model and domain.
     """
-    domains, models, kinds = _names(table, "domain"), _names(table, "model"), ("affirmative", "all", "negated")
+    domains, models, kinds = (
+        figures.names(table, "domain"),
+        figures.names(table, "model"),
+        ("affirmative", "all", "negated"),
+    )
     places = {(d, kind): 4 * a + b for a, d in enumerate(domains) for b, kind in enumerate(kinds)}
     size = (2.6 * len(metrics) + 2.2, 0.23 * len(places) + 0.2 * len(domains) + 1.2)
     figure, axes = plt.subplots(1, len(metrics), figsize=size, sharey=True, squeeze=False)
@@ -274,18 +278,9 @@ _HEADING: dict[str, Any] = {"fontsize": 8, "fontweight": "bold", "ha": "right", 
 _EXCLUSION_LABELS = {"AUC": "AUC of pictures with X alone against pictures with X and Y"}
 
 
-def _names(table: pd.DataFrame, column: str) -> list[str]:
-    """The different values of a column in order of first appearance."""
-    return [str(name) for name in dict.fromkeys(table[column])]
-
-
 def _types(table: pd.DataFrame) -> list[str]:
-    found = _names(table, "type")
+    found = figures.names(table, "type")
     return [name for name in TYPES if name in found] + [name for name in found if name not in TYPES]
-
-
-def _places(values: pd.Series, names: Sequence[str]) -> NDArray[np.float64]:
-    return np.array([names.index(str(value)) for value in values], dtype=float)
 
 
 def _shift(index: int, count: int) -> float:
@@ -297,7 +292,7 @@ def _blind_marks(axis: Axes, rows: pd.DataFrame, kinds: Sequence[str], baselines
     """Blind baselines at the right of each type, one above the other, so that they cover no model."""
     for mark, name in zip(BLIND_MARKS, baselines, strict=False):
         own = rows[rows["baseline"] == name]
-        axis.plot(_places(own["type"], kinds) + 0.36, own["value"], color="#444444", marker=mark, linestyle="")
+        axis.plot(figures.places(own["type"], kinds) + 0.36, own["value"], color="#444444", marker=mark, linestyle="")
 
 
 def _dumbbell(axis: Axes, rows: pd.DataFrame, place: float, index: int) -> None:
@@ -307,9 +302,8 @@ def _dumbbell(axis: Axes, rows: pd.DataFrame, place: float, index: int) -> None:
     axis.plot([before, after], [place, place], color=colour, marker="", linewidth=2, alpha=0.45, zorder=1)
     for kind, face in ((PLAIN, colour), (NEGATED, "white")):
         row = rows.loc[kind]
-        reach = [[row["value"] - row["low"]], [row["high"] - row["value"]]]
         style: dict[str, Any] = {"color": colour, "marker": marker, "markerfacecolor": face, "markersize": 6}
-        axis.errorbar([row["value"]], [place], xerr=np.clip(reach, 0, None), capsize=2, elinewidth=1, **style)
+        axis.errorbar([row["value"]], [place], xerr=figures.reach(row), capsize=2, elinewidth=1, **style)
     right = float(rows["high"].max())
     label = f"{100 * (after - before):+.1f}".replace("-", "−")
     axis.annotate(label, (right, place), xytext=(6, 0), textcoords="offset points", va="center", fontsize=8)

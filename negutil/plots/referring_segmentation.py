@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from negutil.compare import referring_segmentation as segmenting
 from negutil.compare import segmentation_items as asked
 from negutil.compare import segmentation_numbers as numbers
-from negutil.compare.negationclip_numbers import LEVEL
+from negutil.compare.engine import LEVEL
 from negutil.compare.referring_segmentation import ORIGINAL, TITLES, Example, Findings
 from negutil.plots import figures
 from negutil.tasks.segmentation import MIOU
@@ -90,13 +90,13 @@ def instances(found: Findings) -> Figure:
     """How often the thing that is meant has the highest score, minus chance: affirmative phrases, negated by cue."""
     table = found.table
     rows = table[(table["metric"] == numbers.OVER_CHANCE) & (table["kind"] == LEVEL) & table["seed"].isna()]
-    rows = rows[rows["method"].isin(TITLES) & ~rows["task"].isin([asked.BARE, asked.AFFIRMED])]
-    tasks = list(dict.fromkeys([asked.AFFIRMATIVE, *rows["task"]]))
+    rows = rows[rows["method"].isin(TITLES) & ~rows["title"].isin([asked.BARE, asked.AFFIRMED])]
+    tasks = list(dict.fromkeys([asked.AFFIRMATIVE, *rows["title"]]))
     figure, axis = plt.subplots(figsize=(7.6, 0.5 * len(tasks) + 1.4))
     methods = [method for method in TITLES if method in set(rows["method"])]
     for place, method in enumerate(methods):
         own = rows[rows["method"] == method]
-        at = own["task"].map(tasks.index).to_numpy(float) + 0.17 * (place - (len(methods) - 1) / 2)
+        at = own["title"].map(tasks.index).to_numpy(float) + 0.17 * (place - (len(methods) - 1) / 2)
         _dots(axis, own, at, method)
     axis.axvline(0, **figures.CHANCE)
     axis.set_yticks(range(len(tasks)), tasks)
@@ -115,9 +115,12 @@ def gains(found: Findings, metric: str = numbers.name(MIOU, numbers.BEST)) -> Fi
     figure, axes = plt.subplots(1, len(tasks), figsize=(9.6, 0.42 * len(methods) + 1.5), sharey=True)
     for axis, task in zip(axes, tasks, strict=True):
         for place, method in enumerate(methods):
-            own = rows[(rows["task"] == task) & (rows["method"] == method)]
+            own = rows[(rows["title"] == task) & (rows["method"] == method)]
             _dots(axis, own, np.array([place], float), method, scale=100)
-            _printed(axis, (task, method, metric), place)
+            printed = [segmenting.PUBLISHED.get((f"{task} {metric}", name)) for name in (method, ORIGINAL)]
+            values = [number[0] for number in printed if number]
+            if len(values) == len(printed):
+                axis.plot([100 * (values[0] - values[1])], [place + 0.25], linestyle="", marker="x", color="#444444")
         axis.axvline(0, **figures.CHANCE)
         axis.set_title(task, fontsize=10)
         axis.grid(axis="y")
@@ -127,18 +130,10 @@ def gains(found: Findings, metric: str = numbers.name(MIOU, numbers.BEST)) -> Fi
     return figure
 
 
-def _printed(axis: Axes, key: tuple[str, str, str], place: int) -> None:
-    """The paper's difference, where it has one."""
-    task, _, metric = key
-    own, original = segmenting.PUBLISHED.get(key), segmenting.PUBLISHED.get((task, ORIGINAL, metric))
-    if own is not None and original is not None:
-        axis.plot([100 * (own - original)], [place + 0.25], linestyle="", marker="x", color="#444444")
-
-
 def _dots(axis: Axes, rows: pd.DataFrame, at: NDArray[np.float64], method: str, scale: float = 1) -> None:
-    value, low, high = (scale * rows[name].to_numpy(float) for name in ("value", "low", "high"))
+    scaled = scale * rows[["value", "low", "high"]].astype(float)
     style: dict[str, Any] = {"color": _colour(method), "fmt": _marker(method), "linewidth": 1, "capsize": 2}
-    axis.errorbar(value, at, xerr=np.vstack([value - low, high - value]).clip(0), label=TITLES[method], **style)
+    axis.errorbar(scaled["value"], at, xerr=figures.reach(scaled), label=TITLES[method], **style)
 
 
 def _colour(method: str) -> str:

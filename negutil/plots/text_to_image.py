@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from negutil.compare import text_to_image
-from negutil.compare.text_to_image import LEVEL, title_of
+from negutil.compare.engine import LEVEL
+from negutil.compare.text_to_image import title_of
 from negutil.compare.text_to_image_views import Shown
 from negutil.plots import figures
 from negutil.tasks import picture_judge
@@ -63,7 +64,9 @@ def measures(table: pd.DataFrame, titles: Sequence[str], columns: int = 2) -> Fi
         own = rows[rows["title"] == title]
         _dots(axis, own[own["seed"].isna()], named)
         single = own[own["seed"].notna()]
-        axis.plot(single["value"], _places(single, named) + 0.25, linestyle="", marker=".", color="#888888")
+        axis.plot(
+            single["value"], figures.places(single["method"], named) + 0.25, linestyle="", marker=".", color="#888888"
+        )
         axis.set_title(title)
         axis.grid(axis="x")
     axes[0][0].set_yticks(range(len(named)), [title_of(name) for name in named])
@@ -96,7 +99,9 @@ def trade(table: pd.DataFrame, across: str, up: str) -> Figure:
     for index, method in enumerate(name for name in both[0].index if name in both[1].index):
         x, y = both[0].loc[method], both[1].loc[method]
         style: dict[str, Any] = {"color": figures.PALETTE[index], "marker": figures.MARKERS[index], "linestyle": ""}
-        axis.errorbar(x["value"], y["value"], xerr=_reach(x), yerr=_reach(y), label=title_of(str(method)), **style)
+        axis.errorbar(
+            x["value"], y["value"], xerr=figures.reach(x), yerr=figures.reach(y), label=title_of(str(method)), **style
+        )
     axis.set(xlabel=across, ylabel=up)
     axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
@@ -121,17 +126,9 @@ def _dots(axis: Axes, rows: pd.DataFrame, named: Sequence[str]) -> None:
     for index, method in enumerate(named):
         own = rows[rows["method"] == method]
         if not own.empty:
-            figures.dots(axis, own, _places(own, named), _colour(index, method))
+            figures.dots(axis, own, figures.places(own["method"], named), _colour(index, method))
 
 
 def _colour(index: int, method: str) -> int:
     """Controls share a colour of their own, so that encoders stand out."""
     return len(figures.PALETTE) - 2 if method in text_to_image.CONTROLS else min(index, len(figures.PALETTE) - 3)
-
-
-def _places(rows: pd.DataFrame, named: Sequence[str]) -> np.ndarray:
-    return rows["method"].map(list(named).index).to_numpy(float)
-
-
-def _reach(row: pd.Series) -> np.ndarray:
-    return np.array([[row["value"] - row["low"]], [row["high"] - row["value"]]]).clip(0)

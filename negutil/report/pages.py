@@ -16,7 +16,6 @@ import pandas as pd
 
 from negutil import config, files, paths, tables
 from negutil.compare import claims, verdicts
-from negutil.compare import controls as claims_report
 from negutil.compare.verdicts import Outcome
 from negutil.report import chapters, figures, frames
 
@@ -71,9 +70,9 @@ def contents(profile: str) -> dict[str, Any]:
         "kinds": [{"name": kind, "class": CLASSES[kind], "mark": MARKS[kind]} for kind in verdicts.KINDS],
         "glance": glance(outcomes),
         "total": len(outcomes),
-        "headlines": [_claim(known[headline.claim], "") for headline in claims_report.headlines()],
+        "headlines": [_claim(known[headline.claim], "") for headline in claims.headlines()],
         "chapters": by_notebook(outcomes, profile),
-        "controls": [_control(one, known[one.claim], known[one.by]) for one in claims_report.controls()],
+        "controls": [_control(one, known[one.claim], known[one.by]) for one in claims.controls()],
         # Every method on every benchmark: a table for each architecture.
         "heats": [figures.gains(own, str(base)) for base, own in methods.groupby("base", sort=False)],
         "negbench": figures.levels(frames.negbench(profile)),
@@ -144,7 +143,7 @@ def _claim(outcome: Outcome, profile: str) -> dict[str, Any]:
     }
 
 
-def _control(control: claims_report.Control, claimed: Outcome, by: Outcome) -> dict[str, str]:
+def _control(control: claims.Control, claimed: Outcome, by: Outcome) -> dict[str, str]:
     """What a control means for a paper's claim, by the control's verdict."""
     return {
         "claim": claimed.claim.statement,

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from negutil import config, paths
-from negutil.compare import controls, verdicts
-from negutil.compare.controls import Headline
+from negutil.compare import claims, verdicts
+from negutil.compare.claims import Headline
 from negutil.compare.verdicts import Outcome
 from negutil.report import frames, markdown, pages
 from negutil.tables import with_interval
@@ -75,7 +75,7 @@ def findings(profile: str) -> str:
     """The headlines, the verdicts on the papers' claims, and those on our own."""
     outcomes = verdicts.of(profile)
     known = {outcome.claim.id: outcome for outcome in outcomes}
-    lines = [_headline(headline, known[headline.claim]) for headline in controls.headlines()]
+    lines = [_headline(headline, known[headline.claim]) for headline in claims.headlines()]
     ours = [outcome for outcome in outcomes if outcome.is_ours]
     theirs = [outcome for outcome in outcomes if not outcome.is_ours]
     heading = f"The verdicts on all **{len(theirs)} claims** of the papers ([claim by claim](docs/index.md)):"
