@@ -324,7 +324,9 @@ def pretrain(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Pretrain a model of the mini world on web-like captions, or go on where it was stopped."""
-    from miniworld.pretrain import recipes  # first: it sets how idle threads wait before torch is loaded
+    from negutil.data import source
+
+    recipes = source.world("pretrain.recipes")  # first: it sets how idle threads wait before torch is loaded
     from negutil.models import precision
 
     device = precision.usable(device)

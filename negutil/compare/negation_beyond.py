@@ -154,7 +154,7 @@ def _scenes(settings: Profile) -> tuple[str, str]:
 
     The published test split has no public labels, and val2017 is a part of val2014.
     """
-    return ("train2014", "val2017") if settings.published else ("val2017", "test2017")
+    return ("val2017", "test2017") if source.is_drawn(source.folder(settings, "coco")) else ("train2014", "val2017")
 
 
 def _coco(settings: Profile, split: str) -> Dataset:

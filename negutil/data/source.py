@@ -17,8 +17,8 @@ from negutil.config import Profile
 from negutil.data import built
 from negutil.errors import NegutilError
 
-WORLD = "miniworld.doors"
-"""Module with everything that the mini world offers. It is imported by its name, so that no cached result depends on
+WORLD, DOORS = "miniworld", "doors"
+"""The package of the mini world, and its module with everything that it offers. It is imported by its name, so that no cached result depends on
 the code that draws, but on what was drawn."""
 
 ANNOTATING = ("miniworld.annotator", "miniworld.shapes")
@@ -89,6 +89,6 @@ def digest(folder: Path) -> str:
     return str((built.manifest(folder) or {"sha256": folder})["sha256"])
 
 
-def world() -> Any:
-    """The module WORLD, for data that were drawn."""
-    return importlib.import_module(WORLD)
+def world(module: str = DOORS) -> Any:
+    """The module DOORS of the mini world, for data that were drawn, or another one by its name in WORLD."""
+    return importlib.import_module(f"{WORLD}.{module}")

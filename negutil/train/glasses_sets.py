@@ -21,15 +21,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from miniworld import build as world
 from negutil import code
 from negutil.captions import caption_sets, ccneg_triplets, statements
 from negutil.captions import negbench as builders
 from negutil.captions.negbench import Labelled
 from negutil.captions.statements import Grammar, Statement
 from negutil.config import Profile
+from negutil.data import built, coco, negbench, source
 from negutil.data import ccneg as ccneg_files
-from negutil.data import coco, negbench
 from negutil.errors import NegutilError
 from negutil.models import encode, text_layers
 from negutil.models.loader import LoadedModel
@@ -224,8 +223,9 @@ def ccneg(model: LoadedModel, settings: Profile) -> GlassesSet:
 
     The same as those for CoN-CLIP; with published data the training part of the published file.
     """
-    if settings.published:
-        return ccneg_from(settings.data / "ccneg", _coco_train2017(settings), model, settings)
+    published = source.folder(settings, "ccneg")
+    if not source.is_drawn(published):
+        return ccneg_from(published, _coco_train2017(settings), model, settings)
     folder = caption_sets.build(settings)
     found = training_images.load(model, settings)
     rows = ccneg_files.load(folder / ccneg_triplets.FILE, None, folder / ccneg_triplets.DISTRACTORS, n_evaluation=1)
@@ -287,8 +287,8 @@ def retrieval(model: LoadedModel, settings: Profile) -> GlassesSet:
     With published data, the published file, whose pictures are also those of NegBench's questions
     (docs/protocols.md#leakage).
     """
-    if settings.published:
-        folder = settings.data / "negbench"
+    folder = source.folder(settings, "negbench")
+    if not source.is_drawn(folder):
         negated, plain = (negbench.load(folder / name) for name in PUBLISHED)
         pictures = PictureFiles.of(negbench.load(folder / PUBLISHED[0], settings.data / "coco"))
         images, rows = encode.images(model, pictures, batch=settings.encode.batch), np.arange(len(pictures))
@@ -345,7 +345,7 @@ def build_retrieval(settings: Profile) -> Path:
     NEGATED and PLAIN have the columns of the published file. The first of every SHARE training pictures have CAPTIONS
     captions each; nothing that is held out for testing is denied, and no held-out wording is used.
     """
-    source = world.folder("coco", settings)
+    made_of = source.folder(settings, "coco")
     folder = settings.built / FOLDER
     wanted = {
         "part": FOLDER,
@@ -353,11 +353,11 @@ def build_retrieval(settings: Profile) -> Path:
         "share": SHARE,
         "captions": CAPTIONS,
         "code": code.fingerprint(__name__),
-        "made_of": (world.manifest(source) or {"sha256": str(source)})["sha256"],
+        "made_of": source.digest(made_of),
     }
 
     def fill(fresh: Path) -> dict[str, int]:
-        annotations = source / "annotations"
+        annotations = made_of / "annotations"
         rows = coco.load(annotations / "captions_train2014.json", annotations / "instances_train2014.json")
         asked = _queries(builders.from_coco(rows, "coco/train2014"), settings.world.seed)
         grammar = Grammar(settings.world.seed, held_out_share=0.0)
@@ -365,7 +365,7 @@ def build_retrieval(settings: Profile) -> Path:
         builders.write_csv(fresh / NEGATED, builders.negated_table(asked, annotator=grammar))
         return {"pictures": len(asked), "captions": sum(len(one.negated) for one in asked)}
 
-    world.keep(folder, wanted, fill, "NegBench's retrieval captions")
+    built.keep(folder, wanted, fill, "NegBench's retrieval captions")
     return folder
 
 

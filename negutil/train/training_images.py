@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from miniworld import build as world
 from negutil import code, progress
 from negutil.cache import Cache
 from negutil.config import Profile
+from negutil.data import built, source
 from negutil.errors import NegutilError
 from negutil.models import encode
 from negutil.models.loader import LoadedModel
@@ -69,6 +69,6 @@ def lengths(model: LoadedModel, settings: Profile) -> NDArray[np.float32]:
 
 def _pictures(settings: Profile) -> tuple[PictureFiles, str]:
     """All training pictures of COCO in the order of their names, and what identifies them ("" for the user's own)."""
-    folder = world.folder("coco", settings)
-    made = world.manifest(folder)
+    folder = source.folder(settings, "coco")
+    made = built.manifest(folder)
     return PictureFiles(sorted((folder / PICTURES).iterdir())), f"{made['sha256']} {PICTURES}" if made else ""
