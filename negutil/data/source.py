@@ -18,8 +18,8 @@ from negutil.data import built
 from negutil.errors import NegutilError
 
 WORLD, DOORS = "miniworld", "doors"
-"""The package of the mini world, and its module with everything that it offers. It is imported by its name, so that no cached result depends on
-the code that draws, but on what was drawn."""
+"""The package of the mini world, and its module with everything that it offers. Both are imported by name, so that no
+cached result depends on the code that draws, but on what was drawn."""
 
 ANNOTATING = ("miniworld.annotator", "miniworld.shapes")
 """Modules with the code that annotates drawn pictures: captions are written again where it has changed."""
