@@ -58,14 +58,6 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
-def update_text(path: Path, text: str) -> bool:
-    """Write ``text`` to ``path`` where that is not what it holds; returns whether it was written."""
-    changed = text != path.read_text(encoding="utf-8")
-    if changed:
-        write_text(path, text)
-    return changed
-
-
 def read_toml(path: Path) -> dict[str, Any]:
     """The tables of the TOML file ``path``; raises NegutilError where it cannot be read."""
     try:

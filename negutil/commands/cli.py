@@ -36,8 +36,6 @@ from negutil.report import chapters
 if TYPE_CHECKING:
     from negutil.run.verify import Comparison
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-
 
 class Commands(TyperGroup):
     """A group of commands that turns the exceptions of the package into a sentence and an exit status.

@@ -98,14 +98,6 @@ def step_by_step(settings: Profile, count: int = 5, seed: int = 0) -> pd.DataFra
     )
 
 
-def training_files(settings: Profile, count: int = 2) -> dict[str, pd.DataFrame]:
-    """The first rows of the sets that have a table of their own: NegCap, NegMCQ and the word-order negatives."""
-    folder = caption_sets.build(settings)
-    tables = {name: pd.read_csv(folder / name, nrows=count) for name in (caption_sets.NEGCAP, caption_sets.NEGMCQ)}
-    tables[caption_sets.WORD_ORDER] = pd.read_csv(folder / caption_sets.WORD_ORDER, sep="\t", nrows=count)
-    return {name: table.drop(columns="neg_image", errors="ignore") for name, table in tables.items()}
-
-
 def referred(settings: Profile, count: int = 4, seed: int = 0) -> list[Referred]:
     """``count`` rows of NegRefCOCOg with their pictures and controls, drawn at random."""
     pictures = source.folder(settings, "refcocog") / "train2014"
