@@ -32,10 +32,6 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
         attributes.append(" ".join([name, *flags]))
         partition.append(f"{name} {PARTITION[split]}")
     head = [str(len(attributes)), " ".join(faces.CELEBA_ATTRIBUTES)]
-    _write_lines(folder / "list_attr_celeba.txt", [*head, *attributes])
-    _write_lines(folder / "list_eval_partition.txt", partition)
+    for file, lines in (("list_attr_celeba.txt", [*head, *attributes]), ("list_eval_partition.txt", partition)):
+        (folder / file).write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
     return {"faces": len(partition), "attributes_drawn": len(faces.DRAWN)}
-
-
-def _write_lines(path: Path, lines: list[str]) -> None:
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="ascii")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from miniworld import radiographs
-from miniworld.radiographs import CHEXPERT_FINDINGS, Radiograph
+from miniworld.radiographs import CHEXPERT_FINDINGS
 from miniworld.writers import _shared
 from negutil.config import Splits
 
@@ -35,18 +35,14 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
         path.parent.mkdir(parents=True)
         _shared.write_picture(path, pixels)
         rng = random.Random(f"chexpert/{split}/{seed}/{index}/patient")
-        rows.setdefault(FILES[split], []).append(_row(path.relative_to(folder).as_posix(), item, split, rng))
+        # Sex and age are made up, since nothing in the picture depends on them.
+        sex, age = rng.choice(("Female", "Male")), rng.randint(18, 90)
+        row = [path.relative_to(folder).as_posix(), sex, str(age), "Frontal", item.view.removeprefix("frontal ")]
+        for present in item.labels.values():
+            unsaid = rng.random() < UNSAID
+            row.append("1.0" if present else "" if split == "train" and unsaid else "0.0")
+        rows.setdefault(FILES[split], []).append(row)
     for name, lines in rows.items():
         with (root / f"{name}.csv").open("w", encoding="utf-8", newline="") as stream:
             csv.writer(stream, lineterminator="\n").writerows([COLUMNS, *lines])
     return {name: len(lines) for name, lines in rows.items()}
-
-
-def _row(path: str, item: Radiograph, split: str, rng: random.Random) -> list[str]:
-    """One line of the CSV; sex and age are made up, since nothing in the picture depends on them."""
-    sex, age = rng.choice(("Female", "Male")), rng.randint(18, 90)
-    labels = []
-    for present in item.labels.values():
-        unsaid = rng.random() < UNSAID
-        labels.append("1.0" if present else "" if split == "train" and unsaid else "0.0")
-    return [path, sex, str(age), "Frontal", item.view.removeprefix("frontal "), *labels]

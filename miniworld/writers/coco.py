@@ -61,30 +61,27 @@ def annotation_id(image_id: int, index: int) -> int:
     return image_id * 100 + index
 
 
-def instance_records(entry: Entry) -> list[dict[str, Any]]:
-    """The "annotations" of one picture: box, area and polygons of the visible pixels of every instance."""
-    found = zip(truth.instances(entry.scene), truth.masks(entry.scene), strict=True)
-    return [
-        {
-            "segmentation": [[number for point in loop for number in point] for loop in truth.polygons(mask)],
-            "area": float(mask.sum()),
-            "iscrowd": 0,
-            "image_id": entry.image_id,
-            "bbox": [float(number) for number in truth.tight_box(mask)],
-            "category_id": CATEGORY_ID[instance.noun],
-            "id": annotation_id(entry.image_id, index),
-        }
-        for index, (instance, mask) in enumerate(found)
-    ]
-
-
 def instances(drawn: Sequence[Entry]) -> dict[str, Any]:
-    """The content of an instances file."""
+    """The content of an instances file: box, area and polygons of the visible pixels of every instance."""
     return {
         "info": info("Instances"),
         "licenses": LICENSES,
         "images": image_records(drawn),
-        "annotations": [record for entry in drawn for record in instance_records(entry)],
+        "annotations": [
+            {
+                "segmentation": [[number for point in loop for number in point] for loop in truth.polygons(mask)],
+                "area": float(mask.sum()),
+                "iscrowd": 0,
+                "image_id": entry.image_id,
+                "bbox": [float(number) for number in truth.tight_box(mask)],
+                "category_id": CATEGORY_ID[instance.noun],
+                "id": annotation_id(entry.image_id, index),
+            }
+            for entry in drawn
+            for index, (instance, mask) in enumerate(
+                zip(truth.instances(entry.scene), truth.masks(entry.scene), strict=True)
+            )
+        ],
         "categories": [
             {"supercategory": SUPERCATEGORY[noun], "id": number, "name": noun} for noun, number in CATEGORY_ID.items()
         ],
@@ -97,23 +94,20 @@ def _caption(entry: Entry, rng: random.Random, full: bool) -> str:
     return (grammar.full_caption if full else grammar.partial_caption)(entry.scene, rng, pool)
 
 
-def captions_of(entry: Entry, seed: int) -> list[str]:
-    """Five different captions of a picture, the first of which says everything."""
-    rng = random.Random(f"coco/captions/{entry.split}/{seed}/{entry.image_id}")
-    said = [_caption(entry, rng, full=True)]
-    while len(said) < CAPTIONS:
-        caption = _caption(entry, rng, full=rng.random() < FULL)
-        if caption not in said:
-            said.append(caption)
-    return said
-
-
 def _captions(drawn: Sequence[Entry], seed: int) -> dict[str, Any]:
-    records = [
-        {"image_id": entry.image_id, "id": entry.image_id * 10 + number, "caption": caption}
-        for entry in drawn
-        for number, caption in enumerate(captions_of(entry, seed))
-    ]
+    """The content of a captions file: five different ones of each picture, the first of which says everything."""
+    records = []
+    for entry in drawn:
+        rng = random.Random(f"coco/captions/{entry.split}/{seed}/{entry.image_id}")
+        said = [_caption(entry, rng, full=True)]
+        while len(said) < CAPTIONS:
+            caption = _caption(entry, rng, full=rng.random() < FULL)
+            if caption not in said:
+                said.append(caption)
+        records += [
+            {"image_id": entry.image_id, "id": entry.image_id * 10 + number, "caption": caption}
+            for number, caption in enumerate(said)
+        ]
     head = {"info": info("Captions"), "licenses": LICENSES, "images": image_records(drawn)}
     return {**head, "annotations": records}
 

@@ -9,7 +9,6 @@ See docs/protocols.md#zero-shot.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,9 +32,18 @@ def single(noun: str, rng: random.Random) -> Scene:
             return Scene(place, rng.randrange(places.VARIANTS), (thing,))
 
 
-def _pictures(dataset: str, split: str, count: int, seed: int, pattern: str) -> Iterator[Entry]:
-    """``count`` pictures of which no two look the same, the classes taking turns."""
+def _write(folder: Path, dataset: str, sizes: Splits, seed: int, pattern: str) -> dict[str, Any]:
+    """Write the only split that has a size, no two pictures alike and the classes taking turns.
+
+    ``pattern`` is the path of a picture.
+    """
+    splits = _shared.size_of(sizes)
+    if len(splits) != 1 or sum(splits.values()) < len(NOUNS):
+        needs = f"needs one split of at least {len(NOUNS)} pictures, one per class"
+        raise NegutilError(f"world.{dataset} is {splits}: {dataset} {needs}, so mend it in the profile.")
+    ((split, count),) = splits.items()
     seen: set[bytes] = set()
+    entries = []
     for index in progress.bar("drawing images", range(count), unit="image", leave=False):
         noun = NOUNS[index % len(NOUNS)]
         rng = random.Random(f"{dataset}/{split}/{seed}/{index}")
@@ -43,17 +51,8 @@ def _pictures(dataset: str, split: str, count: int, seed: int, pattern: str) -> 
         if drawn is None:
             raise NegutilError(f"{dataset}: no new picture of a {noun} after {index}; set a smaller {split} size.")
         name = pattern.format(noun=noun, index=index + 1, turn=index // len(NOUNS) + 1)
-        yield Entry(index + 1, name, split, drawn[0])
-
-
-def _write(folder: Path, dataset: str, sizes: Splits, seed: int, pattern: str) -> dict[str, Any]:
-    """Write the only split that has a size; ``pattern`` is the path of a picture."""
-    splits = _shared.size_of(sizes)
-    if len(splits) != 1 or sum(splits.values()) < len(NOUNS):
-        needs = f"needs one split of at least {len(NOUNS)} pictures, one per class"
-        raise NegutilError(f"world.{dataset} is {splits}: {dataset} {needs}, so mend it in the profile.")
-    ((split, count),) = splits.items()
-    _shared.write_pictures(folder, list(_pictures(dataset, split, count, seed, pattern)))
+        entries.append(Entry(index + 1, name, split, drawn[0]))
+    _shared.write_pictures(folder, entries)
     return {"counts": splits, "classes": len(NOUNS)}
 
 

@@ -15,7 +15,6 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from miniworld import clips
-from miniworld.clips import Clip
 from miniworld.writers import _shared
 from negutil.captions.english import PLACES
 from negutil.config import Splits
@@ -46,7 +45,16 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     videos: list[dict[str, Any]] = []
     sentences: list[dict[str, Any]] = []
     for split, index, clip, frames in _shared.draw_all("msrvtt", sizes, seed, clips.sample, clips.draw):
-        video = _video(len(videos), clip, split)
+        number = len(videos)
+        video = {
+            "video_id": f"video{number}",
+            "id": number,
+            "category": list(PLACES).index(clip.place),
+            "split": SPLIT_NAMES[split],
+            "url": "",
+            "start time": 0.0,
+            "end time": clip.length / RATE,
+        }
         (pictures / f"{video['video_id']}.mp4").write_bytes(encode(frames))
         videos.append(video)
         rng = random.Random(f"msrvtt/{split}/{seed}/{index}/sentences")
@@ -73,16 +81,3 @@ def encode(frames: np.ndarray) -> bytes:
             container.mux(stream.encode(colours.reformat(picture, format=PIXELS, threads=1)))
         container.mux(stream.encode())
     return buffer.getvalue()
-
-
-def _video(number: int, clip: Clip, split: str) -> dict[str, Any]:
-    """The entry of one clip; the category is the number of its place."""
-    return {
-        "video_id": f"video{number}",
-        "id": number,
-        "category": list(PLACES).index(clip.place),
-        "split": SPLIT_NAMES[split],
-        "url": "",
-        "start time": 0.0,
-        "end time": clip.length / RATE,
-    }

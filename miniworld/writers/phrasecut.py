@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,36 +50,21 @@ class Phrase:
         return named and (not self.extra or self.extra in instance.extras)
 
 
-def _candidates(instances: list[Instance]) -> Iterator[Phrase]:
-    """Every phrase about what is in the picture, with repetitions."""
-    for index, one in enumerate(instances):
-        yield Phrase(one.noun)
-        yield Phrase(one.noun, colour=one.colour)
-        worn = [other for other in instances[index + 1 :] if other.relation and other.thing == one.thing]
-        if not one.relation:
-            yield from (Phrase(one.noun, relation=other.relation, extra=other.noun) for other in worn)
-
-
 def phrases(scene: Scene, rng: random.Random) -> list[tuple[Phrase, tuple[int, ...]]]:
     """Up to three phrases about a scene with the instances that each fits; no two fit the same."""
     instances = truth.instances(scene)
-    options = list(dict.fromkeys(_candidates(instances)))
+    every = []
+    for index, one in enumerate(instances):
+        every += [Phrase(one.noun), Phrase(one.noun, colour=one.colour)]
+        if not one.relation:
+            worn = (other for other in instances[index + 1 :] if other.relation and other.thing == one.thing)
+            every += [Phrase(one.noun, relation=other.relation, extra=other.noun) for other in worn]
+    options = list(dict.fromkeys(every))
     chosen: dict[tuple[int, ...], Phrase] = {}
     for phrase in rng.sample(options, len(options)):
         region = tuple(index for index, one in enumerate(instances) if phrase.fits(one))
         chosen.setdefault(region, phrase)
     return [(phrase, region) for region, phrase in list(chosen.items())[:PHRASES]]
-
-
-def _structure(phrase: Phrase, first_relation: int) -> dict[str, Any]:
-    described = [[phrase.relation, phrase.extra]] if phrase.relation else []
-    return {
-        "name": phrase.name,
-        "attributes": [phrase.colour] if phrase.colour else [],
-        "relation_ids": [first_relation] if described else [],
-        "relation_descriptions": described,
-        "type": phrase.kind,
-    }
 
 
 def _tasks(entry: Entry, seed: int) -> list[dict[str, Any]]:
@@ -89,6 +73,13 @@ def _tasks(entry: Entry, seed: int) -> list[dict[str, Any]]:
     tasks = []
     for phrase, region in phrases(entry.scene, rng):
         ids = [coco.annotation_id(entry.image_id, index) for index in region]
+        structure = {
+            "name": phrase.name,
+            "attributes": [phrase.colour] if phrase.colour else [],
+            "relation_ids": [ids[0]] if phrase.relation else [],
+            "relation_descriptions": [[phrase.relation, phrase.extra]] if phrase.relation else [],
+            "type": phrase.kind,
+        }
         tasks.append(
             {
                 "task_id": "__".join([str(entry.image_id), *map(str, ids)]),
@@ -97,7 +88,7 @@ def _tasks(entry: Entry, seed: int) -> list[dict[str, Any]]:
                 "instance_boxes": [list(truth.tight_box(masks[index])) for index in region],
                 "Polygons": [[[list(point) for point in loop] for loop in truth.polygons(masks[i])] for i in region],
                 "phrase": phrase.text,
-                "phrase_structure": _structure(phrase, ids[0]),
+                "phrase_structure": structure,
             }
         )
     return tasks

@@ -42,24 +42,6 @@ def _chosen(clues: list[Clue], rng: random.Random) -> list[Clue]:
     return rng.sample(chosen, len(chosen))
 
 
-def _form(clue: Clue, split: str, rng: random.Random) -> Form:
-    unseen = split != "train" and rng.random() < HELD_OUT_SHARE
-    return rng.choice(referring.forms(clue, held_out=unseen))
-
-
-def _refs(entry: Entry, seed: int) -> list[tuple[int, list[tuple[Clue, Form]]]]:
-    """For every thing of a picture that can be singled out: its index and what is said of it."""
-    rng = random.Random(f"refcocog/phrases/{entry.split}/{seed}/{entry.image_id}")
-    by_target: dict[int, list[Clue]] = {}
-    for clue in referring.clues(entry.scene):
-        if usable(clue, entry.split):
-            by_target.setdefault(clue.target, []).append(clue)
-    return [
-        (target, [(clue, _form(clue, entry.split, rng)) for clue in _chosen(clues, rng)])
-        for target, clues in by_target.items()
-    ]
-
-
 def _record(entry: Entry, target: int, said: list[tuple[Clue, Form]], ref_id: int, first: int) -> dict[str, Any]:
     """One entry of refs(umd).json; ``first`` is the id of its first sentence."""
     texts = [referring.say(clue, form) for clue, form in said]
@@ -92,7 +74,16 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     refs: list[dict[str, Any]] = []
     sentences: list[dict[str, Any]] = []
     for entry in drawn:
-        for target, said in _refs(entry, seed):
+        rng = random.Random(f"refcocog/phrases/{entry.split}/{seed}/{entry.image_id}")
+        by_target: dict[int, list[Clue]] = {}
+        for clue in referring.clues(entry.scene):
+            if usable(clue, entry.split):
+                by_target.setdefault(clue.target, []).append(clue)
+        for target, clues in by_target.items():
+            said = []
+            for clue in _chosen(clues, rng):
+                unseen = entry.split != "train" and rng.random() < HELD_OUT_SHARE
+                said.append((clue, rng.choice(referring.forms(clue, held_out=unseen))))
             refs.append(_record(entry, target, said, len(refs), len(sentences)))
             for clue, form in said:
                 facts = {"sent_id": len(sentences), "split": entry.split, "form": form.text, "held_out": form.held_out}

@@ -38,10 +38,25 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     del seed
     counts = {}
     for split, items in _chosen(sizes).items():
-        questions = [_question(item, number) for item in items for number in range(len(item.questions))]
-        annotations = [_annotation(item, number) for item in items for number in range(len(item.questions))]
-        _write_split(folder, split, questions, annotations)
-        _write_pictures(folder / SUBTYPES[split], split, items)
+        subtype, pairs = SUBTYPES[split], [(item, number) for item in items for number in range(len(item.questions))]
+        questions = [
+            {
+                "image_id": image_id(item),
+                "question_id": image_id(item) * 100 + number,
+                "question": item.questions[number],
+            }
+            for item, number in pairs
+        ]
+        annotations = [_annotation(item, number) for item, number in pairs]
+        about = {"info": {"description": "easy-VQA"}, "data_type": "mscoco", "license": _LICENCE}
+        about |= {"data_subtype": subtype}
+        asked = {**about, "task_type": "Open-Ended", "questions": questions}
+        _shared.write_json(folder / f"v2_OpenEnded_mscoco_{subtype}_questions.json", asked)
+        _shared.write_json(folder / f"v2_mscoco_{subtype}_annotations.json", {**about, "annotations": annotations})
+        (folder / subtype).mkdir()
+        for item in progress.bar("drawing images", items, unit="image", leave=False):
+            name = f"COCO_{subtype}_{image_id(item):012d}.jpg"
+            _shared.write_picture(folder / subtype / name, shapes.draw(item))
         counts[split] = len(questions)
     return {"questions": counts}
 
@@ -62,11 +77,6 @@ def image_id(item: Shape) -> int:
     return item.image_id + (TEST_IDS if item.split == "test" else 0)
 
 
-def _question(item: Shape, number: int) -> dict[str, Any]:
-    identity = {"image_id": image_id(item), "question_id": image_id(item) * 100 + number}
-    return {**identity, "question": item.questions[number]}
-
-
 def _annotation(item: Shape, number: int) -> dict[str, Any]:
     """The package's answer ten times over, as VQA v2 has ten annotators."""
     answer, found = item.answers[number], _OPENINGS.match(item.questions[number])
@@ -80,19 +90,3 @@ def _annotation(item: Shape, number: int) -> dict[str, Any]:
         "multiple_choice_answer": answer,
         "answers": given,
     }
-
-
-def _write_split(folder: Path, split: str, questions: list[dict[str, Any]], annotations: list[dict[str, Any]]) -> None:
-    about = {"info": {"description": "easy-VQA"}, "data_type": "mscoco", "license": _LICENCE}
-    about |= {"data_subtype": SUBTYPES[split]}
-    name = f"mscoco_{SUBTYPES[split]}"
-    head = {**about, "task_type": "Open-Ended"}
-    _shared.write_json(folder / f"v2_OpenEnded_{name}_questions.json", {**head, "questions": questions})
-    _shared.write_json(folder / f"v2_{name}_annotations.json", {**about, "annotations": annotations})
-
-
-def _write_pictures(folder: Path, split: str, items: tuple[Shape, ...]) -> None:
-    folder.mkdir()
-    for item in progress.bar("drawing images", items, unit="image", leave=False):
-        name = f"COCO_{SUBTYPES[split]}_{image_id(item):012d}.jpg"
-        _shared.write_picture(folder / name, shapes.draw(item))

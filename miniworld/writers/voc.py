@@ -15,7 +15,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from miniworld import scenes, truth
-from miniworld.scenes import SIZE, Box, Scene
+from miniworld.scenes import SIZE, Scene
 from miniworld.writers import _shared
 from miniworld.writers._shared import Entry
 from negutil.captions.english import SUPERCATEGORY
@@ -48,16 +48,6 @@ def _sample(rng: random.Random) -> Scene:
             return scene
 
 
-def _objects(scene: Scene) -> list[tuple[str, Box, bool]]:
-    """Class, box of the visible pixels, and whether a part is hidden, of everything that VOC would annotate."""
-    found = zip(truth.instances(scene), truth.masks(scene), truth.whole_areas(scene), strict=True)
-    return [
-        (name, truth.tight_box(mask), int(mask.sum()) < whole)
-        for instance, mask, whole in found
-        if (name := class_of(instance.noun))
-    ]
-
-
 def _add(parent: ElementTree.Element, **texts: object) -> None:
     for tag, text in texts.items():
         ElementTree.SubElement(parent, tag).text = str(text)
@@ -69,22 +59,17 @@ def _annotation(entry: Entry) -> ElementTree.Element:
     _add(ElementTree.SubElement(root, "source"), database="The mini world", annotation="negutil", image="negutil")
     _add(ElementTree.SubElement(root, "size"), width=SIZE, height=SIZE, depth=3)
     _add(root, segmented=0)
-    for name, (x, y, width, height), hidden in _objects(entry.scene):
+    scene = entry.scene
+    for instance, mask, whole in zip(truth.instances(scene), truth.masks(scene), truth.whole_areas(scene), strict=True):
+        name = class_of(instance.noun)
+        if name is None:
+            continue
+        x, y, width, height = truth.tight_box(mask)
+        hidden = int(mask.sum()) < whole
         item = ElementTree.SubElement(root, "object")
         _add(item, name=name, pose="Unspecified", truncated=int(hidden), difficult=0)
         _add(ElementTree.SubElement(item, "bndbox"), xmin=x + 1, ymin=y + 1, xmax=x + width, ymax=y + height)
     return root
-
-
-def _write_sets(folder: Path, split: str, chosen: list[Entry]) -> None:
-    """The list of a split, and one list per class with 1 where the class is in the picture and -1 where it is not."""
-    ids = [f"{entry.image_id:06d}" for entry in chosen]
-    (folder / f"{split}.txt").write_text("".join(f"{name}\n" for name in ids), encoding="utf-8")
-    there = [classes(entry.scene) for entry in chosen]
-    for noun in CLASSES:
-        flags = [1 if noun in seen else -1 for seen in there]
-        lines = "".join(f"{name} {flag:2d}\n" for name, flag in zip(ids, flags, strict=True))
-        (folder / f"{noun}_{split}.txt").write_text(lines, encoding="utf-8")
 
 
 def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
@@ -105,5 +90,12 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
         text = ElementTree.tostring(root, encoding="unicode") + "\n"
         (annotations / f"{entry.image_id:06d}.xml").write_text(text, encoding="utf-8")
     for split in _shared.size_of(sizes):
-        _write_sets(sets, split, _shared.of_split(drawn, split))
+        # The list of a split, and one list per class with 1 where the class is in the picture and -1 where it is not.
+        chosen = _shared.of_split(drawn, split)
+        ids, there = [f"{entry.image_id:06d}" for entry in chosen], [classes(entry.scene) for entry in chosen]
+        (sets / f"{split}.txt").write_text("".join(f"{name}\n" for name in ids), encoding="utf-8")
+        for noun in CLASSES:
+            flags = zip(ids, [1 if noun in seen else -1 for seen in there], strict=True)
+            lines = "".join(f"{name} {flag:2d}\n" for name, flag in flags)
+            (sets / f"{noun}_{split}.txt").write_text(lines, encoding="utf-8")
     return {"counts": _shared.size_of(sizes), "classes": list(CLASSES)}

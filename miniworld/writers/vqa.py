@@ -56,13 +56,6 @@ def _is_there(noun: str, rng: random.Random, there: bool) -> Question:
     return _yes_no(f"Is there {english.with_article(grammar.name(noun, rng))}?", there)
 
 
-def absent_noun(scene: Scene, rng: random.Random, allowed: Sequence[str]) -> str:
-    """A noun that is surely not in the picture: mostly one that goes with what is there, else any of ``allowed``."""
-    options = [noun for noun in truth.absent(scene) if noun in allowed]
-    plausible = alttext.plausible_absent(scene, rng)
-    return plausible if plausible in options and rng.random() < PLAUSIBLE else rng.choice(options)
-
-
 def _single(scene: Scene) -> list[Thing]:
     """Things that "the <noun>" can only mean one of, worn and held things counted too."""
     seen = Counter(noun for noun, _ in scene.named())
@@ -75,36 +68,20 @@ def _other(value: str, options: Sequence[str], rng: random.Random, avoid: frozen
     return rng.choice([option for option in options if option != value and option not in avoid])
 
 
-def _colour(thing: Thing, rng: random.Random, yes: bool, avoid: frozenset[str]) -> Question:
-    colour = thing.colour if yes else _other(thing.colour, COLOURS, rng, avoid)
-    return _yes_no(f"Is the {thing.noun} {colour}?", yes)
-
-
-def _action(thing: Thing, rng: random.Random, yes: bool) -> Question:
-    action = thing.action if yes else _other(str(thing.action), ACTIONS, rng, frozenset())
-    return _yes_no(f"Is the {thing.noun} {action}?", yes)
-
-
-def _worn(thing: Thing, rng: random.Random, yes: bool) -> Question | None:
-    """Whether a thing wears a hat or a crown; None where no such question has the wanted answer."""
-    worn = [extra.noun for extra in thing.extras if extra.relation == "wearing"]
-    options = worn if yes else [noun for noun in WEARABLE if noun not in worn]
-    if not options:
-        return None
-    return _yes_no(f"Is the {thing.noun} wearing {english.with_article(rng.choice(options))}?", yes)
-
-
 def _about(scene: Scene, rng: random.Random, yes: bool, split: str) -> Question | None:
     """A yes/no question about what a thing is like; None where nothing can be asked without doubt."""
     avoid = HELD_OUT_COLOURS if split == "train" else frozenset()
     asked: list[Question] = []
     for thing in _single(scene):
-        asked.append(_colour(thing, rng, yes, avoid))
+        colour = thing.colour if yes else _other(thing.colour, COLOURS, rng, avoid)
+        asked.append(_yes_no(f"Is the {thing.noun} {colour}?", yes))
         if thing.action:
-            asked += [_action(thing, rng, yes)] * 2
-        wearers = thing.extras or thing.noun in ("person", "woman")
-        worn = _worn(thing, rng, yes) if wearers else None
-        asked += [worn] * 3 if worn else []
+            action = thing.action if yes else _other(str(thing.action), ACTIONS, rng, frozenset())
+            asked += [_yes_no(f"Is the {thing.noun} {action}?", yes)] * 2
+        worn = [extra.noun for extra in thing.extras if extra.relation == "wearing"]
+        options = worn if yes else [noun for noun in WEARABLE if noun not in worn]
+        if options and (thing.extras or thing.noun in ("person", "woman")):
+            asked += [_yes_no(f"Is the {thing.noun} wearing {english.with_article(rng.choice(options))}?", yes)] * 3
     return rng.choice(asked) if asked else None
 
 
@@ -126,23 +103,13 @@ def _open(scene: Scene, rng: random.Random) -> Question:
 def questions(scene: Scene, rng: random.Random, split: str, yes: bool) -> list[Question]:
     """The questions about one picture; ``yes`` is the answer to the third."""
     allowed = [noun for noun in truth.absent(scene) if split != "train" or noun not in HELD_OUT_NOUNS]
-    present = rng.choice(sorted(scene.nouns))
-    asked = [_is_there(present, rng, True), _is_there(absent_noun(scene, rng, allowed), rng, False)]
+    asked = [_is_there(rng.choice(sorted(scene.nouns)), rng, True)]
+    # Surely not there, and mostly one that goes with what is.
+    plausible = alttext.plausible_absent(scene, rng)
+    absent = plausible if plausible in allowed and rng.random() < PLAUSIBLE else rng.choice(allowed)
+    asked.append(_is_there(absent, rng, False))
     about = _about(scene, rng, yes, split)
-    asked += [about] if about else []
-    return [*asked, _open(scene, rng)]
-
-
-def _annotation(question: Question, image_id: int, question_id: int) -> dict[str, Any]:
-    given = [{"answer": question.answer, "answer_confidence": "yes", "answer_id": n} for n in range(1, 11)]
-    return {
-        "question_type": question.type,
-        "multiple_choice_answer": question.answer,
-        "answers": given,
-        "image_id": image_id,
-        "answer_type": question.kind,
-        "question_id": question_id,
-    }
+    return [*asked, *([about] if about else []), _open(scene, rng)]
 
 
 def _asked(drawn: Sequence[_shared.Entry], split: str, seed: int) -> list[tuple[int, int, Question]]:
@@ -170,7 +137,17 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
         asked = [{"image_id": image, "question": q.text, "question_id": number} for image, number, q in rows]
         name = f"v2_OpenEnded_mscoco_{subtype}_questions.json"
         _shared.write_json(folder / name, {**head, "task_type": "Open-Ended", "questions": asked})
-        answered = [_annotation(q, image, number) for image, number, q in rows]
+        answered = [
+            {
+                "question_type": q.type,
+                "multiple_choice_answer": q.answer,
+                "answers": [{"answer": q.answer, "answer_confidence": "yes", "answer_id": n} for n in range(1, 11)],
+                "image_id": image,
+                "answer_type": q.kind,
+                "question_id": number,
+            }
+            for image, number, q in rows
+        ]
         _shared.write_json(folder / f"v2_mscoco_{subtype}_annotations.json", {**head, "annotations": answered})
         counts[subtype] = {"questions": len(rows), **Counter(q.answer for *_, q in rows if q.kind == "yes/no")}
     return {
