@@ -15,7 +15,7 @@ from functools import cache
 import numpy as np
 
 from miniworld import glyphs, places
-from miniworld.icons import ACTION_ICONS, HAND, HEAD, ICONS
+from miniworld.glyphs import ACTION_ICONS, HAND, HEAD, ICONS
 from negutil.captions.english import ACTIONS, COLOURS, COMPANIONS, HOLDABLE, NOUNS, PLACES, SUPERCATEGORY, WEARABLE
 
 SIZE = places.SIZE

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from miniworld import face_art, faces
+from miniworld import faces
 from negutil.captions.english import FACE_PHRASES
 
 CUE = re.compile(
@@ -169,7 +169,7 @@ def test_every_drawn_attribute_has_an_affirmative_phrase_and_antonyms_are_of_dra
 
 
 def test_layers_are_rendered_once() -> None:
-    face_art._body.cache_clear()
+    faces._body.cache_clear()
     for face in FACES[:30]:
         faces.draw(replace(face, skin="pale"))
-    assert face_art._body.cache_info().misses == 1
+    assert faces._body.cache_info().misses == 1
