@@ -8,7 +8,6 @@ it ("a beach without people").
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
 
 from miniworld import grammar
 from miniworld.scenes import Scene
@@ -49,19 +48,6 @@ WRAPPERS: tuple[str, ...] = (
 )
 
 
-def _casing(text: str, rng: random.Random) -> str:
-    """Mostly as it is; at times a capital letter, Title Case or capitals throughout."""
-    styles: Sequence[Callable[[str], str]] = (
-        str,
-        str,
-        str,
-        lambda said: said[:1].upper() + said[1:],
-        str.title,
-        str.upper,
-    )
-    return rng.choice(styles)(text)
-
-
 def plausible_absent(scene: Scene, rng: random.Random) -> str:
     """A noun that is not in the picture but usually goes with what is there; any absent noun where none is known."""
     near = {noun for group in COMPANIONS if group & scene.nouns for noun in group} - scene.nouns
@@ -83,7 +69,9 @@ def dress(text: str, rng: random.Random) -> str:
         return text
     if kind < 0.58:
         return f"{text.replace(',', '').replace(' ', rng.choice('-_'))}.jpg"
-    return _casing(rng.choice(WRAPPERS).format(text=text), rng)
+    said = rng.choice(WRAPPERS).format(text=text)
+    # Mostly as it is; at times with a capital letter, in Title Case, or in capitals throughout.
+    return rng.choice((said, said, said, said[:1].upper() + said[1:], said.title(), said.upper()))
 
 
 def alt_text(scene: Scene, rng: random.Random) -> str:

@@ -80,66 +80,81 @@ class WorldAnnotator:
 
     def extract(self, captions: Sequence[str]) -> list[list[str]]:
         """The nouns of the mini world that each caption names, in order; wrong: one dropped or one added."""
-        return [self._extract(caption) for caption in captions]
+        found = []
+        for caption in captions:
+            named = list(english.mentions(caption))
+            rng = self._error("extract", caption)
+            if rng is not None:
+                self.injected["extract"] += 1
+                if named and rng.random() < 0.5:
+                    named.remove(rng.choice(named))
+                else:
+                    named.append(rng.choice([noun for noun in NOUNS if noun not in named]))
+            found.append(named)
+        return found
 
     def propose(self, captions: Sequence[str], count: int) -> list[list[str]]:
         """At most ``count`` nouns for each caption that it does not name, the likeliest first, from the caption alone:
         some of them may be in the picture. Wrong: one that the caption names stands among them."""
-        return [self._propose(caption, count) for caption in captions]
+        found = []
+        for caption in captions:
+            named = list(english.mentions(caption))
+            rng = self._chance("propose", f"{caption}/items")
+            proposed = list(islice(_proposals(named, self.settings, rng), count))
+            wrong = self._error("propose", caption)
+            if wrong is not None and named and proposed:
+                self.injected["propose"] += 1
+                proposed[wrong.randrange(len(proposed))] = wrong.choice(named)
+            found.append(proposed)
+        return found
 
     def negate(self, captions: Sequence[str], absent: Sequence[str]) -> list[str]:
         """Each caption with the absence woven in by one of the forms of ``statements``, either clause first."""
         annotators.require_same_length(captions, absent, "captions", "absent objects")
-        return [self._negate(caption, noun) for caption, noun in zip(captions, absent, strict=True)]
+        said = []
+        for caption, noun in zip(captions, absent, strict=True):
+            rng = self._chance("negate", f"{caption}/{noun}/wording")
+            wanted = Statement(absent=(noun,), caption=caption, negation_first=rng.random() < 0.5)
+            said.append(self._worded("negate", wanted, rng))
+        return said
 
     def paraphrase(self, captions: Sequence[str]) -> list[str]:
         """Each templated sentence in other words; raises NegutilError for one that ``statements.read`` cannot read."""
-        return [self._paraphrase(caption) for caption in captions]
+        said = []
+        for caption in captions:
+            wanted = statements.read(caption)
+            if wanted is None:
+                problem = f"The mini world cannot paraphrase {caption!r:.80}"
+                raise NegutilError(f"{problem}: give a templated sentence of NegBench.")
+            said.append(self._worded("paraphrase", wanted, self._chance("paraphrase", f"{caption}/wording")))
+        return said
 
     def shows(self, pictures: Sequence[Path], nouns: Sequence[str]) -> list[bool | None]:
         """Whether each picture shows its noun, under any name; raises NegutilError for a picture without truth."""
         annotators.require_same_length(pictures, nouns, "pictures", "nouns")
-        return [self._shows(Path(picture), noun) for picture, noun in zip(pictures, nouns, strict=True)]
+        found: list[bool | None] = []
+        for picture, noun in zip(pictures, nouns, strict=True):
+            name, things = self._truth(Path(picture))
+            wrong = self._error("shows", f"{name}/{noun}") is not None
+            if wrong:
+                self.injected["shows"] += 1
+            found.append((_canonical(noun) in things) != wrong)
+        return found
 
     def answer(self, pictures: Sequence[Path], questions: Sequence[str]) -> list[str]:
         """The letter of the first true option, or "yes" or "no", to the questions of ``prompts``; templated sentences
         alone are understood, anything else gets UNSURE. Raises NegutilError for a picture without truth."""
         annotators.require_same_length(pictures, questions, "pictures", "questions")
-        return [self._answer(Path(picture), asked) for picture, asked in zip(pictures, questions, strict=True)]
-
-    def _extract(self, caption: str) -> list[str]:
-        named = list(english.mentions(caption))
-        rng = self._error("extract", caption)
-        if rng is None:
-            return named
-        self.injected["extract"] += 1
-        if named and rng.random() < 0.5:
-            named.remove(rng.choice(named))
-            return named
-        return [*named, rng.choice([noun for noun in NOUNS if noun not in named])]
-
-    def _propose(self, caption: str, count: int) -> list[str]:
-        named = list(english.mentions(caption))
-        rng = self._chance("propose", f"{caption}/items")
-        proposed = list(islice(_proposals(named, self.settings, rng), count))
-        wrong = self._error("propose", caption)
-        if wrong is not None and named and proposed:
-            self.injected["propose"] += 1
-            proposed[wrong.randrange(len(proposed))] = wrong.choice(named)
-        return proposed
-
-    def _negate(self, caption: str, absent: str) -> str:
-        rng = self._chance("negate", f"{caption}/{absent}/wording")
-        wanted = Statement(absent=(absent,), caption=caption, negation_first=rng.random() < 0.5)
-        return self._worded("negate", wanted, rng)
-
-    def _paraphrase(self, caption: str) -> str:
-        wanted = statements.read(caption)
-        if wanted is None:
-            raise NegutilError(
-                f"The mini world cannot paraphrase {caption!r:.80}: give a templated sentence of NegBench."
-            )
-        return self._worded("paraphrase", wanted, self._chance("paraphrase", f"{caption}/wording"))
+        found = []
+        for picture, question in zip(pictures, questions, strict=True):
+            name, things = self._truth(Path(picture))
+            right, replies = _right_answer(question, things)
+            wrong = self._error("answer", f"{name}/{question}")
+            if wrong is not None and right != UNSURE:
+                self.injected["answer"] += 1
+                right = wrong.choice([reply for reply in replies if reply != right])
+            found.append(right)
+        return found
 
     def _worded(self, operation: str, wanted: Statement, rng: random.Random) -> str:
         """The statement in free words, or a wrong one in its place."""
@@ -150,23 +165,6 @@ class WorldAnnotator:
         self.injected[operation] += 1
         said = _misread(wanted, wrong)
         return said if isinstance(said, str) else statements.paraphrase(said, rng, held_out)
-
-    def _shows(self, picture: Path, noun: str) -> bool:
-        name, things = self._truth(picture)
-        shown = _canonical(noun) in things
-        if self._error("shows", f"{name}/{noun}") is None:
-            return shown
-        self.injected["shows"] += 1
-        return not shown
-
-    def _answer(self, picture: Path, question: str) -> str:
-        name, things = self._truth(picture)
-        right, replies = _right_answer(question, things)
-        wrong = self._error("answer", f"{name}/{question}")
-        if wrong is None or right == UNSURE:
-            return right
-        self.injected["answer"] += 1
-        return wrong.choice([reply for reply in replies if reply != right])
 
     def _truth(self, picture: Path) -> tuple[str, frozenset[str]]:
         """The longest end of a picture's path that is known, and what is in the picture."""

@@ -34,21 +34,15 @@ def are_true(captions: pd.DataFrame, shown: Mapping[int, Scene | Shape]) -> NDAr
 def _is_true(shown: Scene | Shape, row: Mapping[Any, Any]) -> bool:
     negated = phrasing.of(row["updated_caption"]).cue != ""
     if isinstance(shown, Shape):
-        return _shape_is(shown, row["absent"]) != negated
+        # Whether the picture shows a "red shape", a "circle", ...
+        named = set(row["absent"].split())
+        facts = ((shown.colour, shapes.COLOURS), (shown.shape, shapes.SHAPES))
+        return all(value in named for value, values in facts if named & set(values)) != negated
     if row["about"]:
         return _holds(shown, row["kind"], row["absent"], row["about"]) != negated
     said = added(row["caption"], row["updated_caption"]) or [row["absent"]]
     visible = truth.sayable(shown.nouns)
     return all((noun in visible) != negated for noun in said)
-
-
-def _shape_is(shape: Shape, description: str) -> bool:
-    """Whether easy-VQA's picture shows a "red shape", a "circle", ..."""
-    named = set(description.split())
-    return all(
-        value in named if any(other in named for other in values) else True
-        for value, values in ((shape.colour, shapes.COLOURS), (shape.shape, shapes.SHAPES))
-    )
 
 
 def _holds(scene: Scene, kind: str, value: str, about: str) -> bool:

@@ -78,12 +78,6 @@ def _moved(thing: Thing, right: int) -> Thing:
     return replace(thing, box=(x + right, y, width, height), extras=extras)
 
 
-def _room(thing: Thing) -> tuple[int, int]:
-    """How far ``thing`` can move to the left and to the right before its outline leaves the picture."""
-    boxes = [thing.box, *(extra.box for extra in thing.extras)]
-    return min(box[0] for box in boxes), SIZE - max(box[0] + box[2] for box in boxes)
-
-
 def _event(rng: random.Random, thing: Thing, length: int) -> Event:
     """A random event for ``thing``; one that is too wide to move stays."""
     kind = rng.choices(EVENTS, EVENT_WEIGHTS)[0]
@@ -92,15 +86,16 @@ def _event(rng: random.Random, thing: Thing, length: int) -> Event:
         return Event(thing, kind, turn, length - 1, 0)
     if kind == "goes":
         return Event(thing, kind, 0, turn, 0)
-    left, right = _room(thing)
+    # How far it can move before its outline leaves the picture.
+    boxes = [thing.box, *(extra.box for extra in thing.extras)]
+    left, right = min(box[0] for box in boxes), SIZE - max(box[0] + box[2] for box in boxes)
     if kind == "stays" or left + right < SHORTEST_WAY:
         return Event(thing, "stays", 0, length - 1, 0)
     way = rng.randint(SHORTEST_WAY, left + right)
     start = rng.randint(-left, right - way)
-    to_the_right = kind == "moves right"
-    return Event(
-        _moved(thing, start if to_the_right else start + way), kind, 0, length - 1, way if to_the_right else -way
-    )
+    if kind == "moves right":
+        return Event(_moved(thing, start), kind, 0, length - 1, way)
+    return Event(_moved(thing, start + way), kind, 0, length - 1, -way)
 
 
 def _all_visible(clip: Clip) -> bool:
@@ -168,16 +163,13 @@ _FORMS: tuple[str, ...] = (
 )
 
 
-def _phrase(event: Event, rng: random.Random) -> str:
-    """One thing and, four times in five, what it does."""
-    phrase = grammar.noun_phrase(event.thing, rng, detail=0.8)
-    return f"{phrase} {rng.choice(_VERBS[event.kind])}" if rng.random() < 0.8 else phrase
-
-
 def describe(clip: Clip, rng: random.Random) -> str:
     """An affirmative caption about some or all of the things, what they do and, at times, the place."""
     count = len(clip.events) if rng.random() < 0.6 else rng.randint(1, len(clip.events))
-    phrases = [_phrase(event, rng) for event in rng.sample(clip.events, count)]
+    phrases = []
+    for event in rng.sample(clip.events, count):
+        phrase = grammar.noun_phrase(event.thing, rng, detail=0.8)
+        phrases.append(f"{phrase} {rng.choice(_VERBS[event.kind])}" if rng.random() < 0.8 else phrase)
     place = PLACES[clip.place].phrase if rng.random() < 0.7 else ""
     caption = rng.choice(_FORMS).format(things=english.enumerate_phrases(phrases), place=place)
     return " ".join(caption.split()).strip(" ,")

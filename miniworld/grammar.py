@@ -25,12 +25,6 @@ def name(noun: str, rng: random.Random, synonyms: bool = True) -> str:
     return rng.choice(others) if synonyms and others and rng.random() < 0.2 else noun
 
 
-def _extras_phrase(thing: Thing, rng: random.Random, detail: float) -> str:
-    names = [f"{extra.colour} {extra.noun}" if rng.random() < detail else extra.noun for extra in thing.extras]
-    parts = (f"{extra.relation} {with_article(said)}" for extra, said in zip(thing.extras, names, strict=True))
-    return " and ".join(parts)
-
-
 def noun_phrase(thing: Thing, rng: random.Random, detail: float = 1.0) -> str:
     """One thing with an article. Its colour is said with probability ``detail``, its size with a third of that, and its
     action and what it wears and holds with ``detail`` or ``EVENTFUL``, whichever is more: they are what a caption is
@@ -44,7 +38,9 @@ def noun_phrase(thing: Thing, rng: random.Random, detail: float = 1.0) -> str:
     if thing.action and rng.random() < max(detail, EVENTFUL):
         phrase = f"{phrase} {thing.action}"
     if thing.extras and rng.random() < max(detail, EVENTFUL):
-        phrase = f"{phrase} {_extras_phrase(thing, rng, detail)}"
+        coloured = [f"{extra.colour} {extra.noun}" if rng.random() < detail else extra.noun for extra in thing.extras]
+        gear = (f"{extra.relation} {with_article(said)}" for extra, said in zip(thing.extras, coloured, strict=True))
+        phrase = f"{phrase} {' and '.join(gear)}"
     return phrase
 
 
@@ -57,19 +53,18 @@ def _alike(things: Sequence[Thing], by_colour: bool) -> list[list[Thing]]:
     return list(groups.values())
 
 
-def _group_phrase(group: list[Thing], rng: random.Random, detail: float) -> str:
-    if len(group) == 1:
-        return noun_phrase(group[0], rng, detail)
-    number = "two pairs of" if group[0].noun in PLURAL_ONLY and len(group) == 2 else NUMBERS[len(group)]
-    colour = f"{group[0].colour} " if rng.random() < detail else ""
-    return f"{number} {colour}{plural(name(group[0].noun, rng))}"
-
-
 def things_phrase(things: Sequence[Thing], rng: random.Random, detail: float = 1.0) -> str:
     """All ``things`` in random order, equal ones counted together; "an empty place" where there are none."""
     if not things:
         return "an empty place"
-    phrases = [_group_phrase(group, rng, detail) for group in _alike(things, by_colour=detail > 0)]
+    phrases = []
+    for first, *others in _alike(things, by_colour=detail > 0):
+        if not others:
+            phrases.append(noun_phrase(first, rng, detail))
+            continue
+        number = "two pairs of" if first.noun in PLURAL_ONLY and len(others) == 1 else NUMBERS[1 + len(others)]
+        colour = f"{first.colour} " if rng.random() < detail else ""
+        phrases.append(f"{number} {colour}{plural(name(first.noun, rng))}")
     rng.shuffle(phrases)
     return enumerate_phrases(phrases)
 

@@ -7,7 +7,6 @@ judge is never tested on a scene that it, or any other model, was trained on.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,32 +49,21 @@ def sample(count: int, split: str, seed: int = 0) -> Known:
     truths: list[Truth] = []
     shown: list[Scene | None] = []
     bar = progress.bar("drawing images", total=count, unit="image")
-    for index, (picture, facts, scene) in enumerate(_items(count, split, seed)):
-        pictures[index] = picture
+    for index in range(count):
+        rng = random.Random(f"judge/{split}/{seed}/{index}")
+        if rng.random() < FACES:
+            face = faces.sample(rng)
+            pictures[index], facts, scene = faces.draw(face), of_face(face), None
+        else:
+            scene = scenes.sample(rng, rng.choices(*THINGS)[0])
+            while scenes.is_reserved(scene) != (split != TRAIN):
+                scene = scenes.sample(rng, rng.choices(*THINGS)[0])
+            pictures[index], facts = scenes.draw(scene), of_scene(scene)
         truths.append(facts)
         shown.append(scene)
         bar.update()
     bar.close()
     return Known(pictures, truths, shown)
-
-
-def _items(count: int, split: str, seed: int) -> Iterator[tuple[NDArray[np.uint8], Truth, Scene | None]]:
-    for index in range(count):
-        rng = random.Random(f"judge/{split}/{seed}/{index}")
-        if rng.random() < FACES:
-            face = faces.sample(rng)
-            yield faces.draw(face), of_face(face), None
-        else:
-            scene = _scene(rng, reserved=split != TRAIN)
-            yield scenes.draw(scene), of_scene(scene), scene
-
-
-def _scene(rng: random.Random, reserved: bool) -> Scene:
-    """A scene of the training share or of the reserved one."""
-    while True:
-        scene = scenes.sample(rng, rng.choices(*THINGS)[0])
-        if scenes.is_reserved(scene) == reserved:
-            return scene
 
 
 def of_scene(scene: Scene) -> Truth:

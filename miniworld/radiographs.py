@@ -117,114 +117,71 @@ def _haze(x: float, y: float, rx: float, ry: float, strength: float) -> str:
     return f'{gradient}<ellipse cx="{x}" cy="{y}" rx="{rx}" ry="{ry}" fill="url(#{name})"/>'
 
 
-def _chest_svg() -> str:
-    """Soft tissue, lungs and spine."""
-    torso = '<path d="M0 30 Q30 12 50 10 L52 0 H76 L78 10 Q98 12 128 30 V128 H0 Z" fill="#6e6e6e"/>'
-    lungs = _both(f'<path d="{_LUNG}" fill="#333"/>')
-    spine = '<rect x="59" y="0" width="10" height="128" fill="#a0a0a0"/>'
-    return torso + lungs + spine
+_WIRE = 'fill="none" stroke="#fff" stroke-width="2.6"'
+_DEVICES_DRAWN = {
+    "pacemaker": '<rect x="90" y="22" width="24" height="17" rx="6" fill="#fff" stroke="#222" stroke-width="2"/>'
+    f'<path d="M92 38 Q70 44 72 90" {_WIRE}/>',
+    "tube": f'<path d="M62 0 V56 M67 0 V56" {_WIRE}/><path d="M62 56 H67" {_WIRE}/>',
+    "line": '<circle cx="20" cy="36" r="4.5" fill="#fff"/><circle cx="108" cy="92" r="4.5" fill="#fff"/>'
+    f'<path d="M20 36 Q64 10 60 72 M108 92 Q122 110 118 128" {_WIRE}/>',
+}
 
 
-def _ribs_svg() -> str:
-    """Ribs and collar bones."""
-    arcs = "".join(
-        f'<path d="M58 {y} Q34 {y - 10} {20 - 0.2 * (60 - abs(60 - y)) + 6:.1f} {y + 14}"/>' for y in range(28, 100, 13)
-    )
-    style = 'fill="none" stroke="#fff" stroke-opacity="0.22" stroke-width="4"'
-    bone = '<path d="M60 24 Q40 14 16 22" fill="none" stroke="#fff" stroke-opacity="0.45" stroke-width="5"/>'
-    return _both(f"<g {style}>{arcs}</g>{bone}")
-
-
-def _heart_svg(large: bool) -> str:
-    """The heart's shadow: about a third of the chest's width, or well over half of it."""
-    shape = 'cx="67" cy="86" rx="38" ry="25"' if large else 'cx="71" cy="86" rx="17" ry="21"'
-    vessels = '<path d="M56 60 Q64 28 74 60 Z" fill="#c4c4c4"/>'
-    return f'{vessels}<ellipse {shape} fill="#c4c4c4"/>'
-
-
-def _pneumothorax_svg(variant: int) -> str:
-    """Black air between chest wall and a lung that has shrunk to a white edge."""
+def _signs(variant: int) -> dict[str, str]:
+    """Every sign in one of its three drawings, in the order of drawing; what has a side is on the right."""
     low = (70, 84, 98)[variant]
     edge = f"M50 24 Q36 40 34 {low}"
+    # Black air between the chest wall and a lung that has shrunk to a white edge.
     air = f'<path d="{edge} L23 {low} C24 60 32 20 50 17 Z" fill="#000"/>'
-    return f'{air}<path d="{edge}" fill="none" stroke="#f4f4f4" stroke-width="2.6"/>'
-
-
-def _effusion_svg(variant: int) -> str:
-    """White fluid at the base with a curved upper edge."""
-    top = (74, 82, 88)[variant]
-    return f'<path d="M18 {top - 12} Q30 {top + 6} 60 {top + 6} V112 H18 Z" fill="#f2f2f2"/>'
-
-
-def _atelectasis_svg(variant: int) -> str:
-    """White plates across the lung."""
-    y = (62, 70, 78)[variant]
-    bands = "".join(f'<path d="M{26 + k} {y + 9 * k} L56 {y + 9 * k - 5}"/>' for k in range(2))
-    return f'<g stroke="#fff" stroke-width="4" stroke-linecap="round">{bands}</g>'
-
-
-def _opacity_svg(variant: int) -> str:
-    """A large soft cloud in the upper or middle lung."""
-    return _haze(40, (42, 50, 58)[variant], 19, 17, 0.9)
-
-
-def _lesion_svg(variant: int) -> str:
-    """A small, dense, sharply edged nodule."""
-    x, y = ((34, 58), (44, 40), (46, 70))[variant]
-    return f'<circle cx="{x}" cy="{y}" r="5.5" fill="#fff" stroke="#111" stroke-width="2"/>'
-
-
-def _edema_svg(variant: int) -> str:
-    """Haze that spreads from both hila like wings, with streaks."""
+    shrunk = f'<path d="{edge}" fill="none" stroke="#f4f4f4" stroke-width="2.6"/>'
+    # Haze that spreads from both hila like wings, with streaks.
     streaks = "".join(f'<path d="M54 {62 + k} L{24 + abs(k)} {56 + 2.2 * k}"/>' for k in range(-12, 13, 6))
-    lines = f'<g stroke="#fff" stroke-opacity="0.75" stroke-width="1.8">{streaks}</g>'
-    return _both(_haze(50, 62, 16 + variant, 24, 0.55) + lines)
-
-
-def _fracture_svg(variant: int) -> str:
-    """A rib whose two ends have slipped past each other."""
-    y = (44, 57, 70)[variant]
-    inner = f'<path d="M52 {y - 1} L33 {y + 1}"/>'
-    outer = f'<path d="M31 {y + 9} L16 {y + 15}"/>'
-    gap = f'<path d="M36 {y - 5} L26 {y + 16}" stroke="#000" stroke-width="3.5"/>'
-    return f'<g stroke="#fff" stroke-width="4.5" fill="none">{inner}{outer}</g>{gap}'
-
-
-def _device_svg(variant: int) -> str:
-    """A pacemaker with its lead, a tube in the windpipe, or a central line with an electrode."""
-    style = 'fill="none" stroke="#fff" stroke-width="2.6"'
-    if DEVICES[variant] == "pacemaker":
-        box = '<rect x="90" y="22" width="24" height="17" rx="6" fill="#fff" stroke="#222" stroke-width="2"/>'
-        return f'{box}<path d="M92 38 Q70 44 72 90" {style}/>'
-    if DEVICES[variant] == "tube":
-        return f'<path d="M62 0 V56 M67 0 V56" {style}/><path d="M62 56 H67" {style}/>'
-    pads = '<circle cx="20" cy="36" r="4.5" fill="#fff"/><circle cx="108" cy="92" r="4.5" fill="#fff"/>'
-    return f'{pads}<path d="M20 36 Q64 10 60 72 M108 92 Q122 110 118 128" {style}/>'
-
-
-_SIGNS = {
-    "Pneumothorax": _pneumothorax_svg,
-    "Lung Opacity": _opacity_svg,
-    "Edema": _edema_svg,
-    "Atelectasis": _atelectasis_svg,
-    "Lung Lesion": _lesion_svg,
-    "Pleural Effusion": _effusion_svg,
-    "Fracture": _fracture_svg,
-    "Support Devices": _device_svg,
-}
+    wings = _haze(50, 62, 16 + variant, 24, 0.55)
+    # White plates across the lung.
+    plate = (62, 70, 78)[variant]
+    plates = "".join(f'<path d="M{26 + k} {plate + 9 * k} L56 {plate + 9 * k - 5}"/>' for k in range(2))
+    # A small, dense, sharply edged nodule.
+    x, y = ((34, 58), (44, 40), (46, 70))[variant]
+    # White fluid at the base with a curved upper edge.
+    top = (74, 82, 88)[variant]
+    # A rib whose two ends have slipped past each other.
+    rib = (44, 57, 70)[variant]
+    ends = f'<path d="M52 {rib - 1} L33 {rib + 1}"/><path d="M31 {rib + 9} L16 {rib + 15}"/>'
+    gap = f'<path d="M36 {rib - 5} L26 {rib + 16}" stroke="#000" stroke-width="3.5"/>'
+    return {
+        "Pneumothorax": air + shrunk,
+        "Lung Opacity": _haze(40, (42, 50, 58)[variant], 19, 17, 0.9),
+        "Edema": _both(f'{wings}<g stroke="#fff" stroke-opacity="0.75" stroke-width="1.8">{streaks}</g>'),
+        "Atelectasis": f'<g stroke="#fff" stroke-width="4" stroke-linecap="round">{plates}</g>',
+        "Lung Lesion": f'<circle cx="{x}" cy="{y}" r="5.5" fill="#fff" stroke="#111" stroke-width="2"/>',
+        "Pleural Effusion": f'<path d="M18 {top - 12} Q30 {top + 6} 60 {top + 6} V112 H18 Z" fill="#f2f2f2"/>',
+        "Fracture": f'<g stroke="#fff" stroke-width="4.5" fill="none">{ends}</g>{gap}',
+        "Support Devices": _DEVICES_DRAWN[DEVICES[variant]],
+    }
 
 
 @cache
 def _base(build: int, large_heart: bool) -> tuple[np.ndarray, np.ndarray]:
     """What lies under the signs (chest), and what lies over the lungs (ribs and heart)."""
-    box = _BUILDS[build]
-    return rasterise(document(_chest_svg(), box)), rasterise(document(_ribs_svg() + _heart_svg(large_heart), box))
+    torso = '<path d="M0 30 Q30 12 50 10 L52 0 H76 L78 10 Q98 12 128 30 V128 H0 Z" fill="#6e6e6e"/>'
+    lungs = _both(f'<path d="{_LUNG}" fill="#333"/>')
+    spine = '<rect x="59" y="0" width="10" height="128" fill="#a0a0a0"/>'
+    arcs = "".join(
+        f'<path d="M58 {y} Q34 {y - 10} {20 - 0.2 * (60 - abs(60 - y)) + 6:.1f} {y + 14}"/>' for y in range(28, 100, 13)
+    )
+    style = 'fill="none" stroke="#fff" stroke-opacity="0.22" stroke-width="4"'
+    bone = '<path d="M60 24 Q40 14 16 22" fill="none" stroke="#fff" stroke-opacity="0.45" stroke-width="5"/>'
+    ribs = _both(f"<g {style}>{arcs}</g>{bone}")
+    # The heart's shadow: about a third of the chest's width, or well over half of it.
+    shape = 'cx="67" cy="86" rx="38" ry="25"' if large_heart else 'cx="71" cy="86" rx="17" ry="21"'
+    heart = f'<path d="M56 60 Q64 28 74 60 Z" fill="#c4c4c4"/><ellipse {shape} fill="#c4c4c4"/>'
+    return rasterise(document(torso + lungs + spine, _BUILDS[build])), rasterise(document(ribs + heart, _BUILDS[build]))
 
 
 @cache
 def _sign(finding: Finding, build: int) -> np.ndarray:
     """The layer of one sign."""
-    svg = _SIGNS[finding.name](finding.variant)
+    svg = _signs(finding.variant)[finding.name]
     return rasterise(document(_mirror(svg) if finding.side == "left" else svg, _BUILDS[build]))
 
 
@@ -232,7 +189,7 @@ def draw(item: Radiograph) -> np.ndarray:
     """The radiograph as uint8 [64, 64, 3] with three equal channels; the same item gives the same bytes."""
     found = {finding.name: finding for finding in item.findings}
     chest, bones = _base(item.build, "Cardiomegaly" in found)
-    signs = [_sign(found[name], item.build) for name in _SIGNS if name in found]
+    signs = [_sign(found[name], item.build) for name in _signs(0) if name in found]
     first = 1 if "Pneumothorax" in found else 0
     grey = blend((4, 4, 4), [chest, *signs[:first], bones, *signs[first:]])[..., 0]
     right, down = item.shift
@@ -292,17 +249,13 @@ _FORMS: tuple[str, ...] = (
 )
 
 
-def _phrase(finding: Finding, rng: random.Random) -> str:
-    """Words for one finding."""
-    key = DEVICES[finding.variant] if finding.name == "Support Devices" else finding.name
-    return rng.choice(_PHRASES[key]).format(side=finding.side)
-
-
 def describe(item: Radiograph, rng: random.Random) -> str:
     """An affirmative caption that names some of the findings (at times all), or a normal chest."""
     if item.findings and not (item.labels["No Finding"] and rng.random() < 0.5):
         count = len(item.findings) if rng.random() < 0.4 else rng.randint(1, len(item.findings))
-        phrases = [_phrase(finding, rng) for finding in rng.sample(item.findings, count)]
+        chosen = rng.sample(item.findings, count)
+        keys = [DEVICES[one.variant] if one.name == "Support Devices" else one.name for one in chosen]
+        phrases = [rng.choice(_PHRASES[key]).format(side=one.side) for key, one in zip(keys, chosen, strict=True)]
     else:
         phrases = [rng.choice(_NORMAL)]
     return rng.choice(_FORMS).format(list=enumerate_phrases(phrases), view=item.view, number=rng.randint(10, 9999))

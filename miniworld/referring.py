@@ -8,7 +8,7 @@ unclear for anything it could mean (a thing between left and middle), it is not 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from miniworld import places, scenes, truth
@@ -151,12 +151,6 @@ class Clue:
     negated: bool
 
 
-def _side(distance: float) -> bool | None:
-    """Whether something is at the side that ``distance`` (pixels) is measured from: the first third is, the far half
-    is not, and what lies between is unclear."""
-    return True if distance < SIZE / 3 else False if distance > SIZE / 2 else None
-
-
 def fits(instance: Instance, kind: str, value: str) -> bool | None:
     """Whether ``value`` is true of an instance; None where it is unclear."""
     if kind == "colour":
@@ -165,7 +159,9 @@ def fits(instance: Instance, kind: str, value: str) -> bool | None:
         return instance.action == value if instance.action else None
     if kind == "position":
         x, y = instance.centre
-        return _side({"on the left": x, "on the right": SIZE - x, "at the top": y, "at the bottom": SIZE - y}[value])
+        distance = {"on the left": x, "on the right": SIZE - x, "at the top": y, "at the bottom": SIZE - y}[value]
+        # The first third is at that side, the far half is not, and what lies between is unclear.
+        return True if distance < SIZE / 3 else False if distance > SIZE / 2 else None
     return value in instance.extras
 
 
@@ -183,28 +179,19 @@ def _values(kind: str, instances: Sequence[Instance]) -> list[str]:
 
 def clues(scene: Scene, kinds: Sequence[str] = KINDS) -> list[Clue]:
     """Every clue of these kinds to a thing that shares its name with others; exactly one instance fits each."""
-    return list(_clues(truth.instances(scene), kinds))
-
-
-def _clues(instances: Sequence[Instance], kinds: Sequence[str]) -> Iterator[Clue]:
+    instances = truth.instances(scene)
+    found = []
     for target, one in enumerate(instances):
         alike = [other for other in instances if truth.is_a(other.noun, one.noun)]
         if one.relation or len(alike) < 2 or one.noun in PLURAL_ONLY:
             continue
-        for kind in kinds:
-            for value in _values(kind, alike):
-                negated = _singles_out(one, alike, kind, value)
-                if negated is not None:
-                    yield Clue(target, one.noun, kind, value, negated)
-
-
-def _singles_out(one: Instance, alike: Sequence[Instance], kind: str, value: str) -> bool | None:
-    """False where ``value`` fits ``one`` alone, True where it fits all but ``one``, None where it does neither."""
-    own = fits(one, kind, value)
-    others = [fits(other, kind, value) for other in alike if other is not one]
-    if own is None or any(other is None or other == own for other in others):
-        return None
-    return not own
+        for kind, value in ((each, value) for each in kinds for value in _values(each, alike)):
+            own = fits(one, kind, value)
+            others = [fits(other, kind, value) for other in alike if other is not one]
+            # It fits this one alone, or all but this one.
+            if own is not None and all(other is (not own) for other in others):
+                found.append(Clue(target, one.noun, kind, value, not own))
+    return found
 
 
 def forms(clue: Clue, held_out: bool) -> list[Form]:
@@ -219,20 +206,17 @@ def say(clue: Clue, form: Form) -> str:
     return form.text.format(noun=clue.noun, a_noun=a_noun, value=clue.value, a_value=a_value)
 
 
-def _noun(kind: str, rng: random.Random, place: str) -> str:
-    if kind == "action":
-        return "person"
-    if kind in ("wearing", "holding"):
-        # People wear and hold things more often than animals and robots do.
-        return rng.choice(("person", "woman", *(WEARERS if kind == "wearing" else HOLDERS)))
-    home = [noun for noun in PLACES[place].nouns if noun not in PLURAL_ONLY]
-    return rng.choice(home)
-
-
 def _attempt(kind: str, rng: random.Random) -> Scene:
     """Two or three things of one kind, and up to two others, in a place."""
     place = rng.choice(PLACE_NAMES)
-    noun, colour, same = _noun(kind, rng, place), rng.choice(COLOURS), rng.random() < SAME_COLOUR
+    if kind == "action":
+        noun = "person"
+    elif kind in ("wearing", "holding"):
+        # People wear and hold things more often than animals and robots do.
+        noun = rng.choice(("person", "woman", *(WEARERS if kind == "wearing" else HOLDERS)))
+    else:
+        noun = rng.choice([name for name in PLACES[place].nouns if name not in PLURAL_ONLY])
+    colour, same = rng.choice(COLOURS), rng.random() < SAME_COLOUR
     nouns = [noun] * rng.choice((2, 2, 3)) + rng.sample(
         [n for n in PLACES[place].nouns if n != noun], rng.randint(0, 2)
     )

@@ -101,23 +101,11 @@ def _weights(place: str, previous: str | None) -> tuple[float, ...]:
     return tuple(itertools.accumulate(weights.values()))
 
 
-def _next_noun(rng: random.Random, place: str, taken: list[Thing]) -> str:
-    if taken and rng.random() < REPEAT:
-        return rng.choice(taken).noun
-    previous = taken[-1].noun if taken else None
-    return rng.choices(NOUNS, cum_weights=_weights(place, previous))[0]
-
-
 def shared_area(first: Box, second: Box) -> int:
     """How many pixels two boxes have in common."""
     across = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])
     down = min(first[1] + first[3], second[1] + second[3]) - max(first[1], second[1])
     return max(across, 0) * max(down, 0)
-
-
-def _overlap(first: Box, second: Box) -> float:
-    """Shared area over the smaller area."""
-    return shared_area(first, second) / min(first[2] * first[3], second[2] * second[3])
 
 
 def _footprint(thing: Thing) -> Box:
@@ -145,12 +133,6 @@ def _extra(rng: random.Random, thing: Thing, relation: str) -> Extra | None:
     return Extra(noun, colour, relation, (x, y, width, height))
 
 
-def _dressed(rng: random.Random, thing: Thing) -> Thing:
-    wanted = [relation for relation, chance in (("wearing", DRESSED), ("holding", ARMED)) if rng.random() < chance]
-    extras = tuple(extra for relation in wanted if (extra := _extra(rng, thing, relation)) is not None)
-    return replace(thing, extras=extras) if extras else thing
-
-
 def _along(rng: random.Random, length: int) -> int:
     """A place on the grid for something of ``length`` pixels."""
     return STEP * rng.randint(0, (SIZE - length) // STEP)
@@ -168,9 +150,13 @@ def place_thing(rng: random.Random, noun: str, colour: str, taken: list[Thing], 
         draft = Thing(noun, colour, size, (0, 0, 0, 0), action)
         height, width = glyphs.sprite(draft.icon, SIDES[size], colour).clear.shape[:2]
         box = (_along(rng, width), _along(rng, height), width, height)
-        thing = _dressed(rng, replace(draft, box=box))
-        footprint = _footprint(thing)
-        if all(_overlap(footprint, _footprint(other)) <= MAX_OVERLAP for other in taken):
+        thing = replace(draft, box=box)
+        worn = [relation for relation, chance in (("wearing", DRESSED), ("holding", ARMED)) if rng.random() < chance]
+        extras = tuple(extra for relation in worn if (extra := _extra(rng, thing, relation)) is not None)
+        thing = replace(thing, extras=extras)
+        own, others = _footprint(thing), [_footprint(other) for other in taken]
+        # Shared area over the smaller area.
+        if all(shared_area(own, o) / min(own[2] * own[3], o[2] * o[3]) <= MAX_OVERLAP for o in others):
             return thing
     return None
 
@@ -188,8 +174,12 @@ def sample(rng: random.Random, n_things: int | None = None, place: str | None = 
     wanted = n_things or rng.choices((1, 2, 3, 4, 5), COUNT_WEIGHTS)[0]
     taken: list[Thing] = []
     for _ in range(wanted):
-        noun, colour = _next_noun(rng, place, taken), rng.choice(COLOURS)
-        thing = place_thing(rng, noun, colour, taken, wanted)
+        if taken and rng.random() < REPEAT:
+            noun = rng.choice(taken).noun
+        else:
+            weights = _weights(place, taken[-1].noun if taken else None)
+            noun = rng.choices(NOUNS, cum_weights=weights)[0]
+        thing = place_thing(rng, noun, rng.choice(COLOURS), taken, wanted)
         if thing is not None:
             taken.append(thing)
     return Scene(place, rng.randrange(places.VARIANTS), tuple(taken))

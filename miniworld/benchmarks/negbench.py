@@ -57,27 +57,21 @@ def build(settings: Profile, sizes: Sizes | None = None) -> Path:
     parts = {part: world.build(part, settings) for part in PARTS}
 
     def fill(fresh: Path) -> dict[str, Any]:
-        return _fill(fresh, name, parts, made, seed)
+        rows = {}
+        for make in (_coco, _voc, _msrvtt, _chexpert, _hardneg):
+            for file_name, table in make(Make(fresh, parts, made, seed)):
+                negbench.write_csv(fresh / file_name, table)
+                rows[file_name] = len(table)
+        return rows
 
     return world.benchmark(settings, name, __name__, fill, PARTS, sizes=dataclasses.asdict(made))
 
 
-def _fill(fresh: Path, name: str, parts: dict[str, Path], sizes: Sizes, seed: int) -> dict[str, Any]:
-    """Write every file into the empty folder `fresh`, which will be called `name`; returns rows by file."""
-    rows = {}
-    for make in (_coco, _voc, _msrvtt, _chexpert, _hardneg):
-        for file_name, table in make(Make(fresh, name, parts, sizes, seed)):
-            negbench.write_csv(fresh / file_name, table)
-            rows[file_name] = len(table)
-    return rows
-
-
 @dataclass(frozen=True, slots=True)
 class Make:
-    """What the files are made of: the new folder, its name to be, the parts of the world, sizes and seed."""
+    """What the files are made of: the new folder, the parts of the world, sizes and seed."""
 
     fresh: Path
-    name: str
     parts: dict[str, Path]
     sizes: Sizes
     seed: int

@@ -38,8 +38,12 @@ def make(seed: int = 0) -> list[dict[str, str]]:
     makers = {OBJECT: _objects, COLOUR: _colours, ACTION: _actions, WORN: _gear, FACE: _faces}
     rows: list[Row] = []
     for name, maker in makers.items():
-        rng = random.Random(f"t2i/{seed}/{name}")
-        rows += _first(maker(rng), COUNTS[name])
+        different: dict[str, Row] = {}
+        made = maker(random.Random(f"t2i/{seed}/{name}"))
+        while len(different) < COUNTS[name]:
+            row = next(made)
+            different.setdefault(row[0], row)
+        rows += different.values()
     return [
         {"Prompt": prompt, "Question1": picture_facts.question(wanted), "Question2": picture_facts.question(denied)}
         for prompt, wanted, denied in rows
@@ -49,14 +53,6 @@ def make(seed: int = 0) -> list[dict[str, str]]:
 def text(seed: int = 0) -> str:
     """The content of the file."""
     return json.dumps(make(seed), indent=1) + "\n"
-
-
-def _first(rows: Iterator[Row], count: int) -> list[Row]:
-    found: dict[str, Row] = {}
-    while len(found) < count:
-        row = next(rows)
-        found.setdefault(row[0], row)
-    return list(found.values())
 
 
 def _objects(rng: random.Random) -> Iterator[Row]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from miniworld import build as world
 from miniworld import faces, judge_pictures, scenes
-from miniworld.scenes import Scene, Thing
+from miniworld.scenes import Thing
 from miniworld.writers import _shared
 from negutil.captions import english, picture_facts
 from negutil.captions.english import COLOURS, PLACES, SUPERCATEGORY
@@ -72,20 +72,17 @@ def described(count: int, seed: int) -> Iterator[Described]:
 
 
 def _scene(rng: random.Random) -> Described:
-    scene = scenes.sample(rng, rng.choice((1, 1, 2)))
-    while not scenes.is_reserved(scene) or _alike(scene):
+    while True:
         scene = scenes.sample(rng, rng.choice((1, 1, 2)))
+        names = ["person" if SUPERCATEGORY[thing.noun] == "person" else thing.noun for thing in scene.things]
+        # Were two things called the same, "the dog" would not say which.
+        if scenes.is_reserved(scene) and len(set(names)) == len(names):
+            break
     told = [_told(thing) for thing in scene.things]
     said = english.enumerate_phrases([phrase for phrase, _ in told])
     facts = [fact for _, own in told for fact in own]
     place = Fact(PLACE, "", scene.place)
     return f"{said} {PLACES[scene.place].phrase}", [*facts, place], scenes.draw(scene)
-
-
-def _alike(scene: Scene) -> bool:
-    """Whether two things have a name in common, so that "the dog" would not say which."""
-    names = ["person" if SUPERCATEGORY[thing.noun] == "person" else thing.noun for thing in scene.things]
-    return len(set(names)) < len(names)
 
 
 def _told(thing: Thing) -> tuple[str, list[Fact]]:
@@ -114,16 +111,15 @@ def _face(rng: random.Random) -> Described:
 def questions(name: str, caption: str, facts: list[Fact]) -> list[dict[str, Any]]:
     """A question in the published format for everything that a caption says."""
     rng = random.Random(f"tifa/questions/{name}/{caption}")
-    return [{"id": name, "caption": caption, **_question(fact, rng)} for fact in facts]
-
-
-def _question(fact: Fact, rng: random.Random) -> dict[str, Any]:
-    kind = TYPES.get(fact.kind) or GROUPS.get(SUPERCATEGORY[fact.subject], "object")
-    about = {"element_type": kind, "element": fact.value or fact.subject}
-    if fact.kind not in OPTIONS:
-        return {"question": picture_facts.question(fact), "choices": ["yes", "no"], "answer": "yes", **about}
-    answer = picture_facts.answer(fact)
-    others = [option for option in OPTIONS[fact.kind] if option != answer]
-    choices = [answer, *rng.sample(others, CHOICES - 1)]
-    rng.shuffle(choices)
-    return {"question": picture_facts.open_question(fact), "choices": choices, "answer": answer, **about}
+    rows = []
+    for fact in facts:
+        kind = TYPES.get(fact.kind) or GROUPS.get(SUPERCATEGORY[fact.subject], "object")
+        asked: dict[str, Any] = {"question": picture_facts.question(fact), "choices": ["yes", "no"], "answer": "yes"}
+        if fact.kind in OPTIONS:
+            answer = picture_facts.answer(fact)
+            choices = [answer, *rng.sample([option for option in OPTIONS[fact.kind] if option != answer], CHOICES - 1)]
+            rng.shuffle(choices)
+            asked = {"question": picture_facts.open_question(fact), "choices": choices, "answer": answer}
+        about = {"element_type": kind, "element": fact.value or fact.subject}
+        rows.append({"id": name, "caption": caption, **asked, **about})
+    return rows
