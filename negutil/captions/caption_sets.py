@@ -201,15 +201,7 @@ def build(settings: Profile, error: float = 0.0, sizes: Sizes | None = None) -> 
     parts = {name: source.folder(settings, name) for name in ("coco", "vqa")}
     if not error:
         parts["shapes"] = shapes(settings)
-    wanted = _wanted(folder, parts, sizes, settings)
-    if built.keep(folder, wanted, lambda fresh: _fill(fresh, settings, sizes, journals), "caption sets") == "built":
-        for journal in journals.glob("*.jsonl"):
-            journal.unlink()
-    return folder
-
-
-def _wanted(folder: Path, parts: Mapping[str, Path], sizes: Sizes, settings: Profile) -> dict[str, Any]:
-    return {
+    wanted = {
         "part": folder.name,
         "seed": settings.world.seed,
         "sizes": asdict(sizes),
@@ -222,19 +214,22 @@ def _wanted(folder: Path, parts: Mapping[str, Path], sizes: Sizes, settings: Pro
         "annotators": _annotator_settings(settings.name),
     }
 
+    def fill(fresh: Path) -> dict[str, Any]:
+        who = annotators_of(settings, error, settings.world.seed)
+        made = noisy_sets(settings, who, sizes, journals)
+        if not error:
+            made |= other_sets(settings, who, sizes, journals)
+        for name, frame in made.items():
+            p1.write(frame, fresh / name)
+        rows = {name: {"captions": int((each["dropped"] == "").sum()), "of": len(each)} for name, each in made.items()}
+        if not error:
+            rows |= _write_others(fresh, settings, who, sizes, journals)
+        return {"rows": rows}
 
-def _fill(fresh: Path, settings: Profile, sizes: Sizes, journals: Path) -> dict[str, Any]:
-    """Write the files into the empty folder ``fresh``; returns how many captions each set has, and how many it lost."""
-    who = annotators_of(settings, sizes.error, settings.world.seed)
-    made = noisy_sets(settings, who, sizes, journals)
-    if not sizes.error:
-        made |= other_sets(settings, who, sizes, journals)
-    for name, frame in made.items():
-        p1.write(frame, fresh / name)
-    rows = {name: {"captions": int((frame["dropped"] == "").sum()), "of": len(frame)} for name, frame in made.items()}
-    if not sizes.error:
-        rows |= _write_others(fresh, settings, who, sizes, journals)
-    return {"rows": rows}
+    if built.keep(folder, wanted, fill, "caption sets") == "built":
+        for journal in journals.glob("*.jsonl"):
+            journal.unlink()
+    return folder
 
 
 def noisy_sets(

@@ -107,7 +107,27 @@ class FileCounter:
 
     def __call__(self, shard: Mapping[str, Any]) -> dict[str, Any]:
         """The counts of the file ``shard["file"]`` as plain values, from the cache where they are there."""
-        return _count_file(Path(shard["file"]), self._lists, self._column, self._fresh)
+        path = Path(shard["file"])
+
+        def compute() -> dict[str, np.ndarray]:
+            texts = caption_files.scan(path, self._column)
+            with caption_files.reading(path):
+                counted = count(texts, self._lists)
+            return {"json": np.frombuffer(json.dumps(asdict(counted)).encode(), dtype=np.uint8)}
+
+        state = path.stat()
+        fields = {
+            "kind": "caption counts",
+            "code_version": code.fingerprint(__name__),
+            "file": str(path.resolve()),
+            "bytes": state.st_size,
+            "changed": state.st_mtime_ns,
+            "column": self._column,
+            "patterns": {terms.name: terms.pattern for terms in self._lists},
+        }
+        stored = compute() if self._fresh else Cache().get_or_compute(fields, compute)
+        plain: dict[str, Any] = json.loads(stored["json"].tobytes())
+        return plain
 
 
 def count_files(
@@ -127,7 +147,9 @@ def count_files(
     shards = [{"file": str(file)} for file in files]
     sizes = [file.stat().st_size for file in files]
     counted = engines.each(engine, FileCounter, settings, shards, what="counting captions", sizes=sizes)
-    total = reduce(Counts.__add__, map(_counts, counted))
+    lists_of = [{name: CueCounts(**cues) for name, cues in plain["lists"].items()} for plain in counted]
+    each = (Counts(**{**plain, "lists": lists}) for plain, lists in zip(counted, lists_of, strict=True))
+    total = reduce(Counts.__add__, each)
     if not total.captions:
         names = ", ".join(str(file) for file in files[:3])
         raise NegutilError(f"{names}: there is no caption in it ({total.rows} rows, none with text): check the column.")
@@ -153,7 +175,19 @@ def word_ratio(counts: Counts, name: str) -> Interval:
 
 def table(counts: Counts, digits: int = 3) -> pd.DataFrame:
     """One row per term list: counts, and both ratios in percent as texts with their 95 % intervals."""
-    return pd.DataFrame([_row(counts, name, digits) for name in counts.lists])
+    rows = [
+        {
+            "terms": name,
+            "captions": counts.captions,
+            "with a cue": cues.captions,
+            "caption ratio %": _percent(caption_ratio(counts, name), digits),
+            "words": counts.words,
+            "cue words": cues.words,
+            "word ratio %": _percent(word_ratio(counts, name), digits),
+        }
+        for name, cues in counts.lists.items()
+    ]
+    return pd.DataFrame(rows)
 
 
 def cue_table(counts: Counts) -> pd.DataFrame:
@@ -216,18 +250,6 @@ def records(counts: Counts, experiment: str) -> list[Record]:
     ]
 
 
-def _row(counts: Counts, name: str, digits: int) -> dict[str, Any]:
-    return {
-        "terms": name,
-        "captions": counts.captions,
-        "with a cue": counts.lists[name].captions,
-        "caption ratio %": _percent(caption_ratio(counts, name), digits),
-        "words": counts.words,
-        "cue words": counts.lists[name].words,
-        "word ratio %": _percent(word_ratio(counts, name), digits),
-    }
-
-
 def _percent(ratio: Interval, digits: int) -> str:
     return with_interval(100 * ratio.value, 100 * ratio.low, 100 * ratio.high, digits)
 
@@ -235,48 +257,17 @@ def _percent(ratio: Interval, digits: int) -> str:
 def _count_batch(texts: pl.Series, lists: Sequence[TermList]) -> Counts:
     # The fast search for stems leaves few texts for the exact but slower patterns.
     likely = texts.filter(texts.str.contains("|".join(terms.stems for terms in lists))).str.to_lowercase()
-    cues = {terms.name: _cue_counts(likely.str.extract_all(terms.pattern)) for terms in lists}
+    counts = {}
+    for terms in lists:
+        found = likely.str.extract_all(terms.pattern)
+        sizes = found.list.len()
+        cues: Counter[str] = Counter()
+        for spelling, number in found.explode(empty_as_null=False).value_counts().iter_rows():
+            cues[negation_terms.normalise(spelling)] += number
+        squares = int((sizes * sizes).sum())
+        counts[terms.name] = CueCounts(int((sizes > 0).sum()), cues.total(), squares, dict(sorted(cues.items())))
     empty = int((~texts.str.contains(r"\S")).sum())
-    return Counts(len(texts), texts.null_count(), empty, count_words(texts), cues)
-
-
-def _cue_counts(found: pl.Series) -> CueCounts:
-    """Counts from the cues of each text (a series of lists)."""
-    sizes = found.list.len()
-    spellings = found.explode(empty_as_null=False).value_counts()
-    cues: Counter[str] = Counter()
-    for spelling, number in spellings.iter_rows():
-        cues[negation_terms.normalise(spelling)] += number
-    return CueCounts(int((sizes > 0).sum()), cues.total(), int((sizes * sizes).sum()), dict(sorted(cues.items())))
-
-
-def _count_file(path: Path, lists: Sequence[TermList], column: str | None, fresh: bool) -> dict[str, Any]:
-    def compute() -> dict[str, np.ndarray]:
-        texts = caption_files.scan(path, column)
-        with caption_files.reading(path):
-            counted = count(texts, lists)
-        return {"json": np.frombuffer(json.dumps(asdict(counted)).encode(), dtype=np.uint8)}
-
-    stored = compute() if fresh else Cache().get_or_compute(_fields(path, lists, column), compute)
-    plain: dict[str, Any] = json.loads(stored["json"].tobytes())
-    return plain
-
-
-def _counts(plain: Mapping[str, Any]) -> Counts:
-    return Counts(**{**plain, "lists": {name: CueCounts(**cues) for name, cues in plain["lists"].items()}})
-
-
-def _fields(path: Path, lists: Sequence[TermList], column: str | None) -> dict[str, Any]:
-    state = path.stat()
-    return {
-        "kind": "caption counts",
-        "code_version": code.fingerprint(__name__),
-        "file": str(path.resolve()),
-        "bytes": state.st_size,
-        "changed": state.st_mtime_ns,
-        "column": column,
-        "patterns": {terms.name: terms.pattern for terms in lists},
-    }
+    return Counts(len(texts), texts.null_count(), empty, count_words(texts), counts)
 
 
 def count_words(texts: pl.Series) -> int:

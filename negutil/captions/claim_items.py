@@ -114,7 +114,12 @@ def objects(there: Mapping[str, Flags], *, most: int = 0, held_out: bool = True,
     ``most``, ``held_out`` and ``seed`` see ``claims``.
     """
     shown = np.stack(list(there.values()), axis=1)
-    sayings = {noun: _about_noun(noun) for noun in there}
+    sayings: dict[str, list[Saying]] = {noun: [] for noun in there}
+    for form in (*sentence_forms.AFFIRMATIVE, *sentence_forms.NEGATED_ALONE):
+        short = sentence_forms.name(form, missing="X")
+        for noun in there:
+            text = sentence_forms.fill(form, statements.with_article(noun), noun)
+            sayings[noun].append(Saying(text, short, form.cue, form.held_out))
     known = Known(tuple(there), shown, ~shown)
     return claims(OBJECTS, known, sayings, most=most, held_out=held_out, seed=seed)
 
@@ -139,7 +144,14 @@ def attributes(
                 single[picture, [row_of[f"{other} {noun}"] for other in COLOURS]] = True
                 present[picture, row_of[f"{colour} {noun}"]] = True
     known = Known(names, present, single & ~present)
-    sayings = {name: _about_colour(*subject) for name, subject in zip(names, subjects, strict=True)}
+    sayings = {}
+    short = {"noun": "X", "colour": "red", "bare": "red X", "thing": "an X", "coloured": "a red X"}
+    for name, (noun, colour) in zip(names, subjects, strict=True):
+        words = {"noun": noun, "colour": colour, "bare": name}
+        words |= {"thing": statements.with_article(noun), "coloured": statements.with_article(name)}
+        sayings[name] = [
+            Saying(f.text.format(**words), f.text.format(**short), f.cue, f.held_out) for f in _COLOUR_FORMS
+        ]
     return claims(ATTRIBUTES, known, sayings, plausible=False, most=most, held_out=held_out, seed=seed)
 
 
@@ -165,7 +177,14 @@ def radiographs(findings: pd.DataFrame, *, most: int = 0, held_out: bool = True,
     """
     names = [str(name) for name in findings if name not in NO_CLAIM]
     values = findings[names].to_numpy(dtype=float)
-    sayings = {name: _about_finding(FINDING_PHRASES.get(name, name.lower())) for name in names}
+    sayings = {}
+    for name in names:
+        finding = FINDING_PHRASES.get(name, name.lower())
+        words = {"finding": finding, "bare": finding.removeprefix("a ")}
+        sayings[name] = [
+            Saying(f.text.format(**words), f.text.format(finding="X", bare="X"), f.cue, f.held_out)
+            for f in _FINDING_FORMS
+        ]
     known = Known(tuple(names), values == 1, values == 0)
     return claims(RADIOGRAPHS, known, sayings, most=most, held_out=held_out, seed=seed)
 
@@ -238,38 +257,8 @@ def plausibility(known: Known) -> NDArray[np.float64]:
     return mean**2 * known.absent
 
 
-def _about_noun(noun: str) -> list[Saying]:
-    thing = statements.with_article(noun)
-    forms = (*sentence_forms.AFFIRMATIVE, *sentence_forms.NEGATED_ALONE)
-    return [
-        Saying(sentence_forms.fill(form, thing, noun), sentence_forms.name(form, missing="X"), form.cue, form.held_out)
-        for form in forms
-    ]
-
-
-def _about_colour(noun: str, colour: str) -> list[Saying]:
-    bare = f"{colour} {noun}"
-    words = {"noun": noun, "colour": colour, "bare": bare}
-    words |= {"thing": statements.with_article(noun), "coloured": statements.with_article(bare)}
-    short = {"noun": "X", "colour": "red", "bare": "red X", "thing": "an X", "coloured": "a red X"}
-    return [Saying(f.text.format(**words), f.text.format(**short), f.cue, f.held_out) for f in _COLOUR_FORMS]
-
-
 def _framed(prompt: str, cue: str) -> list[Saying]:
     """A prompt of the binary probe ("a photo of a person ...") in every frame."""
     person = prompt.removeprefix("a photo of ")
     what = f"X, {cue}" if cue else "X"
     return [Saying(frame.format(person), frame.format(what), cue, unseen) for frame, unseen in _FRAMES]
-
-
-def _about_finding(finding: str) -> list[Saying]:
-    bare = finding.removeprefix("a ")
-    return [
-        Saying(
-            form.text.format(finding=finding, bare=bare),
-            form.text.format(finding="X", bare="X"),
-            form.cue,
-            form.held_out,
-        )
-        for form in _FINDING_FORMS
-    ]

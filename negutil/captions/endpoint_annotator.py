@@ -194,8 +194,19 @@ class EndpointModel:
             sleep=tenacity.sleep_using_event(stop),
             reraise=True,
         )
+
+        def attempt() -> Reply:
+            with servers.take() as server:
+                try:
+                    reply = _attempt(client, server.url, body, settings)
+                except _AskAgainError as problem:
+                    problem.elsewhere = servers.failed(server) and len(servers.servers) > 1
+                    raise
+                servers.answered(server)
+                return reply
+
         try:
-            self.store.add(request.key, attempts(_attempt_somewhere, client, servers, body, settings))
+            self.store.add(request.key, attempts(attempt))
         except _AskAgainError as problem:
             raise NegutilError(
                 f"item {request.item} got no reply in {settings.attempts} attempts ({problem})"
@@ -352,18 +363,6 @@ def _key(settings: Endpoint) -> str:
     if name and not (key and key.isascii() and key.isprintable()):
         raise NegutilError(f"The environment variable {name} holds no API key: set it, or leave key_variable empty.")
     return key
-
-
-def _attempt_somewhere(client: httpx.Client, servers: Pool, body: Mapping[str, Any], settings: Endpoint) -> Reply:
-    """One attempt at the endpoint whose turn it is; raises as ``_attempt`` does."""
-    with servers.take() as server:
-        try:
-            reply = _attempt(client, server.url, body, settings)
-        except _AskAgainError as problem:
-            problem.elsewhere = servers.failed(server) and len(servers.servers) > 1
-            raise
-        servers.answered(server)
-        return reply
 
 
 def _attempt(client: httpx.Client, url: str, body: Mapping[str, Any], settings: Endpoint) -> Reply:

@@ -285,7 +285,13 @@ def questions(
     for item in (item for item in items if item.objects):
         rng = random.Random(f"negbench/mcq/{seed}/{item.image_id}")
         nouns = chooser.of(item, per_picture, rng)
-        for noun, kind in zip(nouns, _types(item, len(nouns), taken, rng), strict=True):
+        # The rarest types so far that the picture allows, different ones as long as there are.
+        allowed = [kind for kind in negbench.TEMPLATES if kind != "positive" or len(item.objects) > 1]
+        chosen: list[str] = []
+        for _ in nouns:
+            chosen.append(min(allowed, key=lambda kind: (chosen.count(kind), taken[kind], rng.random())))
+            taken[chosen[-1]] += 1
+        for noun, kind in zip(nouns, chosen, strict=True):
             made.append(Question(item.file_name, _options(kind, item.objects, noun, medium, rng), 0, kind))
     return made
 
@@ -293,16 +299,6 @@ def questions(
 def mcq_table(asked: Sequence[Question], medium: str = "image", annotator: Paraphraser | None = None) -> pd.DataFrame:
     """`questions` as a table. Columns: MCQ; for `medium` "video" VIDEO_MCQ."""
     return table(asked, VIDEO_MCQ if medium == "video" else MCQ, annotator)
-
-
-def _types(item: Labelled, count: int, taken: Counter[str], rng: random.Random) -> list[str]:
-    """Types of the questions about a picture: the rarest so far that it allows, different ones as long as there are."""
-    allowed = [kind for kind in negbench.TEMPLATES if kind != "positive" or len(item.objects) > 1]
-    chosen: list[str] = []
-    for _ in range(count):
-        chosen.append(min(allowed, key=lambda kind: (chosen.count(kind), taken[kind], rng.random())))
-        taken[chosen[-1]] += 1
-    return chosen
 
 
 def _options(kind: str, objects: Sequence[str], noun: str, medium: str, rng: random.Random) -> list[Statement]:
@@ -388,35 +384,24 @@ def four_choice(
     for each as the right one, so that no option is a good guess. The paper does not state the options; these are ours.
     """
     labels = _known(dataset, folder, pair)
-    asked = _four_states(labels, pair, seed) if negated else _one_of_four(labels, pair, seed)
-    return table(asked, FOUR_CHOICE, annotator)
-
-
-def _one_of_four(labels: pd.DataFrame, pair: tuple[str, str], seed: int) -> list[Question]:
-    """The finding that is there, the other of the pair, and two more that are known to be absent."""
+    if negated:
+        here, away = float(chexpert.PRESENT), float(chexpert.ABSENT)
+        groups: dict[tuple[float, float], list[str]] = {(one, two): [] for one in (here, away) for two in (here, away)}
+        for path, state in _states(labels, pair):
+            groups.get(state, []).append(path)
+        rng, count = random.Random(f"negbench/four-states/{seed}"), min(map(len, groups.values()))
+        right = {path: n for n, group in enumerate(groups.values()) for path in rng.sample(group, count)}
+        options = pair_options(*pair, medium="radiograph")
+        return table([Question(p, options, right[p]) for p in labels.index if p in right], FOUR_CHOICE, annotator)
     absent = (labels == chexpert.ABSENT).drop(columns=list(pair)).astype(bool)
     names = [str(name) for name in absent.columns]
     missing = {path: list(itertools.compress(names, row)) for path, *row in absent.itertuples(name=None)}
     asked = []
-    for path, (there, away) in _one_of(labels, pair).items():
-        others = missing[path]
-        if len(others) > 1:
-            two = random.Random(f"negbench/four-choice/{seed}/{path}").sample(others, 2)
-            asked.append(Question(path, [_shows(finding) for finding in (there, away, *two)]))
-    return asked
-
-
-def _four_states(labels: pd.DataFrame, pair: tuple[str, str], seed: int) -> list[Question]:
-    """Radiographs whose two findings are known, as many with both as with the first, the second and neither."""
-    here, away = float(chexpert.PRESENT), float(chexpert.ABSENT)
-    order = [(here, here), (here, away), (away, here), (away, away)]
-    groups: dict[tuple[float, float], list[str]] = {state: [] for state in order}
-    for path, state in _states(labels, pair):
-        groups.get(state, []).append(path)
-    rng, count = random.Random(f"negbench/four-states/{seed}"), min(map(len, groups.values()))
-    right = {path: order.index(state) for state, group in groups.items() for path in rng.sample(group, count)}
-    options = pair_options(*pair, medium="radiograph")
-    return [Question(path, options, right[path]) for path in labels.index if path in right]
+    for path, (there, other) in _one_of(labels, pair).items():
+        if len(missing[path]) > 1:
+            two = random.Random(f"negbench/four-choice/{seed}/{path}").sample(missing[path], 2)
+            asked.append(Question(path, [_shows(finding) for finding in (there, other, *two)]))
+    return table(asked, FOUR_CHOICE, annotator)
 
 
 def pair_options(first: str, second: str, medium: str = "image") -> list[Statement]:

@@ -79,7 +79,13 @@ def build(
     shown = _objects(folder / "instances.json")
     rows, dropped = [], dict.fromkeys(DROPS, 0)
     for phrase in phrases.itertuples():
-        reason = _reason(phrase.sentence, filters)
+        reason = ""
+        if not CUES.search(phrase.sentence):
+            reason = DROPS[0]
+        elif _NUMBER.search(phrase.sentence):
+            reason = DROPS[1]
+        elif not filters.places and _PLACES.search(phrase.sentence):
+            reason = DROPS[2]
         alike = [one for one in shown[phrase.image_id].get(phrase.category, []) if one.number != phrase.ann_id]
         pair = None if reason else _pair(_box(phrase.box), alike, (phrase.width, phrase.height), filters)
         if pair is None:
@@ -87,7 +93,9 @@ def build(
         elif _denied(phrase.sentence, phrase.category, pair[0], shown[phrase.image_id]):
             dropped[DROPS[5]] += 1
         else:
-            rows.append(_row(phrase.file_name, phrase.sentence, pair, random.Random(f"{seed}/{phrase.sent_id}")))
+            boxes = [list(box) for box in random.Random(f"{seed}/{phrase.sent_id}").sample(pair, 2)]
+            row = {"image": phrase.file_name, "phrase": phrase.sentence}
+            rows.append({**row, "ref_bbox": list(pair[0]), "bbox_list": boxes})
     if not rows:
         raise NegutilError(f"{folder}: no phrase of {split or 'any split'} passes ({dropped}): loosen the filters.")
     return Made(rows, dropped)
@@ -114,14 +122,6 @@ def _objects(path: Path) -> dict[int, dict[str, list[_Object]]]:
 def _box(numbers: Sequence[float]) -> Box:
     x, y, width, height = map(float, numbers)
     return x, y, width, height
-
-
-def _reason(phrase: str, filters: Filters) -> str:
-    if not CUES.search(phrase):
-        return DROPS[0]
-    if _NUMBER.search(phrase):
-        return DROPS[1]
-    return DROPS[2] if not filters.places and _PLACES.search(phrase) else ""
 
 
 def _pair(own: Box, alike: Sequence[_Object], size: tuple[int, int], filters: Filters) -> tuple[Box, Box] | None:
@@ -181,11 +181,6 @@ def allowed(first: Box, second: Box, filters: Filters) -> bool:
         value <= limit
         for value, limit in zip((shared / union, shared / min(areas), max(areas) / min(areas)), limits, strict=True)
     )
-
-
-def _row(image: str, phrase: str, pair: tuple[Box, Box], rng: random.Random) -> dict[str, Any]:
-    boxes = [list(box) for box in rng.sample(pair, 2)]
-    return {"image": image, "phrase": phrase, "ref_bbox": list(pair[0]), "bbox_list": boxes}
 
 
 def write(made: Made, folder: Path) -> Path:

@@ -59,35 +59,25 @@ def make(
     """
 
     def work(chosen: Sequence[Source]) -> list[journal.Outcome]:
-        return _outcomes(chosen, language, vision, held_out)
+        captions = [source.caption for source in chosen]
+        choices = plausible.choose(captions, [one.picture for one in chosen], language, vision, held_out=held_out)
+        rows = [row for row, choice in enumerate(choices) if choice.absent]
+        said = language.negate([captions[row] for row in rows], [choices[row].absent[0] for row in rows])
+        updated = dict(zip(rows, said, strict=True))
+        return [
+            {
+                "updated_caption": without_stop(updated.get(row, "")),
+                "kind": "object",
+                "absent": choice.noun,
+                "about": "",
+                "dropped": choice.reason,
+            }
+            for row, choice in enumerate(choices)
+        ]
 
     asked = {"pipeline": "p1", "language": language.name, "held_out": sorted(held_out), **(facts or {})}
     outcomes = journal.run({source.caption_id: source for source in sources}, work, kept_in, asked, batch)
     return frame(sources, [outcomes[source.caption_id] for source in sources])
-
-
-def _outcomes(
-    sources: Sequence[Source],
-    language: LanguageAnnotator,
-    vision: VisionAnnotator | None,
-    held_out: Collection[str],
-) -> list[journal.Outcome]:
-    captions = [source.caption for source in sources]
-    pictures = [source.picture for source in sources]
-    choices = plausible.choose(captions, pictures, language, vision, held_out=held_out)
-    chosen = [row for row, choice in enumerate(choices) if choice.absent]
-    said = language.negate([captions[row] for row in chosen], [choices[row].absent[0] for row in chosen])
-    updated = dict(zip(chosen, said, strict=True))
-    return [
-        {
-            "updated_caption": without_stop(updated.get(row, "")),
-            "kind": "object",
-            "absent": choice.noun,
-            "about": "",
-            "dropped": choice.reason,
-        }
-        for row, choice in enumerate(choices)
-    ]
 
 
 def without_stop(caption: str) -> str:

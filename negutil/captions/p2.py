@@ -152,16 +152,10 @@ def read(question: str, naive: bool = False) -> Denial:
     for pattern in _ABOUT:
         if found := pattern.fullmatch(plain):
             verb, thing, value = found.groups()
-            return Denial(_kind(value), value, thing, plural=verb in ("are", "were"))
+            doing = "action" if re.fullmatch(r"[a-z]+ing", value) else "attribute"
+            kind = "worn" if _WORN.fullmatch(value) else "colour" if value in COLOURS else doing
+            return Denial(kind, value, thing, plural=verb in ("are", "were"))
     return NOTHING
-
-
-def _kind(value: str) -> str:
-    if _WORN.fullmatch(value):
-        return "worn"
-    if value in COLOURS:
-        return "colour"
-    return "action" if re.fullmatch(r"[a-z]+ing", value) else "attribute"
 
 
 def weave(caption: str, denial: Denial, rng: random.Random) -> str:
@@ -204,13 +198,27 @@ def make(
 
 def _outcomes(asked: Sequence[Asked], language: LanguageAnnotator, rules: Rules) -> list[journal.Outcome]:
     denials = [read(each.question, rules.naive) for each in asked]
-    reasons = [_reason(each, denial, rules) for each, denial in zip(asked, denials, strict=True)]
+    reasons = []
+    for each, denial in zip(asked, denials, strict=True):
+        # Neither "no bus" nor "the bus is not red": a held-out noun stands in no negated clause.
+        held_out = any(plausible.is_held_out(said, rules.held_out) for said in (denial.value, denial.about))
+        if is_negated(each.question) and not rules.naive:
+            reasons.append(NEGATED)
+        elif denial == NOTHING and not rules.reword:
+            reasons.append(NOT_READ)
+        else:
+            reasons.append(plausible.HELD_OUT if held_out else "")
     left = [row for row, reason in enumerate(reasons) if not reason]
     things = [row for row in left if denials[row].kind == "presence"]
     others = [row for row in left if denials[row].kind != "presence"]
     captions = [asked[row].source.caption for row in things]
     said = dict(zip(things, language.negate(captions, [denials[row].value for row in things]), strict=True))
-    joined = _joined([(asked[row], denials[row]) for row in others], language, rules)
+    pairs = [(asked[row].source, asked[row].question, denials[row]) for row in others]
+    if rules.reword:
+        joined = language.paraphrase([f"{p1.without_stop(one.caption)}. {question} No." for one, question, _ in pairs])
+    else:
+        draws = (random.Random(f"p2/{rules.seed}/{one.caption_id}") for one, *_ in pairs)
+        joined = [weave(one.caption, denial, rng) for (one, _, denial), rng in zip(pairs, draws, strict=True)]
     said |= zip(others, joined, strict=True)
     return [
         {
@@ -221,27 +229,4 @@ def _outcomes(asked: Sequence[Asked], language: LanguageAnnotator, rules: Rules)
             "dropped": reason,
         }
         for row, (denial, reason) in enumerate(zip(denials, reasons, strict=True))
-    ]
-
-
-def _reason(asked: Asked, denial: Denial, rules: Rules) -> str:
-    """Why a question makes no caption; "" where it makes one."""
-    if is_negated(asked.question) and not rules.naive:
-        return NEGATED
-    if denial == NOTHING and not rules.reword:
-        return NOT_READ
-    # Neither "no bus" nor "the bus is not red": a held-out noun stands in no negated clause.
-    held_out = any(plausible.is_held_out(said, rules.held_out) for said in (denial.value, denial.about))
-    return plausible.HELD_OUT if held_out else ""
-
-
-def _joined(pairs: Sequence[tuple[Asked, Denial]], language: LanguageAnnotator, rules: Rules) -> list[str]:
-    """Captions with what is denied of a thing: by the language model, or by FORMS."""
-    if rules.reword:
-        return language.paraphrase(
-            [f"{p1.without_stop(each.source.caption)}. {each.question} No." for each, _ in pairs]
-        )
-    return [
-        weave(each.source.caption, denial, random.Random(f"p2/{rules.seed}/{each.source.caption_id}"))
-        for each, denial in pairs
     ]

@@ -11,7 +11,6 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,14 +143,12 @@ def _be(noun: str) -> str:
     return "Are" if noun in PLURAL_ONLY else "Is"
 
 
-@cache
-def _questions() -> dict[str, Fact]:
-    return {question(fact): fact for fact in FACTS}
+_QUESTIONS = {question(fact): fact for fact in FACTS}
 
 
 def fact_of(asked: str) -> Fact:
     """The fact that a yes/no question is about; raises NegutilError where the judge cannot be asked that."""
-    found = _questions().get(asked)
+    found = _QUESTIONS.get(asked)
     if found is None:
         raise NegutilError(f"The judge of the mini world cannot be asked {asked!r}: word it as picture_facts does.")
     return found
@@ -176,14 +173,12 @@ def answer(fact: Fact) -> str:
     return PLACES[fact.value].phrase if fact.kind == PLACE else fact.value
 
 
-@cache
-def _answers() -> dict[tuple[str, str], Fact]:
-    return {(open_question(fact), answer(fact)): fact for fact in FACTS if fact.kind in (COLOUR, PLACE, ACTION)}
+_ANSWERS = {(open_question(fact), answer(fact)): fact for fact in FACTS if fact.kind in (COLOUR, PLACE, ACTION)}
 
 
 def fact_chosen(asked: str, choice: str) -> Fact:
     """The fact that ``choice`` states as an answer to an open question; raises NegutilError where there is none."""
-    found = _answers().get((asked, choice))
+    found = _ANSWERS.get((asked, choice))
     if found is None:
         raise NegutilError(f"The judge of the mini world knows no answer {choice!r} to {asked!r}: mend the question.")
     return found

@@ -64,18 +64,15 @@ def choose(
     if vision is not None:
         answers = vision.shows([pictures[row] for row, _ in asked], [noun for _, noun in asked])
     shown = dict(zip(asked, answers, strict=True))
+    reasons: dict[bool | str | None, str] = {
+        True: SHOWN,
+        False: "",
+        None: "" if keep_unread else UNREAD,
+        HELD_OUT: HELD_OUT,
+    }
     found = []
     for row, nouns in enumerate(proposed):
-        verdicts = [(noun, _verdict(shown.get((row, noun), HELD_OUT), keep_unread)) for noun in nouns]
+        verdicts = [(noun, reasons[shown.get((row, noun), HELD_OUT)]) for noun in nouns]
         kept = tuple(noun for noun, reason in verdicts if not reason)[:wanted]
         found.append(Choice(kept, tuple((noun, reason) for noun, reason in verdicts if reason)))
     return found
-
-
-def _verdict(answer: bool | str | None, keep_unread: bool) -> str:
-    """Why a proposal is dropped, by what the vision model says; "" where it is kept."""
-    if isinstance(answer, str):
-        return answer
-    if answer is None:
-        return "" if keep_unread else UNREAD
-    return SHOWN if answer else ""

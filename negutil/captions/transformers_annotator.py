@@ -6,6 +6,7 @@ with a model is never run. NegationCLIP's pipeline P1 used Llama-3-8B-Instruct a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -67,28 +68,22 @@ class LocalModel:
         """The reply to each chat, in order. Every batch of every call draws from a seed of its own."""
         found: list[str] = []
         device = torch.device(self.settings.device)
+        shape = {"add_generation_prompt": True, "tokenize": True, "return_dict": True, "return_tensors": "pt"}
+        padding = {"processor_kwargs": {"padding": True}} if self.settings.vision else {"padding": True}
         for start in progress.bar("asking questions, batch", range(0, len(chats), self.settings.batch), unit="batch"):
             with torch.random.fork_rng([device] if device.type == "cuda" else []):
                 torch.manual_seed(self.settings.seed + self._calls)
-                found += self._reply(chats[start : start + self.settings.batch], sampling)
+                # As tokens, padded on the left, and as pixels where the model takes pictures.
+                turns = [_messages(chat, self.settings.vision) for chat in chats[start : start + self.settings.batch]]
+                inputs = self._processor.apply_chat_template(turns, **shape, **padding).to(self._model.device)
+                with torch.inference_mode():
+                    tokens = self._model.generate(**inputs, generation_config=self._generation(sampling))
+                replies = tokens[:, inputs["input_ids"].shape[1] :]
+                found += self._processor.batch_decode(replies, skip_special_tokens=True)
             self._calls += 1
-        return [_cut(text, sampling.stop) for text in found]
-
-    def _reply(self, chats: Sequence[Chat], sampling: Sampling) -> list[str]:
-        inputs = self._inputs(chats).to(self._model.device)
-        with torch.inference_mode():
-            tokens = self._model.generate(**inputs, generation_config=self._generation(sampling))
-        texts: list[str] = self._processor.batch_decode(
-            tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
-        )
-        return texts
-
-    def _inputs(self, chats: Sequence[Chat]) -> Any:
-        """The chats as tokens, padded on the left, and as pixels where the model takes pictures."""
-        turns = [_messages(chat, self.settings.vision) for chat in chats]
-        shape = {"add_generation_prompt": True, "tokenize": True, "return_dict": True, "return_tensors": "pt"}
-        padding = {"processor_kwargs": {"padding": True}} if self.settings.vision else {"padding": True}
-        return self._processor.apply_chat_template(turns, **shape, **padding)
+        # The library itself would keep the mark at which a reply ends.
+        ends = "|".join(map(re.escape, sampling.stop))
+        return [re.split(ends, text.strip(), maxsplit=1)[0] if ends else text.strip() for text in found]
 
     def _generation(self, sampling: Sampling) -> Any:
         """How to generate: as ``sampling`` says and nothing else (no top-k, whatever the model's own settings are)."""
@@ -153,9 +148,3 @@ def _messages(chat: Chat, vision: bool) -> list[dict[str, Any]]:
     if chat.picture is not None:
         parts[-1].insert(0, {"type": "image", "image": read_rgb(str(chat.picture))})
     return [{"role": role, "content": content} for (role, _), content in zip(chat.turns, parts, strict=True)]
-
-
-def _cut(text: str, stop: Sequence[str]) -> str:
-    """The text before the first of the marks at which a reply ends, which the library itself would keep."""
-    ends = [position for mark in stop if (position := text.strip().find(mark)) >= 0]
-    return text.strip()[: min(ends)] if ends else text.strip()

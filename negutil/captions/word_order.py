@@ -34,33 +34,28 @@ def swap(caption: str, nouns: Sequence[str], rng: random.Random) -> str | None:
     None where there are no two, or where the result says the same: "a cat and a dog", "a dog and a cat".
     """
     pattern = re.compile(rf"\b(?:{'|'.join(map(re.escape, nouns))})\b", re.IGNORECASE) if nouns else None
-    pools = [_different(kind, caption) for kind in (COLOURS, pattern) if kind]
-    pools = [pool for pool in pools if len(pool) > 1]
+    pools = []
+    for kind in (COLOURS, pattern):
+        different: dict[str, re.Match[str]] = {}
+        for match in kind.finditer(caption) if kind else ():
+            different.setdefault(match[0].lower(), match)
+        if len(different) > 1:
+            pools.append(list(different.values()))
     if not pools:
         return None
     first, second = sorted(rng.sample(rng.choice(pools), 2), key=lambda match: match.start())
     before, between, after = caption[: first.start()], caption[first.end() : second.start()], caption[second.end() :]
-    swapped = _articles(f"{before}{second[0]}{between}{first[0]}{after}")
+    swapped = f"{before}{second[0]}{between}{first[0]}{after}"
+    # "a" and "an" as the words behind them want it.
+    vowel = re.compile(r"\b([Aa])n?(?= ([a-zA-Z]))")
+    swapped = vowel.sub(lambda at: at[1] + ("n" if at[2].lower() in "aeiou" else ""), swapped)
     return swapped if _parts(swapped) != _parts(caption) else None
-
-
-def _different(words: re.Pattern[str], caption: str) -> list[re.Match[str]]:
-    """The first match of every different word."""
-    found: dict[str, re.Match[str]] = {}
-    for match in words.finditer(caption):
-        found.setdefault(match[0].lower(), match)
-    return list(found.values())
 
 
 def _parts(caption: str) -> list[str]:
     """What a caption lists, in alphabetical order, without its opening words; places count as parts of their own."""
     plain = re.sub(r"^.*?\b(?=an? |two |three |four )", "", caption.lower(), count=1)
     return sorted(re.split(r", | and | (?=(?:in|on|at) )", plain))
-
-
-def _articles(caption: str) -> str:
-    """The caption with "a" and "an" as the words behind them want it."""
-    return re.sub(r"\b([Aa])n?(?= ([a-zA-Z]))", lambda at: at[1] + ("n" if at[2].lower() in "aeiou" else ""), caption)
 
 
 def make(sources: Sequence[Source], language: LanguageAnnotator, seed: int = 0) -> pd.DataFrame:
