@@ -17,6 +17,7 @@ import pandas as pd
 from miniworld import grammar, scenes, truth
 from miniworld.scenes import Scene
 from miniworld.writers import _shared
+from miniworld.writers._shared import Entry
 from negutil import progress
 from negutil.captions import negbench
 from negutil.captions.negbench import Paraphraser, Question
@@ -85,11 +86,7 @@ def _draw(draft: _Draft | None) -> np.ndarray:
 def write_pictures(root: Path, drawn: Sequence[Pair]) -> None:
     """Write both pictures of every pair under `root`, and the truth about them beside (`truth.json`)."""
     shown = [row for pair in drawn for row in zip(pair.names, (pair.positive, pair.negative), strict=True)]
-    for parent in {(root / name).parent for name, _ in shown}:
-        parent.mkdir(parents=True, exist_ok=True)
-    for name, scene in shown:
-        _shared.write_picture(root / name, scenes.draw(scene))
-    truth.write(root, ((name, "test", number, scene) for number, (name, scene) in enumerate(shown)))
+    _shared.write_pictures(root, [Entry(number, name, "test", scene) for number, (name, scene) in enumerate(shown)])
 
 
 def _caption(scene: Scene, seed: int, name: str) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -130,6 +130,11 @@ def entries(
 
     for split, index, scene, _ in draw_all(dataset, sizes, seed, sampler, scenes.draw, accept=belongs):
         yield Entry(*named(split, index), split, scene)
+
+
+def numbered(first: Mapping[str, int], pattern: str) -> Callable[[str, int], tuple[int, str]]:
+    """Image id, from ``first`` of its split on, and file name (``pattern`` with the id) by split and index."""
+    return lambda split, index: (first[split] + index, pattern.format(first[split] + index))
 
 
 def write_pictures(folder: Path, drawn: Sequence[Entry]) -> None:

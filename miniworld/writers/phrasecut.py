@@ -101,9 +101,7 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
         """Half the scenes have several things of one kind."""
         return referring.sample(rng) if rng.random() < REPEATED else scenes.sample(rng)
 
-    def named(split: str, index: int) -> tuple[int, str]:
-        return FIRST_ID[split] + index, f"images/{FIRST_ID[split] + index}.jpg"
-
+    named = _shared.numbered(FIRST_ID, "images/{}.jpg")
     drawn = list(_shared.entries("phrasecut", sizes, seed, sample, named))
     _shared.write_pictures(folder, drawn)
     elsewhere = {"coco_id": None, "flickr_id": None, "url": ""}

@@ -64,11 +64,7 @@ def _record(entry: Entry, target: int, said: list[tuple[Clue, Form]], ref_id: in
 
 def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     """Write the part into the empty ``folder``; return facts for the manifest."""
-
-    def named(split: str, index: int) -> tuple[int, str]:
-        image_id = FIRST_ID[split] + index
-        return image_id, f"train2014/COCO_train2014_{image_id:012d}.jpg"
-
+    named = _shared.numbered(FIRST_ID, "train2014/COCO_train2014_{:012d}.jpg")
     drawn = list(_shared.entries("refcocog", sizes, seed, referring.sample, named))
     _shared.write_pictures(folder, drawn)
     refs: list[dict[str, Any]] = []

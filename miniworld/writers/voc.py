@@ -74,11 +74,7 @@ def _annotation(entry: Entry) -> ElementTree.Element:
 
 def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     """Write the part into the empty ``folder``; return facts for the manifest."""
-
-    def named(split: str, index: int) -> tuple[int, str]:
-        image_id = FIRST_ID[split] + index
-        return image_id, f"{ROOT.as_posix()}/JPEGImages/{image_id:06d}.jpg"
-
+    named = _shared.numbered(FIRST_ID, ROOT.as_posix() + "/JPEGImages/{:06d}.jpg")
     drawn = list(_shared.entries("voc", sizes, seed, _sample, named))
     _shared.write_pictures(folder, drawn)
     annotations, sets = folder / ROOT / "Annotations", folder / ROOT / "ImageSets" / "Main"

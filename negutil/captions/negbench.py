@@ -292,7 +292,8 @@ def questions(
             chosen.append(min(allowed, key=lambda kind: (chosen.count(kind), taken[kind], rng.random())))
             taken[chosen[-1]] += 1
         for noun, kind in zip(nouns, chosen, strict=True):
-            made.append(Question(item.file_name, _options(kind, item.objects, noun, medium, rng), 0, kind))
+            first, *others = rng.sample(item.objects, min(2, len(item.objects)))
+            made.append(Question(item.file_name, options(kind, first, others, noun, medium), 0, kind))
     return made
 
 
@@ -301,9 +302,8 @@ def mcq_table(asked: Sequence[Question], medium: str = "image", annotator: Parap
     return table(asked, VIDEO_MCQ if medium == "video" else MCQ, annotator)
 
 
-def _options(kind: str, objects: Sequence[str], noun: str, medium: str, rng: random.Random) -> list[Statement]:
-    """The four statements of a question, the right one first; `noun` is absent."""
-    first, *others = rng.sample(objects, min(2, len(objects)))
+def options(kind: str, first: str, others: Sequence[str], noun: str, medium: str = "image") -> list[Statement]:
+    """The four statements of a question, the right one first; ``noun`` is absent, the others are there."""
     right = {
         "positive": Statement((first, *others), medium=medium),
         "negative": Statement((), (noun,), medium=medium),

@@ -112,12 +112,7 @@ def _question(row: Any, held_out: Collection[str], seed: int) -> Question | None
     others = rng.sample([noun for noun in row.present if noun != first], min(1, len(row.present) - 1))
     absent = rng.choice(row.absent)
     kind = rng.choice(KINDS)
-    right = {
-        "positive": Statement((first, *others)),
-        "negative": Statement((), (absent,)),
-        "hybrid": Statement((first,), (absent,)),
-    }[kind]
-    options = [right, Statement((absent,), (first,)), Statement((absent,)), Statement((), (first,))]
+    options = negbench.options(kind, first, others, absent)
     order = rng.sample(range(4), 4)
     return Question(row.file_name, [options[place] for place in order], order.index(0), kind)
 
