@@ -20,7 +20,7 @@ from negutil.data._reading import INTEGER, STRING
 plain_text = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12)
 
 
-NO_FORMATS = {"__init__", "_reading", "download", "engines", "laion", "skipped", "unpack"}
+NO_FORMATS = {"__init__", "_reading", "download", "engines", "laion", "skipped", "built", "source", "unpack"}
 """Modules of the package without a ``load``: LAION's shards are counted one by one."""
 
 
