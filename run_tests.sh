@@ -43,7 +43,7 @@ stage "ruff format" "$PYTHON" -m ruff format --check .
 stage "mypy" "$PYTHON" -m mypy
 stage "notebooks" notebooks
 stage "quick values" "$PYTHON" scripts/quick_values.py "$SCRATCH/results/quick"
-stage "pytest" "$PYTHON" -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+stage "pytest" env OMP_NUM_THREADS=1 "$PYTHON" -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 echo
 echo "== summary"
