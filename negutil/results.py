@@ -117,6 +117,12 @@ def _parse(path: Path, changed: int) -> pd.DataFrame:
     return frame.astype({"seed": "Int64"})
 
 
+def published_rows(name: str) -> list[dict[str, Any]]:
+    """The rows of a file of configs/published: source, table, row, column, metric, value, unit."""
+    content = files.read_csv(paths.CONFIGS / "published" / name).to_dict("records")
+    return [{str(key): value for key, value in row.items()} for row in content]
+
+
 def _frame(records: list[Record], path: Path) -> pd.DataFrame:
     if not records:
         raise NegutilError(f"{path}: there are no records to save: check what was evaluated.")

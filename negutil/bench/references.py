@@ -18,7 +18,7 @@ from negutil.bench.run import FORMAT, NUMBERS, Card
 from negutil.compare import negbench
 from negutil.errors import NegutilError
 from negutil.results import Record
-from negutil.tasks import find, negbench_published
+from negutil.tasks import find
 
 PUBLISHED, OTHER = "published", "other card"
 METHODS = ("con-clip", "negationclip")
@@ -77,7 +77,7 @@ def published(card: Card) -> list[Record]:
     found: list[Record] = []
     for table in dict.fromkeys(each.table for each in known):
         columns = {each.column: each for each in known if each.table == table}
-        for row in _rows(files.read_csv(negbench_published.FOLDER / table)):
+        for row in results.published_rows(table):
             model = _model(row["row"], architecture)
             if row["column"] in columns and model:
                 each, work = columns[row["column"]], "NegationCLIP" if "negationclip" in table else "NegBench"

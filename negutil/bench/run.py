@@ -1,7 +1,7 @@
 """``negutil bench``: the report card of one model on negation, kept task by task in a folder.
 
 The folder has ``model.json`` (which model and weights it is about), ``tasks/`` (the answers of every finished task, so
-that a run goes on where it stopped), ``bench.csv`` with its provenance (records as ``negutil.results`` keeps them),
+that a run resumes where it stopped), ``bench.csv`` with its provenance (records as ``negutil.results`` keeps them),
 ``bench.json`` (everything in one file) and ``card.html``.
 """
 

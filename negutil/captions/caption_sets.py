@@ -193,7 +193,7 @@ def _annotator_settings(profile: str) -> dict[str, dict[str, Any]]:
 def build(settings: Profile, error: float = 0.0, sizes: Sizes | None = None) -> Path:
     """The folder with FILES (with an ``error`` rate: NOISY), written first where it is missing or was made otherwise.
 
-    An interrupted build goes on where it stopped: what the annotators said is kept in the cache until it is whole.
+    An interrupted build resumes where it stopped: what the annotators said is kept in the cache until it is whole.
     """
     sizes = replace(sizes or Sizes(), error=error)
     folder = settings.built / (f"{FOLDER}-{round(100 * error)}" if error else FOLDER)

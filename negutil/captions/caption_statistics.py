@@ -9,7 +9,7 @@ that are not white space in the sense of Unicode, as in ``wc -w`` and Rust's ``\
 several declared lists at once.
 
 Counting is a sum over files, each streamed by polars: memory does not grow with the number of captions, and the counts
-of a finished file are kept in the cache, so that an interrupted run over many shards goes on where it stopped.
+of a finished file are kept in the cache, so that an interrupted run over many shards resumes where it stopped.
 
 See docs/protocols.md#web-captions.
 """

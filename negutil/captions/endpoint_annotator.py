@@ -3,7 +3,7 @@
 Many questions at a time up to a bound, with time-outs, and retries that wait longer and longer (at random, and at least
 as long as the server asks). Several servers of one model share the questions, and those of one that dies go to the
 others (``Pool``). Replies are kept as they come (``reply_store``), whoever gave them: a run that stops, for
-whatever reason, goes on where it was. NegBench used such a server (docs/protocols.md#generation).
+whatever reason, resumes where it stopped. NegBench used such a server (docs/protocols.md#generation).
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ def bench(
 
     A MiniCLIP is asked about the mini world; any model about the files that you name, in the formats of NegBench,
     VALSE, CC-Neg and NegRefCOCOg, or as pairs of captions of your own pictures. What is finished is kept in the card's
-    folder, so the same command goes on where it was stopped.
+    folder, so the same command resumes where it stopped.
     """
     from negutil.bench import model as bench_model
     from negutil.bench import run as cards

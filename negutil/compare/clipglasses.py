@@ -13,6 +13,7 @@ from functools import cache, partial
 import numpy as np
 import pandas as pd
 
+from negutil import results
 from negutil.captions.english import NOUNS
 from negutil.compare import clipglasses_controls as controls
 from negutil.compare import clipglasses_items, engine, lambda_strengths, layer_probe, negationclip
@@ -87,7 +88,7 @@ def published() -> Printed:
 def ablations() -> dict[tuple[str, str], Number]:
     """(variant, ACCURACY or FAR) of Table 3: (accuracy as a fraction or FAR in logits, where it is printed)."""
     found: dict[tuple[str, str], Number] = {}
-    for row in engine.published_rows("clipglasses_table3.csv"):
+    for row in results.published_rows("clipglasses_table3.csv"):
         if row["column"] in (ACCURACY, FAR):
             value = row["value"] if row["column"] == FAR else round(row["value"] / 100, 4)
             found[_ABLATIONS[row["row"]], row["column"]] = (value, engine.source("CLIPGlasses", row))
@@ -103,7 +104,7 @@ def published_changes() -> pd.DataFrame:
 
 def logs() -> pd.DataFrame:
     """What the authors' development repository logs of other weights and settings: row, column, metric, value, unit."""
-    return pd.DataFrame(engine.published_rows("clipglasses_logs.csv"))[["row", "column", "metric", "value", "unit"]]
+    return pd.DataFrame(results.published_rows("clipglasses_logs.csv"))[["row", "column", "metric", "value", "unit"]]
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from negutil import files, paths, results, statistics, tables
+from negutil import results, statistics, tables
 from negutil.config import Bootstrap, Profile
 from negutil.results import Record
 from negutil.statistics import Floats, Interval
@@ -210,12 +210,6 @@ def interval_of(row: Mapping[Any, Any]) -> Interval:
 # Published numbers
 
 
-def published_rows(name: str) -> list[dict[str, Any]]:
-    """The rows of a file of configs/published: source, table, row, column, metric, value, unit."""
-    content = files.read_csv(paths.CONFIGS / "published" / name).to_dict("records")
-    return [{str(key): value for key, value in row.items()} for row in content]
-
-
 def published(
     name: str, work: str, titles: Mapping[str, str], methods: Mapping[str, str]
 ) -> dict[tuple[str, str], Number]:
@@ -225,7 +219,7 @@ def published(
     """
     return {
         (titles[row["column"]], methods[row["row"]]): (round(row["value"] / 100, 4), source(work, row))
-        for row in published_rows(name)
+        for row in results.published_rows(name)
         if row["column"] in titles and row["row"] in methods
     }
 

@@ -81,7 +81,7 @@ def published() -> dict[str, Printed]:
     """NegationCLIP's Table 4 by pipeline, Stable Diffusion 1.4 first and SDXL; ours is a small one in a drawn world."""
     named = {"": CLIP, "CoN-CLIP": "con-clip", "NegationCLIP": recipes.NEGATIONCLIP}
     found: dict[str, dict[tuple[str, str], engine.Number]] = {}
-    for row in engine.published_rows("negationclip_table4.csv"):
+    for row in results.published_rows("negationclip_table4.csv"):
         pipeline, _, swapped = row["row"].partition(" w/ ")
         method = named[swapped.removesuffix(" text encoder")]
         number = (float(row["value"]), f"NegationCLIP, Table 4: {pipeline}")

@@ -1,6 +1,6 @@
 """Drawing pictures for an experiment: which pipeline with whose text encoder draws which prompts, in several processes.
 
-Finished batches are kept (``models.generation``), so an interrupted run goes on where it was.
+Finished batches are kept (``models.generation``), so an interrupted run resumes where it stopped.
 """
 
 from __future__ import annotations

@@ -8,9 +8,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from negutil import files, paths
+from negutil import results
 
-FOLDER = paths.CONFIGS / "published"
 Number = tuple[float, str]
 Numbers = dict[tuple[str, str], Number]
 
@@ -41,11 +40,8 @@ def of(title: str, metric: str) -> Number | None:
     return numbers().get((title, metric))
 
 
-def _rows(name: str, row: str) -> list[dict[str, Any]]:
-    table = files.read_csv(FOLDER / name)
-    return [
-        {str(key): value for key, value in cells.items()} for cells in table[table["row"] == row].to_dict("records")
-    ]
+def _rows(name: str, clip: str) -> list[dict[str, Any]]:
+    return [row for row in results.published_rows(name) if row["row"] == clip]
 
 
 def _source(row: dict[str, Any]) -> str:

@@ -53,7 +53,7 @@ class Job:
 def finetune(
     base: LoadedModel, examples: Examples, config: FinetuneConfig, out: Path, *, replace: bool = False
 ) -> Trained:
-    """Fine-tune the text tower of ``base`` on ``examples`` into the folder ``out``, or go on where it was stopped.
+    """Fine-tune the text tower of ``base`` on ``examples`` into the folder ``out``, or resume where it stopped.
 
     A finished ``out`` of the same base, examples and settings is returned as it is. Ctrl-C (or a polite kill) finishes
     the step, saves, and raises Stopped. Raises NegutilError where ``out`` was made from something else (``replace``

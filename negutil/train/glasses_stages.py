@@ -81,7 +81,7 @@ class GlassesJob:
 
 
 def train(job: GlassesJob) -> TrainedGlasses:
-    """Train one pair of glasses, or go on where it was stopped; finished ones of the same identity are returned.
+    """Train one pair of glasses, or resume where it stopped; finished ones of the same identity are returned.
 
     What was made from something else under this name is replaced. Ctrl-C finishes the epoch, saves, and raises Stopped.
     Raises NegutilError where a loss is not finite, or a file cannot be written.

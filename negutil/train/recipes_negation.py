@@ -117,7 +117,7 @@ def rows(settings: Profile, base: str) -> tuple[str, ...]:
 
 
 def possible(settings: Profile, names: Iterable[str]) -> tuple[str, ...]:
-    """Those of the recipes whose training sets are there or can be made; others are reported (``run.skipped``)."""
+    """Those of the recipes whose training sets are there or can be made; others are reported (``skipped``)."""
 
     def is_possible(recipe: Recipe) -> bool:
         def read() -> bool:
