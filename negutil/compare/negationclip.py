@@ -12,7 +12,7 @@ from functools import cache
 
 import pandas as pd
 
-from negutil.compare import engine, text_similarity
+from negutil.compare import engine
 from negutil.compare import negationclip_items as benchmarks
 from negutil.compare.engine import CLIP, FEWEST, OVER_CLIP, Experiment, Findings, Flags, Group, Method, Printed
 from negutil.config import Bootstrap, Profile
@@ -50,8 +50,8 @@ METRICS = {
     benchmarks.MCQ: "accuracy",
     benchmarks.NEGATED_RETRIEVAL: f"recall@{coco_retrieval.K}",
     benchmarks.EXCLUSION: "AUC",
-    benchmarks.TEXT: text_similarity.GAP,
-    benchmarks.TEXT_COSINE: text_similarity.NEGATED,
+    benchmarks.TEXT: benchmarks.GAP,
+    benchmarks.TEXT_COSINE: benchmarks.NEGATED,
     **{title: find()[title].metric for title in suite.names()},
 }
 """Every benchmark and what its mean is called."""

@@ -24,14 +24,14 @@ from negutil import code, files, paths, progress
 from negutil.cache import Cache
 from negutil.captions import negbench_files, phrasing
 from negutil.captions.english import HELD_OUT_NOUNS, NOUNS
-from negutil.compare import negation_beyond, text_similarity
+from negutil.compare import negation_beyond
 from negutil.compare.negation_beyond import Gallery
 from negutil.config import Profile
 from negutil.data import skipped, source
 from negutil.errors import NegutilError
 from negutil.models import encode, loader, precision, processes, registry, scorer, trained
 from negutil.models.loader import LoadedModel
-from negutil.models.scorer import Scorer
+from negutil.models.scorer import Cosine, Scorer
 from negutil.tasks import coco_retrieval, exclusion, find, modules, negbench, negbench_items, probe, suite
 from negutil.tasks.negbench_items import Queries, Task
 from negutil.tasks.suite import Data
@@ -43,6 +43,9 @@ MCQ, NEGATED_RETRIEVAL = NEGBENCH = ("COCO MCQ, paraphrased", "COCO retrieval, p
 EXCLUSION, TEXT, TEXT_COSINE = "exclusion", "text tower", "text tower, cosine"
 CLAUSE = f"{suite.REFERRING}, what the negated clause adds"
 NEGATION = f"{suite.REFERRING}, what the negation itself adds"
+NEGATED, GAP = 'cosine of "X" and "no X"', "what negation moves"
+"""Metrics of the text tower."""
+
 COLUMNS = ("task", "item", "cluster", "type", "valid", "cue", "held_out_noun", "held_out_form")
 AT = "@"
 """Between the name of a model and the share of it in weights between it and its base."""
@@ -97,7 +100,7 @@ def ask(model: LoadedModel | Scorer, asked: Asked, settings: Profile) -> pd.Data
     parts = [benchmarks, _differences(benchmarks)]
     parts += [_negbench(who, asked, settings)] if asked.negbench else []
     parts += [_exclusion(who, asked.gallery, settings)] if asked.gallery else []
-    distances = text_similarity.evaluate(who, batch=settings.encode.batch)
+    distances = text_distances(who, batch=settings.encode.batch)
     about = {"item": distances["noun"], "cluster": distances["noun"], "held_out_noun": distances["held_out"]}
     columns = {TEXT: "gap", TEXT_COSINE: "negated"}
     parts += [pd.DataFrame(about).assign(task=task, value=distances[column]) for task, column in columns.items()]
@@ -280,3 +283,28 @@ def _items_path(settings: Profile, data: str) -> Path:
 def _locked(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.with_suffix(".lock")
+
+
+def text_distances(
+    model: LoadedModel | Scorer,
+    nouns: Sequence[str] = NOUNS,
+    affirmative: str = probe.AFFIRMATIVE,
+    negated: str = probe.NEGATED,
+    *,
+    batch: int = encode.BATCH,
+) -> pd.DataFrame:
+    """Return one row per noun for the text tower of ``model``; templates as in `probe.prompts`.
+
+    Columns: noun, held_out (no training set negates it), negated (cosine of its two sentences), other (mean cosine of
+    its affirmative sentence with those of all other nouns), gap (1 where "no X" is as far from "X" as another noun is,
+    0 where it is the same: (1 - negated) / (1 - other)). Fine-tuning may spread all texts, so ``other`` is the measure
+    of what is far. A scorer whose scores are no cosines is told by its text tower alone: what it adds needs a picture.
+    """
+    asked = scorer.of(model, batch)
+    tower = asked if isinstance(asked, Cosine) else Cosine(asked.tower, batch)
+    said, denied = (tower.features(probe.prompts(nouns, form)).astype(float) for form in (affirmative, negated))
+    near = (said * denied).sum(axis=1)
+    other = ((said @ said.T).sum(axis=1) - 1) / (len(nouns) - 1)
+    held_out = [noun in HELD_OUT_NOUNS for noun in nouns]
+    table = pd.DataFrame({"noun": list(nouns), "held_out": held_out, "negated": near, "other": other})
+    return table.assign(gap=(1 - near) / (1 - other))

@@ -68,7 +68,7 @@ def _negationclip(settings: Profile) -> None:
 
 def _clipglasses(settings: Profile) -> None:
     clipglasses.run(settings)
-    clipglasses.strengths(settings)
+    glasses_parts.strengths(settings)
     glasses_parts.mask(settings)
 
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from negutil.compare import caption_pipelines as pipelines
-from negutil.compare.caption_views import Referred
+from negutil.compare.caption_pipelines import Referred
 from negutil.plots import figures
 
 SETS = (pipelines.P1, pipelines.RANDOM, pipelines.P2, pipelines.SHAPES, pipelines.NEGCAP)

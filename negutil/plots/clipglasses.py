@@ -1,6 +1,6 @@
 """Figures of notebook 06: what glasses trade, layers of the text tower, lambda by strength, ablations and controls.
 
-Each takes tables of ``negutil.compare.clipglasses``, ``layer_probe`` and ``lambda_strengths``.
+Each takes tables of ``negutil.compare.clipglasses``, ``layer_probe`` and ``glasses_parts``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from negutil.compare import lambda_strengths, layer_probe
+from negutil.compare import glasses_parts, layer_probe
 from negutil.plots import figures
 
 NEGATED, AFFIRMED = figures.VERMILION, figures.BLUE
@@ -100,16 +100,16 @@ def tsne(places: pd.DataFrame) -> Figure:
 def strengths(lambdas: pd.DataFrame, table: pd.DataFrame) -> Figure:
     """Lambda for four strengths of negation: distributions of one model (left), paired differences of all (right).
 
-    ``lambdas`` has a column for each strength, ``table`` is that of ``lambda_strengths.summary`` with ``base``.
+    ``lambdas`` has a column for each strength, ``table`` is that of ``glasses_parts.lambda_summary`` with ``base``.
     """
-    names = list(lambda_strengths.STRENGTHS)
+    names = list(glasses_parts.STRENGTHS)
     figure, axes = plt.subplots(1, 2, figsize=(10.4, 3.6), width_ratios=(1, 1.1))
     parts = axes[0].violinplot([lambdas[name] for name in names], showmedians=True, widths=0.8)
     for index, body in enumerate(parts["bodies"]):
         body.set(facecolor=figures.PALETTE[index], alpha=0.6)
     axes[0].set_xticks(range(1, len(names) + 1), [name.replace(" ", "\n", 1) for name in names], fontsize=8)
     axes[0].set(ylabel="lambda", title="Distribution")
-    rows = table[table["metric"] == lambda_strengths.DIFFERENCE]
+    rows = table[table["metric"] == glasses_parts.DIFFERENCE]
     steps = list(dict.fromkeys(rows["task"]))
     for index, base in enumerate(figures.names(rows, "base")):
         own = rows[rows["base"] == base]

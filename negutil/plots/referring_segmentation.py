@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from negutil.compare import referring_segmentation as segmenting
 from negutil.compare import segmentation_items as asked
-from negutil.compare import segmentation_numbers as numbers
 from negutil.compare.engine import LEVEL
 from negutil.compare.referring_segmentation import ORIGINAL, TITLES, Example, Findings
 from negutil.plots import figures
@@ -89,7 +88,7 @@ def by_threshold(curves: pd.DataFrame) -> Figure:
 def instances(found: Findings) -> Figure:
     """How often the thing that is meant has the highest score, minus chance: affirmative phrases, negated by cue."""
     table = found.table
-    rows = table[(table["metric"] == numbers.OVER_CHANCE) & (table["kind"] == LEVEL) & table["seed"].isna()]
+    rows = table[(table["metric"] == segmenting.OVER_CHANCE) & (table["kind"] == LEVEL) & table["seed"].isna()]
     rows = rows[rows["method"].isin(TITLES) & ~rows["title"].isin([asked.BARE, asked.AFFIRMED])]
     tasks = list(dict.fromkeys([asked.AFFIRMATIVE, *rows["title"]]))
     figure, axis = plt.subplots(figsize=(7.6, 0.5 * len(tasks) + 1.4))
@@ -107,7 +106,7 @@ def instances(found: Findings) -> Figure:
     return figure
 
 
-def gains(found: Findings, metric: str = numbers.name(MIOU, numbers.BEST)) -> Figure:
+def gains(found: Findings, metric: str = f"{MIOU}@{segmenting.BEST}") -> Figure:
     """Gain of every method over the original text tower, in points: a panel per task, with the paper's as crosses."""
     rows = found.table[(found.table["kind"] == segmenting.OVER_ORIGINAL) & (found.table["metric"] == metric)]
     tasks = [asked.PHRASECUT, asked.AFFIRMATIVE, asked.NEGATED]

@@ -14,8 +14,7 @@ from matplotlib.figure import Figure
 
 from negutil.compare import text_to_image
 from negutil.compare.engine import LEVEL
-from negutil.compare.text_to_image import title_of
-from negutil.compare.text_to_image_views import Shown
+from negutil.compare.text_to_image import Shown, title_of
 from negutil.plots import figures
 from negutil.tasks import picture_judge
 

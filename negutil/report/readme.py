@@ -36,24 +36,22 @@ NAMES = {verdicts.NOT_REPRODUCIBLE: "cannot be reproduced"}
 
 def image(profile: str) -> str:
     """The figure of the same query with and without "no", and how many of the five images show what it names."""
-    from negutil.compare import top_five as top
+    from negutil.compare import negation_beyond as top
 
     model = config.load(profile).models[-1]
-    table = frames.found(profile, f"{top.EXPERIMENT}/{top.TABLE}")
+    table = frames.found(profile, f"{top.EXPERIMENT}/top_five")
     rows = {str(row["task"]): row for row in table.to_dict("records") if row["model"] == model}
-    nouns = [task.partition("/")[2] for task in rows if not task.endswith(top.ALL)]
+    nouns = [task.partition("/")[2] for task in rows if not task.endswith(top.ALL_NOUNS)]
     caption = f"The top five test images of {model} for a noun, and for the same noun after “no”."
     if nouns:
-        query, denial = top.queries(nouns[0]).values()
-        count, denied = (
-            f"{rows[f'{kind}/{nouns[0]}']['value']:.0f} of {top.COUNT}" for kind in (top.WITH, top.WITHOUT)
-        )
-        mean, mean_denied = (f"{rows[f'{kind}/{top.ALL}']['value']:.1f}" for kind in (top.WITH, top.WITHOUT))
-        every = rows[f"{top.WITH}/{top.ALL}"]["n"]
+        query, denial = top.with_and_without(nouns[0]).values()
+        count, denied = (f"{rows[f'{kind}/{nouns[0]}']['value']:.0f} of {top.TOP}" for kind in (top.WITH, top.WITHOUT))
+        mean, mean_denied = (f"{rows[f'{kind}/{top.ALL_NOUNS}']['value']:.1f}" for kind in (top.WITH, top.WITHOUT))
+        every = rows[f"{top.WITH}/{top.ALL_NOUNS}"]["n"]
         caption = (
             f"The top five test images of {model} for “{query}” ({count} show {query}) and for “{denial}” ({denied} "
             f"show {query}). The noun is the alphabetically first; averaged over all {every} nouns, {mean} and "
-            f"{mean_denied} of {top.COUNT} images show it."
+            f"{mean_denied} of {top.TOP} images show it."
         )
     figure = paths.figures(profile) / top.EXPERIMENT / f"{top.FIGURE}.png"
     shown = f'<img src="{markdown.relative(figure, README)}" width="{WIDTH}" alt="{ALT}">'
