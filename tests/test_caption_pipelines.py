@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -12,7 +13,7 @@ import pytest
 
 from miniworld import build as world
 from negutil import config, paths, results
-from negutil.captions import caption_sets, ccneg_triplets, journal, phrasing
+from negutil.captions import caption_sets, ccneg_triplets, phrasing
 from negutil.captions.english import HELD_OUT_NOUNS
 from negutil.compare import caption_pipelines
 from negutil.compare.caption_pipelines import Findings
@@ -76,8 +77,14 @@ def test_a_set_is_built_once_and_an_interrupted_build_goes_on(
         with pytest.raises(KeyboardInterrupt):
             caption_sets.build(settings, 0.1)
     assert {path.name for path in journals.iterdir()} == {"p1.jsonl", "p2.jsonl"}
+    opened = Path.open
+
+    def only_read(path: Path, mode: str = "r", *options: Any, **more: Any) -> Any:
+        assert mode != "a", f"{path} is written on though nothing was left to do"
+        return opened(path, mode, *options, **more)
+
     with monkeypatch.context() as patched:
-        patched.setattr(journal, "_append", interrupted)
+        patched.setattr(Path, "open", only_read)
         folder = caption_sets.build(settings, 0.1)
     assert not list(journals.iterdir())
     assert {path.name for path in folder.iterdir()} == {*caption_sets.NOISY, "manifest.json"}

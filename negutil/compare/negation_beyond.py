@@ -23,7 +23,7 @@ from negutil.captions.claim_items import ClaimSet
 from negutil.captions.exclusion import ExclusionQuery
 from negutil.captions.statements import with_article
 from negutil.compare import binary_probe, engine, negbench
-from negutil.compare.negbench import EXPERIMENT, PUBLISHED, Resampling
+from negutil.compare.negbench import EXPERIMENT, PUBLISHED
 from negutil.config import Profile
 from negutil.data import chexpert, coco, skipped, source
 from negutil.errors import NegutilError
@@ -116,7 +116,7 @@ def run(settings: Profile, asked: Gallery | None, claims: Mapping[str, Domain], 
 
     Without a gallery, or claims, their frames are empty, and what was left out is written as ``skipped.csv``.
     """
-    resampling = Resampling(settings.bootstrap.resamples, settings.bootstrap.seed + seed)
+    resampling = {"resamples": settings.bootstrap.resamples, "seed": settings.bootstrap.seed + seed}
     parts: dict[str, list[pd.DataFrame]] = defaultdict(list)
     for name in settings.models:
         model = loader.load(name)
@@ -211,7 +211,7 @@ def _radiographs(settings: Profile, split: str, held_out: bool, seed: int) -> As
 
 
 def _about_scenes(
-    model: LoadedModel, asked: Gallery, settings: Profile, resampling: Resampling
+    model: LoadedModel, asked: Gallery, settings: Profile, resampling: Mapping[str, int]
 ) -> dict[str, pd.DataFrame]:
     """Exclusion and bias, over the same gallery."""
     batch = settings.encode.batch
@@ -221,15 +221,15 @@ def _about_scenes(
     found = exclusion.items(asked.queries, queries, images, asked.there)
     biases = affirmation_bias.items(asked.sentences, said, images, asked.there)
     return {
-        "exclusion": exclusion.summary(found, **resampling.arguments),
+        "exclusion": exclusion.summary(found, **resampling),
         "exclusion_items": found,
-        "bias": affirmation_bias.summary(biases, **resampling.arguments),
+        "bias": affirmation_bias.summary(biases, **resampling),
         "densities": affirmation_bias.distributions(asked.sentences, said, images, asked.there),
     }
 
 
 def _about_claims(
-    model: LoadedModel, claims: Mapping[str, Domain], settings: Profile, resampling: Resampling
+    model: LoadedModel, claims: Mapping[str, Domain], settings: Profile, resampling: Mapping[str, int]
 ) -> dict[str, pd.DataFrame]:
     tables, items = [], []
     for name, domain in claims.items():
@@ -238,8 +238,8 @@ def _about_claims(
         )
         at = true_false.thresholds(true_false.score(val_claims, val_texts, val_images))
         judged = true_false.items(true_false.score(test_claims, texts, images), at)
-        recall = true_false.recall_summary(true_false.recall(test_claims, texts, images), **resampling.arguments)
-        summary = true_false.summary(judged, **resampling.arguments).assign(kind="all claims")
+        recall = true_false.recall_summary(true_false.recall(test_claims, texts, images), **resampling)
+        summary = true_false.summary(judged, **resampling).assign(kind="all claims")
         tables.append(pd.concat([summary, recall], ignore_index=True).assign(domain=name))
         items.append(judged)
     return {"claims": pd.concat(tables, ignore_index=True), "claim_items": pd.concat(items, ignore_index=True)}
@@ -325,7 +325,7 @@ def top_five(settings: Profile, gallery: Gallery | None, seed: int = 0) -> pd.Da
     chosen = top_nouns(gallery.there) if gallery else []
     if gallery is None or not chosen:
         return pd.DataFrame(columns=list(results.COLUMNS))
-    drawn = {"resamples": settings.bootstrap.resamples, "seed": settings.bootstrap.seed + seed}
+    resampling = {"resamples": settings.bootstrap.resamples, "seed": settings.bootstrap.seed + seed}
     records = []
     for model in settings.models:
         for kind, ranked in top_pictures(settings, gallery, model, chosen).items():
@@ -333,6 +333,6 @@ def top_five(settings: Profile, gallery: Gallery | None, seed: int = 0) -> pd.Da
             first = f"{kind}/{chosen[0]}"
             records.append(Record(EXPERIMENT, first, model, TOP_METRIC, float(counts[0]), TOP))
             about = {"experiment": EXPERIMENT, "task": f"{kind}/{ALL_NOUNS}", "model": model, "metric": TOP_METRIC}
-            records.append(Record.of(statistics.bootstrap_mean(counts, **drawn), **about))
+            records.append(Record.of(statistics.bootstrap_mean(counts, **resampling), **about))
     results.save(records, settings.name, EXPERIMENT, "top_five", seed=seed)
     return pd.DataFrame([dataclasses.asdict(record) for record in records])

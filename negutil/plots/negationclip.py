@@ -1,6 +1,6 @@
 """Figures of notebook 05: gains of every method, what NegRefCOCOg's negation adds, the controls, and WiSE-FT's curve.
 
-Each takes tables of ``negutil.compare.negationclip`` and ``negationclip_controls``.
+Each takes tables of ``negutil.compare.negationclip``.
 """
 
 from __future__ import annotations
