@@ -97,7 +97,12 @@ def ask(model: LoadedModel | Scorer, asked: Asked, settings: Profile) -> pd.Data
     who = scorer.of(model, settings.encode.batch, share=True)
     who.remember(asked.texts)
     benchmarks = _benchmarks(who, asked, settings)
-    parts = [benchmarks, _differences(benchmarks)]
+    parts = [benchmarks]
+    # Each answer to a phrase of NegRefCOCOg minus that to the phrase without its clause, or without its negation.
+    own = {task: benchmarks[benchmarks["task"] == task] for task in (suite.REFERRING, suite.BARE, suite.AFFIRMED)}
+    for task, other in ((CLAUSE, suite.BARE), (NEGATION, suite.AFFIRMED)):
+        change = own[suite.REFERRING]["value"].to_numpy() - own[other]["value"].to_numpy()
+        parts.append(own[suite.REFERRING].assign(task=task, value=change))
     parts += [_negbench(who, asked, settings)] if asked.negbench else []
     parts += [_exclusion(who, asked.gallery, settings)] if asked.gallery else []
     distances = text_distances(who, batch=settings.encode.batch)
@@ -117,32 +122,17 @@ def _benchmarks(model: Scorer, asked: Asked, settings: Profile) -> pd.DataFrame:
     if not frames:
         return pd.DataFrame(columns=[*COLUMNS, "value"])
     table = suite.table(frames, model.name)
-    said = _negated_texts(asked.data)
-    texts = [said.get((task, item), "") for task, item in zip(table["task"], table["item"], strict=True)]
-    return pd.concat([table, phrasing.table(texts)], axis=1).assign(value=table["right"].astype(float))
-
-
-def _negated_texts(data: Data) -> dict[tuple[str, str], str]:
-    """The negated sentence of every item of VALSE and NegRefCOCOg."""
-    found: dict[tuple[str, str], str] = {}
-    if suite.VALSE in data:
-        rows = data[suite.VALSE]
+    said: dict[tuple[str, str], str] = {}  # the negated sentence of every item of VALSE and NegRefCOCOg
+    if suite.VALSE in asked.data:
+        rows = asked.data[suite.VALSE]
         columns = (rows[name][:] for name in ("item", "negated", "caption", "foil"))
         for item, side, caption, foil in zip(*columns, strict=True):
-            found[suite.VALSE, item] = caption if side == "caption" else foil
-    if suite.REFERRING in data:
-        found |= {(suite.REFERRING, str(row)): text for row, text in enumerate(data[suite.REFERRING]["phrase"][:])}
-    return found
-
-
-def _differences(table: pd.DataFrame) -> pd.DataFrame:
-    """Each answer to a phrase of NegRefCOCOg minus that to the phrase without its clause, or without its negation."""
-    own = {task: table[table["task"] == task] for task in (suite.REFERRING, suite.BARE, suite.AFFIRMED)}
-    phrase = own[suite.REFERRING]
-    parts = []
-    for task, other in ((CLAUSE, suite.BARE), (NEGATION, suite.AFFIRMED)):
-        parts.append(phrase.assign(task=task, value=phrase["value"].to_numpy() - own[other]["value"].to_numpy()))
-    return pd.concat(parts)
+            said[suite.VALSE, item] = caption if side == "caption" else foil
+    if suite.REFERRING in asked.data:
+        phrases = asked.data[suite.REFERRING]["phrase"][:]
+        said |= {(suite.REFERRING, str(row)): text for row, text in enumerate(phrases)}
+    texts = [said.get((task, item), "") for task, item in zip(table["task"], table["item"], strict=True)]
+    return pd.concat([table, phrasing.table(texts)], axis=1).assign(value=table["right"].astype(float))
 
 
 def _negbench(model: Scorer, asked: Asked, settings: Profile) -> pd.DataFrame:
@@ -188,7 +178,13 @@ def values(settings: Profile, names: Sequence[str]) -> pd.DataFrame:
     path = _items_path(settings, data)
     if not path.exists() and names[0] not in missing:
         missing = [names[0], *missing]
-    _side_by_side(missing, settings, data)
+    # In processes of one thread each; the first of each base goes ahead alone: it encodes the pictures for all.
+    first = list({_base(name): name for name in reversed(missing)}.values())
+    with progress.bar("evaluating models", total=len(missing)) as bar:
+        for group in (first, [name for name in missing if name not in first]):
+            rows = [(name, settings, data) for name in group]
+            for _ in processes.each(answer, rows, settings.finetuning.processes) if rows else ():
+                bar.update()
     found = {name: store.load(store.key(**fields[name])) for name in names}
     lost = [name for name, arrays in found.items() if arrays is None]
     if lost:
@@ -218,19 +214,6 @@ def data_fingerprint(settings: Profile) -> str:
     return hashlib.sha256(" ".join(made).encode()).hexdigest()
 
 
-def _side_by_side(names: Sequence[str], settings: Profile, data: str) -> None:
-    """Have every model of ``names`` answer, in processes of one thread each.
-
-    The first of each base goes ahead alone: it encodes the pictures for all.
-    """
-    first = list({_base(name): name for name in reversed(names)}.values())
-    with progress.bar("evaluating models", total=len(names)) as bar:
-        for group in (first, [name for name in names if name not in first]):
-            rows = [(name, settings, data) for name in group]
-            for _ in processes.each(answer, rows, settings.finetuning.processes) if rows else ():
-                bar.update()
-
-
 def answer(name: str, settings: Profile, data: str) -> None:
     """Ask one model everything; keep its values and, where that has not been done, the items under ``data``."""
     store = Cache()
@@ -238,7 +221,8 @@ def answer(name: str, settings: Profile, data: str) -> None:
         found = ask(load(name, settings), everything(settings), settings)
     path = _items_path(settings, data)
     own = found[list(COLUMNS)]
-    with FileLock(_locked(path)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
         if not path.exists():
             buffer = io.BytesIO()
             own.to_parquet(buffer, index=False, compression="zstd")
@@ -278,11 +262,6 @@ def _base(name: str) -> str:
 
 def _items_path(settings: Profile, data: str) -> Path:
     return paths.cache() / "items" / settings.name / f"{data[:32]}.parquet"
-
-
-def _locked(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_suffix(".lock")
 
 
 def text_distances(

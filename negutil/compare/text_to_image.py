@@ -130,7 +130,13 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     items, pictures = negated(settings, look, rates)
     faithfulness = faithful(settings, look)
     affirmed, drawn = affirmative(settings, look, rates)
-    floor = _floor(affirmed, bootstrap)
+    shares = []
+    for kind, own in affirmed.groupby("kind", sort=False):
+        for metric in (name for name in (SHOWN, CORRECTED) if name in own):
+            values, prompts = own[[metric]].to_numpy(float), own["prompt"].to_numpy()
+            (share,) = engine.means(values, prompts, bootstrap, np.array([True]))
+            shares.append({"kind": kind, "metric": metric, **dataclasses.asdict(share)})
+    floor = pd.DataFrame(shares)
     summary = picture_judge.summary(exam, bootstrap) if len(exam) else pd.DataFrame()
     table = numbers_of(items, faithfulness, settings, bootstrap)
     found = Findings(experiment(), table, items, pictures, summary, exam, floor, affirmed, drawn)
@@ -247,17 +253,6 @@ def affirmative(settings: Profile, look: Judge, rates: Mapping[str, Rates] | Non
     seeds = tuple(FLOOR_NOISE + row for row in range(len(asked)))
     (made,) = drawing.pictures(settings, [Order("", tuple(one.prompt for one in asked), seeds)])
     return judge_floor(look, asked, made, rates), made
-
-
-def _floor(table: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
-    """The share of fulfilled prompts by kind: kind, metric, value, low, high, n, over."""
-    rows = []
-    for kind, own in table.groupby("kind", sort=False):
-        for metric in (name for name in (SHOWN, CORRECTED) if name in own):
-            values, prompts = own[[metric]].to_numpy(float), own["prompt"].to_numpy()
-            (share,) = engine.means(values, prompts, bootstrap, np.array([True]))
-            rows.append({"kind": kind, "metric": metric, **dataclasses.asdict(share)})
-    return pd.DataFrame(rows)
 
 
 # --------------------------------------------------------------------------------------------------------------------
