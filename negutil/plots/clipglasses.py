@@ -11,7 +11,6 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -45,7 +44,8 @@ def two_tests(
     axis.axvline(chances[0], **figures.CHANCE)
     axis.axhline(chances[1], **figures.CHANCE)
     axis.set(xlabel=titles[0], ylabel=titles[1])
-    figure.legend(loc="outside right center", fontsize=8, title=_fills(bases), title_fontsize=8)
+    fills = "" if len(bases) < 2 else f"filled: {bases[-1]}\nhollow: {bases[0]}"
+    figure.legend(loc="outside right center", fontsize=8, title=fills, title_fontsize=8)
     return figure
 
 
@@ -71,8 +71,10 @@ def layers(table: pd.DataFrame) -> Figure:
         is_probe = metric != layer_probe.GAP
         axis.set(title=title, ylabel=label, ylim=(0.4, 1.02) if is_probe else (0, None))
         axis.axhline(0.5 if is_probe else 1, **figures.CHANCE)
-        if is_probe:
-            _length_alone(axis, rows)
+        alone = rows[rows["task"] == layer_probe.LENGTH]
+        if is_probe and len(alone):  # what the number of tokens alone gets
+            style: dict[str, Any] = {"color": "#666666", "linestyle": ":", "linewidth": 1}
+            axis.axhline(alone["value"].iloc[0], label=layer_probe.LENGTH, **style)
     axes[1].legend(fontsize=8)
     return figure
 
@@ -165,14 +167,3 @@ def _mark(number: int) -> dict[str, Any]:
     colours, markers = figures.PALETTE[:7], figures.MARKERS
     turn, colour = divmod(number, len(colours))
     return {"color": colours[colour], "marker": markers[(number + 3 * turn) % len(markers)]}
-
-
-def _fills(bases: Sequence[str]) -> str:
-    return "" if len(bases) < 2 else f"filled: {bases[-1]}\nhollow: {bases[0]}"
-
-
-def _length_alone(axis: Axes, rows: pd.DataFrame) -> None:
-    """A dotted line where the number of tokens alone gets."""
-    own = rows[rows["task"] == layer_probe.LENGTH]
-    if len(own):
-        axis.axhline(own["value"].iloc[0], color="#666666", linestyle=":", linewidth=1, label=layer_probe.LENGTH)

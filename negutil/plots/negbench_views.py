@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from negutil.captions.exclusion import ExclusionQuery
 from negutil.captions.negbench_files import PLAIN as PLAINLY
 from negutil.captions.negbench_files import VARIATIONS
 from negutil.captions.statements import with_article
@@ -92,15 +91,14 @@ def exclusions(settings: Profile, asked: Gallery | None, model: str, form: str, 
     loaded, batch = loader.load(model), settings.encode.batch
     texts = encode.texts(loaded, [query.text for query in queries], batch=batch)
     best = exclusion.best(texts, encode.images(loaded, asked.pictures, batch=batch))
-    return [_ranked(query, rows, asked) for query, rows in zip(queries, best, strict=True)]
-
-
-def _ranked(query: ExclusionQuery, rows: np.ndarray, asked: Gallery) -> Ranked:
-    wanted, excluded = asked.there[query.wanted][rows], asked.there[query.excluded][rows]
-    wrong = np.where(excluded, f"has a {query.excluded}", f"has no {query.wanted}")
-    titles = np.where(wanted & ~excluded, "", wrong).tolist()
-    pictures = [np.asarray(asked.pictures[int(row)]) for row in rows]
-    return Ranked(query.text, pictures, (wanted & ~excluded).tolist(), titles)
+    found = []
+    for query, rows in zip(queries, best, strict=True):
+        wanted, excluded = asked.there[query.wanted][rows], asked.there[query.excluded][rows]
+        wrong = np.where(excluded, f"has a {query.excluded}", f"has no {query.wanted}")
+        titles = np.where(wanted & ~excluded, "", wrong).tolist()
+        pictures = [np.asarray(asked.pictures[int(row)]) for row in rows]
+        found.append(Ranked(query.text, pictures, (wanted & ~excluded).tolist(), titles))
+    return found
 
 
 def with_and_without_no(settings: Profile, gallery: Gallery | None, model: str) -> list[Ranked]:

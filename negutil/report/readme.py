@@ -10,7 +10,6 @@ from pathlib import Path
 
 from negutil import config, paths
 from negutil.compare import claims, verdicts
-from negutil.compare.claims import Headline
 from negutil.compare.verdicts import Outcome
 from negutil.report import frames, markdown, pages
 from negutil.tables import with_interval
@@ -73,7 +72,13 @@ def findings(profile: str) -> str:
     """The headlines, the verdicts on the papers' claims, and those on our own."""
     outcomes = verdicts.of(profile)
     known = {outcome.claim.id: outcome for outcome in outcomes}
-    lines = [_headline(headline, known[headline.claim]) for headline in claims.headlines()]
+    lines = []
+    for headline in claims.headlines():
+        outcome = known[headline.claim]
+        values = [f"{with_interval(row.value, row.ci_low, row.ci_high)} ({row.model})" for row in outcome.rows]
+        numbers = f"{headline.measure}: {', '.join(values)}" if values else outcome.reason
+        verdict = f"{pages.MARKS[outcome.verdict]} **{outcome.verdict.capitalize()}** ({outcome.work})"
+        lines.append(f"- {verdict}: {headline.says}. *{numbers}*")
     ours = [outcome for outcome in outcomes if outcome.is_ours]
     theirs = [outcome for outcome in outcomes if not outcome.is_ours]
     heading = f"The verdicts on all **{len(theirs)} claims** of the papers ([claim by claim](docs/index.md)):"
@@ -88,13 +93,6 @@ def parts(profile: str) -> dict[str, str]:
 def current(profile: str, path: Path = README) -> str:
     """README as it should be; raises NegutilError where a marker is missing or a table is damaged."""
     return markdown.text_with(parts(profile), path)
-
-
-def _headline(headline: Headline, outcome: Outcome) -> str:
-    values = [f"{with_interval(row.value, row.ci_low, row.ci_high)} ({row.model})" for row in outcome.rows]
-    numbers = f"{headline.measure}: {', '.join(values)}" if values else outcome.reason
-    mark = pages.MARKS[outcome.verdict]
-    return f"- {mark} **{outcome.verdict.capitalize()}** ({outcome.work}): {headline.says}. *{numbers}*"
 
 
 def _by_paper(outcomes: Sequence[Outcome]) -> str:
