@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 
 from negutil import files, paths
-from negutil.compare import t2i_floor
+from negutil.compare import text_to_image
 from negutil.models import generation, libraries, minisd
 from negutil.plots import figures
 from negutil.tasks import picture_judge
@@ -42,13 +42,13 @@ def sampler(name: str, old: Any) -> Any:
 
 def measure(pipeline: Any, count: int, steps: int, guidance: float, batch: int) -> dict[str, float]:
     """Shares of fulfilled prompts by kind and their mean, and seconds for each picture."""
-    asked = t2i_floor.prompts(count, SEED)
+    asked = text_to_image.floor_prompts(count, SEED)
     prompts, noise = [one.prompt for one in asked], list(range(len(asked)))
     started = time.process_time()
     pictures = generation.generate(pipeline, prompts, noise, steps=steps, guidance=guidance, batch=batch, cached=False)
     seconds = (time.process_time() - started) / len(asked)
-    found = t2i_floor.judge(picture_judge.WorldJudge(), asked, pictures, None)
-    shares = {str(kind): float(share) for kind, share in found.groupby("kind")[t2i_floor.SHOWN].mean().items()}
+    found = text_to_image.judge_floor(picture_judge.WorldJudge(), asked, pictures, None)
+    shares = {str(kind): float(share) for kind, share in found.groupby("kind")[text_to_image.SHOWN].mean().items()}
     mean = sum(shares.values()) / len(shares)
     return {"steps": steps, "guidance": guidance, "seconds": seconds, "shown": mean, "n": len(asked)} | shares
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from negutil import config
-from negutil.compare import claims, clipglasses, clipglasses_items, engine, lambda_strengths, layer_probe, negationclip
+from negutil.compare import claims, clipglasses, clipglasses_items, engine, glasses_parts, layer_probe, negationclip
 from negutil.compare import clipglasses_controls as controls
 from negutil.compare import clipglasses_methods as methods
 from negutil.compare import negationclip_items as asked
@@ -127,8 +127,8 @@ def test_every_claim_is_about_numbers_that_are_written() -> None:
 
 
 def test_claims_about_layers_and_strengths_use_their_words() -> None:
-    lambdas = pd.DataFrame(np.random.default_rng(0).random((4, 4)), columns=list(lambda_strengths.STRENGTHS))
-    strengths = lambda_strengths.summary(lambdas, lambdas, ["a", "a", "b", "c"], BOOTSTRAP)
+    lambdas = pd.DataFrame(np.random.default_rng(0).random((4, 4)), columns=list(glasses_parts.STRENGTHS))
+    strengths = glasses_parts.lambda_summary(lambdas, lambdas, ["a", "a", "b", "c"], BOOTSTRAP)
     said = layer_probe.pairs(("dog", "cat", "car", "hat"))
     rows = pd.DataFrame(
         {"pair": np.arange(len(said.cues)), "cue": said.cues, "right": 1.0, "negated": 0.5, "other": 0.2}

@@ -14,7 +14,7 @@ from miniworld import build, scenes, truth
 from miniworld.writers import _shared
 from negutil import config, paths, results
 from negutil.commands import cli
-from negutil.compare import affirmative, binary_probe, claims, evaluation_seeds, other_seeds
+from negutil.compare import affirmative, binary_probe, claims, evaluation_seeds
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
 from negutil.results import Record
@@ -148,7 +148,7 @@ def small(settings: Profile) -> Profile:
 
 def test_the_training_sets_stay_and_published_data_are_refused() -> None:
     settings = config.load("mini")
-    other = other_seeds.settings_of(settings, 1)
+    other = evaluation_seeds.settings_of(settings, 1)
     assert (other.name, other.world.seed) == ("mini", 1)
     assert dataclasses.replace(other, world=settings.world) == settings
     for name in ("scenes", "faces", "refcocog", "radiographs"):
@@ -156,20 +156,20 @@ def test_the_training_sets_stay_and_published_data_are_refused() -> None:
         assert (drawn.val, drawn.test) == (own.val, own.test)
     assert settings == config.load("mini")
     with pytest.raises(NegutilError, match="no other seed"):
-        other_seeds.settings_of(settings, 0)
+        evaluation_seeds.settings_of(settings, 0)
     with pytest.raises(NegutilError, match="published data"):
-        other_seeds.settings_of(config.load("paper"), 1)
+        evaluation_seeds.settings_of(config.load("paper"), 1)
 
 
 def test_only_models_that_claims_name_are_asked_again() -> None:
     settings = config.load("mini")
     claim = next(claim for claim in claims.read() if claim.conditions)
     row = dataclasses.replace(claim.conditions[0], task="COCO/negationclip@0.5", metric="gain over Rand-P1")
-    plan = other_seeds.only_named(settings, [dataclasses.replace(claim, conditions=(row,))]).finetuning
+    plan = evaluation_seeds.only_named(settings, [dataclasses.replace(claim, conditions=(row,))]).finetuning
     assert (plan.methods, plan.more_methods, plan.controls) == (("negationclip",), ("rand-p1", "p1"), ())
     assert 0.5 in plan.shares
     assert 0.6 not in plan.shares
-    everything = other_seeds.only_named(settings, claims.read())
+    everything = evaluation_seeds.only_named(settings, claims.read())
     assert dataclasses.replace(everything, finetuning=settings.finetuning) == settings
     assert set(everything.finetuning.methods) <= set(settings.finetuning.methods)
 
@@ -194,13 +194,13 @@ def test_a_training_picture_among_the_evaluation_sets_stops_the_run(tmp_path: Pa
     own = evaluated / "coco" / "train2014" / "c.jpg"
     own.parent.mkdir(parents=True)
     own.write_bytes(b"a")
-    assert other_seeds.check_apart(evaluated, learned) == 0
+    assert evaluation_seeds.check_apart(evaluated, learned) == 0
     (evaluated / "voc" / "d.jpg").write_bytes(b"a")
     with pytest.raises(NegutilError, match=r"d.jpg is a training picture too"):
-        other_seeds.check_apart(evaluated, learned)
+        evaluation_seeds.check_apart(evaluated, learned)
     for number in range(1000):
         (evaluated / "voc" / f"{number}.jpg").write_bytes(b"%d" % number)
-    assert other_seeds.check_apart(evaluated, learned) == 1
+    assert evaluation_seeds.check_apart(evaluated, learned) == 1
 
 
 def test_asking_about_other_sets_changes_nothing_of_the_profiles_own(
@@ -213,7 +213,7 @@ def test_asking_about_other_sets_changes_nothing_of_the_profiles_own(
     binary_probe.run(settings)
     before = {path: path.read_bytes() for path in paths.results("").rglob("*.*")}
     manifests = {path: path.read_bytes() for path in settings.built.rglob(build.MANIFEST)}
-    asked = [experiment for experiment, _ in other_seeds.ask(settings, 1)]
+    asked = [experiment for experiment, _ in evaluation_seeds.ask(settings, 1)]
     assert asked == [affirmative.EXPERIMENT, binary_probe.EXPERIMENT]
     assert {path: path.read_bytes() for path in before} == before
     assert {path: path.read_bytes() for path in manifests} == manifests
@@ -221,7 +221,7 @@ def test_asking_about_other_sets_changes_nothing_of_the_profiles_own(
     assert {claim.id for claim in evaluation_seeds.stated("quick")} == set(table["claim"])
     values = table.pivot_table(index=["claim", "model"], columns="seed", values="value")
     assert (values[0] != values[1]).any()
-    drawn = truth.read(other_seeds.settings_of(settings, 1).built / "coco")
+    drawn = truth.read(evaluation_seeds.settings_of(settings, 1).built / "coco")
     own = {repr(entry.scene) for entry in truth.read(settings.built / "coco")}
     assert not own & {repr(entry.scene) for entry in drawn if entry.split == "test"}
 

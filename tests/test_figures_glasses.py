@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from negutil.compare import lambda_strengths, layer_probe
+from negutil.compare import glasses_parts, layer_probe
 from negutil.config import Bootstrap
 from negutil.plots import clipglasses as plots
 
@@ -65,9 +65,9 @@ def test_tsne_joins_the_sentences_of_a_pair() -> None:
 
 def test_strengths_show_distributions_and_differences() -> None:
     rng = np.random.default_rng(0)
-    lambdas = pd.DataFrame({name: rng.random(12) for name in lambda_strengths.STRENGTHS})
+    lambdas = pd.DataFrame({name: rng.random(12) for name in glasses_parts.STRENGTHS})
     nouns = [str(number % 4) for number in range(12)]
-    found = lambda_strengths.summary(lambdas, lambdas * 0 + 1, nouns, Bootstrap(20, 0))
+    found = glasses_parts.lambda_summary(lambdas, lambdas * 0 + 1, nouns, Bootstrap(20, 0))
     figure = plots.strengths(lambdas, pd.concat([found.assign(base=base) for base in ("s", "b")]))
     left, right = figure.axes
     assert len(left.get_xticklabels()) == 4

@@ -15,7 +15,7 @@ from PIL import Image
 from scipy import stats
 
 from negutil.captions import phrasing
-from negutil.compare import lambda_strengths as strengths
+from negutil.compare import glasses_parts as strengths
 from negutil.config import Bootstrap
 from negutil.errors import NegutilError
 
@@ -27,7 +27,7 @@ def frame(values: np.ndarray) -> pd.DataFrame:
 
 
 def summary(values: np.ndarray, nouns: list[str]) -> pd.DataFrame:
-    found = strengths.summary(frame(values), frame(np.ones_like(values)), nouns, Bootstrap(100, 0))
+    found = strengths.lambda_summary(frame(values), frame(np.ones_like(values)), nouns, Bootstrap(100, 0))
     return found.set_index(["task", "metric"])
 
 
@@ -74,11 +74,11 @@ def test_items_are_drawn_among_those_that_say_what_they_deny(tmp_path: Path) -> 
     cells = [{"path": str(tmp_path / f"{name}.png"), "bytes": None} for name in ("a", "b", "c")]
     rows = Dataset.from_dict({"negated_object": ["dog", None, "cat"], "image": cells})
     rows = rows.cast_column("image", datasets.Image())
-    found = strengths.items(rows, 5)
+    found = strengths.denied_items(rows, 5)
     assert found.nouns == ("dog", "cat")
     assert len(found.pictures) == 2
-    assert len(strengths.items(rows, 1).nouns) == 1
-    table = strengths.table(found, np.zeros((2, 3), np.float32), lambda texts, images: np.full(len(texts), 0.25))
+    assert len(strengths.denied_items(rows, 1).nouns) == 1
+    table = strengths.lambda_table(found, np.zeros((2, 3), np.float32), lambda texts, images: np.full(len(texts), 0.25))
     assert table.shape == (2, 4)
     with pytest.raises(NegutilError, match="denies"):
-        strengths.items(rows.select([1]), 5)
+        strengths.denied_items(rows.select([1]), 5)

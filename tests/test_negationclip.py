@@ -13,7 +13,7 @@ import pytest
 
 from miniworld.writers import ccneg as ccneg_writer
 from negutil import config, results
-from negutil.compare import claims, negationclip, negationclip_controls
+from negutil.compare import claims, negationclip
 from negutil.compare import negationclip_items as asked
 from negutil.compare.engine import Findings
 from negutil.config import Profile, Splits
@@ -173,26 +173,26 @@ def test_tables_have_a_row_per_model_and_the_published_rows_last(found: Findings
 
 
 def test_rules_win_ccneg_one_way_and_lose_it_the_other(settings: Profile, found: Findings) -> None:
-    rules = negationclip_controls.rules(settings).set_index(["rule", "title"])["value"]
+    rules = negationclip.rules(settings).set_index(["rule", "title"])["value"]
     assert rules["always affirmative", suite.CCNEG] == 1
     assert rules["always affirmative", ccneg.REVERSED] == rules["always affirmative", ccneg.BOTH] == 0
     assert rules["always affirmative", negationclip.ALL_ITEMS] == 0.5
-    beside = negationclip_controls.rules_beside(found, rules.rename("value").reset_index(), ("plain",))
+    beside = negationclip.rules_beside(found, rules.rename("value").reset_index(), ("plain",))
     assert beside["model"].tolist()[-2:] == ["CLIP", "plain captions"]
 
 
 def test_controls_stand_at_their_places(settings: Profile, found: Findings, models: list[Trained]) -> None:
-    curve = negationclip_controls.wise_ft(found.table, (suite.COCO,))
+    curve = negationclip.wise_ft(found.table, (suite.COCO,))
     assert curve["at"].tolist() == [0, 0.5, 1]
     own = found.items[found.items["task"] == suite.COCO]
     assert curve["value"].iloc[0] == pytest.approx(own["tiny"].mean())
     assert curve["value"].iloc[2] == pytest.approx(own["tiny+negationclip/seed0"].mean())
-    losses = negationclip_controls.validation(models, ("negationclip", "negationclip-leaked"))
+    losses = negationclip.validation(models, ("negationclip", "negationclip-leaked"))
     assert losses["model"].nunique() == 3
     assert losses["loss_on_validation"].notna().all()
-    tower = negationclip_controls.text_tower(found.items, settings, "tiny", ("plain",))
+    tower = negationclip.text_tower(found.items, settings, "tiny", ("plain",))
     assert tower.groupby("model").size().nunique() == 1
-    new = negationclip_controls.held_out(found.table, ("negationclip",))
+    new = negationclip.held_out(found.table, ("negationclip",))
     assert set(new["factor"]) <= {"nouns", "phrasings"}
     assert asked.EXCLUSION in set(new["task"])
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from negutil import config, paths, results
-from negutil.compare import claims, top_five, verdicts
+from negutil.compare import claims, negation_beyond, verdicts
 from negutil.errors import NegutilError
 from negutil.report import index, markdown, readme, reproducibility
 from negutil.results import Record
@@ -105,8 +105,10 @@ def test_the_caption_has_the_counts_of_the_table(tmp_path: Path, monkeypatch: py
     assert "of 5 show" not in readme.image("mini")
     model = config.load("mini").models[-1]
     rows = [("X/cat", 5.0, 5), ("X/mean over nouns", 4.94, 70), ("no X/cat", 3.0, 5), ("no X/mean over nouns", 4.2, 70)]
-    records = [Record(top_five.EXPERIMENT, task, model, top_five.METRIC, value, n) for task, value, n in rows]
-    results.save(records, "mini", top_five.EXPERIMENT, top_five.TABLE)
+    records = [
+        Record(negation_beyond.EXPERIMENT, task, model, negation_beyond.TOP_METRIC, value, n) for task, value, n in rows
+    ]
+    results.save(records, "mini", negation_beyond.EXPERIMENT, "top_five")
     caption = readme.image("mini")
     assert "“a cat” (5 of 5 show a cat)" in caption and "“no cat” (3 of 5 show a cat)" in caption
     assert "all 70 nouns, 4.9 and 4.2 of 5 images show it" in caption

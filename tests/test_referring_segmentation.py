@@ -13,7 +13,6 @@ from negutil import config, results
 from negutil.compare import claims
 from negutil.compare import referring_segmentation as segmenting
 from negutil.compare import segmentation_items as asked
-from negutil.compare import segmentation_numbers as numbers
 from negutil.compare.engine import Column
 from negutil.compare.referring_segmentation import Findings
 from negutil.compare.segmentation_items import Answer
@@ -23,7 +22,7 @@ from negutil.plots import referring_segmentation as figures_segmentation
 from negutil.tasks import segmentation
 
 METHODS = ("plain", "con-clip", "negationclip")
-MIOU = numbers.name("mIoU", "best")
+MIOU = "mIoU@best"
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +75,7 @@ def test_every_number_is_there_with_its_interval(found: Findings) -> None:
     table = found.table
     means = table[(table["kind"] == "") & table["seed"].isna() & (table["title"] == asked.NEGATED)]
     assert set(means["method"]) == {*segmenting.TITLES, *segmenting.RULES}
-    assert set(means["metric"]) == {*numbers.NAMES, numbers.RIGHT, numbers.OVER_CHANCE}
+    assert set(means["metric"]) == {*segmenting.NAMES, segmenting.RIGHT, segmenting.OVER_CHANCE}
     assert (table["low"] <= table["value"] + 1e-9).all()
     assert (table["value"] <= table["high"] + 1e-9).all()
     assert set(table["kind"]) == {"", segmenting.OVER_ORIGINAL, segmenting.OVER_PLAIN, *segmenting.PAIRS}
@@ -134,7 +133,7 @@ def test_numbers_of_answers_that_are_all_alike() -> None:
     best = dict.fromkeys(segmentation.METRICS, 0)
     clusters = np.array([str(row // 2) for row in range(40)], object)
     columns = [Column("x", "a", ("a",)), Column("x", "both", ("a", "b")), Column("x", "a", ("a",), ("b",), "over b")]
-    table = numbers.table(answers, {"a": best, "b": best}, clusters, columns, Bootstrap(20, 0))
+    table = segmenting.overlaps(answers, {"a": best, "b": best}, clusters, columns, Bootstrap(20, 0))
     value = table.set_index(["metric", "method", "kind"])["value"]
     assert value["mIoU@0.3", "a", ""] == pytest.approx(50 / 51)
     assert value["mIoU@0.3", "both", ""] == pytest.approx((50 + 25) / 51 / 2)
@@ -154,10 +153,10 @@ def test_intervals_are_those_of_the_plain_bootstrap_of_a_mean() -> None:
     one = Answer(segmentation.Overlap(hit, hit, np.full(60, 50, np.int32), 100), np.full(60, np.nan), np.ones(60))
     clusters = np.array([str(row) for row in range(60)], object)
     best = dict.fromkeys(segmentation.METRICS, 7)
-    table = numbers.table({"a": one}, {"a": best}, clusters, [Column("x", "a", ("a",))], Bootstrap(4000, 0))
+    table = segmenting.overlaps({"a": one}, {"a": best}, clusters, [Column("x", "a", ("a",))], Bootstrap(4000, 0))
     row = table[table["metric"] == "mIoU@0.5"].iloc[0]
     error = (hit[:, 0] / 51).std() / np.sqrt(60)
     assert row["value"] == pytest.approx(hit[:, 0].mean() / 51)
     assert row["high"] - row["low"] == pytest.approx(2 * 1.96 * error, rel=0.1)
     assert row["over"] == "items"
-    assert set(table["metric"]) == set(numbers.NAMES), "without rivals nothing is said about instances"
+    assert set(table["metric"]) == set(segmenting.NAMES), "without rivals nothing is said about instances"

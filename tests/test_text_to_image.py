@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 from minisd_files import SHAPE
 
 from negutil import config, paths, results
-from negutil.compare import claims, t2i_floor, text_to_image, text_to_image_views
+from negutil.compare import claims, text_to_image
 from negutil.compare.text_to_image import CLIP, DELETED, NEGATIVE, Findings
 from negutil.config import Profile
 from negutil.models import loader, minisd
@@ -103,24 +103,23 @@ def _verdicts_follow(settings: Profile) -> None:
 
 
 def _tables_for_the_notebook(found: Findings, settings: Profile) -> None:
-    views = text_to_image_views
-    table = found.levels(views.MEASURES)
+    table = found.levels(text_to_image.MEASURES)
     assert table["model"].tolist()[:2] == ["CLIP", "plain captions"]
     assert table["architecture"].str.startswith("published").sum() == 5
-    gains = found.gains(views.MEASURES[:1], kind="gain over CLIP")
+    gains = found.gains(text_to_image.MEASURES[:1], kind="gain over CLIP")
     assert "CLIP, negative prompt" in set(gains["model"])
     assert found.seeds((neg_score.SCORE, tifa.SCORE))[neg_score.SCORE].str.contains(" · ").all()
-    assert set(views.floor(found.floor)["prompts for"]) == set(t2i_floor.KINDS)
-    assert views.judge(found.judge)["questions"].gt(0).all()
+    assert set(text_to_image.floor_table(found.floor)["prompts for"]) == set(text_to_image.KINDS)
+    assert text_to_image.judge_table(found.judge)["questions"].gt(0).all()
 
 
 def _figures_are_drawn(found: Findings, settings: Profile) -> None:
-    views, draw = text_to_image_views, plots
-    assert draw.grid(views.affirmative_grid(found, 3)).axes
-    assert draw.grid(views.side_by_side(settings, found, 4), views.prompts_of(found, 4)).axes
-    assert draw.grid(views.judged_grid(settings, 4)).axes
+    draw = plots
+    assert draw.grid(text_to_image.affirmative_grid(found, 3)).axes
+    assert draw.grid(text_to_image.side_by_side(settings, found, 4), text_to_image.prompts_of(found, 4)).axes
+    assert draw.grid(text_to_image.judged_grid(settings, 4)).axes
     assert draw.measures(found.table, (neg_score.SCORE, tifa.SCORE)).axes
-    assert draw.by_kind(found.table, views.BY_KIND).axes
+    assert draw.by_kind(found.table, text_to_image.BY_KIND).axes
     assert draw.trade(found.table, tifa.SCORE, neg_score.SCORE).axes
     assert draw.reliability(found.exam, ("clean", "mixed")).axes
 
@@ -144,11 +143,11 @@ def test_pictures_are_dealt_to_encoders(settings: Profile) -> None:
 
 
 def test_affirmative_prompts_are_possible_and_differ() -> None:
-    asked = t2i_floor.prompts(20)
+    asked = text_to_image.floor_prompts(20)
     assert len({one.prompt for one in asked}) == 60
-    assert all(len(one.facts) == 2 for one in asked if one.kind == t2i_floor.PAIR)
-    assert not t2i_floor.possible(["Bald", "Bangs"])
-    assert t2i_floor.possible(["Bald", "Smiling"])
+    assert all(len(one.facts) == 2 for one in asked if one.kind == text_to_image.PAIR)
+    assert not text_to_image.possible(["Bald", "Bangs"])
+    assert text_to_image.possible(["Bald", "Smiling"])
 
 
 def test_all_that_is_asked_for_has_to_be_there() -> None:
@@ -157,6 +156,6 @@ def test_all_that_is_asked_for_has_to_be_there() -> None:
     row = next(row for row, scene in enumerate(known.scenes) if scene and len(scene.things) == 2)
     there = [fact for fact in known.truths[row] if fact.kind == "object"][:1]
     absent = picture_judge.picture_facts.Fact("object", "dragon")
-    asked = [t2i_floor.Asked("x", "p", tuple(there)), t2i_floor.Asked("x", "q", (*there, absent))]
-    table: pd.DataFrame = t2i_floor.judge(look, asked, np.stack([known.pictures[row]] * 2), None)
-    assert table[t2i_floor.SHOWN].tolist() == [1.0, 0.0]
+    asked = [text_to_image.Asked("x", "p", tuple(there)), text_to_image.Asked("x", "q", (*there, absent))]
+    table: pd.DataFrame = text_to_image.judge_floor(look, asked, np.stack([known.pictures[row]] * 2), None)
+    assert table[text_to_image.SHOWN].tolist() == [1.0, 0.0]

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from negutil import config, paths, results
-from negutil.compare import top_five
+from negutil.compare import negation_beyond
 from negutil.compare.negation_beyond import Gallery
 from negutil.config import Profile
 from negutil.models import encode, loader, registry
@@ -50,19 +50,22 @@ def expected(settings: Profile, gallery: Gallery, query: str, noun: str) -> int:
 
 
 def test_a_noun_needs_five_images_with_it_and_five_without(gallery: Gallery) -> None:
-    assert top_five.nouns(gallery.there) == ["apple", "dog"]
-    assert top_five.queries("apple") == {"X": "an apple", "no X": "no apple"}
+    assert negation_beyond.top_nouns(gallery.there) == ["apple", "dog"]
+    assert negation_beyond.with_and_without("apple") == {"X": "an apple", "no X": "no apple"}
 
 
 def test_the_table_has_the_first_noun_and_the_mean_over_all(settings: Profile, gallery: Gallery) -> None:
-    top_five.run(settings, gallery)
-    table = results.load("quick", top_five.EXPERIMENT, top_five.TABLE).set_index("task")
+    negation_beyond.top_five(settings, gallery)
+    table = results.load("quick", negation_beyond.EXPERIMENT, "top_five").set_index("task")
     for kind, words in (("X", ("an apple", "a dog")), ("no X", ("no apple", "no dog"))):
         apple, dog = (
             expected(settings, gallery, query, noun) for query, noun in zip(words, ("apple", "dog"), strict=True)
         )
         assert [table.at[f"{kind}/apple", column] for column in ("value", "n")] == [apple, 5]
-        assert [table.at[f"{kind}/{top_five.ALL}", column] for column in ("value", "n")] == [(apple + dog) / 2, 2]
+        assert [table.at[f"{kind}/{negation_beyond.ALL_NOUNS}", column] for column in ("value", "n")] == [
+            (apple + dog) / 2,
+            2,
+        ]
     assert set(table["model"]) == {"random"} and len(table) == 4
 
 
@@ -80,6 +83,6 @@ def test_the_figure_shows_the_first_noun_and_marks_what_is_right(settings: Profi
 def test_without_enough_images_there_is_no_table_and_no_figure(settings: Profile, gallery: Gallery) -> None:
     few = dataclasses.replace(gallery, there={"bear": gallery.there["bear"]})
     for nothing in (None, few):
-        assert top_five.run(settings, nothing).empty
+        assert negation_beyond.top_five(settings, nothing).empty
         assert negbench_views.with_and_without_no(settings, nothing, "random") == []
-    assert not (paths.results("quick") / top_five.EXPERIMENT).exists()
+    assert not (paths.results("quick") / negation_beyond.EXPERIMENT).exists()

@@ -32,10 +32,8 @@ def seeds(
 
     settings, wanted = config.load(profile), _numbers(chosen)
     if not judge:
-        from negutil.compare import other_seeds
-
         for seed in wanted:
-            for experiment, seconds in other_seeds.ask(settings, seed):
+            for experiment, seconds in evaluation_seeds.ask(settings, seed):
                 typer.echo(f"seed {seed}, {experiment}: {seconds:.0f} s", err=True)
     written = evaluation_seeds.write(settings.name, wanted)
     found = evaluation_seeds.read(settings.name)

@@ -44,13 +44,6 @@ class Scenes:
     truth: list[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Exam:
-    """What ``run`` leaves for the figures: one row per model and noun (noun, auc, low, high, n, positives, model)."""
-
-    presence: pd.DataFrame
-
-
 def scenes_of(settings: Profile, seed: int) -> Scenes:
     """At most 1,000 test scenes, each with its first caption, which says everything.
 
@@ -89,8 +82,11 @@ def sentences(form: Form, nouns: Iterable[str]) -> list[str]:
     return [form.text.format(bare=bare, absent=absent, plural=plural) for bare, absent, plural in names]
 
 
-def run(settings: Profile, seed: int) -> Exam:
-    """Examine every model of the profile; writes the tables ``floors`` and ``absence`` and per-item scores."""
+def run(settings: Profile, seed: int) -> pd.DataFrame:
+    """Examine every model of the profile; writes the tables ``floors`` and ``absence`` and per-item scores.
+
+    Returns a row per model and noun: noun, auc, low, high, n, positives, model.
+    """
     scenes = scenes_of(settings, seed)
     there, resamples = presence_truth(scenes.truth), settings.bootstrap.resamples
     records: dict[str, list[Record]] = {"floors": [], "absence": []}
@@ -116,7 +112,7 @@ def run(settings: Profile, seed: int) -> Exam:
     for table, rows in records.items():
         results.save(rows, settings.name, EXPERIMENT, table, seed=seed)
     results.save_items(pd.concat(items), settings.name, EXPERIMENT, "ranks")
-    return Exam(pd.concat(tables, ignore_index=True))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _record(task: str, model: str, metric: str, interval: Interval) -> Record:
@@ -186,7 +182,7 @@ def top_pictures(settings: Profile, seed: int, nouns: Sequence[str], model: str,
 
 
 def by_form(absence: pd.DataFrame) -> pd.DataFrame:
-    """The table ``absence`` as ``figures_world.two_prompts`` wants it."""
+    """The table ``absence`` as ``plots.mini_world.two_prompts`` wants it."""
     return absence.rename(columns={"task": "form"})[["form", "model", "value", "ci_low", "ci_high"]]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from negutil import results, statistics
 from negutil.captions import (
@@ -30,16 +31,20 @@ from negutil.captions import (
     p1,
     p2,
     phrasing,
+    word_order,
 )
 from negutil.captions.caption_quality import NGrams
 from negutil.captions.caption_sets import Annotators, Sizes
 from negutil.config import Profile
 from negutil.data import built, source
 from negutil.data import negrefcocog as referring_file
+from negutil.data.source import Example
+from negutil.models.pictures import read_rgb
 from negutil.results import Record
 from negutil.statistics import Interval
 from negutil.tasks import negrefcocog as referring_task
 
+Pixels = NDArray[np.uint8]
 EXPERIMENT = "04_captions"
 ERRORS = (0.0, 0.05, 0.2)
 """Share of items that each operation of the annotators gets wrong."""
@@ -125,11 +130,28 @@ def study(settings: Profile, error: float = 0.0, seed: int = 0) -> pd.DataFrame:
     """Every set at one error rate of the annotators, and the ABLATIONS where there are none; see ``Findings.items``."""
     who = caption_sets.annotators_of(settings, error, seed)
     sizes = Sizes(captions=1, pictures=_pictures(settings))
-    made = {**_published_sets(settings, who, sizes), **({} if error else _ablations(settings, who, sizes))}
+    made = _published_sets(settings, who, sizes)
+    if not error:  # P1 without a look at the picture, and P2 that overlooks the "not" of a question
+        captions = caption_sets.sources(settings, sizes.captions, sizes.pictures, settings.world.seed)
+        questions = caption_sets.asked_of_shapes(settings, sizes.pictures, settings.world.seed)
+        made[UNVERIFIED] = p1.make(captions, who.language, None, held_out=who.held_out)
+        made[OVERLOOKED] = p2.make(questions, who.language, p2.Rules(naive=True, seed=settings.world.seed))
     frames = [frame.assign(set=name, error=error) for name, frame in made.items()]
     items = pd.concat(frames, ignore_index=True)[["set", "error", *p1.COLUMNS]]
-    items["true"] = _truth(items, settings)
-    items["plausibility"] = _plausibility(items, settings)
+    items["true"], items["plausibility"] = np.nan, np.nan
+    written, of_shapes = items["dropped"] == "", items["set"].isin((SHAPES, OVERLOOKED))
+    shown: list[tuple[Any, Mapping[int, Any]]] = [(of_shapes & written, source.world().shapes_by_id())]
+    if _has_truth(settings):
+        scenes = _scenes(source.folder(settings, "coco"))
+        shown.append((~of_shapes & written, scenes))
+        nouns = {image_id: source.world().sayable(scene.nouns) for image_id, scene in scenes.items()}
+        counts = cooccurrence.matrix(list(nouns.values()))
+        rows = items["kind"].isin(("object", "presence")) & written & ~of_shapes & (items["set"] != CCNEG)
+        there = [nouns[image_id] for image_id in items.loc[rows, "image_id"]]
+        found = caption_quality.plausibility(items.loc[rows, "absent"].tolist(), there, counts)
+        items.loc[rows, "plausibility"] = found
+    for rows, by_id in shown:
+        items.loc[rows, "true"] = source.world().are_true(items[rows], by_id).astype(float)
     return items
 
 
@@ -156,65 +178,22 @@ def _published_sets(settings: Profile, who: Annotators, sizes: Sizes) -> dict[st
     }
 
 
-def _ablations(settings: Profile, who: Annotators, sizes: Sizes) -> dict[str, pd.DataFrame]:
-    """P1 without a look at the picture, and P2 that overlooks the "not" of a question."""
-    captions = caption_sets.sources(settings, sizes.captions, sizes.pictures, settings.world.seed)
-    questions = caption_sets.asked_of_shapes(settings, sizes.pictures, settings.world.seed)
-    return {
-        UNVERIFIED: p1.make(captions, who.language, None, held_out=who.held_out),
-        OVERLOOKED: p2.make(questions, who.language, p2.Rules(naive=True, seed=settings.world.seed)),
-    }
-
-
-def _truth(items: pd.DataFrame, settings: Profile) -> pd.Series[Any]:
-    """Whether each caption is true: 1.0, 0.0, or NaN where it is not known or there is none."""
-    found = pd.Series(np.nan, index=items.index)
-    written = items["dropped"] == ""
-    of_shapes = items["set"].isin((SHAPES, OVERLOOKED))
-    shown: list[tuple[Any, Mapping[int, Any]]] = [(of_shapes & written, source.world().shapes_by_id())]
-    if _has_truth(settings):
-        shown.append((~of_shapes & written, _scenes(settings)))
-    for rows, by_id in shown:
-        found[rows] = source.world().are_true(items[rows], by_id).astype(float)
-    return found
-
-
-def _scenes(settings: Profile) -> dict[int, Any]:
-    return _known(source.folder(settings, "coco"))
-
-
 @lru_cache(maxsize=1)
-def _known(folder: Path) -> dict[int, Any]:
+def _scenes(folder: Path) -> dict[int, Any]:
     """The scene of every training picture, by its id."""
     known = source.world().truth(folder)
     return {one.image_id: one.scene for one in known if one.split == "train"}
-
-
-def _plausibility(items: pd.DataFrame, settings: Profile) -> pd.Series[Any]:
-    """The plausibility of every absent object; NaN where something else is negated or the truth is not known."""
-    found = pd.Series(np.nan, index=items.index)
-    if _has_truth(settings):
-        shown = {image_id: source.world().sayable(scene.nouns) for image_id, scene in _scenes(settings).items()}
-        counts = cooccurrence.matrix(list(shown.values()))
-        rows = items["kind"].isin(("object", "presence")) & (items["dropped"] == "")
-        rows &= ~items["set"].isin((SHAPES, OVERLOOKED, CCNEG))
-        there = [shown[image_id] for image_id in items.loc[rows, "image_id"]]
-        found[rows] = caption_quality.plausibility(items.loc[rows, "absent"].tolist(), there, counts)
-    return found
 
 
 # --------------------------------------------------------------------------------------------------------------------
 # Measures
 
 
-Row = dict[str, Any]
-
-
-def _row(name: str, error: float, metric: str, found: Interval) -> Row:
+def _row(name: str, error: float, metric: str, found: Interval) -> dict[str, Any]:
     return {"set": name, "error": error, "metric": metric, **dataclasses.asdict(found)}
 
 
-def _measures(items: pd.DataFrame, settings: Profile) -> Iterator[Row]:
+def _measures(items: pd.DataFrame, settings: Profile) -> Iterator[dict[str, Any]]:
     """How many captions come about, how many are true, and how plausible the absent objects are; by picture."""
     for name, error in items[["set", "error"]].drop_duplicates().itertuples(index=False):
         rows = items[(items["set"] == name) & (items["error"] == error)]
@@ -222,19 +201,15 @@ def _measures(items: pd.DataFrame, settings: Profile) -> Iterator[Row]:
         shares = {} if name in MADE_TO_SIZE else {KEPT: (rows["dropped"] == "", rows["image_id"])}
         shares |= {TRUE: (told["true"] == 1, told["image_id"])} if len(told) else {}
         for metric, (values, pictures) in shares.items():
-            yield _row(
-                name,
-                error,
-                metric,
-                statistics.bootstrap_share(values, pictures, **dataclasses.asdict(settings.bootstrap)),
-            )
+            share = statistics.bootstrap_share(values, pictures, **dataclasses.asdict(settings.bootstrap))
+            yield _row(name, error, metric, share)
         if len(ranked):
             values, pictures = ranked["plausibility"], ranked["image_id"]
             found = statistics.bootstrap_mean(values, pictures, **dataclasses.asdict(settings.bootstrap))
             yield _row(name, error, PLAUSIBILITY, found)
 
 
-def _naturalness(plain: pd.DataFrame, settings: Profile, seed: int) -> Iterator[Row]:
+def _naturalness(plain: pd.DataFrame, settings: Profile, seed: int) -> Iterator[dict[str, Any]]:
     """Bits per word of the captions, and of the texts that they are compared with."""
     studied = {source.image_id for source in caption_sets.sources(settings, 1, _pictures(settings))}
     model = NGrams(source.caption for source in caption_sets.sources(settings, 2) if source.image_id not in studied)
@@ -292,3 +267,118 @@ def _records(quality: pd.DataFrame, sets: pd.DataFrame, referring: pd.DataFrame)
 def annotator_name(error: float) -> str:
     """What stands in the column "model": who wrote the captions."""
     return f"annotators with {100 * error:.0f} % errors"
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# For the notebook: pictures with good and bad captions, P1 step by step, rows of NegRefCOCOg
+
+
+@dataclass(frozen=True, slots=True)
+class Referred:
+    """One row of NegRefCOCOg: its picture, both boxes (x, y, width, height), which is meant, and the phrases.
+
+    ``affirmed`` and ``bare`` are the controls of ``captions.negrefcocog``.
+    """
+
+    picture: Pixels
+    boxes: list[list[float]]
+    correct: int
+    phrase: str
+    affirmed: str
+    bare: str
+
+
+def sample(settings: Profile, items: pd.DataFrame, count: int = 6, seed: int = 0) -> list[Example]:
+    """``count`` captions of ``items`` (rows of ``Findings.items``) under their pictures."""
+    rows = items[items["dropped"] == ""]
+    rows = rows.sample(min(count, len(rows)), random_state=seed)
+    chosen = zip(rows["set"], rows["file_name"], rows["updated_caption"], strict=True)
+    return [Example(_picture(settings, name, file), text) for name, file, text in chosen]
+
+
+def one_picture(settings: Profile, items: pd.DataFrame, count: int = 6, seed: int = 0) -> list[Example]:
+    """Captions of P1, Rand-P1 and P2 of the same pictures, picture by picture, without errors; ``count`` in all."""
+    names = (P1, RANDOM, P2)
+    rows = items[(items["error"] == 0) & items["set"].isin(names) & (items["dropped"] == "")]
+    rows = rows.drop_duplicates(["set", "image_id"])
+    shared = rows.groupby("image_id")["set"].nunique()
+    pictures = shared[shared == len(names)].sample(count // len(names), random_state=seed).index
+    chosen = rows[rows["image_id"].isin(pictures)].set_index(["image_id", "set"])
+    found = []
+    for image_id in pictures:
+        for name in names:
+            row = chosen.loc[(image_id, name)]
+            picture = _picture(settings, name, str(row["file_name"]))
+            found.append(Example(picture, f"{name}: {row['updated_caption']}"))
+    return found
+
+
+def mistakes(settings: Profile, items: pd.DataFrame, count: int = 6, seed: int = 0) -> list[Example]:
+    """``count`` false captions under their pictures, where annotators make the most errors; none without any."""
+    rows = items[(items["error"] == items["error"].max()) & (items["true"] == 0)]
+    rows = rows[rows["set"].isin((P1, P2, NEGCAP))]
+    return sample(settings, rows, count, seed)
+
+
+def dropped(items: pd.DataFrame) -> pd.DataFrame:
+    """Why captions and questions came to nothing: set, errors, reason, how many."""
+    rows = items[items["dropped"] != ""]
+    counted = rows.groupby(["set", "error", "dropped"], sort=False).size().rename("items").reset_index()
+    return counted.rename(columns={"error": "annotators' errors", "dropped": "why there is no caption"})
+
+
+def step_by_step(settings: Profile, count: int = 5, seed: int = 0) -> pd.DataFrame:
+    """P1 step by step: caption, object proposed, whether the picture shows it, updated caption.
+
+    The first one shown is a proposal that the picture refutes, where there is one among the first thousand captions.
+    """
+    who = caption_sets.annotators_of(settings, 0.0, settings.world.seed)
+    sources = caption_sets.sources(settings, 1, 1000, settings.world.seed)
+    proposed = [nouns[0] if nouns else "" for nouns in who.language.propose([one.caption for one in sources], 1)]
+    answers = who.vision.shows([one.picture for one in sources], proposed)
+    order = np.random.default_rng(seed).permutation(len(sources))
+    refuted = [at for at in order if answers[at]][:1]
+    chosen = [*refuted, *(at for at in order if not answers[at])][:count]
+    texts = who.language.negate([sources[at].caption for at in chosen], [proposed[at] for at in chosen])
+    return pd.DataFrame(
+        {
+            "caption": [sources[at].caption for at in chosen],
+            "proposed": [proposed[at] for at in chosen],
+            "in the picture?": ["yes: dropped" if answers[at] else "no" for at in chosen],
+            "updated caption": ["" if answers[at] else text for at, text in zip(chosen, texts, strict=True)],
+        }
+    )
+
+
+def referred(settings: Profile, count: int = 4, seed: int = 0) -> list[Referred]:
+    """``count`` rows of NegRefCOCOg with their pictures and controls, drawn at random."""
+    pictures = source.folder(settings, "refcocog") / "train2014"
+    rows = referring_file.load(source.folder(settings, "negrefcocog") / negrefcocog.FILE, pictures)
+    chosen = np.random.default_rng(seed).permutation(len(rows))[:count].tolist()
+    found = []
+    for row in rows.select(chosen):
+        phrase = row["phrase"]
+        pixels = np.asarray(row["image"].convert("RGB"))
+        words = (phrase, negrefcocog.affirmed(phrase), negrefcocog.bare(phrase))
+        found.append(Referred(pixels, row["boxes"], row["correct"], *words))
+    return found
+
+
+def swaps(settings: Profile, count: int = 4) -> pd.DataFrame:
+    """NegCLIP's negatives: caption, the same words in another order."""
+    who = caption_sets.annotators_of(settings, 0.0, settings.world.seed)
+    made = word_order.make(caption_sets.sources(settings, 1, 20 * count, settings.world.seed), who.language)
+    return made[["caption", "negative"]].head(count).reset_index(drop=True)
+
+
+def _picture(settings: Profile, name: str, file: str) -> Pixels:
+    """A picture of the set ``name``."""
+    of_shapes = name in (SHAPES, OVERLOOKED)
+    folder = caption_sets.shapes(settings) if of_shapes else source.folder(settings, "coco")
+    return np.asarray(read_rgb(folder / file))
+
+
+def compared(referring: Sequence[Referred]) -> pd.DataFrame:
+    """Phrases beside their controls: phrase, negation deleted, clause deleted."""
+    rows = [(one.phrase, one.affirmed, one.bare) for one in referring]
+    return pd.DataFrame(rows, columns=["phrase", "negation deleted", "clause deleted"])

@@ -216,7 +216,7 @@ def headlines(path: Path = FILE) -> list[Headline]:
 
     Raises NegutilError where a key is missing, and where one is not a claim of a paper with a test from before the run.
     """
-    rows, known = _rows(path, "headline", HEADLINE_KEYS), _known(path)
+    rows, known = _rows(path, "headline", HEADLINE_KEYS), {claim.id: claim for claim in read(path)}
     for row in rows:
         claim = known[row["claim"]]
         if claim.work == OURS or not claim.written_before or not claim.conditions:
@@ -235,13 +235,9 @@ def controls(path: Path = FILE) -> list[Control]:
     ]
 
 
-def _known(path: Path) -> dict[str, Claim]:
-    return {claim.id: claim for claim in read(path)}
-
-
 def _rows(path: Path, kind: str, wanted: set[str]) -> list[dict[str, Any]]:
     """The rows of the file's headlines or controls, once their keys and the claims that they name are checked."""
-    known = _known(path)  # says what is wrong with the file
+    known = {claim.id for claim in read(path)}  # says what is wrong with the file
     rows: list[dict[str, Any]] = files.read_toml(path).get(kind, [])
     for row in rows:
         if set(row) != wanted:
@@ -263,7 +259,7 @@ def judge(claims: Iterable[Claim], profile: str, models: Sequence[str]) -> list[
         try:
             found += _verdicts(claim, profile, models)
         except NegutilError as problem:
-            there = all(file_of(one, _place(claim, profile)).exists() for one in (*claim.provided, *claim.conditions))
+            there = all(file_of(one, claim.results or profile).exists() for one in (*claim.provided, *claim.conditions))
             damaged = there and not isinstance(problem, NoRecordError)
             if damaged or not (profile in config.names() and config.load(profile).published):
                 raise
@@ -299,7 +295,7 @@ def margins(claim: Claim, profile: str, model: str) -> pd.DataFrame:
 
 def _verdicts(claim: Claim, profile: str, models: Sequence[str]) -> list[Verdict]:
     """For each model the first failing precondition decides, else the condition that is nearest to failing."""
-    first, place = claim.conditions[0], _place(claim, profile)
+    first, place = claim.conditions[0], claim.results or profile
     known = _records(first, place)["model"].unique()
     wanted = claim.models or models
     able = [model for model in wanted if model in known]
@@ -325,22 +321,18 @@ def _verdicts(claim: Claim, profile: str, models: Sequence[str]) -> list[Verdict
 
 def _margins(condition: Condition, profile: str, model: str, claim: Claim) -> pd.DataFrame:
     """One model's records of a condition, with their margins."""
-    rows = _records(condition, _place(claim, profile))
+    rows = _records(condition, claim.results or profile)
     own = rows[rows["model"] == model]
     needed = ["value"] if condition.side == "equal" else ["value", "ci_low", "ci_high"]
     if own.empty or own[needed].isna().to_numpy().any():
         raise NoRecordError(
-            f"results/{_place(claim, profile)}/{condition.table}.csv has no record with an interval of "
+            f"results/{claim.results or profile}/{condition.table}.csv has no record with an interval of "
             f"{condition.task!r}, {condition.metric!r} for {model}, which claim {claim.id!r} needs: "
             f"run notebook {claim.notebook}."
         )
     return condition.margins(own).assign(
         wanted=condition.wanted, bound=condition.bound, side=condition.side, within=condition.within
     )
-
-
-def _place(claim: Claim, profile: str) -> str:
-    return claim.results or profile
 
 
 def _records(condition: Condition, profile: str) -> pd.DataFrame:

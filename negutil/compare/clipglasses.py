@@ -7,8 +7,7 @@ numbers. The claims and their tests are in configs/claims.toml.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -16,13 +15,13 @@ import pandas as pd
 from negutil import results
 from negutil.captions.english import NOUNS
 from negutil.compare import clipglasses_controls as controls
-from negutil.compare import clipglasses_items, engine, lambda_strengths, layer_probe, negationclip
+from negutil.compare import clipglasses_items, engine, layer_probe, negationclip
 from negutil.compare import clipglasses_methods as methods
 from negutil.compare import negationclip_items as benchmarks
 from negutil.compare.clipglasses_methods import CLIP, FULL, RULE, Method, title_of
 from negutil.compare.engine import Column, Experiment, Findings, Group, Number, Printed
 from negutil.config import Bootstrap, Profile
-from negutil.models import encode, loader
+from negutil.models import loader
 from negutil.tasks import ccneg, pairwise, suite
 
 EXPERIMENT = "06_clipglasses"
@@ -164,7 +163,7 @@ def groups(items: pd.DataFrame) -> list[Group]:
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# Figures 2 and 4
+# Figure 2
 
 
 def layers(settings: Profile, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -192,36 +191,7 @@ def _pairs(settings: Profile, seed: int) -> layer_probe.Pairs:
     return layer_probe.pairs(NOUNS[: settings.glasses.probe_nouns or None], seed)
 
 
-@dataclass(frozen=True, slots=True)
-class Strengths:
-    """Lambda for four strengths of negation: ``items`` (one model), and ``table`` with the numbers of every base."""
-
-    items: pd.DataFrame
-    table: pd.DataFrame
-
-
-def strengths(settings: Profile, seed: int = 0) -> Strengths:
-    """Lambda in four strengths, means over the seeds of the glasses from CC-Neg, for every CLIP; writes ``lambda``."""
-    data = suite.prepare(settings, (suite.CCNEG,))
-    said = lambda_strengths.items(data[suite.CCNEG].plain, settings.glasses.strengths, seed)
-    parts, shown = [], pd.DataFrame()
-    for base in settings.models:
-        images = encode.images(loader.load(base), said.pictures, batch=settings.encode.batch)
-        models = [controls.glasses(name, settings) for name in methods.glasses_names(settings, base, FULL)]
-        shown = _mean_of([lambda_strengths.table(said, images, partial(controls.lambdas, model)) for model in models])
-        masked = _mean_of([lambda_strengths.table(said, images, partial(controls.masked, model)) for model in models])
-        parts.append(lambda_strengths.summary(shown, masked, said.nouns, settings.bootstrap).assign(base=base))
-    table = pd.concat(parts, ignore_index=True)
-    experiment().save_numbers(table, settings, "lambda", seed=seed)
-    return Strengths(shown.assign(noun=said.nouns), table)
-
-
 def as_records(table: pd.DataFrame) -> pd.DataFrame:
     """A table of layers or strengths with the columns of records: model, task, metric, value, ci_low, ci_high."""
     named = {"base": "model", "low": "ci_low", "high": "ci_high"}
     return table.rename(columns=named)[["model", "task", "metric", "value", "ci_low", "ci_high"]]
-
-
-def _mean_of(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    found: pd.DataFrame = sum(frames[1:], frames[0]) / len(frames)
-    return found

@@ -127,17 +127,13 @@ def values(settings: Profile, names: Sequence[str], askings: Sequence[Asking]) -
         if asking.name not in columns:
             there = base[asking.name].to_numpy(float).copy() if asking.name in base else np.full(len(base), np.nan)
             columns[asking.name] = there
-        _fill(columns[asking.name], place, _load(store, fields[asking]))
+        found = _load(store, fields[asking])
+        keys = list(zip(found["task"], found["item"], strict=True))
+        unknown = [key for key in keys if key not in place]
+        if unknown:
+            raise NegutilError(f"{unknown[0]} is no item of the benchmarks; clear the cache and start again.")
+        columns[asking.name][[place[key] for key in keys]] = found["value"].to_numpy(float)
     return pd.concat([base.drop(columns=list(columns), errors="ignore"), pd.DataFrame(columns)], axis=1)
-
-
-def _fill(column: Floats, place: dict[tuple[str, str], int], found: pd.DataFrame) -> None:
-    """Put the answers where their items are; raises NegutilError for an item that nobody knows."""
-    keys = list(zip(found["task"], found["item"], strict=True))
-    unknown = [key for key in keys if key not in place]
-    if unknown:
-        raise NegutilError(f"{unknown[0]} is no item of the benchmarks; clear the cache and start again.")
-    column[[place[key] for key in keys]] = found["value"].to_numpy(float)
 
 
 def answer(asking: Asking, settings: Profile, data: str) -> None:

@@ -16,13 +16,14 @@ import pandas as pd
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from negutil import results, tables
+from negutil import results, statistics, tables
 from negutil.captions import claim_items
 from negutil.captions import exclusion as exclusion_queries
 from negutil.captions.claim_items import ClaimSet
 from negutil.captions.exclusion import ExclusionQuery
+from negutil.captions.statements import with_article
 from negutil.compare import binary_probe, engine, negbench
-from negutil.compare.negbench import EXPERIMENT, PUBLISHED, Resampling
+from negutil.compare.negbench import EXPERIMENT, PUBLISHED
 from negutil.config import Profile
 from negutil.data import chexpert, coco, skipped, source
 from negutil.errors import NegutilError
@@ -115,7 +116,7 @@ def run(settings: Profile, asked: Gallery | None, claims: Mapping[str, Domain], 
 
     Without a gallery, or claims, their frames are empty, and what was left out is written as ``skipped.csv``.
     """
-    resampling = Resampling(settings.bootstrap.resamples, settings.bootstrap.seed + seed)
+    resampling = {"resamples": settings.bootstrap.resamples, "seed": settings.bootstrap.seed + seed}
     parts: dict[str, list[pd.DataFrame]] = defaultdict(list)
     for name in settings.models:
         model = loader.load(name)
@@ -210,7 +211,7 @@ def _radiographs(settings: Profile, split: str, held_out: bool, seed: int) -> As
 
 
 def _about_scenes(
-    model: LoadedModel, asked: Gallery, settings: Profile, resampling: Resampling
+    model: LoadedModel, asked: Gallery, settings: Profile, resampling: Mapping[str, int]
 ) -> dict[str, pd.DataFrame]:
     """Exclusion and bias, over the same gallery."""
     batch = settings.encode.batch
@@ -220,15 +221,15 @@ def _about_scenes(
     found = exclusion.items(asked.queries, queries, images, asked.there)
     biases = affirmation_bias.items(asked.sentences, said, images, asked.there)
     return {
-        "exclusion": exclusion.summary(found, **resampling.arguments),
+        "exclusion": exclusion.summary(found, **resampling),
         "exclusion_items": found,
-        "bias": affirmation_bias.summary(biases, **resampling.arguments),
+        "bias": affirmation_bias.summary(biases, **resampling),
         "densities": affirmation_bias.distributions(asked.sentences, said, images, asked.there),
     }
 
 
 def _about_claims(
-    model: LoadedModel, claims: Mapping[str, Domain], settings: Profile, resampling: Resampling
+    model: LoadedModel, claims: Mapping[str, Domain], settings: Profile, resampling: Mapping[str, int]
 ) -> dict[str, pd.DataFrame]:
     tables, items = [], []
     for name, domain in claims.items():
@@ -237,8 +238,8 @@ def _about_claims(
         )
         at = true_false.thresholds(true_false.score(val_claims, val_texts, val_images))
         judged = true_false.items(true_false.score(test_claims, texts, images), at)
-        recall = true_false.recall_summary(true_false.recall(test_claims, texts, images), **resampling.arguments)
-        summary = true_false.summary(judged, **resampling.arguments).assign(kind="all claims")
+        recall = true_false.recall_summary(true_false.recall(test_claims, texts, images), **resampling)
+        summary = true_false.summary(judged, **resampling).assign(kind="all claims")
         tables.append(pd.concat([summary, recall], ignore_index=True).assign(domain=name))
         items.append(judged)
     return {"claims": pd.concat(tables, ignore_index=True), "claim_items": pd.concat(items, ignore_index=True)}
@@ -284,3 +285,54 @@ def metrics(table: pd.DataFrame, rows: str, chosen: Mapping[str, Sequence[str]],
     part = part.assign(_row=part[rows].map(order), _column=part["metric"].map(order))
     part = part.sort_values(["_row", "_column"], kind="stable").rename(columns={"low": "ci_low", "high": "ci_high"})
     return tables.pivot(part, [rows, "model"], digits=digits).fillna("")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The same query with and without "no": how many of a model's top five pictures show the thing that the query names.
+# Every noun that enough pictures show, and enough do not, makes one query of each kind, so a perfect answer to both is
+# possible.
+
+
+FIGURE, TOP = "with_and_without_no", 5
+WITH, WITHOUT = "X", "no X"
+ALL_NOUNS = "mean over nouns"
+TOP_METRIC = "pictures of the top five that show X"
+
+
+def top_nouns(there: Mapping[str, Flags]) -> list[str]:
+    """The nouns that at least TOP pictures show and at least TOP do not, in alphabetical order."""
+    return sorted(noun for noun, flags in there.items() if min(flags.sum(), (~flags).sum()) >= TOP)
+
+
+def with_and_without(noun: str) -> dict[str, str]:
+    """The query for ``noun`` and the same with "no", by kind (WITH and WITHOUT)."""
+    return {WITH: with_article(noun), WITHOUT: f"no {noun}"}
+
+
+def top_pictures(settings: Profile, gallery: Gallery, model: str, chosen: list[str]) -> dict[str, NDArray[np.int64]]:
+    """For each kind of query the rows [nouns, TOP] of the pictures that ``model`` ranks first, best first."""
+    loaded, batch = loader.load(model), settings.encode.batch
+    images = encode.images(loaded, gallery.pictures, batch=batch)
+    texts = {kind: [with_and_without(noun)[kind] for noun in chosen] for kind in (WITH, WITHOUT)}
+    return {kind: exclusion.best(encode.texts(loaded, own, batch=batch), images, TOP) for kind, own in texts.items()}
+
+
+def top_five(settings: Profile, gallery: Gallery | None, seed: int = 0) -> pd.DataFrame:
+    """Write the table ``top_five`` and return it: the mean count over nouns, and that of the noun in the figure.
+
+    Without rows, and without a file, where there is no gallery or no noun that enough pictures show.
+    """
+    chosen = top_nouns(gallery.there) if gallery else []
+    if gallery is None or not chosen:
+        return pd.DataFrame(columns=list(results.COLUMNS))
+    resampling = {"resamples": settings.bootstrap.resamples, "seed": settings.bootstrap.seed + seed}
+    records = []
+    for model in settings.models:
+        for kind, ranked in top_pictures(settings, gallery, model, chosen).items():
+            counts = [int(gallery.there[noun][best].sum()) for noun, best in zip(chosen, ranked, strict=True)]
+            first = f"{kind}/{chosen[0]}"
+            records.append(Record(EXPERIMENT, first, model, TOP_METRIC, float(counts[0]), TOP))
+            about = {"experiment": EXPERIMENT, "task": f"{kind}/{ALL_NOUNS}", "model": model, "metric": TOP_METRIC}
+            records.append(Record.of(statistics.bootstrap_mean(counts, **resampling), **about))
+    results.save(records, settings.name, EXPERIMENT, "top_five", seed=seed)
+    return pd.DataFrame([dataclasses.asdict(record) for record in records])

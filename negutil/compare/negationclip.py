@@ -1,24 +1,26 @@
 """Notebook 05: text towers fine-tuned on negation, NegationCLIP's Tables 2 and 3, and controls that it lacks.
 
 ``train`` makes the models of ``train.recipes_negation``, ``run`` takes their answers from ``negationclip_items`` and
-writes all numbers; ``negationclip_controls`` has what the controls show. The claims and their tests are in
-configs/claims.toml.
+writes all numbers; the last part has what the controls show. The claims and their tests are in configs/claims.toml.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import pandas as pd
 
-from negutil.compare import engine, text_similarity
+from negutil import results
+from negutil.compare import engine
 from negutil.compare import negationclip_items as benchmarks
-from negutil.compare.engine import CLIP, FEWEST, OVER_CLIP, Experiment, Findings, Flags, Group, Method, Printed
+from negutil.compare.engine import CLIP, FEWEST, LEVEL, OVER_CLIP, Experiment, Findings, Flags, Group, Method, Printed
 from negutil.config import Bootstrap, Profile
 from negutil.data import skipped
 from negutil.models import trained
 from negutil.models.trained import MARK, Trained
+from negutil.results import Record
 from negutil.tasks import ccneg, coco_retrieval, find, negrefcocog, pairwise, suite, valse, zero_shot
 from negutil.train import recipes_negation as recipes
 from negutil.train.finetune import finetune_many
@@ -50,8 +52,8 @@ METRICS = {
     benchmarks.MCQ: "accuracy",
     benchmarks.NEGATED_RETRIEVAL: f"recall@{coco_retrieval.K}",
     benchmarks.EXCLUSION: "AUC",
-    benchmarks.TEXT: text_similarity.GAP,
-    benchmarks.TEXT_COSINE: text_similarity.NEGATED,
+    benchmarks.TEXT: benchmarks.GAP,
+    benchmarks.TEXT_COSINE: benchmarks.NEGATED,
     **{title: find()[title].metric for title in suite.names()},
 }
 """Every benchmark and what its mean is called."""
@@ -224,3 +226,120 @@ def learned_from(settings: Profile, models: Sequence[Trained]) -> pd.DataFrame:
 def curve_of(model: Trained) -> pd.DataFrame:
     """The learning curve of a model: step, epoch, loss, lr, logit_scale, validation_loss."""
     return pd.read_csv(model.folder / trained.CURVE)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The controls as tables: text-only rules, held-out words, noise, amount of data, WiSE-FT's curve
+
+
+RULE = "rule: "
+TASKS = (suite.VALSE, suite.CCNEG, ccneg.REVERSED, ccneg.BOTH)
+NOISE = {recipes.NEGATIONCLIP: 0.0, "negationclip-noise5": 5.0, "negationclip-noise20": 20.0}
+AMOUNT = {"negationclip-tenth": 0.1, "negationclip-third": 1 / 3, recipes.NEGATIONCLIP: 1.0}
+
+
+def rules(settings: Profile, seed: int = 0) -> pd.DataFrame:
+    """How far rules get that read the two sentences alone: rule, title, value, low, high, n, over.
+
+    Writes the table ``rules``.
+    """
+    data = suite.prepare(settings, (suite.VALSE, suite.CCNEG))
+    bootstrap = dataclasses.replace(settings.bootstrap, seed=settings.bootstrap.seed + seed)
+    rows, records = [], []
+    for rule, frames in suite.rules(data).items():
+        for task in (task for task in TASKS if task in frames):
+            right, clusters = frames[task]["right"].to_numpy(float)[:, None], frames[task]["cluster"].to_numpy()
+            (share,) = engine.means(right, clusters, bootstrap)
+            title = ALL_ITEMS if task == suite.VALSE else task
+            rows.append({"rule": rule, "title": title, **dataclasses.asdict(share)})
+            about = {"task": title, "model": f"{RULE}{rule}", "metric": "pairwise accuracy"}
+            records.append(Record.of(share, experiment=EXPERIMENT, **about))
+    if records:
+        results.save(records, settings.name, EXPERIMENT, "rules")
+    return pd.DataFrame(rows, columns=["rule", "title", *engine.INTERVAL])
+
+
+def rules_beside(found: Findings, rule_table: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
+    """The rules above the models, in the shape of ``Findings.levels``, for VALSE and the three ways of CC-Neg."""
+    titles = (ALL_ITEMS, suite.CCNEG, ccneg.REVERSED, ccneg.BOTH)
+    wide = rule_table.pivot(index="rule", columns="title", values="value").reindex(rule_table["rule"].unique())
+    shown = wide.map(lambda value: "" if pd.isna(value) else f"{value:.3f}").reset_index()
+    shown = shown.rename(columns={"rule": "model"}).assign(architecture="rule, no picture").rename_axis(columns=None)
+    models = found.levels(titles, ("", *methods), published=False)
+    return pd.concat([shown, models], ignore_index=True)[models.columns].fillna("")
+
+
+def held_out(table: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
+    """Gains over plain captions on items with familiar and with held-out nouns and phrasings.
+
+    Columns: base, method, task, factor ("nouns", "phrasings"), held_out, value, low, high, n.
+    """
+    rows = table[(table["kind"] == OVER_PLAIN) & table["method"].isin(methods)]
+    parts = rows["title"].str.extract(r"^(?P<task>.*), (?P<which>held-out|familiar) (?P<factor>nouns|phrasings)$")
+    found = pd.concat([rows, parts], axis=1).dropna(subset="factor")
+    found = found.assign(held_out=found["which"] == "held-out")
+    return found[["base", "method", "task", "factor", "held_out", "value", "low", "high", "n"]].reset_index(drop=True)
+
+
+def by_noise(table: pd.DataFrame, titles: Sequence[str]) -> pd.DataFrame:
+    """The first seed's numbers against the annotators' error rate in percent: base, title, at, value, low, high."""
+    return _along(table, titles, NOISE, first_seed=True)
+
+
+def by_amount(table: pd.DataFrame, titles: Sequence[str]) -> pd.DataFrame:
+    """The first seed's numbers against the share of the captions, as many steps: base, title, at, value, low, high."""
+    return _along(table, titles, AMOUNT, first_seed=True)
+
+
+def wise_ft(table: pd.DataFrame, titles: Sequence[str]) -> pd.DataFrame:
+    """Weights between CLIP (0) and NegationCLIP (1), first seed: base, title, at, value, low, high."""
+    start = f"{recipes.NEGATIONCLIP}{benchmarks.AT}"
+    names = [name for name in table["method"].unique() if name.startswith(start)]
+    return _along(table, titles, {name: float(name.removeprefix(start)) for name in names})
+
+
+def _along(
+    table: pd.DataFrame, titles: Sequence[str], places: Mapping[str, float], first_seed: bool = False
+) -> pd.DataFrame:
+    """The means of the methods in ``places`` where all of them are, at their places.
+
+    Controls may be trained from the lowest seed alone: ``first_seed`` takes the numbers of that one.
+    """
+    of_seed = table["seed"] == table["seed"].min() if first_seed else table["seed"].isna()
+    rows = table[(table["kind"] == LEVEL) & of_seed.fillna(False)]
+    rows = rows[rows["title"].isin(titles) & rows["method"].isin(list(places))]
+    rows = rows[rows.groupby("base")["method"].transform("nunique") == rows["method"].nunique()]
+    shown = rows.assign(at=rows["method"].map(dict(places)).astype(float)).sort_values(["base", "title", "at"])
+    return shown[["base", "title", "at", "value", "low", "high"]].reset_index(drop=True)
+
+
+def validation(models: Sequence[Trained], names: Sequence[str]) -> pd.DataFrame:
+    """The validation loss of every seed of the recipes ``names``: base, recipe, model, epoch, loss_on_validation."""
+    columns = ["base", "recipe", "model", "epoch", "loss_on_validation"]
+    parts = [pd.DataFrame(columns=columns)]
+    for model in models:
+        recipe = model.name.partition("+")[2].partition("/")[0]
+        if recipe in names:
+            curve = curve_of(model).dropna(subset="validation_loss")
+            curve = curve.rename(columns={"validation_loss": "loss_on_validation"})
+            parts.append(curve.assign(recipe=recipe, model=model.name, base=model.base)[columns])
+    return pd.concat(parts[1:] or parts, ignore_index=True)
+
+
+def text_tower(items: pd.DataFrame, settings: Profile, base: str, methods: Sequence[str]) -> pd.DataFrame:
+    """For every noun, how far "no X" is from "X" in the text tower, means over seeds: model, noun, held_out, value."""
+    rows = items[items["task"] == benchmarks.TEXT]
+    models = {method.label: list(method.values) for method in methods_of(settings, base)}
+    parts = [
+        pd.DataFrame(
+            {
+                "model": title_of(method),
+                "noun": rows["item"],
+                "held_out": rows["held_out_noun"],
+                "value": rows[models[method]].mean(axis=1),
+            }
+        )
+        for method in ("", *methods)
+        if method in models
+    ]
+    return pd.concat(parts, ignore_index=True)

@@ -24,14 +24,14 @@ from negutil import code, files, paths, progress
 from negutil.cache import Cache
 from negutil.captions import negbench_files, phrasing
 from negutil.captions.english import HELD_OUT_NOUNS, NOUNS
-from negutil.compare import negation_beyond, text_similarity
+from negutil.compare import negation_beyond
 from negutil.compare.negation_beyond import Gallery
 from negutil.config import Profile
 from negutil.data import skipped, source
 from negutil.errors import NegutilError
 from negutil.models import encode, loader, precision, processes, registry, scorer, trained
 from negutil.models.loader import LoadedModel
-from negutil.models.scorer import Scorer
+from negutil.models.scorer import Cosine, Scorer
 from negutil.tasks import coco_retrieval, exclusion, find, modules, negbench, negbench_items, probe, suite
 from negutil.tasks.negbench_items import Queries, Task
 from negutil.tasks.suite import Data
@@ -43,6 +43,9 @@ MCQ, NEGATED_RETRIEVAL = NEGBENCH = ("COCO MCQ, paraphrased", "COCO retrieval, p
 EXCLUSION, TEXT, TEXT_COSINE = "exclusion", "text tower", "text tower, cosine"
 CLAUSE = f"{suite.REFERRING}, what the negated clause adds"
 NEGATION = f"{suite.REFERRING}, what the negation itself adds"
+NEGATED, GAP = 'cosine of "X" and "no X"', "what negation moves"
+"""Metrics of the text tower."""
+
 COLUMNS = ("task", "item", "cluster", "type", "valid", "cue", "held_out_noun", "held_out_form")
 AT = "@"
 """Between the name of a model and the share of it in weights between it and its base."""
@@ -94,10 +97,15 @@ def ask(model: LoadedModel | Scorer, asked: Asked, settings: Profile) -> pd.Data
     who = scorer.of(model, settings.encode.batch, share=True)
     who.remember(asked.texts)
     benchmarks = _benchmarks(who, asked, settings)
-    parts = [benchmarks, _differences(benchmarks)]
+    parts = [benchmarks]
+    # Each answer to a phrase of NegRefCOCOg minus that to the phrase without its clause, or without its negation.
+    own = {task: benchmarks[benchmarks["task"] == task] for task in (suite.REFERRING, suite.BARE, suite.AFFIRMED)}
+    for task, other in ((CLAUSE, suite.BARE), (NEGATION, suite.AFFIRMED)):
+        change = own[suite.REFERRING]["value"].to_numpy() - own[other]["value"].to_numpy()
+        parts.append(own[suite.REFERRING].assign(task=task, value=change))
     parts += [_negbench(who, asked, settings)] if asked.negbench else []
     parts += [_exclusion(who, asked.gallery, settings)] if asked.gallery else []
-    distances = text_similarity.evaluate(who, batch=settings.encode.batch)
+    distances = text_distances(who, batch=settings.encode.batch)
     about = {"item": distances["noun"], "cluster": distances["noun"], "held_out_noun": distances["held_out"]}
     columns = {TEXT: "gap", TEXT_COSINE: "negated"}
     parts += [pd.DataFrame(about).assign(task=task, value=distances[column]) for task, column in columns.items()]
@@ -114,32 +122,17 @@ def _benchmarks(model: Scorer, asked: Asked, settings: Profile) -> pd.DataFrame:
     if not frames:
         return pd.DataFrame(columns=[*COLUMNS, "value"])
     table = suite.table(frames, model.name)
-    said = _negated_texts(asked.data)
-    texts = [said.get((task, item), "") for task, item in zip(table["task"], table["item"], strict=True)]
-    return pd.concat([table, phrasing.table(texts)], axis=1).assign(value=table["right"].astype(float))
-
-
-def _negated_texts(data: Data) -> dict[tuple[str, str], str]:
-    """The negated sentence of every item of VALSE and NegRefCOCOg."""
-    found: dict[tuple[str, str], str] = {}
-    if suite.VALSE in data:
-        rows = data[suite.VALSE]
+    said: dict[tuple[str, str], str] = {}  # the negated sentence of every item of VALSE and NegRefCOCOg
+    if suite.VALSE in asked.data:
+        rows = asked.data[suite.VALSE]
         columns = (rows[name][:] for name in ("item", "negated", "caption", "foil"))
         for item, side, caption, foil in zip(*columns, strict=True):
-            found[suite.VALSE, item] = caption if side == "caption" else foil
-    if suite.REFERRING in data:
-        found |= {(suite.REFERRING, str(row)): text for row, text in enumerate(data[suite.REFERRING]["phrase"][:])}
-    return found
-
-
-def _differences(table: pd.DataFrame) -> pd.DataFrame:
-    """Each answer to a phrase of NegRefCOCOg minus that to the phrase without its clause, or without its negation."""
-    own = {task: table[table["task"] == task] for task in (suite.REFERRING, suite.BARE, suite.AFFIRMED)}
-    phrase = own[suite.REFERRING]
-    parts = []
-    for task, other in ((CLAUSE, suite.BARE), (NEGATION, suite.AFFIRMED)):
-        parts.append(phrase.assign(task=task, value=phrase["value"].to_numpy() - own[other]["value"].to_numpy()))
-    return pd.concat(parts)
+            said[suite.VALSE, item] = caption if side == "caption" else foil
+    if suite.REFERRING in asked.data:
+        phrases = asked.data[suite.REFERRING]["phrase"][:]
+        said |= {(suite.REFERRING, str(row)): text for row, text in enumerate(phrases)}
+    texts = [said.get((task, item), "") for task, item in zip(table["task"], table["item"], strict=True)]
+    return pd.concat([table, phrasing.table(texts)], axis=1).assign(value=table["right"].astype(float))
 
 
 def _negbench(model: Scorer, asked: Asked, settings: Profile) -> pd.DataFrame:
@@ -185,7 +178,13 @@ def values(settings: Profile, names: Sequence[str]) -> pd.DataFrame:
     path = _items_path(settings, data)
     if not path.exists() and names[0] not in missing:
         missing = [names[0], *missing]
-    _side_by_side(missing, settings, data)
+    # In processes of one thread each; the first of each base goes ahead alone: it encodes the pictures for all.
+    first = list({_base(name): name for name in reversed(missing)}.values())
+    with progress.bar("evaluating models", total=len(missing)) as bar:
+        for group in (first, [name for name in missing if name not in first]):
+            rows = [(name, settings, data) for name in group]
+            for _ in processes.each(answer, rows, settings.finetuning.processes) if rows else ():
+                bar.update()
     found = {name: store.load(store.key(**fields[name])) for name in names}
     lost = [name for name, arrays in found.items() if arrays is None]
     if lost:
@@ -215,19 +214,6 @@ def data_fingerprint(settings: Profile) -> str:
     return hashlib.sha256(" ".join(made).encode()).hexdigest()
 
 
-def _side_by_side(names: Sequence[str], settings: Profile, data: str) -> None:
-    """Have every model of ``names`` answer, in processes of one thread each.
-
-    The first of each base goes ahead alone: it encodes the pictures for all.
-    """
-    first = list({_base(name): name for name in reversed(names)}.values())
-    with progress.bar("evaluating models", total=len(names)) as bar:
-        for group in (first, [name for name in names if name not in first]):
-            rows = [(name, settings, data) for name in group]
-            for _ in processes.each(answer, rows, settings.finetuning.processes) if rows else ():
-                bar.update()
-
-
 def answer(name: str, settings: Profile, data: str) -> None:
     """Ask one model everything; keep its values and, where that has not been done, the items under ``data``."""
     store = Cache()
@@ -235,7 +221,8 @@ def answer(name: str, settings: Profile, data: str) -> None:
         found = ask(load(name, settings), everything(settings), settings)
     path = _items_path(settings, data)
     own = found[list(COLUMNS)]
-    with FileLock(_locked(path)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
         if not path.exists():
             buffer = io.BytesIO()
             own.to_parquet(buffer, index=False, compression="zstd")
@@ -277,6 +264,26 @@ def _items_path(settings: Profile, data: str) -> Path:
     return paths.cache() / "items" / settings.name / f"{data[:32]}.parquet"
 
 
-def _locked(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_suffix(".lock")
+def text_distances(
+    model: LoadedModel | Scorer,
+    nouns: Sequence[str] = NOUNS,
+    affirmative: str = probe.AFFIRMATIVE,
+    negated: str = probe.NEGATED,
+    *,
+    batch: int = encode.BATCH,
+) -> pd.DataFrame:
+    """Return one row per noun for the text tower of ``model``; templates as in `probe.prompts`.
+
+    Columns: noun, held_out (no training set negates it), negated (cosine of its two sentences), other (mean cosine of
+    its affirmative sentence with those of all other nouns), gap (1 where "no X" is as far from "X" as another noun is,
+    0 where it is the same: (1 - negated) / (1 - other)). Fine-tuning may spread all texts, so ``other`` is the measure
+    of what is far. A scorer whose scores are no cosines is told by its text tower alone: what it adds needs a picture.
+    """
+    asked = scorer.of(model, batch)
+    tower = asked if isinstance(asked, Cosine) else Cosine(asked.tower, batch)
+    said, denied = (tower.features(probe.prompts(nouns, form)).astype(float) for form in (affirmative, negated))
+    near = (said * denied).sum(axis=1)
+    other = ((said @ said.T).sum(axis=1) - 1) / (len(nouns) - 1)
+    held_out = [noun in HELD_OUT_NOUNS for noun in nouns]
+    table = pd.DataFrame({"noun": list(nouns), "held_out": held_out, "negated": near, "other": other})
+    return table.assign(gap=(1 - near) / (1 - other))

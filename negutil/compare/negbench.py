@@ -10,7 +10,7 @@ See docs/protocols.md#negbench.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -22,7 +22,7 @@ from negutil.config import Profile
 from negutil.models import loader
 from negutil.results import Record
 from negutil.tasks import BLIND, CHANCE, Report, mcq
-from negutil.tasks.negbench import FEWEST, NegBench, Resampling, by_variation, score
+from negutil.tasks.negbench import FEWEST, NegBench, by_variation, score
 from negutil.tasks.negbench_items import Task
 
 EXPERIMENT = "03_negbench"
@@ -46,20 +46,18 @@ def run(settings: Profile, tasks: Sequence[Task], seed: int = 0) -> Findings:
     order of the options and the resamples. Raises NegutilError where a model is missing or gives a score that is not
     finite.
     """
-    resampling = Resampling(settings.bootstrap.resamples, settings.bootstrap.seed + seed)
+    resampling = {"resamples": settings.bootstrap.resamples, "seed": settings.bootstrap.seed + seed}
     asked = {task.variation.title: (NegBench(task.variation), task) for task in tasks}
-    records = [
-        record for own, rows in asked.values() for record in own.baselines(rows, EXPERIMENT, **resampling.arguments)
-    ]
+    records = [record for own, rows in asked.values() for record in own.baselines(rows, EXPERIMENT, **resampling)]
     every: list[pd.DataFrame] = []
     sizes: dict[str, int] = {}
     for name in settings.models:
         model = loader.load(name)
         sizes[name] = sum(weights.numel() for weights in model.model.parameters())
         answers = score(model, tasks, settings.encode.batch, seed)
-        frames, report = by_variation(answers), Report(EXPERIMENT, name, **resampling.arguments)
+        frames, report = by_variation(answers), Report(EXPERIMENT, name, **resampling)
         records += [record for own, _ in asked.values() for record in own.records(frames, report)]
-        results.save_items(slim(answers), settings.name, EXPERIMENT, f"items_{name}")
+        results.save_items(_slim(answers), settings.name, EXPERIMENT, f"items_{name}")
         every.append(answers.assign(model=name))
     items = pd.concat(every, ignore_index=True)
     ways, gains = phrasings(items, tasks, resampling), scaling(items, sizes, resampling)
@@ -70,14 +68,14 @@ def run(settings: Profile, tasks: Sequence[Task], seed: int = 0) -> Findings:
     return Findings(_frame(records), items, _frame(ways), _frame(gains))
 
 
-def slim(items: pd.DataFrame) -> pd.DataFrame:
+def _slim(items: pd.DataFrame) -> pd.DataFrame:
     """The items as they are saved: without texts (the files have them), in small types."""
     kept = items.drop(columns="text").astype({"variation": "category", "picture": "category", "type": "category"})
     small = {"item": "int32", "rank": "Int32", "correct": "Int8", "chosen": "Int8", "shown_at": "Int8"}
     return kept.astype(small | {"chosen_type": "category", "margin": "float32", "right": "boolean"})
 
 
-def phrasings(items: pd.DataFrame, tasks: Sequence[Task], resampling: Resampling) -> list[Record]:
+def phrasings(items: pd.DataFrame, tasks: Sequence[Task], resampling: Mapping[str, int]) -> list[Record]:
     """Accuracy by question type and recall@5 by how the right option, or the query, negates, for every variation.
 
     The task is "<variation>/<type>/<factor> <level>", where factors are those of ``phrasing``; levels with fewer than
@@ -90,7 +88,7 @@ def phrasings(items: pd.DataFrame, tasks: Sequence[Task], resampling: Resampling
         queries = part["rank"].notna().all()
         right = part["rank"] <= 5 if queries else part["right"].astype(bool)
         group = title if queries else f"{title}/{kind}"
-        found = phrasing.shares(right, part["text"].tolist(), part["picture"].to_numpy(), **resampling.arguments)
+        found = phrasing.shares(right, part["text"].tolist(), part["picture"].to_numpy(), **resampling)
         for row in found[found["n"] >= FEWEST].to_dict("records"):
             interval = engine.interval_of(row)
             way = f"{group}/{row['factor'].replace('_', ' ')} {row['level'] or 'none'}"
@@ -99,7 +97,7 @@ def phrasings(items: pd.DataFrame, tasks: Sequence[Task], resampling: Resampling
     return records
 
 
-def scaling(items: pd.DataFrame, sizes: dict[str, int], resampling: Resampling) -> list[Record]:
+def scaling(items: pd.DataFrame, sizes: dict[str, int], resampling: Mapping[str, int]) -> list[Record]:
     """What a larger model gains over the smallest one in multiple choice, question by question."""
     smallest, *larger = sorted(sizes, key=lambda name: sizes[name])
     answers = items[items["right"].notna()]
@@ -111,7 +109,7 @@ def scaling(items: pd.DataFrame, sizes: dict[str, int], resampling: Resampling) 
                 own[name]["right"].to_numpy(float),
                 own[smallest]["right"].to_numpy(float),
                 own[name]["picture"].to_numpy(),
-                **resampling.arguments,
+                **resampling,
             )
             task = f"{title}/over {smallest}"
             records.append(Record.of(gain, experiment=EXPERIMENT, task=task, model=name, metric="gain in accuracy"))

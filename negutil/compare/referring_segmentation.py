@@ -1,12 +1,13 @@
 """Notebook 08: CLIPSeg with other text towers, NegationCLIP's Table 5, and controls that it lacks.
 
 ``train`` makes the text towers that are missing, ``run`` puts each into the segmenter, takes its answers to everything
-of ``segmentation_items`` and writes the numbers of ``segmentation_numbers``. The rest are tables and pictures for the
-notebook. The claims and their tests are in configs/claims.toml.
+of ``segmentation_items`` and writes all numbers. The rest are tables and pictures for the notebook. The claims and
+their tests are in configs/claims.toml.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,18 +18,18 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from negutil import statistics
 from negutil.compare import engine
 from negutil.compare import segmentation_items as asked
-from negutil.compare import segmentation_numbers as numbers
 from negutil.compare.engine import FEWEST, LEVEL, Column, Experiment, Method
 from negutil.compare.segmentation_items import Answer, Phrases
-from negutil.compare.segmentation_numbers import BEST, OVER_CHANCE, RIGHT
 from negutil.config import Bootstrap, Profile
 from negutil.models import loader, miniclipseg, trained
 from negutil.models.miniclipseg import Segmenter
 from negutil.models.pictures import PictureFiles
+from negutil.statistics import Floats
 from negutil.tasks import segmentation
-from negutil.tasks.segmentation import BINARY, MIOU, Overlap
+from negutil.tasks.segmentation import BINARY, FOREGROUND, METRICS, MIOU, Overlap
 from negutil.train import recipes_negation as recipes
 from negutil.train.finetune import finetune_many
 
@@ -39,6 +40,11 @@ OVER_BARE, OVER_AFFIRMED = "over the bare phrase", "over the phrase without nega
 PAIRS = {OVER_BARE: asked.BARE, OVER_AFFIRMED: asked.AFFIRMED}
 """Differences of the same text tower on two wordings of a phrase, where these are not the same."""
 
+FIXED, BEST = ("0.1", "0.3", "0.5"), "best"
+NAMES = tuple(f"{metric}@{threshold}" for metric in METRICS for threshold in (*FIXED, BEST))
+"""Metrics at a threshold."""
+
+RIGHT, OVER_CHANCE = "right instance", "right instance minus chance"
 SHOWN = (asked.PHRASECUT, asked.NEGATED)
 RULES = (asked.EVERYTHING, asked.USUAL, asked.KIND, asked.OTHERS)
 TITLES = {
@@ -56,7 +62,7 @@ _TABLE_5 = {
     (asked.NEGATED, recipes.NEGATIONCLIP): (0.288, 0.521),
 }
 PUBLISHED = {
-    (f"{task} {numbers.name(metric, BEST)}", method): (value, "NegationCLIP (ICCV 2025), Table 5")
+    (f"{task} {metric}@{BEST}", method): (value, "NegationCLIP (ICCV 2025), Table 5")
     for (task, method), values in _TABLE_5.items()
     for metric, value in zip((MIOU, BINARY), values, strict=True)
 }
@@ -191,7 +197,7 @@ def _by_task(found: Findings, settings: Profile, bootstrap: Bootstrap) -> list[p
         for title, rows in views.items():
             answers = {name: _rows(answer, rows) for name, answer in found.answers[task].items()}
             clusters = phrases.clusters[rows]
-            part = numbers.table(answers, found.thresholds[task], clusters, columns, bootstrap)
+            part = overlaps(answers, found.thresholds[task], clusters, columns, bootstrap)
             parts.append(part.assign(title=title))
     return parts
 
@@ -209,7 +215,7 @@ def _wordings(found: Findings, settings: Profile, bootstrap: Bootstrap) -> list[
                     best[f"{name}/{task}"] = found.thresholds[task][name]
             plus, minus = (tuple(f"{name}/{task}" for name in names) for task in (asked.NEGATED, other))
             columns.append(Column(settings.segmentation.model, method, plus, minus, kind))
-        part = numbers.table(answers, best, negated.clusters[changed], columns, bootstrap)
+        part = overlaps(answers, best, negated.clusters[changed], columns, bootstrap)
         parts.append(part.assign(title=asked.NEGATED))
     return parts
 
@@ -228,7 +234,7 @@ def _rules(data: Mapping[str, Data], settings: Profile, bootstrap: Bootstrap) ->
         tuned = {name: segmentation.best(each.overlap) for name, each in asked.blind(validation, validation).items()}
         answers = asked.blind(test, validation)
         columns = [Column(settings.segmentation.model, name, (name,)) for name in answers]
-        parts.append(numbers.table(answers, tuned, test.clusters, columns, bootstrap).assign(title=task))
+        parts.append(overlaps(answers, tuned, test.clusters, columns, bootstrap).assign(title=task))
     return parts
 
 
@@ -264,14 +270,14 @@ def table_5(found: Findings, metrics: Sequence[str] = (MIOU, BINARY), threshold:
 
     The rules that read no phrase follow the methods.
     """
-    names = [numbers.name(metric, threshold) for metric in metrics]
+    names = [f"{metric}@{threshold}" for metric in metrics]
     titles = [f"{task} {name}" for task in SHOWN for name in names]
     return of_metrics(found, dict.fromkeys(names, "{task} {metric}")).levels(titles, (*TITLES, *RULES))
 
 
 def by_threshold(found: Findings, metric: str = MIOU) -> pd.DataFrame:
     """A metric at every reported threshold: a row per task and method, a column per threshold."""
-    names = {numbers.name(metric, threshold): f"at {threshold}" for threshold in (*numbers.FIXED, BEST)}
+    names = {f"{metric}@{threshold}": f"at {threshold}" for threshold in (*FIXED, BEST)}
     return _by_rows(found, names, (LEVEL,)).drop(columns="difference")
 
 
@@ -304,7 +310,7 @@ def instances(found: Findings) -> pd.DataFrame:
     return pd.concat([shown, pd.DataFrame([{"model": "chance"} | chance])], ignore_index=True).fillna("")
 
 
-def seeds(found: Findings, metric: str = numbers.name(MIOU, BEST)) -> pd.DataFrame:
+def seeds(found: Findings, metric: str = f"{MIOU}@{BEST}") -> pd.DataFrame:
     """Every seed's number: a row per method, a column per task with the seeds side by side."""
     return of_metrics(found, {metric: "{task}"}, asked.TASKS).seeds(asked.TASKS, list(TITLES))
 
@@ -367,3 +373,81 @@ def examples(settings: Profile, task: str, count: int = 5, seed: int = 0) -> lis
         Example(text, np.asarray(files[n].resize(size)), mask, {method: each[n] for method, each in scores.items()})
         for n, (text, mask) in enumerate(zip(texts, phrases.masks(rows), strict=True))
     ]
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Numbers: linear combinations of text towers' metrics, which are no means over phrases. Pictures are resampled with all
+# their phrases, for all metrics and text towers at once.
+
+
+def overlaps(
+    answers: Mapping[str, Answer],
+    thresholds: Mapping[str, Mapping[str, int]],
+    clusters: NDArray[np.object_],
+    wanted: Sequence[Column],
+    bootstrap: Bootstrap,
+) -> pd.DataFrame:
+    """Every metric of every column as ``engine.table`` gives them, without a title.
+
+    ``answers`` are to the same phrases, by text tower; ``thresholds`` has each one's best for every metric (places in
+    ``segmentation.THRESHOLDS``); ``clusters`` names the picture of each phrase. Metrics that cannot be told, as the
+    right instance where there are no others, are left out.
+    """
+    towers = list(answers)
+    parts = [features_of(answers[tower], thresholds[tower]) for tower in towers]
+    named, codes = np.unique(clusters.astype(str), return_inverse=True)
+    sums = np.zeros((len(named), len(towers), parts[0].shape[1]))
+    np.add.at(sums, codes, np.stack(parts, axis=1))
+    mixing = engine.mixing(wanted, towers)
+
+    def statistic(values: Floats, weights: Floats) -> Floats:
+        return (metrics_of(np.tensordot(weights, values, axes=1)) @ mixing).reshape(len(weights), -1)
+
+    found = statistics.bootstrap_many(statistic, sums, **dataclasses.asdict(bootstrap))
+    n, with_rivals = len(codes), int((~np.isnan(answers[towers[0]].right)).sum())
+    over = "clusters" if len(sums) < n else "items"
+    rows = []
+    numbers = ((metric, column) for metric in (*NAMES, RIGHT, OVER_CHANCE) for column in wanted)
+    for (metric, column), interval in zip(numbers, found, strict=True):
+        if not np.isnan(interval.value):
+            counted = with_rivals if metric in (RIGHT, OVER_CHANCE) else n
+            counted_over = dataclasses.replace(interval, n=counted, over=over)
+            rows.append(column.about | {"metric": metric} | dataclasses.asdict(counted_over))
+    return pd.DataFrame(rows).astype({"seed": "Int64"})
+
+
+def features_of(answer: Answer, best: Mapping[str, int]) -> Floats:
+    """What the metrics are made of, added up over phrases: [N, F].
+
+    The columns are: 1; the overlap of the phrase at each fixed and the best threshold; pixel counts at the fixed
+    thresholds, the best for fgIoU and the best for IoU_BIN; whether the right instance was found, what guessing gets,
+    and whether there is another.
+    """
+    places = [segmentation.place_of(float(threshold)) for threshold in FIXED]
+    counts = {place: answer.overlap.at(place) for place in {*places, *best.values()}}
+    known = ~np.isnan(answer.right)
+    columns = [np.ones((len(answer.right), 1))]
+    columns += [segmentation.per_phrase(counts[place])[:, None] for place in (*places, best[MIOU])]
+    columns += [counts[place] for place in (*places, best[FOREGROUND], best[BINARY])]
+    columns += [np.nan_to_num(answer.right)[:, None], (answer.chance * known)[:, None], known[:, None].astype(float)]
+    return np.concatenate(columns, axis=1)
+
+
+def metrics_of(sums: Floats) -> Floats:
+    """The metrics [R, 14, E] of sums of ``features_of`` [R, E, F], in the order of NAMES, RIGHT, OVER_CHANCE."""
+    fixed = len(FIXED)
+    n, per_phrase = sums[..., 0], sums[..., 1 : fixed + 2]
+    rest = sums[..., fixed + 2 :]
+    # Of each threshold hits, false alarms, misses, and rightly unmarked pixels.
+    counts = rest[..., : 4 * (fixed + 2)].reshape(*rest.shape[:2], fixed + 2, 4)
+    right, chance, known = (rest[..., place] for place in (-3, -2, -1))
+    pooled = segmentation.pooled(counts)
+    rows = [per_phrase[..., place] / n for place in range(fixed + 1)]
+    rows += [pooled[FOREGROUND][..., place] for place in range(fixed + 1)]
+    rows += [pooled[BINARY][..., place] for place in (*range(fixed), fixed + 1)]
+    rows += [_share(right, known), _share(right - chance, known)]
+    return np.stack(rows, axis=1)
+
+
+def _share(part: Floats, whole: Floats) -> Floats:
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)

@@ -1,8 +1,8 @@
 """Notebook 07: text encoders fine-tuned on negation in a text-to-image pipeline, NegationCLIP's Table 4, and controls.
 
 ``train`` makes the encoders, ``run`` draws and judges all pictures and writes the numbers: Neg Score (``neg_score``),
-TIFA (``tifa``), the judge's errors (``picture_judge``) and what the pipeline can do at all (``t2i_floor``). The claims
-and their tests are in configs/claims.toml.
+TIFA (``tifa``), the judge's errors (``picture_judge``) and what the pipeline can do at all. The claims and their tests
+are in configs/claims.toml.
 
 Every way to draw a picture has the same noise for the same prompt and seed, and differences are between such pairs.
 Encoders from several seeds share the pictures of a prompt evenly among them.
@@ -11,6 +11,7 @@ Encoders from several seeds share the pictures of a prompt evenly among them.
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -20,9 +21,11 @@ import numpy as np
 import pandas as pd
 from datasets import Dataset
 
-from negutil import results
-from negutil.captions import t2i_prompts
-from negutil.compare import engine, t2i_floor
+from negutil import results, tables
+from negutil.captions import english, picture_facts, t2i_prompts
+from negutil.captions.english import NOUNS, PLACES, SUPERCATEGORY
+from negutil.captions.picture_facts import FACE, OBJECT, Fact
+from negutil.compare import engine
 from negutil.compare.engine import OVER_CLIP, Column, Experiment, Group, Printed
 from negutil.config import Bootstrap, Profile
 from negutil.data import source
@@ -31,7 +34,7 @@ from negutil.models.trained import Trained
 from negutil.results import Record
 from negutil.tasks import degradation, drawing, neg_score, picture_judge, tifa
 from negutil.tasks.drawing import Order
-from negutil.tasks.picture_judge import Judge, Pictures, Rates
+from negutil.tasks.picture_judge import ALL, Judge, Pictures, Rates
 from negutil.train import recipes_negation as recipes
 from negutil.train.finetune import finetune_many
 
@@ -127,7 +130,13 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     items, pictures = negated(settings, look, rates)
     faithfulness = faithful(settings, look)
     affirmed, drawn = affirmative(settings, look, rates)
-    floor = _floor(affirmed, bootstrap)
+    shares = []
+    for kind, own in affirmed.groupby("kind", sort=False):
+        for metric in (name for name in (SHOWN, CORRECTED) if name in own):
+            values, prompts = own[[metric]].to_numpy(float), own["prompt"].to_numpy()
+            (share,) = engine.means(values, prompts, bootstrap, np.array([True]))
+            shares.append({"kind": kind, "metric": metric, **dataclasses.asdict(share)})
+    floor = pd.DataFrame(shares)
     summary = picture_judge.summary(exam, bootstrap) if len(exam) else pd.DataFrame()
     table = numbers_of(items, faithfulness, settings, bootstrap)
     found = Findings(experiment(), table, items, pictures, summary, exam, floor, affirmed, drawn)
@@ -239,22 +248,11 @@ def faithful(settings: Profile, look: Judge) -> pd.DataFrame:
 
 
 def affirmative(settings: Profile, look: Judge, rates: Mapping[str, Rates] | None) -> tuple[pd.DataFrame, Pictures]:
-    """Whether the pipeline draws all that affirmative prompts ask for (``t2i_floor.judge``), and the pictures."""
-    asked = t2i_floor.prompts(settings.generation.floor)
+    """Whether the pipeline draws all that affirmative prompts ask for (``judge_floor``), and the pictures."""
+    asked = floor_prompts(settings.generation.floor)
     seeds = tuple(FLOOR_NOISE + row for row in range(len(asked)))
     (made,) = drawing.pictures(settings, [Order("", tuple(one.prompt for one in asked), seeds)])
-    return t2i_floor.judge(look, asked, made, rates), made
-
-
-def _floor(table: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
-    """The share of fulfilled prompts by kind: kind, metric, value, low, high, n, over."""
-    rows = []
-    for kind, own in table.groupby("kind", sort=False):
-        for metric in (name for name in (t2i_floor.SHOWN, t2i_floor.CORRECTED) if name in own):
-            values, prompts = own[[metric]].to_numpy(float), own["prompt"].to_numpy()
-            (share,) = engine.means(values, prompts, bootstrap, np.array([True]))
-            rows.append({"kind": kind, "metric": metric, **dataclasses.asdict(share)})
-    return pd.DataFrame(rows)
+    return judge_floor(look, asked, made, rates), made
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -325,3 +323,195 @@ def _save(found: Findings, settings: Profile, seed: int) -> None:
             records.append(dataclasses.replace(bare, **bounds) if row["over"] else bare)
         if records:
             results.save(records, settings.name, EXPERIMENT, name, seed=seed, judge=look)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Affirmative prompts for one thing, for two things, and for a face with a feature: a pipeline that fails here cannot
+# show anything about negation
+
+
+SINGLE, PAIR, PORTRAIT = KINDS = ("one thing", "two things", "face")
+SHOWN, CORRECTED = "all asked things shown", "all asked things shown, corrected"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An affirmative prompt and what it asks for."""
+
+    kind: str
+    prompt: str
+    facts: tuple[Fact, ...]
+
+
+def floor_prompts(count: int, seed: int = 0) -> list[Asked]:
+    """``count`` different prompts of each kind."""
+    makers = {SINGLE: _single, PAIR: _pair, PORTRAIT: _portrait}
+    found: list[Asked] = []
+    for kind, maker in makers.items():
+        rng = random.Random(f"t2i/floor/{seed}/{kind}")
+        own: dict[str, Asked] = {}
+        while len(own) < count:
+            prompt, facts = maker(rng)
+            own.setdefault(prompt, Asked(kind, prompt, facts))
+        found += own.values()
+    return found
+
+
+def _single(rng: random.Random) -> tuple[str, tuple[Fact, ...]]:
+    noun = rng.choice(NOUNS)
+    return f"{english.with_article(noun)} {rng.choice(list(PLACES.values())).phrase}", (Fact(OBJECT, noun),)
+
+
+def _pair(rng: random.Random) -> tuple[str, tuple[Fact, ...]]:
+    first, second = rng.sample(NOUNS, 2)
+    if SUPERCATEGORY[first] == SUPERCATEGORY[second] == "person":
+        return _pair(rng)
+    said = (
+        f"{english.with_article(first)} and {english.with_article(second)} {rng.choice(list(PLACES.values())).phrase}"
+    )
+    return said, (Fact(OBJECT, first), Fact(OBJECT, second))
+
+
+def _portrait(rng: random.Random) -> tuple[str, tuple[Fact, ...]]:
+    count = rng.choice((1, 2))
+    chosen = rng.sample(sorted(picture_facts.FEATURES), count)
+    said = " and ".join(picture_facts.FEATURES[name] for name in chosen)
+    if count == 2 and not possible(chosen):
+        return _portrait(rng)
+    return f"a person {said}", tuple(Fact(FACE, "person", name) for name in chosen)
+
+
+_ONE_OF = (
+    {"Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair", "Bald"},
+    {"Straight_Hair", "Wavy_Hair", "Bald"},
+    {"5_o_Clock_Shadow", "Goatee", "Mustache", picture_facts.BEARD},
+    {"Arched_Eyebrows", "Bushy_Eyebrows"},
+    {"Bald", "Bangs"},
+    {"Wearing_Necklace", "Wearing_Necktie"},
+)
+
+
+def possible(features: Sequence[str]) -> bool:
+    """Whether one face of the mini world can have both features."""
+    return not any(set(features) <= group for group in _ONE_OF)
+
+
+def judge_floor(
+    look: Judge, asked: Sequence[Asked], pictures: Pictures, rates: Mapping[str, Rates] | None
+) -> pd.DataFrame:
+    """Whether everything asked for is in pictures [N, H, W, 3]: a row each with kind, prompt, and 1 or 0.
+
+    With ``rates``, also corrected for the judge's errors (taken to be independent, given the truth).
+    """
+    place = [row for row, one in enumerate(asked) for _ in one.facts]
+    facts = [fact for one in asked for fact in one.facts]
+    yes = look.yes(pictures[place], [picture_facts.question(fact) for fact in facts]) > 0.5
+    table = pd.DataFrame({"kind": [one.kind for one in asked], "prompt": [one.prompt for one in asked]})
+    found = {SHOWN: _product(yes.astype(float), place)}
+    if rates:
+        own = [rates[fact.kind] for fact in facts]
+        sensitivity, specificity = (
+            np.array([getattr(rate, name) for rate in own]) for name in ("sensitivity", "specificity")
+        )
+        found[CORRECTED] = _product(picture_judge.corrected(yes, sensitivity, specificity), place)
+    return table.assign(**found)
+
+
+def _product(values: picture_judge.Floats, place: Sequence[int]) -> pd.Series:
+    return pd.Series(values).groupby(list(place), sort=False).prod()
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Tables and picture grids for the notebook
+
+
+MEASURES = (neg_score.SCORE, f"{neg_score.SCORE}{neg_score.CORRECTED}", tifa.SCORE, tifa.CORRECTED)
+ANSWERS = (neg_score.SUBJECT, neg_score.DENIED)
+BY_KIND = tuple(f"{neg_score.SCORE}, {kind}" for kind in t2i_prompts.KINDS)
+Shown = tuple[str, Pictures, tuple[str, ...]]
+"""A line of a grid: its title, its pictures, and a caption under each."""
+
+
+def judge_table(summary: pd.DataFrame) -> pd.DataFrame:
+    """The judge's accuracy, sensitivity, specificity and calibration error by kind of question and of picture."""
+    cells = [tables.with_interval(*row) for row in zip(summary["value"], summary["low"], summary["high"], strict=True)]
+    wide = summary.assign(cell=cells).pivot(index=["condition", "kind"], columns="metric", values="cell")
+    order = summary[["condition", "kind"]].drop_duplicates()
+    counts = summary[summary["metric"] == "accuracy"].set_index(["condition", "kind"])["n"]
+    found = wide.reindex(pd.MultiIndex.from_frame(order)).assign(questions=counts).reset_index()
+    found = found.rename(columns={"condition": "pictures", "kind": "questions about"}).rename_axis(columns=None)
+    mixed = found[found["pictures"] == degradation.MIXED]
+    others = found[(found["pictures"] != degradation.MIXED) & (found["questions about"] == ALL)]
+    chosen = ["pictures", "questions about", "questions", "accuracy", "sensitivity", "specificity", "calibration error"]
+    return pd.concat([mixed, others], ignore_index=True)[chosen]
+
+
+def floor_table(found: pd.DataFrame) -> pd.DataFrame:
+    """How often affirmative prompts are fulfilled, raw and corrected."""
+    cells = [tables.with_interval(*row) for row in zip(found["value"], found["low"], found["high"], strict=True)]
+    wide = found.assign(cell=cells).pivot(index="kind", columns="metric", values="cell").reindex(KINDS)
+    counts = found.drop_duplicates("kind").set_index("kind")["n"]
+    shown = wide.assign(pictures=counts).reset_index().rename(columns={"kind": "prompts for"}).rename_axis(columns=None)
+    return shown[["prompts for", "pictures", *(name for name in wide.columns if name != "pictures")]]
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Pictures
+
+
+def affirmative_grid(found: Findings, columns: int = 8, seed: int = 0) -> list[Shown]:
+    """What the pipeline draws for affirmative prompts of each kind, drawn at random, with what the judge says."""
+    shown = []
+    for kind, own in found.floor_items.groupby("kind", sort=False):
+        rows = own.sample(min(columns, len(own)), random_state=seed).sort_index()
+        verdicts = ["shown" if right else "not all shown" for right in rows[SHOWN]]
+        captions = tuple(f"{prompt}: {verdict}" for prompt, verdict in zip(rows["prompt"], verdicts, strict=True))
+        shown.append((f"Prompts for {kind}", found.floor_pictures[rows.index.to_numpy()], captions))
+    return shown
+
+
+def side_by_side(settings: Profile, found: Findings, count: int = 6, seed: int = 0) -> list[Shown]:
+    """The same prompts with the same noise, a line per way to draw; each picture says what the judge saw.
+
+    The prompts are drawn at random from all, as many of each kind as possible.
+    """
+    own = found.items[found.items["picture_seed"] == 0]
+    prompts = _spread(own.drop_duplicates("prompt_id"), count, seed)
+    shown = []
+    for method in methods(settings):
+        rows = own[own["method"] == method].drop_duplicates("prompt_id")
+        places = [int(rows.index[rows["prompt_id"] == prompt][0]) for prompt in prompts]
+        captions = []
+        for row in found.items.iloc[places].to_dict("records"):
+            subject = "subject" if row[neg_score.SUBJECT] else "no subject"
+            captions.append(f"{subject}, {'negated thing too' if row[neg_score.DENIED] else 'nothing denied'}")
+        shown.append((title_of(method), found.pictures[places], tuple(captions)))
+    return shown
+
+
+def prompts_of(found: Findings, count: int = 6, seed: int = 0) -> list[str]:
+    """The prompts of ``side_by_side``, in its order."""
+    own = found.items[found.items["picture_seed"] == 0].drop_duplicates("prompt_id")
+    named = own.set_index("prompt_id")["prompt"]
+    return [str(named[prompt]) for prompt in _spread(own, count, seed)]
+
+
+def _spread(own: pd.DataFrame, count: int, seed: int) -> list[int]:
+    """Ids of ``count`` prompts, kinds in turn."""
+    rng = random.Random(f"t2i/grid/{seed}")
+    groups = [rng.sample(list(rows["prompt_id"]), len(rows)) for _, rows in own.groupby("kind", sort=True)]
+    turns = [prompt for turn in range(max(map(len, groups))) for group in groups for prompt in group[turn : turn + 1]]
+    return [int(prompt) for prompt in turns[:count]]
+
+
+def judged_grid(settings: Profile, count: int = 8, seed: int = 0) -> list[Shown]:
+    """Held-out pictures of which the truth is known, made worse, with a question each, the answer and the truth."""
+    look = picture_judge.load(settings)
+    known = picture_judge.held_out(count, seed + 1)
+    exam = picture_judge.exam(look, known, degradation.MIXED, seed).groupby("picture").sample(1, random_state=seed)
+    pictures = picture_judge.degraded(known.pictures, degradation.MIXED, seed)
+    said = tuple(
+        f"{row['question']} {'yes' if row['sure'] > 0.5 else 'no'} ({'right' if row['right'] else 'wrong'})"
+        for row in exam.to_dict("records")
+    )
+    return [("Held-out pictures, made worse", pictures[exam["picture"].to_numpy()], said)]

@@ -11,12 +11,11 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from negutil.compare import caption_pipelines as pipelines
-from negutil.compare.caption_views import Referred
+from negutil.compare.caption_pipelines import Referred
 from negutil.plots import figures
 
 SETS = (pipelines.P1, pipelines.RANDOM, pipelines.P2, pipelines.SHAPES, pipelines.NEGCAP)
@@ -29,7 +28,15 @@ def errors(quality: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(1, 2, figsize=(9.0, 3.3), sharex=True)
     panels = {pipelines.TRUE: "True captions", pipelines.KEPT: "Captions and questions kept"}
     for axis, (metric, title) in zip(axes, panels.items(), strict=True):
-        _lines(axis, quality[quality["metric"] == metric])
+        for index, (name, (colour, marker)) in enumerate(STYLE.items()):
+            own = quality[(quality["metric"] == metric) & (quality["set"] == name)].sort_values("error")
+            if own.empty:
+                continue
+            value, low, high = (100 * own[column].to_numpy() for column in ("value", "low", "high"))
+            # A little apart, so that intervals at the same rate do not cover each other.
+            at = 100 * own["error"].to_numpy() + 0.25 * (index - 2)
+            ends = np.vstack([value - low, high - value]).clip(0)
+            axis.errorbar(at, value, yerr=ends, color=colour, marker=marker, label=name, linewidth=1)
         axis.set(title=title, xlabel="errors of the annotators, per answer (%)", ylabel="%")
         axis.grid(visible=True)
     low, high = 100 * quality["error"].min(), 100 * max(quality["error"].max(), 0.01)
@@ -37,18 +44,6 @@ def errors(quality: pd.DataFrame) -> Figure:
     axes[0].plot(reach, 100 - reach, **figures.CHANCE, marker="", label="one error, one false caption")
     axes[1].legend(*axes[0].get_legend_handles_labels(), fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
-
-
-def _lines(axis: Axes, rows: pd.DataFrame) -> None:
-    for index, (name, (colour, marker)) in enumerate(STYLE.items()):
-        own = rows[rows["set"] == name].sort_values("error")
-        if own.empty:
-            continue
-        value, low, high = (100 * own[column].to_numpy() for column in ("value", "low", "high"))
-        # A little apart, so that intervals at the same rate do not cover each other.
-        at = 100 * own["error"].to_numpy() + 0.25 * (index - 2)
-        reach = np.vstack([value - low, high - value]).clip(0)
-        axis.errorbar(at, value, yerr=reach, color=colour, marker=marker, label=name, linewidth=1)
 
 
 def natural(quality: pd.DataFrame) -> Figure:

@@ -1,6 +1,6 @@
 """Figures of notebook 06: what glasses trade, layers of the text tower, lambda by strength, ablations and controls.
 
-Each takes tables of ``negutil.compare.clipglasses``, ``layer_probe`` and ``lambda_strengths``.
+Each takes tables of ``negutil.compare.clipglasses``, ``layer_probe`` and ``glasses_parts``.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from negutil.compare import lambda_strengths, layer_probe
+from negutil.compare import glasses_parts, layer_probe
 from negutil.plots import figures
 
 NEGATED, AFFIRMED = figures.VERMILION, figures.BLUE
@@ -45,7 +44,8 @@ def two_tests(
     axis.axvline(chances[0], **figures.CHANCE)
     axis.axhline(chances[1], **figures.CHANCE)
     axis.set(xlabel=titles[0], ylabel=titles[1])
-    figure.legend(loc="outside right center", fontsize=8, title=_fills(bases), title_fontsize=8)
+    fills = "" if len(bases) < 2 else f"filled: {bases[-1]}\nhollow: {bases[0]}"
+    figure.legend(loc="outside right center", fontsize=8, title=fills, title_fontsize=8)
     return figure
 
 
@@ -71,8 +71,10 @@ def layers(table: pd.DataFrame) -> Figure:
         is_probe = metric != layer_probe.GAP
         axis.set(title=title, ylabel=label, ylim=(0.4, 1.02) if is_probe else (0, None))
         axis.axhline(0.5 if is_probe else 1, **figures.CHANCE)
-        if is_probe:
-            _length_alone(axis, rows)
+        alone = rows[rows["task"] == layer_probe.LENGTH]
+        if is_probe and len(alone):  # what the number of tokens alone gets
+            style: dict[str, Any] = {"color": "#666666", "linestyle": ":", "linewidth": 1}
+            axis.axhline(alone["value"].iloc[0], label=layer_probe.LENGTH, **style)
     axes[1].legend(fontsize=8)
     return figure
 
@@ -100,16 +102,16 @@ def tsne(places: pd.DataFrame) -> Figure:
 def strengths(lambdas: pd.DataFrame, table: pd.DataFrame) -> Figure:
     """Lambda for four strengths of negation: distributions of one model (left), paired differences of all (right).
 
-    ``lambdas`` has a column for each strength, ``table`` is that of ``lambda_strengths.summary`` with ``base``.
+    ``lambdas`` has a column for each strength, ``table`` is that of ``glasses_parts.lambda_summary`` with ``base``.
     """
-    names = list(lambda_strengths.STRENGTHS)
+    names = list(glasses_parts.STRENGTHS)
     figure, axes = plt.subplots(1, 2, figsize=(10.4, 3.6), width_ratios=(1, 1.1))
     parts = axes[0].violinplot([lambdas[name] for name in names], showmedians=True, widths=0.8)
     for index, body in enumerate(parts["bodies"]):
         body.set(facecolor=figures.PALETTE[index], alpha=0.6)
     axes[0].set_xticks(range(1, len(names) + 1), [name.replace(" ", "\n", 1) for name in names], fontsize=8)
     axes[0].set(ylabel="lambda", title="Distribution")
-    rows = table[table["metric"] == lambda_strengths.DIFFERENCE]
+    rows = table[table["metric"] == glasses_parts.DIFFERENCE]
     steps = list(dict.fromkeys(rows["task"]))
     for index, base in enumerate(figures.names(rows, "base")):
         own = rows[rows["base"] == base]
@@ -165,14 +167,3 @@ def _mark(number: int) -> dict[str, Any]:
     colours, markers = figures.PALETTE[:7], figures.MARKERS
     turn, colour = divmod(number, len(colours))
     return {"color": colours[colour], "marker": markers[(number + 3 * turn) % len(markers)]}
-
-
-def _fills(bases: Sequence[str]) -> str:
-    return "" if len(bases) < 2 else f"filled: {bases[-1]}\nhollow: {bases[0]}"
-
-
-def _length_alone(axis: Axes, rows: pd.DataFrame) -> None:
-    """A dotted line where the number of tokens alone gets."""
-    own = rows[rows["task"] == layer_probe.LENGTH]
-    if len(own):
-        axis.axhline(own["value"].iloc[0], color="#666666", linestyle=":", linewidth=1, label=layer_probe.LENGTH)

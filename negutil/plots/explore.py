@@ -40,25 +40,18 @@ def side_by_side(queries: Sequence[str], blocks: Sequence[Sequence[Block]]) -> F
         for part, block in zip(parts, row, strict=True):
             title = f"{block.model}: {block.summary}" if block.summary else block.model
             part.suptitle(title, fontsize=9, parse_math=False)
-            _pictures(list(part.subplots(down, COLUMNS, squeeze=False).flat), block)
+            for place, axis in enumerate(part.subplots(down, COLUMNS, squeeze=False).flat):
+                if place >= len(block.pictures):
+                    axis.set_visible(False)
+                    continue
+                axis.imshow(block.pictures[place], interpolation="nearest")
+                _judge(axis, block.wrong[place] if block.wrong else None)
     return whole
-
-
-def _pictures(axes: Sequence[Axes], block: Block) -> None:
-    """Draw the pictures of a block row by row."""
-    for place, axis in enumerate(axes):
-        if place >= len(block.pictures):
-            axis.set_visible(False)
-            continue
-        axis.imshow(block.pictures[place], interpolation="nearest")
-        axis.set(xticks=[], yticks=[])
-        _judge(axis, block.wrong[place] if block.wrong else None)
 
 
 def _judge(axis: Axes, wrong: str | None) -> None:
     """Frame a picture green or red, with a word below that says so without the colour; grey where nothing is known."""
     colour = "#888888" if wrong is None else figures.VERMILION if wrong else figures.GREEN
-    for spine in axis.spines.values():
-        spine.set(visible=True, color=colour, linewidth=2.5)
+    figures.frame(axis, colour, 2.5)
     if wrong is not None:
         axis.set_xlabel(textwrap.fill(wrong, WIDTH) or "right", fontsize=7, color=colour, labelpad=2, parse_math=False)

@@ -131,6 +131,13 @@ def dots(
         axis.errorbar(rows["value"], at, xerr=reach(rows), **style)
 
 
+def frame(axis: Axes, colour: str, width: float = 3) -> None:
+    """Put a coloured frame around a picture, without ticks."""
+    axis.set(xticks=[], yticks=[])
+    for spine in axis.spines.values():
+        spine.set(visible=True, color=colour, linewidth=width)
+
+
 def save(figure: Figure, profile: str, experiment: str, name: str) -> Path:
     """Write ``figures/<profile>/<experiment>/<name>.png``, and ``.svg`` unless it shows pictures; return the first.
 
@@ -140,17 +147,13 @@ def save(figure: Figure, profile: str, experiment: str, name: str) -> Path:
     path = paths.figures(profile) / experiment / f"{name}.png"
     files.write_bytes(path, pngs.compact(_bytes_of(figure, "png", {"Software": None})))
     drawn = path.with_suffix(".svg")
-    if shows_pictures(figure):
+    # An SVG would hold the pixels of pictures in colour once more.
+    images = [image for image in figure.findobj(AxesImage) if isinstance(image, AxesImage)]
+    if any(np.asarray(image.get_array()).ndim == 3 for image in images):
         drawn.unlink(missing_ok=True)
     else:
         files.write_bytes(drawn, _bytes_of(figure, "svg", {"Date": None, "Creator": None}))
     return path
-
-
-def shows_pictures(figure: Figure) -> bool:
-    """Whether there are pictures in colour in it, of which an SVG would hold the same pixels once more."""
-    images = figure.findobj(AxesImage)
-    return any(np.asarray(image.get_array()).ndim == 3 for image in images if isinstance(image, AxesImage))
 
 
 def _bytes_of(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from negutil.plots import figures
@@ -50,16 +49,10 @@ def ranking(rows: Sequence[tuple[str, Sequence[np.ndarray], Sequence[bool]]], co
         line[0].set_title(f"“{query}”", fontsize=9)
         for axis, picture, present in zip(line, pictures, there, strict=False):
             axis.imshow(picture, interpolation="nearest")
-            _frame(axis, figures.GREEN if present else figures.VERMILION, "there" if present else "not there")
+            colour, label = (figures.GREEN, "there") if present else (figures.VERMILION, "not there")
+            figures.frame(axis, colour)
+            axis.set_xlabel(label, fontsize=6, color=colour, labelpad=2)
     return figure
-
-
-def _frame(axis: Axes, colour: str, label: str) -> None:
-    axis.set_xticks([])
-    axis.set_yticks([])
-    for spine in axis.spines.values():
-        spine.set(visible=True, color=colour, linewidth=3)
-    axis.set_xlabel(label, fontsize=6, color=colour, labelpad=2)
 
 
 def by_noun(frame: pd.DataFrame, value: str, group: str, floor: float, title: str) -> Figure:

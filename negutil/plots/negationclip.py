@@ -1,6 +1,6 @@
 """Figures of notebook 05: gains of every method, what NegRefCOCOg's negation adds, the controls, and WiSE-FT's curve.
 
-Each takes tables of ``negutil.compare.negationclip`` and ``negationclip_controls``.
+Each takes tables of ``negutil.compare.negationclip``.
 """
 
 from __future__ import annotations
@@ -138,13 +138,9 @@ def ccneg_both_ways(table: pd.DataFrame, rules: pd.DataFrame, methods: Sequence[
         if title in map(negationclip.title_of, ("", *methods))
     ]
     handles.append(Line2D([], [], linestyle="", marker="x", color="#444444", label="rule without picture"))
-    figure.legend(
-        handles=handles,
-        loc="outside right center",
-        fontsize=8,
-        title=_fills(figures.names(rows, "base")),
-        title_fontsize=8,
-    )
+    bases = zip(("open", "filled"), figures.names(rows, "base"), strict=False)
+    fills = ", ".join(f"{kind}: {base}" for kind, base in bases)
+    figure.legend(handles=handles, loc="outside right center", fontsize=8, title=fills, title_fontsize=8)
     return figure
 
 
@@ -254,11 +250,6 @@ def _along(axis: Axes, rows: pd.DataFrame, titles: Sequence[str] = ()) -> None:
         axis.plot(own.index, own["value"], label=str(title), **style)
         axis.fill_between(own.index, own["low"], own["high"], color=figures.PALETTE[index], alpha=0.15, linewidth=0)
     axis.grid(visible=True)
-
-
-def _fills(bases: Sequence[str]) -> str:
-    kinds = ("open", "filled")
-    return ", ".join(f"{kind}: {base}" for kind, base in zip(kinds, bases, strict=False))
 
 
 def _legend(figure: Figure, bases: Sequence[str]) -> None:

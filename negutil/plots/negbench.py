@@ -69,7 +69,11 @@ def accuracy_by_type(
     """
     datasets, models = figures.names(table, "dataset"), figures.names(table, "model")
     baselines = figures.names(blind, "baseline") if blind is not None else []
-    kinds = {name: _types(table[table["dataset"] == name]) for name in datasets}
+    there = {name: figures.names(table[table["dataset"] == name], "type") for name in datasets}
+    kinds = {
+        name: [kind for kind in TYPES if kind in found] + [kind for kind in found if kind not in TYPES]
+        for name, found in there.items()
+    }
     widths = [max(2, len(kinds[name])) for name in datasets]
     size = (0.62 * sum(widths) + 0.5 * len(datasets) + 2.0, 3.4)
     figure, axes = plt.subplots(1, len(datasets), figsize=size, sharey=True, squeeze=False, width_ratios=widths)
@@ -80,7 +84,11 @@ def accuracy_by_type(
                 axis, rows, figures.places(rows["type"], kinds[name]) + _shift(index, len(models)), index, vertical=True
             )
         if blind is not None:
-            _blind_marks(axis, blind[blind["dataset"] == name], kinds[name], baselines)
+            # At the right of each type, one above the other, so that they cover no model.
+            for mark, baseline in zip(BLIND_MARKS, baselines, strict=False):
+                rows = blind[(blind["dataset"] == name) & (blind["baseline"] == baseline)]
+                at = figures.places(rows["type"], kinds[name]) + 0.36
+                axis.plot(at, rows["value"], color="#444444", marker=mark, linestyle="")
         axis.axhline(chance if isinstance(chance, float) else chance[name], **figures.CHANCE)
         axis.set(title=name, ylim=(-0.03, 1.03), xlim=(-0.6, len(kinds[name]) - 0.4))
         axis.set_xticks(range(len(kinds[name])), kinds[name], rotation=30, ha="right", rotation_mode="anchor")
@@ -189,7 +197,7 @@ def retrieved(rows: Sequence[Ranked]) -> Figure:
         for axis, picture, right, title in zip(line, row.pictures, row.right, titles, strict=False):
             axis.imshow(picture, interpolation="nearest")
             colour, word = (figures.GREEN, "right") if right else (figures.VERMILION, "wrong")
-            _frame(axis, colour)
+            figures.frame(axis, colour)
             below = f"{word}: {title}" if title else word
             axis.set_xlabel(textwrap.fill(below, 21), fontsize=7, color=colour, labelpad=3)
     return figure
@@ -211,7 +219,7 @@ def question_cards(cards: Sequence[Card], width: int = 46) -> Figure:
     )
     for (left, right), card in zip(axes, cards, strict=True):
         left.imshow(card.picture, interpolation="nearest")
-        _frame(left, "#888888", 1)
+        figures.frame(left, "#888888", 1)
         left.set_title(card.title, fontsize=10)
         _options(right, card, width)
     axes[-1][1].set_xlabel("cosine with the picture")
@@ -278,21 +286,9 @@ _HEADING: dict[str, Any] = {"fontsize": 8, "fontweight": "bold", "ha": "right", 
 _EXCLUSION_LABELS = {"AUC": "AUC of pictures with X alone against pictures with X and Y"}
 
 
-def _types(table: pd.DataFrame) -> list[str]:
-    found = figures.names(table, "type")
-    return [name for name in TYPES if name in found] + [name for name in found if name not in TYPES]
-
-
 def _shift(index: int, count: int) -> float:
     """How far series ``index`` of ``count`` lies beside the middle, so that neighbours do not cover each other."""
     return 0.5 * (index - (count - 1) / 2) / max(2, count)
-
-
-def _blind_marks(axis: Axes, rows: pd.DataFrame, kinds: Sequence[str], baselines: Sequence[str]) -> None:
-    """Blind baselines at the right of each type, one above the other, so that they cover no model."""
-    for mark, name in zip(BLIND_MARKS, baselines, strict=False):
-        own = rows[rows["baseline"] == name]
-        axis.plot(figures.places(own["type"], kinds) + 0.36, own["value"], color="#444444", marker=mark, linestyle="")
 
 
 def _dumbbell(axis: Axes, rows: pd.DataFrame, place: float, index: int) -> None:
@@ -342,13 +338,6 @@ def _options(axis: Axes, card: Card, width: int) -> None:
     axis.set_xlim(min(0.0, 1.1 * float(scores.min())), 1.45 * max(float(scores.max()), 0.05))
     axis.set_ylim(len(scores) - 0.5, -0.5)
     axis.axvline(0, color="#666666", linewidth=0.8)
-
-
-def _frame(axis: Axes, colour: str, width: float = 3) -> None:
-    axis.set_xticks([])
-    axis.set_yticks([])
-    for spine in axis.spines.values():
-        spine.set(visible=True, color=colour, linewidth=width)
 
 
 def _handle(marker: str, colour: str, label: str, filled: bool = True) -> Line2D:

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from negutil.captions.exclusion import ExclusionQuery
 from negutil.captions.negbench_files import PLAIN as PLAINLY
 from negutil.captions.negbench_files import VARIATIONS
 from negutil.captions.statements import with_article
-from negutil.compare import top_five
+from negutil.compare import negation_beyond
 from negutil.compare.negation_beyond import Gallery
 from negutil.compare.negbench import BLIND
 from negutil.config import Profile
@@ -92,36 +91,34 @@ def exclusions(settings: Profile, asked: Gallery | None, model: str, form: str, 
     loaded, batch = loader.load(model), settings.encode.batch
     texts = encode.texts(loaded, [query.text for query in queries], batch=batch)
     best = exclusion.best(texts, encode.images(loaded, asked.pictures, batch=batch))
-    return [_ranked(query, rows, asked) for query, rows in zip(queries, best, strict=True)]
-
-
-def _ranked(query: ExclusionQuery, rows: np.ndarray, asked: Gallery) -> Ranked:
-    wanted, excluded = asked.there[query.wanted][rows], asked.there[query.excluded][rows]
-    wrong = np.where(excluded, f"has a {query.excluded}", f"has no {query.wanted}")
-    titles = np.where(wanted & ~excluded, "", wrong).tolist()
-    pictures = [np.asarray(asked.pictures[int(row)]) for row in rows]
-    return Ranked(query.text, pictures, (wanted & ~excluded).tolist(), titles)
+    found = []
+    for query, rows in zip(queries, best, strict=True):
+        wanted, excluded = asked.there[query.wanted][rows], asked.there[query.excluded][rows]
+        wrong = np.where(excluded, f"has a {query.excluded}", f"has no {query.wanted}")
+        titles = np.where(wanted & ~excluded, "", wrong).tolist()
+        pictures = [np.asarray(asked.pictures[int(row)]) for row in rows]
+        found.append(Ranked(query.text, pictures, (wanted & ~excluded).tolist(), titles))
+    return found
 
 
 def with_and_without_no(settings: Profile, gallery: Gallery | None, model: str) -> list[Ranked]:
-    """The top five pictures for "an X" and for "no X", X being the first of ``top_five.nouns``; right ones are marked.
+    """The top five pictures for "an X" and for "no X", right ones marked; X is the first of ``top_nouns``.
 
     Empty without a gallery, or where no noun has enough pictures.
     """
-    chosen = top_five.nouns(gallery.there)[:1] if gallery else []
+    chosen = negation_beyond.top_nouns(gallery.there)[:1] if gallery else []
     if gallery is None or not chosen:
         return []
-    (noun,), ranked = chosen, top_five.top(settings, gallery, model, chosen)
-    return [_top_five(gallery, noun, kind, query, ranked[kind][0]) for kind, query in top_five.queries(noun).items()]
-
-
-def _top_five(gallery: Gallery, noun: str, kind: str, query: str, rows: np.ndarray) -> Ranked:
-    shown, named = gallery.there[noun][rows], with_article(noun)
-    right = shown if kind == top_five.WITH else ~shown
-    titles = np.where(right, "", f"has {named}" if kind == top_five.WITHOUT else f"has no {noun}").tolist()
-    pictures = [np.asarray(gallery.pictures[int(row)]) for row in rows]
-    summary = f"{shown.sum()} of {len(rows)} show {named}"
-    return Ranked(query, pictures, right.tolist(), titles, summary)
+    (noun,), ranked = chosen, negation_beyond.top_pictures(settings, gallery, model, chosen)
+    named, found = with_article(noun), []
+    for kind, query in negation_beyond.with_and_without(noun).items():
+        (rows,) = ranked[kind]
+        shown = gallery.there[noun][rows]
+        right = shown if kind == negation_beyond.WITH else ~shown
+        titles = np.where(right, "", f"has {named}" if kind == negation_beyond.WITHOUT else f"has no {noun}").tolist()
+        pictures = [np.asarray(gallery.pictures[int(row)]) for row in rows]
+        found.append(Ranked(query, pictures, right.tolist(), titles, f"{shown.sum()} of {len(rows)} show {named}"))
+    return found
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -18,13 +18,15 @@ from numpy.typing import NDArray
 
 from negutil.compare import referring_segmentation as segmenting
 from negutil.compare import segmentation_items as asked
-from negutil.compare import segmentation_numbers as numbers
 from negutil.compare.engine import LEVEL
 from negutil.compare.referring_segmentation import ORIGINAL, TITLES, Example, Findings
 from negutil.plots import figures
 from negutil.tasks.segmentation import MIOU
 
 HEAT = "inferno"
+_COLOURS = (figures.BLACK, figures.BLUE, figures.GREEN, figures.VERMILION)
+STYLE = dict(zip(TITLES, zip(_COLOURS, figures.MARKERS, strict=False), strict=True))
+"""Colour and marker of every method."""
 
 
 def overlays(examples: Sequence[Example]) -> Figure:
@@ -33,41 +35,22 @@ def overlays(examples: Sequence[Example]) -> Figure:
     size = (1.55 * (len(methods) + 1) + 1.9, 1.6 * len(examples) + 0.6)
     figure, axes = plt.subplots(len(examples), len(methods) + 1, figsize=size, squeeze=False)
     for row, example in zip(axes, examples, strict=True):
-        _meant(row[0], example)
+        row[0].imshow(example.picture, interpolation="nearest")
+        row[0].set_ylabel(fill(example.text, 20), rotation=0, ha="right", va="center", fontsize=9)
         for axis, method in zip(row[1:], methods, strict=True):
-            shown = _marked(axis, example, example.scores[method])
+            axis.imshow(example.picture.mean(axis=-1), cmap="gray", vmin=-120, vmax=255, interpolation="nearest")
+            scores = example.scores[method]
+            shown = axis.imshow(scores, cmap=HEAT, vmin=0, vmax=1, alpha=0.75, interpolation="nearest")
+        for axis in row:
+            if example.mask.any() and not example.mask.all():
+                axis.contour(example.mask, levels=[0.5], colors=["white"], linewidths=1.0)
+                axis.contour(example.mask, levels=[0.5], colors=["black"], linewidths=0.5, linestyles="dotted")
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
     for axis, title in zip(axes[0], ("what is meant", *(TITLES[method] for method in methods)), strict=True):
         axis.set_title(title, fontsize=9)
     figure.colorbar(shown, ax=axes, fraction=0.025, label="score")
     return figure
-
-
-def _meant(axis: Axes, example: Example) -> None:
-    axis.imshow(example.picture, interpolation="nearest")
-    _outline(axis, example.mask)
-    axis.set_ylabel(fill(example.text, 20), rotation=0, ha="right", va="center", fontsize=9)
-    _bare(axis)
-
-
-def _marked(axis: Axes, example: Example, scores: NDArray[np.float32]) -> Any:
-    grey = example.picture.mean(axis=-1)
-    axis.imshow(grey, cmap="gray", vmin=-120, vmax=255, interpolation="nearest")
-    shown = axis.imshow(scores, cmap=HEAT, vmin=0, vmax=1, alpha=0.75, interpolation="nearest")
-    _outline(axis, example.mask)
-    _bare(axis)
-    return shown
-
-
-def _outline(axis: Axes, mask: NDArray[np.bool_]) -> None:
-    if mask.any() and not mask.all():
-        axis.contour(mask, levels=[0.5], colors=["white"], linewidths=1.0)
-        axis.contour(mask, levels=[0.5], colors=["black"], linewidths=0.5, linestyles="dotted")
-
-
-def _bare(axis: Axes) -> None:
-    axis.set(xticks=[], yticks=[])
-    for spine in axis.spines.values():
-        spine.set_visible(False)
 
 
 def by_threshold(curves: pd.DataFrame) -> Figure:
@@ -77,8 +60,8 @@ def by_threshold(curves: pd.DataFrame) -> Figure:
     for axis, task in zip(axes[0], tasks, strict=True):
         for method in dict.fromkeys(curves["method"]):
             own = curves[(curves["task"] == task) & (curves["method"] == method)]
-            style: dict[str, Any] = {"color": _colour(method), "marker": _marker(method), "markevery": 8}
-            axis.plot(own["threshold"], own["value"], label=TITLES[method], **style)
+            colour, marker = STYLE[method]
+            axis.plot(own["threshold"], own["value"], label=TITLES[method], color=colour, marker=marker, markevery=8)
         axis.set(title=task, xlabel="threshold", ylim=(0, None))
         axis.grid(visible=True)
     axes[0][0].set_ylabel("mIoU (test split)")
@@ -89,7 +72,7 @@ def by_threshold(curves: pd.DataFrame) -> Figure:
 def instances(found: Findings) -> Figure:
     """How often the thing that is meant has the highest score, minus chance: affirmative phrases, negated by cue."""
     table = found.table
-    rows = table[(table["metric"] == numbers.OVER_CHANCE) & (table["kind"] == LEVEL) & table["seed"].isna()]
+    rows = table[(table["metric"] == segmenting.OVER_CHANCE) & (table["kind"] == LEVEL) & table["seed"].isna()]
     rows = rows[rows["method"].isin(TITLES) & ~rows["title"].isin([asked.BARE, asked.AFFIRMED])]
     tasks = list(dict.fromkeys([asked.AFFIRMATIVE, *rows["title"]]))
     figure, axis = plt.subplots(figsize=(7.6, 0.5 * len(tasks) + 1.4))
@@ -107,7 +90,7 @@ def instances(found: Findings) -> Figure:
     return figure
 
 
-def gains(found: Findings, metric: str = numbers.name(MIOU, numbers.BEST)) -> Figure:
+def gains(found: Findings, metric: str = f"{MIOU}@{segmenting.BEST}") -> Figure:
     """Gain of every method over the original text tower, in points: a panel per task, with the paper's as crosses."""
     rows = found.table[(found.table["kind"] == segmenting.OVER_ORIGINAL) & (found.table["metric"] == metric)]
     tasks = [asked.PHRASECUT, asked.AFFIRMATIVE, asked.NEGATED]
@@ -132,13 +115,6 @@ def gains(found: Findings, metric: str = numbers.name(MIOU, numbers.BEST)) -> Fi
 
 def _dots(axis: Axes, rows: pd.DataFrame, at: NDArray[np.float64], method: str, scale: float = 1) -> None:
     scaled = scale * rows[["value", "low", "high"]].astype(float)
-    style: dict[str, Any] = {"color": _colour(method), "fmt": _marker(method), "linewidth": 1, "capsize": 2}
+    colour, marker = STYLE[method]
+    style: dict[str, Any] = {"color": colour, "fmt": marker, "linewidth": 1, "capsize": 2}
     axis.errorbar(scaled["value"], at, xerr=figures.reach(scaled), label=TITLES[method], **style)
-
-
-def _colour(method: str) -> str:
-    return dict(zip(TITLES, (figures.BLACK, figures.BLUE, figures.GREEN, figures.VERMILION), strict=True))[method]
-
-
-def _marker(method: str) -> str:
-    return dict(zip(TITLES, figures.MARKERS, strict=False))[method]

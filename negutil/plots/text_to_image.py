@@ -7,15 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from negutil.compare import text_to_image
 from negutil.compare.engine import LEVEL
-from negutil.compare.text_to_image import title_of
-from negutil.compare.text_to_image_views import Shown
+from negutil.compare.text_to_image import Shown, title_of
 from negutil.plots import figures
 from negutil.tasks import picture_judge
 
@@ -37,16 +34,12 @@ def grid(lines: Sequence[Shown], heads: Sequence[str] = ()) -> Figure:
         for axis in row:
             axis.set_axis_off()
         for axis, picture, caption in zip(row, pictures, captions, strict=False):
-            _picture(axis, picture, caption)
+            axis.imshow(picture, interpolation="nearest")
+            axis.text(0, picture.shape[0] + 2, "\n".join(_folded(caption)), fontsize=6.5, va="top")
         row[0].set_title(title, fontsize=8.5, fontweight="bold", pad=3)
     for axis, head in zip(axes[0], heads, strict=False):
         axis.text(0, -16, "\n".join(_folded(head)), fontsize=7.5, va="bottom", style="italic")
     return figure
-
-
-def _picture(axis: Axes, picture: np.ndarray, caption: str) -> None:
-    axis.imshow(picture, interpolation="nearest")
-    axis.text(0, picture.shape[0] + 2, "\n".join(_folded(caption)), fontsize=6.5, va="top")
 
 
 def _folded(text: str) -> list[str]:
@@ -62,7 +55,13 @@ def measures(table: pd.DataFrame, titles: Sequence[str], columns: int = 2) -> Fi
     figure, axes = plt.subplots(lines, columns, figsize=size, sharey=True, squeeze=False)
     for axis, title in zip(axes.ravel(), titles, strict=False):
         own = rows[rows["title"] == title]
-        _dots(axis, own[own["seed"].isna()], named)
+        for index, method in enumerate(named):
+            means = own[own["seed"].isna() & (own["method"] == method)]
+            # Controls share a colour of their own, so that encoders stand out.
+            last = len(figures.PALETTE) - 2
+            colour = last if method in text_to_image.CONTROLS else min(index, last - 1)
+            if not means.empty:
+                figures.dots(axis, means, figures.places(means["method"], named), colour)
         single = own[own["seed"].notna()]
         axis.plot(
             single["value"], figures.places(single["method"], named) + 0.25, linestyle="", marker=".", color="#888888"
@@ -120,15 +119,3 @@ def reliability(exam: pd.DataFrame, conditions: Sequence[str]) -> Figure:
     axis.set(xlabel="how sure the judge is of “yes”", ylabel="how often that is true", xlim=(0, 1), ylim=(0, 1))
     axis.legend(fontsize=8)
     return figure
-
-
-def _dots(axis: Axes, rows: pd.DataFrame, named: Sequence[str]) -> None:
-    for index, method in enumerate(named):
-        own = rows[rows["method"] == method]
-        if not own.empty:
-            figures.dots(axis, own, figures.places(own["method"], named), _colour(index, method))
-
-
-def _colour(index: int, method: str) -> int:
-    """Controls share a colour of their own, so that encoders stand out."""
-    return len(figures.PALETTE) - 2 if method in text_to_image.CONTROLS else min(index, len(figures.PALETTE) - 3)

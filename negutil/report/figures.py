@@ -95,18 +95,16 @@ def gains(rows: pd.DataFrame, name: str) -> Heat:
     titles = list(dict.fromkeys(rows["title"]))
     heat = Heat(name, titles, [])
     for method, group in rows.groupby("method", sort=False):
-        cells = {row["title"]: _gain(row) for row in group.to_dict("records")}
+        cells = {}
+        for row in group.to_dict("records"):
+            value, said = f"{row['value']:.3f}", tables.with_interval(row["value"], row["low"], row["high"])
+            cells[row["title"]] = Cell(value, said=said)
+            if not pd.isna(row["gain"]):
+                change = tables.with_interval(row["gain"], row["gain_low"], row["gain_high"])
+                sure = row["gain_low"] > 0 or row["gain_high"] < 0
+                cells[row["title"]] = Cell(value, _colour(row["gain"]), sure, f"{said}; over CLIP {change}")
         heat.rows.append((str(method), [cells.get(title, Cell("")) for title in titles]))
     return heat
-
-
-def _gain(row: dict[Any, Any]) -> Cell:
-    value, said = f"{row['value']:.3f}", tables.with_interval(row["value"], row["low"], row["high"])
-    if pd.isna(row["gain"]):
-        return Cell(value, said=said)
-    change = tables.with_interval(row["gain"], row["gain_low"], row["gain_high"])
-    sure = row["gain_low"] > 0 or row["gain_high"] < 0
-    return Cell(value, _colour(row["gain"]), sure, f"{said}; over CLIP {change}")
 
 
 def levels(rows: pd.DataFrame) -> Heat:

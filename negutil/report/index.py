@@ -63,26 +63,17 @@ def _overview(outcomes: Sequence[Outcome], profile: str) -> str:
     counted = verdicts.counts(theirs, "notebook").reindex([chapter.number for chapter in found], fill_value=0)
     shown = [kind for kind in verdicts.KINDS if counted[kind].any()]
     took = frames.parts(profile).set_index("part")["minutes"]
-    lines = [
-        (
-            f"[{chapter.title}](#{_anchor(chapter.title)})",
-            *(str(counted.at[chapter.number, kind] or "") for kind in shown),
-            _holding([one for one in outcomes if one.is_ours and one.claim.notebook == chapter.number]),
-            f"{took[chapter.title]:.1f}" if chapter.title in took else "",
-        )
-        for chapter in found
-    ]
+    lines = []
+    for chapter in found:
+        anchor = re.sub(r"[^\w\- ]", "", chapter.title.lower()).replace(" ", "-")  # as GitHub makes it
+        ours = [one for one in outcomes if one.is_ours and one.claim.notebook == chapter.number]
+        holding = sum(outcome.verdict == claims.REPLICATED for outcome in ours)
+        counts = (str(counted.at[chapter.number, kind] or "") for kind in shown)
+        minutes = f"{took[chapter.title]:.1f}" if chapter.title in took else ""
+        held = f"{holding} of {len(ours)} hold" if ours else ""
+        lines.append((f"[{chapter.title}](#{anchor})", *counts, held, minutes))
     head = ("notebook", *(f"{pages.MARKS[kind]} {kind}" for kind in shown), "our findings", "minutes")
     return markdown.table(head, lines)
-
-
-def _holding(ours: Sequence[Outcome]) -> str:
-    return f"{sum(outcome.verdict == claims.REPLICATED for outcome in ours)} of {len(ours)} hold" if ours else ""
-
-
-def _anchor(title: str) -> str:
-    """The anchor that GitHub gives to a heading."""
-    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
 def _section(chapter: Chapter, outcomes: Sequence[Outcome], profile: str) -> str:

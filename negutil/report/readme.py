@@ -10,7 +10,6 @@ from pathlib import Path
 
 from negutil import config, paths
 from negutil.compare import claims, verdicts
-from negutil.compare.claims import Headline
 from negutil.compare.verdicts import Outcome
 from negutil.report import frames, markdown, pages
 from negutil.tables import with_interval
@@ -36,24 +35,22 @@ NAMES = {verdicts.NOT_REPRODUCIBLE: "cannot be reproduced"}
 
 def image(profile: str) -> str:
     """The figure of the same query with and without "no", and how many of the five images show what it names."""
-    from negutil.compare import top_five as top
+    from negutil.compare import negation_beyond as top
 
     model = config.load(profile).models[-1]
-    table = frames.found(profile, f"{top.EXPERIMENT}/{top.TABLE}")
+    table = frames.found(profile, f"{top.EXPERIMENT}/top_five")
     rows = {str(row["task"]): row for row in table.to_dict("records") if row["model"] == model}
-    nouns = [task.partition("/")[2] for task in rows if not task.endswith(top.ALL)]
+    nouns = [task.partition("/")[2] for task in rows if not task.endswith(top.ALL_NOUNS)]
     caption = f"The top five test images of {model} for a noun, and for the same noun after “no”."
     if nouns:
-        query, denial = top.queries(nouns[0]).values()
-        count, denied = (
-            f"{rows[f'{kind}/{nouns[0]}']['value']:.0f} of {top.COUNT}" for kind in (top.WITH, top.WITHOUT)
-        )
-        mean, mean_denied = (f"{rows[f'{kind}/{top.ALL}']['value']:.1f}" for kind in (top.WITH, top.WITHOUT))
-        every = rows[f"{top.WITH}/{top.ALL}"]["n"]
+        query, denial = top.with_and_without(nouns[0]).values()
+        count, denied = (f"{rows[f'{kind}/{nouns[0]}']['value']:.0f} of {top.TOP}" for kind in (top.WITH, top.WITHOUT))
+        mean, mean_denied = (f"{rows[f'{kind}/{top.ALL_NOUNS}']['value']:.1f}" for kind in (top.WITH, top.WITHOUT))
+        every = rows[f"{top.WITH}/{top.ALL_NOUNS}"]["n"]
         caption = (
             f"The top five test images of {model} for “{query}” ({count} show {query}) and for “{denial}” ({denied} "
             f"show {query}). The noun is the alphabetically first; averaged over all {every} nouns, {mean} and "
-            f"{mean_denied} of {top.COUNT} images show it."
+            f"{mean_denied} of {top.TOP} images show it."
         )
     figure = paths.figures(profile) / top.EXPERIMENT / f"{top.FIGURE}.png"
     shown = f'<img src="{markdown.relative(figure, README)}" width="{WIDTH}" alt="{ALT}">'
@@ -75,7 +72,13 @@ def findings(profile: str) -> str:
     """The headlines, the verdicts on the papers' claims, and those on our own."""
     outcomes = verdicts.of(profile)
     known = {outcome.claim.id: outcome for outcome in outcomes}
-    lines = [_headline(headline, known[headline.claim]) for headline in claims.headlines()]
+    lines = []
+    for headline in claims.headlines():
+        outcome = known[headline.claim]
+        values = [f"{with_interval(row.value, row.ci_low, row.ci_high)} ({row.model})" for row in outcome.rows]
+        numbers = f"{headline.measure}: {', '.join(values)}" if values else outcome.reason
+        verdict = f"{pages.MARKS[outcome.verdict]} **{outcome.verdict.capitalize()}** ({outcome.work})"
+        lines.append(f"- {verdict}: {headline.says}. *{numbers}*")
     ours = [outcome for outcome in outcomes if outcome.is_ours]
     theirs = [outcome for outcome in outcomes if not outcome.is_ours]
     heading = f"The verdicts on all **{len(theirs)} claims** of the papers ([claim by claim](docs/index.md)):"
@@ -90,13 +93,6 @@ def parts(profile: str) -> dict[str, str]:
 def current(profile: str, path: Path = README) -> str:
     """README as it should be; raises NegutilError where a marker is missing or a table is damaged."""
     return markdown.text_with(parts(profile), path)
-
-
-def _headline(headline: Headline, outcome: Outcome) -> str:
-    values = [f"{with_interval(row.value, row.ci_low, row.ci_high)} ({row.model})" for row in outcome.rows]
-    numbers = f"{headline.measure}: {', '.join(values)}" if values else outcome.reason
-    mark = pages.MARKS[outcome.verdict]
-    return f"- {mark} **{outcome.verdict.capitalize()}** ({outcome.work}): {headline.says}. *{numbers}*"
 
 
 def _by_paper(outcomes: Sequence[Outcome]) -> str:

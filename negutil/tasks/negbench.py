@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -52,19 +51,6 @@ TABLE_1 = {
     "COCO MCQ, paraphrased": ("accuracy", "COCO MCQ", 5914),
 }
 """Metric and column of NegBench's Table 1, and items of the published file, by title."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resampling:
-    """How often, and from which seed, intervals resample."""
-
-    resamples: int
-    seed: int
-
-    @property
-    def arguments(self) -> dict[str, int]:
-        """As keyword arguments of the functions that make intervals."""
-        return {"resamples": self.resamples, "seed": self.seed}
 
 
 class NegBench(Task):
