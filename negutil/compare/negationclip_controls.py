@@ -18,7 +18,7 @@ from negutil.config import Profile
 from negutil.models.trained import Trained
 from negutil.results import Record
 from negutil.tasks import ccneg, suite
-from negutil.train import recipes_negation as recipes
+from negutil.train import recipes
 
 RULE = "rule: "
 TASKS = (suite.VALSE, suite.CCNEG, ccneg.REVERSED, ccneg.BOTH)

@@ -35,8 +35,8 @@ from negutil.config import Profile, Splits, World
 from negutil.data import source
 from negutil.errors import NegutilError
 from negutil.tasks import negbench_items
-from negutil.train import recipes_negation
-from negutil.train.training_images import PICTURES
+from negutil.train import recipes
+from negutil.train.sets import PICTURES
 
 SAME = 0.001
 """The largest share of evaluation pictures that may look exactly like a training picture."""
@@ -107,8 +107,8 @@ def only_named(settings: Profile, stated: Sequence[Claim]) -> Profile:
     conditions = [condition for claim in stated for condition in claim.conditions]
     said = "\n".join(f"{condition.task} {condition.metric}" for condition in conditions)
 
-    def named(recipes: Sequence[str]) -> tuple[str, ...]:
-        return tuple(name for name in recipes if name in said or recipes_negation.find(name).title in said)
+    def named(names: Sequence[str]) -> tuple[str, ...]:
+        return tuple(name for name in names if name in said or recipes.find(name).title in said)
 
     plan = settings.finetuning
     kept = dataclasses.replace(

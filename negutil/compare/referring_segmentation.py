@@ -29,7 +29,7 @@ from negutil.models.miniclipseg import Segmenter
 from negutil.models.pictures import PictureFiles
 from negutil.tasks import segmentation
 from negutil.tasks.segmentation import BINARY, MIOU, Overlap
-from negutil.train import recipes_negation as recipes
+from negutil.train import recipes
 from negutil.train.finetune import finetune_many
 
 EXPERIMENT = "08_referring_segmentation"
