@@ -47,7 +47,7 @@ from negutil.train.loop import (
     stop_signals,
     write_checkpoint,
 )
-from negutil.train.settings import STAGES, GlassesTraining, as_table
+from negutil.train.settings import STAGES, GlassesTraining
 
 COLUMNS = ("stage", "epoch", "loss", "lr", "validation_loss", "validation_score")
 RECALL_AT = 5
@@ -430,7 +430,7 @@ class GlassesJob:
     def identity(self) -> dict[str, Any]:
         """Everything that the result follows from, as plain JSON values."""
         facts: dict[str, Any] = {"base": glasses_trained.base_of(self.name), "base_sha256": self.base_sha256}
-        facts |= {"config": as_table(self.config), "data_sha256": self.data.sha256}
+        facts |= {"config": self.config, "data_sha256": self.data.sha256}
         facts |= {"lens_sha256": self.lens_data.sha256 if self.lens_data else ""}
         return plain(facts | {"code_version": code.fingerprint(__name__)})
 

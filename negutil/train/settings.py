@@ -194,11 +194,6 @@ def glasses(source: str = "mini", file: Path | None = None, **changes: Any) -> G
     return _build(GlassesTraining, tables[source], f"{file}: [{source}]", **changes)
 
 
-def as_table(config: GlassesTraining) -> dict[str, Any]:
-    """The settings as plain values for a file: tables, lists and numbers."""
-    return dataclasses.asdict(config) | {"modules": dict(config.modules)}
-
-
 def _build(kind: type[Made], table: Mapping[str, Any], where: str, **given: Any) -> Made:
     """An instance of the dataclass ``kind`` from a table, every key known and of its type, and what is ``given``."""
     try:
