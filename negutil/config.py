@@ -61,7 +61,7 @@ class Bootstrap(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Finetuning(Settings):
-    """What notebook 05 fine-tunes: names are those of ``train.recipes_negation``.
+    """What notebook 05 fine-tunes: names are those of ``train.recipes``.
 
     Attributes:
         source: whose settings in ``configs/finetune.toml`` are used.
@@ -89,7 +89,7 @@ class Finetuning(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Glasses(Settings):
-    """What notebook 06 trains and asks: names are those of ``train.recipes_glasses`` and ``recipes_negation``.
+    """What notebook 06 trains and asks: names are those of ``train.recipes``.
 
     Attributes:
         source: whose settings in ``configs/glasses.toml`` are used.
@@ -116,7 +116,7 @@ class Glasses(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Generation(Settings):
-    """What notebook 07 draws: names of methods are those of ``train.recipes_negation``.
+    """What notebook 07 draws: names of methods are those of ``train.recipes``.
 
     Attributes:
         pipeline: "minisd", or the folder or repository of a pipeline of diffusers.
@@ -149,7 +149,7 @@ class Generation(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Segmentation(Settings):
-    """What notebook 08 segments with: names of methods are those of ``train.recipes_negation``.
+    """What notebook 08 segments with: names of methods are those of ``train.recipes``.
 
     Attributes:
         model: of ``configs/segmenters.toml``, which also says whose text towers fit.

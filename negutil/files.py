@@ -85,7 +85,7 @@ def checked(kind: type[Kind], table: Any, where: str) -> Kind:
         if first["type"] in ("missing", UNKNOWN):
             fix = "is unknown: correct or remove it" if first["type"] == UNKNOWN else "is missing: add it"
             known = ", ".join(_settings_of(kind, inside))
-            told = f"the setting {key!r}{f' of {place}' if place else ''} {fix} (known here: {known})"
+            told = f"the setting {key!r}{f' of {place}' if place else ''} {fix} (known here: {known or 'its values'})"
         else:
             expected = first["msg"].replace("Input", "it").replace("array", "list")
             told = f"{place}{'.' if place else ''}{key} is {first['input']!r}: {expected}"
@@ -98,7 +98,7 @@ def _settings_of(kind: Any, inside: list[int | str]) -> list[str]:
         if isinstance(step, str):
             hint = get_type_hints(kind)[step]
             kind = next(iter(get_args(hint)), hint)
-    return [field.name for field in dataclasses.fields(kind)]
+    return [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
 
 
 def read_json(path: Path, fix: str = "restore it") -> Any:

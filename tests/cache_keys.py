@@ -31,7 +31,7 @@ from negutil.config import Profile
 from negutil.data import _reading
 from negutil.models import encode, generation, libraries, loader, miniclipseg, minisd, text_layers, video
 from negutil.models.pictures import PictureFiles
-from negutil.train import glasses_stages, training_images
+from negutil.train import glasses, sets
 from negutil.train.finetune import finetune
 
 MODEL = "miniclip-s-8"
@@ -48,7 +48,7 @@ def features(settings: Profile) -> None:
     encode.texts(model, TEXTS, share=True)
     text_layers.features(model, TEXTS)
     video.features(model, sorted((settings.built / "msrvtt").rglob("*.mp4"))[:1])
-    training_images.lengths(model, settings)
+    sets.lengths(model, settings)
 
 
 def training() -> None:
@@ -56,7 +56,7 @@ def training() -> None:
     model = loader.load(MODEL)
     width = encode.texts(model, TEXTS).shape[1]
     finetune(model, finetune_files.examples(dimensions=width), finetune_files.CONFIG, paths.cache() / "finetuned")
-    glasses_stages.train(glasses_files.job("tiny+clipglasses/seed0"))
+    glasses.train(glasses_files.job("tiny+clipglasses/seed0"))
 
 
 def captions(settings: Profile) -> None:

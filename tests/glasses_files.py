@@ -12,8 +12,8 @@ import numpy as np
 from negutil.models import architectures, loader
 from negutil.models.loader import LoadedModel
 from negutil.models.text_layers import TextLayers
+from negutil.train.glasses import GlassesJob
 from negutil.train.glasses_sets import GlassesData
-from negutil.train.glasses_stages import GlassesJob
 from negutil.train.settings import GlassesTraining, Stage
 
 ARCHITECTURE = "Tiny-Glasses"

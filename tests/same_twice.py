@@ -13,7 +13,7 @@ from negutil.captions import negbench_files
 from negutil.compare import affirmative, binary_probe, negationclip_items, negbench
 from negutil.config import Splits
 from negutil.tasks import negbench_items
-from negutil.train import recipes_negation as recipes
+from negutil.train import recipes
 from negutil.train.finetune import finetune_many
 
 

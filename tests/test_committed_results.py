@@ -25,7 +25,7 @@ from negutil.compare import (
 )
 from negutil.models import registry
 from negutil.tasks import exclusion
-from negutil.train import recipes_negation
+from negutil.train import recipes
 
 EXPERIMENTS = (
     *(affirmative.EXPERIMENT, web_captions.EXPERIMENT, binary_probe.EXPERIMENT),
@@ -135,7 +135,7 @@ def test_every_fine_tuned_model_has_its_seeds_and_its_means(committed: None) -> 
     settings = config.load("mini")
     seeds, levels = (results.load("mini", negationclip.EXPERIMENT, name) for name in ("seeds", "levels"))
     for base in settings.models:
-        for recipe in recipes_negation.rows(settings, base):
+        for recipe in recipes.rows(settings, base):
             task = f"{negationclip.ALL_ITEMS}/{recipe}"
             own = seeds[(seeds["model"] == base) & (seeds["task"] == task)]
             mean = levels[(levels["model"] == base) & (levels["task"] == task)]

@@ -16,8 +16,8 @@ from negutil.models import glasses_model, glasses_settings, loader, registry, sc
 from negutil.models.glasses import Glasses
 from negutil.models.glasses_model import GlassesModel
 from negutil.models.loader import LoadedModel
-from negutil.train import glasses_stages
-from negutil.train.glasses_stages import GlassesJob
+from negutil.train import glasses as training
+from negutil.train.glasses import GlassesJob
 
 TEXTS = [*model_files.TEXTS, "no dog", model_files.TEXTS[0]]
 
@@ -98,13 +98,13 @@ def test_a_trained_pair_loads_by_its_name_until_the_base_changes(
     monkeypatch.setattr(registry, "find", lambda name: tower.entry)
     name, sha = "tiny+clipglasses/seed0", str(loader.load("tiny").fingerprint["weights_sha256"])
     job = GlassesJob(name, sha, glasses_files.data(), glasses_files.CONFIG, "quick")
-    found = glasses_stages.train(job)
+    found = training.train(job)
     model = glasses_model.load(name, "quick")
     assert glasses_model.is_name(name)
     assert glasses_model.sha256(name, "quick") == f"{found.sha256} {sha}"
     assert (model.name, model.tower.name, model.glasses.scale.item()) == (name, "tiny", 20.0)
     assert not model.glasses.training
     assert model.matrix(TEXTS, pictures()).shape == (5, 5)
-    glasses_stages.train(replace(job, base_sha256="0" * 64))
+    training.train(replace(job, base_sha256="0" * 64))
     with pytest.raises(NegutilError, match="run notebook 06 again"):
         glasses_model.load(name, "quick")

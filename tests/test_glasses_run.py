@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from negutil.errors import NegutilError
-from negutil.train import glasses_run
-from negutil.train.glasses_run import COLUMNS, LEARNING, Run, StageLoop, modules, split
+from negutil.train import glasses as training
+from negutil.train.glasses import COLUMNS, LEARNING, Run, StageLoop, modules, split
 from negutil.train.glasses_sets import GlassesData
 from negutil.train.settings import STAGES
 
@@ -83,7 +83,7 @@ def test_texts_that_the_mask_lets_through_have_clips_scores_and_others_the_glass
         last_bias.sub_(glasses.gate(last).median())
         assert 0 < glasses.masked(last).sum() < 8
         absent = glasses.absent(last, levels)
-        found = glasses_run._scores(glasses, (last, levels), images, absent, partners)
+        found = training._scores(glasses, (last, levels), images, absent, partners)
         wanted = glasses(last, levels, images, partners=partners)
     assert torch.allclose(found, wanted, atol=1e-5)
 
@@ -104,7 +104,7 @@ def test_stage_1_can_learn_from_another_set() -> None:
 @pytest.mark.parametrize(("by", "disjoint"), [("image", True), ("item", False)])
 def test_parts_share_pictures_only_where_the_split_is_by_item(by: str, disjoint: bool) -> None:
     data = glasses_files.data(128, 32)
-    train, validation = split(data, glasses_files.config(validation_by=by))
+    train, validation = split(data, glasses_files.config(validation_by=by), "lens")
     assert np.array_equal(np.sort(np.concatenate([train, validation])), np.arange(len(data)))
     shared = np.intersect1d(data.rows[train], data.rows[validation])
     assert (len(shared) == 0) is disjoint
@@ -147,7 +147,7 @@ def test_modules_are_those_of_the_variant_with_changes() -> None:
 
 def test_too_few_items_and_broken_losses_are_one_sentence() -> None:
     with pytest.raises(NegutilError, match="leave 0 to validate"):
-        split(glasses_files.data(1, 1), glasses_files.CONFIG)
+        split(glasses_files.data(1, 1), glasses_files.CONFIG, "lens")
     broken = _broken(glasses_files.data())
     run = Run(broken, glasses_files.CONFIG)
     with pytest.raises(NegutilError, match="loss of stage 'gate' is nan at step 0; lower `lr`"):

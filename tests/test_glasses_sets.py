@@ -17,7 +17,7 @@ from negutil.data import negbench
 from negutil.errors import NegutilError
 from negutil.models import encode, text_layers
 from negutil.models.loader import LoadedModel
-from negutil.train import examples, glasses_sets, sets, training_images
+from negutil.train import examples, glasses_sets, sets
 from negutil.train.finetune import settings
 
 QUICK = config.load("quick")
@@ -43,7 +43,7 @@ def test_retrieval_denies_what_is_not_there_and_nothing_held_out(model: LoadedMo
     shown = {
         Path(one.file_name).name: truth.sayable(one.scene.nouns) for one in truth.read(world.folder("coco", QUICK))
     }
-    names = {row: name for name, row in training_images.load(model, QUICK).rows.items()}
+    names = {row: name for name, row in sets.gallery(model, QUICK).rows.items()}
     for row, noun, text in zip(found.rows, found.objects, found.negated, strict=True):
         assert noun not in shown[names[row]], text
     assert not set(found.objects) & caption_sets.HELD_OUT
@@ -64,7 +64,7 @@ def test_the_retrieval_file_has_the_published_columns_and_objects_of_its_picture
 
 def test_features_are_those_of_the_pictures(model: LoadedModel) -> None:
     found = glasses_sets.load("retrieval", model, QUICK)
-    names = {row: name for name, row in training_images.load(model, QUICK).rows.items()}
+    names = {row: name for name, row in sets.gallery(model, QUICK).rows.items()}
     with Image.open(world.folder("coco", QUICK) / "train2014" / names[found.rows[7]]) as picture:
         features = encode.images(model, [picture], cached=False)[0]
     assert np.allclose(found.images[found.rows[7]], features, atol=1e-5)
@@ -120,13 +120,13 @@ def test_an_unnamed_object_is_the_most_similar_candidate(model: LoadedModel) -> 
 def test_the_published_layout_gives_triplets_with_pictures_of_coco(model: LoadedModel) -> None:
     folder, coco = world.folder("ccneg", QUICK), world.folder("coco", QUICK)
     pictures = sorted((coco / "train2014").iterdir())
-    found = glasses_sets.ccneg_from(folder, pictures, model, QUICK, evaluation=QUICK.world.ccneg.test)
+    found = sets.ccneg_from(folder, pictures, model, QUICK, evaluation=QUICK.world.ccneg.test)
     assert len(found) == QUICK.world.ccneg.train
     assert found.distractors is not None
     assert found.distractors.min() >= len(found), "pictures of the other set"
     examples.check(found.examples(), settings("con-clip", "quick"))
     with pytest.raises(NegutilError, match="give all of train2017"):
-        glasses_sets.ccneg_from(folder, pictures[:3], model, QUICK, evaluation=QUICK.world.ccneg.test)
+        sets.ccneg_from(folder, pictures[:3], model, QUICK, evaluation=QUICK.world.ccneg.test)
 
 
 def test_an_unknown_set_lists_those_there_are(model: LoadedModel) -> None:

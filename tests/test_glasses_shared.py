@@ -11,10 +11,9 @@ import pytest
 import torch
 
 from negutil.models import glasses_settings
-from negutil.train import glasses_stages
-from negutil.train.glasses_run import Run
-from negutil.train.glasses_stages import shared_keys
-from negutil.train.recipes_glasses import TRAINING_DIFFERENCES
+from negutil.train import glasses as training
+from negutil.train.glasses import Run, shared_keys
+from negutil.train.recipes import TRAINING_DIFFERENCES
 
 DATA = glasses_files.data(hard=True)
 NAME = "tiny+clipglasses/seed0"
@@ -50,7 +49,7 @@ def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bo
 def test_runs_with_one_key_end_the_stage_with_the_same_weights(name: str) -> None:
     plain = shared_keys(DATA, None, glasses_files.config())
     own = shared_keys(DATA, None, glasses_files.config(**CHANGES[name]))
-    for stage in glasses_stages.READ:
+    for stage in training.READ:
         if own[stage] == plain[stage]:
             assert equal(after(CHANGES[name], stage), after({}, stage))
 
@@ -71,7 +70,7 @@ def test_what_changes_a_stage_changes_its_key() -> None:
 
 def test_a_pair_that_shares_stages_ends_as_one_that_trained_them(monkeypatch: pytest.MonkeyPatch) -> None:
     job = glasses_files.job(NAME)
-    alone = glasses_stages.train(job)
+    alone = training.train(job)
     advance, trained = Run.advance, []
 
     def counted(run: Run) -> None:
@@ -79,7 +78,7 @@ def test_a_pair_that_shares_stages_ends_as_one_that_trained_them(monkeypatch: py
         advance(run)
 
     monkeypatch.setattr(Run, "advance", counted)
-    again = glasses_stages.train(replace(job, name="tiny+clipglasses-again/seed0"))
+    again = training.train(replace(job, name="tiny+clipglasses-again/seed0"))
     assert set(trained) == {"frame", "joint"}
     assert again.sha256 == alone.sha256
     assert again.curve().equals(alone.curve())

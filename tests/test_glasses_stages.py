@@ -12,9 +12,8 @@ import torch
 from negutil.errors import NegutilError
 from negutil.models import glasses_trained
 from negutil.models.glasses_trained import TrainedGlasses
-from negutil.train import glasses_stages
-from negutil.train.glasses_run import Run
-from negutil.train.glasses_stages import GlassesJob
+from negutil.train import glasses as training
+from negutil.train.glasses import GlassesJob, Run
 from negutil.train.loop import Stopped, write_checkpoint
 
 NAME = "tiny+clipglasses/seed0"
@@ -34,24 +33,24 @@ def weights(found: TrainedGlasses) -> dict[str, torch.Tensor]:
 
 
 def test_a_finished_pair_has_weights_curve_and_facts_and_is_not_trained_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = glasses_stages.train(job())
+    found = training.train(job())
     assert (found.base, found.examples, found.scale, found.modules.width) == ("tiny", 128, 20.0, 16)
     assert found.curve()["stage"].unique().tolist() == ["gate", "lens", "frame", "joint"]
-    assert not (found.folder / glasses_stages.CHECKPOINT).exists()
+    assert not (found.folder / training.CHECKPOINT).exists()
     assert set(weights(found)) == set(Run(job().data, job().config).glasses.state_dict())
     monkeypatch.setattr(Run, "advance", None)
-    assert glasses_stages.train(job()).sha256 == found.sha256
-    assert glasses_stages.train_many([NAME], job, "quick", 1)[0].sha256 == found.sha256
+    assert training.train(job()).sha256 == found.sha256
+    assert training.train_many([NAME], job, "quick", 1)[0].sha256 == found.sha256
 
 
 def test_other_settings_replace_what_is_there() -> None:
-    first, second = glasses_stages.train(job()), glasses_stages.train(job(seed=1))
+    first, second = training.train(job()), training.train(job(seed=1))
     assert first.sha256 != second.sha256
     assert glasses_trained.read(NAME, "quick").about["identity"]["config"]["seed"] == 1
 
 
 def test_a_stop_saves_and_the_next_call_ends_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = glasses_stages.train(job())
+    whole = training.train(job())
     curve = whole.curve()
     monkeypatch.setenv("NEGUTIL_CACHE", str(tmp_path / "other"))
     advance, passed = Run.advance, []
@@ -66,34 +65,34 @@ def test_a_stop_saves_and_the_next_call_ends_the_same(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(Run, "advance", interrupted)
     with pytest.raises(Stopped, match=r"Stopped at stage 'frame', epoch 0 and saved"):
-        glasses_stages.train(job())
+        training.train(job())
     monkeypatch.setattr(Run, "advance", advance)
     assert glasses_trained.find(NAME, "quick") is None
-    resumed = glasses_stages.train(job())
+    resumed = training.train(job())
     assert resumed.sha256 == whole.sha256
     assert resumed.curve().equals(curve)
 
 
 def test_a_checkpoint_of_something_else_is_not_gone_on_with() -> None:
-    wanted = glasses_stages.train(job("tiny+clipglasses/seed1"))
+    wanted = training.train(job("tiny+clipglasses/seed1"))
     run = Run(job(seed=7).data, job(seed=7).config)
     run.advance()
     out = glasses_trained.folder(NAME, "quick")
     write_checkpoint(out, run.state() | {"identity": job(seed=7).identity})
-    assert glasses_stages.train(job()).sha256 == wanted.sha256
+    assert training.train(job()).sha256 == wanted.sha256
 
 
 def test_two_side_by_side_are_as_one_after_the_other() -> None:
     names = [f"tiny+clipglasses/seed{seed}" for seed in range(2)]
-    found = glasses_stages.train_many(names, glasses_files.job, "quick", processes=2)
+    found = training.train_many(names, glasses_files.job, "quick", processes=2)
     assert [one.name for one in found] == names
-    alone = glasses_stages.train(glasses_files.job("tiny+clipglasses-again/seed1"))
+    alone = training.train(glasses_files.job("tiny+clipglasses-again/seed1"))
     assert alone.sha256 == found[1].sha256
     assert alone.sha256 != found[0].sha256
 
 
 def test_damage_is_one_sentence() -> None:
-    found = glasses_stages.train(job())
+    found = training.train(job())
     (found.folder / glasses_trained.TENSORS).write_bytes(b"other")
     with pytest.raises(NegutilError, match="not the file that was written"):
         glasses_trained.tensors(found)
@@ -106,9 +105,9 @@ def test_damage_is_one_sentence() -> None:
     glasses_trained.remove(found.folder)
     with pytest.raises(NegutilError, match="no trained glasses 'tiny"):
         glasses_trained.read(NAME, "quick")
-    (found.folder / glasses_stages.CHECKPOINT).write_bytes(b"other")
+    (found.folder / training.CHECKPOINT).write_bytes(b"other")
     with pytest.raises(NegutilError, match="is damaged; delete it"):
-        glasses_stages.train(job())
+        training.train(job())
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from negutil.errors import NegutilError
 from negutil.models import registry, trained
 from negutil.models.trained import Trained
 from negutil.tasks import ccneg, suite
-from negutil.train import recipes_negation as recipes
+from negutil.train import recipes
 
 PLANNED: dict[str, Any] = {
     "examples": 80,

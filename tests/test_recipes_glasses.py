@@ -13,10 +13,9 @@ from negutil import config
 from negutil.errors import NegutilError
 from negutil.models import glasses_settings, glasses_trained
 from negutil.models.loader import LoadedModel
-from negutil.train import glasses_sets
-from negutil.train import recipes_glasses as recipes
-from negutil.train.glasses_run import modules
-from negutil.train.recipes_glasses import RECIPES
+from negutil.train import glasses_sets, recipes
+from negutil.train.glasses import modules
+from negutil.train.recipes import GLASSES
 
 QUICK = config.load("quick")
 
@@ -34,22 +33,22 @@ def material(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> glasses_set
 
 
 def test_every_recipe_has_a_name_to_load_it_by_and_a_known_set() -> None:
-    for name, recipe in RECIPES.items():
+    for name, recipe in GLASSES.items():
         full = recipes.model_name("miniclip-b-8+negationclip/seed1", name, 2)
         assert glasses_trained.recipe_of(full) == recipe.name == name
         assert recipe.set in glasses_sets.SETS
-    assert len({recipe.title for recipe in RECIPES.values()}) == len(RECIPES)
+    assert len({recipe.title for recipe in GLASSES.values()}) == len(GLASSES)
     with pytest.raises(NegutilError, match="no recipe 'p1' for glasses; there are clipglasses-ccneg"):
-        recipes.find("p1")
+        recipes.find_glasses("p1")
 
 
 def test_every_ablation_and_difference_of_the_modules_has_a_recipe() -> None:
     assert list(recipes.ABLATIONS) == list(glasses_settings.ABLATIONS)
     assert list(recipes.DIFFERENCES) == list(glasses_settings.DIFFERENCES)
-    assert all(RECIPES[name].modules == glasses_settings.ABLATIONS[key] for key, name in recipes.ABLATIONS.items())
+    assert all(GLASSES[name].modules == glasses_settings.ABLATIONS[key] for key, name in recipes.ABLATIONS.items())
     for key, name in recipes.DIFFERENCES.items():
         row = glasses_settings.DIFFERENCES[recipes.ROW] if key == recipes.LAYERS else {}
-        assert RECIPES[name].modules == {**glasses_settings.DIFFERENCES[key], **row}
+        assert GLASSES[name].modules == {**glasses_settings.DIFFERENCES[key], **row}
     together: dict[str, object] = {}
     for one in recipes.TRAINING_DIFFERENCES.values():
         together |= one
@@ -60,7 +59,7 @@ def test_every_ablation_and_difference_of_the_modules_has_a_recipe() -> None:
 
 def test_jobs_have_the_items_and_settings_of_their_recipe(material: glasses_sets.Material) -> None:
     names = [recipes.model_name("tiny", one, 1) for one in (recipes.SMALL, recipes.RELEASED, recipes.RETRIEVED)]
-    small, released, retrieved = (recipes.job(QUICK, name) for name in names)
+    small, released, retrieved = (recipes.glasses_job(QUICK, name) for name in names)
     assert len(small.data) == QUICK.glasses.small
     assert len(released.data) == QUICK.glasses.examples
     assert (small.lens_data, small.config.seed, small.config.variant) == (None, 1, "paper")
@@ -71,16 +70,16 @@ def test_jobs_have_the_items_and_settings_of_their_recipe(material: glasses_sets
 
 
 def test_items_are_those_of_the_job(model: LoadedModel, material: glasses_sets.Material) -> None:
-    job = recipes.job(QUICK, recipes.model_name("tiny", recipes.SMALL, 0))
-    found = recipes.items(QUICK, model, recipes.SMALL, 0)
+    job = recipes.glasses_job(QUICK, recipes.model_name("tiny", recipes.SMALL, 0))
+    found = recipes.glasses_items(QUICK, model, recipes.SMALL, 0)
     assert np.array_equal(material.read(found.negated).last, job.data.negated.last)
     assert np.array_equal(found.rows, job.data.rows)
-    assert found.negated != recipes.items(QUICK, model, recipes.SMALL, 1).negated
+    assert found.negated != recipes.glasses_items(QUICK, model, recipes.SMALL, 1).negated
 
 
 def test_a_name_without_a_seed_is_one_sentence(material: glasses_sets.Material) -> None:
     with pytest.raises(NegutilError, match="names no seed"):
-        recipes.job(QUICK, f"tiny+{recipes.FULL}/first")
+        recipes.glasses_job(QUICK, f"tiny+{recipes.FULL}/first")
 
 
 def test_training_by_name_gives_pairs_in_order(
@@ -89,8 +88,8 @@ def test_training_by_name_gives_pairs_in_order(
     monkeypatch.setenv("NEGUTIL_CACHE", str(tmp_path))
     alone = dataclasses.replace(QUICK, glasses=dataclasses.replace(QUICK.glasses, processes=1))
     names = [recipes.model_name("tiny", one, 0) for one in (recipes.SMALL, recipes.RETRIEVED_SMALL)]
-    found = recipes.train(alone, [*names, names[0]])
+    found = recipes.train_glasses(alone, [*names, names[0]])
     assert [pair.name for pair in found] == [*names, names[0]]
     assert found[0].about["items"] == QUICK.glasses.small
     with pytest.raises(NegutilError, match="no recipe 'clipglasses-other'"):
-        recipes.train(alone, ["tiny+clipglasses-other/seed0"])
+        recipes.train_glasses(alone, ["tiny+clipglasses-other/seed0"])

@@ -15,10 +15,8 @@ from negutil import config
 from negutil.errors import NegutilError
 from negutil.models import trained
 from negutil.models.loader import LoadedModel
-from negutil.train import recipes_negation as recipes
-from negutil.train import sets, training_images
-from negutil.train.examples import Examples
-from negutil.train.recipes_negation import RECIPES, Recipe
+from negutil.train import recipes, sets
+from negutil.train.recipes import RECIPES, Recipe
 
 QUICK = config.load("quick")
 
@@ -26,11 +24,6 @@ QUICK = config.load("quick")
 @pytest.fixture
 def model(tmp_path: Path) -> LoadedModel:
     return finetune_files.model(tmp_path / "tiny")
-
-
-def whole(name: str, error: float) -> Examples:
-    """A set of 48 examples in place of the mini world's, whatever its name."""
-    return finetune_files.examples()
 
 
 def planned(examples: int) -> config.Profile:
@@ -73,27 +66,27 @@ def test_a_smaller_set_is_passed_over_more_often(count: int, expected: int) -> N
 def test_a_job_has_the_drawn_examples_the_changes_and_a_place_under_its_name(model: LoadedModel) -> None:
     settings = planned(32)
     recipe = Recipe("mixed", "mixed", "p1+p2", share=0.5, changes={"original_share": 0.5})
-    job = recipes.job(settings, model, recipe, 3, whole)
+    job = recipes.job(settings, model, recipe, 3, finetune_files.examples())
     assert job.out == trained.folder("tiny+mixed/seed3", "quick")
     assert len(job.examples) == 16
     assert job.config.original_share == 0.5
     assert job.config.seed == 3
     assert job.config.epochs == 2, "half of the captions, so twice the passes of the quick profile"
-    again = recipes.job(settings, model, recipe, 3, whole)
+    again = recipes.job(settings, model, recipe, 3, finetune_files.examples())
     assert again.examples.sha256 == job.examples.sha256
-    other = recipes.job(settings, model, recipe, 4, whole)
+    other = recipes.job(settings, model, recipe, 4, finetune_files.examples())
     assert other.examples.sha256 != job.examples.sha256
 
 
 def test_all_examples_are_used_where_no_number_is_set(model: LoadedModel) -> None:
-    job = recipes.job(planned(0), model, RECIPES["negclip"], 0, whole)
+    job = recipes.job(planned(0), model, RECIPES["negclip"], 0, finetune_files.examples())
     assert len(job.examples) == 48
     assert job.config.method == "negclip"
 
 
 def test_the_control_differs_from_negationclip_in_its_captions_alone() -> None:
     plain, negated = RECIPES[recipes.PLAIN], RECIPES[recipes.NEGATIONCLIP]
-    assert sets.method(plain.set) == sets.method(negated.set)
+    assert sets.SETS[plain.set].method == sets.SETS[negated.set].method
     assert (plain.share, plain.error, dict(plain.changes)) == (negated.share, negated.error, dict(negated.changes))
 
 
@@ -103,8 +96,8 @@ def test_norms_are_those_of_the_features_before_they_are_normalised(
     monkeypatch.setenv("NEGUTIL_CACHE", str(session_cache))
     small = dataclasses.replace(QUICK.world, scenes=dataclasses.replace(QUICK.world.scenes, train=8, val=2, test=2))
     settings = dataclasses.replace(planned(8), world=small, name="quick")
-    gallery = training_images.load(model, settings)
-    norms = training_images.lengths(model, settings)
+    gallery = sets.gallery(model, settings)
+    norms = sets.lengths(model, settings)
     assert norms.shape == (len(gallery.images),)
     assert (norms > 0).all()
     assert len(np.unique(norms)) > 1

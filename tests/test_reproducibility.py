@@ -9,7 +9,7 @@ from negutil import paths
 from negutil.errors import NegutilError
 from negutil.models import glasses_settings
 from negutil.report import markdown, reproducibility
-from negutil.train import recipes_glasses
+from negutil.train import recipes
 
 ENTRY = '[[disagreement]]\nwork = "CoN-CLIP"\npaper = "says"\ncode = "does"\n'
 EFFECT = 'effects = [{ table = "t/x", task = "a*", metric = "m", says = "it" }]\n'
@@ -42,7 +42,7 @@ def test_every_work_has_both_parts_with_something_measured(committed: None) -> N
 
 def test_every_difference_of_the_glasses_is_told_once() -> None:
     told = [entry.glasses for entry in reproducibility.read() if entry.glasses]
-    assert sorted(told) == sorted([*glasses_settings.DIFFERENCES, *recipes_glasses.TRAINING_DIFFERENCES])
+    assert sorted(told) == sorted([*glasses_settings.DIFFERENCES, *recipes.TRAINING_DIFFERENCES])
 
 
 def test_a_changed_number_changes_the_page(

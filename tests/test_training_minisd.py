@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from miniworld import scenes
 from miniworld.pretrain import minisd as pretrain_minisd
 from miniworld.pretrain import minisd_pictures, recipes
-from miniworld.pretrain.pool import Pool, validation_of
+from miniworld.pretrain.pool import CAPTIONS, Pool, validation_of
 from negutil import files
 from negutil.captions import negation_terms
 from negutil.commands import cli
@@ -85,7 +85,7 @@ def test_pictures_are_a_prefix_of_more_pictures() -> None:
 
 def test_a_pool_is_made_once_and_its_size_is_checked(tmp_path: Path) -> None:
     made = minisd_pictures.pool(tmp_path / "pool", 6)
-    assert made.tokens.shape[:2] == (6, minisd_pictures.CAPTIONS)
+    assert made.tokens.shape[:2] == (6, CAPTIONS)
     assert len(validation_of(made) or ()) == 6
     assert minisd_pictures.pool(tmp_path / "pool", 6).fingerprint == made.fingerprint
     with pytest.raises(NegutilError, match="has 6 pictures instead of 7"):

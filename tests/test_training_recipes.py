@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from miniworld.pretrain import contrastive, recipes
+from miniworld.pretrain.pool import CAPTIONS
 from negutil.commands import cli
 from negutil.errors import NegutilError
 from negutil.models import architectures
@@ -46,7 +47,7 @@ def test_the_command_trains_on_the_mini_world_and_writes_weights(
     ]
     assert (tmp_path / "weights" / "miniclip-s-8.safetensors").stat().st_size < 12_000_000
     pool = contrastive.corpus_pool(tmp_path / "pool", 16)
-    assert (len(pool), pool.tokens.shape[1]) == (16, contrastive.CAPTIONS)
+    assert (len(pool), pool.tokens.shape[1]) == (16, CAPTIONS)
     with pytest.raises(NegutilError, match="has 16 pictures instead of 17"):
         contrastive.corpus_pool(tmp_path / "pool", 17)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import finetune_files
@@ -18,7 +19,7 @@ from negutil.captions import caption_sets
 from negutil.errors import NegutilError
 from negutil.models import encode
 from negutil.models.loader import LoadedModel
-from negutil.train import examples, sets, training_images
+from negutil.train import examples, sets
 from negutil.train.finetune import settings
 
 QUICK = config.load("quick")
@@ -32,7 +33,7 @@ def model(session_cache: Path) -> LoadedModel:
 @pytest.mark.parametrize("name", sets.SETS)
 def test_every_set_fits_its_method(model: LoadedModel, name: str) -> None:
     found = sets.examples(name, model, QUICK)
-    chosen = settings(sets.method(name), "quick", validation_share=0.1)
+    chosen = settings(sets.SETS[name].method, "quick", validation_share=0.1)
     examples.check(found, chosen)
     assert len(examples.split(found, chosen)[0]) > 4 * chosen.batch
     assert len(found.images) == QUICK.world.scenes.train
@@ -77,8 +78,8 @@ def test_the_question_of_a_caption_is_about_its_picture(model: LoadedModel) -> N
 
 
 def test_the_lengths_of_features_are_those_before_they_were_normalised(model: LoadedModel) -> None:
-    found = sets.with_lengths(sets.examples("negfull", model, QUICK), model, QUICK)
-    file = sorted((world.folder("coco", QUICK) / training_images.PICTURES).iterdir())[3]
+    found = replace(sets.examples("negfull", model, QUICK), lengths=sets.lengths(model, QUICK))
+    file = sorted((world.folder("coco", QUICK) / sets.PICTURES).iterdir())[3]
     with Image.open(file) as picture, torch.no_grad():
         raw = model.model.encode_image(model.preprocess(picture.convert("RGB")).unsqueeze(0))[0].numpy()
     assert found.lengths is not None
@@ -95,4 +96,4 @@ def test_unknown_sets_and_pictures_are_one_sentence(model: LoadedModel) -> None:
     with pytest.raises(NegutilError, match="no training set 'p3'; there are plain, rand-p1, p1"):
         sets.examples("p3", model, QUICK)
     with pytest.raises(NegutilError, match=r"no training picture nowhere\.jpg"):
-        training_images.load(model, QUICK).find(["train2014/nowhere.jpg"])
+        sets.gallery(model, QUICK).find(["train2014/nowhere.jpg"])

@@ -19,7 +19,7 @@ import torch
 
 from miniworld import corpus
 from miniworld.pretrain.pool import Pool, pool_in, validation_of
-from miniworld.pretrain.pretraining import Pretraining, Settings
+from miniworld.pretrain.pretraining import Pretraining, Settings, rows_of
 from negutil.errors import NegutilError
 from negutil.models import architectures
 from negutil.models.tokens import END_TOKENS
@@ -28,8 +28,6 @@ from negutil.train.loop import cosine, fast_kernels
 from negutil.train.losses import MAX_LOGIT_SCALE, contrastive_loss
 
 PICTURES = 120_000
-CAPTIONS = 4
-VALIDATION_PICTURES = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +76,9 @@ class Trainer(Pretraining[tuple[torch.Tensor, torch.Tensor]]):
         self.vocabulary = Vocabulary(pool)
         torch.manual_seed(config.seed)
         self.model: Any = compact_model(config, self.vocabulary).to(config.device).train()
-        self._mean, self._std = _normalisation(config.device)
+        module = architectures.open_clip()
+        statistics = (module.OPENAI_DATASET_MEAN, module.OPENAI_DATASET_STD)  # of its default preprocessing
+        self._mean, self._std = (torch.tensor(each, device=config.device).view(3, 1, 1) for each in statistics)
         super().__init__(
             config,
             {"model": self.model},
@@ -168,18 +168,13 @@ def corpus_pool(folder: Path, pictures: int = PICTURES, seed: int = 0) -> Pool:
 
     Raises NegutilError where the pool in the folder is damaged or has not that many pictures.
     """
-    held_out = min(VALIDATION_PICTURES, pictures)
-    validation = corpus.held_out(held_out, seed), held_out
-    return pool_in(folder, corpus.pairs(pictures, CAPTIONS, seed), pictures, CAPTIONS, seed=seed, validation=validation)
+    return pool_in(folder, pictures, seed, corpus.pairs, corpus.held_out)
 
 
 def sample_rows(n: int, captions: int, config: PretrainConfig, step: int) -> tuple[np.ndarray, np.ndarray]:
     """Pictures and captions of one step (both [B]): each picture once an epoch, one of its captions at random."""
-    steps_per_epoch = n // config.batch
-    epoch, index = divmod(step, steps_per_epoch)
-    order = np.random.default_rng([config.seed, epoch, 0]).permutation(n)
+    epoch, rows = rows_of(n, config.batch, step, config.seed)
     choice = np.random.default_rng([config.seed, epoch, 1]).integers(captions, size=n)
-    rows = order[index * config.batch : (index + 1) * config.batch]
     return rows, choice[rows]
 
 
@@ -200,14 +195,6 @@ def _optimiser(model: torch.nn.Module, config: PretrainConfig) -> torch.optim.Ad
     others = [value for name, value in named if value.ndim < 2 or "embedding" in name]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98), eps=1e-6, fused=True)
-
-
-def _normalisation(device: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and standard deviation [3, 1, 1] of open_clip's default preprocessing, which are OpenAI's."""
-    module = architectures.open_clip()
-    mean = torch.tensor(module.OPENAI_DATASET_MEAN, device=device)
-    std = torch.tensor(module.OPENAI_DATASET_STD, device=device)
-    return mean.view(3, 1, 1), std.view(3, 1, 1)
 
 
 def _check(config: PretrainConfig, pool: Pool) -> None:

@@ -73,7 +73,10 @@ class Trainer(Pretraining[NDArray[np.int64]]):
         for value in self.network.parameters():
             if value.dim() == 4:  # convolutions of pictures whose colours lie side by side are faster here
                 value.data = value.data.contiguous(memory_format=torch.channels_last)
-        data, self.source = _data(known), torch.Generator().manual_seed(config.seed)
+        spots = judge_pictures.spots(known, CELLS)
+        starts = np.searchsorted(spots[:, 0], np.arange(len(known) + 1))
+        tensors = (torch.from_numpy(known.pictures), torch.from_numpy(picture_facts.labels(known.truths)))
+        data, self.source = _Data(*tensors, torch.from_numpy(spots), starts), torch.Generator().manual_seed(config.seed)
         super().__init__(
             config,
             {"network": self.network},
@@ -133,13 +136,6 @@ def _rows(count: int, config: JudgeConfig, step: int) -> NDArray[np.int64]:
     return order[place * size : (place + 1) * size]
 
 
-def _data(known: Known) -> _Data:
-    spots = judge_pictures.spots(known, CELLS)
-    starts = np.searchsorted(spots[:, 0], np.arange(len(known) + 1))
-    tensors = (torch.from_numpy(known.pictures), torch.from_numpy(picture_facts.labels(known.truths)))
-    return _Data(*tensors, torch.from_numpy(spots), starts)
-
-
 def _loss(network: JudgeNetwork, data: _Data, rows: NDArray[np.int64], source: torch.Generator) -> torch.Tensor:
     """Cross entropy of every fact, and of noun and colour in the cells where things are."""
     pictures = degradation.degrade(as_input(data.pictures[rows]), degradation.MIXED, source)
@@ -159,14 +155,10 @@ def _cell_loss(nouns: torch.Tensor, colours: torch.Tensor, spots: torch.Tensor) 
     if not len(spots):
         return nouns.sum() * 0
     wanted = functional.one_hot(noun, nouns.shape[1]).float()
-    wanted[:, 0] = torch.maximum(wanted[:, 0], _people()[noun])
+    people = torch.tensor([float(SUPERCATEGORY[fact.subject] == PERSON) for fact in picture_facts.THERE])
+    wanted[:, 0] = torch.maximum(wanted[:, 0], people[noun])  # the first of all nouns is a person
     said = functional.binary_cross_entropy_with_logits(nouns[picture, :, cell], wanted, reduction="none")
     return said.sum(1).mean() + functional.nll_loss(colours[picture, :, cell], colour)
-
-
-def _people() -> torch.Tensor:
-    """1 for every noun that may be called a person, which is the first of all nouns."""
-    return torch.tensor([float(SUPERCATEGORY[fact.subject] == PERSON) for fact in picture_facts.THERE])
 
 
 def rounded(network: JudgeNetwork) -> JudgeNetwork:
@@ -184,7 +176,12 @@ def calibrate(network: JudgeNetwork, known: Known) -> dict[str, tuple[float, flo
     """Set scale and offset of every kind of question, in place; returns them by kind."""
     from sklearn.linear_model import LogisticRegression
 
-    logits = _logits(network, known)
+    source, parts = torch.Generator().manual_seed(1), []
+    with torch.inference_mode():
+        for start in range(0, len(known), 256):
+            pictures = as_input(torch.from_numpy(known.pictures[start : start + 256]))
+            parts.append(network(degradation.degrade(pictures, degradation.MIXED, source)).numpy())
+    logits = np.concatenate(parts)
     asked = [picture_facts.askable(facts, random.Random(row)) for row, facts in enumerate(known.truths)]
     rows = [(fact, logits[row, picture_facts.INDEX[fact]], yes) for row, own in enumerate(asked) for fact, yes in own]
     found = {}
@@ -197,13 +194,3 @@ def calibrate(network: JudgeNetwork, known: Known) -> dict[str, tuple[float, flo
         numbers = torch.tensor([found[fact.kind][place] for fact in picture_facts.FACTS])
         getattr(network, name).copy_(numbers.half().float())
     return found
-
-
-def _logits(network: JudgeNetwork, known: Known) -> NDArray[np.float32]:
-    source = torch.Generator().manual_seed(1)
-    parts: list[Any] = []
-    with torch.inference_mode():
-        for start in range(0, len(known), 256):
-            pictures = as_input(torch.from_numpy(known.pictures[start : start + 256]))
-            parts.append(network(degradation.degrade(pictures, degradation.MIXED, source)).numpy())
-    return np.concatenate(parts)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from miniworld.pretrain import segment_pool
-from miniworld.pretrain.pretraining import Pretraining, Settings
+from miniworld.pretrain.pretraining import Pretraining, Settings, rows_of
 from miniworld.pretrain.segment_pool import SegmentPool
 from negutil.errors import NegutilError
 from negutil.models import loader, miniclipseg
@@ -113,9 +113,7 @@ class Trainer(Pretraining[tuple[Rows, Rows]]):
 
 def sample(config: SegmentConfig, n: int, step: int) -> tuple[Rows, Rows]:
     """Pictures [B] and which of their phrases [B, K] a step sees; each picture comes once an epoch."""
-    epoch, place = divmod(step, n // config.batch)
-    order = np.random.default_rng([config.seed, epoch, 0]).permutation(n)
-    rows = order[place * config.batch : (place + 1) * config.batch]
+    _, rows = rows_of(n, config.batch, step, config.seed)
     keys = np.random.default_rng([config.seed, step, 1]).random((len(rows), segment_pool.PHRASES))
     return rows, keys.argsort(axis=1)[:, : config.phrases]
 

@@ -23,7 +23,7 @@ import torch
 from torch.nn import functional
 
 from miniworld.pretrain.pool import Pool, validation_of
-from miniworld.pretrain.pretraining import Pretraining, Settings
+from miniworld.pretrain.pretraining import Pretraining, Settings, rows_of
 from negutil.errors import NegutilError
 from negutil.models import encoder_swap, loader, minisd
 from negutil.models.minisd import Shape
@@ -124,10 +124,7 @@ class Trainer(Pretraining[Batch]):
 def draw_batch(pool: Pool, vae: minisd.PatchTransform, config: MiniSDConfig, step: int) -> Batch:
     """Return the batch of ``step``: each picture once an epoch, one of its captions, a time and noise at random."""
     rng = np.random.default_rng([config.seed, step, 1])
-    steps_per_epoch = len(pool) // config.batch
-    epoch, index = divmod(step, steps_per_epoch)
-    order = np.random.default_rng([config.seed, epoch, 0]).permutation(len(pool))
-    rows = order[index * config.batch : (index + 1) * config.batch]
+    _, rows = rows_of(len(pool), config.batch, step, config.seed)
     captions = rng.integers(pool.tokens.shape[1], size=len(rows))
     latents = minisd.latents(vae, pool.pictures[rows])
     noise = torch.from_numpy(rng.standard_normal(latents.shape, np.float32))

@@ -11,16 +11,12 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from miniworld import alttext, faces, grammar, places, scenes
 from miniworld.pretrain.pool import Item, Pool, pool_in
 from miniworld.scenes import Scene, Thing
 from negutil.captions.english import COLOURS, NOUNS
 
 PICTURES = 60_000
-CAPTIONS = 4
-VALIDATION_PICTURES = 1000
 FACES = 0.35  # share of the pictures; the rest are scenes
 PLACES = {1: ((16, 16),), 2: ((0, 16), (32, 16))}  # left and top of each thing, in pixels, by their number
 SIZE = "large"
@@ -39,9 +35,11 @@ def pairs(count: int, texts_per_picture: int, seed: int, split: str = "train") -
     for index in range(count):
         rng = random.Random(f"minisd/{split}/{seed}/{index}")
         if rng.random() < FACES:
-            yield _face(rng, texts_per_picture)
+            face = faces.sample(rng)
+            yield faces.draw(face), [alttext.dress(faces.describe(face, rng), rng) for _ in range(texts_per_picture)]
         else:
-            yield _scene(rng, texts_per_picture, reserved=split != "train")
+            scene = _sample(rng, reserved=split != "train")
+            yield scenes.draw(scene), [alttext.dress(_caption(scene, rng), rng) for _ in range(texts_per_picture)]
 
 
 def pool(folder: Path, pictures: int = PICTURES, seed: int = 0) -> Pool:
@@ -49,19 +47,7 @@ def pool(folder: Path, pictures: int = PICTURES, seed: int = 0) -> Pool:
 
     Raises NegutilError where the pool in the folder is damaged or has not that many pictures.
     """
-    held_out = min(VALIDATION_PICTURES, pictures)
-    validation = pairs(held_out, 1, seed, "val"), held_out
-    return pool_in(folder, pairs(pictures, CAPTIONS, seed), pictures, CAPTIONS, seed=seed, validation=validation)
-
-
-def _face(rng: random.Random, texts: int) -> tuple[np.ndarray, list[str]]:
-    face = faces.sample(rng)
-    return faces.draw(face), [alttext.dress(faces.describe(face, rng), rng) for _ in range(texts)]
-
-
-def _scene(rng: random.Random, texts: int, reserved: bool) -> tuple[np.ndarray, list[str]]:
-    scene = _sample(rng, reserved)
-    return scenes.draw(scene), [alttext.dress(_caption(scene, rng), rng) for _ in range(texts)]
+    return pool_in(folder, pictures, seed, pairs, lambda count, seed: pairs(count, 1, seed, "val"))
 
 
 def _caption(scene: Scene, rng: random.Random) -> str:

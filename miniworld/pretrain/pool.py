@@ -7,10 +7,11 @@ optional sub-folder ``validation`` is a pool itself. Both arrays are memory-mapp
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from negutil.errors import NegutilError
 from negutil.models import architectures
 
 VALIDATION = "validation"
+CAPTIONS = 4
+VALIDATION_PICTURES = 1000
 Item = Sequence[Any]  # picture uint8 [H, W, 3], captions (a sequence of str), and anything else, which is left alone
 
 
@@ -46,19 +49,20 @@ class Pool:
 
 def pool_in(
     folder: Path,
-    items: Iterable[Item],
     pictures: int,
-    captions_per_picture: int,
-    *,
     seed: int,
-    validation: tuple[Iterable[Item], int],
+    pairs: Callable[[int, int, int], Iterable[Item]],
+    held_out: Callable[[int, int], Iterable[Item]],
 ) -> Pool:
-    """Open the pool in ``folder``, or build it as :func:`build_pool` does where the folder does not exist.
+    """Open the pool in ``folder``, or build it where the folder does not exist.
 
-    Raises NegutilError where the pool in the folder is damaged or has not that many ``pictures``.
+    ``pairs`` draws a number of pictures with a number of captions each from a seed, ``held_out`` pictures with one
+    caption. Raises NegutilError where the pool in the folder is damaged or has not that many ``pictures``.
     """
     if not folder.exists():
-        return build_pool(items, folder, pictures, captions_per_picture, seed=seed, validation=validation)
+        count = min(VALIDATION_PICTURES, pictures)
+        validation = held_out(count, seed), count
+        return build_pool(pairs(pictures, CAPTIONS, seed), folder, pictures, CAPTIONS, seed=seed, validation=validation)
     found = open_pool(folder)
     if len(found) != pictures:
         raise NegutilError(f"The pool {folder} has {len(found)} pictures instead of {pictures}; choose another folder.")
@@ -119,7 +123,8 @@ def validation_of(pool: Pool) -> Pool | None:
 
 
 def _write(items: Iterable[Item], folder: Path, n: int, captions_per_picture: int, seed: int) -> None:
-    tokenizer = _CachedTokenizer()
+    tokenizer = architectures.open_clip().SimpleTokenizer()
+    ids = functools.cache(lambda text: tokenizer([text])[0].numpy().astype(np.int32))  # captions repeat a good deal
     pictures: np.memmap | None = None
     tokens = np.zeros((n, captions_per_picture, tokenizer.context_length), np.int32)
     count = 0
@@ -130,7 +135,7 @@ def _write(items: Iterable[Item], folder: Path, n: int, captions_per_picture: in
         if not captions:
             raise NegutilError(f"Item {count} for the pool {folder.stem} has no caption; each picture needs one.")
         pictures[count] = picture
-        tokens[count] = [tokenizer(captions[i % len(captions)]) for i in range(captions_per_picture)]
+        tokens[count] = [ids(captions[i % len(captions)]) for i in range(captions_per_picture)]
         count += 1
         bar.update()
         if count == n:
@@ -140,10 +145,6 @@ def _write(items: Iterable[Item], folder: Path, n: int, captions_per_picture: in
         raise NegutilError(f"Only {count} of {n} items came for the pool {folder.stem}; ask for fewer.")
     pictures.flush()
     np.save(folder / "tokens.npy", tokens[:, :, : int(tokens.argmax(axis=-1).max()) + 1])
-    _write_info(folder, n, captions_per_picture, seed)
-
-
-def _write_info(folder: Path, n: int, captions_per_picture: int, seed: int) -> None:
     info = {
         "pictures": n,
         "captions_per_picture": captions_per_picture,
@@ -153,21 +154,6 @@ def _write_info(folder: Path, n: int, captions_per_picture: int, seed: int) -> N
         "code_version": negutil.__version__,
     }
     (folder / "pool.json").write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
-
-
-class _CachedTokenizer:
-    """CLIP's tokenizer, which looks at each different text once: captions repeat a good deal."""
-
-    def __init__(self) -> None:
-        self._tokenizer = architectures.open_clip().SimpleTokenizer()
-        self.context_length: int = self._tokenizer.context_length
-        self._seen: dict[str, np.ndarray] = {}
-
-    def __call__(self, text: str) -> np.ndarray:
-        row = self._seen.get(text)
-        if row is None:
-            row = self._seen[text] = self._tokenizer([text])[0].numpy().astype(np.int32)
-        return row
 
 
 def _check(folder: Path, pictures: np.ndarray, tokens: np.ndarray, info: dict[str, str | int]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
 
 from negutil import code, files
 from negutil.errors import NegutilError
@@ -44,6 +45,13 @@ class Settings:
     matmul_precision: str = "medium"
     threads: int = 2
     device: str = "cpu"
+
+
+def rows_of(count: int, batch: int, step: int, seed: int) -> tuple[int, NDArray[np.int64]]:
+    """Return the epoch of ``step`` and its rows [``batch``] of ``count``; every row comes once an epoch."""
+    epoch, place = divmod(step, count // batch)
+    order = np.random.default_rng([seed, epoch, 0]).permutation(count)
+    return epoch, order[place * batch : (place + 1) * batch]
 
 
 class Pretraining(Loop[Batch]):

@@ -321,7 +321,7 @@ def pretrain(
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1, max=MOST_THREADS)] = 2,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
-    """Pretrain a model of the mini world on web-like captions, or go on where it was stopped."""
+    """Pretrain a model of the mini world on web-like captions, or resume where it stopped."""
     from negutil.data import source
 
     recipes = source.world("pretrain.recipes")  # first: it sets how idle threads wait before torch is loaded

@@ -68,7 +68,8 @@ def data_check(
         for finding in check.check(name, folder, deep):
             found.append(finding)
             if not as_json:
-                _print(finding)
+                optional = "" if finding.needed or finding.status != check.MISSING else " (optional)"
+                typer.echo(f"{finding.name}: {finding.status}, {finding.part}: {finding.message}{optional}")
     bad = [finding for finding in found if check.failed(finding, bool(names), whole)]
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(finding) for finding in found], indent=1))
@@ -76,11 +77,6 @@ def data_check(
         typer.echo(f"{len(bad)} of {len(found)} are wrong or missing.", err=True)
     if bad:
         raise typer.Exit(1)
-
-
-def _print(finding: Finding) -> None:
-    needed = "" if finding.needed or finding.status != "missing" else " (optional)"
-    typer.echo(f"{finding.name}: {finding.status}, {finding.part}: {finding.message}{needed}")
 
 
 @commands.command("get")

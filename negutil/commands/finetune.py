@@ -22,18 +22,18 @@ def finetune(
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Fine-tune a text tower as notebook 05 does, or go on where it was stopped; torchrun shares the batch out."""
+    """Fine-tune a text tower as notebook 05 does, or resume where it stopped; torchrun shares the batch out."""
     from negutil import config
     from negutil.models import loader, registry
-    from negutil.train import distributed, recipes_negation
+    from negutil.train import distributed, recipes
     from negutil.train.finetune import finetune as train
 
     parts = NAME.fullmatch(model)
     if parts is None:
         raise NegutilError(f"'{model}' is no name of a fine-tuned model: write it as BASE+RECIPE/seedN.")
-    recipe, settings = recipes_negation.find(parts["recipe"]), config.load(profile)
+    recipe, settings = recipes.find(parts["recipe"]), config.load(profile)
     with distributed.processes() as members:
-        job = recipes_negation.single(settings, parts["base"], recipe, int(parts["seed"]))
+        job = recipes.single(settings, parts["base"], recipe, int(parts["seed"]))
         base = loader.load_entry(registry.find(job.base))
         found = train(base, job.examples, job.config, job.out, replace=job.replace)
         if members.writes:

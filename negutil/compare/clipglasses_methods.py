@@ -17,8 +17,7 @@ from negutil.compare.engine import CLIP, OVER_CLIP
 from negutil.config import Profile
 from negutil.models import glasses_trained, loader, trained
 from negutil.models.loader import LoadedModel
-from negutil.train import recipes_glasses as glasses_recipes
-from negutil.train import recipes_negation as recipes
+from negutil.train import recipes
 from negutil.train.finetune import Job, finetune_many
 from negutil.train.settings import settings as named_settings
 
@@ -42,16 +41,16 @@ ABLATIONS = {
 }
 """Rows of Table 3, and what ``glasses_settings.ABLATIONS`` calls what is left out."""
 
-DIFFERENCES = {**glasses_recipes.DIFFERENCES, **glasses_recipes.TRAINED_OTHERWISE}
+DIFFERENCES = {**recipes.DIFFERENCES, **recipes.TRAINED_OTHERWISE}
 """What the released code does otherwise, in its modules and in its training, and the recipe of each."""
 
 RECIPES = {
-    FULL: glasses_recipes.FULL,
-    RETRIEVED: glasses_recipes.RETRIEVED,
-    SMALL: glasses_recipes.SMALL,
-    RELEASED: glasses_recipes.RELEASED,
-    RELEASED_RETRIEVED: glasses_recipes.RELEASED_RETRIEVED,
-    **{label: glasses_recipes.ABLATIONS[name] for label, name in ABLATIONS.items()},
+    FULL: recipes.FULL,
+    RETRIEVED: recipes.RETRIEVED,
+    SMALL: recipes.SMALL,
+    RELEASED: recipes.RELEASED,
+    RELEASED_RETRIEVED: recipes.RELEASED_RETRIEVED,
+    **{label: recipes.ABLATIONS[name] for label, name in ABLATIONS.items()},
     **DIFFERENCES,
 }
 """The recipe of everything that is trained."""
@@ -133,14 +132,14 @@ def of(settings: Profile, base: str) -> list[Method]:
     found += [_tuned(settings, base, AS_FEW), _pair(settings, base, SMALL, (AS_FEW, OVER_FEW))]
     seeds = settings.glasses.seeds
     towers = [(recipes.model_name(base, "negationclip", seed), seed) for seed in seeds]
-    worn = tuple(glasses_recipes.model_name(tower, RECIPES[FULL], seed) for tower, seed in towers)
+    worn = tuple(recipes.model_name(tower, RECIPES[FULL], seed) for tower, seed in towers)
     over = ((CLIP, OVER_CLIP), ("negationclip", OVER_NEGATIONCLIP))
     return [*found, Method(WORN, worn, seeds, (ALL,), over=over), *_variants(settings, base)]
 
 
 def glasses_names(settings: Profile, base: str, label: str) -> tuple[str, ...]:
     """The names of the glasses called ``label`` (of RECIPES) on ``base``, one for each seed."""
-    return tuple(glasses_recipes.model_name(base, RECIPES[label], seed) for seed in settings.glasses.seeds)
+    return tuple(recipes.model_name(base, RECIPES[label], seed) for seed in settings.glasses.seeds)
 
 
 def _rival_recipes(settings: Profile, base: str) -> list[str]:
@@ -205,13 +204,13 @@ def train(settings: Profile) -> None:
     for base in reversed(settings.models):
         names = [name for method in of(settings, base) if method.parts for name in method.models if name != base]
         for_base += sorted(dict.fromkeys(names), key=glasses_trained.base_of)  # those that one model wears together
-    glasses_recipes.train(settings, for_base)
+    recipes.train_glasses(settings, for_base)
 
 
 def _same_job(settings: Profile, model: LoadedModel, label: str, seed: int) -> Job:
     """Fine-tuning on what glasses learn from: as many steps, the best epoch by validation loss."""
     name, method = {SAME_CAPTIONS: (RETRIEVED, "infonce"), AS_FEW: (SMALL, "con-clip")}[label]
-    chosen = glasses_recipes.items(settings, model, RECIPES[name], seed).examples()
+    chosen = recipes.glasses_items(settings, model, RECIPES[name], seed).examples()
     config = named_settings(method, settings.finetuning.source, seed=seed)
     wanted = recipes.examples_wanted(settings, config.batch) or len(chosen)
     config = dataclasses.replace(config, epochs=recipes.epochs(config.epochs, wanted, len(chosen)))

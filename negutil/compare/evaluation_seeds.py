@@ -39,8 +39,8 @@ from negutil.data import source
 from negutil.errors import NegutilError
 from negutil.results import Record
 from negutil.tasks import negbench_items
-from negutil.train import recipes_negation
-from negutil.train.training_images import PICTURES
+from negutil.train import recipes
+from negutil.train.sets import PICTURES
 
 SEEDS = (1, 2)
 """Beside the seed of the profile's own world."""
@@ -248,8 +248,8 @@ def only_named(settings: Profile, decided: Sequence[Claim]) -> Profile:
     conditions = [condition for claim in decided for condition in claim.conditions]
     said = "\n".join(f"{condition.task} {condition.metric}" for condition in conditions)
 
-    def named(recipes: Sequence[str]) -> tuple[str, ...]:
-        return tuple(name for name in recipes if name in said or recipes_negation.find(name).title in said)
+    def named(names: Sequence[str]) -> tuple[str, ...]:
+        return tuple(name for name in names if name in said or recipes.find(name).title in said)
 
     plan = settings.finetuning
     kept = dataclasses.replace(

@@ -1,6 +1,6 @@
 """Notebook 05: text towers fine-tuned on negation, NegationCLIP's Tables 2 and 3, and controls that it lacks.
 
-``train`` makes the models of ``train.recipes_negation``, ``run`` takes their answers from ``negationclip_items`` and
+``train`` makes the models of ``train.recipes``, ``run`` takes their answers from ``negationclip_items`` and
 writes all numbers; the last part has what the controls show. The claims and their tests are in configs/claims.toml.
 """
 
@@ -22,7 +22,7 @@ from negutil.models import trained
 from negutil.models.trained import MARK, Trained
 from negutil.results import Record
 from negutil.tasks import ccneg, coco_retrieval, find, negrefcocog, pairwise, suite, valse, zero_shot
-from negutil.train import recipes_negation as recipes
+from negutil.train import recipes
 from negutil.train.finetune import finetune_many
 
 EXPERIMENT = "05_negationclip"

@@ -30,7 +30,7 @@ from negutil.models.pictures import PictureFiles
 from negutil.statistics import Floats
 from negutil.tasks import segmentation
 from negutil.tasks.segmentation import BINARY, FOREGROUND, METRICS, MIOU, Overlap
-from negutil.train import recipes_negation as recipes
+from negutil.train import recipes
 from negutil.train.finetune import finetune_many
 
 EXPERIMENT = "08_referring_segmentation"

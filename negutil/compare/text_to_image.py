@@ -35,7 +35,7 @@ from negutil.results import Record
 from negutil.tasks import degradation, drawing, neg_score, picture_judge, tifa
 from negutil.tasks.drawing import Order
 from negutil.tasks.picture_judge import ALL, Judge, Pictures, Rates
-from negutil.train import recipes_negation as recipes
+from negutil.train import recipes
 from negutil.train.finetune import finetune_many
 
 EXPERIMENT = "07_text_to_image"

@@ -60,7 +60,7 @@ class TrainedGlasses:
         return float(self.about["scale"])
 
     def curve(self) -> pd.DataFrame:
-        """Losses, rates and validation by stage and epoch (``glasses_run.COLUMNS``)."""
+        """Losses, rates and validation by stage and epoch (``train.glasses.COLUMNS``)."""
         return pd.read_csv(self.folder / CURVE)
 
 

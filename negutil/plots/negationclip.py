@@ -19,7 +19,7 @@ from negutil.compare import negationclip
 from negutil.compare.engine import LEVEL, OVER_CLIP
 from negutil.plots import figures
 from negutil.tasks import ccneg, suite
-from negutil.train import recipes_negation as recipes
+from negutil.train import recipes
 
 SPREAD = 0.3
 _SHOWN = ("", recipes.NEGATIONCLIP, "con-clip", "negclip", "clip-bnl", recipes.NEGFULL, recipes.PLAIN, recipes.NEGCAP)

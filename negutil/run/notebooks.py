@@ -19,7 +19,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -137,7 +136,7 @@ def run(
             if reason is None:
                 with Progress(label, stream) as progress:
                     try:
-                        written.append(_run_one(chapter, Execution(given, timeout, folder, staged), progress))
+                        written.append(_run_one(chapter, progress, folder, staged, parameters=given, timeout=timeout))
                     except UserError as problem:
                         if not skipped.possible(settings):
                             raise
@@ -145,16 +144,6 @@ def run(
             if reason is not None:
                 stream.write(f"{label}  {reason.line}\n")
         return written, staged.close() if staged else None
-
-
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """How notebooks are run, and where to: ``folder``, or through ``staged`` into the clone."""
-
-    parameters: dict[str, Any]
-    timeout: int | None
-    folder: Path
-    staged: Staging | None
 
 
 def place(chapters: Sequence[Chapter], parameters: Mapping[str, Any]) -> contextlib.AbstractContextManager[None]:
@@ -197,9 +186,17 @@ def clean(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
-def _run_one(chapter: Chapter, execution: Execution, progress: Progress) -> Path:
-    folder, staged, name = execution.folder, execution.staged, chapter.path.stem
-    running, failed = folder / f"{name}.running.ipynb", folder / f"{name}.failed.ipynb"
+def _run_one(
+    chapter: Chapter,
+    progress: Progress,
+    folder: Path,
+    staged: Staging | None,
+    *,
+    parameters: dict[str, Any],
+    timeout: int | None,
+) -> Path:
+    """Run a notebook into ``folder``, or through ``staged`` into the clone."""
+    running, failed = (folder / f"{chapter.path.stem}.{state}.ipynb" for state in ("running", "failed"))
     source = clean(read(chapter.path))
     progress.cells = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in source.cells)
     if staged:
@@ -208,12 +205,12 @@ def _run_one(chapter: Chapter, execution: Execution, progress: Progress) -> Path
         executed = papermill.execute_notebook(
             source,
             running,
-            execution.parameters,
+            parameters,
             kernel_name=KERNELSPEC["name"],
             # Of an installed wheel the kernel must start where this process did: there is where it writes.
             cwd=chapter.path.parent if paths.IS_CHECKOUT else paths.ROOT,
             progress_bar=False,
-            execution_timeout=execution.timeout,
+            execution_timeout=timeout,
             on_cell_start=progress.cell_starts,
             on_cell_executed=progress.cell_ends,
             # Only what the user should act on: a kernel's log is not about the notebook.
@@ -225,7 +222,7 @@ def _run_one(chapter: Chapter, execution: Execution, progress: Progress) -> Path
             first = next(iter(str(problem.evalue).strip().splitlines()), "")
             reason = f"{problem.ename}: {first[:300]}" if first else problem.ename
         elif isinstance(problem, CellTimeoutError):
-            reason = f"it took longer than {execution.timeout} s"
+            reason = f"it took longer than {timeout} s"
         else:
             reason = "its kernel died, often for want of memory"
         told = (

@@ -166,13 +166,11 @@ def _count(path: Path) -> int:
     return int(results.read(path)[list(NUMBERS)].notna().to_numpy().sum())
 
 
-def same_words(one: nbformat.NotebookNode, other: nbformat.NotebookNode) -> bool:
-    """Whether two notebooks have the same cells, and outputs that differ in digits and images alone."""
-    return _words(one) == _words(other)
-
-
 def _words(notebook: nbformat.NotebookNode) -> list[tuple[str, ...]]:
-    """The source of each cell and the text of its outputs without digits and signs; of an image only that it is one."""
+    """The source of each cell and the text of its outputs without digits and signs; of an image only that it is one.
+
+    Notebooks whose words are equal differ in digits and images alone.
+    """
     cells = []
     for cell in notebook.cells:
         texts = []
@@ -224,19 +222,23 @@ class Staging:
         moved = {name for name, tally in tallies.items() if tally.beyond}
         everything = self.renew or bool(moved) or not any(tally.within for tally in tallies.values())
         for kind, root in self.roots.items():
-            for path in _files_of(root / self.profile, number):
-                name = path.relative_to(root / self.profile)
+            own = root / self.profile
+            # Those of the notebook's own folders, and those that lie in none (the report).
+            for path in filter(Path.is_file, (*sorted(own.glob(f"{number}_*/*")), *sorted(own.glob("*")))):
+                name = path.relative_to(own)
                 table = f"{name.parent.name}/{name.name.split('.')[0]}"
                 within = kind == "results" and table in tallies and table not in moved and path.suffix != ".parquet"
                 self._settle(path, self._committed[kind] / name, everything and (self.renew or not within))
+            if self.renew:  # what the notebook does not make any more
+                for path in self._committed[kind].glob(f"{number}_*/*"):
+                    if not (own / path.parent.name / path.name).exists():
+                        path.unlink()
         seeds = evaluation_seeds.path(self.profile)
         if moved and not self.renew and seeds.exists():
             # Judge the claims over the seeds of the evaluation sets again, where that was done (`negutil seeds`).
             evaluation_seeds.write(self.profile)
             self._settle(seeds, self._committed["results"] / seeds.name, changed=True)
-        if self.renew:
-            self._remove_what_is_gone(number)
-        if everything or not same_words(nbformat.read(notebook, as_version=4), executed):
+        if everything or _words(nbformat.read(notebook, as_version=4)) != _words(executed):
             self._write(notebook, (nbformat.writes(executed) + "\n").encode())
 
     def close(self) -> Comparison:
@@ -262,20 +264,6 @@ class Staging:
         if not path.exists() or path.read_bytes() != data:
             files.write_bytes(path, data)
             self.comparison.written.append(path)
-
-    def _remove_what_is_gone(self, number: str) -> None:
-        """Delete committed files of a renewed notebook that it does not make any more."""
-        for kind, root in self.roots.items():
-            for folder in self._committed[kind].glob(f"{number}_*"):
-                for path in folder.iterdir():
-                    if not (root / self.profile / folder.name / path.name).exists():
-                        path.unlink()
-
-
-def _files_of(folder: Path, number: str) -> list[Path]:
-    """The files of a notebook's own folders, and those that lie in none (the report)."""
-    own = [path for path in folder.glob(f"{number}_*/*") if path.is_file()]
-    return sorted(own) + sorted(path for path in folder.glob("*") if path.is_file())
 
 
 def _verdicts(profile: str) -> Verdicts:

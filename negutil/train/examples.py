@@ -160,20 +160,21 @@ def split(examples: Examples, config: FinetuneConfig) -> tuple[NDArray[np.int64]
     (docs/protocols.md#negationclip-training). Raises NegutilError where a part would be empty, or the training part has
     not one batch.
     """
-    rng = np.random.default_rng([config.seed, 0])
-    if config.validation_by == "image":
-        pictures = rng.permutation(np.unique(examples.rows))
-        held_out = np.isin(examples.rows, pictures[: round(config.validation_share * len(pictures))])
-    else:
-        held_out = np.zeros(len(examples), dtype=bool)
-        held_out[rng.permutation(len(examples))[: round(config.validation_share * len(examples))]] = True
-    train, validation = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+    units = examples.rows if config.validation_by == "image" else np.arange(len(examples))
+    train, validation = parts(units, config.validation_share, config.seed)
     if len(train) < config.batch or (config.validation_share and not len(validation)):
         raise NegutilError(
             f"{len(examples)} examples leave {len(train)} to train and {len(validation)} to validate, too few for "
             f"batches of {config.batch}; give more examples, or lower `batch` or change `validation_share`."
         )
     return train, validation
+
+
+def parts(units: NDArray[np.int64], share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the indices that train and those that validate, the latter a ``share`` of the different ``units`` [M]."""
+    different = np.random.default_rng([seed, 0]).permutation(np.unique(units))
+    held_out = np.isin(units, different[: round(share * len(different))])
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
 def hard_examples(examples: Examples, part: NDArray[np.int64], seed: int) -> NDArray[np.int64]:

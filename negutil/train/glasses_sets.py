@@ -22,20 +22,19 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from negutil import code
-from negutil.captions import caption_sets, ccneg_triplets, statements
+from negutil.captions import caption_sets, statements
 from negutil.captions import negbench as builders
 from negutil.captions.negbench import Labelled
 from negutil.captions.statements import Grammar, Statement
 from negutil.config import Profile
 from negutil.data import built, coco, negbench, source
-from negutil.data import ccneg as ccneg_files
 from negutil.errors import NegutilError
 from negutil.models import encode, text_layers
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
 from negutil.models.text_layers import TextLayers
-from negutil.train import training_images
-from negutil.train.examples import Examples
+from negutil.train import sets
+from negutil.train.sets import CaptionPairs
 
 CCNEG, RETRIEVAL = SETS = ("ccneg", "retrieval")
 FOLDER, NEGATED, PLAIN = "retrieval-train", "retrieval_negated.csv", "retrieval_plain.csv"
@@ -54,46 +53,10 @@ Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class GlassesSet:
-    """M items over N pictures, whose features are rows of ``images`` float32 [N, D], L2-normalised.
-
-    ``rows`` int64 [M] is the picture of each item; ``negated`` [M] the captions with a negation, false of their picture
-    in CC-Neg and true in NegBench's set; ``affirmed`` [M] true captions without; ``objects`` [M] the nouns that are
-    denied; ``distractors`` int64 [M] rows of hard negative pictures, where the set has them (CC-Neg).
-    """
-
-    images: NDArray[np.float32]
-    rows: Indices
-    negated: list[str]
-    affirmed: list[str]
-    objects: list[str]
-    distractors: Indices | None = None
-
-    def __len__(self) -> int:
-        """How many items there are."""
-        return len(self.rows)
-
-    def take(self, chosen: ArrayLike) -> GlassesSet:
-        """The items ``chosen``, over the same pictures."""
-        index = np.asarray(chosen, dtype=np.int64)
-        hard = None if self.distractors is None else self.distractors[index]
-        negated, affirmed, objects = (
-            [texts[row] for row in index] for texts in (self.negated, self.affirmed, self.objects)
-        )
-        return GlassesSet(self.images, self.rows[index], negated, affirmed, objects, hard)
-
-    def examples(self) -> Examples:
-        """The same items for fine-tuning: CoN-CLIP's triplets, or captions with a negation and their pictures."""
-        if self.distractors is None:
-            return Examples(self.images, self.rows, self.negated, self.affirmed)
-        return Examples(self.images, self.rows, self.affirmed, negatives=self.negated, distractors=self.distractors)
-
-
-@dataclass(frozen=True, slots=True)
 class GlassesData:
     """A set as glasses see it: features alone, and no text.
 
-    ``images``, ``rows`` and ``distractors`` as in GlassesSet; ``negated`` and ``affirmed`` are the layers of M texts;
+    ``images``, ``rows`` and ``distractors`` as in CaptionPairs; ``negated`` and ``affirmed`` are the layers of M texts;
     ``objects`` float32 [O, D] the vectors of what is denied, ``object_rows`` int64 [M] which one each item has;
     ``sentences`` float32 [S, D] and ``is_negated`` bool [S] are for the classifier; ``scale`` is exp(logit_scale).
     """
@@ -116,25 +79,17 @@ class GlassesData:
     @property
     def sha256(self) -> str:
         """Digest of everything in here."""
-        digest = hashlib.sha256(json.dumps(self.scale).encode())
-        arrays: list[NDArray[Any]] = [
-            self.images,
-            self.rows,
-            self.negated.last,
-            self.negated.levels,
-            self.affirmed.last,
-        ]
-        arrays += [self.affirmed.levels, self.objects, self.object_rows, self.sentences, self.is_negated]
-        for array in arrays if self.distractors is None else [*arrays, self.distractors]:
-            digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
+        arrays: list[NDArray[Any]] = [self.images, self.rows, self.negated.last, self.negated.levels]
+        arrays += [self.affirmed.last, self.affirmed.levels, self.objects, self.object_rows, self.sentences]
+        hard = [] if self.distractors is None else [self.distractors]
+        return digest(*arrays, self.is_negated, *hard, start=json.dumps(self.scale))
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
     """Both sets for one base model, with the layers of all of their texts; ``place`` is the row of each text."""
 
-    sets: dict[str, GlassesSet]
+    sets: dict[str, CaptionPairs]
     layers: TextLayers
     place: dict[str, int]
     sentences: list[str]
@@ -163,6 +118,14 @@ class Material:
         return self.layers.take([self.place[text] for text in texts])
 
 
+def digest(*arrays: NDArray[Any], start: str = "") -> str:
+    """Hex sha256 of a text and the kinds, shapes and values of ``arrays``."""
+    sha256 = hashlib.sha256(start.encode())
+    for array in arrays:
+        sha256.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+    return sha256.hexdigest()
+
+
 def target(noun: str) -> str:
     """The sentence whose text vector stands for an object: "This image shows a dog."."""
     return TARGET.format(statements.with_article(noun))
@@ -180,17 +143,17 @@ def material(model: LoadedModel, settings: Profile) -> Material:
     return Material(found, layers, place, sentences, is_negated, model.model.logit_scale.exp().item())
 
 
-def load(name: str, model: LoadedModel, settings: Profile) -> GlassesSet:
+def load(name: str, model: LoadedModel, settings: Profile) -> CaptionPairs:
     """Return the training set called ``name``, "ccneg" or "retrieval".
 
     Raises NegutilError for another name, and where published data are wanted and not there.
     """
     if name not in SETS:
         raise NegutilError(f"There is no training set '{name}' for glasses; there are {', '.join(SETS)}.")
-    return (ccneg if name == CCNEG else retrieval)(model, settings)
+    return (sets.ccneg if name == CCNEG else retrieval)(model, settings)
 
 
-def sentences_of(found: Sequence[GlassesSet], nouns: Sequence[str], seed: int) -> tuple[list[str], NDArray[np.bool_]]:
+def sentences_of(found: Sequence[CaptionPairs], nouns: Sequence[str], seed: int) -> tuple[list[str], NDArray[np.bool_]]:
     """Return different sentences [S] for the classifier and which of them hold a negation [S] (docs/protocols.md#gate).
 
     Up to PAIRS pairs of captions of each set, and short sentences about ``nouns``; the authors' own list is not public.
@@ -215,73 +178,10 @@ def sentences_of(found: Sequence[GlassesSet], nouns: Sequence[str], seed: int) -
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# CC-Neg
-
-
-def ccneg(model: LoadedModel, settings: Profile) -> GlassesSet:
-    """CC-Neg's triplets: picture, true caption, false caption with a negation (its commas removed), distractor.
-
-    The same as those for CoN-CLIP; with published data the training part of the published file.
-    """
-    published = source.folder(settings, "ccneg")
-    if not source.is_drawn(published):
-        return ccneg_from(published, _coco_train2017(settings), model, settings)
-    folder = caption_sets.build(settings)
-    found = training_images.load(model, settings)
-    rows = ccneg_files.load(folder / ccneg_triplets.FILE, None, folder / ccneg_triplets.DISTRACTORS, n_evaluation=1)
-    table = rows.to_pandas()
-    own = found.find(table["file_name"].tolist())
-    return _triplets(found.images, table, own, own)
-
-
-def ccneg_from(
-    folder: Path, distractors: Sequence[Path], model: LoadedModel, settings: Profile, evaluation: int | None = None
-) -> GlassesSet:
-    """CC-Neg's training part in the published layout under ``folder``; its mapping counts in ``distractors``.
-
-    ``evaluation`` is how many of the last items are for evaluation (None: as published). Raises NegutilError where
-    files or pictures are missing.
-    """
-    files = (folder / ccneg_triplets.FILE, folder, folder / ccneg_triplets.DISTRACTORS)
-    rows = ccneg_files.load(*files, split="train", n_evaluation=evaluation or ccneg_files.N_EVALUATION)
-    own = PictureFiles.of(rows)
-    table = rows.remove_columns("image").to_pandas()
-    used = sorted(set(table["distractor"].dropna().astype(int)))
-    if used and used[-1] >= len(distractors):
-        raise NegutilError(f"{files[2]} counts to {used[-1]} among {len(distractors)} pictures; give all of train2017.")
-    pictures = PictureFiles([*own.paths, *(distractors[index] for index in used)])
-    images = encode.images(model, pictures, batch=settings.encode.batch)
-    place = np.zeros(len(distractors), dtype=np.int64)
-    place[used] = np.arange(len(own), len(pictures))
-    return _triplets(images, table, np.arange(len(own)), place)
-
-
-def _triplets(images: NDArray[np.float32], table: pd.DataFrame, own: Indices, place: Indices) -> GlassesSet:
-    """The items of ``table`` that have a distractor and a noun that is denied; ``place`` is each distractor's row."""
-    kept = (table["distractor"].notna() & table["negated_object"].notna()).to_numpy()
-    table = table[kept]
-    return GlassesSet(
-        images,
-        own[kept],
-        [caption.replace(",", "") for caption in table["negated_caption"]],
-        table["caption"].tolist(),
-        table["negated_object"].tolist(),
-        place[table["distractor"].to_numpy(np.int64)],
-    )
-
-
-def _coco_train2017(settings: Profile) -> list[Path]:
-    """The pictures of COCO's train2017 in torchvision's order: by image id."""
-    folder = settings.data / "coco"
-    rows = coco.load(folder / "annotations" / "captions_train2017.json").to_pandas()
-    return [folder / "train2017" / name for name in rows.sort_values("image_id")["file_name"]]
-
-
-# --------------------------------------------------------------------------------------------------------------------
 # NegBench's retrieval captions
 
 
-def retrieval(model: LoadedModel, settings: Profile) -> GlassesSet:
+def retrieval(model: LoadedModel, settings: Profile) -> CaptionPairs:
     """NegBench's captions with a negation about training pictures, with the object that each denies.
 
     With published data, the published file, whose pictures are also those of NegBench's questions
@@ -293,7 +193,7 @@ def retrieval(model: LoadedModel, settings: Profile) -> GlassesSet:
         pictures = PictureFiles.of(negbench.load(folder / PUBLISHED[0], settings.data / "coco"))
         images, rows = encode.images(model, pictures, batch=settings.encode.batch), np.arange(len(pictures))
     else:
-        folder, found = build_retrieval(settings), training_images.load(model, settings)
+        folder, found = build_retrieval(settings), sets.gallery(model, settings)
         negated, plain = (negbench.load(folder / name) for name in (NEGATED, PLAIN))
         images, rows = found.images, found.find(negated["file_name"][:])
     said = dict(zip(plain["image_id"][:], plain["captions"][:], strict=True))
@@ -307,7 +207,7 @@ def retrieval(model: LoadedModel, settings: Profile) -> GlassesSet:
     ]
     own, captions, affirmed, candidates = map(list, zip(*items, strict=True))
     objects = denied(captions, candidates, model, settings.encode.batch)
-    return GlassesSet(images, np.array(own, dtype=np.int64), captions, affirmed, objects)
+    return CaptionPairs(images, np.array(own, dtype=np.int64), captions, affirmed, objects)
 
 
 def denied(

@@ -7,32 +7,101 @@ seed shares them. Each method has a section in docs/protocols.md.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+from numpy.typing import ArrayLike, NDArray
 
+from negutil import code, progress
+from negutil.cache import Cache
 from negutil.captions import caption_sets, ccneg_triplets
 from negutil.config import Profile
-from negutil.data import ccneg, negationclip, negbench
+from negutil.data import built, coco, negationclip, negbench, source
+from negutil.data import ccneg as ccneg_files
 from negutil.errors import NegutilError
+from negutil.models import encode
 from negutil.models.loader import LoadedModel
-from negutil.train import training_images
+from negutil.models.pictures import PictureFiles
 from negutil.train.examples import Examples
-from negutil.train.training_images import Gallery
+
+PICTURES = "train2014"
 
 PUBLISHED = "negationclip_captions_train2014.json"
 """NegationCLIP's captions as its authors publish them: those of P1 and of P2 in one file."""
 
+Indices = NDArray[np.int64]
 
-def with_lengths(found: Examples, model: LoadedModel, settings: Profile) -> Examples:
-    """Return ``found`` with the norms that its image features had, for NegBench's released loss.
 
-    See docs/protocols.md#negbench-training.
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """Features float32 [N, D] of all training pictures, and the row of each by the name of its file."""
+
+    images: NDArray[np.float32]
+    rows: dict[str, int]
+
+    def find(self, names: Sequence[str]) -> NDArray[np.int64]:
+        """Rows of the pictures called ``names`` (any folder before them); raises NegutilError for an unknown one."""
+        own = [Path(name).name for name in names]
+        unknown = [name for name in own if name not in self.rows]
+        if unknown:
+            raise NegutilError(f"There is no training picture {unknown[0]}; build the caption sets again.")
+        return np.array([self.rows[name] for name in own], dtype=np.int64)
+
+
+def gallery(model: LoadedModel, settings: Profile) -> Gallery:
+    """Encode all training pictures of COCO, or take their features from the cache."""
+    pictures, known = _pictures(settings)
+    images = encode.images(model, pictures, batch=settings.encode.batch, data_sha256=known)
+    return Gallery(images, {Path(path).name: row for row, path in enumerate(pictures.paths)})
+
+
+def lengths(model: LoadedModel, settings: Profile) -> NDArray[np.float32]:
+    """Return the norms [N] of the image features before they are normalised, in the order of ``gallery``."""
+    pictures, known = _pictures(settings)
+    tower = {name: value for name, value in model.fingerprint.items() if name != "weights_sha256"}
+    fields = {
+        "kind": "image feature lengths",
+        "code_version": code.fingerprint(__name__),
+        "data_sha256": known or " ".join(pictures.digests),
+    }
+
+    @torch.inference_mode()
+    def compute() -> dict[str, NDArray[np.float32]]:
+        parts = []
+        for start in progress.bar("encoding images, batch", range(0, len(pictures), encode.BATCH), unit="batch"):
+            rows = range(start, min(start + encode.BATCH, len(pictures)))
+            inputs = torch.stack([model.preprocess(pictures[row]) for row in rows])
+            parts.append(model.model.encode_image(inputs.to(model.device, model.dtype)).float().norm(dim=-1).cpu())
+        return {"lengths": torch.cat(parts).numpy()}
+
+    return Cache().get_or_compute(fields | tower, compute)["lengths"]
+
+
+def _pictures(settings: Profile) -> tuple[PictureFiles, str]:
+    """All training pictures of COCO in the order of their names, and what identifies them ("" for the user's own)."""
+    folder = source.folder(settings, "coco")
+    made = built.manifest(folder)
+    return PictureFiles(sorted((folder / PICTURES).iterdir())), f"{made['sha256']} {PICTURES}" if made else ""
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Sets by name
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """The ``method`` that a set is for (of ``settings.METHODS``), its ``files``, and what makes examples of them.
+
+    None stands for CC-Neg's triplets.
     """
-    return replace(found, lengths=training_images.lengths(model, settings))
+
+    method: str
+    build: Callable[..., Examples] | None
+    files: tuple[str, ...]
 
 
 def examples(name: str, model: LoadedModel, settings: Profile, error: float = 0.0) -> Examples:
@@ -43,12 +112,11 @@ def examples(name: str, model: LoadedModel, settings: Profile, error: float = 0.
     if name not in SETS:
         raise NegutilError(f"There is no training set '{name}'; there are {', '.join(SETS)}.")
     require(name, settings, error)
-    if _of_ccneg(name, settings):
-        from negutil.train import glasses_sets  # which needs this module
-
-        triplets_of = glasses_sets.ccneg(model, settings).examples()
-        return triplets_of if name == "con-clip" else replace(triplets_of, distractors=None)
-    return SETS[name][1](training_images.load(model, settings), folder(settings, error))
+    build = SETS[name].build
+    if build is None or _of_ccneg(name, settings):
+        triplets = ccneg(model, settings, error).examples()
+        return triplets if name == "con-clip" else replace(triplets, distractors=None)
+    return build(gallery(model, settings), *_files(name, folder(settings, error)))
 
 
 def folder(settings: Profile, error: float = 0.0) -> Path:
@@ -65,14 +133,19 @@ def folder(settings: Profile, error: float = 0.0) -> Path:
 def require(name: str, settings: Profile, error: float = 0.0) -> None:
     """Raise NegutilError, naming the file, where a training set is not there and cannot be made."""
     if _of_ccneg(name, settings):
-        found = [settings.data / "ccneg" / ccneg_triplets.FILE]
-        lacking = [file for file in found if not file.is_file()]
+        files = [settings.data / "ccneg" / ccneg_triplets.FILE]
     else:
-        own = folder(settings, error)
-        whole = FILES[name] == (caption_sets.P1, caption_sets.P2) and (own / PUBLISHED).is_file()
-        lacking = [] if whole else [own / file for file in FILES[name] if not (own / file).is_file()]
+        files = _files(name, folder(settings, error))
+    lacking = [file for file in files if not file.is_file()]
     if lacking:
         raise NegutilError(f"{lacking[0]}, of which the training set '{name}' is made, is not there: put it there.")
+
+
+def _files(name: str, folder: Path) -> list[Path]:
+    """What a set is read from: NegationCLIP's captions of both kinds from the published file, where it is there."""
+    if SETS[name].files == (caption_sets.P1, caption_sets.P2) and (folder / PUBLISHED).is_file():
+        return [folder / PUBLISHED]
+    return [folder / file for file in SETS[name].files]
 
 
 def _of_ccneg(name: str, settings: Profile) -> bool:
@@ -83,80 +156,58 @@ def _of_ccneg(name: str, settings: Profile) -> bool:
     return settings.published and name in ("con-clip", "clip-bnl")
 
 
-def method(name: str) -> str:
-    """Return the method (of ``settings.METHODS``) that the set called ``name`` is for."""
-    return SETS[name][0]
+# --------------------------------------------------------------------------------------------------------------------
+# NegationCLIP, NegCLIP, CLIP-bnl and NegBench
 
 
-def with_negation(found: Gallery, folder: Path, *files: str) -> Examples:
+def with_negation(pictures: Gallery, *files: Path) -> Examples:
     """NegationCLIP: the updated captions of ``files`` train, the captions they were made from are the originals."""
-    names = (PUBLISHED,) if len(files) > 1 and (folder / PUBLISHED).is_file() else files
     columns = ["file_name", "caption", "updated_caption"]
-    tables = [negationclip.load(folder / name).select_columns(columns) for name in names]
-    table = pd.concat([rows.to_pandas() for rows in tables], ignore_index=True)
-    return Examples(
-        found.images,
-        found.find(table["file_name"].tolist()),
-        table["updated_caption"].tolist(),
-        table["caption"].tolist(),
-    )
+    tables = [negationclip.load(file).select_columns(columns).to_pandas() for file in files]
+    table = pd.concat(tables, ignore_index=True)
+    rows = pictures.find(table["file_name"].tolist())
+    return Examples(pictures.images, rows, table["updated_caption"].tolist(), table["caption"].tolist())
 
 
-def plain(found: Gallery, folder: Path, *files: str) -> Examples:
+def plain(pictures: Gallery, *files: Path) -> Examples:
     """The control: the same pictures and captions before the negation was added."""
-    negated = with_negation(found, folder, *files)
+    negated = with_negation(pictures, *files)
     return Examples(negated.images, negated.rows, list(negated.originals or ()))
 
 
-def triplets(found: Gallery, folder: Path) -> Examples:
-    """CoN-CLIP: captions, negated captions without their commas, and each picture's nearest distractor."""
-    rows = ccneg.load(
-        folder / ccneg_triplets.FILE, None, folder / ccneg_triplets.DISTRACTORS, n_evaluation=1
-    ).to_pandas()
-    names, has_one = rows["file_name"].tolist(), rows["distractor"].notna()
-    rows = rows[has_one]
-    return Examples(
-        found.images,
-        found.find(rows["file_name"].tolist()),
-        rows["caption"].tolist(),
-        negatives=[caption.replace(",", "") for caption in rows["negated_caption"]],
-        distractors=found.find([names[row] for row in rows["distractor"].astype(int)]),
-    )
-
-
-def negated_queries(found: Gallery, folder: Path) -> Examples:
+def negated_queries(pictures: Gallery, file: Path) -> Examples:
     """CLIP-bnl: captions, and the same with something negated that is there."""
-    rows = ccneg.load(folder / ccneg_triplets.FILE, n_evaluation=1).to_pandas()
+    rows = ccneg_files.load(file, n_evaluation=1).to_pandas()
     captions, negated = rows["caption"].tolist(), rows["negated_caption"].tolist()
-    return Examples(found.images, found.find(rows["file_name"].tolist()), captions, negatives=negated)
+    return Examples(pictures.images, pictures.find(rows["file_name"].tolist()), captions, negatives=negated)
 
 
-def word_order(found: Gallery, folder: Path) -> Examples:
+def word_order(pictures: Gallery, file: Path) -> Examples:
     """NegCLIP: captions with two words changed round, and the first hard picture of each."""
-    table = pd.read_csv(folder / caption_sets.WORD_ORDER, sep="\t")
+    table = pd.read_csv(file, sep="\t")
     first_negative = [ast.literal_eval(cell)[0] for cell in table["neg_caption"]]
     hard = [ast.literal_eval(cell)[0] for cell in table["neg_image"]]
     names = table["filepath"].tolist()
     return Examples(
-        found.images,
-        found.find(names),
+        pictures.images,
+        pictures.find(names),
         table["title"].tolist(),
         negatives=first_negative,
-        distractors=found.find([names[row] for row in hard]),
+        distractors=pictures.find([names[row] for row in hard]),
     )
 
 
-def negcap(found: Gallery, folder: Path) -> Examples:
+def negcap(pictures: Gallery, file: Path) -> Examples:
     """NegBench's NegCap: captions with a negation, three of each picture."""
-    table = pd.read_csv(folder / caption_sets.NEGCAP)
-    return Examples(found.images, found.find(table["filepath"].tolist()), table["caption"].tolist())
+    table = pd.read_csv(file)
+    return Examples(pictures.images, pictures.find(table["filepath"].tolist()), table["caption"].tolist())
 
 
-def negfull(found: Gallery, folder: Path) -> Examples:
+def negfull(pictures: Gallery, file: Path, questions_file: Path) -> Examples:
     """NegBench's NegFull: NegCap's captions, each with the question of NegMCQ about its picture."""
-    captions = negcap(found, folder)
-    questions = negbench.load(folder / caption_sets.NEGMCQ)
-    number = {row: index for index, row in enumerate(found.find(questions["file_name"]))}
+    captions = negcap(pictures, file)
+    questions = negbench.load(questions_file)
+    number = {row: index for index, row in enumerate(pictures.find(questions["file_name"]))}
     kept = captions.take([index for index, row in enumerate(captions.rows) if row in number])
     chosen = [number[row] for row in kept.rows]
     options, correct = questions["options"], np.array(questions["correct"], dtype=np.int64)
@@ -165,33 +216,114 @@ def negfull(found: Gallery, folder: Path) -> Examples:
     )
 
 
-def _of_files(build: Callable[..., Examples], *files: str) -> Callable[[Gallery, Path], Examples]:
-    return lambda found, folder: build(found, folder, *files)
+# --------------------------------------------------------------------------------------------------------------------
+# CC-Neg, for CoN-CLIP and CLIPGlasses
 
 
-SETS: dict[str, tuple[str, Callable[[Gallery, Path], Examples]]] = {
-    "plain": ("infonce", _of_files(plain, caption_sets.P1, caption_sets.P2)),
-    "rand-p1": ("infonce", _of_files(with_negation, caption_sets.RANDOM)),
-    "p1": ("infonce", _of_files(with_negation, caption_sets.P1)),
-    "p2": ("infonce", _of_files(with_negation, caption_sets.P2)),
-    "p1+p2": ("infonce", _of_files(with_negation, caption_sets.P1, caption_sets.P2)),
-    "con-clip": ("con-clip", triplets),
-    "negclip": ("negclip", word_order),
-    "clip-bnl": ("clip-bnl", negated_queries),
-    "negcap": ("infonce", negcap),
-    "negfull": ("negbench", negfull),
+@dataclass(frozen=True, slots=True)
+class CaptionPairs:
+    """M items over N pictures, whose features are rows of ``images`` float32 [N, D], L2-normalised.
+
+    ``rows`` int64 [M] is the picture of each item; ``negated`` [M] the captions with a negation, false of their picture
+    in CC-Neg and true in NegBench's set; ``affirmed`` [M] true captions without; ``objects`` [M] the nouns that are
+    denied; ``distractors`` int64 [M] rows of hard negative pictures, where the set has them (CC-Neg).
+    """
+
+    images: NDArray[np.float32]
+    rows: Indices
+    negated: list[str]
+    affirmed: list[str]
+    objects: list[str]
+    distractors: Indices | None = None
+
+    def __len__(self) -> int:
+        """How many items there are."""
+        return len(self.rows)
+
+    def take(self, chosen: ArrayLike) -> CaptionPairs:
+        """The items ``chosen``, over the same pictures."""
+        index = np.asarray(chosen, dtype=np.int64)
+        hard = None if self.distractors is None else self.distractors[index]
+        negated, affirmed, objects = (
+            [texts[row] for row in index] for texts in (self.negated, self.affirmed, self.objects)
+        )
+        return CaptionPairs(self.images, self.rows[index], negated, affirmed, objects, hard)
+
+    def examples(self) -> Examples:
+        """The same items for fine-tuning: CoN-CLIP's triplets, or captions with a negation and their pictures."""
+        if self.distractors is None:
+            return Examples(self.images, self.rows, self.negated, self.affirmed)
+        return Examples(self.images, self.rows, self.affirmed, negatives=self.negated, distractors=self.distractors)
+
+
+def ccneg(model: LoadedModel, settings: Profile, error: float = 0.0) -> CaptionPairs:
+    """CC-Neg's triplets: picture, true caption, false caption with a negation (its commas removed), distractor.
+
+    With published data they are the training part of the published file, else from annotators with this rate of
+    ``error``.
+    """
+    published = source.folder(settings, "ccneg")
+    if not source.is_drawn(published):
+        return ccneg_from(published, _coco_train2017(settings), model, settings)
+    folder, pictures = caption_sets.build(settings, error), gallery(model, settings)
+    rows = ccneg_files.load(folder / ccneg_triplets.FILE, None, folder / ccneg_triplets.DISTRACTORS, n_evaluation=1)
+    table = rows.to_pandas()
+    own = pictures.find(table["file_name"].tolist())
+    return _triplets(pictures.images, table, own, own)
+
+
+def ccneg_from(
+    folder: Path, distractors: Sequence[Path], model: LoadedModel, settings: Profile, evaluation: int | None = None
+) -> CaptionPairs:
+    """CC-Neg's training part in the published layout under ``folder``; its mapping counts in ``distractors``.
+
+    ``evaluation`` is how many of the last items are for evaluation (None: as published). Raises NegutilError where
+    files or pictures are missing.
+    """
+    files = (folder / ccneg_triplets.FILE, folder, folder / ccneg_triplets.DISTRACTORS)
+    rows = ccneg_files.load(*files, split="train", n_evaluation=evaluation or ccneg_files.N_EVALUATION)
+    own = PictureFiles.of(rows)
+    table = rows.remove_columns("image").to_pandas()
+    used = sorted(set(table["distractor"].dropna().astype(int)))
+    if used and used[-1] >= len(distractors):
+        raise NegutilError(f"{files[2]} counts to {used[-1]} among {len(distractors)} pictures; give all of train2017.")
+    pictures = PictureFiles([*own.paths, *(distractors[index] for index in used)])
+    images = encode.images(model, pictures, batch=settings.encode.batch)
+    place = np.zeros(len(distractors), dtype=np.int64)
+    place[used] = np.arange(len(own), len(pictures))
+    return _triplets(images, table, np.arange(len(own)), place)
+
+
+def _triplets(images: NDArray[np.float32], table: pd.DataFrame, own: Indices, place: Indices) -> CaptionPairs:
+    """The items of ``table`` that have a distractor and a noun that is denied; ``place`` is each distractor's row."""
+    kept = (table["distractor"].notna() & table["negated_object"].notna()).to_numpy()
+    table = table[kept]
+    return CaptionPairs(
+        images,
+        own[kept],
+        [caption.replace(",", "") for caption in table["negated_caption"]],
+        table["caption"].tolist(),
+        table["negated_object"].tolist(),
+        place[table["distractor"].to_numpy(np.int64)],
+    )
+
+
+def _coco_train2017(settings: Profile) -> list[Path]:
+    """The pictures of COCO's train2017 in torchvision's order: by image id."""
+    folder = settings.data / "coco"
+    rows = coco.load(folder / "annotations" / "captions_train2017.json").to_pandas()
+    return [folder / "train2017" / name for name in rows.sort_values("image_id")["file_name"]]
+
+
+SETS = {
+    "plain": TrainingSet("infonce", plain, (caption_sets.P1, caption_sets.P2)),
+    "rand-p1": TrainingSet("infonce", with_negation, (caption_sets.RANDOM,)),
+    "p1": TrainingSet("infonce", with_negation, (caption_sets.P1,)),
+    "p2": TrainingSet("infonce", with_negation, (caption_sets.P2,)),
+    "p1+p2": TrainingSet("infonce", with_negation, (caption_sets.P1, caption_sets.P2)),
+    "con-clip": TrainingSet("con-clip", None, (ccneg_triplets.FILE, ccneg_triplets.DISTRACTORS)),
+    "negclip": TrainingSet("negclip", word_order, (caption_sets.WORD_ORDER,)),
+    "clip-bnl": TrainingSet("clip-bnl", negated_queries, (ccneg_triplets.FILE,)),
+    "negcap": TrainingSet("infonce", negcap, (caption_sets.NEGCAP,)),
+    "negfull": TrainingSet("negbench", negfull, (caption_sets.NEGCAP, caption_sets.NEGMCQ)),
 }
-
-FILES: dict[str, tuple[str, ...]] = {
-    "plain": (caption_sets.P1, caption_sets.P2),
-    "rand-p1": (caption_sets.RANDOM,),
-    "p1": (caption_sets.P1,),
-    "p2": (caption_sets.P2,),
-    "p1+p2": (caption_sets.P1, caption_sets.P2),
-    "con-clip": (ccneg_triplets.FILE, ccneg_triplets.DISTRACTORS),
-    "negclip": (caption_sets.WORD_ORDER,),
-    "clip-bnl": (ccneg_triplets.FILE,),
-    "negcap": (caption_sets.NEGCAP,),
-    "negfull": (caption_sets.NEGCAP, caption_sets.NEGMCQ),
-}
-"""What each set is read from."""

@@ -10,11 +10,15 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from negutil import files, paths
 from negutil.errors import NegutilError
+from negutil.files import Settings
 from negutil.models.text_tower import GROUPS
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 METHODS = ("infonce", "con-clip", "negclip", "clip-bnl", "negbench")
 STAGES = ("gate", "lens", "frame", "joint")
@@ -39,11 +43,11 @@ STAGE_CHOICES = {
     "schedule": ("constant", "cosine", "cosine by epoch"),
     "keep": ("lowest validation loss", "highest validation score", "last"),
 }
-Made = TypeVar("Made")
+Made = TypeVar("Made", bound="DataclassInstance")
 
 
 @dataclass(frozen=True, slots=True)
-class FinetuneConfig:
+class FinetuneConfig(Settings):
     """Everything that a fine-tuning depends on besides base weights and examples; rates and decay are AdamW's.
 
     ``warmup`` counts steps; ``clip_norm`` 0 clips no gradient; ``decay`` says whether vectors (gains, biases) and the
@@ -99,7 +103,7 @@ class FinetuneConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Settings):
     """How one stage is trained; rates, decay and betas are AdamW's.
 
     ``schedule`` cosine falls with every step, as in our other trainings, or "by epoch", as in the released code;
@@ -125,7 +129,7 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class GlassesTraining:
+class GlassesTraining(Settings):
     """Everything that a pair of glasses depends on besides its base model and its training set.
 
     ``variant`` and ``modules`` (changes of it) are settings of the modules (``models.glasses_settings``). ``delta`` is
@@ -174,12 +178,8 @@ def settings(method: str, source: str = "mini", file: Path | None = None, **chan
     if source not in tables.get(method, {}):
         known = [f"{one} ({', '.join(found)})" for one, found in tables.items()]
         raise NegutilError(f"{file} has no settings '{source}' for '{method}'; there are {', '.join(known)}.")
-    return _build(FinetuneConfig, tables[method][source], f"{file}: [{method}.{source}]", method=method, **changes)
-
-
-def sources(method: str, file: Path | None = None) -> list[str]:
-    """Return the sources that ``configs/finetune.toml`` has settings of ``method`` from, in its order."""
-    return list(files.read_toml(file or paths.CONFIGS / "finetune.toml").get(method, {}))
+    table = {**tables[method][source], "method": method}
+    return _build(FinetuneConfig, table, f"{file}: [{method}.{source}]", **changes)
 
 
 def glasses(source: str = "mini", file: Path | None = None, **changes: Any) -> GlassesTraining:
@@ -194,48 +194,12 @@ def glasses(source: str = "mini", file: Path | None = None, **changes: Any) -> G
     return _build(GlassesTraining, tables[source], f"{file}: [{source}]", **changes)
 
 
-def glasses_sources(file: Path | None = None) -> list[str]:
-    """Return the sources that ``configs/glasses.toml`` has settings from, in its order."""
-    return list(files.read_toml(file or paths.CONFIGS / "glasses.toml"))
-
-
-def as_table(config: GlassesTraining) -> dict[str, Any]:
-    """The settings as plain values for a file: tables, lists and numbers."""
-    return dataclasses.asdict(config) | {"modules": dict(config.modules)}
-
-
 def _build(kind: type[Made], table: Mapping[str, Any], where: str, **given: Any) -> Made:
     """An instance of the dataclass ``kind`` from a table, every key known and of its type, and what is ``given``."""
-    hints = {key: hint for key, hint in get_type_hints(kind).items() if key != "method"}
-    unknown = sorted(set(table) - set(hints))
-    if unknown:
-        raise NegutilError(f"{where} has an unknown setting '{unknown[0]}'; the settings are {', '.join(hints)}.")
-    values = {key: _convert(hints[key], value, f"{where} {key}") for key, value in table.items()}
     try:
-        return kind(**(values | given))
+        return dataclasses.replace(files.checked(kind, table, "its table"), **given)
     except (TypeError, NegutilError) as problem:
-        raise NegutilError(f"{where} cannot be used ({problem}); correct it.") from problem
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    """``value`` as its field wants it: a table a Stage, a list a tuple, a whole number a float where one is needed."""
-    if hint is Stage:
-        if not isinstance(value, dict):
-            raise NegutilError(f"{where} = {value!r}; write a table of settings.")
-        return _build(Stage, value, where)
-    if hint is float and type(value) is int:
-        return float(value)
-    kind, inside = get_origin(hint) or hint, get_args(hint)
-    if kind is not tuple:
-        if not isinstance(value, kind) or (type(value) is bool) != (kind is bool):
-            raise NegutilError(f"{where} = {value!r}; write {kind.__name__}.")
-        return value
-    numbers = {int, float} if inside[0] is float else {inside[0]}
-    if not isinstance(value, list) or not all(type(one) in numbers for one in value):
-        raise NegutilError(f"{where} = {value!r}; write a list of {inside[0].__name__}.")
-    if inside[-1] is not Ellipsis and len(value) != len(inside):
-        raise NegutilError(f"{where} = {value!r}; write {len(inside)} numbers.")
-    return tuple(inside[0](one) for one in value)
+        raise NegutilError(f"{where} cannot be used ({str(problem).rstrip('.')}); correct it.") from problem
 
 
 def _require_choices(made: Any, choices: Mapping[str, tuple[str, ...]]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -36,7 +35,11 @@ class Trainer(Loop[tuple[Indices, NDArray[np.bool_]]]):
         self.config, self.members = config, members or World()
         self.data = prepare(examples, base.tokenizer, config)
         self.train, self.validation = split(examples, config)
-        self.hard = _hard(examples, config, self.train, self.validation)
+        self.hard: Indices | None = None  # for each example one with its hard image from the same part
+        if config.method == "negclip":
+            self.hard = np.empty(len(examples), dtype=np.int64)
+            for part in filter(len, (self.train, self.validation)):
+                self.hard[part] = hard_examples(examples, part, config.seed)
         # CLIP-bnl's loss has no logit scale, and a parameter without gradient would stop DistributedDataParallel.
         learning = tuple(group for group in config.trainable if config.method != "clip-bnl" or group != "logit_scale")
         self.tower = TextTower(base, self.data.ids, learning, config.text_chunks).to(config.device)
@@ -77,7 +80,38 @@ class Trainer(Loop[tuple[Indices, NDArray[np.bool_]]]):
         texts = {
             name: part.unflatten(0, rows.shape) for (name, rows), part in zip(numbers.items(), features, strict=True)
         }
-        return OBJECTIVES[self.config.method](self, index, texts)
+        return self._objective(index, texts)
+
+    def _objective(self, index: torch.Tensor, texts: Texts) -> torch.Tensor:
+        """The method's loss over examples [B] and the raw features of their texts."""
+        config, data, scale = self.config, self.data, self.tower.logit_scale.exp()
+        images = data.images[data.rows[index]]
+        unit = {name: functional.normalize(features, dim=-1) for name, features in texts.items()}
+        if config.method == "con-clip":
+            distractors = data.images[data.distractors[index]]  # type: ignore[index]
+            return losses.con_clip(images, distractors, unit["captions"], unit["negatives"], scale)
+        if config.method == "negclip":
+            return losses.neg_clip(images, unit["captions"], unit["negatives"], scale)
+        if config.method == "clip-bnl":
+            return losses.clip_bnl(
+                images,
+                unit["captions"],
+                unit["negatives"],
+                margin=config.margin,
+                image_bounds=config.image_bounds,
+                text_bounds=config.text_bounds,
+                weight=config.constraint_weight,
+            )
+        contrastive = losses.info_nce(images, unit["captions"], scale)
+        if config.method == "infonce":
+            return contrastive
+        correct: torch.Tensor = data.correct[index]  # type: ignore[index]
+        if config.normalise_mcq:
+            choice = losses.multiple_choice(images, unit["options"], correct, scale)
+        else:
+            lengths: torch.Tensor = data.lengths[data.rows[index]]  # type: ignore[index]
+            choice = losses.multiple_choice(images * lengths.unsqueeze(1), texts["options"], correct, scale)
+        return losses.weighted(contrastive, choice, config.alpha)
 
     @torch.no_grad()
     def validation_loss(self) -> float:
@@ -118,17 +152,6 @@ class Trainer(Loop[tuple[Indices, NDArray[np.bool_]]]):
         return self.tower.logit_scale.exp().item()
 
 
-def _hard(examples: Examples, config: FinetuneConfig, *parts: Indices) -> Indices | None:
-    """For each example one with its hard image from the same part, where the method has hard images."""
-    if config.method != "negclip" or examples.distractors is None:
-        return None
-    hard = np.empty(len(examples), dtype=np.int64)
-    for part in parts:
-        if len(part):
-            hard[part] = hard_examples(examples, part, config.seed)
-    return hard
-
-
 def _optimiser(tower: TextTower, config: FinetuneConfig) -> torch.optim.AdamW:
     learning = [parameter for parameter in tower.parameters() if parameter.requires_grad]
     is_decayed = [config.decay == "all" or parameter.ndim >= 2 for parameter in learning]
@@ -137,61 +160,3 @@ def _optimiser(tower: TextTower, config: FinetuneConfig) -> torch.optim.AdamW:
         for decays, decay in ((True, config.weight_decay), (False, 0.0))
     ]
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
-
-
-def _infonce(trainer: Trainer, index: torch.Tensor, texts: Texts) -> torch.Tensor:
-    return losses.info_nce(_images(trainer, index), _unit(texts["captions"]), trainer.tower.logit_scale.exp())
-
-
-def _con_clip(trainer: Trainer, index: torch.Tensor, texts: Texts) -> torch.Tensor:
-    distractors = trainer.data.images[trainer.data.distractors[index]]  # type: ignore[index]
-    captions, negated = _unit(texts["captions"]), _unit(texts["negatives"])
-    scale = trainer.tower.logit_scale.exp()
-    return losses.con_clip(_images(trainer, index), distractors, captions, negated, scale)
-
-
-def _neg_clip(trainer: Trainer, index: torch.Tensor, texts: Texts) -> torch.Tensor:
-    captions, negatives = _unit(texts["captions"]), _unit(texts["negatives"])
-    return losses.neg_clip(_images(trainer, index), captions, negatives, trainer.tower.logit_scale.exp())
-
-
-def _clip_bnl(trainer: Trainer, index: torch.Tensor, texts: Texts) -> torch.Tensor:
-    config = trainer.config
-    return losses.clip_bnl(
-        _images(trainer, index),
-        _unit(texts["captions"]),
-        _unit(texts["negatives"]),
-        margin=config.margin,
-        image_bounds=config.image_bounds,
-        text_bounds=config.text_bounds,
-        weight=config.constraint_weight,
-    )
-
-
-def _neg_bench(trainer: Trainer, index: torch.Tensor, texts: Texts) -> torch.Tensor:
-    images, options, scale = _images(trainer, index), texts["options"], trainer.tower.logit_scale.exp()
-    correct: torch.Tensor = trainer.data.correct[index]  # type: ignore[index]
-    contrastive = losses.info_nce(images, _unit(texts["captions"]), scale)
-    if trainer.config.normalise_mcq:
-        choice = losses.multiple_choice(images, _unit(options), correct, scale)
-    else:
-        lengths: torch.Tensor = trainer.data.lengths[trainer.data.rows[index]]  # type: ignore[index]
-        choice = losses.multiple_choice(images * lengths.unsqueeze(1), options, correct, scale)
-    return losses.weighted(contrastive, choice, trainer.config.alpha)
-
-
-def _images(trainer: Trainer, index: torch.Tensor) -> torch.Tensor:
-    return trainer.data.images[trainer.data.rows[index]]
-
-
-def _unit(features: torch.Tensor) -> torch.Tensor:
-    return functional.normalize(features, dim=-1)
-
-
-OBJECTIVES: dict[str, Callable[[Trainer, torch.Tensor, Texts], torch.Tensor]] = {
-    "infonce": _infonce,
-    "con-clip": _con_clip,
-    "negclip": _neg_clip,
-    "clip-bnl": _clip_bnl,
-    "negbench": _neg_bench,
-}

@@ -1,0 +1,344 @@
+"""Which training set and which changes make each model of notebooks 05 and 06, and the trainings that follow.
+
+A model is called ``<base>+<recipe>/seed<n>``; the base of glasses is a model of the registry or a fine-tuned one. The
+seed draws the items, the validation part and the order, and the initial weights of glasses.
+
+Every fine-tuned model is trained for about the same number of steps: a set with fewer captions is passed over more
+often, and a method whose batches are smaller than the contrastive loss's (its examples have several texts) sees fewer
+examples.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from negutil.config import Profile
+from negutil.data import skipped
+from negutil.errors import NegutilError
+from negutil.models import glasses_settings, glasses_trained, loader, precision, trained
+from negutil.models.glasses_trained import TrainedGlasses
+from negutil.models.loader import LoadedModel
+from negutil.train import glasses, glasses_sets, sets
+from negutil.train import settings as named
+from negutil.train.examples import Examples
+from negutil.train.finetune import Job
+from negutil.train.glasses import GlassesJob
+from negutil.train.glasses_sets import CCNEG, RETRIEVAL, Material
+from negutil.train.sets import CaptionPairs
+
+DRAW = 2
+"""Keeps the draw of captions apart from the other draws of a seed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a fine-tuned model is made.
+
+    Attributes:
+        name: as in the model's name; title: as in tables.
+        set: the training set (``sets.SETS``), which also says the method.
+        error: the error rate of the annotators that made the set.
+        share: how much of the profile's number of examples is used, with as many steps.
+        changes: settings of the method that differ.
+        rival: the recipe of which this one is a variant, if it is a control.
+    """
+
+    name: str
+    title: str
+    set: str
+    error: float = 0.0
+    share: float = 1.0
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    rival: str = ""
+
+
+PLAIN, NEGATIONCLIP, RANDOM, P1, P2 = "plain", "negationclip", "rand-p1", "p1", "p2"
+NEGCAP, NEGFULL = "negcap", "negfull"
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(PLAIN, "plain captions", "plain"),
+        Recipe("con-clip", "CoN-CLIP", "con-clip"),
+        Recipe("negclip", "NegCLIP", "negclip"),
+        Recipe("clip-bnl", "CLIP-bnl", "clip-bnl"),
+        Recipe(NEGCAP, "NegCap", "negcap"),
+        Recipe(NEGFULL, "NegFull", "negfull"),
+        Recipe(RANDOM, "Rand-P1", "rand-p1"),
+        Recipe(P1, "P1", "p1"),
+        Recipe(P2, "P2", "p2"),
+        Recipe(NEGATIONCLIP, "NegationCLIP", "p1+p2"),
+        Recipe("negationclip-noise5", "annotators with 5 % errors", "p1+p2", error=0.05, rival=NEGATIONCLIP),
+        Recipe("negationclip-noise20", "annotators with 20 % errors", "p1+p2", error=0.2, rival=NEGATIONCLIP),
+        Recipe("negationclip-tenth", "a tenth of the captions", "p1+p2", share=0.1, rival=NEGATIONCLIP),
+        Recipe("negationclip-third", "a third of the captions", "p1+p2", share=1 / 3, rival=NEGATIONCLIP),
+        Recipe(
+            "negationclip-leaked",
+            "validation split by caption",
+            "p1+p2",
+            changes={"validation_by": "caption"},
+            rival=NEGATIONCLIP,
+        ),
+        Recipe(
+            "negationclip-mixed",
+            "half of the captions without negation",
+            "p1+p2",
+            changes={"original_share": 0.5},
+            rival=NEGATIONCLIP,
+        ),
+        Recipe("negationclip-half", "half as long", "p1+p2", changes={"epochs": 1}, rival=NEGATIONCLIP),
+        Recipe(
+            "negfull-raw",
+            "NegFull, products not normalised",
+            "negfull",
+            changes={"normalise_mcq": False},
+            rival=NEGFULL,
+        ),
+    )
+}
+"""Every recipe by name: methods and training sets first, then controls."""
+
+
+def find(name: str) -> Recipe:
+    """The recipe called ``name``; raises NegutilError, listing those that exist, where there is none."""
+    if name not in RECIPES:
+        raise NegutilError(f"There is no recipe '{name}'; there are {', '.join(RECIPES)}.")
+    return RECIPES[name]
+
+
+def model_name(base: str, recipe: str, seed: int) -> str:
+    """The name that a fine-tuned model, or a pair of glasses, is loaded by."""
+    return f"{base}+{recipe}/seed{seed}"
+
+
+def rows(settings: Profile, base: str) -> tuple[str, ...]:
+    """The recipes that are rows of the tables of notebook 05 for ``base``: all of them where the controls are."""
+    plan = settings.finetuning
+    return possible(settings, (*plan.methods, *(plan.more_methods if base in plan.control_models else ())))
+
+
+def possible(settings: Profile, names: Iterable[str]) -> tuple[str, ...]:
+    """Those of the recipes whose training sets are there or can be made; others are reported (``skipped``)."""
+
+    def is_possible(recipe: Recipe) -> bool:
+        def read() -> bool:
+            sets.require(recipe.set, settings, recipe.error)
+            return True
+
+        return not settings.published or bool(skipped.attempt(settings, f"training of {recipe.title}", read))
+
+    return tuple(name for name in names if is_possible(find(name)))
+
+
+def jobs(settings: Profile, base: str, recipes: Iterable[str]) -> list[Job]:
+    """The trainings of ``recipes`` on ``base``, one for each of their seeds.
+
+    Builds the training sets and encodes the training pictures where that has not been done.
+    """
+    model = loader.load(base)
+
+    @functools.cache
+    def whole(name: str, error: float) -> Examples:
+        return sets.examples(name, model, settings, error)
+
+    return [
+        job(settings, model, recipe, seed, whole(recipe.set, recipe.error))
+        for recipe in map(find, recipes)
+        for seed in seeds(settings, recipe.name)
+    ]
+
+
+def single(settings: Profile, base: str, recipe: Recipe, seed: int) -> Job:
+    """The training of ``recipe`` on ``base`` from one seed; raises NegutilError where its training set is missing."""
+    model = loader.load(base)
+    return job(settings, model, recipe, seed, sets.examples(recipe.set, model, settings, recipe.error))
+
+
+def seeds(settings: Profile, recipe: str) -> tuple[int, ...]:
+    """From which seeds ``recipe`` is trained: controls from fewer than the rows of the tables."""
+    return settings.finetuning.control_seeds if find(recipe).rival else settings.finetuning.seeds
+
+
+def job(settings: Profile, model: LoadedModel, recipe: Recipe, seed: int, whole: Examples) -> Job:
+    """One training: a recipe on a base from one seed, with its share of the ``whole`` training set."""
+    changes = {"seed": seed, **where(), **recipe.changes}
+    config = named.settings(sets.SETS[recipe.set].method, settings.finetuning.source, **changes)
+    wanted = examples_wanted(settings, config.batch) or len(whole)
+    chosen = whole.take(draw(len(whole), wanted, recipe.share, seed))
+    config = replace(config, epochs=epochs(config.epochs, wanted, len(chosen)))
+    if config.method == "negbench" and not config.normalise_mcq:
+        chosen = replace(chosen, lengths=sets.lengths(model, settings))
+    out = trained.folder(model_name(model.name, recipe.name, seed), settings.name)
+    return Job(model.name, chosen, config, out, replace=True)
+
+
+def where() -> dict[str, str]:
+    """The device to train on, where it is not the CPU."""
+    device = precision.device()
+    return {} if device == "cpu" else {"device": device}
+
+
+def examples_wanted(settings: Profile, batch: int) -> int:
+    """As many examples in batches of ``batch`` as make the steps of the contrastive loss over the profile's number."""
+    return settings.finetuning.examples * batch // named.settings("infonce", settings.finetuning.source).batch
+
+
+def draw(available: int, wanted: int, share: float, seed: int) -> NDArray[np.int64]:
+    """Which of ``available`` examples are used: ``share`` of ``wanted`` (0: all), as far as there are as many."""
+    count = min(available, max(1, round(share * (wanted or available))))
+    return np.sort(np.random.default_rng([seed, DRAW]).permutation(available)[:count])
+
+
+def epochs(planned: int, wanted: int, count: int) -> int:
+    """Passes over ``count`` examples that come nearest to ``planned`` passes over ``wanted``."""
+    return max(1, round(planned * wanted / count))
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Glasses
+
+
+PREFIX = "clipglasses"
+RELEASED_TRAINING: Mapping[str, Any] = {
+    "variant": "released", "delta": (1.0, 1.0), "distractors": "unrelated", "fourth_term": False,
+    "lens_set": RETRIEVAL,
+}  # fmt: skip
+"""What the released code trains otherwise than the paper says, apart from rates, epochs and the split."""
+
+
+@dataclass(frozen=True, slots=True)
+class GlassesRecipe:
+    """How a pair of glasses is made.
+
+    Attributes:
+        name: as in the model's name; title: as in tables.
+        set: the training set (``glasses_sets.SETS``).
+        small: whether it is the small one: the profile's ``glasses.small`` items of the set.
+        changes: settings of the training that differ (``settings.GlassesTraining``).
+        modules: settings of the modules that differ (``glasses_settings.GlassesConfig``).
+    """
+
+    name: str
+    title: str
+    set: str
+    small: bool = False
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    modules: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _difference(name: str) -> dict[str, Any]:
+    """The settings of the modules with one difference of the released code (LAYERS: with ROW)."""
+    own = glasses_settings.DIFFERENCES[name]
+    return {**glasses_settings.DIFFERENCES[ROW], **own} if name == LAYERS else dict(own)
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"\W+", "-", name.lower()).strip("-")
+
+
+FULL, RETRIEVED = f"{PREFIX}-{CCNEG}", f"{PREFIX}-{RETRIEVAL}"
+SMALL, RETRIEVED_SMALL = f"{FULL}-small", f"{RETRIEVED}-small"
+RELEASED, RELEASED_RETRIEVED = f"{FULL}-released", f"{RETRIEVED}-released"
+ABLATIONS = {name: f"{FULL}-without-{_slug(name)}" for name in glasses_settings.ABLATIONS}
+"""The recipe of each row of Table 3, by the name in ``glasses_settings.ABLATIONS``."""
+
+DIFFERENCES = {name: f"{FULL}-with-{_slug(name)}" for name in glasses_settings.DIFFERENCES}
+"""The recipe of each difference of the released code, by the name in ``glasses_settings.DIFFERENCES``."""
+
+ROW, LAYERS = "lambda from the row's image", "three encoder layers"
+"""With LAYERS lambda has no closed form, and a batch of pairs would take minutes: it is trained with ROW as well."""
+
+TRAINING_DIFFERENCES: dict[str, dict[str, Any]] = {
+    "delta is 1": {"delta": (1.0, 1.0)},
+    "unrelated distractors": {"distractors": "unrelated"},
+    "no fourth term": {"fourth_term": False},
+    "a Lens from the other set": {"lens_set": RETRIEVAL},
+    "split by caption": {"validation_by": "item"},
+}
+"""Differences of the released code's training, one by one (docs/protocols.md#glasses-training)."""
+
+TRAINED_OTHERWISE = {name: f"{FULL}-with-{_slug(name)}" for name in TRAINING_DIFFERENCES}
+"""The recipe of each of TRAINING_DIFFERENCES."""
+
+GLASSES: dict[str, GlassesRecipe] = {
+    recipe.name: recipe
+    for recipe in (
+        GlassesRecipe(FULL, "CLIPGlasses, CC-Neg", CCNEG),
+        GlassesRecipe(RETRIEVED, "CLIPGlasses, NegBench's captions", RETRIEVAL),
+        GlassesRecipe(SMALL, "CLIPGlasses, few captions of CC-Neg", CCNEG, small=True),
+        GlassesRecipe(RETRIEVED_SMALL, "CLIPGlasses, few of NegBench's captions", RETRIEVAL, small=True),
+        GlassesRecipe(RELEASED, "released code, CC-Neg", CCNEG, changes=RELEASED_TRAINING),
+        GlassesRecipe(RELEASED_RETRIEVED, "released code, NegBench's captions", RETRIEVAL, changes=RELEASED_TRAINING),
+        *(
+            GlassesRecipe(recipe, f"without {name}", CCNEG, modules=glasses_settings.ABLATIONS[name])
+            for name, recipe in ABLATIONS.items()
+        ),
+        *(GlassesRecipe(recipe, name, CCNEG, modules=_difference(name)) for name, recipe in DIFFERENCES.items()),
+        *(
+            GlassesRecipe(recipe, name, CCNEG, changes=TRAINING_DIFFERENCES[name])
+            for name, recipe in TRAINED_OTHERWISE.items()
+        ),
+    )
+}
+"""Every recipe of glasses by name: both sets and variants first, then ablations and single differences."""
+
+
+def find_glasses(name: str) -> GlassesRecipe:
+    """The recipe of glasses called ``name``; raises NegutilError, listing those that exist, where there is none."""
+    if name not in GLASSES:
+        raise NegutilError(f"There is no recipe '{name}' for glasses; there are {', '.join(GLASSES)}.")
+    return GLASSES[name]
+
+
+def glasses_items(settings: Profile, model: LoadedModel, name: str, seed: int) -> CaptionPairs:
+    """The items that a recipe learns from with this seed, as texts: ``examples()`` of it are for fine-tuning."""
+    recipe = find_glasses(name)
+    whole = _material(model.name, settings)[0].sets[recipe.set]
+    return whole.take(_chosen(settings, recipe, len(whole), seed))
+
+
+def train_glasses(settings: Profile, names: Sequence[str]) -> list[TrainedGlasses]:
+    """Train every pair of ``names`` that is not finished; returns them in the order of ``names``.
+
+    Pairs of one base should be neighbours: each process reads the sets of one base at a time. Raises NegutilError for
+    a name that is none, and as ``glasses.train_many`` does.
+    """
+    for name in names:
+        find_glasses(glasses_trained.recipe_of(name))
+    return glasses.train_many(
+        names, functools.partial(glasses_job, settings), settings.name, settings.glasses.processes
+    )
+
+
+def glasses_job(settings: Profile, name: str) -> GlassesJob:
+    """The training of the pair called ``name``; its sets are built and encoded where that has not been done."""
+    recipe, match = find_glasses(glasses_trained.recipe_of(name)), re.search(r"/seed(\d+)$", name)
+    if match is None:
+        raise NegutilError(f"'{name}' names no seed; write it as base+recipe/seed0.")
+    seed = int(match[1])
+    material, base_sha256 = _material(glasses_trained.base_of(name), settings)
+    config = named.glasses(settings.glasses.source, seed=seed, **{**where(), **recipe.changes})
+    config = replace(config, modules=dict(recipe.modules))
+
+    def data(name: str) -> glasses_sets.GlassesData:
+        return material.data(name, _chosen(settings, recipe, len(material.sets[name]), seed))
+
+    other = config.lens_set if config.lens_set not in ("", recipe.set) else ""
+    return GlassesJob(name, base_sha256, data(recipe.set), config, settings.name, data(other) if other else None)
+
+
+def _chosen(settings: Profile, recipe: GlassesRecipe, available: int, seed: int) -> NDArray[np.int64]:
+    """Which of the ``available`` items of its set a recipe learns from."""
+    return draw(available, settings.glasses.small if recipe.small else settings.glasses.examples, 1.0, seed)
+
+
+@functools.lru_cache(maxsize=1)
+def _material(base: str, settings: Profile) -> tuple[Material, str]:
+    model = loader.load(base, profile=settings.name)
+    return glasses_sets.material(model, settings), str(model.fingerprint["weights_sha256"])
