@@ -122,9 +122,9 @@ def _preprocessed(model: LoadedModel, pictures: Sequence[Image.Image]) -> torch.
     if not (isinstance(to_tensor, transforms.ToTensor) and isinstance(normalize, transforms.Normalize)):
         return torch.stack([model.preprocess(picture) for picture in pictures])
     ready = (functools.reduce(lambda image, step: step(image), steps, picture) for picture in pictures)
-    whole = np.stack([np.asarray(picture) for picture in ready])
-    inputs: torch.Tensor = normalize(torch.from_numpy(whole).permute(0, 3, 1, 2).contiguous().float().div(255))
-    return inputs
+    whole = torch.from_numpy(np.stack([np.asarray(picture) for picture in ready])).permute(0, 3, 1, 2)
+    inputs = whole.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
+    return transforms.functional.normalize(inputs, normalize.mean, normalize.std, inplace=True)
 
 
 def _texts(model: LoadedModel, sentences: Sequence[str], batch: int, share: bool = False) -> np.ndarray:

@@ -26,11 +26,11 @@ def tokenize(tokenizer: Tokenizer, sentences: Sequence[str]) -> torch.Tensor:
     if not _is_clips(tokenizer):
         return tokenizer(list(sentences))
     own: Any = tokenizer
-    words, find = _words(tokenizer), own.pat.findall
+    words = _words(tokenizer)
     found = np.zeros((len(sentences), own.context_length), np.int64)
     for row, text in zip(found, sentences, strict=True):
         is_plain = PLAIN.fullmatch(text)
-        ids = [number for word in find(text.lower()) for number in words[word]] if is_plain else own.encode(text)
+        ids = [number for word in text.lower().split() for number in words[word]] if is_plain else own.encode(text)
         ids = [own.sot_token_id, *ids[: len(row) - 2], own.eot_token_id]
         row[: len(ids)] = ids
     return torch.from_numpy(found)
