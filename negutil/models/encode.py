@@ -22,7 +22,6 @@ from negutil import code, progress
 from negutil.cache import Cache
 from negutil.errors import NegutilError
 from negutil.models import architectures, precision, shared_prefixes
-from negutil.models import tokens as clip_tokens
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles, forget_digests
 from negutil.models.shared_prefixes import Chunk
@@ -168,7 +167,7 @@ def _plan(tokenizer: Callable[[list[str]], torch.Tensor], sentences: tuple[str, 
 @functools.lru_cache(maxsize=TOKENISED)
 def _tokens(tokenizer: Callable[[list[str]], torch.Tensor], sentences: tuple[str, ...]) -> torch.Tensor:
     """Tokens int64 [T, L]; kept, because every model of a table encodes the same sentences."""
-    return clip_tokens.tokenize(tokenizer, sentences)
+    return architectures.tokenize(tokenizer, sentences)
 
 
 @torch.inference_mode()
