@@ -22,7 +22,7 @@ import torch
 
 from negutil import files, paths
 from negutil.compare import text_to_image
-from negutil.models import generation, libraries, minisd
+from negutil.models import generation, hub, minisd
 from negutil.plots import figures
 from negutil.tasks import picture_judge
 
@@ -37,7 +37,7 @@ SEED = 7  # of the prompts; the notebook's are of seed 0
 def sampler(name: str, old: Any) -> Any:
     """The sampler called ``name`` over the schedule of the scheduler ``old``."""
     changes = {"clip_sample": False, "set_alpha_to_one": True} if name == "DDIM" else {}
-    return getattr(libraries.diffusers(), SAMPLERS[name]).from_config(old.config, **changes)
+    return getattr(hub.library("diffusers"), SAMPLERS[name]).from_config(old.config, **changes)
 
 
 def measure(pipeline: Any, count: int, steps: int, guidance: float, batch: int) -> dict[str, float]:

@@ -29,7 +29,7 @@ from negutil.compare import binary_probe, clipglasses_items, negationclip_items,
 from negutil.compare.clipglasses_controls import Asking
 from negutil.config import Profile
 from negutil.data import _reading
-from negutil.models import encode, generation, libraries, loader, miniclipseg, minisd, text_layers, video
+from negutil.models import encode, generation, hub, loader, miniclipseg, minisd, text_layers, video
 from negutil.models.pictures import PictureFiles
 from negutil.train import glasses, sets
 from negutil.train.finetune import finetune
@@ -96,7 +96,7 @@ def keys(settings: Profile) -> Iterator[tuple[str, Any]]:
     folder = settings.built / "voc" / "VOCdevkit" / "VOC2007" / "JPEGImages"
     manifest = encoding.run([folder], paths.cache() / "encoded", Settings(MODEL))
     yield "shards of features", [shard["key"] for shard in manifest["shards"]]
-    processor = libraries.transformers().ViTImageProcessor(size={"width": 4, "height": 4})
+    processor = hub.library("transformers").ViTImageProcessor(size={"width": 4, "height": 4})
     yield "a published segmenter", cache.settings_sha256(processor.to_dict())
     with tempfile.TemporaryDirectory() as place:
         yield "a pool for MiniSD", minisd_files.pool(Path(place) / "pool").fingerprint

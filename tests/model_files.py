@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 
 from negutil import files
-from negutil.models import architectures
+from negutil.models import architectures, encoder_swap, text_tower
 from negutil.models.registry import Entry
 
 ARCHITECTURE = "Tiny-Test"
@@ -50,3 +50,35 @@ def entry(file: Path, **changes: Any) -> Entry:
         "path": str(file),
     }
     return Entry(**(values | changes))
+
+
+def to_open_clip(encoder: Any, model: Any) -> None:
+    """Copy ``encoder`` into the text tower of the open_clip ``model``; what ``encoder`` lacks stays as it is.
+
+    Raises NegutilError where their sizes differ.
+    """
+    found = restored(dict(encoder_swap._inner(encoder).state_dict()))
+    if encoder_swap._is_projected(encoder):
+        found["text_projection"] = encoder.text_projection.weight.detach().T.contiguous()
+    own = text_tower.state(model)
+    kept = {name: own[name] for name in ("text_projection", "logit_scale") if name in own}
+    text_tower.put(model, kept | found, type(encoder).__name__)
+
+
+def restored(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return what ``encoder_swap.renamed`` returned under open_clip's names again."""
+    outer = {theirs: ours for ours, theirs in encoder_swap.OUTER_NAMES.items()}
+    layer_names = {theirs: ours for ours, theirs in encoder_swap.LAYER_NAMES.items()}
+    found = {outer[name]: value for name, value in state.items() if name in outer}
+    for name, value in state.items():
+        if not name.startswith("encoder.layers."):
+            continue
+        number, inner = name.removeprefix("encoder.layers.").split(".", 1)
+        module, kind = inner.rsplit(".", 1)
+        block = f"transformer.resblocks.{number}"
+        if module in layer_names:
+            found[f"{block}.{layer_names[module]}.{kind}"] = value
+        elif module == f"self_attn.{encoder_swap.STACKED[0]}":
+            parts = [state[f"encoder.layers.{number}.self_attn.{one}.{kind}"] for one in encoder_swap.STACKED]
+            found[f"{block}.attn.in_proj_{kind}"] = torch.cat(parts)
+    return found

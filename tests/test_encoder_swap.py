@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from negutil.errors import NegutilError
-from negutil.models import architectures, encoder_swap, libraries, loader, text_tower
+from negutil.models import architectures, encoder_swap, hub, loader, text_tower
 from negutil.models.loader import LoadedModel
 
 TEXTS = [*model_files.TEXTS, "", "A Photo, of  two DOGS: it isn't 3.5 cats!"]
@@ -91,7 +91,7 @@ def test_there_and_back_again(model: LoadedModel, projected: bool) -> None:
     make = encoder_swap.to_transformers_projected if projected else encoder_swap.to_transformers
     other = architectures.build(model_files.ARCHITECTURE)
     before = {name: value.clone() for name, value in text_tower.state(other).items()}
-    encoder_swap.to_open_clip(make(model.model), other)
+    model_files.to_open_clip(make(model.model), other)
     source, after = text_tower.state(model.model), text_tower.state(other)
     kept = {"logit_scale"} if projected else {"logit_scale", "text_projection"}
     for name, value in after.items():
@@ -100,7 +100,7 @@ def test_there_and_back_again(model: LoadedModel, projected: bool) -> None:
 
 def test_renaming_loses_nothing(model: LoadedModel) -> None:
     state = text_tower.state(model.model)
-    again = encoder_swap.restored(encoder_swap.renamed(state))
+    again = model_files.restored(encoder_swap.renamed(state))
     assert again.keys() == state.keys() - {"text_projection", "logit_scale"}
     assert all(torch.equal(value, state[name]) for name, value in again.items())
 
@@ -123,7 +123,7 @@ def test_padding_with_the_end_token(model: LoadedModel) -> None:
 
 def pipeline(model: LoadedModel, second: LoadedModel | None = None) -> Any:
     """An untrained Stable Diffusion (or, with a second encoder, SDXL) on the text tower of ``model``."""
-    diffusers = libraries.diffusers()
+    diffusers = hub.library("diffusers")
     unet = {"sample_size": 8, "block_out_channels": (8,), "layers_per_block": 1, "norm_num_groups": 4,
             "attention_head_dim": 2, "down_block_types": ("CrossAttnDownBlock2D",),
             "up_block_types": ("CrossAttnUpBlock2D",)}  # fmt: skip
@@ -185,12 +185,12 @@ def test_another_size_is_refused(model: LoadedModel, mini: LoadedModel) -> None:
     with pytest.raises(NegutilError, match="no 'text_encoder_2' to replace"):
         encoder_swap.swap(pipeline(model), model, ["text_encoder_2"])
     with pytest.raises(NegutilError, match="does not fit the text tower"):
-        encoder_swap.to_open_clip(encoder_swap.to_transformers(mini.model), model.model)
+        text_tower.put(model.model, text_tower.state(mini.model), "the other")
 
 
 def segmenter(model: LoadedModel) -> Any:
     """An untrained CLIPSeg with a text tower of the sizes of ``model``."""
-    transformers = libraries.transformers()
+    transformers = hub.library("transformers")
     text = encoder_swap.to_transformers(model.model).config.to_dict()
     vision = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
               "image_size": 16, "patch_size": 8}  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import chat_server
+import model_files
 import numpy as np
 import pytest
 import torch
@@ -17,7 +18,7 @@ from negutil.compare import engine
 from negutil.config import Profile
 from negutil.data import t2i_prompts
 from negutil.errors import NegutilError
-from negutil.models import architectures, encoder_swap, generation, libraries
+from negutil.models import architectures, encoder_swap, generation, hub
 from negutil.results import Record
 from negutil.tasks import drawing, neg_score, picture_judge
 from negutil.tasks.drawing import Order
@@ -29,7 +30,7 @@ SETTINGS = architectures.config("MiniCLIP-B-8")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Stable Diffusion 1.4's parts, levels and settings, with few channels and random weights, saved by diffusers."""
-    diffusers = libraries.diffusers()
+    diffusers = hub.library("diffusers")
     torch.manual_seed(0)
     tower = architectures.build("MiniCLIP-B-8").eval()
     unet = diffusers.UNet2DConditionModel(
@@ -113,7 +114,7 @@ def _tower_of(pipeline: Any) -> Any:
     from negutil.models import loader
 
     model = loader.load(BASE)
-    encoder_swap.to_open_clip(pipeline.text_encoder, model.model)
+    model_files.to_open_clip(pipeline.text_encoder, model.model)
     return model
 
 

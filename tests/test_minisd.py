@@ -161,7 +161,7 @@ def test_pictures_are_drawn_once(pipeline: Any, other: LoadedModel, monkeypatch:
     drawn: list[int] = []
     original = generation._draw
 
-    def counting(pipe: Any, items: list[generation.Item], settings: dict[str, Any]) -> np.ndarray:
+    def counting(pipe: Any, items: list[generation.Item], settings: dict[str, Any]) -> dict[str, np.ndarray]:
         drawn.append(len(items))
         return original(pipe, items, settings)
 

@@ -19,8 +19,7 @@ from negutil.captions import picture_facts
 from negutil.captions.picture_facts import OBJECT, PLACE, Fact
 from negutil.errors import NegutilError
 from negutil.tasks import degradation, picture_judge
-from negutil.tasks.judge_network import JudgeNetwork
-from negutil.tasks.picture_judge import ModelJudge, WorldJudge
+from negutil.tasks.picture_judge import JudgeNetwork, ModelJudge, WorldJudge
 
 PICTURES = np.zeros((3, 64, 64, 3), dtype=np.uint8)
 

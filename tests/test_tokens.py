@@ -8,11 +8,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from negutil.captions import english
-from negutil.models import architectures, tokens
+from negutil.models import architectures
 
 
 @functools.cache
-def clips() -> tokens.Tokenizer:
+def clips() -> architectures.Tokenizer:
     return architectures.tokenizer("ViT-B-32")
 
 
@@ -21,21 +21,21 @@ def clips() -> tokens.Tokenizer:
 @example(["a\tb\nc", "two  spaces", "don't'll ''s --'-- 'tis _under_ 100%", "word " * 90, "x\x1b[0m"])
 @given(st.lists(st.text() | st.text(alphabet="ab 'sdt!-_&<>|/09.Z", max_size=40), min_size=1, max_size=8))
 def test_tokens_are_those_of_open_clip(sentences: list[str]) -> None:
-    found = tokens.tokenize(clips(), sentences)
+    found = architectures.tokenize(clips(), sentences)
     assert torch.equal(found, clips()(sentences))
 
 
 def test_the_sentences_of_the_world_too() -> None:
     said = {"things": "two red cars", "place": "on the beach", "absent": "a dog", "bare": "dog", "plural": "dogs"}
     sentences = [form.text.format(**said) for form in (*english.AFFIRMATIVE, *english.NEGATED)]
-    assert torch.equal(tokens.tokenize(clips(), sentences), clips()(sentences))
+    assert torch.equal(architectures.tokenize(clips(), sentences), clips()(sentences))
 
 
 @pytest.mark.parametrize("other", [{"clean": "whitespace"}, {"reduction_mask": "shuffle"}, {"context_length": 9}])
 def test_other_tokenizers_are_asked_themselves(other: dict[str, str]) -> None:
     tokenizer = architectures.open_clip().tokenizer.SimpleTokenizer(**other)
     said = ["A Dog and a CAT and a bus", "One tree and two very tall trees beside a street"]
-    assert "context_length" in other or not tokens._is_clips(tokenizer)
-    found = tokens.tokenize(tokenizer, said)
+    assert "context_length" in other or not architectures._is_clips(tokenizer)
+    found = architectures.tokenize(tokenizer, said)
     assert found.shape == tokenizer(said).shape
     assert torch.equal(found, tokenizer(said)) or "reduction_mask" in other

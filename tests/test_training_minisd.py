@@ -24,7 +24,7 @@ from negutil import files
 from negutil.captions import negation_terms
 from negutil.commands import cli
 from negutil.errors import NegutilError
-from negutil.models import encoder_swap, libraries, loader, minisd
+from negutil.models import encoder_swap, hub, loader, minisd
 from negutil.train import loop
 
 CONFIG = minisd_files.CONFIG
@@ -157,7 +157,7 @@ def test_the_loss_is_the_weighted_error_of_the_clean_latents(pool: Pool) -> None
         (weights[:, None] * batch.latents.square().flatten(1).numpy()).mean(), rel=1e-4
     )
     noisy, times, states = seen[0]
-    forward = libraries.diffusers().DDPMScheduler.from_config(minisd.build_scheduler().config)
+    forward = hub.library("diffusers").DDPMScheduler.from_config(minisd.build_scheduler().config)
     expected = forward.add_noise(batch.latents, batch.noise, batch.times)
     torch.testing.assert_close(noisy, expected)
     assert torch.equal(times, batch.times)

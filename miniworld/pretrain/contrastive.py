@@ -22,7 +22,7 @@ from miniworld.pretrain.pool import Pool, pool_in, validation_of
 from miniworld.pretrain.pretraining import Pretraining, Settings, rows_of
 from negutil.errors import NegutilError
 from negutil.models import architectures
-from negutil.models.tokens import END_TOKENS
+from negutil.models.architectures import END_TOKENS
 from negutil.tasks import retrieval
 from negutil.train.loop import cosine, fast_kernels
 from negutil.train.losses import MAX_LOGIT_SCALE, contrastive_loss

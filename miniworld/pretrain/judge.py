@@ -24,8 +24,7 @@ from miniworld.pretrain.pretraining import Pretraining, Settings
 from negutil.captions import picture_facts
 from negutil.captions.english import SUPERCATEGORY
 from negutil.tasks import degradation
-from negutil.tasks.judge_network import CELLS, JudgeNetwork
-from negutil.tasks.picture_judge import as_input
+from negutil.tasks.picture_judge import CELLS, JudgeNetwork, as_input
 from negutil.train.loop import fast_kernels
 
 CELL_LOSS, PAIR_LOSS = 0.5, 0.5

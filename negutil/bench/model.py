@@ -20,6 +20,7 @@ from negutil.errors import NegutilError
 from negutil.models import architectures, loader, precision, registry, trained
 from negutil.models.loader import LoadedModel
 from negutil.models.registry import ACTIVATIONS, Entry
+from negutil.models.trained import Trained
 
 RANDOM = "random"
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
@@ -94,20 +95,21 @@ def _given(entry: Entry, pretrained: str, activation: str, device: str) -> Loade
     path = Path(pretrained).expanduser()
     if path.is_file() or path.is_dir() or path.suffix in SUFFIXES:
         tuned = trained.find(path if path.is_dir() else path.parent)
-        own = tuned is not None and (path.is_dir() or path.name in (trained.TENSORS, trained.ABOUT))
-        return _tuned(entry, path, device) if own else _from_file(entry, path, activation, device)
+        if tuned is not None and (path.is_dir() or path.name in (trained.TENSORS, trained.ABOUT)):
+            return _tuned(entry, path, tuned, device)
+        return _from_file(entry, path, activation, device)
     return _from_tag(entry, pretrained, device)
 
 
-def _tuned(entry: Entry, path: Path, device: str) -> LoadedModel:
-    """A text tower that was fine-tuned here, on the model that it was made from."""
-    found = trained.find(path if path.is_dir() else path.parent)
+def _tuned(entry: Entry, path: Path, found: Trained, device: str) -> LoadedModel:
+    """The text tower ``found`` that was fine-tuned here, on the model that it was made from."""
     # A bare architecture stands for all of the registry's models that have it.
     bare = registry.entries().values() if entry.name == entry.architecture else ()
     same = [known.name for known in bare if known.architecture == entry.architecture]
-    if found is None or found.base not in (entry.name, *same):
-        base = found.base if found else "another model"
-        raise NegutilError(f"{path} was fine-tuned from '{base}', not from '{entry.name}'; give {base} as the model.")
+    if found.base not in (entry.name, *same):
+        raise NegutilError(
+            f"{path} was fine-tuned from '{found.base}', not from '{entry.name}'; give {found.base} as the model."
+        )
     return _with_base(loader.load_tuned(found, device), found.base)
 
 
@@ -187,11 +189,9 @@ def _random(entry: Entry, seed: int, device: str) -> LoadedModel:
     own: dict[str, Any] = {"path": "", "package": "", "tag": "", "sha256": "", "activation": computed}
     named = replace(entry, name=f"{entry.name} (random, seed {seed})", source="random weights", **own)
     made = hashlib.sha256(f"{entry.architecture} {seed} {torch.__version__}".encode()).hexdigest()
-    transform = architectures.open_clip().transform
-    settings = transform.PreprocessCfg(**named.preprocessing)
     return LoadedModel(
         model=model.to(device).eval(),
-        preprocess=transform.image_transform_v2(settings, is_train=False),
+        preprocess=loader.preprocessing(named),
         tokenizer=tokenizer,
         entry=named,
         dtype=torch.float32,

@@ -10,6 +10,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from datasets import Dataset, List
 
 from negutil.data import _reading
@@ -84,13 +85,14 @@ def frames(path: Path | str, n: int = 4) -> np.ndarray:
     if n < 1:
         _reading.fail(f"n = {n}", "at least one frame is needed", "ask for 1 or more")
     decoded: dict[int, np.ndarray] = {}
+    to_rgb = VideoReformatter()  # one for all frames: making it takes longer than using it
     try:
         length = _length(path)
         wanted = [int((2 * part + 1) * length / (2 * n)) for part in range(n)]
         with av.open(str(path)) as container:
             for index, frame in enumerate(container.decode(container.streams.video[0])):
                 if index in wanted:
-                    decoded[index] = frame.to_ndarray(format="rgb24")
+                    decoded[index] = to_rgb.reformat(frame, format="rgb24").to_ndarray()
                 if len(decoded) == len(set(wanted)):
                     break
     except (av.FFmpegError, IndexError) as error:

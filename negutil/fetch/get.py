@@ -89,13 +89,13 @@ def _from_hub(part: Part) -> Done:
         return Done(part.hub, "there already")
     import huggingface_hub
 
-    from negutil.models import hub, libraries, loader, registry
+    from negutil.models import hub, loader, registry
 
     with hub.fetching(part.hub, _NOT_ONLINE):
         if part.model:
             loader.locate(registry.find(part.model))
         elif part.read == "pipeline":
-            pipeline, revision = libraries.diffusers().DiffusionPipeline, hub.revision(part.hub)
+            pipeline, revision = hub.library("diffusers").DiffusionPipeline, hub.revision(part.hub)
             pipeline.download(part.hub, revision=revision, use_safetensors=True)
         else:
             patterns = list(_WEIGHTS)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
@@ -15,6 +17,9 @@ from torch.overrides import TorchFunctionMode
 from negutil.errors import NegutilError
 from negutil.models import hub
 
+Tokenizer = Callable[[list[str]], torch.Tensor]
+PLAIN = re.compile(r"[ -%'-~]*")
+END_TOKENS = (49406, 49407)  # start and end of text in CLIP's vocabulary
 CONFIGS = Path(__file__).resolve().parent / "configs"
 RANDOM_FILLS = (init.kaiming_uniform_, init.normal_, init.uniform_, torch.Tensor.normal_, torch.Tensor.uniform_)
 """What a random start comes down to in open_clip's models, besides torch.randn; other initialisers call these."""
@@ -93,15 +98,58 @@ class _NoRandomStart(TorchFunctionMode):
 
 
 @functools.cache
-def tokenizer(architecture: str) -> Callable[[list[str]], torch.Tensor]:
+def tokenizer(architecture: str) -> Tokenizer:
     """Return what makes int64 [T, L] of texts for ``architecture``: the same object for every model of it."""
-    get: Callable[[str], Callable[[list[str]], torch.Tensor]] = open_clip().get_tokenizer
+    get: Callable[[str], Tokenizer] = open_clip().get_tokenizer
     named = config(architecture)["text_cfg"].get("hf_tokenizer_name")
     if not named:
         return get(architecture)
     fix = "connect to the network once, or choose an architecture with CLIP's own tokenizer, such as ViT-B-32"
     with hub.fetching(f"{named}, the tokenizer of {architecture},", fix):
         return get(architecture)
+
+
+def tokenize(tokenizer: Tokenizer, sentences: Sequence[str]) -> torch.Tensor:
+    """Return what ``tokenizer`` makes of ``sentences``: int64 [T, L], longer ones cut at L.
+
+    CLIP's own mends the encoding of every sentence and looks each of its words up anew. A sentence of printable ASCII
+    without "&" needs no mending, and what stands between two spaces does not depend on its neighbours: it is looked up
+    once, which is about ten times as fast.
+    """
+    if not _is_clips(tokenizer):
+        return tokenizer(list(sentences))
+    own: Any = tokenizer
+    words = _words(tokenizer)
+    found = np.zeros((len(sentences), own.context_length), np.int64)
+    for row, text in zip(found, sentences, strict=True):
+        is_plain = PLAIN.fullmatch(text)
+        ids = [number for word in text.lower().split() for number in words[word]] if is_plain else own.encode(text)
+        ids = [own.sot_token_id, *ids[: len(row) - 2], own.eot_token_id]
+        row[: len(ids)] = ids
+    return torch.from_numpy(found)
+
+
+class _Words(dict[str, list[int]]):
+    """What each word becomes, asked of ``encode`` when it is first met."""
+
+    def __init__(self, encode: Callable[[str], list[int]]) -> None:
+        super().__init__()
+        self._encode = encode
+
+    def __missing__(self, word: str) -> list[int]:
+        return self.setdefault(word, self._encode(word))
+
+
+@functools.cache
+def _words(tokenizer: Any) -> _Words:
+    return _Words(tokenizer.encode)
+
+
+def _is_clips(tokenizer: Any) -> bool:
+    """Whether ``tokenizer`` is CLIP's own, which lowers the case and cuts what is too long."""
+    module = open_clip().tokenizer
+    is_simple = isinstance(tokenizer, module.SimpleTokenizer)
+    return is_simple and tokenizer.reduction_fn is None and tokenizer.clean_fn is module.get_clean_fn("lower")
 
 
 def trimmed_length(tokens: torch.Tensor) -> int:

@@ -22,7 +22,6 @@ from negutil import code, progress
 from negutil.cache import Cache
 from negutil.errors import NegutilError
 from negutil.models import architectures, precision, shared_prefixes
-from negutil.models import tokens as clip_tokens
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles, forget_digests
 from negutil.models.shared_prefixes import Chunk
@@ -122,9 +121,9 @@ def _preprocessed(model: LoadedModel, pictures: Sequence[Image.Image]) -> torch.
     if not (isinstance(to_tensor, transforms.ToTensor) and isinstance(normalize, transforms.Normalize)):
         return torch.stack([model.preprocess(picture) for picture in pictures])
     ready = (functools.reduce(lambda image, step: step(image), steps, picture) for picture in pictures)
-    whole = np.stack([np.asarray(picture) for picture in ready])
-    inputs: torch.Tensor = normalize(torch.from_numpy(whole).permute(0, 3, 1, 2).contiguous().float().div(255))
-    return inputs
+    whole = torch.from_numpy(np.stack([np.asarray(picture) for picture in ready])).permute(0, 3, 1, 2)
+    inputs = whole.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
+    return transforms.functional.normalize(inputs, normalize.mean, normalize.std, inplace=True)
 
 
 def _texts(model: LoadedModel, sentences: Sequence[str], batch: int, share: bool = False) -> np.ndarray:
@@ -168,7 +167,7 @@ def _plan(tokenizer: Callable[[list[str]], torch.Tensor], sentences: tuple[str, 
 @functools.lru_cache(maxsize=TOKENISED)
 def _tokens(tokenizer: Callable[[list[str]], torch.Tensor], sentences: tuple[str, ...]) -> torch.Tensor:
     """Tokens int64 [T, L]; kept, because every model of a table encodes the same sentences."""
-    return clip_tokens.tokenize(tokenizer, sentences)
+    return architectures.tokenize(tokenizer, sentences)
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""An open_clip text tower as transformers' CLIPTextModel and back, put into pipelines of diffusers and into CLIPSeg.
+"""An open_clip text tower as transformers' CLIPTextModel, put into pipelines of diffusers and into CLIPSeg.
 
 NegationCLIP replaces the text encoder of Stable Diffusion and of CLIPSeg by its own, without further training
 (docs/protocols.md#text-to-image). Only weights move: names and layouts differ, all hidden states are equal.
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from negutil.errors import NegutilError
-from negutil.models import architectures, libraries, text_tower
+from negutil.models import architectures, hub, text_tower
 from negutil.models.loader import LoadedModel
 
 State = dict[str, torch.Tensor]
@@ -41,7 +41,7 @@ def to_transformers(model: Any) -> Any:
 
     Raises NegutilError for a model whose text tower is not CLIP's own.
     """
-    encoder = libraries.transformers().CLIPTextModel(_config(model))
+    encoder = hub.library("transformers").CLIPTextModel(_config(model))
     encoder.load_state_dict(renamed(text_tower.state(model)))
     return encoder.eval()
 
@@ -52,23 +52,10 @@ def to_transformers_projected(model: Any) -> Any:
     Raises NegutilError for a model whose text tower is not CLIP's own.
     """
     state = text_tower.state(model)
-    encoder = libraries.transformers().CLIPTextModelWithProjection(_config(model))
+    encoder = hub.library("transformers").CLIPTextModelWithProjection(_config(model))
     encoder.text_model.load_state_dict(renamed(state))
     encoder.load_state_dict({PROJECTION: state["text_projection"].T.contiguous()}, strict=False)
     return encoder.eval()
-
-
-def to_open_clip(encoder: Any, model: Any) -> None:
-    """Copy ``encoder`` into the text tower of the open_clip ``model``; what ``encoder`` lacks stays as it is.
-
-    Raises NegutilError where their sizes differ.
-    """
-    found = restored(dict(_inner(encoder).state_dict()))
-    if _is_projected(encoder):
-        found["text_projection"] = encoder.text_projection.weight.detach().T.contiguous()
-    own = text_tower.state(model)
-    kept = {name: own[name] for name in ("text_projection", "logit_scale") if name in own}
-    text_tower.put(model, kept | found, type(encoder).__name__)
 
 
 def renamed(state: State) -> State:
@@ -89,25 +76,6 @@ def renamed(state: State) -> State:
     return found
 
 
-def restored(state: State) -> State:
-    """Return what :func:`renamed` returned under open_clip's names again."""
-    outer = {theirs: ours for ours, theirs in OUTER_NAMES.items()}
-    layer_names = {theirs: ours for ours, theirs in LAYER_NAMES.items()}
-    found = {outer[name]: value for name, value in state.items() if name in outer}
-    for name, value in state.items():
-        if not name.startswith("encoder.layers."):
-            continue
-        number, inner = name.removeprefix("encoder.layers.").split(".", 1)
-        module, kind = inner.rsplit(".", 1)
-        block = f"transformer.resblocks.{number}"
-        if module in layer_names:
-            found[f"{block}.{layer_names[module]}.{kind}"] = value
-        elif module == f"self_attn.{STACKED[0]}":
-            parts = [state[f"encoder.layers.{number}.self_attn.{one}.{kind}"] for one in STACKED]
-            found[f"{block}.attn.in_proj_{kind}"] = torch.cat(parts)
-    return found
-
-
 @functools.cache
 def _words() -> tuple[dict[str, int], tuple[tuple[str, str], ...]]:
     """CLIP's vocabulary and merges, as open_clip ships them; only start and end have other names in transformers."""
@@ -123,7 +91,7 @@ def tokenizer(model: Any) -> Any:
     Unicode (ftfy) and HTML entities before, transformers does not.
     """
     vocabulary, merges = _words()
-    return libraries.transformers().CLIPTokenizer(
+    return hub.library("transformers").CLIPTokenizer(
         vocab=dict(vocabulary),
         merges=list(merges),
         unk_token=END,
@@ -179,7 +147,7 @@ def swap_clipseg(segmenter: Any, model: LoadedModel) -> Any:
 
 
 def _is_projected(encoder: Any) -> bool:
-    return isinstance(encoder, libraries.transformers().CLIPTextModelWithProjection)
+    return isinstance(encoder, hub.library("transformers").CLIPTextModelWithProjection)
 
 
 def _inner(encoder: Any) -> Any:
@@ -199,7 +167,7 @@ def _config(model: Any) -> Any:
     state = text_tower.state(model)
     block = model.transformer.resblocks[0]
     quick = isinstance(block.mlp.gelu, architectures.open_clip().transformer.QuickGELU)
-    return libraries.transformers().CLIPTextConfig(
+    return hub.library("transformers").CLIPTextConfig(
         vocab_size=state["token_embedding.weight"].shape[0],
         hidden_size=state["token_embedding.weight"].shape[1],
         intermediate_size=block.mlp.c_fc.out_features,

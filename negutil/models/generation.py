@@ -7,6 +7,7 @@ batch is one entry of the cache: a run that was stopped goes on behind its last 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -51,13 +52,18 @@ def generate(
     if steps < 1 or batch < 1:
         raise NegutilError(f"Nothing can be drawn in {steps} steps and batches of {batch}; give at least 1 of both.")
     items: list[Item] = list(zip(prompts, seeds, negatives, strict=True))
-    settings = {"steps": steps, "guidance": guidance}
-    made_by = fingerprint(pipeline) if cached else {}
+    settings: dict[str, Any] = {"steps": steps, "guidance": guidance}
+    made_by: dict[str, Any] = {}
+    if cached:
+        made_by = {"kind": "generated pictures", "code_version": code.fingerprint(__name__)} | settings
+        made_by |= fingerprint(pipeline)
     parts = []
     with progress.bar("drawing images", total=len(items), unit="image") as bar:
         for start in range(0, len(items), batch):
             some = items[start : start + batch]
-            parts.append(_cached(pipeline, some, settings, made_by) if cached else _draw(pipeline, some, settings))
+            draw = partial(_draw, pipeline, some, settings)
+            fields = made_by | {"items": some}
+            parts.append((Cache().get_or_compute(fields, draw) if cached else draw())["pictures"])
             bar.update(len(some))
     return np.concatenate(parts)
 
@@ -74,16 +80,9 @@ def fingerprint(pipeline: Any) -> dict[str, Any]:
     return weights | kinds | {"scheduler": scheduler, "device": torch.device(pipeline.device).type}
 
 
-def _cached(pipeline: Any, items: list[Item], settings: dict[str, Any], made_by: dict[str, Any]) -> NDArray[np.uint8]:
-    fields = (
-        {"kind": "generated pictures", "code_version": code.fingerprint(__name__), "items": items} | settings | made_by
-    )
-    return Cache().get_or_compute(fields, lambda: {"pictures": _draw(pipeline, items, settings)})["pictures"]
-
-
 @torch.inference_mode()
-def _draw(pipeline: Any, items: list[Item], settings: dict[str, Any]) -> NDArray[np.uint8]:
-    """Pictures uint8 [N, H, W, 3] of one batch."""
+def _draw(pipeline: Any, items: list[Item], settings: dict[str, Any]) -> dict[str, NDArray[np.uint8]]:
+    """The "pictures" uint8 [N, H, W, 3] of one batch."""
     pictures: NDArray[np.float32] = pipeline(
         prompt=[prompt for prompt, _, _ in items],
         negative_prompt=[negative for _, _, negative in items],
@@ -92,4 +91,4 @@ def _draw(pipeline: Any, items: list[Item], settings: dict[str, Any]) -> NDArray
         guidance_scale=settings["guidance"],
         output_type="np",
     ).images
-    return (pictures * 255).round().astype(np.uint8)
+    return {"pictures": (pictures * 255).round().astype(np.uint8)}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -93,3 +95,14 @@ def hidden_tokens(text: str) -> str:
         token = os.environ.get(name, "").strip()
         text = text.replace(token, f"<{name}>") if token else text
     return text
+
+
+def library(name: str) -> Any:
+    """Return the module transformers or diffusers, imported when it is first used: both are slow to import.
+
+    Raises NegutilError that says how to install it where it is missing.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as problem:
+        raise NegutilError(f"This needs {name}: run pip install -c constraints.txt {name}.") from problem

@@ -23,7 +23,7 @@ from PIL import Image
 from negutil import files, paths
 from negutil.cache import settings_sha256
 from negutil.errors import NegutilError
-from negutil.models import architectures, encoder_swap, hub, libraries, loader, registry
+from negutil.models import architectures, encoder_swap, hub, loader, registry
 from negutil.models.loader import LoadedModel
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def _decoder_state(entry: Entry, file: Path, base_sha256: str) -> State:
 
 def _from_hub(entry: Entry, device: str) -> Segmenter:
     """A published CLIPSeg; texts and pictures are prepared as its own processor says."""
-    module = libraries.transformers()
+    module = hub.library("transformers")
     pinned = hub.revision(entry.hub, entry.revision)
     try:
         model = module.CLIPSegForImageSegmentation.from_pretrained(entry.hub, revision=pinned)
@@ -184,7 +184,7 @@ def _from_hub(entry: Entry, device: str) -> Segmenter:
 
 def untrained(base: LoadedModel) -> Segmenter:
     """CLIPSeg with both towers of ``base`` and a newly initialised decoder, on the CPU."""
-    model: CLIPSegForImageSegmentation = libraries.transformers().CLIPSegForImageSegmentation(configuration(base))
+    model: CLIPSegForImageSegmentation = hub.library("transformers").CLIPSegForImageSegmentation(configuration(base))
     vision = vision_state(base.model.visual.state_dict())
     model.clip.visual_projection.weight.data.copy_(vision.pop(PROJECTION))
     model.clip.vision_model.load_state_dict(vision)
@@ -203,7 +203,7 @@ def configuration(base: LoadedModel) -> CLIPSegConfig:
     settings = architectures.config(base.entry.architecture)
     vision, text = settings["vision_cfg"], settings["text_cfg"]
     activation = base.entry.activation
-    found: CLIPSegConfig = libraries.transformers().CLIPSegConfig(
+    found: CLIPSegConfig = hub.library("transformers").CLIPSegConfig(
         text_config={
             "vocab_size": text["vocab_size"],
             "hidden_size": text["width"],

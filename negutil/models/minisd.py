@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from negutil import files, paths
 from negutil.errors import NegutilError
-from negutil.models import encoder_swap, libraries, loader
+from negutil.models import encoder_swap, hub, loader
 from negutil.models.loader import LoadedModel
 
 State = dict[str, torch.Tensor]
@@ -29,7 +29,7 @@ WEIGHTS = "minisd.safetensors"
 BASE = "miniclip-b-8"  # whose text tower MiniSD was pretrained with
 SIZE = 64
 STEPS = 1000  # of the noise schedule
-diffusers = libraries.diffusers()
+diffusers = hub.library("diffusers")
 Model: Any = diffusers.ModelMixin
 Config: Any = diffusers.ConfigMixin
 tiny = importlib.import_module("diffusers.models.autoencoders.autoencoder_tiny")  # for what its methods return

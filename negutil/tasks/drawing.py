@@ -86,12 +86,12 @@ def pipeline(settings: Profile, encoder: str) -> Any:
 
 def _published(name: str) -> Any:
     """A pipeline of diffusers in half precision where there is a GPU; nothing but safetensors weights is read."""
-    from negutil.models import hub, libraries
+    from negutil.models import hub
 
     on_gpu = torch.cuda.is_available()
     dtype, revision = torch.float16 if on_gpu else torch.float32, hub.revision(name)
     try:
-        found = libraries.diffusers().DiffusionPipeline.from_pretrained(
+        found = hub.library("diffusers").DiffusionPipeline.from_pretrained(
             name, revision=revision, torch_dtype=dtype, use_safetensors=True, trust_remote_code=False
         )
     except (OSError, ValueError) as problem:

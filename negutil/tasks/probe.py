@@ -191,46 +191,31 @@ def records(outcome: Outcome, experiment: str, model: str) -> list[Record]:
 
 
 def _rows(pairs: Sequence[Pair]) -> tuple[list[tuple[str, str, str]], np.ndarray]:
-    """Names of the numbers to report, and the matrix that makes them from ``metrics`` laid flat [P * 6]."""
-    groups = {(pair.attribute, pair.phrasing): [index] for index, pair in enumerate(pairs)} | _mean_groups(pairs)
-    rows = {
-        (*key, metric): _average(group, column, len(pairs))
-        for key, group in groups.items()
-        for column, metric in enumerate(PAIR_METRICS)
-        if key[1] != ALONE or metric == "auc"
-    }
-    rows |= _gains(rows)
-    return list(rows), np.stack(list(rows.values()))
+    """Names of the numbers to report, and the matrix that makes them from ``metrics`` laid flat [P * 6].
 
-
-def _mean_groups(pairs: Sequence[Pair]) -> dict[tuple[str, str], list[int]]:
-    """Which pairs each mean is over: all of a phrasing, and those whose attribute has an antonym."""
+    Means are over all pairs of a phrasing, and over those whose attribute has an antonym; of these there is also what
+    the antonym gains over each negation.
+    """
     antonyms = {pair.attribute for pair in pairs if pair.phrasing == ANTONYM}
-    groups: dict[tuple[str, str], list[int]] = {}
+    groups = {(pair.attribute, pair.phrasing): [index] for index, pair in enumerate(pairs)}
     for index, pair in enumerate(pairs):
         if pair.phrasing != ANTONYM:
             groups.setdefault((MEAN, pair.phrasing), []).append(index)
         if pair.attribute in antonyms:
             groups.setdefault((MEAN_WITH_ANTONYM, pair.phrasing), []).append(index)
-    return groups
-
-
-def _gains(rows: Mapping[tuple[str, str, str], np.ndarray]) -> dict[tuple[str, str, str], np.ndarray]:
-    """What the antonym gains over each negation, over the attributes that have one."""
-    gains = {}
-    for (name, phrasing, metric), own in rows.items():
+    rows: dict[tuple[str, str, str], np.ndarray] = {}
+    for (name, phrasing), group in groups.items():
+        for column, metric in enumerate(PAIR_METRICS):
+            if phrasing != ALONE or metric == "auc":
+                weights = np.zeros((len(pairs), len(PAIR_METRICS)))
+                weights[group, column] = 1 / len(group)
+                rows[name, phrasing, metric] = weights.ravel()
+    for (name, phrasing, metric), own in list(rows.items()):
         control = rows.get((MEAN_WITH_ANTONYM, ANTONYM, metric))
         comparable = name == MEAN_WITH_ANTONYM and phrasing not in (ANTONYM, ALONE)
         if comparable and control is not None and metric in ("balanced_accuracy", "auc"):
-            gains[name, f"{ANTONYM} minus {phrasing}", metric] = control - own
-    return gains
-
-
-def _average(group: list[int], column: int, count: int) -> np.ndarray:
-    """Weights that average one metric over some pairs, laid flat [count * 6]."""
-    weights = np.zeros((count, len(PAIR_METRICS)))
-    weights[group, column] = 1 / len(group)
-    return weights.ravel()
+            rows[name, f"{ANTONYM} minus {phrasing}", metric] = control - own
+    return list(rows), np.stack(list(rows.values()))
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from negutil.errors import NegutilError
 from negutil.models import architectures
-from negutil.models import tokens as clip_tokens
 from negutil.train import tower
 from negutil.train.settings import FinetuneConfig
 
@@ -131,7 +130,7 @@ def prepare(examples: Examples, tokenizer: Callable[[list[str]], torch.Tensor], 
     shaped = {name: np.array(getattr(examples, name), dtype=object) for name in used}
     flat = np.concatenate([texts.ravel() for texts in shaped.values()])
     number, different = pd.factorize(flat)
-    tokens = clip_tokens.tokenize(tokenizer, different.tolist())
+    tokens = architectures.tokenize(tokenizer, different.tolist())
     ids = tower.occurring(tokens)
     parts = np.split(number, np.cumsum([texts.size for texts in shaped.values()])[:-1])
 

@@ -16,9 +16,9 @@ from torch.nn import functional
 
 from negutil.errors import NegutilError
 from negutil.models import architectures, text_tower
+from negutil.models.architectures import END_TOKENS
 from negutil.models.loader import LoadedModel
 from negutil.models.text_tower import State
-from negutil.models.tokens import END_TOKENS
 
 QUICK = 1.702
 """QuickGELU(x) = x sigmoid(1.702 x)."""
