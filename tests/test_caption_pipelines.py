@@ -15,7 +15,7 @@ from miniworld import build as world
 from negutil import config, paths, results
 from negutil.captions import caption_sets, ccneg_triplets, phrasing
 from negutil.captions.english import HELD_OUT_NOUNS
-from negutil.compare import caption_pipelines, caption_views
+from negutil.compare import caption_pipelines
 from negutil.compare.caption_pipelines import Findings
 from negutil.config import Profile, Splits
 from negutil.data import ccneg, negationclip, negbench, source
@@ -143,16 +143,16 @@ def test_the_runner_measures_every_set_and_saves_it(settings: Profile, findings:
 
 
 def test_what_the_notebook_shows(settings: Profile, findings: Findings) -> None:
-    assert len(caption_views.one_picture(settings, findings.items, 6)) == 6
-    assert caption_views.mistakes(settings, findings.items, 3)[0].picture.shape == (64, 64, 3)
+    assert len(caption_pipelines.one_picture(settings, findings.items, 6)) == 6
+    assert caption_pipelines.mistakes(settings, findings.items, 3)[0].picture.shape == (64, 64, 3)
     overlooked = findings.items[findings.items["set"] == caption_pipelines.OVERLOOKED]
-    assert len(caption_views.captions(settings, overlooked, 2)) == 2
-    assert {"in the picture", "question negated itself"} <= set(caption_views.dropped(findings.items).iloc[:, 2])
-    steps = caption_views.step_by_step(settings, 4)
+    assert len(caption_pipelines.sample(settings, overlooked, 2)) == 2
+    assert {"in the picture", "question negated itself"} <= set(caption_pipelines.dropped(findings.items).iloc[:, 2])
+    steps = caption_pipelines.step_by_step(settings, 4)
     assert ((steps["in the picture?"] == "no") == (steps["updated caption"] != "")).all()
-    assert (caption_views.swaps(settings)["caption"] != caption_views.swaps(settings)["negative"]).all()
-    rows = caption_views.referred(settings, 3)
-    assert len(caption_views.compared(rows)) == 3
+    assert (caption_pipelines.swaps(settings)["caption"] != caption_pipelines.swaps(settings)["negative"]).all()
+    rows = caption_pipelines.referred(settings, 3)
+    assert len(caption_pipelines.compared(rows)) == 3
     drawn = [
         plots.errors(findings.quality),
         plots.natural(findings.quality),

@@ -130,7 +130,7 @@ def test_a_model_that_is_trained_anew_is_asked_anew(settings: Profile, found: Fi
 
 def test_other_items_than_before_are_refused(settings: Profile, found: Findings) -> None:
     path = asked._items_path(settings, "0" * 64)
-    asked._locked(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     found.items[list(asked.COLUMNS)].iloc[::-1].to_parquet(path)
     with pytest.raises(NegutilError, match="tiny was asked other items than those of"):
         asked.answer("tiny", settings, "0" * 64)
