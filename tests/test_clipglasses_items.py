@@ -129,7 +129,10 @@ def test_the_mask_is_asked_about_texts_with_and_without_a_negation(
     assert (tmp_path / "quick" / "06_clipglasses" / "mask.csv").exists()
 
 
-def test_an_item_that_nobody_knows_is_refused() -> None:
-    column = np.full(1, np.nan)
+def test_an_item_that_nobody_knows_is_refused(settings: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    askings = [Asking("tiny", clipglasses_items.CCNEG)]
+    clipglasses_items.values(settings, ["tiny"], askings)
+    stray = pd.DataFrame({"task": ["a"], "item": ["1"], "value": [1.0]})
+    monkeypatch.setattr(clipglasses_items, "_load", lambda store, fields: stray)
     with pytest.raises(NegutilError, match="is no item of the benchmarks"):
-        clipglasses_items._fill(column, {("a", "0"): 0}, pd.DataFrame({"task": ["a"], "item": ["1"], "value": [1.0]}))
+        clipglasses_items.values(settings, ["tiny"], askings)
