@@ -13,13 +13,13 @@ import random
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import python_avatars as pa
 from python_avatars.svg_parser import SVGParser
 
-from miniworld.layers import SIZE, compose, document, rasterise
+from miniworld.drawing import SIZE, layer, stack
 from negutil.captions.english import enumerate_phrases
 
 CELEBA_ATTRIBUTES: tuple[str, ...] = (
@@ -42,8 +42,7 @@ DRAWN: tuple[str, ...] = tuple(name for name in CELEBA_ATTRIBUTES if name not in
 """Attributes that vary in the mini world."""
 
 
-@dataclass(frozen=True, slots=True)
-class HairStyle:
+class HairStyle(NamedTuple):
     """One hair drawing: its length, its texture (None where neither straight nor wavy) and whether it has a fringe."""
 
     length: str
@@ -52,19 +51,10 @@ class HairStyle:
 
 
 HAIR_STYLES: dict[str, HairStyle] = {
-    "STRAIGHT_1": HairStyle("long", "straight"),
-    "LONG_NOT_TOO_LONG": HairStyle("long", "straight"),
-    "BOB": HairStyle("long", "straight"),
-    "STRAIGHT_STRAND": HairStyle("long", "straight", fringe=True),
-    "MIA_WALLACE": HairStyle("long", "straight", fringe=True),
-    "BIG_HAIR": HairStyle("long", "wavy"),
-    "CURVY": HairStyle("long", "wavy"),
-    "CURLY": HairStyle("long", "wavy"),
-    "FRO": HairStyle("long", "wavy"),
-    "BUN": HairStyle("short", None),
-    "CAESAR": HairStyle("short", None),
-    "SHORT_FLAT": HairStyle("short", None),
-    "SHORT_ROUND": HairStyle("short", None),
+    **dict.fromkeys(("STRAIGHT_1", "LONG_NOT_TOO_LONG", "BOB"), HairStyle("long", "straight")),
+    **dict.fromkeys(("STRAIGHT_STRAND", "MIA_WALLACE"), HairStyle("long", "straight", fringe=True)),
+    **dict.fromkeys(("BIG_HAIR", "CURVY", "CURLY", "FRO"), HairStyle("long", "wavy")),
+    **dict.fromkeys(("BUN", "CAESAR", "SHORT_FLAT", "SHORT_ROUND"), HairStyle("short", None)),
 }
 HAIR_COLOURS: dict[str, str] = {
     "black": "#17171c",
@@ -119,21 +109,15 @@ FABRICS: dict[str, str] = {
 BACKGROUNDS: tuple[str, ...] = (
     *("#cfe3f5", "#f5e1c8", "#d8efd3", "#e6dcf3", "#f6d9de", "#e4e6e8", "#b9d7d9", "#f3efb9", "#9fb8d0", "#c9b8a4"),
 )
-LIPSTICKS: tuple[str, ...] = ("#d0112b", "#e0218a", "#8c1d5b")
-SHADOWS: tuple[str, ...] = ("#7b3fc4", "#2a6fd6", "#d63fa0")
-IRISES: tuple[str, ...] = ("#3a2412", "#2c6fb3", "#3f7d3a")
-METALS: tuple[str, ...] = ("#f5c211", "#f7f7fb", "#19a9a0")
-TIES: tuple[str, ...] = ("#c1121f", "#14418b", "#1f7a3d", "#e0a100")
-MOUTHS: tuple[str, ...] = ("serious", "smile", "open", "laugh")
-BROWS: tuple[str, ...] = ("plain", "arched", "bushy")
+METALS = ("#f5c211", "#f7f7fb", "#19a9a0")
 
 
 @dataclass(frozen=True, slots=True)
 class Face:
     """Everything that is drawn, as names or colours; None means that the part is absent.
 
-    ``mouth`` is one of MOUTHS ("open" and "laugh" are open, "smile" and "laugh" smile), ``facial_hair`` a key of
-    FACIAL_HAIR, ``makeup`` the eye shadow's colour. ``hair_colour`` colours facial hair too.
+    ``mouth`` is serious, smile, open or laugh (the last two are open), ``facial_hair`` a key of FACIAL_HAIR, ``brows``
+    are plain, arched or bushy, ``makeup`` is the eye shadow's colour. ``hair_colour`` colours facial hair too.
     """
 
     background: str
@@ -213,73 +197,58 @@ def _maybe(rng: random.Random, probability: float, options: tuple[str, ...]) -> 
     return choice if wanted else None
 
 
-def _sample_top(rng: random.Random) -> dict[str, Any]:
-    """Hair, fringe and hat, consistent with one another."""
+def _sample_head(rng: random.Random, feminine: bool) -> dict[str, Any]:
+    """Hair, fringe and hat, consistent with one another; glasses, and what dark glasses leave to see of the eyes."""
     hat = _maybe(rng, 0.17, tuple(HATS))
-    hair: str | None = rng.choices(
-        tuple(HAIR_STYLES), weights=[3 if style.length == "long" else 2 for style in HAIR_STYLES.values()]
-    )[0]
+    weights = [3 if style.length == "long" else 2 for style in HAIR_STYLES.values()]
+    hair: str | None = rng.choices(tuple(HAIR_STYLES), weights)[0]
     bald, fringe = rng.random() < 0.15, rng.random() < 0.3
     hair = None if bald else hair
-    fringed = hair is not None and (fringe or HAIR_STYLES[hair].fringe)
+    bangs = hair is not None and hat is None and (fringe or HAIR_STYLES[hair].fringe)
     if hat and hair and HAIR_STYLES[hair].fringe:
         hair = "STRAIGHT_1"
-    return {
-        "hat": hat,
-        "hat_colour": rng.choice(tuple(FABRICS)),
-        "hair": hair,
-        "hair_colour": rng.choices(tuple(HAIR_COLOURS), weights=(24, 22, 22, 20, 7, 5))[0],
-        "bangs": fringed and hat is None,
-    }
-
-
-def _sample_eyes(rng: random.Random, feminine: bool) -> dict[str, Any]:
-    """Glasses and what lies around the eyes; dark glasses leave only the eyebrows to see."""
+    top = {"hat": hat, "hair": hair, "bangs": bangs, "hat_colour": rng.choice(tuple(FABRICS))}
+    top["hair_colour"] = rng.choices(tuple(HAIR_COLOURS), weights=(24, 22, 22, 20, 7, 5))[0]
     glasses = _maybe(rng, 0.3, ("PRESCRIPTION_2", "PRESCRIPTION_2", "ROUND", "ROUND", "SUNGLASSES", "WAYFARERS"))
     hidden = glasses is not None and GLASSES[glasses] == "sunglasses"
-    makeup = _maybe(rng, 0.42 if feminine else 0.05, SHADOWS)
+    makeup = _maybe(rng, 0.42 if feminine else 0.05, ("#7b3fc4", "#2a6fd6", "#d63fa0"))
     narrow, bags = rng.random() < 0.28, rng.random() < 0.25
-    return {
+    return top | {
         "glasses": glasses,
-        "brows": rng.choices(BROWS, weights=(5, 3, 3))[0],
-        "iris": rng.choice(IRISES),
+        "brows": rng.choices(("plain", "arched", "bushy"), weights=(5, 3, 3))[0],
+        "iris": rng.choice(("#3a2412", "#2c6fb3", "#3f7d3a")),
         "makeup": None if hidden else makeup,
         "narrow_eyes": narrow and not hidden,
         "bags": bags and not hidden,
     }
 
 
-def _sample_lower(rng: random.Random, feminine: bool) -> dict[str, Any]:
-    """Facial hair, mouth and what is worn below the chin."""
-    weights = (86, 3, 4, 3, 4) if feminine else (16, 20, 20, 22, 22)
-    kind = rng.choices(tuple(FACIAL_HAIR), weights=weights)[0]
-    necktie = _maybe(rng, 0.06 if feminine else 0.4, TIES)
-    necklace = _maybe(rng, 0.46 if feminine else 0.12, METALS)
-    clothes = rng.choice(CLOTHES)
-    return {
-        "facial_hair": kind,
-        "facial_hair_style": rng.choice(FACIAL_HAIR[kind]),
-        "mouth": rng.choices(MOUTHS, weights=(27, 25, 20, 28))[0],
-        "lipstick": _maybe(rng, 0.5 if feminine else 0.06, LIPSTICKS),
-        "necktie": necktie,
-        "necklace": None if necktie else necklace,
-        "clothes": rng.choice(("BLAZER_SHIRT", "COLLAR_SWEATER")) if necktie else clothes,
-        "clothes_colour": rng.choice(tuple(FABRICS)),
-    }
-
-
 def sample(rng: random.Random) -> Face:
     """A random face. Correlations are mild and of the everyday kind (beards with ties, make-up with jewellery)."""
     feminine = rng.random() < 0.5
+    face = {
+        "background": rng.choice(BACKGROUNDS),
+        "skin": rng.choices(tuple(SKIN_COLOURS), weights=(26, 22, 20, 18, 14))[0],
+        "rosy": rng.random() < (0.32 if feminine else 0.18),
+        "big_nose": rng.random() < 0.27,
+        "earrings": _maybe(rng, 0.5 if feminine else 0.14, METALS),
+        **_sample_head(rng, feminine),
+    }
+    weights = (86, 3, 4, 3, 4) if feminine else (16, 20, 20, 22, 22)
+    facial_hair = rng.choices(tuple(FACIAL_HAIR), weights)[0]
+    necktie = _maybe(rng, 0.06 if feminine else 0.4, ("#c1121f", "#14418b", "#1f7a3d", "#e0a100"))
+    necklace = _maybe(rng, 0.46 if feminine else 0.12, METALS)
+    clothes = rng.choice(CLOTHES)
     return Face(
-        background=rng.choice(BACKGROUNDS),
-        skin=rng.choices(tuple(SKIN_COLOURS), weights=(26, 22, 20, 18, 14))[0],
-        rosy=rng.random() < (0.32 if feminine else 0.18),
-        big_nose=rng.random() < 0.27,
-        earrings=_maybe(rng, 0.5 if feminine else 0.14, METALS),
-        **_sample_top(rng),
-        **_sample_eyes(rng, feminine),
-        **_sample_lower(rng, feminine),
+        **face,
+        facial_hair=facial_hair,
+        facial_hair_style=rng.choice(FACIAL_HAIR[facial_hair]),
+        mouth=rng.choices(("serious", "smile", "open", "laugh"), weights=(27, 25, 20, 28))[0],
+        lipstick=_maybe(rng, 0.5 if feminine else 0.06, ("#d0112b", "#e0218a", "#8c1d5b")),
+        necktie=necktie,
+        necklace=None if necktie else necklace,
+        clothes=rng.choice(("BLAZER_SHIRT", "COLLAR_SWEATER")) if necktie else clothes,
+        clothes_colour=rng.choice(tuple(FABRICS)),
     )
 
 
@@ -381,7 +350,7 @@ def _mouth(mouth: str, lipstick: str | None) -> str:
 @cache
 def _drawn(content: str, colour: str = "") -> np.ndarray:
     """Layer of SVG elements in the avatars' coordinates, cropped to the face; {0} in them becomes ``colour``."""
-    return rasterise(document(content.replace("{0}", colour), _CROP))
+    return layer(content.replace("{0}", colour), _CROP)
 
 
 @cache
@@ -393,7 +362,7 @@ def _avatar_part(kind: type, name: str, colour: str = "") -> np.ndarray:
     if coloured is not None:
         coloured.set_attr("fill", colour)
     inner = "".join(str(child) for child in part.children())
-    return rasterise(document(f'<g transform="{place}" fill="none">{inner}</g>', _CROP))
+    return _drawn(f'<g transform="{place}" fill="none">{inner}</g>')
 
 
 @cache
@@ -406,53 +375,36 @@ def _body(skin: str) -> np.ndarray:
         skin_color=SKIN_COLOURS[skin],
         **dict.fromkeys(("eyes", "eyebrows", "nose", "mouth")),
     ).render()
-    return rasterise(document(bare[bare.index(">") + 1 : bare.rindex("</svg>")], _CROP))
-
-
-@cache
-def _hair_under_hat(hair: str, colour: str) -> np.ndarray:
-    """Long hair with everything above the hat's brim cut away."""
-    layer = _avatar_part(pa.HairType, hair, colour).copy()
-    layer[:_BRIM, :, :3], layer[:_BRIM, :, 3] = 0.0, 1.0
-    return layer
-
-
-def _head_layers(face: Face) -> list[np.ndarray]:
-    """Hair, fringe and hat, eyebrows, and stubble, goatee or another beard."""
-    layers: list[np.ndarray] = []
-    colour = HAIR_COLOURS[face.hair_colour]
-    if face.hair and face.visible_hair:
-        layers.append(_hair_under_hat(face.hair, colour) if face.hat else _avatar_part(pa.HairType, face.hair, colour))
-    if face.bangs:
-        layers.append(_drawn(_BANGS, colour))
-    if face.hat:
-        fabric = FABRICS[face.hat_colour]
-        layers.append(_drawn(_CAP, fabric) if face.hat == "CAP" else _avatar_part(pa.HatType, face.hat, fabric))
-    layers.append(_drawn(_BROWS[face.brows]))
-    if face.facial_hair in ("stubble", "goatee"):
-        layers.append(_drawn(_STUBBLE) if face.facial_hair == "stubble" else _drawn(_GOATEE, colour))
-    elif face.facial_hair_style:
-        layers.append(_avatar_part(pa.FacialHairType, face.facial_hair_style, colour))
-    return layers
+    return _drawn(bare[bare.index(">") + 1 : bare.rindex("</svg>")])
 
 
 def draw(face: Face) -> np.ndarray:
     """The face as uint8 [64, 64, 3]; the same face gives the same bytes."""
+    hair, fabric = HAIR_COLOURS[face.hair_colour], FABRICS[face.hat_colour]
+    layers = [_body(face.skin), _avatar_part(pa.ClothingType, face.clothes, FABRICS[face.clothes_colour])]
+    layers += [_drawn(_CHEEKS)] if face.rosy else []
+    layers += [_drawn(_BIG_NOSE if face.big_nose else _NOSE)]
+    layers += [_drawn(_BAGS)] if face.bags else []
+    layers += [_drawn(_MAKEUP, face.makeup)] if face.makeup else []
+    layers += [_drawn(_NARROW_EYES if face.narrow_eyes else _EYES, face.iris)]
+    if face.hair and face.visible_hair:
+        layers.append(_avatar_part(pa.HairType, face.hair, hair))
+        if face.hat:  # everything above its brim is cut away
+            layers[-1] = layers[-1].copy()
+            layers[-1][:_BRIM, :, :3], layers[-1][:_BRIM, :, 3] = 0.0, 1.0
+    layers += [_drawn(_BANGS, hair)] if face.bangs else []
+    if face.hat:
+        layers.append(_drawn(_CAP, fabric) if face.hat == "CAP" else _avatar_part(pa.HatType, face.hat, fabric))
+    layers.append(_drawn(_BROWS[face.brows]))
+    if face.facial_hair in ("stubble", "goatee"):
+        layers.append(_drawn(_STUBBLE) if face.facial_hair == "stubble" else _drawn(_GOATEE, hair))
+    elif face.facial_hair_style:
+        layers.append(_avatar_part(pa.FacialHairType, face.facial_hair_style, hair))
+    layers.append(_drawn(_mouth(face.mouth, face.lipstick)))
+    layers += [_avatar_part(pa.AccessoryType, face.glasses)] if face.glasses else []
     worn = ((face.earrings, _EARRINGS), (face.necklace, _NECKLACE), (face.necktie, _NECKTIE))
-    layers = [
-        _body(face.skin),
-        _avatar_part(pa.ClothingType, face.clothes, FABRICS[face.clothes_colour]),
-        *([_drawn(_CHEEKS)] if face.rosy else []),
-        _drawn(_BIG_NOSE if face.big_nose else _NOSE),
-        *([_drawn(_BAGS)] if face.bags else []),
-        *([_drawn(_MAKEUP, face.makeup)] if face.makeup else []),
-        _drawn(_NARROW_EYES if face.narrow_eyes else _EYES, face.iris),
-        *_head_layers(face),
-        _drawn(_mouth(face.mouth, face.lipstick)),
-        *([_avatar_part(pa.AccessoryType, face.glasses)] if face.glasses else []),
-        *(_drawn(svg, colour) for colour, svg in worn if colour),
-    ]
-    return compose(bytes.fromhex(face.background[1:]), layers)
+    layers += [_drawn(svg, colour) for colour, svg in worn if colour]
+    return np.rint(stack(bytes.fromhex(face.background[1:]), layers)).clip(0, 255).astype(np.uint8)
 
 
 # --------------------------------------------------------------------------------------------------------------------

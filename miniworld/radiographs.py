@@ -13,7 +13,7 @@ from functools import cache
 
 import numpy as np
 
-from miniworld.layers import SIZE, blend, document, rasterise
+from miniworld.drawing import SIZE, layer, stack
 from negutil.captions.english import enumerate_phrases
 
 CHEXPERT_FINDINGS: tuple[str, ...] = (
@@ -67,23 +67,18 @@ class Radiograph:
         return labels
 
 
-def _sample_findings(rng: random.Random) -> tuple[Finding, ...]:
-    """Either a normal chest or an independent choice of signs; devices come with both."""
+def sample(rng: random.Random) -> Radiograph:
+    """A random radiograph: a normal chest or an independent choice of signs; devices come with both."""
     normal = rng.random() < 0.15
-    chance = {"Lung Opacity": 0.36, "Atelectasis": 0.36, "Support Devices": 0.0}
+    chance = {"Lung Opacity": 0.36, "Atelectasis": 0.36}
     findings = []
     for name in DRAWN[1:]:
         there = rng.random() < (0.25 if name == "Support Devices" else 0.0 if normal else chance.get(name, 0.24))
         side, variant = rng.choice(SIDES), rng.randrange(3)
         if there:
             findings.append(Finding(name, side if name in _SIDED else "both", variant))
-    return tuple(findings)
-
-
-def sample(rng: random.Random) -> Radiograph:
-    """A random radiograph."""
     return Radiograph(
-        findings=_sample_findings(rng),
+        findings=tuple(findings),
         view=rng.choice(("frontal PA", "frontal AP")),
         build=rng.randrange(3),
         shift=(rng.randint(-2, 2), rng.randint(-2, 2)),
@@ -175,27 +170,26 @@ def _base(build: int, large_heart: bool) -> tuple[np.ndarray, np.ndarray]:
     # The heart's shadow: about a third of the chest's width, or well over half of it.
     shape = 'cx="67" cy="86" rx="38" ry="25"' if large_heart else 'cx="71" cy="86" rx="17" ry="21"'
     heart = f'<path d="M56 60 Q64 28 74 60 Z" fill="#c4c4c4"/><ellipse {shape} fill="#c4c4c4"/>'
-    return rasterise(document(torso + lungs + spine, _BUILDS[build])), rasterise(document(ribs + heart, _BUILDS[build]))
+    return layer(torso + lungs + spine, _BUILDS[build]), layer(ribs + heart, _BUILDS[build])
 
 
 @cache
 def _sign(finding: Finding, build: int) -> np.ndarray:
     """The layer of one sign."""
     svg = _signs(finding.variant)[finding.name]
-    return rasterise(document(_mirror(svg) if finding.side == "left" else svg, _BUILDS[build]))
+    return layer(_mirror(svg) if finding.side == "left" else svg, _BUILDS[build])
 
 
 def draw(item: Radiograph) -> np.ndarray:
     """The radiograph as uint8 [64, 64, 3] with three equal channels; the same item gives the same bytes."""
-    found = {finding.name: finding for finding in item.findings}
-    chest, bones = _base(item.build, "Cardiomegaly" in found)
-    signs = [_sign(found[name], item.build) for name in _signs(0) if name in found]
-    first = 1 if "Pneumothorax" in found else 0
-    grey = blend((4, 4, 4), [chest, *signs[:first], bones, *signs[first:]])[..., 0]
+    findings = {finding.name: finding for finding in item.findings}
+    chest, bones = _base(item.build, "Cardiomegaly" in findings)
+    signs = [_sign(findings[name], item.build) for name in _signs(0) if name in findings]
+    first = 1 if "Pneumothorax" in findings else 0
+    grey = stack((4, 4, 4), [chest, *signs[:first], bones, *signs[first:]])[..., 0]
     right, down = item.shift
-    grey = np.pad(grey, 2, mode="edge")[2 - down : 2 - down + SIZE, 2 - right : 2 - right + SIZE] * np.float32(
-        item.gain
-    )
+    grey = np.pad(grey, 2, mode="edge")[2 - down : 2 - down + SIZE, 2 - right : 2 - right + SIZE]
+    grey = grey * np.float32(item.gain)
     grain = np.random.default_rng(item.noise_seed).standard_normal((SIZE, SIZE), dtype=np.float32)
     return np.repeat(np.rint(grey + 6.0 * grain).clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
 

@@ -11,7 +11,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from miniworld import places, scenes, truth
+from miniworld import drawing, scenes, truth
 from miniworld.scenes import PLACE_NAMES, SIZE, Scene, Thing
 from miniworld.truth import Instance
 from negutil.captions import english
@@ -225,7 +225,7 @@ def _attempt(kind: str, rng: random.Random) -> Scene:
         keep = same and kind != "colour" and name == noun
         thing = scenes.place_thing(rng, name, colour if keep else rng.choice(COLOURS), taken, len(nouns))
         taken += [thing] if thing else []
-    return Scene(place, rng.randrange(places.VARIANTS), tuple(taken))
+    return Scene(place, rng.randrange(drawing.VARIANTS), tuple(taken))
 
 
 def sample(rng: random.Random) -> Scene:

@@ -14,11 +14,11 @@ from functools import cache
 
 import numpy as np
 
-from miniworld import glyphs, places
-from miniworld.glyphs import ACTION_ICONS, HAND, HEAD, ICONS
+from miniworld import drawing
+from miniworld.drawing import ACTION_ICONS, HAND, HEAD, ICONS
 from negutil.captions.english import ACTIONS, COLOURS, COMPANIONS, HOLDABLE, NOUNS, PLACES, SUPERCATEGORY, WEARABLE
 
-SIZE = places.SIZE
+SIZE = drawing.SIZE
 Box = tuple[int, int, int, int]
 SIDES: dict[str, int] = {"small": 14, "medium": 22, "large": 30}
 EXTRA_SIDE: dict[str, int] = {"small": 10, "medium": 14, "large": 18}
@@ -62,6 +62,11 @@ class Thing:
         """Middle of the box, x then y, in pixels."""
         x, y, width, height = self.box
         return x + width / 2, y + height / 2
+
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """The box of the thing, then those of what it wears and holds."""
+        return self.box, *(extra.box for extra in self.extras)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +115,8 @@ def shared_area(first: Box, second: Box) -> int:
 
 def _footprint(thing: Thing) -> Box:
     """Smallest box around a thing and what it wears and holds."""
-    boxes = [thing.box, *(extra.box for extra in thing.extras)]
-    left, top = min(box[0] for box in boxes), min(box[1] for box in boxes)
-    right, bottom = max(box[0] + box[2] for box in boxes), max(box[1] + box[3] for box in boxes)
+    left, top = (min(box[side] for box in thing.boxes) for side in (0, 1))
+    right, bottom = (max(box[side] + box[side + 2] for box in thing.boxes) for side in (0, 1))
     return left, top, right - left, bottom - top
 
 
@@ -125,17 +129,11 @@ def _extra(rng: random.Random, thing: Thing, relation: str) -> Extra | None:
     noun, colour = rng.choice(WEARABLE if wearing else HOLDABLE), rng.choice(COLOURS)
     if noun == thing.noun or colour == thing.colour:
         return None
-    height, width = glyphs.sprite(ICONS[noun], EXTRA_SIDE[thing.size], colour).clear.shape[:2]
+    height, width = drawing.sprite(ICONS[noun], EXTRA_SIDE[thing.size], colour).clear.shape[:2]
     x = round(thing.box[0] + anchor[0] * thing.box[2] - width / 2)
     y = round(thing.box[1] + anchor[1] * thing.box[3] - height * (0.75 if wearing else 0.5))
-    if x < 0 or y < 0 or x + width > SIZE or y + height > SIZE:
-        return None
-    return Extra(noun, colour, relation, (x, y, width, height))
-
-
-def _along(rng: random.Random, length: int) -> int:
-    """A place on the grid for something of ``length`` pixels."""
-    return STEP * rng.randint(0, (SIZE - length) // STEP)
+    inside = x >= 0 and y >= 0 and x + width <= SIZE and y + height <= SIZE
+    return Extra(noun, colour, relation, (x, y, width, height)) if inside else None
 
 
 def place_thing(rng: random.Random, noun: str, colour: str, taken: list[Thing], crowd: int) -> Thing | None:
@@ -144,19 +142,18 @@ def place_thing(rng: random.Random, noun: str, colour: str, taken: list[Thing], 
     ``crowd`` is how many things are wanted in all: above three, none is large.
     """
     action = rng.choice(ACTIONS) if noun == "person" else None
-    sizes = ("small", "medium", "large") if crowd <= 3 else ("small", "medium")
+    others = [_footprint(other) for other in taken]
     for _ in range(16):
-        size = rng.choice(sizes)
+        size = rng.choice(("small", "medium", "large") if crowd <= 3 else ("small", "medium"))
         draft = Thing(noun, colour, size, (0, 0, 0, 0), action)
-        height, width = glyphs.sprite(draft.icon, SIDES[size], colour).clear.shape[:2]
-        box = (_along(rng, width), _along(rng, height), width, height)
-        thing = replace(draft, box=box)
+        height, width = drawing.sprite(draft.icon, SIDES[size], colour).clear.shape[:2]
+        x, y = (STEP * rng.randint(0, (SIZE - length) // STEP) for length in (width, height))
+        thing = replace(draft, box=(x, y, width, height))
         worn = [relation for relation, chance in (("wearing", DRESSED), ("holding", ARMED)) if rng.random() < chance]
-        extras = tuple(extra for relation in worn if (extra := _extra(rng, thing, relation)) is not None)
-        thing = replace(thing, extras=extras)
-        own, others = _footprint(thing), [_footprint(other) for other in taken]
+        thing = replace(thing, extras=tuple(extra for each in worn if (extra := _extra(rng, thing, each))))
+        box = _footprint(thing)
         # Shared area over the smaller area.
-        if all(shared_area(own, o) / min(own[2] * own[3], o[2] * o[3]) <= MAX_OVERLAP for o in others):
+        if all(shared_area(box, o) / min(box[2] * box[3], o[2] * o[3]) <= MAX_OVERLAP for o in others):
             return thing
     return None
 
@@ -177,12 +174,10 @@ def sample(rng: random.Random, n_things: int | None = None, place: str | None = 
         if taken and rng.random() < REPEAT:
             noun = rng.choice(taken).noun
         else:
-            weights = _weights(place, taken[-1].noun if taken else None)
-            noun = rng.choices(NOUNS, cum_weights=weights)[0]
+            noun = rng.choices(NOUNS, cum_weights=_weights(place, taken[-1].noun if taken else None))[0]
         thing = place_thing(rng, noun, rng.choice(COLOURS), taken, wanted)
-        if thing is not None:
-            taken.append(thing)
-    return Scene(place, rng.randrange(places.VARIANTS), tuple(taken))
+        taken += [thing] if thing else []
+    return Scene(place, rng.randrange(drawing.VARIANTS), tuple(taken))
 
 
 def is_reserved(scene: Scene) -> bool:
@@ -201,17 +196,17 @@ def without(scene: Scene, noun: str) -> Scene:
     return replace(scene, things=tuple(bare))
 
 
-def stamps(thing: Thing) -> Iterator[tuple[glyphs.Sprite, Box]]:
+def stamps(thing: Thing) -> Iterator[tuple[drawing.Sprite, Box]]:
     """Sprite and box of a thing, then of what it wears and holds, in the order of drawing."""
-    yield glyphs.sprite(thing.icon, SIDES[thing.size], thing.colour), thing.box
+    yield drawing.sprite(thing.icon, SIDES[thing.size], thing.colour), thing.box
     for extra in thing.extras:
-        yield glyphs.sprite(ICONS[extra.noun], EXTRA_SIDE[thing.size], extra.colour), extra.box
+        yield drawing.sprite(ICONS[extra.noun], EXTRA_SIDE[thing.size], extra.colour), extra.box
 
 
 def draw(scene: Scene) -> np.ndarray:
     """The picture of a scene; uint8 [64, 64, 3]."""
-    canvas = places.background(scene.place, scene.variant).copy()
+    canvas = drawing.background(scene.place, scene.variant).copy()
     for thing in scene.things:
         for stamp, box in stamps(thing):
-            glyphs.blend(canvas, stamp, box[0], box[1])
+            drawing.blend(canvas, stamp, box[0], box[1])
     return canvas

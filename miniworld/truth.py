@@ -16,7 +16,7 @@ from typing import Any
 import contourpy
 import numpy as np
 
-from miniworld import glyphs, scenes
+from miniworld import drawing, scenes
 from miniworld.scenes import SIZE, Box, Extra, Scene, Thing
 from negutil.captions.english import COLOURS, NOUN, NOUNS, PLACES, SUPERCATEGORY
 from negutil.errors import NegutilError
@@ -62,7 +62,7 @@ def instances(scene: Scene) -> list[Instance]:
     return found
 
 
-def _stamps(scene: Scene) -> list[tuple[glyphs.Sprite, Box]]:
+def _stamps(scene: Scene) -> list[tuple[drawing.Sprite, Box]]:
     """Sprite and box of every instance, in the order of ``instances``."""
     return [stamp for thing in scene.things for stamp in scenes.stamps(thing)]
 

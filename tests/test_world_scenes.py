@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from miniworld import alttext, glyphs, places, scenes, truth
+from miniworld import alttext, drawing, scenes, truth
 from miniworld.scenes import SIZE, Extra, Scene, Thing
 from negutil.captions import english
 from negutil.errors import NegutilError
@@ -34,7 +34,7 @@ def _scene(seed: int, **wanted: object) -> Scene:
 def test_scenes_are_made_of_the_vocabulary(seed: int) -> None:
     scene = _scene(seed)
     assert scene.place in english.PLACES
-    assert 0 <= scene.variant < places.VARIANTS
+    assert 0 <= scene.variant < drawing.VARIANTS
     assert 1 <= len(scene.things) <= 5
     assert scene.nouns <= set(english.NOUNS)
     assert {colour for _, colour in scene.named()} <= set(english.COLOURS)
@@ -92,14 +92,14 @@ def test_pixels_outside_every_box_are_the_place(seed: int) -> None:
         x, y, width, height = one.box
         outside[y : y + height, x : x + width] = False
     assert picture.shape == (SIZE, SIZE, 3) and picture.dtype == np.uint8
-    assert np.array_equal(picture[outside], places.background(scene.place, scene.variant)[outside])
+    assert np.array_equal(picture[outside], drawing.background(scene.place, scene.variant)[outside])
 
 
 @calm
 @given(seeds)
 def test_every_thing_changes_most_of_its_pixels(seed: int) -> None:
     scene = _scene(seed)
-    changed = (scenes.draw(scene) != places.background(scene.place, scene.variant)).any(axis=2)
+    changed = (scenes.draw(scene) != drawing.background(scene.place, scene.variant)).any(axis=2)
     assert all(changed[mask].mean() > 0.5 for mask in truth.masks(scene))
 
 
@@ -177,7 +177,7 @@ def test_a_hidden_thing_shows_only_what_is_in_front() -> None:
 
 def _sized(thing: Thing) -> Thing:
 
-    height, width = glyphs.sprite(thing.icon, scenes.SIDES[thing.size], thing.colour).clear.shape[:2]
+    height, width = drawing.sprite(thing.icon, scenes.SIDES[thing.size], thing.colour).clear.shape[:2]
     return replace(thing, box=(thing.box[0], thing.box[1], width, height))
 
 

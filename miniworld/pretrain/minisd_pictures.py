@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from miniworld import alttext, faces, grammar, places, scenes
+from miniworld import alttext, drawing, faces, grammar, scenes
 from miniworld.pretrain.pool import Item, Pool, pool_in
 from miniworld.scenes import Scene, Thing
 from negutil.captions.english import COLOURS, NOUNS
@@ -64,7 +64,7 @@ def _sample(rng: random.Random, reserved: bool) -> Scene:
     """A scene of the training share, or of the reserved one."""
     wanted = rng.choice(tuple(PLACES))
     while True:
-        scene = Scene(rng.choice(scenes.PLACE_NAMES), rng.randrange(places.VARIANTS), _things(rng, wanted))
+        scene = Scene(rng.choice(scenes.PLACE_NAMES), rng.randrange(drawing.VARIANTS), _things(rng, wanted))
         if len(scene.things) == wanted and scenes.is_reserved(scene) == reserved:
             return scene
 

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from miniworld import places, scenes
+from miniworld import drawing, scenes
 from miniworld.scenes import PLACE_NAMES, Scene
 from miniworld.writers import _shared
 from miniworld.writers._shared import Entry
@@ -29,7 +29,7 @@ def single(noun: str, rng: random.Random) -> Scene:
     while True:
         thing = scenes.place_thing(rng, noun, rng.choice(COLOURS), [], 1)
         if thing is not None:
-            return Scene(place, rng.randrange(places.VARIANTS), (thing,))
+            return Scene(place, rng.randrange(drawing.VARIANTS), (thing,))
 
 
 def _write(folder: Path, dataset: str, sizes: Splits, seed: int, pattern: str) -> dict[str, Any]:
