@@ -35,101 +35,55 @@ class Form:
     held_out: bool = False
 
 
-def _forms(kind: str, negated: bool, texts: Sequence[str], held_out: Sequence[str]) -> tuple[Form, ...]:
-    kept = [Form(text, kind, negated, held_out=True) for text in held_out]
-    return (*(Form(text, kind, negated) for text in texts), *kept)
+_TEXTS = {
+    ("colour", False): (
+        "the {value} {noun}; {noun} that is {value}; the {noun} that is {value}; the {noun} in {value}; "
+        "*the {noun} coloured {value}"
+    ),
+    ("colour", True): (
+        "the {noun} that is not {value}; {a_noun} that is not {value}; the {noun} which isn't {value}; "
+        "the non-{value} {noun}; {a_noun}, but no {value} one; "
+        "*the {noun} that is anything but {value}; *the {noun} that is never {value}"
+    ),
+    ("wearing", False): (
+        "the {noun} wearing {a_value}; {a_noun} with {a_value}; the {noun} with {a_value} on; "
+        "*the {noun} that wears {a_value}"
+    ),
+    ("wearing", True): (
+        "{a_noun} without {a_value}; the {noun} without {a_value}; the {noun} with no {value}; "
+        "the {noun} not wearing {a_value}; {a_noun} that is not wearing {a_value}; the {noun} wearing no {value}; "
+        "*the {noun} that lacks {a_value}; *the {noun} minus {a_value}"
+    ),
+    ("holding", False): (
+        "the {noun} holding {a_value}; {a_noun} with {a_value}; the {noun} that holds {a_value}; "
+        "*the {noun} carrying {a_value}"
+    ),
+    ("holding", True): (
+        "{a_noun} without {a_value}; the {noun} with no {value}; the {noun} not holding {a_value}; "
+        "{a_noun} that isn't holding {a_value}; the {noun} holding no {value}; "
+        "*the {noun} that never holds {a_value}; *the {noun} lacking {a_value}"
+    ),
+    ("action", False): (
+        "the {noun} {value}; the {noun} who is {value}; {a_noun} that is {value}; *the {noun} seen {value}"
+    ),
+    ("action", True): (
+        "{a_noun} not {value}; the {noun} not {value}; the {noun} who is not {value}; {a_noun} that isn't {value}; "
+        "*the {noun} doing anything but {value}"
+    ),
+    ("position", False): (
+        "the {noun} {value}; {a_noun} {value}; the {noun} that is {value}; *the {noun} located {value}"
+    ),
+    ("position", True): (
+        "the {noun} not {value}; {a_noun} not {value}; the {noun} that is not {value}; the {noun} that isn't {value}; "
+        "*the {noun} anywhere but {value}"
+    ),
+}
+"""Forms by kind and whether they negate; * marks those that are kept for testing."""
 
-
-FORMS: tuple[Form, ...] = (
-    *_forms(
-        "colour",
-        False,
-        ("the {value} {noun}", "{noun} that is {value}", "the {noun} that is {value}", "the {noun} in {value}"),
-        ("the {noun} coloured {value}",),
-    ),
-    *_forms(
-        "colour",
-        True,
-        (
-            "the {noun} that is not {value}",
-            "{a_noun} that is not {value}",
-            "the {noun} which isn't {value}",
-            "the non-{value} {noun}",
-            "{a_noun}, but no {value} one",
-        ),
-        ("the {noun} that is anything but {value}", "the {noun} that is never {value}"),
-    ),
-    *_forms(
-        "wearing",
-        False,
-        ("the {noun} wearing {a_value}", "{a_noun} with {a_value}", "the {noun} with {a_value} on"),
-        ("the {noun} that wears {a_value}",),
-    ),
-    *_forms(
-        "wearing",
-        True,
-        (
-            "{a_noun} without {a_value}",
-            "the {noun} without {a_value}",
-            "the {noun} with no {value}",
-            "the {noun} not wearing {a_value}",
-            "{a_noun} that is not wearing {a_value}",
-            "the {noun} wearing no {value}",
-        ),
-        ("the {noun} that lacks {a_value}", "the {noun} minus {a_value}"),
-    ),
-    *_forms(
-        "holding",
-        False,
-        ("the {noun} holding {a_value}", "{a_noun} with {a_value}", "the {noun} that holds {a_value}"),
-        ("the {noun} carrying {a_value}",),
-    ),
-    *_forms(
-        "holding",
-        True,
-        (
-            "{a_noun} without {a_value}",
-            "the {noun} with no {value}",
-            "the {noun} not holding {a_value}",
-            "{a_noun} that isn't holding {a_value}",
-            "the {noun} holding no {value}",
-        ),
-        ("the {noun} that never holds {a_value}", "the {noun} lacking {a_value}"),
-    ),
-    *_forms(
-        "action",
-        False,
-        ("the {noun} {value}", "the {noun} who is {value}", "{a_noun} that is {value}"),
-        ("the {noun} seen {value}",),
-    ),
-    *_forms(
-        "action",
-        True,
-        (
-            "{a_noun} not {value}",
-            "the {noun} not {value}",
-            "the {noun} who is not {value}",
-            "{a_noun} that isn't {value}",
-        ),
-        ("the {noun} doing anything but {value}",),
-    ),
-    *_forms(
-        "position",
-        False,
-        ("the {noun} {value}", "{a_noun} {value}", "the {noun} that is {value}"),
-        ("the {noun} located {value}",),
-    ),
-    *_forms(
-        "position",
-        True,
-        (
-            "the {noun} not {value}",
-            "{a_noun} not {value}",
-            "the {noun} that is not {value}",
-            "the {noun} that isn't {value}",
-        ),
-        ("the {noun} anywhere but {value}",),
-    ),
+FORMS = tuple(
+    Form(text.removeprefix("*"), kind, negated, held_out=text.startswith("*"))
+    for (kind, negated), texts in _TEXTS.items()
+    for text in texts.split("; ")
 )
 
 
@@ -165,33 +119,22 @@ def fits(instance: Instance, kind: str, value: str) -> bool | None:
     return value in instance.extras
 
 
-def _values(kind: str, instances: Sequence[Instance]) -> list[str]:
-    """Everything of one kind that can be said of any of the instances, in a fixed order."""
-    if kind == "colour":
-        return [colour for colour in COLOURS if any(one.colour == colour for one in instances)]
-    if kind == "action":
-        return [action for action in ACTIONS if any(one.action == action for one in instances)]
-    if kind == "position":
-        return list(WHERE)
-    options = WEARABLE if kind == "wearing" else HOLDABLE
-    return [noun for noun in options if any(noun in one.extras for one in instances)]
-
-
 def clues(scene: Scene, kinds: Sequence[str] = KINDS) -> list[Clue]:
     """Every clue of these kinds to a thing that shares its name with others; exactly one instance fits each."""
     instances = truth.instances(scene)
-    found = []
+    values = {"colour": COLOURS, "wearing": WEARABLE, "holding": HOLDABLE, "action": ACTIONS, "position": WHERE}
+    unique = []
     for target, one in enumerate(instances):
         alike = [other for other in instances if truth.is_a(other.noun, one.noun)]
         if one.relation or len(alike) < 2 or one.noun in PLURAL_ONLY:
             continue
-        for kind, value in ((each, value) for each in kinds for value in _values(each, alike)):
-            own = fits(one, kind, value)
+        for kind, value in ((each, value) for each in kinds for value in values[each]):
+            fit = fits(one, kind, value)
             others = [fits(other, kind, value) for other in alike if other is not one]
             # It fits this one alone, or all but this one.
-            if own is not None and all(other is (not own) for other in others):
-                found.append(Clue(target, one.noun, kind, value, not own))
-    return found
+            if fit is not None and all(other is (not fit) for other in others):
+                unique.append(Clue(target, one.noun, kind, value, not fit))
+    return unique
 
 
 def forms(clue: Clue, held_out: bool) -> list[Form]:
@@ -206,32 +149,29 @@ def say(clue: Clue, form: Form) -> str:
     return form.text.format(noun=clue.noun, a_noun=a_noun, value=clue.value, a_value=a_value)
 
 
-def _attempt(kind: str, rng: random.Random) -> Scene:
-    """Two or three things of one kind, and up to two others, in a place."""
-    place = rng.choice(PLACE_NAMES)
-    if kind == "action":
-        noun = "person"
-    elif kind in ("wearing", "holding"):
-        # People wear and hold things more often than animals and robots do.
-        noun = rng.choice(("person", "woman", *(WEARERS if kind == "wearing" else HOLDERS)))
-    else:
-        noun = rng.choice([name for name in PLACES[place].nouns if name not in PLURAL_ONLY])
-    colour, same = rng.choice(COLOURS), rng.random() < SAME_COLOUR
-    nouns = [noun] * rng.choice((2, 2, 3)) + rng.sample(
-        [n for n in PLACES[place].nouns if n != noun], rng.randint(0, 2)
-    )
-    taken: list[Thing] = []
-    for name in nouns:
-        keep = same and kind != "colour" and name == noun
-        thing = scenes.place_thing(rng, name, colour if keep else rng.choice(COLOURS), taken, len(nouns))
-        taken += [thing] if thing else []
-    return Scene(place, rng.randrange(drawing.VARIANTS), tuple(taken))
-
-
 def sample(rng: random.Random) -> Scene:
-    """A scene in which at least one thing can be singled out by a clue of a kind drawn at random."""
-    kind = rng.choice(KINDS)
-    while True:
-        scene = _attempt(kind, rng)
-        if any(clue.target == 0 for clue in clues(scene, [kind])):
-            return scene
+    """A scene in which at least one thing can be singled out by a clue of a kind drawn at random.
+
+    It has two or three things of one kind, and up to two others, in a place.
+    """
+    kind, clued = rng.choice(KINDS), False
+    while not clued:
+        place = rng.choice(PLACE_NAMES)
+        if kind == "action":
+            noun = "person"
+        elif kind in ("wearing", "holding"):
+            # People wear and hold things more often than animals and robots do.
+            noun = rng.choice(("person", "woman", *(WEARERS if kind == "wearing" else HOLDERS)))
+        else:
+            noun = rng.choice([name for name in PLACES[place].nouns if name not in PLURAL_ONLY])
+        colour, same = rng.choice(COLOURS), rng.random() < SAME_COLOUR
+        nouns = [noun] * rng.choice((2, 2, 3))
+        nouns += rng.sample([name for name in PLACES[place].nouns if name != noun], rng.randint(0, 2))
+        taken: list[Thing] = []
+        for name in nouns:
+            keep = same and kind != "colour" and name == noun
+            thing = scenes.place_thing(rng, name, colour if keep else rng.choice(COLOURS), taken, len(nouns))
+            taken += [thing] if thing else []
+        scene = Scene(place, rng.randrange(drawing.VARIANTS), tuple(taken))
+        clued = any(clue.target == 0 for clue in clues(scene, [kind]))
+    return scene
