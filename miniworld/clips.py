@@ -20,7 +20,6 @@ from negutil.captions.english import PLACES
 
 LENGTHS: tuple[int, ...] = (8, 12, 16)
 EVENTS: tuple[str, ...] = ("stays", "moves left", "moves right", "comes", "goes")
-EVENT_WEIGHTS: tuple[int, ...] = (4, 4, 4, 3, 3)
 SHORTEST_WAY = 16
 MAX_COVERED = 0.4
 
@@ -80,15 +79,14 @@ def _moved(thing: Thing, right: int) -> Thing:
 
 def _event(rng: random.Random, thing: Thing, length: int) -> Event:
     """A random event for ``thing``; one that is too wide to move stays."""
-    kind = rng.choices(EVENTS, EVENT_WEIGHTS)[0]
+    kind = rng.choices(EVENTS, (4, 4, 4, 3, 3))[0]
     turn = rng.randint(length // 4, length - 1 - length // 4)
     if kind == "comes":
         return Event(thing, kind, turn, length - 1, 0)
     if kind == "goes":
         return Event(thing, kind, 0, turn, 0)
     # How far it can move before its outline leaves the picture.
-    boxes = [thing.box, *(extra.box for extra in thing.extras)]
-    left, right = min(box[0] for box in boxes), SIZE - max(box[0] + box[2] for box in boxes)
+    left, right = min(box[0] for box in thing.boxes), SIZE - max(box[0] + box[2] for box in thing.boxes)
     if kind == "stays" or left + right < SHORTEST_WAY:
         return Event(thing, "stays", 0, length - 1, 0)
     way = rng.randint(SHORTEST_WAY, left + right)
@@ -101,38 +99,33 @@ def _event(rng: random.Random, thing: Thing, length: int) -> Event:
 def _all_visible(clip: Clip) -> bool:
     """Whether in each frame the things in front cover at most MAX_COVERED of the box of every thing."""
     for frame in clip.frames:
-        boxes = [[thing.box, *(extra.box for extra in thing.extras)] for thing in frame.things]
-        for index, (box, *_) in enumerate(boxes):
-            front = (by for others in boxes[index + 1 :] for by in others)
-            if sum(scenes.shared_area(box, by) / (box[2] * box[3]) for by in front) > MAX_COVERED:
+        for index, thing in enumerate(frame.things):
+            front = (box for other in frame.things[index + 1 :] for box in other.boxes)
+            if sum(scenes.shared_area(thing.box, box) / (thing.box[2] * thing.box[3]) for box in front) > MAX_COVERED:
                 return False
     return True
 
 
-def _distinct(things: tuple[Thing, ...]) -> list[Thing]:
-    """The first thing of each noun; a thing that wears or holds a noun already there is left out."""
-    kept: list[Thing] = []
-    taken: set[str] = set()
-    for thing in things:
-        nouns = [thing.noun, *(extra.noun for extra in thing.extras)]
-        if len(set(nouns)) == len(nouns) and not taken.intersection(nouns):
-            kept.append(thing)
-            taken.update(nouns)
-    return kept
+def sample(rng: random.Random, length: int | None = None) -> Clip:
+    """A random clip of ``length`` frames (by default one of LENGTHS) and one to four things.
 
-
-def sample(rng: random.Random, length: int | None = None, n_things: int | None = None) -> Clip:
-    """A random clip of ``length`` frames (default: one of LENGTHS) with up to ``n_things`` things (default: 1 to 4)."""
+    No two of its things have, wear or hold the same noun.
+    """
     length = length or rng.choice(LENGTHS)
-    scene = scenes.sample(rng, n_things or rng.choices((1, 2, 3, 4), (2, 4, 3, 1))[0])
+    scene = scenes.sample(rng, rng.choices((1, 2, 3, 4), (2, 4, 3, 1))[0])
     clip = Clip(scene.place, scene.variant, length, ())
-    for thing in _distinct(scene.things):
+    taken: set[str] = set()
+    for thing in scene.things:
+        nouns = [thing.noun, *(extra.noun for extra in thing.extras)]
+        if len(set(nouns)) < len(nouns) or taken.intersection(nouns):
+            continue
+        taken.update(nouns)
         for _ in range(8):
             longer = replace(clip, events=(*clip.events, _event(rng, thing, length)))
             if _all_visible(longer):
                 clip = longer
                 break
-    return clip if clip.events else sample(rng, length, n_things)
+    return clip if clip.events else sample(rng, length)
 
 
 def draw(clip: Clip) -> np.ndarray:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import io
 import random
 import textwrap
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -32,62 +32,46 @@ LETTERS = 16.5
 """Letters of a caption to the inch."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """How a part is shown: its heading, how an example is made, and how many stand in a row of how many rows."""
+class Kind(NamedTuple):
+    """How a part is shown: its heading, and how many pictures stand in each of its two rows."""
 
     title: str
-    make: Callable[[random.Random], Example]
     columns: int = COLUMNS
-    rows: int = 2
-
-
-def _scene(rng: random.Random) -> Example:
-    scene = scenes.sample(rng)
-    return Example(scenes.draw(scene), grammar.full_caption(scene, rng))
-
-
-def _face(rng: random.Random) -> Example:
-    face = faces.sample(rng)
-    return Example(faces.draw(face), faces.describe(face, rng))
-
-
-def _clip(rng: random.Random) -> Example:
-    clip = clips.sample(rng)
-    moments = [(2 * part + 1) * clip.length // (2 * FRAMES) for part in range(FRAMES)]
-    frames = [scenes.draw(clip.frame(moment)) for moment in moments]
-    gap = np.full((scenes.SIZE, GAP, 3), 255, dtype=np.uint8)
-    strip = [piece for frame in frames for piece in (gap, frame)][1:]
-    return Example(np.concatenate(strip, axis=1), clips.describe(clip, rng))
-
-
-def _radiograph(rng: random.Random) -> Example:
-    radiograph = radiographs.sample(rng)
-    return Example(radiographs.draw(radiograph), radiographs.describe(radiograph, rng))
-
-
-def _shape(rng: random.Random) -> Example:
-    shape = shapes.sample(rng, split="train")
-    asked = rng.randrange(len(shape.questions))
-    return Example(shapes.draw(shape), f"{shape.questions[asked]} {shape.answers[asked]}")
-
-
-def _alt_text(rng: random.Random) -> Example:
-    """A scene with an alt text; one in two has a cue, to show what cues are like."""
-    scene = scenes.sample(rng)
-    text = grammar.partial_caption(scene, rng)
-    said = alttext.with_cue(scene, text, rng) if rng.random() < 0.5 else alttext.dress(text, rng)
-    return Example(scenes.draw(scene), said)
 
 
 KINDS: dict[str, Kind] = {
-    "scenes": Kind("Scenes with full captions", _scene),
-    "faces": Kind("Faces", _face),
-    "clips": Kind("Clips: four frames each", _clip, columns=2),
-    "radiographs": Kind("Radiograph-like pictures", _radiograph),
-    "shapes": Kind("Shapes of easy-VQA, each with one of its questions and the answer", _shape),
-    "alttexts": Kind("Web-like alt texts (half of those here have a negation cue; of all, 0.7 % have)", _alt_text),
+    "scenes": Kind("Scenes with full captions"),
+    "faces": Kind("Faces"),
+    "clips": Kind("Clips: four frames each", columns=2),
+    "radiographs": Kind("Radiograph-like pictures"),
+    "shapes": Kind("Shapes of easy-VQA, each with one of its questions and the answer"),
+    "alttexts": Kind("Web-like alt texts (half of those here have a negation cue; of all, 0.7 % have)"),
 }
+
+
+def _example(part: str, rng: random.Random) -> Example:
+    """A random picture of a part, and what is said of it."""
+    if part in ("faces", "radiographs"):
+        module = faces if part == "faces" else radiographs
+        item = module.sample(rng)
+        return Example(module.draw(item), module.describe(item, rng))
+    if part == "clips":
+        clip = clips.sample(rng)
+        moments = [(2 * frame + 1) * clip.length // (2 * FRAMES) for frame in range(FRAMES)]
+        gap = np.full((scenes.SIZE, GAP, 3), 255, dtype=np.uint8)
+        strip = [piece for moment in moments for piece in (gap, scenes.draw(clip.frame(moment)))][1:]
+        return Example(np.concatenate(strip, axis=1), clips.describe(clip, rng))
+    if part == "shapes":
+        shape = rng.choice(shapes.load("train"))
+        number = rng.randrange(len(shape.questions))
+        return Example(shapes.draw(shape), f"{shape.questions[number]} {shape.answers[number]}")
+    scene = scenes.sample(rng)
+    if part == "scenes":
+        return Example(scenes.draw(scene), grammar.full_caption(scene, rng))
+    text = grammar.partial_caption(scene, rng)
+    # One alt text in two has a cue, to show what cues are like.
+    text = alttext.with_cue(scene, text, rng) if rng.random() < 0.5 else alttext.dress(text, rng)
+    return Example(scenes.draw(scene), text)
 
 
 def kinds(part: str) -> list[str]:
@@ -102,7 +86,7 @@ def kinds(part: str) -> list[str]:
 def examples(part: str, count: int, seed: int = 0) -> list[Example]:
     """``count`` examples of a part; example i follows from (part, seed, i). Raises NegutilError for an unknown part."""
     (name,) = kinds(part)
-    return [KINDS[name].make(random.Random(f"look/{name}/{seed}/{index}")) for index in range(count)]
+    return [_example(name, random.Random(f"look/{name}/{seed}/{index}")) for index in range(count)]
 
 
 def grid(shown: Sequence[Example], columns: int = COLUMNS, title: str = "") -> Figure:
@@ -112,8 +96,8 @@ def grid(shown: Sequence[Example], columns: int = COLUMNS, title: str = "") -> F
 
 def sheet(part: str = "all", seed: int = 0) -> Figure:
     """The contact sheet of one part or of all. Raises NegutilError for an unknown part."""
-    chosen = [(KINDS[name], examples(name, KINDS[name].columns * KINDS[name].rows, seed)) for name in kinds(part)]
-    return _figure([(kind.title, shown, kind.columns) for kind, shown in chosen])
+    chosen = [(name, KINDS[name].title, KINDS[name].columns) for name in kinds(part)]
+    return _figure([(title, examples(name, 2 * columns, seed), columns) for name, title, columns in chosen])
 
 
 def save(part: str = "all", seed: int = 0, profile: str = "", out: Path | None = None) -> Path:
@@ -130,59 +114,39 @@ def save(part: str = "all", seed: int = 0, profile: str = "", out: Path | None =
     return path
 
 
-Block = tuple[str, Sequence[Example], int]
-
-
-def _figure(blocks: Sequence[Block]) -> Figure:
+def _figure(blocks: Sequence[tuple[str, Sequence[Example], int]]) -> Figure:
     """Blocks of pictures (title, examples, columns) one below the other; all lengths are in inches."""
-    height = sum(TITLE * bool(title) + sum(_row_heights(shown, columns)) for title, shown, columns in blocks)
+    sized = [(title, _rows(shown, columns), WIDTH / columns) for title, shown, columns in blocks]
+    total = sum(TITLE * bool(title) + sum(space for *_, space in rows) for title, rows, _ in sized)
     with mpl.rc_context(figures.RC):
-        figure = Figure(figsize=(WIDTH, height))
+        figure = Figure(figsize=(WIDTH, total))
         figure.set_layout_engine("none")
-        top = height
-        for title, shown, columns in blocks:
+        top = total
+        for title, rows, cell in sized:
             if title:
-                figure.text(0, (top - 0.07) / height, title, va="top", fontsize=11, fontweight="bold")
+                figure.text(0, (top - 0.07) / total, title, va="top", fontsize=11, fontweight="bold")
                 top -= TITLE
-            top = _fill(figure, shown, columns, top)
+            for pictures, texts, heights, space in rows:
+                for column, (picture, text, height) in enumerate(zip(pictures, texts, heights, strict=True)):
+                    box = (column * cell / WIDTH, (top - height) / total, (cell - MARGIN) / WIDTH, height / total)
+                    axis = figure.add_axes(box)
+                    axis.imshow(picture, interpolation="nearest", aspect="auto")
+                    axis.set_axis_off()
+                    below = (top - height - 0.05) / total
+                    figure.text(box[0], below, "\n".join(text), va="top", fontsize=7.5, linespacing=1.2)
+                top -= space
     return figure
 
 
-def _fill(figure: Figure, shown: Sequence[Example], columns: int, top: float) -> float:
-    """Draw rows of pictures below ``top``; returns where they end."""
-    total, cell = figure.get_size_inches()[1], WIDTH / columns
-    for row, space in enumerate(_row_heights(shown, columns)):
-        for column, example in enumerate(_row(shown, columns, row)):
-            height = _picture_height(example, columns)
-            box = (column * cell / WIDTH, (top - height) / total, (cell - MARGIN) / WIDTH, height / total)
-            axis = figure.add_axes(box)
-            axis.imshow(example.picture, interpolation="nearest", aspect="auto")
-            axis.set_axis_off()
-            text = "\n".join(_lines(example.caption, columns))
-            figure.text(box[0], (top - height - 0.05) / total, text, va="top", fontsize=7.5, linespacing=1.2)
-        top -= space
-    return top
+Row = tuple[list[np.ndarray], list[list[str]], list[float], float]
+"""Pictures, the lines of their captions, how high each is, and how high a row they need."""
 
 
-def _row(shown: Sequence[Example], columns: int, row: int) -> Sequence[Example]:
-    return shown[row * columns : (row + 1) * columns]
-
-
-def _row_heights(shown: Sequence[Example], columns: int) -> list[float]:
-    """What each row needs: its tallest picture and its longest caption."""
-    rows = [_row(shown, columns, row) for row in range(-(-len(shown) // columns))]
-    return [
-        max(_picture_height(example, columns) for example in row)
-        + max(len(_lines(example.caption, columns)) for example in row) * LINE
-        + SPACE
-        for row in rows
-    ]
-
-
-def _picture_height(example: Example, columns: int) -> float:
-    height, width = example.picture.shape[:2]
-    return (WIDTH / columns - MARGIN) * height / width
-
-
-def _lines(caption: str, columns: int) -> list[str]:
-    return textwrap.wrap(caption, width=int((WIDTH / columns - MARGIN) * LETTERS))
+def _rows(shown: Sequence[Example], columns: int) -> list[Row]:
+    width, rows = WIDTH / columns - MARGIN, []
+    for start in range(0, len(shown), columns):
+        pictures = [example.picture for example in shown[start : start + columns]]
+        texts = [textwrap.wrap(one.caption, width=int(width * LETTERS)) for one in shown[start : start + columns]]
+        heights = [width * picture.shape[0] / picture.shape[1] for picture in pictures]
+        rows.append((pictures, texts, heights, max(heights) + max(map(len, texts)) * LINE + SPACE))
+    return rows
