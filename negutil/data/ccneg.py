@@ -15,20 +15,11 @@ import torch
 from datasets import Dataset
 
 from negutil.data import _reading
-from negutil.data._reading import INTEGER, STRING
 
 N_EVALUATION = 40_000
 """The published evaluation set: the last 40,000 items of the file."""
 
-FEATURES = {
-    "item": INTEGER,
-    "file_name": STRING,
-    "caption": STRING,
-    "negated_caption": STRING,
-    "negated_object": STRING,
-    "split": STRING,
-    "distractor": INTEGER,
-}
+FEATURES = _reading.features("item: int, file_name, caption, negated_caption, negated_object, split, distractor: int")
 
 
 def load(

@@ -12,28 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import Dataset, List
+from datasets import Dataset
 from pycocotools import mask as coco_mask
 
 from negutil.data import _reading
-from negutil.data._reading import FLAG, INTEGER, NUMBER, REAL, STRING
+from negutil.data._reading import NUMBER
 
-FEATURES = {
-    "image_id": INTEGER,
-    "file_name": STRING,
-    "width": INTEGER,
-    "height": INTEGER,
-    "captions": List(STRING),
-    "caption_ids": List(INTEGER),
-    "categories": List(STRING),
-    "supercategories": List(STRING),
-    "category_ids": List(INTEGER),
-    "annotation_ids": List(INTEGER),
-    "boxes": List(List(REAL)),
-    "areas": List(REAL),
-    "segmentations": List(STRING),
-    "is_crowd": List(FLAG),
-}
+FEATURES = _reading.features(
+    "image_id: int, file_name, width: int, height: int, captions: [str], caption_ids: [int], categories: [str], "
+    "supercategories: [str], category_ids: [int], annotation_ids: [int], boxes: [[float]], areas: [float], "
+    "segmentations: [str], is_crowd: [bool]"
+)
 _IMAGE = {"id": int, "file_name": str, "width": int, "height": int}
 _CAPTION = {"id": int, "image_id": int, "caption": str}
 _INSTANCE = {"id": int, "image_id": int, "category_id": int, "bbox": list}

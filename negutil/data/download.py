@@ -8,6 +8,7 @@ may be signed.
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import functools
 import hashlib
@@ -15,7 +16,6 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -270,8 +270,8 @@ def _content_range(response: httpx.Response) -> tuple[int, int]:
 
 def retry_after(value: str) -> float:
     """Seconds that a Retry-After header asks to wait, as a number or as a date; 0 where it cannot be read."""
-    if value.strip().isdigit():
-        return float(value)
+    with contextlib.suppress(ValueError):
+        return max(0.0, float(value))
     try:
         return max(0.0, (email.utils.parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):
@@ -308,7 +308,7 @@ def _no_step_down(url: str) -> Any:
     return check
 
 
-@contextmanager
+@contextlib.contextmanager
 def _alone(target: Path) -> Iterator[None]:
     """Nobody else downloads to ``target`` meanwhile."""
     lock = target.with_name(f".{target.name}.lock")

@@ -11,22 +11,14 @@ from typing import Any
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
-from datasets import Dataset, List
+from datasets import Dataset
 
 from negutil.data import _reading
-from negutil.data._reading import INTEGER, NUMBER, REAL, STRING
+from negutil.data._reading import NUMBER
 
-FEATURES = {
-    "video": STRING,
-    "video_id": STRING,
-    "file_name": STRING,
-    "split": STRING,
-    "captions": List(STRING),
-    "sen_ids": List(INTEGER),
-    "category": INTEGER,
-    "start": REAL,
-    "end": REAL,
-}
+FEATURES = _reading.features(
+    "video, video_id, file_name, split, captions: [str], sen_ids: [int], category: int, start: float, end: float"
+)
 _SENTENCE = {"video_id": str, "sen_id": int, "caption": str}
 
 

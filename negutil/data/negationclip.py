@@ -13,15 +13,8 @@ from typing import Any
 from datasets import Dataset
 
 from negutil.data import _reading
-from negutil.data._reading import INTEGER, STRING
 
-FEATURES = {
-    "image_id": INTEGER,
-    "caption_id": INTEGER,
-    "file_name": STRING,
-    "caption": STRING,
-    "updated_caption": STRING,
-}
+FEATURES = _reading.features("image_id: int, caption_id: int, file_name, caption, updated_caption")
 _ANNOTATION = {"id": int, "image_id": int, "caption": str, "updated_caption": str}
 
 

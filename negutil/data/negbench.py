@@ -11,10 +11,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, List
+from datasets import Dataset
 
 from negutil.data import _reading
-from negutil.data._reading import FLAG, INTEGER, STRING, CsvRows
+from negutil.data._reading import CsvRows
 
 TEMPLATES = ("positive", "negative", "hybrid")
 ODD = re.compile(r'["“”()\[\]<>#?]|rephras|is missing|no output', re.IGNORECASE)
@@ -23,23 +23,10 @@ ODD = re.compile(r'["“”()\[\]<>#?]|rephras|is missing|no output', re.IGNOREC
 CLIPS = (".mp4", ".webm", ".avi", ".mkv")
 _LISTS = ("captions", "positive_objects", "negative_objects", "all_captions")
 _OPTION = re.compile(r"caption_(\d+)$")
-RETRIEVAL_FEATURES = {
-    "video": STRING,
-    "file_name": STRING,
-    "image_id": STRING,
-    "captions": List(STRING),
-    "positive_objects": List(STRING),
-    "negative_objects": List(STRING),
-    "all_captions": List(STRING),
-}
-CHOICE_FEATURES = {
-    "video": STRING,
-    "file_name": STRING,
-    "options": List(STRING),
-    "correct": INTEGER,
-    "template": STRING,
-    "has_odd_option": FLAG,
-}
+RETRIEVAL_FEATURES = _reading.features(
+    "video, file_name, image_id, captions: [str], positive_objects: [str], negative_objects: [str], all_captions: [str]"
+)
+CHOICE_FEATURES = _reading.features("video, file_name, options: [str], correct: int, template, has_odd_option: bool")
 
 
 def kind(header: tuple[str, ...] | list[str]) -> str | None:

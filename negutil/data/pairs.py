@@ -13,7 +13,7 @@ from typing import Any
 from datasets import Dataset
 
 from negutil.data import _reading
-from negutil.data._reading import INTEGER, STRING, CsvRows
+from negutil.data._reading import CsvRows
 
 NAMES = {
     "image": ("image", "image path", "image file", "file", "file name", "filename", "filepath", "path", "picture"),
@@ -22,7 +22,7 @@ NAMES = {
 }
 """What a column may be called, in any case, with spaces, hyphens or underscores."""
 
-FEATURES = {"file_name": STRING, "true": STRING, "false": STRING, "line": INTEGER}
+FEATURES = _reading.features("file_name, true, false, line: int")
 
 
 def load(file: Path | str, pictures: Path | str | None = None, missing: _reading.Missing = "error") -> Dataset:

@@ -10,24 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import Dataset, List
+from datasets import Dataset
 
 from negutil.data import _reading, coco
-from negutil.data._reading import INTEGER, NUMBER, REAL, STRING
+from negutil.data._reading import NUMBER
 
-FEATURES = {
-    "task_id": STRING,
-    "image_id": INTEGER,
-    "file_name": STRING,
-    "phrase": STRING,
-    "name": STRING,
-    "attributes": List(STRING),
-    "relations": List(STRING),
-    "boxes": List(List(REAL)),
-    "polygons": STRING,
-    "width": INTEGER,
-    "height": INTEGER,
-}
+FEATURES = _reading.features(
+    "task_id, image_id: int, file_name, phrase, name, attributes: [str], relations: [str], boxes: [[float]], "
+    "polygons, width: int, height: int"
+)
 _TASK = {"task_id": str, "image_id": int, "phrase": str, "instance_boxes": list, "Polygons": list}
 
 

@@ -10,9 +10,8 @@ from pathlib import Path
 from datasets import Dataset
 
 from negutil.data import _reading
-from negutil.data._reading import INTEGER, STRING
 
-FEATURES = {"prompt_id": INTEGER, "prompt": STRING, "subject_question": STRING, "negation_question": STRING}
+FEATURES = _reading.features("prompt_id: int, prompt, subject_question, negation_question")
 
 
 def load(file: Path | str) -> Dataset:

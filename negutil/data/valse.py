@@ -13,21 +13,13 @@ from typing import Any
 from datasets import Dataset
 
 from negutil.data import _reading
-from negutil.data._reading import INTEGER, STRING
 
 VALID_VOTES = 2
 """An item is in VALSE's validated set where at least two of three annotators chose the caption."""
 
-FEATURES = {
-    "item": STRING,
-    "file_name": STRING,
-    "caption": STRING,
-    "foil": STRING,
-    "negated": STRING,
-    "votes_caption": INTEGER,
-    "votes_foil": INTEGER,
-    "votes_other": INTEGER,
-}
+FEATURES = _reading.features(
+    "item, file_name, caption, foil, negated, votes_caption: int, votes_foil: int, votes_other: int"
+)
 _ITEM = {"image_file": str, "caption": str, "foil": str, "classes": int, "mturk": dict}
 
 

@@ -9,22 +9,14 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from datasets import Dataset, List
+from datasets import Dataset
 
 from negutil.data import _reading
-from negutil.data._reading import FLAG, INTEGER, REAL, STRING
 
-FEATURES = {
-    "image_id": STRING,
-    "file_name": STRING,
-    "width": INTEGER,
-    "height": INTEGER,
-    "categories": List(STRING),
-    "boxes": List(List(REAL)),
-    "difficult": List(FLAG),
-    "truncated": List(FLAG),
-    "poses": List(STRING),
-}
+FEATURES = _reading.features(
+    "image_id, file_name, width: int, height: int, categories: [str], boxes: [[float]], difficult: [bool], "
+    "truncated: [bool], poses: [str]"
+)
 _NOT_VOC = "fix the file or fetch it again"
 
 

@@ -8,21 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, List
+from datasets import Dataset
 
 from negutil.data import _reading
-from negutil.data._reading import INTEGER, STRING
 
-FEATURES = {
-    "question_id": INTEGER,
-    "image_id": INTEGER,
-    "file_name": STRING,
-    "question": STRING,
-    "answer": STRING,
-    "answers": List(STRING),
-    "answer_type": STRING,
-    "question_type": STRING,
-}
+FEATURES = _reading.features(
+    "question_id: int, image_id: int, file_name, question, answer, answers: [str], answer_type, question_type"
+)
 _QUESTION = {"question_id": int, "image_id": int, "question": str}
 _ANNOTATION = {
     "question_id": int,
