@@ -10,14 +10,12 @@ from __future__ import annotations
 import ast
 import csv
 import gzip
-import hashlib
 import io
 import json
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args
@@ -216,7 +214,7 @@ def of_split(columns: dict[str, list[Any]], split: str | None, source: object) -
     if split not in columns["split"]:
         known_splits = ", ".join(sorted(set(columns["split"])))
         fail(source, f"there is no split {split!r}", f"ask for one of {known_splits}")
-    return take(columns, (row for row, own in enumerate(columns["split"]) if own == split))
+    return take(columns, (row for row, name in enumerate(columns["split"]) if name == split))
 
 
 def unique(values: Sequence[Any], name: str, source: object) -> None:
@@ -308,9 +306,8 @@ def _numbered_rows(path: Path) -> Iterator[tuple[int, list[str] | str]]:
         try:
             row: list[str] | str | None = next(reader, None)
         except csv.Error as error:
-            if "end of data" in str(
-                error
-            ):  # an open quotation swallows the rest of the file: that is no single bad row
+            if "end of data" in str(error):
+                # An open quotation swallows the rest of the file: that is no single bad row.
                 fix = "close the quotation there, or fetch the file again"
                 fail(path, f"the quotation that opens in the row of line {line} never ends", fix, error)
             row = f"broken quotation ({error})"
@@ -328,7 +325,6 @@ def string_list(text: str) -> list[str] | None:
     return value if isinstance(value, list) and all(isinstance(item, str) for item in value) else None
 
 
-@lru_cache(maxsize=4096)
 def _names_in(folder: str) -> frozenset[str]:
     try:
         return frozenset(entry.name for entry in Path(folder).iterdir())
@@ -347,26 +343,26 @@ def find_files(
     if missing not in get_args(Missing):
         fail(f"missing={missing!r}", "there is no such choice", 'pass "error" or "drop"')
     folder = require_folder(folder).resolve()
-    _names_in.cache_clear()
-    found = [_longest_tail(name, folder.as_posix()) for name in names]
-    lost = found.count(None)
-    if lost and (missing == "error" or lost == len(found)):
-        first = names[found.index(None)]
-        problem = f"{lost} of {len(found)} pictures or clips are not in {folder}, the first is {first!r}"
+    inside: dict[str, frozenset[str]] = {}  # names of the files in a folder
+    paths: list[str | None] = []
+    for name in names:
+        # Plain strings: with pathlib this loop takes most of the time of loading 200,000 pictures.
+        parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
+        parts = parts[-1:] if ".." in parts else parts
+        paths.append(None)
+        for start in range(len(parts)):
+            parent = "/".join((folder.as_posix(), *parts[start:-1]))
+            if parent not in inside:
+                inside[parent] = _names_in(parent)
+            if parts[-1] in inside[parent]:
+                paths[-1] = f"{parent}/{parts[-1]}"
+                break
+    lost = paths.count(None)
+    if lost and (missing == "error" or lost == len(paths)):
+        first = names[paths.index(None)]
+        problem = f"{lost} of {len(paths)} pictures or clips are not in {folder}, the first is {first!r}"
         fail(source, problem, 'add the files, or pass missing="drop" to leave out the rows of a partial copy')
-    return found
-
-
-def _longest_tail(name: str, folder: str) -> str | None:
-    # Plain strings: with pathlib this loop takes most of the time of loading 200,000 pictures.
-    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
-    if ".." in parts:
-        parts = parts[-1:]
-    for start in range(len(parts)):
-        parent = "/".join((folder, *parts[start:-1]))
-        if parts[-1] in _names_in(parent):
-            return f"{parent}/{parts[-1]}"
-    return None
+    return paths
 
 
 def build(
@@ -389,16 +385,27 @@ def build(
     chosen = Features({"image": Image()} if "image" in columns else {})
     chosen.update({name: kind for name, kind in features.items() if name in columns})
     table = pa.table({name: _array(columns[name], name, chosen[name], source) for name in chosen})
-    on_disk = next((columns[name] for name in ("image", "video") if name in columns), None)
-    lost = [i for i, path in enumerate(on_disk) if path is None] if on_disk is not None else []
-    if lost and on_disk is not None:
+    on_disk = next((columns[name] for name in ("image", "video") if name in columns), [])
+    lost = [row for row, path in enumerate(on_disk) if path is None]
+    if lost:
         table = table.filter(pa.array([path is not None for path in on_disk]))
     if not table.num_rows:
         fail(source, "there is nothing in it", "check the file and the split or filter that you asked for")
     first = str(columns["file_name"][lost[0]]) if lost else ""
     told = Report(str(source), table.num_rows, tuple(left_out), len(lost), first, dict(counts or {}))
     info = DatasetInfo(description=json.dumps(asdict(told), ensure_ascii=False), features=chosen)
-    return _dataset(table.cast(chosen.arrow_schema), info)
+    table = table.cast(chosen.arrow_schema)
+    if table.nbytes <= IN_MEMORY_BYTES:
+        return Dataset(table, info=info)
+    folder = paths.cache() / "datasets"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as sink:
+        written = Path(sink.name)
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table, max_chunksize=1000)
+    # Named after its content: a second load of the same data finds the same bytes, and a changed file never does.
+    final = written.replace(folder / f"{files.sha256(written)[:32]}.arrow")
+    return Dataset.from_file(str(final), info=info)
 
 
 def _array(values: Sequence[Any], name: str, kind: Any, source: object) -> pa.Array:
@@ -416,19 +423,3 @@ def _array(values: Sequence[Any], name: str, kind: Any, source: object) -> pa.Ar
                 problem = f'entry {index} has a "{name}" that is no {target} ({value!r:.80})'
                 fail(source, problem, "fix that entry", error)
         raise
-
-
-def _dataset(table: pa.Table, info: DatasetInfo) -> Dataset:
-    if table.nbytes <= IN_MEMORY_BYTES:
-        return Dataset(table, info=info)
-    folder = paths.cache() / "datasets"
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as sink:
-        written = Path(sink.name)
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table, max_chunksize=1000)
-    with written.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    # Named after its content: a second load of the same data finds the same bytes, and a changed file never does.
-    final = written.replace(folder / f"{digest[:32]}.arrow")
-    return Dataset.from_file(str(final), info=info)

@@ -1,9 +1,5 @@
-"""NegationCLIP's fine-tuning captions: COCO-style JSON with an updated_caption in each annotation.
-
-One row per annotation. Built from a pyarrow table: in memory up to 64 MiB, above that memory-mapped from the cache.
-
-See docs/protocols.md#negationclip-captions.
-"""
+"""NegationCLIP's fine-tuning captions: COCO-style JSON with an updated_caption in each annotation. See
+docs/protocols.md#negationclip-captions."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""NegRefCOCOg: NegRefCOCOg.json and a folder of COCO train2014 pictures (docs/protocols.md#negrefcocog).
-
-One row per phrase. Built from a pyarrow table in memory.
-"""
+"""NegRefCOCOg: NegRefCOCOg.json and a folder of COCO train2014 pictures (docs/protocols.md#negrefcocog)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The 107 text-to-image prompts of NegationCLIP's Neg Score: prompts_with_questions.json (docs/protocols.md#neg-score).
-
-One row per prompt. Built from a pyarrow table in memory.
-"""
+"""The 107 prompts of NegationCLIP's Neg Score: prompts_with_questions.json (docs/protocols.md#neg-score)."""
 
 from __future__ import annotations
 

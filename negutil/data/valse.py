@@ -1,9 +1,5 @@
-"""VALSE, the "existence" piece: existence.json and, where one has them, the Visual7W pictures.
-
-One row per item. Built from a pyarrow table in memory.
-
-See docs/protocols.md#valse.
-"""
+"""VALSE, the "existence" piece: existence.json and, where one has them, the Visual7W pictures. See
+docs/protocols.md#valse."""
 
 from __future__ import annotations
 
