@@ -16,6 +16,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from miniworld import truth
+from negutil import files
 from negutil.captions import annotators, english, prompts, statements
 from negutil.captions.english import COMPANIONS, NOUNS, PLACES
 from negutil.captions.statements import Statement
@@ -26,7 +27,7 @@ UNSURE = "I cannot tell."
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorRates:
+class ErrorRates(files.Settings):
     """Share of items, from 0 to 1, that each operation gets wrong.
 
     extract drops an object or adds one; propose proposes something that the caption names; negate and paraphrase lose
@@ -47,7 +48,7 @@ class ErrorRates:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class World(files.Settings):
     """Settings: seed, error rates, share of paraphrases in held-out forms, nouns that may be proposed, and whether
     proposals go with the caption (``plausible``) or are drawn at random (the control Rand-P1,
     docs/protocols.md#negationclip-captions)."""
@@ -193,11 +194,7 @@ def things(folder: Path, split: str = "train") -> dict[str, frozenset[str]]:
 
 def annotator(options: Mapping[str, Any], things: Mapping[str, Collection[str]] | None) -> WorldAnnotator:
     """A mini world's annotator from settings; raises NegutilError for wrong ones."""
-    values = dict(options)
-    values["errors"] = annotators.checked(ErrorRates, values.get("errors", {}), "annotator world, errors")
-    if "nouns" in values:
-        values["nouns"] = tuple(values["nouns"])
-    return WorldAnnotator(things, annotators.checked(World, values, "annotator world"))
+    return WorldAnnotator(things, files.checked(World, options, "annotator world"))
 
 
 def _proposals(named: Sequence[str], settings: World, rng: random.Random) -> Iterator[str]:

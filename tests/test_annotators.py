@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from negutil.captions import annotator_kinds, prompts
+from negutil.captions import annotators, prompts
 from negutil.captions.annotators import Prompted
 from negutil.captions.prompts import Chat, Sampling
 from negutil.errors import NegutilError
@@ -73,13 +73,13 @@ def test_columns_of_different_length_are_refused(method: str) -> None:
     [
         ({}, "kind is None: choose one of world, transformers, endpoint"),
         ({"kind": "oracle"}, "kind is 'oracle'"),
-        ({"kind": "world", "sead": 1}, "'sead' is unknown: use some of seed, errors"),
+        ({"kind": "world", "sead": 1}, "'sead' is unknown: correct or remove it .known here: seed, errors"),
         ({"kind": "world", "errors": {"shows": 2}}, "error rate of shows is 2"),
-        ({"kind": "world", "errors": {"sees": 0.2}}, "'sees' is unknown"),
-        ({"kind": "transformers"}, "missing or of the wrong kind"),
+        ({"kind": "world", "errors": {"sees": 0.2}}, "'sees' of errors is unknown"),
+        ({"kind": "transformers"}, "'model' is missing"),
         ({"kind": "transformers", "model": "m", "batch": 0}, "batch 0"),
     ],
 )
 def test_wrong_settings_are_named(settings: dict, problem: str) -> None:
     with pytest.raises(NegutilError, match=problem):
-        annotator_kinds.build(settings)
+        annotators.build(settings)

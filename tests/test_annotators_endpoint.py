@@ -10,8 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
@@ -19,7 +17,7 @@ import tenacity
 from chat_server import Act, ChatServer, completion, echo, serve
 from PIL import Image
 
-from negutil.captions import annotator_kinds, endpoint_annotator
+from negutil.captions import annotators, endpoint_annotator
 from negutil.captions.endpoint_annotator import GIVE_UP, Endpoint, EndpointModel
 from negutil.captions.prompts import Chat, Sampling
 from negutil.errors import NegutilError
@@ -104,14 +102,6 @@ def test_a_retry_after_is_honoured() -> None:
     assert second - first >= 0.6
 
 
-def test_a_retry_after_may_be_a_date_and_may_be_nonsense() -> None:
-    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
-    assert 25 < endpoint_annotator._retry_after(soon) <= 30
-    assert endpoint_annotator._retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
-    for nonsense in ("", "soon", "nan", "-3"):
-        assert endpoint_annotator._retry_after(nonsense) == 0
-
-
 def test_a_server_that_wants_a_long_rest_ends_the_run_at_once() -> None:
     with serve(lambda asked, attempt: Act(429, headers={"Retry-After": "3600"})) as server:
         started = time.monotonic()
@@ -122,7 +112,7 @@ def test_a_server_that_wants_a_long_rest_ends_the_run_at_once() -> None:
 
 
 def test_waits_grow_and_vary() -> None:
-    wait = endpoint_annotator._Wait(Endpoint("http://x", "m", first_wait=1.0, longest_wait=50.0))
+    wait = endpoint_annotator._waiting(Endpoint("http://x", "m", first_wait=1.0, longest_wait=50.0))
     state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
     longest = []
     for attempt in range(1, 6):
@@ -342,13 +332,13 @@ def test_tokens_and_cost_are_told_those_of_earlier_runs_included(
         ({"url": "http://x", "model": "m", "concurrency": 0}, "concurrency 0"),
         ({"url": "http://x", "model": "m", "tiemout": 3}, "'tiemout' is unknown"),
         ({"url": "http://x"}, "missing"),
-        ({"url": "http://x", "model": "m", "timeout": "long"}, "wrong kind"),
+        ({"url": "http://x", "model": "m", "timeout": "long"}, "timeout is 'long'"),
         ({"url": "http://x", "model": "m", "prompts": "mine"}, "no prompts 'mine'"),
     ],
 )
 def test_wrong_settings_are_named(settings: dict, problem: str) -> None:
     with pytest.raises(NegutilError, match=problem):
-        annotator_kinds.build({"kind": "endpoint", **settings})
+        annotators.build({"kind": "endpoint", **settings})
 
 
 def test_an_annotator_through_an_endpoint(tmp_path: Path) -> None:
@@ -359,7 +349,7 @@ def test_an_annotator_through_an_endpoint(tmp_path: Path) -> None:
         return Act(body=completion(text))
 
     with serve(behave) as server:
-        built = annotator_kinds.build({"kind": "endpoint", "url": server.url, "model": "tiny"})
+        built = annotators.build({"kind": "endpoint", "url": server.url, "model": "tiny"})
         assert built.name == "tiny"
         assert built.extract(["a dog with a ball", "hm"]) == [["dog", "ball"], []]
         path = picture(tmp_path / "one.png")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from chat_server import Act, ChatServer, completion, echo, serve
 
-from negutil.captions import annotator_kinds
+from negutil.captions import annotators
 from negutil.captions.endpoint_annotator import Endpoint, EndpointModel, Pool
 from negutil.captions.prompts import Chat, Sampling
 from negutil.errors import NegutilError
@@ -131,7 +131,7 @@ def test_turns_go_round_skip_the_resting_and_come_back() -> None:
 def test_a_list_of_addresses_comes_from_settings() -> None:
     with serve() as first, serve() as second:
         urls = [first.url + "/", second.url]
-        built = annotator_kinds.build({"kind": "endpoint", "url": urls, "model": "tiny"})
+        built = annotators.build({"kind": "endpoint", "url": urls, "model": "tiny"})
         assert len(built.paraphrase(["a dog", "a cat", "a cow", "a hen"])) == 4
         assert first.bodies and second.bodies
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from negutil.captions import prompts, replies
+from negutil.captions import annotators, prompts
 from negutil.errors import NegutilError
 
 NAMES = st.from_regex(r"[a-z]{2,8}( [a-z]{2,8})?", fullmatch=True).filter(
@@ -32,8 +32,8 @@ def test_a_list_is_read_however_it_is_written(names: list[str]) -> None:
         f"Objects: {', '.join(names)}.",
         ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1],
     ]
-    assert [replies.objects(text) for text in written] == [names] * len(written)
-    assert [replies.objects(text, strict=True) for text in written] == [names] + [None] * (len(written) - 1)
+    assert [annotators.objects(text) for text in written] == [names] * len(written)
+    assert [annotators.objects(text, strict=True) for text in written] == [names] + [None] * (len(written) - 1)
 
 
 @pytest.mark.parametrize(
@@ -51,13 +51,13 @@ def test_a_list_is_read_however_it_is_written(names: list[str]) -> None:
     ],
 )
 def test_lists_with_their_limits(reply: str, found: list[str] | None) -> None:
-    assert replies.objects(reply) == found
+    assert annotators.objects(reply) == found
 
 
 @given(st.sampled_from(["yes", "no"]), st.sampled_from(WRAPPERS), st.booleans())
 def test_yes_and_no_alone(word: str, wrapper: str, capital: bool) -> None:
     said = wrapper.format(word.capitalize() if capital else word)
-    assert replies.yes_no(said) == replies.yes_no(said, strict=True) == (word == "yes")
+    assert annotators.yes_no(said) == annotators.yes_no(said, strict=True) == (word == "yes")
 
 
 @pytest.mark.parametrize(
@@ -77,14 +77,14 @@ def test_yes_and_no_alone(word: str, wrapper: str, capital: bool) -> None:
     ],
 )
 def test_yes_and_no_among_other_words(reply: str, found: bool | None) -> None:
-    assert replies.yes_no(reply) is found
-    assert replies.yes_no(reply, strict=True) is None
+    assert annotators.yes_no(reply) is found
+    assert annotators.yes_no(reply, strict=True) is None
 
 
 @given(st.integers(0, 3), st.sampled_from([*WRAPPERS, "{})", "{}:"]), st.booleans())
 def test_a_letter_alone(index: int, wrapper: str, capital: bool) -> None:
     said = wrapper.format("ABCD"[index] if capital else "abcd"[index])
-    assert replies.letter(said) == replies.letter(said, strict=True) == index
+    assert annotators.letter(said) == annotators.letter(said, strict=True) == index
 
 
 @pytest.mark.parametrize(
@@ -107,13 +107,13 @@ def test_a_letter_alone(index: int, wrapper: str, capital: bool) -> None:
     ],
 )
 def test_a_letter_among_words(reply: str, found: int | None) -> None:
-    assert replies.letter(reply) == found
-    assert replies.letter(reply, strict=True) is None
+    assert annotators.letter(reply) == found
+    assert annotators.letter(reply, strict=True) is None
 
 
 def test_letters_are_those_of_the_options() -> None:
-    assert replies.letter("C", count=2) is None
-    assert replies.letter("E", count=5) == 4
+    assert annotators.letter("C", count=2) is None
+    assert annotators.letter("E", count=5) == 4
 
 
 @pytest.mark.parametrize(
@@ -130,19 +130,19 @@ def test_letters_are_those_of_the_options() -> None:
     ],
 )
 def test_a_sentence(reply: str, found: str | None) -> None:
-    assert replies.sentence(reply) == found
+    assert annotators.sentence(reply) == found
 
 
 @given(st.text(max_size=60))
 def test_nothing_that_can_be_said_is_an_error(text: str) -> None:
     for strict in (False, True):
-        names = replies.objects(text, strict)
+        names = annotators.objects(text, strict)
         assert names is None or all(name == name.lower() and name.strip() for name in names)
-        assert replies.yes_no(text, strict) in (True, False, None)
-        assert replies.letter(text, 4, strict) in (0, 1, 2, 3, None)
-        assert strict is False or replies.yes_no(text, True) in (None, replies.yes_no(text))
-        assert strict is False or replies.letter(text, 4, True) in (None, replies.letter(text))
-    said = replies.sentence(text)
+        assert annotators.yes_no(text, strict) in (True, False, None)
+        assert annotators.letter(text, 4, strict) in (0, 1, 2, 3, None)
+        assert strict is False or annotators.yes_no(text, True) in (None, annotators.yes_no(text))
+        assert strict is False or annotators.letter(text, 4, True) in (None, annotators.letter(text))
+    said = annotators.sentence(text)
     assert said is None or said.strip()
 
 
@@ -184,6 +184,6 @@ def test_every_prompt_asks_about_its_item_and_shows_whole_examples(name: str) ->
         free = name == "negationclip-random" and task_name == "propose"
         assert free or all(text in asked for text in wanted.get(task_name, ("a zebra {x}",)))
     for _, reply in prompts.NEGBENCH.extract.examples:
-        assert replies.objects(reply, strict=True) is not None
+        assert annotators.objects(reply, strict=True) is not None
     for task in (prompts.SETS[name].negate, prompts.SETS[name].paraphrase):
-        assert all(replies.sentence(reply) == reply for _, reply in task.examples)
+        assert all(annotators.sentence(reply) == reply for _, reply in task.examples)

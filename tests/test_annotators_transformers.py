@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from negutil.captions import annotator_kinds
+from negutil.captions import annotators
 from negutil.captions.prompts import NEGATIONCLIP, Chat, Sampling
 from negutil.captions.transformers_annotator import Local, LocalModel
 from negutil.errors import NegutilError
@@ -138,13 +138,13 @@ def test_a_picture_is_seen(picture_model: Path, tmp_path: Path) -> None:
 
 
 def test_annotators_from_settings(text_model: Path, picture_model: Path, tmp_path: Path) -> None:
-    language = annotator_kinds.build({"kind": "transformers", "model": str(text_model), "prompts": "negationclip"})
+    language = annotators.build({"kind": "transformers", "model": str(text_model), "prompts": "negationclip"})
     said = language.negate(["a dog", "a cat"], ["cat", "dog"])
     assert len(said) == 2 and all(said)
     assert len(language.propose(["a dog"], 1)) == 1
     path = tmp_path / "one.png"
     Image.new("RGB", (8, 8)).save(path)
-    vision = annotator_kinds.build({"kind": "transformers", "model": str(picture_model), "vision": True})
+    vision = annotators.build({"kind": "transformers", "model": str(picture_model), "vision": True})
     (answer,) = vision.answer([path], ["is there a dog ?"])
     assert len(answer.split()) <= NEGATIONCLIP.answer.sampling.tokens
     assert vision.shows([path], ["dog"])[0] in (True, False, None)
@@ -194,7 +194,7 @@ def test_a_model_without_a_chat_template_is_refused(text_model: Path, tmp_path: 
 def test_a_missing_library_is_named_with_the_command_that_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(NegutilError, match=r"need that library: run pip install -c constraints\.txt transformers\."):
-        annotator_kinds.build({"kind": "transformers", "model": "any"})
+        annotators.build({"kind": "transformers", "model": "any"})
 
 
 def test_the_library_is_not_loaded_unless_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,6 +206,6 @@ def test_the_library_is_not_loaded_unless_it_is_asked_for(monkeypatch: pytest.Mo
         return real(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", noting)
-    annotator_kinds.build({"kind": "world"})
-    annotator_kinds.build({"kind": "endpoint", "url": "http://localhost:1/v1", "model": "m"})
-    assert "negutil.captions" in loaded and "transformers" not in loaded
+    annotators.build({"kind": "world"})
+    annotators.build({"kind": "endpoint", "url": "http://localhost:1/v1", "model": "m"})
+    assert "negutil.captions.endpoint_annotator" in loaded and "transformers" not in loaded

@@ -12,7 +12,7 @@ import pytest
 from miniworld import grammar, scenes, truth
 from miniworld.annotator import UNSURE, ErrorRates, World, WorldAnnotator, _misread, things
 from miniworld.truth import Known
-from negutil.captions import annotator_kinds, english, prompts, statements
+from negutil.captions import annotators, english, prompts, statements
 from negutil.captions.english import HELD_OUT_NOUNS, NOUNS
 from negutil.captions.statements import Statement
 from negutil.errors import NegutilError
@@ -186,7 +186,7 @@ def test_only_templates_can_be_paraphrased() -> None:
 
 def test_settings_make_an_annotator() -> None:
     settings = {"kind": "world", "seed": 3, "errors": {"shows": 1.0}, "nouns": ["dog"], "held_out_share": 0.0}
-    built = annotator_kinds.build(settings, {"a.jpg": ["dog"]})
+    built = annotators.build(settings, {"a.jpg": ["dog"]})
     assert built.shows([Path("a.jpg")], ["dog"]) == [False]
     assert built.propose(["a cat"], 5) == [["dog"]]
 

@@ -13,7 +13,7 @@ import pytest
 
 from miniworld import build as world
 from negutil import config, paths, results
-from negutil.captions import caption_sets, ccneg_triplets, phrasing
+from negutil.captions import baseline_sets, caption_sets, phrasing
 from negutil.captions.english import HELD_OUT_NOUNS
 from negutil.compare import caption_pipelines
 from negutil.compare.caption_pipelines import Findings
@@ -53,7 +53,7 @@ def test_every_file_is_written_and_nothing_held_out_is_negated(settings: Profile
         assert not HELD_OUT_NOUNS & {row["absent"] for row in json.loads((folder / name).read_text())["annotations"]}
     assert len(negationclip.load(folder / caption_sets.SHAPES, world.build("shapes", settings))) > 20
     assert len(negbench.load(folder / caption_sets.NEGMCQ, world.folder("coco", settings))) > 50
-    triplets = ccneg.load(folder / ccneg_triplets.FILE, world.folder("coco", settings), n_evaluation=1)
+    triplets = ccneg.load(folder / baseline_sets.TRIPLETS, world.folder("coco", settings), n_evaluation=1)
     assert not any(phrasing.of(text).held_out_noun for text in triplets["negated_caption"])
     assert list(pd.read_csv(folder / caption_sets.NEGCAP).columns) == ["filepath", "caption"]
 

@@ -14,7 +14,7 @@ from negutil.captions import negbench_files
 from negutil.commands.cli import app
 from negutil.data import skipped
 from negutil.errors import NegutilError
-from negutil.fetch import catalogue, get, listing, readers
+from negutil.fetch import catalogue, check, get, listing
 from negutil.models import architectures, registry
 
 ENTRIES = list(catalogue.entries().values())
@@ -27,7 +27,7 @@ def test_an_entry_is_consistent(entry: catalogue.Entry) -> None:
     assert entry.source.startswith("http")
     assert set(entry.unconfirmed) <= {"size", "licence", "access", "source"}
     assert all((entry.size, entry.licence, entry.used_for, entry.without))
-    assert {part.read for part in entry.parts} <= readers.KNOWN
+    assert {part.read for part in entry.parts} <= check.KNOWN
     paths_of_parts = {part.path for part in entry.parts}
     for one in entry.fetch:
         assert set(one.gives) <= paths_of_parts

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from negutil import paths
 from negutil.commands.cli import app
-from negutil.fetch import catalogue, readers
+from negutil.fetch import catalogue
 from negutil.fetch import check as data_check
 from negutil.fetch.catalogue import Part
 from negutil.fetch.check import MISSING, OK, SAMPLE, WRONG, Finding
@@ -48,7 +48,7 @@ def test_every_format_is_read_and_counted(published: Path) -> None:
     assert {one.status for one in found.values()} == {OK, SAMPLE, MISSING}
     parts = [part for entry in catalogue.entries().values() for part in entry.parts if entry.kind == "dataset"]
     asked = {part.read for part in parts if found[part.name].status != MISSING}
-    assert asked == readers.KNOWN - {"", "pipeline", "weights"}
+    assert asked == data_check.KNOWN - {"", "pipeline", "weights"}
 
 
 def test_less_than_everything_is_a_sample_and_told_so(published: Path) -> None:
@@ -124,7 +124,7 @@ def whole_part(file: Path, **changes: object) -> Part:
 
 
 def judge(part: Part, file: Path) -> tuple[str, str]:
-    return data_check._judge(part, [file], readers.read(part, [file]))
+    return data_check.judge(part, [file], data_check.read(part, [file]))
 
 
 def test_more_than_is_known_and_other_bytes_are_wrong(published: Path) -> None:

@@ -167,7 +167,9 @@ def test_retry_after_is_a_number_or_a_date() -> None:
     assert download.retry_after("7") == 7
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
     assert 25 < download.retry_after(soon) <= 30
-    assert download.retry_after("whenever") == download.retry_after("") == 0
+    assert download.retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    for nonsense in ("", "whenever", "nan", "-3"):
+        assert download.retry_after(nonsense) == 0
 
 
 def test_too_small_a_disk_is_seen_before_anything_is_written(server: FileServer, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from sklearn.metrics import accuracy_score, recall_score
 
 from miniworld.annotator import ErrorRates, World, WorldAnnotator
 from negutil import paths, results
-from negutil.captions import annotator_kinds, prompts, statements
+from negutil.captions import annotators, prompts, statements
 from negutil.captions.statements import Statement
 from negutil.errors import NegutilError
 from negutil.tasks import exam
@@ -171,7 +171,7 @@ def test_a_model_behind_an_endpoint_sits_the_exam(tmp_path: Path, monkeypatch: p
 
     options = [["no hat", "a hat", f"a {noun}", "a dog"] for noun in ("cat", "fish", "car")]
     with serve(behave) as server:
-        model = annotator_kinds.build({"kind": "endpoint", "url": server.url, "model": "m", "first_wait": 0.01})
+        model = annotators.build({"kind": "endpoint", "url": server.url, "model": "m", "first_wait": 0.01})
         items = exam.choices(model, pictures, options, [0, 0, 0])
     assert items["right"].tolist() == [True, False, True]
     assert items["chosen"].tolist() == [0, exam.UNREAD, 0]

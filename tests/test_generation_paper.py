@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from negutil import config, results
-from negutil.captions import annotator_kinds
+from negutil.captions import annotators
 from negutil.compare import engine
 from negutil.config import Profile
 from negutil.data import t2i_prompts
@@ -82,7 +82,7 @@ def test_from_the_published_prompts_to_a_record(
     assert {pictures.shape for pictures in made.values()} == {(107, 64, 64, 3)}
     assert (made[""] != made[BASE]).any(axis=(1, 2, 3)).all()
     with chat_server.serve(answer) as server:
-        vision = annotator_kinds.build({"kind": "endpoint", "url": server.url, "model": "a judge", "concurrency": 8})
+        vision = annotators.build({"kind": "endpoint", "url": server.url, "model": "a judge", "concurrency": 8})
         look = picture_judge.ModelJudge(vision)
         found = neg_score.judge(look, prompts, made[BASE], rows, [0] * 107)
     assert look.unread == 0

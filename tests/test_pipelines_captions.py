@@ -18,19 +18,9 @@ from hypothesis import strategies as st
 
 from miniworld import grammar, scenes, truth
 from miniworld.annotator import ErrorRates, World, WorldAnnotator
-from negutil.captions import (
-    ccneg_triplets,
-    english,
-    journal,
-    negcap,
-    p1,
-    p2,
-    phrasing,
-    plausible,
-    word_order,
-)
+from negutil.captions import baseline_sets, english, p1, p2, phrasing
 from negutil.captions.english import COMPANIONS, HELD_OUT_NOUNS, NOUNS
-from negutil.captions.negbench import write_csv
+from negutil.captions.negbench import OPTIONS, write_csv
 from negutil.captions.p1 import Source
 from negutil.captions.p2 import Asked, Denial
 from negutil.data import ccneg, negationclip, negbench, vqa
@@ -59,17 +49,17 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     items = {number: f"caption {number}" for number in range(10)}
     asked: list[str] = []
 
-    def work(batch: Sequence[str]) -> list[journal.Outcome]:
+    def work(batch: Sequence[str]) -> list[p1.Outcome]:
         if len(asked) >= 6:
             raise KeyboardInterrupt
         asked.extend(batch)
         return [{"text": item.upper()} for item in batch]
 
     with pytest.raises(KeyboardInterrupt):
-        journal.run(items, work, tmp_path / "a.jsonl", {"model": "x"}, batch=3)
+        p1.outcomes(items, work, tmp_path / "a.jsonl", {"model": "x"}, batch=3)
     done = asked.copy()
     asked.clear()
-    outcomes = journal.run(items, work, tmp_path / "a.jsonl", {"model": "x"}, batch=4)
+    outcomes = p1.outcomes(items, work, tmp_path / "a.jsonl", {"model": "x"}, batch=4)
     assert done == [f"caption {number}" for number in range(6)]
     assert asked == [f"caption {number}" for number in range(6, 10)]
     assert outcomes == {number: {"text": f"CAPTION {number}"} for number in range(10)}
@@ -78,27 +68,27 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
 def test_a_journal_is_not_believed_about_other_items_or_annotators(tmp_path: Path) -> None:
     calls: list[str] = []
 
-    def work(batch: Sequence[str]) -> list[journal.Outcome]:
+    def work(batch: Sequence[str]) -> list[p1.Outcome]:
         calls.extend(batch)
         return [{"text": item} for item in batch]
 
     path = tmp_path / "a.jsonl"
-    journal.run({1: "a", 2: "b"}, work, path, {"seed": 0})
-    assert journal.run({1: "a", 2: "changed"}, work, path, {"seed": 0})[2] == {"text": "changed"}
+    p1.outcomes({1: "a", 2: "b"}, work, path, {"seed": 0})
+    assert p1.outcomes({1: "a", 2: "changed"}, work, path, {"seed": 0})[2] == {"text": "changed"}
     assert calls == ["a", "b", "changed"]
-    journal.run({1: "a"}, work, path, {"seed": 1})
+    p1.outcomes({1: "a"}, work, path, {"seed": 1})
     assert calls == ["a", "b", "changed", "a"]
 
 
 def test_a_line_that_was_cut_off_is_done_again(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
 
-    def work(batch: Sequence[str]) -> list[journal.Outcome]:
+    def work(batch: Sequence[str]) -> list[p1.Outcome]:
         return [{"text": item} for item in batch]
 
-    first = journal.run({1: "a", 2: "b"}, work, path)
+    first = p1.outcomes({1: "a", 2: "b"}, work, path)
     path.write_bytes(path.read_bytes()[:-5])
-    assert journal.run({1: "a", 2: "b"}, work, path) == first
+    assert p1.outcomes({1: "a", 2: "b"}, work, path) == first
     assert len(path.read_text().splitlines()) == 3
 
 
@@ -106,9 +96,9 @@ def test_a_damaged_journal_and_a_lost_item_are_reported(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text("{}\nnot json\n")
     with pytest.raises(NegutilError, match="damaged"):
-        journal.run({1: "a"}, lambda batch: [{} for _ in batch], path)
+        p1.outcomes({1: "a"}, lambda batch: [{} for _ in batch], path)
     with pytest.raises(NegutilError, match="2 items came back as 0"):
-        journal.run({1: "a", 2: "b"}, lambda batch: [])
+        p1.outcomes({1: "a", 2: "b"}, lambda batch: [])
 
 
 # Plausible objects and P1
@@ -125,13 +115,13 @@ def test_objects_in_the_picture_and_held_out_ones_are_dropped() -> None:
             return [{"dog": True, "cat": None, "tree": False}[noun] for noun in nouns]
 
     fixed = Fixed()
-    asked = (["a car"], [Path("a.jpg")], fixed, fixed)
-    chosen = plausible.choose(*asked, proposals=4, wanted=2, held_out={"couch"})[0]  # type: ignore[arg-type]
+    asked = ([Source(1, 1, "a.jpg", "a car", Path("a.jpg"))], fixed, fixed)
+    chosen = p1.choose(*asked, proposals=4, wanted=2, held_out={"couch"})[0]  # type: ignore[arg-type]
     assert chosen.absent == ("cat", "tree")
-    assert chosen.dropped == (("sofa", plausible.HELD_OUT), ("dog", plausible.SHOWN))
-    strict = plausible.choose(*asked, proposals=3, held_out={"couch"}, keep_unread=False)[0]  # type: ignore[arg-type]
-    assert strict.absent == ()
-    assert (strict.reason, strict.noun) == (plausible.UNREAD, "cat")
+    assert chosen.dropped == (("sofa", p1.HELD_OUT), ("dog", p1.SHOWN))
+    none = p1.choose(*asked, proposals=2, held_out={"couch"})[0]  # type: ignore[arg-type]
+    assert none.absent == ()
+    assert (none.reason, none.noun) == (p1.SHOWN, "dog")
 
 
 def test_p1_adds_what_is_absent_and_says_so() -> None:
@@ -140,7 +130,7 @@ def test_p1_adds_what_is_absent_and_says_so() -> None:
     assert tuple(made.columns) == p1.COLUMNS
     for row in made.itertuples():
         shown = THINGS[str(row.file_name)]
-        assert (row.dropped == plausible.SHOWN) == (row.absent in shown)
+        assert (row.dropped == p1.SHOWN) == (row.absent in shown)
         if row.dropped:
             assert row.updated_caption == ""
             continue
@@ -169,7 +159,7 @@ def test_p1_does_not_depend_on_batches_or_on_an_interruption(tmp_path: Path) -> 
     who = annotator(negate=0.3, shows=0.3)
     whole = p1.make(SOURCES, who, who)
     p1.make(SOURCES[:7], who, who, kept_in=tmp_path / "p1.jsonl")
-    resumed = p1.make(SOURCES, who, who, kept_in=tmp_path / "p1.jsonl", batch=5)
+    resumed = p1.make(SOURCES, who, who, kept_in=tmp_path / "p1.jsonl")
     pd.testing.assert_frame_equal(whole, resumed)
 
 
@@ -245,7 +235,7 @@ def test_p2_takes_the_questions_answered_with_no() -> None:
     ]
     made = p2.make(questions, annotator(), p2.Rules(held_out=frozenset({"couch"}))).set_index("caption_id")
     assert made.index.tolist() == [1, 3, 4, 5, 6]
-    reasons = {4: p2.NEGATED, 5: p2.NOT_READ, 6: plausible.HELD_OUT}
+    reasons = {4: p2.NEGATED, 5: p2.NOT_READ, 6: p1.HELD_OUT}
     assert made.loc[list(reasons), "dropped"].to_dict() == reasons
     assert "dog" in str(made.loc[1, "updated_caption"])
     assert [made.loc[3, name] for name in ("kind", "absent", "about")] == ["colour", "red", "cat"]
@@ -286,12 +276,12 @@ def test_real_questions_are_read_where_they_are_simple(shared_data: Path) -> Non
 
 def found() -> pd.DataFrame:
     who = annotator()
-    return negcap.read(SOURCES, who, who, held_out=HELD_OUT_NOUNS)
+    return baseline_sets.negcap_labels(SOURCES, who, who, held_out=HELD_OUT_NOUNS)
 
 
 def test_negcap_has_one_caption_for_every_absent_object() -> None:
     rows = found()
-    made = negcap.captions(rows, annotator())
+    made = baseline_sets.negcap(rows, annotator())
     assert made.groupby("image_id").size().tolist() == rows["absent"].str.len().tolist() == [3] * len(SOURCES)
     for row in made.itertuples():
         assert row.absent not in THINGS[str(row.file_name)]
@@ -300,7 +290,7 @@ def test_negcap_has_one_caption_for_every_absent_object() -> None:
 
 
 def test_negmcq_has_one_right_option_at_a_random_place(tmp_path: Path) -> None:
-    made = negcap.questions(found(), annotator(), held_out=HELD_OUT_NOUNS)
+    made = baseline_sets.negmcq(found(), annotator(), held_out=HELD_OUT_NOUNS)
     write_csv(tmp_path / "mcq.csv", made)
     rows = negbench.load(tmp_path / "mcq.csv")
     assert set(rows["template"]) == {"positive", "negative", "hybrid"}
@@ -332,18 +322,20 @@ def test_negmcq_denies_nothing_that_is_held_out() -> None:
             "absent": [["cat"]] * 2,
         }
     )
-    made = negcap.questions(rows, annotator(), held_out=HELD_OUT_NOUNS)
+    made = baseline_sets.negmcq(rows, annotator(), held_out=HELD_OUT_NOUNS)
     assert made["image_path"].tolist() == ["b"]
-    assert not any("otter" in text for text in made[list(negcap.negbench.OPTIONS)].iloc[0] if phrasing.of(text).cue)
+    assert not any("otter" in text for text in made[list(OPTIONS)].iloc[0] if phrasing.of(text).cue)
 
 
 # CC-Neg triplets and word order
 
 
 def test_ccneg_triplets_deny_what_is_there_and_find_pictures_without_it(tmp_path: Path) -> None:
-    made = ccneg_triplets.make(SOURCES, annotator(), held_out=HELD_OUT_NOUNS)
-    ccneg_triplets.write(made, tmp_path)
-    rows = ccneg.load(tmp_path / ccneg_triplets.FILE, distractors=tmp_path / ccneg_triplets.DISTRACTORS, n_evaluation=1)
+    made = baseline_sets.ccneg_triplets(SOURCES, annotator(), held_out=HELD_OUT_NOUNS)
+    baseline_sets.write_triplets(made, tmp_path)
+    rows = ccneg.load(
+        tmp_path / baseline_sets.TRIPLETS, distractors=tmp_path / baseline_sets.DISTRACTORS, n_evaluation=1
+    )
     named = [set(english.mentions(caption)) for caption in rows["caption"]]
     for row, own in zip(rows, named, strict=True):
         assert row["negated_object"] in own - HELD_OUT_NOUNS
@@ -353,9 +345,9 @@ def test_ccneg_triplets_deny_what_is_there_and_find_pictures_without_it(tmp_path
 
 def test_the_nearest_captions_name_the_most_of_the_same() -> None:
     named = [["cat", "dog"], ["cat", "dog"], ["dog", "cat"], ["dog"], ["cat"], ["bus"]]
-    alike = ccneg_triplets.nearest(named, [0, 0, 2, 3, 4, 5], count=2)
+    alike = baseline_sets.nearest(named, [0, 0, 2, 3, 4, 5], count=2)
     assert alike[0] == [2, 3]
-    denied = ccneg_triplets.nearest(named, [0, 1, 2, 3, 4, 5], ["dog", "dog", "cat", "dog", "cat", "bus"], count=1)
+    denied = baseline_sets.nearest(named, [0, 1, 2, 3, 4, 5], ["dog", "dog", "cat", "dog", "cat", "bus"], count=1)
     assert denied[0] == [4]
     assert denied[2] == [3]
 
@@ -370,7 +362,7 @@ def test_neighbours_are_those_of_exact_arithmetic() -> None:
         common = len({*named[row]} & {*named[other]})
         return denied[row] not in named[other], Fraction(common**2, len(named[row]) * len(named[other])), -other
 
-    for row, others in ccneg_triplets.nearest(named, pictures, denied).items():
+    for row, others in baseline_sets.nearest(named, pictures, denied).items():
         rows = [other for other in range(700) if pictures[other] != pictures[row]]
         assert others == sorted(rows, key=lambda other: closeness(row, other), reverse=True)[: len(others)]
 
@@ -387,17 +379,17 @@ def test_neighbours_are_those_of_exact_arithmetic() -> None:
     ],
 )
 def test_words_of_one_kind_change_places(caption: str, nouns: list[str], expected: set[str | None]) -> None:
-    assert {word_order.swap(caption, nouns, random.Random(seed)) for seed in range(8)} == expected
+    assert {baseline_sets.swap(caption, nouns, random.Random(seed)) for seed in range(8)} == expected
 
 
 def test_word_order_negatives_have_the_same_words(tmp_path: Path) -> None:
-    made = word_order.make(SOURCES, annotator())
+    made = baseline_sets.word_order(SOURCES, annotator())
     assert len(made) > 20
     for before, after in zip(made["caption"], made["negative"], strict=True):
         assert before != after
         assert Counter(_bare(before)) == Counter(_bare(after))
-    table = pd.read_csv(word_order.write(made, tmp_path / "a.tsv"), sep="\t")
-    assert tuple(table.columns) == word_order.COLUMNS
+    table = pd.read_csv(baseline_sets.write_word_order(made, tmp_path / "a.tsv"), sep="\t")
+    assert tuple(table.columns) == baseline_sets.WORD_ORDER_COLUMNS
     assert all(len(json.loads(rows)) == 3 for rows in table["neg_image"])
     assert len(set(itertools.chain(*made["alike"]))) > 3
 

@@ -39,7 +39,7 @@ ITEMS = [
 
 
 def retrieval(items: Sequence[Labelled], *, medium: str = "image", annotator: Any = None, **how: Any) -> pd.DataFrame:
-    return builder.negated_table(builder.queries(items, medium=medium, **how), medium, annotator)
+    return builder.retrieval_table(builder.queries(items, medium=medium, **how), medium, annotator)
 
 
 def mcq(items: Sequence[Labelled], *, medium: str = "image", annotator: Any = None, **how: Any) -> pd.DataFrame:
@@ -71,7 +71,7 @@ def _header(path: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("published", "make"),
     [
-        ("COCO_val_retrieval.csv", lambda: builder.plain_table(builder.queries(ITEMS))),
+        ("COCO_val_retrieval.csv", lambda: builder.retrieval_table(builder.queries(ITEMS), negated=False)),
         ("COCO_val_negated_retrieval_llama3.1_rephrased_affneg_true.csv", lambda: retrieval(ITEMS)),
         ("COCO_val_mcq_llama3.1_rephrased.csv", lambda: mcq(ITEMS)),
     ],
@@ -86,8 +86,8 @@ def test_columns_of_clips_are_those_of_the_published_files() -> None:
     plain = ["image_id", "captions", "filepath", "all_captions"]
     concepts = ["positive_concept1", "positive_concept2", "negative_concept"]
     options = [f"caption_{number}" for number in range(4)]
-    assert list(builder.plain_table(rows, "video").columns) == plain
-    assert list(builder.negated_table(rows, "video").columns) == plain + concepts
+    assert list(builder.retrieval_table(rows, "video", negated=False).columns) == plain
+    assert list(builder.retrieval_table(rows, "video").columns) == plain + concepts
     columns = ["correct_answer", *options, "correct_answer_template", "image_path"]
     assert list(mcq(ITEMS, medium="video").columns) == columns
 
@@ -113,7 +113,11 @@ def test_half_of_the_negations_come_first() -> None:
 
 def test_plain_templated_and_paraphrased_tables_speak_of_the_same() -> None:
     rows = builder.queries(ITEMS, seed=3)
-    tables = [builder.plain_table(rows), builder.negated_table(rows), builder.negated_table(rows, annotator=Grammar())]
+    tables = [
+        builder.retrieval_table(rows, negated=False),
+        builder.retrieval_table(rows),
+        builder.retrieval_table(rows, annotator=Grammar()),
+    ]
     for name in ("filepath", "image_id", "positive_objects", "negative_objects"):
         assert tables[0][name].equals(tables[1][name]) and tables[0][name].equals(tables[2][name])
     for item, (plain, templated, free) in zip(ITEMS, zip(*(t.captions for t in tables), strict=True), strict=True):

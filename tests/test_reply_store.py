@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from negutil.captions.reply_store import Reply, ReplyStore
+from negutil.captions.endpoint_annotator import Reply, ReplyStore
 from negutil.errors import NegutilError
 
 REPLIES = {f"key {index}": Reply(f"größe {index}\n\u2028", index, 2 * index, "stop") for index in range(5)}

@@ -94,8 +94,10 @@ def _mcq(stem: str, items: list[Labelled], made: Make, medium: str = "image") ->
 
 def _retrieval(stem: str, items: list[Labelled], captions: int, made: Make, medium: str = "image") -> Tables:
     rows = negbench.queries(items, captions=captions, absent=made.sizes.absent, medium=medium, seed=made.seed)
-    yield f"{stem}_retrieval.csv", negbench.plain_table(rows, medium)
-    yield from _both(f"{stem}_retrieval", made.seed, lambda annotator: negbench.negated_table(rows, medium, annotator))
+    yield f"{stem}_retrieval.csv", negbench.retrieval_table(rows, medium, negated=False)
+    yield from _both(
+        f"{stem}_retrieval", made.seed, lambda annotator: negbench.retrieval_table(rows, medium, annotator)
+    )
 
 
 def _coco(made: Make) -> Tables:

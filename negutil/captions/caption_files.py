@@ -10,31 +10,54 @@ import contextlib
 import glob
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from negutil import files
 from negutil.errors import NegutilError
 
-# Names under which published sets keep their captions, the likeliest first; case does not matter.
 USUAL_COLUMNS = ("text", "caption", "captions", "alt_text", "alt", "alttext", "sentence", "description", "title")
-PACKED = ("", ".gz", ".zst")
-PACKINGS = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")  # how gzip and zstd begin, under whatever name
-HEAD = 4096  # bytes at the start of a file
+"""Names under which published sets keep their captions, the likeliest first; case does not matter."""
+
+PACKINGS = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
+"""How gzip and zstd begin, under whatever name."""
+
 TABLES = (".csv", ".tsv")
-# A folder is read as the first of these kinds that it holds, so that a README.txt beside shards is not counted.
-KINDS: tuple[tuple[str, ...], ...] = ((".parquet",), TABLES, (".txt",))
+ENDINGS = {".parquet": (".parquet",)} | {kind: (kind, f"{kind}.gz", f"{kind}.zst") for kind in (*TABLES, ".txt")}
+"""Formats and the endings of their files."""
 
 
 def find(paths: Iterable[str | Path]) -> list[Path]:
     """The files that the paths name: files as they are, folders with all that is below them, glob patterns.
 
-    Each file comes once, in the order given, sorted within a folder or pattern.  Raises NegutilError where a path
-    leads to nothing that can be read.
+    A folder is read as the first of parquet, tables and plain text that it holds, so that a README.txt beside shards is
+    not counted. Each file comes once, in the order given, sorted within a folder or pattern. Raises NegutilError where
+    a path leads to nothing that can be read.
     """
-    found = [file for path in paths for file in _resolve(path)]
-    files.check_names(found)
-    return list(dict.fromkeys(found))
+    chosen: list[Path] = []
+    for path in paths:
+        given = Path(path).expanduser()
+        if given.is_dir():
+            below = sorted(file for file in given.rglob("*") if file.is_file())
+            groups = ((".parquet",), TABLES, (".txt",))
+            endings = [tuple(ending for kind in group for ending in ENDINGS[kind]) for group in groups]
+            pools = ([file for file in below if file.name.lower().endswith(names)] for names in endings)
+            matches = next(filter(None, pools), [])
+            if not matches:
+                problem = f"{given} holds no .parquet, .csv, .tsv or .txt file"
+                raise NegutilError(f"{problem}: name the folder with the captions.")
+        else:
+            names = [given] if given.is_file() else glob.glob(str(given), recursive=True)  # noqa: PTH207 (absolute)
+            matches = sorted(match for match in map(Path, names) if match.is_file())
+            if not matches:
+                problem = f"{path} is neither a file, a folder, nor a pattern that matches a file"
+                raise NegutilError(f"{problem}: check the path.")
+            for match in matches:
+                kind_of(match)
+        chosen += matches
+    files.check_names(chosen)
+    return list(dict.fromkeys(chosen))
 
 
 def scan(path: Path, column: str | None = None) -> pl.LazyFrame:
@@ -45,13 +68,27 @@ def scan(path: Path, column: str | None = None) -> pl.LazyFrame:
     column is missing or does not hold text.
     """
     kind = kind_of(path)
+    # A number of a column in a table without a header line.
+    position = int(column) if kind in TABLES and column is not None and column.isdecimal() else None
     with reading(path):
-        _check_bytes(path, kind)
-        frame = _open(path, kind, column)
+        with path.open("rb") as stream:
+            head = stream.read(4096)
+        if not head:
+            raise NegutilError(f"{path} is empty (0 bytes): remove it or fetch it again.")
+        # At UTF-16 polars panics or guesses.
+        if kind != ".parquet" and b"\0" in head and not head.startswith(PACKINGS):
+            raise NegutilError(f"{path} is not UTF-8 text (it has zero bytes, as UTF-16 does): save it as UTF-8.")
+        if kind == ".txt":
+            frame = pl.scan_lines(path, name="text", glob=False)
+        elif kind == ".parquet":
+            frame = pl.scan_parquet(path, glob=False)
+        else:
+            quoting: dict[str, Any] = {} if kind == ".csv" else {"separator": "\t", "quote_char": None}
+            frame = pl.scan_csv(path, has_header=position is None, infer_schema=False, glob=False, **quoting)
         schema = frame.collect_schema()
     if kind == ".txt":
         return frame
-    chosen = _choose(path, schema.names(), column, _is_position(kind, column))
+    chosen = _choose(path, schema.names(), column, position)
     if schema[chosen] not in (pl.String, pl.Categorical, pl.Null):
         raise NegutilError(f"{path}: the column {chosen!r} holds {schema[chosen]}, not text: name another --column.")
     # A table is read whole: of a single column polars would not notice that some lines have too many fields.
@@ -71,90 +108,27 @@ def reading(path: Path) -> Iterator[None]:
         raise NegutilError(f"{path} cannot be read as {kind} ({reason}): fix it or fetch it again.") from problem
 
 
-def _check_bytes(path: Path, kind: str) -> None:
-    """Raise NegutilError for an empty file, and for text in UTF-16, at which polars panics or guesses."""
-    with path.open("rb") as stream:
-        head = stream.read(HEAD)
-    if not head:
-        raise NegutilError(f"{path} is empty (0 bytes): remove it or fetch it again.")
-    if kind != ".parquet" and b"\0" in head and not head.startswith(PACKINGS):
-        raise NegutilError(f"{path} is not UTF-8 text (it has zero bytes, as UTF-16 does): save it as UTF-8.")
-
-
 def kind_of(path: Path) -> str:
     """The format by the file's name (".parquet", ".csv", ".tsv", ".txt"); raises NegutilError for any other name."""
-    name = path.name.lower()
-    for kind in (kind for group in KINDS for kind in group):
-        if name.endswith(tuple(kind + packing for packing in _packings(kind))):
+    for kind, endings in ENDINGS.items():
+        if path.name.lower().endswith(endings):
             return kind
-    known = ", ".join(kind for group in KINDS for kind in group)
+    known = ", ".join(ENDINGS)
     raise NegutilError(f"{path} has none of the endings {known} (or .gz, .zst after the last three): rename it.")
 
 
-def _packings(kind: str) -> Sequence[str]:
-    return PACKED if kind != ".parquet" else ("",)
-
-
-def _resolve(path: str | Path) -> list[Path]:
-    given = Path(path).expanduser()
-    if given.is_dir():
-        return _below(given)
-    if given.is_file():
-        kind_of(given)
-        return [given]
-    matches = sorted(Path(name) for name in glob.glob(str(given), recursive=True))  # noqa: PTH207 (absolute patterns)
-    files = [match for match in matches if match.is_file()]
-    if not files:
-        raise NegutilError(f"{path} is neither a file, a folder, nor a pattern that matches a file: check the path.")
-    for file in files:
-        kind_of(file)
-    return files
-
-
-def _below(folder: Path) -> list[Path]:
-    for kinds in KINDS:
-        endings = tuple(kind + packing for kind in kinds for packing in _packings(kind))
-        files = sorted(path for path in folder.rglob("*") if path.name.lower().endswith(endings) and path.is_file())
-        if files:
-            return files
-    raise NegutilError(f"{folder} holds no .parquet, .csv, .tsv or .txt file: name the folder with the captions.")
-
-
-def _open(path: Path, kind: str, column: str | None) -> pl.LazyFrame:
-    if kind == ".parquet":
-        return pl.scan_parquet(path, glob=False)
-    if kind == ".txt":
-        return pl.scan_lines(path, name="text", glob=False)
-    return pl.scan_csv(
-        path,
-        separator="," if kind == ".csv" else "\t",
-        quote_char='"' if kind == ".csv" else None,
-        has_header=not _is_position(kind, column),
-        infer_schema=False,
-        glob=False,
-    )
-
-
-def _is_position(kind: str, column: str | None) -> bool:
-    """Whether ``column`` is the number of a column in a table without a header line."""
-    return kind in TABLES and column is not None and column.isdecimal()
-
-
-def _choose(path: Path, names: Sequence[str], column: str | None, is_position: bool) -> str:
-    if column is not None and is_position:
-        if 1 <= int(column) <= len(names):
-            return names[int(column) - 1]
+def _choose(path: Path, names: Sequence[str], column: str | None, position: int | None) -> str:
+    if position is not None:
+        if 1 <= position <= len(names):
+            return names[position - 1]
         raise NegutilError(f"{path} has no column {column}: choose one of 1 to {len(names)}.")
     if column is not None:
         if column in names:
             return column
         raise NegutilError(f"{path} has no column {column!r}: choose one of {', '.join(names)}.")
-    if len(names) == 1:
-        return names[0]
     lowered = {name.lower(): name for name in reversed(names)}
-    for usual in USUAL_COLUMNS:
-        if usual in lowered:
-            return lowered[usual]
-    raise NegutilError(
-        f"{path} has no column with a usual name for captions: pass --column, one of {', '.join(names)}."
-    )
+    usual = names[:1] if len(names) == 1 else [lowered[name] for name in USUAL_COLUMNS if name in lowered]
+    if not usual:
+        problem = f"{path} has no column with a usual name for captions"
+        raise NegutilError(f"{problem}: pass --column, one of {', '.join(names)}.")
+    return usual[0]

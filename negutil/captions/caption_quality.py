@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
@@ -28,10 +28,6 @@ def words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Naturalness
-
-
 class NGrams:
     """An n-gram model of words with interpolated Kneser-Ney smoothing (Kneser and Ney 1995; Chen and Goodman 1999).
 
@@ -43,51 +39,42 @@ class NGrams:
         self.order, self.discount = order, discount
         counts: list[Counter[tuple[str, ...]]] = [Counter() for _ in range(order)]
         for text in texts:
-            padded = self._padded(text)
-            counts[order - 1].update(tuple(padded[at : at + order]) for at in range(len(padded) - order + 1))
+            counts[order - 1].update(self._grams(text))
         for size in range(order - 1, 0, -1):
             # Lower orders count in how many contexts a word is met, not how often: Kneser and Ney's idea.
             counts[size - 1] = Counter(gram[1:] for gram in counts[size])
         self._counts = counts
-        self._totals, self._followers = zip(*(_contexts(grams) for grams in counts), strict=True)
+        # How often each context is followed by anything, and by how many different words.
+        self._totals: list[Counter[tuple[str, ...]]] = [Counter() for _ in range(order)]
+        for totals, grams in zip(self._totals, counts, strict=True):
+            for gram, number in grams.items():
+                totals[gram[:-1]] += number
+        self._followers = [Counter(gram[:-1] for gram in grams) for grams in counts]
         self.vocabulary = len({gram[0] for gram in counts[0]}) + 1
         self._known: dict[tuple[str, ...], float] = {}
 
     def bits(self, texts: Sequence[str]) -> Floats:
         """Bits per word of each text, its end counted as a word; 2 to this power is the perplexity."""
-        found = []
-        for padded in map(self._padded, texts):
-            grams = [tuple(padded[at : at + self.order]) for at in range(len(padded) - self.order + 1)]
-            found.append(-sum(math.log2(self._probability(gram)) for gram in grams) / len(grams))
-        return np.array(found)
+        bits = []
+        for grams in map(self._grams, texts):
+            bits.append(-sum(math.log2(self._probability(gram)) for gram in grams) / len(grams))
+        return np.array(bits)
 
-    def _padded(self, text: str) -> list[str]:
-        return [START] * (self.order - 1) + [*words(text), END]
+    def _grams(self, text: str) -> list[tuple[str, ...]]:
+        padded = [START] * (self.order - 1) + [*words(text), END]
+        return [tuple(padded[at : at + self.order]) for at in range(len(padded) - self.order + 1)]
 
     def _probability(self, gram: tuple[str, ...]) -> float:
         if not gram:
             return 1 / self.vocabulary
         if gram not in self._known:
-            self._known[gram] = self._interpolated(gram)
+            size, context = len(gram) - 1, gram[:-1]
+            total, shorter = self._totals[size].get(context, 0), self._probability(gram[1:])
+            if total:
+                kept = max(self._counts[size].get(gram, 0) - self.discount, 0) / total
+                shorter = kept + self.discount * self._followers[size][context] / total * shorter
+            self._known[gram] = shorter
         return self._known[gram]
-
-    def _interpolated(self, gram: tuple[str, ...]) -> float:
-        size, context = len(gram) - 1, gram[:-1]
-        total, shorter = self._totals[size].get(context, 0), self._probability(gram[1:])
-        if not total:
-            return shorter
-        kept = max(self._counts[size].get(gram, 0) - self.discount, 0) / total
-        return kept + self.discount * self._followers[size][context] / total * shorter
-
-
-def _contexts(grams: Counter[tuple[str, ...]]) -> tuple[dict[tuple[str, ...], int], dict[tuple[str, ...], int]]:
-    """For every context: how often it is followed by anything, and by how many different words."""
-    totals: dict[tuple[str, ...], int] = defaultdict(int)
-    followers: dict[tuple[str, ...], int] = defaultdict(int)
-    for gram, count in grams.items():
-        totals[gram[:-1]] += count
-        followers[gram[:-1]] += 1
-    return dict(totals), dict(followers)
 
 
 def references(captions: pd.DataFrame, seed: int = 0) -> dict[str, list[str]]:
@@ -97,10 +84,6 @@ def references(captions: pd.DataFrame, seed: int = 0) -> dict[str, list[str]]:
     pairs = zip(captions["caption"], captions["absent"], strict=True)
     templates = [template(Statement((), (noun,), caption)) for caption, noun in pairs]
     return {"before": captions["caption"].tolist(), "template": templates, "shuffled": shuffled}
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Plausibility and diversity
 
 
 def plausibility(absent: Sequence[str], shown: Sequence[Collection[str]], counts: pd.DataFrame) -> Floats:
@@ -117,9 +100,9 @@ def plausibility(absent: Sequence[str], shown: Sequence[Collection[str]], counts
     for row, nouns in enumerate(shown):
         present[row, [names[noun] for noun in nouns if noun in names]] = True
     scores = np.where(present, np.nan, present @ likely)
-    own = np.array([scores[row, names[noun]] if noun in names else np.nan for row, noun in enumerate(absent)])
-    below = (scores < own[:, None]).sum(axis=1) + ((scores == own[:, None]).sum(axis=1) - 1) / 2
-    return np.where(np.isnan(own), np.nan, below / np.maximum((~present).sum(axis=1) - 1, 1))
+    chosen = np.array([scores[row, names[noun]] if noun in names else np.nan for row, noun in enumerate(absent)])
+    below = (scores < chosen[:, None]).sum(axis=1) + ((scores == chosen[:, None]).sum(axis=1) - 1) / 2
+    return np.where(np.isnan(chosen), np.nan, below / np.maximum((~present).sum(axis=1) - 1, 1))
 
 
 def diversity(captions: pd.DataFrame, sample: int = 500, seed: int = 0) -> dict[str, float]:
@@ -132,12 +115,12 @@ def diversity(captions: pd.DataFrame, sample: int = 500, seed: int = 0) -> dict[
     texts = [words(text) for text in chosen["updated_caption"]]
     pairs = [pair for text in texts for pair in itertools.pairwise(text)]
     tokens = [word for text in texts for word in text]
-    said = phrasing.table(captions["updated_caption"].tolist())
+    phrasings = phrasing.table(captions["updated_caption"].tolist())
     return {
         "distinct words": len(set(tokens)) / len(tokens),
         "distinct word pairs": len(set(pairs)) / len(pairs),
-        "cue entropy": entropy(said["cue"]),
-        "position entropy": entropy(said["position"]),
+        "cue entropy": entropy(phrasings["cue"]),
+        "position entropy": entropy(phrasings["position"]),
         "object entropy": entropy(captions["absent"]),
     }
 
@@ -151,10 +134,10 @@ def entropy(values: Iterable[object]) -> float:
 
 def kinds_of_negation(captions: pd.DataFrame) -> pd.DataFrame:
     """Share of captions by cue and by position of the negation: factor ("cue", "position"), level, share."""
-    said = phrasing.table(captions["updated_caption"].tolist())
+    phrasings = phrasing.table(captions["updated_caption"].tolist())
     rows = [
         {"factor": factor, "level": level or "none", "share": share}
         for factor in ("cue", "position")
-        for level, share in said[factor].value_counts(normalize=True).items()
+        for level, share in phrasings[factor].value_counts(normalize=True).items()
     ]
     return pd.DataFrame(rows)

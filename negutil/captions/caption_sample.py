@@ -21,6 +21,7 @@ from pathlib import Path
 import pandas as pd
 import polars as pl
 
+from negutil import files
 from negutil.captions.negation_terms import TermList
 from negutil.errors import NegutilError
 from negutil.results import Record
@@ -51,17 +52,14 @@ def load(path: Path = SAMPLE) -> pd.DataFrame:
 
     Raises NegutilError where a column is missing or a label is not one of those allowed.
     """
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as problem:
-        raise NegutilError(f"{path} cannot be read as CSV ({problem}): restore it.") from problem
+    frame = files.read_csv(path, dtype=str, keep_default_na=False)
     if tuple(frame.columns) != COLUMNS:
-        raise NegutilError(f"{path} has the columns {list(frame.columns)}, not {list(COLUMNS)}: mend its first line.")
+        raise NegutilError(f"{path} has the columns {list(frame.columns)}, not {list(COLUMNS)}: fix its first line.")
     cue, about = frame["cue"].eq("1"), frame["about_picture"]
     wrong = ~frame["cue"].isin(["0", "1"]) | (cue != about.isin(["0", "1"])) | (cue != frame["kind"].isin(CUE_KINDS))
     if wrong.any():
         line = int(wrong.to_numpy().argmax()) + 2
-        raise NegutilError(f"{path}: the labels in line {line} contradict each other: mend cue, kind or about_picture.")
+        raise NegutilError(f"{path}: the labels in line {line} contradict each other: fix cue, kind or about_picture.")
     return frame.assign(cue=cue, about_picture=about.map({"1": True, "0": False}).astype("boolean"))
 
 
@@ -71,9 +69,9 @@ def flags(captions: Sequence[str], lists: Sequence[TermList]) -> pd.DataFrame:
     return pd.DataFrame({terms.name: texts.str.contains(terms.pattern).to_numpy() for terms in lists})
 
 
-def judge_sample(lists: Sequence[TermList], sample: pd.DataFrame | None = None) -> list[Judgement]:
+def judge_sample(lists: Sequence[TermList]) -> list[Judgement]:
     """Precision, recall and share about the picture of every list; raises NegutilError where a list flags nothing."""
-    labelled = load() if sample is None else sample
+    labelled = load()
     flagged = flags(labelled["caption"].tolist(), lists)
     cue = labelled["cue"].to_numpy(dtype=bool)
     about = labelled["about_picture"].fillna(False).to_numpy(dtype=bool)
@@ -87,34 +85,36 @@ def judge_sample(lists: Sequence[TermList], sample: pd.DataFrame | None = None) 
     return judgements
 
 
-def table(judgements: Sequence[Judgement], digits: int = 2) -> pd.DataFrame:
+def table(judgements: Sequence[Judgement]) -> pd.DataFrame:
     """One row per list, with 95 % intervals and the number of captions behind each column."""
-    rows = []
-    for judged in judgements:
-        precision, recall, about = judged.precision, judged.recall, judged.about_picture
-        rows.append(
-            {
-                "terms": judged.name,
-                "flagged": precision.n,
-                "precision": _text(precision, digits),
-                "captions with a cue": recall.n,
-                "recall": _text(recall, digits),
-                "about the picture, of the flagged": _text(about, digits),
-            }
-        )
+
+    def text(share: Interval) -> str:
+        return with_interval(share.value, share.low, share.high, 2)
+
+    rows = [
+        {
+            "terms": judged.name,
+            "flagged": judged.precision.n,
+            "precision": text(judged.precision),
+            "captions with a cue": judged.recall.n,
+            "recall": text(judged.recall),
+            "about the picture, of the flagged": text(judged.about_picture),
+        }
+        for judged in judgements
+    ]
     return pd.DataFrame(rows)
 
 
-def found_by_kind(lists: Sequence[TermList], sample: pd.DataFrame | None = None) -> pd.DataFrame:
+def found_by_kind(lists: Sequence[TermList]) -> pd.DataFrame:
     """Per kind of caption: how many there are (n), and how many each list flags."""
-    labelled = load() if sample is None else sample
+    labelled = load()
     flagged = flags(labelled["caption"].tolist(), lists).groupby(labelled["kind"], sort=False).sum()
     return pd.concat([labelled.groupby("kind", sort=False).size().rename("n"), flagged], axis=1).reset_index()
 
 
-def mistakes(terms: TermList, sample: pd.DataFrame | None = None) -> pd.DataFrame:
+def mistakes(terms: TermList) -> pd.DataFrame:
     """The captions that the list flags without a cue ("false alarm") or passes over in spite of one ("missed")."""
-    labelled = load() if sample is None else sample
+    labelled = load()
     hit = flags(labelled["caption"].tolist(), [terms])[terms.name].to_numpy(dtype=bool)
     wrong = hit != labelled["cue"].to_numpy(dtype=bool)
     kinds = pd.Series(hit, labelled.index).map({True: "false alarm", False: "missed"})
@@ -128,7 +128,3 @@ def records(judgements: Sequence[Judgement], experiment: str) -> list[Record]:
         for judged in judgements
         for metric in ("precision", "recall", "about_picture")
     ]
-
-
-def _text(share: Interval, digits: int) -> str:
-    return with_interval(share.value, share.low, share.high, digits)

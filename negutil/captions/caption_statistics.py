@@ -59,10 +59,9 @@ class CueCounts:
     cues: Mapping[str, int] = field(default_factory=dict)
 
     def __add__(self, other: CueCounts) -> CueCounts:
-        cues = Counter(self.cues) + Counter(other.cues)
-        return CueCounts(
-            self.captions + other.captions, self.words + other.words, self.squares + other.squares, dict(cues)
-        )
+        cues = dict(Counter(self.cues) + Counter(other.cues))
+        totals = self.captions + other.captions, self.words + other.words, self.squares + other.squares
+        return CueCounts(*totals, cues)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +81,8 @@ class Counts:
 
     def __add__(self, other: Counts) -> Counts:
         lists = {name: counts + other.lists[name] for name, counts in self.lists.items()}
-        return Counts(
-            self.rows + other.rows, self.null + other.null, self.empty + other.empty, self.words + other.words, lists
-        )
+        rows, null, empty = self.rows + other.rows, self.null + other.null, self.empty + other.empty
+        return Counts(rows, null, empty, self.words + other.words, lists)
 
 
 def count(texts: pl.LazyFrame, lists: Sequence[TermList]) -> Counts:
@@ -147,9 +145,9 @@ def count_files(
     shards = [{"file": str(file)} for file in files]
     sizes = [file.stat().st_size for file in files]
     counted = engines.each(engine, FileCounter, settings, shards, what="counting captions", sizes=sizes)
-    lists_of = [{name: CueCounts(**cues) for name, cues in plain["lists"].items()} for plain in counted]
-    each = (Counts(**{**plain, "lists": lists}) for plain, lists in zip(counted, lists_of, strict=True))
-    total = reduce(Counts.__add__, each)
+    for plain in counted:
+        plain["lists"] = {name: CueCounts(**cues) for name, cues in plain["lists"].items()}
+    total = reduce(Counts.__add__, (Counts(**plain) for plain in counted))
     if not total.captions:
         names = ", ".join(str(file) for file in files[:3])
         raise NegutilError(f"{names}: there is no caption in it ({total.rows} rows, none with text): check the column.")
@@ -175,15 +173,19 @@ def word_ratio(counts: Counts, name: str) -> Interval:
 
 def table(counts: Counts, digits: int = 3) -> pd.DataFrame:
     """One row per term list: counts, and both ratios in percent as texts with their 95 % intervals."""
+
+    def percent(ratio: Interval) -> str:
+        return with_interval(100 * ratio.value, 100 * ratio.low, 100 * ratio.high, digits)
+
     rows = [
         {
             "terms": name,
             "captions": counts.captions,
             "with a cue": cues.captions,
-            "caption ratio %": _percent(caption_ratio(counts, name), digits),
+            "caption ratio %": percent(caption_ratio(counts, name)),
             "words": counts.words,
             "cue words": cues.words,
-            "word ratio %": _percent(word_ratio(counts, name), digits),
+            "word ratio %": percent(word_ratio(counts, name)),
         }
         for name, cues in counts.lists.items()
     ]
@@ -250,10 +252,6 @@ def records(counts: Counts, experiment: str) -> list[Record]:
     ]
 
 
-def _percent(ratio: Interval, digits: int) -> str:
-    return with_interval(100 * ratio.value, 100 * ratio.low, 100 * ratio.high, digits)
-
-
 def _count_batch(texts: pl.Series, lists: Sequence[TermList]) -> Counts:
     # The fast search for stems leaves few texts for the exact but slower patterns.
     likely = texts.filter(texts.str.contains("|".join(terms.stems for terms in lists))).str.to_lowercase()
@@ -272,24 +270,20 @@ def _count_batch(texts: pl.Series, lists: Sequence[TermList]) -> Counts:
 
 def count_words(texts: pl.Series) -> int:
     """Words in all texts of a String series, counted on the bytes of the whole column, which is fast; null has none."""
-    data, starts = _buffers(texts)
+    # A null may keep bytes of another text, so nulls go first.
+    column = texts.drop_nulls().rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.large_string())
+    if not len(column):
+        return 0
+    _, offset_buffer, data_buffer = column.buffers()
+    offsets = np.frombuffer(offset_buffer, np.int64)[column.offset : column.offset + len(column) + 1]
+    data = np.frombuffer(data_buffer or b"", np.uint8)[offsets[0] : offsets[-1]]
+    # Where each text that is not empty starts in the UTF-8 bytes of all.
+    starts = (offsets[:-1] - offsets[0])[offsets[1:] > offsets[:-1]]
     space = _is_space(data)
     begins = np.empty_like(space)  # a word can begin after white space, and where a text begins
     begins[1:] = space[:-1]
     begins[starts] = True
     return int(np.count_nonzero(begins & ~space))
-
-
-def _buffers(texts: pl.Series) -> tuple[Bytes, NDArray[np.int64]]:
-    """The UTF-8 bytes of all texts in a row, and where each text that is not empty starts in them."""
-    # A null may keep bytes of another text, so nulls go first.
-    column = texts.drop_nulls().rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.large_string())
-    if not len(column):
-        return np.empty(0, np.uint8), np.empty(0, np.int64)
-    _, offset_buffer, data_buffer = column.buffers()
-    offsets = np.frombuffer(offset_buffer, np.int64)[column.offset : column.offset + len(column) + 1]
-    data = np.frombuffer(data_buffer or b"", np.uint8)[offsets[0] : offsets[-1]]
-    return data, (offsets[:-1] - offsets[0])[offsets[1:] > offsets[:-1]]
 
 
 def _is_space(data: Bytes) -> NDArray[np.bool_]:

@@ -147,11 +147,8 @@ def attributes(
     sayings = {}
     short = {"noun": "X", "colour": "red", "bare": "red X", "thing": "an X", "coloured": "a red X"}
     for name, (noun, colour) in zip(names, subjects, strict=True):
-        words = {"noun": noun, "colour": colour, "bare": name}
-        words |= {"thing": statements.with_article(noun), "coloured": statements.with_article(name)}
-        sayings[name] = [
-            Saying(f.text.format(**words), f.text.format(**short), f.cue, f.held_out) for f in _COLOUR_FORMS
-        ]
+        articles = {"thing": statements.with_article(noun), "coloured": statements.with_article(name)}
+        sayings[name] = _sayings(_COLOUR_FORMS, {"noun": noun, "colour": colour, "bare": name, **articles}, short)
     return claims(ATTRIBUTES, known, sayings, plausible=False, most=most, held_out=held_out, seed=seed)
 
 
@@ -161,8 +158,8 @@ def faces(labels: pd.DataFrame, *, most: int = 0, held_out: bool = True, seed: i
     pairs = [pair for pair in pairs if pair.phrasing != probe_prompts.ANTONYM]
     sayings: dict[str, list[Saying]] = {}
     for pair in pairs:
-        own = sayings.setdefault(pair.attribute, _framed(pair.affirmative, ""))
-        own += _framed(pair.other, pair.phrasing)
+        texts = sayings.setdefault(pair.attribute, _framed(pair.affirmative, ""))
+        texts += _framed(pair.other, pair.phrasing)
     inverted = {pair.attribute for pair in pairs if pair.inverted}
     columns = [labels[name].to_numpy(dtype=bool) != (name in inverted) for name in sayings]
     present = np.stack(columns, axis=1)
@@ -181,12 +178,14 @@ def radiographs(findings: pd.DataFrame, *, most: int = 0, held_out: bool = True,
     for name in names:
         finding = FINDING_PHRASES.get(name, name.lower())
         words = {"finding": finding, "bare": finding.removeprefix("a ")}
-        sayings[name] = [
-            Saying(f.text.format(**words), f.text.format(finding="X", bare="X"), f.cue, f.held_out)
-            for f in _FINDING_FORMS
-        ]
+        sayings[name] = _sayings(_FINDING_FORMS, words, {"finding": "X", "bare": "X"})
     known = Known(tuple(names), values == 1, values == 0)
     return claims(RADIOGRAPHS, known, sayings, most=most, held_out=held_out, seed=seed)
+
+
+def _sayings(forms: Sequence[Form], words: Mapping[str, str], short: Mapping[str, str]) -> list[Saying]:
+    """Every form filled with ``words``, and in short."""
+    return [Saying(form.text.format(**words), form.text.format(**short), form.cue, form.held_out) for form in forms]
 
 
 def claims(
@@ -201,13 +200,9 @@ def claims(
 ) -> ClaimSet:
     """A balanced set of claims: half of the sentences are affirmative, and each is true of one picture, false of one.
 
-    Args:
-        plausible: the picture without the subject is one in which it would not surprise; otherwise any.
-        most: at most so many claims, 0 for as many as there are pictures for.
-        held_out: whether wordings that are kept for testing are used too; not for choosing a threshold.
-        seed: of all chance.
-
-    Raises NegutilError where the pictures do not yield four claims.
+    ``plausible``: the picture without the subject is one in which it would not surprise; otherwise any. ``most``: at
+    most so many claims, 0 for as many as there are pictures for. ``held_out``: whether wordings that are kept for
+    testing are used too; not for choosing a threshold. Raises NegutilError where the pictures do not yield four claims.
     """
     matches = match(known, np.random.default_rng(seed), plausible=plausible)
     matches = matches[: most // 4 * 2 if most else len(matches) // 2 * 2]

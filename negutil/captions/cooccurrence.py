@@ -8,7 +8,7 @@ See docs/protocols.md#generation.
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -33,36 +33,26 @@ def matrix(labels: Sequence[Collection[str]]) -> pd.DataFrame:
     return pd.DataFrame(seen.T @ seen, index=names, columns=names)
 
 
-def plausible(present: Collection[str], counts: pd.DataFrame, count: int, rng: random.Random) -> list[str]:
+def absent(
+    present: Collection[str], counts: pd.DataFrame, count: int, rng: random.Random, choice: str = "plausible"
+) -> list[str]:
     """`count` different nouns of `counts` that are not `present`, drawn by how often they come with what is.
 
     The weight of a noun is the sum over present nouns of the share of their pictures that it is in; nouns that never
-    come along are drawn only when the others are used up. Raises NegutilError where too few nouns are left.
+    come along are drawn only when the others are used up. With `choice` "random" all are equally likely. Raises
+    NegutilError where too few nouns are left.
     """
     there = counts.index.isin(list(present))
     free = np.flatnonzero(~there)
-    _enough(len(free), count, present)
-    table = counts.to_numpy()
-    rows = np.flatnonzero(there)
+    if len(free) < count:
+        problem = f"{count} absent objects are wanted and {len(free)} are left beside {sorted(present)}"
+        raise NegutilError(f"{problem}: ask for fewer, or give more categories.")
+    if choice == "random":
+        return rng.sample([str(noun) for noun in counts.index[free]], count)
+    table, rows = counts.to_numpy(), np.flatnonzero(there)
     weights = (table[rows] / np.maximum(table[rows, rows], 1)[:, None]).sum(axis=0)[free]
     # Sampling without replacement in one step: the shortest of exponential waiting times with these rates. A noun that
     # never comes along waits longer than any other, at random among its kind.
     waits = np.random.default_rng(rng.getrandbits(64)).exponential(size=len(free))
     waits = np.where(weights > 0, waits / np.maximum(weights, 1e-12), 1e15 * (1 + waits))
     return [str(counts.index[free[place]]) for place in np.argsort(waits)[:count]]
-
-
-def at_random(present: Collection[str], vocabulary: Iterable[str], count: int, rng: random.Random) -> list[str]:
-    """`count` different nouns of `vocabulary` that are not `present`, all equally likely.
-
-    Raises NegutilError where too few nouns are left.
-    """
-    free = [noun for noun in dict.fromkeys(vocabulary) if noun not in present]
-    _enough(len(free), count, present)
-    return rng.sample(free, count)
-
-
-def _enough(found: int, count: int, present: Collection[str]) -> None:
-    if found < count:
-        problem = f"{count} absent objects are wanted and {found} are left beside {sorted(present)}"
-        raise NegutilError(f"{problem}: ask for fewer, or give more categories.")

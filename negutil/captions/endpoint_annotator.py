@@ -2,8 +2,8 @@
 
 Many questions at a time up to a bound, with time-outs, and retries that wait longer and longer (at random, and at least
 as long as the server asks). Several servers of one model share the questions, and those of one that dies go to the
-others (``Pool``). Replies are kept as they come (``reply_store``), whoever gave them: a run that stops, for
-whatever reason, resumes where it stopped. NegBench used such a server (docs/protocols.md#generation).
+others (``Pool``). Replies are kept as they come (``ReplyStore``), whoever gave them: a run that stops, for whatever
+reason, resumes where it stopped. NegBench used such a server (docs/protocols.md#generation).
 """
 
 from __future__ import annotations
@@ -17,21 +17,19 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import httpx
 import tenacity
+from filelock import FileLock, Timeout
 
 from negutil import files, progress
-from negutil.captions import annotators
 from negutil.captions.prompts import Chat, Sampling
-from negutil.captions.reply_store import Reply, ReplyStore
+from negutil.data import download
 from negutil.errors import NegutilError
 
 AGAIN = frozenset({408, 409, 425, 429})
@@ -41,10 +39,121 @@ GIVE_UP = 3
 """Items without a reply after which nothing more is asked: the endpoint is down, not the item odd."""
 
 PICTURES = ("image/jpeg", "image/png", "image/webp", "image/gif")
+_START = b'{"key": "'
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class Reply:
+    """A reply with the tokens that it took and why it ended ("stop", "length", ...)."""
+
+    text: str
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    finish: str = ""
+
+
+class ReplyStore:
+    """Replies by key, in memory and, where there is a ``path``, in that file too; safe for many threads.
+
+    The file has one JSON line for each reply, appended and flushed as soon as the reply is there, so that a run that is
+    killed loses none; a last line that was cut short by that is dropped when the file is opened again. To be used as
+    ``with store:`` around additions; whoever else wants the same file meanwhile gets a NegutilError. Raises one too for
+    a file that is not of this kind or cannot be written.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
+        self._replies: dict[str, Reply] = {}
+        self._tokens = (0, 0)
+        self._mutex = threading.Lock()
+        self._stream: BinaryIO | None = None
+        self._lock = FileLock(f"{path}.lock", timeout=0) if path else None
+
+    def __enter__(self) -> ReplyStore:
+        if self.path is not None and self._lock is not None:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._lock.acquire()
+                self._load(self.path)
+            except Timeout:
+                raise NegutilError(f"{self.path} is in use by another run: wait, or give this one its own.") from None
+            except OSError as problem:
+                self._lock.release()
+                raise NegutilError(f"{self.path} cannot be used ({problem.strerror}): fix the folder.") from problem
+            except NegutilError:
+                self._lock.release()
+                raise
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+        if self._lock is not None:
+            self._lock.release()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._replies
+
+    def __getitem__(self, key: str) -> Reply:
+        return self._replies[key]
+
+    def __len__(self) -> int:
+        return len(self._replies)
+
+    def add(self, key: str, reply: Reply) -> None:
+        """Keep a reply; the first one for a key stays. A line is written whole or not at all."""
+        with self._mutex:
+            if key in self._replies:
+                return
+            if self._stream is not None:
+                start = self._stream.seek(0, os.SEEK_END)
+                line = json.dumps({"key": key, **asdict(reply)}).encode() + b"\n"
+                written = 0
+                with contextlib.suppress(OSError):
+                    written = self._stream.write(line)
+                if written != len(line):
+                    with contextlib.suppress(OSError):
+                        self._stream.truncate(start)
+                    raise NegutilError(f"{self.path} could not be written to: free some space or fix the folder.")
+            self._keep(key, reply)
+
+    def tokens(self) -> tuple[int, int]:
+        """Tokens of all prompts and of all replies that are kept, those of earlier runs included."""
+        return self._tokens
+
+    def _keep(self, key: str, reply: Reply) -> None:
+        if key not in self._replies:
+            self._replies[key] = reply
+            asked, replied = self._tokens
+            self._tokens = asked + reply.prompt_tokens, replied + reply.completion_tokens
+
+    def _load(self, path: Path) -> None:
+        """Read the file, cut off what follows the last whole line, and open it for appending."""
+        content = path.read_bytes() if path.exists() else b""
+        whole = content.rfind(b"\n") + 1
+        *lines, rest = content.split(b"\n")
+        for number, line in enumerate(lines, 1):
+            try:
+                fields = json.loads(line)
+                self._keep(str(fields.pop("key")), Reply(**fields))
+            except (ValueError, TypeError, KeyError, AttributeError) as problem:
+                raise _foreign(path, number) from problem
+        # Only a line of ours may be cut off: somebody else's file stays as it is.
+        if not rest.startswith(_START[: len(rest)]):
+            raise _foreign(path, len(lines) + 1)
+        # Unbuffered, so that each reply is with the operating system as soon as it is added.
+        self._stream = cast(BinaryIO, path.open("ab", buffering=0))
+        self._stream.truncate(whole)
+
+
+def _foreign(path: Path, number: int) -> NegutilError:
+    fix = "delete the line, or give another file"
+    return NegutilError(f"{path}: line {number} is no reply that was kept here; {fix}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint(files.Settings):
     """Settings of an endpoint.
 
     Attributes:
@@ -126,7 +235,7 @@ class EndpointModel:
         """The reply to each chat, in order; those kept from before are not asked for again.
 
         Equal chats are separate draws, in one call or over several, unless sampling is greedy: then they are asked
-        once. So a run that goes on with a resume file has to ask the same in the same order to find its replies again.
+        once. So a run that resumes from a file has to ask the same in the same order to find its replies again.
         Raises NegutilError where some item got no reply; all replies that came are kept.
         """
         requests = _requests(chats, sampling, self.settings, self._asked)
@@ -143,46 +252,39 @@ class EndpointModel:
         return (asked * self.settings.price_in + replied * self.settings.price_out) / 1e6
 
     def _ask_all(self, missing: Sequence[_Request], total: int) -> None:
-        stop = threading.Event()
-        bar = progress.bar("asking questions", total=total, initial=total - len(missing), unit="reply")
-        settings = self.settings
+        """Ask many at a time, until all have come or GIVE_UP of them have failed."""
+        stop, settings, failures = threading.Event(), self.settings, list[str]()
         servers = Pool(settings.urls, settings.concurrency, settings.rest if len(settings.urls) > 1 else 0.0)
-        threads = ThreadPoolExecutor(settings.concurrency * len(settings.urls))
+        at_once = settings.concurrency * len(settings.urls)
         key = _key(settings)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        limits = httpx.Limits(max_connections=settings.concurrency * len(settings.urls))
+        limits = httpx.Limits(max_connections=at_once)
         client = httpx.Client(headers=headers, timeout=settings.timeout, limits=limits)
-        with client, bar, threads as pool:
+        bar = progress.bar("asking questions", total=total, initial=total - len(missing), unit="reply")
+        with client, bar, ThreadPoolExecutor(at_once) as pool:
             asked = [pool.submit(self._ask, client, servers, request, stop) for request in missing]
             try:
-                failures = self._gather(asked, bar)
+                for future in as_completed(asked):
+                    problem = future.exception()
+                    if isinstance(problem, NegutilError):
+                        failures.append(str(problem))
+                    elif problem is not None:
+                        raise problem
+                    else:
+                        bar.update()
+                    tokens = "{} tokens in, {} out".format(*self.store.tokens())
+                    cost = f", cost {self.cost():.2f}" if settings.price_in or settings.price_out else ""
+                    bar.set_postfix_str(f"{tokens}{cost}", refresh=False)
+                    if len(failures) >= GIVE_UP:
+                        break
             finally:
                 # Reached early after an error or an interruption: nobody sleeps on, nothing new is asked.
                 stop.set()
                 pool.shutdown(wait=False, cancel_futures=True)
         if failures:
-            kept = (
-                f"{sum(request.key in self.store for request in missing)} of {len(missing)} replies came and are kept"
-            )
-            raise NegutilError(f"{self.settings.name}: {failures[0]}; {kept}: mend that and run again.")
-
-    def _gather(self, asked: Sequence[Future[None]], bar: Any) -> list[str]:
-        """Wait for all, or until too many have failed; what the failures were."""
-        failures: list[str] = []
-        for future in as_completed(asked):
-            problem = future.exception()
-            if isinstance(problem, NegutilError):
-                failures.append(str(problem))
-            elif problem is not None:
-                raise problem
-            else:
-                bar.update()
-            tokens = "{} tokens in, {} out".format(*self.store.tokens())
-            cost = f", cost {self.cost():.2f}" if self.settings.price_in or self.settings.price_out else ""
-            bar.set_postfix_str(f"{tokens}{cost}", refresh=False)
-            if len(failures) >= GIVE_UP:
-                break
-        return failures
+            came = sum(request.key in self.store for request in missing)
+            kept = f"{came} of {len(missing)} replies came and are kept"
+            raise NegutilError(f"{settings.name}: {failures[0]}; {kept}: fix that and run again.")
 
     def _ask(self, client: httpx.Client, servers: Pool, request: _Request, stop: threading.Event) -> None:
         """Ask for one reply until it comes, and keep it; raises NegutilError where it does not."""
@@ -190,7 +292,7 @@ class EndpointModel:
         attempts = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_AskAgainError),
             stop=tenacity.stop_any(tenacity.stop_after_attempt(settings.attempts), tenacity.stop_when_event_set(stop)),
-            wait=_Wait(settings),
+            wait=_waiting(settings),
             sleep=tenacity.sleep_using_event(stop),
             reraise=True,
         )
@@ -208,9 +310,8 @@ class EndpointModel:
         try:
             self.store.add(request.key, attempts(attempt))
         except _AskAgainError as problem:
-            raise NegutilError(
-                f"item {request.item} got no reply in {settings.attempts} attempts ({problem})"
-            ) from None
+            told = f"item {request.item} got no reply in {settings.attempts} attempts ({problem})"
+            raise NegutilError(told) from None
 
 
 @dataclass(slots=True)
@@ -238,10 +339,18 @@ class Pool:
 
     @contextlib.contextmanager
     def take(self) -> Iterator[Server]:
-        """An endpoint for one attempt, waited for while all that are up are busy."""
+        """An endpoint for one attempt, waited for while all that are up are busy: the next in turn that is not full."""
         with self._free:
-            while (chosen := self._choose()) is None:
+            while True:
+                now = time.monotonic()
+                up = [each for each in self.servers if each.rests_until <= now]
+                up = up or [min(self.servers, key=lambda each: each.rests_until)]
+                turn = self.servers[self._next :] + self.servers[: self._next]
+                chosen = next((each for each in turn if each in up and each.under_way < self._concurrency), None)
+                if chosen is not None:
+                    break
                 self._free.wait(timeout=1.0)
+            self._next = (self.servers.index(chosen) + 1) % len(self.servers)
             chosen.under_way += 1
         try:
             yield chosen
@@ -263,23 +372,6 @@ class Pool:
             server.rests_until = time.monotonic() + self._rest * 2 ** min(server.failures - 1, 6)
             return any(each.rests_until <= time.monotonic() for each in self.servers)
 
-    def _choose(self) -> Server | None:
-        """The next endpoint in turn that is up and not full; None where all that are up are full."""
-        now = time.monotonic()
-        up = [each for each in self.servers if each.rests_until <= now]
-        if not up:
-            up = [min(self.servers, key=lambda each: each.rests_until)]
-        turn = self.servers[self._next :] + self.servers[: self._next]
-        chosen = next((each for each in turn if each in up and each.under_way < self._concurrency), None)
-        if chosen is not None:
-            self._next = (self.servers.index(chosen) + 1) % len(self.servers)
-        return chosen
-
-
-def from_settings(options: Mapping[str, Any]) -> EndpointModel:
-    """A model behind an endpoint from the fields of ``Endpoint``; raises NegutilError for wrong ones."""
-    return EndpointModel(annotators.checked(Endpoint, options, "annotator endpoint"))
-
 
 @dataclass(frozen=True, slots=True)
 class _Request:
@@ -292,17 +384,17 @@ class _Request:
     draw: int
 
 
-class _Wait(tenacity.wait.wait_base):
+def _waiting(settings: Endpoint) -> Callable[[tenacity.RetryCallState], float]:
     """Seconds before the next attempt: what the server asks for, and on top a random time that grows twofold."""
+    jitter = tenacity.wait_random_exponential(multiplier=settings.first_wait, max=settings.longest_wait)
 
-    def __init__(self, settings: Endpoint) -> None:
-        self._jitter = tenacity.wait_random_exponential(multiplier=settings.first_wait, max=settings.longest_wait)
-
-    def __call__(self, retry_state: tenacity.RetryCallState) -> float:
-        problem = retry_state.outcome.exception() if retry_state.outcome else None
+    def wait(state: tenacity.RetryCallState) -> float:
+        problem = state.outcome.exception() if state.outcome else None
         if not isinstance(problem, _AskAgainError):
-            return self._jitter(retry_state)
-        return 0.0 if problem.elsewhere else problem.wait + self._jitter(retry_state)
+            return jitter(state)
+        return 0.0 if problem.elsewhere else problem.wait + jitter(state)
+
+    return wait
 
 
 def _requests(chats: Sequence[Chat], sampling: Sampling, settings: Endpoint, asked: Counter[str]) -> list[_Request]:
@@ -311,8 +403,8 @@ def _requests(chats: Sequence[Chat], sampling: Sampling, settings: Endpoint, ask
     ``asked`` counts how often each question came before, and is brought up to date. Raises NegutilError for a picture
     that cannot be read or has a format that endpoints do not take.
     """
-    shown = {chat.picture for chat in chats if chat.picture is not None}
-    for picture in sorted(shown):
+    shown = sorted({chat.picture for chat in chats if chat.picture is not None})
+    for picture in shown:
         _media_type(picture)
     pictures = {picture: files.sha256(picture) for picture in shown}
     shape = [settings.model, asdict(sampling), settings.seed, dict(settings.extra)]
@@ -371,21 +463,16 @@ def _attempt(client: httpx.Client, url: str, body: Mapping[str, Any], settings: 
         response = client.post(f"{url}/chat/completions", json=body)
     except httpx.RequestError as problem:
         raise _AskAgainError(type(problem).__name__) from None
-    if response.is_success:
-        return _reply(response)
-    said, key = " ".join(response.text.split()), _key(settings)
-    # The beginning of what the server says, on one line and without the key.
-    told = f"HTTP {response.status_code} {(said.replace(key, '***') if key else said)[:200]}".strip()
-    if response.status_code not in AGAIN and response.status_code < 500:
-        raise NegutilError(told)
-    wait = _retry_after(response.headers.get("Retry-After", ""))
-    if wait > settings.longest_wait:
-        raise NegutilError(f"{told}: the server wants {wait:.0f} s of rest, more than longest_wait")
-    raise _AskAgainError(told, wait)
-
-
-def _reply(response: httpx.Response) -> Reply:
-    """The reply in a response; raises _AskAgainError where it is broken. Tokens that are not told count as 0."""
+    if not response.is_success:
+        text, key = " ".join(response.text.split()), _key(settings)
+        # The beginning of what the server says, on one line and without the key.
+        told = f"HTTP {response.status_code} {(text.replace(key, '***') if key else text)[:200]}".strip()
+        if response.status_code not in AGAIN and response.status_code < 500:
+            raise NegutilError(told)
+        wait = download.retry_after(response.headers.get("Retry-After", ""))
+        if wait > settings.longest_wait:
+            raise NegutilError(f"{told}: the server wants {wait:.0f} s of rest, more than longest_wait")
+        raise _AskAgainError(told, wait)
     try:
         content = response.json()
         choice, used = content["choices"][0], content.get("usage") or {}
@@ -397,15 +484,3 @@ def _reply(response: httpx.Response) -> Reply:
         raise _AskAgainError("the reply has no text")
     # A refusal, or a reply that was all thought and no text, comes as null: it is a reply, and an empty one.
     return Reply(text or "", asked, replied, str(finish or ""))
-
-
-def _retry_after(value: str) -> float:
-    """Seconds that a Retry-After header asks for, as a number or as a date; 0 where it cannot be read."""
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return 0.0

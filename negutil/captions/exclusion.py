@@ -70,33 +70,23 @@ def pairs(there: Mapping[str, Flags], minimum: int, most: int, seed: int = 0) ->
     shown = np.array([there[noun] for noun in nouns], dtype=np.int64).reshape(len(nouns), -1)
     both = shown @ shown.T
     enough = (both >= minimum) & (np.diag(both)[:, None] - both >= minimum)
-    found = [(nouns[x], nouns[y]) for x, y in np.argwhere(enough)]
-    if not found:
+    every = [(nouns[x], nouns[y]) for x, y in np.argwhere(enough)]
+    if not every:
         raise NegutilError(f"No two things share {minimum} pictures and part in as many: use more, or a lower minimum.")
-    chosen = found if len(found) <= most else random.Random(f"exclusion/{seed}").sample(found, most)
-    return sorted(chosen)
+    return sorted(every if len(every) <= most else random.Random(f"exclusion/{seed}").sample(every, most))
 
 
 def queries(there: Mapping[str, Flags], minimum: int = 8, most: int = 60, seed: int = 0) -> list[ExclusionQuery]:
     """Every pair in every wording, pair by pair: first the two controls, then the forms of the grammar.
 
-    Args:
-        there: for every noun, which pictures of the gallery show it (bool [N]), as ``labels`` gives it.
-        minimum, most, seed: as for ``pairs``.
-
-    Raises NegutilError where no pair has enough pictures.
+    ``there`` is what ``labels`` gives, ``minimum``, ``most`` and ``seed`` are as for ``pairs``. Raises NegutilError
+    where no pair has enough pictures.
     """
     wordings = [*CONTROLS, *((sentence_forms.name(form), form) for form in sentence_forms.EXCLUDING)]
-    return [
-        ExclusionQuery(
-            text=sentence_forms.fill(form, statements.with_article(wanted), excluded),
-            wanted=wanted,
-            excluded=excluded,
-            form=short,
-            cue=form.cue,
-            held_out=form.held_out,
-            held_out_noun=excluded in HELD_OUT_NOUNS,
-        )
-        for wanted, excluded in pairs(there, minimum, most, seed)
-        for short, form in wordings
-    ]
+    made = []
+    for wanted, excluded in pairs(there, minimum, most, seed):
+        unseen = excluded in HELD_OUT_NOUNS
+        for short, form in wordings:
+            text = sentence_forms.fill(form, statements.with_article(wanted), excluded)
+            made.append(ExclusionQuery(text, wanted, excluded, short, form.cue, form.held_out, unseen))
+    return made

@@ -15,7 +15,7 @@ What counts is defined here once, for every count in the project:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,9 +70,8 @@ def load(chosen: str | Path | None = None) -> tuple[TermList, ...]:
     if str(chosen) in named:
         return (named[str(chosen)],)
     if not Path(chosen).is_file():
-        raise NegutilError(
-            f"{chosen} is neither a term list ({', '.join(named)}) nor a TOML file: choose one of these."
-        )
+        known = ", ".join(named)
+        raise NegutilError(f"{chosen} is neither a term list ({known}) nor a TOML file: choose one of these.")
     return read(Path(chosen))
 
 
@@ -91,43 +90,37 @@ def read(path: Path) -> tuple[TermList, ...]:
     """The lists in a TOML file, in its order; raises NegutilError that names the file, the list and the fix."""
     lists: dict[str, TermList] = {}
     for name, table in files.read_toml(path).items():
-        lists[name] = _build(name, table, lists, path)
+        where = f"{path}: [{name}]"
+        if not isinstance(table, dict):
+            raise NegutilError(f"{path}: {name} must be a table such as [{name}], not {table!r}.")
+        unknown = sorted(set(table) - {"about", "includes", *KINDS})
+        if unknown:
+            known = ", ".join(KINDS)
+            raise NegutilError(f"{where} has the unknown key {unknown[0]!r}: use about, includes, {known}.")
+        terms = {kind: _strings(table.get(kind, []), f"{where} {kind}") for kind in KINDS}
+        for base in _strings(table.get("includes", []), f"{where} includes"):
+            if base not in lists:
+                raise NegutilError(f"{where} includes {base!r}, which no list above it is called: correct it.")
+            terms = {kind: terms[kind] + getattr(lists[base], kind) for kind in KINDS}
+        if not any(terms.values()):
+            raise NegutilError(f'{where} has no terms: add words = ["no"], for instance.')
+        for kind, term in ((each, term) for each in KINDS for term in terms[each]):
+            # A letter or digit where the term must not touch another word.
+            free_ends = {"words": term[:1] + term[-1:], "endings": term[-1:], "beginnings": term[:1]}[kind]
+            if not free_ends or not free_ends.isalnum():
+                problem = f"{where} has {term!r} among its {kind}, which must begin or end as words do"
+                raise NegutilError(f"{problem}: fix it.")
+        unique = {kind: tuple(dict.fromkeys(terms[kind])) for kind in KINDS}
+        lists[name] = TermList(name, str(table.get("about", "")), **unique)
     if not lists:
         raise NegutilError(f'{path} declares no term list: add one, such as [mine] with words = ["no"].')
     return tuple(lists.values())
-
-
-def _build(name: str, table: Any, earlier: Mapping[str, TermList], path: Path) -> TermList:
-    if not isinstance(table, dict):
-        raise NegutilError(f"{path}: {name} must be a table such as [{name}], not {table!r}.")
-    unknown = sorted(set(table) - {"about", "includes", *KINDS})
-    if unknown:
-        raise NegutilError(
-            f"{path}: [{name}] has the unknown key {unknown[0]!r}: use about, includes, {', '.join(KINDS)}."
-        )
-    terms = {kind: _strings(table.get(kind, []), f"{path}: [{name}] {kind}") for kind in KINDS}
-    for base in _strings(table.get("includes", []), f"{path}: [{name}] includes"):
-        if base not in earlier:
-            raise NegutilError(f"{path}: [{name}] includes {base!r}, which no list above it is called: correct it.")
-        terms = {kind: terms[kind] + getattr(earlier[base], kind) for kind in KINDS}
-    _check(terms, f"{path}: [{name}]")
-    return TermList(name, str(table.get("about", "")), **{kind: tuple(dict.fromkeys(terms[kind])) for kind in KINDS})
 
 
 def _strings(values: Any, where: str) -> tuple[str, ...]:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise NegutilError(f"{where} must be a list of texts, not {values!r}.")
     return tuple(normalise(value) for value in values)
-
-
-def _check(terms: Mapping[str, tuple[str, ...]], where: str) -> None:
-    """Raise unless there are terms and each has a letter or digit where it must not touch another word."""
-    if not any(terms.values()):
-        raise NegutilError(f'{where} has no terms: add words = ["no"], for instance.')
-    for kind, term in ((each, term) for each in KINDS for term in terms[each]):
-        free_ends = {"words": term[:1] + term[-1:], "endings": term[-1:], "beginnings": term[:1]}[kind]
-        if not free_ends or not free_ends.isalnum():
-            raise NegutilError(f"{where} has {term!r} among its {kind}, which must begin or end as words do: fix it.")
 
 
 def normalise(term: str) -> str:

@@ -1,7 +1,7 @@
 """NegBench's questions from labels: retrieval with negation, multiple choice and binary choice.
 
-`queries` and `questions` decide what is said of each picture; `plain_table`, `negated_table` and `mcq_table` word it in
-the columns of the published file, in their order, ready for `write_csv`; `binary` and `four_choice` do both. Sentences
+`queries` and `questions` decide what is said of each picture; `retrieval_table` and `mcq_table` word it in the columns
+of the published file, in their order, ready for `write_csv`; `binary` and `four_choice` do both. Sentences
 are NegBench's templates, or what an annotator (anything with `paraphrase`) makes of them. Except in the medical
 questions with negation, option 0 is the right one, as published: shuffle before scoring.
 """
@@ -11,10 +11,10 @@ from __future__ import annotations
 import itertools
 import random
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pandas as pd
 from datasets import Dataset
@@ -49,7 +49,6 @@ class Paraphraser(Protocol):
 
     def paraphrase(self, captions: Sequence[str]) -> list[str]:
         """A paraphrase of every sentence, in order."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +71,6 @@ class Labelled:
     captions: tuple[str, ...] = ()
     implied: tuple[str, ...] = ()
     all_captions: tuple[str, ...] = ()
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# From the loaders' datasets
 
 
 def from_coco(dataset: Dataset, folder: str = "") -> list[Labelled]:
@@ -134,50 +129,30 @@ def _under(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Absent objects
-
-
-@dataclass(frozen=True, slots=True)
-class Absences:
-    """Chooses objects that are not in a picture: by `choice` plausible ones or any at random."""
-
-    choice: str
-    counts: pd.DataFrame
-
-    def of(self, item: Labelled, count: int, rng: random.Random) -> list[str]:
-        """`count` different objects that are surely not in the picture, or as many as there are.
-
-        Raises NegutilError where there is none.
-        """
-        there = {*item.objects, *item.implied}
-        count = max(1, min(count, len(self.counts) - self.counts.index.isin(list(there)).sum()))
-        if self.choice == "random":
-            return cooccurrence.at_random(there, self.counts.index, count, rng)
-        return cooccurrence.plausible(there, self.counts, count, rng)
-
-
-def absences(items: Sequence[Labelled], choice: str = "plausible") -> Absences:
-    """What `items` say about which objects come together; raises NegutilError for an unknown choice or no labels."""
+def _chooser(items: Sequence[Labelled], choice: str) -> Callable[[Labelled, int, random.Random], list[str]]:
+    """Chooses objects that are surely not in a picture, or as many as there are: by `choice` plausible ones or any."""
     if choice not in cooccurrence.CHOICES:
         raise NegutilError(f"Absent objects cannot be chosen {choice!r}: say {' or '.join(cooccurrence.CHOICES)}.")
-    return Absences(choice, cooccurrence.matrix([item.objects for item in items]))
+    counts = cooccurrence.matrix([item.objects for item in items])
+
+    def choose(item: Labelled, count: int, rng: random.Random) -> list[str]:
+        there = {*item.objects, *item.implied}
+        left = len(counts) - counts.index.isin(list(there)).sum()
+        return cooccurrence.absent(there, counts, max(1, min(count, left)), rng, choice)
+
+    return choose
 
 
-def worded(said: Sequence[Statement], annotator: Paraphraser | None) -> list[str]:
+def worded(meanings: Sequence[Statement], annotator: Paraphraser | None) -> list[str]:
     """The template of every statement, or what the annotator makes of it."""
-    sentences = [statements.template(statement) for statement in said]
+    sentences = [statements.template(statement) for statement in meanings]
     if annotator is None:
         return sentences
     paraphrases = annotator.paraphrase(sentences)
     if len(paraphrases) != len(sentences):
-        found = f"{len(paraphrases)} paraphrases of {len(sentences)} sentences"
-        raise NegutilError(f"The annotator gave {found}: ask it again.")
+        count = f"{len(paraphrases)} paraphrases of {len(sentences)} sentences"
+        raise NegutilError(f"The annotator gave {count}: ask it again.")
     return paraphrases
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Retrieval
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,44 +178,40 @@ def queries(
 
     See docs/protocols.md#retrieval.
     """
-    chooser = absences(items, absent)
+    choose = _chooser(items, absent)
     made = []
     for item in (item for item in items if item.captions):
         rng = random.Random(f"negbench/retrieval/{seed}/{item.image_id}")
-        nouns = chooser.of(item, 1 if medium == "video" else NEGATIVES, rng)
-        said = (
-            Statement((), (rng.choice(nouns),), text, rng.random() < 0.5, medium) for text in item.captions[:captions]
-        )
-        made.append(Queries(item, nouns, list(said)))
+        nouns = choose(item, 1 if medium == "video" else NEGATIVES, rng)
+        texts = item.captions[:captions]
+        negated = [Statement((), (rng.choice(nouns),), text, rng.random() < 0.5, medium) for text in texts]
+        made.append(Queries(item, nouns, negated))
     return made
 
 
-def plain_table(made: Sequence[Queries], medium: str = "image") -> pd.DataFrame:
-    """The captions as they are, one row per picture. Columns: RETRIEVAL; for `medium` "video" VIDEO."""
-    rows = [_retrieval_row(row, [said.caption for said in row.negated], medium) for row in made]
-    return pd.DataFrame(rows, columns=list(VIDEO if medium == "video" else RETRIEVAL))
+def retrieval_table(
+    made: Sequence[Queries], medium: str = "image", annotator: Paraphraser | None = None, *, negated: bool = True
+) -> pd.DataFrame:
+    """The captions with negation, or as they are, one row per picture; lists are Python literals, as published.
 
-
-def negated_table(made: Sequence[Queries], medium: str = "image", annotator: Paraphraser | None = None) -> pd.DataFrame:
-    """The captions with negation, one row per picture. Columns: RETRIEVAL; for `medium` "video" VIDEO_NEGATED."""
-    sentences = iter(worded([said for row in made for said in row.negated], annotator))
-    rows = [_retrieval_row(row, [next(sentences) for _ in row.negated], medium) for row in made]
-    return pd.DataFrame(rows, columns=list(VIDEO_NEGATED if medium == "video" else RETRIEVAL))
-
-
-def _retrieval_row(row: Queries, captions: list[str], medium: str) -> Mapping[str, str]:
-    """One line of any of the retrieval files; lists are written as Python literals, as published."""
-    item = row.item
-    told = {"filepath": item.file_name, "image_id": item.image_id, "captions": str(captions)}
-    if medium != "video":
-        return told | {"positive_objects": str(list(item.objects)), "negative_objects": str(list(row.absent))}
-    first, second = (*item.objects, "", "")[:2]
-    named = {"positive_concept1": first, "positive_concept2": second, "negative_concept": row.absent[0]}
-    return told | {"all_captions": str(list(item.all_captions))} | named
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Multiple choice
+    Columns: RETRIEVAL; for `medium` "video" VIDEO_NEGATED, or VIDEO.
+    """
+    meanings = [statement for row in made for statement in row.negated]
+    sentences = iter(worded(meanings, annotator) if negated else [statement.caption for statement in meanings])
+    rows = []
+    for row in made:
+        item, captions = row.item, [next(sentences) for _ in row.negated]
+        first, second = (*item.objects, "", "")[:2]
+        rows.append(
+            {
+                **{"filepath": item.file_name, "image_id": item.image_id, "captions": str(captions)},
+                **{"positive_objects": str(list(item.objects)), "negative_objects": str(list(row.absent))},
+                **{"positive_concept1": first, "positive_concept2": second, "negative_concept": row.absent[0]},
+                "all_captions": str(list(item.all_captions)),
+            }
+        )
+    columns = RETRIEVAL if medium != "video" else VIDEO_NEGATED if negated else VIDEO
+    return pd.DataFrame(rows, columns=list(columns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,11 +251,11 @@ def questions(
     "N but not A", "N" and "no A". Each type is about a third of the questions where the labels allow it: a positive
     question needs two objects. Pictures without an object are left out.
     """
-    chooser, taken = absences(items, absent), Counter(dict.fromkeys(negbench.TEMPLATES, 0))
+    choose, taken = _chooser(items, absent), Counter(dict.fromkeys(negbench.TEMPLATES, 0))
     made = []
     for item in (item for item in items if item.objects):
         rng = random.Random(f"negbench/mcq/{seed}/{item.image_id}")
-        nouns = chooser.of(item, per_picture, rng)
+        nouns = choose(item, per_picture, rng)
         # The rarest types so far that the picture allows, different ones as long as there are.
         allowed = [kind for kind in negbench.TEMPLATES if kind != "positive" or len(item.objects) > 1]
         chosen: list[str] = []
@@ -313,10 +284,6 @@ def options(kind: str, first: str, others: Sequence[str], noun: str, medium: str
     return [right, *(Statement(present, missing, medium=medium) for present, missing in wrong)]
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Radiographs
-
-
 def _known(dataset: Dataset, folder: str, pair: tuple[str, str]) -> pd.DataFrame:
     """Labels by path, one column per finding that is present somewhere ("No Finding" is none).
 
@@ -331,16 +298,11 @@ def _known(dataset: Dataset, folder: str, pair: tuple[str, str]) -> pd.DataFrame
     return labels
 
 
-def _states(labels: pd.DataFrame, pair: tuple[str, str]) -> list[tuple[str, tuple[float, float]]]:
-    """(path, labels of the two findings) of every radiograph."""
-    return [(str(path), (one, two)) for path, one, two in labels[list(pair)].itertuples(name=None)]
-
-
 def _one_of(labels: pd.DataFrame, pair: tuple[str, str]) -> dict[str, tuple[str, str]]:
     """Path: (finding that is there, finding that is not), of the radiographs known to have exactly one of `pair`."""
-    here, away = float(chexpert.PRESENT), float(chexpert.ABSENT)
-    found = {(here, away): pair, (away, here): pair[::-1]}
-    return {path: found[state] for path, state in _states(labels, pair) if state in found}
+    orders = {(chexpert.PRESENT, chexpert.ABSENT): pair, (chexpert.ABSENT, chexpert.PRESENT): pair[::-1]}
+    states = labels[list(pair)].itertuples(name=None)
+    return {str(path): orders[state] for path, *both in states if (state := tuple(both)) in orders}
 
 
 def binary(
@@ -385,10 +347,10 @@ def four_choice(
     """
     labels = _known(dataset, folder, pair)
     if negated:
-        here, away = float(chexpert.PRESENT), float(chexpert.ABSENT)
-        groups: dict[tuple[float, float], list[str]] = {(one, two): [] for one in (here, away) for two in (here, away)}
-        for path, state in _states(labels, pair):
-            groups.get(state, []).append(path)
+        known = (chexpert.PRESENT, chexpert.ABSENT)
+        groups: dict[Any, list[str]] = {(one, two): [] for one in known for two in known}
+        for path, *state in labels[list(pair)].itertuples(name=None):
+            groups.get(tuple(state), []).append(str(path))
         rng, count = random.Random(f"negbench/four-states/{seed}"), min(map(len, groups.values()))
         right = {path: n for n, group in enumerate(groups.values()) for path in rng.sample(group, count)}
         options = pair_options(*pair, medium="radiograph")
@@ -421,10 +383,6 @@ def _lacks(finding: str) -> Statement:
     return Statement((), (finding,), medium="radiograph")
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Files
-
-
 def write_csv(path: Path, content: pd.DataFrame) -> None:
     """Write a table of this module as a CSV file, whole or not at all."""
     files.write_text(path, content.to_csv(index=False, lineterminator="\n"))
@@ -454,9 +412,8 @@ def write(
     made = {f"mcq_{name}": mcq_table(asked, annotator=writer) for name, writer in wordings.items()}
     if captions is not None:
         rows = queries(items, captions=captions_per_picture, absent=absent, seed=seed)
-        made["retrieval"] = plain_table(rows)
-        negated = {name: negated_table(rows, annotator=writer) for name, writer in wordings.items()}
-        made |= {f"retrieval_negated_{name}": content for name, content in negated.items()}
+        made["retrieval"] = retrieval_table(rows, negated=False)
+        made |= {f"retrieval_negated_{name}": retrieval_table(rows, annotator=each) for name, each in wordings.items()}
     paths = [Path(output) / f"{name}.csv" for name in made]
     for path, content in zip(paths, made.values(), strict=True):
         write_csv(path, content)

@@ -22,7 +22,7 @@ from typing import Any
 
 import pandas as pd
 
-from negutil.captions import journal, p1, plausible
+from negutil.captions import p1
 from negutil.captions.annotators import LanguageAnnotator
 from negutil.captions.english import COLOURS
 from negutil.captions.p1 import Source
@@ -178,55 +178,44 @@ def make(
     *,
     kept_in: Path | None = None,
     facts: Mapping[str, Any] | None = None,
-    batch: int = journal.BATCH,
 ) -> pd.DataFrame:
     """One row for every question that is answered with "no", with the columns of ``p1``; ``kind`` is one of KINDS.
 
     ``kept_in`` and ``facts`` as in ``p1.make``.
     """
-    chosen = [each for each in asked if each.answer == "no"]
-    told = {"pipeline": "p2", **asdict(rules), "held_out": sorted(rules.held_out), "language": language.name}
-    outcomes = journal.run(
-        {each.source.caption_id: each for each in chosen},
-        lambda some: _outcomes(some, language, rules),
-        kept_in,
-        {**told, **(facts or {})},
-        batch,
-    )
-    return p1.frame([each.source for each in chosen], [outcomes[each.source.caption_id] for each in chosen])
 
-
-def _outcomes(asked: Sequence[Asked], language: LanguageAnnotator, rules: Rules) -> list[journal.Outcome]:
-    denials = [read(each.question, rules.naive) for each in asked]
-    reasons = []
-    for each, denial in zip(asked, denials, strict=True):
-        # Neither "no bus" nor "the bus is not red": a held-out noun stands in no negated clause.
-        held_out = any(plausible.is_held_out(said, rules.held_out) for said in (denial.value, denial.about))
-        if is_negated(each.question) and not rules.naive:
-            reasons.append(NEGATED)
-        elif denial == NOTHING and not rules.reword:
-            reasons.append(NOT_READ)
+    def work(batch: Sequence[Asked]) -> list[p1.Outcome]:
+        denials = [read(each.question, rules.naive) for each in batch]
+        reasons = [_dropped(each.question, denial, rules) for each, denial in zip(batch, denials, strict=True)]
+        left = [row for row, reason in enumerate(reasons) if not reason]
+        things = [row for row in left if denials[row].kind == "presence"]
+        captions, nouns = [batch[row].source.caption for row in things], [denials[row].value for row in things]
+        updated = dict(zip(things, language.negate(captions, nouns), strict=True))
+        others = [row for row in left if denials[row].kind != "presence"]
+        if rules.reword:
+            pairs = [(p1.without_stop(batch[row].source.caption), batch[row].question) for row in others]
+            joined = language.paraphrase([f"{caption}. {question} No." for caption, question in pairs])
         else:
-            reasons.append(plausible.HELD_OUT if held_out else "")
-    left = [row for row, reason in enumerate(reasons) if not reason]
-    things = [row for row in left if denials[row].kind == "presence"]
-    others = [row for row in left if denials[row].kind != "presence"]
-    captions = [asked[row].source.caption for row in things]
-    said = dict(zip(things, language.negate(captions, [denials[row].value for row in things]), strict=True))
-    pairs = [(asked[row].source, asked[row].question, denials[row]) for row in others]
-    if rules.reword:
-        joined = language.paraphrase([f"{p1.without_stop(one.caption)}. {question} No." for one, question, _ in pairs])
-    else:
-        draws = (random.Random(f"p2/{rules.seed}/{one.caption_id}") for one, *_ in pairs)
-        joined = [weave(one.caption, denial, rng) for (one, _, denial), rng in zip(pairs, draws, strict=True)]
-    said |= zip(others, joined, strict=True)
-    return [
-        {
-            "updated_caption": p1.without_stop(said.get(row, "")),
-            "kind": denial.kind,
-            "absent": denial.value,
-            "about": denial.about,
-            "dropped": reason,
-        }
-        for row, (denial, reason) in enumerate(zip(denials, reasons, strict=True))
-    ]
+            draws = {row: random.Random(f"p2/{rules.seed}/{batch[row].source.caption_id}") for row in others}
+            joined = [weave(batch[row].source.caption, denials[row], rng) for row, rng in draws.items()]
+        updated |= zip(others, joined, strict=True)
+        return [
+            p1.outcome(updated.get(row, ""), denial.kind, denial.value, denial.about, reason)
+            for row, (denial, reason) in enumerate(zip(denials, reasons, strict=True))
+        ]
+
+    chosen = {each.source.caption_id: each for each in asked if each.answer == "no"}
+    head = {"pipeline": "p2", **asdict(rules), "held_out": sorted(rules.held_out), "language": language.name}
+    made = p1.outcomes(chosen, work, kept_in, head | dict(facts or {}))
+    return p1.frame([each.source for each in asked if each.answer == "no"], made)
+
+
+def _dropped(question: str, denial: Denial, rules: Rules) -> str:
+    """Why a question makes no caption, or ""."""
+    if is_negated(question) and not rules.naive:
+        return NEGATED
+    if denial == NOTHING and not rules.reword:
+        return NOT_READ
+    # Neither "no bus" nor "the bus is not red": a held-out noun stands in no negated clause.
+    held_out = any(p1.is_held_out(text, rules.held_out) for text in (denial.value, denial.about))
+    return p1.HELD_OUT if held_out else ""

@@ -91,23 +91,20 @@ class Phrasing:
 @functools.lru_cache(maxsize=100_000)
 def of(text: str) -> Phrasing:
     """Return how ``text`` negates; remembered, because every model of a table is asked the same texts."""
-    plain = _plain(text)
-    match, cue = _pattern().search(plain), _cue(plain)
-    if match is None:
+    cue, before, negated, after = _parts(text)
+    if not cue:
         return Phrasing("", "none", False, False)
-    start, end = _clause(plain, match, cue)
-    held_out = not HELD_OUT_NOUNS.isdisjoint(english.mentions(plain[start:end]))
-    return Phrasing(cue, _position(plain[:start], plain[end:]), held_out, cue in held_out_cues())
+    held_out = not HELD_OUT_NOUNS.isdisjoint(english.mentions(negated))
+    # Words before and after the negated clause that affirm something about the picture.
+    affirmed = " ".join(part for part in _BREAK.split(after) if not _cue(part))
+    ahead, behind = (sum(word not in _FRAME for word in _WORD.findall(part)) for part in (before, affirmed))
+    position = "only" if not ahead and not behind else "first" if behind > ahead else "last"
+    return Phrasing(cue, position, held_out, cue in held_out_cues())
 
 
 def negated_part(text: str) -> str:
     """Return the part of ``text`` that its first cue negates, in lower case, or "" without a cue."""
-    plain = _plain(text)
-    match = _pattern().search(plain)
-    if match is None:
-        return ""
-    start, end = _clause(plain, match, _cue(plain))
-    return plain[start:end].strip()
+    return _parts(text)[2].strip()
 
 
 def table(texts: Sequence[str]) -> pd.DataFrame:
@@ -138,10 +135,10 @@ def shares(
     rows = []
     for factor, values in table(texts).items():
         for level in sorted(set(values)):
-            own = values.to_numpy() == level
-            cluster = None if groups is None else groups[own]
-            found = statistics.bootstrap_share(answers[own], cluster, resamples, seed)
-            rows.append((factor, str(level), found.value, found.low, found.high, found.n, found.over))
+            alike = values.to_numpy() == level
+            cluster = None if groups is None else groups[alike]
+            share = statistics.bootstrap_share(answers[alike], cluster, resamples, seed)
+            rows.append((factor, str(level), share.value, share.low, share.high, share.n, share.over))
     return pd.DataFrame(rows, columns=["factor", "level", "value", "low", "high", "n", "over"])
 
 
@@ -167,32 +164,25 @@ def _pattern() -> re.Pattern[str]:
 
 def _cue(text: str) -> str:
     """The key of CUES that the first cue in ``text`` belongs to; "" for none."""
-    found = _pattern().search(text)
-    if found is None:
+    match = _pattern().search(text)
+    if match is None:
         return ""
-    plain = negation_terms.normalise(found.group())
+    plain = negation_terms.normalise(match.group())
     return next((name for name, terms in CUES.items() if plain in terms), OTHER)
 
 
-def _plain(text: str) -> str:
-    return negation_terms.normalise(text).replace("there's", "there is").strip(" \"'“”")
-
-
-def _clause(text: str, match: re.Match[str], cue: str) -> tuple[int, int]:
-    """Where the negated clause begins and ends in ``text``."""
-    breaks = list(_BREAK.finditer(text))
-    end = min((each.start() for each in breaks if each.start() >= match.end()), default=len(text))
+def _parts(text: str) -> tuple[str, str, str, str]:
+    """The first cue, and the plain text before, in and after the clause that it negates; "" without a cue."""
+    plain = negation_terms.normalise(text).replace("there's", "there is").strip(" \"'“”")
+    match, cue = _pattern().search(plain), _cue(plain)
+    if match is None:
+        return "", "", "", ""
+    breaks = list(_BREAK.finditer(plain))
+    end = min((each.start() for each in breaks if each.start() >= match.end()), default=len(plain))
     if match.group().startswith("-"):
-        return text.rfind(" ", 0, match.start()) + 1, match.end()
-    if cue in _FORWARD:
-        return match.start(), end
-    return max((each.end() for each in breaks if each.end() <= match.start()), default=0), end
-
-
-def _position(before: str, after: str) -> str:
-    """Place of the negated clause among the words before and after it that affirm something about the picture."""
-    affirmed = " ".join(part for part in _BREAK.split(after) if not _cue(part))
-    ahead, behind = (sum(word not in _FRAME for word in _WORD.findall(part)) for part in (before, affirmed))
-    if not ahead and not behind:
-        return "only"
-    return "first" if behind > ahead else "last"
+        start, end = plain.rfind(" ", 0, match.start()) + 1, match.end()
+    elif cue in _FORWARD:
+        start = match.start()
+    else:
+        start = max((each.end() for each in breaks if each.end() <= match.start()), default=0)
+    return cue, plain[:start], plain[start:end], plain[end:]

@@ -16,28 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from negutil.captions import english
-from negutil.captions.english import (
-    ACTIONS,
-    COLOURS,
-    FACE_PHRASES,
-    HOLDABLE,
-    HOLDERS,
-    NOUNS,
-    PLACES,
-    PLURAL_ONLY,
-    WEARABLE,
-    WEARERS,
-)
+from negutil.captions.english import COLOURS, NOUNS, PLACES
 from negutil.errors import NegutilError
 
 OBJECT, PLACE, COLOUR, ACTION, WORN, FACE = KINDS = ("object", "place", "colour", "action", "worn or held", "face")
-DOING = ACTIONS[1:]
-BEARERS = {"wearing": WEARERS, "holding": HOLDERS}
-GEAR = {"wearing": WEARABLE, "holding": HOLDABLE}
+DOING = english.ACTIONS[1:]
+BEARERS = {"wearing": english.WEARERS, "holding": english.HOLDERS}
+GEAR = {"wearing": english.WEARABLE, "holding": english.HOLDABLE}
 BEARD = "Beard"
-FEATURES = {name: phrase for name, phrase in FACE_PHRASES.items() if name not in ("Wearing_Hat", "No_Beard")} | {
-    BEARD: "with a beard"
-}
+_FACES = {name: phrase for name, phrase in english.FACE_PHRASES.items() if name not in ("Wearing_Hat", "No_Beard")}
+FEATURES = _FACES | {BEARD: "with a beard"}
 """Features of a face with their phrases; a hat is something worn, and CelebA's No_Beard denies something itself."""
 
 
@@ -78,17 +66,13 @@ INDEX = {fact: place for place, fact in enumerate(FACTS)}
 Truth = frozenset[Fact]
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# What is true
-
-
 def labels(truths: Iterable[Truth]) -> NDArray[np.bool_]:
     """The truth of every fact about every picture, bool [N, len(FACTS)]."""
     rows = [[INDEX[fact] for fact in facts] for facts in truths]
-    found = np.zeros((len(rows), len(FACTS)), dtype=bool)
+    true = np.zeros((len(rows), len(FACTS)), dtype=bool)
     for row, places in enumerate(rows):
-        found[row, places] = True
-    return found
+        true[row, places] = True
+    return true
 
 
 def askable(facts: Truth, rng: random.Random) -> list[tuple[Fact, bool]]:
@@ -96,30 +80,19 @@ def askable(facts: Truth, rng: random.Random) -> list[tuple[Fact, bool]]:
 
     A colour is asked of something that is there, gear of somebody who could wear or hold it, a feature of a face.
     """
-    found = []
-    for kind in KINDS:
-        true = sorted(fact for fact in facts if fact.kind == kind)
-        false = sorted(set(_candidates(kind, facts)) - facts)
-        found += [(rng.choice(options), answer) for options, answer in ((true, True), (false, False)) if options]
-    return found
-
-
-def _candidates(kind: str, facts: Truth) -> Iterable[Fact]:
-    """Facts of a kind that one may ask of a picture; of a portrait nobody asks where it is."""
-    is_face = not any(fact.kind == PLACE for fact in facts)
-    if kind == OBJECT:
-        return THERE
-    if kind == PLACE:
-        return [] if is_face else [fact for fact in OVERALL if fact.kind == PLACE]
+    chosen = []
     there = {fact.subject for fact in facts if fact.kind == OBJECT}
-    own = (fact for fact in FACTS if fact.kind == kind and fact.subject in there)
-    if is_face:
-        return [fact for fact in own if kind == FACE or fact == worn("wearing", "person", "hat")]
-    return [fact for fact in own if kind != FACE]
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# How it is asked
+    # Of a portrait nobody asks where it is.
+    is_face, hat = not any(fact.kind == PLACE for fact in facts), worn("wearing", "person", "hat")
+    for kind in KINDS:
+        about = [fact for fact in FACTS if fact.kind == kind]
+        if kind not in (OBJECT, PLACE):
+            about = [fact for fact in about if fact.subject in there]
+        if kind != OBJECT:
+            about = [fact for fact in about if (fact.kind == FACE) == is_face or (is_face and fact == hat)]
+        true, false = sorted(fact for fact in facts if fact.kind == kind), sorted(set(about) - facts)
+        chosen += [(rng.choice(options), answer) for options, answer in ((true, True), (false, False)) if options]
+    return chosen
 
 
 def question(fact: Fact) -> str:
@@ -140,7 +113,7 @@ def question(fact: Fact) -> str:
 
 
 def _be(noun: str) -> str:
-    return "Are" if noun in PLURAL_ONLY else "Is"
+    return "Are" if noun in english.PLURAL_ONLY else "Is"
 
 
 _QUESTIONS = {question(fact): fact for fact in FACTS}
@@ -148,10 +121,9 @@ _QUESTIONS = {question(fact): fact for fact in FACTS}
 
 def fact_of(asked: str) -> Fact:
     """The fact that a yes/no question is about; raises NegutilError where the judge cannot be asked that."""
-    found = _QUESTIONS.get(asked)
-    if found is None:
+    if asked not in _QUESTIONS:
         raise NegutilError(f"The judge of the mini world cannot be asked {asked!r}: word it as picture_facts does.")
-    return found
+    return _QUESTIONS[asked]
 
 
 def open_question(fact: Fact) -> str:
@@ -178,7 +150,6 @@ _ANSWERS = {(open_question(fact), answer(fact)): fact for fact in FACTS if fact.
 
 def fact_chosen(asked: str, choice: str) -> Fact:
     """The fact that ``choice`` states as an answer to an open question; raises NegutilError where there is none."""
-    found = _ANSWERS.get((asked, choice))
-    if found is None:
-        raise NegutilError(f"The judge of the mini world knows no answer {choice!r} to {asked!r}: mend the question.")
-    return found
+    if (asked, choice) not in _ANSWERS:
+        raise NegutilError(f"The judge of the mini world knows no answer {choice!r} to {asked!r}: fix the question.")
+    return _ANSWERS[asked, choice]

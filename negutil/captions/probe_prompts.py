@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -41,30 +40,24 @@ def read_prompts(path: Path | str | None = None) -> list[Pair]:
     """
     path = Path(path) if path else paths.CONFIGS / "celeba_prompts.toml"
     content = files.read_toml(path)
-    template, phrasings = content.get("template"), content.get("phrasings")
-    attributes = content.get("attributes")
+    template, phrasings, attributes = (content.get(name) for name in ("template", "phrasings", "attributes"))
     if not isinstance(template, str) or "{}" not in template:
         raise NegutilError(f"{path}: template is {template!r}: write a sentence with {{}} where the attribute goes.")
     if not isinstance(phrasings, list) or not phrasings or not isinstance(attributes, dict) or not attributes:
-        raise NegutilError(
-            f"{path} needs a list 'phrasings' and a table 'attributes', neither of them empty: add them."
-        )
-    return [pair for name, prompts in attributes.items() for pair in _pairs(path, name, prompts, template, phrasings)]
-
-
-def _pairs(path: Path, name: str, prompts: Any, template: str, phrasings: list[str]) -> list[Pair]:
-    """The pairs of one attribute of the prompt file."""
-    required = {"affirmative", *phrasings}
-    known = required | {ANTONYM, "inverted"}
-    if not isinstance(prompts, dict) or not required <= set(prompts) <= known:
-        raise NegutilError(f"{path}: [attributes.{name}] needs {sorted(required)} and may have {ANTONYM}, inverted.")
-    texts = {key: value for key, value in prompts.items() if key != "inverted"}
-    if not all(isinstance(text, str) and text for text in texts.values()):
-        raise NegutilError(f"{path}: [attributes.{name}] has a prompt that is no text: put each in quotes.")
-    filled = {key: template.format(text) for key, text in texts.items()}
-    inverted = bool(prompts.get("inverted", False))
-    others = {ALONE: "", **{key: filled[key] for key in (*phrasings, ANTONYM) if key in filled}}
-    return [Pair(name, phrasing, filled["affirmative"], other, inverted) for phrasing, other in others.items()]
+        problem = f"{path} needs a list 'phrasings' and a table 'attributes', neither of them empty"
+        raise NegutilError(f"{problem}: add them.")
+    required, pairs = {"affirmative", *phrasings}, []
+    for name, prompts in attributes.items():
+        where = f"{path}: [attributes.{name}]"
+        if not isinstance(prompts, dict) or not required <= set(prompts) <= required | {ANTONYM, "inverted"}:
+            raise NegutilError(f"{where} needs {sorted(required)} and may have {ANTONYM}, inverted.")
+        inverted = bool(prompts.pop("inverted", False))
+        if not all(isinstance(text, str) and text for text in prompts.values()):
+            raise NegutilError(f"{where} has a prompt that is no text: put each in quotes.")
+        filled = {ALONE: "", **{key: template.format(text) for key, text in prompts.items()}}
+        kinds = [key for key in (ALONE, *phrasings, ANTONYM) if key in filled]
+        pairs += [Pair(name, kind, filled["affirmative"], filled[kind], inverted) for kind in kinds]
+    return pairs
 
 
 def usable(pairs: Sequence[Pair], labels: pd.DataFrame) -> tuple[list[Pair], tuple[str, ...]]:

@@ -7,7 +7,7 @@ with a model is never run. NegationCLIP's pipeline P1 used Llama-3-8B-Instruct a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
@@ -15,8 +15,7 @@ from typing import Any
 
 import torch
 
-from negutil import progress
-from negutil.captions import annotators
+from negutil import files, progress
 from negutil.captions.prompts import Chat, Sampling
 from negutil.errors import NegutilError
 from negutil.models import hub
@@ -26,7 +25,7 @@ INSTALL = "pip install -c constraints.txt transformers"
 
 
 @dataclass(frozen=True, slots=True)
-class Local:
+class Local(files.Settings):
     """Settings of a model on this machine.
 
     Attributes:
@@ -61,15 +60,30 @@ class LocalModel:
     def __init__(self, settings: Local) -> None:
         self.settings = settings
         self.name = settings.model
-        self._library = _library()
+        try:
+            import transformers
+        except ImportError as problem:
+            raise NegutilError(f"Annotators of transformers need that library: run {INSTALL}.") from problem
+        self._library: ModuleType = transformers
         self._calls = 0
 
     def replies(self, chats: Sequence[Chat], sampling: Sampling) -> list[str]:
         """The reply to each chat, in order. Every batch of every call draws from a seed of its own."""
-        found: list[str] = []
+        if not chats:
+            return []
+        answers: list[str] = []
         device = torch.device(self.settings.device)
         shape = {"add_generation_prompt": True, "tokenize": True, "return_dict": True, "return_tensors": "pt"}
         padding = {"processor_kwargs": {"padding": True}} if self.settings.vision else {"padding": True}
+        # As ``sampling`` says and nothing else: no top-k, whatever the model's own settings are.
+        drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+        generation = self._library.GenerationConfig(
+            max_new_tokens=sampling.tokens,
+            do_sample=sampling.temperature > 0,
+            eos_token_id=self._model.generation_config.eos_token_id,
+            pad_token_id=getattr(self._processor, "tokenizer", self._processor).pad_token_id,
+            **(drawn if sampling.temperature > 0 else {}),
+        )
         for start in progress.bar("asking questions, batch", range(0, len(chats), self.settings.batch), unit="batch"):
             with torch.random.fork_rng([device] if device.type == "cuda" else []):
                 torch.manual_seed(self.settings.seed + self._calls)
@@ -77,24 +91,13 @@ class LocalModel:
                 turns = [_messages(chat, self.settings.vision) for chat in chats[start : start + self.settings.batch]]
                 inputs = self._processor.apply_chat_template(turns, **shape, **padding).to(self._model.device)
                 with torch.inference_mode():
-                    tokens = self._model.generate(**inputs, generation_config=self._generation(sampling))
+                    tokens = self._model.generate(**inputs, generation_config=generation)
                 replies = tokens[:, inputs["input_ids"].shape[1] :]
-                found += self._processor.batch_decode(replies, skip_special_tokens=True)
+                answers += self._processor.batch_decode(replies, skip_special_tokens=True)
             self._calls += 1
         # The library itself would keep the mark at which a reply ends.
         ends = "|".join(map(re.escape, sampling.stop))
-        return [re.split(ends, text.strip(), maxsplit=1)[0] if ends else text.strip() for text in found]
-
-    def _generation(self, sampling: Sampling) -> Any:
-        """How to generate: as ``sampling`` says and nothing else (no top-k, whatever the model's own settings are)."""
-        drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
-        return self._library.GenerationConfig(
-            max_new_tokens=sampling.tokens,
-            do_sample=sampling.temperature > 0,
-            eos_token_id=self._model.generation_config.eos_token_id,
-            pad_token_id=getattr(self._processor, "tokenizer", self._processor).pad_token_id,
-            **(drawn if sampling.temperature > 0 else {}),
-        )
+        return [re.split(ends, text.strip(), maxsplit=1)[0] if ends else text.strip() for text in answers]
 
     @cached_property
     def _model(self) -> Any:
@@ -121,21 +124,8 @@ class LocalModel:
             return loader.from_pretrained(settings.model, revision=revision, trust_remote_code=False, **options)
         except (OSError, ValueError, KeyError, ImportError) as problem:
             reason = str(problem).strip().split("\n")[0].rstrip(".")
-            mend = "give a complete model with safetensors weights that needs no code of its own"
-            raise NegutilError(f"{settings.model} cannot be loaded as {kind} ({reason}): {mend}.") from problem
-
-
-def from_settings(options: Mapping[str, Any]) -> LocalModel:
-    """A model on this machine from the fields of ``Local``; raises NegutilError for wrong ones."""
-    return LocalModel(annotators.checked(Local, options, "annotator transformers"))
-
-
-def _library() -> ModuleType:
-    try:
-        import transformers
-    except ImportError as problem:
-        raise NegutilError(f"Annotators of transformers need that library: run {INSTALL}.") from problem
-    return transformers
+            fix = "give a complete model with safetensors weights that needs no code of its own"
+            raise NegutilError(f"{settings.model} cannot be loaded as {kind} ({reason}): {fix}.") from problem
 
 
 def _messages(chat: Chat, vision: bool) -> list[dict[str, Any]]:

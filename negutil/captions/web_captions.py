@@ -63,10 +63,10 @@ def run(settings: Profile) -> Findings:
 
 def shards(settings: Profile) -> pd.DataFrame:
     """The files that are counted: name, rows, megabytes."""
-    found = caption_files.find([source.folder(settings, "laion")])
-    rows = [pl.scan_parquet(file).select(pl.len()).collect().item() for file in found]
-    sizes = [file.stat().st_size / 1e6 for file in found]
-    return pd.DataFrame({"file": [file.name for file in found], "rows": rows, "MB": sizes})
+    files = caption_files.find([source.folder(settings, "laion")])
+    rows = [pl.scan_parquet(file).select(pl.len()).collect().item() for file in files]
+    sizes = [file.stat().st_size / 1e6 for file in files]
+    return pd.DataFrame({"file": [file.name for file in files], "rows": rows, "MB": sizes})
 
 
 def examples(settings: Profile, terms: TermList, seed: int, count: int = 12) -> list[Example]:
@@ -97,12 +97,15 @@ def kinds_of_cues(settings: Profile, terms: TermList) -> pd.DataFrame:
     folder = source.folder(settings, "laion")
     if not source.is_drawn(folder):
         return pd.DataFrame({"kind": [], "captions": [], "share": []})
-    foreign = frozenset(source.world().foreign_texts())
-    found = Counter(_kind(text, foreign) for text in _flagged(folder, terms, None)["TEXT"])
+    foreign, counts = frozenset(source.world().foreign_texts()), Counter[str]()
+    for text in _flagged(folder, terms, None)["TEXT"]:
+        kind = english.kind_of_cue(text)
+        other = kind if kind == english.ABOUT_PICTURE else "number" if kind in NUMBERS else "aside"
+        counts["language" if text in foreign else other] += 1
     rows = []
     for kind, label in KINDS.items():
-        share = wilson(found[kind], found.total())
-        rows.append((label, found[kind], with_interval(share.value, share.low, share.high)))
+        share = wilson(counts[kind], counts.total())
+        rows.append((label, counts[kind], with_interval(share.value, share.low, share.high)))
     return pd.DataFrame(rows, columns=["kind", "captions", "share"])
 
 
@@ -136,10 +139,11 @@ def verdicts(findings: Findings, settings: Profile) -> pd.DataFrame:
     counts, made = findings.counts, source.is_drawn(source.folder(settings, "laion"))
     highest = max(caption_statistics.caption_ratio(counts, name).high for name in counts.lists)
     most = max(judged.about_picture.high for judged in findings.judgements)
-    rarity = _held(highest < 0.01)
+    answers = {True: "held", False: "did not hold"}
+    rarity = answers[highest < 0.01]
     if made:
         rarity = f"set by us ({100 * source.world().CUE_RATE:.1f} % of alt texts): not tested"
-    noise = f"{_held(most < 0.5)} in a sample written by us: an illustration, not an estimate"
+    noise = f"{answers[most < 0.5]} in a sample written by us: an illustration, not an estimate"
     return pd.DataFrame(
         [
             ("fewer than 1 % of web captions hold a negation cue", "every list's upper end < 1 %", rarity),
@@ -147,19 +151,6 @@ def verdicts(findings: Findings, settings: Profile) -> pd.DataFrame:
         ],
         columns=["claim", "rule", "verdict"],
     )
-
-
-def _held(condition: bool) -> str:
-    return "held" if condition else "did not hold"
-
-
-def _kind(text: str, foreign: frozenset[str]) -> str:
-    if text in foreign:
-        return "language"
-    kind = english.kind_of_cue(text)
-    if kind == english.ABOUT_PICTURE:
-        return kind
-    return "number" if kind in NUMBERS else "aside"
 
 
 def _flagged(folder: Path, terms: TermList, most: int | None = READ_FOR_EXAMPLES) -> pl.DataFrame:

@@ -22,19 +22,17 @@ from numpy.typing import NDArray
 
 from negutil import results, statistics
 from negutil.captions import (
+    baseline_sets,
     caption_quality,
     caption_sets,
-    ccneg_triplets,
     cooccurrence,
-    negcap,
     negrefcocog,
     p1,
     p2,
     phrasing,
-    word_order,
 )
 from negutil.captions.caption_quality import NGrams
-from negutil.captions.caption_sets import Annotators, Sizes
+from negutil.captions.caption_sets import Annotators
 from negutil.config import Profile
 from negutil.data import built, source
 from negutil.data import negrefcocog as referring_file
@@ -129,11 +127,11 @@ def _has_truth(settings: Profile) -> bool:
 def study(settings: Profile, error: float = 0.0, seed: int = 0) -> pd.DataFrame:
     """Every set at one error rate of the annotators, and the ABLATIONS where there are none; see ``Findings.items``."""
     who = caption_sets.annotators_of(settings, error, seed)
-    sizes = Sizes(captions=1, pictures=_pictures(settings))
-    made = _published_sets(settings, who, sizes)
+    pictures = _pictures(settings)
+    made = _published_sets(settings, who, pictures)
     if not error:  # P1 without a look at the picture, and P2 that overlooks the "not" of a question
-        captions = caption_sets.sources(settings, sizes.captions, sizes.pictures, settings.world.seed)
-        questions = caption_sets.asked_of_shapes(settings, sizes.pictures, settings.world.seed)
+        captions = caption_sets.sources(settings, 1, pictures, settings.world.seed)
+        questions = caption_sets.asked_of_shapes(settings, pictures, settings.world.seed)
         made[UNVERIFIED] = p1.make(captions, who.language, None, held_out=who.held_out)
         made[OVERLOOKED] = p2.make(questions, who.language, p2.Rules(naive=True, seed=settings.world.seed))
     frames = [frame.assign(set=name, error=error) for name, frame in made.items()]
@@ -160,20 +158,19 @@ def _pictures(settings: Profile) -> int:
     return min(PICTURES, len(caption_sets.sources(settings)) // 2)
 
 
-def _published_sets(settings: Profile, who: Annotators, sizes: Sizes) -> dict[str, pd.DataFrame]:
+def _published_sets(settings: Profile, who: Annotators, pictures: int) -> dict[str, pd.DataFrame]:
     seed = settings.world.seed
-    noisy = caption_sets.noisy_sets(settings, who, sizes)
-    other = caption_sets.other_sets(settings, who, sizes)
-    proposals = caption_sets.found_for_negcap(settings, who, sizes)
-    captions = caption_sets.sources(settings, 1, sizes.pictures, seed)
-    ccneg = ccneg_triplets.make(captions, who.language, held_out=who.held_out, seed=seed)
+    made = caption_sets.frames(settings, who, captions=1, pictures=pictures)
+    labels = caption_sets.negcap_labels(settings, who, pictures)
+    captions = caption_sets.sources(settings, 1, pictures, seed)
+    ccneg = baseline_sets.ccneg_triplets(captions, who.language, held_out=who.held_out, seed=seed)
     ccneg = ccneg.rename(columns={"negated_caption": "updated_caption", "negated_object": "absent"})
     return {
-        P1: noisy[caption_sets.P1],
-        RANDOM: other[caption_sets.RANDOM],
-        P2: noisy[caption_sets.P2],
-        SHAPES: other[caption_sets.SHAPES],
-        NEGCAP: negcap.captions(proposals, who.language, seed),
+        P1: made[caption_sets.P1],
+        RANDOM: made[caption_sets.RANDOM],
+        P2: made[caption_sets.P2],
+        SHAPES: made[caption_sets.SHAPES],
+        NEGCAP: baseline_sets.negcap(labels, who.language, seed),
         CCNEG: ccneg.assign(kind="object", about="", dropped=""),  # these are false on purpose
     }
 
@@ -367,7 +364,7 @@ def referred(settings: Profile, count: int = 4, seed: int = 0) -> list[Referred]
 def swaps(settings: Profile, count: int = 4) -> pd.DataFrame:
     """NegCLIP's negatives: caption, the same words in another order."""
     who = caption_sets.annotators_of(settings, 0.0, settings.world.seed)
-    made = word_order.make(caption_sets.sources(settings, 1, 20 * count, settings.world.seed), who.language)
+    made = baseline_sets.word_order(caption_sets.sources(settings, 1, 20 * count, settings.world.seed), who.language)
     return made[["caption", "negative"]].head(count).reset_index(drop=True)
 
 

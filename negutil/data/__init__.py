@@ -1,14 +1,15 @@
 """One module per published on-disk format: read it, check it, say clearly what is wrong with it.
 
 Every module but `laion` has `load(...) -> datasets.Dataset`, with pictures as lazily decoded `datasets.Image` paths and
-columns described in its docstring. What a loader left out or counted is in `negutil.data.report(dataset)`.
+columns described in its docstring, one row for each item of the file. Up to 64 MiB a table stays in memory; above that
+it is memory-mapped from the cache. What a loader left out or counted is in `negutil.data.report(dataset)`.
 
 To add a format, write one file here:
 
 1. read with `_reading.json_columns`, `read_csv` or a library, never with eval or pickle;
 2. check columns with `unique` for ids, `known` for references;
 3. name pictures as the files write them in the column "file_name";
-4. return `_reading.build(source, FEATURES, columns, pictures=folder)`: FEATURES maps column names to `datasets` types;
+4. return `_reading.build(source, FEATURES, columns, pictures=folder)`, with the columns' types by `_reading.features`;
 5. whatever can be wrong ends in `_reading.fail(source, problem, fix)`: one sentence with the file and the fix;
 6. add a tests/test_data_<name>.py with a tiny file in the format and its bad versions.
 """

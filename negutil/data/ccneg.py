@@ -1,9 +1,6 @@
 """CC-Neg: ccneg_preprocessed.pt, distractor_image_mapping.pt and the folder of CC3M pictures.
 
-Both .pt files are opened with `weights_only=True`, which cannot run code. One row per picture. Built from a pyarrow
-table: in memory up to 64 MiB, above that memory-mapped from the cache.
-
-See docs/protocols.md#cc-neg.
+Both .pt files are opened with `weights_only=True`, which cannot run code. See docs/protocols.md#cc-neg.
 """
 
 from __future__ import annotations
@@ -15,20 +12,11 @@ import torch
 from datasets import Dataset
 
 from negutil.data import _reading
-from negutil.data._reading import INTEGER, STRING
 
 N_EVALUATION = 40_000
 """The published evaluation set: the last 40,000 items of the file."""
 
-FEATURES = {
-    "item": INTEGER,
-    "file_name": STRING,
-    "caption": STRING,
-    "negated_caption": STRING,
-    "negated_object": STRING,
-    "split": STRING,
-    "distractor": INTEGER,
-}
+FEATURES = _reading.features("item: int, file_name, caption, negated_caption, negated_object, split, distractor: int")
 
 
 def load(
@@ -70,7 +58,16 @@ def load(
         _reading.fail(file, problem, f"pass n_evaluation between 1 and {len(items)}")
     columns["split"] = ["train"] * (len(items) - n_evaluation) + ["evaluation"] * n_evaluation
     if distractors is not None:
-        columns["distractor"] = _first_distractors(distractors, len(items))
+        mapping, fix = read_pt(distractors), "fetch the file again"
+        if not isinstance(mapping, list | dict):
+            problem = f"a list or dict is needed and this is a {type(mapping).__name__}"
+            _reading.fail(distractors, problem, fix)
+        columns["distractor"] = [None] * len(items)
+        for item, indices in enumerate(mapping) if isinstance(mapping, list) else mapping.items():
+            if not isinstance(item, int) or not isinstance(indices, list) or not all(type(i) is int for i in indices):
+                _reading.fail(distractors, f"entry {item!r} is not a list of picture indices", fix)
+            if 0 <= item < len(items) and indices:
+                columns["distractor"][item] = indices[0]
     columns = _reading.of_split(columns, split, f"{file} with n_evaluation={n_evaluation}")
     source = f"{file} ({split or 'every split'})"
     return _reading.build(source, FEATURES, columns, pictures=pictures, missing=missing)
@@ -84,17 +81,3 @@ def read_pt(path: Path | str) -> Any:
     except Exception as error:  # torch raises many kinds for a damaged or unsafe file
         problem = "this torch file is damaged or holds more than plain data, and was not run"
         _reading.fail(path, problem, "fetch it again from its authors", error)
-
-
-def _first_distractors(path: Path | str, n: int) -> list[int | None]:
-    mapping = read_pt(path)
-    pairs = enumerate(mapping) if isinstance(mapping, list) else mapping.items() if isinstance(mapping, dict) else None
-    if pairs is None:
-        _reading.fail(path, f"a list or dict is needed and this is a {type(mapping).__name__}", "fetch it again")
-    firsts: list[int | None] = [None] * n
-    for item, indices in pairs:
-        if not isinstance(item, int) or not isinstance(indices, list) or not all(type(i) is int for i in indices):
-            _reading.fail(path, f"entry {item!r} is not a list of picture indices", "fetch the file again")
-        if 0 <= item < n and indices:
-            firsts[item] = indices[0]
-    return firsts

@@ -1,9 +1,5 @@
-"""CelebA: list_attr_celeba.txt, list_eval_partition.txt and img_align_celeba/ (the layout of torchvision).
-
-One row per face. Built from a pyarrow table in memory (202,599 faces with 40 attributes take about 20 MB).
-
-See docs/protocols.md#binary-probe.
-"""
+"""CelebA: list_attr_celeba.txt, list_eval_partition.txt and img_align_celeba/ (the layout of torchvision). See
+docs/protocols.md#binary-probe."""
 
 from __future__ import annotations
 

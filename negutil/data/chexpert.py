@@ -1,6 +1,5 @@
 """CheXpert: train.csv or valid.csv and the folder of radiographs (docs/protocols.md#medical).
 
-One row per radiograph. Built from a pyarrow table: in memory up to 64 MiB, above that memory-mapped from the cache.
 NegBench's CheXpert questions (image_path, caption_0, ...) are read by `negutil.data.negbench`.
 """
 
@@ -9,10 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, Value
+from datasets import Dataset
 
 from negutil.data import _reading
-from negutil.data._reading import INTEGER, STRING
 
 FINDINGS = (
     "No Finding",
@@ -35,9 +33,9 @@ FINDINGS = (
 PRESENT, ABSENT, UNCERTAIN = 1, 0, -1
 _VALUES = {"1.0": PRESENT, "1": PRESENT, "0.0": ABSENT, "0": ABSENT, "-1.0": UNCERTAIN, "-1": UNCERTAIN, "": None}
 _ABOUT = ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA")
-FEATURES = {"file_name": STRING, "sex": STRING, "age": INTEGER, "view": STRING, "projection": STRING} | {
-    name: Value("int8") for name in FINDINGS
-}
+FEATURES = _reading.features(
+    ", ".join(["file_name, sex, age: int, view, projection", *(f"{n}: int8" for n in FINDINGS)])
+)
 
 
 def load(file: Path | str, pictures: Path | str | None = None, missing: _reading.Missing = "error") -> Dataset:

@@ -1,7 +1,4 @@
-"""MS COCO: captions_*.json and instances_*.json with a folder of pictures (docs/protocols.md#retrieval).
-
-One row per picture. Built from a pyarrow table: in memory up to 64 MiB, above that memory-mapped from the cache.
-"""
+"""MS COCO: captions_*.json and instances_*.json with a folder of pictures (docs/protocols.md#retrieval)."""
 
 from __future__ import annotations
 
@@ -12,28 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import Dataset, List
+from datasets import Dataset
 from pycocotools import mask as coco_mask
 
 from negutil.data import _reading
-from negutil.data._reading import FLAG, INTEGER, NUMBER, REAL, STRING
+from negutil.data._reading import NUMBER
 
-FEATURES = {
-    "image_id": INTEGER,
-    "file_name": STRING,
-    "width": INTEGER,
-    "height": INTEGER,
-    "captions": List(STRING),
-    "caption_ids": List(INTEGER),
-    "categories": List(STRING),
-    "supercategories": List(STRING),
-    "category_ids": List(INTEGER),
-    "annotation_ids": List(INTEGER),
-    "boxes": List(List(REAL)),
-    "areas": List(REAL),
-    "segmentations": List(STRING),
-    "is_crowd": List(FLAG),
-}
+FEATURES = _reading.features(
+    "image_id: int, file_name, width: int, height: int, captions: [str], caption_ids: [int], categories: [str], "
+    "supercategories: [str], category_ids: [int], annotation_ids: [int], boxes: [[float]], areas: [float], "
+    "segmentations: [str], is_crowd: [bool]"
+)
 _IMAGE = {"id": int, "file_name": str, "width": int, "height": int}
 _CAPTION = {"id": int, "image_id": int, "caption": str}
 _INSTANCE = {"id": int, "image_id": int, "category_id": int, "bbox": list}
@@ -61,32 +47,23 @@ def load(
     images: dict[int, tuple[str, int, int]] = {}
     contents = {path: _reading.read_json(path) for path in (captions, instances) if path is not None}
     for path, content in contents.items():
-        _add_images(images, content, path)
+        read = _reading.json_columns(path, _IMAGE, key="images", different="id", content=content)
+        for image_id, *facts in zip(*(read[name] for name in _IMAGE), strict=True):
+            if images.setdefault(image_id, tuple(facts)) != tuple(facts):
+                problem = f"image {image_id} is {facts}, but {images[image_id]} in the other file"
+                _reading.fail(f'{path}, "images"', problem, "use the captions and instances of the same release")
     if captions is not None:
-        columns |= _captions(contents[captions], captions, images)
+        content = contents[captions]
+        read = _reading.json_columns(captions, _CAPTION, key="annotations", different="id", content=content)
+        _reading.known(read["image_id"], images, "image_id", f'{captions}, "annotations"')
+        by_caption = {"captions": read["caption"], "caption_ids": read["id"]}
+        columns |= _per_image(by_caption, read["image_id"], list(images))
     if instances is not None:
         columns |= instance_columns(contents[instances], instances, list(images))
     columns["image_id"] = list(images)
     columns["file_name"], columns["width"], columns["height"] = map(list, zip(*images.values(), strict=True))
     source = " and ".join(str(path) for path in contents)
     return _reading.build(source, FEATURES, columns, pictures=pictures, missing=missing)
-
-
-def _add_images(images: dict[int, tuple[str, int, int]], content: Any, path: Path | str) -> None:
-    where = f'{path}, "images"'
-    read = _reading.json_columns(path, _IMAGE, key="images", different="id", content=content)
-    for image_id, *facts in zip(read["id"], read["file_name"], read["width"], read["height"], strict=True):
-        if images.setdefault(image_id, tuple(facts)) != tuple(facts):
-            problem = f"image {image_id} is {facts}, but {images[image_id]} in the other file"
-            _reading.fail(where, problem, "use the captions and instances of the same release")
-
-
-def _captions(content: Any, path: Path | str, images: Mapping[int, Any]) -> dict[str, list[Any]]:
-    where = f'{path}, "annotations"'
-    read = _reading.json_columns(path, _CAPTION, key="annotations", different="id", content=content)
-    _reading.known(read["image_id"], images, "image_id", where)
-    columns = {"captions": read["caption"], "caption_ids": read["id"]}
-    return _per_image(columns, read["image_id"], list(images))
 
 
 def instance_columns(content: Any, path: Path | str, images: Sequence[int]) -> dict[str, list[Any]]:

@@ -8,14 +8,13 @@ may be signed.
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
-import functools
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,12 +88,10 @@ def fetch(wanted: Wanted, target: Path, settings: Settings | None = None, room: 
             part.replace(target)
             _note_file(part).unlink(missing_ok=True)
     except OSError as problem:
-        if problem.errno not in FULL_DISK:
-            raise NegutilError(
-                f"{target} cannot be written ({problem.strerror or problem}): see that its folder can be written to."
-            ) from problem
-        fix = "free some space and start again, what has come so far is kept"
-        raise NegutilError(f"{target}: the disk is full; {fix}.") from problem
+        told = f"cannot be written ({problem.strerror or problem}): see that its folder can be written to"
+        if problem.errno in FULL_DISK:
+            told = "is not whole, the disk is full; free some space and start again, what has come so far is kept"
+        raise NegutilError(f"{target} {told}.") from problem
     return target
 
 
@@ -144,10 +141,6 @@ def shown(url: str) -> str:
     return str(bare).rstrip("?#")
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Attempts
-
-
 def _fill(wanted: Wanted, part: Path, settings: Settings, room: float) -> None:
     """Make ``part`` whole, in as many attempts as it takes while they bring something new."""
     timeout = httpx.Timeout(settings.stall, connect=settings.connect)
@@ -161,8 +154,12 @@ def _fill(wanted: Wanted, part: Path, settings: Settings, room: float) -> None:
     with httpx.Client(timeout=timeout, follow_redirects=True, max_redirects=10, event_hooks=hooks) as client:
         while True:
             before = _size(part)
+
+            def brought_nothing(problem: BaseException, before: int = before) -> bool:
+                return isinstance(problem, _AgainError) and _size(part) <= before
+
             attempts = tenacity.Retrying(
-                retry=tenacity.retry_if_exception(functools.partial(_brought_nothing, part, before)),
+                retry=tenacity.retry_if_exception(brought_nothing),
                 stop=tenacity.stop_after_attempt(settings.attempts),
                 wait=wait,
                 reraise=True,
@@ -171,17 +168,10 @@ def _fill(wanted: Wanted, part: Path, settings: Settings, room: float) -> None:
                 attempts(_attempt, client, wanted, part, settings, room)
                 return
             except _AgainError as problem:
-                if _size(part) <= before:
-                    told = (
-                        f"{shown(wanted.url)} could not be downloaded ({problem}), {settings.attempts} times in a row"
-                    )
-                    raise NegutilError(
-                        f"{told}: what has come is kept, start again later, or {wanted.help}."
-                    ) from problem
-
-
-def _brought_nothing(part: Path, before: int, problem: BaseException) -> bool:
-    return isinstance(problem, _AgainError) and _size(part) <= before
+                if brought_nothing(problem):
+                    told = f"{shown(wanted.url)} could not be downloaded ({problem})"
+                    fix = f"what has come is kept, start again later, or {wanted.help}"
+                    raise NegutilError(f"{told}, {settings.attempts} times in a row: {fix}.") from problem
 
 
 def _attempt(client: httpx.Client, wanted: Wanted, part: Path, settings: Settings, room: float) -> None:
@@ -211,7 +201,10 @@ def _attempt(client: httpx.Client, wanted: Wanted, part: Path, settings: Setting
                 raise NegutilError(f"{told}: it is another file; {wanted.help}.")
             needed = (total - start if total else 0) + room * total
             require_space(part.parent, needed, f"The download of {part.stem}", settings.reserve)
-            _keep_note(part, wanted, response, total)
+            tag = response.headers.get("ETag", "")
+            validator = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
+            content = {"url": wanted.url, "validator": validator, "total": total}
+            files.write_text(_note_file(part), json.dumps(content))
             _write(response, part, start, total)
     except httpx.TransportError as problem:
         raise _AgainError(f"{type(problem).__name__}: {_reason(problem)}") from problem
@@ -256,10 +249,6 @@ def _write(response: httpx.Response, part: Path, start: int, total: int) -> None
         raise _AgainError(f"{_size(part)} of {total} bytes came")
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# What servers and notes say
-
-
 def _content_range(response: httpx.Response) -> tuple[int, int]:
     """First byte and total of "bytes 5-9/10" (or "bytes */10"); 0 for what is not said."""
     said = response.headers.get("Content-Range", "").removeprefix("bytes").strip()
@@ -270,8 +259,8 @@ def _content_range(response: httpx.Response) -> tuple[int, int]:
 
 def retry_after(value: str) -> float:
     """Seconds that a Retry-After header asks to wait, as a number or as a date; 0 where it cannot be read."""
-    if value.strip().isdigit():
-        return float(value)
+    with contextlib.suppress(ValueError):
+        return max(0.0, float(value))
     try:
         return max(0.0, (email.utils.parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):
@@ -291,13 +280,6 @@ def _note(part: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _keep_note(part: Path, wanted: Wanted, response: httpx.Response, total: int) -> None:
-    tag = response.headers.get("ETag", "")
-    validator = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
-    content = {"url": wanted.url, "validator": validator, "total": total}
-    files.write_text(_note_file(part), json.dumps(content))
-
-
 def _no_step_down(url: str) -> Any:
     """A hook that refuses to be led from https to http."""
 
@@ -308,7 +290,7 @@ def _no_step_down(url: str) -> Any:
     return check
 
 
-@contextmanager
+@contextlib.contextmanager
 def _alone(target: Path) -> Iterator[None]:
     """Nobody else downloads to ``target`` meanwhile."""
     lock = target.with_name(f".{target.name}.lock")

@@ -74,9 +74,9 @@ def each(
     """
     if not shards:
         return []
-    use_ray = engine.name == "ray"
     made = {"work": work, "settings": dict(settings)}
-    done = _by_ray(engine, made, shards, threads, gpus) if use_ray else enumerate(map(work(**settings), shards))
+    by_ray = engine.name == "ray"
+    done = _by_ray(engine, made, shards, threads, gpus) if by_ray else enumerate(map(work(**settings), shards))
     steps = sizes or [1] * len(shards)
     unit = {"unit": "B", "unit_scale": True} if sizes else {"unit": "shard"}
     results: dict[int, Result] = {}
@@ -142,7 +142,18 @@ def connected(engine: Engine, threads: int = 1) -> Iterator[ModuleType]:
         raise NegutilError(f"The engine ray needs the package ray ({problem.name} is missing): {INSTALL}.") from problem
     mine = not ray.is_initialized()
     if mine:
-        _connect(ray, engine, threads)
+        limits = {"env_vars": {"POLARS_MAX_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}}
+        settings: dict[str, Any] = {"runtime_env": limits, "log_to_driver": False, "logging_level": logging.ERROR}
+        if not engine.address:
+            settings |= {"num_cpus": engine.workers * threads or None, "object_store_memory": OBJECT_STORE}
+            settings["include_dashboard"] = False
+        try:
+            ray.init(address=engine.address or "local", **settings)
+        except Exception as problem:  # Ray raises many kinds
+            reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0].rstrip(".")
+            where = f"at {engine.address}" if engine.address else "on this machine"
+            fix = "check the address, or start it first"
+            raise NegutilError(f"Ray {where} cannot be used ({reason}): {fix}.") from problem
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -151,16 +162,3 @@ def connected(engine: Engine, threads: int = 1) -> Iterator[ModuleType]:
     finally:
         if mine:
             ray.shutdown()
-
-
-def _connect(ray: ModuleType, engine: Engine, threads: int) -> None:
-    common = {"log_to_driver": False, "logging_level": logging.ERROR}
-    limits = {"env_vars": {"POLARS_MAX_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}}
-    try:
-        local = {"num_cpus": engine.workers * threads or None, "object_store_memory": OBJECT_STORE}
-        own = {} if engine.address else {**local, "include_dashboard": False}
-        ray.init(address=engine.address or "local", runtime_env=limits, **own, **common)
-    except Exception as problem:  # Ray raises many kinds
-        reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0].rstrip(".")
-        where = f"at {engine.address}" if engine.address else "on this machine"
-        raise NegutilError(f"Ray {where} cannot be used ({reason}): check the address, or start it first.") from problem

@@ -1,9 +1,5 @@
-"""Class folders: ImageNet's val/<wnid>/*.JPEG and Caltech101's 101_ObjectCategories/<class>/*.jpg.
-
-One row per picture. Built from a pyarrow table in memory.
-
-See docs/protocols.md#zero-shot.
-"""
+"""Class folders: ImageNet's val/<wnid>/*.JPEG and Caltech101's 101_ObjectCategories/<class>/*.jpg. See
+docs/protocols.md#zero-shot."""
 
 from __future__ import annotations
 

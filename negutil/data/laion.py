@@ -15,8 +15,8 @@ CAPTION_COLUMNS = ("TEXT", "text", "Text", "caption", "CAPTION", "Caption")
 """Names of the caption column, by release; the first that a shard has is taken."""
 
 
-def caption_column(shard: Path, column: str | None = None) -> str:
-    """The name of the shard's caption column: `column`, or the first of CAPTION_COLUMNS that it has.
+def caption_column(shard: Path) -> str:
+    """The name of the shard's caption column: the first of CAPTION_COLUMNS that it has.
 
     Raises NegutilError for a damaged shard, no such column, and a column that is not text.
     """
@@ -25,13 +25,11 @@ def caption_column(shard: Path, column: str | None = None) -> str:
     except (pl.exceptions.PolarsError, OSError) as error:
         problem = f"the parquet file is cut short or damaged ({str(error).splitlines()[0]:.100})"
         _reading.fail(shard, problem, "fetch the shard again or remove it", error)
-    wanted = CAPTION_COLUMNS if column is None else (column,)
-    name = next((name for name in wanted if name in schema), None)
+    fix = "call the column with the captions by one of these names"
+    name = next((name for name in CAPTION_COLUMNS if name in schema), None)
     if name is None:
-        problem = f"no caption column ({' or '.join(map(repr, wanted))}) among {list(schema)}"
-        _reading.fail(shard, problem, "name the column that holds the captions")
+        problem = f"no caption column ({' or '.join(map(repr, CAPTION_COLUMNS))}) among {list(schema)}"
+        _reading.fail(shard, problem, fix)
     if schema[name] != pl.String:
-        _reading.fail(
-            shard, f"column {name!r} holds {schema[name]}, not text", "name the column that holds the captions"
-        )
+        _reading.fail(shard, f"column {name!r} holds {schema[name]}, not text", fix)
     return name

@@ -1,6 +1,6 @@
 """MSR-VTT: a folder of clips and MSRVTT_data.json (or *_videodatainfo.json) (docs/protocols.md#video).
 
-One row per clip. Built from a pyarrow table in memory; clips stay on disk as paths and are decoded by `frames`.
+Clips stay on disk as paths and are decoded by `frames`.
 """
 
 from __future__ import annotations
@@ -11,22 +11,14 @@ from typing import Any
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
-from datasets import Dataset, List
+from datasets import Dataset
 
 from negutil.data import _reading
-from negutil.data._reading import INTEGER, NUMBER, REAL, STRING
+from negutil.data._reading import NUMBER
 
-FEATURES = {
-    "video": STRING,
-    "video_id": STRING,
-    "file_name": STRING,
-    "split": STRING,
-    "captions": List(STRING),
-    "sen_ids": List(INTEGER),
-    "category": INTEGER,
-    "start": REAL,
-    "end": REAL,
-}
+FEATURES = _reading.features(
+    "video, video_id, file_name, split, captions: [str], sen_ids: [int], category: int, start: float, end: float"
+)
 _SENTENCE = {"video_id": str, "sen_id": int, "caption": str}
 
 
@@ -48,7 +40,12 @@ def load(
     optional: dict[str, _reading.Kinds] = {"category": int, "start time": NUMBER, "end time": NUMBER}
     wanted = {"video_id": str, "split": str}
     clips = _reading.json_columns(file, wanted, optional, key="videos", different="video_id", content=content)
-    captions = _captions(content, file, clips["video_id"])
+    read = _reading.json_columns(file, _SENTENCE, key="sentences", different="sen_id", content=content)
+    _reading.known(read["video_id"], clips["video_id"], "video_id", f'{file}, "sentences"')
+    _reading.known(clips["video_id"], read["video_id"], "video_id (no sentence is about it)", where)
+    captions: dict[str, list[tuple[int, str]]] = {clip: [] for clip in clips["video_id"]}
+    for clip, number, text in zip(*(read[name] for name in _SENTENCE), strict=True):
+        captions[clip].append((number, text))
     kept = _reading.of_split(clips, split, where)
     columns: dict[str, list[Any]] = {
         **{name: kept[name] for name in ("video_id", "split", "category")},
@@ -61,17 +58,6 @@ def load(
     if videos is not None:
         columns["video"] = _reading.find_files(columns["file_name"], videos, file, missing)
     return _reading.build(f"{file} ({split or 'every split'})", FEATURES, columns)
-
-
-def _captions(content: Any, file: Path | str, clips: list[str]) -> dict[str, list[tuple[int, str]]]:
-    where = f'{file}, "sentences"'
-    read = _reading.json_columns(file, _SENTENCE, key="sentences", different="sen_id", content=content)
-    _reading.known(read["video_id"], clips, "video_id", where)
-    _reading.known(clips, read["video_id"], "video_id (no sentence is about it)", f'{file}, "videos"')
-    captions: dict[str, list[tuple[int, str]]] = {clip: [] for clip in clips}
-    for clip, number, text in zip(read["video_id"], read["sen_id"], read["caption"], strict=True):
-        captions[clip].append((number, text))
-    return captions
 
 
 def frames(path: Path | str, n: int = 4) -> np.ndarray:

@@ -1,9 +1,5 @@
-"""NegationCLIP's fine-tuning captions: COCO-style JSON with an updated_caption in each annotation.
-
-One row per annotation. Built from a pyarrow table: in memory up to 64 MiB, above that memory-mapped from the cache.
-
-See docs/protocols.md#negationclip-captions.
-"""
+"""NegationCLIP's fine-tuning captions: COCO-style JSON with an updated_caption in each annotation. See
+docs/protocols.md#negationclip-captions."""
 
 from __future__ import annotations
 
@@ -13,15 +9,8 @@ from typing import Any
 from datasets import Dataset
 
 from negutil.data import _reading
-from negutil.data._reading import INTEGER, STRING
 
-FEATURES = {
-    "image_id": INTEGER,
-    "caption_id": INTEGER,
-    "file_name": STRING,
-    "caption": STRING,
-    "updated_caption": STRING,
-}
+FEATURES = _reading.features("image_id: int, caption_id: int, file_name, caption, updated_caption")
 _ANNOTATION = {"id": int, "image_id": int, "caption": str, "updated_caption": str}
 
 

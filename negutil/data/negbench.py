@@ -1,8 +1,7 @@
 """NegBench's CSV files: retrieval, multiple choice and binary, over pictures and clips (docs/protocols.md#negbench).
 
-Which of the three a file is follows from its columns. One row per line of the file. Built from a pyarrow table in
-memory. Rows that are malformed (one in synthetic_mcq_llama3.1_rephrased.csv) are kept out and listed by line in
-`negutil.data.report(dataset).left_out`.
+Which of the three a file is follows from its columns. Rows that are malformed (one in
+synthetic_mcq_llama3.1_rephrased.csv) are kept out and listed by line in `negutil.data.report(dataset).left_out`.
 """
 
 from __future__ import annotations
@@ -11,10 +10,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, List
+from datasets import Dataset
 
 from negutil.data import _reading
-from negutil.data._reading import FLAG, INTEGER, STRING, CsvRows
 
 TEMPLATES = ("positive", "negative", "hybrid")
 ODD = re.compile(r'["“”()\[\]<>#?]|rephras|is missing|no output', re.IGNORECASE)
@@ -23,23 +21,10 @@ ODD = re.compile(r'["“”()\[\]<>#?]|rephras|is missing|no output', re.IGNOREC
 CLIPS = (".mp4", ".webm", ".avi", ".mkv")
 _LISTS = ("captions", "positive_objects", "negative_objects", "all_captions")
 _OPTION = re.compile(r"caption_(\d+)$")
-RETRIEVAL_FEATURES = {
-    "video": STRING,
-    "file_name": STRING,
-    "image_id": STRING,
-    "captions": List(STRING),
-    "positive_objects": List(STRING),
-    "negative_objects": List(STRING),
-    "all_captions": List(STRING),
-}
-CHOICE_FEATURES = {
-    "video": STRING,
-    "file_name": STRING,
-    "options": List(STRING),
-    "correct": INTEGER,
-    "template": STRING,
-    "has_odd_option": FLAG,
-}
+RETRIEVAL_FEATURES = _reading.features(
+    "video, file_name, image_id, captions: [str], positive_objects: [str], negative_objects: [str], all_captions: [str]"
+)
+CHOICE_FEATURES = _reading.features("video, file_name, options: [str], correct: int, template, has_odd_option: bool")
 
 
 def kind(header: tuple[str, ...] | list[str]) -> str | None:
@@ -63,34 +48,41 @@ def load(path: Path | str, pictures: Path | str | None = None, missing: _reading
     The report counts odd options and captions. Raises NegutilError for other columns, or where no row is usable.
     """
     rows = _reading.read_csv(path)
-    found = kind(rows.header)
-    if found is None:
+    announced = kind(rows.header)
+    if announced is None:
         fix = "NegBench has filepath and captions, or image_path, correct_answer and caption_0 to caption_3 (or 1)"
         _reading.fail(path, f"these columns are not NegBench's: {list(rows.header)}", fix)
-    columns, features, left_out, counts = _retrieval(rows) if found == "retrieval" else _choices(rows)
+    columns: dict[str, list[Any]]
+    if announced == "retrieval":
+        rows = rows.keep(_retrieval_problem)
+        read, features = rows.columns, RETRIEVAL_FEATURES
+        lists = {name: [_strings(text, name) for text in read[name]] for name in _LISTS if name in read}
+        columns = {"file_name": read["filepath"], **lists}
+        if "image_id" in read:
+            columns["image_id"] = read["image_id"]
+            _reading.unique(read["image_id"], "image_id", path)
+        odd = [[is_odd(text) for text in captions] for captions in columns["captions"]]
+        counts = {"captions": sum(map(len, odd)), "odd_captions": sum(map(sum, odd))}
+    else:
+        rows = rows.keep(_choice_problem)
+        read, features = rows.columns, CHOICE_FEATURES
+        names = sorted(filter(_OPTION.match, read), key=lambda name: int(name.removeprefix("caption_")))
+        columns = {"file_name": read["image_path"], "correct": [int(text) for text in read["correct_answer"]]}
+        columns["options"] = [list(texts) for texts in zip(*(read[name] for name in names), strict=True)]
+        odd = [[is_odd(text) for text in texts] for texts in columns["options"]]
+        columns["has_odd_option"] = [any(flags) for flags in odd]
+        if "correct_answer_template" in read:
+            columns["template"] = read["correct_answer_template"]
+        counts = {"odd_options": sum(map(sum, odd))}
     if columns["file_name"][0].lower().endswith(CLIPS) and pictures is not None:
         # Published files name a clip with or without the folders that MSR-VTT has it in.
         inside = Path(pictures).expanduser() / "videos" / "all"
         folder = inside if inside.is_dir() else pictures
         columns["video"] = _reading.find_files(columns["file_name"], folder, path, missing)
         pictures = None
-    return _reading.build(path, features, columns, pictures=pictures, missing=missing, left_out=left_out, counts=counts)
-
-
-_Parts = tuple[dict[str, list[Any]], dict[str, Any], tuple[str, ...], dict[str, int]]
-
-
-def _retrieval(rows: CsvRows) -> _Parts:
-    rows = rows.keep(_retrieval_problem)
-    lists = [name for name in _LISTS if name in rows.columns]
-    columns: dict[str, list[Any]] = {"file_name": rows.columns["filepath"]}
-    columns |= {name: [_strings(text, name) for text in rows.columns[name]] for name in lists}
-    if "image_id" in rows.columns:
-        columns["image_id"] = rows.columns["image_id"]
-        _reading.unique(columns["image_id"], "image_id", rows.source)
-    counts = {"captions": sum(map(len, columns["captions"]))}
-    counts["odd_captions"] = sum(is_odd(text) for captions in columns["captions"] for text in captions)
-    return columns, RETRIEVAL_FEATURES, rows.left_out, counts
+    return _reading.build(
+        path, features, columns, pictures=pictures, missing=missing, left_out=rows.left_out, counts=counts
+    )
 
 
 def _strings(text: str, name: str) -> list[str] | None:
@@ -108,23 +100,8 @@ def _retrieval_problem(row: dict[str, str]) -> str | None:
     return None if _reading.string_list(row["captions"]) else "captions is an empty list"
 
 
-def _choices(rows: CsvRows) -> _Parts:
-    names = sorted((name for name in rows.columns if _OPTION.match(name)), key=lambda name: int(name[8:]))
-    rows = rows.keep(lambda row: _choice_problem(row, names))
-    options = [list(texts) for texts in zip(*(rows.columns[name] for name in names), strict=True)]
-    odd = [[is_odd(text) for text in texts] for texts in options]
-    columns: dict[str, list[Any]] = {
-        "file_name": rows.columns["image_path"],
-        "options": options,
-        "correct": [int(text) for text in rows.columns["correct_answer"]],
-        "has_odd_option": [any(flags) for flags in odd],
-    }
-    if "correct_answer_template" in rows.columns:
-        columns["template"] = rows.columns["correct_answer_template"]
-    return columns, CHOICE_FEATURES, rows.left_out, {"odd_options": sum(map(sum, odd))}
-
-
-def _choice_problem(row: dict[str, str], names: list[str]) -> str | None:
+def _choice_problem(row: dict[str, str]) -> str | None:
+    names = [name for name in row if _OPTION.match(name)]
     correct, template = row["correct_answer"].strip(), row.get("correct_answer_template")
     if correct not in [str(index) for index in range(len(names))]:
         return f"correct_answer is {correct!r:.40}, not 0 to {len(names) - 1}"

@@ -1,18 +1,14 @@
-"""NegRefCOCOg: NegRefCOCOg.json and a folder of COCO train2014 pictures (docs/protocols.md#negrefcocog).
-
-One row per phrase. Built from a pyarrow table in memory.
-"""
+"""NegRefCOCOg: NegRefCOCOg.json and a folder of COCO train2014 pictures (docs/protocols.md#negrefcocog)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from datasets import Dataset, List
+from datasets import Dataset
 
 from negutil.data import _reading
-from negutil.data._reading import INTEGER, REAL, STRING
 
-FEATURES = {"file_name": STRING, "phrase": STRING, "boxes": List(List(REAL)), "correct": INTEGER}
+FEATURES = _reading.features("file_name, phrase, boxes: [[float]], correct: int")
 _ROW = {"image": str, "phrase": str, "ref_bbox": list, "bbox_list": list}
 
 

@@ -1,7 +1,7 @@
 """Your own pictures, each with a caption that is true of it and one that is false: a CSV file of three columns.
 
-One row per line of the file. Built from a pyarrow table in memory. Unlike the loaders of published files this one
-leaves no line out: whoever wrote the file can fix it, so the first line that is wrong is an error.
+Unlike the loaders of published files this one leaves no line out: whoever wrote the file can fix it, so the first line
+that is wrong is an error.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 from datasets import Dataset
 
 from negutil.data import _reading
-from negutil.data._reading import INTEGER, STRING, CsvRows
 
 NAMES = {
     "image": ("image", "image path", "image file", "file", "file name", "filename", "filepath", "path", "picture"),
@@ -22,7 +21,7 @@ NAMES = {
 }
 """What a column may be called, in any case, with spaces, hyphens or underscores."""
 
-FEATURES = {"file_name": STRING, "true": STRING, "false": STRING, "line": INTEGER}
+FEATURES = _reading.features("file_name, true, false, line: int")
 
 
 def load(file: Path | str, pictures: Path | str | None = None, missing: _reading.Missing = "error") -> Dataset:
@@ -34,7 +33,15 @@ def load(file: Path | str, pictures: Path | str | None = None, missing: _reading
     not there, and a line with too many or too few fields; and for a column that is missing or there twice.
     """
     rows = _reading.read_csv(file)
-    columns = {role: rows.columns[_column(role, rows)] for role in NAMES}
+    columns = {}
+    for role, spellings in NAMES.items():
+        called = [name for name in rows.columns if re.sub(r"[\s_-]+", " ", name).strip().lower() in spellings]
+        if len(called) != 1:
+            several = f"there are several columns for '{role}': {', '.join(called)}"
+            problem = several if called else f"no column is '{role}'"
+            fix = f"call one column {' or '.join(spellings[:3])}"
+            _reading.fail(file, f"{problem} (columns: {', '.join(rows.columns)})", fix)
+        columns[role] = rows.columns[called[0]]
     if rows.left_out:
         _reading.fail(file, rows.left_out[0], "fix that line; a caption with a comma needs quotation marks around it")
     for line, *cells in zip(rows.lines, *columns.values(), strict=True):
@@ -44,28 +51,14 @@ def load(file: Path | str, pictures: Path | str | None = None, missing: _reading
         if cells[1].strip() == cells[2].strip():
             _reading.fail(file, f"line {line}: both captions are the same", "correct one, or remove that line")
     columns = {role: [cell.strip() for cell in cells] for role, cells in columns.items()}
-    found = _pictures(columns["image"], Path(pictures or Path(file).expanduser().parent), rows, missing)
-    filled: dict[str, list[Any]] = {"image": found, "file_name": columns["image"], "line": rows.lines}
-    return _reading.build(file, FEATURES, filled | {role: columns[role] for role in ("true", "false")})
-
-
-def _column(role: str, rows: CsvRows) -> str:
-    """The one column of the file that has this role."""
-    found = [name for name in rows.columns if re.sub(r"[\s_-]+", " ", name).strip().lower() in NAMES[role]]
-    if len(found) != 1:
-        problem = f"there are several columns for '{role}': {', '.join(found)}" if found else f"no column is '{role}'"
-        there = ", ".join(rows.columns)
-        _reading.fail(rows.source, f"{problem} (columns: {there})", f"call one column {' or '.join(NAMES[role][:3])}")
-    return found[0]
-
-
-def _pictures(names: list[str], folder: Path, rows: CsvRows, missing: _reading.Missing) -> list[str | None]:
-    """Full path of every picture, None where there is no such file; an absolute path is taken as it is."""
-    own = {name: _reading.require_folder(folder).resolve() / Path(name).expanduser() for name in set(names)}
-    there = {name: str(path) if path.is_file() else None for name, path in own.items()}
+    folder, names = Path(pictures or Path(file).expanduser().parent), columns["image"]
+    # An absolute path is taken as it is; None where there is no such file.
+    paths = {name: _reading.require_folder(folder).resolve() / Path(name).expanduser() for name in set(names)}
+    there = {name: str(path) if path.is_file() else None for name, path in paths.items()}
     lost = [(line, name) for line, name in zip(rows.lines, names, strict=True) if there[name] is None]
     if lost and (missing == "error" or len(lost) == len(names)):
-        line, name = lost[0]
-        problem = f"line {line}: the picture {name} is not in {folder} (the same in {len(lost)} of {len(names)} lines)"
-        _reading.fail(rows.source, problem, "correct the path, or say in which folder the pictures are")
-    return [there[name] for name in names]
+        count = f"the same in {len(lost)} of {len(names)} lines"
+        problem = f"line {lost[0][0]}: the picture {lost[0][1]} is not in {folder} ({count})"
+        _reading.fail(file, problem, "correct the path, or say in which folder the pictures are")
+    filled: dict[str, list[Any]] = {"image": [there[name] for name in names], "file_name": names, "line": rows.lines}
+    return _reading.build(file, FEATURES, filled | {role: columns[role] for role in ("true", "false")})

@@ -1,7 +1,4 @@
-"""PhraseCut (VGPhraseCut): refer_<split>.json and a folder of Visual Genome pictures (docs/protocols.md#segmentation).
-
-One row per phrase. Built from a pyarrow table: in memory up to 64 MiB, above that memory-mapped from the cache.
-"""
+"""PhraseCut: refer_<split>.json and a folder of Visual Genome pictures (docs/protocols.md#segmentation)."""
 
 from __future__ import annotations
 
@@ -10,24 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import Dataset, List
+from datasets import Dataset
 
 from negutil.data import _reading, coco
-from negutil.data._reading import INTEGER, NUMBER, REAL, STRING
+from negutil.data._reading import NUMBER
 
-FEATURES = {
-    "task_id": STRING,
-    "image_id": INTEGER,
-    "file_name": STRING,
-    "phrase": STRING,
-    "name": STRING,
-    "attributes": List(STRING),
-    "relations": List(STRING),
-    "boxes": List(List(REAL)),
-    "polygons": STRING,
-    "width": INTEGER,
-    "height": INTEGER,
-}
+FEATURES = _reading.features(
+    "task_id, image_id: int, file_name, phrase, name, attributes: [str], relations: [str], boxes: [[float]], "
+    "polygons, width: int, height: int"
+)
 _TASK = {"task_id": str, "image_id": int, "phrase": str, "instance_boxes": list, "Polygons": list}
 
 
@@ -49,6 +37,22 @@ def load(
     for boxes in read["instance_boxes"]:
         _reading.check_boxes(boxes, "instance_boxes", file)
     structures = [structure or {} for structure in read["phrase_structure"]]
+    relations: list[list[str] | None] = []
+    for row, (structure, shape) in enumerate(zip(structures, read["Polygons"], strict=True)):
+        words = structure.get("relation_descriptions")
+        try:
+            relations.append(None if words is None else [" ".join(pair) for pair in words])
+        except TypeError as error:
+            problem = f'entry {row} has "relation_descriptions" that are not pairs of words'
+            _reading.fail(file, problem, "fix that entry", error)
+        try:
+            points = [point for instance in shape for polygon in instance for point in polygon]
+            good = all(len(point) == 2 and {type(point[0]), type(point[1])} <= {*NUMBER} for point in points)
+        except (TypeError, KeyError):
+            good = False
+        if not good:
+            problem = f'entry {row} has "Polygons" that are not instances of polygons of [x, y] points'
+            _reading.fail(file, problem, "fix that entry")
     columns: dict[str, list[Any]] = {
         "task_id": read["task_id"],
         "image_id": read["image_id"],
@@ -56,9 +60,9 @@ def load(
         "phrase": read["phrase"],
         "name": [structure.get("name") for structure in structures],
         "attributes": [structure.get("attributes") for structure in structures],
-        "relations": [_relations(structure, row, file) for row, structure in enumerate(structures)],
+        "relations": relations,
         "boxes": read["instance_boxes"],
-        "polygons": [_polygons(shape, row, file) for row, shape in enumerate(read["Polygons"])],
+        "polygons": list(map(json.dumps, read["Polygons"])),
     }
     if image_data is not None:
         sizes = _reading.json_columns(image_data, {"image_id": int, "width": int, "height": int})
@@ -67,34 +71,6 @@ def load(
         rows = [row_of[image_id] for image_id in read["image_id"]]
         columns |= {side: [sizes[side][row] for row in rows] for side in ("width", "height")}
     return _reading.build(file, FEATURES, columns, pictures=pictures, missing=missing)
-
-
-def _relations(structure: dict[str, Any], row: int, file: Path | str) -> list[str] | None:
-    described = structure.get("relation_descriptions")
-    if described is None:
-        return None
-    try:
-        return [" ".join(words) for words in described]
-    except TypeError as error:
-        problem = f'entry {row} has "relation_descriptions" that are not pairs of words'
-        _reading.fail(file, problem, "fix that entry", error)
-
-
-def _polygons(shape: list[Any], row: int, file: Path | str) -> str:
-    """JSON of the polygons, after a check that every point is a pair of numbers."""
-    try:
-        good = all(
-            len(point) == 2 and type(point[0]) in NUMBER and type(point[1]) in NUMBER
-            for instance in shape
-            for polygon in instance
-            for point in polygon
-        )
-    except (TypeError, KeyError):
-        good = False
-    if not good:
-        problem = f'entry {row} has "Polygons" that are not instances of polygons of [x, y] points'
-        _reading.fail(file, problem, "fix that entry")
-    return json.dumps(shape)
 
 
 def mask(polygons: str, height: int, width: int) -> np.ndarray:

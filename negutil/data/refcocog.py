@@ -3,8 +3,6 @@
 The published refs file is a Python pickle, a format that can run code while it is read. It is opened here by a
 reader that makes only dicts, lists, tuples, strings, numbers, True, False and None, and refuses all else.
 `refs(<split_by>).json` with the same content is read where it exists, and is what this project writes.
-
-One row per sentence. Built from a pyarrow table: in memory up to 64 MiB, above that memory-mapped from the cache.
 """
 
 from __future__ import annotations
@@ -16,23 +14,11 @@ from typing import Any
 from datasets import Dataset
 
 from negutil.data import _reading, coco
-from negutil.data._reading import INTEGER, STRING
 
-FEATURES = {
-    "ref_id": INTEGER,
-    "sent_id": INTEGER,
-    "ann_id": INTEGER,
-    "image_id": INTEGER,
-    "file_name": STRING,
-    "split": STRING,
-    "sentence": STRING,
-    "raw": STRING,
-    "category": STRING,
-    "box": coco.FEATURES["boxes"].feature,
-    "segmentation": STRING,
-    "width": INTEGER,
-    "height": INTEGER,
-}
+FEATURES = _reading.features(
+    "ref_id: int, sent_id: int, ann_id: int, image_id: int, file_name, split, sentence, raw, category, box: [float], "
+    "segmentation, width: int, height: int"
+)
 _REF = {"ref_id": int, "ann_id": int, "image_id": int, "split": str, "sentences": list}
 _SENTENCE = {"sent_id": int, "sent": str, "raw": str}
 _IMAGE = {"id": int, "file_name": str, "width": int, "height": int}

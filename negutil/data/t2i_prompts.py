@@ -1,7 +1,4 @@
-"""The 107 text-to-image prompts of NegationCLIP's Neg Score: prompts_with_questions.json (docs/protocols.md#neg-score).
-
-One row per prompt. Built from a pyarrow table in memory.
-"""
+"""The 107 prompts of NegationCLIP's Neg Score: prompts_with_questions.json (docs/protocols.md#neg-score)."""
 
 from __future__ import annotations
 
@@ -10,9 +7,8 @@ from pathlib import Path
 from datasets import Dataset
 
 from negutil.data import _reading
-from negutil.data._reading import INTEGER, STRING
 
-FEATURES = {"prompt_id": INTEGER, "prompt": STRING, "subject_question": STRING, "negation_question": STRING}
+FEATURES = _reading.features("prompt_id: int, prompt, subject_question, negation_question")
 
 
 def load(file: Path | str) -> Dataset:

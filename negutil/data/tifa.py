@@ -8,21 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from datasets import Dataset, List
+from datasets import Dataset
 
 from negutil.data import _reading
-from negutil.data._reading import STRING
 
 TEXTS, QUESTIONS = "tifa_v1.0_text_inputs.json", "tifa_v1.0_question_answers.json"
-FEATURES = {
-    "id": STRING,
-    "caption": STRING,
-    "question": STRING,
-    "choices": List(STRING),
-    "answer": STRING,
-    "element_type": STRING,
-    "element": STRING,
-}
+FEATURES = _reading.features("id, caption, question, choices: [str], answer, element_type, element")
 """Columns of ``load``; ids are texts ("coco_301091")."""
 
 

@@ -23,7 +23,6 @@ _DAMAGED = (
     *(zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError),
     *(gzip.BadGzipFile, RuntimeError, NotImplementedError, ValueError),
 )
-_AGAIN = "fetch it again from its publisher"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +58,15 @@ def unpack(archive: Path, folder: Path, nested: str = "", limits: Limits | None 
         elif tarfile.is_tarfile(archive):
             count = _untar(archive, hidden, limits or Limits())
         else:
-            raise _refused(archive, "is neither a zip nor a tar archive", _AGAIN)
+            raise _refused(archive, "is neither a zip nor a tar archive")
         if nested:
             inner = hidden / nested
             if not inner.is_file() or inner.is_symlink():
-                raise _refused(archive, f"has no {nested} in it", _AGAIN)
+                raise _refused(archive, f"has no {nested} in it")
             return unpack(inner, folder, "", limits)
         _move(hidden, folder)
     except _DAMAGED as problem:
-        raise _refused(archive, f"is damaged ({str(problem).rstrip('.')})", _AGAIN) from problem
+        raise _refused(archive, f"is damaged ({str(problem).rstrip('.')})") from problem
     except OSError as problem:
         if problem.errno not in FULL_DISK:
             raise _refused(archive, f"cannot be unpacked ({problem})", "fix the folder or the archive") from problem
@@ -86,7 +85,7 @@ def _unzip(archive: Path, hidden: Path, limits: Limits) -> int:
         for entry in entries:
             _check_name(archive, entry.filename)
             if stat.S_ISLNK(entry.external_attr >> 16):
-                raise _refused(archive, f"has the link {entry.filename!r}", _AGAIN)
+                raise _refused(archive, f"has the link {entry.filename!r}")
         for entry in progress.bar(f"unpacking {archive.name}", entries, unit=" files"):
             opened.extract(entry, hidden)
     return sum(not entry.is_dir() for entry in entries)
@@ -105,32 +104,23 @@ def _untar(archive: Path, hidden: Path, limits: Limits) -> int:
             try:
                 opened.extract(member, hidden, set_attrs=False, filter="data")
             except tarfile.FilterError as problem:
-                raise _refused(archive, f"has an entry that is not allowed ({problem})", _AGAIN) from problem
-        _check_end(archive, opened)
+                raise _refused(archive, f"has an entry that is not allowed ({problem})") from problem
+        # tarfile takes a damaged header for the end of the archive. Reading on makes gzip compare its checksum.
+        if (stream := opened.fileobj) is not None:
+            stream.seek(opened.offset)
+            if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise _refused(archive, "is damaged (its entries break off)")
+            while stream.read(2**20):
+                pass
     return files
-
-
-def _check_end(archive: Path, opened: tarfile.TarFile) -> None:
-    """Raise NegutilError unless the tar ends as it should: tarfile takes a damaged header for the end of the archive.
-
-    Reading on to the end of the file makes gzip compare its checksum.
-    """
-    stream = opened.fileobj
-    if stream is None:
-        return
-    stream.seek(opened.offset)
-    if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-        raise _refused(archive, "is damaged (its entries break off)", _AGAIN)
-    while stream.read(2**20):
-        pass
 
 
 def _check_amount(archive: Path, count: int, total: int, limits: Limits) -> None:
     most = min(limits.bytes, max(limits.small, limits.ratio * archive.stat().st_size))
     if count > limits.files:
-        raise _refused(archive, f"has more than {limits.files} entries", _AGAIN)
+        raise _refused(archive, f"has more than {limits.files} entries")
     if total > most:
-        raise _refused(archive, f"would unpack to more than {most / 1e9:.2f} GB", _AGAIN)
+        raise _refused(archive, f"would unpack to more than {most / 1e9:.2f} GB")
 
 
 def _check_name(archive: Path, name: str) -> None:
@@ -138,18 +128,18 @@ def _check_name(archive: Path, name: str) -> None:
     parts = PurePosixPath(name.replace("\\", "/")).parts
     outside = name.startswith(("/", "\\")) or ".." in parts or PureWindowsPath(name).drive or "\0" in name
     if outside or not name:
-        raise _refused(archive, f"has the entry {name!r}, which lies outside its folder", _AGAIN)
+        raise _refused(archive, f"has the entry {name!r}, which lies outside its folder")
 
 
 def _move(source: Path, target: Path) -> None:
     """Move all that is in ``source`` into ``target``; folders that are there already are filled up."""
     for path in sorted(source.iterdir()):
-        own = target / path.name
-        if path.is_dir() and not path.is_symlink() and own.is_dir():
-            _move(path, own)
+        place = target / path.name
+        if path.is_dir() and not path.is_symlink() and place.is_dir():
+            _move(path, place)
         else:
-            path.replace(own)
+            path.replace(place)
 
 
-def _refused(archive: Path, problem: str, fix: str) -> NegutilError:
+def _refused(archive: Path, problem: str, fix: str = "fetch it again from its publisher") -> NegutilError:
     return NegutilError(f"{archive} {problem}: {fix}.")

@@ -1,9 +1,5 @@
-"""VALSE, the "existence" piece: existence.json and, where one has them, the Visual7W pictures.
-
-One row per item. Built from a pyarrow table in memory.
-
-See docs/protocols.md#valse.
-"""
+"""VALSE, the "existence" piece: existence.json and, where one has them, the Visual7W pictures. See
+docs/protocols.md#valse."""
 
 from __future__ import annotations
 
@@ -13,21 +9,13 @@ from typing import Any
 from datasets import Dataset
 
 from negutil.data import _reading
-from negutil.data._reading import INTEGER, STRING
 
 VALID_VOTES = 2
 """An item is in VALSE's validated set where at least two of three annotators chose the caption."""
 
-FEATURES = {
-    "item": STRING,
-    "file_name": STRING,
-    "caption": STRING,
-    "foil": STRING,
-    "negated": STRING,
-    "votes_caption": INTEGER,
-    "votes_foil": INTEGER,
-    "votes_other": INTEGER,
-}
+FEATURES = _reading.features(
+    "item, file_name, caption, foil, negated, votes_caption: int, votes_foil: int, votes_other: int"
+)
 _ITEM = {"image_file": str, "caption": str, "foil": str, "classes": int, "mturk": dict}
 
 

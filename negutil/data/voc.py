@@ -1,7 +1,4 @@
-"""PASCAL VOC 2007: Annotations/*.xml, ImageSets/Main/<split>.txt, JPEGImages/*.jpg (docs/protocols.md#mcq).
-
-One row per picture. Built from a pyarrow table in memory.
-"""
+"""PASCAL VOC 2007: Annotations/*.xml, ImageSets/Main/<split>.txt, JPEGImages/*.jpg (docs/protocols.md#mcq)."""
 
 from __future__ import annotations
 
@@ -9,22 +6,14 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from datasets import Dataset, List
+from datasets import Dataset
 
 from negutil.data import _reading
-from negutil.data._reading import FLAG, INTEGER, REAL, STRING
 
-FEATURES = {
-    "image_id": STRING,
-    "file_name": STRING,
-    "width": INTEGER,
-    "height": INTEGER,
-    "categories": List(STRING),
-    "boxes": List(List(REAL)),
-    "difficult": List(FLAG),
-    "truncated": List(FLAG),
-    "poses": List(STRING),
-}
+FEATURES = _reading.features(
+    "image_id, file_name, width: int, height: int, categories: [str], boxes: [[float]], difficult: [bool], "
+    "truncated: [bool], poses: [str]"
+)
 _NOT_VOC = "fix the file or fetch it again"
 
 
@@ -38,23 +27,17 @@ def load(folder: Path | str, split: str = "test", missing: _reading.Missing = "e
     missing pictures.
     """
     folder = _reading.require_folder(folder)
-    ids = _split_ids(folder, split)
-    rows = [_annotation(folder / "Annotations" / f"{name}.xml") for name in ids]
-    columns = {name: [row[name] for row in rows] for name in rows[0]}
-    columns["image_id"] = ids
-    source = f"{folder} ({split})"
-    return _reading.build(source, FEATURES, columns, pictures=folder / "JPEGImages", missing=missing)
-
-
-def _split_ids(folder: Path, split: str) -> list[str]:
     path = folder / "ImageSets" / "Main" / f"{split}.txt"
     there = ", ".join(sorted(other.stem for other in path.parent.glob("*.txt"))) or "none"
     path = _reading.require_file(path, f"ask for a split that is there: {there}")
     # Class lists (aeroplane_test.txt) have a second column; only its first is an id.
     ids = [line.split()[0] for line in _reading.read_text(path).splitlines() if line.strip()]
-    _reading.filled(ids, path)
-    _reading.unique(ids, "image id", path)
-    return ids
+    _reading.unique(_reading.filled(ids, path), "image id", path)
+    rows = [_annotation(folder / "Annotations" / f"{name}.xml") for name in ids]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    columns["image_id"] = ids
+    source = f"{folder} ({split})"
+    return _reading.build(source, FEATURES, columns, pictures=folder / "JPEGImages", missing=missing)
 
 
 def _annotation(path: Path) -> dict[str, Any]:
@@ -66,12 +49,18 @@ def _annotation(path: Path) -> dict[str, Any]:
     except ElementTree.ParseError as error:
         _reading.fail(path, f"the XML breaks off or is damaged ({error})", _NOT_VOC, error)
     objects = root.findall("object")
+    boxes = []
+    for item in objects:
+        left, top, right, bottom = (_number(item, f"bndbox/{side}", path) for side in ("xmin", "ymin", "xmax", "ymax"))
+        if right < left or bottom < top:
+            _reading.fail(path, f"the box {(left, top, right, bottom)} ends before it begins", _NOT_VOC)
+        boxes.append([left - 1, top - 1, right - left + 1, bottom - top + 1])
     return {
         "file_name": _text(root, "filename", path),
         "width": int(_number(root, "size/width", path)),
         "height": int(_number(root, "size/height", path)),
         "categories": [_text(item, "name", path) for item in objects],
-        "boxes": [_box(item, path) for item in objects],
+        "boxes": boxes,
         "difficult": [item.findtext("difficult", "0").strip() == "1" for item in objects],
         "truncated": [item.findtext("truncated", "0").strip() == "1" for item in objects],
         "poses": [item.findtext("pose") for item in objects],
@@ -79,10 +68,10 @@ def _annotation(path: Path) -> dict[str, Any]:
 
 
 def _text(element: ElementTree.Element, name: str, path: Path) -> str:
-    found = element.findtext(name)
-    if found is None or not found.strip():
+    text = element.findtext(name, "").strip()
+    if not text:
         _reading.fail(path, f"<{element.tag}> has no <{name}>", _NOT_VOC)
-    return found.strip()
+    return text
 
 
 def _number(element: ElementTree.Element, name: str, path: Path) -> float:
@@ -91,10 +80,3 @@ def _number(element: ElementTree.Element, name: str, path: Path) -> float:
         return float(text)
     except ValueError as error:
         _reading.fail(path, f"<{name}> is {text!r}, where a number is needed", _NOT_VOC, error)
-
-
-def _box(item: ElementTree.Element, path: Path) -> list[float]:
-    left, top, right, bottom = (_number(item, f"bndbox/{side}", path) for side in ("xmin", "ymin", "xmax", "ymax"))
-    if right < left or bottom < top:
-        _reading.fail(path, f"the box {(left, top, right, bottom)} ends before it begins", _NOT_VOC)
-    return [left - 1, top - 1, right - left + 1, bottom - top + 1]

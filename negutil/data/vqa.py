@@ -1,28 +1,16 @@
-"""VQA v2: questions and annotations JSON, plain or gzip-compressed (docs/protocols.md#negationclip-captions).
-
-One row per question. Built from a pyarrow table: in memory up to 64 MiB, above that memory-mapped from the cache.
-"""
+"""VQA v2: questions and annotations JSON, plain or gzip-compressed (docs/protocols.md#negationclip-captions)."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from datasets import Dataset, List
+from datasets import Dataset
 
 from negutil.data import _reading
-from negutil.data._reading import INTEGER, STRING
 
-FEATURES = {
-    "question_id": INTEGER,
-    "image_id": INTEGER,
-    "file_name": STRING,
-    "question": STRING,
-    "answer": STRING,
-    "answers": List(STRING),
-    "answer_type": STRING,
-    "question_type": STRING,
-}
+FEATURES = _reading.features(
+    "question_id: int, image_id: int, file_name, question, answer, answers: [str], answer_type, question_type"
+)
 _QUESTION = {"question_id": int, "image_id": int, "question": str}
 _ANNOTATION = {
     "question_id": int,
@@ -52,7 +40,25 @@ def load(
     content = _reading.read_json(questions)
     columns = _reading.json_columns(questions, _QUESTION, key="questions", different="question_id", content=content)
     if annotations is not None:
-        columns |= _answers(columns, annotations, f'{questions}, "questions"')
+        where = f'{annotations}, "annotations"'
+        read = _reading.json_columns(annotations, _ANNOTATION, key="annotations", different="question_id")
+        _reading.known(read["question_id"], columns["question_id"], "question_id", where)
+        name = "question_id (it has no annotation)"
+        _reading.known(columns["question_id"], read["question_id"], name, f'{questions}, "questions"')
+        row_of = {question: row for row, question in enumerate(read["question_id"])}
+        rows = [row_of[question] for question in columns["question_id"]]
+        for row, image in zip(rows, columns["image_id"], strict=True):
+            if read["image_id"][row] != image:
+                problem = f"entry {row} is about picture {read['image_id'][row]}, its question about picture {image}"
+                _reading.fail(where, problem, "use questions and annotations of the same release")
+            try:
+                read["answers"][row] = [given["answer"] for given in read["answers"][row]]
+            except (KeyError, TypeError) as error:
+                problem = f'entry {row} has "answers" without an "answer" in each'
+                _reading.fail(where, problem, "fix that entry", error)
+        read["answer"] = read["multiple_choice_answer"]
+        joined = {name: read[name] for name in ("answer", "answers", "answer_type", "question_type")}
+        columns |= _reading.take(joined, rows)
     subtype = content.get("data_subtype")
     pattern = file_name or (f"COCO_{subtype}_{{image_id:012d}}.jpg" if isinstance(subtype, str) else None)
     if pattern is not None:
@@ -65,26 +71,3 @@ def load(
         fix = 'pass file_name, for instance "COCO_train2014_{image_id:012d}.jpg"'
         _reading.fail(questions, "the file does not say how the pictures are called (no data_subtype)", fix)
     return _reading.build(questions, FEATURES, columns, pictures=pictures, missing=missing)
-
-
-def _answers(columns: dict[str, list[Any]], path: Path | str, questions: str) -> dict[str, list[Any]]:
-    where = f'{path}, "annotations"'
-    read = _reading.json_columns(path, _ANNOTATION, key="annotations", different="question_id")
-    _reading.known(read["question_id"], columns["question_id"], "question_id", where)
-    _reading.known(columns["question_id"], read["question_id"], "question_id (it has no annotation)", questions)
-    row_of = {question: row for row, question in enumerate(read["question_id"])}
-    rows = [row_of[question] for question in columns["question_id"]]
-    for row, image in zip(rows, columns["image_id"], strict=True):
-        if read["image_id"][row] != image:
-            problem = f"entry {row} is about picture {read['image_id'][row]}, its question about picture {image}"
-            _reading.fail(where, problem, "use questions and annotations of the same release")
-    answers = []
-    for row, entry in enumerate(read["answers"]):
-        try:
-            answers.append([given["answer"] for given in entry])
-        except (KeyError, TypeError) as error:
-            problem = f'entry {row} has "answers" without an "answer" in each'
-            _reading.fail(where, problem, "fix that entry", error)
-    renamed = {"answer": read["multiple_choice_answer"], "answers": answers}
-    kept = {name: read[name] for name in ("answer_type", "question_type")}
-    return {name: [values[row] for row in rows] for name, values in {**renamed, **kept}.items()}

@@ -2,7 +2,7 @@
 
 Paths of datasets are below the folder of the published data (NEGUTIL_DATA), those of checkpoints below the repository's
 root; checkpoints of huggingface.co lie in that client's own cache. Nothing here reads data or goes online: for that see
-``data_check`` and ``data_get``.
+``check`` and ``get``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Part(Settings):
     """A file, folder (``path`` ends in "/") or pattern that the loaders expect, or a repository on a ``hub``.
 
     Attributes:
-        read: how ``data_check`` reads it; "" where it only looks whether it is there.
+        read: how ``check`` reads it; "" where it only looks whether it is there.
         pictures: folder of the pictures that the file names.
         model: the entry of configs/models.toml that uses it.
         needed: whether notebooks need it.
@@ -86,7 +86,7 @@ class Fetch(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Entry(Settings):
-    """One dataset or checkpoint; the settings are told at the top of configs/datasets.toml."""
+    """One dataset or checkpoint; the settings are explained at the top of configs/datasets.toml."""
 
     name: str
     title: str
@@ -114,13 +114,9 @@ class Entry(Settings):
         return any(part.path in one.gives for one in self.fetch)
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Reading the catalogue
-
-
 def entries(file: Path | None = None) -> dict[str, Entry]:
     """Every entry by name, in the order of ``file`` (FILE); raises NegutilError where it is damaged or inconsistent."""
-    return dict(_read(file or FILE))
+    return _read(file or FILE)
 
 
 @cache
@@ -144,10 +140,6 @@ def find(name: str, file: Path | None = None) -> Entry:
     return known[name]
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# What is on this machine
-
-
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where the parts of an entry are looked for: below ``root``.
@@ -164,13 +156,14 @@ class Place:
 
     def find(self, name: str) -> list[Path]:
         """What there is of a path, folder ("/" at its end: one that is not empty) or pattern, sorted."""
-        pattern = name.partition("/")[2] if self.own else name
-        if not pattern or (not self.own and (self.root / name.partition("/")[0] / WORLD).is_file()):
+        top, _, inside = name.partition("/")
+        pattern = inside if self.own else name
+        if not pattern or (not self.own and (self.root / top / WORLD).is_file()):
             return []
-        found = sorted(self.root.glob(pattern.rstrip("/")))
+        paths = sorted(self.root.glob(pattern.rstrip("/")))
         if pattern.endswith("/"):
-            return [path for path in found if path.is_dir() and next(path.iterdir(), None)]
-        return [path for path in found if path.is_file()]
+            return [path for path in paths if path.is_dir() and next(path.iterdir(), None)]
+        return [path for path in paths if path.is_file()]
 
     def located(self, part: Part) -> list[Path]:
         """What there is of ``part``."""
@@ -197,7 +190,7 @@ def hub_files(repository: str) -> list[Path]:
 def state(name: str, folder: Path | None = None) -> str:
     """HERE where all that notebooks need is there, PARTIAL where some of it is, else MISSING.
 
-    What is in the files is not looked at: ``data_check`` does.
+    What is in the files is not looked at: ``check`` does.
     """
     entry = find(name)
     where = place(entry, folder)

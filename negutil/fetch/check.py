@@ -1,25 +1,54 @@
 """Check published data: read what is there with the loaders, count it against what is known, compare checksums.
 
 Every part of a dataset gets one finding: OK; SAMPLE, a part of what is published (a few rows, some pictures), on which
-notebooks run but whose numbers are not those of the benchmark; MISSING; or WRONG, with the file and how to fix it.
+notebooks run but whose numbers are not those of the benchmark; MISSING; or WRONG, with the file and how to fix it. A
+reader takes the file of a part and returns counts by the names that configs/datasets.toml has. Loaders raise
+NegutilError for damaged files, with the file, the place and the fix.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from negutil.data import download
+import pyarrow.parquet as pq
+import safetensors
+from datasets import Dataset
+
+from negutil import data, files
+from negutil.data import (
+    _reading,
+    ccneg,
+    celeba,
+    chexpert,
+    coco,
+    download,
+    folders,
+    laion,
+    msrvtt,
+    negbench,
+    negrefcocog,
+    phrasecut,
+    refcocog,
+    t2i_prompts,
+    tifa,
+    valse,
+    voc,
+    vqa,
+)
 from negutil.errors import NegutilError, of_system
 from negutil.fetch import catalogue
-from negutil.fetch.catalogue import Entry, Part, Place
-
-if TYPE_CHECKING:
-    from negutil.fetch.readers import Reading
+from negutil.fetch.catalogue import Part
+from negutil.models import loader, registry
+from negutil.models.pictures import read_rgb
 
 OK, SAMPLE, MISSING, WRONG = "ok", "sample", "missing", "wrong"
+Count = Callable[[Dataset], int]
+OPENED = 20
+"""How many pictures or clips of a folder are opened, spread over it, unless all are to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +72,25 @@ class Finding:
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Reading:
+    """What was read.
+
+    Attributes:
+        counts: by name.
+        notes: remarks that follow the counts.
+        problem: a sentence where something is wrong that the loader does not mind, else "".
+        names: names of the pictures that the rows are about.
+        lost: how many of these are not there.
+    """
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    problem: str = ""
+    names: Sequence[str] = ()
+    lost: int = 0
+
+
 def check(name: str, folder: Path | None = None, deep: bool = False) -> Iterator[Finding]:
     """Findings about every part of ``name``, where notebooks look or in ``folder``; one where nothing is there.
 
@@ -50,11 +98,24 @@ def check(name: str, folder: Path | None = None, deep: bool = False) -> Iterator
     """
     entry = catalogue.find(name)
     where = catalogue.place(entry, folder)
-    if not any(where.located(part) for part in entry.parts):
-        yield Finding(name, entry.parts[0].name, MISSING, _get(entry))
+    there = [where.located(part) for part in entry.parts]
+    get = f"it is not here: negutil data get {name}"
+    if not any(there):
+        yield Finding(name, entry.parts[0].name, MISSING, get)
         return
-    for part in entry.parts:
-        yield _part(entry, part, where, deep)
+    for part, located in zip(entry.parts, there, strict=True):
+        counts: Mapping[str, int] = {}
+        try:
+            status, message = MISSING, get
+            if located:
+                pictures = where.path(part.pictures) if part.pictures and not where.own else None
+                reading = read(part, located, pictures, deep)
+                status, message, counts = *judge(part, located, reading), reading.counts
+        except NegutilError as problem:
+            status, message = WRONG, str(problem)
+        except OSError as problem:  # a folder or file that may not be read: the other parts are checked all the same
+            status, message = WRONG, of_system(problem)
+        yield Finding(name, part.name, status, message, part.needed, counts)
 
 
 def failed(finding: Finding, named: bool, whole: bool = False) -> bool:
@@ -67,28 +128,7 @@ def failed(finding: Finding, named: bool, whole: bool = False) -> bool:
     return finding.status == WRONG or lacks or (finding.status == SAMPLE and whole)
 
 
-def _part(entry: Entry, part: Part, where: Place, deep: bool) -> Finding:
-    found = where.located(part)
-    if not found:
-        return Finding(entry.name, part.name, MISSING, _get(entry), part.needed)
-    from negutil.fetch import readers  # here, because loaders take seconds to import
-
-    pictures = where.path(part.pictures) if part.pictures and not where.own else None
-    try:
-        reading = readers.read(part, found, pictures, deep)
-    except NegutilError as problem:
-        return Finding(entry.name, part.name, WRONG, str(problem), part.needed)
-    except OSError as problem:  # a folder or file that may not be read: the other parts are checked all the same
-        return Finding(entry.name, part.name, WRONG, of_system(problem), part.needed)
-    status, message = _judge(part, found, reading)
-    return Finding(entry.name, part.name, status, message, part.needed, reading.counts)
-
-
-def _get(entry: Entry) -> str:
-    return f"it is not here: negutil data get {entry.name}"
-
-
-def _judge(part: Part, found: list[Path], reading: Reading) -> tuple[str, str]:
+def judge(part: Part, files: list[Path], reading: Reading) -> tuple[str, str]:
     """Status and message of what was read: whatever is wrong first, then what is less than everything."""
     less, more = compare(reading.counts, part.counts)
     notes = "".join(f"; {note}" for note in reading.notes)
@@ -96,11 +136,16 @@ def _judge(part: Part, found: list[Path], reading: Reading) -> tuple[str, str]:
         return WRONG, reading.problem
     if more:
         fix = "it is another release or was changed, so fetch it again"
-        return WRONG, f"{found[0]} has {', '.join(more)}, more than are known ({part.counted}): {fix}."
+        return WRONG, f"{files[0]} has {', '.join(more)}, more than are known ({part.counted}): {fix}."
     if less:
         return SAMPLE, f"has {', '.join(less)}{notes}"
-    if problem := _other_bytes(part, found, reading):
-        return WRONG, problem
+    # Of several known releases the checksum is that of the first.
+    firsts = {what: wanted[0] for what, wanted in part.counts.items() if isinstance(wanted, list)}
+    if len(files) == 1 and all(reading.counts.get(what) == first for what, first in firsts.items()):
+        for kind, expected in (("sha256", part.sha256), ("md5", part.md5)):
+            if expected and (actual := download.digest(files[0], kind)) != expected:
+                told = f"{files[0]} has {kind} {actual}, where {expected} is known ({part.checksum})"
+                return WRONG, f"{told}: something in it was changed, so fetch it again."
     counts = ", ".join(f"{count:,} {what}" for what, count in reading.counts.items()) or "it is there"
     return (SAMPLE if reading.lost else OK), f"{counts}{notes}"
 
@@ -118,13 +163,195 @@ def compare(counts: Mapping[str, int], known: Mapping[str, int | list[int]]) -> 
     return less, more
 
 
-def _other_bytes(part: Part, found: list[Path], reading: Reading) -> str:
-    """What is wrong with the checksum, or ""; of several known releases it is the checksum of the first."""
-    firsts = {what: wanted[0] for what, wanted in part.counts.items() if isinstance(wanted, list)}
-    if len(found) != 1 or any(reading.counts.get(what) != first for what, first in firsts.items()):
-        return ""
-    for kind, expected in (("sha256", part.sha256), ("md5", part.md5)):
-        if expected and (actual := download.digest(found[0], kind)) != expected:
-            told = f"{found[0]} has {kind} {actual}, where {expected} is known ({part.checksum})"
-            return f"{told}: something in it was changed, so fetch it again."
-    return ""
+def read(part: Part, located: list[Path], pictures: Path | None = None, deep: bool = False) -> Reading:
+    """Read the files of a part, and look for the pictures that they name in ``pictures`` where that folder exists.
+
+    With ``deep`` every picture and clip is opened. Raises NegutilError as the loaders do.
+    """
+    if part.hub:
+        return _hub(located)
+    if part.read == "captions":
+        columns = Counter(laion.caption_column(shard) for shard in located)
+        captions = sum(pq.read_metadata(shard).num_rows for shard in located)
+        note = f"captions are in {' and '.join(repr(name) for name in columns)}"
+        return Reading({"files": len(located), "captions": captions}, [note])
+    if part.read == "weights":
+        return _weights(located[0], part)
+    if part.read in _MEDIA:
+        return _opened(located[0], *_MEDIA[part.read], deep)
+    if part.read in _ROWS:
+        load, counts = _ROWS[part.read]
+        rows = load(located[0])
+        reading = _counted(rows, {name: count(rows) for name, count in counts.items()})
+    else:
+        reading = _READERS[part.read](located[0])
+    names = list(dict.fromkeys(reading.names))
+    if pictures is not None and names:
+        if not pictures.is_dir():
+            reading.notes.append(f"the folder of its pictures, {pictures}, is not there")
+            return reading
+        try:
+            reading.lost = _reading.find_files(names, pictures, pictures, "drop").count(None)
+        except NegutilError:
+            reading.lost = len(names)
+        if reading.lost:
+            reading.notes.append(f"{len(names) - reading.lost:,} of its {len(names):,} pictures are in {pictures.name}")
+    return reading
+
+
+def _counted(rows: Dataset, counts: Mapping[str, int]) -> Reading:
+    """The ``counts``, malformed lines as a note, and the names of the pictures."""
+    left_out = data.report(rows).left_out
+    notes = [f"{len(left_out)} left out as malformed, the first is {left_out[0]}"] if left_out else []
+    return Reading(counts, notes, names=list(rows["file_name"]) if "file_name" in rows.column_names else [])
+
+
+def _different(column: str) -> Count:
+    return lambda rows: len(set(rows[column]))
+
+
+def _inside(column: str) -> Count:
+    return lambda rows: sum(map(len, rows[column][:]))
+
+
+def _celeba_splits(file: Path) -> Reading:
+    splits = [line.split()[-1] for line in _reading.read_text(file).splitlines() if line.strip()]
+    return Reading({"faces": len(splits), "faces for testing": splits.count("2")})
+
+
+def _voc(file: Path) -> Reading:
+    told = data.report(voc.load(file.parents[2], file.stem, missing="drop"))
+    notes = [f"{told.missing_pictures:,} pictures are not there"] if told.missing_pictures else []
+    return Reading({"pictures": told.rows + told.missing_pictures}, notes, lost=told.missing_pictures)
+
+
+def _negbench(file: Path) -> Reading:
+    rows = negbench.load(file)
+    told = data.report(rows)
+    counts = {"rows": len(rows) + len(told.left_out)}
+    if "captions" in rows.column_names:
+        counts["captions"] = told.counts["captions"]
+    if "template" in rows.column_names:
+        counts |= {kind: list(rows["template"]).count(kind) for kind in negbench.TEMPLATES}
+    return _counted(rows, counts)
+
+
+def _entries(content: Any, file: Path) -> Reading:
+    if not isinstance(content, list | dict):
+        raise NegutilError(f"{file}: it holds a {type(content).__name__}, no list or table; fetch the file again.")
+    return Reading({"entries": len(content)})
+
+
+def _opened(folder: Path, endings: Sequence[str], opens: Callable[[Path], object], deep: bool) -> Reading:
+    """Count the files of a folder and open some, or all where ``deep``; report the first that cannot be opened."""
+    every = sorted(file for file in folder.iterdir() if file.suffix.lower() in endings)
+    chosen = every[:: 1 if deep else max(1, len(every) // OPENED)]
+    bad = []
+    for file in chosen:
+        try:
+            opens(file)
+        except NegutilError:
+            bad.append(file.name)
+    told = f"{len(bad)} of the {len(chosen)} files that were opened are damaged, the first is {bad[0]}" if bad else ""
+    return Reading({"files": len(every)}, problem=f"{folder}: {told}: delete and fetch them again." if bad else "")
+
+
+def _weights(file: Path, part: Part) -> Reading:
+    """Count the tensors of a file of weights, and compare its sha256 with the one in configs/models.toml.
+
+    What is no plain tensor is refused, not run.
+    """
+    state = loader.read_weights(file)
+    reading = Reading({"tensors": len(state), "numbers": sum(tensor.numel() for tensor in state.values())})
+    actual = files.sha256(file)
+    expected = registry.find(part.model).sha256 if part.model else ""
+    if expected and actual != expected:
+        fix = "fetch it again, or correct configs/models.toml"
+        reading.problem = f"{file} has sha256 {actual}, where '{part.model}' is registered with {expected}: {fix}."
+    elif not expected:
+        entry = f"write it into configs/models.toml, [{part.model}]" if part.model else "no model is registered for it"
+        reading.notes.append(f"sha256 {actual}; {entry}")
+    return reading
+
+
+def _hub(found: list[Path]) -> Reading:
+    """Tensors of the files of a repository; of safetensors only the head is read, which also shows a cut file."""
+    count = 0
+    for file in found:
+        if file.suffix != ".safetensors":
+            count += len(loader.read_weights(file))
+            continue
+        try:
+            with safetensors.safe_open(file, framework="np") as opened:
+                count += len(opened.keys())
+        except (safetensors.SafetensorError, OSError) as problem:
+            raise NegutilError(f"{file} is damaged ({problem}): delete it and get it again.") from problem
+    return Reading({"files": len(found), "tensors": count})
+
+
+_MEDIA: dict[str, tuple[Sequence[str], Callable[[Path], object]]] = {
+    "pictures": (folders.SUFFIXES, read_rgb),
+    "clips": (negbench.CLIPS, msrvtt.frames),
+}
+_ROWS: dict[str, tuple[Callable[[Path], Dataset], dict[str, Count]]] = {
+    "celeba": (
+        lambda file: celeba.load(file.parent, pictures=False),
+        # Its other columns are the file's name and the split.
+        {"faces": len, "attributes": lambda rows: len(rows.column_names) - 2},
+    ),
+    "coco-captions": (
+        lambda file: coco.load(captions=file),
+        {"pictures": len, "captions": _inside("captions")},
+    ),
+    "coco-instances": (
+        lambda file: coco.load(instances=file),
+        {
+            "pictures": len,
+            "objects": _inside("categories"),
+            "categories": lambda rows: len({kind for kinds in rows["categories"][:] for kind in kinds}),
+        },
+    ),
+    "msrvtt": (msrvtt.load, {"clips": len, "captions": _inside("captions")}),
+    "chexpert": (chexpert.load, {"radiographs": len}),
+    "valse": (
+        valse.load,
+        {
+            "items": len,
+            "valid items": lambda rows: sum(votes >= valse.VALID_VOTES for votes in rows["votes_caption"]),
+            "items with the cue in the caption": lambda rows: list(rows["negated"]).count("caption"),
+        },
+    ),
+    "ccneg": (lambda file: ccneg.load(file, n_evaluation=1), {"items": len}),
+    "negrefcocog": (
+        negrefcocog.load,
+        {"phrases": len, "pictures": _different("file_name"), "different phrases": _different("phrase")},
+    ),
+    "refcocog": (
+        lambda file: refcocog.load(file.parent),
+        {"sentences": len, "objects": _different("ann_id"), "pictures": _different("file_name")},
+    ),
+    "phrasecut": (phrasecut.load, {"phrases": len, "pictures": _different("image_id")}),
+    "vqa": (vqa.load, {"questions": len, "pictures": _different("image_id")}),
+    "vqa-answers": (
+        lambda file: vqa.load(
+            file.with_name(file.name.replace("v2_", "v2_OpenEnded_").replace("annotations", "questions")), file
+        ),
+        {"answered": len, "answered with no": lambda rows: list(rows["answer"]).count("no")},
+    ),
+    "tifa-captions": (tifa.captions, {"captions": len}),
+    "tifa": (tifa.load, {"questions": len, "captions": _different("id")}),
+    "prompts": (t2i_prompts.load, {"prompts": len}),
+    "classes": (folders.load, {"pictures": len, "classes": lambda rows: len(rows.features["label"].names)}),
+}
+"""How the rows of a file are loaded, and what is counted of them."""
+
+_READERS: dict[str, Callable[[Path], Reading]] = {
+    "celeba-splits": _celeba_splits,
+    "voc": _voc,
+    "negbench": _negbench,
+    "torch": lambda file: _entries(ccneg.read_pt(file), file),
+    "json": lambda file: _entries(_reading.read_json(file), file),
+    "files": lambda folder: Reading({"files": sum(file.is_file() for file in folder.iterdir())}),
+}
+KNOWN = frozenset((*_MEDIA, *_ROWS, *_READERS, "captions", "weights", "pipeline", ""))
+"""What may stand under `read` in the catalogue."""

@@ -1,4 +1,4 @@
-"""Get published data: download and unpack what is free to download, and tell the steps for the rest."""
+"""Get published data: download and unpack what is free to download, and list the steps for the rest."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from negutil.data import download, unpack
 from negutil.data.download import Settings, Wanted
 from negutil.errors import NegutilError
 from negutil.fetch import catalogue
-from negutil.fetch.catalogue import Entry, Fetch, Part, Place
+from negutil.fetch.catalogue import Entry, Part, Place
 
 UNPACKED = 1.1
 """Room for unpacking, in sizes of the archive: photographs and clips hardly shrink when they are packed."""
 
-_WEIGHTS = ("*.json", "*.txt", "model.safetensors", "pytorch_model.bin")
+_WEIGHTS = ["*.json", "*.txt", "model.safetensors", "pytorch_model.bin"]
 _NOT_ONLINE = "go online, look whether it wants an account (then set HF_TOKEN), and try again"
 
 
@@ -39,13 +39,32 @@ def get(
 
     It goes below ``folder``, or to where notebooks look. ``everything`` takes what they do not need, too; ``keep``
     keeps archives that were unpacked. Raises NegutilError where something cannot be had; what was finished before
-    stays, and the same call goes on from there.
+    stays, and the same call resumes from there.
     """
     entry = catalogue.find(name)
     where = place(entry, folder)
     for one in entry.fetch:
-        if one.needed or everything:
-            yield _fetched(entry, one, where, keep, settings)
+        if not one.needed and not everything:
+            continue
+        if all(where.find(path) for path in one.gives):
+            yield Done(one.to, "there already")
+            continue
+        target, top = where.path(one.to), where.root / one.to.partition("/")[0]
+        if not where.own and (top / catalogue.WORLD).is_file():
+            fix = "set NEGUTIL_DATA to a folder for the published data"
+            raise NegutilError(f"{top} was made by the mini world: {fix}.")
+        if not target.is_file():
+            wanted = Wanted(one.url, one.bytes, one.sha256, one.md5, help=f"get it by hand from {entry.source}")
+            download.fetch(wanted, target, settings, room=UNPACKED if one.into else 0.0)
+        if not one.into:
+            yield Done(one.to, "downloaded")
+            continue
+        count = unpack.unpack(target, where.path(one.into) if one.into != "." else where.root, one.nested)
+        if lost := [path for path in one.gives if not where.find(path)]:
+            raise NegutilError(f"{target} was unpacked, but it has no {lost[0]}: it is another archive, delete it.")
+        if not keep:
+            target.unlink()
+        yield Done(one.to, "unpacked", count)
     for part in entry.parts:
         if part.hub and (part.needed or everything):
             yield _from_hub(part)
@@ -63,26 +82,6 @@ def steps(entry: Entry) -> list[str]:
     return entry.steps or [f"look at {entry.source}"]
 
 
-def _fetched(entry: Entry, one: Fetch, where: Place, keep: bool, settings: Settings | None) -> Done:
-    if all(where.find(path) for path in one.gives):
-        return Done(one.to, "there already")
-    target, top = where.path(one.to), where.root / one.to.partition("/")[0]
-    if not where.own and (top / catalogue.WORLD).is_file():
-        raise NegutilError(f"{top} was made by the mini world: set NEGUTIL_DATA to a folder for the published data.")
-    if not target.is_file():
-        wanted = Wanted(one.url, one.bytes, one.sha256, one.md5, help=f"get it by hand from {entry.source}")
-        download.fetch(wanted, target, settings, room=UNPACKED if one.into else 0.0)
-    if not one.into:
-        return Done(one.to, "downloaded")
-    count = unpack.unpack(target, where.path(one.into) if one.into != "." else where.root, one.nested)
-    lost = [path for path in one.gives if not where.find(path)]
-    if lost:
-        raise NegutilError(f"{target} was unpacked, but it has no {lost[0]}: it is another archive, delete it.")
-    if not keep:
-        target.unlink()
-    return Done(one.to, "unpacked", count)
-
-
 def _from_hub(part: Part) -> Done:
     """Have the client of huggingface.co fetch a repository into its own cache; it resumes and checks by itself."""
     if catalogue.hub_files(part.hub):
@@ -98,6 +97,5 @@ def _from_hub(part: Part) -> Done:
             pipeline, revision = hub.library("diffusers").DiffusionPipeline, hub.revision(part.hub)
             pipeline.download(part.hub, revision=revision, use_safetensors=True)
         else:
-            patterns = list(_WEIGHTS)
-            huggingface_hub.snapshot_download(part.hub, revision=hub.revision(part.hub), allow_patterns=patterns)
+            huggingface_hub.snapshot_download(part.hub, revision=hub.revision(part.hub), allow_patterns=_WEIGHTS)
     return Done(part.hub, "downloaded", len(catalogue.hub_files(part.hub)))

@@ -44,19 +44,16 @@ def rows(names: Iterable[str] = (), folder: Path | None = None) -> list[dict[str
     for entry in [catalogue.find(name) for name in names] or list(catalogue.entries().values()):
         where = catalogue.place(entry, folder)
         gone = [part for part in entry.parts if not where.located(part)]
-        listed.append(
-            {
-                **{name: getattr(entry, name) for name in facts},
-                "unconfirmed": entry.unconfirmed,
-                "state": catalogue.state(entry.name, folder),
-                "folder": str(where.root),
-                "layout": [part.name for part in entry.parts],
-                "missing": [part.name for part in gone if part.needed],
-                "missing_but_not_needed": [part.name for part in gone if not part.needed],
-                "downloadable": entry.downloadable,
-                "steps": get.steps(entry),
-            }
-        )
+        row = {name: getattr(entry, name) for name in (*facts, "unconfirmed")} | {
+            "state": catalogue.state(entry.name, folder),
+            "folder": str(where.root),
+            "layout": [part.name for part in entry.parts],
+            "missing": [part.name for part in gone if part.needed],
+            "missing_but_not_needed": [part.name for part in gone if not part.needed],
+            "downloadable": entry.downloadable,
+            "steps": get.steps(entry),
+        }
+        listed.append(row)
     return listed
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from negutil import statistics
-from negutil.captions import prompts, replies
+from negutil.captions import annotators, prompts
 from negutil.captions.annotators import VisionAnnotator
 from negutil.errors import NegutilError
 from negutil.statistics import Interval
@@ -39,7 +39,7 @@ def choices(
 
     Columns: item, picture, type, order (the options by their numbers as lettered from A on, "2031"), correct and chosen
     (numbers of options; chosen is -1 where the reply could not be read), reply, parsed, right. ``strict`` as in
-    ``replies.letter``. Raises NegutilError where the columns do not fit each other.
+    ``annotators.letter``. Raises NegutilError where the columns do not fit each other.
     """
     _check(pictures, options, correct)
     order = mcq.orders(len(options), len(options[0]), order_seed)
@@ -47,7 +47,7 @@ def choices(
         prompts.choice_question([texts[index] for index in row]) for texts, row in zip(options, order, strict=True)
     ]
     said = _ask(annotator, pictures, questions)
-    letters = [replies.letter(reply, len(options[0]), strict) for reply in said]
+    letters = [annotators.letter(reply, len(options[0]), strict) for reply in said]
     chosen = [UNREAD if at is None else int(row[at]) for at, row in zip(letters, order, strict=True)]
     columns = {
         "type": list(types) if types is not None else [""] * len(options),
@@ -75,7 +75,7 @@ def claims(
     """
     _check(pictures, [("yes", "no")] * len(texts), [int(bool(truth)) for truth in truths])
     said = _ask(annotator, pictures, [prompts.claim_question(text) for text in texts])
-    answers = [replies.yes_no(reply, strict) for reply in said]
+    answers = [annotators.yes_no(reply, strict) for reply in said]
     columns = {
         "type": list(types) if types is not None else [""] * len(texts),
         "claim": list(texts),

@@ -29,7 +29,7 @@ from torch import nn
 from torch.nn import functional
 
 from negutil import files, paths, statistics
-from negutil.captions import caption_sets, picture_facts, replies
+from negutil.captions import annotators, caption_sets, picture_facts
 from negutil.captions.annotators import VisionAnnotator
 from negutil.captions.english import COLOURS
 from negutil.config import Bootstrap, Profile
@@ -197,7 +197,7 @@ class ModelJudge:
 
     def yes(self, pictures: Pictures, questions: Sequence[str]) -> Floats:
         """As ``Judge.yes``: 1, 0, or 1/2 where the reply cannot be read."""
-        answers = [replies.yes_no(text) for text in self._ask(pictures, questions)]
+        answers = [annotators.yes_no(text) for text in self._ask(pictures, questions)]
         self.unread += sum(answer is None for answer in answers)
         return np.array([0.5 if answer is None else float(answer) for answer in answers])
 

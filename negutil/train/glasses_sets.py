@@ -261,8 +261,8 @@ def build_retrieval(settings: Profile) -> Path:
         rows = coco.load(annotations / "captions_train2014.json", annotations / "instances_train2014.json")
         asked = _queries(builders.from_coco(rows, "coco/train2014"), settings.world.seed)
         grammar = Grammar(settings.world.seed, held_out_share=0.0)
-        builders.write_csv(fresh / PLAIN, builders.plain_table(asked))
-        builders.write_csv(fresh / NEGATED, builders.negated_table(asked, annotator=grammar))
+        builders.write_csv(fresh / PLAIN, builders.retrieval_table(asked, negated=False))
+        builders.write_csv(fresh / NEGATED, builders.retrieval_table(asked, annotator=grammar))
         return {"pictures": len(asked), "captions": sum(len(one.negated) for one in asked)}
 
     built.keep(folder, wanted, fill, "NegBench's retrieval captions")

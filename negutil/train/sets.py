@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from negutil import code, progress
 from negutil.cache import Cache
-from negutil.captions import caption_sets, ccneg_triplets
+from negutil.captions import baseline_sets, caption_sets
 from negutil.config import Profile
 from negutil.data import built, coco, negationclip, negbench, source
 from negutil.data import ccneg as ccneg_files
@@ -133,7 +133,7 @@ def folder(settings: Profile, error: float = 0.0) -> Path:
 def require(name: str, settings: Profile, error: float = 0.0) -> None:
     """Raise NegutilError, naming the file, where a training set is not there and cannot be made."""
     if _of_ccneg(name, settings):
-        files = [settings.data / "ccneg" / ccneg_triplets.FILE]
+        files = [settings.data / "ccneg" / baseline_sets.TRIPLETS]
     else:
         files = _files(name, folder(settings, error))
     lacking = [file for file in files if not file.is_file()]
@@ -266,7 +266,7 @@ def ccneg(model: LoadedModel, settings: Profile, error: float = 0.0) -> CaptionP
     if not source.is_drawn(published):
         return ccneg_from(published, _coco_train2017(settings), model, settings)
     folder, pictures = caption_sets.build(settings, error), gallery(model, settings)
-    rows = ccneg_files.load(folder / ccneg_triplets.FILE, None, folder / ccneg_triplets.DISTRACTORS, n_evaluation=1)
+    rows = ccneg_files.load(folder / baseline_sets.TRIPLETS, None, folder / baseline_sets.DISTRACTORS, n_evaluation=1)
     table = rows.to_pandas()
     own = pictures.find(table["file_name"].tolist())
     return _triplets(pictures.images, table, own, own)
@@ -280,7 +280,7 @@ def ccneg_from(
     ``evaluation`` is how many of the last items are for evaluation (None: as published). Raises NegutilError where
     files or pictures are missing.
     """
-    files = (folder / ccneg_triplets.FILE, folder, folder / ccneg_triplets.DISTRACTORS)
+    files = (folder / baseline_sets.TRIPLETS, folder, folder / baseline_sets.DISTRACTORS)
     rows = ccneg_files.load(*files, split="train", n_evaluation=evaluation or ccneg_files.N_EVALUATION)
     own = PictureFiles.of(rows)
     table = rows.remove_columns("image").to_pandas()
@@ -321,9 +321,9 @@ SETS = {
     "p1": TrainingSet("infonce", with_negation, (caption_sets.P1,)),
     "p2": TrainingSet("infonce", with_negation, (caption_sets.P2,)),
     "p1+p2": TrainingSet("infonce", with_negation, (caption_sets.P1, caption_sets.P2)),
-    "con-clip": TrainingSet("con-clip", None, (ccneg_triplets.FILE, ccneg_triplets.DISTRACTORS)),
+    "con-clip": TrainingSet("con-clip", None, (baseline_sets.TRIPLETS, baseline_sets.DISTRACTORS)),
     "negclip": TrainingSet("negclip", word_order, (caption_sets.WORD_ORDER,)),
-    "clip-bnl": TrainingSet("clip-bnl", negated_queries, (ccneg_triplets.FILE,)),
+    "clip-bnl": TrainingSet("clip-bnl", negated_queries, (baseline_sets.TRIPLETS,)),
     "negcap": TrainingSet("infonce", negcap, (caption_sets.NEGCAP,)),
     "negfull": TrainingSet("negbench", negfull, (caption_sets.NEGCAP, caption_sets.NEGMCQ)),
 }
