@@ -23,7 +23,7 @@ from negutil import data as formats
 from negutil.captions import phrasing
 from negutil.captions.negbench_files import PLAIN, VARIATIONS, Variation
 from negutil.config import Bootstrap, Encode, Profile
-from negutil.data import Missing, negbench, negrefcocog, pairs, valse
+from negutil.data import Missing, negbench, negrefcocog, pairs, source, valse
 from negutil.data import ccneg as ccneg_files
 from negutil.errors import NegutilError
 from negutil.tasks import Frames, Task, ccneg, find, negbench_items, suite
@@ -123,7 +123,7 @@ class Files:
 def settings(profile: str | None, batch: int) -> Profile:
     """The settings of a profile of the mini world with another batch (0: its own); files use those of ``mini``."""
     found = config.load(profile)
-    if found.published:
+    if not source.is_world(found):
         raise NegutilError(
             f"The profile {found.name} has no world of its own; name your files (--negbench, --valse, --ccneg, "
             "--negrefcocog, --pairs), or choose --profile mini or quick."

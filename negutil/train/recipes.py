@@ -131,7 +131,7 @@ def possible(settings: Profile, names: Iterable[str]) -> tuple[str, ...]:
             sets.require(recipe.set, settings, recipe.error)
             return True
 
-        return not settings.published or bool(skipped.attempt(settings, f"training of {recipe.title}", read))
+        return not skipped.possible(settings) or bool(skipped.attempt(settings, f"training of {recipe.title}", read))
 
     return tuple(name for name in names if is_possible(find(name)))
 

@@ -125,7 +125,7 @@ def folder(settings: Profile, error: float = 0.0) -> Path:
     Raises NegutilError where neither is possible.
     """
     own = settings.data / caption_sets.FOLDER
-    if settings.published and not error and own.is_dir():
+    if not error and own.is_dir() and not source.is_drawn(own):
         return own
     return caption_sets.build(settings, error)
 
@@ -153,7 +153,7 @@ def _of_ccneg(name: str, settings: Profile) -> bool:
 
     See docs/protocols.md#con-clip.
     """
-    return settings.published and name in ("con-clip", "clip-bnl")
+    return name in ("con-clip", "clip-bnl") and not source.is_world(settings)
 
 
 # --------------------------------------------------------------------------------------------------------------------
