@@ -30,7 +30,6 @@ from negutil.commands.options import MOST, MOST_THREADS, Address, AsJson, Engine
 from negutil.commands.report import report
 from negutil.commands.seeds import seeds
 from negutil.errors import NegutilError, of_system
-from negutil.files import is_utf8
 from negutil.report import chapters
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class Commands(TyperGroup):
         """
         settings = [value for name, value in os.environ.items() if name.startswith("NEGUTIL_")]
         for word in (*args, *settings):
-            if not is_utf8(word):
+            if word != word.encode(errors="ignore").decode():  # a byte that is no text
                 raise _exit(f"{word!r} is not UTF-8: rename the file or folder, or correct the argument.", 2)
         return super().parse_args(ctx, args)
 
