@@ -75,8 +75,9 @@ class _Bar(tqdm):
     def __init__(self, items: Iterable[Any] | None, *, desc: str, disable: bool | None = False, **look: Any) -> None:
         disable, hidden = disable or _quiet.get(), os.environ.get(HIDE) == "1"
         self._reports = hidden and not disable and FILE in os.environ
-        drawn_nowhere: dict[str, Any] = {"file": io.StringIO(), "miniters": 1, "smoothing": 0.5} if self._reports else {}
-        super().__init__(items, desc=desc, disable=disable or hidden > self._reports, **look, **drawn_nowhere)
+        if self._reports:  # and is drawn nowhere
+            look |= {"file": io.StringIO(), "miniters": 1, "smoothing": 0.5}
+        super().__init__(items, desc=desc, disable=disable or hidden > self._reports, **look)
         if self._reports:
             _open.append(self)
             _report()

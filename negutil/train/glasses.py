@@ -1,8 +1,7 @@
 """Training pairs of glasses on a frozen CLIP: the classifier, then the three stages of CLIPGlasses.
 
 Only features come in, so an epoch takes moments. Batches and dropout follow from seed, stage and epoch alone: a run
-that resumes after any finished epoch ends exactly as if it had not been stopped. Pairs are trained one after another
-or side by side.
+that resumes after any finished epoch ends exactly as if it had not been stopped.
 
 The classifier reads no more than its sentences, and the Lens in stage 1 nothing of the Frame: pairs that differ in
 something else end these stages with the same weights, so they are trained once and kept in the cache. The key of such
@@ -18,7 +17,6 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -337,12 +335,18 @@ def _lens_score(run: Run, index: torch.Tensor) -> float:
 def _score_loss(run: Run, index: torch.Tensor, share: float) -> torch.Tensor:
     """The contrastive loss of stages 2 (true object vectors) and 3 (the Lens's), as the set has it."""
     data = run.data[run.name]
+    true = data.objects[index] if run.name == "frame" else None
     if data.distractors is not None:
-        return losses.glasses_ccneg(*_triplet_scores(run, data, index), run.config.fourth_term)
+        scores = _triplet_scores(run.glasses, data, index, data.distractors[index], true)
+        return losses.glasses_ccneg(*scores, run.config.fourth_term)
     pictures, own = data.rows[index].unique(return_inverse=True)
-    texts, true = _of(data.negated, index), _true(run, data, index)
+    texts = _of(data.negated, index)
     absent = run.glasses.absent(*texts) if true is None else true
     return losses.glasses_retrieval(_scores(run.glasses, texts, data.images[pictures], absent, own), own)
+
+
+def _of(texts: Texts, index: torch.Tensor) -> Texts:
+    return texts[0][index], texts[1][index]
 
 
 def _scores(
@@ -351,25 +355,27 @@ def _scores(
     """Scores [T, M]; texts that the mask lets through need no lambda, the costly part where it has no closed form."""
     mask = glasses.masked(texts[0])
     sent = mask if mask.any() else torch.ones_like(mask)
-    own = _of(texts, sent)
-    found: torch.Tensor = glasses(*own, images, negated=absent[sent], mask=mask[sent], partners=partners[sent])
+    scores: torch.Tensor = glasses(
+        *_of(texts, sent), images, negated=absent[sent], mask=mask[sent], partners=partners[sent]
+    )
     if sent.all():
-        return found
+        return scores
     plain = glasses.scale * functional.normalize(texts[0], dim=-1) @ functional.normalize(images, dim=-1).T
-    return plain.index_put((sent,), found)
+    return plain.index_put((sent,), scores)
 
 
-def _triplet_scores(run: Run, data: _Tensors, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _triplet_scores(
+    glasses: Glasses, data: _Tensors, index: torch.Tensor, distractors: torch.Tensor, true: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Scores [2 B, B] of true and of negated captions with pictures and with distractors.
 
     T_neg of the two kinds of captions is made apart, as in the released code: a softmax over the batch sees one kind.
     """
-    glasses, true = run.glasses, _true(run, data, index)
     pairs = [_of(texts, index) for texts in (data.affirmed, data.negated)]
     absent = torch.cat([glasses.absent(*pair) if true is None else true for pair in pairs])
     last, levels = (torch.cat(both) for both in zip(*pairs, strict=True))
     partners = torch.arange(len(index), device=last.device).repeat(2)
-    pictures, hard = data.images[data.rows[index]], data.images[data.distractors[index]]  # type: ignore[index]
+    pictures, hard = data.images[data.rows[index]], data.images[distractors]
     if glasses.config.lambda_from == "pair":
         together = _scores(glasses, (last, levels), torch.cat([pictures, hard]), absent, partners)
         return together[:, : len(index)], together[:, len(index) :]
@@ -379,7 +385,8 @@ def _triplet_scores(run: Run, data: _Tensors, index: torch.Tensor) -> tuple[torc
 
 def _pair_score(run: Run, index: torch.Tensor) -> float:
     """Accuracy of CC-Neg's pairs, or recall@5 of captions among the pictures of the validation part."""
-    data, true = run.data[run.name], _true(run, run.data[run.name], index)
+    data = run.data[run.name]
+    true = data.objects[index] if run.name == "frame" else None
     if data.distractors is not None:
         images = data.images[data.rows[index]]
         right, wrong = (
@@ -390,15 +397,6 @@ def _pair_score(run: Run, index: torch.Tensor) -> float:
     scores = run.glasses(*_of(data.negated, index), data.images[pictures], negated=true, partners=own)
     ranks = (scores >= scores.gather(1, own.unsqueeze(1))).sum(dim=1)
     return (ranks <= RECALL_AT).float().mean().item()
-
-
-def _of(texts: Texts, index: torch.Tensor) -> Texts:
-    return texts[0][index], texts[1][index]
-
-
-def _true(run: Run, data: _Tensors, index: torch.Tensor) -> torch.Tensor | None:
-    """The true object vectors in stage 2, none in stage 3."""
-    return data.objects[index] if run.name == "frame" else None
 
 
 Objective = Callable[[Run, torch.Tensor, float], torch.Tensor]
@@ -445,12 +443,31 @@ def train(job: GlassesJob) -> TrainedGlasses:
     What was made from something else under this name is replaced. Ctrl-C finishes the epoch, saves, and raises Stopped.
     Raises NegutilError where a loss is not finite, or a file cannot be written.
     """
-    out, identity = glasses_trained.folder(job.name, job.profile), job.identity
+    out, identity, config = glasses_trained.folder(job.name, job.profile), job.identity, job.config
     with locked(out):
         found = glasses_trained.find(job.name, job.profile)
-        if found is None or found.about["identity"] != identity:
-            glasses_trained.remove(out)
-            _train(job, out, identity)
+        if found is not None and found.about["identity"] == identity:
+            return found
+        glasses_trained.remove(out)
+        if read_checkpoint(out).get("identity", identity) != identity:
+            (out / CHECKPOINT).unlink()
+        run = Run(job.data, config, job.lens_data, shared_keys(job.data, job.lens_data, config))
+        with fast_kernels(config.threads, config.matmul_precision, config.device), torch.random.fork_rng():
+            loop.train(run, out, identity)
+        if run.done < run.steps:
+            where = f"stage '{run.name}', epoch {run.epoch}"
+            raise Stopped(f"Stopped at {where} and saved in {out}; the same call resumes from here.")
+        about = {
+            "identity": identity,
+            "modules": asdict(run.glasses.config),
+            "scale": job.data.scale,
+            "examples": config.joint.epochs * len(job.data),
+            "items": len(job.data),
+            "provenance": code.provenance(seconds=round(run.seconds, 1)),
+        }
+        curve = pd.DataFrame(run.curve, columns=list(COLUMNS))
+        glasses_trained.write(out, run.glasses.state_dict(), curve, about)
+        (out / CHECKPOINT).unlink(missing_ok=True)
     return glasses_trained.read(job.name, job.profile)
 
 
@@ -470,30 +487,6 @@ def train_many(
 
 def _name_of(make: Callable[[str], GlassesJob], name: str) -> str:
     return train(make(name)).name
-
-
-def _train(job: GlassesJob, out: Path, identity: dict[str, Any]) -> None:
-    """Resume from the checkpoint, or start; write the result and delete the checkpoint when all stages are done."""
-    config = job.config
-    if read_checkpoint(out).get("identity", identity) != identity:
-        (out / CHECKPOINT).unlink()
-    run = Run(job.data, config, job.lens_data, shared_keys(job.data, job.lens_data, config))
-    with fast_kernels(config.threads, config.matmul_precision, config.device), torch.random.fork_rng():
-        loop.train(run, out, identity)
-    if run.done < run.steps:
-        where = f"stage '{run.name}', epoch {run.epoch}"
-        raise Stopped(f"Stopped at {where} and saved in {out}; the same call resumes from here.")
-    about = {
-        "identity": identity,
-        "modules": asdict(run.glasses.config),
-        "scale": job.data.scale,
-        "examples": config.joint.epochs * len(job.data),
-        "items": len(job.data),
-        "provenance": code.provenance(seconds=round(run.seconds, 1)),
-    }
-    curve = pd.DataFrame(run.curve, columns=list(COLUMNS))
-    glasses_trained.write(out, run.glasses.state_dict(), curve, about)
-    (out / CHECKPOINT).unlink(missing_ok=True)
 
 
 def shared_keys(data: GlassesData, lens_data: GlassesData | None, config: GlassesTraining) -> dict[str, dict[str, Any]]:
