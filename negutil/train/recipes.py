@@ -127,10 +127,7 @@ def possible(settings: Profile, names: Iterable[str]) -> tuple[str, ...]:
     """Those of the recipes whose training sets are there or can be made; others are reported (``skipped``)."""
 
     def is_possible(recipe: Recipe) -> bool:
-        def read() -> bool:
-            sets.require(recipe.set, settings, recipe.error)
-            return True
-
+        read = functools.partial(sets.require, recipe.set, settings, recipe.error)
         return not skipped.possible(settings) or bool(skipped.attempt(settings, f"training of {recipe.title}", read))
 
     return tuple(name for name in names if is_possible(find(name)))
@@ -232,12 +229,6 @@ class GlassesRecipe:
     modules: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _difference(name: str) -> dict[str, Any]:
-    """The settings of the modules with one difference of the released code (LAYERS: with ROW)."""
-    own = glasses_settings.DIFFERENCES[name]
-    return {**glasses_settings.DIFFERENCES[ROW], **own} if name == LAYERS else dict(own)
-
-
 def _slug(name: str) -> str:
     return re.sub(r"\W+", "-", name.lower()).strip("-")
 
@@ -251,6 +242,7 @@ ABLATIONS = {name: f"{FULL}-without-{_slug(name)}" for name in glasses_settings.
 DIFFERENCES = {name: f"{FULL}-with-{_slug(name)}" for name in glasses_settings.DIFFERENCES}
 """The recipe of each difference of the released code, by the name in ``glasses_settings.DIFFERENCES``."""
 
+DIFFERENT = {name: dict(changes) for name, changes in glasses_settings.DIFFERENCES.items()}
 ROW, LAYERS = "lambda from the row's image", "three encoder layers"
 """With LAYERS lambda has no closed form, and a batch of pairs would take minutes: it is trained with ROW as well."""
 
@@ -279,7 +271,10 @@ GLASSES: dict[str, GlassesRecipe] = {
             GlassesRecipe(recipe, f"without {name}", CCNEG, modules=glasses_settings.ABLATIONS[name])
             for name, recipe in ABLATIONS.items()
         ),
-        *(GlassesRecipe(recipe, name, CCNEG, modules=_difference(name)) for name, recipe in DIFFERENCES.items()),
+        *(
+            GlassesRecipe(recipe, name, CCNEG, modules=(DIFFERENT[ROW] if name == LAYERS else {}) | DIFFERENT[name])
+            for name, recipe in DIFFERENCES.items()
+        ),
         *(
             GlassesRecipe(recipe, name, CCNEG, changes=TRAINING_DIFFERENCES[name])
             for name, recipe in TRAINED_OTHERWISE.items()
@@ -334,7 +329,6 @@ def glasses_job(settings: Profile, name: str) -> GlassesJob:
 
 
 def _chosen(settings: Profile, recipe: GlassesRecipe, available: int, seed: int) -> NDArray[np.int64]:
-    """Which of the ``available`` items of its set a recipe learns from."""
     return draw(available, settings.glasses.small if recipe.small else settings.glasses.examples, 1.0, seed)
 
 
