@@ -142,7 +142,12 @@ class ShardEncoder:
         made_with = asdict(self._settings) | {"code_version": CODE_VERSION, "fingerprint": self._model.fingerprint}
         key = _sha256(canonical({"made_with": made_with, "inputs": part.inputs()}))
         sidecar = self._out / f"{part.number:05d}.json"
-        kept = _kept(sidecar, key)
+        try:  # what an earlier run left, where it is of this key and its features are whole
+            found = json.loads(sidecar.read_text(encoding="utf-8"))
+            payload_sha256 = files.sha256(sidecar.with_name(Path(found["file"]).name))
+            kept = found if (found["key"], found["sha256"]) == (key, payload_sha256) else None
+        except (OSError, ValueError, KeyError, TypeError, NegutilError):
+            kept = None
         record = kept or self._encode(part, key)
         if not kept:
             files.write_text(sidecar, json.dumps(record, indent=1, sort_keys=True) + "\n")
@@ -227,17 +232,6 @@ def _claim(out: Path, plan: dict[str, Any], fresh: bool) -> None:
         raise NegutilError(f"{out} is not empty, and not a folder of features: name another one.")
     files.write_text(noted, text)
     (out / MANIFEST).unlink(missing_ok=True)
-
-
-def _kept(sidecar: Path, key: str) -> dict[str, Any] | None:
-    """What ``sidecar`` records, where it is of ``key`` and its features are whole."""
-    try:
-        record: dict[str, Any] = json.loads(sidecar.read_text(encoding="utf-8"))
-        payload = sidecar.with_name(Path(str(record["file"])).name)
-        is_whole = record["key"] == key and files.sha256(payload) == record["sha256"]
-    except (OSError, ValueError, KeyError, TypeError, NegutilError):
-        return None
-    return record if is_whole else None
 
 
 def plan(given: Sequence[str | Path], kind: str, column: str | None, size: int) -> list[Part]:

@@ -121,22 +121,18 @@ def _from_file(entry: Entry, path: Path, activation: str, device: str) -> Loaded
     if not path.is_file():
         raise NegutilError(f"{path}: there is no such file of weights; check the path.")
     path = path.resolve()
-    trained_with = activation or _noted_activation(path) or _presumed_activation(entry, path)
+    noted = ""
+    try:
+        if path.suffix == ".safetensors":
+            with safetensors.safe_open(path, "pt") as content:
+                noted = (content.metadata() or {}).get("activation", "")
+    except (safetensors.SafetensorError, OSError) as problem:
+        raise NegutilError(f"{path} is damaged or incomplete ({problem}); restore or download it again.") from problem
+    trained_with = activation or noted or _presumed_activation(entry, path)
     changes = NO_WEIGHTS | {"path": str(path), "sha256": files.sha256(path), "activation": trained_with}
     _require_plain(entry.architecture)
     changes |= {"name": f"{entry.name} ({path.name})", "source": f"the file {path.name}"}
     return loader.load_entry(replace(entry, **changes), device)
-
-
-def _noted_activation(path: Path) -> str:
-    """The activation that a .safetensors file says it was trained with, "" where it says nothing."""
-    if path.suffix != ".safetensors":
-        return ""
-    try:
-        with safetensors.safe_open(path, "pt") as content:
-            return str((content.metadata() or {}).get("activation", ""))
-    except (safetensors.SafetensorError, OSError) as problem:
-        raise NegutilError(f"{path} is damaged or incomplete ({problem}); restore or download it again.") from problem
 
 
 def _presumed_activation(entry: Entry, path: Path) -> str:

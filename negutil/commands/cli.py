@@ -31,7 +31,7 @@ from negutil.errors import NegutilError, of_system
 from negutil.report import chapters
 
 if TYPE_CHECKING:
-    from negutil.run.verify import Comparison
+    pass
 
 
 class Commands(TyperGroup):
@@ -117,6 +117,7 @@ def run(
 ) -> None:
     """Run the notebooks in order and write results, figures and the executed notebooks."""
     from negutil import config
+    from negutil.report import generated
     from negutil.run import notebooks
 
     found_chapters = chapters.choose(chapters.find(), only)
@@ -134,16 +135,11 @@ def run(
         typer.echo(path)
     with notebooks.place(found_chapters, parameters):
         typer.echo(f"Tables are in {paths.results(name)}, figures in {paths.figures(name)}.")
-    if comparison:
-        _finish(name, comparison)
-
-
-def _finish(profile: str, comparison: Comparison) -> None:
-    """Update the generated pages where the checkout's results changed, and print how the run compares with them."""
-    from negutil.report import generated
-
-    is_of_checkout = paths.results(profile) == paths.ROOT / "results" / profile  # and not where NEGUTIL_RESULTS says
-    changed = generated.update(profile) if comparison.written and is_of_checkout else {}
+    if comparison is None:
+        return
+    # The generated pages, where the checkout's results changed, and not those that NEGUTIL_RESULTS names.
+    is_of_checkout = paths.results(name) == paths.ROOT / "results" / name
+    changed = generated.update(name) if comparison.written and is_of_checkout else {}
     updated = [f"{name} was updated." for name, is_new in changed.items() if is_new]
     typer.echo("\n".join([*updated, *comparison.details, comparison.summary]))
 

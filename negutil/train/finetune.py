@@ -204,11 +204,17 @@ def finetune(
     members = distributed.world()
     identity = _identity(base.name, str(base.fingerprint["weights_sha256"]), examples, config)
     with locked(out) if members.writes else contextlib.nullcontext():
-        if members.writes:
-            _clear(out, identity, replace)
-        members.wait()
         found = trained.find(out)
-        if found is None:
+        was = found.identity if found else loop.read_checkpoint(out).get("identity", identity)
+        if was != identity and not replace:
+            made_with = loop.difference(was, identity)
+            raise NegutilError(f"{out} was made with {made_with}; choose another folder, or replace it.")
+        members.wait()
+        if was != identity and members.writes:
+            trained.remove(out)
+            (out / CHECKPOINT).unlink(missing_ok=True)
+        members.wait()
+        if was != identity or found is None:
             _train(Trainer(base, examples, config, members), out, identity)
             found = trained.find(out)
     if found is None:
@@ -311,17 +317,3 @@ def locked(out: Path) -> FileLock:
     except OSError as problem:
         raise NegutilError(f"{out} cannot be made ({problem.strerror}); choose another folder.") from problem
     return FileLock(out / ".lock")
-
-
-def _clear(out: Path, identity: dict[str, Any], replace: bool) -> None:
-    """Leave in ``out`` nothing that was made from something else: delete it (``replace``) or raise NegutilError."""
-    found = trained.find(out)
-    was = found.identity if found else loop.read_checkpoint(out).get("identity", identity)
-    if was == identity:
-        return
-    if not replace:
-        raise NegutilError(
-            f"{out} was made with {loop.difference(was, identity)}; choose another folder, or replace it."
-        )
-    trained.remove(out)
-    (out / CHECKPOINT).unlink(missing_ok=True)

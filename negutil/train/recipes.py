@@ -60,7 +60,8 @@ class Recipe:
 
 
 PLAIN, NEGATIONCLIP, RANDOM, P1, P2 = "plain", "negationclip", "rand-p1", "p1", "p2"
-NEGCAP, NEGFULL = "negcap", "negfull"
+NEGCAP, NEGFULL, RAW = "negcap", "negfull", "negfull-raw"
+_CONTROL = functools.partial(Recipe, set="p1+p2", rival=NEGATIONCLIP)
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
@@ -74,32 +75,14 @@ RECIPES: dict[str, Recipe] = {
         Recipe(P1, "P1", "p1"),
         Recipe(P2, "P2", "p2"),
         Recipe(NEGATIONCLIP, "NegationCLIP", "p1+p2"),
-        Recipe("negationclip-noise5", "annotators with 5 % errors", "p1+p2", error=0.05, rival=NEGATIONCLIP),
-        Recipe("negationclip-noise20", "annotators with 20 % errors", "p1+p2", error=0.2, rival=NEGATIONCLIP),
-        Recipe("negationclip-tenth", "a tenth of the captions", "p1+p2", share=0.1, rival=NEGATIONCLIP),
-        Recipe("negationclip-third", "a third of the captions", "p1+p2", share=1 / 3, rival=NEGATIONCLIP),
-        Recipe(
-            "negationclip-leaked",
-            "validation split by caption",
-            "p1+p2",
-            changes={"validation_by": "caption"},
-            rival=NEGATIONCLIP,
-        ),
-        Recipe(
-            "negationclip-mixed",
-            "half of the captions without negation",
-            "p1+p2",
-            changes={"original_share": 0.5},
-            rival=NEGATIONCLIP,
-        ),
-        Recipe("negationclip-half", "half as long", "p1+p2", changes={"epochs": 1}, rival=NEGATIONCLIP),
-        Recipe(
-            "negfull-raw",
-            "NegFull, products not normalised",
-            "negfull",
-            changes={"normalise_mcq": False},
-            rival=NEGFULL,
-        ),
+        _CONTROL("negationclip-noise5", "annotators with 5 % errors", error=0.05),
+        _CONTROL("negationclip-noise20", "annotators with 20 % errors", error=0.2),
+        _CONTROL("negationclip-tenth", "a tenth of the captions", share=0.1),
+        _CONTROL("negationclip-third", "a third of the captions", share=1 / 3),
+        _CONTROL("negationclip-leaked", "validation split by caption", changes={"validation_by": "caption"}),
+        _CONTROL("negationclip-mixed", "half of the captions without negation", changes={"original_share": 0.5}),
+        _CONTROL("negationclip-half", "half as long", changes={"epochs": 1}),
+        Recipe(RAW, "NegFull, products not normalised", "negfull", changes={"normalise_mcq": False}, rival=NEGFULL),
     )
 }
 """Every recipe by name: methods and training sets first, then controls."""
