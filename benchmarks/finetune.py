@@ -24,8 +24,10 @@ import torch
 from miniworld import grammar, scenes
 from negutil.models import encode, loader
 from negutil.models.loader import LoadedModel
-from negutil.train.finetune import Examples, Trainer, settings
+from negutil.train.examples import Examples
+from negutil.train.finetune import Trainer
 from negutil.train.loop import fast_kernels
+from negutil.train.settings import settings
 
 TARGET = 3.0
 CAPTIONS = 60_000

@@ -12,14 +12,13 @@ So a process killed at any moment leaves either a whole entry or none, and two p
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import hashlib
 import json
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,12 +92,12 @@ class Cache:
         """What is recorded about ``key``: fields, payload, sha256, bytes, time, host, seconds."""
         path = self.sidecar_path(key)
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            record = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as problem:
             raise _refused(path, "is not readable JSON") from problem
-        if not isinstance(found, dict) or not {"fields", "payload", "sha256"} <= set(found):
+        if not isinstance(record, dict) or not {"fields", "payload", "sha256"} <= set(record):
             raise _refused(path, "lacks fields, payload or sha256")
-        return found
+        return record
 
     def store(self, key: str, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], seconds: float = 0.0) -> None:
         """Write ``arrays`` under ``key``; ``meta`` are the fields that the key was made of, ``seconds`` the time spent.
@@ -109,18 +108,10 @@ class Cache:
         if self.key(**meta) != key:
             raise NegutilError(f"Cache key {key[:12]} was not made of these fields: pass the fields of the key.")
         data = save_safetensors({name: np.ascontiguousarray(array) for name, array in arrays.items()})
-        digest = hashlib.sha256(data).hexdigest()
-        path = self.sidecar_path(key)
-        payload = path.with_suffix(f".{digest[:16]}.safetensors")
-        record = {
-            "fields": dict(meta),
-            "payload": payload.name,
-            "sha256": digest,
-            "bytes": len(data),
-            "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "host": platform.node(),
-            "seconds": round(seconds, 3),
-        }
+        digest, path = hashlib.sha256(data).hexdigest(), self.sidecar_path(key)
+        payload, now = path.with_suffix(f".{digest[:16]}.safetensors"), datetime.datetime.now(datetime.UTC)
+        record = {"fields": dict(meta), "payload": payload.name, "sha256": digest, "bytes": len(data)}
+        record |= {"time": now.isoformat(timespec="seconds"), "host": platform.node(), "seconds": round(seconds, 3)}
         files.write_bytes(payload, data)
         files.write_text(path, json.dumps(record, indent=1, sort_keys=True) + "\n")
 
@@ -131,16 +122,26 @@ class Cache:
         drops the lock of a process that dies.
         """
         key = self.key(**fields)
-        found = self.load(key)
-        if found is not None:
-            return found
-        with self._lock(key):
-            found = self.load(key)
-            if found is None:
+        arrays = self.load(key)
+        if arrays is not None:
+            return arrays
+        path = self.sidecar_path(key).with_suffix(".lock")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path)
+            lock.acquire()
+        except OSError as problem:
+            reason = problem.strerror or str(problem)
+            raise NegutilError(f"{path} could not be written ({reason}): set NEGUTIL_CACHE elsewhere.") from problem
+        try:
+            arrays = self.load(key)
+            if arrays is None:
                 started = time.monotonic()
-                found = dict(compute())
-                self.store(key, found, fields, time.monotonic() - started)
-        return found
+                arrays = dict(compute())
+                self.store(key, arrays, fields, time.monotonic() - started)
+            return arrays
+        finally:
+            lock.release()
 
     def entries(self) -> list[dict[str, Any]]:
         """The sidecars of all entries, each with its ``key``, oldest first."""
@@ -154,21 +155,6 @@ class Cache:
             freed += sum(path.stat().st_size for path in folder.iterdir())
             shutil.rmtree(folder)
         return freed
-
-    @contextlib.contextmanager
-    def _lock(self, key: str) -> Iterator[None]:
-        path = self.sidecar_path(key).with_suffix(".lock")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path)
-            lock.acquire()
-        except OSError as problem:
-            reason = problem.strerror or str(problem)
-            raise NegutilError(f"{path} could not be written ({reason}): set NEGUTIL_CACHE elsewhere.") from problem
-        try:
-            yield
-        finally:
-            lock.release()
 
 
 def _refused(path: Path, reason: str) -> NegutilError:

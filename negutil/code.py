@@ -86,13 +86,12 @@ def tree_sha256(path: Path) -> str:
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body:
-            # A docstring, or a text below a constant that says what it is.
-            node.body = [each for each in body if not _is_text(each)] or [ast.Pass()]  # type: ignore[attr-defined]
+            node.body = [  # type: ignore[attr-defined]
+                each
+                for each in body  # without docstrings, and texts below constants that say what they are
+                if not (isinstance(each, ast.Expr) and isinstance(getattr(each.value, "value", None), str))
+            ] or [ast.Pass()]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
-
-
-def _is_text(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 @functools.cache
@@ -111,6 +110,11 @@ def provenance(**details: Any) -> dict[str, Any]:
     """Facts about this run, and ``details`` that only the caller knows (``seconds``: by default this process' age)."""
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     started = datetime.fromtimestamp(psutil.Process().create_time(), UTC)
+    torch_settings, torch = {}, sys.modules.get("torch")
+    if torch is not None:  # importing it only to ask would take seconds
+        gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+        tf32 = torch.backends.cuda.matmul.allow_tf32
+        torch_settings = {"torch_threads": torch.get_num_threads(), "gpu": gpu, "tf32": tf32}
     return {
         "version": __version__,
         **checkout(),
@@ -121,7 +125,7 @@ def provenance(**details: Any) -> dict[str, Any]:
             (line.partition(": ")[2] for line in info.splitlines() if "model name" in line), platform.processor()
         ),
         "threads": os.cpu_count(),
-        **_torch_settings(),
+        **torch_settings,
         "device": os.environ.get("NEGUTIL_DEVICE") or "cpu",
         "dtype": os.environ.get("NEGUTIL_DTYPE") or "float32",
         "command": os.environ.get("NEGUTIL_COMMAND") or Path(sys.argv[0]).name,
@@ -138,8 +142,7 @@ def checkout() -> dict[str, Any]:
     A run writes results into the clone before it ends, so the process that starts it passes on what it found, in
     NEGUTIL_CHECKOUT.
     """
-    known = os.environ.get("NEGUTIL_CHECKOUT")
-    if known:
+    if known := os.environ.get("NEGUTIL_CHECKOUT"):
         return dict(json.loads(known))
     return {"commit": _git("rev-parse", "HEAD"), "dirty": bool(_git("status", "--porcelain", "--untracked-files=no"))}
 
@@ -149,12 +152,3 @@ def _git(*words: str) -> str:
     if not paths.IS_CHECKOUT or shutil.which("git") is None:
         return ""
     return subprocess.run(["git", *words], cwd=paths.ROOT, check=False, capture_output=True, text=True).stdout.strip()
-
-
-def _torch_settings() -> dict[str, Any]:
-    """Threads, GPU and TF32, where torch is in use already: importing it only to ask would take seconds."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return {}
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {"torch_threads": torch.get_num_threads(), "gpu": gpu, "tf32": torch.backends.cuda.matmul.allow_tf32}

@@ -10,6 +10,7 @@ import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from negutil import files, paths
 from negutil.errors import NegutilError
@@ -128,6 +129,8 @@ class Generation(Settings):
         captions: how many captions of TIFA (0: all).
         floor: how many affirmative prompts of each kind.
         steps, guidance, batch: of the sampler.
+        judge: what looks at the pictures: "world", the mini world's judge, or "annotators", the vision model of
+            ``configs/annotators.toml``.
         judge_pictures: on how many held-out pictures the judge is tested.
         processes: how many encoders draw side by side.
     """
@@ -143,6 +146,7 @@ class Generation(Settings):
     steps: int
     guidance: float
     batch: int
+    judge: Literal["world", "annotators"]
     judge_pictures: int
     processes: int
 

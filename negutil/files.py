@@ -114,22 +114,21 @@ def read_csv(path: Path, fix: str = "restore it", **options: Any) -> pd.DataFram
 
     Files that this project wrote or ships are read by it; what users bring has readers of its own in ``negutil.data``.
     """
-    import pandas as pd  # here, so that `negutil --help` does not wait for it
-
-    try:
-        return pd.read_csv(path, **options)
-    except (OSError, ValueError) as problem:  # a ParserError is a ValueError
-        raise _unreadable(path, "CSV", problem, fix) from problem
+    return _read_frame("CSV", path, fix, options)
 
 
 def read_parquet(path: Path, fix: str = "restore it", **options: Any) -> pd.DataFrame:
     """The parquet file ``path``, read by pandas with ``options``; raises NegutilError, which ends in ``fix``."""
-    import pandas as pd
+    return _read_frame("parquet", path, fix, options)
+
+
+def _read_frame(kind: str, path: Path, fix: str, options: dict[str, Any]) -> pd.DataFrame:
+    import pandas as pd  # here, so that `negutil --help` does not wait for it
 
     try:
-        return pd.read_parquet(path, **options)
-    except (OSError, ValueError) as problem:  # an ArrowInvalid is a ValueError
-        raise _unreadable(path, "parquet", problem, fix) from problem
+        return (pd.read_csv if kind == "CSV" else pd.read_parquet)(path, **options)
+    except (OSError, ValueError) as problem:  # a ParserError and an ArrowInvalid are ValueErrors
+        raise _unreadable(path, kind, problem, fix) from problem
 
 
 def _unreadable(path: Path, kind: str, problem: Exception, fix: str) -> NegutilError:
@@ -139,20 +138,16 @@ def _unreadable(path: Path, kind: str, problem: Exception, fix: str) -> NegutilE
     return NegutilError(f"{path} cannot be read as {kind} ({reason}): {fix}.")
 
 
-def is_utf8(name: str) -> bool:
-    """Whether a name is text; Python has surrogates in place of bytes of a file name that are not UTF-8."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def check_names(paths: Iterable[Path | str]) -> None:
-    """Raise NegutilError for the first of ``paths`` that is not UTF-8, as tables and JSON are."""
+    """Raise NegutilError for the first of ``paths`` that is not UTF-8, as tables and JSON are.
+
+    Python has surrogates in place of bytes of a file name that are not UTF-8.
+    """
     for path in paths:
-        if not is_utf8(str(path)):
-            raise NegutilError(f"{str(path)!r} has a name that is not UTF-8: rename that file or folder.")
+        try:
+            str(path).encode()
+        except UnicodeEncodeError as problem:
+            raise NegutilError(f"{str(path)!r} has a name that is not UTF-8: rename that file or folder.") from problem
 
 
 def sha256(path: Path) -> str:

@@ -76,8 +76,13 @@ def write(records: Iterable[Record], path: Path, **details: Any) -> Path:
     note = path.with_suffix(".provenance.json")
     frame = _frame([dataclasses.replace(record, provenance=note.name) for record in records], path)
     data = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
-    if not (path.exists() and path.read_bytes() == data and _describes(note, data)):
-        facts = {**code.provenance(**details), "table_sha256": hashlib.sha256(data).hexdigest()}
+    digest = hashlib.sha256(data).hexdigest()
+    try:
+        is_noted = json.loads(note.read_text(encoding="utf-8"))["table_sha256"] == digest
+    except (OSError, ValueError, TypeError, KeyError):
+        is_noted = False
+    if not (is_noted and path.exists() and path.read_bytes() == data):
+        facts = {**code.provenance(**details), "table_sha256": digest}
         files.write_text(note, json.dumps(facts, indent=1, sort_keys=True, default=str) + "\n")
         files.write_bytes(path, data)
     return path
@@ -138,12 +143,3 @@ def _frame(records: list[Record], path: Path) -> pd.DataFrame:
     if not twice.empty:
         raise NegutilError(f"{path}: two records for {twice.iloc[0][list(IDENTITY)].tolist()}: give each its own name.")
     return frame.sort_values(list(IDENTITY), kind="stable", na_position="first")
-
-
-def _describes(note: Path, table: bytes) -> bool:
-    """Whether the provenance file ``note`` was written for exactly this table."""
-    try:
-        facts = json.loads(note.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(facts, dict) and facts.get("table_sha256") == hashlib.sha256(table).hexdigest()

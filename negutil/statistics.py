@@ -55,11 +55,8 @@ def bootstrap(
     ``clusters`` [N] names each item's cluster: whole clusters are drawn then.  A resample in which the statistic is
     undefined (NaN) is left out.  Raises ValueError where the arrays differ in length or are empty.
     """
-
-    def column(*given: NDArray[Any]) -> Floats:
-        return statistic(*given)[:, None]
-
-    return bootstrap_many(column, *arrays, clusters=clusters, resamples=resamples, seed=seed)[0]
+    options: dict[str, Any] = {"clusters": clusters, "resamples": resamples, "seed": seed}
+    return bootstrap_many(lambda *given: statistic(*given)[:, None], *arrays, **options)[0]
 
 
 def bootstrap_many(

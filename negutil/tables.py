@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import pandas as pd
 
 
+@dataclass(repr=False)
 class Table:
-    """A pandas frame for display: HTML in a notebook, text elsewhere, both free of addresses and random ids."""
+    """A pandas frame for display: HTML in a notebook, text elsewhere, both free of addresses and random ids.
 
-    def __init__(self, frame: pd.DataFrame, caption: str, name: str, digits: int | Mapping[str, int] = 3) -> None:
-        self.frame = frame.reset_index(drop=True)
-        self.caption = caption
-        self.name = name
-        self.digits = digits
+    The frame is shown without its index, with a ``caption``, ``name`` as its id, and ``digits`` decimals: one number
+    for all columns, or a mapping from column to number (others: 3).
+    """
+
+    frame: pd.DataFrame
+    caption: str
+    name: str
+    digits: int | Mapping[str, int] = 3
+
+    def __post_init__(self) -> None:
+        self.frame = self.frame.reset_index(drop=True)
 
     def text(self) -> pd.DataFrame:
         """The frame with every number as rounded text, and missing values as empty text."""
@@ -35,12 +43,7 @@ class Table:
         return f"{self.caption}\n{self.text().to_string(index=False)}"
 
 
-def show(frame: pd.DataFrame, caption: str, name: str, digits: int | Mapping[str, int] = 3) -> Table:
-    """``frame`` (without its index) as a table with a caption, ``name`` as its id, and ``digits`` decimals.
-
-    ``digits`` is one number for all columns, or a mapping from column to number (others: 3).
-    """
-    return Table(frame, caption, name, digits)
+show = Table
 
 
 def with_interval(value: float, low: float | None, high: float | None, digits: int = 3) -> str:

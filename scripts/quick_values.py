@@ -79,10 +79,10 @@ def main(words: list[str]) -> int:
     tallies = compare(folder)
     for table, tally in tallies.items():
         if tally.beyond:
-            print(f"{table}: {tally.beyond} of {tally.total} values are beyond tolerance, new or missing.")
-    total = sum(tallies.values(), Tally())
+            print(f"{table}: {tally.beyond} of {sum(tally)} values are beyond tolerance, new or missing.")
+    total = verify.total(tallies.values())
     print(
-        f"{total.total:,} values of quick compared: {total.equal:,} equal, {total.within:,} within tolerance, "
+        f"{sum(total):,} values of quick compared: {total.equal:,} equal, {total.within:,} within tolerance, "
         f"{total.beyond:,} beyond."
     )
     return int(total.beyond > 0)

@@ -10,7 +10,8 @@ import numpy as np
 
 from negutil.models import loader
 from negutil.models.loader import LoadedModel
-from negutil.train.finetune import Examples, FinetuneConfig
+from negutil.train.examples import Examples
+from negutil.train.settings import FinetuneConfig
 
 NOUNS = ("cat", "dog", "car", "tree", "hat", "cup", "boat", "bird")
 CONFIG = FinetuneConfig(

@@ -12,7 +12,7 @@ import numpy as np
 from negutil.models import architectures, loader
 from negutil.models.loader import LoadedModel
 from negutil.models.text_layers import TextLayers
-from negutil.train.glasses import GlassesJob
+from negutil.train.glasses import GlassesJob, Run
 from negutil.train.glasses_sets import GlassesData
 from negutil.train.settings import GlassesTraining, Stage
 
@@ -53,6 +53,16 @@ def data(n: int = 64, pictures: int = 32, hard: bool = False, seed: int = 0) -> 
         is_negated=np.repeat([False, True], n),
         scale=20.0,
     )
+
+
+def advance(run: Run) -> None:
+    """Train an epoch, from the start of a stage where it has not begun."""
+    if not run.done and not run.curve:
+        run.start()
+    if run.done < run.steps:
+        run.step()
+    while not run.can_stop():
+        run.step()
 
 
 def config(**changes: Any) -> GlassesTraining:

@@ -145,7 +145,7 @@ def test_parts_cover_every_row_once(tmp_path: Path) -> None:
             tmp_path / f"{number}.parquet"
         )
     parts = encoding.plan([tmp_path], "", None, 3)
-    texts = [text for part in parts for text in part.items()]
+    texts = [text for part in parts for text in part.captions]
     assert texts == [f"0 {row}" for row in range(5)] + [f"2 {row}" for row in range(7)]
     assert [part.number for part in parts] == list(range(5))
 

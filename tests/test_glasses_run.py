@@ -13,16 +13,16 @@ import torch
 
 from negutil.errors import NegutilError
 from negutil.train import glasses as training
-from negutil.train.glasses import COLUMNS, LEARNING, Run, StageLoop, modules, split
+from negutil.train.glasses import COLUMNS, LEARNING, Run, modules, split
 from negutil.train.glasses_sets import GlassesData
+from negutil.train.loop import train
 from negutil.train.settings import STAGES
 
 RELEASED = {"variant": "released", "distractors": "unrelated", "fourth_term": False, "delta": (1.0, 1.0)}
 
 
 def finish(run: Run) -> Run:
-    while not run.finished:
-        run.advance()
+    train(run)
     return run
 
 
@@ -49,7 +49,7 @@ def test_a_stage_changes_its_own_parts_alone(stage: str) -> None:
     run = Run(glasses_files.data(), glasses_files.CONFIG)
     run.stage = STAGES.index(stage)
     before = copy.deepcopy(run.glasses.state_dict())
-    run.advance()
+    glasses_files.advance(run)
     changed = {
         name.split(".")[0] for name, value in run.glasses.state_dict().items() if not torch.equal(value, before[name])
     }
@@ -62,7 +62,7 @@ def test_going_on_from_a_checkpoint_ends_exactly_as_without_a_stop(stop: int) ->
     whole = finish(Run(data, settings))
     first = Run(data, settings)
     for _ in range(stop):
-        first.advance()
+        glasses_files.advance(first)
     content = copy.deepcopy(first.state())
     torch.manual_seed(99)
     second = Run(data, settings)
@@ -93,11 +93,11 @@ def test_stage_1_can_learn_from_another_set() -> None:
     own, foreign = Run(data, glasses_files.CONFIG), Run(data, glasses_files.CONFIG, other)
     for run in (own, foreign):
         run.stage = STAGES.index("lens")
-        run.advance()
+        glasses_files.advance(run)
     assert own.curve != foreign.curve
     alone = Run(other, glasses_files.CONFIG)
     alone.stage = STAGES.index("lens")
-    alone.advance()
+    glasses_files.advance(alone)
     assert alone.curve == foreign.curve
 
 
@@ -115,22 +115,22 @@ def test_the_best_epoch_stays_and_patience_ends_a_stage() -> None:
     restless = replace(glasses_files.STAGE, lr=3.0, epochs=9, patience=2, schedule="constant")
     run = Run(glasses_files.data(), glasses_files.config(gate=restless))
     while run.name == "gate":
-        run.advance()
+        glasses_files.advance(run)
     found = curve(run)
     losses = found.loc[(found["stage"] == "gate") & (found["epoch"] > 0), "validation_loss"]
     assert len(losses) == losses.to_numpy().argmin() + 1 + 2 or len(losses) == 9
     run.stage = 0
-    assert StageLoop(run).validate()[0] == pytest.approx(losses.min(), rel=1e-5)
+    assert run.validate()[0] == pytest.approx(losses.min(), rel=1e-5)
 
 
 def test_the_last_epoch_stays_where_it_is_asked_for() -> None:
     gate = replace(glasses_files.STAGE, lr=1.0, epochs=4, keep="last")
     run = Run(glasses_files.data(), glasses_files.config(gate=gate))
     while run.name == "gate":
-        run.advance()
-    last = curve(run)["validation_loss"].iloc[-1]
+        glasses_files.advance(run)
+    last = curve(run).query("stage == 'gate'")["validation_loss"].iloc[-1]
     run.stage = 0
-    assert StageLoop(run).validate()[0] == pytest.approx(last, rel=1e-5)
+    assert run.validate()[0] == pytest.approx(last, rel=1e-5)
 
 
 def test_a_seed_is_all_that_chance_depends_on() -> None:
@@ -151,7 +151,7 @@ def test_too_few_items_and_broken_losses_are_one_sentence() -> None:
     broken = _broken(glasses_files.data())
     run = Run(broken, glasses_files.CONFIG)
     with pytest.raises(NegutilError, match="loss of stage 'gate' is nan at step 0; lower `lr`"):
-        run.advance()
+        glasses_files.advance(run)
 
 
 def _broken(data: GlassesData) -> GlassesData:

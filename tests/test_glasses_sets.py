@@ -18,7 +18,7 @@ from negutil.errors import NegutilError
 from negutil.models import encode, text_layers
 from negutil.models.loader import LoadedModel
 from negutil.train import examples, glasses_sets, sets
-from negutil.train.finetune import settings
+from negutil.train.settings import settings
 
 QUICK = config.load("quick")
 

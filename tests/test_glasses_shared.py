@@ -14,6 +14,7 @@ from negutil.models import glasses_settings
 from negutil.train import glasses as training
 from negutil.train.glasses import Run, shared_keys
 from negutil.train.recipes import TRAINING_DIFFERENCES
+from negutil.train.settings import STAGES
 
 DATA = glasses_files.data(hard=True)
 NAME = "tiny+clipglasses/seed0"
@@ -34,10 +35,8 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def after(changes: dict[str, Any], stage: str) -> dict[str, torch.Tensor]:
     """The weights that a stage leaves behind in its own part."""
     run = Run(DATA, glasses_files.config(**changes))
-    while run.name != stage:
-        run.advance()
-    while not run.finished and run.name == stage:
-        run.advance()
+    while run.stage <= STAGES.index(stage):
+        glasses_files.advance(run)
     return {name: one for name, one in run.glasses.state_dict().items() if name.startswith(f"{stage}.")}
 
 
@@ -71,13 +70,13 @@ def test_what_changes_a_stage_changes_its_key() -> None:
 def test_a_pair_that_shares_stages_ends_as_one_that_trained_them(monkeypatch: pytest.MonkeyPatch) -> None:
     job = glasses_files.job(NAME)
     alone = training.train(job)
-    advance, trained = Run.advance, []
+    step, trained = Run.step, []
 
-    def counted(run: Run) -> None:
+    def counted(run: Run) -> float:
         trained.append(run.name)
-        advance(run)
+        return step(run)
 
-    monkeypatch.setattr(Run, "advance", counted)
+    monkeypatch.setattr(Run, "step", counted)
     again = training.train(replace(job, name="tiny+clipglasses-again/seed0"))
     assert set(trained) == {"frame", "joint"}
     assert again.sha256 == alone.sha256

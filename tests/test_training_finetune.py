@@ -22,8 +22,9 @@ from negutil.models.loader import LoadedModel
 from negutil.train import examples as example_parts
 from negutil.train import finetune as module
 from negutil.train import loop, losses
-from negutil.train.finetune import Examples, FinetuneConfig, Trainer, finetune, settings
-from negutil.train.settings import METHODS
+from negutil.train.examples import Examples
+from negutil.train.finetune import Trainer, finetune
+from negutil.train.settings import METHODS, FinetuneConfig, settings
 
 CONFIG = finetune_files.CONFIG
 REPLACE = dataclasses.replace

@@ -20,7 +20,7 @@ from negutil.errors import NegutilError
 from negutil.models import encode
 from negutil.models.loader import LoadedModel
 from negutil.train import examples, sets
-from negutil.train.finetune import settings
+from negutil.train.settings import settings
 
 QUICK = config.load("quick")
 

@@ -130,10 +130,10 @@ def test_what_another_processor_changes_leaves_the_clone_as_it_was(clone: Path) 
         assert later.read_bytes() == before[clone / "results" / "mini" / "03_negbench" / "tasks.csv"]
         comparison = staged.close()
     assert contents(clone) == before
-    tally = sum(comparison.tables.values(), Tally())
+    tally = verify.total(comparison.tables.values())
     assert tally.within > 3000
     assert (tally.beyond, comparison.written, comparison.details) == (0, [], [])
-    assert comparison.summary.startswith(f"{tally.total:,} numbers compared with the committed ones: ")
+    assert comparison.summary.startswith(f"{sum(tally):,} numbers compared with the committed ones: ")
     assert comparison.summary.endswith(f"0 beyond; 0 of {comparison.verdicts} verdicts changed.")
     assert comparison.verdicts > 120
 

@@ -9,16 +9,15 @@ there.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -30,6 +29,10 @@ from negutil.data import engines
 from negutil.data.engines import LOCAL, Engine, Result, Shard
 from negutil.data.folders import SUFFIXES
 from negutil.errors import NegutilError
+
+if TYPE_CHECKING:
+    from negutil.models.loader import LoadedModel
+    from negutil.models.pictures import PictureFiles
 
 CODE_VERSION = "1"
 PLAN, MANIFEST = "plan.json", "manifest.json"
@@ -88,42 +91,34 @@ class Part:
     first: int = 0
     rows: int = 0
 
-    def items(self) -> Any:
-        """The pictures, none of them opened, or the captions; a null caption is encoded as an empty one."""
-        return self._pictures if self.kind == "images" else [text or "" for text in self._captions]
-
-    def inputs(self) -> dict[str, Any]:
-        """What the inputs are, with the sha256 of their contents."""
-        if self.kind == "images":
-            digest = hashlib.sha256("".join(self._pictures.digests).encode()).hexdigest()
-            return {"kind": self.kind, "pictures": len(self.files), "sha256": digest}
-        texts = self._captions
-        told = "".join("-:" if text is None else f"{len(text)}:{text}" for text in texts)
-        place = {"file": Path(self.root).name, "column": self.column, "first": self.first}
-        return {"kind": self.kind, **place, "null": texts.count(None), "sha256": _sha256(told)}
-
-    def names(self) -> dict[str, Any]:
-        """The names of the rows, where they are more than numbers: the pictures' paths below their folder."""
-        return {"names": list(self.files)} if self.kind == "images" else {}
-
-    def keys(self) -> list[Any]:
-        """One key for each row: the picture's path, or the number of the caption's row in its file."""
-        return list(self.files) if self.kind == "images" else list(range(self.first, self.first + self.rows))
-
     @cached_property
-    def _pictures(self) -> Any:
+    def pictures(self) -> PictureFiles:
+        """The pictures, none of them opened."""
         from negutil.models.pictures import PictureFiles
 
         return PictureFiles([f"{self.root}/{file}" for file in self.files])
 
     @cached_property
-    def _captions(self) -> list[str | None]:
+    def captions(self) -> list[str | None]:
+        """The captions; raises NegutilError where the file has other rows than when it was planned."""
         frame = caption_files.scan(Path(self.root), self.column)
         with caption_files.reading(Path(self.root)):
-            found: list[str | None] = frame.slice(self.first, self.rows).collect().to_series().to_list()
-        if len(found) != self.rows:
+            texts: list[str | None] = frame.slice(self.first, self.rows).collect().to_series().to_list()
+        if len(texts) != self.rows:
             raise NegutilError(f"{self.root} has changed while it was encoded: start again when it is whole.")
-        return found
+        return texts
+
+    def inputs(self) -> dict[str, Any]:
+        """What the inputs are, with the sha256 of their contents."""
+        if self.kind == "images":
+            return {"kind": self.kind, "pictures": len(self.files), "sha256": _sha256("".join(self.pictures.digests))}
+        content = "".join("-:" if text is None else f"{len(text)}:{text}" for text in self.captions)
+        place = {"file": Path(self.root).name, "column": self.column, "first": self.first}
+        return {"kind": self.kind, **place, "null": self.captions.count(None), "sha256": _sha256(content)}
+
+    def keys(self) -> list[Any]:
+        """One key for each row: the picture's path below its folder, or the number of the caption's row in its file."""
+        return list(self.files) if self.kind == "images" else list(range(self.first, self.first + self.rows))
 
 
 class ShardEncoder:
@@ -133,7 +128,7 @@ class ShardEncoder:
         self._out, self._settings = Path(out), settings
 
     @cached_property
-    def _model(self) -> Any:
+    def _model(self) -> LoadedModel:
         from negutil.bench import model as bench_model
 
         given = self._settings
@@ -145,28 +140,41 @@ class ShardEncoder:
         """The sidecar of the shard, without the names of its rows, and whether it was there already."""
         part = Part(**shard)
         made_with = asdict(self._settings) | {"code_version": CODE_VERSION, "fingerprint": self._model.fingerprint}
-        key = hashlib.sha256(canonical({"made_with": made_with, "inputs": part.inputs()}).encode()).hexdigest()
+        key = _sha256(canonical({"made_with": made_with, "inputs": part.inputs()}))
         sidecar = self._out / f"{part.number:05d}.json"
-        found = _kept(sidecar, key)
-        record = found or self._encode(part, key)
-        if not found:
+        try:  # what an earlier run left, where it is of this key and its features are whole
+            found = json.loads(sidecar.read_text(encoding="utf-8"))
+            payload_sha256 = files.sha256(sidecar.with_name(Path(found["file"]).name))
+            kept = found if (found["key"], found["sha256"]) == (key, payload_sha256) else None
+        except (OSError, ValueError, KeyError, TypeError, NegutilError):
+            kept = None
+        record = kept or self._encode(part, key)
+        if not kept:
             files.write_text(sidecar, json.dumps(record, indent=1, sort_keys=True) + "\n")
-        told = {name: value for name, value in record.items() if name != "names"}
-        return {"record": told, "fingerprint": self._model.fingerprint, "was_there": found is not None}
+        unnamed = {name: value for name, value in record.items() if name != "names"}
+        return {"record": unnamed, "fingerprint": self._model.fingerprint, "was_there": kept is not None}
 
     def _encode(self, part: Part, key: str) -> dict[str, Any]:
+        import torch
+
         from negutil.models import encode
 
-        given = self._settings
-        run = encode.images if part.kind == "images" else encode.texts
-        with _threads(given.threads):
-            features = run(self._model, part.items(), batch=given.batch, cached=False)
+        given, threads = self._settings, torch.get_num_threads()
+        torch.set_num_threads(given.threads)  # their number may move the last digit
+        try:
+            if part.kind == "images":
+                features = encode.images(self._model, part.pictures, batch=given.batch, cached=False)
+            else:  # a null caption is encoded as an empty one
+                texts = [text or "" for text in part.captions]
+                features = encode.texts(self._model, texts, batch=given.batch, cached=False)
+        finally:
+            torch.set_num_threads(threads)
         file = self._out / f"{part.number:05d}.{given.format}"
         content = payload(features, part, given.format, given.store)
         files.write_bytes(file, content)
-        digest = hashlib.sha256(content).hexdigest()
-        shape = {"rows": len(features), "width": int(features.shape[1])}
-        return {"key": key, "file": file.name, "sha256": digest, **shape, "inputs": part.inputs(), **part.names()}
+        record: dict[str, Any] = {"key": key, "file": file.name, "sha256": hashlib.sha256(content).hexdigest()}
+        record |= {"rows": len(features), "width": int(features.shape[1]), "inputs": part.inputs()}
+        return record | ({"names": part.keys()} if part.kind == "images" else {})
 
 
 def run(
@@ -186,26 +194,26 @@ def run(
     anew), a picture or table cannot be read, the model cannot be loaded, or the engine cannot be used.
     """
     shards = plan(given, kind, column, shard_size)
-    planned = {"settings": asdict(settings), "inputs": _told(shards), "shards": len(shards)}
+    # The inputs without the folders of this machine.
+    names = [f"{Path(part.root).name} {part.column} {part.first} {part.rows} {list(part.files)}" for part in shards]
+    inputs = {"kind": shards[0].kind, "count": sum(part.rows or len(part.files) for part in shards)}
+    inputs |= {"sha256": _sha256("\n".join(names))}
+    planned = {"settings": asdict(settings), "inputs": inputs, "shards": len(shards)}
     _claim(out, planned, fresh)
-    made_by = {"out": str(out.resolve()), "settings": settings}
-    gpus = int(settings.device.startswith("cuda"))
-    asked = [asdict(shard) for shard in shards]
     done = engines.each(
-        engine, ShardEncoder, made_by, asked, what="encoding shards", threads=settings.threads, gpus=gpus
+        engine,
+        ShardEncoder,
+        {"out": str(out.resolve()), "settings": settings},
+        [asdict(shard) for shard in shards],
+        what="encoding shards",
+        threads=settings.threads,
+        gpus=int(settings.device.startswith("cuda")),
     )
-    fingerprints = {canonical(result["fingerprint"]) for result in done}
-    if len(fingerprints) > 1:
+    if len({canonical(result["fingerprint"]) for result in done}) > 1:
         raise NegutilError(f"{out}: the workers loaded different weights for one model: give all machines the same.")
     records = [result["record"] for result in done]
-    manifest = {
-        "negutil": __version__,
-        "model": done[0]["fingerprint"],
-        **planned,
-        "rows": sum(record["rows"] for record in records),
-        "width": records[0]["width"],
-        "shards": records,
-    }
+    manifest = {"negutil": __version__, "model": done[0]["fingerprint"], **planned}
+    manifest |= {"rows": sum(record["rows"] for record in records), "width": records[0]["width"], "shards": records}
     files.write_text(out / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
     return manifest | {"kept": sum(result["was_there"] for result in done)}
 
@@ -226,17 +234,6 @@ def _claim(out: Path, plan: dict[str, Any], fresh: bool) -> None:
     (out / MANIFEST).unlink(missing_ok=True)
 
 
-def _kept(sidecar: Path, key: str) -> dict[str, Any] | None:
-    """What ``sidecar`` records, where it is of ``key`` and its features are whole."""
-    try:
-        record: dict[str, Any] = json.loads(sidecar.read_text(encoding="utf-8"))
-        payload = sidecar.with_name(Path(str(record["file"])).name)
-        is_whole = record["key"] == key and files.sha256(payload) == record["sha256"]
-    except (OSError, ValueError, KeyError, TypeError, NegutilError):
-        return None
-    return record if is_whole else None
-
-
 def plan(given: Sequence[str | Path], kind: str, column: str | None, size: int) -> list[Part]:
     """The inputs that ``given`` names as parts of at most ``size``; ``kind`` "" finds out what they are.
 
@@ -244,18 +241,16 @@ def plan(given: Sequence[str | Path], kind: str, column: str | None, size: int) 
     """
     if size < 1:
         raise NegutilError(f"--shard-size is {size}: give a number above 0.")
-    kind = kind or _kind(given)
+    if not kind:
+        folders = [Path(path).expanduser() for path in given if Path(path).expanduser().is_dir()]
+        names = [name.lower() for folder in folders for _, _, below in os.walk(folder) for name in below]
+        kind = "images" if any(name.endswith(SUFFIXES) for name in names) else "captions"
+        if kind == "images" and any(name.endswith((".parquet", ".csv", ".tsv")) for name in names):
+            raise NegutilError(f"{folders[0]} holds pictures and tables: say with --kind images or captions which.")
     if kind not in KINDS:
         raise NegutilError(f"There is no kind of input '{kind}': choose one of {', '.join(KINDS)}.")
     parts = _image_parts(given, size) if kind == "images" else _caption_parts(given, column, size)
     return [Part(number, **part) for number, part in enumerate(parts)]
-
-
-def _told(parts: Sequence[Part]) -> dict[str, Any]:
-    """The inputs of all parts for a plan: their kind, number and names, without the folders of this machine."""
-    names = [f"{Path(part.root).name} {part.column} {part.first} {part.rows} {list(part.files)}" for part in parts]
-    count = sum(part.rows or len(part.files) for part in parts)
-    return {"kind": parts[0].kind, "count": count, "sha256": _sha256("\n".join(names))}
 
 
 def payload(features: np.ndarray, part: Part, kind: str, store: str) -> bytes:
@@ -272,29 +267,6 @@ def payload(features: np.ndarray, part: Part, kind: str, store: str) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(pa.table({"key": part.keys(), "features": rows}), buffer, compression="zstd")
     return buffer.getvalue()
-
-
-@contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Compute with ``count`` threads in this block, since their number may move the last digit."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _kind(given: Sequence[str | Path]) -> str:
-    """What the inputs are: a folder with pictures, or anything that captions are kept in."""
-    folders = [Path(path).expanduser() for path in given if Path(path).expanduser().is_dir()]
-    names = [name.lower() for folder in folders for _, _, below in os.walk(folder) for name in below]
-    has_pictures = any(name.endswith(SUFFIXES) for name in names)
-    if has_pictures and any(name.endswith((".parquet", ".csv", ".tsv")) for name in names):
-        raise NegutilError(f"{folders[0]} holds pictures and tables: say with --kind images or captions what is meant.")
-    return "images" if has_pictures else "captions"
 
 
 def _image_parts(given: Sequence[str | Path], size: int) -> Iterable[dict[str, Any]]:

@@ -101,13 +101,10 @@ def models(settings: Profile) -> tuple[str, ...]:
 
     Of those the methods that the profile compares, from the first seed of each. Nothing is trained.
     """
-    there: dict[tuple[str, str], str] = {}
-    for name in trained.names(settings.name):
-        base, _, rest = name.partition(trained.MARK)
-        if base in settings.models and rest.partition("/")[0] in settings.finetuning.methods:
-            there.setdefault((base, rest.partition("/")[0]), name)
-    tuned = (there.get((base, method)) for base in settings.models for method in settings.finetuning.methods)
-    return (*settings.models, *(name for name in tuned if name))
+    names = trained.names(settings.name)
+    starts = (f"{base}{trained.MARK}{method}/" for base in settings.models for method in settings.finetuning.methods)
+    first = (next((name for name in names if name.startswith(start)), "") for start in starts)
+    return (*settings.models, *filter(None, first))
 
 
 class Explorer:
@@ -116,8 +113,7 @@ class Explorer:
     def __init__(self, settings: Profile, gallery: Gallery | None) -> None:
         if gallery is None:
             raise NegutilError("There are no pictures to look for: put COCO's in place (negutil data get coco).")
-        self.settings = settings
-        self.gallery = gallery
+        self.settings, self.gallery = settings, gallery
         self._load = functools.lru_cache(maxsize=8)(self._model)
 
     def top(self, query: str, model: str, count: int = COUNT) -> Found:
@@ -160,15 +156,14 @@ def figure(
     chosen = tuple(names) or explorer.settings.models[:MOST_MODELS]
     if not queries:
         raise NegutilError("There is no query: write what the picture should show.")
-    found = [[explorer.top(query, name, count) for name in chosen] for query in queries]
-    blocks = [[_block(explorer, each) for each in line] for line in found]
-    return plots.side_by_side(queries, blocks)
 
+    def block(top: Found) -> plots.Block:
+        right = "" if top.right is None else f"{top.right} of {len(top.rows)} right"
+        return plots.Block(top.model, [explorer.picture(row) for row in top.rows], top.wrong, right)
 
-def _block(explorer: Explorer, found: Found) -> plots.Block:
-    pictures = [explorer.picture(row) for row in found.rows]
-    right = "" if found.right is None else f"{found.right} of {len(found.rows)} right"
-    return plots.Block(found.model, pictures, found.wrong, right)
+    return plots.side_by_side(
+        queries, [[block(explorer.top(query, name, count)) for name in chosen] for query in queries]
+    )
 
 
 def panel(explorer: Explorer, first: Sequence[str] = QUERIES[1:]) -> Any:

@@ -25,6 +25,7 @@ from negutil.models.trained import Trained
 RANDOM = "random"
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 TWIN = "-quickgelu"
+NO_WEIGHTS: dict[str, Any] = {"path": "", "package": "", "tag": "", "sha256": ""}
 
 
 def load(
@@ -48,20 +49,35 @@ def load(
         raise NegutilError(f"There is no dtype '{dtype}'; choose one of {', '.join(precision.DTYPES)}.")
     if activation and activation not in ACTIVATIONS:
         raise NegutilError(f"There is no activation '{activation}'; choose one of {', '.join(ACTIVATIONS)}.")
+    is_tuned = trained.is_name(name)
+    is_registered = is_tuned or name in registry.entries()
+    if not is_registered and architectures.find(name) is None:
+        examples = ", ".join(list(registry.entries())[:4])
+        raise NegutilError(
+            f"There is no model '{name}'; give a name of `negutil models list` ({examples}, ...), a fine-tuned one "
+            "like miniclip-b-8+negationclip/seed0, or an architecture of open_clip like ViT-B-32."
+        )
     if not pretrained:
-        if not trained.is_name(name) and name not in registry.entries() and architectures.find(name) is not None:
+        if not is_registered:
             raise NegutilError(
                 f"'{name}' is an architecture without weights; add --pretrained with a tag, a file or random."
             )
-        found = loader.load(_known(name), device, profile, torch.float32)
-        found = _with_base(found, name.partition(trained.MARK)[0]) if trained.is_name(name) else found
-    elif trained.is_name(name):
+        model = loader.load(name, device, profile, torch.float32)
+        model = _with_base(model, name.partition(trained.MARK)[0]) if is_tuned else model
+    elif is_tuned:
         raise NegutilError(f"'{name}' has weights of its own; leave out --pretrained, or name its base model.")
-    elif pretrained == RANDOM:
-        found = _random(_entry(name), seed, device)
     else:
-        found = _given(_entry(name), pretrained, activation, device)
-    return loader.in_dtype(found, precision.DTYPES[dtype])
+        path, entry = Path(pretrained).expanduser(), _entry(name)
+        tuned = trained.find(path if path.is_dir() else path.parent) if path.exists() else None
+        if pretrained == RANDOM:
+            model = _random(entry, seed, device)
+        elif tuned is not None and (path.is_dir() or path.name in (trained.TENSORS, trained.ABOUT)):
+            model = _tuned(entry, path, tuned, device)
+        elif path.exists() or path.suffix in SUFFIXES:
+            model = _from_file(entry, path, activation, device)
+        else:
+            model = _from_tag(entry, pretrained, device)
+    return loader.in_dtype(model, precision.DTYPES[dtype])
 
 
 def is_miniclip(model: LoadedModel) -> bool:
@@ -69,36 +85,19 @@ def is_miniclip(model: LoadedModel) -> bool:
     return model.entry.architecture.startswith("MiniCLIP")
 
 
-def _known(name: str) -> str:
-    """``name``, where it names something; raises NegutilError, listing what there is, otherwise."""
-    if trained.is_name(name) or name in registry.entries() or architectures.find(name) is not None:
-        return name
-    raise NegutilError(
-        f"There is no model '{name}'; give a name of `negutil models list` ({', '.join(list(registry.entries())[:4])}, "
-        "...), a fine-tuned one like miniclip-b-8+negationclip/seed0, or an architecture of open_clip like ViT-B-32."
-    )
-
-
 def _entry(name: str) -> Entry:
     """The registry's entry of ``name``, or one for a bare architecture of open_clip, to be given weights."""
     known = registry.entries()
-    if _known(name) in known:
+    if name in known:
         return known[name]
-    computed = ACTIVATIONS[0] if architectures.uses_quick_gelu(name) else ACTIVATIONS[1]
     side = architectures.config(name)["vision_cfg"].get("image_size", 224)
     size = side if isinstance(side, int) else max(side)
-    return Entry(name=name, architecture=name, activation=computed, sha256="", size=size, source="open_clip")
+    activation = _computed_activation(name)
+    return Entry(name=name, architecture=name, activation=activation, sha256="", size=size, source="open_clip")
 
 
-def _given(entry: Entry, pretrained: str, activation: str, device: str) -> LoadedModel:
-    """The model of ``entry`` with the weights of a file, of a fine-tuning's folder, or of a tag."""
-    path = Path(pretrained).expanduser()
-    if path.is_file() or path.is_dir() or path.suffix in SUFFIXES:
-        tuned = trained.find(path if path.is_dir() else path.parent)
-        if tuned is not None and (path.is_dir() or path.name in (trained.TENSORS, trained.ABOUT)):
-            return _tuned(entry, path, tuned, device)
-        return _from_file(entry, path, activation, device)
-    return _from_tag(entry, pretrained, device)
+def _computed_activation(architecture: str) -> str:
+    return ACTIVATIONS[0] if architectures.uses_quick_gelu(architecture) else ACTIVATIONS[1]
 
 
 def _tuned(entry: Entry, path: Path, found: Trained, device: str) -> LoadedModel:
@@ -122,22 +121,18 @@ def _from_file(entry: Entry, path: Path, activation: str, device: str) -> Loaded
     if not path.is_file():
         raise NegutilError(f"{path}: there is no such file of weights; check the path.")
     path = path.resolve()
-    trained_with = activation or _noted_activation(path) or _presumed_activation(entry, path)
-    own: dict[str, Any] = {"path": str(path), "package": "", "tag": "", "sha256": files.sha256(path)}
-    own |= {"activation": trained_with, "source": f"the file {path.name}"}
-    _require_plain(entry.architecture)
-    return loader.load_entry(replace(entry, name=f"{entry.name} ({path.name})", **own), device)
-
-
-def _noted_activation(path: Path) -> str:
-    """The activation that a .safetensors file says it was trained with, "" where it says nothing."""
-    if path.suffix != ".safetensors":
-        return ""
+    noted = ""
     try:
-        with safetensors.safe_open(path, "pt") as content:
-            return str((content.metadata() or {}).get("activation", ""))
+        if path.suffix == ".safetensors":
+            with safetensors.safe_open(path, "pt") as content:
+                noted = (content.metadata() or {}).get("activation", "")
     except (safetensors.SafetensorError, OSError) as problem:
         raise NegutilError(f"{path} is damaged or incomplete ({problem}); restore or download it again.") from problem
+    trained_with = activation or noted or _presumed_activation(entry, path)
+    changes = NO_WEIGHTS | {"path": str(path), "sha256": files.sha256(path), "activation": trained_with}
+    _require_plain(entry.architecture)
+    changes |= {"name": f"{entry.name} ({path.name})", "source": f"the file {path.name}"}
+    return loader.load_entry(replace(entry, **changes), device)
 
 
 def _presumed_activation(entry: Entry, path: Path) -> str:
@@ -163,10 +158,9 @@ def _from_tag(entry: Entry, tag: str, device: str) -> LoadedModel:
     activation = ACTIVATIONS[0] if settings.get("quick_gelu") else ACTIVATIONS[1]
     pictures: dict[str, Any] = {key: tuple(settings[key]) for key in ("mean", "std") if settings.get(key)}
     pictures |= {key: settings[key] for key in ("interpolation", "resize_mode") if settings.get(key)}
-    own = {"tag": tag, "package": "", "path": "", "sha256": "", "activation": activation, **pictures}
-    own |= {"source": f"open_clip's weights {tag}"}
+    changes = NO_WEIGHTS | {"tag": tag, "activation": activation, "source": f"open_clip's weights {tag}", **pictures}
     _require_plain(entry.architecture)
-    return loader.load_entry(replace(entry, name=f"{entry.name} ({tag})", **own), device)
+    return loader.load_entry(replace(entry, name=f"{entry.name} ({tag})", **changes), device)
 
 
 def _require_plain(architecture: str) -> None:
@@ -185,9 +179,8 @@ def _random(entry: Entry, seed: int, device: str) -> LoadedModel:
     tokenizer = architectures.tokenizer(entry.architecture)
     torch.manual_seed(seed)
     model = architectures.build(entry.architecture)
-    computed = ACTIVATIONS[0] if architectures.uses_quick_gelu(entry.architecture) else ACTIVATIONS[1]
-    own: dict[str, Any] = {"path": "", "package": "", "tag": "", "sha256": "", "activation": computed}
-    named = replace(entry, name=f"{entry.name} (random, seed {seed})", source="random weights", **own)
+    changes = NO_WEIGHTS | {"activation": _computed_activation(entry.architecture), "source": "random weights"}
+    named = replace(entry, name=f"{entry.name} (random, seed {seed})", **changes)
     made = hashlib.sha256(f"{entry.architecture} {seed} {torch.__version__}".encode()).hexdigest()
     return LoadedModel(
         model=model.to(device).eval(),

@@ -7,7 +7,7 @@ the same digest. Whether a number is published is in its ``paper_source``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +47,8 @@ def of_world(profile: str, base: str) -> list[Record]:
     plain = tasks[tasks["model"].str.startswith("miniclip")]
     # Notebook 05's retrieval with negation has a query per picture, so it asks other items than here.
     names = [name for name in levels["task"].str.rpartition("/")[0].unique() if name != "COCO retrieval, paraphrased"]
-    found = [_record(row) for row in _rows(plain)]
-    for row in _rows(levels):
+    found = [_record(row) for row in plain.to_dict("records")]
+    for row in levels.to_dict("records"):
         name, _, method = row["task"].rpartition("/")
         if name not in names or method not in ("CLIP", *METHODS):
             continue
@@ -122,11 +122,7 @@ def shown(card: Card, found: Iterable[Record]) -> list[Record]:
     return [record for record in found if (record.task, record.metric) in numbers and record.model != name]
 
 
-def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
-
-
-def _record(row: dict[str, Any]) -> Record:
+def _record(row: Mapping[Hashable, Any]) -> Record:
     """A record without the paper's number, which is about another world than the value."""
     low, high = (None if pd.isna(row[key]) else float(row[key]) for key in ("ci_low", "ci_high"))
     columns: dict[str, Any] = {key: str(row[key]) for key in ("experiment", "task", "model", "metric")}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import re
 import time
 from collections.abc import Sequence
@@ -80,28 +79,24 @@ def run(model: LoadedModel, units: Sequence[Unit], out: Path, batch: int) -> Car
         )
     claim(out, model)
     pending = [unit for unit in units if load(out, unit) is None]
-    who, images = scorer.of(model, batch), _images(pending, units, model, batch)
+    who, images = scorer.of(model, batch), Media({}, np.zeros((0, 0), np.float32))
+    if any(unit.task.shares_pictures for unit in pending):
+        # The pictures of all units, whatever is pending, so that a resumed run has the same digits.
+        groups = [group for unit in units if unit.task.shares_pictures for group in unit.task.pictures(unit.rows)]
+        images = negbench_items.encode_media(model, (Path(path) for group in groups for path in group.paths), batch)
     with progress.bar("tasks", total=len(units), initial=len(units) - len(pending)) as bar:
         for unit in pending:
             bar.set_postfix_str(unit.title)
             started = time.monotonic()
             if unit.task.shares_pictures:
-                groups = [images.of(map(Path, group.paths)) for group in unit.task.pictures(unit.rows)]
-                frames = checked(unit.task.score(who, unit.rows, *groups))
+                features = [images.of(map(Path, group.paths)) for group in unit.task.pictures(unit.rows)]
+                frames = checked(unit.task.score(who, unit.rows, *features))
             else:
                 frames = unit.task.evaluate(who, unit.rows, batch)
             baselines = unit.task.baselines(unit.rows, EXPERIMENT, **dataclasses.asdict(unit.bootstrap))
             keep(out, unit, Kept(frames, baselines, round(time.monotonic() - started, 1)))
             bar.update()
     return _card(model, units, out)
-
-
-def _images(pending: Sequence[Unit], units: Sequence[Unit], model: LoadedModel, batch: int) -> Media:
-    """Features of the pictures that tasks share, whatever is pending, so that a resumed run has the same digits."""
-    if not any(unit.task.shares_pictures for unit in pending):
-        return Media({}, np.zeros((0, 0), np.float32))
-    groups = [group for unit in units if unit.task.shares_pictures for group in unit.task.pictures(unit.rows)]
-    return negbench_items.encode_media(model, (Path(path) for group in groups for path in group.paths), batch)
 
 
 def _card(model: LoadedModel, units: Sequence[Unit], out: Path) -> Card:
@@ -124,10 +119,6 @@ def _card(model: LoadedModel, units: Sequence[Unit], out: Path) -> Card:
 
 def _about(unit: Unit) -> dict[str, Any]:
     return {"title": unit.title, "world": unit.world, "data_sha256": unit.digest, "notes": list(unit.notes)}
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# The folder
 
 
 def identity(model: LoadedModel) -> dict[str, Any]:
@@ -192,10 +183,6 @@ def _read(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# The numbers
-
-
 def save(card: Card, out: Path) -> list[Path]:
     """Write ``bench.csv`` (with its provenance) and ``bench.json`` to ``out``; returns their paths."""
     about = {"model": card.model, "tasks": card.tasks, "device": card.provenance["device"]}
@@ -207,13 +194,15 @@ def save(card: Card, out: Path) -> list[Path]:
 def as_json(card: Card) -> dict[str, Any]:
     """``card`` as plain values; a number that is not known (NaN) is null."""
     lists = {name: getattr(card, name) for name in ("records", "baselines", "references")}
-    rows = {name: [_finite(dataclasses.asdict(record)) for record in own] for name, own in lists.items()}
+    rows = {
+        name: [
+            {key: None if pd.isna(value) else value for key, value in dataclasses.asdict(record).items()}
+            for record in own
+        ]
+        for name, own in lists.items()
+    }
     about = {"model": card.model, "tasks": card.tasks, "main": [list(pair) for pair in card.main]}
     return {"format": FORMAT, **about, **rows, "provenance": card.provenance}
-
-
-def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in values.items()}
 
 
 def table(card: Card) -> pd.DataFrame:
@@ -224,10 +213,14 @@ def table(card: Card) -> pd.DataFrame:
     """
     chance = [record for record in card.baselines if record.model == CHANCE]
     rules = [record for record in card.baselines if record.model.startswith(BLIND)]
-    chosen = _best_rules(rules)
+    best_rules: dict[str, str] = {}
+    for task in dict.fromkeys(rule.task for rule in rules):
+        of_task = [rule for rule in rules if rule.task == task]
+        whole = min((rule.metric for rule in of_task), key=len)  # the metric over all items has the shortest name
+        best_rules[task] = max((rule for rule in of_task if rule.metric == whole), key=lambda rule: rule.value).model
     rows = []
     for record in card.records:
-        same = (record.task, record.metric, chosen.get(record.task))
+        same = (record.task, record.metric, best_rules.get(record.task))
         best = next((rule for rule in rules if (rule.task, rule.metric, rule.model) == same), None)
         own = {name: getattr(record, name) for name in ("task", "metric", "value", "n")}
         own |= {"low": record.ci_low, "high": record.ci_high, "chance": _chance_of(record, chance)}
@@ -236,26 +229,13 @@ def table(card: Card) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(TABLE))
 
 
-def _best_rules(rules: Sequence[Record]) -> dict[str, str]:
-    """For each task the rule that is best over all items, whose metric has the shortest name."""
-    found: dict[str, str] = {}
-    for task in dict.fromkeys(rule.task for rule in rules):
-        own = [rule for rule in rules if rule.task == task]
-        whole = min((rule.metric for rule in own), key=len)
-        found[task] = max((rule for rule in own if rule.metric == whole), key=lambda rule: rule.value).model
-    return found
-
-
 def _chance_of(record: Record, chance: Sequence[Record]) -> float | None:
     """What guessing gets: that of the same task and metric, or of those of which ``record`` is about a part."""
     fitting = [
         guess
         for guess in chance
-        if _is_part(record.task, guess.task, ", ") and _is_part(record.metric, guess.metric, " on ", ", ")
+        if (record.task == guess.task or record.task.startswith(f"{guess.task}, "))
+        and (record.metric == guess.metric or record.metric.startswith((f"{guess.metric} on ", f"{guess.metric}, ")))
     ]
     # The longest name is nearest: "CC-Neg, both pictures" is no part of "CC-Neg".
     return max(fitting, key=lambda guess: len(guess.task)).value if fitting else None
-
-
-def _is_part(name: str, whole: str, *marks: str) -> bool:
-    return name == whole or name.startswith(tuple(f"{whole}{mark}" for mark in marks))

@@ -23,7 +23,7 @@ from negutil import data as formats
 from negutil.captions import phrasing
 from negutil.captions.negbench_files import PLAIN, VARIATIONS, Variation
 from negutil.config import Bootstrap, Encode, Profile
-from negutil.data import Missing, negbench, negrefcocog, pairs, valse
+from negutil.data import Missing, negbench, negrefcocog, pairs, source, valse
 from negutil.data import ccneg as ccneg_files
 from negutil.errors import NegutilError
 from negutil.tasks import Frames, Task, ccneg, find, negbench_items, suite
@@ -123,7 +123,7 @@ class Files:
 def settings(profile: str | None, batch: int) -> Profile:
     """The settings of a profile of the mini world with another batch (0: its own); files use those of ``mini``."""
     found = config.load(profile)
-    if found.published:
+    if not source.is_world(found):
         raise NegutilError(
             f"The profile {found.name} has no world of its own; name your files (--negbench, --valse, --ccneg, "
             "--negrefcocog, --pairs), or choose --profile mini or quick."
@@ -158,8 +158,14 @@ def of_files(files: Files, chosen: Profile) -> list[Unit]:
     for name, load in _LOADERS.items():
         for path in getattr(files, name):
             read = _read(load, path, files)
-            each, rows = _task(name, path, read)
-            units.append(Unit(each, rows, chosen.bootstrap, tuple(_left_out(read))))
+            task, rows = _task(name, path, read)
+            lacking, notes = formats.report(read), []
+            if lacking.missing_pictures:
+                notes.append(f"{lacking.missing_pictures} rows were left out, as their pictures are not there.")
+            if lacking.left_out:
+                count, first = len(lacking.left_out), lacking.left_out[0]
+                notes.append(f"{count} malformed rows were left out, the first: {first}.")
+            units.append(Unit(task, rows, chosen.bootstrap, tuple(notes)))
     titles = [unit.title for unit in units]
     twice = [title for title in titles if titles.count(title) > 1]
     if twice:
@@ -215,13 +221,3 @@ def _read(load: Load, path: Path, files: Files) -> Dataset:
         told = str(problems[0]).replace('add the files, or pass missing="drop" to leave out the rows', mend)
         raise NegutilError(told) from problems[0]
     return max(read, key=len)
-
-
-def _left_out(rows: Dataset) -> list[str]:
-    """Sentences about what the loader kept out of its file."""
-    told, found = formats.report(rows), []
-    if told.missing_pictures:
-        found.append(f"{told.missing_pictures} rows were left out, as their pictures are not there.")
-    if told.left_out:
-        found.append(f"{len(told.left_out)} malformed rows were left out, the first: {told.left_out[0]}.")
-    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,14 +12,7 @@ import typer
 from negutil.commands.options import MOST, AsJson
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import pandas as pd
-
     from negutil.bench.run import Card
-    from negutil.bench.sources import Files, Unit
-    from negutil.config import Profile
-    from negutil.models.loader import LoadedModel
 
 Model = Annotated[
     str,
@@ -113,48 +107,34 @@ def bench(
     folder, so the same command resumes where it stopped.
     """
     from negutil.bench import model as bench_model
+    from negutil.bench import references, sources
     from negutil.bench import run as cards
-    from negutil.bench.sources import Files
 
     single = {"valse": valse, "ccneg": ccneg, "negrefcocog": negrefcocog}
     lists = {"negbench": negbench, "pairs": pairs, "images": images}
     lists |= {name: [path] if path else None for name, path in single.items()}
-    own = Files(**{name: tuple(paths or ()) for name, paths in lists.items()}, partial=partial)
-    found = bench_model.load(
+    files = sources.Files(**{name: tuple(paths or ()) for name, paths in lists.items()}, partial=partial)
+    loaded = bench_model.load(
         model, pretrained, activation=activation, seed=seed, device=device, dtype=dtype, profile=profile
     )
-    settings, units = _units(found, own, profile, only or [], batch)
-    folder = out or cards.default_folder(found.name)
-    card = _beside(cards.run(found, units, folder, settings.encode.batch), settings, against or [])
-    _write(card, folder, every, as_json)
-
-
-def _units(model: LoadedModel, own: Files, profile: str, only: Sequence[str], batch: int) -> tuple[Profile, list[Unit]]:
-    """What to ask, and with which settings: the files, and the world where it is asked for or nothing else is there."""
-    from negutil.bench import model as bench_model
-    from negutil.bench import sources
-
-    asks_world = bool(profile or only) or (not own.any and bench_model.is_miniclip(model))
+    # The mini world where it is asked for, or where there is nothing else to ask a MiniCLIP about.
+    asks_world = bool(profile or only) or (not files.any and bench_model.is_miniclip(loaded))
     settings = sources.settings(profile if asks_world else "mini", batch)
-    units = sources.world(settings, only) if asks_world else []
-    return settings, units + sources.of_files(own, settings)
-
-
-def _beside(card: Card, settings: Profile, folders: Sequence[Path]) -> Card:
-    """The card with the numbers of other models on the same items."""
-    import dataclasses
-
-    from negutil.bench import references
-
-    base = str(card.model["name"]).partition("+")[0]
-    base = base if base.startswith("miniclip") else "miniclip-b-8"
-    found = references.of_cards(card, folders)
+    units = [*(sources.world(settings, only or []) if asks_world else []), *sources.of_files(files, settings)]
+    folder = out or cards.default_folder(loaded.name)
+    card = cards.run(loaded, units, folder, settings.encode.batch)
+    base = loaded.name.partition("+")[0]
+    others = references.of_cards(card, against or [])
     if any(task["world"] for task in card.tasks):
-        found += references.of_world(settings.name, base)
-    return dataclasses.replace(card, references=references.shown(card, [*found, *references.published(card)]))
+        others += references.of_world(settings.name, base if base.startswith("miniclip") else "miniclip-b-8")
+    others += references.published(card)
+    _write(dataclasses.replace(card, references=references.shown(card, others)), folder, every, as_json)
 
 
 def _write(card: Card, folder: Path, every: bool, as_json: bool) -> None:
+    """Write the card's files and print its numbers."""
+    import pandas as pd
+
     from negutil.bench import card as bench_card
     from negutil.bench import run as cards
 
@@ -164,23 +144,16 @@ def _write(card: Card, folder: Path, every: bool, as_json: bool) -> None:
         typer.echo(json.dumps(cards.as_json(card), indent=1))
         return
     rows = cards.table(card)
+    names = {"value": "value", "interval": "95 % interval", "n": "n", "chance": "guessing", "blind": "best blind rule"}
+    shown = pd.DataFrame(bench_card.texts(rows if every else rows[rows["main"]]))
+    shown = shown[["task", "metric", *names]].rename(columns=names)
+    for column in ("task", "metric"):
+        shown[column] = shown[column].str.ljust(shown[column].str.len().max())
     typer.echo(f"{card.model['name']}: {card.model['architecture']}, {card.model['dtype']}")
-    typer.echo(_text(rows if every else rows[rows["main"]]))
+    typer.echo(shown.to_string(index=False))
     for task in card.tasks:
         for note in task["notes"]:
             typer.echo(f"{task['title']}: {note}")
     typer.echo(
         f"All {len(rows)} numbers, the figure and what other models reach: {page} ({numbers.name}, {table.name})."
     )
-
-
-def _text(rows: pd.DataFrame) -> str:
-    import pandas as pd
-
-    from negutil.bench.card import texts
-
-    names = {"value": "value", "interval": "95 % interval", "n": "n", "chance": "guessing", "blind": "best blind rule"}
-    shown = pd.DataFrame(texts(rows))[["task", "metric", *names]].rename(columns=names)
-    for column in ("task", "metric"):
-        shown[column] = shown[column].str.ljust(shown[column].str.len().max())
-    return shown.to_string(index=False)

@@ -24,17 +24,14 @@ from typer.core import TyperGroup
 from negutil import paths
 from negutil.commands import data
 from negutil.commands.bench import bench
-from negutil.commands.encode import encode
-from negutil.commands.finetune import finetune
+from negutil.commands.models import encode, finetune, models_list
 from negutil.commands.options import MOST, MOST_THREADS, Address, AsJson, EngineName, ProfileName, Workers
-from negutil.commands.report import report
-from negutil.commands.seeds import seeds
+from negutil.commands.report import report, seeds
 from negutil.errors import NegutilError, of_system
-from negutil.files import is_utf8
 from negutil.report import chapters
 
 if TYPE_CHECKING:
-    from negutil.run.verify import Comparison
+    pass
 
 
 class Commands(TyperGroup):
@@ -50,7 +47,7 @@ class Commands(TyperGroup):
         """
         settings = [value for name, value in os.environ.items() if name.startswith("NEGUTIL_")]
         for word in (*args, *settings):
-            if not is_utf8(word):
+            if word != word.encode(errors="ignore").decode():  # a byte that is no text
                 raise _exit(f"{word!r} is not UTF-8: rename the file or folder, or correct the argument.", 2)
         return super().parse_args(ctx, args)
 
@@ -68,11 +65,6 @@ class Commands(TyperGroup):
             raise _exit(of_system(problem), 2) from problem
 
 
-def group(text: str) -> typer.Typer:
-    """An empty group of commands with ``text`` as its help."""
-    return typer.Typer(help=text, no_args_is_help=True, rich_markup_mode=None)
-
-
 app = typer.Typer(
     cls=Commands,
     help='Does CLIP understand "no"? Tools for the replication of four works on negation in vision-language models.',
@@ -81,24 +73,25 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-cache_commands = group("The cache of features and other expensive steps.")
-app.add_typer(cache_commands, name="cache")
-stats_commands = group("Statistics of your own data.")
-app.add_typer(stats_commands, name="stats")
-world_commands = group("The mini world: datasets that are made here, in the published formats.")
-app.add_typer(world_commands, name="world")
-negbench_commands = group(
-    "NegBench: make its files from your own annotations, and see what its published files give away."
+
+
+def _group(name: str, text: str) -> typer.Typer:
+    """Add an empty group of commands to the app, with ``text`` as its help."""
+    group = typer.Typer(help=text, no_args_is_help=True, rich_markup_mode=None)
+    app.add_typer(group, name=name)
+    return group
+
+
+cache_commands = _group("cache", "The cache of features and other expensive steps.")
+stats_commands = _group("stats", "Statistics of your own data.")
+world_commands = _group("world", "The mini world: datasets that are made here, in the published formats.")
+negbench_commands = _group(
+    "negbench", "NegBench: make its files from your own annotations, and see what its published files give away."
 )
-app.add_typer(negbench_commands, name="negbench")
-models_commands = group("The models of the registry, configs/models.toml.")
-app.add_typer(models_commands, name="models")
+_group("models", "The models of the registry, configs/models.toml.").command("list")(models_list)
 app.add_typer(data.commands, name="data")
-app.command()(encode)
-app.command()(finetune)
-app.command()(seeds)
-app.command()(report)
-app.command()(bench)
+for command in (encode, finetune, seeds, report, bench):
+    app.command()(command)
 
 
 @app.command()
@@ -124,6 +117,7 @@ def run(
 ) -> None:
     """Run the notebooks in order and write results, figures and the executed notebooks."""
     from negutil import config
+    from negutil.report import generated
     from negutil.run import notebooks
 
     found_chapters = chapters.choose(chapters.find(), only)
@@ -141,21 +135,13 @@ def run(
         typer.echo(path)
     with notebooks.place(found_chapters, parameters):
         typer.echo(f"Tables are in {paths.results(name)}, figures in {paths.figures(name)}.")
-    if comparison:
-        _finish(name, comparison)
-
-
-def _finish(profile: str, comparison: Comparison) -> None:
-    """Update the generated pages where the checkout's results changed, and print how the run compares with them."""
-    from negutil.report import generated
-
-    own = paths.results(profile) == paths.ROOT / "results" / profile  # and not where NEGUTIL_RESULTS says
-    if comparison.written and own:
-        for name, changed in generated.update(profile).items():
-            if changed:
-                typer.echo(f"{name} was updated.")
-    for line in (*comparison.details, comparison.summary):
-        typer.echo(line)
+    if comparison is None:
+        return
+    # The generated pages, where the checkout's results changed, and not those that NEGUTIL_RESULTS names.
+    is_of_checkout = paths.results(name) == paths.ROOT / "results" / name
+    changed = generated.update(name) if comparison.written and is_of_checkout else {}
+    updated = [f"{name} was updated." for name, is_new in changed.items() if is_new]
+    typer.echo("\n".join([*updated, *comparison.details, comparison.summary]))
 
 
 @app.command()
@@ -290,23 +276,6 @@ def negbench_check(
     for record in records:
         interval = "" if record.ci_low is None else f" [{record.ci_low:.3f}, {record.ci_high:.3f}]"
         typer.echo(f"{record.task}  {record.model}  {record.metric}: {record.value:.3f}{interval}, n = {record.n}")
-
-
-@models_commands.command("list")
-def models_list(as_json: AsJson = False) -> None:
-    """List the models of the registry, and whether their weights are here."""
-    from negutil.models import registry
-
-    listed = []
-    for entry in registry.entries().values():
-        here = entry.file.exists() if entry.file else None
-        listed.append({**dataclasses.asdict(entry), "weights_here": here})
-    if as_json:
-        typer.echo(json.dumps(listed, indent=1))
-        return
-    for model in listed:
-        state = {True: "here", False: "missing", None: "downloaded on first use"}[model["weights_here"]]
-        typer.echo(f"{model['name']}: {model['architecture']}, {model['activation']}, weights {state}")
 
 
 @app.command()

@@ -1,12 +1,14 @@
-"""``negutil report``: every claim with its verdict, as one HTML page and as Markdown."""
+"""``negutil report`` (every claim with its verdict, as HTML and Markdown) and ``negutil seeds`` (over three seeds)."""
 
 from __future__ import annotations
 
 import json
+from typing import Annotated
 
 import typer
 
 from negutil.commands.options import AsJson, ProfileName
+from negutil.errors import NegutilError
 
 
 def report(
@@ -30,3 +32,47 @@ def report(
         return
     for path in written:
         typer.echo(path)
+
+
+def seeds(
+    *,
+    profile: Annotated[str, typer.Option(help="Settings: mini or quick (default: NEGUTIL_PROFILE, or mini).")] = "",
+    chosen: Annotated[
+        str, typer.Option("--seeds", metavar="1,2", help="Base seeds of the evaluation sets, beside the profile's own.")
+    ] = "1,2",
+    judge: Annotated[
+        bool, typer.Option("--judge", help="Ask nothing: judge again what is kept, as after a change of the claims.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Draw other evaluation sets, ask the models that notebooks 05 and 06 trained, and compare the verdicts on claims.
+
+    Run the notebooks first, with the same cache: nothing is trained here. The tables of every seed are kept in
+    results/<profile>/evaluation_seeds/, the verdicts side by side in results/<profile>/evaluation_seeds.csv.
+    """
+    from negutil import config
+    from negutil.compare import evaluation_seeds
+
+    settings = config.load(profile)
+    try:
+        wanted = tuple(int(word) for word in chosen.split(","))
+    except ValueError as problem:
+        raise NegutilError(f"--seeds {chosen} is no list of whole numbers: write for example --seeds 1,2.") from problem
+    if len(set(wanted)) < len(wanted):
+        raise NegutilError(f"--seeds {chosen} names a seed twice: write each once.")
+    if not judge:
+        for seed in wanted:
+            for experiment, seconds in evaluation_seeds.ask(settings, seed):
+                typer.echo(f"seed {seed}, {experiment}: {seconds:.0f} s", err=True)
+    written = evaluation_seeds.write(settings.name, wanted)
+    found = evaluation_seeds.read(settings.name)
+    if as_json:
+        typer.echo(json.dumps(json.loads(found.to_json(orient="records")), indent=1))
+        return
+    for row in evaluation_seeds.disagreements(found).to_dict("records"):
+        interval = f"{row['value']:.3f} [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
+        typer.echo(f"{row['claim']}, {row['model']}, seed {row['seed']}: {row['verdict']}, {interval}")
+    cases = found.drop_duplicates(["claim", "model"])
+    for verdict, count in cases["joint"].value_counts().items():
+        typer.echo(f"{verdict}: {count} of {len(cases)} pairs of a claim and a model")
+    typer.echo(written)

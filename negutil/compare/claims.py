@@ -20,6 +20,7 @@ from typing import Any
 import pandas as pd
 
 from negutil import config, files, paths, results, tables
+from negutil.data import skipped
 from negutil.errors import NegutilError
 
 FILE = paths.CONFIGS / "claims.toml"
@@ -261,7 +262,7 @@ def judge(claims: Iterable[Claim], profile: str, models: Sequence[str]) -> list[
         except NegutilError as problem:
             there = all(file_of(one, claim.results or profile).exists() for one in (*claim.provided, *claim.conditions))
             damaged = there and not isinstance(problem, NoRecordError)
-            if damaged or not (profile in config.names() and config.load(profile).published):
+            if damaged or not (profile in config.names() and skipped.possible(config.load(profile))):
                 raise
     return found
 

@@ -228,7 +228,7 @@ def settings_of(settings: Profile, seed: int) -> Profile:
 
     Raises NegutilError for the seed of the training sets, and for published data, which cannot be drawn anew.
     """
-    if settings.published:
+    if not source.is_world(settings):
         raise NegutilError(
             f"The profile {settings.name} has published data, which no seed draws: choose mini or quick."
         )

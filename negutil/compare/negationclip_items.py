@@ -199,8 +199,8 @@ def data_fingerprint(settings: Profile) -> str:
     Device and dtype are part of it where they are not the default.
     """
     others = [title for title in suite.names() if title not in suite.TITLES]
-    asked = everything(settings) if settings.published or others else None
-    if settings.published and asked is not None:
+    asked = everything(settings) if others or not source.is_world(settings) else None
+    if asked is not None and not source.is_world(settings):
         media = [str(path) for task in asked.negbench for path in task.media]
         media += [str(path) for path in asked.gallery.pictures.paths] if asked.gallery else []
         texts = json.dumps([asked.texts, media, str(settings.data)])

@@ -69,7 +69,7 @@ def folder(settings: Profile, name: str, where: str = "") -> Path:
     The latter is built where it is missing. ``where`` says how to get the published one. Raises NegutilError where that
     is not there.
     """
-    if not settings.published:
+    if is_world(settings):
         path: Path = world().build(name, settings)
         return path
     own = settings.data / name
@@ -77,6 +77,11 @@ def folder(settings: Profile, name: str, where: str = "") -> Path:
         return own
     wanted = where or WHERE.get(name) or f"put {STANDS_FOR[name]} there in its published layout"
     raise NegutilError(f"{own} has no published data: {wanted}, or set NEGUTIL_DATA to the folder that has it.")
+
+
+def is_world(settings: Profile) -> bool:
+    """Whether a profile's data come from the mini world, and not from the user's folder of published ones."""
+    return not settings.published
 
 
 def is_drawn(folder: Path) -> bool:

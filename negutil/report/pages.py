@@ -17,6 +17,7 @@ import pandas as pd
 from negutil import config, files, paths, tables
 from negutil.compare import claims, verdicts
 from negutil.compare.verdicts import Outcome
+from negutil.data import source
 from negutil.report import chapters, figures, frames
 
 TEMPLATES = paths.PACKAGE / "templates"
@@ -66,7 +67,7 @@ def contents(profile: str) -> dict[str, Any]:
     parts = frames.parts(profile)
     return {
         "profile": profile,
-        "published": config.load(profile).published,
+        "published": not source.is_world(config.load(profile)),
         "kinds": [{"name": kind, "class": CLASSES[kind], "mark": MARKS[kind]} for kind in verdicts.KINDS],
         "glance": glance(outcomes),
         "total": len(outcomes),

@@ -61,9 +61,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 class UserError(NegutilError):
     """A notebook stopped at something that the user can fix, which ``sentence`` says."""
 
-    def __init__(self, told: str, sentence: str) -> None:
-        super().__init__(told)
-        self.sentence = sentence
+    sentence = ""
 
 
 def parse_parameters(words: Sequence[str]) -> dict[str, Any]:
@@ -78,15 +76,6 @@ def parse_parameters(words: Sequence[str]) -> dict[str, Any]:
         except (ValueError, SyntaxError):
             parameters[name] = text
     return parameters
-
-
-def check_parameters(chapters: Sequence[Chapter], parameters: Mapping[str, Any]) -> None:
-    """Raise NegutilError where a chapter does not have one of the parameters (Papermill itself would only warn)."""
-    for chapter in chapters:
-        known = set(papermill.inspect_notebook(chapter.path))
-        for name in sorted(set(parameters) - known):
-            there = ", ".join(sorted(known)) or "no parameters"
-            raise NegutilError(f"{chapter.path.name} has no parameter {name!r} (it has {there}): correct the name.")
 
 
 def run(
@@ -108,10 +97,13 @@ def run(
     line, before it starts or at the cell that says so, and the others run.  Raises NegutilError on the first notebook
     that fails otherwise, where the same profile is running already, and on ``renew`` without committed results.
     """
-    given = dict(parameters or {})
-    profile = config.resolve(profile)
-    settings = config.load(profile)
-    check_parameters(chapters, given)
+    given, settings = dict(parameters or {}), config.load(profile)
+    profile = settings.name
+    for chapter in chapters:  # Papermill itself would only warn
+        known = papermill.inspect_notebook(chapter.path)
+        for name in sorted(set(given) - set(known)):
+            there = ", ".join(sorted(known)) or "no parameters"
+            raise NegutilError(f"{chapter.path.name} has no parameter {name!r} (it has {there}): correct the name.")
     own_place = place(chapters, given)
     is_committed = paths.IS_CHECKOUT and profile == COMMITTED and not given
     if renew and not is_committed:
@@ -218,19 +210,20 @@ def _run_one(
         )
     except (PapermillExecutionError, CellTimeoutError, DeadKernelError) as problem:
         running.replace(failed)
+        reason = "its kernel died, often for want of memory"
         if isinstance(problem, PapermillExecutionError):
             first = next(iter(str(problem.evalue).strip().splitlines()), "")
             reason = f"{problem.ename}: {first[:300]}" if first else problem.ename
         elif isinstance(problem, CellTimeoutError):
             reason = f"it took longer than {timeout} s"
-        else:
-            reason = "its kernel died, often for want of memory"
         told = (
             f"{chapter.path.name} failed in code cell {progress.cell} of {progress.cells} ({reason}): "
             f"see {failed}, fix the cause and start again, finished work is kept."
         )
         if isinstance(problem, PapermillExecutionError) and problem.ename in ("NegutilError", "NoRecordError"):
-            raise UserError(told, str(problem.evalue)) from problem
+            user_error = UserError(told)
+            user_error.sentence = str(problem.evalue)
+            raise user_error from problem
         raise NegutilError(told) from problem
     target = chapter.path if staged else folder / chapter.path.name
     if staged:
@@ -279,12 +272,9 @@ def _only_run_of(profile: str) -> Iterator[Path]:
     """Hold the profile's lock, which the operating system drops when this process ends; gives the notebooks' folder."""
     path = paths.results(profile) / "notebooks" / ".lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
+        lock = FileLock(path, timeout=0).acquire()
     except Timeout as problem:
         raise NegutilError(f"The profile {profile} is being run already ({path}): wait for that run.") from problem
-    try:
+    with lock:
         yield path.parent
-    finally:
-        lock.release()

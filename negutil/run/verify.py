@@ -18,15 +18,14 @@ import fnmatch
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nbformat
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from negutil import files, paths, results
 from negutil.compare import evaluation_seeds, verdicts
@@ -54,31 +53,18 @@ class Tolerance(Settings):
     items: float
     interval: float
 
-    def reach(self, committed: pd.DataFrame) -> NDArray[np.float64]:
-        """The largest allowed distance for each record [N] of a table."""
-        value = committed["value"].to_numpy(float)
-        count = committed["ci_low"].isna().to_numpy() & (value == np.round(value)) & (np.abs(value) > 1)
-        moved = np.where(count, self.items, self.items / committed["n"].clip(lower=1).to_numpy(float))
-        half = (committed["ci_high"] - committed["ci_low"]).fillna(0).to_numpy(float) / 2
-        reach: NDArray[np.float64] = np.nanmax([self.relative * np.abs(value), moved, self.interval * half], axis=0)
-        return reach
 
-
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(NamedTuple):
     """How many numbers of a table are equal to the committed ones, within the tolerance, and beyond it."""
 
     equal: int = 0
     within: int = 0
     beyond: int = 0
 
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(self.equal + other.equal, self.within + other.within, self.beyond + other.beyond)
 
-    @property
-    def total(self) -> int:
-        """All numbers that were compared."""
-        return self.equal + self.within + self.beyond
+def total(tallies: Iterable[Tally]) -> Tally:
+    """Add up tallies."""
+    return Tally(*map(sum, zip(Tally(), *tallies, strict=True)))
 
 
 @dataclass(slots=True)
@@ -100,17 +86,17 @@ class Comparison:
     @property
     def summary(self) -> str:
         """One line: how many numbers are equal, within and beyond tolerance, and how many verdicts changed."""
-        tally = sum(self.tables.values(), Tally())
+        equal, within, beyond = total(self.tables.values())
         return (
-            f"{tally.total:,} numbers compared with the committed ones: {tally.equal:,} equal, {tally.within:,} within "
-            f"tolerance, {tally.beyond:,} beyond; {len(self.changed)} of {self.verdicts} verdicts changed."
+            f"{equal + within + beyond:,} numbers compared with the committed ones: {equal:,} equal, {within:,} within "
+            f"tolerance, {beyond:,} beyond; {len(self.changed)} of {self.verdicts} verdicts changed."
         )
 
     @property
     def details(self) -> list[str]:
         """A line for each table with numbers beyond tolerance, and for each verdict that changed."""
         moved = [
-            f"{name}: {tally.beyond:,} of {tally.total:,} numbers are beyond tolerance or new"
+            f"{name}: {tally.beyond:,} of {sum(tally):,} numbers are beyond tolerance or new"
             for name, tally in self.tables.items()
             if tally.beyond
         ]
@@ -142,28 +128,28 @@ def compare(committed: pd.DataFrame, made: pd.DataFrame, allowed: Tolerance) -> 
     new = shared[[f"{name}_made" for name in NUMBERS]].to_numpy(float)
     known = ~(np.isnan(old) & np.isnan(new))
     equal = old == new
-    near = np.abs(old - new) <= allowed.reach(shared)[:, None] * (1 + 1e-9)
+    value, half = old[:, 0], np.nan_to_num(old[:, 2] - old[:, 1]) / 2
+    is_count = np.isnan(old[:, 1]) & (value == np.round(value)) & (np.abs(value) > 1)
+    moved = np.where(is_count, allowed.items, allowed.items / shared["n"].clip(lower=1).to_numpy(float))
+    reach = np.nanmax([allowed.relative * np.abs(value), moved, allowed.interval * half], axis=0)
+    near = np.abs(old - new) <= reach[:, None] * (1 + 1e-9)
     lost = 1 * (both["_merge"] != "both").sum()
     return Tally(int(equal.sum()), int((near & ~equal).sum()), int((known & ~near).sum() + lost))
 
 
-def compare_folders(committed: Path, made: Path) -> dict[str, Tally]:
+def _compare_folders(committed: Path, made: Path) -> dict[str, Tally]:
     """Compare the tables of an experiment's folder ``made`` with those of the folder ``committed``, by name."""
     tallies = {}
     for path in sorted(made.glob("*.csv")):
-        table, before = f"{made.name}/{path.stem}", committed / path.name
-        if before.exists() and before.read_bytes() == path.read_bytes():
-            tallies[table] = Tally(equal=_count(path))
-        elif before.exists():
-            tallies[table] = compare(results.read(before), results.read(path), tolerance(table))
+        name, before, frame = f"{made.name}/{path.stem}", committed / path.name, results.read(path)
+        count = int(frame[list(NUMBERS)].notna().to_numpy().sum())
+        if not before.exists():
+            tallies[name] = Tally(beyond=count)
+        elif before.read_bytes() == path.read_bytes():
+            tallies[name] = Tally(equal=count)
         else:
-            tallies[table] = Tally(beyond=_count(path))
+            tallies[name] = compare(results.read(before), frame, tolerance(name))
     return tallies
-
-
-def _count(path: Path) -> int:
-    """How many numbers a table has."""
-    return int(results.read(path)[list(NUMBERS)].notna().to_numpy().sum())
 
 
 def _words(notebook: nbformat.NotebookNode) -> list[tuple[str, ...]]:
@@ -171,37 +157,27 @@ def _words(notebook: nbformat.NotebookNode) -> list[tuple[str, ...]]:
 
     Notebooks whose words are equal differ in digits and images alone.
     """
-    cells = []
-    for cell in notebook.cells:
-        texts = []
-        for output in cell.get("outputs", []):
-            data: Mapping[str, Any] = output.get("data", {})
-            shown = [text if kind.startswith("text/") else kind for kind, text in sorted(data.items())]
-            whole = "\n".join([*shown, str(output.get("text", ""))])
-            texts.append(re.sub(r"[-−+]?\d[\d.,]*(e[-+]?\d+)?", "#", whole))
-        cells.append((cell.source, *texts))
-    return cells
+
+    def text(output: Mapping[str, Any]) -> str:
+        data = sorted(output.get("data", {}).items())
+        shown = [text if kind.startswith("text/") else kind for kind, text in data]
+        return re.sub(r"[-−+]?\d[\d.,]*(e[-+]?\d+)?", "#", "\n".join([*shown, str(output.get("text", ""))]))
+
+    return [(cell.source, *map(text, cell.get("outputs", []))) for cell in notebook.cells]
 
 
 class Staging:
     """Copies of ``results/`` and ``figures/`` that a run works on, and the way of its files into the clone."""
 
     def __init__(self, profile: str, folder: Path, renew: bool) -> None:
-        self.profile = profile
-        self.renew = renew
-        self.comparison = Comparison()
-        self._results, self._figures = paths.results("."), paths.figures(".")
+        self.profile, self.renew, self.comparison = profile, renew, Comparison()
         self._committed = {"results": paths.results(profile), "figures": paths.figures(profile)}
         self._before = _verdicts(profile)
-        self.roots = {"results": folder / "results", "figures": folder / "figures"}
+        self.roots = {kind: folder / kind for kind in self._committed}
         # The tables as the run made them, to judge the claims by: in ``roots`` the committed ones take their place.
         self._as_made = folder / "as_made"
-        for source, target in (
-            (self._results, self.roots["results"]),
-            (self._figures, self.roots["figures"]),
-            (self._results, self._as_made),
-        ):
-            if source.exists():
+        for kind, target in (*self.roots.items(), ("results", self._as_made)):
+            if (source := self._committed[kind].parent).exists():
                 shutil.copytree(source, target, ignore=shutil.ignore_patterns(*OTHER_RUNS), dirs_exist_ok=True)
 
     def start(self, number: str) -> None:
@@ -216,7 +192,7 @@ class Staging:
         made = self.roots["results"] / self.profile
         tallies: dict[str, Tally] = {}
         for folder in sorted(made.glob(f"{number}_*")):
-            tallies |= compare_folders(self._committed["results"] / folder.name, folder)
+            tallies |= _compare_folders(self._committed["results"] / folder.name, folder)
             shutil.copytree(folder, self._as_made / self.profile / folder.name, dirs_exist_ok=True)
         self.comparison.tables |= tallies
         moved = {name for name, tally in tallies.items() if tally.beyond}

@@ -230,7 +230,7 @@ def load(settings: Profile) -> Judge:
 
     Raises NegutilError where weights or settings are missing.
     """
-    if not settings.published:
+    if settings.generation.judge == "world":
         return WorldJudge()
     return ModelJudge(caption_sets.annotators_of(settings).vision)
 

@@ -83,7 +83,7 @@ def encoder(tower: torch.nn.Module, members: World) -> Encode:
             return features
         # Every ``size``-th text from ``rank`` on; the last text fills up, so that all shares are equally long.
         filled = torch.cat([tokens, tokens[-1:].expand(-len(tokens) % members.size, -1)])
-        own = wrapped(filled[members.rank :: members.size])
-        return torch.stack(all_gather(own), dim=1).flatten(0, 1)[: len(tokens)]
+        share = wrapped(filled[members.rank :: members.size])
+        return torch.stack(all_gather(share), dim=1).flatten(0, 1)[: len(tokens)]
 
     return encode

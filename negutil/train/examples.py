@@ -72,14 +72,12 @@ class Examples:
     def take(self, indices: Sequence[int] | NDArray[np.int64]) -> Examples:
         """The examples at ``indices``, over the same pictures."""
         chosen = np.asarray(indices, dtype=np.int64)
-        changes: dict[str, Any] = {}
+        taken: dict[str, Any] = {}
         for name in (*TEXTS, *ROWS):
             value = getattr(self, name)
-            if isinstance(value, np.ndarray):
-                changes[name] = value[chosen]
-            elif value is not None:
-                changes[name] = [value[index] for index in chosen]
-        return dataclasses.replace(self, **changes)
+            if value is not None:
+                taken[name] = value[chosen] if name in ROWS else [value[index] for index in chosen]
+        return dataclasses.replace(self, **taken)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +99,7 @@ class Prepared:
 
 
 def check(examples: Examples, config: FinetuneConfig) -> None:
-    """Raise NegutilError, naming the field and the mend, where ``examples`` are not what ``config.method`` needs."""
+    """Raise NegutilError, naming the field and the fix, where ``examples`` are not what ``config.method`` needs."""
     for name in NEEDS[config.method] + (("originals",) if config.original_share else ()):
         if getattr(examples, name) is None:
             raise NegutilError(f"The method {config.method} needs `{name}` in its examples; give one for each example.")
@@ -111,15 +109,25 @@ def check(examples: Examples, config: FinetuneConfig) -> None:
         value = getattr(examples, name)
         if value is not None and len(value) != len(examples):
             raise NegutilError(f"There are {len(examples)} examples but {len(value)} `{name}`; give one for each.")
+    images, n = examples.images, len(examples.images)
     choices = len(examples.options[0]) if examples.options else 0
-    _check_images(examples, choices)
-    for name in TEXTS[:3]:
-        for index, text in enumerate(getattr(examples, name) or ()):
-            if not isinstance(text, str) or not text.strip():
-                raise NegutilError(f"Number {index} of `{name}` is {text!r}; give a text.")
-    for index, options in enumerate(examples.options or ()):
-        if len(options) != choices or not all(isinstance(text, str) and text.strip() for text in options):
-            raise NegutilError(f"Number {index} of `options` is {options!r}; give {choices} texts each.")
+    if images.ndim != 2 or images.dtype != np.float32 or not n:
+        raise NegutilError(f"`images` are {images.dtype} {list(images.shape)}; give float32 features [N, D].")
+    wrong = np.flatnonzero(~(np.abs(np.linalg.norm(images, axis=1) - 1) < 1e-3))
+    if len(wrong):
+        raise NegutilError(f"Row {wrong[0]} of `images` is not of length 1; normalise the features.")
+    for name, upper in (("rows", n), ("distractors", n), ("correct", choices)):
+        values = getattr(examples, name)
+        if values is not None and (values.dtype != np.int64 or values.min(initial=0) < 0 or values.max() >= upper):
+            raise NegutilError(f"`{name}` must be int64 from 0 to {upper - 1}; correct them.")
+    if examples.lengths is not None and examples.lengths.shape != (n,):
+        raise NegutilError(f"`lengths` are {list(examples.lengths.shape)} for {n} images; give one for each.")
+    for name in TEXTS:
+        for index, value in enumerate(getattr(examples, name) or ()):
+            texts, wanted = (value, choices) if name == "options" else ([value], 1)
+            if len(texts) != wanted or not all(isinstance(text, str) and text.strip() for text in texts):
+                fix = f"{choices} texts each" if name == "options" else "a text"
+                raise NegutilError(f"Number {index} of `{name}` is {value!r}; give {fix}.")
 
 
 def prepare(examples: Examples, tokenizer: Callable[[list[str]], torch.Tensor], config: FinetuneConfig) -> Prepared:
@@ -188,18 +196,3 @@ def hard_examples(examples: Examples, part: NDArray[np.int64], seed: int) -> NDA
     wanted = np.asarray(examples.distractors)[part]
     place = np.minimum(np.searchsorted(pictures, wanted), len(part) - 1)
     return np.where(pictures[place] == wanted, shuffled[place], rng.permutation(part))
-
-
-def _check_images(examples: Examples, choices: int) -> None:
-    images, n = examples.images, len(examples.images)
-    if images.ndim != 2 or images.dtype != np.float32 or not n:
-        raise NegutilError(f"`images` are {images.dtype} {list(images.shape)}; give float32 features [N, D].")
-    wrong = np.flatnonzero(~(np.abs(np.linalg.norm(images, axis=1) - 1) < 1e-3))
-    if len(wrong):
-        raise NegutilError(f"Row {wrong[0]} of `images` is not of length 1; normalise the features.")
-    for name, upper in (("rows", n), ("distractors", n), ("correct", choices)):
-        values = getattr(examples, name)
-        if values is not None and (values.dtype != np.int64 or values.min(initial=0) < 0 or values.max() >= upper):
-            raise NegutilError(f"`{name}` must be int64 from 0 to {upper - 1}; correct them.")
-    if examples.lengths is not None and examples.lengths.shape != (n,):
-        raise NegutilError(f"`lengths` are {list(examples.lengths.shape)} for {n} images; give one for each.")

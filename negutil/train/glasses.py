@@ -1,8 +1,7 @@
 """Training pairs of glasses on a frozen CLIP: the classifier, then the three stages of CLIPGlasses.
 
 Only features come in, so an epoch takes moments. Batches and dropout follow from seed, stage and epoch alone: a run
-that resumes after any finished epoch ends exactly as if it had not been stopped. Pairs are trained one after another
-or side by side.
+that resumes after any finished epoch ends exactly as if it had not been stopped.
 
 The classifier reads no more than its sentences, and the Lens in stage 1 nothing of the Frame: pairs that differ in
 something else end these stages with the same weights, so they are trained once and kept in the cache. The key of such
@@ -18,7 +17,6 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,20 +32,11 @@ from negutil.models import glasses_settings, glasses_trained
 from negutil.models.glasses import Glasses
 from negutil.models.glasses_trained import TrainedGlasses
 from negutil.models.text_layers import TextLayers
-from negutil.train import examples, losses
+from negutil.train import examples, loop, losses
 from negutil.train.finetune import locked, run_calls
 from negutil.train.glasses_sets import GlassesData, digest
-from negutil.train.loop import (
-    CHECKPOINT,
-    Loop,
-    Stopped,
-    fast_kernels,
-    plain,
-    read_checkpoint,
-    stop_signals,
-    write_checkpoint,
-)
-from negutil.train.settings import STAGES, GlassesTraining
+from negutil.train.loop import CHECKPOINT, Loop, Stopped, fast_kernels, plain, read_checkpoint
+from negutil.train.settings import STAGES, GlassesTraining, Stage
 
 COLUMNS = ("stage", "epoch", "loss", "lr", "validation_loss", "validation_score")
 RECALL_AT = 5
@@ -70,7 +59,7 @@ READ = {
 
 RUN = ("seed", "validation_share", "matmul_precision", "threads", "device")
 TOLD = "told"
-"""The array with what is no weight: the rows of the curve and the seconds, as JSON."""
+"""The array with what is no weight: the rows of the curve, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,180 +76,193 @@ class _Tensors:
     is_negated: torch.Tensor
 
 
-class Run:
-    """Glasses and where their training stands: ``advance`` trains one epoch of the present stage.
+class Run(Loop[tuple[torch.Tensor, float]]):
+    """The training of a pair of glasses, stage after stage.
 
-    ``lens_data`` is what stage 1 learns from, where that is another set. ``curve`` has a row with COLUMNS for the start
-    of each stage (epoch 0) and for each epoch, ``seconds`` the time that each stage took. The validation's score is
-    accuracy of the classifier, cosine of T_neg with the object's vector, and accuracy on CC-Neg or recall@5 of captions
-    among the validation's pictures.
+    ``lens_data`` is what stage 1 learns from, where that is another set; ``keys`` (``shared_keys``) are those of stages
+    that are shared through the cache. ``curve`` has a row with COLUMNS for the start of each stage (epoch 0) and for
+    each epoch. The validation's score is accuracy of the classifier, cosine of T_neg with the object's vector, and
+    accuracy on CC-Neg or recall@5 of captions among the validation's pictures.
     """
 
-    def __init__(self, data: GlassesData, config: GlassesTraining, lens_data: GlassesData | None = None) -> None:
-        self.config = config
+    label = "training glasses, step"
+
+    def __init__(
+        self,
+        data: GlassesData,
+        config: GlassesTraining,
+        lens_data: GlassesData | None = None,
+        keys: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        self.config, self.keys = config, keys or {}
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             self.glasses = Glasses(modules(data.images.shape[1], config), data.scale).to(config.device)
-        own = {name: lens_data if name == "lens" and lens_data is not None else data for name in STAGES}
-        self.data = {name: _tensors(each, config) for name, each in own.items()}
-        self.parts = {name: split(each, config, name) for name, each in own.items()}
-        self.stage = 0
-        self.seconds = dict.fromkeys(STAGES, 0.0)
-        self._earlier: list[list[Any]] = []  # the curve of the stages that are done
-        self._loop: StageLoop | None = None
-
-    @property
-    def finished(self) -> bool:
-        """Whether all stages are done."""
-        return self.stage >= len(STAGES)
+        sets = {name: lens_data if name == "lens" and lens_data is not None else data for name in STAGES}
+        self.data = {name: _tensors(each, config) for name, each in sets.items()}
+        self.parts = {name: split(each, config, name) for name, each in sets.items()}
+        self.stage = self.first = 0  # the present stage, and the step that it begins with
+        self.batches: tuple[torch.Tensor, ...] = ()
+        self.total = 0.0
+        self.saved = time.monotonic()
+        super().__init__(
+            {"glasses": self.glasses},
+            self.optimiser_of_stage(),
+            loss=lambda batch: OBJECTIVES[self.name][0](self, *batch),
+            sampler=self.sample,
+            schedule=self.learning_rate,
+            steps=sum(map(self.steps_of, STAGES)),
+        )
 
     @property
     def name(self) -> str:
-        """The present stage."""
-        return STAGES[self.stage]
+        """The present stage; after all of them, the last one."""
+        return STAGES[min(self.stage, len(STAGES) - 1)]
+
+    @property
+    def settings(self) -> Stage:
+        """The settings of the present stage."""
+        return self.config.stage(self.name)
+
+    @property
+    def per_epoch(self) -> int:
+        """How many batches an epoch of the present stage has: an incomplete one is left out."""
+        return max(1, len(self.parts[self.name][0]) // self.settings.batch)
 
     @property
     def epoch(self) -> int:
         """How many epochs of the present stage are done."""
-        return self._loop.epoch if self._loop else 0
+        return (self.done - self.first) // self.per_epoch
 
-    @property
-    def curve(self) -> list[list[Any]]:
-        """Rows of COLUMNS so far."""
-        return self._earlier + (self._loop.curve if self._loop else [])
+    def steps_of(self, name: str) -> int:
+        """Return how many steps a stage has at most."""
+        settings = self.config.stage(name)
+        return settings.epochs * max(1, len(self.parts[name][0]) // settings.batch)
 
-    def advance(self) -> None:
-        """Train one epoch, validate, and go to the next stage where this one is over.
-
-        Raises NegutilError where the loss is no longer finite.
-        """
-        start, name = time.perf_counter(), self.name
-        if self._loop is None:
-            self._loop = StageLoop(self)
-            self._loop.start()
-        self._loop.train_epoch()
-        self.seconds[name] += time.perf_counter() - start
-        if self._loop.is_over:
-            if self._loop.best:
-                self.glasses.load_state_dict(self._loop.best["state"])
-            self._end(self._loop.curve)
-
-    def skip(self, state: Mapping[str, torch.Tensor], rows: list[list[Any]], seconds: float) -> None:
-        """Go to the next stage with what another run made of this one: its weights, rows of the curve and seconds."""
-        self.glasses.load_state_dict({**self.glasses.state_dict(), **state})
-        self.seconds[self.name] = seconds
-        self._end(rows)
-
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint holds: tensors and plain values."""
-        present = self._loop.state() if self._loop else {"modules": {"glasses": self.glasses.state_dict()}}
-        return present | {"stage": self.stage, "stage_seconds": self.seconds, "earlier": self._earlier}
-
-    def restore(self, content: dict[str, Any]) -> None:
-        """Resume from a checkpoint."""
-        self.stage, self.seconds, self._earlier = content["stage"], content["stage_seconds"], content["earlier"]
-        self.glasses.load_state_dict(content["modules"]["glasses"])
-        if "optimiser" in content:
-            self._loop = StageLoop(self)
-            self._loop.restore(content)
-
-    def _end(self, rows: list[list[Any]]) -> None:
-        self._earlier = self._earlier + rows
-        self.stage, self._loop = self.stage + 1, None
-
-
-class StageLoop(Loop[tuple[torch.Tensor, float]]):
-    """The present stage of ``run``: batches of items, each with the share of the stage that is done before it."""
-
-    def __init__(self, run: Run) -> None:
-        self.run, self.name, self.settings = run, run.name, run.config.stage(run.name)
-        self.title = f"The loss of stage '{self.name}'"
-        self.objective, self.score = OBJECTIVES[self.name]
-        items, self.validation = run.parts[self.name]
-        self.items, self.per_epoch = items, max(1, len(items) // self.settings.batch)  # an incomplete batch is left out
-        self.batches: tuple[torch.Tensor, ...] = ()
-        self.total = 0.0
-        run.glasses.requires_grad_(False)
+    def optimiser_of_stage(self) -> torch.optim.AdamW:
+        """Return the optimiser of what learns in the present stage; everything else is frozen."""
+        self.glasses.requires_grad_(False)
         parameters: list[torch.nn.Parameter] = []
         for part in LEARNING[self.name]:
-            parameters += getattr(run.glasses, part).requires_grad_(True).parameters()
-        lr, betas, decay = self.settings.lr, self.settings.betas, self.settings.weight_decay
-        super().__init__(
-            {"glasses": run.glasses},
-            torch.optim.AdamW(parameters, lr, betas, weight_decay=decay, fused=True),
-            loss=lambda batch: self.objective(run, *batch),
-            sampler=self.sample,
-            schedule=self.learning_rate,
-            steps=self.settings.epochs * self.per_epoch,
-            clip_norm=self.settings.clip_norm,
+            parameters += getattr(self.glasses, part).requires_grad_(True).parameters()
+        settings = self.settings
+        return torch.optim.AdamW(
+            parameters, settings.lr, settings.betas, weight_decay=settings.weight_decay, fused=True
         )
 
-    @property
-    def epoch(self) -> int:
-        """How many epochs are done."""
-        return self.done // self.per_epoch
-
-    @property
-    def is_over(self) -> bool:
-        """Whether all epochs are done, or too many since the best one."""
-        waited = self.epoch - self.best.get("epoch", 0)
-        return self.done >= self.steps or bool(self.settings.patience and waited >= self.settings.patience)
-
-    def train_epoch(self) -> None:
-        """Train one epoch, unless all are done; dropout follows from seed, stage and epoch alone."""
-        if self.done >= self.steps:
-            return
-        seed = self.run.config.seed
-        order = np.random.default_rng([2, seed, self.run.stage, self.epoch]).permutation(self.items)
-        whole = self.per_epoch * self.settings.batch
-        self.batches, self.total = torch.from_numpy(order)[:whole].split(self.settings.batch), 0.0
-        self.run.glasses.train()
-        with torch.random.fork_rng():
-            torch.manual_seed((seed * 1000 + self.run.stage) * 1000 + self.epoch)
-            for _ in range(self.per_epoch):
-                self.step()
-
     def sample(self, step: int) -> tuple[torch.Tensor, float]:
-        """Return the items of a ``step`` of the present epoch, and the share of the stage done before it."""
-        return self.batches[step % self.per_epoch], self._share(step)
+        """Return the items of a step, and the share of its stage that is done before it.
+
+        Order and dropout of an epoch follow from seed, stage and epoch alone.
+        """
+        epoch, number = divmod(step - self.first, self.per_epoch)
+        if number == 0:
+            seed = self.config.seed
+            order = np.random.default_rng([2, seed, self.stage, epoch]).permutation(self.parts[self.name][0])
+            whole = self.per_epoch * self.settings.batch
+            self.batches, self.total = torch.from_numpy(order)[:whole].split(self.settings.batch), 0.0
+            self.glasses.train()
+            torch.manual_seed((seed * 1000 + self.stage) * 1000 + epoch)
+        return self.batches[number], (epoch + number / self.per_epoch) / self.settings.epochs
 
     def learning_rate(self, step: int) -> dict[str, float]:
-        """Return the rate of a ``step``: constant, or a cosine down to zero by step or by epoch."""
+        """Return the rate of a step: constant, or a cosine down to zero by step or by epoch."""
         if self.settings.schedule == "constant":
             return {"lr": self.settings.lr}
-        by_epoch = self.settings.schedule == "cosine by epoch"
-        passed = step // self.per_epoch / self.settings.epochs if by_epoch else self._share(step)
-        return {"lr": self.settings.lr * 0.5 * (1 + math.cos(math.pi * passed))}
+        epoch, number = divmod(step - self.first, self.per_epoch)
+        passed = epoch if self.settings.schedule == "cosine by epoch" else epoch + number / self.per_epoch
+        return {"lr": self.settings.lr * 0.5 * (1 + math.cos(math.pi * (passed / self.settings.epochs)))}
 
     def start(self) -> None:
-        """Note the validation before any training."""
-        self.curve.append([self.name, 0, None, None, *self.validate()])
+        """Note the validation before the present stage; a stage that is shared or has no epochs ends at once."""
+        while self.stage < len(STAGES):
+            self.title, self.clip_norm = f"The loss of stage '{self.name}'", self.settings.clip_norm
+            self.learn_by(self.optimiser_of_stage())
+            if not self._take():
+                self.curve.append([self.name, 0, None, None, *self.validate()])
+                if self.settings.epochs:
+                    return
+                self._share()
+            self._end()
 
     def note(self, loss: float) -> None:
-        """Add to the loss of the epoch; at its end, validate, and keep the weights where they are the best so far."""
+        """Add to the loss of the epoch; at its end, validate, and keep the weights where they are the best so far.
+
+        A stage is over when all epochs are done, or too many since the best one: its best weights stay.
+        """
         self.total += loss
-        if self.done % self.per_epoch:
+        if (self.done - self.first) % self.per_epoch:
             return
         validation, score = self.validate()
         self.curve.append([self.name, self.epoch, self.total / self.per_epoch, self.rate, validation, score])
         by = {"lowest validation loss": -validation, "highest validation score": score}
         value = by.get(self.settings.keep, self.epoch)
         if value > self.best.get("value", -math.inf):
-            weights = {name: tensor.clone() for name, tensor in self.run.glasses.state_dict().items()}
+            weights = {name: tensor.clone() for name, tensor in self.glasses.state_dict().items()}
             self.best = {"value": value, "epoch": self.epoch, "state": weights}
+        patience = self.settings.patience
+        if self.epoch == self.settings.epochs or 0 < patience <= self.epoch - self.best.get("epoch", 0):
+            if self.best:
+                self.glasses.load_state_dict(self.best["state"])
+            self._share()
+            self._end()
+            self.start()
+
+    def can_stop(self) -> bool:
+        """Whether an epoch has just ended: dropout within it follows from all of its steps."""
+        return (self.done - self.first) % self.per_epoch == 0
+
+    def is_due(self) -> bool:
+        """Whether a checkpoint is due; none is after the last step, as the result itself is written next."""
+        return self.done < self.steps and self.can_stop() and time.monotonic() - self.saved > EVERY
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint holds."""
+        self.saved = time.monotonic()
+        return super().state() | {"stage": self.stage, "first": self.first, "steps": self.steps}
+
+    def restore(self, content: dict[str, Any]) -> None:
+        """Resume from a checkpoint."""
+        self.stage, self.first, self.steps = (content[name] for name in ("stage", "first", "steps"))
+        self.title, self.clip_norm = f"The loss of stage '{self.name}'", self.settings.clip_norm
+        self.learn_by(self.optimiser_of_stage())
+        super().restore(content)
 
     @torch.no_grad()
     def validate(self) -> tuple[float, float]:
-        """Return loss and score over the validation part."""
-        size = min(self.settings.batch, len(self.validation))
-        whole = self.validation[: len(self.validation) // size * size].reshape(-1, size)
-        self.run.glasses.eval()
-        values = [self.objective(self.run, torch.from_numpy(index), 1.0).item() for index in whole]
-        return float(np.mean(values)), self.score(self.run, torch.from_numpy(self.validation))
+        """Return loss and score over the validation part of the present stage."""
+        (objective, score), items = OBJECTIVES[self.name], self.parts[self.name][1]
+        size = min(self.settings.batch, len(items))
+        whole = items[: len(items) // size * size].reshape(-1, size)
+        self.glasses.eval()
+        values = [objective(self, torch.from_numpy(index), 1.0).item() for index in whole]
+        return float(np.mean(values)), score(self, torch.from_numpy(items))
 
-    def _share(self, step: int) -> float:
-        epoch, number = divmod(step, self.per_epoch)
-        return (epoch + number / self.per_epoch) / self.settings.epochs
+    def _end(self) -> None:
+        self.stage, self.first, self.best = self.stage + 1, self.done, {}
+        self.steps = self.done + sum(map(self.steps_of, STAGES[self.stage :]))
+
+    def _take(self) -> bool:
+        """Take the end of the present stage, which is about to start, from the cache; return whether it was there."""
+        key, cache = self.keys.get(self.name), Cache()
+        arrays = cache.load(cache.key(**key)) if key else None
+        if arrays is None:
+            return False
+        note = json.loads(arrays.pop(TOLD).tobytes())
+        learned = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        self.glasses.load_state_dict({**self.glasses.state_dict(), **learned})
+        self.curve += note["rows"]
+        return True
+
+    def _share(self) -> None:
+        """Store the end of the present stage in the cache, where it is one that other pairs have too."""
+        key, cache = self.keys.get(self.name), Cache()
+        if key:
+            learned = tuple(f"{part}." for part in LEARNING[self.name])
+            weights = self.glasses.state_dict()
+            state = {name: one.cpu().numpy() for name, one in weights.items() if name.startswith(learned)}
+            note = json.dumps({"rows": [row for row in self.curve if row[0] == self.name]})
+            cache.store(cache.key(**key), state | {TOLD: np.frombuffer(note.encode(), np.uint8)}, key)
 
 
 def modules(width: int, config: GlassesTraining) -> glasses_settings.GlassesConfig:
@@ -333,12 +335,18 @@ def _lens_score(run: Run, index: torch.Tensor) -> float:
 def _score_loss(run: Run, index: torch.Tensor, share: float) -> torch.Tensor:
     """The contrastive loss of stages 2 (true object vectors) and 3 (the Lens's), as the set has it."""
     data = run.data[run.name]
+    true = data.objects[index] if run.name == "frame" else None
     if data.distractors is not None:
-        return losses.glasses_ccneg(*_triplet_scores(run, data, index), run.config.fourth_term)
+        scores = _triplet_scores(run.glasses, data, index, data.distractors[index], true)
+        return losses.glasses_ccneg(*scores, run.config.fourth_term)
     pictures, own = data.rows[index].unique(return_inverse=True)
-    texts, true = _of(data.negated, index), _true(run, data, index)
+    texts = _of(data.negated, index)
     absent = run.glasses.absent(*texts) if true is None else true
     return losses.glasses_retrieval(_scores(run.glasses, texts, data.images[pictures], absent, own), own)
+
+
+def _of(texts: Texts, index: torch.Tensor) -> Texts:
+    return texts[0][index], texts[1][index]
 
 
 def _scores(
@@ -347,25 +355,27 @@ def _scores(
     """Scores [T, M]; texts that the mask lets through need no lambda, the costly part where it has no closed form."""
     mask = glasses.masked(texts[0])
     sent = mask if mask.any() else torch.ones_like(mask)
-    own = _of(texts, sent)
-    found: torch.Tensor = glasses(*own, images, negated=absent[sent], mask=mask[sent], partners=partners[sent])
+    scores: torch.Tensor = glasses(
+        *_of(texts, sent), images, negated=absent[sent], mask=mask[sent], partners=partners[sent]
+    )
     if sent.all():
-        return found
+        return scores
     plain = glasses.scale * functional.normalize(texts[0], dim=-1) @ functional.normalize(images, dim=-1).T
-    return plain.index_put((sent,), found)
+    return plain.index_put((sent,), scores)
 
 
-def _triplet_scores(run: Run, data: _Tensors, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _triplet_scores(
+    glasses: Glasses, data: _Tensors, index: torch.Tensor, distractors: torch.Tensor, true: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Scores [2 B, B] of true and of negated captions with pictures and with distractors.
 
     T_neg of the two kinds of captions is made apart, as in the released code: a softmax over the batch sees one kind.
     """
-    glasses, true = run.glasses, _true(run, data, index)
     pairs = [_of(texts, index) for texts in (data.affirmed, data.negated)]
     absent = torch.cat([glasses.absent(*pair) if true is None else true for pair in pairs])
     last, levels = (torch.cat(both) for both in zip(*pairs, strict=True))
     partners = torch.arange(len(index), device=last.device).repeat(2)
-    pictures, hard = data.images[data.rows[index]], data.images[data.distractors[index]]  # type: ignore[index]
+    pictures, hard = data.images[data.rows[index]], data.images[distractors]
     if glasses.config.lambda_from == "pair":
         together = _scores(glasses, (last, levels), torch.cat([pictures, hard]), absent, partners)
         return together[:, : len(index)], together[:, len(index) :]
@@ -375,7 +385,8 @@ def _triplet_scores(run: Run, data: _Tensors, index: torch.Tensor) -> tuple[torc
 
 def _pair_score(run: Run, index: torch.Tensor) -> float:
     """Accuracy of CC-Neg's pairs, or recall@5 of captions among the pictures of the validation part."""
-    data, true = run.data[run.name], _true(run, run.data[run.name], index)
+    data = run.data[run.name]
+    true = data.objects[index] if run.name == "frame" else None
     if data.distractors is not None:
         images = data.images[data.rows[index]]
         right, wrong = (
@@ -386,15 +397,6 @@ def _pair_score(run: Run, index: torch.Tensor) -> float:
     scores = run.glasses(*_of(data.negated, index), data.images[pictures], negated=true, partners=own)
     ranks = (scores >= scores.gather(1, own.unsqueeze(1))).sum(dim=1)
     return (ranks <= RECALL_AT).float().mean().item()
-
-
-def _of(texts: Texts, index: torch.Tensor) -> Texts:
-    return texts[0][index], texts[1][index]
-
-
-def _true(run: Run, data: _Tensors, index: torch.Tensor) -> torch.Tensor | None:
-    """The true object vectors in stage 2, none in stage 3."""
-    return data.objects[index] if run.name == "frame" else None
 
 
 Objective = Callable[[Run, torch.Tensor, float], torch.Tensor]
@@ -441,12 +443,31 @@ def train(job: GlassesJob) -> TrainedGlasses:
     What was made from something else under this name is replaced. Ctrl-C finishes the epoch, saves, and raises Stopped.
     Raises NegutilError where a loss is not finite, or a file cannot be written.
     """
-    out, identity = glasses_trained.folder(job.name, job.profile), job.identity
+    out, identity, config = glasses_trained.folder(job.name, job.profile), job.identity, job.config
     with locked(out):
         found = glasses_trained.find(job.name, job.profile)
-        if found is None or found.about["identity"] != identity:
-            glasses_trained.remove(out)
-            _train(job, out, identity)
+        if found is not None and found.about["identity"] == identity:
+            return found
+        glasses_trained.remove(out)
+        if read_checkpoint(out).get("identity", identity) != identity:
+            (out / CHECKPOINT).unlink()
+        run = Run(job.data, config, job.lens_data, shared_keys(job.data, job.lens_data, config))
+        with fast_kernels(config.threads, config.matmul_precision, config.device), torch.random.fork_rng():
+            loop.train(run, out, identity)
+        if run.done < run.steps:
+            where = f"stage '{run.name}', epoch {run.epoch}"
+            raise Stopped(f"Stopped at {where} and saved in {out}; the same call resumes from here.")
+        about = {
+            "identity": identity,
+            "modules": asdict(run.glasses.config),
+            "scale": job.data.scale,
+            "examples": config.joint.epochs * len(job.data),
+            "items": len(job.data),
+            "provenance": code.provenance(seconds=round(run.seconds, 1)),
+        }
+        curve = pd.DataFrame(run.curve, columns=list(COLUMNS))
+        glasses_trained.write(out, run.glasses.state_dict(), curve, about)
+        (out / CHECKPOINT).unlink(missing_ok=True)
     return glasses_trained.read(job.name, job.profile)
 
 
@@ -468,46 +489,6 @@ def _name_of(make: Callable[[str], GlassesJob], name: str) -> str:
     return train(make(name)).name
 
 
-def _train(job: GlassesJob, out: Path, identity: dict[str, Any]) -> None:
-    """Resume from the checkpoint, or start; write the result and delete the checkpoint when all stages are done."""
-    run, config = Run(job.data, job.config, job.lens_data), job.config
-    keys = shared_keys(job.data, job.lens_data, config)
-    content = read_checkpoint(out)
-    if content.get("identity") == identity:
-        run.restore(content)
-    saved = time.monotonic()
-    with fast_kernels(config.threads, config.matmul_precision, config.device), stop_signals() as stopped:
-        while not run.finished:
-            _advance(run, keys)
-            if stopped or time.monotonic() - saved > EVERY:
-                write_checkpoint(out, run.state() | {"identity": identity})
-                saved = time.monotonic()
-            if stopped and not run.finished:
-                where = f"stage '{run.name}', epoch {run.epoch}"
-                raise Stopped(f"Stopped at {where} and saved in {out}; the same call goes on from here.")
-    about = {
-        "identity": identity,
-        "modules": asdict(run.glasses.config),
-        "scale": job.data.scale,
-        "examples": config.joint.epochs * len(job.data),
-        "items": len(job.data),
-        "provenance": code.provenance(seconds=round(sum(run.seconds.values()), 1)),
-    }
-    curve = pd.DataFrame(run.curve, columns=list(COLUMNS))
-    glasses_trained.write(out, run.glasses.state_dict(), curve, about)
-    (out / CHECKPOINT).unlink(missing_ok=True)
-
-
-def _advance(run: Run, keys: Mapping[str, Mapping[str, Any]]) -> None:
-    """Train an epoch; a stage that another pair has shared is taken from it, one that ends here is given to others."""
-    stage, key = run.name, keys.get(run.name)
-    if key and run.epoch == 0 and _take(run, key):
-        return
-    run.advance()
-    if key and (run.finished or run.name != stage):
-        _share(run, key)
-
-
 def shared_keys(data: GlassesData, lens_data: GlassesData | None, config: GlassesTraining) -> dict[str, dict[str, Any]]:
     """Return what each stage of READ depends on, as plain JSON values."""
     facts: dict[str, dict[str, Any]] = {
@@ -525,23 +506,3 @@ def shared_keys(data: GlassesData, lens_data: GlassesData | None, config: Glasse
         values |= {name: getattr(settings, name) for name in READ[stage]}
         values |= {"training": dataclasses.asdict(config.stage(stage))}
     return plain(facts)
-
-
-def _take(run: Run, key: Mapping[str, Any]) -> bool:
-    """Let ``run``, at the start of a stage, take its end from the cache; returns whether it was there."""
-    cache = Cache()
-    found = cache.load(cache.key(**key))
-    if found is None:
-        return False
-    told = json.loads(found.pop(TOLD).tobytes())
-    run.skip({name: torch.from_numpy(array) for name, array in found.items()}, told["rows"], told["seconds"])
-    return True
-
-
-def _share(run: Run, key: Mapping[str, Any]) -> None:
-    """Keep the end of the stage of ``key``, which ``run`` has just left."""
-    stage, cache = key["stage"], Cache()
-    learned, seconds = tuple(f"{part}." for part in LEARNING[stage]), run.seconds[stage]
-    state = {name: one.cpu().numpy() for name, one in run.glasses.state_dict().items() if name.startswith(learned)}
-    told = json.dumps({"rows": [row for row in run.curve if row[0] == stage], "seconds": seconds})
-    cache.store(cache.key(**key), state | {TOLD: np.frombuffer(told.encode(), np.uint8)}, key, seconds)

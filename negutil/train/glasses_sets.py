@@ -24,7 +24,6 @@ from numpy.typing import ArrayLike, NDArray
 from negutil import code
 from negutil.captions import caption_sets, statements
 from negutil.captions import negbench as builders
-from negutil.captions.negbench import Labelled
 from negutil.captions.statements import Grammar, Statement
 from negutil.config import Profile
 from negutil.data import built, coco, negbench, source
@@ -79,10 +78,10 @@ class GlassesData:
     @property
     def sha256(self) -> str:
         """Digest of everything in here."""
-        arrays: list[NDArray[Any]] = [self.images, self.rows, self.negated.last, self.negated.levels]
-        arrays += [self.affirmed.last, self.affirmed.levels, self.objects, self.object_rows, self.sentences]
-        hard = [] if self.distractors is None else [self.distractors]
-        return digest(*arrays, self.is_negated, *hard, start=json.dumps(self.scale))
+        layers = (self.negated.last, self.negated.levels, self.affirmed.last, self.affirmed.levels)
+        arrays = (self.images, self.rows, *layers, self.objects, self.object_rows, self.sentences, self.is_negated)
+        hard = () if self.distractors is None else (self.distractors,)
+        return digest(*arrays, *hard, start=json.dumps(self.scale))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +97,16 @@ class Material:
 
     def data(self, name: str, chosen: ArrayLike | None = None) -> GlassesData:
         """The features of the items ``chosen`` (all of them if None) of the set called ``name``."""
-        own = self.sets[name] if chosen is None else self.sets[name].take(chosen)
-        number, objects = pd.factorize(np.array(own.objects, dtype=object))
+        pairs = self.sets[name] if chosen is None else self.sets[name].take(chosen)
+        number, objects = pd.factorize(np.array(pairs.objects, dtype=object))
         return GlassesData(
-            images=own.images,
-            rows=own.rows,
-            negated=self.read(own.negated),
-            affirmed=self.read(own.affirmed),
+            images=pairs.images,
+            rows=pairs.rows,
+            negated=self.read(pairs.negated),
+            affirmed=self.read(pairs.affirmed),
             objects=self.read([target(noun) for noun in objects]).last,
             object_rows=number.astype(np.int64),
-            distractors=own.distractors,
+            distractors=pairs.distractors,
             sentences=self.read(self.sentences).last,
             is_negated=self.is_negated,
             scale=self.scale,
@@ -133,14 +132,14 @@ def target(noun: str) -> str:
 
 def material(model: LoadedModel, settings: Profile) -> Material:
     """Both training sets of a profile for ``model``, their pictures and texts encoded where that has not been done."""
-    found = {name: load(name, model, settings) for name in SETS}
-    nouns = sorted({noun for one in found.values() for noun in one.objects})
-    sentences, is_negated = sentences_of(list(found.values()), nouns, settings.world.seed)
-    texts = [text for one in found.values() for text in (*one.negated, *one.affirmed)]
-    texts = list(dict.fromkeys([*texts, *map(target, nouns), *sentences]))
+    pairs = {name: load(name, model, settings) for name in SETS}
+    nouns = sorted({noun for each in pairs.values() for noun in each.objects})
+    labels = _sentences(list(pairs.values()), nouns, settings.world.seed)
+    texts = [text for each in pairs.values() for text in (*each.negated, *each.affirmed)]
+    texts = list(dict.fromkeys([*texts, *map(target, nouns), *labels]))
     layers = text_layers.features(model, texts, batch=settings.encode.batch)
-    place = {text: row for row, text in enumerate(texts)}
-    return Material(found, layers, place, sentences, is_negated, model.model.logit_scale.exp().item())
+    place, is_negated = {text: row for row, text in enumerate(texts)}, np.array(list(labels.values()), dtype=bool)
+    return Material(pairs, layers, place, list(labels), is_negated, model.model.logit_scale.exp().item())
 
 
 def load(name: str, model: LoadedModel, settings: Profile) -> CaptionPairs:
@@ -153,28 +152,23 @@ def load(name: str, model: LoadedModel, settings: Profile) -> CaptionPairs:
     return (sets.ccneg if name == CCNEG else retrieval)(model, settings)
 
 
-def sentences_of(found: Sequence[CaptionPairs], nouns: Sequence[str], seed: int) -> tuple[list[str], NDArray[np.bool_]]:
-    """Return different sentences [S] for the classifier and which of them hold a negation [S] (docs/protocols.md#gate).
+def _sentences(pairs: Sequence[CaptionPairs], nouns: Sequence[str], seed: int) -> dict[str, bool]:
+    """Sentences for the classifier, and whether each holds a negation (docs/protocols.md#gate).
 
     Up to PAIRS pairs of captions of each set, and short sentences about ``nouns``; the authors' own list is not public.
     """
     labels: dict[str, bool] = {}
-    for number, one in enumerate(found):
-        order = np.random.default_rng([seed, number]).permutation(len(one))[:PAIRS]
-        labels |= {one.affirmed[row]: False for row in order} | {one.negated[row]: True for row in order}
+    for number, each in enumerate(pairs):
+        order = np.random.default_rng([seed, number]).permutation(len(each))[:PAIRS]
+        labels |= {each.affirmed[row]: False for row in order} | {each.negated[row]: True for row in order}
     for noun in nouns:
         labels |= dict.fromkeys((target(noun), f"A photo of {statements.with_article(noun)}."), False)
         rng = random.Random(f"glasses/{seed}/{noun}")
         for _ in range(SHORT):
             other = rng.choice([one for one in nouns if one != noun] or [noun])
-            for said in (
-                Statement((noun,)),
-                Statement((noun, other)),
-                Statement((), (noun,)),
-                Statement((other,), (noun,)),
-            ):
-                labels[statements.paraphrase(said, rng)] = bool(said.absent)
-    return list(labels), np.array(list(labels.values()), dtype=bool)
+            for present, absent in (((noun,), ()), ((noun, other), ()), ((), (noun,)), ((other,), (noun,))):
+                labels[statements.paraphrase(Statement(present, absent), rng)] = bool(absent)
+    return labels
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -196,18 +190,17 @@ def retrieval(model: LoadedModel, settings: Profile) -> CaptionPairs:
         folder, found = build_retrieval(settings), sets.gallery(model, settings)
         negated, plain = (negbench.load(folder / name) for name in (NEGATED, PLAIN))
         images, rows = found.images, found.find(negated["file_name"][:])
-    said = dict(zip(plain["image_id"][:], plain["captions"][:], strict=True))
+    affirmed = dict(zip(plain["image_id"][:], plain["captions"][:], strict=True))
+    columns = (negated[name][:] for name in ("image_id", "captions", "negative_objects"))
     items = [
-        (row, text, said[image][at % len(said[image])], nouns)
-        for row, image, texts, nouns in zip(
-            rows, *(negated[name][:] for name in ("image_id", "captions", "negative_objects")), strict=True
-        )
+        (row, text, affirmed[image][at % len(affirmed[image])], nouns)
+        for row, image, texts, nouns in zip(rows, *columns, strict=True)
         for at, text in enumerate(texts)
         if nouns
     ]
-    own, captions, affirmed, candidates = map(list, zip(*items, strict=True))
+    chosen, captions, others, candidates = map(list, zip(*items, strict=True))
     objects = denied(captions, candidates, model, settings.encode.batch)
-    return CaptionPairs(images, np.array(own, dtype=np.int64), captions, affirmed, objects)
+    return CaptionPairs(images, np.array(chosen, dtype=np.int64), captions, others, objects)
 
 
 def denied(
@@ -218,25 +211,24 @@ def denied(
     Where it names none of them, the one whose sentence is most similar to the caption by ``model``, as the released
     code does for all captions (docs/protocols.md#lens).
     """
-    found = [
-        max((noun for noun in nouns if _names(text, noun)), key=len, default="")
+
+    def names(text: str, noun: str) -> bool:
+        words = "|".join(re.escape(word.lower()) for word in (noun, statements.plural(noun)))
+        return re.search(rf"\b(?:{words})\b", text.lower()) is not None
+
+    objects = [
+        max((noun for noun in nouns if names(text, noun)), key=len, default="")
         for text, nouns in zip(captions, candidates, strict=True)
     ]
-    unknown = [row for row, noun in enumerate(found) if not noun]
+    unknown = [row for row, noun in enumerate(objects) if not noun]
     if unknown:
         nouns = sorted({noun for row in unknown for noun in candidates[row]})
         texts = encode.texts(model, [captions[row] for row in unknown], batch=batch)
         values = texts @ encode.texts(model, [target(noun) for noun in nouns], batch=batch).T
         for row, scores in zip(unknown, values, strict=True):
             similar = dict(zip(nouns, scores.tolist(), strict=True))
-            found[row] = max(candidates[row], key=similar.__getitem__)
-    return found
-
-
-def _names(text: str, noun: str) -> bool:
-    """Whether a text names a noun, in the singular or the plural."""
-    words = "|".join(re.escape(word.lower()) for word in (noun, statements.plural(noun)))
-    return re.search(rf"\b(?:{words})\b", text.lower()) is not None
+            objects[row] = max(candidates[row], key=similar.__getitem__)
+    return objects
 
 
 def build_retrieval(settings: Profile) -> Path:
@@ -259,23 +251,22 @@ def build_retrieval(settings: Profile) -> Path:
     def fill(fresh: Path) -> dict[str, int]:
         annotations = made_of / "annotations"
         rows = coco.load(annotations / "captions_train2014.json", annotations / "instances_train2014.json")
-        asked = _queries(builders.from_coco(rows, "coco/train2014"), settings.world.seed)
-        grammar = Grammar(settings.world.seed, held_out_share=0.0)
-        builders.write_csv(fresh / PLAIN, builders.retrieval_table(asked, negated=False))
-        builders.write_csv(fresh / NEGATED, builders.retrieval_table(asked, annotator=grammar))
-        return {"pictures": len(asked), "captions": sum(len(one.negated) for one in asked)}
+        items, seed = builders.from_coco(rows, "coco/train2014"), settings.world.seed
+        # Held-out nouns are no candidates, as no label names them here.
+        allowed = [
+            dataclasses.replace(item, objects=tuple(noun for noun in item.objects if noun not in caption_sets.HELD_OUT))
+            for item in items
+        ]
+        drawn = builders.queries([item for item in allowed if item.objects], captions=CAPTIONS, seed=seed)
+        whole = {item.image_id: item for item in items}
+        queries = [
+            dataclasses.replace(query, item=whole[query.item.image_id])
+            for query in drawn[: max(1, len(items) // SHARE)]
+        ]
+        builders.write_csv(fresh / PLAIN, builders.retrieval_table(queries, negated=False))
+        grammar = Grammar(seed, held_out_share=0.0)
+        builders.write_csv(fresh / NEGATED, builders.retrieval_table(queries, annotator=grammar))
+        return {"pictures": len(queries), "captions": sum(len(query.negated) for query in queries)}
 
     built.keep(folder, wanted, fill, "NegBench's retrieval captions")
     return folder
-
-
-def _queries(items: list[Labelled], seed: int) -> list[builders.Queries]:
-    """What is said of the first pictures; held-out nouns are no candidates, as no label names them here."""
-    allowed = [
-        dataclasses.replace(item, objects=tuple(noun for noun in item.objects if noun not in caption_sets.HELD_OUT))
-        for item in items
-    ]
-    asked = builders.queries([item for item in allowed if item.objects], captions=CAPTIONS, seed=seed)
-    whole = {item.image_id: item for item in items}
-    chosen = asked[: max(1, len(items) // SHARE)]
-    return [dataclasses.replace(one, item=whole[one.item.image_id]) for one in chosen]

@@ -72,21 +72,22 @@ class Loop(Generic[Batch]):
         steps: int,
         clip_norm: float = 0.0,
     ) -> None:
-        self.modules, self.optimiser = dict(modules), optimiser
+        self.modules = dict(modules)
         self.schedule, self.steps, self.clip_norm = schedule, steps, clip_norm
         self._loss, self._sampler = loss, sampler
         self.done, self.seconds = 0, 0.0
         self.curve: list[Any] = []
         self.best: dict[str, Any] = {}
         self.words = ""  # beside the progress bar
+        self.learn_by(optimiser)
+
+    def learn_by(self, optimiser: torch.optim.Optimizer) -> None:
+        """Train what ``optimiser`` changes from now on."""
+        self.optimiser = optimiser
         known = {id(parameter) for group in optimiser.param_groups for parameter in group["params"]}
         everything = (parameter for module in self.modules.values() for parameter in module.parameters())
         self._learning = [parameter for parameter in everything if id(parameter) in known]
-
-    @property
-    def device(self) -> str:
-        """The device of what learns."""
-        return str(self._learning[0].device)
+        self.device = str(self._learning[0].device)
 
     @property
     def rate(self) -> float:
@@ -123,6 +124,10 @@ class Loop(Generic[Batch]):
     def note(self, loss: float) -> None:
         """Note the step that was just done, with its ``loss``, in the curve."""
 
+    def can_stop(self) -> bool:
+        """Whether a checkpoint written now holds all that the next step depends on."""
+        return True
+
     def is_due(self) -> bool:
         """Whether a checkpoint is written after the step that was just done."""
         return self.done == self.steps
@@ -156,7 +161,7 @@ def train(
     and returns; ``stop_after`` does so after that many steps in all. Raises NegutilError where a checkpoint is damaged
     or has another identity, where the loss is not finite, and where a file cannot be written.
     """
-    members, last = members or World(), min(loop.steps, stop_after or loop.steps)
+    members = members or World()
     content = read_checkpoint(folder) if folder else {}
     if content:
         if content["identity"] != identity:
@@ -168,16 +173,19 @@ def train(
         if folder and members.writes:
             write_checkpoint(folder, loop.state() | {"identity": identity})
 
-    look: dict[str, Any] = {"total": loop.steps, "initial": loop.done, "unit": "step", "disable": not members.writes}
-    with stop_signals() as stopped, progress.bar(loop.label, **look) as bar:
+    with _stop_signals() as stopped:
         if not loop.done and not loop.curve:
             loop.start()
-        while loop.done < last and not members.any(bool(stopped), loop.device):
-            loop.step()
-            bar.set_postfix_str(loop.words, refresh=False)
-            bar.update()
-            if loop.is_due():
-                save()
+        look: dict[str, Any] = {"total": loop.steps, "initial": loop.done, "disable": not members.writes}
+        with progress.bar(loop.label, unit="step", **look) as bar:
+            while loop.done < min(loop.steps, stop_after or loop.steps):
+                if loop.can_stop() and members.any(bool(stopped), loop.device):
+                    break
+                loop.step()
+                bar.set_postfix_str(loop.words, refresh=False)
+                bar.update()
+                if loop.is_due():
+                    save()
     if loop.done < loop.steps and not loop.is_due():  # stopped since the last one
         save()
 
@@ -185,8 +193,8 @@ def train(
 def plain(identity: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``identity`` as plain JSON values, which can be compared with those in a file."""
     values = {key: asdict(value) if is_dataclass(value) else value for key, value in identity.items()}  # type: ignore[arg-type]
-    found: dict[str, Any] = json.loads(json.dumps(values))
-    return found
+    identity = json.loads(json.dumps(values))
+    return dict(identity)
 
 
 def difference(was: dict[str, Any], now: dict[str, Any]) -> str:
@@ -239,7 +247,7 @@ def fast_kernels(threads: int, matmul_precision: str, device: str) -> Iterator[N
 
 
 @contextlib.contextmanager
-def stop_signals() -> Iterator[list[int]]:
+def _stop_signals() -> Iterator[list[int]]:
     """Collect SIGINT and SIGTERM in the list given out, so that the loop can finish its step and save.
 
     Outside the main thread signals cannot be caught: the list then stays empty.

@@ -60,7 +60,8 @@ class Recipe:
 
 
 PLAIN, NEGATIONCLIP, RANDOM, P1, P2 = "plain", "negationclip", "rand-p1", "p1", "p2"
-NEGCAP, NEGFULL = "negcap", "negfull"
+NEGCAP, NEGFULL, RAW = "negcap", "negfull", "negfull-raw"
+_CONTROL = functools.partial(Recipe, set="p1+p2", rival=NEGATIONCLIP)
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
@@ -74,32 +75,14 @@ RECIPES: dict[str, Recipe] = {
         Recipe(P1, "P1", "p1"),
         Recipe(P2, "P2", "p2"),
         Recipe(NEGATIONCLIP, "NegationCLIP", "p1+p2"),
-        Recipe("negationclip-noise5", "annotators with 5 % errors", "p1+p2", error=0.05, rival=NEGATIONCLIP),
-        Recipe("negationclip-noise20", "annotators with 20 % errors", "p1+p2", error=0.2, rival=NEGATIONCLIP),
-        Recipe("negationclip-tenth", "a tenth of the captions", "p1+p2", share=0.1, rival=NEGATIONCLIP),
-        Recipe("negationclip-third", "a third of the captions", "p1+p2", share=1 / 3, rival=NEGATIONCLIP),
-        Recipe(
-            "negationclip-leaked",
-            "validation split by caption",
-            "p1+p2",
-            changes={"validation_by": "caption"},
-            rival=NEGATIONCLIP,
-        ),
-        Recipe(
-            "negationclip-mixed",
-            "half of the captions without negation",
-            "p1+p2",
-            changes={"original_share": 0.5},
-            rival=NEGATIONCLIP,
-        ),
-        Recipe("negationclip-half", "half as long", "p1+p2", changes={"epochs": 1}, rival=NEGATIONCLIP),
-        Recipe(
-            "negfull-raw",
-            "NegFull, products not normalised",
-            "negfull",
-            changes={"normalise_mcq": False},
-            rival=NEGFULL,
-        ),
+        _CONTROL("negationclip-noise5", "annotators with 5 % errors", error=0.05),
+        _CONTROL("negationclip-noise20", "annotators with 20 % errors", error=0.2),
+        _CONTROL("negationclip-tenth", "a tenth of the captions", share=0.1),
+        _CONTROL("negationclip-third", "a third of the captions", share=1 / 3),
+        _CONTROL("negationclip-leaked", "validation split by caption", changes={"validation_by": "caption"}),
+        _CONTROL("negationclip-mixed", "half of the captions without negation", changes={"original_share": 0.5}),
+        _CONTROL("negationclip-half", "half as long", changes={"epochs": 1}),
+        Recipe(RAW, "NegFull, products not normalised", "negfull", changes={"normalise_mcq": False}, rival=NEGFULL),
     )
 }
 """Every recipe by name: methods and training sets first, then controls."""
@@ -127,11 +110,8 @@ def possible(settings: Profile, names: Iterable[str]) -> tuple[str, ...]:
     """Those of the recipes whose training sets are there or can be made; others are reported (``skipped``)."""
 
     def is_possible(recipe: Recipe) -> bool:
-        def read() -> bool:
-            sets.require(recipe.set, settings, recipe.error)
-            return True
-
-        return not settings.published or bool(skipped.attempt(settings, f"training of {recipe.title}", read))
+        read = functools.partial(sets.require, recipe.set, settings, recipe.error)
+        return not skipped.possible(settings) or bool(skipped.attempt(settings, f"training of {recipe.title}", read))
 
     return tuple(name for name in names if is_possible(find(name)))
 
@@ -232,12 +212,6 @@ class GlassesRecipe:
     modules: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _difference(name: str) -> dict[str, Any]:
-    """The settings of the modules with one difference of the released code (LAYERS: with ROW)."""
-    own = glasses_settings.DIFFERENCES[name]
-    return {**glasses_settings.DIFFERENCES[ROW], **own} if name == LAYERS else dict(own)
-
-
 def _slug(name: str) -> str:
     return re.sub(r"\W+", "-", name.lower()).strip("-")
 
@@ -251,6 +225,7 @@ ABLATIONS = {name: f"{FULL}-without-{_slug(name)}" for name in glasses_settings.
 DIFFERENCES = {name: f"{FULL}-with-{_slug(name)}" for name in glasses_settings.DIFFERENCES}
 """The recipe of each difference of the released code, by the name in ``glasses_settings.DIFFERENCES``."""
 
+DIFFERENT = {name: dict(changes) for name, changes in glasses_settings.DIFFERENCES.items()}
 ROW, LAYERS = "lambda from the row's image", "three encoder layers"
 """With LAYERS lambda has no closed form, and a batch of pairs would take minutes: it is trained with ROW as well."""
 
@@ -279,7 +254,10 @@ GLASSES: dict[str, GlassesRecipe] = {
             GlassesRecipe(recipe, f"without {name}", CCNEG, modules=glasses_settings.ABLATIONS[name])
             for name, recipe in ABLATIONS.items()
         ),
-        *(GlassesRecipe(recipe, name, CCNEG, modules=_difference(name)) for name, recipe in DIFFERENCES.items()),
+        *(
+            GlassesRecipe(recipe, name, CCNEG, modules=(DIFFERENT[ROW] if name == LAYERS else {}) | DIFFERENT[name])
+            for name, recipe in DIFFERENCES.items()
+        ),
         *(
             GlassesRecipe(recipe, name, CCNEG, changes=TRAINING_DIFFERENCES[name])
             for name, recipe in TRAINED_OTHERWISE.items()
@@ -334,7 +312,6 @@ def glasses_job(settings: Profile, name: str) -> GlassesJob:
 
 
 def _chosen(settings: Profile, recipe: GlassesRecipe, available: int, seed: int) -> NDArray[np.int64]:
-    """Which of the ``available`` items of its set a recipe learns from."""
     return draw(available, settings.glasses.small if recipe.small else settings.glasses.examples, 1.0, seed)
 
 

@@ -10,6 +10,7 @@ import ast
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -45,11 +46,11 @@ class Gallery:
 
     def find(self, names: Sequence[str]) -> NDArray[np.int64]:
         """Rows of the pictures called ``names`` (any folder before them); raises NegutilError for an unknown one."""
-        own = [Path(name).name for name in names]
-        unknown = [name for name in own if name not in self.rows]
-        if unknown:
-            raise NegutilError(f"There is no training picture {unknown[0]}; build the caption sets again.")
-        return np.array([self.rows[name] for name in own], dtype=np.int64)
+        try:
+            return np.array([self.rows[Path(name).name] for name in names], dtype=np.int64)
+        except KeyError as problem:
+            unknown = problem.args[0]
+            raise NegutilError(f"There is no training picture {unknown}; build the caption sets again.") from None
 
 
 def gallery(model: LoadedModel, settings: Profile) -> Gallery:
@@ -92,11 +93,10 @@ def _pictures(settings: Profile) -> tuple[PictureFiles, str]:
 # Sets by name
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingSet:
-    """The ``method`` that a set is for (of ``settings.METHODS``), its ``files``, and what makes examples of them.
+class TrainingSet(NamedTuple):
+    """The ``method`` that a set is for (of ``settings.METHODS``), and what makes examples of its ``files``.
 
-    None stands for CC-Neg's triplets.
+    ``build`` None stands for CC-Neg's triplets.
     """
 
     method: str
@@ -111,12 +111,11 @@ def examples(name: str, model: LoadedModel, settings: Profile, error: float = 0.
     """
     if name not in SETS:
         raise NegutilError(f"There is no training set '{name}'; there are {', '.join(SETS)}.")
-    require(name, settings, error)
-    build = SETS[name].build
+    files, build = require(name, settings, error), SETS[name].build
     if build is None or _of_ccneg(name, settings):
         triplets = ccneg(model, settings, error).examples()
         return triplets if name == "con-clip" else replace(triplets, distractors=None)
-    return build(gallery(model, settings), *_files(name, folder(settings, error)))
+    return build(gallery(model, settings), *files)
 
 
 def folder(settings: Profile, error: float = 0.0) -> Path:
@@ -125,35 +124,32 @@ def folder(settings: Profile, error: float = 0.0) -> Path:
     Raises NegutilError where neither is possible.
     """
     own = settings.data / caption_sets.FOLDER
-    if settings.published and not error and own.is_dir():
+    if not error and own.is_dir() and not source.is_drawn(own):
         return own
     return caption_sets.build(settings, error)
 
 
-def require(name: str, settings: Profile, error: float = 0.0) -> None:
-    """Raise NegutilError, naming the file, where a training set is not there and cannot be made."""
+def require(name: str, settings: Profile, error: float = 0.0) -> list[Path]:
+    """Return the files of a training set; raises NegutilError where one is not there and cannot be made.
+
+    NegationCLIP's captions of both kinds are those of the published file, where it is there.
+    """
     if _of_ccneg(name, settings):
         files = [settings.data / "ccneg" / baseline_sets.TRIPLETS]
     else:
-        files = _files(name, folder(settings, error))
+        where, names = folder(settings, error), SETS[name].files
+        if names == (caption_sets.P1, caption_sets.P2) and (where / PUBLISHED).is_file():
+            names = (PUBLISHED,)
+        files = [where / file for file in names]
     lacking = [file for file in files if not file.is_file()]
     if lacking:
         raise NegutilError(f"{lacking[0]}, of which the training set '{name}' is made, is not there: put it there.")
-
-
-def _files(name: str, folder: Path) -> list[Path]:
-    """What a set is read from: NegationCLIP's captions of both kinds from the published file, where it is there."""
-    if SETS[name].files == (caption_sets.P1, caption_sets.P2) and (folder / PUBLISHED).is_file():
-        return [folder / PUBLISHED]
-    return [folder / file for file in SETS[name].files]
+    return files
 
 
 def _of_ccneg(name: str, settings: Profile) -> bool:
-    """Whether a set is made of CC-Neg's published training part: what CoN-CLIP learned from.
-
-    See docs/protocols.md#con-clip.
-    """
-    return settings.published and name in ("con-clip", "clip-bnl")
+    """Whether a set is made of CC-Neg's published training part (docs/protocols.md#con-clip)."""
+    return name in ("con-clip", "clip-bnl") and not source.is_world(settings)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -163,8 +159,7 @@ def _of_ccneg(name: str, settings: Profile) -> bool:
 def with_negation(pictures: Gallery, *files: Path) -> Examples:
     """NegationCLIP: the updated captions of ``files`` train, the captions they were made from are the originals."""
     columns = ["file_name", "caption", "updated_caption"]
-    tables = [negationclip.load(file).select_columns(columns).to_pandas() for file in files]
-    table = pd.concat(tables, ignore_index=True)
+    table = pd.concat([negationclip.load(file).select_columns(columns).to_pandas() for file in files])
     rows = pictures.find(table["file_name"].tolist())
     return Examples(pictures.images, rows, table["updated_caption"].tolist(), table["caption"].tolist())
 
@@ -185,16 +180,9 @@ def negated_queries(pictures: Gallery, file: Path) -> Examples:
 def word_order(pictures: Gallery, file: Path) -> Examples:
     """NegCLIP: captions with two words changed round, and the first hard picture of each."""
     table = pd.read_csv(file, sep="\t")
-    first_negative = [ast.literal_eval(cell)[0] for cell in table["neg_caption"]]
-    hard = [ast.literal_eval(cell)[0] for cell in table["neg_image"]]
-    names = table["filepath"].tolist()
-    return Examples(
-        pictures.images,
-        pictures.find(names),
-        table["title"].tolist(),
-        negatives=first_negative,
-        distractors=pictures.find([names[row] for row in hard]),
-    )
+    negatives, hard = ([ast.literal_eval(cell)[0] for cell in table[name]] for name in ("neg_caption", "neg_image"))
+    rows = pictures.find(table["filepath"].tolist())
+    return Examples(pictures.images, rows, table["title"].tolist(), negatives=negatives, distractors=rows[hard])
 
 
 def negcap(pictures: Gallery, file: Path) -> Examples:
@@ -211,9 +199,7 @@ def negfull(pictures: Gallery, file: Path, questions_file: Path) -> Examples:
     kept = captions.take([index for index, row in enumerate(captions.rows) if row in number])
     chosen = [number[row] for row in kept.rows]
     options, correct = questions["options"], np.array(questions["correct"], dtype=np.int64)
-    return Examples(
-        kept.images, kept.rows, kept.captions, options=[options[i] for i in chosen], correct=correct[chosen]
-    )
+    return replace(kept, options=[options[index] for index in chosen], correct=correct[chosen])
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -264,7 +250,10 @@ def ccneg(model: LoadedModel, settings: Profile, error: float = 0.0) -> CaptionP
     """
     published = source.folder(settings, "ccneg")
     if not source.is_drawn(published):
-        return ccneg_from(published, _coco_train2017(settings), model, settings)
+        # The pictures of COCO's train2017 in torchvision's order: by image id.
+        coco_folder = settings.data / "coco"
+        frame = coco.load(coco_folder / "annotations" / "captions_train2017.json").to_pandas().sort_values("image_id")
+        return ccneg_from(published, [coco_folder / "train2017" / name for name in frame["file_name"]], model, settings)
     folder, pictures = caption_sets.build(settings, error), gallery(model, settings)
     rows = ccneg_files.load(folder / baseline_sets.TRIPLETS, None, folder / baseline_sets.DISTRACTORS, n_evaluation=1)
     table = rows.to_pandas()
@@ -306,13 +295,6 @@ def _triplets(images: NDArray[np.float32], table: pd.DataFrame, own: Indices, pl
         table["negated_object"].tolist(),
         place[table["distractor"].to_numpy(np.int64)],
     )
-
-
-def _coco_train2017(settings: Profile) -> list[Path]:
-    """The pictures of COCO's train2017 in torchvision's order: by image id."""
-    folder = settings.data / "coco"
-    rows = coco.load(folder / "annotations" / "captions_train2017.json").to_pandas()
-    return [folder / "train2017" / name for name in rows.sort_values("image_id")["file_name"]]
 
 
 SETS = {

@@ -46,6 +46,16 @@ STAGE_CHOICES = {
 Made = TypeVar("Made", bound="DataclassInstance")
 
 
+def _check(made: Any, choices: Mapping[str, tuple[str, ...]], *, above: Mapping[str, float] | None = None) -> None:
+    """Raise NegutilError for the first field of ``made`` that is none of its ``choices``, or not ``above`` a bound."""
+    for key, known in choices.items():
+        if getattr(made, key) not in known:
+            raise NegutilError(f"{key} is {getattr(made, key)!r}; write one of {', '.join(map(repr, known))}.")
+    for key, least in (above or {}).items():
+        if getattr(made, key) <= least:
+            raise NegutilError(f"{key} is {getattr(made, key)}; it must be more than {least}.")
+
+
 @dataclass(frozen=True, slots=True)
 class FinetuneConfig(Settings):
     """Everything that a fine-tuning depends on besides base weights and examples; rates and decay are AdamW's.
@@ -88,13 +98,10 @@ class FinetuneConfig(Settings):
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        _require_choices(self, CHOICES)
+        _check(self, CHOICES, above=dict.fromkeys(("lr", "epochs", "batch", "text_chunks", "threads"), 0))
         unknown = [group for group in self.trainable if group not in GROUPS]
         if unknown or not self.trainable:
             raise NegutilError(f"trainable is {list(self.trainable)}; name some of {', '.join(GROUPS)}.")
-        for key in ("lr", "epochs", "batch", "text_chunks", "threads"):
-            if getattr(self, key) <= 0:
-                raise NegutilError(f"{key} is {getattr(self, key)}; it must be more than 0.")
         for key in ("original_share", "validation_share", "alpha"):
             if not 0 <= getattr(self, key) <= 1:
                 raise NegutilError(f"{key} is {getattr(self, key)}; it must be between 0 and 1.")
@@ -122,10 +129,7 @@ class Stage(Settings):
     keep: str = "lowest validation loss"
 
     def __post_init__(self) -> None:
-        _require_choices(self, STAGE_CHOICES)
-        for key, least in (("lr", 0), ("epochs", -1), ("batch", 1)):
-            if getattr(self, key) <= least:
-                raise NegutilError(f"{key} is {getattr(self, key)}; it must be more than {least}.")
+        _check(self, STAGE_CHOICES, above={"lr": 0, "epochs": -1, "batch": 1})
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,14 +162,13 @@ class GlassesTraining(Settings):
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        _require_choices(self, GLASSES_CHOICES)
+        _check(self, GLASSES_CHOICES)
         if not 0 < self.validation_share < 1:
             raise NegutilError(f"validation_share is {self.validation_share}; it must be between 0 and 1.")
 
     def stage(self, name: str) -> Stage:
         """The settings of one of STAGES."""
-        found: Stage = getattr(self, name)
-        return found
+        return {"gate": self.gate, "lens": self.lens, "frame": self.frame, "joint": self.joint}[name]
 
 
 def settings(method: str, source: str = "mini", file: Path | None = None, **changes: Any) -> FinetuneConfig:
@@ -176,33 +179,23 @@ def settings(method: str, source: str = "mini", file: Path | None = None, **chan
     file = file or paths.CONFIGS / "finetune.toml"
     tables = files.read_toml(file)
     if source not in tables.get(method, {}):
-        known = [f"{one} ({', '.join(found)})" for one, found in tables.items()]
-        raise NegutilError(f"{file} has no settings '{source}' for '{method}'; there are {', '.join(known)}.")
+        known = ", ".join(f"{each} ({', '.join(sources)})" for each, sources in tables.items())
+        raise NegutilError(f"{file} has no settings '{source}' for '{method}'; there are {known}.")
     table = {**tables[method][source], "method": method}
-    return _build(FinetuneConfig, table, f"{file}: [{method}.{source}]", **changes)
+    return _build(FinetuneConfig, table, f"{file}: [{method}.{source}]", changes)
 
 
 def glasses(source: str = "mini", file: Path | None = None, **changes: Any) -> GlassesTraining:
-    """Return the settings of glasses named after their ``source``, with ``changes``.
-
-    Raises NegutilError, listing those that exist, where there are none, and where ``file`` is wrong.
-    """
+    """Return the settings of glasses named after their ``source``, with ``changes``; raises as :func:`settings`."""
     file = file or paths.CONFIGS / "glasses.toml"
     tables = files.read_toml(file)
     if source not in tables:
         raise NegutilError(f"{file} has no settings '{source}' for glasses; there are {', '.join(tables)}.")
-    return _build(GlassesTraining, tables[source], f"{file}: [{source}]", **changes)
+    return _build(GlassesTraining, tables[source], f"{file}: [{source}]", changes)
 
 
-def _build(kind: type[Made], table: Mapping[str, Any], where: str, **given: Any) -> Made:
-    """An instance of the dataclass ``kind`` from a table, every key known and of its type, and what is ``given``."""
+def _build(kind: type[Made], table: Mapping[str, Any], where: str, changes: Mapping[str, Any]) -> Made:
     try:
-        return dataclasses.replace(files.checked(kind, table, "its table"), **given)
+        return dataclasses.replace(files.checked(kind, table, "its table"), **changes)
     except (TypeError, NegutilError) as problem:
         raise NegutilError(f"{where} cannot be used ({str(problem).rstrip('.')}); correct it.") from problem
-
-
-def _require_choices(made: Any, choices: Mapping[str, tuple[str, ...]]) -> None:
-    for key, known in choices.items():
-        if getattr(made, key) not in known:
-            raise NegutilError(f"{key} is {getattr(made, key)!r}; write one of {', '.join(map(repr, known))}.")

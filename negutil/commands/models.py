@@ -1,14 +1,17 @@
-"""``negutil encode``: features of pictures or captions, as shards of files."""
+"""``negutil models list``, ``encode`` (features as shards of files) and ``finetune`` (one training of notebook 05)."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from negutil.commands.options import MOST, MOST_THREADS, Address, AsJson, EngineName, Workers
+from negutil.errors import NegutilError
 
 
 def encode(
@@ -57,3 +60,46 @@ def encode(
     kept = f" ({made['kept']} of them were there already)" if made["kept"] else ""
     what = f"{made['rows']:,} {made['inputs']['kind']} of {made['width']} numbers"
     typer.echo(f"{out}: {what} in {len(made['shards'])} shards{kept}")
+
+
+def finetune(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="BASE+RECIPE/seedN: miniclip-b-8+negationclip/seed0.")],
+    *,
+    profile: Annotated[
+        str, typer.Option(help="Settings and data: mini, quick or paper (default: NEGUTIL_PROFILE, or mini).")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Fine-tune a text tower as notebook 05 does, or resume where it stopped; torchrun shares the batch out."""
+    from negutil import config
+    from negutil.models import loader, registry
+    from negutil.train import distributed, recipes
+    from negutil.train.finetune import finetune as train
+
+    parts = re.fullmatch(r"(?P<base>[^+/]+)\+(?P<recipe>[^+/]+)/seed(?P<seed>\d+)", model)
+    if parts is None:
+        raise NegutilError(f"'{model}' is no name of a fine-tuned model: write it as BASE+RECIPE/seedN.")
+    recipe, settings = recipes.find(parts["recipe"]), config.load(profile)
+    with distributed.processes() as members:
+        job = recipes.single(settings, parts["base"], recipe, int(parts["seed"]))
+        base = loader.load_entry(registry.find(job.base))
+        found = train(base, job.examples, job.config, job.out, replace=job.replace)
+        if members.writes:
+            facts = {"model": model, "folder": str(found.folder), "sha256": found.sha256, "processes": members.size}
+            typer.echo(json.dumps(facts, indent=1) if as_json else f"{model}: {found.folder}")
+
+
+def models_list(as_json: AsJson = False) -> None:
+    """List the models of the registry, and whether their weights are here."""
+    from negutil.models import registry
+
+    listed = []
+    for entry in registry.entries().values():
+        here = entry.file.exists() if entry.file else None
+        listed.append({**dataclasses.asdict(entry), "weights_here": here})
+    if as_json:
+        typer.echo(json.dumps(listed, indent=1))
+        return
+    for model in listed:
+        state = {True: "here", False: "missing", None: "downloaded on first use"}[model["weights_here"]]
+        typer.echo(f"{model['name']}: {model['architecture']}, {model['activation']}, weights {state}")
