@@ -43,9 +43,9 @@ class Small(Pairs):
 def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty folder beside the package's own."""
     monkeypatch.setattr(tasks, "__path__", [*tasks.__path__, str(tmp_path)])
-    tasks.find.cache_clear()
+    tasks.everything.cache_clear()
     yield tmp_path
-    tasks.find.cache_clear()
+    tasks.everything.cache_clear()
 
 
 @pytest.fixture

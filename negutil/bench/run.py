@@ -27,8 +27,8 @@ from negutil.errors import NegutilError
 from negutil.models import scorer
 from negutil.models.loader import LoadedModel
 from negutil.results import Record
-from negutil.tasks import BLIND, CHANCE, Frames, Report, checked, negbench_items
-from negutil.tasks.negbench_items import Media
+from negutil.tasks import BLIND, CHANCE, Frames, Report, checked
+from negutil.tasks.negbench import Media, encode_media
 
 EXPERIMENT = "bench"
 FORMAT = "negutil bench 1"
@@ -101,7 +101,7 @@ def _images(pending: Sequence[Unit], units: Sequence[Unit], model: LoadedModel, 
     if not any(unit.task.shares_pictures for unit in pending):
         return Media({}, np.zeros((0, 0), np.float32))
     groups = [group for unit in units if unit.task.shares_pictures for group in unit.task.pictures(unit.rows)]
-    return negbench_items.encode_media(model, (Path(path) for group in groups for path in group.paths), batch)
+    return encode_media(model, (Path(path) for group in groups for path in group.paths), batch)
 
 
 def _card(model: LoadedModel, units: Sequence[Unit], out: Path) -> Card:

@@ -67,7 +67,7 @@ def in_dtype(loaded: LoadedModel, dtype: torch.dtype) -> LoadedModel:
     """The same model computing in ``dtype``: its weights are rounded, and so are its pictures."""
     if dtype == loaded.dtype:
         return loaded
-    fingerprint = loaded.fingerprint | {"dtype": precision.name(dtype)}
+    fingerprint = loaded.fingerprint | {"dtype": str(dtype).removeprefix("torch.")}
     return replace(loaded, model=loaded.model.to(dtype), dtype=dtype, fingerprint=fingerprint)
 
 
@@ -102,10 +102,19 @@ def load_entry(entry: Entry, device: str = "cpu") -> LoadedModel:
     tokenizer = architectures.tokenizer(entry.architecture)
     file, sha256 = locate(entry)
     model = architectures.build_unfilled(entry.architecture)
-    _put(read_weights(file, entry.activation), model, file, entry.architecture)
+    state, wanted = read_weights(file, entry.activation), model.state_dict()
+    wrong = [f"{name} is missing" for name in sorted(wanted.keys() - state.keys())]
+    wrong += [f"{name} is not known there" for name in sorted(state.keys() - wanted.keys())]
+    for name in wanted.keys() & state.keys():
+        if wanted[name].shape != state[name].shape:
+            wrong.insert(0, f"{name} is {list(state[name].shape)} instead of {list(wanted[name].shape)}")
+    if wrong:
+        problems = f"{wrong[0]}; {len(wrong)} in all"
+        raise NegutilError(f"{file} does not fit {entry.architecture} ({problems}); register its architecture.")
+    model.load_state_dict(state)
     known = (entry.architecture, sha256)
     if known not in _image_towers:
-        _image_towers[known] = image_tower_sha256(model)
+        _image_towers[known] = state_sha256(model.visual.state_dict())
     return LoadedModel(
         model=model.to(device).eval(),
         preprocess=preprocessing(entry),
@@ -113,7 +122,7 @@ def load_entry(entry: Entry, device: str = "cpu") -> LoadedModel:
         entry=entry,
         dtype=torch.float32,
         device=device,
-        fingerprint=registry.fingerprint(entry, sha256, "float32", _image_towers[known]),
+        fingerprint=registry.fingerprint(entry, sha256, _image_towers[known]),
     )
 
 
@@ -126,16 +135,12 @@ def preprocessing(entry: Entry) -> Callable[[Image.Image], torch.Tensor]:
     return found
 
 
-def image_tower_sha256(model: Any) -> str:
-    """Return the ``state_sha256`` of the image tower of an open_clip model.
-
-    Models that differ in their text towers alone have the same one, so they share cached image features.
-    """
-    return state_sha256(model.visual.state_dict())
-
-
 def state_sha256(state: State) -> str:
-    """Return the sha256 of names, kinds, shapes and values of tensors, in the order of their names."""
+    """Return the sha256 of names, kinds, shapes and values of tensors, in the order of their names.
+
+    That of ``model.visual.state_dict()`` is the same for models that differ in their text towers alone, so they share
+    cached image features.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(state.items()):
         digest.update(f"{name}\0{tensor.dtype}\0{list(tensor.shape)}\0".encode())
@@ -226,9 +231,8 @@ def _download(entry: Entry) -> Path:
     if not repository:
         raise NegutilError(f"The weights of tag '{entry.tag}' are on no hub; download them and register their path.")
     fetch = architectures.open_clip().pretrained.download_pretrained_from_hf
-    what = f"{repository}, the weights of model '{entry.name}',"
     fix = "connect to the network, or download them elsewhere and give --pretrained FILE, or register its path"
-    with hub.fetching(what, fix):
+    with hub.fetching(f"{repository}, the weights of model '{entry.name}',", fix):
         return Path(fetch(repository, filename=name or None, revision=entry.revision))
 
 
@@ -236,18 +240,3 @@ def _download(entry: Entry) -> Path:
 def _sha256_at(file: Path, size: int, changed: int) -> str:
     """Return the sha256 of ``file``, once in a process for the same size and time of its last change in ns."""
     return files.sha256(file)
-
-
-def _put(state: State, model: torch.nn.Module, file: Path, architecture: str) -> None:
-    """Copy ``state`` into ``model``, refusing anything missing, left over or of another shape."""
-    wanted = model.state_dict()
-    wrong = [f"{name} is missing" for name in sorted(wanted.keys() - state.keys())]
-    wrong += [f"{name} is not known there" for name in sorted(state.keys() - wanted.keys())]
-    for name in wanted.keys() & state.keys():
-        if wanted[name].shape != state[name].shape:
-            wrong.insert(0, f"{name} is {list(state[name].shape)} instead of {list(wanted[name].shape)}")
-    if wrong:
-        raise NegutilError(
-            f"{file} does not fit {architecture} ({wrong[0]}; {len(wrong)} in all); register its architecture."
-        )
-    model.load_state_dict(state)

@@ -71,9 +71,11 @@ class PictureFiles:
         known = {path: _sha256(path) for path in dict.fromkeys(self.paths)}
         if self.boxes is None:
             return [known[path] for path in self.paths]
-        numbers = ([float(number) for number in box] for box in self.boxes)
-        named = (f"{known[path]}{box}" for path, box in zip(self.paths, numbers, strict=True))
-        return [hashlib.sha256(name.encode()).hexdigest() for name in named]
+        boxes = ([float(number) for number in box] for box in self.boxes)
+        return [
+            hashlib.sha256(f"{known[path]}{box}".encode()).hexdigest()
+            for path, box in zip(self.paths, boxes, strict=True)
+        ]
 
 
 def forget_digests() -> None:

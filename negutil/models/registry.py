@@ -76,8 +76,8 @@ def find(name: str, file: Path | None = None) -> Entry:
     return known[name]
 
 
-def fingerprint(entry: Entry, sha256: str, dtype: str, image_tower_sha256: str) -> dict[str, Any]:
-    """Everything about a loaded model that its features depend on, as plain values for the key of a cache.
+def fingerprint(entry: Entry, sha256: str, image_tower_sha256: str) -> dict[str, Any]:
+    """Return all that features of a model loaded in float32 depend on, as plain values for the key of a cache.
 
     Text features depend on all the weights (``sha256``), image features on those of the image tower alone.
     """
@@ -87,31 +87,28 @@ def fingerprint(entry: Entry, sha256: str, dtype: str, image_tower_sha256: str) 
         "architecture": entry.architecture,
         "activation": entry.activation,
         "preprocessing": entry.preprocessing,
-        "dtype": dtype,
+        "dtype": "float32",
     }
 
 
 def _entry(name: str, table: Any, file: Path) -> Entry:
-    fields = {field.name: field for field in dataclasses.fields(Entry) if field.name != "name"}
+    where, fields = f"{file}: [{name}]", {field.name: field for field in dataclasses.fields(Entry)[1:]}
     if not isinstance(table, dict):
         raise NegutilError(f"{file}: '{name}' is not a table; write [{name}] and its settings below.")
     unknown = sorted(set(table) - set(fields))
     missing = [key for key, field in fields.items() if field.default is dataclasses.MISSING and key not in table]
     if unknown or missing:
         wrong = f"has an unknown setting '{unknown[0]}'" if unknown else f"lacks the setting '{missing[0]}'"
-        raise NegutilError(f"{file}: [{name}] {wrong}; the settings are {', '.join(fields)}.")
+        raise NegutilError(f"{where} {wrong}; the settings are {', '.join(fields)}.")
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-    where = f"{file}: [{name}]"
     for key, value in values.items():
         kind = {"size": int, "mean": tuple, "std": tuple}.get(key, str)
         if not isinstance(value, kind):
             raise NegutilError(f"{where} has {key} = {value!r}; write a {'list' if kind is tuple else kind.__name__}.")
+        if kind is tuple and (len(value) != 3 or not all(isinstance(number, float) for number in value)):
+            raise NegutilError(f"{where} has {key} = {list(value)}; write three numbers such as 0.5.")
     if sum(bool(values.get(place)) for place in PLACES) != 1:
         raise NegutilError(f"{where} must say where its weights are by exactly one of {', '.join(PLACES)}.")
     if values["activation"] not in ACTIVATIONS:
         raise NegutilError(f"{where} has activation = '{values['activation']}'; write one of {', '.join(ACTIVATIONS)}.")
-    for key in ("mean", "std"):
-        numbers = values.get(key, OPENAI_MEAN)
-        if len(numbers) != 3 or not all(isinstance(number, float) for number in numbers):
-            raise NegutilError(f"{where} has {key} = {list(numbers)}; write three numbers such as 0.5.")
     return Entry(name=name, **values)

@@ -55,22 +55,6 @@ def plan(tokens: torch.Tensor, size: int = CHUNK) -> list[Chunk]:
     return [_chunk(rows, tokens[rows, : int(ends[rows].max()) + 1]) for rows in order.split(size)]
 
 
-def fits(model: torch.nn.Module) -> bool:
-    """Whether ``model`` has a text tower that :func:`encode` can run: a plain causal CLIP."""
-    return architectures.is_causal_clip(model)
-
-
-@torch.inference_mode()
-def encode(model: Any, chunks: Iterable[Chunk], device: str = "cpu") -> torch.Tensor:
-    """Return the L2-normalised text features [N, D], on the CPU, of the sentences of ``chunks``, all chunks of a plan.
-
-    ``model`` is on ``device`` and one that :func:`fits`.
-    """
-    parts = [(chunk.rows, precision.unit(_encode(model, chunk.to(device))).cpu()) for chunk in chunks]
-    rows, features = (torch.cat(each) for each in zip(*parts, strict=True))
-    return features[rows.argsort()]
-
-
 def _chunk(rows: torch.Tensor, tokens: torch.Tensor) -> Chunk:
     """The chunk of ``tokens`` [B, L], sentences that begin alike being neighbours."""
     ends = tokens.argmax(dim=-1)
@@ -93,19 +77,27 @@ def _chunk(rows: torch.Tensor, tokens: torch.Tensor) -> Chunk:
     )
 
 
+@torch.inference_mode()
+def encode(model: Any, chunks: Iterable[Chunk], device: str = "cpu") -> torch.Tensor:
+    """Return the L2-normalised text features [N, D], on the CPU, of the sentences of ``chunks``, all chunks of a plan.
+
+    ``model`` is a plain causal CLIP (``architectures.is_causal_clip``) on ``device``.
+    """
+    parts = [(chunk.rows, precision.unit(_encode(model, chunk.to(device))).cpu()) for chunk in chunks]
+    rows, features = (torch.cat(each) for each in zip(*parts, strict=True))
+    return features[rows.argsort()]
+
+
 def _encode(model: Any, chunk: Chunk) -> torch.Tensor:
     x = model.token_embedding.weight[chunk.tokens] + model.positional_embedding[chunk.positions]
-    *blocks, last = model.transformer.resblocks
-    for block in blocks:
-        x = _through(block, x, _attend(block.attn, block.ln_1(x), chunk))
-    x = _through(last, x[chunk.ends], _attend_at_ends(last.attn, last.ln_1(x), chunk))
-    return F.normalize(_project(model, model.ln_final(x)), dim=-1)
-
-
-def _through(block: Any, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
-    """The rest of a layer after attention, place by place."""
-    x = x + block.ls_1(block.attn.out_proj(attended))
-    return x + block.ls_2(block.mlp(block.ln_2(x)))
+    blocks = model.transformer.resblocks
+    for place, block in enumerate(blocks, 1):
+        is_last = place == len(blocks)
+        attended = (_attend_at_ends if is_last else _attend)(block.attn, block.ln_1(x), chunk)
+        # The rest of a layer goes place by place; the last one is needed at the end tokens alone.
+        x = (x[chunk.ends] if is_last else x) + block.ls_1(block.attn.out_proj(attended))
+        x = x + block.ls_2(block.mlp(block.ln_2(x)))
+    return F.normalize(architectures.project(model, model.ln_final(x)), dim=-1)
 
 
 def _attend(attention: Any, x: torch.Tensor, chunk: Chunk) -> torch.Tensor:
@@ -131,11 +123,3 @@ def _spread(x: torch.Tensor, parts: int, heads: int, chunk: Chunk) -> tuple[torc
     """The ``parts`` of ``x`` [P, parts * W] at every place of every sentence: each [B, heads, L, W / heads]."""
     placed = x.index_select(0, chunk.beginning)  # several times as fast as x[...]
     return placed.view(len(chunk.rows), -1, parts, heads, x.shape[1] // (parts * heads)).permute(2, 0, 3, 1, 4).unbind()
-
-
-def _project(model: Any, x: torch.Tensor) -> torch.Tensor:
-    """Into the space of the pictures, as open_clip's ``encode_text`` does."""
-    projection = model.text_projection
-    if projection is None:
-        return x
-    return projection(x) if isinstance(projection, torch.nn.Linear) else x @ projection

@@ -45,6 +45,7 @@ class CocoRetrieval(Task):
     """Captions of val2017; in the mini world, where that is for choosing hyperparameters, those of its test split."""
 
     title, metric, get = TITLE, f"recall@{K}", "coco2017"
+    counts, guess = "captions", "5 / images"
 
     def read(self, settings: Profile, most: int | None = MOST) -> Gallery:
         """Return the gallery."""
@@ -101,10 +102,9 @@ def load(folder: Path, release: str, most: int | None = None, missing: Missing =
     """
     rows = coco.load(folder / "annotations" / f"captions_{release}.json", pictures=folder / release, missing=missing)
     rows = rows.select(range(min(most or len(rows), len(rows))))
-    said = [captions[:CAPTIONS] for captions in rows["captions"][:]]
-    owners = tuple(row for row, captions in enumerate(said) for _ in captions)
-    names = tuple(rows["file_name"][:])
-    return Gallery(PictureFiles.of(rows), names, tuple(text for captions in said for text in captions), owners)
+    pairs = [(text, row) for row, texts in enumerate(rows["captions"][:]) for text in texts[:CAPTIONS]]
+    texts, owners = zip(*pairs, strict=True) if pairs else ((), ())
+    return Gallery(PictureFiles.of(rows), tuple(rows["file_name"][:]), texts, owners)
 
 
 TASKS = (CocoRetrieval(),)

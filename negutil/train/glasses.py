@@ -30,9 +30,9 @@ from torch.nn import functional
 from negutil import code
 from negutil.cache import Cache
 from negutil.errors import NegutilError
-from negutil.models import glasses_settings, glasses_trained
+from negutil.models import glasses_model, glasses_settings
 from negutil.models.glasses import Glasses
-from negutil.models.glasses_trained import TrainedGlasses
+from negutil.models.glasses_model import TrainedGlasses
 from negutil.models.text_layers import TextLayers
 from negutil.train import examples, losses
 from negutil.train.finetune import locked, run_calls
@@ -429,7 +429,7 @@ class GlassesJob:
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that the result follows from, as plain JSON values."""
-        facts: dict[str, Any] = {"base": glasses_trained.base_of(self.name), "base_sha256": self.base_sha256}
+        facts: dict[str, Any] = {"base": glasses_model.base_of(self.name), "base_sha256": self.base_sha256}
         facts |= {"config": self.config, "data_sha256": self.data.sha256}
         facts |= {"lens_sha256": self.lens_data.sha256 if self.lens_data else ""}
         return plain(facts | {"code_version": code.fingerprint(__name__)})
@@ -441,13 +441,13 @@ def train(job: GlassesJob) -> TrainedGlasses:
     What was made from something else under this name is replaced. Ctrl-C finishes the epoch, saves, and raises Stopped.
     Raises NegutilError where a loss is not finite, or a file cannot be written.
     """
-    out, identity = glasses_trained.folder(job.name, job.profile), job.identity
+    out, identity = glasses_model.folder(job.name, job.profile), job.identity
     with locked(out):
-        found = glasses_trained.find(job.name, job.profile)
+        found = glasses_model.find(job.name, job.profile)
         if found is None or found.about["identity"] != identity:
-            glasses_trained.remove(out)
+            glasses_model.remove(out)
             _train(job, out, identity)
-    return glasses_trained.read(job.name, job.profile)
+    return glasses_model.read(job.name, job.profile)
 
 
 def train_many(
@@ -461,7 +461,7 @@ def train_many(
     different = list(dict.fromkeys(names))
     calls = [functools.partial(_name_of, make, name) for name in different]
     run_calls(calls, processes, len(different), "training glasses")
-    return [glasses_trained.read(name, profile) for name in names]
+    return [glasses_model.read(name, profile) for name in names]
 
 
 def _name_of(make: Callable[[str], GlassesJob], name: str) -> str:
@@ -494,7 +494,7 @@ def _train(job: GlassesJob, out: Path, identity: dict[str, Any]) -> None:
         "provenance": code.provenance(seconds=round(sum(run.seconds.values()), 1)),
     }
     curve = pd.DataFrame(run.curve, columns=list(COLUMNS))
-    glasses_trained.write(out, run.glasses.state_dict(), curve, about)
+    glasses_model.write(out, run.glasses.state_dict(), curve, about)
     (out / CHECKPOINT).unlink(missing_ok=True)
 
 
