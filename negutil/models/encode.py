@@ -24,10 +24,10 @@ from negutil import code, files, progress
 from negutil.cache import Cache
 from negutil.data import msrvtt
 from negutil.errors import NegutilError
-from negutil.models import architectures, precision, shared_prefixes
+from negutil.models import architectures, precision, text_tower
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles, forget_digests
-from negutil.models.shared_prefixes import Chunk
+from negutil.models.text_tower import Chunk
 
 BATCH = 256
 FRAMES = 4  # of a clip
@@ -122,7 +122,7 @@ def texts(
 
     Texts longer than the model's context are cut, as CLIP does. Cached under the model's fingerprint and the texts.
     With ``share`` sentences that begin alike share the work, which is about twice as fast for thousands of them and
-    moves the last digit (:mod:`negutil.models.shared_prefixes`); other towers run as ever. Raises NegutilError
+    moves the last digit (``text_tower``); other towers run as ever. Raises NegutilError
     on no texts, on something that is not a text, and on features that are not finite.
     """
     if not len(sentences):
@@ -177,7 +177,7 @@ def _texts(model: LoadedModel, sentences: Sequence[str], batch: int, share: bool
     different = tuple(unique)
     if share:
         bar = progress.bar("encoding texts, batch", _plan(model.tokenizer, different, batch), unit="batch")
-        features = shared_prefixes.encode(model.model, bar, model.device).numpy()
+        features = text_tower.encode(model.model, bar, model.device).numpy()
     else:
         tokens = _tokens(model.tokenizer, different)
 
@@ -199,7 +199,7 @@ def _texts(model: LoadedModel, sentences: Sequence[str], batch: int, share: bool
 @functools.lru_cache(maxsize=2)
 def _plan(tokenizer: Callable[[list[str]], torch.Tensor], sentences: tuple[str, ...], batch: int) -> list[Chunk]:
     """How sentences share their beginnings; kept, because every model of a table encodes the same sentences."""
-    return shared_prefixes.plan(_tokens(tokenizer, sentences), batch)
+    return text_tower.plan(_tokens(tokenizer, sentences), batch)
 
 
 @functools.lru_cache(maxsize=TOKENISED)

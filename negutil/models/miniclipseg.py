@@ -29,13 +29,11 @@ from negutil.models.loader import LoadedModel
 if TYPE_CHECKING:
     from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
 
-State = dict[str, torch.Tensor]
 REGISTRY = paths.CONFIGS / "segmenters.toml"
 EXTRACT_LAYERS = (0, 1, 2)
 """Counted from 0; CLIPSeg reads blocks 3, 7 and 9 of 12. Nothing has trained what the last block makes of patches."""
 
 REDUCE_DIM, HEADS, HIDDEN = 64, 4, 256
-PROJECTION = "visual_projection.weight"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,61 +98,9 @@ def load(name: str = "miniclipseg", device: str = "cpu") -> Segmenter:
     Raises NegutilError where the weights are missing, damaged, not those of the registry, or made for another base.
     """
     entry = find(name)
-    return _from_hub(entry, device) if entry.hub else load_file(entry, paths.WEIGHTS / entry.package, device)
-
-
-def load_file(entry: Entry, file: Path, device: str = "cpu") -> Segmenter:
-    """Load the decoder in ``file`` on the towers of its base; raises NegutilError as :func:`load` does."""
-    found = untrained(loader.load(entry.base))
-    state = _decoder_state(entry, file, str(found.fingerprint["weights_sha256"]))
-    try:
-        found.model.decoder.load_state_dict(state)
-    except RuntimeError as problem:
-        raise NegutilError(f"{file} does not fit MiniCLIPSeg on '{entry.base}'; pretrain it again.") from problem
-    decoder: Any = found.model
-    decoder.to(device)
-    fingerprint = found.fingerprint | {"segmenter": entry.name, "decoder_sha256": entry.sha256}
-    return dataclasses.replace(found, name=entry.name, fingerprint=fingerprint)
-
-
-def swapped(segmenter: Segmenter, encoder: LoadedModel) -> Segmenter:
-    """The segmenter with the text tower of ``encoder``, and nothing else changed; the given one stays as it is.
-
-    Raises NegutilError where the text tower has another size.
-    """
-    model = encoder_swap.swap_clipseg(copy.deepcopy(segmenter.model), encoder)
-    fingerprint = segmenter.fingerprint | {"text_weights_sha256": encoder.fingerprint["weights_sha256"]}
-    return dataclasses.replace(segmenter, name=encoder.name, model=model, fingerprint=fingerprint)
-
-
-def _decoder_state(entry: Entry, file: Path, base_sha256: str) -> State:
-    """The tensors of ``file`` in float32, checked against the entry and the base that they were trained on."""
-    if not file.is_file():
-        raise NegutilError(f"{file} does not exist; restore it, or run `negutil pretrain miniclipseg`.")
-    actual = files.sha256(file)
-    if actual != entry.sha256:
-        raise NegutilError(
-            f"{file} has sha256 {actual}, but '{entry.name}' is registered with {entry.sha256 or 'none'}; restore "
-            f"the file, or correct {REGISTRY.name}."
-        )
-    try:
-        with safetensors.safe_open(file, "pt") as content:
-            was = (content.metadata() or {}).get("base_sha256", "")
-        state = safetensors.torch.load_file(file)
-    except (safetensors.SafetensorError, OSError) as problem:
-        raise NegutilError(f"{file} is damaged ({problem}); restore it or pretrain again.") from problem
-    if was != base_sha256:
-        raise NegutilError(
-            f"{file} was trained on '{entry.base}' with sha256 {was[:12]}..., which now is {base_sha256[:12]}...; "
-            "run `negutil pretrain miniclipseg`."
-        )
-    return {name: value.float() for name, value in state.items()}
-
-
-def _from_hub(entry: Entry, device: str) -> Segmenter:
-    """A published CLIPSeg; texts and pictures are prepared as its own processor says."""
-    module = hub.library("transformers")
-    pinned = hub.revision(entry.hub, entry.revision)
+    if not entry.hub:
+        return load_file(entry, paths.WEIGHTS / entry.package, device)
+    module, pinned = hub.library("transformers"), hub.revision(entry.hub, entry.revision)
     try:
         model = module.CLIPSegForImageSegmentation.from_pretrained(entry.hub, revision=pinned)
         processor = module.AutoProcessor.from_pretrained(entry.hub, revision=pinned, trust_remote_code=False)
@@ -162,7 +108,7 @@ def _from_hub(entry: Entry, device: str) -> Segmenter:
         raise NegutilError(
             f"'{entry.hub}' could not be loaded; go online once, or put its files where the hub keeps them."
         ) from problem
-    pictures = processor.image_processor
+    pictures = processor.image_processor  # prepares pictures as the published model wants them
 
     def preprocess(picture: Image.Image) -> torch.Tensor:
         pixels: torch.Tensor = pictures(picture.convert("RGB"), return_tensors="pt")["pixel_values"][0]
@@ -178,15 +124,61 @@ def _from_hub(entry: Entry, device: str) -> Segmenter:
     return Segmenter(entry.name, model.to(device).eval(), preprocess, tokenizer, size, fingerprint)
 
 
+def load_file(entry: Entry, file: Path, device: str = "cpu") -> Segmenter:
+    """Load the decoder in ``file`` on the towers of its base; raises NegutilError as :func:`load` does."""
+    bare = untrained(loader.load(entry.base))
+    if not file.is_file():
+        raise NegutilError(f"{file} does not exist; restore it, or run `negutil pretrain miniclipseg`.")
+    actual = files.sha256(file)
+    if actual != entry.sha256:
+        raise NegutilError(
+            f"{file} has sha256 {actual}, but '{entry.name}' is registered with {entry.sha256 or 'none'}; restore "
+            f"the file, or correct {REGISTRY.name}."
+        )
+    try:
+        with safetensors.safe_open(file, "pt") as content:
+            was = (content.metadata() or {}).get("base_sha256", "")
+        state = {name: value.float() for name, value in safetensors.torch.load_file(file).items()}
+    except (safetensors.SafetensorError, OSError) as problem:
+        raise NegutilError(f"{file} is damaged ({problem}); restore it or pretrain again.") from problem
+    now = str(bare.fingerprint["weights_sha256"])
+    if was != now:
+        raise NegutilError(
+            f"{file} was trained on '{entry.base}' with sha256 {was[:12]}..., which now is {now[:12]}...; "
+            "run `negutil pretrain miniclipseg`."
+        )
+    network: Any = bare.model
+    try:
+        network.decoder.load_state_dict(state)
+    except RuntimeError as problem:
+        raise NegutilError(f"{file} does not fit MiniCLIPSeg on '{entry.base}'; pretrain it again.") from problem
+    network.to(device)
+    fingerprint = bare.fingerprint | {"segmenter": entry.name, "decoder_sha256": entry.sha256}
+    return dataclasses.replace(bare, name=entry.name, fingerprint=fingerprint)
+
+
+def swapped(segmenter: Segmenter, encoder: LoadedModel) -> Segmenter:
+    """The segmenter with the text tower of ``encoder``, and nothing else changed; the given one stays as it is.
+
+    Raises NegutilError where the text tower has another size.
+    """
+    model = encoder_swap.swap_clipseg(copy.deepcopy(segmenter.model), encoder)
+    fingerprint = segmenter.fingerprint | {"text_weights_sha256": encoder.fingerprint["weights_sha256"]}
+    return dataclasses.replace(segmenter, name=encoder.name, model=model, fingerprint=fingerprint)
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # Building
 
 
 def untrained(base: LoadedModel) -> Segmenter:
-    """CLIPSeg with both towers of ``base`` and a newly initialised decoder, on the CPU."""
+    """Return CLIPSeg with both towers of ``base`` and a newly initialised decoder, on the CPU."""
     model: CLIPSegForImageSegmentation = hub.library("transformers").CLIPSegForImageSegmentation(configuration(base))
-    vision = vision_state(base.model.visual.state_dict())
-    model.clip.visual_projection.weight.data.copy_(vision.pop(PROJECTION))
+    state = base.model.visual.state_dict()
+    # Blocks are named as in a text tower; the projection lies outside the vision model in transformers.
+    vision = encoder_swap.renamed(state)
+    vision |= {_VISION_NAMES[name]: value for name, value in state.items() if name in _VISION_NAMES}
+    model.clip.visual_projection.weight.data.copy_(state["proj"].T.contiguous())
     model.clip.vision_model.load_state_dict(vision)
     encoder_swap.swap_clipseg(model, base)
     # transformers draws the linear maps with a standard deviation of 1, its default where a configuration names none:
@@ -238,18 +230,7 @@ _VISION_NAMES = {
     "ln_pre.bias": "pre_layrnorm.bias",
     "ln_post.weight": "post_layernorm.weight",
     "ln_post.bias": "post_layernorm.bias",
-    "proj": PROJECTION,
 }
-
-
-def vision_state(state: State) -> State:
-    """The weights of an open_clip vision transformer under the names of transformers' CLIPSegVisionModel.
-
-    Blocks are named as in a text tower; the projection, which lies outside the model there, is PROJECTION.
-    """
-    found = encoder_swap.renamed(state)
-    found |= {_VISION_NAMES[name]: value for name, value in state.items() if name in _VISION_NAMES}
-    return found | {PROJECTION: found[PROJECTION].T.contiguous()}
 
 
 # --------------------------------------------------------------------------------------------------------------------

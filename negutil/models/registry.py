@@ -105,7 +105,7 @@ def _entry(name: str, table: Any, file: Path) -> Entry:
         kind = {"size": int, "mean": tuple, "std": tuple}.get(key, str)
         if not isinstance(value, kind):
             raise NegutilError(f"{where} has {key} = {value!r}; write a {'list' if kind is tuple else kind.__name__}.")
-        if kind is tuple and (len(value) != 3 or not all(isinstance(number, float) for number in value)):
+        if kind is tuple and [type(number) for number in value] != [float] * 3:
             raise NegutilError(f"{where} has {key} = {list(value)}; write three numbers such as 0.5.")
     if sum(bool(values.get(place)) for place in PLACES) != 1:
         raise NegutilError(f"{where} must say where its weights are by exactly one of {', '.join(PLACES)}.")

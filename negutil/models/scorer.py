@@ -109,8 +109,8 @@ def cosines(texts: Features, images: Features) -> NDArray[np.float32]:
 
     A matrix product rounds equal rows differently, which would break ties: different rows are multiplied once each.
     """
-    (own, row), (others, column) = distinct(texts), distinct(images)
-    scores: NDArray[np.float32] = own @ others.T
+    (said, row), (seen, column) = distinct(texts), distinct(images)
+    scores: NDArray[np.float32] = said @ seen.T
     scores = scores if row is None else scores[row]
     return scores if column is None else scores[:, column]
 

@@ -74,7 +74,22 @@ def features(
     fields |= {name: value for name, value in model.fingerprint.items() if name != "image_tower_sha256"}
 
     def compute() -> dict[str, NDArray[np.float32]]:
-        return {"layers": _encode(model, different.tolist(), batch)}
+        tokens = model.tokenizer(different.tolist())
+        # Neighbours of like length: a batch is only as long as its longest text.
+        order = tokens.argmax(dim=-1).argsort(stable=True)
+        parts = []
+        with progress.bar("encoding texts", total=len(order), unit="text") as bar:
+            for rows in order.split(batch):
+                parts.append(at_end_token(model, tokens[rows], (*range(LEVELS), -1)))
+                bar.update(len(rows))
+        layers = torch.cat(parts)[order.argsort()].numpy()
+        bad = np.flatnonzero(~np.isfinite(layers).all(axis=(1, 2)))
+        if len(bad):
+            text = different[bad[0]]
+            raise NegutilError(
+                f"The text '{text}' gets layers that are not finite from '{model.name}'; check its weights."
+            )
+        return {"layers": layers}
 
     layers = (Cache().get_or_compute(fields, compute) if cached else compute())["layers"]
     return TextLayers(layers[number, LEVELS], layers[number, :LEVELS])
@@ -106,22 +121,3 @@ def at_end_token(model: LoadedModel, tokens: torch.Tensor, blocks: Sequence[int]
 def depth(model: LoadedModel) -> int:
     """Return how many layers the text tower of ``model`` has."""
     return len(model.model.transformer.resblocks)
-
-
-def _encode(model: LoadedModel, sentences: list[str], batch: int) -> NDArray[np.float32]:
-    """Layers [T, 4, D] of different ``sentences``: the first three, then the last."""
-    tokens = model.tokenizer(sentences)
-    # Neighbours of like length: a batch is only as long as its longest text.
-    order = tokens.argmax(dim=-1).argsort(stable=True)
-    parts = []
-    with progress.bar("encoding texts", total=len(order), unit="text") as bar:
-        for rows in order.split(batch):
-            parts.append(at_end_token(model, tokens[rows], (*range(LEVELS), -1)))
-            bar.update(len(rows))
-    found = torch.cat(parts)[order.argsort()].numpy()
-    wrong = np.flatnonzero(~np.isfinite(found).all(axis=(1, 2)))
-    if len(wrong):
-        raise NegutilError(
-            f"The text '{sentences[wrong[0]]}' gets layers that are not finite from '{model.name}'; check its weights."
-        )
-    return found

@@ -87,14 +87,14 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A benchmark that its notebook evaluates; the attributes are those of :class:`Task` of the same names."""
+    """A benchmark that its notebook evaluates; the attributes are as those of :class:`Task`, all in words."""
 
     title: str
     metric: str
     get: str
     counts: str
     guess: str
-    published: tuple[Published, ...] = ()
+    published: str = ""
 
 
 class Task(abc.ABC):
@@ -138,13 +138,13 @@ class Task(abc.ABC):
     def score(self, scorer: Scorer, rows: Any, *images: Features) -> Frames:
         """Return the answers by title, with the columns NEEDED and more, for the features of each group of pictures."""
 
-    @abc.abstractmethod
     def chance(self, rows: Any) -> dict[tuple[str, str], float]:
-        """Return what guessing gets, by title and metric."""
+        """Return what guessing gets, by title and metric; unless overridden, one half."""
+        return {(title, self.metric): 0.5 for title in (self.title, *self.controls)}
 
-    @abc.abstractmethod
     def rules(self, rows: Any) -> dict[str, Frames]:
-        """Return what ``score`` would for rules that never see a picture, by the rule's name."""
+        """Return what ``score`` would for rules that never see an image, by the rule's name; by default there is none."""
+        return {}
 
     def records(self, frames: Frames, report: Report) -> list[Record]:
         """Return the shares of right answers in those of ``frames`` that are this task's, in all and by type."""
@@ -230,18 +230,10 @@ def find() -> dict[str, Task]:
 
 def listing() -> pd.DataFrame:
     """Return one row per benchmark of this folder: title, file, metric, data (``get``), counts, guess, published."""
-    rows = [
-        (
-            title,
-            f"{file}.py",
-            each.metric,
-            each.get,
-            each.counts,
-            each.guess,
-            ", ".join(p.table for p in each.published),
-        )
-        for title, (file, each) in everything().items()
-    ]
+    rows = []
+    for title, (file, each) in everything().items():
+        tables = each.published if isinstance(each, Entry) else ", ".join(known.table for known in each.published)
+        rows.append((title, f"{file}.py", each.metric, each.get, each.counts, each.guess, tables))
     return pd.DataFrame(rows, columns=["title", "file", "metric", "data", "counts", "guess", "published"])
 
 

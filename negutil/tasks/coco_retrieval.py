@@ -76,10 +76,6 @@ class CocoRetrieval(Task):
         """Return K among the pictures."""
         return {(TITLE, self.metric): blind.chance_recall(len(rows.names), K)}
 
-    def rules(self, rows: Gallery) -> dict[str, Frames]:
-        """Return nothing: a caption says nothing of which picture it is about."""
-        return {}
-
     def shares(self, title: str, frame: pd.DataFrame, report: Report) -> list[Record]:
         """Return recall at every k of KS; pictures are resampled with all their captions, the gallery stays."""
         ranked = {k: frame.assign(right=frame["rank"] <= k) for k in KS}

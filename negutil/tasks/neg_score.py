@@ -17,7 +17,7 @@ from datasets import Dataset
 
 from negutil.captions import picture_facts, t2i_prompts
 from negutil.statistics import Floats
-from negutil.tasks import picture_judge
+from negutil.tasks import Entry, picture_judge
 from negutil.tasks.picture_judge import ALL, Judge, Pictures, Rates
 
 SCORE, SUBJECT, DENIED = MEASURES = ("Neg Score", "subject shown", "negated thing shown")
@@ -67,3 +67,6 @@ def _corrected(answers: pd.Series, questions: pd.Series, rates: Mapping[str, Rat
         np.array([getattr(rate, name) for rate in own]) for name in ("sensitivity", "specificity")
     )
     return picture_judge.corrected(answers.to_numpy(bool), sensitivity, specificity)
+
+
+TASKS = (Entry(SCORE, SCORE, "t2i_prompts", "prompts", "as the judge errs", "negationclip_table4.csv"),)

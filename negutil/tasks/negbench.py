@@ -210,15 +210,13 @@ class NegBench(Task):
 
         That is retrieval with plain captions, or CheXpert's questions about what is there.
         """
-        is_retrieval, part = self.variation.task == "retrieval", frames[self.title]
-        unnegated = "plain" if is_retrieval else "affirmation"
+        part, unnegated = frames[self.title], "plain" if self.variation.task == "retrieval" else "affirmation"
         plain = frames.get(f"{self.variation.dataset} {self.variation.task}, {unnegated}")
+        plain = None if plain is part else plain
         resampling = {"resamples": report.resamples, "seed": report.seed}
-        intervals = (_recalls if is_retrieval else _accuracies)(part, resampling)
-        if plain is not None and plain is not part:
-            intervals |= (_recall_drops if is_retrieval else _accuracy_drop)(plain, part, resampling)
+        numbers = (_recalls if self.variation.task == "retrieval" else _accuracies)(part, plain, resampling)
         records = []
-        for metric, interval in intervals.items():
+        for metric, interval in numbers.items():
             value, source = published().get((self.title, metric), (None, ""))
             record = report.record(self.title, metric, interval)
             records.append(dataclasses.replace(record, paper_value=value, paper_source=source))
@@ -310,31 +308,28 @@ def _metric_of(kind: str) -> str:
     return {"total": "accuracy", "macro": "accuracy, macro average"}.get(kind, f"accuracy on {kind}")
 
 
-def _recalls(part: pd.DataFrame, resampling: dict[str, int]) -> dict[str, Interval]:
-    recalls = retrieval.recall(part["rank"].to_numpy(int), part["picture"].to_numpy(), KS, **resampling)
-    return {f"recall@{k}": interval for k, interval in recalls.items()}
+def _recalls(part: pd.DataFrame, plain: pd.DataFrame | None, resampling: dict[str, int]) -> dict[str, Interval]:
+    """Recall, and how much worse it is than with ``plain`` captions."""
+    sides = [(side["rank"].to_numpy(int), side["picture"].to_numpy()) for side in (plain, part) if side is not None]
+    recalls = retrieval.recall(*sides[-1], KS, **resampling)
+    numbers = {f"recall@{k}": interval for k, interval in recalls.items()}
+    if len(sides) == 2:
+        numbers |= {f"drop of recall@{k}": retrieval.recall_drop(sides[0], sides[1], k, **resampling) for k in KS}
+    return numbers
 
 
-def _recall_drops(plain: pd.DataFrame, negated: pd.DataFrame, resampling: dict[str, int]) -> dict[str, Interval]:
-    """How much worse a model retrieves with negation than with plain captions."""
-    sides = [(side["rank"].to_numpy(int), side["picture"].to_numpy()) for side in (plain, negated)]
-    return {f"drop of recall@{k}": retrieval.recall_drop(sides[0], sides[1], k, **resampling) for k in KS}
-
-
-def _accuracies(part: pd.DataFrame, resampling: dict[str, int]) -> dict[str, Interval]:
+def _accuracies(part: pd.DataFrame, plain: pd.DataFrame | None, resampling: dict[str, int]) -> dict[str, Interval]:
+    """Accuracy in all and by type; how much worse it is about denied findings than about affirmed ones (CheXpert)."""
     pictures = part["picture"].to_numpy()
-    intervals = {_metric_of(kind): each for kind, each in mcq.accuracy(part, pictures, **resampling).items()}
+    numbers = {_metric_of(kind): each for kind, each in mcq.accuracy(part, pictures, **resampling).items()}
     for first, second in DIFFERENCES:
         if {first, second} <= set(part["type"]):
-            intervals[f"{first} minus {second}"] = mcq.difference(part, first, second, pictures, **resampling)
-    return intervals
-
-
-def _accuracy_drop(plain: pd.DataFrame, negated: pd.DataFrame, resampling: dict[str, int]) -> dict[str, Interval]:
-    """How much worse a model answers about denied findings than about affirmed ones (CheXpert)."""
-    both = pd.concat([plain.assign(type="affirmation"), negated.assign(type="negation")])
-    pictures = both["picture"].to_numpy()
-    return {"drop of accuracy": mcq.difference(both, "affirmation", "negation", pictures, **resampling)}
+            numbers[f"{first} minus {second}"] = mcq.difference(part, first, second, pictures, **resampling)
+    if plain is not None:
+        both = pd.concat([plain.assign(type="affirmation"), part.assign(type="negation")])
+        pictures = both["picture"].to_numpy()
+        numbers["drop of accuracy"] = mcq.difference(both, "affirmation", "negation", pictures, **resampling)
+    return numbers
 
 
 def blind_records(items: pd.DataFrame, clusters: ArrayLike, report: Report, title: str) -> list[Record]:

@@ -28,7 +28,6 @@ TITLE = "NegRefCOCOg"
 AFFIRMED, BARE = f"{TITLE}, negation deleted", f"{TITLE}, negated clause deleted"
 METRIC = "accuracy"
 FILE = "NegRefCOCOg.json"
-CHANCE = 0.5
 CUES = ("not", "without", "no")
 OTHER = "other"
 FIRST_BOX, LARGER_BOX = "first box of the file", "larger box"
@@ -59,10 +58,6 @@ class NegRefCOCOg(Task):
     def score(self, scorer: Scorer, rows: Dataset, *images: Features) -> Frames:
         """Return the answers to the phrases of the file and of the controls."""
         return {title: answers(scorer, rows, images[0], texts) for title, texts in phrases_of(rows).items()}
-
-    def chance(self, rows: Dataset) -> dict[tuple[str, str], float]:
-        """Return one half."""
-        return {(title, METRIC): CHANCE for title in (TITLE, *self.controls)}
 
     def rules(self, rows: Dataset) -> dict[str, Frames]:
         """Return the answers of two rules that know neither phrase nor picture.

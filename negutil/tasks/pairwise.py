@@ -54,10 +54,6 @@ class Pairs(Task):
         """Return the answers; true and false are the scores of the two sentences."""
         return self._answers(rows, mcq.scores_by(scorer, self.pairs(rows), images[0]))
 
-    def chance(self, rows: Dataset) -> dict[tuple[str, str], float]:
-        """Return one half."""
-        return {(self.title, self.metric): CHANCE}
-
     def rules(self, rows: Dataset, bag_of_words: bool = True) -> dict[str, Frames]:
         """Return the answers of rules that read the sentences alone, a bag of words fitted across images among them.
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from negutil.errors import NegutilError
 from negutil.statistics import Floats
+from negutil.tasks import Entry
 
 Counts = NDArray[np.int32]
 THRESHOLDS: Floats = np.linspace(0, 1, 51)[1:-1]
@@ -102,3 +103,9 @@ def place_of(threshold: float) -> int:
     if not np.isclose(THRESHOLDS[place], threshold):
         raise NegutilError(f"There is no threshold {threshold}; choose a multiple of 0.02 between 0 and 1.")
     return place
+
+
+TASKS = (
+    Entry("PhraseCut", MIOU, "phrasecut", "phrases", "in its table", "NegationCLIP, Table 5"),
+    Entry("RefCOCOg (Neg)", MIOU, "refcocog", "phrases with a negation", "in its table", "NegationCLIP, Table 5"),
+)

@@ -15,7 +15,7 @@ import pandas as pd
 from datasets import Dataset
 
 from negutil.statistics import Floats
-from negutil.tasks import picture_judge
+from negutil.tasks import Entry, picture_judge
 from negutil.tasks.picture_judge import ALL, Judge, Pictures, Rates
 
 SCORE, CORRECTED = "TIFA", "TIFA, corrected"
@@ -73,3 +73,6 @@ def error_rates(look: Judge, questions: Dataset, pictures: Pictures, ids: Sequen
     both = pd.concat([own.assign(truth=True, yes=own["right"]), wrong.assign(truth=False, yes=wrong["right"])])
     told = both.assign(kind=both["element_type"], right=both["yes"] == both["truth"])
     return picture_judge.rates(told)
+
+
+TASKS = (Entry(SCORE, SCORE, "tifa", "captions", "1 / choices", "negationclip_table4.csv"),)

@@ -61,10 +61,6 @@ class ZeroShot(Task):
         """Return one among the classes."""
         return {(self.title, TOP_1): 1 / len(class_names(rows))}
 
-    def rules(self, rows: Dataset) -> dict[str, Frames]:
-        """Return nothing: a class prompt says nothing of a picture."""
-        return {}
-
     def shares(self, title: str, frame: pd.DataFrame, report: Report) -> list[Record]:
         """Return top-1 accuracy and mean per-class accuracy."""
         mean = per_class(frame, resamples=report.resamples, seed=report.seed)
