@@ -118,7 +118,7 @@ def test_damaged_weights_are_refused(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(NegutilError, match="does not fit the shape"):
         minisd.load(file=file)
     note.write_text(json.dumps(about | {"base_sha256": "0" * 64}))
-    with pytest.raises(NegutilError, match=r"pretrained with 'miniclip-b-8' of sha256 000000000000\.\.\."):
+    with pytest.raises(NegutilError, match=r"pretrained with 'miniclip-b-8' with sha256 000000000000\.\.\."):
         minisd.load(file=file)
     note.write_text("{}")
     with pytest.raises(NegutilError, match="does not describe a MiniSD"):

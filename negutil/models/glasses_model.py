@@ -221,12 +221,9 @@ def load(name: str, profile: str | None = None, device: str = "cpu") -> GlassesM
     tuned = trained.read(pair.base, profile).sha256 if trained.is_name(pair.base) else ""
     entry = registry.find(pair.base.partition(trained.MARK)[0])
     tower = _tower(pair.base, device, profile, entry, tuned, precision.dtype())
-    was, now = pair.about["identity"]["base_sha256"], tower.fingerprint["weights_sha256"]
-    if was != now:
-        raise NegutilError(
-            f"{pair.folder} was trained on '{pair.base}' with sha256 {was[:12]}..., which now is {now[:12]}...; "
-            "run notebook 06 again, or restore the weights."
-        )
+    loader.require_base(
+        f"{pair.folder} was trained on", tower, pair.about["identity"]["base_sha256"], "run notebook 06 again"
+    )
     glasses = Glasses(GlassesConfig(**pair.about["modules"]), float(pair.about["scale"]))
     glasses.load_state_dict(tensors(pair))
     return GlassesModel(name, tower, glasses.to(device).eval())

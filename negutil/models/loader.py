@@ -77,19 +77,22 @@ def load_tuned(found: Trained, device: str = "cpu") -> LoadedModel:
     Raises NegutilError where that model's weights are no longer the same, or a file is missing or damaged.
     """
     base = load_entry(registry.find(found.base), device)
-    was, now = found.identity["base_sha256"], base.fingerprint["weights_sha256"]
-    if was != now:
-        raise NegutilError(
-            f"{found.folder} was fine-tuned from '{base.name}' with sha256 {was[:12]}..., which now is {now[:12]}...; "
-            "fine-tune again, or restore the weights."
-        )
+    require_base(f"{found.folder} was fine-tuned from", base, found.identity["base_sha256"], "fine-tune again")
     content, ids = trained.tensors(found)
     state = text_tower.filled(content, ids, text_tower.state(base.model))
     text_tower.put(base.model, state, str(found.folder))
-    both = hashlib.sha256(f"{now} {found.sha256}".encode()).hexdigest()
+    both = hashlib.sha256(f"{base.fingerprint['weights_sha256']} {found.sha256}".encode()).hexdigest()
     return replace(
         base, entry=replace(base.entry, name=found.name), fingerprint=base.fingerprint | {"weights_sha256": both}
     )
+
+
+def require_base(made_with: str, base: LoadedModel, sha256: str, again: str) -> None:
+    """Raise NegutilError that begins with ``made_with`` unless the weights of ``base`` have the ``sha256``."""
+    now = str(base.fingerprint["weights_sha256"])
+    if sha256 != now:
+        was_now = f"sha256 {sha256[:12]}..., which now is {now[:12]}..."
+        raise NegutilError(f"{made_with} '{base.name}' with {was_now}; {again}, or restore the weights.")
 
 
 def load_entry(entry: Entry, device: str = "cpu") -> LoadedModel:

@@ -37,7 +37,7 @@ REDUCE_DIM, HEADS, HIDDEN = 64, 4, 256
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(files.Settings):
     """A model of ``configs/segmenters.toml``, with exactly one of ``package`` and ``hub``.
 
     Attributes:
@@ -81,15 +81,12 @@ def find(name: str, file: Path | None = None) -> Entry:
     """The entry called ``name``; raises NegutilError where there is none, or where the file is damaged."""
     file = file or REGISTRY
     tables = files.read_toml(file)
-    try:
-        entries = {key: Entry(name=key, **table) for key, table in tables.items()}
-    except TypeError as problem:
-        raise NegutilError(f"{file} cannot be read ({problem}); fix or restore it.") from problem
-    if name not in entries:
-        raise NegutilError(f"There is no segmenter '{name}' in {file}; there are {', '.join(entries)}.")
-    if bool(entries[name].package) == bool(entries[name].hub):
+    if name not in tables:
+        raise NegutilError(f"There is no segmenter '{name}' in {file}; there are {', '.join(tables)}.")
+    entry = files.checked(Entry, tables[name] | {"name": name}, f"{file}: [{name}]")
+    if bool(entry.package) == bool(entry.hub):
         raise NegutilError(f"{file}: '{name}' needs one of package and hub; write exactly one of them.")
-    return entries[name]
+    return entry
 
 
 def load(name: str = "miniclipseg", device: str = "cpu") -> Segmenter:
@@ -126,7 +123,8 @@ def load(name: str = "miniclipseg", device: str = "cpu") -> Segmenter:
 
 def load_file(entry: Entry, file: Path, device: str = "cpu") -> Segmenter:
     """Load the decoder in ``file`` on the towers of its base; raises NegutilError as :func:`load` does."""
-    bare = untrained(loader.load(entry.base))
+    base = loader.load(entry.base)
+    bare = untrained(base)
     if not file.is_file():
         raise NegutilError(f"{file} does not exist; restore it, or run `negutil pretrain miniclipseg`.")
     actual = files.sha256(file)
@@ -141,12 +139,7 @@ def load_file(entry: Entry, file: Path, device: str = "cpu") -> Segmenter:
         state = {name: value.float() for name, value in safetensors.torch.load_file(file).items()}
     except (safetensors.SafetensorError, OSError) as problem:
         raise NegutilError(f"{file} is damaged ({problem}); restore it or pretrain again.") from problem
-    now = str(bare.fingerprint["weights_sha256"])
-    if was != now:
-        raise NegutilError(
-            f"{file} was trained on '{entry.base}' with sha256 {was[:12]}..., which now is {now[:12]}...; "
-            "run `negutil pretrain miniclipseg`."
-        )
+    loader.require_base(f"{file} was trained on", base, was, "run `negutil pretrain miniclipseg`")
     network: Any = bare.model
     try:
         network.decoder.load_state_dict(state)

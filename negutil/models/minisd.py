@@ -184,12 +184,7 @@ def load(model: LoadedModel | None = None, file: Path | None = None, dtype: torc
     file = file or paths.WEIGHTS / WEIGHTS
     unet, vae, made_with = load_parts(file)
     base = loader.load(BASE)
-    now = base.fingerprint["weights_sha256"]
-    if made_with != now:
-        raise NegutilError(
-            f"{file} was pretrained with '{base.name}' of sha256 {made_with[:12]}..., which now is {now[:12]}...; run "
-            "`negutil pretrain minisd` again, or restore the weights."
-        )
+    loader.require_base(f"{file} was pretrained with", base, made_with, "run `negutil pretrain minisd` again")
     pipeline = assemble(unet, vae, base)
     has_bfloat16 = torch.cpu.get_capabilities().get("avx512_bf16")
     for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):

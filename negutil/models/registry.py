@@ -7,7 +7,6 @@ without complaint into an architecture with the wrong activation, and scores a f
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(files.Settings):
     """One model, with exactly one of ``package``, ``path`` and ``tag``; ``size`` is the side of its pictures in pixels.
 
     ``sha256`` is that of the weight file, and empty only for a tag whose file is noted at its first download.
@@ -64,16 +63,26 @@ def entries(file: Path | None = None) -> dict[str, Entry]:
     Raises NegutilError where the file cannot be read or an entry is not complete and consistent.
     """
     file = file or paths.CONFIGS / "models.toml"
-    tables = files.read_toml(file)
-    return {name: _entry(name, table, file) for name, table in tables.items()}
+    return {name: _entry(name, table, file) for name, table in files.read_toml(file).items()}
 
 
 def find(name: str, file: Path | None = None) -> Entry:
     """Return the model called ``name``; raises NegutilError, listing those that exist, where there is none."""
-    known = entries(file)
-    if name not in known:
-        raise NegutilError(f"There is no model '{name}' in configs/models.toml; there are {', '.join(known)}.")
-    return known[name]
+    file = file or paths.CONFIGS / "models.toml"
+    tables = files.read_toml(file)
+    if name not in tables:
+        raise NegutilError(f"There is no model '{name}' in configs/models.toml; there are {', '.join(tables)}.")
+    return _entry(name, tables[name], file)
+
+
+def _entry(name: str, table: Any, file: Path) -> Entry:
+    where = f"{file}: [{name}]"
+    entry = files.checked(Entry, table | {"name": name} if isinstance(table, dict) else table, where)
+    if sum(bool(getattr(entry, place)) for place in PLACES) != 1:
+        raise NegutilError(f"{where} must say where its weights are by exactly one of {', '.join(PLACES)}.")
+    if entry.activation not in ACTIVATIONS:
+        raise NegutilError(f"{where} has no known activation; write one of {', '.join(ACTIVATIONS)}.")
+    return entry
 
 
 def fingerprint(entry: Entry, sha256: str, image_tower_sha256: str) -> dict[str, Any]:
@@ -89,26 +98,3 @@ def fingerprint(entry: Entry, sha256: str, image_tower_sha256: str) -> dict[str,
         "preprocessing": entry.preprocessing,
         "dtype": "float32",
     }
-
-
-def _entry(name: str, table: Any, file: Path) -> Entry:
-    where, fields = f"{file}: [{name}]", {field.name: field for field in dataclasses.fields(Entry)[1:]}
-    if not isinstance(table, dict):
-        raise NegutilError(f"{file}: '{name}' is not a table; write [{name}] and its settings below.")
-    unknown = sorted(set(table) - set(fields))
-    missing = [key for key, field in fields.items() if field.default is dataclasses.MISSING and key not in table]
-    if unknown or missing:
-        wrong = f"has an unknown setting '{unknown[0]}'" if unknown else f"lacks the setting '{missing[0]}'"
-        raise NegutilError(f"{where} {wrong}; the settings are {', '.join(fields)}.")
-    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-    for key, value in values.items():
-        kind = {"size": int, "mean": tuple, "std": tuple}.get(key, str)
-        if not isinstance(value, kind):
-            raise NegutilError(f"{where} has {key} = {value!r}; write a {'list' if kind is tuple else kind.__name__}.")
-        if kind is tuple and [type(number) for number in value] != [float] * 3:
-            raise NegutilError(f"{where} has {key} = {list(value)}; write three numbers such as 0.5.")
-    if sum(bool(values.get(place)) for place in PLACES) != 1:
-        raise NegutilError(f"{where} must say where its weights are by exactly one of {', '.join(PLACES)}.")
-    if values["activation"] not in ACTIVATIONS:
-        raise NegutilError(f"{where} has activation = '{values['activation']}'; write one of {', '.join(ACTIVATIONS)}.")
-    return Entry(name=name, **values)

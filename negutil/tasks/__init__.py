@@ -143,7 +143,7 @@ class Task(abc.ABC):
         return {(title, self.metric): 0.5 for title in (self.title, *self.controls)}
 
     def rules(self, rows: Any) -> dict[str, Frames]:
-        """Return what ``score`` would for rules that never see an image, by the rule's name; by default there is none."""
+        """Return what ``score`` would for rules that never see an image, by the rule's name; by default none."""
         return {}
 
     def records(self, frames: Frames, report: Report) -> list[Record]:

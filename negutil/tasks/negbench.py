@@ -311,7 +311,7 @@ def _metric_of(kind: str) -> str:
 def _recalls(part: pd.DataFrame, plain: pd.DataFrame | None, resampling: dict[str, int]) -> dict[str, Interval]:
     """Recall, and how much worse it is than with ``plain`` captions."""
     sides = [(side["rank"].to_numpy(int), side["picture"].to_numpy()) for side in (plain, part) if side is not None]
-    recalls = retrieval.recall(*sides[-1], KS, **resampling)
+    recalls = retrieval.recall(sides[-1][0], sides[-1][1], KS, **resampling)
     numbers = {f"recall@{k}": interval for k, interval in recalls.items()}
     if len(sides) == 2:
         numbers |= {f"drop of recall@{k}": retrieval.recall_drop(sides[0], sides[1], k, **resampling) for k in KS}

@@ -128,10 +128,6 @@ class JudgeNetwork(nn.Module):
         pairs = torch.einsum("bnp,bcp->bnc", (nouns - top).exp(), colours.exp()).clamp_min(1e-9).log() + top
         return torch.cat([nouns.logsumexp(2), relations.logsumexp(2), overall.float(), pairs.flatten(1)], dim=1)
 
-    def probabilities(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Calibrated probabilities [B, F] of "yes" where yes and no are equally likely beforehand."""
-        return torch.sigmoid(self.forward(pictures) * self.scale + self.offset)
-
 
 def _block(inputs: int, outputs: int, kernel: int, stride: int) -> tuple[nn.Module, ...]:
     convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
@@ -147,12 +143,15 @@ class WorldJudge:
         self._network = load_network(file)
 
     def facts(self, pictures: Pictures) -> Floats:
-        """Probability of every fact about every picture, [N, F] in the order of ``picture_facts.FACTS``."""
+        """Return the probability of every fact about every picture, [N, F] in the order of ``picture_facts.FACTS``.
+
+        It is calibrated for yes and no being equally likely beforehand.
+        """
+        network, parts = self._network, []
         with torch.inference_mode():
-            parts = [
-                self._network.probabilities(as_input(torch.from_numpy(pictures[start : start + BATCH]))).numpy()
-                for start in range(0, len(pictures), BATCH)
-            ]
+            for start in range(0, len(pictures), BATCH):
+                logits = network(as_input(torch.from_numpy(pictures[start : start + BATCH])))
+                parts.append(torch.sigmoid(logits * network.scale + network.offset).numpy())
         return np.concatenate(parts).astype(np.float64)
 
     def yes(self, pictures: Pictures, questions: Sequence[str]) -> Floats:

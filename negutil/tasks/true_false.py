@@ -111,47 +111,34 @@ def summary(items: pd.DataFrame, *, resamples: int = statistics.RESAMPLES, seed:
     combinations. ``n`` counts the claims that a number is over; ``chance`` is NaN where a constant judge may get
     anything.
     """
-    names, numerators, denominators = _parts(items)
-    ratios = statistics.bootstrap_many(
-        _metrics, numerators, denominators, clusters=items["pair"].to_numpy(), resamples=resamples, seed=seed
-    )
-    table = pd.DataFrame([dataclasses.asdict(interval) for interval in ratios])
-    table.insert(0, "metric", [*names, *("AUC" if kind == "all" else f"AUC on {kind}" for kind in KINDS), *GAPS])
-    kinds = {f" on {kind}": int(flags.sum()) for kind, flags in _kinds(items).items()}
-    counted = [next((n for end, n in kinds.items() if metric.endswith(end)), len(items)) for metric in table["metric"]]
-    # A constant judge may call true whatever it likes, and be right about all true claims, or all false ones.
-    is_any = table["metric"].str.contains(",") | table["metric"].str.startswith("called true")
-    return table.assign(n=counted, chance=np.select([table["metric"].isin(GAPS), is_any], [0.0, np.nan], 0.5))
-
-
-def _kinds(items: pd.DataFrame) -> dict[str, Flags]:
-    """Which claims belong to each kind and each of the four combinations."""
     negated, true = items["negated"].to_numpy(bool), items["true"].to_numpy(bool)
     kinds = {"all": np.ones(len(items), dtype=bool), "affirmative": ~negated, "negated": negated}
     truths = {"true": true, "false": ~true}
-    return kinds | {f"{kind}, {name}": kinds[kind] & flags for kind in KINDS[1:] for name, flags in truths.items()}
-
-
-def _parts(items: pd.DataFrame) -> tuple[list[str], Floats, Floats]:
-    """Names of the shares, and numerators and denominators [N, M] of the shares and then of two means per AUC.
-
-    An AUC is resampled through DeLong's placement values, as in ``probe.metrics``: it is the mean of theirs over either
-    class, and the two means vary together as their sum does.
-    """
-    kinds, true = _kinds(items), items["true"].to_numpy(bool)
+    kinds |= {f"{kind}, {name}": kinds[kind] & flags for kind in KINDS[1:] for name, flags in truths.items()}
     shares = {
-        metric if kind == "all" else f"{metric} on {kind}": (items[column].to_numpy(bool) & kind_flags, kind_flags)
+        metric if kind == "all" else f"{metric} on {kind}": (items[column].to_numpy(bool) & flags, flags)
         for metric, column in SHARES.items()
-        for kind, kind_flags in kinds.items()
+        for kind, flags in kinds.items()
         if "accuracy" in metric or "," not in kind
     }
+    # An AUC is resampled through DeLong's placement values, as in ``probe.metrics``: it is the mean of theirs over
+    # either class, and the two means vary together as their sum does.
     parts = list(shares.values())
     for chosen in (kinds[kind] for kind in KINDS):
         placed, scores = np.zeros(len(items)), items["score"].to_numpy(float)
         placed[chosen] = probe.placements(scores[chosen, None], true[chosen, None])[:, 0]
         parts += [(placed * flags, flags) for flags in (chosen & true, chosen & ~true)]
-    numerators, denominators = (np.stack([part[k] for part in parts], axis=1).astype(float) for k in (0, 1))
-    return list(shares), numerators, denominators
+    sides = [np.stack([part[k] for part in parts], axis=1).astype(float) for k in (0, 1)]
+    intervals = statistics.bootstrap_many(
+        _metrics, *sides, clusters=items["pair"].to_numpy(), resamples=resamples, seed=seed
+    )
+    table = pd.DataFrame([dataclasses.asdict(interval) for interval in intervals])
+    table.insert(0, "metric", [*shares, *("AUC" if kind == "all" else f"AUC on {kind}" for kind in KINDS), *GAPS])
+    counts = {f" on {kind}": int(flags.sum()) for kind, flags in kinds.items()}
+    counted = [next((n for end, n in counts.items() if metric.endswith(end)), len(items)) for metric in table["metric"]]
+    # A constant judge may call true whatever it likes, and be right about all true claims, or all false ones.
+    is_any = table["metric"].str.contains(",") | table["metric"].str.startswith("called true")
+    return table.assign(n=counted, chance=np.select([table["metric"].isin(GAPS), is_any], [0.0, np.nan], 0.5))
 
 
 def _metrics(numerators: Floats, denominators: Floats, weights: Floats) -> Floats:
