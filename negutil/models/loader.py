@@ -5,7 +5,6 @@ Weights come from .safetensors files or from .pt files of plain tensors (``weigh
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from PIL import Image
 from negutil import files, paths
 from negutil.errors import NegutilError
 from negutil.models import architectures, hub, precision, registry, text_tower, trained
+from negutil.models.pictures import file_sha256
 from negutil.models.registry import Entry
 from negutil.models.trained import Trained
 
@@ -156,11 +156,18 @@ def locate(entry: Entry) -> tuple[Path, str]:
 
     Raises NegutilError where there is no such file or it is not the one with the registered or noted sha256.
     """
-    file = entry.file or _download(entry)
+    file = entry.file
+    if file is None:  # the hub's own cache keeps what is fetched at the pinned revision
+        repository, _, name = _tag_settings(entry).get("hf_hub", "").rpartition("/")
+        if not repository:
+            raise NegutilError(f"The weights of tag '{entry.tag}' are on no hub; download and register their path.")
+        fetch = architectures.open_clip().pretrained.download_pretrained_from_hf
+        fix = "connect to the network, or download them elsewhere and give --pretrained FILE, or register its path"
+        with hub.fetching(f"{repository}, the weights of model '{entry.name}',", fix):
+            file = Path(fetch(repository, filename=name or None, revision=entry.revision))
     if not file.is_file():
         raise NegutilError(f"{file}, the weights of model '{entry.name}', does not exist; restore or download it.")
-    about = file.stat()
-    actual = _sha256_at(file.resolve(), about.st_size, about.st_mtime_ns)
+    actual = file_sha256(file.resolve())
     if not entry.sha256 and not entry.tag:
         fix = "if it is the file that you want, write that into configs/models.toml"
         raise NegutilError(f"Model '{entry.name}' is registered without sha256; that of {file} is {actual}: {fix}.")
@@ -226,20 +233,3 @@ def _tag_settings(entry: Entry) -> dict[str, Any]:
     if not settings:
         raise NegutilError(f"open_clip has no weights '{entry.tag}' for {entry.architecture}; correct '{entry.name}'.")
     return settings
-
-
-def _download(entry: Entry) -> Path:
-    """Fetch the file of a tag at the pinned revision; the hub's own cache keeps it."""
-    repository, _, name = _tag_settings(entry).get("hf_hub", "").rpartition("/")
-    if not repository:
-        raise NegutilError(f"The weights of tag '{entry.tag}' are on no hub; download them and register their path.")
-    fetch = architectures.open_clip().pretrained.download_pretrained_from_hf
-    fix = "connect to the network, or download them elsewhere and give --pretrained FILE, or register its path"
-    with hub.fetching(f"{repository}, the weights of model '{entry.name}',", fix):
-        return Path(fetch(repository, filename=name or None, revision=entry.revision))
-
-
-@functools.lru_cache(maxsize=64)
-def _sha256_at(file: Path, size: int, changed: int) -> str:
-    """Return the sha256 of ``file``, once in a process for the same size and time of its last change in ns."""
-    return files.sha256(file)

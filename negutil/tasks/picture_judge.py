@@ -14,7 +14,7 @@ import difflib
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -375,6 +375,15 @@ def corrected(answers: NDArray[np.bool_], sensitivity: Floats | float, specifici
     if (power <= 0).any():
         raise NegutilError("The judge's answers are no better than a coin's, so no score can be corrected: train it.")
     return (answers - (1 - np.asarray(specificity))) / power
+
+
+def corrected_by_kind(answers: pd.Series, kinds: Iterable[str], rates: Mapping[str, Rates]) -> Floats:
+    """Return answers as ``corrected``, each by the error rates of the kind of its question, else by those of all."""
+    of_each = [rates.get(kind, rates[ALL]) for kind in kinds]
+    sensitivity, specificity = (
+        np.array([getattr(rate, name) for rate in of_each]) for name in ("sensitivity", "specificity")
+    )
+    return corrected(answers.to_numpy(bool), sensitivity, specificity)
 
 
 def held_out(count: int, seed: int = 0) -> Any:
