@@ -20,32 +20,32 @@ import torch
 from PIL import Image
 
 from negutil import config
+from negutil.data import msrvtt
 from negutil.data.negbench import CLIPS
-from negutil.models import architectures, encode, loader, video
+from negutil.models import architectures, encode, loader
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
-from negutil.tasks import negbench_items
-from negutil.tasks.negbench_items import Task
+from negutil.tasks.negbench import Items, encode_media, load_all
 
 
-def once(model: LoadedModel, tasks: Sequence[Task], batch: int) -> None:
+def once(model: LoadedModel, tasks: Sequence[Items], batch: int) -> None:
     """Encode as the notebook does, without the cache and with nothing remembered of an earlier round."""
     encode.forget()
-    negbench_items.encode_media(model, (path for task in tasks for path in task.media), batch, cached=False)
+    encode_media(model, (path for task in tasks for path in task.media), batch, cached=False)
     encode.texts(model, list(dict.fromkeys(text for task in tasks for text in task.texts)), batch=batch, cached=False)
 
 
-def per_task(model: LoadedModel, tasks: Sequence[Task], batch: int) -> None:
+def per_task(model: LoadedModel, tasks: Sequence[Items], batch: int) -> None:
     """Encode every variation on its own."""
     for task in tasks:
         once(model, [task], batch)
 
 
-def ready(model: LoadedModel, tasks: Sequence[Task]) -> tuple[torch.Tensor, torch.Tensor]:
+def ready(model: LoadedModel, tasks: Sequence[Items]) -> tuple[torch.Tensor, torch.Tensor]:
     """All different pictures and frames [N, 3, H, W] and texts [T, L] as tensors, texts by their length."""
     paths = list(dict.fromkeys(path for task in tasks for path in task.media))
     pictures = PictureFiles([path for path in paths if path.suffix not in CLIPS])
-    frames = [frame for path in paths if path.suffix in CLIPS for frame in video.frames(path)]
+    frames = [frame for path in paths if path.suffix in CLIPS for frame in msrvtt.frames(path)]
     inputs = [model.preprocess(pictures[row]) for row in range(len(pictures))]
     inputs += [model.preprocess(Image.fromarray(frame)) for frame in frames]
     tokens = model.tokenizer(list(dict.fromkeys(text for task in tasks for text in task.texts)))
@@ -71,7 +71,7 @@ def seconds(work: Callable[[], None]) -> float:
 def measure(profile: str, name: str, rounds: int) -> dict[str, float]:
     """Median seconds of the three ways, and the two ratios."""
     settings, model = config.load(profile), loader.load(name)
-    tasks, batch = negbench_items.load_all(settings), settings.encode.batch
+    tasks, batch = load_all(settings), settings.encode.batch
     pictures, tokens = ready(model, tasks)
     ways: dict[str, Callable[[], None]] = {
         "bare": lambda: bare(model, pictures, tokens, batch),

@@ -29,7 +29,7 @@ from negutil.compare import binary_probe, clipglasses_items, negationclip_items,
 from negutil.compare.clipglasses_controls import Asking
 from negutil.config import Profile
 from negutil.data import _reading
-from negutil.models import encode, generation, hub, loader, miniclipseg, minisd, text_layers, video
+from negutil.models import encode, generation, hub, loader, miniclipseg, minisd, text_layers
 from negutil.models.pictures import PictureFiles
 from negutil.train import glasses, sets
 from negutil.train.finetune import finetune
@@ -47,7 +47,7 @@ def features(settings: Profile) -> None:
     encode.texts(model, TEXTS)
     encode.texts(model, TEXTS, share=True)
     text_layers.features(model, TEXTS)
-    video.features(model, sorted((settings.built / "msrvtt").rglob("*.mp4"))[:1])
+    encode.clips(model, sorted((settings.built / "msrvtt").rglob("*.mp4"))[:1])
     sets.lengths(model, settings)
 
 

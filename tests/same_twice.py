@@ -12,7 +12,7 @@ from negutil import config
 from negutil.captions import negbench_files
 from negutil.compare import affirmative, binary_probe, negationclip_items, negbench
 from negutil.config import Splits
-from negutil.tasks import negbench_items
+from negutil.tasks.negbench import read
 from negutil.train import recipes
 from negutil.train.finetune import finetune_many
 
@@ -41,7 +41,7 @@ def main() -> None:
     (trained,) = finetune_many(recipes.jobs(settings, settings.models[0], [recipes.NEGATIONCLIP]), 1)
     folder = negbench_files.folder(settings)
     chosen = [each for each in negbench_files.VARIATIONS if each.title in negationclip_items.NEGBENCH]
-    tasks = [negbench_items.read(settings, each, folder) for each in chosen]
+    tasks = [read(settings, each, folder) for each in chosen]
     negbench.run(dataclasses.replace(settings, models=(*settings.models, trained.name)), tasks)
 
 

@@ -13,6 +13,12 @@ OPTIONS = [
 ]
 
 
+def at_random(preference: np.ndarray, correct: np.ndarray) -> np.ndarray:
+    """The chance [N] that each question is answered rightly if a tie at the top is broken at random."""
+    top = preference == preference.max(axis=1, keepdims=True)
+    return top[np.arange(len(top)), np.asarray(correct)] / top.sum(axis=1)
+
+
 def chosen(rule: str, options: list[list[str]]) -> list[int]:
     return mcq.choose(blind.preferences(rule, options)).tolist()
 
@@ -34,7 +40,7 @@ def test_every_rule_works_with_two_options_and_is_judged_like_a_model() -> None:
 
 def test_ties_broken_at_random() -> None:
     preference = np.array([[1.0, 1.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [2.0, 2.0, 2.0, 2.0], [1.0, 0.0, 0.0, 0.0]])
-    assert blind.at_random(preference, np.zeros(4, int)).tolist() == [0.5, 0.0, 0.25, 1.0]
+    assert at_random(preference, np.zeros(4, int)).tolist() == [0.5, 0.0, 0.25, 1.0]
 
 
 def test_bag_of_words_finds_a_text_prior_and_nothing_where_there_is_none() -> None:
@@ -50,7 +56,7 @@ def test_bag_of_words_finds_a_text_prior_and_nothing_where_there_is_none() -> No
     assert (mcq.choose(blind.bag_of_words_preferences(giveaway, correct, pictures)) == correct).mean() == 1.0
     differ = drawn[:, 0] != drawn[:, 1]
     values = blind.bag_of_words_preferences(told, correct, pictures)
-    assert blind.at_random(values, correct)[differ].mean() == pytest.approx(0.5, abs=0.08)
+    assert at_random(values, correct)[differ].mean() == pytest.approx(0.5, abs=0.08)
     assert (mcq.choose(values)[~differ] == -1).all(), "equal texts are a tie"
     assert np.array_equal(values, blind.bag_of_words_preferences(told, correct, pictures))
 

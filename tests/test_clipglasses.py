@@ -16,7 +16,7 @@ from negutil.compare import negationclip_items as asked
 from negutil.compare.clipglasses_methods import Method
 from negutil.compare.engine import Findings
 from negutil.config import Bootstrap
-from negutil.models import glasses_trained, trained
+from negutil.models import glasses_model, trained
 from negutil.tasks import ccneg, suite
 
 MINI = config.load("mini")
@@ -94,7 +94,7 @@ def test_every_method_has_a_name_that_can_be_loaded_and_a_title() -> None:
             assert methods.title_of(method.label)
             assert len(method.models) == len(method.seeds)
             for name in method.models:
-                assert name == base or (glasses_trained.is_name(name) if method.parts else trained.NAME.fullmatch(name))
+                assert name == base or (glasses_model.is_name(name) if method.parts else trained.NAME.fullmatch(name))
     names = [{name for method in methods.of(MINI, base) for name in method.compared.values} for base in MINI.models]
     assert not names[0] & names[1]
 

@@ -19,7 +19,7 @@ from negutil.compare import negationclip_items as asked
 from negutil.compare.clipglasses_controls import GOLD, PIXELS, Asking
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
-from negutil.models import glasses_settings, glasses_trained, registry
+from negutil.models import glasses_model, glasses_settings, registry
 from negutil.models.glasses import Glasses
 from negutil.tasks import ccneg, suite
 
@@ -58,13 +58,13 @@ def own_folders(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ccneg_writer, "POOL", 4)
     model = glasses_files.model(folder / "weights")
     monkeypatch.setattr(registry, "find", lambda name: {"tiny": model.entry}[name])
-    out = glasses_trained.folder(PAIR, "quick")
-    if not (out / glasses_trained.ABOUT).exists():
+    out = glasses_model.folder(PAIR, "quick")
+    if not (out / glasses_model.ABOUT).exists():
         torch.manual_seed(3)
         modules = glasses_settings.paper(16, mask="always")
         about = {"identity": {"base": "tiny", "base_sha256": model.fingerprint["weights_sha256"]}, "examples": 8}
         about |= {"modules": dataclasses.asdict(modules), "scale": 20.0}
-        glasses_trained.write(out, Glasses(modules, 20.0).state_dict(), pd.DataFrame({"epoch": [0]}), about)
+        glasses_model.write(out, Glasses(modules, 20.0).state_dict(), pd.DataFrame({"epoch": [0]}), about)
 
 
 def answers(settings: Profile, part: str, change: str = "", model: str = PAIR) -> pd.DataFrame:

@@ -19,9 +19,9 @@ from negutil.config import Profile
 from negutil.data import t2i_prompts
 from negutil.errors import NegutilError
 from negutil.models import architectures, encoder_swap, generation, hub
+from negutil.models.generation import Order
 from negutil.results import Record
-from negutil.tasks import drawing, neg_score, picture_judge
-from negutil.tasks.drawing import Order
+from negutil.tasks import neg_score, picture_judge
 
 BASE = "miniclip-b-8"
 SETTINGS = architectures.config("MiniCLIP-B-8")
@@ -76,7 +76,7 @@ def test_from_the_published_prompts_to_a_record(
     prompts = t2i_prompts.load(shared_data / "t2i_prompts" / "prompts_with_questions.json")
     rows, seeds = list(range(107)), [1000 * row for row in range(107)]
     made = {
-        encoder: drawing.fill(profile, Order(encoder, tuple(prompts["prompt"][:]), tuple(seeds)))
+        encoder: generation.draw_order(profile, Order(encoder, tuple(prompts["prompt"][:]), tuple(seeds)))
         for encoder in ("", BASE)
     }
     assert {pictures.shape for pictures in made.values()} == {(107, 64, 64, 3)}
@@ -101,7 +101,7 @@ def test_from_the_published_prompts_to_a_record(
 
 
 def test_the_tower_that_the_pipeline_has_changes_nothing(profile: Profile, folder: Path) -> None:
-    own = drawing.pipeline(profile, "")
+    own = generation.load_pipeline(profile, "")
     same = encoder_swap.swap(own, _tower_of(own))
     prompts, seeds = ["a dog not running", "a table without a cup"], [3, 4]
     pictures = [generation.generate(one, prompts, seeds, steps=2, guidance=7.5, cached=False) for one in (own, same)]
@@ -121,9 +121,9 @@ def _tower_of(pipeline: Any) -> Any:
 def test_a_pipeline_that_is_not_there(profile: Profile, tmp_path: Path) -> None:
     plan = dataclasses.replace(profile.generation, pipeline=str(tmp_path / "nothing"))
     with pytest.raises(NegutilError, match=r"nothing' is no folder"):
-        drawing.pipeline(dataclasses.replace(profile, generation=plan), "")
+        generation.load_pipeline(dataclasses.replace(profile, generation=plan), "")
 
 
 def test_a_tower_of_another_size_does_not_fit(profile: Profile) -> None:
     with pytest.raises(NegutilError, match="'miniclip-s-8' has hidden_size 64, but the text_encoder to replace has 80"):
-        drawing.pipeline(profile, "miniclip-s-8")
+        generation.load_pipeline(profile, "miniclip-s-8")

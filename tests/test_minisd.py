@@ -93,7 +93,7 @@ def test_exported_weights_are_those_of_the_mean(weights: Path) -> None:
     config, folder = minisd_files.CONFIG, weights.parent
     trainer = pretrain_minisd.Trainer(config, open_pool(folder / "pool"))
     trainer.restore(read_checkpoint(folder / "run"))
-    unet, vae = minisd.load_parts(weights)
+    unet, vae, _ = minisd.load_parts(weights)
     for name, value in trainer.mean.state_dict().items():
         torch.testing.assert_close(unet.state_dict()[name], value, atol=2e-3, rtol=1e-3)
     assert torch.equal(vae.basis, trainer.vae.basis)
@@ -118,7 +118,7 @@ def test_damaged_weights_are_refused(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(NegutilError, match="does not fit the shape"):
         minisd.load(file=file)
     note.write_text(json.dumps(about | {"base_sha256": "0" * 64}))
-    with pytest.raises(NegutilError, match=r"pretrained with 'miniclip-b-8' of sha256 000000000000\.\.\."):
+    with pytest.raises(NegutilError, match=r"pretrained with 'miniclip-b-8' with sha256 000000000000\.\.\."):
         minisd.load(file=file)
     note.write_text("{}")
     with pytest.raises(NegutilError, match="does not describe a MiniSD"):

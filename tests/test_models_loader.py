@@ -59,14 +59,14 @@ def test_find_lists_what_exists(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        ('source = "me"', "", "lacks the setting 'source'"),
-        ('source = "me"', 'source = "me"\ncolour = "red"', "unknown setting 'colour'"),
-        ("size = 64", 'size = "64"', "write a int"),
+        ('source = "me"', "", "the setting 'source' is missing"),
+        ('source = "me"', 'source = "me"\ncolour = "red"', "the setting 'colour' is unknown"),
+        ("size = 64", 'size = "64"', "size is '64': it should be a valid integer"),
         ('"quick_gelu"', '"relu"', "write one of quick_gelu, gelu"),
         ('path = "mine.safetensors"', "", "exactly one of package, path, tag"),
         ('path = "mine.safetensors"', 'path = "a"\ntag = "openai"', "exactly one of package, path, tag"),
-        ("size = 64", "size = 64\nmean = [0.5, 0.5]", "three numbers"),
-        ("[mine]", "mine = 3\n[other]", "is not a table"),
+        ("size = 64", "size = 64\nmean = [0.5, 0.5]", "the setting 2 of mean is missing"),
+        ("[mine]", "mine = 3\n[other]", "it should be an object"),
         ("[mine]", "[mine", "cannot be read as TOML"),
     ],
 )

@@ -21,8 +21,7 @@ from negutil.errors import NegutilError
 from negutil.models import encode
 from negutil.plots import negbench_views
 from negutil.tasks import negbench as negbench_task
-from negutil.tasks import negbench_items, negbench_published
-from negutil.tasks.negbench_items import Queries, Questions, Task
+from negutil.tasks.negbench import Items, Queries, Questions
 
 TITLES = [variation.title for variation in (*PLAIN, *VARIATIONS)]
 
@@ -42,16 +41,16 @@ def settings() -> Profile:
 
 
 @pytest.fixture(scope="module")
-def tasks(settings: Profile, session_cache: Path) -> list[Task]:
+def tasks(settings: Profile, session_cache: Path) -> list[Items]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NEGUTIL_CACHE", str(session_cache))
         patch.setenv("NEGUTIL_NO_PROGRESS", "1")
-        return negbench_items.load_all(settings)
+        return negbench_task.load_all(settings)
 
 
 @pytest.fixture(scope="module")
 def found(
-    settings: Profile, tasks: list[Task], session_cache: Path, tmp_path_factory: pytest.TempPathFactory
+    settings: Profile, tasks: list[Items], session_cache: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[negbench.Findings, Path]:
     folder = tmp_path_factory.mktemp("results")
     with pytest.MonkeyPatch.context() as patch:
@@ -61,7 +60,7 @@ def found(
         return negbench.run(settings, tasks), folder
 
 
-def test_all_18_variations_and_the_plain_captions_are_there(tasks: list[Task]) -> None:
+def test_all_18_variations_and_the_plain_captions_are_there(tasks: list[Items]) -> None:
     assert [task.variation.title for task in tasks] == TITLES
     assert len(VARIATIONS) == 18
     for task in tasks:
@@ -73,7 +72,7 @@ def test_all_18_variations_and_the_plain_captions_are_there(tasks: list[Task]) -
 
 
 def test_every_different_item_is_encoded_once(
-    tasks: list[Task], settings: Profile, monkeypatch: pytest.MonkeyPatch
+    tasks: list[Items], settings: Profile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: Counter[str] = Counter()
     inner = encode._texts
@@ -86,7 +85,7 @@ def test_every_different_item_is_encoded_once(
     model = negbench.loader.load("miniclip-s-8")
     paths = [path for task in tasks for path in task.media]
     texts = [text for task in tasks for text in task.texts]
-    media = negbench_items.encode_media(model, paths, settings.encode.batch, cached=False)
+    media = negbench_task.encode_media(model, paths, settings.encode.batch, cached=False)
     with encode.without_text_cache():
         negbench_task.score(model, tasks, settings.encode.batch, media=media)
     assert set(seen) == set(texts) and set(seen.values()) == {1}
@@ -138,9 +137,9 @@ def test_published_numbers_stand_beside_the_paraphrased_variations(found: tuple[
     assert set(table["task"]) <= set(TITLES)
     row = table[(table["task"] == "COCO MCQ, paraphrased") & (table["metric"] == "accuracy on negative")].iloc[0]
     assert row["paper_value"] == pytest.approx(0.0684, abs=1e-4)
-    paper = negbench_published.numbers()["COCO retrieval, paraphrased", "drop of recall@5"]
+    paper = negbench_task.published()["COCO retrieval, paraphrased", "drop of recall@5"]
     assert paper == (0.068, "NegBench, Table 1: CLIP")
-    assert ("COCO MCQ, templated", "accuracy") not in negbench_published.numbers()
+    assert ("COCO MCQ, templated", "accuracy") not in negbench_task.published()
 
 
 def test_what_is_shown_comes_from_the_tables(found: tuple[negbench.Findings, Path], settings: Profile) -> None:
@@ -157,7 +156,7 @@ def test_what_is_shown_comes_from_the_tables(found: tuple[negbench.Findings, Pat
 
 
 def test_cards_show_the_scores_that_are_judged(
-    found: tuple[negbench.Findings, Path], tasks: list[Task], settings: Profile
+    found: tuple[negbench.Findings, Path], tasks: list[Items], settings: Profile
 ) -> None:
     task = negbench_views.find(tasks, "COCO MCQ, templated")
     assert isinstance(task, Questions) and task.types is not None
@@ -170,13 +169,13 @@ def test_cards_show_the_scores_that_are_judged(
         assert int(np.argmax(card.scores)) == row["chosen"]
 
 
-def test_an_unknown_variation_is_said(tasks: list[Task]) -> None:
+def test_an_unknown_variation_is_said(tasks: list[Items]) -> None:
     with pytest.raises(NegutilError, match="choose among COCO retrieval, plain"):
         negbench_views.find(tasks, "COCO MCQ, sung")
 
 
 def test_two_runs_write_the_same_bytes(
-    found: tuple[negbench.Findings, Path], settings: Profile, tasks: list[Task], tmp_path: Path
+    found: tuple[negbench.Findings, Path], settings: Profile, tasks: list[Items], tmp_path: Path
 ) -> None:
     negbench.run(settings, tasks)
     here = Path(os.environ["NEGUTIL_RESULTS"]) / "tiny" / negbench.EXPERIMENT
@@ -234,5 +233,5 @@ def test_published_files_that_are_not_there_are_named(
 ) -> None:
     monkeypatch.setenv("NEGUTIL_DATA", str(tmp_path))
     with pytest.raises(NegutilError, match=r"datasets\.md"):
-        negbench_items.load_all(dataclasses.replace(settings, published=True))
+        negbench_task.load_all(dataclasses.replace(settings, published=True))
     assert negbench_files.path(VARIATIONS[2], tmp_path) is None

@@ -24,6 +24,12 @@ ARCHITECTURE = "ViT-B-32-quickgelu"
 CHANCE = 0.25
 
 
+def at_random(preference: np.ndarray, correct: np.ndarray) -> np.ndarray:
+    """The chance [N] that each question is answered rightly if a tie at the top is broken at random."""
+    top = preference == preference.max(axis=1, keepdims=True)
+    return top[np.arange(len(top)), np.asarray(correct)] / top.sum(axis=1)
+
+
 @pytest.fixture(scope="module")
 def model() -> LoadedModel:
     entry = Entry("random", ARCHITECTURE, "quick_gelu", "", 224, "random weights", path="none")
@@ -83,7 +89,7 @@ def test_the_blind_baselines_of_the_same_questions(rows: pd.DataFrame) -> None:
     types = rows["template"].to_numpy()
     # Positive questions have two captions without a cue, the others one, which is wrong.
     assert (mcq.choose(blind.preferences("without cue", options))[types != "positive"] == 2).all()
-    random = blind.at_random(blind.preferences("without cue", options), correct)
+    random = at_random(blind.preferences("without cue", options), correct)
     assert random[types == "positive"].tolist() == [0.5] * 10
     assert random[types != "positive"].sum() == 0
     chosen = mcq.choose(blind.bag_of_words_preferences(options, correct, rows["file_name"]))

@@ -18,7 +18,7 @@ from negutil import config
 from negutil.captions import picture_facts
 from negutil.captions.picture_facts import OBJECT, PLACE, Fact
 from negutil.errors import NegutilError
-from negutil.tasks import degradation, picture_judge
+from negutil.tasks import picture_judge
 from negutil.tasks.picture_judge import JudgeNetwork, ModelJudge, WorldJudge
 
 PICTURES = np.zeros((3, 64, 64, 3), dtype=np.uint8)
@@ -168,7 +168,7 @@ def test_the_summary_tells_every_kind_with_intervals(exam: pd.DataFrame) -> None
     bounded = found[found["over"] != ""]
     assert (bounded["low"] <= bounded["value"]).all()
     assert (bounded["value"] <= bounded["high"]).all()
-    assert set(picture_judge.reliability(exam)["condition"]) == {degradation.MIXED}
+    assert set(picture_judge.reliability(exam)["condition"]) == {picture_judge.MIXED}
 
 
 def test_cells_are_pooled_as_odds_are() -> None:

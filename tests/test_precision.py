@@ -16,7 +16,7 @@ from negutil import config, paths
 from negutil.compare import claims, negation_beyond, negbench
 from negutil.errors import NegutilError
 from negutil.models import encode, loader, precision
-from negutil.tasks import negbench_items
+from negutil.tasks.negbench import load_all
 
 MODEL = "miniclip-s-8"
 CLOSE, ITEMS = 0.01, 2
@@ -31,7 +31,7 @@ def verdicts(dtype: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple
     quick = config.load("quick")
     bootstrap = dataclasses.replace(quick.bootstrap, resamples=200)
     settings = dataclasses.replace(quick, models=(MODEL,), bootstrap=bootstrap)
-    found = negbench.run(settings, negbench_items.load_all(settings))
+    found = negbench.run(settings, load_all(settings))
     negation_beyond.run(settings, negation_beyond.gallery(settings), {})
     about = json.loads((paths.results("quick") / "03_negbench" / "tasks.provenance.json").read_text())
     assert about["dtype"] == dtype
@@ -59,7 +59,7 @@ def test_all_kinds_of_number_come_to_the_same_verdicts(tmp_path: Path, monkeypat
 def test_features_of_fewer_digits_are_close_and_of_length_one(dtype: torch.dtype, tmp_path: Path) -> None:
     entry = model_files.write(tmp_path)
     whole, rounded = loader.load_entry(entry), loader.in_dtype(loader.load_entry(entry), dtype)
-    assert rounded.fingerprint == whole.fingerprint | {"dtype": precision.name(dtype)}
+    assert rounded.fingerprint == whole.fingerprint | {"dtype": str(dtype).removeprefix("torch.")}
     assert rounded.model.visual.conv1.weight.dtype == dtype
     for own, other in (
         [encode.images(one, model_files.pictures(), cached=False) for one in (whole, rounded)],

@@ -11,7 +11,7 @@ import pytest
 
 from negutil import config
 from negutil.errors import NegutilError
-from negutil.models import glasses_settings, glasses_trained
+from negutil.models import glasses_model, glasses_settings
 from negutil.models.loader import LoadedModel
 from negutil.train import glasses_sets, recipes
 from negutil.train.glasses import modules
@@ -35,7 +35,7 @@ def material(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> glasses_set
 def test_every_recipe_has_a_name_to_load_it_by_and_a_known_set() -> None:
     for name, recipe in GLASSES.items():
         full = recipes.model_name("miniclip-b-8+negationclip/seed1", name, 2)
-        assert glasses_trained.recipe_of(full) == recipe.name == name
+        assert glasses_model.recipe_of(full) == recipe.name == name
         assert recipe.set in glasses_sets.SETS
     assert len({recipe.title for recipe in GLASSES.values()}) == len(GLASSES)
     with pytest.raises(NegutilError, match="no recipe 'p1' for glasses; there are clipglasses-ccneg"):

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from negutil.models import architectures, encode, loader, shared_prefixes
+from negutil.models import architectures, encode, loader, text_tower
 from negutil.models.loader import LoadedModel
 
 END = 49407
@@ -26,13 +26,13 @@ def test_features_are_those_of_the_whole_sentences(model: LoadedModel, size: int
     tokens = model.tokenizer(SENTENCES)
     with torch.inference_mode():
         expected = architectures.encode_text(model.model, tokens)
-    found = shared_prefixes.encode(model.model, shared_prefixes.plan(tokens, size))
+    found = text_tower.encode(model.model, text_tower.plan(tokens, size))
     assert found.numpy() == pytest.approx(expected.numpy(), abs=2e-6)
 
 
 def test_only_what_differs_is_run(model: LoadedModel) -> None:
     tokens = model.tokenizer(["a cat", "a cat and a dog", "a cat and a bus"])
-    (chunk,) = shared_prefixes.plan(tokens)
+    (chunk,) = text_tower.plan(tokens)
     whole = int((tokens.argmax(dim=-1) + 1).sum())
     # The start, "a" and "cat" are shared by three, "and a" by two; "and" parts from the first sentence's end.
     assert len(chunk.tokens) == whole - 2 * 3 - 2
@@ -44,7 +44,7 @@ def test_every_place_belongs_to_the_beginning_that_ends_there(words: list[list[i
     tokens = torch.zeros((len(words), 9), dtype=torch.long)
     for row, own in enumerate(words):
         tokens[row, : len(own) + 1] = torch.tensor([*own, END])
-    chunks = shared_prefixes.plan(tokens, size)
+    chunks = text_tower.plan(tokens, size)
     assert sorted(row for chunk in chunks for row in chunk.rows.tolist()) == list(range(len(words)))
     for chunk in chunks:
         length = chunk.is_text.shape[-1]

@@ -11,6 +11,7 @@ from negutil import config, tasks
 from negutil.captions.negbench_files import PLAIN, VARIATIONS
 from negutil.config import Profile
 from negutil.errors import NegutilError
+from negutil.fetch import catalogue
 from negutil.tasks import Report, pairwise, suite
 from negutil.tasks.pairwise import Pairs
 
@@ -43,9 +44,9 @@ class Small(Pairs):
 def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty folder beside the package's own."""
     monkeypatch.setattr(tasks, "__path__", [*tasks.__path__, str(tmp_path)])
-    tasks.find.cache_clear()
+    tasks.everything.cache_clear()
     yield tmp_path
-    tasks.find.cache_clear()
+    tasks.everything.cache_clear()
 
 
 @pytest.fixture
@@ -67,6 +68,18 @@ def test_our_own_benchmarks_come_through_the_same_door() -> None:
     assert {*suite.TITLES, *(variation.title for variation in (*PLAIN, *VARIATIONS))} <= set(known)
     assert set(tasks.modules()) >= {f"negutil.tasks.{name}" for name in ("ccneg", "negbench", "valse", "zero_shot")}
     assert all(title == task.title for title, task in known.items())
+
+
+def test_one_list_has_all_benchmarks() -> None:
+    table = tasks.listing().set_index("title")
+    assert set(tasks.find()) < set(table.index)
+    files = {"Exclusion": "exclusion", "Claims true or false": "true_false", "Affirmation bias": "affirmation_bias"}
+    files |= {"Binary probe": "probe", "Neg Score": "neg_score", "TIFA": "tifa", "VALSE existence": "valse"}
+    files |= {"PhraseCut": "segmentation", "RefCOCOg (Neg)": "segmentation", "COCO MCQ, paraphrased": "negbench"}
+    assert table["file"][list(files)].tolist() == [f"{name}.py" for name in files.values()]
+    assert all(text for column in ("metric", "counts", "guess") for text in table[column])
+    known = {"", *catalogue.entries()}
+    assert set(table["data"]) <= known
 
 
 @pytest.mark.parametrize(

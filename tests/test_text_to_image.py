@@ -14,9 +14,9 @@ from negutil import config, paths, results
 from negutil.compare import claims, text_to_image
 from negutil.compare.text_to_image import CLIP, DELETED, NEGATIVE, Findings
 from negutil.config import Profile
-from negutil.models import loader, minisd
+from negutil.models import generation, loader, minisd
 from negutil.plots import text_to_image as plots
-from negutil.tasks import drawing, neg_score, picture_judge, tifa
+from negutil.tasks import neg_score, picture_judge, tifa
 
 METHODS = ("plain", "con-clip", "negationclip")
 
@@ -47,7 +47,7 @@ def found(settings: Profile, monkeypatch: pytest.MonkeyPatch) -> Iterator[Findin
     def own(_: Profile, __: str) -> Any:
         return pipeline
 
-    monkeypatch.setattr(drawing, "pipeline", own)
+    monkeypatch.setattr(generation, "load_pipeline", own)
     yield text_to_image.run(settings)
     plt.close("all")
 

@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 
 from miniworld.writers.msrvtt import encode as clip_bytes
+from negutil.data import msrvtt
 from negutil.errors import NegutilError
-from negutil.models import encode, loader, video
+from negutil.models import encode, loader
 from negutil.models.loader import LoadedModel
 
 
@@ -43,17 +44,17 @@ def every_frame(path: Path) -> list[np.ndarray]:
 
 def test_frames_are_those_in_the_middle_of_four_parts(clips: list[Path]) -> None:
     for path, middles in zip(clips, ([1, 3, 5, 7], [1, 4, 7, 10], [2, 6, 10, 14]), strict=True):
-        found = video.frames(path)
+        found = msrvtt.frames(path)
         assert found.dtype == np.uint8
         assert np.array_equal(found, np.stack(every_frame(path))[middles])
-    assert video.frames(clips[0], 2).shape == (2, 64, 64, 3)
+    assert msrvtt.frames(clips[0], 2).shape == (2, 64, 64, 3)
 
 
 def test_a_feature_is_the_normalised_mean_of_normalised_frames(model: LoadedModel, clips: list[Path]) -> None:
-    found = video.features(model, clips)
+    found = encode.clips(model, clips)
     assert (found.dtype, found.shape) == (np.float32, (3, 16))
     for feature, path in zip(found, clips, strict=True):
-        mean = encode.images(model, video.frames(path), cached=False).mean(axis=0)
+        mean = encode.images(model, msrvtt.frames(path), cached=False).mean(axis=0)
         np.testing.assert_allclose(feature, mean / np.linalg.norm(mean), atol=2e-6)
 
 
@@ -69,19 +70,19 @@ def test_all_frames_go_through_the_model_in_one_batch_and_only_once(
         return found
 
     monkeypatch.setattr(model.model, "encode_image", counting)
-    first = video.features(model, [*clips, clips[0]])
+    first = encode.clips(model, [*clips, clips[0]])
     assert sizes == [12]
     assert np.array_equal(first[0], first[3])
 
     def broken(*_: object) -> None:
         raise AssertionError("a warm cache needs no frame")
 
-    monkeypatch.setattr(video, "frames", broken)
-    assert np.array_equal(video.features(model, [*clips, clips[0]]), first)
+    monkeypatch.setattr(msrvtt, "frames", broken)
+    assert np.array_equal(encode.clips(model, [*clips, clips[0]]), first)
     with pytest.raises(AssertionError, match="no frame"):
-        video.features(model, clips[::-1])
+        encode.clips(model, clips[::-1])
     with pytest.raises(AssertionError, match="no frame"):
-        video.features(model, [*clips, clips[0]], count=2)
+        encode.clips(model, [*clips, clips[0]], count=2)
 
 
 def test_other_contents_under_the_same_name_are_encoded_again(
@@ -89,9 +90,9 @@ def test_other_contents_under_the_same_name_are_encoded_again(
 ) -> None:
     path = tmp_path / "clip.mp4"
     path.write_bytes(clips[0].read_bytes())
-    before = video.features(model, [path])
+    before = encode.clips(model, [path])
     path.write_bytes(clips[1].read_bytes())
-    assert not np.array_equal(video.features(model, [path]), before)
+    assert not np.array_equal(encode.clips(model, [path]), before)
 
 
 def test_a_clip_that_does_not_decode_is_an_error_that_names_it(
@@ -100,14 +101,14 @@ def test_a_clip_that_does_not_decode_is_an_error_that_names_it(
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no clip" * 100)
     with pytest.raises(NegutilError, match=r"broken\.mp4.*does not decode"):
-        video.features(model, [clips[0], broken])
+        encode.clips(model, [clips[0], broken])
     broken.write_bytes(clips[2].read_bytes()[:-3000])
     with pytest.raises(NegutilError, match=r"broken\.mp4"):
-        video.features(model, [clips[0], broken])
+        encode.clips(model, [clips[0], broken])
     with pytest.raises(NegutilError, match=r"missing\.mp4"):
-        video.features(model, [clips[0], tmp_path / "missing.mp4"])
+        encode.clips(model, [clips[0], tmp_path / "missing.mp4"])
     with pytest.raises(NegutilError, match="no clip to encode"):
-        video.features(model, [])
+        encode.clips(model, [])
 
 
 def test_frames_that_cancel_out_are_an_error(
@@ -116,11 +117,11 @@ def test_frames_that_cancel_out_are_an_error(
     opposite = np.tile(np.array([[1.0], [-1.0]], np.float32), (2, 16))
     monkeypatch.setattr(encode, "images", lambda *_, **__: opposite)
     with pytest.raises(NegutilError, match=r"a\.mp4: the features of its frames cancel out"):
-        video.features(model, clips[:1])
+        encode.clips(model, clips[:1])
 
 
 def test_pictures_of_clips_are_pil_images_like_any_other(clips: list[Path]) -> None:
-    pictures = video._Frames(clips[:2], 4)
+    pictures = encode.ClipFrames(clips[:2], 4)
     assert len(pictures) == 8
     assert isinstance(pictures[0], Image.Image)
     assert len(list(pictures)) == len(pictures[:]) == 8

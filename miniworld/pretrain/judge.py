@@ -23,7 +23,7 @@ from miniworld.judge_pictures import Known
 from miniworld.pretrain.pretraining import Pretraining, Settings
 from negutil.captions import picture_facts
 from negutil.captions.english import SUPERCATEGORY
-from negutil.tasks import degradation
+from negutil.tasks import picture_judge
 from negutil.tasks.picture_judge import CELLS, JudgeNetwork, as_input
 from negutil.train.loop import fast_kernels
 
@@ -137,7 +137,7 @@ def _rows(count: int, config: JudgeConfig, step: int) -> NDArray[np.int64]:
 
 def _loss(network: JudgeNetwork, data: _Data, rows: NDArray[np.int64], source: torch.Generator) -> torch.Tensor:
     """Cross entropy of every fact, and of noun and colour in the cells where things are."""
-    pictures = degradation.degrade(as_input(data.pictures[rows]), degradation.MIXED, source)
+    pictures = picture_judge.degrade(as_input(data.pictures[rows]), picture_judge.MIXED, source)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         features = network.trunk(2 * pictures.contiguous(memory_format=torch.channels_last) - 1)
         nouns, colours, relations = network.cells(features)
@@ -179,7 +179,7 @@ def calibrate(network: JudgeNetwork, known: Known) -> dict[str, tuple[float, flo
     with torch.inference_mode():
         for start in range(0, len(known), 256):
             pictures = as_input(torch.from_numpy(known.pictures[start : start + 256]))
-            parts.append(network(degradation.degrade(pictures, degradation.MIXED, source)).numpy())
+            parts.append(network(picture_judge.degrade(pictures, picture_judge.MIXED, source)).numpy())
     logits = np.concatenate(parts)
     asked = [picture_facts.askable(facts, random.Random(row)) for row, facts in enumerate(known.truths)]
     rows = [(fact, logits[row, picture_facts.INDEX[fact]], yes) for row, own in enumerate(asked) for fact, yes in own]

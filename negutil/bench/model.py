@@ -189,5 +189,5 @@ def _random(entry: Entry, seed: int, device: str) -> LoadedModel:
         entry=named,
         dtype=torch.float32,
         device=device,
-        fingerprint=registry.fingerprint(named, made, "float32", loader.image_tower_sha256(model)),
+        fingerprint=registry.fingerprint(named, made, loader.state_sha256(model.visual.state_dict())),
     )

@@ -26,8 +26,8 @@ from negutil.errors import NegutilError
 from negutil.models import scorer
 from negutil.models.loader import LoadedModel
 from negutil.results import Record
-from negutil.tasks import BLIND, CHANCE, Frames, Report, checked, negbench_items
-from negutil.tasks.negbench_items import Media
+from negutil.tasks import BLIND, CHANCE, Frames, Report, checked
+from negutil.tasks.negbench import Media
 
 EXPERIMENT = "bench"
 FORMAT = "negutil bench 1"

@@ -26,8 +26,8 @@ from negutil.config import Bootstrap, Encode, Profile
 from negutil.data import Missing, negbench, negrefcocog, pairs, source, valse
 from negutil.data import ccneg as ccneg_files
 from negutil.errors import NegutilError
-from negutil.tasks import Frames, Task, ccneg, find, negbench_items, suite
-from negutil.tasks.negbench import FEWEST, NegBench
+from negutil.tasks import Frames, Task, ccneg, find, suite
+from negutil.tasks.negbench import FEWEST, NegBench, of_rows
 from negutil.tasks.pairwise import Pairs
 
 CODE_VERSION = "2"  # counts changes that change items or baselines
@@ -202,7 +202,7 @@ def _task(name: str, path: Path, read: Dataset) -> tuple[Task, Any]:
     kind = "retrieval" if "captions" in read.column_names else f"{len(read['options'][0])}-choice"
     own = Variation(path.stem, "MCQ" if kind == "4-choice" else kind, "own file", path.name, "")
     variation = known.get(path.name, own)
-    return NegBench(variation), negbench_items.of_rows(read, variation)
+    return NegBench(variation), of_rows(read, variation)
 
 
 def _read(load: Load, path: Path, files: Files) -> Dataset:

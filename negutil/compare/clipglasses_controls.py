@@ -28,7 +28,7 @@ from negutil.models.loader import LoadedModel
 from negutil.models.scorer import Features, Scorer
 from negutil.statistics import Floats
 from negutil.tasks import ccneg
-from negutil.tasks.negbench_items import Queries, Questions, Rows
+from negutil.tasks.negbench import Queries, Questions, Rows
 from negutil.train import glasses_sets
 
 TaskKind = TypeVar("TaskKind", Queries, Questions)

@@ -27,7 +27,7 @@ from negutil.models.pictures import PictureFiles
 from negutil.models.scorer import Scorer
 from negutil.statistics import Floats
 from negutil.tasks import ccneg, mcq, suite
-from negutil.tasks.negbench_items import Queries, Questions
+from negutil.tasks.negbench import Queries, Questions
 
 FAR, SIGNED = "CC-Neg, FAR", "CC-Neg, FAR as the code computes it"
 """The mean of |s+ - s-| (the paper's eq. 20) and of s+ - s- (the released code), in logits."""

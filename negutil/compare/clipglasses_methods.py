@@ -15,7 +15,7 @@ from negutil.compare.clipglasses_controls import Asking
 from negutil.compare.clipglasses_items import ALL, CCNEG, FEW, RETRIEVAL, ZERO_SHOT
 from negutil.compare.engine import CLIP, OVER_CLIP
 from negutil.config import Profile
-from negutil.models import glasses_trained, loader, trained
+from negutil.models import glasses_model, loader, trained
 from negutil.models.loader import LoadedModel
 from negutil.train import recipes
 from negutil.train.finetune import Job, finetune_many
@@ -203,7 +203,7 @@ def train(settings: Profile) -> None:
     for_base = []
     for base in reversed(settings.models):
         names = [name for method in of(settings, base) if method.parts for name in method.models if name != base]
-        for_base += sorted(dict.fromkeys(names), key=glasses_trained.base_of)  # those that one model wears together
+        for_base += sorted(dict.fromkeys(names), key=glasses_model.base_of)  # those that one model wears together
     recipes.train_glasses(settings, for_base)
 
 

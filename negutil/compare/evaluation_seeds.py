@@ -38,7 +38,7 @@ from negutil.config import Profile, Splits, World
 from negutil.data import source
 from negutil.errors import NegutilError
 from negutil.results import Record
-from negutil.tasks import negbench_items
+from negutil.tasks.negbench import load_all
 from negutil.train import recipes
 from negutil.train.sets import PICTURES
 
@@ -196,7 +196,7 @@ thresholds for radiographs are set on the third, whose validation file is the te
 
 
 def _ask_negbench(settings: Profile) -> None:
-    negbench.run(settings, negbench_items.load_all(settings))
+    negbench.run(settings, load_all(settings))
     gallery, domains = negation_beyond.gallery(settings), negation_beyond.domains(settings)
     negation_beyond.run(settings, gallery, domains)
 

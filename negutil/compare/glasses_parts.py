@@ -29,7 +29,7 @@ from negutil.compare import clipglasses_methods as methods
 from negutil.config import Bootstrap, Profile
 from negutil.data import skipped
 from negutil.errors import NegutilError
-from negutil.models import architectures, encode, glasses_model, glasses_trained, loader, trained
+from negutil.models import architectures, encode, glasses_model, loader, trained
 from negutil.models.glasses_model import GlassesModel
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
@@ -99,7 +99,7 @@ def costs(settings: Profile) -> pd.DataFrame:
         if glasses_model.is_name(name):
             model = controls.glasses(name, settings)
             weights = sum(parameter.numel() for parameter in model.glasses.parameters())
-            examples = glasses_trained.read(name, settings.name).examples
+            examples = int(glasses_model.read(name, settings.name).about["examples"])
         else:
             model, tuned = loader.load(name, profile=settings.name), trained.read(name, settings.name)
             weights = sum(tensor.numel() for tensor in trained.tensors(tuned)[0].values())

@@ -32,8 +32,8 @@ from negutil.errors import NegutilError
 from negutil.models import encode, loader, precision, processes, registry, scorer, trained
 from negutil.models.loader import LoadedModel
 from negutil.models.scorer import Cosine, Scorer
-from negutil.tasks import coco_retrieval, exclusion, find, modules, negbench, negbench_items, probe, suite
-from negutil.tasks.negbench_items import Queries, Task
+from negutil.tasks import coco_retrieval, exclusion, find, modules, negbench, probe, suite
+from negutil.tasks.negbench import Items, Queries
 from negutil.tasks.suite import Data
 from negutil.train import wiseft
 
@@ -58,7 +58,7 @@ class Asked:
     """Everything that is asked: the data of the benchmarks, NegBench's tasks, and exclusion's gallery."""
 
     data: Data
-    negbench: tuple[Task, ...]
+    negbench: tuple[Items, ...]
     gallery: Gallery | None
 
     @property
@@ -73,8 +73,8 @@ class Asked:
 def prepare(settings: Profile) -> Asked:
     """Read, and build where they are missing, the data of all benchmarks."""
     chosen = [each for each in negbench_files.VARIATIONS if each.title in NEGBENCH]
-    tasks = skipped.attempt(settings, "NegBench", partial(negbench_items.load_some, settings, chosen), "negbench")
-    thinned: list[Task] = []
+    tasks = skipped.attempt(settings, "NegBench", partial(negbench.load_all, settings, chosen), "negbench")
+    thinned: list[Items] = []
     for task in tasks or ():
         if isinstance(task, Queries):  # one caption of each picture, in the whole gallery
             rows, first = np.unique(task.rows, return_index=True)

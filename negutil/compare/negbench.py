@@ -22,8 +22,7 @@ from negutil.config import Profile
 from negutil.models import loader
 from negutil.results import Record
 from negutil.tasks import BLIND, CHANCE, Report, mcq
-from negutil.tasks.negbench import FEWEST, NegBench, by_variation, score
-from negutil.tasks.negbench_items import Task
+from negutil.tasks.negbench import FEWEST, Items, NegBench, score
 
 EXPERIMENT = "03_negbench"
 PUBLISHED = "CLIP-OpenAI, published"
@@ -39,8 +38,8 @@ class Findings:
     scaling: pd.DataFrame
 
 
-def run(settings: Profile, tasks: Sequence[Task], seed: int = 0) -> Findings:
-    """Examine every model of the profile on ``tasks`` (``negbench_items.load_all``).
+def run(settings: Profile, tasks: Sequence[Items], seed: int = 0) -> Findings:
+    """Examine every model of the profile on ``tasks`` (``tasks.negbench.load_all``).
 
     Writes the tables ``tasks``, ``phrasings`` and ``scaling``, and each model's per-item scores. ``seed`` moves the
     order of the options and the resamples. Raises NegutilError where a model is missing or gives a score that is not
@@ -55,7 +54,8 @@ def run(settings: Profile, tasks: Sequence[Task], seed: int = 0) -> Findings:
         model = loader.load(name)
         sizes[name] = sum(weights.numel() for weights in model.model.parameters())
         answers = score(model, tasks, settings.encode.batch, seed)
-        frames, report = by_variation(answers), Report(EXPERIMENT, name, **resampling)
+        report = Report(EXPERIMENT, name, **resampling)
+        frames = {str(title): part for title, part in answers.groupby("variation", sort=False)}
         records += [record for own, _ in asked.values() for record in own.records(frames, report)]
         results.save_items(_slim(answers), settings.name, EXPERIMENT, f"items_{name}")
         every.append(answers.assign(model=name))
@@ -75,7 +75,7 @@ def _slim(items: pd.DataFrame) -> pd.DataFrame:
     return kept.astype(small | {"chosen_type": "category", "margin": "float32", "right": "boolean"})
 
 
-def phrasings(items: pd.DataFrame, tasks: Sequence[Task], resampling: Mapping[str, int]) -> list[Record]:
+def phrasings(items: pd.DataFrame, tasks: Sequence[Items], resampling: Mapping[str, int]) -> list[Record]:
     """Accuracy by question type and recall@5 by how the right option, or the query, negates, for every variation.
 
     The task is "<variation>/<type>/<factor> <level>", where factors are those of ``phrasing``; levels with fewer than

@@ -20,8 +20,8 @@ from negutil.compare.negbench import EXPERIMENT
 from negutil.data import negbench
 from negutil.errors import NegutilError
 from negutil.results import Record
-from negutil.tasks import BLIND, Report, mcq
-from negutil.tasks.negbench import blind_records, blind_scorers
+from negutil.tasks import BLIND, Report, blind, mcq
+from negutil.tasks.negbench import blind_records
 
 PROFILE, NAME = "published", "files"
 """Where in results/ the counts of the published files are kept: they depend on no profile and no model."""
@@ -80,7 +80,7 @@ def records(paths: Sequence[Path | str], seed: int = 0) -> list[Record]:
         for name, share in positions(correct, len(options[0]), seed).items():
             if name.startswith("constant"):
                 found.append(Record(EXPERIMENT, path.name, name, "accuracy", share, len(correct)))
-        for rule, values in blind_scorers(options, correct, pictures, seed=seed).items():
+        for rule, values in blind.scorers(options, correct, pictures, seed=seed).items():
             items = mcq.items(values, correct, types)
             found += blind_records(items, pictures, Report(EXPERIMENT, BLIND + rule), path.name)
     return found

@@ -30,10 +30,11 @@ from negutil.compare.engine import OVER_CLIP, Column, Experiment, Group, Printed
 from negutil.config import Bootstrap, Profile
 from negutil.data import source
 from negutil.data import tifa as tifa_files
+from negutil.models import generation
+from negutil.models.generation import Order
 from negutil.models.trained import Trained
 from negutil.results import Record
-from negutil.tasks import degradation, drawing, neg_score, picture_judge, tifa
-from negutil.tasks.drawing import Order
+from negutil.tasks import neg_score, picture_judge, tifa
 from negutil.tasks.picture_judge import ALL, Judge, Pictures, Rates
 from negutil.train import recipes
 from negutil.train.finetune import finetune_many
@@ -126,7 +127,7 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     bootstrap = Bootstrap(settings.bootstrap.resamples, settings.bootstrap.seed + seed)
     look = picture_judge.load(settings)
     exam = _exam(settings, look)
-    rates = picture_judge.rates(exam[exam["condition"] == degradation.MIXED]) if len(exam) else None
+    rates = picture_judge.rates(exam[exam["condition"] == picture_judge.MIXED]) if len(exam) else None
     items, pictures = negated(settings, look, rates)
     faithfulness = faithful(settings, look)
     affirmed, drawn = affirmative(settings, look, rates)
@@ -151,8 +152,8 @@ def _exam(settings: Profile, look: Judge) -> pd.DataFrame:
     if not settings.generation.judge_pictures:
         return pd.DataFrame()
     known = picture_judge.held_out(settings.generation.judge_pictures)
-    parts = [picture_judge.exam(look, known, name) for name in degradation.CONDITIONS]
-    parts.append(picture_judge.exam(look, known, ENCODED, pictures=drawing.reconstructed(settings, known.pictures)))
+    parts = [picture_judge.exam(look, known, name) for name in picture_judge.CONDITIONS]
+    parts.append(picture_judge.exam(look, known, ENCODED, pictures=generation.reconstructed(settings, known.pictures)))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -183,7 +184,7 @@ def negated(settings: Profile, look: Judge, rates: Mapping[str, Rates] | None) -
             worded, negatives = _worded(method, [texts[row] for row in rows])
             order = Order(encoder(settings, method, encoder_seed), worded, noise, negatives)
             jobs.append((method, encoder_seed, rows, order))
-    drawn = drawing.pictures(settings, [order for *_, order in jobs])
+    drawn = generation.draw_orders(settings, [order for *_, order in jobs])
     parts = []
     for (method, encoder_seed, rows, order), made in zip(jobs, drawn, strict=True):
         found = neg_score.judge(look, prompts, made, rows, [seed % PICTURES_OF_A_PROMPT for seed in order.seeds])
@@ -238,7 +239,7 @@ def faithful(settings: Profile, look: Judge) -> pd.DataFrame:
             noise = tuple(TIFA_NOISE + row * PICTURES_OF_A_PROMPT + place for row in range(count))
             jobs.append((method, seed, Order(encoder(settings, method, seed), tuple(texts), noise)))
     judged = [(REAL, 0, whole[:count])] if whole is not None else []
-    drawn = drawing.pictures(settings, [order for *_, order in jobs])
+    drawn = generation.draw_orders(settings, [order for *_, order in jobs])
     judged += [(method, seed, made) for (method, seed, _), made in zip(jobs, drawn, strict=True)]
     parts = []
     for method, seed, made in judged:
@@ -251,7 +252,7 @@ def affirmative(settings: Profile, look: Judge, rates: Mapping[str, Rates] | Non
     """Whether the pipeline draws all that affirmative prompts ask for (``judge_floor``), and the pictures."""
     asked = floor_prompts(settings.generation.floor)
     seeds = tuple(FLOOR_NOISE + row for row in range(len(asked)))
-    (made,) = drawing.pictures(settings, [Order("", tuple(one.prompt for one in asked), seeds)])
+    (made,) = generation.draw_orders(settings, [Order("", tuple(one.prompt for one in asked), seeds)])
     return judge_floor(look, asked, made, rates), made
 
 
@@ -440,8 +441,8 @@ def judge_table(summary: pd.DataFrame) -> pd.DataFrame:
     counts = summary[summary["metric"] == "accuracy"].set_index(["condition", "kind"])["n"]
     found = wide.reindex(pd.MultiIndex.from_frame(order)).assign(questions=counts).reset_index()
     found = found.rename(columns={"condition": "pictures", "kind": "questions about"}).rename_axis(columns=None)
-    mixed = found[found["pictures"] == degradation.MIXED]
-    others = found[(found["pictures"] != degradation.MIXED) & (found["questions about"] == ALL)]
+    mixed = found[found["pictures"] == picture_judge.MIXED]
+    others = found[(found["pictures"] != picture_judge.MIXED) & (found["questions about"] == ALL)]
     chosen = ["pictures", "questions about", "questions", "accuracy", "sensitivity", "specificity", "calibration error"]
     return pd.concat([mixed, others], ignore_index=True)[chosen]
 
@@ -508,8 +509,8 @@ def judged_grid(settings: Profile, count: int = 8, seed: int = 0) -> list[Shown]
     """Held-out pictures of which the truth is known, made worse, with a question each, the answer and the truth."""
     look = picture_judge.load(settings)
     known = picture_judge.held_out(count, seed + 1)
-    exam = picture_judge.exam(look, known, degradation.MIXED, seed).groupby("picture").sample(1, random_state=seed)
-    pictures = picture_judge.degraded(known.pictures, degradation.MIXED, seed)
+    exam = picture_judge.exam(look, known, picture_judge.MIXED, seed).groupby("picture").sample(1, random_state=seed)
+    pictures = picture_judge.degraded(known.pictures, picture_judge.MIXED, seed)
     said = tuple(
         f"{row['question']} {'yes' if row['sure'] > 0.5 else 'no'} ({'right' if row['right'] else 'wrong'})"
         for row in exam.to_dict("records")

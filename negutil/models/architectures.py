@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -41,8 +41,8 @@ def find(architecture: str) -> dict[str, Any] | None:
     settings cannot be read.
     """
     read: Callable[[str], dict[str, Any] | None] = open_clip().get_model_config
+    fix = "connect to the network, or give an architecture such as ViT-B-32 with --pretrained FILE"
     if architecture.startswith("hf-hub:"):
-        fix = "connect to the network, or give an architecture such as ViT-B-32 with --pretrained FILE"
         with hub.fetching(architecture, fix):
             return read(architecture)
     try:
@@ -53,13 +53,13 @@ def find(architecture: str) -> dict[str, Any] | None:
 
 def config(architecture: str) -> dict[str, Any]:
     """Return the settings of :func:`find`; raises NegutilError where open_clip does not know the name, too."""
-    found = find(architecture)
-    if found is None:
+    settings = find(architecture)
+    if settings is None:
         raise NegutilError(
             f"Architecture '{architecture}' is unknown to open_clip; "
             "`python -c 'import open_clip; print(open_clip.list_models())'` lists those that exist."
         )
-    return dict(found)
+    return settings
 
 
 def uses_quick_gelu(architecture: str) -> bool:
@@ -87,9 +87,7 @@ def build_unfilled(architecture: str) -> Any:
 class _NoRandomStart(TorchFunctionMode):
     """Leaves tensors as they are allocated where they would be filled with random numbers."""
 
-    def __torch_function__(
-        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.randn:
             return torch.empty(*args, **(kwargs or {}))
         if func in RANDOM_FILLS:
@@ -112,44 +110,29 @@ def tokenizer(architecture: str) -> Tokenizer:
 def tokenize(tokenizer: Tokenizer, sentences: Sequence[str]) -> torch.Tensor:
     """Return what ``tokenizer`` makes of ``sentences``: int64 [T, L], longer ones cut at L.
 
-    CLIP's own mends the encoding of every sentence and looks each of its words up anew. A sentence of printable ASCII
-    without "&" needs no mending, and what stands between two spaces does not depend on its neighbours: it is looked up
+    CLIP's own repairs the encoding of every sentence and looks each of its words up anew. A sentence of printable ASCII
+    without "&" needs no repair, and what stands between two spaces does not depend on its neighbours: it is looked up
     once, which is about ten times as fast.
     """
-    if not _is_clips(tokenizer):
+    module = open_clip().tokenizer
+    is_clips = isinstance(tokenizer, module.SimpleTokenizer) and tokenizer.reduction_fn is None
+    if not (is_clips and tokenizer.clean_fn is module.get_clean_fn("lower")):  # type: ignore[attr-defined]
         return tokenizer(list(sentences))
-    own: Any = tokenizer
-    words = _words(tokenizer)
-    found = np.zeros((len(sentences), own.context_length), np.int64)
-    for row, text in zip(found, sentences, strict=True):
+    clip: Any = tokenizer
+    encode = _word_encoder(clip)
+    rows = np.zeros((len(sentences), clip.context_length), np.int64)
+    for row, text in zip(rows, sentences, strict=True):
         is_plain = PLAIN.fullmatch(text)
-        ids = [number for word in text.lower().split() for number in words[word]] if is_plain else own.encode(text)
-        ids = [own.sot_token_id, *ids[: len(row) - 2], own.eot_token_id]
+        ids = [number for word in text.lower().split() for number in encode(word)] if is_plain else clip.encode(text)
+        ids = [clip.sot_token_id, *ids[: len(row) - 2], clip.eot_token_id]
         row[: len(ids)] = ids
-    return torch.from_numpy(found)
-
-
-class _Words(dict[str, list[int]]):
-    """What each word becomes, asked of ``encode`` when it is first met."""
-
-    def __init__(self, encode: Callable[[str], list[int]]) -> None:
-        super().__init__()
-        self._encode = encode
-
-    def __missing__(self, word: str) -> list[int]:
-        return self.setdefault(word, self._encode(word))
+    return torch.from_numpy(rows)
 
 
 @functools.cache
-def _words(tokenizer: Any) -> _Words:
-    return _Words(tokenizer.encode)
-
-
-def _is_clips(tokenizer: Any) -> bool:
-    """Whether ``tokenizer`` is CLIP's own, which lowers the case and cuts what is too long."""
-    module = open_clip().tokenizer
-    is_simple = isinstance(tokenizer, module.SimpleTokenizer)
-    return is_simple and tokenizer.reduction_fn is None and tokenizer.clean_fn is module.get_clean_fn("lower")
+def _word_encoder(tokenizer: Any) -> Callable[[str], list[int]]:
+    """What each word becomes, asked of ``tokenizer`` when it is first met."""
+    return functools.cache(tokenizer.encode)
 
 
 def trimmed_length(tokens: torch.Tensor) -> int:
@@ -186,6 +169,14 @@ def encode_text_in_chunks(model: torch.nn.Module, tokens: torch.Tensor, chunks: 
 
 
 def is_causal_clip(model: torch.nn.Module) -> bool:
-    """Whether ``model`` is a plain CLIP whose text tower is causal and pools at the end token."""
+    """Say whether ``model`` is a plain CLIP whose text tower is causal and pools at the end token."""
     is_plain = isinstance(model, open_clip().CLIP)
     return is_plain and model.attn_mask is not None and model.text_pool_type == "argmax"
+
+
+def project(model: Any, states: torch.Tensor) -> torch.Tensor:
+    """Project ``states`` [..., W] into the space of the images, as open_clip's ``encode_text`` does."""
+    projection = model.text_projection
+    if projection is None:
+        return states
+    return projection(states) if isinstance(projection, torch.nn.Linear) else states @ projection

@@ -116,7 +116,9 @@ def swap(pipeline: Any, model: LoadedModel, encoders: Sequence[str] = ENCODERS[:
     or both. The given pipeline stays as it is, and both share their other parts. Raises NegutilError where the pipeline
     has no such encoder, or the model's text tower has another size than it.
     """
-    fresh: dict[str, Any] = {}
+    # What the constructor of the pipeline is to be given to make it again.
+    kept = ("requires_safety_checker", "force_zeros_for_empty_prompt")
+    parts = dict(pipeline.components) | {name: pipeline.config[name] for name in kept if name in pipeline.config}
     for name in encoders:
         old = getattr(pipeline, name, None)
         if old is None:
@@ -124,8 +126,8 @@ def swap(pipeline: Any, model: LoadedModel, encoders: Sequence[str] = ENCODERS[:
         projected = _is_projected(old)
         new = (to_transformers_projected if projected else to_transformers)(model.model)
         _require_same_size(old.config, new.config, model.name, name, projected)
-        fresh[name] = new.to(old.device, old.dtype)
-    swapped = type(pipeline)(**_parts(pipeline) | fresh)
+        parts[name] = new.to(old.device, old.dtype)
+    swapped = type(pipeline)(**parts)
     swapped.set_progress_bar_config(**getattr(pipeline, "_progress_bar_config", {}))
     return swapped
 
@@ -153,13 +155,6 @@ def _is_projected(encoder: Any) -> bool:
 def _inner(encoder: Any) -> Any:
     """The transformer of a text model, without its projection."""
     return getattr(encoder, "text_model", encoder)
-
-
-def _parts(pipeline: Any) -> dict[str, Any]:
-    """What the constructor of ``pipeline`` is to be given to make it again."""
-    settings = {"requires_safety_checker", "force_zeros_for_empty_prompt"}
-    own = {name: pipeline.config[name] for name in settings if name in pipeline.config}
-    return dict(pipeline.components) | own
 
 
 def _config(model: Any) -> Any:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -115,7 +114,23 @@ class Frame(nn.Module):
     def __init__(self, config: GlassesConfig) -> None:
         super().__init__()
         self.config = config
-        self.fusion: nn.MultiheadAttention | nn.TransformerEncoder = _fusion(config)
+        self.fusion: nn.MultiheadAttention | nn.TransformerEncoder
+        if config.fusion == "attention":
+            self.fusion = nn.MultiheadAttention(config.width, config.fusion_heads, batch_first=True)
+        else:
+            layer = nn.TransformerEncoderLayer(
+                config.width,
+                config.fusion_heads,
+                config.encoder_growth * config.width,
+                config.encoder_dropout,
+                activation="gelu",
+                layer_norm_eps=1e-6,
+                batch_first=True,
+            )
+            self.fusion = nn.TransformerEncoder(layer, config.encoder_layers)
+        for parameter in self.fusion.parameters():
+            if parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)  # as in the released code
         self.context = nn.MultiheadAttention(config.width, config.context_heads, batch_first=True)
         self.weigh = nn.Linear(2 * config.width, 1)
         bounded = config.bounded_residual
@@ -180,28 +195,6 @@ def require_fit(
         )
 
 
-def _fusion(config: GlassesConfig) -> nn.MultiheadAttention | nn.TransformerEncoder:
-    """What mixes text and image (eq. 7), its matrices drawn as Xavier's, as in the released code."""
-    fusion: nn.MultiheadAttention | nn.TransformerEncoder
-    if config.fusion == "attention":
-        fusion = nn.MultiheadAttention(config.width, config.fusion_heads, batch_first=True)
-    else:
-        layer = nn.TransformerEncoderLayer(
-            config.width,
-            config.fusion_heads,
-            config.encoder_growth * config.width,
-            config.encoder_dropout,
-            activation="gelu",
-            layer_norm_eps=1e-6,
-            batch_first=True,
-        )
-        fusion = nn.TransformerEncoder(layer, config.encoder_layers)
-    for parameter in fusion.parameters():
-        if parameter.dim() > 1:
-            nn.init.xavier_uniform_(parameter)
-    return fusion
-
-
 class NegationGate(nn.Module):
     """Logits [T] that texts [T, D] hold a negation: D -> D/2, LN, GELU, dropout, -> 1 (docs/protocols.md#gate).
 
@@ -237,17 +230,6 @@ class NegationGate(nn.Module):
 # of T x M x D.
 
 
-class _Parts(NamedTuple):
-    """What pairs are made of: everything that depends on a text alone or on an image alone, by head."""
-
-    query: torch.Tensor  # [H, T, d], over sqrt(d)
-    key: torch.Tensor  # [H, M, d]
-    own: torch.Tensor  # [H, T], query of the text with its own key
-    said: torch.Tensor  # [H, T], s_h(T)
-    seen: torch.Tensor  # [H, M], s_h(I)
-    offset: torch.Tensor  # [T], c(T)
-
-
 def lambdas(
     frame: Frame, texts: torch.Tensor, negated: torch.Tensor, images: torch.Tensor, chunk: int = CHUNK
 ) -> torch.Tensor:
@@ -268,10 +250,41 @@ def of_pairs(frame: Frame, texts: torch.Tensor, negated: torch.Tensor, images: t
     require_fit(frame.config.width, texts, negated, images, rows=False)
     if frame.config.constant_lambda is not None or not frame.config.cross_modal:
         return of_texts(frame(texts, negated, texts))
-    if isinstance(frame.fusion, nn.MultiheadAttention):
-        parts = _parts(frame, frame.fusion, texts, negated, images)
-        return lambda rows, columns: _block(frame, parts, rows, columns)
-    return lambda rows, columns: _through_layers(frame, texts[rows], negated[rows], images[columns])
+    attention = frame.fusion
+    if not isinstance(attention, nn.MultiheadAttention):
+
+        def through_layers(rows: slice, columns: slice) -> torch.Tensor:
+            said, absent, seen = texts[rows], negated[rows], images[columns]
+            pairs = torch.cartesian_prod(torch.arange(len(said)), torch.arange(len(seen))).to(texts.device)
+            parts = [frame(said[part[:, 0]], absent[part[:, 0]], seen[part[:, 1]]) for part in pairs.split(PAIRS)]
+            return torch.cat(parts).view(len(said), len(seen))
+
+        return through_layers
+    heads, width = attention.num_heads, attention.embed_dim
+    texts, images = functional.normalize(texts, dim=-1), functional.normalize(images, dim=-1)
+    weights, biases = attention.in_proj_weight.chunk(3), attention.in_proj_bias.chunk(3)
+    weigh_fused, weigh_context = frame.weigh.weight[0].split(width)
+    pulled = (weigh_fused @ attention.out_proj.weight).view(heads, 1, width // heads)
+
+    def project(which: int, tokens: torch.Tensor) -> torch.Tensor:
+        projected = functional.linear(tokens, weights[which], biases[which])
+        return projected.view(len(tokens), heads, width // heads).transpose(0, 1)  # [H, T, d]
+
+    query, key = project(0, texts) / math.sqrt(width // heads), project(1, images)
+    to_itself = (query * project(1, texts)).sum(dim=-1)  # [H, T], query of the text with its own key
+    of_text, of_image = ((project(2, tokens) * pulled).sum(dim=-1) for tokens in (texts, images))  # s_h
+    fixed = frame.alpha * texts + attention.out_proj.bias
+    offset = fixed @ weigh_fused + frame.contextual(negated) @ weigh_context + frame.weigh.bias + of_text.sum(dim=0)
+
+    def block(rows: slice, columns: slice) -> torch.Tensor:
+        logits = offset[rows].unsqueeze(1)
+        for head in range(heads):
+            own = -to_itself[head][rows].unsqueeze(1)
+            towards = torch.addmm(own, query[head][rows], key[head][columns].T).sigmoid()
+            logits = torch.addcmul(logits, towards, of_image[head][columns] - of_text[head][rows].unsqueeze(1))
+        return frame.strength(logits)
+
+    return block
 
 
 def of_texts(strengths: torch.Tensor) -> Block:
@@ -284,7 +297,10 @@ def blocks(make: Block, shape: tuple[int, int], chunk: int, like: torch.Tensor) 
 
     Without gradients every block is written into the result at once; with them, blocks are made anew on the way back.
     """
-    rows, columns = (_slices(length, chunk) for length in shape)
+    rows, columns = (
+        [slice(start, min(start + chunk, length)) for start in range(0, length, chunk)] or [slice(0, 0)]
+        for length in shape
+    )
     if torch.is_grad_enabled():
         if len(rows) == len(columns) == 1:
             return make(rows[0], columns[0])
@@ -297,51 +313,6 @@ def blocks(make: Block, shape: tuple[int, int], chunk: int, like: torch.Tensor) 
         for column in columns:
             result[row, column] = make(row, column)
     return result
-
-
-def _slices(length: int, chunk: int) -> list[slice]:
-    return [slice(start, min(start + chunk, length)) for start in range(0, length, chunk)] or [slice(0, 0)]
-
-
-def _block(frame: Frame, parts: _Parts, rows: slice, columns: slice) -> torch.Tensor:
-    """lambda of a block of pairs, a head at a time."""
-    logits = parts.offset[rows].unsqueeze(1)
-    for query, key, own, said, seen in zip(*parts[:5], strict=True):
-        towards = torch.addmm(-own[rows].unsqueeze(1), query[rows], key[columns].T).sigmoid()
-        logits = torch.addcmul(logits, towards, seen[columns] - said[rows].unsqueeze(1))
-    return frame.strength(logits)
-
-
-def _parts(
-    frame: Frame, attention: nn.MultiheadAttention, texts: torch.Tensor, negated: torch.Tensor, images: torch.Tensor
-) -> _Parts:
-    """Everything that depends on a text alone or on an image alone."""
-    heads, width = attention.num_heads, attention.embed_dim
-    texts, images = functional.normalize(texts, dim=-1), functional.normalize(images, dim=-1)
-    weights, biases = attention.in_proj_weight.chunk(3), attention.in_proj_bias.chunk(3)
-    weigh_fused, weigh_context = frame.weigh.weight[0].split(width)
-    pulled = (weigh_fused @ attention.out_proj.weight).view(heads, 1, width // heads)
-
-    def project(which: int, tokens: torch.Tensor) -> torch.Tensor:
-        return (
-            functional.linear(tokens, weights[which], biases[which])
-            .view(len(tokens), heads, width // heads)
-            .transpose(0, 1)
-        )
-
-    query = project(0, texts) / math.sqrt(width // heads)
-    own = (query * project(1, texts)).sum(dim=-1)
-    said, seen = ((project(2, tokens) * pulled).sum(dim=-1) for tokens in (texts, images))
-    fixed = frame.alpha * texts + attention.out_proj.bias
-    offset = fixed @ weigh_fused + frame.contextual(negated) @ weigh_context + frame.weigh.bias + said.sum(dim=0)
-    return _Parts(query, project(1, images), own, said, seen, offset)
-
-
-def _through_layers(frame: Frame, texts: torch.Tensor, negated: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-    """lambda [T, M] by running the Frame on each pair, :data:`PAIRS` pairs at a time."""
-    pairs = torch.cartesian_prod(torch.arange(len(texts)), torch.arange(len(images))).to(texts.device)
-    found = [frame(texts[part[:, 0]], negated[part[:, 0]], images[part[:, 1]]) for part in pairs.split(PAIRS)]
-    return torch.cat(found).view(len(texts), len(images))
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -438,31 +409,28 @@ class Glasses(nn.Module):
         negated: torch.Tensor | None,
         partners: torch.Tensor | None,
     ) -> Block:
-        """What makes blocks of the penalty R [T, M] = lambda max(0, S_neg) (eq. 13)."""
+        """What makes blocks of the penalty R [T, M] = lambda max(0, S_neg) (eq. 13).
+
+        lambda is of each pair, or of the text with its partner for all images.
+        """
         if self.config.constant_penalty is not None:
             return of_texts(texts.new_full((len(texts),), self.config.constant_penalty))
         absent = self.absent(texts, levels) if negated is None else negated
         toward, seen = self._direction(absent), functional.normalize(images, dim=-1)
-        strength = self._strengths(texts, absent, images, partners)
+        if self.config.lambda_from == "pair":
+            strength = of_pairs(self.frame, texts, absent, images)
+        elif partners is None and len(texts) != len(images):
+            raise NegutilError(
+                f"These glasses take lambda from the image in a text's row, but there are {len(texts)} texts and "
+                f"{len(images)} images; give partners, or choose lambda_from = 'pair'."
+            )
+        else:
+            strength = of_texts(self.frame(texts, absent, images if partners is None else images[partners]))
 
         def block(rows: slice, columns: slice) -> torch.Tensor:
             return self.scale * (toward[rows] @ seen[columns].T).clamp(min=0) * strength(rows, columns)
 
         return block
-
-    def _strengths(
-        self, texts: torch.Tensor, absent: torch.Tensor, images: torch.Tensor, partners: torch.Tensor | None
-    ) -> Block:
-        """What makes blocks of lambda [T, M]: of each pair, or of the text with its partner for all images."""
-        if self.config.lambda_from == "pair":
-            return of_pairs(self.frame, texts, absent, images)
-        if partners is None and len(texts) != len(images):
-            raise NegutilError(
-                f"These glasses take lambda from the image in a text's row, but there are {len(texts)} texts and "
-                f"{len(images)} images; give partners, or choose lambda_from = 'pair'."
-            )
-        own = images if partners is None else images[partners]
-        return of_texts(self.frame(texts, absent, own))
 
     def _direction(self, absent: torch.Tensor) -> torch.Tensor:
         """The normalised T_neg [T, D], with the released code's epsilon where the settings ask for it."""

@@ -8,6 +8,7 @@ of differences is ``paper(width, **DIFFERENCES[name])``; a row of Table 3 is ``p
 from __future__ import annotations
 
 import dataclasses
+from collections import ChainMap
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,19 +99,17 @@ class GlassesConfig:
             if getattr(self, key) not in choices:
                 known = ", ".join(map(str, choices))
                 raise NegutilError(f"{key} of the glasses is {getattr(self, key)!r}; write one of {known}.")
-        for key in ("width", "fusion_heads", "context_heads", "encoder_layers", "encoder_growth"):
-            if getattr(self, key) < 1:
-                raise NegutilError(f"{key} of the glasses is {getattr(self, key)}; it must be at least 1.")
-        for key in ("fusion_heads", "context_heads"):
-            if self.width % getattr(self, key):
-                raise NegutilError(
-                    f"{key} of the glasses is {getattr(self, key)}; choose a divisor of the width {self.width}."
-                )
-        for key in SHARES:
-            if not 0 <= getattr(self, key) < 1:
-                raise NegutilError(f"{key} of the glasses is {getattr(self, key)}; it must be from 0 to below 1.")
-        if self.lens_batch < 0:
-            raise NegutilError(f"lens_batch of the glasses is {self.lens_batch}; write 0 (all texts) or more.")
+        heads = ("fusion_heads", "context_heads")
+        whole = ("width", *heads, "encoder_layers", "encoder_growth")
+        checks = [(key, getattr(self, key) >= 1, "it must be at least 1") for key in whole]
+        for key in heads:
+            divides = self.width % max(getattr(self, key), 1) == 0
+            checks.append((key, divides, f"choose a divisor of the width {self.width}"))
+        checks += [(key, 0 <= getattr(self, key) < 1, "it must be from 0 to below 1") for key in SHARES]
+        checks.append(("lens_batch", self.lens_batch >= 0, "write 0 (all texts) or more"))
+        for key, is_valid, advice in checks:
+            if not is_valid:
+                raise NegutilError(f"{key} of the glasses is {getattr(self, key)}; {advice}.")
 
 
 # What the released code does otherwise than the paper, one by one (docs/protocols.md#clipglasses).
@@ -154,7 +153,4 @@ def released(width: int, **changes: Any) -> GlassesConfig:
 
     Raises NegutilError for a value without sense and for an unknown setting.
     """
-    merged: dict[str, Any] = {}
-    for difference in DIFFERENCES.values():
-        merged |= difference
-    return paper(width, **(merged | changes))
+    return paper(width, **(dict(ChainMap(*DIFFERENCES.values())) | changes))

@@ -51,16 +51,24 @@ def fetching(what: str, fix: str) -> Iterator[None]:
 
     Raises NegutilError, which ends in ``fix``, where ``what`` could not be had.
     """
-    online = is_reachable()
+    from huggingface_hub import constants
+
+    online, before = is_reachable(), constants.HF_HUB_OFFLINE
     try:
-        with contextlib.nullcontext() if online else _offline():
-            yield
+        # Offline, huggingface_hub and the libraries that ask it look into their cache alone.
+        constants.HF_HUB_OFFLINE = before or not online
+        yield
     except NegutilError:
         raise
     except Exception as problem:  # the clients and the libraries below them raise many kinds
-        first = hidden_tokens(str(problem).strip().split("\n")[0].rstrip("."))
+        first = str(problem).strip().split("\n")[0].rstrip(".")
+        for name in download.TOKENS.values():
+            token = os.environ.get(name, "").strip()
+            first = first.replace(token, f"<{name}>") if token else first
         reason = f"{type(problem).__name__}: {first}" if online else "it cannot be reached from here"
         raise NegutilError(f"{what} could not be fetched from huggingface.co ({reason}): {fix}.") from None
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 @functools.cache
@@ -75,26 +83,6 @@ def is_reachable() -> bool:
     except (httpx.HTTPError, httpx.InvalidURL):
         return False
     return True
-
-
-@contextlib.contextmanager
-def _offline() -> Iterator[None]:
-    """Have huggingface_hub, and the libraries that ask it, look into their cache alone."""
-    from huggingface_hub import constants
-
-    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = before
-
-
-def hidden_tokens(text: str) -> str:
-    """``text`` without the values of the tokens of the environment."""
-    for name in download.TOKENS.values():
-        token = os.environ.get(name, "").strip()
-        text = text.replace(token, f"<{name}>") if token else text
-    return text
 
 
 def library(name: str) -> Any:

@@ -5,7 +5,6 @@ Weights come from .safetensors files or from .pt files of plain tensors (``weigh
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from PIL import Image
 from negutil import files, paths
 from negutil.errors import NegutilError
 from negutil.models import architectures, hub, precision, registry, text_tower, trained
+from negutil.models.pictures import file_sha256
 from negutil.models.registry import Entry
 from negutil.models.trained import Trained
 
@@ -67,7 +67,7 @@ def in_dtype(loaded: LoadedModel, dtype: torch.dtype) -> LoadedModel:
     """The same model computing in ``dtype``: its weights are rounded, and so are its pictures."""
     if dtype == loaded.dtype:
         return loaded
-    fingerprint = loaded.fingerprint | {"dtype": precision.name(dtype)}
+    fingerprint = loaded.fingerprint | {"dtype": str(dtype).removeprefix("torch.")}
     return replace(loaded, model=loaded.model.to(dtype), dtype=dtype, fingerprint=fingerprint)
 
 
@@ -77,19 +77,22 @@ def load_tuned(found: Trained, device: str = "cpu") -> LoadedModel:
     Raises NegutilError where that model's weights are no longer the same, or a file is missing or damaged.
     """
     base = load_entry(registry.find(found.base), device)
-    was, now = found.identity["base_sha256"], base.fingerprint["weights_sha256"]
-    if was != now:
-        raise NegutilError(
-            f"{found.folder} was fine-tuned from '{base.name}' with sha256 {was[:12]}..., which now is {now[:12]}...; "
-            "fine-tune again, or restore the weights."
-        )
+    require_base(f"{found.folder} was fine-tuned from", base, found.identity["base_sha256"], "fine-tune again")
     content, ids = trained.tensors(found)
     state = text_tower.filled(content, ids, text_tower.state(base.model))
     text_tower.put(base.model, state, str(found.folder))
-    both = hashlib.sha256(f"{now} {found.sha256}".encode()).hexdigest()
+    both = hashlib.sha256(f"{base.fingerprint['weights_sha256']} {found.sha256}".encode()).hexdigest()
     return replace(
         base, entry=replace(base.entry, name=found.name), fingerprint=base.fingerprint | {"weights_sha256": both}
     )
+
+
+def require_base(made_with: str, base: LoadedModel, sha256: str, again: str) -> None:
+    """Raise NegutilError that begins with ``made_with`` unless the weights of ``base`` have the ``sha256``."""
+    now = str(base.fingerprint["weights_sha256"])
+    if sha256 != now:
+        was_now = f"sha256 {sha256[:12]}..., which now is {now[:12]}..."
+        raise NegutilError(f"{made_with} '{base.name}' with {was_now}; {again}, or restore the weights.")
 
 
 def load_entry(entry: Entry, device: str = "cpu") -> LoadedModel:
@@ -102,10 +105,19 @@ def load_entry(entry: Entry, device: str = "cpu") -> LoadedModel:
     tokenizer = architectures.tokenizer(entry.architecture)
     file, sha256 = locate(entry)
     model = architectures.build_unfilled(entry.architecture)
-    _put(read_weights(file, entry.activation), model, file, entry.architecture)
+    state, wanted = read_weights(file, entry.activation), model.state_dict()
+    wrong = [f"{name} is missing" for name in sorted(wanted.keys() - state.keys())]
+    wrong += [f"{name} is not known there" for name in sorted(state.keys() - wanted.keys())]
+    for name in wanted.keys() & state.keys():
+        if wanted[name].shape != state[name].shape:
+            wrong.insert(0, f"{name} is {list(state[name].shape)} instead of {list(wanted[name].shape)}")
+    if wrong:
+        problems = f"{wrong[0]}; {len(wrong)} in all"
+        raise NegutilError(f"{file} does not fit {entry.architecture} ({problems}); register its architecture.")
+    model.load_state_dict(state)
     known = (entry.architecture, sha256)
     if known not in _image_towers:
-        _image_towers[known] = image_tower_sha256(model)
+        _image_towers[known] = state_sha256(model.visual.state_dict())
     return LoadedModel(
         model=model.to(device).eval(),
         preprocess=preprocessing(entry),
@@ -113,7 +125,7 @@ def load_entry(entry: Entry, device: str = "cpu") -> LoadedModel:
         entry=entry,
         dtype=torch.float32,
         device=device,
-        fingerprint=registry.fingerprint(entry, sha256, "float32", _image_towers[known]),
+        fingerprint=registry.fingerprint(entry, sha256, _image_towers[known]),
     )
 
 
@@ -126,16 +138,12 @@ def preprocessing(entry: Entry) -> Callable[[Image.Image], torch.Tensor]:
     return found
 
 
-def image_tower_sha256(model: Any) -> str:
-    """Return the ``state_sha256`` of the image tower of an open_clip model.
-
-    Models that differ in their text towers alone have the same one, so they share cached image features.
-    """
-    return state_sha256(model.visual.state_dict())
-
-
 def state_sha256(state: State) -> str:
-    """Return the sha256 of names, kinds, shapes and values of tensors, in the order of their names."""
+    """Return the sha256 of names, kinds, shapes and values of tensors, in the order of their names.
+
+    That of ``model.visual.state_dict()`` is the same for models that differ in their text towers alone, so they share
+    cached image features.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(state.items()):
         digest.update(f"{name}\0{tensor.dtype}\0{list(tensor.shape)}\0".encode())
@@ -148,11 +156,18 @@ def locate(entry: Entry) -> tuple[Path, str]:
 
     Raises NegutilError where there is no such file or it is not the one with the registered or noted sha256.
     """
-    file = entry.file or _download(entry)
+    file = entry.file
+    if file is None:  # the hub's own cache keeps what is fetched at the pinned revision
+        repository, _, name = _tag_settings(entry).get("hf_hub", "").rpartition("/")
+        if not repository:
+            raise NegutilError(f"The weights of tag '{entry.tag}' are on no hub; download and register their path.")
+        fetch = architectures.open_clip().pretrained.download_pretrained_from_hf
+        fix = "connect to the network, or download them elsewhere and give --pretrained FILE, or register its path"
+        with hub.fetching(f"{repository}, the weights of model '{entry.name}',", fix):
+            file = Path(fetch(repository, filename=name or None, revision=entry.revision))
     if not file.is_file():
         raise NegutilError(f"{file}, the weights of model '{entry.name}', does not exist; restore or download it.")
-    about = file.stat()
-    actual = _sha256_at(file.resolve(), about.st_size, about.st_mtime_ns)
+    actual = file_sha256(file.resolve())
     if not entry.sha256 and not entry.tag:
         fix = "if it is the file that you want, write that into configs/models.toml"
         raise NegutilError(f"Model '{entry.name}' is registered without sha256; that of {file} is {actual}: {fix}.")
@@ -218,36 +233,3 @@ def _tag_settings(entry: Entry) -> dict[str, Any]:
     if not settings:
         raise NegutilError(f"open_clip has no weights '{entry.tag}' for {entry.architecture}; correct '{entry.name}'.")
     return settings
-
-
-def _download(entry: Entry) -> Path:
-    """Fetch the file of a tag at the pinned revision; the hub's own cache keeps it."""
-    repository, _, name = _tag_settings(entry).get("hf_hub", "").rpartition("/")
-    if not repository:
-        raise NegutilError(f"The weights of tag '{entry.tag}' are on no hub; download them and register their path.")
-    fetch = architectures.open_clip().pretrained.download_pretrained_from_hf
-    what = f"{repository}, the weights of model '{entry.name}',"
-    fix = "connect to the network, or download them elsewhere and give --pretrained FILE, or register its path"
-    with hub.fetching(what, fix):
-        return Path(fetch(repository, filename=name or None, revision=entry.revision))
-
-
-@functools.lru_cache(maxsize=64)
-def _sha256_at(file: Path, size: int, changed: int) -> str:
-    """Return the sha256 of ``file``, once in a process for the same size and time of its last change in ns."""
-    return files.sha256(file)
-
-
-def _put(state: State, model: torch.nn.Module, file: Path, architecture: str) -> None:
-    """Copy ``state`` into ``model``, refusing anything missing, left over or of another shape."""
-    wanted = model.state_dict()
-    wrong = [f"{name} is missing" for name in sorted(wanted.keys() - state.keys())]
-    wrong += [f"{name} is not known there" for name in sorted(state.keys() - wanted.keys())]
-    for name in wanted.keys() & state.keys():
-        if wanted[name].shape != state[name].shape:
-            wrong.insert(0, f"{name} is {list(state[name].shape)} instead of {list(wanted[name].shape)}")
-    if wrong:
-        raise NegutilError(
-            f"{file} does not fit {architecture} ({wrong[0]}; {len(wrong)} in all); register its architecture."
-        )
-    model.load_state_dict(state)

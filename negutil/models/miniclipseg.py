@@ -29,17 +29,15 @@ from negutil.models.loader import LoadedModel
 if TYPE_CHECKING:
     from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
 
-State = dict[str, torch.Tensor]
 REGISTRY = paths.CONFIGS / "segmenters.toml"
 EXTRACT_LAYERS = (0, 1, 2)
 """Counted from 0; CLIPSeg reads blocks 3, 7 and 9 of 12. Nothing has trained what the last block makes of patches."""
 
 REDUCE_DIM, HEADS, HIDDEN = 64, 4, 256
-PROJECTION = "visual_projection.weight"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(files.Settings):
     """A model of ``configs/segmenters.toml``, with exactly one of ``package`` and ``hub``.
 
     Attributes:
@@ -83,15 +81,12 @@ def find(name: str, file: Path | None = None) -> Entry:
     """The entry called ``name``; raises NegutilError where there is none, or where the file is damaged."""
     file = file or REGISTRY
     tables = files.read_toml(file)
-    try:
-        entries = {key: Entry(name=key, **table) for key, table in tables.items()}
-    except TypeError as problem:
-        raise NegutilError(f"{file} cannot be read ({problem}); fix or restore it.") from problem
-    if name not in entries:
-        raise NegutilError(f"There is no segmenter '{name}' in {file}; there are {', '.join(entries)}.")
-    if bool(entries[name].package) == bool(entries[name].hub):
+    if name not in tables:
+        raise NegutilError(f"There is no segmenter '{name}' in {file}; there are {', '.join(tables)}.")
+    entry = files.checked(Entry, tables[name] | {"name": name}, f"{file}: [{name}]")
+    if bool(entry.package) == bool(entry.hub):
         raise NegutilError(f"{file}: '{name}' needs one of package and hub; write exactly one of them.")
-    return entries[name]
+    return entry
 
 
 def load(name: str = "miniclipseg", device: str = "cpu") -> Segmenter:
@@ -100,61 +95,9 @@ def load(name: str = "miniclipseg", device: str = "cpu") -> Segmenter:
     Raises NegutilError where the weights are missing, damaged, not those of the registry, or made for another base.
     """
     entry = find(name)
-    return _from_hub(entry, device) if entry.hub else load_file(entry, paths.WEIGHTS / entry.package, device)
-
-
-def load_file(entry: Entry, file: Path, device: str = "cpu") -> Segmenter:
-    """Load the decoder in ``file`` on the towers of its base; raises NegutilError as :func:`load` does."""
-    found = untrained(loader.load(entry.base))
-    state = _decoder_state(entry, file, str(found.fingerprint["weights_sha256"]))
-    try:
-        found.model.decoder.load_state_dict(state)
-    except RuntimeError as problem:
-        raise NegutilError(f"{file} does not fit MiniCLIPSeg on '{entry.base}'; pretrain it again.") from problem
-    decoder: Any = found.model
-    decoder.to(device)
-    fingerprint = found.fingerprint | {"segmenter": entry.name, "decoder_sha256": entry.sha256}
-    return dataclasses.replace(found, name=entry.name, fingerprint=fingerprint)
-
-
-def swapped(segmenter: Segmenter, encoder: LoadedModel) -> Segmenter:
-    """The segmenter with the text tower of ``encoder``, and nothing else changed; the given one stays as it is.
-
-    Raises NegutilError where the text tower has another size.
-    """
-    model = encoder_swap.swap_clipseg(copy.deepcopy(segmenter.model), encoder)
-    fingerprint = segmenter.fingerprint | {"text_weights_sha256": encoder.fingerprint["weights_sha256"]}
-    return dataclasses.replace(segmenter, name=encoder.name, model=model, fingerprint=fingerprint)
-
-
-def _decoder_state(entry: Entry, file: Path, base_sha256: str) -> State:
-    """The tensors of ``file`` in float32, checked against the entry and the base that they were trained on."""
-    if not file.is_file():
-        raise NegutilError(f"{file} does not exist; restore it, or run `negutil pretrain miniclipseg`.")
-    actual = files.sha256(file)
-    if actual != entry.sha256:
-        raise NegutilError(
-            f"{file} has sha256 {actual}, but '{entry.name}' is registered with {entry.sha256 or 'none'}; restore "
-            f"the file, or correct {REGISTRY.name}."
-        )
-    try:
-        with safetensors.safe_open(file, "pt") as content:
-            was = (content.metadata() or {}).get("base_sha256", "")
-        state = safetensors.torch.load_file(file)
-    except (safetensors.SafetensorError, OSError) as problem:
-        raise NegutilError(f"{file} is damaged ({problem}); restore it or pretrain again.") from problem
-    if was != base_sha256:
-        raise NegutilError(
-            f"{file} was trained on '{entry.base}' with sha256 {was[:12]}..., which now is {base_sha256[:12]}...; "
-            "run `negutil pretrain miniclipseg`."
-        )
-    return {name: value.float() for name, value in state.items()}
-
-
-def _from_hub(entry: Entry, device: str) -> Segmenter:
-    """A published CLIPSeg; texts and pictures are prepared as its own processor says."""
-    module = hub.library("transformers")
-    pinned = hub.revision(entry.hub, entry.revision)
+    if not entry.hub:
+        return load_file(entry, paths.WEIGHTS / entry.package, device)
+    module, pinned = hub.library("transformers"), hub.revision(entry.hub, entry.revision)
     try:
         model = module.CLIPSegForImageSegmentation.from_pretrained(entry.hub, revision=pinned)
         processor = module.AutoProcessor.from_pretrained(entry.hub, revision=pinned, trust_remote_code=False)
@@ -162,7 +105,7 @@ def _from_hub(entry: Entry, device: str) -> Segmenter:
         raise NegutilError(
             f"'{entry.hub}' could not be loaded; go online once, or put its files where the hub keeps them."
         ) from problem
-    pictures = processor.image_processor
+    pictures = processor.image_processor  # prepares pictures as the published model wants them
 
     def preprocess(picture: Image.Image) -> torch.Tensor:
         pixels: torch.Tensor = pictures(picture.convert("RGB"), return_tensors="pt")["pixel_values"][0]
@@ -178,15 +121,57 @@ def _from_hub(entry: Entry, device: str) -> Segmenter:
     return Segmenter(entry.name, model.to(device).eval(), preprocess, tokenizer, size, fingerprint)
 
 
+def load_file(entry: Entry, file: Path, device: str = "cpu") -> Segmenter:
+    """Load the decoder in ``file`` on the towers of its base; raises NegutilError as :func:`load` does."""
+    base = loader.load(entry.base)
+    bare = untrained(base)
+    if not file.is_file():
+        raise NegutilError(f"{file} does not exist; restore it, or run `negutil pretrain miniclipseg`.")
+    actual = files.sha256(file)
+    if actual != entry.sha256:
+        raise NegutilError(
+            f"{file} has sha256 {actual}, but '{entry.name}' is registered with {entry.sha256 or 'none'}; restore "
+            f"the file, or correct {REGISTRY.name}."
+        )
+    try:
+        with safetensors.safe_open(file, "pt") as content:
+            was = (content.metadata() or {}).get("base_sha256", "")
+        state = {name: value.float() for name, value in safetensors.torch.load_file(file).items()}
+    except (safetensors.SafetensorError, OSError) as problem:
+        raise NegutilError(f"{file} is damaged ({problem}); restore it or pretrain again.") from problem
+    loader.require_base(f"{file} was trained on", base, was, "run `negutil pretrain miniclipseg`")
+    network: Any = bare.model
+    try:
+        network.decoder.load_state_dict(state)
+    except RuntimeError as problem:
+        raise NegutilError(f"{file} does not fit MiniCLIPSeg on '{entry.base}'; pretrain it again.") from problem
+    network.to(device)
+    fingerprint = bare.fingerprint | {"segmenter": entry.name, "decoder_sha256": entry.sha256}
+    return dataclasses.replace(bare, name=entry.name, fingerprint=fingerprint)
+
+
+def swapped(segmenter: Segmenter, encoder: LoadedModel) -> Segmenter:
+    """The segmenter with the text tower of ``encoder``, and nothing else changed; the given one stays as it is.
+
+    Raises NegutilError where the text tower has another size.
+    """
+    model = encoder_swap.swap_clipseg(copy.deepcopy(segmenter.model), encoder)
+    fingerprint = segmenter.fingerprint | {"text_weights_sha256": encoder.fingerprint["weights_sha256"]}
+    return dataclasses.replace(segmenter, name=encoder.name, model=model, fingerprint=fingerprint)
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # Building
 
 
 def untrained(base: LoadedModel) -> Segmenter:
-    """CLIPSeg with both towers of ``base`` and a newly initialised decoder, on the CPU."""
+    """Return CLIPSeg with both towers of ``base`` and a newly initialised decoder, on the CPU."""
     model: CLIPSegForImageSegmentation = hub.library("transformers").CLIPSegForImageSegmentation(configuration(base))
-    vision = vision_state(base.model.visual.state_dict())
-    model.clip.visual_projection.weight.data.copy_(vision.pop(PROJECTION))
+    state = base.model.visual.state_dict()
+    # Blocks are named as in a text tower; the projection lies outside the vision model in transformers.
+    vision = encoder_swap.renamed(state)
+    vision |= {_VISION_NAMES[name]: value for name, value in state.items() if name in _VISION_NAMES}
+    model.clip.visual_projection.weight.data.copy_(state["proj"].T.contiguous())
     model.clip.vision_model.load_state_dict(vision)
     encoder_swap.swap_clipseg(model, base)
     # transformers draws the linear maps with a standard deviation of 1, its default where a configuration names none:
@@ -238,18 +223,7 @@ _VISION_NAMES = {
     "ln_pre.bias": "pre_layrnorm.bias",
     "ln_post.weight": "post_layernorm.weight",
     "ln_post.bias": "post_layernorm.bias",
-    "proj": PROJECTION,
 }
-
-
-def vision_state(state: State) -> State:
-    """The weights of an open_clip vision transformer under the names of transformers' CLIPSegVisionModel.
-
-    Blocks are named as in a text tower; the projection, which lies outside the model there, is PROJECTION.
-    """
-    found = encoder_swap.renamed(state)
-    found |= {_VISION_NAMES[name]: value for name, value in state.items() if name in _VISION_NAMES}
-    return found | {PROJECTION: found[PROJECTION].T.contiguous()}
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ components) instead of a trained network: a latent cell is one patch of 8 x 8 pi
 from __future__ import annotations
 
 import importlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -177,36 +176,34 @@ def assemble(unet: Any, vae: PatchTransform, model: LoadedModel) -> Any:
 def load(model: LoadedModel | None = None, file: Path | None = None, dtype: torch.dtype | None = None) -> Any:
     """Return MiniSD with the text tower it was pretrained with, or with that of ``model``.
 
-    It computes in ``dtype``: by default in bfloat16 where the processor can, as larger pipelines do in half precision
-    (here 1.7 times faster than float32), and else in float32.
+    It computes in ``dtype``: by default in bfloat16 where the processor multiplies it in hardware, as larger pipelines
+    do in half precision (here 1.7 times faster than float32), and else in float32.
     Raises NegutilError where the weights in ``file`` (default: the shipped ones) are missing or damaged, are not those
     described beside them, or were made with another text tower than the registry's, or where ``model`` does not fit.
     """
     file = file or paths.WEIGHTS / WEIGHTS
-    unet, vae = load_parts(file)
+    unet, vae, made_with = load_parts(file)
     base = loader.load(BASE)
-    was, now = read_about(file)["base_sha256"], base.fingerprint["weights_sha256"]
-    if was != now:
-        raise NegutilError(
-            f"{file} was pretrained with '{base.name}' of sha256 {was[:12]}..., which now is {now[:12]}...; run "
-            "`negutil pretrain minisd` again, or restore the weights."
-        )
+    loader.require_base(f"{file} was pretrained with", base, made_with, "run `negutil pretrain minisd` again")
     pipeline = assemble(unet, vae, base)
+    has_bfloat16 = torch.cpu.get_capabilities().get("avx512_bf16")
     for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
-        torch.nn.Module.to(part, dtype or fast_dtype())  # diffusers' own would warn that no part stays in float32
+        # diffusers' own would warn that no part stays in float32
+        torch.nn.Module.to(part, dtype or (torch.bfloat16 if has_bfloat16 else torch.float32))
     return pipeline if model is None else encoder_swap.swap(pipeline, model)
 
 
-def fast_dtype() -> torch.dtype:
-    """Return bfloat16 where the processor multiplies it in hardware, else float32."""
-    return torch.bfloat16 if torch.cpu.get_capabilities().get("avx512_bf16") else torch.float32
+def load_parts(file: Path) -> tuple[Any, PatchTransform, str]:
+    """Return UNet and autoencoder in float32 from ``file``, and the sha256 of the model they were pretrained with.
 
-
-def load_parts(file: Path) -> tuple[Any, PatchTransform]:
-    """Return UNet and autoencoder in float32 from ``file``; raises NegutilError where it is missing or damaged."""
-    about = read_about(file)
+    Raises NegutilError where it or the note beside it is missing or damaged.
+    """
+    note = file.with_suffix(".json")
+    about = files.read_json(note, "restore it or run `negutil pretrain minisd`")
+    if not {"sha256", "shape", "scaling_factor", "base_sha256"} <= about.keys():
+        raise NegutilError(f"{note} does not describe a MiniSD; restore it or run `negutil pretrain minisd`.")
     if files.sha256(file) != about["sha256"]:
-        raise NegutilError(f"{file} is not the file that {file.with_suffix('.json').name} describes; restore both.")
+        raise NegutilError(f"{file} is not the file that {note.name} describes; restore both.")
     try:
         state = safetensors.torch.load_file(file)
     except (safetensors.SafetensorError, OSError) as problem:
@@ -220,21 +217,7 @@ def load_parts(file: Path) -> tuple[Any, PatchTransform]:
             module.load_state_dict(own)
     except RuntimeError as problem:
         raise NegutilError(f"{file} does not fit the shape beside it; restore both files.") from problem
-    return unet, vae
-
-
-def read_about(file: Path) -> dict[str, Any]:
-    """Return what is noted beside the weights ``file``; raises NegutilError where that cannot be read."""
-    note = file.with_suffix(".json")
-    try:
-        about: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise NegutilError(
-            f"{note} cannot be read ({problem}); restore it or run `negutil pretrain minisd`."
-        ) from problem
-    if not {"sha256", "shape", "scaling_factor", "base_sha256"} <= about.keys():
-        raise NegutilError(f"{note} does not describe a MiniSD; restore it or run `negutil pretrain minisd`.")
-    return about
+    return unet, vae, about["base_sha256"]
 
 
 def latents(vae: PatchTransform, pictures: NDArray[np.uint8]) -> torch.Tensor:

@@ -68,12 +68,14 @@ class PictureFiles:
     @cached_property
     def digests(self) -> list[str]:
         """What tells the pictures apart: the sha256 of each file's bytes with its box."""
-        known = {path: _sha256(path) for path in dict.fromkeys(self.paths)}
+        known = {path: file_sha256(path) for path in dict.fromkeys(self.paths)}
         if self.boxes is None:
             return [known[path] for path in self.paths]
-        numbers = ([float(number) for number in box] for box in self.boxes)
-        named = (f"{known[path]}{box}" for path, box in zip(self.paths, numbers, strict=True))
-        return [hashlib.sha256(name.encode()).hexdigest() for name in named]
+        boxes = ([float(number) for number in box] for box in self.boxes)
+        return [
+            hashlib.sha256(f"{known[path]}{box}".encode()).hexdigest()
+            for path, box in zip(self.paths, boxes, strict=True)
+        ]
 
 
 def forget_digests() -> None:
@@ -81,8 +83,11 @@ def forget_digests() -> None:
     _sha256_of.cache_clear()
 
 
-def _sha256(path: Path | str) -> str:
-    """That of the file's bytes, read once per process unless the file changes; NegutilError where it cannot be read."""
+def file_sha256(path: Path | str) -> str:
+    """Return that of the file's bytes, read once per process unless the file changes.
+
+    Raises NegutilError where it cannot be read.
+    """
     try:
         status = os.stat(path)  # noqa: PTH116 - a Path of each of many thousand files takes longer than all the rest
     except OSError:

@@ -48,11 +48,6 @@ def dtype() -> torch.dtype:
     return DTYPES[chosen]
 
 
-def name(dtype: torch.dtype) -> str:
-    """Name of a kind of number, such as "bfloat16"."""
-    return str(dtype).removeprefix("torch.")
-
-
 def unit(features: torch.Tensor) -> torch.Tensor:
     """L2-normalised ``features`` [N, D] in float32: rounded to fewer digits, their lengths are a little off."""
     whole = features.float()
@@ -60,6 +55,6 @@ def unit(features: torch.Tensor) -> torch.Tensor:
 
 
 def identity() -> dict[str, str]:
-    """What the key of a cache has to have besides: device and dtype where they are not the default, else nothing."""
-    found = {"device": torch.device(device()).type, "dtype": name(dtype())}
-    return {} if found == {"device": "cpu", "dtype": "float32"} else found
+    """Return what the key of a cache needs besides: device and dtype where they are not the default, else nothing."""
+    chosen = {"device": torch.device(device()).type, "dtype": str(dtype()).removeprefix("torch.")}
+    return {} if chosen == {"device": "cpu", "dtype": "float32"} else chosen

@@ -52,8 +52,12 @@ def pool(processes: int) -> Iterator[ProcessPoolExecutor]:
     Leaving the block by Ctrl-C, or giving up an iterator in it, sends SIGTERM to what is at work and waits for its end.
     Raises NegutilError where a process was killed by something else.
     """
+    key = (processes, Path.cwd(), *sorted(item for item in os.environ.items() if item[0].startswith("NEGUTIL_")))
+    if key not in _pools:
+        close()
+        _pools[key] = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin)
     try:
-        yield _open(processes)
+        yield _pools[key]
     except BrokenProcessPool as problem:
         close()
         raise NegutilError(
@@ -72,15 +76,6 @@ def close() -> None:
     """Let the processes finish what they are at, and end them."""
     while _pools:
         _pools.popitem()[1].shutdown(wait=True, cancel_futures=True)
-
-
-def _open(processes: int) -> ProcessPoolExecutor:
-    own = sorted(item for item in os.environ.items() if item[0].startswith("NEGUTIL_"))
-    key = (processes, Path.cwd(), *own)
-    if key not in _pools:
-        close()
-        _pools[key] = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin)
-    return _pools[key]
 
 
 def _begin() -> None:

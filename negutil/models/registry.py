@@ -7,7 +7,6 @@ without complaint into an architecture with the wrong activation, and scores a f
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(files.Settings):
     """One model, with exactly one of ``package``, ``path`` and ``tag``; ``size`` is the side of its pictures in pixels.
 
     ``sha256`` is that of the weight file, and empty only for a tag whose file is noted at its first download.
@@ -64,20 +63,30 @@ def entries(file: Path | None = None) -> dict[str, Entry]:
     Raises NegutilError where the file cannot be read or an entry is not complete and consistent.
     """
     file = file or paths.CONFIGS / "models.toml"
-    tables = files.read_toml(file)
-    return {name: _entry(name, table, file) for name, table in tables.items()}
+    return {name: _entry(name, table, file) for name, table in files.read_toml(file).items()}
 
 
 def find(name: str, file: Path | None = None) -> Entry:
     """Return the model called ``name``; raises NegutilError, listing those that exist, where there is none."""
-    known = entries(file)
-    if name not in known:
-        raise NegutilError(f"There is no model '{name}' in configs/models.toml; there are {', '.join(known)}.")
-    return known[name]
+    file = file or paths.CONFIGS / "models.toml"
+    tables = files.read_toml(file)
+    if name not in tables:
+        raise NegutilError(f"There is no model '{name}' in configs/models.toml; there are {', '.join(tables)}.")
+    return _entry(name, tables[name], file)
 
 
-def fingerprint(entry: Entry, sha256: str, dtype: str, image_tower_sha256: str) -> dict[str, Any]:
-    """Everything about a loaded model that its features depend on, as plain values for the key of a cache.
+def _entry(name: str, table: Any, file: Path) -> Entry:
+    where = f"{file}: [{name}]"
+    entry = files.checked(Entry, table | {"name": name} if isinstance(table, dict) else table, where)
+    if sum(bool(getattr(entry, place)) for place in PLACES) != 1:
+        raise NegutilError(f"{where} must say where its weights are by exactly one of {', '.join(PLACES)}.")
+    if entry.activation not in ACTIVATIONS:
+        raise NegutilError(f"{where} has no known activation; write one of {', '.join(ACTIVATIONS)}.")
+    return entry
+
+
+def fingerprint(entry: Entry, sha256: str, image_tower_sha256: str) -> dict[str, Any]:
+    """Return all that features of a model loaded in float32 depend on, as plain values for the key of a cache.
 
     Text features depend on all the weights (``sha256``), image features on those of the image tower alone.
     """
@@ -87,31 +96,5 @@ def fingerprint(entry: Entry, sha256: str, dtype: str, image_tower_sha256: str) 
         "architecture": entry.architecture,
         "activation": entry.activation,
         "preprocessing": entry.preprocessing,
-        "dtype": dtype,
+        "dtype": "float32",
     }
-
-
-def _entry(name: str, table: Any, file: Path) -> Entry:
-    fields = {field.name: field for field in dataclasses.fields(Entry) if field.name != "name"}
-    if not isinstance(table, dict):
-        raise NegutilError(f"{file}: '{name}' is not a table; write [{name}] and its settings below.")
-    unknown = sorted(set(table) - set(fields))
-    missing = [key for key, field in fields.items() if field.default is dataclasses.MISSING and key not in table]
-    if unknown or missing:
-        wrong = f"has an unknown setting '{unknown[0]}'" if unknown else f"lacks the setting '{missing[0]}'"
-        raise NegutilError(f"{file}: [{name}] {wrong}; the settings are {', '.join(fields)}.")
-    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-    where = f"{file}: [{name}]"
-    for key, value in values.items():
-        kind = {"size": int, "mean": tuple, "std": tuple}.get(key, str)
-        if not isinstance(value, kind):
-            raise NegutilError(f"{where} has {key} = {value!r}; write a {'list' if kind is tuple else kind.__name__}.")
-    if sum(bool(values.get(place)) for place in PLACES) != 1:
-        raise NegutilError(f"{where} must say where its weights are by exactly one of {', '.join(PLACES)}.")
-    if values["activation"] not in ACTIVATIONS:
-        raise NegutilError(f"{where} has activation = '{values['activation']}'; write one of {', '.join(ACTIVATIONS)}.")
-    for key in ("mean", "std"):
-        numbers = values.get(key, OPENAI_MEAN)
-        if len(numbers) != 3 or not all(isinstance(number, float) for number in numbers):
-            raise NegutilError(f"{where} has {key} = {list(numbers)}; write three numbers such as 0.5.")
-    return Entry(name=name, **values)

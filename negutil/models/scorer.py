@@ -62,18 +62,15 @@ class Cosine(Scorer):
     def remember(self, texts: Sequence[str]) -> None:
         """Encode ``texts`` together and keep their features, unless all are known; raises as ``encode.texts`` does."""
         if not self._rows.keys() >= set(texts):
-            self._known = self._encode(texts)
+            self._known = encode.texts(self.tower, texts, batch=self._batch, share=self._share)
             self._rows = {text: row for row, text in enumerate(texts)}
 
     def features(self, texts: Sequence[str]) -> Features:
         """Return the features [T, D] of ``texts``: those remembered, or all encoded together where one is not."""
         rows = [self._rows.get(text, -1) for text in texts]
         if not rows or min(rows) < 0:
-            return self._encode(texts)
+            return encode.texts(self.tower, texts, batch=self._batch, share=self._share)
         return self._known[rows]
-
-    def _encode(self, texts: Sequence[str]) -> Features:
-        return encode.texts(self.tower, texts, batch=self._batch, share=self._share)
 
     def paired(self, texts: Sequence[str], images: Features) -> Floats:
         """Return the cosine [N] of each text with its picture, in float64; see :func:`paired_cosines`."""
@@ -112,8 +109,8 @@ def cosines(texts: Features, images: Features) -> NDArray[np.float32]:
 
     A matrix product rounds equal rows differently, which would break ties: different rows are multiplied once each.
     """
-    (own, row), (others, column) = distinct(texts), distinct(images)
-    scores: NDArray[np.float32] = own @ others.T
+    (said, row), (seen, column) = distinct(texts), distinct(images)
+    scores: NDArray[np.float32] = said @ seen.T
     scores = scores if row is None else scores[row]
     return scores if column is None else scores[:, column]
 

@@ -7,9 +7,9 @@ L2-normalised.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,10 +63,6 @@ def features(
             f"'{model.name}' has no causal text tower of {LEVELS} layers or more; choose a model that has one."
         )
     number, different = pd.factorize(np.array(sentences, dtype=object))
-
-    def compute() -> dict[str, NDArray[np.float32]]:
-        return {"layers": _encode(model, different.tolist(), batch)}
-
     joined = "".join(f"{len(sentence)}:{sentence}" for sentence in different)
     fields = {
         "kind": "text layers",
@@ -76,8 +72,27 @@ def features(
         "device": torch.device(model.device).type,
     }
     fields |= {name: value for name, value in model.fingerprint.items() if name != "image_tower_sha256"}
-    found = Cache().get_or_compute(fields, compute)["layers"] if cached else compute()["layers"]
-    return TextLayers(found[number, LEVELS], found[number, :LEVELS])
+
+    def compute() -> dict[str, NDArray[np.float32]]:
+        tokens = model.tokenizer(different.tolist())
+        # Neighbours of like length: a batch is only as long as its longest text.
+        order = tokens.argmax(dim=-1).argsort(stable=True)
+        parts = []
+        with progress.bar("encoding texts", total=len(order), unit="text") as bar:
+            for rows in order.split(batch):
+                parts.append(at_end_token(model, tokens[rows], (*range(LEVELS), -1)))
+                bar.update(len(rows))
+        layers = torch.cat(parts)[order.argsort()].numpy()
+        bad = np.flatnonzero(~np.isfinite(layers).all(axis=(1, 2)))
+        if len(bad):
+            text = different[bad[0]]
+            raise NegutilError(
+                f"The text '{text}' gets layers that are not finite from '{model.name}'; check its weights."
+            )
+        return {"layers": layers}
+
+    layers = (Cache().get_or_compute(fields, compute) if cached else compute())["layers"]
+    return TextLayers(layers[number, LEVELS], layers[number, :LEVELS])
 
 
 @torch.inference_mode()
@@ -86,26 +101,7 @@ def at_end_token(model: LoadedModel, tokens: torch.Tensor, blocks: Sequence[int]
 
     tokens int64 [N, L] give float32 [N, K, D], each through the tower's final normalisation and projection.
     """
-    ends = tokens.argmax(dim=-1)
-    with _listening(model, blocks) as heard:
-        architectures.encode_text(model.model, tokens.to(model.device))
-    rows = torch.arange(len(tokens))
-    states = torch.stack([heard[place][rows, ends] for place in range(len(blocks))], dim=1)
-    projection = model.model.text_projection
-    normalised = model.model.ln_final(states)
-    projected = projection(normalised) if isinstance(projection, torch.nn.Linear) else normalised @ projection
-    return projected.float().cpu()
-
-
-def depth(model: LoadedModel) -> int:
-    """How many layers the text tower of ``model`` has."""
-    return len(model.model.transformer.resblocks)
-
-
-@contextmanager
-def _listening(model: LoadedModel, blocks: Sequence[int]) -> Iterator[dict[int, torch.Tensor]]:
-    """Give a table that has, after a pass of the text tower, the output [N, L, W] of each of ``blocks`` by place."""
-    transformer = model.model.transformer
+    transformer, ends = model.model.transformer, tokens.argmax(dim=-1)
     heard: dict[int, torch.Tensor] = {}
 
     def listener(place: int) -> Any:
@@ -114,28 +110,14 @@ def _listening(model: LoadedModel, blocks: Sequence[int]) -> Iterator[dict[int, 
 
         return keep
 
-    handles = [transformer.resblocks[at].register_forward_hook(listener(place)) for place, at in enumerate(blocks)]
-    try:
-        yield heard
-    finally:
-        for handle in handles:
-            handle.remove()
+    with contextlib.ExitStack() as stack:
+        for place, block in enumerate(blocks):
+            stack.enter_context(transformer.resblocks[block].register_forward_hook(listener(place)))
+        architectures.encode_text(model.model, tokens.to(model.device))
+    states = torch.stack([heard[place][torch.arange(len(tokens)), ends] for place in range(len(blocks))], dim=1)
+    return architectures.project(model.model, model.model.ln_final(states)).float().cpu()
 
 
-def _encode(model: LoadedModel, sentences: list[str], batch: int) -> NDArray[np.float32]:
-    """Layers [T, 4, D] of different ``sentences``: the first three, then the last."""
-    tokens = model.tokenizer(sentences)
-    # Neighbours of like length: a batch is only as long as its longest text.
-    order = tokens.argmax(dim=-1).argsort(stable=True)
-    parts = []
-    with progress.bar("encoding texts", total=len(order), unit="text") as bar:
-        for rows in order.split(batch):
-            parts.append(at_end_token(model, tokens[rows], (*range(LEVELS), -1)))
-            bar.update(len(rows))
-    found = torch.cat(parts)[order.argsort()].numpy()
-    wrong = np.flatnonzero(~np.isfinite(found).all(axis=(1, 2)))
-    if len(wrong):
-        raise NegutilError(
-            f"The text '{sentences[wrong[0]]}' gets layers that are not finite from '{model.name}'; check its weights."
-        )
-    return found
+def depth(model: LoadedModel) -> int:
+    """Return how many layers the text tower of ``model`` has."""
+    return len(model.model.transformer.resblocks)

@@ -67,12 +67,12 @@ def folder(name: str, profile: str | None = None) -> Path:
     """Return where the model called ``name`` is, or would be; raises NegutilError for a name that is none."""
     if not NAME.fullmatch(name) or ".." in name:
         raise NegutilError(f"'{name}' is no name of a fine-tuned model; write it as base+method/run.")
-    return _home(profile) / name
+    return paths.cache() / "trained" / config.resolve(profile) / name
 
 
 def names(profile: str | None = None) -> list[str]:
     """Return the names of all finished fine-tunings of ``profile``, sorted."""
-    home = _home(profile)
+    home = paths.cache() / "trained" / config.resolve(profile)
     found = (file.parent.relative_to(home).as_posix() for file in home.glob(f"*/*/{ABOUT}"))
     return sorted(name for name in found if is_name(name))
 
@@ -150,7 +150,3 @@ def remove(out: Path, names: tuple[str, ...] = (ABOUT, TENSORS, CURVE)) -> None:
     """Delete the files of a training in ``out``, the mark that it is finished first, and nothing else."""
     for name in names:
         (out / name).unlink(missing_ok=True)
-
-
-def _home(profile: str | None) -> Path:
-    return paths.cache() / "trained" / config.resolve(profile)

@@ -14,17 +14,18 @@ from negutil.compare import negation_beyond
 from negutil.compare.negation_beyond import Gallery
 from negutil.compare.negbench import BLIND
 from negutil.config import Profile
+from negutil.data import msrvtt
 from negutil.errors import NegutilError
-from negutil.models import encode, loader, scorer, video
+from negutil.models import encode, loader, scorer
 from negutil.models.pictures import PictureFiles
 from negutil.plots.negbench import NEGATED, PLAIN, Card, Ranked
-from negutil.tasks import exclusion, mcq, negbench_items
-from negutil.tasks.negbench_items import Queries, Questions, Task
+from negutil.tasks import exclusion, mcq
+from negutil.tasks.negbench import Items, Queries, Questions, encode_media
 
 SHOWN_TYPES = ("positive", "negative", "hybrid")
 
 
-def find(tasks: Sequence[Task], title: str) -> Task | None:
+def find(tasks: Sequence[Items], title: str) -> Items | None:
     """The variation called ``title``, None where its published file is missing.
 
     Raises NegutilError that lists the others where NegBench has none of that name.
@@ -38,7 +39,7 @@ def find(tasks: Sequence[Task], title: str) -> Task | None:
     raise NegutilError(f"There is no variation {title!r} here: choose among {', '.join(known)}.")
 
 
-def files(tasks: Sequence[Task]) -> pd.DataFrame:
+def files(tasks: Sequence[Items]) -> pd.DataFrame:
     """What is asked: a row per variation with its numbers of items, of pictures or clips, and one sentence of it."""
     rows = []
     for task in tasks:
@@ -48,7 +49,7 @@ def files(tasks: Sequence[Task]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["variation", "items", "pictures or clips", "its first sentence"])
 
 
-def cards(settings: Profile, task: Task | None, model: str, kinds: Sequence[str] = SHOWN_TYPES) -> list[Card]:
+def cards(settings: Profile, task: Items | None, model: str, kinds: Sequence[str] = SHOWN_TYPES) -> list[Card]:
     """The first question of each type of ``kinds`` with the scores that a model gives to its options.
 
     None where there are no questions (``find``).
@@ -67,7 +68,7 @@ def cards(settings: Profile, task: Task | None, model: str, kinds: Sequence[str]
         [types[row] for row in rows],
     )
     clip, batch = loader.load(model), settings.encode.batch
-    images = negbench_items.encode_media(clip, asked.media, batch).of(asked.media)
+    images = encode_media(clip, asked.media, batch).of(asked.media)
     scores = mcq.scores_by(scorer.of(clip, batch), asked.options, images)
     pictures = [picture(path) for path in asked.media]
     told = zip(pictures, asked.options, scores, asked.correct, asked.types or (), strict=True)
@@ -77,7 +78,7 @@ def cards(settings: Profile, task: Task | None, model: str, kinds: Sequence[str]
 def picture(path: object) -> np.ndarray:
     """A picture, or the first of a clip's sampled frames, uint8 [H, W, 3]."""
     name = str(path)
-    return video.frames(name)[0] if name.endswith(".mp4") else np.asarray(PictureFiles([name])[0])
+    return msrvtt.frames(name)[0] if name.endswith(".mp4") else np.asarray(PictureFiles([name])[0])
 
 
 def exclusions(settings: Profile, asked: Gallery | None, model: str, form: str, count: int = 3) -> list[Ranked]:

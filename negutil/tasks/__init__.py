@@ -1,8 +1,9 @@
-"""One benchmark is one task: a file in this folder that ends in ``TASKS = (...)``, found by being there.
+"""One benchmark is one file in this folder that ends in ``TASKS = (...)``, found by being there.
 
-A task says what it reads, which texts and pictures it asks about, how answers follow from features, what guessing and
-rules without pictures get, and what papers report. The suite of notebooks 05 and 06 and ``negutil bench`` ask whatever
-is found, ours and new ones alike; docs/extending.md has a whole new one.
+A :class:`Task` says what it reads, which texts and images it scores, how answers follow from features, what guessing
+and rules without images get, and what papers report. The suite of notebooks 05 and 06 and ``negutil bench`` evaluate
+whatever is found, ours and new ones alike; docs/extending.md has a whole new one. A benchmark whose numbers are not
+shares of right answers declares an :class:`Entry` instead, and its notebook evaluates it. ``listing`` has them all.
 """
 
 from __future__ import annotations
@@ -50,11 +51,6 @@ class Report:
     resamples: int = statistics.RESAMPLES
     seed: int = 0
 
-    def share(self, right: pd.Series, clusters: pd.Series) -> Interval:
-        """The share of ``right`` (True or False per item); ``clusters`` are resampled where items share them."""
-        units = clusters.to_numpy() if clusters.duplicated().any() else None
-        return statistics.bootstrap_share(right.to_numpy(dtype=bool), units, self.resamples, self.seed)
-
     def record(self, task: str, metric: str, interval: Interval) -> Record:
         """One number as a record."""
         return Record.of(interval, experiment=self.experiment, task=task, model=self.model, metric=metric)
@@ -62,15 +58,17 @@ class Report:
     def shares(self, table: pd.DataFrame, task: str, metric: str, kinds: Iterable[str] = ()) -> list[Record]:
         """The share of right answers in ``table`` (``metric``), and for each of ``kinds`` that occurs ("metric, kind").
 
-        ``table`` has the columns right, type and cluster.
+        ``table`` has the columns right, type and cluster; clusters are resampled where items share them.
         """
-        groups = {metric: np.full(len(table), True)}
-        groups |= {f"{metric}, {kind}": (table["type"] == kind).to_numpy() for kind in kinds}
-        return [
-            self.record(task, name, self.share(table["right"][chosen], table["cluster"][chosen]))
-            for name, chosen in groups.items()
-            if chosen.any()
-        ]
+        groups = {metric: table} | {f"{metric}, {kind}": table[table["type"] == kind] for kind in kinds}
+        records = []
+        for name, part in groups.items():
+            if len(part):
+                units = part["cluster"].to_numpy() if part["cluster"].duplicated().any() else None
+                right = part["right"].to_numpy(dtype=bool)
+                share = statistics.bootstrap_share(right, units, self.resamples, self.seed)
+                records.append(self.record(task, name, share))
+        return records
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +85,26 @@ class Published:
     n: int
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A benchmark that its notebook evaluates; the attributes are as those of :class:`Task`, all in words."""
+
+    title: str
+    metric: str
+    get: str
+    counts: str
+    guess: str
+    published: str = ""
+
+
 class Task(abc.ABC):
-    """One benchmark.
+    """A benchmark that scores texts against images and counts right answers.
 
     Attributes:
         title: its name in every table; ``controls`` are those of the further questions that it asks of the same data.
         metric: what the share of right answers is called.
         get: its dataset as `negutil data get` calls it, if that knows it.
+        counts: what an item is; guess: what guessing gets, in words.
         in_suite: whether notebooks 05 and 06 ask it whole.
         shares_pictures: whether the report card encodes its pictures together with those of other such tasks.
         kinds: types of items that have a number of their own, in order; None for all that occur.
@@ -104,6 +115,8 @@ class Task(abc.ABC):
     controls: tuple[str, ...] = ()
     metric: str = "accuracy"
     get: str = ""
+    counts: str = "images"
+    guess: str = "1/2"
     in_suite: bool = True
     shares_pictures: bool = False
     kinds: Sequence[str] | None = None
@@ -125,13 +138,13 @@ class Task(abc.ABC):
     def score(self, scorer: Scorer, rows: Any, *images: Features) -> Frames:
         """Return the answers by title, with the columns NEEDED and more, for the features of each group of pictures."""
 
-    @abc.abstractmethod
     def chance(self, rows: Any) -> dict[tuple[str, str], float]:
-        """Return what guessing gets, by title and metric."""
+        """Return what guessing gets, by title and metric; unless overridden, one half."""
+        return {(title, self.metric): 0.5 for title in (self.title, *self.controls)}
 
-    @abc.abstractmethod
     def rules(self, rows: Any) -> dict[str, Frames]:
-        """Return what ``score`` would for rules that never see a picture, by the rule's name."""
+        """Return what ``score`` would for rules that never see an image, by the rule's name; by default none."""
+        return {}
 
     def records(self, frames: Frames, report: Report) -> list[Record]:
         """Return the shares of right answers in those of ``frames`` that are this task's, in all and by type."""
@@ -183,42 +196,45 @@ def checked(frames: Frames) -> Frames:
             raise NegutilError(f"The answers to '{title}' lack the column '{lacking[0]}': give {', '.join(NEEDED)}.")
         if frame.empty:
             raise NegutilError(f"There are no answers to '{title}': give one row for each item.")
-        twice = frame["item"][frame["item"].duplicated()]
-        if len(twice):
-            raise NegutilError(
-                f"The answers to '{title}' have the item {twice.iloc[0]!r} twice: give one row for each."
-            )
+        if (twice := frame["item"][frame["item"].duplicated()]).size:
+            raise NegutilError(f"The answers to '{title}' have the item {twice.iloc[0]!r} twice: give one for each.")
     return frames
 
 
 @functools.cache
-def find() -> dict[str, Task]:
-    """Return the tasks of this folder by title, in the order of their files.
+def everything() -> dict[str, tuple[str, Task | Entry]]:
+    """Return the file and the benchmark of each title, in the order of the files of this folder.
 
     Raises NegutilError for a file with a task that it does not name in ``TASKS``, and for a title that two tasks have.
     """
-    found: dict[str, Task] = {}
-    for root in __path__:
-        for _, name, _ in pkgutil.iter_modules([root]):
-            module = importlib.import_module(f"{__name__}.{name}")
-            own: tuple[Task, ...] = getattr(module, "TASKS", ())
-            if not own and any(_is_whole(value, module.__name__) for value in vars(module).values()):
-                raise NegutilError(
-                    f"{module.__name__} names no task: end it with TASKS = (...), instances of its class."
-                )
-            for task in own:
-                if task.title in found:
-                    raise NegutilError(
-                        f"{module.__name__} has the title '{task.title}', as another task has: change it."
-                    )
-                found[task.title] = task
-    return found
+    known: dict[str, tuple[str, Task | Entry]] = {}
+    for _, name, _ in pkgutil.iter_modules(list(__path__)):
+        module = importlib.import_module(f"{__name__}.{name}")
+        benchmarks: tuple[Task | Entry, ...] = getattr(module, "TASKS", ())
+        classes = [each for each in vars(module).values() if inspect.isclass(each) and issubclass(each, Task)]
+        if not benchmarks and any(
+            each.__module__ == module.__name__ and not inspect.isabstract(each) for each in classes
+        ):
+            raise NegutilError(f"{module.__name__} names no task: end it with TASKS = (...), instances of its class.")
+        for each in benchmarks:
+            if each.title in known:
+                raise NegutilError(f"{module.__name__} has the title '{each.title}', as another task has: change it.")
+            known[each.title] = name, each
+    return known
 
 
-def _is_whole(value: object, module: str) -> bool:
-    """Whether ``value`` is a class of tasks that ``module`` defines, with all that a task needs."""
-    is_task = inspect.isclass(value) and issubclass(value, Task) and value.__module__ == module
-    return is_task and not inspect.isabstract(value)
+def find() -> dict[str, Task]:
+    """Return the tasks of this folder by title, in the order of their files; raises as :func:`everything` does."""
+    return {title: each for title, (_, each) in everything().items() if isinstance(each, Task)}
+
+
+def listing() -> pd.DataFrame:
+    """Return one row per benchmark of this folder: title, file, metric, data (``get``), counts, guess, published."""
+    rows = []
+    for title, (file, each) in everything().items():
+        tables = each.published if isinstance(each, Entry) else ", ".join(known.table for known in each.published)
+        rows.append((title, f"{file}.py", each.metric, each.get, each.counts, each.guess, tables))
+    return pd.DataFrame(rows, columns=["title", "file", "metric", "data", "counts", "guess", "published"])
 
 
 def modules() -> list[str]:
@@ -227,10 +243,7 @@ def modules() -> list[str]:
 
 
 def require_finite(features: Features | np.ndarray, name: str) -> None:
-    """Raise NegutilError that names the first row of ``features`` [N, D] with a number that is not finite.
-
-    ``name`` says what a row is: "picture", "query", ...
-    """
+    """Raise NegutilError, naming the first row of ``features`` [N, D] (a ``name``) that is not finite."""
     bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
     if len(bad):
         raise NegutilError(f"The features of {name} {bad[0]} are not finite: check the model that made them.")

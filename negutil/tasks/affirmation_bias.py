@@ -20,7 +20,7 @@ from negutil import statistics
 from negutil.captions import sentence_forms, statements
 from negutil.captions.english import Form
 from negutil.errors import NegutilError
-from negutil.tasks import require_finite
+from negutil.tasks import Entry, require_finite
 
 Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -171,3 +171,6 @@ def _scores(
         if noun not in there or len(there[noun]) != len(images) or there[noun].all() or not there[noun].any():
             raise NegutilError(f"'{noun}' needs labels of the {len(images)} pictures, some with it and some without.")
     return (texts @ images.T).astype(float), np.stack([there[sentence.noun] for sentence in said])
+
+
+TASKS = (Entry("Affirmation bias", DIFFERENCE, "coco2017", "sentences about nouns", "0"),)

@@ -1,9 +1,9 @@
-"""Blind baselines: how far the texts alone go, without a look at the picture (docs/protocols.md#shortcuts).
+"""Blind baselines: how far the texts alone go, without a look at the image (docs/protocols.md#shortcuts).
 
 A baseline is a scorer like any other: a preference [N, K] for the options of each question, higher is better, so that
 `negutil.tasks.mcq` judges it as it judges a model, by type and with intervals. A baseline that cannot decide loses
-there; `at_random` says what it would get by tossing a coin instead. Questions with two options (binary ones, claims)
-are the case K = 2. In retrieval a text names no picture, so chance is the blind baseline.
+there. Questions with two options (binary ones, claims) are the case K = 2. In retrieval a text names no image, so
+chance is the blind baseline.
 """
 
 from __future__ import annotations
@@ -45,32 +45,42 @@ def preferences(rule: str, options: Options) -> Floats:
 def bag_of_words_preferences(
     options: Options, correct: ArrayLike, clusters: ArrayLike | None = None, seed: int = 0
 ) -> Floats:
-    """Return how right each caption sounds to a classifier that never saw a picture [N, K].
+    """Return how right each caption sounds to a classifier that never saw an image [N, K].
 
     Logistic regression on the caption's words and pairs of neighbouring words, fitted to tell right options ``correct``
     [N] from wrong ones on one half of the questions and applied to the other, and the reverse. The halves share no
-    picture (``clusters`` [N]; without it, no question).
-    Raises NegutilError where there are fewer than two pictures, or questions differ in their number of options.
+    image (``clusters`` [N]; without it, no question).
+    Raises NegutilError where there are fewer than two images, or questions differ in their number of options.
     """
     texts, right = _table(options), np.asarray(correct, dtype=np.int64)
     n, k = texts.shape
     first = halves(np.arange(n) if clusters is None else clusters, seed)
     is_right = np.arange(k) == right[:, None]
-    found = np.empty((n, k))
+    scores = np.empty((n, k))
     for fitted, tested in ((first, ~first), (~first, first)):
         vectorizer = CountVectorizer(token_pattern=WORD, ngram_range=(1, 2), binary=True)
         words = vectorizer.fit_transform(texts[fitted].ravel())
         classifier = LogisticRegression(max_iter=1000).fit(words, is_right[fitted].ravel())
         values = classifier.decision_function(vectorizer.transform(texts[tested].ravel()))
         # Rounded: a text gets the same value whatever stands beside it.
-        found[tested] = np.round(values, 9).reshape(-1, k)
-    return found
+        scores[tested] = np.round(values, 9).reshape(-1, k)
+    return scores
+
+
+def scorers(
+    options: Options, correct: ArrayLike, clusters: ArrayLike, *, classify: bool = True, seed: int = 0
+) -> dict[str, Floats]:
+    """Return what every rule and, with ``classify``, the bag of words make of the options: preferences [N, K]."""
+    scores = {rule: preferences(rule, options) for rule in RULES}
+    if classify:
+        scores[BAG_OF_WORDS] = bag_of_words_preferences(options, correct, clusters, seed)
+    return scores
 
 
 def halves(clusters: ArrayLike, seed: int = 0) -> NDArray[np.bool_]:
-    """Return which questions [N] are in the first half of the pictures ``clusters`` [N], drawn at random.
+    """Return which questions [N] are in the first half of the images ``clusters`` [N], drawn at random.
 
-    Raises NegutilError where there is only one picture.
+    Raises NegutilError where there is only one image.
     """
     named, codes = np.unique(np.asarray(clusters), return_inverse=True)
     if len(named) < 2:
@@ -79,15 +89,8 @@ def halves(clusters: ArrayLike, seed: int = 0) -> NDArray[np.bool_]:
     return chosen[codes]
 
 
-def at_random(preference: Floats, correct: ArrayLike) -> Floats:
-    """Return the chance [N] that each question is answered rightly if a tie at the top is broken at random."""
-    top = preference == preference.max(axis=1, keepdims=True)
-    rows = np.arange(len(top))
-    return top[rows, np.asarray(correct, dtype=np.int64)] / top.sum(axis=1)
-
-
 def chance_recall(images: int, k: int) -> float:
-    """Return recall at ``k`` by guessing: a text's one right picture is among k of ``images``."""
+    """Return recall at ``k`` by guessing: a text's one right image is among k of ``images``."""
     return min(k, images) / images
 
 

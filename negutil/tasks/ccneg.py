@@ -1,8 +1,8 @@
-"""CC-Neg: a picture's caption against a version of it that negates something true (docs/protocols.md#cc-neg).
+"""CC-Neg: an image's caption against a version of it that negates something true (docs/protocols.md#cc-neg).
 
 A negated caption of CC-Neg is always false, so a rule that avoids negation gets almost everything right. The control
-turns the truth round: pictures of which the negated caption is true and the other one false. The same texts, with what
-they deny taken out of the picture, are right for both pictures only where the picture was looked at.
+turns the truth round: images of which the negated caption is true and the other one false. The same texts, with what
+they deny taken out of the image, are right for both images only where the image was looked at.
 """
 
 from __future__ import annotations
@@ -51,11 +51,10 @@ class Side(Pairs):
     def read(self, settings: Profile) -> Dataset:
         """Return the items."""
         if self._truth_reversed:
-            own = source.folder(settings, "ccneg-reversed")
-            return ccneg.load(own / FILE, own, n_evaluation=1)
-        own = source.folder(settings, "ccneg", WHERE)
-        count = settings.world.ccneg.val + settings.world.ccneg.test
-        return ccneg.load(own / FILE, own, split="evaluation", n_evaluation=count)
+            folder = source.folder(settings, "ccneg-reversed")
+            return ccneg.load(folder / FILE, folder, n_evaluation=1)
+        folder, sizes = source.folder(settings, "ccneg", WHERE), settings.world.ccneg
+        return ccneg.load(folder / FILE, folder, split="evaluation", n_evaluation=sizes.val + sizes.test)
 
     def pairs(self, rows: Dataset) -> list[tuple[str, str]]:
         """Return the true and the false caption."""
@@ -72,7 +71,7 @@ SIDES = (Side(False), Side(True))
 class CCNeg(Task):
     """Both sides, and the items that are right for both pictures."""
 
-    title, controls, metric, get = TITLE, (REVERSED, BOTH), METRIC, "ccneg"
+    title, controls, metric, get, counts = TITLE, (REVERSED, BOTH), METRIC, "ccneg", "pairs of captions"
 
     def read(self, settings: Profile) -> Items:
         """Return both sides; only the mini world has pictures of the other one."""
@@ -84,16 +83,16 @@ class CCNeg(Task):
 
     def texts(self, rows: Items) -> list[str]:
         """Return all captions, without the commas that are taken out of the negated ones."""
-        return [text for own in rows.sides for text in SIDES[0].texts(own)]
+        return [text for side in rows.sides for text in SIDES[0].texts(side)]
 
     def pictures(self, rows: Items) -> list[PictureFiles]:
         """Return the pictures of each side."""
-        return [PictureFiles.of(own) for own in rows.sides]
+        return [PictureFiles.of(side) for side in rows.sides]
 
     def score(self, scorer: Scorer, rows: Items, *images: Features) -> Frames:
         """Return the answers on each side, and on both."""
-        found = [side.score(scorer, own, each) for side, own, each in zip(SIDES, rows.sides, images, strict=False)]
-        return _with_both(found)
+        sides = zip(SIDES, rows.sides, images, strict=False)
+        return _with_both([side.score(scorer, data, features) for side, data, features in sides])
 
     def chance(self, rows: Items) -> dict[tuple[str, str], float]:
         """Return one half, and a quarter for both pictures."""
@@ -105,12 +104,9 @@ class CCNeg(Task):
 
         That is fitted to one of the two sides at a time, so it is no single rule for both.
         """
-        sides = [side.rules(own) for side, own in zip(SIDES, rows.sides, strict=False)]
-        found: dict[str, Frames] = {}
-        for name in sides[0]:
-            known = [side[name] for side in sides if name in side]
-            found[name] = _with_both(known) if name in RULES else _together(known)
-        return found
+        sides = [side.rules(data) for side, data in zip(SIDES, rows.sides, strict=False)]
+        names = sides[0].keys()
+        return {name: _with_both([side[name] for side in sides if name in side], name in RULES) for name in names}
 
     def count(self, rows: Items) -> int:
         """Return the number of items as they are."""
@@ -118,16 +114,13 @@ class CCNeg(Task):
 
     def facts(self, rows: Items) -> list[object]:
         """Return all columns of both sides."""
-        return [own.remove_columns("image")[:] for own in rows.sides]
+        return [side.remove_columns("image")[:] for side in rows.sides]
 
 
-def _together(sides: list[Frames]) -> Frames:
-    return {title: frame for side in sides for title, frame in side.items()}
-
-
-def _with_both(sides: list[Frames]) -> Frames:
-    found = _together(sides)
-    return {**found, BOTH: both(found[TITLE], found[REVERSED])} if len(sides) == len(SIDES) else found
+def _with_both(sides: list[Frames], is_one_rule: bool = True) -> Frames:
+    frames = {title: frame for side in sides for title, frame in side.items()}
+    whole = is_one_rule and len(sides) == len(SIDES)
+    return frames | {BOTH: both(frames[TITLE], frames[REVERSED])} if whole else frames
 
 
 def both(original: pd.DataFrame, turned_round: pd.DataFrame) -> pd.DataFrame:

@@ -45,6 +45,7 @@ class CocoRetrieval(Task):
     """Captions of val2017; in the mini world, where that is for choosing hyperparameters, those of its test split."""
 
     title, metric, get = TITLE, f"recall@{K}", "coco2017"
+    counts, guess = "captions", "5 / images"
 
     def read(self, settings: Profile, most: int | None = MOST) -> Gallery:
         """Return the gallery."""
@@ -75,10 +76,6 @@ class CocoRetrieval(Task):
         """Return K among the pictures."""
         return {(TITLE, self.metric): blind.chance_recall(len(rows.names), K)}
 
-    def rules(self, rows: Gallery) -> dict[str, Frames]:
-        """Return nothing: a caption says nothing of which picture it is about."""
-        return {}
-
     def shares(self, title: str, frame: pd.DataFrame, report: Report) -> list[Record]:
         """Return recall at every k of KS; pictures are resampled with all their captions, the gallery stays."""
         ranked = {k: frame.assign(right=frame["rank"] <= k) for k in KS}
@@ -101,10 +98,9 @@ def load(folder: Path, release: str, most: int | None = None, missing: Missing =
     """
     rows = coco.load(folder / "annotations" / f"captions_{release}.json", pictures=folder / release, missing=missing)
     rows = rows.select(range(min(most or len(rows), len(rows))))
-    said = [captions[:CAPTIONS] for captions in rows["captions"][:]]
-    owners = tuple(row for row, captions in enumerate(said) for _ in captions)
-    names = tuple(rows["file_name"][:])
-    return Gallery(PictureFiles.of(rows), names, tuple(text for captions in said for text in captions), owners)
+    pairs = [(text, row) for row, texts in enumerate(rows["captions"][:]) for text in texts[:CAPTIONS]]
+    texts, owners = zip(*pairs, strict=True) if pairs else ((), ())
+    return Gallery(PictureFiles.of(rows), tuple(rows["file_name"][:]), texts, owners)
 
 
 TASKS = (CocoRetrieval(),)

@@ -41,21 +41,21 @@ def choices(
     (numbers of options; chosen is -1 where the reply could not be read), reply, parsed, right. ``strict`` as in
     ``annotators.letter``. Raises NegutilError where the columns do not fit each other.
     """
-    _check(pictures, options, correct)
-    order = mcq.orders(len(options), len(options[0]), order_seed)
+    for item, (texts, right) in enumerate(zip(options, correct, strict=False)):
+        if len(texts) != len(options[0]) or not 0 <= right < len(texts):
+            width = len(options[0])
+            raise NegutilError(
+                f"Question {item} has {len(texts)} options, {right} right: give {width} and one of them."
+            )
+    order = mcq.orders(len(options), len(options[0]), order_seed) if options else np.zeros((0, 0), np.int64)
     questions = [
         prompts.choice_question([texts[index] for index in row]) for texts, row in zip(options, order, strict=True)
     ]
-    said = _ask(annotator, pictures, questions)
-    letters = [annotators.letter(reply, len(options[0]), strict) for reply in said]
+    answers = _ask(annotator, pictures, questions, correct)
+    letters = [annotators.letter(reply, len(options[0]), strict) for reply in answers]
     chosen = [UNREAD if at is None else int(row[at]) for at, row in zip(letters, order, strict=True)]
-    columns = {
-        "type": list(types) if types is not None else [""] * len(options),
-        "order": ["".join(map(str, row)) for row in order],
-        "correct": np.asarray(correct, dtype=np.int64),
-        "chosen": np.asarray(chosen, dtype=np.int64),
-    }
-    return _frame(pictures, columns, said)
+    lettered = {"order": ["".join(map(str, row)) for row in order]}
+    return _frame(pictures, types, lettered, correct, chosen=chosen, answers=answers)
 
 
 def claims(
@@ -73,16 +73,10 @@ def claims(
     where the reply could not be read), reply, parsed, right. ``types`` are such as "affirmative" and "negated".
     Raises NegutilError where the columns do not fit each other.
     """
-    _check(pictures, [("yes", "no")] * len(texts), [int(bool(truth)) for truth in truths])
-    said = _ask(annotator, pictures, [prompts.claim_question(text) for text in texts])
-    answers = [annotators.yes_no(reply, strict) for reply in said]
-    columns = {
-        "type": list(types) if types is not None else [""] * len(texts),
-        "claim": list(texts),
-        "correct": np.asarray(truths, dtype=np.int64),
-        "chosen": np.asarray([UNREAD if answer is None else int(answer) for answer in answers], dtype=np.int64),
-    }
-    return _frame(pictures, columns, said)
+    answers = _ask(annotator, pictures, [prompts.claim_question(text) for text in texts], truths)
+    read = [annotators.yes_no(reply, strict) for reply in answers]
+    chosen = [UNREAD if answer is None else int(answer) for answer in read]
+    return _frame(pictures, types, {"claim": list(texts)}, truths, chosen=chosen, answers=answers)
 
 
 def accuracy(
@@ -107,27 +101,36 @@ def accuracy(
     }
 
 
-def _ask(annotator: VisionAnnotator, pictures: Sequence[Path], questions: Sequence[str]) -> list[str]:
-    said = annotator.answer(pictures, questions)
-    if len(said) != len(questions):
-        raise NegutilError(f"{annotator.name} gave {len(said)} replies to {len(questions)} questions: mend it.")
-    return said
-
-
-def _frame(pictures: Sequence[Path], columns: dict[str, object], said: Sequence[str]) -> pd.DataFrame:
-    frame = pd.DataFrame({"item": np.arange(len(said)), "picture": [str(picture) for picture in pictures], **columns})
-    frame["reply"] = list(said)
-    frame["parsed"] = frame["chosen"] != UNREAD
-    frame["right"] = frame["chosen"] == frame["correct"]
-    return frame
-
-
-def _check(pictures: Sequence[Path], options: Sequence[Sequence[str]], correct: Sequence[int]) -> None:
-    if not len(pictures) == len(options) == len(correct) or not pictures:
+def _ask(
+    annotator: VisionAnnotator, pictures: Sequence[Path], questions: Sequence[str], correct: Sequence[object]
+) -> list[str]:
+    if not len(pictures) == len(questions) == len(correct) or not pictures:
         raise NegutilError(
-            f"The exam has {len(pictures)} pictures, {len(options)} questions, {len(correct)} answers: match them."
+            f"The exam has {len(pictures)} pictures, {len(questions)} questions, {len(correct)} answers: match them."
         )
-    for item, (texts, at) in enumerate(zip(options, correct, strict=True)):
-        if len(texts) != len(options[0]) or not 0 <= at < len(texts):
-            width = len(options[0])
-            raise NegutilError(f"Question {item} has {len(texts)} options, {at} right: give {width} and one of them.")
+    answers = annotator.answer(pictures, questions)
+    if len(answers) != len(questions):
+        raise NegutilError(f"{annotator.name} gave {len(answers)} replies to {len(questions)} questions: fix it.")
+    return answers
+
+
+def _frame(
+    pictures: Sequence[Path],
+    types: Sequence[str] | None,
+    question: dict[str, list[str]],
+    correct: Sequence[int],
+    *,
+    chosen: list[int],
+    answers: list[str],
+) -> pd.DataFrame:
+    columns = {
+        "item": np.arange(len(answers)),
+        "picture": [str(picture) for picture in pictures],
+        "type": list(types) if types is not None else "",
+        **question,
+        "correct": np.asarray(correct, dtype=np.int64),
+        "chosen": np.asarray(chosen, dtype=np.int64),
+        "reply": answers,
+    }
+    frame = pd.DataFrame(columns)
+    return frame.assign(parsed=frame["chosen"] != UNREAD, right=frame["chosen"] == frame["correct"])

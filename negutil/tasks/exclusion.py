@@ -29,7 +29,7 @@ from negutil.errors import NegutilError
 from negutil.models import encode, scorer
 from negutil.models.loader import LoadedModel
 from negutil.models.scorer import Scorer
-from negutil.tasks import require_finite
+from negutil.tasks import Entry, require_finite
 
 ALL, TRAINED, HELD_OUT = (f"X without Y, {which} phrasings" for which in ("all", "usual", "held-out"))
 """Means over the wordings with a negation: all, those that training sets may have, and those kept for testing."""
@@ -113,9 +113,28 @@ def items(
     require_finite(texts, "query")
     require_finite(images, "picture")
     _check_labels(queries, len(images), there)
-    rows = max(1, CHUNK // len(images))
-    parts = [slice(start, start + rows) for start in range(0, len(queries), rows)]
-    return pd.concat([_items(queries[part], texts[part] @ images.T, there) for part in parts], ignore_index=True)
+    parts, rows = [], max(1, CHUNK // len(images))
+    for start in range(0, len(queries), rows):
+        part = queries[start : start + rows]
+        scores = texts[start : start + rows] @ images.T
+        wanted, excluded = (
+            np.stack([there[getattr(query, side)] for query in part]) for side in ("wanted", "excluded")
+        )
+        right, both = wanted & ~excluded, wanted & excluded
+        counts, every = right.sum(axis=1), np.full(len(part), len(images))
+        measured = {
+            "ap": average_precision(scores, right),
+            "ap_chance": expected_average_precision(counts, every),
+            "ap_knowing_x": expected_average_precision(counts, wanted.sum(axis=1)),
+            "ap_of_x": average_precision(scores, wanted),
+            "auc": auc(scores, right, both),
+            "pictures_right": counts,
+            "pictures_both": both.sum(axis=1),
+        }
+        parts.append(pd.DataFrame([dataclasses.asdict(query) for query in part]).assign(**measured))
+    table = pd.concat(parts, ignore_index=True)
+    table.insert(0, "pair", table["wanted"] + " without " + table["excluded"])
+    return table.assign(ap_over_chance=table["ap"] - table["ap_chance"], below_half=table["auc"] < 0.5)
 
 
 def areas(
@@ -131,42 +150,21 @@ def areas(
     ``images`` [N, D] are features of its image tower. Raises NegutilError where the labels do not fit, and on a score
     that is not finite.
     """
-    asked, texts = scorer.of(model, batch), [query.text for query in queries]
+    who, texts = scorer.of(model, batch), [query.text for query in queries]
     _check_labels(queries, len(images), there)
-    asked.remember(texts)
+    who.remember(texts)
     pairs: dict[tuple[str, str], list[int]] = {}
     for row, query in enumerate(queries):
         pairs.setdefault((query.wanted, query.excluded), []).append(row)
-    found = np.full(len(queries), np.nan)
+    areas_of = np.full(len(queries), np.nan)
     for (wanted, excluded), rows in pairs.items():
-        own = np.flatnonzero(there[wanted])
-        if not len(own):
-            continue
-        scores = asked.matrix([texts[row] for row in rows], images[own])
-        require_finite(scores, "query")
-        both = np.broadcast_to(there[excluded][own], scores.shape)
-        found[rows] = auc(scores, ~both, both)
-    return found
-
-
-def _items(queries: Sequence[ExclusionQuery], scores: NDArray[np.floating], there: Mapping[str, Flags]) -> pd.DataFrame:
-    wanted = np.stack([there[query.wanted] for query in queries])
-    excluded = np.stack([there[query.excluded] for query in queries])
-    right, both = wanted & ~excluded, wanted & excluded
-    counts, every = right.sum(axis=1), np.full(len(queries), scores.shape[1])
-    found = pd.DataFrame([dataclasses.asdict(query) for query in queries])
-    found.insert(0, "pair", found["wanted"] + " without " + found["excluded"])
-    measured = {
-        "ap": average_precision(scores, right),
-        "ap_chance": expected_average_precision(counts, every),
-        "ap_knowing_x": expected_average_precision(counts, wanted.sum(axis=1)),
-        "ap_of_x": average_precision(scores, wanted),
-        "auc": auc(scores, right, both),
-        "pictures_right": counts,
-        "pictures_both": both.sum(axis=1),
-    }
-    found = found.assign(**measured)
-    return found.assign(ap_over_chance=found["ap"] - found["ap_chance"], below_half=found["auc"] < 0.5)
+        with_x = np.flatnonzero(there[wanted])
+        if len(with_x):
+            scores = who.matrix([texts[row] for row in rows], images[with_x])
+            require_finite(scores, "query")
+            both = np.broadcast_to(there[excluded][with_x], scores.shape)
+            areas_of[rows] = auc(scores, ~both, both)
+    return areas_of
 
 
 def summary(items: pd.DataFrame, *, resamples: int = statistics.RESAMPLES, seed: int = 0) -> pd.DataFrame:
@@ -176,41 +174,36 @@ def summary(items: pd.DataFrame, *, resamples: int = statistics.RESAMPLES, seed:
     and, for mAP and AUC, the paired differences "minus X alone" and "minus X and Y". ``n`` counts pairs.
     Raises NegutilError where a pair lacks a wording.
     """
-    table = _by_pair(items)
+    values = items.rename(columns={column: metric for metric, column in VALUES.items()})
+    negated = values[values["cue"] != ""]
+    groups = (
+        *values.groupby("form", sort=False),
+        (ALL, negated),
+        (TRAINED, negated[~negated["held_out"]]),
+        (HELD_OUT, negated[negated["held_out"]]),
+    )
+    by_pair = {form: part.groupby("pair")[list(VALUES)].mean() for form, part in groups if len(part)}
+    columns = {(form, metric): part[metric] for form, part in by_pair.items() for metric in VALUES}
+    for control in (name for name in (ALONE, BOTH) if name in by_pair):
+        for form, part in by_pair.items():
+            gains = {f"{metric} minus {control}": part[metric] - by_pair[control][metric] for metric in ("mAP", "AUC")}
+            columns |= {(form, name): gain for name, gain in gains.items() if form != control}
+    table = pd.DataFrame(columns)  # a row per pair, a column per (form, metric)
     if table.empty or table.isna().to_numpy().any():
         raise NegutilError("The items of exclusion lack a wording of some pair: evaluate every query of every pair.")
 
     def means(values: Floats, weights: Floats) -> Floats:
         return weights @ values / weights.sum(axis=1, keepdims=True)
 
-    found = statistics.bootstrap_many(
+    intervals = statistics.bootstrap_many(
         means, table.to_numpy(float), clusters=np.array(table.index), resamples=resamples, seed=seed
     )
     names = pd.DataFrame(list(table.columns), columns=["form", "metric"])
     about = items.drop_duplicates("form").set_index("form")
     names["cue"] = names["form"].map(about["cue"]).fillna("")
     names["held_out"] = names["form"].map(about["held_out"]).fillna(names["form"] == HELD_OUT).astype(bool)
-    numbers = pd.DataFrame([dataclasses.asdict(interval) for interval in found])
+    numbers = pd.DataFrame([dataclasses.asdict(interval) for interval in intervals])
     return pd.concat([names[["form", "cue", "held_out", "metric"]], numbers], axis=1)
-
-
-def _by_pair(items: pd.DataFrame) -> pd.DataFrame:
-    """A row per pair and a column per (form, metric), differences from the controls included."""
-    values = items.rename(columns={column: metric for metric, column in VALUES.items()})
-    negated = values[values["cue"] != ""]
-    groups = (
-        *((form, part) for form, part in values.groupby("form", sort=False)),
-        (ALL, negated),
-        (TRAINED, negated[~negated["held_out"]]),
-        (HELD_OUT, negated[negated["held_out"]]),
-    )
-    means = {form: part.groupby("pair")[list(VALUES)].mean() for form, part in groups if len(part)}
-    columns = {(form, metric): part[metric] for form, part in means.items() for metric in VALUES}
-    for control in (name for name in (ALONE, BOTH) if name in means):
-        for form, part in means.items():
-            gains = {f"{metric} minus {control}": part[metric] - means[control][metric] for metric in ("mAP", "AUC")}
-            columns |= {(form, name): gain for name, gain in gains.items() if form != control}
-    return pd.DataFrame(columns)
 
 
 def _check_labels(queries: Sequence[ExclusionQuery], pictures: int, there: Mapping[str, Flags]) -> None:
@@ -219,3 +212,6 @@ def _check_labels(queries: Sequence[ExclusionQuery], pictures: int, there: Mappi
     for noun in dict.fromkeys(noun for query in queries for noun in (query.wanted, query.excluded)):
         if noun not in there or len(there[noun]) != pictures:
             raise NegutilError(f"The labels of '{noun}' do not fit the {pictures} pictures: label the same ones.")
+
+
+TASKS = (Entry("Exclusion", "AUC", "coco2017", "queries: X but no Y", "1/2"),)

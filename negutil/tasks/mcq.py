@@ -1,4 +1,4 @@
-"""Multiple choice: which of a question's captions is nearest to its picture, and what kind is chosen instead.
+"""Multiple choice: which of a question's captions is nearest to its image, and what kind is chosen instead.
 
 NegBench's accuracy (docs/protocols.md#mcq), with two differences (docs/protocols.md#ties). The published files put the
 right caption first, and the published evaluator breaks ties towards the first, so a constant scorer gets 100 % there.
@@ -29,13 +29,13 @@ COLUMNS = ("item", "type", "correct", "chosen", "right", "chosen_type", "margin"
 
 
 def scores_by(asked: Scorer, options: Sequence[Sequence[str]], images: NDArray[np.float32]) -> Floats:
-    """Return what ``asked`` makes of every option of N questions with its picture: [N, K].
+    """Return what ``asked`` makes of every option of N questions with its image: [N, K].
 
-    ``options`` are K texts for each of ``images`` [N, D]. Raises NegutilError where there is not a picture for each.
+    ``options`` are K texts for each of ``images`` [N, D]. Raises NegutilError where there is not an image for each.
     """
     counts = {len(texts) for texts in options}
     if len(options) != len(images) or len(counts) != 1:
-        raise NegutilError(f"There are {len(images)} pictures for {len(options)} questions of {counts} options; mend.")
+        raise NegutilError(f"There are {len(images)} pictures for {len(options)} questions of {counts} options; fix.")
     (k,) = counts
     texts = [text for each in options for text in each]
     return asked.paired(texts, images.repeat(k, axis=0)).reshape(len(options), k)
@@ -69,14 +69,26 @@ def items(
     Raises NegutilError where the shapes do not fit, or for a score that is not finite, naming the question.
     """
     right = np.asarray(correct, dtype=np.int64)
-    _check(values, right, types, kinds)
-    order = orders(len(values), values.shape[1], order_seed)
+    if values.ndim != 2 or not len(values) or values.shape[1] < 2:
+        raise NegutilError(
+            f"The scores have shape {list(values.shape)}; give one row per question, two options or more."
+        )
+    n, k = values.shape
+    if right.shape != (n,) or right.min() < 0 or right.max() >= k:
+        raise NegutilError(f"The right options must be {n} numbers from 0 to {k - 1}; check how they were read.")
+    for named, count, what in ((types, n, "types for {} questions"), (kinds, k, "kinds for {} options")):
+        if named is not None and len(named) != count:
+            raise NegutilError(f"There are {len(named)} {what.format(count)}; give one each.")
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(bad):
+        raise NegutilError(f"Question {bad[0]} has a score that is not finite; check the model that made it.")
+    order, rows = orders(n, k, order_seed), np.arange(n)
     place = choose(np.take_along_axis(values, order, axis=1))
-    chosen = np.where(place < 0, -1, np.take_along_axis(order, np.maximum(place, 0)[:, None], axis=1)[:, 0])
-    if kinds is None and values.shape[1] == len(FOUR_OPTIONS) and not right.any():
+    chosen = np.where(place < 0, -1, order[rows, np.maximum(place, 0)])
+    if kinds is None and k == len(FOUR_OPTIONS) and not right.any():
         kinds = FOUR_OPTIONS
-    wrong = np.array([f"{WRONG} {kind}" for kind in kinds])[chosen] if kinds else np.full(len(chosen), WRONG)
-    others, rows = values.astype(float), np.arange(len(values))
+    wrong = np.array([f"{WRONG} {kind}" for kind in kinds])[chosen] if kinds else np.full(n, WRONG)
+    others = values.astype(float)
     others[rows, right] = -np.inf
     return pd.DataFrame(
         {
@@ -101,19 +113,28 @@ def accuracy(
 ) -> dict[str, Interval]:
     """Return the share of right answers: "total", then every type of question and "macro", the mean over the types.
 
-    ``table`` is that of ``items``; ``clusters`` [N] names each question's picture, and pictures are resampled then. A
+    ``table`` is that of ``items``; ``clusters`` [N] names each question's image, and images are resampled then. A
     table without types has only "total".
     """
     right, types = table["right"].to_numpy(), table["type"].to_numpy()
-    groups = np.arange(len(right)) if clusters is None else np.asarray(clusters)
+    units = None if clusters is None else np.asarray(clusters)
+    shares = {"total": statistics.bootstrap_share(right, units, resamples, seed)}
     named = sorted(set(types) - {""})
+    for name in named:
+        rows = types == name
+        part = None if units is None else units[rows]
+        shares[name] = statistics.bootstrap_share(right[rows], part, resamples, seed)
+    if not named:
+        return shares
+    if right.all() or not right.any():
+        return shares | {"macro": statistics.bootstrap_share(right, clusters, resamples, seed)}
 
-    def share(own: NDArray[np.bool_]) -> Interval:
-        units = None if clusters is None else groups[own]
-        return statistics.bootstrap_share(right[own], units, resamples, seed)
+    def mean_over_types(answers: NDArray[np.bool_], of_types: NDArray[np.bool_], weights: Floats) -> Floats:
+        return np.mean([statistics.weighted_mean(answers, weights * of_type) for of_type in of_types.T], axis=0)
 
-    found = {"total": share(np.full(len(right), True))} | {name: share(types == name) for name in named}
-    return found | {"macro": _macro(table, named, clusters, resamples, seed)} if named else found
+    flags = np.column_stack([types == name for name in named])
+    macro = statistics.bootstrap(mean_over_types, right, flags, clusters=clusters, resamples=resamples, seed=seed)
+    return shares | {"macro": macro}
 
 
 def difference(
@@ -155,33 +176,3 @@ def confusion(table: pd.DataFrame, share: bool = False) -> pd.DataFrame:
     known = published if WRONG not in counts.columns else [CORRECT, WRONG]
     counts = counts.reindex(columns=[*known, *others, TIE], fill_value=0).rename_axis(columns=None)
     return counts.div(counts.sum(axis=1), axis=0) if share else counts
-
-
-def _macro(table: pd.DataFrame, named: list[str], clusters: ArrayLike | None, resamples: int, seed: int) -> Interval:
-    """The mean over the types ``named`` of the share of right answers."""
-    right = table["right"].to_numpy()
-    own = np.column_stack([table["type"] == name for name in named])
-
-    def statistic(answers: NDArray[np.bool_], of_types: NDArray[np.bool_], weights: Floats) -> Floats:
-        return np.mean([statistics.weighted_mean(answers, weights * of_type) for of_type in of_types.T], axis=0)
-
-    if right.all() or not right.any():
-        return statistics.bootstrap_share(right, clusters, resamples, seed)
-    return statistics.bootstrap(statistic, right, own, clusters=clusters, resamples=resamples, seed=seed)
-
-
-def _check(values: Floats, right: NDArray[np.int64], types: Sequence[str] | None, kinds: Sequence[str] | None) -> None:
-    if values.ndim != 2 or not len(values) or values.shape[1] < 2:
-        raise NegutilError(
-            f"The scores have shape {list(values.shape)}; give one row per question, two options or more."
-        )
-    n, k = values.shape
-    if right.shape != (n,) or right.min() < 0 or right.max() >= k:
-        raise NegutilError(f"The right options must be {n} numbers from 0 to {k - 1}; check how they were read.")
-    if types is not None and len(types) != n:
-        raise NegutilError(f"There are {len(types)} types for {n} questions; give one each.")
-    if kinds is not None and len(kinds) != k:
-        raise NegutilError(f"There are {len(kinds)} kinds for {k} options; give one each.")
-    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
-    if len(bad):
-        raise NegutilError(f"Question {bad[0]} has a score that is not finite; check the model that made it.")

@@ -16,9 +16,8 @@ import pandas as pd
 from datasets import Dataset
 
 from negutil.captions import picture_facts, t2i_prompts
-from negutil.statistics import Floats
-from negutil.tasks import picture_judge
-from negutil.tasks.picture_judge import ALL, Judge, Pictures, Rates
+from negutil.tasks import Entry, picture_judge
+from negutil.tasks.picture_judge import Judge, Pictures, Rates
 
 SCORE, SUBJECT, DENIED = MEASURES = ("Neg Score", "subject shown", "negated thing shown")
 CORRECTED = ", corrected"
@@ -55,15 +54,14 @@ def with_corrections(table: pd.DataFrame, rates: Mapping[str, Rates]) -> pd.Data
     The two answers are taken to err independently of each other, given the truth. Means of the columns are unbiased
     then; single values lie outside 0..1. The rates are those of the kind of each question.
     """
-    subject = _corrected(table[SUBJECT], table["subject_question"], rates)
-    denied = _corrected(table[DENIED], table["negation_question"], rates)
+    subject, denied = (
+        picture_judge.corrected_by_kind(
+            table[name], [picture_facts.fact_of(text).kind for text in table[questions]], rates
+        )
+        for name, questions in ((SUBJECT, "subject_question"), (DENIED, "negation_question"))
+    )
     named = {SCORE: subject * (1 - denied), SUBJECT: subject, DENIED: denied}
     return table.assign(**{f"{name}{CORRECTED}": values for name, values in named.items()})
 
 
-def _corrected(answers: pd.Series, questions: pd.Series, rates: Mapping[str, Rates]) -> Floats:
-    own = [rates.get(picture_facts.fact_of(question).kind, rates[ALL]) for question in questions]
-    sensitivity, specificity = (
-        np.array([getattr(rate, name) for rate in own]) for name in ("sensitivity", "specificity")
-    )
-    return picture_judge.corrected(answers.to_numpy(bool), sensitivity, specificity)
+TASKS = (Entry(SCORE, SCORE, "t2i_prompts", "prompts", "as the judge errs", "negationclip_table4.csv"),)

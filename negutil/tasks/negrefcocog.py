@@ -28,7 +28,6 @@ TITLE = "NegRefCOCOg"
 AFFIRMED, BARE = f"{TITLE}, negation deleted", f"{TITLE}, negated clause deleted"
 METRIC = "accuracy"
 FILE = "NegRefCOCOg.json"
-CHANCE = 0.5
 CUES = ("not", "without", "no")
 OTHER = "other"
 FIRST_BOX, LARGER_BOX = "first box of the file", "larger box"
@@ -39,7 +38,7 @@ class NegRefCOCOg(Task):
     """The phrases of the file and those of the two controls."""
 
     title, controls, metric, get = TITLE, (AFFIRMED, BARE), METRIC, "negrefcocog"
-    kinds = (*CUES, OTHER)
+    counts, kinds = "phrases", (*CUES, OTHER)
     published = (Published(TITLE, METRIC, "negationclip_table2.csv", TITLE, 440),)
 
     def read(self, settings: Profile) -> Dataset:
@@ -50,7 +49,7 @@ class NegRefCOCOg(Task):
 
     def texts(self, rows: Dataset) -> list[str]:
         """Return the phrases of the file and of the controls."""
-        return [text for said in phrases_of(rows).values() for text in said]
+        return [text for texts in phrases_of(rows).values() for text in texts]
 
     def pictures(self, rows: Dataset) -> list[PictureFiles]:
         """Return the boxes."""
@@ -58,11 +57,7 @@ class NegRefCOCOg(Task):
 
     def score(self, scorer: Scorer, rows: Dataset, *images: Features) -> Frames:
         """Return the answers to the phrases of the file and of the controls."""
-        return {title: answers(scorer, rows, images[0], said) for title, said in phrases_of(rows).items()}
-
-    def chance(self, rows: Dataset) -> dict[tuple[str, str], float]:
-        """Return one half."""
-        return {(title, METRIC): CHANCE for title in (TITLE, *self.controls)}
+        return {title: answers(scorer, rows, images[0], texts) for title, texts in phrases_of(rows).items()}
 
     def rules(self, rows: Dataset) -> dict[str, Frames]:
         """Return the answers of two rules that know neither phrase nor picture.
@@ -72,28 +67,24 @@ class NegRefCOCOg(Task):
         """
         boxes = np.array(rows["boxes"][:])
         preferences = {FIRST_BOX: np.tile([1.0, 0.0], (len(rows), 1)), LARGER_BOX: boxes[:, :, 2] * boxes[:, :, 3]}
-        said = rows["phrase"][:]
-        return {name: {TITLE: _items(rows, said, values)} for name, values in preferences.items()}
+        return {name: {TITLE: _items(rows, rows["phrase"][:], values)} for name, values in preferences.items()}
 
 
 def phrases_of(rows: Dataset) -> dict[str, list[str]]:
     """The phrases by title: of the file, with only the negation deleted, and with the whole negated clause deleted."""
-    said = rows["phrase"][:]
-    without = phrases.controls([{"phrase": phrase} for phrase in said])
-    return {TITLE: said, AFFIRMED: without["affirmed"].tolist(), BARE: without["bare"].tolist()}
+    given = rows["phrase"][:]
+    without = phrases.controls([{"phrase": phrase} for phrase in given])
+    return {TITLE: given, AFFIRMED: without["affirmed"].tolist(), BARE: without["bare"].tolist()}
 
 
-def answers(scorer: Scorer, rows: Dataset, images: Features, said: Sequence[str]) -> pd.DataFrame:
-    """Return one row per phrase of ``said``, one for each of ``rows``, for the features of ``crops`` [2 N, D].
+def answers(scorer: Scorer, rows: Dataset, images: Features, texts: Sequence[str]) -> pd.DataFrame:
+    """Return one row per phrase of ``texts``, one for each of ``rows``, for the features of ``crops`` [2 N, D].
 
     Columns: item (its number in the file), cluster (the picture), phrase, type (the cue in the file's phrase: "not",
     "without", "no", "other"), right (the right box is strictly nearer), tie, margin, shown_at (its place, shuffled).
-    Raises NegutilError where phrases are not one per row.
     """
-    if len(said) != len(rows):
-        raise NegutilError(f"There are {len(said)} phrases for {len(rows)} rows of NegRefCOCOg; give one for each.")
-    values = scorer.paired([phrase for phrase in said for _ in range(2)], images).reshape(len(said), 2)
-    return _items(rows, said, values)
+    values = scorer.paired([phrase for phrase in texts for _ in range(2)], images).reshape(len(texts), 2)
+    return _items(rows, texts, values)
 
 
 def crops(rows: Dataset) -> PictureFiles:
@@ -105,17 +96,16 @@ def crops(rows: Dataset) -> PictureFiles:
     small = [number for number, (_, _, width, height) in enumerate(boxes) if min(width, height) < 1]
     if small:
         raise NegutilError(
-            f"Row {small[0] // 2} of NegRefCOCOg has the box {boxes[small[0]]}, too small for a pixel; mend that row."
+            f"Row {small[0] // 2} of NegRefCOCOg has the box {boxes[small[0]]}, too small for a pixel; fix that row."
         )
     return PictureFiles([file for file in PictureFiles.of(rows).paths for _ in range(2)], boxes)
 
 
-def _items(rows: Dataset, said: Sequence[str], values: Floats) -> pd.DataFrame:
+def _items(rows: Dataset, texts: Sequence[str], values: Floats) -> pd.DataFrame:
     cues = phrasing.table(rows["phrase"][:])["cue"].replace({"n't": "not", "does not include": "not"})
-    found = mcq.items(values, rows["correct"][:], cues.where(cues.isin(CUES), OTHER).tolist())
-    facts = {"item": found["item"], "cluster": rows["file_name"][:], "phrase": said, "type": found["type"]}
-    tie = found["chosen"] < 0
-    return pd.DataFrame(facts).assign(right=found["right"], tie=tie, margin=found["margin"], shown_at=found["shown_at"])
+    table = mcq.items(values, rows["correct"][:], cues.where(cues.isin(CUES), OTHER).tolist())
+    table = table.assign(cluster=rows["file_name"][:], phrase=texts, tie=table["chosen"] < 0)
+    return table[["item", "cluster", "phrase", "type", "right", "tie", "margin", "shown_at"]]
 
 
 TASKS = (NegRefCOCOg(),)

@@ -14,8 +14,9 @@ import difflib
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +26,7 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.fft import dct
 from torch import nn
 from torch.nn import functional
 
@@ -36,7 +38,6 @@ from negutil.config import Bootstrap, Profile
 from negutil.data import source
 from negutil.errors import NegutilError
 from negutil.statistics import Floats, Interval
-from negutil.tasks import degradation
 
 FILE = "judge.safetensors"
 WEIGHTS = paths.WEIGHTS / FILE
@@ -47,9 +48,12 @@ Pictures = NDArray[np.uint8]
 CELLS = 8
 """The network looks at cells of 8 x 8 pixels, 8 in a row."""
 
-_THERE, _RELATIONS, _OVERALL = (len(facts) for facts in (
-    picture_facts.THERE, picture_facts.RELATIONS, picture_facts.OVERALL
-))  # fmt: skip
+CLEAN, BLURRED, NOISY, COARSE, BLOTCHED, MIXED = CONDITIONS = (
+    *("clean", "blurred", "noisy", "coarse patches", "blotched", "mixed"),
+)
+"""Ways in which generated pictures are wrong: the judge learns from such pictures and is tested on them."""
+
+_THERE, _RELATIONS, _OVERALL = map(len, (picture_facts.THERE, picture_facts.RELATIONS, picture_facts.OVERALL))
 
 
 class Judge(Protocol):
@@ -105,27 +109,24 @@ class JudgeNetwork(nn.Module):
         return self.pooled(*self.cells(features), self.overall(self.whole(features)))
 
     def cells(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """For every cell the logits of nouns, the logarithms of colours' shares, and the logits of relations.
+        """Return for every cell the logits of nouns, the logarithms of colours' shares, and the logits of relations.
 
         All are [B, ., cells]; ``features`` are those of the trunk.
         """
-        found = self.cell(features).float().flatten(2)
-        nouns, colours, relations = found.split([_THERE, len(COLOURS), _RELATIONS], dim=1)
+        nouns, colours, relations = (
+            self.cell(features).float().flatten(2).split([_THERE, len(COLOURS), _RELATIONS], dim=1)
+        )
         return nouns, functional.log_softmax(colours, dim=1), relations
 
     @staticmethod
     def pooled(
         nouns: torch.Tensor, colours: torch.Tensor, relations: torch.Tensor, overall: torch.Tensor
     ) -> torch.Tensor:
-        """Logits [B, F] of the picture from those of its cells [B, ., cells] and of the whole [B, .]."""
+        """Return logits [B, F] of the picture from those of its cells [B, ., cells] and of the whole [B, .]."""
         top = nouns.amax(dim=2, keepdim=True)
         # The logarithm of a sum over cells of products is a matrix product: nouns by colours.
         pairs = torch.einsum("bnp,bcp->bnc", (nouns - top).exp(), colours.exp()).clamp_min(1e-9).log() + top
         return torch.cat([nouns.logsumexp(2), relations.logsumexp(2), overall.float(), pairs.flatten(1)], dim=1)
-
-    def probabilities(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Calibrated probabilities [B, F] of "yes" where yes and no are equally likely beforehand."""
-        return torch.sigmoid(self.forward(pictures) * self.scale + self.offset)
 
 
 def _block(inputs: int, outputs: int, kernel: int, stride: int) -> tuple[nn.Module, ...]:
@@ -142,19 +143,22 @@ class WorldJudge:
         self._network = load_network(file)
 
     def facts(self, pictures: Pictures) -> Floats:
-        """Probability of every fact about every picture, [N, F] in the order of ``picture_facts.FACTS``."""
+        """Return the probability of every fact about every picture, [N, F] in the order of ``picture_facts.FACTS``.
+
+        It is calibrated for yes and no being equally likely beforehand.
+        """
+        network, parts = self._network, []
         with torch.inference_mode():
-            parts = [
-                self._network.probabilities(as_input(torch.from_numpy(pictures[start : start + BATCH]))).numpy()
-                for start in range(0, len(pictures), BATCH)
-            ]
+            for start in range(0, len(pictures), BATCH):
+                logits = network(as_input(torch.from_numpy(pictures[start : start + BATCH])))
+                parts.append(torch.sigmoid(logits * network.scale + network.offset).numpy())
         return np.concatenate(parts).astype(np.float64)
 
     def yes(self, pictures: Pictures, questions: Sequence[str]) -> Floats:
         """As ``Judge.yes``."""
         _same_length(pictures, questions)
-        asked = [picture_facts.INDEX[picture_facts.fact_of(question)] for question in questions]
-        return self._facts_once(pictures)[np.arange(len(pictures)), asked]
+        numbers = [picture_facts.INDEX[picture_facts.fact_of(question)] for question in questions]
+        return self._facts_once(pictures)[np.arange(len(pictures)), numbers]
 
     def choose(self, pictures: Pictures, questions: Sequence[str], choices: Sequence[Sequence[str]]) -> list[str]:
         """As ``Judge.choose``; of "yes" and "no" the first where it is surer than 1/2."""
@@ -171,11 +175,8 @@ class WorldJudge:
 
     def _facts_once(self, pictures: Pictures) -> Floats:
         """The facts of pictures of which many may be the same array rows, looked at once each."""
-        rows = pictures.reshape(len(pictures), -1)
-        seen: dict[bytes, int] = {}
-        place = [seen.setdefault(row.tobytes(), len(seen)) for row in rows]
-        first = np.unique(place, return_index=True)[1]
-        return self.facts(pictures[first])[place]
+        place, _ = pd.factorize(np.array([row.tobytes() for row in pictures], dtype=object))
+        return self.facts(pictures[np.unique(place, return_index=True)[1]])[place]
 
 
 def _same_length(pictures: Pictures, questions: Sequence[str]) -> None:
@@ -236,7 +237,7 @@ def load(settings: Profile) -> Judge:
 
 
 def name_of(settings: Profile) -> str:
-    """What records call the judge of a profile, with the beginning of its weights' sha256 where it has a file."""
+    """Return what records call the judge of a profile, with the beginning of its weights' sha256 if it has a file."""
     judge = load(settings)
     return f"{judge.name} ({files.sha256(judge.file)[:12]})" if isinstance(judge, WorldJudge) else judge.name
 
@@ -272,28 +273,21 @@ class Rates:
 
 
 def exam(
-    judge: Judge, known: Any, condition: str = degradation.MIXED, seed: int = 0, pictures: Pictures | None = None
+    judge: Judge, known: Any, condition: str = MIXED, seed: int = 0, pictures: Pictures | None = None
 ) -> pd.DataFrame:
     """What a judge says about pictures whose truth is known: picture, kind, question, truth, sure, right, condition.
 
     Each picture is asked, for every kind of question, one that is true and one that is not, where there are such. It is
     made worse by ``condition``, unless ``pictures`` are given that were made from the known ones in another way.
     """
-    asked = [
-        picture_facts.askable(facts, random.Random(f"exam/{seed}/{row}")) for row, facts in enumerate(known.truths)
+    rows = [
+        (row, fact.kind, picture_facts.question(fact), answer)
+        for row, facts in enumerate(known.truths)
+        for fact, answer in picture_facts.askable(facts, random.Random(f"exam/{seed}/{row}"))
     ]
-    rows = [(row, fact, answer) for row, own in enumerate(asked) for fact, answer in own]
+    table = pd.DataFrame(rows, columns=["picture", "kind", "question", "truth"])
     shown = degraded(known.pictures, condition, seed) if pictures is None else pictures
-    questions = [picture_facts.question(fact) for _, fact, _ in rows]
-    table = pd.DataFrame(
-        {
-            "picture": [row for row, _, _ in rows],
-            "kind": [fact.kind for _, fact, _ in rows],
-            "question": questions,
-            "truth": [answer for _, _, answer in rows],
-        }
-    )
-    sure = judge.yes(shown[table["picture"]], questions)
+    sure = judge.yes(shown[table["picture"]], table["question"].tolist())
     return table.assign(sure=sure, right=(sure > 0.5) == table["truth"], condition=condition)
 
 
@@ -303,52 +297,46 @@ def as_input(pictures: torch.Tensor) -> torch.Tensor:
 
 
 def degraded(pictures: Pictures, condition: str, seed: int = 0) -> Pictures:
-    """Pictures uint8 [N, 64, 64, 3] made worse in one of ``degradation.CONDITIONS``."""
+    """Pictures uint8 [N, 64, 64, 3] made worse in one of CONDITIONS."""
     source = torch.Generator().manual_seed(seed)
     parts = []
     for start in range(0, len(pictures), BATCH):
-        worse = degradation.degrade(as_input(torch.from_numpy(pictures[start : start + BATCH])), condition, source)
+        worse = degrade(as_input(torch.from_numpy(pictures[start : start + BATCH])), condition, source)
         parts.append((worse * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
     return np.concatenate(parts)
 
 
 def rates(table: pd.DataFrame) -> dict[str, Rates]:
-    """The error rates of every kind of question from the rows of ``exam``, and of all together under ALL.
+    """Return the error rates of every kind of question from the rows of ``exam``, and of all together under ALL.
 
     One error is added to each rate's errors and one right answer to its right ones, so that none is 0 or 1.
     """
-    groups = {str(kind): own for kind, own in table.groupby("kind", sort=False)} | {ALL: table}
-    found = {}
-    for kind, own in groups.items():
-        count, right = Counter(own["truth"].tolist()), Counter(own.loc[own["right"], "truth"].tolist())
+    by_kind = {}
+    for kind, part in (*table.groupby("kind", sort=False), (ALL, table)):
+        count, right = Counter(part["truth"].tolist()), Counter(part.loc[part["right"], "truth"].tolist())
         sensitivity, specificity = ((right[truth] + 1) / (count[truth] + 2) for truth in (True, False))
-        found[kind] = Rates(sensitivity, specificity, count[True], count[False])
-    return found
+        by_kind[str(kind)] = Rates(sensitivity, specificity, count[True], count[False])
+    return by_kind
 
 
 def summary(table: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
-    """For every condition and kind of question: metric, value, low, high, n, over (pictures are resampled).
+    """Return for every condition and kind of question: metric, value, low, high, n, over (pictures are resampled).
 
     The metrics are accuracy, sensitivity, specificity (with intervals) and calibration error.
     """
     rows = []
-    for condition, part in table.groupby("condition", sort=False):
-        groups = {ALL: part} | {str(kind): own for kind, own in part.groupby("kind", sort=False)}
-        for kind, own in groups.items():
-            about = {"condition": condition, "kind": kind}
-            metrics = _metrics(own, bootstrap).items()
-            rows += [{**about, "metric": metric, **dataclasses.asdict(interval)} for metric, interval in metrics]
+    for condition, answers in table.groupby("condition", sort=False):
+        for kind, part in ((ALL, answers), *answers.groupby("kind", sort=False)):
+            chosen = {"accuracy": part, "sensitivity": part[part["truth"]], "specificity": part[~part["truth"]]}
+            metrics = {
+                metric: statistics.bootstrap_share(own["right"], own["picture"], bootstrap.resamples, bootstrap.seed)
+                for metric, own in chosen.items()
+            }
+            error = calibration_error(part["sure"].to_numpy(float), part["truth"].to_numpy(bool))
+            metrics["calibration error"] = Interval(error, np.nan, np.nan, len(part), "")
+            about = {"condition": condition, "kind": str(kind)}
+            rows += [{**about, "metric": name, **dataclasses.asdict(interval)} for name, interval in metrics.items()]
     return pd.DataFrame(rows)
-
-
-def _metrics(own: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, Interval]:
-    chosen = {"accuracy": own, "sensitivity": own[own["truth"]], "specificity": own[~own["truth"]]}
-    draws = {"resamples": bootstrap.resamples, "seed": bootstrap.seed}
-    found = {
-        metric: statistics.bootstrap_share(rows["right"], rows["picture"], **draws) for metric, rows in chosen.items()
-    }
-    error = calibration_error(own["sure"].to_numpy(float), own["truth"].to_numpy(bool))
-    return found | {"calibration error": Interval(error, np.nan, np.nan, len(own), "")}
 
 
 def calibration_error(sure: Floats, truth: NDArray[np.bool_]) -> float:
@@ -363,14 +351,13 @@ def calibration_error(sure: Floats, truth: NDArray[np.bool_]) -> float:
 
 
 def reliability(table: pd.DataFrame) -> pd.DataFrame:
-    """For every condition and bin of how sure the judge is: the mean of that, the share of true answers, and n."""
-    bins = np.minimum((table["sure"] * BINS).astype(int), BINS - 1)
+    """Return for every condition and bin of how sure the judge is: the mean of that, the share of true answers, n."""
     yes = table.groupby("condition")["truth"].transform("mean")
     weight = np.where(table["truth"], 0.5 / yes, 0.5 / (1 - yes))
-    told = table.assign(bin=bins, weight=weight, said=table["sure"] * weight, true=table["truth"] * weight)
-    found = told.groupby(["condition", "bin"], sort=False)[["weight", "said", "true"]].sum()
-    counts = told.groupby(["condition", "bin"], sort=False).size()
-    shares = {"sure": found["said"] / found["weight"], "true": found["true"] / found["weight"], "n": counts}
+    bins = np.minimum((table["sure"] * BINS).astype(int), BINS - 1)
+    told = table.assign(bin=bins, weight=weight, said=table["sure"] * weight, true=table["truth"] * weight, n=1)
+    sums = told.groupby(["condition", "bin"], sort=False)[["weight", "said", "true", "n"]].sum()
+    shares = {"sure": sums["said"] / sums["weight"], "true": sums["true"] / sums["weight"], "n": sums["n"]}
     return pd.DataFrame(shares).reset_index().sort_values(["condition", "bin"], kind="stable", ignore_index=True)
 
 
@@ -390,6 +377,62 @@ def corrected(answers: NDArray[np.bool_], sensitivity: Floats | float, specifici
     return (answers - (1 - np.asarray(specificity))) / power
 
 
+def corrected_by_kind(answers: pd.Series, kinds: Iterable[str], rates: Mapping[str, Rates]) -> Floats:
+    """Return answers as ``corrected``, each by the error rates of the kind of its question, else by those of all."""
+    of_each = [rates.get(kind, rates[ALL]) for kind in kinds]
+    sensitivity, specificity = (
+        np.array([getattr(rate, name) for rate in of_each]) for name in ("sensitivity", "specificity")
+    )
+    return corrected(answers.to_numpy(bool), sensitivity, specificity)
+
+
 def held_out(count: int, seed: int = 0) -> Any:
     """Held-out pictures of the mini world for ``exam``, with ``pictures`` and ``truths``."""
     return source.world().judge_pictures(count, seed)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Pictures made worse in the ways in which generated ones are: the error rates on clean drawings would flatter the judge
+
+
+def degrade(pictures: torch.Tensor, condition: str, source: torch.Generator) -> torch.Tensor:
+    """Return pictures [B, 3, H, W] in 0..1 in one of CONDITIONS; "mixed" draws a condition for each picture.
+
+    How much each is made worse is drawn from ``source`` too.
+    """
+    if condition == MIXED:
+        ways = CONDITIONS[:-1]
+        drawn = torch.randint(len(ways), (len(pictures),), generator=source)
+        mixed = pictures.clone()
+        for index, name in enumerate(ways):
+            chosen = drawn == index
+            if chosen.any():
+                mixed[chosen] = degrade(pictures[chosen], name, source)
+        return mixed
+    strength = torch.rand(len(pictures), 1, 1, 1, generator=source)
+    batch, _, height, width = pictures.shape
+    if condition == BLURRED:  # a mixture of the picture with itself blurred by a Gaussian of 1.2 pixels
+        line = torch.exp(-(torch.arange(-3, 4, dtype=torch.float32) ** 2) / (2 * 1.2**2))
+        kernel = torch.outer(line, line)[None, None].repeat(3, 1, 1, 1) / line.sum() ** 2
+        padded = functional.pad(pictures, (3, 3, 3, 3), mode="replicate")
+        pictures = torch.lerp(pictures, functional.conv2d(padded, kernel, groups=3), 0.3 + 0.7 * strength)
+    if condition == NOISY:  # up to 0.12 in every pixel
+        pictures = pictures + 0.12 * strength * torch.randn(pictures.shape, generator=source)
+    if condition in (COARSE, BLOTCHED):  # a quarter of the waves of every patch, as a small autoencoder keeps them
+        patches = pictures.view(batch, 3, height // CELLS, CELLS, width // CELLS, CELLS).transpose(3, 4)
+        rough = (patches.flatten(4) @ _slow_waves(CELLS**2 // 4).to(pictures)).view(patches.shape)
+        pictures = torch.lerp(pictures, rough.transpose(3, 4).reshape(pictures.shape), 0.4 + 0.6 * strength)
+    if condition == BLOTCHED:  # and smooth stains of up to 0.25
+        stains = torch.randn(batch, 3, height // CELLS, width // CELLS, generator=source)
+        spread = functional.interpolate(stains, size=(height, width), mode="bilinear", align_corners=False)
+        pictures = pictures + 0.25 * strength * spread
+    return pictures.clamp(0, 1)
+
+
+@cache
+def _slow_waves(count: int) -> torch.Tensor:
+    """The projection [64, 64] of a patch onto its ``count`` slowest cosine waves."""
+    waves = dct(np.eye(CELLS), axis=0, norm="ortho")
+    order = np.argsort(np.add.outer(np.arange(CELLS), np.arange(CELLS)).ravel(), kind="stable")[:count]
+    basis = np.einsum("ax,by->abxy", waves, waves).reshape(CELLS**2, CELLS**2)[order]
+    return torch.from_numpy((basis.T @ basis).astype(np.float32))

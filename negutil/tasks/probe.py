@@ -30,6 +30,7 @@ from negutil.captions.probe_prompts import ALONE, ANTONYM, Pair, texts, usable
 from negutil.errors import NegutilError
 from negutil.results import Record
 from negutil.statistics import Interval
+from negutil.tasks import Entry
 
 PAIR_METRICS = ("tpr", "tnr", "balanced_accuracy", "affirmative_rate", "auc", "auc_of_absence")
 """Metrics of a pair of prompts; ``auc_of_absence`` is how well the second prompt alone finds the images without."""
@@ -87,7 +88,7 @@ def scores(
 
 
 def right(pairs: Sequence[Pair], labels: pd.DataFrame) -> Flags:
-    """Whether the affirmative prompt is true of each image, bool [N, P]."""
+    """Return whether the affirmative prompt is true of each image, bool [N, P]."""
     return np.stack([labels[pair.attribute].to_numpy(dtype=bool) != pair.inverted for pair in pairs], axis=1)
 
 
@@ -247,47 +248,35 @@ def presence(
     Raises NegutilError on empty or non-finite scores, and on a noun that all pictures have or none has.
     """
     truth = np.column_stack(list(labels.values())) if labels else np.zeros((0, 0), bool)
-    _check_presence(values, truth, list(labels))
+    if values.size == 0 or truth.shape != values.shape:
+        raise NegutilError(
+            f"Presence needs a score for each of {truth.shape[0]} pictures and {len(labels)} nouns, but has "
+            f"{list(values.shape)}; give both for the same pictures and nouns."
+        )
+    for noun, scored, having in zip(labels, np.isfinite(values).all(axis=0), truth.mean(axis=0), strict=True):
+        if not scored:
+            raise NegutilError(f"The scores for '{noun}' are not finite; check the model that made them.")
+        if having in (0, 1):
+            start = "Every" if having else "No"
+            raise NegutilError(f"{start} picture has '{noun}', so it has no AUC; leave it out.")
     expected = ~truth if absence else truth
+
+    def aucs_and_mean(placed: np.ndarray, expected: Flags, weights: np.ndarray) -> np.ndarray:
+        # Resampled through DeLong's placement values, as in ``metrics``; a noun that a resample leaves without
+        # positives or negatives is undefined there, and the mean is over the others.
+        first, second = placed * expected, placed * ~expected
+        with np.errstate(invalid="ignore", divide="ignore"):
+            sums = weights @ first / (weights @ expected) + weights @ second / (weights @ ~expected)
+        # Linear in the weights, so a resample may leave the scale that an area has.
+        aucs = np.ma.masked_invalid(sums - first.sum(axis=0) / expected.sum(axis=0)).clip(0, 1)
+        return np.ma.column_stack([aucs, aucs.mean(axis=1)]).filled(np.nan)
+
     placed = placements(values, expected)
-    *each, mean = statistics.bootstrap_many(_aucs_and_mean, placed, expected, resamples=resamples, seed=seed)
-    table = pd.DataFrame(
-        {
-            "noun": list(labels),
-            "auc": [interval.value for interval in each],
-            "low": [interval.low for interval in each],
-            "high": [interval.high for interval in each],
-            "n": len(values),
-            "positives": truth.sum(axis=0),
-        }
-    )
+    *each, mean = statistics.bootstrap_many(aucs_and_mean, placed, expected, resamples=resamples, seed=seed)
+    table = pd.DataFrame([dataclasses.asdict(interval) for interval in each])[["value", "low", "high", "n"]]
+    table = table.rename(columns={"value": "auc"}).assign(positives=truth.sum(axis=0))
+    table.insert(0, "noun", list(labels))
     return Presence(table, mean)
 
 
-def _aucs_and_mean(placed: np.ndarray, expected: Flags, weights: np.ndarray) -> np.ndarray:
-    """AUC of every column under each row of ``weights`` [R, N], and last their mean: [R, K + 1].
-
-    Resampled through DeLong's placement values, as in ``metrics``; a noun that a resample leaves without
-    positives or negatives is undefined there, and the mean is over the others.
-    """
-    own, others = placed * expected, placed * ~expected
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found = weights @ own / (weights @ expected) + weights @ others / (weights @ ~expected)
-    # Linear in the weights, so a resample may leave the scale that an area has.
-    aucs = np.ma.masked_invalid(found - own.sum(axis=0) / expected.sum(axis=0)).clip(0, 1)
-    return np.ma.column_stack([aucs, aucs.mean(axis=1)]).filled(np.nan)
-
-
-def _check_presence(values: np.ndarray, truth: Flags, nouns: list[str]) -> None:
-    if values.size == 0 or truth.shape != values.shape:
-        raise NegutilError(
-            f"Presence needs a score for each of {truth.shape[0]} pictures and {len(nouns)} nouns, but has "
-            f"{list(values.shape)}; give both for the same pictures and nouns."
-        )
-    if not np.isfinite(values).all():
-        noun = nouns[int(np.flatnonzero(~np.isfinite(values).all(axis=0))[0])]
-        raise NegutilError(f"The scores for '{noun}' are not finite; check the model that made them.")
-    share = truth.mean(axis=0)
-    for noun, having in zip(nouns, share, strict=True):
-        if having in (0, 1):
-            raise NegutilError(f"{'Every' if having else 'No'} picture has '{noun}', so it has no AUC; leave it out.")
+TASKS = (Entry("Binary probe", "balanced accuracy", "celeba", "attributes of faces", "1/2", PAPER_SOURCE),)

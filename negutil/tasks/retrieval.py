@@ -17,6 +17,7 @@ from negutil.errors import NegutilError
 from negutil.models import scorer
 from negutil.models.scorer import Features, Scorer
 from negutil.statistics import Floats, Interval
+from negutil.tasks import require_finite
 
 Ranks = NDArray[np.int64]
 CHUNK = 4_000_000  # scores held at once, 16 MB as float32
@@ -32,9 +33,7 @@ def ranks(texts: Features, images: Features, image_of_text: ArrayLike) -> Ranks:
     for name, features in (("text", texts), ("picture", images)):
         if len(features) == 0:
             raise NegutilError(f"There is no {name} for retrieval; give at least one.")
-        bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
-        if len(bad):
-            raise NegutilError(f"The features of {name} {bad[0]} are not finite; check the model that made them.")
+        require_finite(features, name)
     different, number = scorer.distinct(images)
 
     def scores(part: slice) -> NDArray[np.float32]:
@@ -113,10 +112,9 @@ def recall_drop(
     Raises NegutilError where a side does not name one picture for each rank.
     """
     for ranks_of_texts, pictures in (plain, negated):
-        if len(ranks_of_texts) != len(np.asarray(pictures)):
-            raise NegutilError(
-                f"{len(ranks_of_texts)} ranks have {len(np.asarray(pictures))} pictures; name one for each rank."
-            )
+        count = len(np.asarray(pictures))
+        if len(ranks_of_texts) != count:
+            raise NegutilError(f"{len(ranks_of_texts)} ranks have {count} pictures; name one for each rank.")
     hits = np.concatenate([plain[0], negated[0]]) <= k
     is_plain = np.arange(len(hits)) < len(plain[0])
 

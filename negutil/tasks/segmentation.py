@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from negutil.errors import NegutilError
 from negutil.statistics import Floats
+from negutil.tasks import Entry
 
 Counts = NDArray[np.int32]
 THRESHOLDS: Floats = np.linspace(0, 1, 51)[1:-1]
@@ -58,17 +59,16 @@ def overlap(scores: torch.Tensor, masks: NDArray[np.bool_]) -> Overlap:
     flat, wanted = scores.flatten(1).contiguous(), torch.from_numpy(masks.reshape(len(masks), -1))
     # How many thresholds lie strictly below each score.
     places = torch.bucketize(flat, torch.tensor(THRESHOLDS, dtype=flat.dtype))
-    marked = _above(places, torch.ones_like(wanted))
-    return Overlap(_above(places, wanted), marked, wanted.sum(1).to(torch.int32).numpy(), flat.shape[1])
-
-
-def _above(places: torch.Tensor, counted: torch.Tensor) -> Counts:
-    """How many of the pixels ``counted`` [N, P] are above each threshold; int32 [N, 49]."""
     bins = len(THRESHOLDS) + 1
     rows = torch.arange(len(places))[:, None] * bins
-    found = torch.bincount((places + rows)[counted], minlength=len(places) * bins).reshape(-1, bins)
-    above: Counts = found.flip(1).cumsum(1).flip(1)[:, 1:].to(torch.int32).numpy()
-    return above
+
+    def above(counted: torch.Tensor) -> Counts:
+        """How many of the pixels ``counted`` [N, P] are above each threshold; int32 [N, 49]."""
+        counts = torch.bincount((places + rows)[counted], minlength=len(places) * bins).reshape(-1, bins)
+        return counts.flip(1).cumsum(1).flip(1)[:, 1:].to(torch.int32).numpy()
+
+    meant = wanted.sum(1).to(torch.int32).numpy()
+    return Overlap(above(wanted), above(torch.ones_like(wanted)), meant, flat.shape[1])
 
 
 def per_phrase(counts: Floats) -> Floats:
@@ -102,3 +102,9 @@ def place_of(threshold: float) -> int:
     if not np.isclose(THRESHOLDS[place], threshold):
         raise NegutilError(f"There is no threshold {threshold}; choose a multiple of 0.02 between 0 and 1.")
     return place
+
+
+TASKS = (
+    Entry("PhraseCut", MIOU, "phrasecut", "phrases", "in its table", "NegationCLIP, Table 5"),
+    Entry("RefCOCOg (Neg)", MIOU, "refcocog", "phrases with a negation", "in its table", "NegationCLIP, Table 5"),
+)

@@ -45,22 +45,21 @@ def prepare(settings: Profile, tasks: Sequence[str] | None = None) -> Data:
 
     Published data that are not there are left out (``negutil.data.skipped``). Raises NegutilError for an unknown task.
     """
-    found: dict[str, Any] = {}
+    data: dict[str, Any] = {}
     for title in names() if tasks is None else tasks:
         if title not in names():
             raise NegutilError(f"There is no benchmark '{title}'; choose among {', '.join(names())}.")
-        own = find()[title]
-        rows = skipped.attempt(settings, title, functools.partial(own.read, settings), own.get)
+        task = find()[title]
+        rows = skipped.attempt(settings, title, functools.partial(task.read, settings), task.get)
         if rows is not None:
-            found[title] = rows
-    return found
+            data[title] = rows
+    return data
 
 
 def run(model: LoadedModel | Scorer, data: Data, settings: Profile) -> Frames:
     """Return the answers of ``model`` to every task that ``data`` has, controls included, by title."""
-    who = scorer.of(model, settings.encode.batch)
-    asked = ((find()[title], rows) for title, rows in data.items())
-    parts = [own.evaluate(who, rows, settings.encode.batch) for own, rows in asked]
+    who, batch = scorer.of(model, settings.encode.batch), settings.encode.batch
+    parts = [find()[title].evaluate(who, rows, batch) for title, rows in data.items()]
     return {title: frame for part in parts for title, frame in part.items()}
 
 
@@ -71,17 +70,16 @@ def texts(data: Data) -> list[str]:
 
 def rules(data: Data) -> dict[str, dict[str, pd.DataFrame]]:
     """Return the frames of ``run`` for rules that read the texts alone, or look at the boxes alone, by rule."""
-    found: dict[str, dict[str, pd.DataFrame]] = {}
+    by_rule: dict[str, dict[str, pd.DataFrame]] = {}
     for title, rows in data.items():
         for rule, frames in find()[title].rules(rows).items():
-            found[rule] = found.get(rule, {}) | dict(checked(frames))
-    return found
+            by_rule[rule] = by_rule.get(rule, {}) | dict(checked(frames))
+    return by_rule
 
 
 def chance(data: Data) -> dict[str, float]:
-    """What guessing gets in each task that ``data`` has, controls included."""
-    guesses = (find()[title].chance(rows) for title, rows in data.items())
-    return {title: value for each in guesses for (title, _), value in each.items()}
+    """Return what guessing gets in each task that ``data`` has, controls included."""
+    return {title: value for name, rows in data.items() for (title, _), value in find()[name].chance(rows).items()}
 
 
 def evaluate(model_name: str, settings: Profile, data: Data | None = None) -> pd.DataFrame:
@@ -105,10 +103,10 @@ def table(frames: Frames, model_name: str) -> pd.DataFrame:
 
 def records(frame: pd.DataFrame, experiment: str, settings: Profile) -> list[Record]:
     """Return every number of the long ``frame``: of each model and task, in total and by type, with intervals."""
-    found: list[Record] = []
+    records: list[Record] = []
     for model, part in frame.groupby("model", sort=False, observed=True):
         report = Report(experiment, str(model), **dataclasses.asdict(settings.bootstrap))
-        frames = {str(title): own for title, own in part.groupby("task", sort=False, observed=True)}
+        frames = {str(title): answers for title, answers in part.groupby("task", sort=False, observed=True)}
         for title in names():
-            found += find()[title].records(frames, report)
-    return found
+            records += find()[title].records(frames, report)
+    return records

@@ -15,8 +15,8 @@ import pandas as pd
 from datasets import Dataset
 
 from negutil.statistics import Floats
-from negutil.tasks import picture_judge
-from negutil.tasks.picture_judge import ALL, Judge, Pictures, Rates
+from negutil.tasks import Entry, picture_judge
+from negutil.tasks.picture_judge import Judge, Pictures, Rates
 
 SCORE, CORRECTED = "TIFA", "TIFA, corrected"
 
@@ -28,25 +28,22 @@ def judge(
 
     Returns a row per picture and question: id, picture_seed, question, element_type, answer, said, right.
     """
-    asked = questions.to_pandas()
-    groups = asked.groupby("id").indices
+    table = questions.to_pandas()
+    groups = table.groupby("id").indices
     rows = np.concatenate([groups[name] for name in ids])
     place = np.repeat(np.arange(len(ids)), [len(groups[name]) for name in ids])
-    own = asked.iloc[rows].reset_index(drop=True)
-    said = look.choose(pictures[place], own["question"].tolist(), [list(choices) for choices in own["choices"]])
-    found = own[["id", "question", "element_type", "answer"]].assign(picture_seed=np.asarray(seeds)[place], said=said)
-    return found.assign(right=found["said"] == found["answer"])
+    table = table.iloc[rows].reset_index(drop=True)
+    said = look.choose(pictures[place], table["question"].tolist(), [list(choices) for choices in table["choices"]])
+    table = table[["id", "question", "element_type", "answer"]]
+    table = table.assign(picture_seed=np.asarray(seeds)[place], said=said)
+    return table.assign(right=table["said"] == table["answer"])
 
 
 def by_picture(table: pd.DataFrame, rates: Mapping[str, Rates] | None = None) -> pd.DataFrame:
-    """The score of every picture: id, picture_seed, TIFA and, with ``rates`` by element type, TIFA corrected."""
+    """Return the score of every picture: id, picture_seed, TIFA and, with ``rates`` by element type, TIFA corrected."""
     values: dict[str, Floats] = {SCORE: table["right"].to_numpy(float)}
     if rates:
-        own = [rates.get(kind) or rates[ALL] for kind in table["element_type"]]
-        sensitivity, specificity = (
-            np.array([getattr(r, name) for r in own]) for name in ("sensitivity", "specificity")
-        )
-        values[CORRECTED] = picture_judge.corrected(table["right"].to_numpy(bool), sensitivity, specificity)
+        values[CORRECTED] = picture_judge.corrected_by_kind(table["right"], table["element_type"], rates)
     return table.assign(**values).groupby(["id", "picture_seed"], sort=False)[list(values)].mean().reset_index()
 
 
@@ -56,20 +53,23 @@ def error_rates(look: Judge, questions: Dataset, pictures: Pictures, ids: Sequen
     ``pictures[i]`` is the real picture of caption ``ids[i]``. Each caption's questions are asked about its own picture
     and about that of a caption which shares no question and answer with it, so that what it says is not to be seen.
     """
-    asked = questions.to_pandas()
-    own = judge(look, questions, pictures, ids, [0] * len(ids))
-    said = {
-        name: set(zip(part["question"], part["answer"], strict=True)) for name, part in asked.groupby("id", sort=False)
+    true = judge(look, questions, pictures, ids, [0] * len(ids))
+    elements = {
+        name: set(zip(part["question"], part["answer"], strict=True))
+        for name, part in questions.to_pandas().groupby("id", sort=False)
     }
     count = len(ids)
-    # For each caption the place of the next one that shares no element with it, or None.
-    others = [
-        next((at % count for at in range(here + 1, here + count) if not said[ids[at % count]] & said[ids[here]]), None)
-        for here in range(count)
-    ]
-    kept = [index for index, other in enumerate(others) if other is not None]
-    swapped = pictures[[int(other) for other in others if other is not None]]
-    wrong = judge(look, questions, swapped, [ids[index] for index in kept], [0] * len(kept))
-    both = pd.concat([own.assign(truth=True, yes=own["right"]), wrong.assign(truth=False, yes=wrong["right"])])
-    told = both.assign(kind=both["element_type"], right=both["yes"] == both["truth"])
-    return picture_judge.rates(told)
+    # For each caption the place of the next one that shares no element with it, if there is one.
+    others = {}
+    for here in range(count):
+        following = (at % count for at in range(here + 1, here + count))
+        other = next((at for at in following if not elements[ids[at]] & elements[ids[here]]), None)
+        if other is not None:
+            others[here] = other
+    swapped = pictures[list(others.values())]
+    false = judge(look, questions, swapped, [ids[index] for index in others], [0] * len(others))
+    both = pd.concat([true.assign(truth=True, yes=true["right"]), false.assign(truth=False, yes=false["right"])])
+    return picture_judge.rates(both.assign(kind=both["element_type"], right=both["yes"] == both["truth"]))
+
+
+TASKS = (Entry(SCORE, SCORE, "tifa", "captions", "1 / choices", "negationclip_table4.csv"),)

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from negutil import statistics
 from negutil.captions.claim_items import ClaimSet
 from negutil.errors import NegutilError
-from negutil.tasks import probe, require_finite
+from negutil.tasks import Entry, probe, require_finite
 
 Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -111,53 +111,34 @@ def summary(items: pd.DataFrame, *, resamples: int = statistics.RESAMPLES, seed:
     combinations. ``n`` counts the claims that a number is over; ``chance`` is NaN where a constant judge may get
     anything.
     """
-    names, numerators, denominators = _parts(items)
-    ratios = statistics.bootstrap_many(
-        _metrics, numerators, denominators, clusters=items["pair"].to_numpy(), resamples=resamples, seed=seed
-    )
-    table = pd.DataFrame([dataclasses.asdict(interval) for interval in ratios])
-    table.insert(0, "metric", [*names, *(f"AUC{_on(kind)}" for kind in KINDS), *GAPS])
-    kinds = {f" on {kind}": int(flags.sum()) for kind, flags in _kinds(items).items()}
-    counted = [next((n for end, n in kinds.items() if metric.endswith(end)), len(items)) for metric in table["metric"]]
-    # A constant judge may call true whatever it likes, and be right about all true claims, or all false ones.
-    is_any = table["metric"].str.contains(",") | table["metric"].str.startswith("called true")
-    return table.assign(n=counted, chance=np.select([table["metric"].isin(GAPS), is_any], [0.0, np.nan], 0.5))
-
-
-def _on(kind: str) -> str:
-    return "" if kind == "all" else f" on {kind}"
-
-
-def _kinds(items: pd.DataFrame) -> dict[str, Flags]:
-    """Which claims belong to each kind and each of the four combinations."""
     negated, true = items["negated"].to_numpy(bool), items["true"].to_numpy(bool)
     kinds = {"all": np.ones(len(items), dtype=bool), "affirmative": ~negated, "negated": negated}
     truths = {"true": true, "false": ~true}
-    return kinds | {f"{kind}, {name}": kinds[kind] & flags for kind in KINDS[1:] for name, flags in truths.items()}
-
-
-def _parts(items: pd.DataFrame) -> tuple[list[str], Floats, Floats]:
-    """Names of the shares, and numerators and denominators [N, M] of the shares and then of two means per AUC.
-
-    An AUC is resampled through DeLong's placement values, as in ``probe.metrics``: it is the mean of theirs over either
-    class, and the two means vary together as their sum does.
-    """
-    kinds, true = _kinds(items), items["true"].to_numpy(bool)
+    kinds |= {f"{kind}, {name}": kinds[kind] & flags for kind in KINDS[1:] for name, flags in truths.items()}
     shares = {
-        f"{metric}{_on(kind)}": (items[column].to_numpy(bool) & kind_flags, kind_flags)
+        metric if kind == "all" else f"{metric} on {kind}": (items[column].to_numpy(bool) & flags, flags)
         for metric, column in SHARES.items()
-        for kind, kind_flags in kinds.items()
+        for kind, flags in kinds.items()
         if "accuracy" in metric or "," not in kind
     }
+    # An AUC is resampled through DeLong's placement values, as in ``probe.metrics``: it is the mean of theirs over
+    # either class, and the two means vary together as their sum does.
     parts = list(shares.values())
-    for kind in KINDS:
-        placed = np.zeros(len(items))
-        chosen = kinds[kind]
-        scores, truth = items["score"].to_numpy(float)[chosen, None], true[chosen, None]
-        placed[chosen] = probe.placements(scores, truth)[:, 0]
+    for chosen in (kinds[kind] for kind in KINDS):
+        placed, scores = np.zeros(len(items)), items["score"].to_numpy(float)
+        placed[chosen] = probe.placements(scores[chosen, None], true[chosen, None])[:, 0]
         parts += [(placed * flags, flags) for flags in (chosen & true, chosen & ~true)]
-    numerators, denominators = (np.stack([part[k] for part in parts], axis=1).astype(float) for k in (0, 1))
-    return list(shares), numerators, denominators
+    sides = [np.stack([part[k] for part in parts], axis=1).astype(float) for k in (0, 1)]
+    intervals = statistics.bootstrap_many(
+        _metrics, *sides, clusters=items["pair"].to_numpy(), resamples=resamples, seed=seed
+    )
+    table = pd.DataFrame([dataclasses.asdict(interval) for interval in intervals])
+    table.insert(0, "metric", [*shares, *("AUC" if kind == "all" else f"AUC on {kind}" for kind in KINDS), *GAPS])
+    counts = {f" on {kind}": int(flags.sum()) for kind, flags in kinds.items()}
+    counted = [next((n for end, n in counts.items() if metric.endswith(end)), len(items)) for metric in table["metric"]]
+    # A constant judge may call true whatever it likes, and be right about all true claims, or all false ones.
+    is_any = table["metric"].str.contains(",") | table["metric"].str.startswith("called true")
+    return table.assign(n=counted, chance=np.select([table["metric"].isin(GAPS), is_any], [0.0, np.nan], 0.5))
 
 
 def _metrics(numerators: Floats, denominators: Floats, weights: Floats) -> Floats:
@@ -186,32 +167,26 @@ def recall(claims: ClaimSet, texts: NDArray[np.float32], images: NDArray[np.floa
     texts [C, D] and images [N, D] as for ``score``, which names the errors.
     """
     _check(claims, texts, images)
-    own = claims.claims[claims.claims["true"]]
-    rows, pictures = own.index.to_numpy(), own["picture"].to_numpy()
+    true_claims = claims.claims[claims.claims["true"]]
+    rows, pictures = true_claims.index.to_numpy(), true_claims["picture"].to_numpy()
     scores = (texts[rows] @ images[pictures].T).astype(float)
-    fits = _fits(claims, own)
+    # Whether each sentence (rows) is surely true of each picture (columns).
+    column = {name: number for number, name in enumerate(claims.known.subjects)}
+    subjects = true_claims["subject"].map(column).to_numpy()
+    present, absent = (flags[pictures][:, subjects].T for flags in (claims.known.present, claims.known.absent))
+    fits = np.where(true_claims["negated"].to_numpy()[:, None], absent, present)
     # A sentence that two pictures share is one sentence, and each of them is its own picture.
-    same = own["text"].to_numpy()[:, None] == own["text"].to_numpy()[None, :]
-    partner = np.eye(len(own), dtype=bool)
-    found = own[["picture", "text", "negated"]].reset_index(drop=True)
+    same = true_claims["text"].to_numpy()[:, None] == true_claims["text"].to_numpy()[None, :]
+    partner = np.eye(len(true_claims), dtype=bool)
+    table = true_claims[["picture", "text", "negated"]].reset_index(drop=True)
     for direction, values, true, mine in (
         ("text_to_image", scores, fits, partner),
         ("image_to_text", scores.T, fits.T, same),
     ):
-        found[f"{direction}_own"] = _first_is(values, mine)
-        found[f"{direction}_true"] = _first_is(values, true)
-        found[f"{direction}_chance"] = true.mean(axis=1)
-    return found
-
-
-def _fits(claims: ClaimSet, own: pd.DataFrame) -> Flags:
-    """Whether each sentence of ``own`` (rows) is surely true of each of its pictures (columns)."""
-    column = {name: number for number, name in enumerate(claims.known.subjects)}
-    subjects = own["subject"].map(column).to_numpy()
-    present, absent = (
-        flags[own["picture"].to_numpy()][:, subjects].T for flags in (claims.known.present, claims.known.absent)
-    )
-    return np.where(own["negated"].to_numpy()[:, None], absent, present)
+        table[f"{direction}_own"] = _first_is(values, mine)
+        table[f"{direction}_true"] = _first_is(values, true)
+        table[f"{direction}_chance"] = true.mean(axis=1)
+    return table
 
 
 def _first_is(values: Floats, right: Flags) -> Flags:
@@ -249,3 +224,6 @@ def _check(claims: ClaimSet, texts: NDArray[np.float32], images: NDArray[np.floa
         )
     require_finite(texts, f"claim about {claims.domain}")
     require_finite(images, f"picture of {claims.domain}")
+
+
+TASKS = (Entry("Claims true or false", "accuracy", "", "claims about objects, colours, faces and radiographs", "1/2"),)

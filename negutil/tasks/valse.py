@@ -1,4 +1,4 @@
-"""VALSE, the existence piece: does a picture go with "There are no dogs." or with "There are dogs."?
+"""VALSE, the existence piece: does an image go with "There are no dogs." or with "There are dogs."?
 
 Pairwise accuracy over all items, which NegationCLIP's table counts, and over those that VALSE's annotators validated,
 and apart by which of the two captions is negated: preferring the affirmative one always gives 50 % over all.
@@ -34,13 +34,11 @@ WHERE = (
 class Valse(Pairs):
     """The items of existence.json; ``valid`` says whether at least two annotators chose the caption."""
 
-    title = TITLE
-    get = "valse"
-    kinds = tuple(TYPES.values())
+    title, get, kinds = TITLE, "valse", tuple(TYPES.values())
     published = (Published(f"{TITLE}, {SETS[0]}", METRIC, "negationclip_table2.csv", TITLE, 534),)
 
     def read(self, settings: Profile) -> Dataset:
-        """Return the items with their pictures."""
+        """Return the items with their images."""
         return load(source.folder(settings, "valse", WHERE))
 
     def pairs(self, rows: Dataset) -> list[tuple[str, str]]:
@@ -52,19 +50,16 @@ class Valse(Pairs):
         return [TYPES[side] for side in rows["negated"][:]]
 
     def items(self, rows: Dataset) -> pd.DataFrame:
-        """Return item, cluster (the picture) and valid."""
+        """Return item, cluster (the image) and valid."""
         valid = np.array(rows["votes_caption"][:]) >= valse.VALID_VOTES
         return pd.DataFrame({"item": rows["item"][:], "cluster": rows["file_name"][:], "valid": valid})
 
     def shares(self, title: str, frame: pd.DataFrame, report: Report) -> list[Record]:
         """Return the accuracy over all and over validated items, each in total and by which caption is negated."""
-        sets = zip(SETS, (frame, frame[frame["valid"].astype(bool)]), strict=True)
-        return [
-            record
-            for name, part in sets
-            if len(part)
-            for record in super(Valse, self).shares(f"{title}, {name}", part, report)
-        ]
+        records = []
+        for name, part in zip(SETS, (frame, frame[frame["valid"].astype(bool)]), strict=True):
+            records += super().shares(f"{title}, {name}", part, report)
+        return records
 
     def main(self, rows: Any) -> tuple[tuple[str, str], ...]:
         """Return the accuracy over all items."""
@@ -72,7 +67,7 @@ class Valse(Pairs):
 
 
 def load(folder: Path) -> Dataset:
-    """The items of ``folder``/existence.json with the pictures in ``folder``/images.
+    """Return the items of ``folder``/existence.json with the images in ``folder``/images.
 
     Raises NegutilError where one of them is missing, saying where it is to be had.
     """

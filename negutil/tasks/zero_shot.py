@@ -36,7 +36,7 @@ CLASS_NAMES = "en_classnames.json"
 class ZeroShot(Task):
     """The pictures of a folder per class; ImageNet's have names like n01440764, and a file says of what."""
 
-    metric = TOP_1
+    metric, guess = TOP_1, "1 / classes"
 
     def __init__(self, dataset: str, get: str, where: str) -> None:
         self.title, self.get, self._where = f"{dataset} zero-shot", get, where
@@ -45,14 +45,13 @@ class ZeroShot(Task):
         """Return the pictures with their classes."""
         root = source.folder(settings, self.get, self._where)
         rows = folders.load(root)
-        called = rows.features["label"].names
-        if not all(WNID.fullmatch(name) for name in called):
-            return rows
-        return folders.load(root, names_from(root / CLASS_NAMES, "imagenet1k", called))
+        names = rows.features["label"].names
+        is_imagenet = all(WNID.fullmatch(name) for name in names)
+        return folders.load(root, names_from(root / CLASS_NAMES, "imagenet1k", names)) if is_imagenet else rows
 
     def texts(self, rows: Dataset) -> list[str]:
         """Return the prompts of all classes."""
-        return [text for said in prompts(class_names(rows)) for text in said]
+        return [text for texts in prompts(class_names(rows)) for text in texts]
 
     def score(self, scorer: Scorer, rows: Dataset, *images: Features) -> Frames:
         """Return the answers to ``answers``."""
@@ -61,10 +60,6 @@ class ZeroShot(Task):
     def chance(self, rows: Dataset) -> dict[tuple[str, str], float]:
         """Return one among the classes."""
         return {(self.title, TOP_1): 1 / len(class_names(rows))}
-
-    def rules(self, rows: Dataset) -> dict[str, Frames]:
-        """Return nothing: a class prompt says nothing of a picture."""
-        return {}
 
     def shares(self, title: str, frame: pd.DataFrame, report: Report) -> list[Record]:
         """Return top-1 accuracy and mean per-class accuracy."""
@@ -80,8 +75,8 @@ def answers(scorer: Scorer, rows: Dataset, images: Features, templates: Sequence
     ``{a_name}`` for the name with its article. Classes of the same name always tie. Raises NegutilError for a template
     with neither.
     """
-    said = prompts(class_names(rows), templates)
-    flat, shape = [text for own in said for text in own], (len(said), len(templates), -1)
+    by_class = prompts(class_names(rows), templates)
+    flat, shape = [text for texts in by_class for text in texts], (len(by_class), len(templates), -1)
     if isinstance(scorer, Cosine):
         each = scorer.features(flat).reshape(shape)
         mean = each.mean(axis=1)
@@ -92,10 +87,10 @@ def answers(scorer: Scorer, rows: Dataset, images: Features, templates: Sequence
     else:
         values = scorer.matrix(flat, images).reshape(shape).mean(axis=1).T
     labels, files = np.array(rows["label"][:]), rows["file_name"][:]
-    found = mcq.items(values, labels)
-    called = np.array([*rows.features["label"].names, ""], dtype=object)
-    facts = {"item": files, "cluster": files, "type": called[labels], "chosen": called[found["chosen"]]}
-    return pd.DataFrame(facts).assign(right=found["right"], tie=found["chosen"] < 0, margin=found["margin"])
+    table = mcq.items(values, labels)
+    names = np.array([*rows.features["label"].names, ""], dtype=object)
+    facts = {"item": files, "cluster": files, "type": names[labels], "chosen": names[table["chosen"]]}
+    return pd.DataFrame(facts).assign(right=table["right"], tie=table["chosen"] < 0, margin=table["margin"])
 
 
 def per_class(table: pd.DataFrame, *, resamples: int = statistics.RESAMPLES, seed: int = 0) -> Interval:

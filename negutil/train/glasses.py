@@ -28,9 +28,9 @@ from torch.nn import functional
 from negutil import code
 from negutil.cache import Cache
 from negutil.errors import NegutilError
-from negutil.models import glasses_settings, glasses_trained
+from negutil.models import glasses_model, glasses_settings
 from negutil.models.glasses import Glasses
-from negutil.models.glasses_trained import TrainedGlasses
+from negutil.models.glasses_model import TrainedGlasses
 from negutil.models.text_layers import TextLayers
 from negutil.train import examples, loop, losses
 from negutil.train.finetune import locked, run_calls
@@ -431,7 +431,7 @@ class GlassesJob:
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that the result follows from, as plain JSON values."""
-        facts: dict[str, Any] = {"base": glasses_trained.base_of(self.name), "base_sha256": self.base_sha256}
+        facts: dict[str, Any] = {"base": glasses_model.base_of(self.name), "base_sha256": self.base_sha256}
         facts |= {"config": self.config, "data_sha256": self.data.sha256}
         facts |= {"lens_sha256": self.lens_data.sha256 if self.lens_data else ""}
         return plain(facts | {"code_version": code.fingerprint(__name__)})
@@ -443,12 +443,12 @@ def train(job: GlassesJob) -> TrainedGlasses:
     What was made from something else under this name is replaced. Ctrl-C finishes the epoch, saves, and raises Stopped.
     Raises NegutilError where a loss is not finite, or a file cannot be written.
     """
-    out, identity, config = glasses_trained.folder(job.name, job.profile), job.identity, job.config
+    out, identity, config = glasses_model.folder(job.name, job.profile), job.identity, job.config
     with locked(out):
-        found = glasses_trained.find(job.name, job.profile)
+        found = glasses_model.find(job.name, job.profile)
         if found is not None and found.about["identity"] == identity:
             return found
-        glasses_trained.remove(out)
+        glasses_model.remove(out)
         if read_checkpoint(out).get("identity", identity) != identity:
             (out / CHECKPOINT).unlink()
         run = Run(job.data, config, job.lens_data, shared_keys(job.data, job.lens_data, config))
@@ -466,9 +466,9 @@ def train(job: GlassesJob) -> TrainedGlasses:
             "provenance": code.provenance(seconds=round(run.seconds, 1)),
         }
         curve = pd.DataFrame(run.curve, columns=list(COLUMNS))
-        glasses_trained.write(out, run.glasses.state_dict(), curve, about)
+        glasses_model.write(out, run.glasses.state_dict(), curve, about)
         (out / CHECKPOINT).unlink(missing_ok=True)
-    return glasses_trained.read(job.name, job.profile)
+    return glasses_model.read(job.name, job.profile)
 
 
 def train_many(
@@ -482,7 +482,7 @@ def train_many(
     different = list(dict.fromkeys(names))
     calls = [functools.partial(_name_of, make, name) for name in different]
     run_calls(calls, processes, len(different), "training glasses")
-    return [glasses_trained.read(name, profile) for name in names]
+    return [glasses_model.read(name, profile) for name in names]
 
 
 def _name_of(make: Callable[[str], GlassesJob], name: str) -> str:

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from negutil.config import Profile
 from negutil.data import skipped
 from negutil.errors import NegutilError
-from negutil.models import glasses_settings, glasses_trained, loader, precision, trained
-from negutil.models.glasses_trained import TrainedGlasses
+from negutil.models import glasses_model, glasses_settings, loader, precision, trained
+from negutil.models.glasses_model import TrainedGlasses
 from negutil.models.loader import LoadedModel
 from negutil.train import glasses, glasses_sets, sets
 from negutil.train import settings as named
@@ -288,7 +288,7 @@ def train_glasses(settings: Profile, names: Sequence[str]) -> list[TrainedGlasse
     a name that is none, and as ``glasses.train_many`` does.
     """
     for name in names:
-        find_glasses(glasses_trained.recipe_of(name))
+        find_glasses(glasses_model.recipe_of(name))
     return glasses.train_many(
         names, functools.partial(glasses_job, settings), settings.name, settings.glasses.processes
     )
@@ -296,11 +296,11 @@ def train_glasses(settings: Profile, names: Sequence[str]) -> list[TrainedGlasse
 
 def glasses_job(settings: Profile, name: str) -> GlassesJob:
     """The training of the pair called ``name``; its sets are built and encoded where that has not been done."""
-    recipe, match = find_glasses(glasses_trained.recipe_of(name)), re.search(r"/seed(\d+)$", name)
+    recipe, match = find_glasses(glasses_model.recipe_of(name)), re.search(r"/seed(\d+)$", name)
     if match is None:
         raise NegutilError(f"'{name}' names no seed; write it as base+recipe/seed0.")
     seed = int(match[1])
-    material, base_sha256 = _material(glasses_trained.base_of(name), settings)
+    material, base_sha256 = _material(glasses_model.base_of(name), settings)
     config = named.glasses(settings.glasses.source, seed=seed, **{**where(), **recipe.changes})
     config = replace(config, modules=dict(recipe.modules))
 
