@@ -27,7 +27,7 @@ from negutil.models import scorer
 from negutil.models.loader import LoadedModel
 from negutil.results import Record
 from negutil.tasks import BLIND, CHANCE, Frames, Report, checked
-from negutil.tasks.negbench import Media
+from negutil.tasks.negbench import Media, encode_media
 
 EXPERIMENT = "bench"
 FORMAT = "negutil bench 1"
@@ -83,7 +83,7 @@ def run(model: LoadedModel, units: Sequence[Unit], out: Path, batch: int) -> Car
     if any(unit.task.shares_pictures for unit in pending):
         # The pictures of all units, whatever is pending, so that a resumed run has the same digits.
         groups = [group for unit in units if unit.task.shares_pictures for group in unit.task.pictures(unit.rows)]
-        images = negbench_items.encode_media(model, (Path(path) for group in groups for path in group.paths), batch)
+        images = encode_media(model, (Path(path) for group in groups for path in group.paths), batch)
     with progress.bar("tasks", total=len(units), initial=len(units) - len(pending)) as bar:
         for unit in pending:
             bar.set_postfix_str(unit.title)
