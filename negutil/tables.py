@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+BOUNDS = {"low": "ci_low", "high": "ci_high"}
+"""The columns of an interval (``negutil.statistics``) as records call them."""
+
 
 class Table:
     """A pandas frame for display: HTML in a notebook, text elsewhere, both free of addresses and random ids."""

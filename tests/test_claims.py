@@ -97,7 +97,7 @@ def test_the_shipped_claims_are_whole() -> None:
     [
         ("[[claim", "cannot be read as TOML"),
         ("", "at least one"),
-        ('[[claim]]\nid = "a"', "must have"),
+        ('[[claim]]\nid = "a"', "setting 'notebook' of claim.* is missing"),
         ('[[claim]]\nid = "a"\nnotebook = "1"\nsource = ""\nstatement = ""\nconditions = []', "no conditions"),
         (
             '[[claim]]\nid = "a"\nnotebook = "1"\nsource = ""\nstatement = ""\n'

@@ -142,7 +142,7 @@ def test_controls_and_headlines_name_claims_and_have_a_sentence_for_each_verdict
 
 
 def test_the_sentence_of_a_control_follows_from_its_verdict() -> None:
-    control = claims.Control("a", "b", "Is it?", dict.fromkeys(claims.SENTENCES, "") | {"replicated": "Yes."})
+    control = claims.Control("a", "b", "Is it?", "Yes.", "", "")
     _save(0.6, 0.8)
     (outcome,) = verdicts.of("mini", [_claim()])
     assert verdicts.meaning(control, outcome) == "Yes."
@@ -153,9 +153,9 @@ def test_the_sentence_of_a_control_follows_from_its_verdict() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('by = "antonyms-do-better"\n', "", "a control must have"),
+        ('by = "antonyms-do-better"\n', "", "setting 'by' of control\\[.*is missing"),
         ('by = "antonyms-do-better"', 'by = "nobody"', "no claim 'nobody'"),
-        ('measure = "gain in accuracy"\n', "", "a headline must have"),
+        ('measure = "gain in accuracy"\n', "", "setting 'measure' of headline\\[.*is missing"),
         ('claim = "negationclip-valse"\nsays', 'claim = "nothing"\nsays', "no claim 'nothing'"),
         ('claim = "negationclip-valse"\nsays', 'claim = "mask-alone-does-most"\nsays', "cannot be a headline"),
         ('claim = "negationclip-valse"\nsays', 'claim = "negbench-40-points"\nsays', "cannot be a headline"),

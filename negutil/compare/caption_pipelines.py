@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -35,6 +35,7 @@ from negutil.captions import (
 )
 from negutil.captions.caption_quality import NGrams
 from negutil.captions.caption_sets import Annotators, Sizes
+from negutil.compare import engine
 from negutil.config import Profile
 from negutil.data import built, source
 from negutil.data import negrefcocog as referring_file
@@ -94,18 +95,13 @@ def run(settings: Profile, seed: int = 0) -> Findings:
 
     Raises NegutilError where published data are wanted and not there.
     """
-    rates = ERRORS if _has_truth(settings) else ERRORS[:1]
+    rates = ERRORS if source.is_drawn(source.folder(settings, "coco")) else ERRORS[:1]
     folders = {error: caption_sets.build(settings, error) for error in rates}
     source.folder(settings, "negrefcocog")
     items = pd.concat([study(settings, error, seed) for error in rates], ignore_index=True)
-    plain = items[items["error"] == 0]
-    written = {name: plain[(plain["set"] == name) & (plain["dropped"] == "")] for name in SETS}
-    rows = [*_measures(items, settings), *_naturalness(plain, settings, seed)]
-    for name, own in written.items():
-        for metric, value in caption_quality.diversity(own).items():
-            rows.append(_row(name, 0.0, metric, Interval(value, np.nan, np.nan, len(own), "")))
-    quality, referring = pd.DataFrame(rows), referring_table(settings)
-    negations = [caption_quality.kinds_of_negation(own).assign(set=name) for name, own in written.items()]
+    quality, referring = _measures(items, settings, seed), referring_table(settings)
+    written = items[(items["error"] == 0) & (items["dropped"] == "")]
+    negations = [caption_quality.kinds_of_negation(written[written["set"] == name]).assign(set=name) for name in SETS]
     counts = [
         {"file": file, "annotators' errors": error, **counted, "share": counted["captions"] / counted["of"]}
         for error, folder in folders.items()
@@ -116,10 +112,6 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     results.save_items(items, settings.name, EXPERIMENT, "items")
     columns = ["set", "factor", "level", "share"]
     return Findings(sets, items, quality, pd.concat(negations, ignore_index=True)[columns], referring)
-
-
-def _has_truth(settings: Profile) -> bool:
-    return source.is_drawn(source.folder(settings, "coco"))
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -141,15 +133,15 @@ def study(settings: Profile, error: float = 0.0, seed: int = 0) -> pd.DataFrame:
     items["true"], items["plausibility"] = np.nan, np.nan
     written, of_shapes = items["dropped"] == "", items["set"].isin((SHAPES, OVERLOOKED))
     shown: list[tuple[Any, Mapping[int, Any]]] = [(of_shapes & written, source.world().shapes_by_id())]
-    if _has_truth(settings):
+    if source.is_drawn(source.folder(settings, "coco")):
         scenes = _scenes(source.folder(settings, "coco"))
         shown.append((~of_shapes & written, scenes))
         nouns = {image_id: source.world().sayable(scene.nouns) for image_id, scene in scenes.items()}
-        counts = cooccurrence.matrix(list(nouns.values()))
         rows = items["kind"].isin(("object", "presence")) & written & ~of_shapes & (items["set"] != CCNEG)
         there = [nouns[image_id] for image_id in items.loc[rows, "image_id"]]
-        found = caption_quality.plausibility(items.loc[rows, "absent"].tolist(), there, counts)
-        items.loc[rows, "plausibility"] = found
+        counts = cooccurrence.matrix(list(nouns.values()))
+        ranks = caption_quality.plausibility(items.loc[rows, "absent"].tolist(), there, counts)
+        items.loc[rows, "plausibility"] = ranks
     for rows, by_id in shown:
         items.loc[rows, "true"] = source.world().are_true(items[rows], by_id).astype(float)
     return items
@@ -189,40 +181,42 @@ def _scenes(folder: Path) -> dict[int, Any]:
 # Measures
 
 
-def _row(name: str, error: float, metric: str, found: Interval) -> dict[str, Any]:
-    return {"set": name, "error": error, "metric": metric, **dataclasses.asdict(found)}
+def _measures(items: pd.DataFrame, settings: Profile, seed: int) -> pd.DataFrame:
+    """How many captions come about, how many are true, how plausible the absent objects are, and how natural the texts.
 
+    The first three are resampled by picture. Bits per word are those of the captions, and of the texts that they are
+    compared with; how diverse captions are has no interval.
+    """
+    bootstrap, rows = dataclasses.asdict(settings.bootstrap), []
 
-def _measures(items: pd.DataFrame, settings: Profile) -> Iterator[dict[str, Any]]:
-    """How many captions come about, how many are true, and how plausible the absent objects are; by picture."""
+    def add(name: str, error: float, metric: str, number: Interval) -> None:
+        rows.append({"set": name, "error": error, "metric": metric, **dataclasses.asdict(number)})
+
     for name, error in items[["set", "error"]].drop_duplicates().itertuples(index=False):
-        rows = items[(items["set"] == name) & (items["error"] == error)]
-        told, ranked = rows[rows["true"].notna()], rows[rows["plausibility"].notna()]
-        shares = {} if name in MADE_TO_SIZE else {KEPT: (rows["dropped"] == "", rows["image_id"])}
-        shares |= {TRUE: (told["true"] == 1, told["image_id"])} if len(told) else {}
-        for metric, (values, pictures) in shares.items():
-            share = statistics.bootstrap_share(values, pictures, **dataclasses.asdict(settings.bootstrap))
-            yield _row(name, error, metric, share)
+        part = items[(items["set"] == name) & (items["error"] == error)]
+        known, ranked = part[part["true"].notna()], part[part["plausibility"].notna()]
+        if name not in MADE_TO_SIZE:
+            add(name, error, KEPT, statistics.bootstrap_share(part["dropped"] == "", part["image_id"], **bootstrap))
+        if len(known):
+            add(name, error, TRUE, statistics.bootstrap_share(known["true"] == 1, known["image_id"], **bootstrap))
         if len(ranked):
-            values, pictures = ranked["plausibility"], ranked["image_id"]
-            found = statistics.bootstrap_mean(values, pictures, **dataclasses.asdict(settings.bootstrap))
-            yield _row(name, error, PLAUSIBILITY, found)
-
-
-def _naturalness(plain: pd.DataFrame, settings: Profile, seed: int) -> Iterator[dict[str, Any]]:
-    """Bits per word of the captions, and of the texts that they are compared with."""
+            mean = statistics.bootstrap_mean(ranked["plausibility"], ranked["image_id"], **bootstrap)
+            add(name, error, PLAUSIBILITY, mean)
     studied = {source.image_id for source in caption_sets.sources(settings, 1, _pictures(settings))}
     model = NGrams(source.caption for source in caption_sets.sources(settings, 2) if source.image_id not in studied)
+    written = items[(items["error"] == 0) & (items["dropped"] == "")]
     for name in (P1, RANDOM, P2, NEGCAP):
-        rows = plain[(plain["set"] == name) & (plain["dropped"] == "") & plain["kind"].isin(("object", "presence"))]
-        rows = rows.sample(min(JUDGED, len(rows)), random_state=seed)
-        texts = {"": rows["updated_caption"].tolist(), **caption_quality.references(rows, seed)}
-        for label, written in texts.items():
-            metric = f"{BITS}, {label}" if label else BITS
-            bits = statistics.bootstrap_mean(
-                model.bits(written), rows["image_id"], **dataclasses.asdict(settings.bootstrap)
-            )
-            yield _row(name, 0.0, metric, bits)
+        part = written[(written["set"] == name) & written["kind"].isin(("object", "presence"))]
+        part = part.sample(min(JUDGED, len(part)), random_state=seed)
+        texts = {"": part["updated_caption"].tolist(), **caption_quality.references(part, seed)}
+        for label, captions in texts.items():
+            bits = statistics.bootstrap_mean(model.bits(captions), part["image_id"], **bootstrap)
+            add(name, 0.0, f"{BITS}, {label}" if label else BITS, bits)
+    for name in SETS:
+        part = written[written["set"] == name]
+        for metric, value in caption_quality.diversity(part).items():
+            add(name, 0.0, metric, Interval(value, np.nan, np.nan, len(part), ""))
+    return pd.DataFrame(rows)
 
 
 def referring_table(settings: Profile) -> pd.DataFrame:
@@ -243,25 +237,21 @@ def referring_table(settings: Profile) -> pd.DataFrame:
 # Records
 
 
-def _records(quality: pd.DataFrame, sets: pd.DataFrame, referring: pd.DataFrame) -> Iterator[Record]:
-    for row in quality.to_dict("records"):
-        bounds = {"ci_low": row["low"], "ci_high": row["high"], "ci_over": row["over"]} if row["over"] else {}
-        about = {"task": row["set"], "model": annotator_name(row["error"]), "metric": row["metric"]}
-        yield Record(experiment=EXPERIMENT, **about, value=row["value"], n=int(row["n"]), **bounds)
+def _records(quality: pd.DataFrame, sets: pd.DataFrame, referring: pd.DataFrame) -> list[Record]:
+    found = engine.records(quality.assign(task=quality["set"], model=quality["error"].map(annotator_name)), EXPERIMENT)
     published = {caption_sets.P1: PUBLISHED[P1], caption_sets.P2: PUBLISHED[P2]}
     for row in sets.to_dict("records"):
-        paper = published.get(row["file"])
-        about = {"task": row["file"], "model": annotator_name(row["annotators' errors"]), "metric": "captions"}
+        paper, model = published.get(row["file"]), annotator_name(row["annotators' errors"])
         printed: dict[str, Any] = {"paper_value": paper, "paper_source": SOURCE if paper else ""}
-        yield Record(experiment=EXPERIMENT, **about, value=row["captions"], n=row["of"], **printed)
+        found.append(Record(EXPERIMENT, row["file"], model, "captions", row["captions"], row["of"], **printed))
     total = int(referring["phrases"].sum())
     counted = {"all": (total, PUBLISHED_ROWS["rows"])}
     columns = (referring[name].tolist() for name in ("cue", "phrases", "authors' phrases"))
     counted |= {cue: (ours, theirs) for cue, ours, theirs in zip(*columns, strict=True)}
     for cue, (ours, theirs) in counted.items():
-        about = {"task": "NegRefCOCOg", "model": "", "metric": f"phrases, {cue}"}
         printed = {"paper_value": theirs, "paper_source": "NegRefCOCOg.json, counted"}
-        yield Record(experiment=EXPERIMENT, **about, value=ours, n=total, **printed)
+        found.append(Record(EXPERIMENT, "NegRefCOCOg", "", f"phrases, {cue}", ours, total, **printed))
+    return found
 
 
 def annotator_name(error: float) -> str:
@@ -303,14 +293,11 @@ def one_picture(settings: Profile, items: pd.DataFrame, count: int = 6, seed: in
     rows = rows.drop_duplicates(["set", "image_id"])
     shared = rows.groupby("image_id")["set"].nunique()
     pictures = shared[shared == len(names)].sample(count // len(names), random_state=seed).index
-    chosen = rows[rows["image_id"].isin(pictures)].set_index(["image_id", "set"])
-    found = []
-    for image_id in pictures:
-        for name in names:
-            row = chosen.loc[(image_id, name)]
-            picture = _picture(settings, name, str(row["file_name"]))
-            found.append(Example(picture, f"{name}: {row['updated_caption']}"))
-    return found
+    chosen = rows.set_index(["image_id", "set"]).loc[[(image_id, name) for image_id in pictures for name in names]]
+    return [
+        Example(_picture(settings, name, file), f"{name}: {text}")
+        for (_, name), file, text in zip(chosen.index, chosen["file_name"], chosen["updated_caption"], strict=True)
+    ]
 
 
 def mistakes(settings: Profile, items: pd.DataFrame, count: int = 6, seed: int = 0) -> list[Example]:
@@ -357,10 +344,8 @@ def referred(settings: Profile, count: int = 4, seed: int = 0) -> list[Referred]
     chosen = np.random.default_rng(seed).permutation(len(rows))[:count].tolist()
     found = []
     for row in rows.select(chosen):
-        phrase = row["phrase"]
-        pixels = np.asarray(row["image"].convert("RGB"))
-        words = (phrase, negrefcocog.affirmed(phrase), negrefcocog.bare(phrase))
-        found.append(Referred(pixels, row["boxes"], row["correct"], *words))
+        texts = (row["phrase"], negrefcocog.affirmed(row["phrase"]), negrefcocog.bare(row["phrase"]))
+        found.append(Referred(np.asarray(row["image"].convert("RGB")), row["boxes"], row["correct"], *texts))
     return found
 
 

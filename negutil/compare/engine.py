@@ -100,25 +100,17 @@ def columns(base: str, methods: Sequence[Method], hidden: Sequence[Method] = ())
     known = {method.label: method for method in (*methods, *hidden)}
     found = []
     for method in methods:
-        singles = zip(method.seeds, method.values, strict=True) if method.seeds else ()
-        found += [Column(base, method.label, (value,), seed=seed) for seed, value in singles]
+        values = dict(zip(method.seeds, method.values, strict=True)) if method.seeds else {}
+        found += [Column(base, method.label, (value,), seed=seed) for seed, value in values.items()]
         found.append(Column(base, method.label, method.values))
-        for other, kind in method.over:
-            if other in known:
-                sides = _of_same_seeds(method, known[other])
-                found += [Column(base, method.label, *sides, kind)] if all(sides) else []
+        for label, kind in ((label, kind) for label, kind in method.over if label in known):
+            other, sides = known[label], (method.values, known[label].values)
+            if method.seeds and other.seeds:
+                others = dict(zip(other.seeds, other.values, strict=True))
+                both = [(values[seed], others[seed]) for seed in values if seed in others]
+                sides = (tuple(one for one, _ in both), tuple(two for _, two in both))
+            found += [Column(base, method.label, *sides, kind)] if all(sides) else []
     return found
-
-
-def _of_same_seeds(first: Method, second: Method) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    if not first.seeds or not second.seeds:
-        return first.values, second.values
-    both = set(first.seeds) & set(second.seeds)
-    kept = [
-        tuple(value for seed, value in zip(one.seeds, one.values, strict=True) if seed in both)
-        for one in (first, second)
-    ]
-    return kept[0], kept[1]
 
 
 def table(
@@ -139,31 +131,29 @@ def table(
     """
     names = sorted({name for column in wanted for name in (*column.plus, *column.minus)})
     weights, rows = mixing(wanted, names), []
+
+    def mean(part: pd.DataFrame, values: Sequence[str]) -> Floats:
+        return part[list(values)].to_numpy(float).mean(axis=1) if values else np.zeros(len(part))
+
     for group in groups:
-        own = items.loc[group.rows]
-        values, clusters = own[names].to_numpy(float), own["cluster"].to_numpy()
+        part = items.loc[group.rows]
+        values, clusters = part[names].to_numpy(float), part["cluster"].to_numpy()
         missing = (np.isnan(values).astype(float) @ (weights != 0)) > 0  # [items, columns]
         if seeds_first:
-            sums = np.stack([_mean(own, column.plus) - _mean(own, column.minus) for column in wanted], axis=1)
+            sums = np.stack([mean(part, column.plus) - mean(part, column.minus) for column in wanted], axis=1)
         else:
             sums = np.nan_to_num(values) @ weights
         patterns, pattern_of = np.unique(missing, axis=1, return_inverse=True)
-        found: dict[int, Interval] = {}
+        intervals: dict[int, Interval] = {}
         for number, known in enumerate(~patterns.T):
             places = np.flatnonzero(pattern_of.ravel() == number).tolist()
             if known.any():
                 shares = np.array([zeros and not wanted[place].minus for place in places])
-                intervals = means(sums[known][:, places], clusters[known], bootstrap, shares)
-                found |= dict(zip(places, intervals, strict=True))
+                drawn = means(sums[known][:, places], clusters[known], bootstrap, shares)
+                intervals |= dict(zip(places, drawn, strict=True))
         about = {"title": group.title, "metric": group.metric}
-        rows += [wanted[place].about | about | dataclasses.asdict(found[place]) for place in sorted(found)]
+        rows += [wanted[place].about | about | dataclasses.asdict(intervals[place]) for place in sorted(intervals)]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"seed": "Int64"})
-
-
-def _mean(items: pd.DataFrame, names: Sequence[str]) -> Floats:
-    """The mean [N] over the columns ``names``; 0 without any."""
-    found: Floats = items[list(names)].to_numpy(float).mean(axis=1) if names else np.zeros(len(items))
-    return found
 
 
 def mixing(wanted: Sequence[Column], names: Sequence[str]) -> Floats:
@@ -186,24 +176,17 @@ def means(values: Floats, clusters: NDArray[Any], bootstrap: Bootstrap, zeros: F
     named, codes = np.unique(clusters.astype(str), return_inverse=True)
     sizes = np.bincount(codes).astype(float)
     sums = np.stack([np.bincount(codes, column, len(named)) for column in values.T], axis=1)
+
+    def ratio(sums: Floats, sizes: Floats, weights: Floats) -> Floats:
+        return (weights @ sums) / (weights @ sizes)[:, None]
+
     arguments = dataclasses.asdict(bootstrap)
-    found = statistics.bootstrap_many(_ratio, sums, sizes, **arguments)
     over = "clusters" if len(named) < len(values) else "items"
-    found = [dataclasses.replace(each, n=len(values), over=over) for each in found]
+    found = statistics.bootstrap_many(ratio, sums, sizes, **arguments)
     for number, column in enumerate(values.T):
         if (column == 1).all() or (zeros is not None and zeros[number] and not column.any()):
-            whole = statistics.bootstrap_share(column == 1, clusters.astype(str), **arguments)
-            found[number] = dataclasses.replace(whole, over=over)
-    return found
-
-
-def _ratio(sums: Floats, sizes: Floats, weights: Floats) -> Floats:
-    return (weights @ sums) / (weights @ sizes)[:, None]
-
-
-def interval_of(row: Mapping[Any, Any]) -> Interval:
-    """The interval in a row with the columns value, low, high, n and over."""
-    return Interval(*(row[name] for name in INTERVAL))
+            found[number] = statistics.bootstrap_share(column == 1, clusters.astype(str), **arguments)
+    return [dataclasses.replace(each, n=len(values), over=over) for each in found]
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -258,7 +241,7 @@ class Experiment:
         is_mean = row["kind"] == LEVEL and pd.isna(row["seed"])
         known = next(iter(self.printed.values())).get((self.cell.format_map(row), row["method"])) if is_mean else None
         return Record.of(
-            interval_of(row),
+            Interval(*(row[name] for name in INTERVAL)),
             experiment=self.name,
             task=f"{row['title']}/{row['method'] or self.clip}",
             model=row["base"],
@@ -267,14 +250,6 @@ class Experiment:
             paper_value=known[0] if known else None,
             paper_source=known[1] if known else "",
         )
-
-    def save_numbers(self, rows: pd.DataFrame, settings: Profile, name: str, **details: Any) -> None:
-        """Write a table with base, task, metric and an interval, without methods."""
-        records = [
-            Record.of(interval_of(row), experiment=self.name, task=row["task"], model=row["base"], metric=row["metric"])
-            for row in rows.to_dict("records")
-        ]
-        results.save(records, settings.name, self.name, name, **details)
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,3 +344,19 @@ def save_items(items: pd.DataFrame, settings: Profile, experiment: str, name: st
     numbers = items.select_dtypes("float64").columns
     small = items.astype(dict.fromkeys(texts, "category") | dict.fromkeys(numbers, "float32"))
     results.save_items(small, settings.name, experiment, name)
+
+
+def records(rows: pd.DataFrame, experiment: str) -> list[Record]:
+    """A record for each row with model, task, metric, value, low, high, n and over, which is empty without interval."""
+    found = []
+    for row in rows.to_dict("records"):
+        bounds = {"ci_low": row["low"], "ci_high": row["high"], "ci_over": row["over"]} if row["over"] else {}
+        about = {name: row[name] for name in ("task", "model", "metric")}
+        found.append(Record(experiment, **about, value=float(row["value"]), n=int(row["n"]), **bounds))
+    return found
+
+
+def save_numbers(rows: pd.DataFrame, settings: Profile, experiment: str, name: str, **details: Any) -> None:
+    """Write the ``records`` of a table; without rows nothing is written."""
+    if len(rows):
+        results.save(records(rows, experiment), settings.name, experiment, name, **details)

@@ -21,6 +21,7 @@ from negutil.compare import engine
 from negutil.config import Profile
 from negutil.models import loader
 from negutil.results import Record
+from negutil.statistics import Interval
 from negutil.tasks import BLIND, CHANCE, Report, mcq
 from negutil.tasks.negbench import FEWEST, NegBench, by_variation, score
 from negutil.tasks.negbench_items import Task
@@ -90,7 +91,7 @@ def phrasings(items: pd.DataFrame, tasks: Sequence[Task], resampling: Mapping[st
         group = title if queries else f"{title}/{kind}"
         found = phrasing.shares(right, part["text"].tolist(), part["picture"].to_numpy(), **resampling)
         for row in found[found["n"] >= FEWEST].to_dict("records"):
-            interval = engine.interval_of(row)
+            interval = Interval(*(row[name] for name in engine.INTERVAL))
             way = f"{group}/{row['factor'].replace('_', ' ')} {row['level'] or 'none'}"
             metric = "recall@5" if queries else "accuracy"
             records.append(Record.of(interval, experiment=EXPERIMENT, task=way, model=model, metric=metric))

@@ -8,7 +8,7 @@ claim whose models disagree, or whose verdict does not hold over the seeds of th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import pandas as pd
 
@@ -106,27 +106,22 @@ def table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
     """A row of texts for each claim and model: claim, published, model, verdict, decided by, value, n."""
     rows = []
     for outcome in outcomes:
-        about: dict[str, object] = {"claim": outcome.claim.statement, "published": outcome.claim.published}
+        about = (outcome.claim.statement, outcome.claim.published)
         if not outcome.rows:
-            empty = {"model": "", "verdict": outcome.verdict, "decided by": outcome.reason, "value": "", "n": ""}
-            rows.append(about | empty)
-        rows += [
-            about
-            | {"model": row.model, "verdict": outcome.label(row.verdict), "decided by": row.decided_by}
-            | {"value": tables.with_interval(row.value, row.ci_low, row.ci_high), "n": f"{row.n:,}"}
-            for row in outcome.rows
-        ]
-    return pd.DataFrame(rows)
+            rows.append((*about, "", outcome.verdict, outcome.reason, "", ""))
+        for row in outcome.rows:
+            value = tables.with_interval(row.value, row.ci_low, row.ci_high)
+            rows.append((*about, row.model, outcome.label(row.verdict), row.decided_by, value, f"{row.n:,}"))
+    return pd.DataFrame(rows, columns=["claim", "published", "model", "verdict", "decided by", "value", "n"])
 
 
 def controls(outcomes: Sequence[Outcome]) -> pd.DataFrame:
     """What each control means: claim, verdict, what the control asks, its verdict, and the sentence that follows."""
     known = {outcome.claim.id: outcome for outcome in outcomes}
-    found = [(control, known[control.claim], known[control.by]) for control in claims.controls()]
-    rows = [
-        (claimed.claim.statement, claimed.label(), control.asks, by.label(), meaning(control, by))
-        for control, claimed, by in found
-    ]
+    rows = []
+    for control in claims.controls():
+        claimed, by = known[control.claim], known[control.by]
+        rows.append((claimed.claim.statement, claimed.label(), control.asks, by.label(), meaning(control, by)))
     return pd.DataFrame(rows, columns=["claim", "verdict", "the control asks", "control", "so"])
 
 
@@ -188,13 +183,12 @@ def _with_seeds(outcome: Outcome, seeds: pd.DataFrame) -> Outcome:
 
 def records(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
     """A record for each claim and model, for programs: one without a model where a claim was not tested."""
-    keys = ("model", "verdict", "decided_by", "value", "ci_low", "ci_high", "n")
     found = []
     for outcome in outcomes:
         about: dict[str, object] = {"claim": outcome.claim.id, "notebook": outcome.claim.notebook}
         about |= {"together": outcome.verdict, "reason": outcome.reason}
         found += [] if outcome.rows else [about]
         for row in outcome.rows:
-            values = {key: getattr(row, key) for key in keys}
+            values = {key: value for key, value in asdict(row).items() if key != "claim"}
             found.append(about | {k: None if isinstance(v, float) and pd.isna(v) else v for k, v in values.items()})
     return found
