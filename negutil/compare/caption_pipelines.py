@@ -34,7 +34,7 @@ from negutil.captions import (
     word_order,
 )
 from negutil.captions.caption_quality import NGrams
-from negutil.captions.caption_sets import Annotators, Sizes
+from negutil.captions.caption_sets import Sizes
 from negutil.compare import engine
 from negutil.config import Profile
 from negutil.data import built, source
@@ -114,20 +114,28 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     return Findings(sets, items, quality, pd.concat(negations, ignore_index=True)[columns], referring)
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# The study: every set on some pictures, at one error rate
-
-
 def study(settings: Profile, error: float = 0.0, seed: int = 0) -> pd.DataFrame:
     """Every set at one error rate of the annotators, and the ABLATIONS where there are none; see ``Findings.items``."""
     who = caption_sets.annotators_of(settings, error, seed)
-    sizes = Sizes(captions=1, pictures=_pictures(settings))
-    made = _published_sets(settings, who, sizes)
+    sizes, world_seed = Sizes(captions=1, pictures=_pictures(settings)), settings.world.seed
+    noisy = caption_sets.noisy_sets(settings, who, sizes)
+    other = caption_sets.other_sets(settings, who, sizes)
+    proposals = caption_sets.found_for_negcap(settings, who, sizes)
+    captions = caption_sets.sources(settings, 1, sizes.pictures, world_seed)
+    ccneg = ccneg_triplets.make(captions, who.language, held_out=who.held_out, seed=world_seed)
+    ccneg = ccneg.rename(columns={"negated_caption": "updated_caption", "negated_object": "absent"})
+    made = {
+        P1: noisy[caption_sets.P1],
+        RANDOM: other[caption_sets.RANDOM],
+        P2: noisy[caption_sets.P2],
+        SHAPES: other[caption_sets.SHAPES],
+        NEGCAP: negcap.captions(proposals, who.language, world_seed),
+        CCNEG: ccneg.assign(kind="object", about="", dropped=""),  # these are false on purpose
+    }
     if not error:  # P1 without a look at the picture, and P2 that overlooks the "not" of a question
-        captions = caption_sets.sources(settings, sizes.captions, sizes.pictures, settings.world.seed)
-        questions = caption_sets.asked_of_shapes(settings, sizes.pictures, settings.world.seed)
+        questions = caption_sets.asked_of_shapes(settings, sizes.pictures, world_seed)
         made[UNVERIFIED] = p1.make(captions, who.language, None, held_out=who.held_out)
-        made[OVERLOOKED] = p2.make(questions, who.language, p2.Rules(naive=True, seed=settings.world.seed))
+        made[OVERLOOKED] = p2.make(questions, who.language, p2.Rules(naive=True, seed=world_seed))
     frames = [frame.assign(set=name, error=error) for name, frame in made.items()]
     items = pd.concat(frames, ignore_index=True)[["set", "error", *p1.COLUMNS]]
     items["true"], items["plausibility"] = np.nan, np.nan
@@ -152,33 +160,11 @@ def _pictures(settings: Profile) -> int:
     return min(PICTURES, len(caption_sets.sources(settings)) // 2)
 
 
-def _published_sets(settings: Profile, who: Annotators, sizes: Sizes) -> dict[str, pd.DataFrame]:
-    seed = settings.world.seed
-    noisy = caption_sets.noisy_sets(settings, who, sizes)
-    other = caption_sets.other_sets(settings, who, sizes)
-    proposals = caption_sets.found_for_negcap(settings, who, sizes)
-    captions = caption_sets.sources(settings, 1, sizes.pictures, seed)
-    ccneg = ccneg_triplets.make(captions, who.language, held_out=who.held_out, seed=seed)
-    ccneg = ccneg.rename(columns={"negated_caption": "updated_caption", "negated_object": "absent"})
-    return {
-        P1: noisy[caption_sets.P1],
-        RANDOM: other[caption_sets.RANDOM],
-        P2: noisy[caption_sets.P2],
-        SHAPES: other[caption_sets.SHAPES],
-        NEGCAP: negcap.captions(proposals, who.language, seed),
-        CCNEG: ccneg.assign(kind="object", about="", dropped=""),  # these are false on purpose
-    }
-
-
 @lru_cache(maxsize=1)
 def _scenes(folder: Path) -> dict[int, Any]:
     """The scene of every training picture, by its id."""
     known = source.world().truth(folder)
     return {one.image_id: one.scene for one in known if one.split == "train"}
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Measures
 
 
 def _measures(items: pd.DataFrame, settings: Profile, seed: int) -> pd.DataFrame:
@@ -231,10 +217,6 @@ def referring_table(settings: Profile) -> pd.DataFrame:
     table["authors' phrases"] = [theirs[cue] for cue in known]
     table["authors' share"] = table["authors' phrases"] / PUBLISHED_ROWS["rows"]
     return table
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Records
 
 
 def _records(quality: pd.DataFrame, sets: pd.DataFrame, referring: pd.DataFrame) -> list[Record]:

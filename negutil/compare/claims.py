@@ -10,7 +10,6 @@ every claim. The last part of the file has the headlines, and which claims are c
 from __future__ import annotations
 
 import fnmatch
-import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +55,10 @@ class Condition(Settings):
     def wanted(self) -> str:
         """What the condition asks for, as text."""
         return f"{self.side} {self.bound:g}" + (f" ± {self.within:g}" if self.side == "equal" else "")
+
+    def names(self, rows: pd.DataFrame) -> pd.Series:
+        """Which of ``rows`` the condition is about (bool [N])."""
+        return (rows["metric"] == self.metric) & rows["task"].str.match(fnmatch.translate(self.task))
 
     def margins(self, rows: pd.DataFrame) -> pd.DataFrame:
         """``rows`` with how far each is on the right side of the bound.
@@ -196,8 +199,9 @@ def _read(path: Path) -> _File:
             raise NegutilError(f"{path}: claim {claim.id!r} {wrong}: say what decides about it, or what is missing.")
         if claim.testable_in and not claim.why:
             raise NegutilError(f"{path}: claim {claim.id!r} is for some profiles only: say why.")
-    named = [each.claim for each in (*found.headline, *found.control)] + [each.by for each in found.control]
-    for name in named:
+    mentioned = [each.claim for each in found.headline]
+    mentioned += [name for each in found.control for name in (each.claim, each.by)]
+    for name in mentioned:
         if name not in names:
             raise NegutilError(f"{path}: there is no claim {name!r}: correct the name in its headline or control.")
     return found
@@ -259,19 +263,11 @@ def judge(claims: Iterable[Claim], profile: str, models: Sequence[str]) -> list[
 def table(verdicts: Iterable[Verdict], claims: Iterable[Claim]) -> pd.DataFrame:
     """Claims and verdicts as a frame of texts: claim, published, model, verdict, decided by, value with interval, n."""
     known = {claim.id: claim for claim in claims}
-    rows = [
-        {
-            "claim": known[verdict.claim].statement,
-            "published": known[verdict.claim].published,
-            "model": verdict.model,
-            "verdict": verdict.verdict,
-            "decided by": verdict.decided_by,
-            "value": tables.with_interval(verdict.value, verdict.ci_low, verdict.ci_high),
-            "n": verdict.n,
-        }
-        for verdict in verdicts
-    ]
-    return pd.DataFrame(rows)
+    rows = []
+    for row in verdicts:
+        about = (known[row.claim].statement, known[row.claim].published, row.model, row.verdict, row.decided_by)
+        rows.append((*about, tables.with_interval(row.value, row.ci_low, row.ci_high), row.n))
+    return pd.DataFrame(rows, columns=["claim", "published", "model", "verdict", "decided by", "value", "n"])
 
 
 def margins(claim: Claim, profile: str, model: str) -> pd.DataFrame:
@@ -325,22 +321,9 @@ def _margins(condition: Condition, profile: str, model: str, claim: Claim) -> pd
 
 
 def _records(condition: Condition, profile: str) -> pd.DataFrame:
-    """The records that a condition names, read once while their file does not change; they are not written to."""
-    path = file_of(condition, profile)
-    state = path.stat() if path.exists() else None
-    return _matching(condition, path, (state.st_mtime_ns, state.st_size, state.st_ino) if state else ())
-
-
-@functools.lru_cache(maxsize=1024)
-def _matching(condition: Condition, path: Path, state: tuple[int, ...]) -> pd.DataFrame:
-    rows = results.read(path)
-    return rows[(rows["metric"] == condition.metric) & named(condition, rows)]
-
-
-def named(condition: Condition, rows: pd.DataFrame) -> pd.Series:
-    """Which of ``rows`` have a task that fits the condition's (bool [N])."""
-    fits = [fnmatch.fnmatchcase(task, condition.task) for task in rows["task"]]
-    return pd.Series(fits, index=rows.index, dtype=bool)
+    """The records that a condition names."""
+    rows = results.read(file_of(condition, profile))
+    return rows[condition.names(rows)]
 
 
 def file_of(condition: Condition, profile: str) -> Path:

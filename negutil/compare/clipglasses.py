@@ -14,7 +14,7 @@ from functools import cache
 
 import pandas as pd
 
-from negutil import results
+from negutil import results, tables
 from negutil.captions.english import NOUNS
 from negutil.compare import clipglasses_controls as controls
 from negutil.compare import engine, evaluation, layer_probe, negationclip
@@ -242,10 +242,6 @@ def _same_job(settings: Profile, model: LoadedModel, label: str, seed: int) -> J
     return Job(model.name, chosen, config, out, replace=True)
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Published numbers
-
-
 @cache
 def published() -> Printed:
     """Tables 1 to 3, of CLIP ViT-B/32.
@@ -282,10 +278,6 @@ def published_changes() -> pd.DataFrame:
 def logs() -> pd.DataFrame:
     """What the authors' development repository logs of other weights and settings: row, column, metric, value, unit."""
     return pd.DataFrame(results.published_rows("clipglasses_logs.csv"))[["row", "column", "metric", "value", "unit"]]
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# The run
 
 
 def experiment() -> Experiment:
@@ -333,10 +325,6 @@ def groups(items: pd.DataFrame) -> list[Group]:
     return kept + [Group(task, "logits", (items["task"] == task).to_numpy()) for task in FARS]
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Figure 2
-
-
 def layers(settings: Profile, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The layers of every CLIP under the probe: numbers (with ``base``), and rows per pair; writes ``layers``."""
     pairs = _pairs(settings, seed)
@@ -359,5 +347,6 @@ def _pairs(settings: Profile, seed: int) -> layer_probe.Pairs:
 
 def as_records(table: pd.DataFrame) -> pd.DataFrame:
     """A table of layers or strengths with the columns of records: model, task, metric, value, ci_low, ci_high."""
-    named = {"base": "model", "low": "ci_low", "high": "ci_high"}
-    return table.rename(columns=named)[["model", "task", "metric", "value", "ci_low", "ci_high"]]
+    return table.rename(columns={"base": "model", **tables.BOUNDS})[
+        ["model", "task", "metric", "value", "ci_low", "ci_high"]
+    ]

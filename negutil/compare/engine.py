@@ -74,7 +74,7 @@ class Column:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the number is of: base, method, seed and kind."""
+        """The base, method, seed and kind of the number."""
         return {"base": self.base, "method": self.method, "seed": self.seed, "kind": self.kind}
 
 
@@ -85,10 +85,6 @@ class Group:
     title: str
     metric: str
     rows: Flags
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Numbers
 
 
 def columns(base: str, methods: Sequence[Method], hidden: Sequence[Method] = ()) -> list[Column]:
@@ -189,10 +185,6 @@ def means(values: Floats, clusters: NDArray[Any], bootstrap: Bootstrap, zeros: F
     return [dataclasses.replace(each, n=len(values), over=over) for each in found]
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Published numbers
-
-
 def published(
     name: str, work: str, titles: Mapping[str, str], methods: Mapping[str, str]
 ) -> dict[tuple[str, str], Number]:
@@ -212,10 +204,6 @@ def source(work: str, row: Mapping[str, Any]) -> str:
     return f"{work}, {row['table']}: {row['row'].partition(' (')[0]}"
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Records and tables of an experiment
-
-
 @dataclass(frozen=True, slots=True)
 class Experiment:
     """What stands beside the numbers of an experiment.
@@ -226,7 +214,6 @@ class Experiment:
         printed: published numbers by what tables give as their architecture; records have those of the first.
         cell: the key of a number in ``Printed`` and ``difference`` the metric of a difference in results, made of
             title, metric and kind.
-        clip: what results call the method CLIP.
     """
 
     name: str
@@ -234,7 +221,6 @@ class Experiment:
     printed: Mapping[str, Printed]
     cell: str = "{title}"
     difference: str = "{kind}"
-    clip: str = "CLIP"
 
     def record(self, row: Mapping[Any, Any]) -> Record:
         """A row of ``table`` with the published number beside a mean over seeds."""
@@ -243,7 +229,7 @@ class Experiment:
         return Record.of(
             Interval(*(row[name] for name in INTERVAL)),
             experiment=self.name,
-            task=f"{row['title']}/{row['method'] or self.clip}",
+            task=f"{row['title']}/{row['method'] or 'CLIP'}",
             model=row["base"],
             metric=row["metric"] if row["kind"] == LEVEL else self.difference.format_map(row),
             seed=None if pd.isna(row["seed"]) else int(row["seed"]),
@@ -285,14 +271,13 @@ class Findings:
         return self.table[(self.table["kind"] == kind) & self.table["seed"].isna()]
 
     def levels(
-        self, titles: Sequence[str], methods: Sequence[str] | None = None, *, published: bool = True, digits: int = 3
+        self, titles: Sequence[str], methods: Sequence[str] | None = None, *, published: bool = True
     ) -> pd.DataFrame:
         """Means over seeds with intervals: a row per architecture and method, a column per title; then the printed."""
-        shown = self._wide(self.means(), titles, methods, digits)
-        below = []
+        shown, below = self._wide(self.means(), titles, methods), []
         for architecture, known in self.experiment.printed.items() if published else ():
-            for method in self._methods(self.table, methods):
-                cells = {title: f"{known[title, method][0]:.{digits}f}" for title in titles if (title, method) in known}
+            for method in dict.fromkeys(self.table["method"]) if methods is None else methods:
+                cells = {title: f"{known[title, method][0]:.3f}" for title in titles if (title, method) in known}
                 about = {"architecture": architecture, "model": self.experiment.title_of(method)}
                 below += [about | cells] if cells else []
         return pd.concat([shown, pd.DataFrame(below)], ignore_index=True).fillna("")
@@ -317,25 +302,22 @@ class Findings:
         rows = self.table[self.table["seed"].notna()].sort_values("seed", kind="stable")
         cells = rows.assign(cell=rows["value"].map("{:.3f}".format))
         joined = cells.groupby(["base", "method", "title"], sort=False)["cell"].agg(" · ".join).reset_index()
-        return self._shaped(joined, titles, self._methods(self.table, methods))
+        return self._shaped(joined, titles, list(dict.fromkeys(self.table["method"])) if methods is None else methods)
 
-    def _wide(self, rows: pd.DataFrame, titles: Sequence[str], methods: Sequence[str] | None, digits: int = 3) -> Any:
-        triples = zip(rows["value"], rows["low"], rows["high"], strict=True)
-        cells = [tables.with_interval(*triple, digits) for triple in triples]
-        return self._shaped(rows.assign(cell=cells), titles, self._methods(rows, methods))
-
-    def _methods(self, rows: pd.DataFrame, methods: Sequence[str] | None) -> Sequence[str]:
-        return list(dict.fromkeys(rows["method"])) if methods is None else methods
+    def _wide(self, rows: pd.DataFrame, titles: Sequence[str], methods: Sequence[str] | None) -> pd.DataFrame:
+        cells = [tables.with_interval(*row) for row in rows[["value", "low", "high"]].itertuples(index=False)]
+        chosen = list(dict.fromkeys(rows["method"])) if methods is None else methods
+        return self._shaped(rows.assign(cell=cells), titles, chosen)
 
     def _shaped(self, rows: pd.DataFrame, titles: Sequence[str], methods: Sequence[str]) -> pd.DataFrame:
         """The column ``cell`` by architecture and method (rows) and title (columns), in the given orders."""
-        own = rows[rows["title"].isin(titles) & rows["method"].isin(methods)]
-        found = own.pivot(index=["base", "method"], columns="title", values="cell").reset_index()
+        chosen = rows[rows["title"].isin(titles) & rows["method"].isin(methods)]
+        wide = chosen.pivot(index=["base", "method"], columns="title", values="cell").reset_index()
         order = {name: place for place, name in enumerate((*dict.fromkeys(rows["base"]), *methods))}
-        found = found.sort_values(["base", "method"], key=lambda column: column.map(order), kind="stable")
-        found["method"] = found["method"].map(self.experiment.title_of)
-        found = found.rename(columns={"base": "architecture", "method": "model"}).rename_axis(columns=None)
-        return found[["architecture", "model", *(title for title in titles if title in found)]].reset_index(drop=True)
+        wide = wide.sort_values(["base", "method"], key=lambda column: column.map(order), kind="stable")
+        wide["method"] = wide["method"].map(self.experiment.title_of)
+        wide = wide.rename(columns={"base": "architecture", "method": "model"}).rename_axis(columns=None)
+        return wide[["architecture", "model", *(title for title in titles if title in wide)]].reset_index(drop=True)
 
 
 def save_items(items: pd.DataFrame, settings: Profile, experiment: str, name: str = "items") -> None:

@@ -119,10 +119,6 @@ _prepared = functools.lru_cache(maxsize=1)(prepare)
 """Once for each process."""
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Evaluating one model
-
-
 def evaluate(model: LoadedModel | Scorer, data: EvaluationData, settings: Profile, part: str = WHOLE) -> pd.DataFrame:
     """Evaluate ``model`` on a part of the benchmarks: a row per item with COLUMNS and ``value``.
 
@@ -132,11 +128,12 @@ def evaluate(model: LoadedModel | Scorer, data: EvaluationData, settings: Profil
     who = scorer.of(model, settings.encode.batch, share=True)
     if part in (WHOLE, ALL):
         who.remember(data.texts)
+    cc_neg = partial(_suite, titles=(suite.CCNEG,))
     tasks = {
         WHOLE: (_benchmarks, _negbench, _exclusion, _text_tower),
         ALL: (_benchmarks, _negbench, _exclusion, _text_tower, _far),
-        FEW: (_pairs, _far, _questions),
-        CCNEG: (_pairs, _far),
+        FEW: (cc_neg, _far, _questions),
+        CCNEG: (cc_neg, _far),
         ZERO_SHOT: (partial(_suite, titles=(suite.IMAGENET, suite.CALTECH101)),),
         RETRIEVAL: (_retrieval,),
     }
@@ -155,11 +152,6 @@ def _suite(model: Scorer, data: EvaluationData, settings: Profile, titles: Seque
         return []
     table = suite.table(frames, model.name)
     return [table.assign(value=table["right"].astype(float))]
-
-
-def _pairs(model: Scorer, data: EvaluationData, settings: Profile) -> list[pd.DataFrame]:
-    """CC-Neg with the truth as it is, turned round (where there are such images), and both."""
-    return _suite(model, data, settings, (suite.CCNEG,))
 
 
 def _benchmarks(model: Scorer, data: EvaluationData, settings: Profile) -> list[pd.DataFrame]:
@@ -280,10 +272,6 @@ def text_distances(
     held_out = [noun in HELD_OUT_NOUNS for noun in nouns]
     table = pd.DataFrame({"noun": list(nouns), "held_out": held_out, "negated": near, "other": other})
     return table.assign(gap=(1 - near) / (1 - other))
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Evaluating many models
 
 
 def load(evaluation: Evaluation, _data: EvaluationData, settings: Profile) -> LoadedModel | Scorer:

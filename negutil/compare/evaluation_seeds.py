@@ -88,10 +88,6 @@ def where(profile: str, seed: int) -> str:
     return profile if seed == config.load(profile).world.seed else f"{profile}/{FOLDER}/{seed}"
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Keeping what claims need
-
-
 def keep(settings: Profile, seed: int, tables: Path) -> list[Path]:
     """Write the rows of the tables under ``tables`` that claims name to the folder of ``seed``; returns the files.
 
@@ -107,16 +103,10 @@ def keep(settings: Profile, seed: int, tables: Path) -> list[Path]:
         experiment, _, name = table.partition("/")
         with paths.folders(results=tables):
             whole = results.load(settings.name, experiment, name)
-        metrics = whole["metric"]
-        named = [claims.named(condition, whole) & (metrics == condition.metric) for condition in conditions]
-        rows = whole[np.logical_or.reduce(named)].astype(object)
+        rows = whole[np.logical_or.reduce([condition.names(whole) for condition in conditions])].astype(object)
         records = [Record(**row) for row in rows.where(rows.notna(), None).to_dict("records")]  # type: ignore[arg-type]
         written.append(results.save(records, where(settings.name, seed), experiment, name, evaluation_seed=seed))
     return written
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# The verdicts
 
 
 def judge(profile: str, seeds: Sequence[int] = SEEDS) -> pd.DataFrame:

@@ -40,10 +40,6 @@ PROMPTS, AFFIRMED, NEGATED = "prompts of ImageNet's classes", "captions of CC-Ne
 SENTENCE = "there is no dog on the beach, but a red car and two people with umbrellas can be seen"
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# The mask
-
-
 def mask(settings: Profile, seed: int = 0) -> pd.DataFrame:
     """Columns model, task, metric, value, low, high, n, over: means over the glasses' seeds, intervals over texts.
 
@@ -79,10 +75,6 @@ def texts(settings: Profile) -> dict[str, list[str]]:
     rows = data[suite.CCNEG].plain
     captions = {AFFIRMED: list(rows["caption"][:]), NEGATED: list(rows["negated_caption"][:])}
     return {PROMPTS: prompts, **captions} if prompts else captions
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Costs
 
 
 def costs(settings: Profile) -> pd.DataFrame:

@@ -81,10 +81,6 @@ def pairs(nouns: Sequence[str] = NOUNS, seed: int = 0) -> Pairs:
     return Pairs(first, second, np.array(cues), np.array(named))
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Features
-
-
 def layers(model: LoadedModel, texts: Sequence[str]) -> dict[str, Features]:
     """What the text tower holds at the end token: "layer 1" ... and "output", each [T, D] as the Lens reads them.
 
@@ -104,10 +100,6 @@ def lengths(model: LoadedModel, texts: Sequence[str]) -> Features:
     """The number of tokens of every text, one column for each number that occurs [T, K]: what length alone can tell."""
     count = model.tokenizer(list(texts)).argmax(dim=-1).numpy()
     return (count[:, None] == np.unique(count)[None]).astype(np.float32)
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# The probe
 
 
 def probe(features: Features, sentences: Pairs, seed: int = 0, held_out_cues: bool = True) -> NDArray[np.float64]:
@@ -158,17 +150,14 @@ def evaluate(model: LoadedModel, sentences: Pairs, seed: int = 0) -> pd.DataFram
     ``right`` is of a probe that saw neither noun nor cue, ``seen`` of one that saw the cue; "length alone" has only
     these two.
     """
+    features = {**layers(model, sentences.texts), LENGTH: lengths(model, sentences.texts)}
     parts = []
-    for name, states in progress.bar("probing layers", layers(model, sentences.texts).items()):
-        parts.append(_rows(name, states, sentences, seed).join(distances(states, sentences)))
-    parts.append(_rows(LENGTH, lengths(model, sentences.texts), sentences, seed))
+    for name, states in progress.bar("probing layers", features.items()):
+        right, seen = (probe(states, sentences, seed, held_out) for held_out in (True, False))
+        facts = {"layer": name, "pair": np.arange(len(sentences.cues)), "cue": sentences.cues, "noun": sentences.nouns}
+        rows = pd.DataFrame(facts | {"right": right, "seen": seen})
+        parts.append(rows if name == LENGTH else rows.join(distances(states, sentences)))
     return pd.concat(parts, ignore_index=True)
-
-
-def _rows(name: str, states: Features, sentences: Pairs, seed: int) -> pd.DataFrame:
-    right, seen = (probe(states, sentences, seed, held_out) for held_out in (True, False))
-    facts = {"layer": name, "pair": np.arange(len(sentences.cues)), "cue": sentences.cues, "noun": sentences.nouns}
-    return pd.DataFrame(facts | {"right": right, "seen": seen})
 
 
 def summary(items: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
@@ -185,8 +174,8 @@ def summary(items: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
         wide[f"layer 1 minus {OUTPUT}"] = wide["layer 1"] - wide[OUTPUT]
         for task in wide:
             clusters = wide.index.get_level_values("cue").to_numpy()
-            found = statistics.bootstrap_mean(wide[task], clusters, bootstrap.resamples, bootstrap.seed)
-            rows.append({"task": task, "metric": metric, **dataclasses.asdict(found)})
+            mean = statistics.bootstrap_mean(wide[task], clusters, **dataclasses.asdict(bootstrap))
+            rows.append({"task": task, "metric": metric, **dataclasses.asdict(mean)})
     return pd.DataFrame(rows)
 
 
@@ -194,10 +183,6 @@ def by_cue(items: pd.DataFrame) -> pd.DataFrame:
     """Mean accuracy of every layer (columns) for each held-out cue (rows)."""
     wide = items.pivot_table(index="cue", columns="layer", values="right", sort=False)
     return wide[list(dict.fromkeys(items["layer"]))].reset_index().rename_axis(columns=None)
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# t-SNE
 
 
 def tsne(

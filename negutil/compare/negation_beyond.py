@@ -170,10 +170,6 @@ def _radiographs(settings: Profile, split: str, **options: Any) -> ClaimData:
     return claim_items.radiographs(findings, **options), PictureFiles.of(rows)
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# The run
-
-
 def run(settings: Profile, gallery: Gallery | None, claims: Mapping[str, Domain], seed: int = 0) -> Findings:
     """Examine every model; writes the tables ``exclusion``, ``bias`` and ``claims`` and their per-item scores.
 
@@ -236,10 +232,6 @@ def _about_claims(
     return {"claims": pd.concat(tables, ignore_index=True), "claim_items": pd.concat(items, ignore_index=True)}
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# For the notebook
-
-
 def one_table(tasks: pd.DataFrame, found: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
     """``negbench.overview`` of ``tasks`` with exclusion (``Findings.exclusion``) as two more rows of the same columns.
 
@@ -259,7 +251,7 @@ def one_table(tasks: pd.DataFrame, found: pd.DataFrame, models: Sequence[str]) -
     return pd.concat([shown, pd.DataFrame(rows)], ignore_index=True)
 
 
-def metrics(table: pd.DataFrame, rows: str, chosen: Mapping[str, Sequence[str]], digits: int = 3) -> pd.DataFrame:
+def metrics(table: pd.DataFrame, rows: str, chosen: Mapping[str, Sequence[str]]) -> pd.DataFrame:
     """Numbers with intervals: a row per model and value of column ``rows``, a column per metric.
 
     ``chosen`` names the wanted values of ``rows`` and of "metric", in their order.
@@ -268,9 +260,8 @@ def metrics(table: pd.DataFrame, rows: str, chosen: Mapping[str, Sequence[str]],
     if part.empty:
         return pd.DataFrame(columns=[rows, "model", *chosen["metric"]])
     order = {name: place for place, name in enumerate((*chosen[rows], *chosen["metric"]))}
-    part = part.assign(_row=part[rows].map(order), _column=part["metric"].map(order))
-    part = part.sort_values(["_row", "_column"], kind="stable").rename(columns={"low": "ci_low", "high": "ci_high"})
-    return tables.pivot(part, [rows, "model"], digits=digits).fillna("")
+    part = part.sort_values([rows, "metric"], key=lambda column: column.map(order), kind="stable")
+    return tables.pivot(part.rename(columns=tables.BOUNDS), [rows, "model"]).fillna("")
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -72,10 +72,6 @@ METHODS = (recipes.PLAIN, "con-clip", "negclip", "clip-bnl", recipes.NEGCAP, rec
 CAPTIONS = (recipes.RANDOM, recipes.P1, recipes.P2, recipes.NEGATIONCLIP)
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# What is compared
-
-
 def train(settings: Profile) -> list[Trained]:
     """Fine-tune every model of the profile that is not finished; raises NegutilError as ``finetune_many`` does."""
     jobs = [job for base in settings.models for job in recipes.jobs(settings, base, _trained_on(settings, base))]
@@ -174,11 +170,6 @@ def title_of(method: str) -> str:
     return "CLIP" if not method else f"{recipes.find(name).title}{f' ({share})' if at else ''}"
 
 
-def experiment() -> Experiment:
-    """The experiment of this module."""
-    return Experiment(EXPERIMENT, title_of, {PAPER: published()})
-
-
 def run(settings: Profile, seed: int = 0) -> Findings:
     """Evaluate every model that ``train`` made; writes ``levels``, ``seeds``, ``gains``, and all items.
 
@@ -189,15 +180,11 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     items = evaluation.items(settings, [Evaluation(name) for name in names])
     wanted = [column for base, own in methods.items() for column in engine.columns(base, own)]
     table = engine.table(items, wanted, groups(items), settings.bootstrap.moved(seed))
-    found = Findings(experiment(), table, items)
+    found = Findings(Experiment(EXPERIMENT, title_of, {PAPER: published()}), table, items)
     found.save(settings, seed=seed)
     engine.save_items(items, settings, EXPERIMENT)
     skipped.save(settings, EXPERIMENT)
     return found
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# The trainings
 
 
 def learned_from(settings: Profile, models: Sequence[Trained]) -> pd.DataFrame:

@@ -28,6 +28,9 @@ from negutil.tasks.negbench_items import Task
 
 EXPERIMENT = "03_negbench"
 PUBLISHED = "CLIP-OpenAI, published"
+SMALL = {"item": "int32", "rank": "Int32", "correct": "Int8", "chosen": "Int8", "shown_at": "Int8", "margin": "float32"}
+SMALL |= {"right": "boolean", **dict.fromkeys(("variation", "picture", "type", "chosen_type"), "category")}
+"""The types of the items as they are saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +50,9 @@ def run(settings: Profile, tasks: Sequence[Task], seed: int = 0) -> Findings:
     order of the options and the resamples. Raises NegutilError where a model is missing or gives a score that is not
     finite.
     """
-    resampling = {"resamples": settings.bootstrap.resamples, "seed": settings.bootstrap.seed + seed}
-    asked = {task.variation.title: (NegBench(task.variation), task) for task in tasks}
-    records = [record for own, rows in asked.values() for record in own.baselines(rows, EXPERIMENT, **resampling)]
+    resampling = dataclasses.asdict(settings.bootstrap.moved(seed))
+    variations = {task.variation.title: (NegBench(task.variation), task) for task in tasks}
+    records = [record for own, rows in variations.values() for record in own.baselines(rows, EXPERIMENT, **resampling)]
     every: list[pd.DataFrame] = []
     sizes: dict[str, int] = {}
     for name in settings.models:
@@ -57,23 +60,18 @@ def run(settings: Profile, tasks: Sequence[Task], seed: int = 0) -> Findings:
         sizes[name] = sum(weights.numel() for weights in model.model.parameters())
         answers = score(model, tasks, settings.encode.batch, seed)
         frames, report = by_variation(answers), Report(EXPERIMENT, name, **resampling)
-        records += [record for own, _ in asked.values() for record in own.records(frames, report)]
-        results.save_items(_slim(answers), settings.name, EXPERIMENT, f"items_{name}")
+        records += [record for own, _ in variations.values() for record in own.records(frames, report)]
+        # Without texts (the files have them), in small types.
+        results.save_items(answers.drop(columns="text").astype(SMALL), settings.name, EXPERIMENT, f"items_{name}")
         every.append(answers.assign(model=name))
     items = pd.concat(every, ignore_index=True)
-    ways, gains = phrasings(items, tasks, resampling), scaling(items, sizes, resampling)
-    found = {"tasks": records, "phrasings": ways, "scaling": gains}
-    for name, rows in found.items():
+    numbers = {"tasks": records, "phrasings": phrasings(items, tasks, resampling)}
+    numbers["scaling"] = scaling(items, sizes, resampling)
+    for name, rows in numbers.items():
         if rows:
             results.save(rows, settings.name, EXPERIMENT, name, seed=seed)
-    return Findings(_frame(records), items, _frame(ways), _frame(gains))
-
-
-def _slim(items: pd.DataFrame) -> pd.DataFrame:
-    """The items as they are saved: without texts (the files have them), in small types."""
-    kept = items.drop(columns="text").astype({"variation": "category", "picture": "category", "type": "category"})
-    small = {"item": "int32", "rank": "Int32", "correct": "Int8", "chosen": "Int8", "shown_at": "Int8"}
-    return kept.astype(small | {"chosen_type": "category", "margin": "float32", "right": "boolean"})
+    table, ways, gains = (pd.DataFrame([dataclasses.asdict(record) for record in rows]) for rows in numbers.values())
+    return Findings(table, items, ways, gains)
 
 
 def phrasings(items: pd.DataFrame, tasks: Sequence[Task], resampling: Mapping[str, int]) -> list[Record]:
@@ -104,25 +102,15 @@ def scaling(items: pd.DataFrame, sizes: dict[str, int], resampling: Mapping[str,
     answers = items[items["right"].notna()]
     records: list[Record] = []
     for title, part in answers.groupby("variation", sort=False):
-        own = {str(name): rows for name, rows in part.groupby("model", sort=False)}
+        rows = {str(name): rows for name, rows in part.groupby("model", sort=False)}
+        right = {name: own["right"].to_numpy(float) for name, own in rows.items()}
         for name in larger:
             gain = statistics.paired_bootstrap(
-                own[name]["right"].to_numpy(float),
-                own[smallest]["right"].to_numpy(float),
-                own[name]["picture"].to_numpy(),
-                **resampling,
+                right[name], right[smallest], rows[name]["picture"].to_numpy(), **resampling
             )
             task = f"{title}/over {smallest}"
             records.append(Record.of(gain, experiment=EXPERIMENT, task=task, model=name, metric="gain in accuracy"))
     return records
-
-
-def _frame(records: Sequence[Record]) -> pd.DataFrame:
-    return pd.DataFrame([dataclasses.asdict(record) for record in records])
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# For the notebook
 
 
 def overview(table: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
@@ -133,20 +121,20 @@ def overview(table: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
     main = table[table["metric"].isin(("recall@5", "accuracy"))]
     rows = []
     for title, part in main.groupby("task", sort=False):
-        own = {str(record["model"]): record for record in part.to_dict("records")}
-        blinds = {name.removeprefix(BLIND): own[name]["value"] for name in own if name.startswith(BLIND)}
+        of_model = {str(record["model"]): record for record in part.to_dict("records")}
+        blinds = {name.removeprefix(BLIND): of_model[name]["value"] for name in of_model if name.startswith(BLIND)}
         best = max(blinds, key=lambda rule: blinds[rule]) if blinds else ""
-        paper = own[models[0]]["paper_value"]
-        triples = {name: [own[name][key] for key in ("value", "ci_low", "ci_high")] for name in models}
+        first, guess = of_model[models[0]], of_model[CHANCE]
+        triples = {name: [of_model[name][key] for key in ("value", "ci_low", "ci_high")] for name in models}
         rows.append(
             {
                 "variation": title,
-                "metric": own[CHANCE]["metric"],
-                "n": own[models[0]]["n"],
+                "metric": guess["metric"],
+                "n": first["n"],
                 **{name: tables.with_interval(*triple) for name, triple in triples.items()},
-                "chance": own[CHANCE]["value"],
+                "chance": guess["value"],
                 "best blind rule": f"{blinds[best]:.3f} ({best})" if best else "",
-                PUBLISHED: "" if pd.isna(paper) else f"{paper:.3f}",
+                PUBLISHED: "" if pd.isna(first["paper_value"]) else f"{first['paper_value']:.3f}",
             }
         )
     return pd.DataFrame(rows)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from datasets import Dataset
 from numpy.typing import ArrayLike
 
 from negutil import files, tables
@@ -45,15 +44,6 @@ def positions(correct: ArrayLike, k: int = 4, seed: int = 0) -> dict[str, float]
     }
 
 
-def _questions(path: Path) -> Dataset:
-    """The rows of a multiple-choice file; raises NegutilError for a retrieval file, which has no options."""
-    rows = negbench.load(path)
-    if "options" not in rows.column_names:
-        command = f"negutil bench MODEL --negbench {path}"
-        raise NegutilError(f"{path} is a retrieval file: give multiple-choice files, or run `{command}`.")
-    return rows
-
-
 def kept() -> pd.DataFrame:
     """Return the numbers of ``records`` that are committed for the published files, which cannot be committed."""
     return files.read_csv(locations.RESOURCES / "results" / PROFILE / EXPERIMENT / f"{NAME}.csv")
@@ -74,7 +64,10 @@ def records(paths: Sequence[Path | str], seed: int = 0) -> list[Record]:
     """
     found: list[Record] = []
     for path in map(Path, paths):
-        rows = _questions(path)
+        rows = negbench.load(path)
+        if "options" not in rows.column_names:
+            command = f"negutil bench MODEL --negbench {path}"
+            raise NegutilError(f"{path} is a retrieval file: give multiple-choice files, or run `{command}`.")
         options, correct, pictures = rows["options"][:], np.array(rows["correct"]), np.array(rows["file_name"])
         types = list(rows["template"]) if "template" in rows.column_names else None
         for name, share in positions(correct, len(options[0]), seed).items():

@@ -87,19 +87,9 @@ class Findings(engine.Findings):
     thresholds: Mapping[str, Mapping[str, Mapping[str, int]]]
 
 
-def experiment() -> Experiment:
-    """The experiment of this module."""
-    printed = {"published": PUBLISHED}
-    return Experiment(EXPERIMENT, title_of, printed, cell="{title} {metric}", difference="gain in {metric} {kind}")
-
-
 def title_of(method: str) -> str:
     """A text tower, or a rule, as tables call it."""
     return TITLES.get(method, method)
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# The run
 
 
 def towers(settings: Profile) -> dict[str, list[str]]:
@@ -142,7 +132,10 @@ def run(settings: Profile, seed: int = 0) -> Findings:
         for task, by_tower in validation.items()
     }
     bootstrap = settings.bootstrap.moved(seed)
-    found = Findings(experiment(), pd.DataFrame(), pd.DataFrame(), data["test"], answers, thresholds)
+    experiment = Experiment(
+        EXPERIMENT, title_of, {"published": PUBLISHED}, "{title} {metric}", "gain in {metric} {kind}"
+    )
+    found = Findings(experiment, pd.DataFrame(), pd.DataFrame(), data["test"], answers, thresholds)
     parts = [*_by_task(found, settings, bootstrap), *_wordings(found, settings, bootstrap)]
     table = pd.concat([*parts, *_rules(data, settings, bootstrap)], ignore_index=True)
     found = replace(found, table=table, items=_items(found))
@@ -232,10 +225,6 @@ def _items(found: Findings) -> pd.DataFrame:
             overlap = segmentation.per_phrase(answer.overlap.at(found.thresholds[task][name][MIOU]))
             parts.append(pd.DataFrame(about | {"tower": name, MIOU: overlap, RIGHT: answer.right}))
     return pd.concat(parts, ignore_index=True)
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# For the notebook
 
 
 def of_metrics(found: engine.Findings, names: Mapping[str, str], tasks: Sequence[str] = SHOWN) -> engine.Findings:

@@ -115,10 +115,6 @@ class Answer:
     chance: Floats
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# The data
-
-
 def load(settings: Profile, size: int, split: str = "test") -> dict[str, Phrases]:
     """All TASKS of a split ("test", "val") with masks of ``size`` pixels a side.
 
@@ -229,10 +225,6 @@ def unpacked(bits: NDArray[np.uint8], size: int) -> NDArray[np.bool_]:
     return np.unpackbits(bits, axis=-1, count=size * size).reshape(len(bits), size, size).astype(bool)
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# The scores
-
-
 def steering(segmenter: Segmenter, encoder: LoadedModel | None, texts: Sequence[str]) -> dict[str, torch.Tensor]:
     """What steers the decoder for each different text, with the segmenter's own text tower (None) or ``encoder``'s."""
     used = segmenter if encoder is None else miniclipseg.swapped(segmenter, encoder)
@@ -326,10 +318,6 @@ def _answer(arrays: Mapping[str, NDArray[Any]], phrases: Phrases) -> Answer:
     found = Overlap(arrays["hit"], arrays["marked"], arrays["meant"], phrases.size**2)
     others = np.bincount(phrases.rival_of, minlength=len(phrases))
     return Answer(found, arrays["right"].astype(float), 1 / (1 + others))
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# What marks something without reading the phrase
 
 
 EVERYTHING, USUAL, KIND, OTHERS = "everything", "the usual place", "all of the kind", "the others of the kind"

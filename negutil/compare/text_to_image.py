@@ -95,18 +95,9 @@ def title_of(method: str) -> str:
     return recipes.find(method).title if method in recipes.RECIPES else TITLES.get(method, method)
 
 
-def experiment() -> Experiment:
-    """The experiment of this module."""
-    return Experiment(EXPERIMENT, title_of, published())
-
-
 def model_name(settings: Profile) -> str:
     """The pipeline as records call it: the last part of its name."""
     return settings.generation.pipeline.rstrip("/").rpartition("/")[2]
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# The run
 
 
 def train(settings: Profile) -> list[Trained]:
@@ -139,7 +130,8 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     floor = pd.DataFrame(shares)
     summary = picture_judge.summary(exam, bootstrap) if len(exam) else pd.DataFrame()
     table = numbers_of(items, faithfulness, settings, bootstrap)
-    found = Findings(experiment(), table, items, pictures, summary, exam, floor, fulfilled, drawn)
+    experiment = Experiment(EXPERIMENT, title_of, published())
+    found = Findings(experiment, table, items, pictures, summary, exam, floor, fulfilled, drawn)
     details: dict[str, Any] = {"seed": seed, "judge": picture_judge.name_of(settings)}
     found.save(settings, **details)
     named = floor.assign(task="affirmative prompts, " + floor["kind"], model=model_name(settings))
@@ -161,10 +153,6 @@ def _exam(settings: Profile, look: Judge) -> pd.DataFrame:
     parts = [picture_judge.exam(look, known, name) for name in degradation.CONDITIONS]
     parts.append(picture_judge.exam(look, known, ENCODED, pictures=drawing.reconstructed(settings, known.pictures)))
     return pd.concat(parts, ignore_index=True)
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Negated prompts
 
 
 def methods(settings: Profile) -> tuple[str, ...]:
@@ -216,10 +204,6 @@ def shares(settings: Profile, method: str) -> dict[int, list[int]]:
     return {seed: everything[place :: len(plan.seeds)] for place, seed in enumerate(plan.seeds)}
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Affirmative captions and prompts
-
-
 def faithful(settings: Profile, look: Judge) -> pd.DataFrame:
     """TIFA of every encoder: a row per picture with id, picture_seed, method, encoder_seed, TIFA and TIFA corrected.
 
@@ -245,10 +229,6 @@ def faithful(settings: Profile, look: Judge) -> pd.DataFrame:
         answers = tifa.judge(look, questions, made, ids, [0] * len(ids))
         parts.append(tifa.by_picture(answers, rates).assign(method=method, encoder_seed=seed))
     return pd.concat(parts, ignore_index=True)
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Numbers
 
 
 def numbers_of(
@@ -378,10 +358,6 @@ def judge_floor(
     return table.assign(**pd.DataFrame(answers).groupby(place, sort=False).prod())
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Tables and picture grids for the notebook
-
-
 MEASURES = (neg_score.SCORE, f"{neg_score.SCORE}{neg_score.CORRECTED}", tifa.SCORE, tifa.CORRECTED)
 ANSWERS = (neg_score.SUBJECT, neg_score.DENIED)
 BY_KIND = tuple(f"{neg_score.SCORE}, {kind}" for kind in t2i_prompts.KINDS)
@@ -407,10 +383,6 @@ def floor_table(found: pd.DataFrame) -> pd.DataFrame:
     counts = found.drop_duplicates("kind").set_index("kind")["n"]
     shown.insert(1, "pictures", shown["prompts for"].map(counts))
     return shown
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Pictures
 
 
 def affirmative_grid(found: Findings, columns: int = 8, seed: int = 0) -> list[Shown]:

@@ -156,8 +156,7 @@ def _outcome(claim: Claim, profile: str) -> Outcome:
 
 def _seeds(profile: str) -> pd.DataFrame:
     """Verdicts from other base seeds than the profile's where they were made; without rows where they were not."""
-    path = paths.results(profile) / SEEDS_FILE
-    columns = ["claim", "model", "seed", "verdict"]
+    path, columns = paths.results(profile) / SEEDS_FILE, ["claim", "model", "seed", "verdict"]
     if not path.exists():
         return pd.DataFrame(columns=columns)
     found = files.read_csv(path, "make it again", keep_default_na=False)
@@ -168,15 +167,17 @@ def _seeds(profile: str) -> pd.DataFrame:
 
 def _with_seeds(outcome: Outcome, seeds: pd.DataFrame) -> Outcome:
     """Inconclusive for each model whose verdict is not the same from every seed of the evaluation sets."""
-    own = seeds[seeds["claim"] == outcome.claim.id]
-    if own.empty or not outcome.rows:
+    of_claim = seeds[seeds["claim"] == outcome.claim.id]
+    if of_claim.empty or not outcome.rows:
         return outcome
     rows, unsteady = [], []
     for row in outcome.rows:
-        others = own.loc[own["model"] == row.model, "verdict"]
-        steady = others.eq(row.verdict).all()
-        rows.append(row if steady else replace(row, verdict=f"{INCONCLUSIVE}: seeds disagree"))
-        unsteady += [] if steady else [f"{row.model}: {', '.join(map(outcome.label, [row.verdict, *others]))}"]
+        others = of_claim.loc[of_claim["model"] == row.model, "verdict"]
+        if others.eq(row.verdict).all():
+            rows.append(row)
+        else:
+            rows.append(replace(row, verdict=f"{INCONCLUSIVE}: seeds disagree"))
+            unsteady.append(f"{row.model}: {', '.join(map(outcome.label, [row.verdict, *others]))}")
     reason = f"the verdict depends on the seed of the evaluation set ({'; '.join(unsteady)})" if unsteady else ""
     return replace(outcome, verdict=together(rows), rows=tuple(rows), reason=reason)
 
