@@ -116,7 +116,7 @@ def _tables_for_the_notebook(found: Findings, settings: Profile) -> None:
 def _figures_are_drawn(found: Findings, settings: Profile) -> None:
     draw = plots
     assert draw.grid(text_to_image.affirmative_grid(found, 3)).axes
-    assert draw.grid(text_to_image.side_by_side(settings, found, 4), text_to_image.prompts_of(found, 4)).axes
+    assert draw.grid(*text_to_image.side_by_side(settings, found, 4)).axes
     assert draw.grid(text_to_image.judged_grid(settings, 4)).axes
     assert draw.measures(found.table, (neg_score.SCORE, tifa.SCORE)).axes
     assert draw.by_kind(found.table, text_to_image.BY_KIND).axes

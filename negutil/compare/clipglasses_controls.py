@@ -184,10 +184,6 @@ def _true_object(model: GlassesModel, data: EvaluationData, _settings: Profile) 
     return Told(with_untrained_frame(model), OBJECT, true_objects(model, objects))
 
 
-def _gold(model: GlassesModel, data: EvaluationData, _settings: Profile) -> Scorer:
-    return GoldPicture(model, data.queries.captions, data.queries.rows) if data.queries else model
-
-
 def _raw_pixels(model: GlassesModel | LoadedModel, *_: object) -> LoadedModel | Scorer:
     if isinstance(model, LoadedModel):
         return unnormalised(model)
@@ -199,7 +195,9 @@ CHANGES: dict[str, Callable[..., LoadedModel | Scorer]] = {
     RANDOM: lambda model, *_: Told(model, RANDOM, random_objects(model.glasses.config.width)),
     CONSTANT: lambda model, _, settings: changed(model, constant_lambda=averages(model, settings)[0]),
     OBJECT: _true_object,
-    GOLD: _gold,
+    GOLD: lambda model, data, _: (
+        GoldPicture(model, data.queries.captions, data.queries.rows) if data.queries else model
+    ),
     PIXELS: _raw_pixels,
 }
 """Makes the changed model from a model, the data of the benchmarks, and the settings."""

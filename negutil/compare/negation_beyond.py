@@ -175,14 +175,34 @@ def run(settings: Profile, gallery: Gallery | None, claims: Mapping[str, Domain]
 
     Without a gallery, or claims, their frames are empty, and what was left out is written as ``skipped.csv``.
     """
-    resampling = dataclasses.asdict(settings.bootstrap.moved(seed))
+    resampling, batch = dataclasses.asdict(settings.bootstrap.moved(seed)), settings.encode.batch
     parts: dict[str, list[pd.DataFrame]] = defaultdict(list)
+
+    def encoded(model: LoadedModel, part: ClaimData) -> tuple[ClaimSet, Features, Features]:
+        texts = encode.texts(model, part[0].claims["text"].tolist(), batch=batch)
+        return part[0], texts, encode.images(model, part[1], batch=batch)
+
     for name in settings.models:
-        model = loader.load(name)
-        tables = _about_scenes(model, gallery, settings, resampling) if gallery else {}
-        tables |= _about_claims(model, claims, settings, resampling) if claims else {}
-        for kind, frame in tables.items():
+        model, frames = loader.load(name), {}
+        if gallery:
+            images, there = encode.images(model, gallery.pictures, batch=batch), gallery.there
+            queries = encode.texts(model, [query.text for query in gallery.queries], batch=batch)
+            sentences = encode.texts(model, [sentence.text for sentence in gallery.sentences], batch=batch)
+            frames["exclusion_items"] = exclusion.items(gallery.queries, queries, images, there)
+            frames["exclusion"] = exclusion.summary(frames["exclusion_items"], **resampling)
+            biases = affirmation_bias.items(gallery.sentences, sentences, images, there)
+            frames["bias"] = affirmation_bias.summary(biases, **resampling)
+            frames["densities"] = affirmation_bias.distributions(gallery.sentences, sentences, images, there)
+        for kind, frame in frames.items():
             parts[kind].append(frame.assign(model=name))
+        for domain, claim_sets in claims.items():
+            val, test = encoded(model, claim_sets.val), encoded(model, claim_sets.test)
+            judged = true_false.items(true_false.score(*test), true_false.thresholds(true_false.score(*val)))
+            recall = true_false.recall_summary(true_false.recall(*test), **resampling)
+            summary = true_false.summary(judged, **resampling).assign(kind="all claims")
+            about = {"domain": domain, "model": name}
+            parts["claims"].append(pd.concat([summary, recall], ignore_index=True).assign(**about))
+            parts["claim_items"].append(judged.assign(model=name))
     found = Findings(**{k: pd.concat(parts[k], ignore_index=True) if k in parts else EMPTY for k in KINDS})
     by_claims = found.claims.assign(task=found.claims["domain"] + "/" + found.claims["kind"])
     numbers = {name: getattr(found, name).assign(task=getattr(found, name)["form"]) for name in ("exclusion", "bias")}
@@ -193,43 +213,6 @@ def run(settings: Profile, gallery: Gallery | None, claims: Mapping[str, Domain]
             engine.save_items(items, settings, EXPERIMENT, name)
     skipped.save(settings, EXPERIMENT)
     return found
-
-
-def _about_scenes(
-    model: LoadedModel, gallery: Gallery, settings: Profile, resampling: Mapping[str, int]
-) -> dict[str, pd.DataFrame]:
-    """Exclusion and bias, over the same gallery."""
-    batch, there = settings.encode.batch, gallery.there
-    images = encode.images(model, gallery.pictures, batch=batch)
-    queries = encode.texts(model, [query.text for query in gallery.queries], batch=batch)
-    sentences = encode.texts(model, [sentence.text for sentence in gallery.sentences], batch=batch)
-    found = exclusion.items(gallery.queries, queries, images, there)
-    biases = affirmation_bias.items(gallery.sentences, sentences, images, there)
-    return {
-        "exclusion": exclusion.summary(found, **resampling),
-        "exclusion_items": found,
-        "bias": affirmation_bias.summary(biases, **resampling),
-        "densities": affirmation_bias.distributions(gallery.sentences, sentences, images, there),
-    }
-
-
-def _about_claims(
-    model: LoadedModel, claims: Mapping[str, Domain], settings: Profile, resampling: Mapping[str, int]
-) -> dict[str, pd.DataFrame]:
-    batch, tables, items = settings.encode.batch, [], []
-
-    def encoded(part: ClaimData) -> tuple[ClaimSet, Features, Features]:
-        texts = encode.texts(model, part[0].claims["text"].tolist(), batch=batch)
-        return part[0], texts, encode.images(model, part[1], batch=batch)
-
-    for name, domain in claims.items():
-        val, test = encoded(domain.val), encoded(domain.test)
-        judged = true_false.items(true_false.score(*test), true_false.thresholds(true_false.score(*val)))
-        recall = true_false.recall_summary(true_false.recall(*test), **resampling)
-        summary = true_false.summary(judged, **resampling).assign(kind="all claims")
-        tables.append(pd.concat([summary, recall], ignore_index=True).assign(domain=name))
-        items.append(judged)
-    return {"claims": pd.concat(tables, ignore_index=True), "claim_items": pd.concat(items, ignore_index=True)}
 
 
 def one_table(tasks: pd.DataFrame, found: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:

@@ -12,22 +12,31 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
-from negutil import results, statistics, tables
+from negutil import paths, results, statistics, tables
 from negutil.captions import phrasing
 from negutil.compare import engine
 from negutil.config import Profile
+from negutil.data import negbench as negbench_csv
+from negutil.errors import NegutilError
+from negutil.files import read_csv
 from negutil.models import loader
 from negutil.results import Record
 from negutil.statistics import Interval
 from negutil.tasks import BLIND, CHANCE, Report, mcq
-from negutil.tasks.negbench import FEWEST, NegBench, by_variation, score
+from negutil.tasks.negbench import FEWEST, NegBench, blind_records, blind_scorers, by_variation, score
 from negutil.tasks.negbench_items import Task
 
 EXPERIMENT = "03_negbench"
 PUBLISHED = "CLIP-OpenAI, published"
+FILE_COUNTS = ("published", EXPERIMENT, "files")
+"""Where in results/ the counts of the published files are kept: they depend on no profile and no model."""
+
 SMALL = {"item": "int32", "rank": "Int32", "correct": "Int8", "chosen": "Int8", "shown_at": "Int8", "margin": "float32"}
 SMALL |= {"right": "boolean", **dict.fromkeys(("variation", "picture", "type", "chosen_type"), "category")}
 """The types of the items as they are saved."""
@@ -168,3 +177,62 @@ def drops(table: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
     main = table[table["metric"].isin(("drop of recall@1", "drop of recall@5", "drop of accuracy"))]
     rows = _with_published(main[main["model"].isin(models)], models)
     return tables.pivot(rows, ["task", "metric"], "model").fillna("")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# What ties and positions change on the multiple-choice files as they are published (docs/protocols.md#ties). In most of
+# them the right option is always the first, and the published evaluator gives a tie to the first. So a scorer that
+# looks at nothing is right every time there; these counts say by how much each file is open to that.
+
+
+def positions(correct: ArrayLike, k: int = 4, seed: int = 0) -> dict[str, float]:
+    """Return what the place of the right options ``correct`` [N] among ``k`` gives away, as shares of the questions.
+
+    "right option first" is the share whose right option has index 0. The others are the accuracy of a constant scorer:
+    "argmax" with ties to the first option in the file's order, as published; "argmax, shuffled" with ties to the
+    first in a random order; "strict" where a tie is no answer.
+    """
+    right = np.asarray(correct, dtype=np.int64)
+    constant = np.zeros((len(right), k))
+    shown_first = mcq.orders(len(right), k, seed)[:, 0]
+    return {
+        "right option first": float((right == 0).mean()),
+        "constant scorer, argmax": float((constant.argmax(axis=1) == right).mean()),
+        "constant scorer, argmax, shuffled": float((shown_first == right).mean()),
+        "constant scorer, strict": float((mcq.choose(constant) == right).mean()),
+    }
+
+
+def file_counts() -> pd.DataFrame:
+    """Return the numbers of ``file_records`` that are committed for the published files, which cannot be committed."""
+    return read_csv(paths.RESOURCES.joinpath("results", *FILE_COUNTS).with_suffix(".csv"))
+
+
+def file_overview() -> pd.DataFrame:
+    """Return ``file_counts`` for display: a row per scorer (with its n), a column per kind of question."""
+    rows = file_counts()
+    shown = rows.assign(scorer=rows["model"] + ", n = " + rows["n"].groupby(rows["model"]).transform("max").astype(str))
+    return tables.pivot(shown, "scorer").fillna("")
+
+
+def file_records(files: Sequence[Path | str], seed: int = 0) -> list[Record]:
+    """Return what a look at the sentences alone gets on multiple-choice files, as records; the task is the file's name.
+
+    Models: the constant scorers of ``positions``, and the rules and the classifier of ``blind`` with intervals over
+    pictures, in total and by type of question. Raises NegutilError as `negutil.data.negbench.load` does.
+    """
+    found: list[Record] = []
+    for path in map(Path, files):
+        rows = negbench_csv.load(path)
+        if "options" not in rows.column_names:
+            command = f"negutil bench MODEL --negbench {path}"
+            raise NegutilError(f"{path} is a retrieval file: give multiple-choice files, or run `{command}`.")
+        options, correct, pictures = rows["options"][:], np.array(rows["correct"]), np.array(rows["file_name"])
+        types = list(rows["template"]) if "template" in rows.column_names else None
+        for name, share in positions(correct, len(options[0]), seed).items():
+            if name.startswith("constant"):
+                found.append(Record(EXPERIMENT, path.name, name, "accuracy", share, len(correct)))
+        for rule, values in blind_scorers(options, correct, pictures, seed=seed).items():
+            items = mcq.items(values, correct, types)
+            found += blind_records(items, pictures, Report(EXPERIMENT, BLIND + rule), path.name)
+    return found

@@ -87,11 +87,6 @@ class Findings(engine.Findings):
     thresholds: Mapping[str, Mapping[str, Mapping[str, int]]]
 
 
-def title_of(method: str) -> str:
-    """A text tower, or a rule, as tables call it."""
-    return TITLES.get(method, method)
-
-
 def towers(settings: Profile) -> dict[str, list[str]]:
     """The names of the text towers of every method, one for each seed; the segmenter's own is ORIGINAL."""
     plan = settings.segmentation
@@ -133,7 +128,11 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     }
     bootstrap = settings.bootstrap.moved(seed)
     experiment = Experiment(
-        EXPERIMENT, title_of, {"published": PUBLISHED}, "{title} {metric}", "gain in {metric} {kind}"
+        EXPERIMENT,
+        lambda method: TITLES.get(method, method),
+        {"published": PUBLISHED},
+        "{title} {metric}",
+        "gain in {metric} {kind}",
     )
     found = Findings(experiment, pd.DataFrame(), pd.DataFrame(), data["test"], answers, thresholds)
     parts = [*_by_task(found, settings, bootstrap), *_wordings(found, settings, bootstrap)]

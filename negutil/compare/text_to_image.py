@@ -396,30 +396,24 @@ def affirmative_grid(found: Findings, columns: int = 8, seed: int = 0) -> list[S
     return shown
 
 
-def side_by_side(settings: Profile, found: Findings, count: int = 6, seed: int = 0) -> list[Shown]:
-    """The same prompts with the same noise, a line per way to draw; each picture says what the judge saw.
+def side_by_side(settings: Profile, found: Findings, count: int = 6, seed: int = 0) -> tuple[list[Shown], list[str]]:
+    """The same prompts with the same noise, a line per way to draw, and the prompts; each picture says what is shown.
 
     The prompts are drawn at random from all, as many of each kind as possible.
     """
-    own = found.items[found.items["picture_seed"] == 0]
-    prompts = _spread(own.drop_duplicates("prompt_id"), count, seed)
+    first = found.items[found.items["picture_seed"] == 0]
+    prompts = first.drop_duplicates("prompt_id")
+    chosen = _spread(prompts, count, seed)
     shown = []
     for method in methods(settings):
-        rows = own[own["method"] == method].drop_duplicates("prompt_id")
-        places = [int(rows.index[rows["prompt_id"] == prompt][0]) for prompt in prompts]
-        captions = []
-        for row in found.items.iloc[places].to_dict("records"):
-            subject = "subject" if row[neg_score.SUBJECT] else "no subject"
-            captions.append(f"{subject}, {'negated thing too' if row[neg_score.DENIED] else 'nothing denied'}")
-        shown.append((title_of(method), found.pictures[places], tuple(captions)))
-    return shown
-
-
-def prompts_of(found: Findings, count: int = 6, seed: int = 0) -> list[str]:
-    """The prompts of ``side_by_side``, in its order."""
-    own = found.items[found.items["picture_seed"] == 0].drop_duplicates("prompt_id")
-    named = own.set_index("prompt_id")["prompt"]
-    return [str(named[prompt]) for prompt in _spread(own, count, seed)]
+        rows = first[first["method"] == method].drop_duplicates("prompt_id").reset_index(names="place")
+        rows = rows.set_index("prompt_id").loc[chosen]
+        captions = [
+            f"{'subject' if row.subject else 'no subject'}, {'negated thing too' if row.denied else 'nothing denied'}"
+            for row in rows.rename(columns={neg_score.SUBJECT: "subject", neg_score.DENIED: "denied"}).itertuples()
+        ]
+        shown.append((title_of(method), found.pictures[rows["place"].to_numpy()], tuple(captions)))
+    return shown, [str(text) for text in prompts.set_index("prompt_id").loc[chosen, "prompt"]]
 
 
 def _spread(own: pd.DataFrame, count: int, seed: int) -> list[int]:
