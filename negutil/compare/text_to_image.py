@@ -11,6 +11,7 @@ Encoders from several seeds share the pictures of a prompt evenly among them.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -403,7 +404,10 @@ def side_by_side(settings: Profile, found: Findings, count: int = 6, seed: int =
     """
     first = found.items[found.items["picture_seed"] == 0]
     prompts = first.drop_duplicates("prompt_id")
-    chosen = _spread(prompts, count, seed)
+    rng = random.Random(f"t2i/grid/{seed}")
+    groups = [rng.sample(list(rows["prompt_id"]), len(rows)) for _, rows in prompts.groupby("kind", sort=True)]
+    turns = [prompt for turn in itertools.zip_longest(*groups) for prompt in turn if prompt is not None]
+    chosen = turns[:count]
     shown = []
     for method in methods(settings):
         rows = first[first["method"] == method].drop_duplicates("prompt_id").reset_index(names="place")
@@ -416,22 +420,14 @@ def side_by_side(settings: Profile, found: Findings, count: int = 6, seed: int =
     return shown, [str(text) for text in prompts.set_index("prompt_id").loc[chosen, "prompt"]]
 
 
-def _spread(own: pd.DataFrame, count: int, seed: int) -> list[int]:
-    """Ids of ``count`` prompts, kinds in turn."""
-    rng = random.Random(f"t2i/grid/{seed}")
-    groups = [rng.sample(list(rows["prompt_id"]), len(rows)) for _, rows in own.groupby("kind", sort=True)]
-    turns = [prompt for turn in range(max(map(len, groups))) for group in groups for prompt in group[turn : turn + 1]]
-    return [int(prompt) for prompt in turns[:count]]
-
-
 def judged_grid(settings: Profile, count: int = 8, seed: int = 0) -> list[Shown]:
     """Held-out pictures of which the truth is known, made worse, with a question each, the answer and the truth."""
     look = picture_judge.load(settings)
     known = picture_judge.held_out(count, seed + 1)
     exam = picture_judge.exam(look, known, degradation.MIXED, seed).groupby("picture").sample(1, random_state=seed)
     pictures = picture_judge.degraded(known.pictures, degradation.MIXED, seed)
-    said = tuple(
+    captions = tuple(
         f"{row['question']} {'yes' if row['sure'] > 0.5 else 'no'} ({'right' if row['right'] else 'wrong'})"
         for row in exam.to_dict("records")
     )
-    return [("Held-out pictures, made worse", pictures[exam["picture"].to_numpy()], said)]
+    return [("Held-out pictures, made worse", pictures[exam["picture"].to_numpy()], captions)]
