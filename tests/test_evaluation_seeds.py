@@ -213,7 +213,7 @@ def test_asking_about_other_sets_changes_nothing_of_the_profiles_own(
     binary_probe.run(settings)
     before = {path: path.read_bytes() for path in paths.results("").rglob("*.*")}
     manifests = {path: path.read_bytes() for path in settings.built.rglob(build.MANIFEST)}
-    asked = [experiment for experiment, _ in evaluation_seeds.ask(settings, 1)]
+    asked = [experiment for experiment, _ in evaluation_seeds.evaluate(settings, 1)]
     assert asked == [affirmative.EXPERIMENT, binary_probe.EXPERIMENT]
     assert {path: path.read_bytes() for path in before} == before
     assert {path: path.read_bytes() for path in manifests} == manifests

@@ -33,7 +33,7 @@ def seeds(
     settings, wanted = config.load(profile), _numbers(chosen)
     if not judge:
         for seed in wanted:
-            for experiment, seconds in evaluation_seeds.ask(settings, seed):
+            for experiment, seconds in evaluation_seeds.evaluate(settings, seed):
                 typer.echo(f"seed {seed}, {experiment}: {seconds:.0f} s", err=True)
     written = evaluation_seeds.write(settings.name, wanted)
     found = evaluation_seeds.read(settings.name)

@@ -57,7 +57,7 @@ def scenes_of(settings: Profile, seed: int) -> Scenes:
         random.Random(seed).shuffle(order)
     chosen = rows.select(order[:GALLERY])
     pictures = np.stack([np.asarray(picture) for picture in chosen["image"]])
-    return Scenes(pictures, [said[0] for said in chosen["captions"]], [known[i] for i in chosen["image_id"]])
+    return Scenes(pictures, [captions[0] for captions in chosen["captions"]], [known[i] for i in chosen["image_id"]])
 
 
 def presence_truth(scenes: Iterable[Any]) -> Truth:

@@ -75,7 +75,7 @@ class Findings:
     """What ``run`` leaves for the notebook.
 
     Attributes:
-        sets: the training sets on disk: file, captions, of (captions or questions asked for), share.
+        sets: the training sets on disk: file, captions, of (captions or questions to write), share.
         items: a row per caption or question of the study: set, error, the columns of ``p1``, true (NaN where it is not
             known or nothing was written), plausibility.
         quality: the measures by set and error: set, error, metric, value, low, high, n, over.
@@ -209,10 +209,12 @@ def referring_table(settings: Profile) -> pd.DataFrame:
     """Our NegRefCOCOg by cue beside the authors': cue, phrases, share, authors' phrases, authors' share."""
     rows = referring_file.load(source.folder(settings, "negrefcocog") / negrefcocog.FILE)
     known = (*referring_task.CUES, referring_task.OTHER)
-    said = Counter(cue if (cue := phrasing.of(text).cue) in known else referring_task.OTHER for text in rows["phrase"])
+    counts = Counter(
+        cue if (cue := phrasing.of(text).cue) in known else referring_task.OTHER for text in rows["phrase"]
+    )
     named = sum(PUBLISHED_ROWS[cue] for cue in referring_task.CUES)
     theirs = {**PUBLISHED_ROWS, referring_task.OTHER: PUBLISHED_ROWS["rows"] - named}
-    table = pd.DataFrame({"cue": known, "phrases": [said[cue] for cue in known]})
+    table = pd.DataFrame({"cue": known, "phrases": [counts[cue] for cue in known]})
     table["share"] = table["phrases"] / len(rows)
     table["authors' phrases"] = [theirs[cue] for cue in known]
     table["authors' share"] = table["authors' phrases"] / PUBLISHED_ROWS["rows"]

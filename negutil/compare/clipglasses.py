@@ -77,7 +77,7 @@ RECIPES = {
 
 CONTROLS = (controls.MASK, controls.RANDOM, controls.CONSTANT, controls.OBJECT)
 VARIANTS = (*ABLATIONS, *DIFFERENCES, *CONTROLS)
-"""Variants of the full glasses: they are asked CC-Neg and multiple choice alone."""
+"""Variants of the full glasses: they are evaluated on CC-Neg and multiple choice alone."""
 
 TITLES = {
     CLIP: "CLIP",

@@ -1,9 +1,9 @@
 """Do the verdicts hold on other pictures and other questions? Claims over three base seeds of the evaluation sets.
 
-Models and training sets are those of the profile; ``ask`` draws the mini world's evaluation sets from another seed and
-evaluates the same models again. The tables go to a results folder in the cache; of these, the rows that claims name are
-kept in ``results/<profile>/evaluation_seeds/<seed>/``, laid out as the profile's own tables, and the verdicts of all
-seeds side by side in ``results/<profile>/evaluation_seeds.csv``. A claim whose verdicts differ between seeds is
+Models and training sets are those of the profile; ``evaluate`` draws the mini world's evaluation sets from another seed
+and evaluates the same models again. The tables go to a results folder in the cache; of these, the rows that claims name
+are kept in ``results/<profile>/evaluation_seeds/<seed>/``, laid out as the profile's own tables, and the verdicts of
+all seeds side by side in ``results/<profile>/evaluation_seeds.csv``. A claim whose verdicts differ between seeds is
 inconclusive.
 """
 
@@ -47,7 +47,7 @@ SEEDS = (1, 2)
 
 FOLDER = "evaluation_seeds"
 COLUMNS = ("claim", "model", "seed", "verdict", "decided_by", "value", "ci_low", "ci_high", "n", "joint")
-ASKED_AGAIN = (
+EVALUATED_AGAIN = (
     *("00_mini_world/floors", "00_mini_world/absence", "02_binary_probe/probe"),
     *(f"03_negbench/{name}" for name in ("tasks", "phrasings", "scaling", "exclusion", "bias", "claims")),
     *(f"05_negationclip/{name}" for name in ("levels", "seeds", "gains", "rules")),
@@ -64,13 +64,13 @@ probe do not: their verdicts are those of one seed."""
 def stated(profile: str) -> list[Claim]:
     """The claims that the evaluation sets of a profile decide about, of the notebooks that have run in it.
 
-    These can be tested in the profile, on its own tables, and all of these are asked again.
+    These can be tested in the profile, on its own tables, and all of these are evaluated again.
     """
     found = []
     for claim in claims.read():
         wanted = {condition.table for condition in _conditions(claim)}
         here = not claim.testable_in or profile in claim.testable_in
-        again = here and not claim.results and bool(wanted) and wanted <= set(ASKED_AGAIN)
+        again = here and not claim.results and bool(wanted) and wanted <= set(EVALUATED_AGAIN)
         if again and all((paths.results(profile) / f"{table}.csv").exists() for table in wanted):
             # The profile's own tables may lack what the claim needs: ``quick`` does without some controls.
             with contextlib.suppress(NoRecordError):
@@ -233,13 +233,13 @@ def only_named(settings: Profile, decided: Sequence[Claim]) -> Profile:
     return dataclasses.replace(settings, finetuning=kept)
 
 
-def ask(settings: Profile, seed: int) -> Iterator[tuple[str, float]]:
-    """Ask everything that claims need about the sets of ``seed`` and keep it; yields each experiment and its seconds.
+def evaluate(settings: Profile, seed: int) -> Iterator[tuple[str, float]]:
+    """Evaluate all that claims need on the sets of ``seed`` and keep it; yields each experiment and its seconds.
 
     Features and answers are cached, so that a second call takes little. Raises NegutilError where a trained model is
     missing, and where one of the pictures is among the training pictures.
     """
-    decided, answers = stated(settings.name), paths.cache() / "evaluation_seeds" / str(seed)
+    decided, tables = stated(settings.name), paths.cache() / "evaluation_seeds" / str(seed)
     other = only_named(settings_of(settings, seed), decided)
     needed = {condition.table.partition("/")[0] for claim in decided for condition in claim.conditions}
     learned_from = source.folder(settings, "coco") / PICTURES
@@ -248,7 +248,7 @@ def ask(settings: Profile, seed: int) -> Iterator[tuple[str, float]]:
             started = time.monotonic()
             variables = {"NEGUTIL_COMMAND": f"negutil seeds --profile {settings.name} --seeds {seed}"}
             with (
-                paths.folders(results=answers, figures=answers / "figures"),
+                paths.folders(results=tables, figures=tables / "figures"),
                 paths.variables(**variables, **paths.ONE_THREAD),
                 threadpool_limits(1, "blas"),
             ):
@@ -256,7 +256,7 @@ def ask(settings: Profile, seed: int) -> Iterator[tuple[str, float]]:
                     step(other)
             yield experiment, time.monotonic() - started
     check_apart(other.built, learned_from)
-    keep(settings, seed, answers)
+    keep(settings, seed, tables)
 
 
 def check_apart(evaluated: Path, learned_from: Path) -> int:

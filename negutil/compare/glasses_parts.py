@@ -70,7 +70,7 @@ def texts(settings: Profile) -> dict[str, list[str]]:
     """The texts that the classifier is given, by kind; without ImageNet there are no prompts of its classes."""
     data = suite.prepare(settings, (suite.IMAGENET, suite.CCNEG))
     if suite.CCNEG not in data:
-        raise NegutilError(f"The mask is asked about {suite.CCNEG}: put it in place.")
+        raise NegutilError(f"The mask is measured on {suite.CCNEG}: put it in place.")
     prompts = find()[suite.IMAGENET].texts(data[suite.IMAGENET]) if suite.IMAGENET in data else []
     rows = data[suite.CCNEG].plain
     captions = {AFFIRMED: list(rows["caption"][:]), NEGATED: list(rows["negated_caption"][:])}
@@ -142,7 +142,7 @@ def _count(call: Callable[[], object]) -> float:
 
 # --------------------------------------------------------------------------------------------------------------------
 # Does lambda fall with weaker negation? CLIPGlasses' Fig. 4, with paired differences and tau. The published captions
-# (CC-Neg's, said anew by a language model in four strengths) are not to be had, so templates stand in for them: the
+# (CC-Neg's, reworded by a language model in four strengths) are not to be had, so templates stand in for them: the
 # object that an item of CC-Neg denies, denied in each strength, with that item's picture.
 # See docs/protocols.md#lambda-figure.
 

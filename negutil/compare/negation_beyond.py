@@ -40,7 +40,7 @@ PAIRS, FEWEST_PICTURES = 60, 8
 """Pairs (X, Y) that exclusion asks about, and pictures of X with Y and without Y that each needs."""
 
 MOST = 5000
-"""Pictures of one split that are asked about: all of val2017, and as many for thresholds where there are more."""
+"""Pictures of one split that are used: all of val2017, and as many for thresholds where there are more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ HELD_OUT = (
 )
 BY_TYPE = (suite.VALSE, evaluation.MCQ)
 SPLIT = (suite.VALSE, evaluation.MCQ, evaluation.NEGATED_RETRIEVAL, evaluation.EXCLUSION, evaluation.TEXT)
-"""Benchmarks that are told apart by type of item, and by what is held out of training."""
+"""Benchmarks that are split by type of item, and by what is held out of training."""
 
 TABLE_2 = (ALL_ITEMS, suite.REFERRING, suite.IMAGENET, suite.CALTECH101, suite.COCO, suite.CCNEG)
 TABLE_3 = (ALL_ITEMS, suite.REFERRING)

@@ -355,7 +355,7 @@ def overlaps(
     """Every metric of every column as ``engine.table`` gives them, without a title.
 
     ``answers`` are to the same phrases, by text tower; ``thresholds`` has each one's best for every metric (places in
-    ``segmentation.THRESHOLDS``); ``clusters`` names the picture of each phrase. Metrics that cannot be told, as the
+    ``segmentation.THRESHOLDS``); ``clusters`` names the picture of each phrase. Metrics that are not defined, as the
     right instance where there are no others, are left out.
     """
     towers = list(answers)
