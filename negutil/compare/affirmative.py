@@ -206,5 +206,4 @@ def learning_curves(settings: Profile) -> dict[str, pd.DataFrame]:
 
 
 def _about(entry: registry.Entry) -> dict[str, Any]:
-    """The notes beside the weights of a shipped model."""
     return dict(files.read_json((paths.WEIGHTS / entry.package).with_suffix(".json")))

@@ -162,7 +162,6 @@ def _pictures(settings: Profile) -> int:
 
 @lru_cache(maxsize=1)
 def _scenes(folder: Path) -> dict[int, Any]:
-    """The scene of every training picture, by its id."""
     known = source.world().truth(folder)
     return {one.image_id: one.scene for one in known if one.split == "train"}
 
@@ -341,7 +340,6 @@ def swaps(settings: Profile, count: int = 4) -> pd.DataFrame:
 
 
 def _picture(settings: Profile, name: str, file: str) -> Pixels:
-    """A picture of the set ``name``."""
     of_shapes = name in (SHAPES, OVERLOOKED)
     folder = caption_sets.shapes(settings) if of_shapes else source.folder(settings, "coco")
     return np.asarray(read_rgb(folder / file))

@@ -306,7 +306,6 @@ def _verdicts(claim: Claim, profile: str, models: Sequence[str]) -> list[Verdict
 
 
 def _margins(condition: Condition, profile: str, model: str, claim: Claim) -> pd.DataFrame:
-    """One model's records of a condition, with their margins."""
     rows = _records(condition, claim.results or profile)
     rows = rows[rows["model"] == model]
     needed = ["value"] if condition.side == "equal" else ["value", "ci_low", "ci_high"]
@@ -321,7 +320,6 @@ def _margins(condition: Condition, profile: str, model: str, claim: Claim) -> pd
 
 
 def _records(condition: Condition, profile: str) -> pd.DataFrame:
-    """The records that a condition names."""
     rows = results.read(file_of(condition, profile))
     return rows[condition.names(rows)]
 

@@ -294,7 +294,11 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     evaluations = [each for own in compared.values() for method in own for each in method.evaluations]
     evaluations = sorted(evaluations, key=lambda each: each.part != WHOLE)  # fine-tuned CLIPs first
     evaluations += [Evaluation(base, part) for base in settings.models for part in (WHOLE, CCNEG)]
-    items = _with_rule(evaluation.items(settings, evaluations, controls.load), settings)
+    items = evaluation.items(settings, evaluations, controls.load)
+    # The rule that takes the caption without a negation, on CC-Neg's three tasks.
+    frames = suite.rules(suite.prepare(settings, (suite.CCNEG,)))[pairwise.ALWAYS_AFFIRMATIVE]
+    right = suite.table(frames, RULE).set_index(evaluation.KEYS)["right"].astype(float)
+    items[RULE] = right.reindex(pd.MultiIndex.from_frame(items[evaluation.KEYS])).to_numpy()
     wanted = [column for base, own in compared.items() for column in columns(base, own)]
     table = engine.table(items, wanted, groups(items), settings.bootstrap.moved(seed), seeds_first=True)
     found = Findings(experiment(), table, items)
@@ -302,13 +306,6 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     found.save(settings, {"ablations": variant & ~of_seed, "ablation_seeds": variant & of_seed}, seed=seed)
     engine.save_items(items, settings, EXPERIMENT)
     return found
-
-
-def _with_rule(items: pd.DataFrame, settings: Profile) -> pd.DataFrame:
-    """The items with the answers of the rule that takes the caption without a negation, on CC-Neg's three tasks."""
-    frames = suite.rules(suite.prepare(settings, (suite.CCNEG,)))[pairwise.ALWAYS_AFFIRMATIVE]
-    right = suite.table(frames, RULE).set_index(evaluation.KEYS)["right"].astype(float)
-    return items.assign(**{RULE: right.reindex(pd.MultiIndex.from_frame(items[evaluation.KEYS])).to_numpy()})
 
 
 def columns(base: str, compared: Sequence[Method]) -> list[Column]:
@@ -341,7 +338,6 @@ def tsne(settings: Profile, seed: int = 0) -> pd.DataFrame:
 
 
 def _pairs(settings: Profile, seed: int) -> layer_probe.Pairs:
-    """The sentences in which layers are probed."""
     return layer_probe.pairs(NOUNS[: settings.glasses.probe_nouns or None], seed)
 
 

@@ -189,7 +189,6 @@ def _negbench(model: Scorer, data: EvaluationData, settings: Profile) -> list[pd
 
 
 def _exclusion(model: Scorer, data: EvaluationData, settings: Profile) -> list[pd.DataFrame]:
-    """The area under the curve of every query with a negation."""
     if not data.gallery:
         return []
     images = encode.images(model.tower, data.gallery.pictures, batch=settings.encode.batch)
@@ -219,12 +218,12 @@ def _far(model: Scorer, data: EvaluationData, settings: Profile) -> list[pd.Data
     if suite.CCNEG not in data.benchmarks:
         return []
     table = ccneg.evaluate(model, data.benchmarks[suite.CCNEG].plain, batch=settings.encode.batch)
-    gap = (table["true"] - table["false"]) * logits_per_unit(model)
+    logits_per_unit = model.tower.model.logit_scale.exp().item() if isinstance(model, Cosine) else 1.0
+    gap = (table["true"] - table["false"]) * logits_per_unit
     return [table.assign(task=task, value=value) for task, value in {FAR: gap.abs(), SIGNED: gap}.items()]
 
 
 def _questions(model: Scorer, data: EvaluationData, settings: Profile) -> list[pd.DataFrame]:
-    """NegBench's multiple choice."""
     parts = []
     for task in (task for task in data.negbench if isinstance(task, Questions)):
         images = encode.images(model.tower, PictureFiles(list(task.media)), batch=settings.encode.batch)
@@ -243,11 +242,6 @@ def _retrieval(model: Scorer, data: EvaluationData, settings: Profile) -> list[p
     recalled = (scores >= of_image).sum(axis=1) <= coco_retrieval.K
     about = {"task": data.queries.variation.title, "item": np.arange(len(recalled))}
     return [pd.DataFrame(about | {"value": recalled.astype(float)})]
-
-
-def logits_per_unit(model: Scorer) -> float:
-    """How many logits one unit of ``model``'s scores is: glasses give logits, CLIPs cosines."""
-    return model.tower.model.logit_scale.exp().item() if isinstance(model, Cosine) else 1.0
 
 
 def text_distances(

@@ -152,7 +152,6 @@ def _phrasecut(settings: Profile, size: int, split: str) -> Phrases:
 
 
 def _refcocog(settings: Profile, size: int, split: str) -> dict[str, Phrases]:
-    """The sentences with and without negation."""
     folder = source.folder(settings, "refcocog", WHERE)
     pictures = (folder if source.is_drawn(folder) else settings.data / "coco") / "train2014"
     rows = refcocog.load(folder, split=split, pictures=pictures).to_pandas()
