@@ -42,9 +42,10 @@ def seeds(
         return
     for row in evaluation_seeds.disagreements(found).to_dict("records"):
         interval = f"{row['value']:.3f} [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
-        typer.echo(f"{row['claim']}, {row['model']}, seed {row['seed']}: {row['verdict']}, {interval}")
-    cases = found.drop_duplicates(["claim", "model"])
-    for verdict, count in cases["joint"].value_counts().items():
+        draw = row["seed"] if row["seed"] == evaluation_seeds.POOLED else f"seed {row['seed']}"
+        typer.echo(f"{row['claim']}, {row['model']}, {draw}: {row['verdict']}, {interval}")
+    cases = found[found["seed"] == evaluation_seeds.POOLED]
+    for verdict, count in cases["verdict"].value_counts().items():
         typer.echo(f"{verdict}: {count} of {len(cases)} pairs of a claim and a model")
     typer.echo(written)
 

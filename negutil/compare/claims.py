@@ -10,6 +10,7 @@ every claim. The last part of the file has the headlines, and which claims are c
 from __future__ import annotations
 
 import fnmatch
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,10 @@ from typing import Any
 
 import pandas as pd
 
-from negutil import config, files, paths, results, tables
+from negutil import config, files, paths, results, statistics, tables
 from negutil.errors import NegutilError
 from negutil.files import Settings
+from negutil.statistics import Interval
 
 FILE = paths.CONFIGS / "claims.toml"
 REPLICATED, NOT_REPLICATED, INCONCLUSIVE = VERDICTS = ("replicated", "not replicated", "inconclusive")
@@ -122,7 +124,11 @@ class Claim(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a claim for one model, and the record that decided (the one nearest to failing)."""
+    """What became of a claim for one model, and the record that decided (the one nearest to failing).
+
+    ``p`` is two-sided, of the record against its bound, and ``q`` the same after Benjamini and Hochberg over all claims
+    of a report; ``heterogeneity`` is the p-value that pooled draws agree.
+    """
 
     claim: str
     model: str
@@ -132,6 +138,9 @@ class Verdict:
     ci_low: float
     ci_high: float
     n: int
+    p: float = math.nan
+    heterogeneity: float = math.nan
+    q: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,16 +251,18 @@ def controls(path: Path = FILE) -> tuple[Control, ...]:
     return _read(path).control
 
 
-def judge(claims: Iterable[Claim], profile: str, models: Sequence[str]) -> list[Verdict]:
+def judge(claims: Iterable[Claim], profile: str, models: Sequence[str], draws: Sequence[str] = ()) -> list[Verdict]:
     """The verdict on each claim for each of ``models`` (or the claim's own) that its tables know, in that order.
 
+    ``draws`` are folders in results/ with the same numbers from other draws of the evaluation sets; a verdict is then
+    that of the pooled numbers.
     Raises NegutilError where a table is missing, and NoRecordError where no record of any model fits a condition. With
     published data a claim whose data are not here has no verdict: ``skipped.csv`` says what is missing.
     """
     found = []
     for claim in claims:
         try:
-            found += _verdicts(claim, profile, models)
+            found += _verdicts(claim, profile, models, draws)
         except NegutilError as problem:
             there = all(file_of(one, claim.results or profile).exists() for one in (*claim.provided, *claim.conditions))
             damaged = there and not isinstance(problem, NoRecordError)
@@ -270,16 +281,16 @@ def table(verdicts: Iterable[Verdict], claims: Iterable[Claim]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["claim", "published", "model", "verdict", "decided by", "value", "n"])
 
 
-def margins(claim: Claim, profile: str, model: str) -> pd.DataFrame:
+def margins(claim: Claim, profile: str, model: str, draws: Sequence[str] = ()) -> pd.DataFrame:
     """The records of one model that decide about a claim, with how far each is on the right side (``Condition``).
 
-    Columns are those of results with wanted (a text), bound, side, within, holds and contradicted.  Raises as ``judge``
-    does.
+    Columns are those of results with wanted (a text), bound, side, within, holds, contradicted and, where ``draws`` are
+    pooled, heterogeneity.  Raises as ``judge`` does.
     """
-    return pd.concat([_margins(condition, profile, model, claim) for condition in claim.conditions])
+    return pd.concat([_margins(condition, profile, model, claim, draws) for condition in claim.conditions])
 
 
-def _verdicts(claim: Claim, profile: str, models: Sequence[str]) -> list[Verdict]:
+def _verdicts(claim: Claim, profile: str, models: Sequence[str], draws: Sequence[str]) -> list[Verdict]:
     """For each model the first failing precondition decides, else the condition that is nearest to failing."""
     first, place = claim.conditions[0], claim.results or profile
     known = _records(first, place)["model"].unique()
@@ -292,21 +303,23 @@ def _verdicts(claim: Claim, profile: str, models: Sequence[str]) -> list[Verdict
         )
     found = []
     for model in able:
-        needed = [_margins(condition, profile, model, claim) for condition in claim.provided]
+        needed = [_margins(condition, profile, model, claim, draws) for condition in claim.provided]
         unfit = [frame for frame in needed if frame["holds"].min() <= 0]
-        rows = unfit[0] if unfit else margins(claim, profile, model)
+        rows = unfit[0] if unfit else margins(claim, profile, model, draws)
         holds, contradicted = (rows["holds"] > 0).all(), (rows["contradicted"] >= 0).any()
         verdict = REPLICATED if holds else NOT_REPLICATED if contradicted else INCONCLUSIVE
         worst = rows.loc[rows["holds"] == rows["holds"].min()].iloc[0]
         decided = f"{worst['task']}: {worst['metric']} {worst['wanted']}"
         verdict = f"{INCONCLUSIVE}: it cannot show the claim" if unfit else verdict
         value, low, high = (float(worst[name]) for name in ("value", "ci_low", "ci_high"))
-        found.append(Verdict(claim.id, model, verdict, decided, value, low, high, int(worst["n"])))
+        p = math.nan if worst["side"] == "equal" else statistics.p_value(value, low, high, worst["bound"])
+        numbers = (value, low, high, int(worst["n"]), p, float(worst.get("heterogeneity", math.nan)))
+        found.append(Verdict(claim.id, model, verdict, decided, *numbers))
     return found
 
 
-def _margins(condition: Condition, profile: str, model: str, claim: Claim) -> pd.DataFrame:
-    rows = _records(condition, claim.results or profile)
+def _margins(condition: Condition, profile: str, model: str, claim: Claim, draws: Sequence[str]) -> pd.DataFrame:
+    rows = pd.concat([_records(condition, place) for place in (claim.results or profile, *draws)])
     rows = rows[rows["model"] == model]
     needed = ["value"] if condition.side == "equal" else ["value", "ci_low", "ci_high"]
     if rows.empty or rows[needed].isna().to_numpy().any():
@@ -315,8 +328,18 @@ def _margins(condition: Condition, profile: str, model: str, claim: Claim) -> pd
             f"{condition.task!r}, {condition.metric!r} for {model}, which claim {claim.id!r} needs: "
             f"run notebook {claim.notebook}."
         )
+    if draws:
+        rows = pd.DataFrame([_pooled(each) for _, each in rows.groupby(["task", "metric"], sort=False)])
     facts = {name: getattr(condition, name) for name in ("wanted", "bound", "side", "within")}
     return condition.margins(rows).assign(**facts)
+
+
+def _pooled(rows: pd.DataFrame) -> pd.Series:
+    """One record from several draws of the same number."""
+    numbers = zip(rows["value"], rows["ci_low"], rows["ci_high"], rows["n"], strict=True)
+    mean, heterogeneity = statistics.pooled([Interval(*number, over="items") for number in numbers])
+    changed = {"value": mean.value, "ci_low": mean.low, "ci_high": mean.high, "n": mean.n}
+    return pd.concat([rows.iloc[0].drop([*changed]), pd.Series(changed | {"heterogeneity": heterogeneity})])
 
 
 def _records(condition: Condition, profile: str) -> pd.DataFrame:

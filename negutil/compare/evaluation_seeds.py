@@ -3,8 +3,8 @@
 Models and training sets are those of the profile; ``evaluate`` draws the mini world's evaluation sets from another seed
 and evaluates the same models again. The tables go to a results folder in the cache; of these, the rows that claims name
 are kept in ``results/<profile>/evaluation_seeds/<seed>/``, laid out as the profile's own tables, and the verdicts of
-all seeds side by side in ``results/<profile>/evaluation_seeds.csv``. A claim whose verdicts differ between seeds is
-inconclusive.
+all seeds, and that on the numbers of all pooled, side by side in ``results/<profile>/evaluation_seeds.csv``. The pooled
+verdict is the one that counts: draws that differ in significance need not disagree.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,7 @@ from negutil.compare import (
     referring_segmentation,
     verdicts,
 )
-from negutil.compare.claims import INCONCLUSIVE, Claim, Condition, NoRecordError
+from negutil.compare.claims import Claim, Condition, NoRecordError
 from negutil.config import Profile, Splits, World
 from negutil.data import source
 from negutil.errors import NegutilError
@@ -46,7 +46,10 @@ SEEDS = (1, 2)
 """Beside the seed of the profile's own world."""
 
 FOLDER = "evaluation_seeds"
-COLUMNS = ("claim", "model", "seed", "verdict", "decided_by", "value", "ci_low", "ci_high", "n", "joint")
+POOLED = "pooled"
+"""What stands for a seed where all draws are pooled."""
+
+COLUMNS = ("claim", "model", "seed", "verdict", "decided_by", "value", "ci_low", "ci_high", "n", "p", "heterogeneity")
 EVALUATED_AGAIN = (
     *("00_mini_world/floors", "00_mini_world/absence", "02_binary_probe/probe"),
     *(f"03_negbench/{name}" for name in ("tasks", "phrasings", "scaling", "exclusion", "bias", "claims")),
@@ -110,7 +113,7 @@ def keep(settings: Profile, seed: int, tables: Path) -> list[Path]:
 
 
 def judge(profile: str, seeds: Sequence[int] = SEEDS) -> pd.DataFrame:
-    """The verdict on every claim for every model and seed, the profile's own first, and the joint one: COLUMNS.
+    """The verdict on every claim for every model and seed, the profile's own first, then the pooled one: COLUMNS.
 
     Raises NegutilError where a seed's tables are missing.
     """
@@ -119,21 +122,18 @@ def judge(profile: str, seeds: Sequence[int] = SEEDS) -> pd.DataFrame:
         raise NegutilError(
             f"{paths.results(profile)} has no table that a claim needs: run notebooks 03, 05 and 06 first."
         )
+    draws = [where(profile, seed) for seed in seeds]
+    folders = {str(settings.world.seed): (profile, [])} | {
+        str(seed): (draw, []) for seed, draw in zip(seeds, draws, strict=True)
+    }
     parts = []
-    for seed in (settings.world.seed, *seeds):
-        judged = claims.judge(decided, where(profile, seed), verdicts.models(profile))
+    for seed, (place, others) in (folders | {POOLED: (profile, draws)}).items():
+        judged = claims.judge(decided, place, verdicts.models(profile), others)
         parts.append(pd.DataFrame([dataclasses.asdict(verdict) for verdict in judged]).assign(seed=seed))
     table = pd.concat(parts, ignore_index=True)
-    table["joint"] = table.groupby(["claim", "model"], sort=False)["verdict"].transform(joint)
     order = {name: number for number, name in enumerate(table["claim"].unique())}
-    ranked = table.assign(rank=table["claim"].map(order)).sort_values(["rank", "model", "seed"], kind="stable")
+    ranked = table.assign(rank=table["claim"].map(order)).sort_values(["rank", "model"], kind="stable")
     return ranked[list(COLUMNS)].reset_index(drop=True)
-
-
-def joint(of_seeds: Iterable[str]) -> str:
-    """The joint verdict of several seeds: theirs where they agree, else ``inconclusive``."""
-    different = set(of_seeds)
-    return different.pop() if len(different) == 1 else INCONCLUSIVE
 
 
 def path(profile: str) -> Path:
@@ -153,15 +153,16 @@ def read(profile: str) -> pd.DataFrame:
     file = path(profile)
     if not file.exists():
         raise NegutilError(f"{file} is not there: run `negutil seeds --profile {profile}`.")
-    found = files.read_csv(file, f"run `negutil seeds --profile {profile}`")
+    found = files.read_csv(file, f"run `negutil seeds --profile {profile}`", dtype={"seed": str})
     if tuple(found.columns) != COLUMNS:
         raise NegutilError(f"{file} has other columns than {', '.join(COLUMNS)}: run `negutil seeds --judge`.")
     return found
 
 
 def disagreements(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of claims and models about which the seeds do not agree."""
-    counts = table.groupby(["claim", "model"])["verdict"].transform("nunique")
+    """The rows, the pooled ones among them, of claims and models about which the verdicts of the seeds differ."""
+    single = table["verdict"].where(table["seed"] != POOLED)
+    counts = single.groupby([table["claim"], table["model"]]).transform("nunique")
     return table[counts > 1].reset_index(drop=True)
 
 

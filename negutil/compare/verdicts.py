@@ -1,16 +1,19 @@
 """What became of every claim in a profile: a line for each, whatever it is that could not be tested.
 
 ``claims.judge`` decides where there are tables; here stand the reasons where there are none, and what becomes of a
-claim whose models disagree, or whose verdict does not hold over the seeds of the evaluation sets. Only files in
-``results/`` and ``configs/claims.toml`` are read.
+claim whose models disagree. Where the evaluation sets were drawn several times, the verdict is that of all draws
+pooled. Only files in ``results/`` and ``configs/claims.toml`` are read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 import pandas as pd
+from scipy import stats
 
 from negutil import config, files, paths, tables
 from negutil.compare import claims
@@ -37,7 +40,10 @@ FINDINGS = {REPLICATED: "holds", NOT_REPLICATED: "does not hold"}
 """What these verdicts are called on a claim of ours: nobody has published it, so there is nothing to replicate."""
 
 SEEDS_FILE = "evaluation_seeds.csv"
-"""Verdicts over several base seeds of the evaluation sets, as ``negutil seeds`` leaves them in results/<profile>/."""
+"""Verdicts over several draws of the evaluation sets, as ``negutil seeds`` leaves them in results/<profile>/."""
+
+POOLED, DIFFERENT = "pooled", 0.05
+"""The rows of that file that pool the draws, and the p-value below which the draws differ more than chance explains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +83,14 @@ def of(profile: str, stated: Sequence[Claim] | None = None) -> list[Outcome]:
 
     Raises NegutilError where a table is there but damaged; that one is missing is an outcome.
     """
-    seeds = _seeds(profile)
-    return [_with_seeds(_outcome(claim, profile), seeds) for claim in (stated or claims.read())]
+    draws = _pooled(profile)
+    outcomes = [_over_draws(_outcome(claim, profile), draws) for claim in (stated or claims.read())]
+    tested = [row.p for outcome in outcomes for row in outcome.rows if row.verdict in TESTED and not math.isnan(row.p)]
+    adjusted = dict(zip(tested, stats.false_discovery_control(tested), strict=True)) if tested else {}
+    return [
+        replace(outcome, rows=tuple(replace(row, q=adjusted.get(row.p, math.nan)) for row in outcome.rows))
+        for outcome in outcomes
+    ]
 
 
 def models(profile: str) -> tuple[str, ...]:
@@ -103,16 +115,17 @@ def counts(outcomes: Sequence[Outcome], by: str = "work") -> pd.DataFrame:
 
 
 def table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
-    """A row of texts for each claim and model: claim, published, model, verdict, decided by, value, n."""
+    """A row of texts for each claim and model: claim, published, model, verdict, decided by, value, q, n."""
     rows = []
     for outcome in outcomes:
         about = (outcome.claim.statement, outcome.claim.published)
         if not outcome.rows:
-            rows.append((*about, "", outcome.verdict, outcome.reason, "", ""))
+            rows.append((*about, "", outcome.verdict, outcome.reason, "", "", ""))
         for row in outcome.rows:
             value = tables.with_interval(row.value, row.ci_low, row.ci_high)
-            rows.append((*about, row.model, outcome.label(row.verdict), row.decided_by, value, f"{row.n:,}"))
-    return pd.DataFrame(rows, columns=["claim", "published", "model", "verdict", "decided by", "value", "n"])
+            q = "" if math.isnan(row.q) else f"{row.q:.3f}" if row.q >= 0.001 else "< 0.001"
+            rows.append((*about, row.model, outcome.label(row.verdict), row.decided_by, value, q, f"{row.n:,}"))
+    return pd.DataFrame(rows, columns=["claim", "published", "model", "verdict", "decided by", "value", "q", "n"])
 
 
 def controls(outcomes: Sequence[Outcome]) -> pd.DataFrame:
@@ -154,32 +167,34 @@ def _outcome(claim: Claim, profile: str) -> Outcome:
     return Outcome(claim, NO_RESULTS, reason=reason)
 
 
-def _seeds(profile: str) -> pd.DataFrame:
-    """Verdicts from other base seeds than the profile's where they were made; without rows where they were not."""
-    path, columns = paths.results(profile) / SEEDS_FILE, ["claim", "model", "seed", "verdict"]
+def _pooled(profile: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """The verdict on all draws of the evaluation sets, by claim and model; empty where there is one draw alone."""
+    path = paths.results(profile) / SEEDS_FILE
     if not path.exists():
-        return pd.DataFrame(columns=columns)
-    found = files.read_csv(path, "make it again", keep_default_na=False)
-    if not set(columns) <= set(found):
-        raise NegutilError(f"{path} has the columns {list(found)} and not {columns}: make it again.")
-    return found[found["seed"] != config.load(profile).world.seed]
+        return {}
+    found = files.read_csv(path, "make it again", keep_default_na=False, dtype={"seed": str})
+    columns = {"seed", *(field.name for field in fields(Verdict))} - {"q"}
+    if not columns <= set(found):
+        raise NegutilError(f"{path} lacks the column {min(columns - set(found))}: make it again.")
+    rows = found.loc[found["seed"] == POOLED, [*columns]].drop(columns="seed").to_dict("records")
+    return {(row["claim"], row["model"]): row for row in rows}
 
 
-def _with_seeds(outcome: Outcome, seeds: pd.DataFrame) -> Outcome:
-    """Inconclusive for each model whose verdict is not the same from every seed of the evaluation sets."""
-    of_claim = seeds[seeds["claim"] == outcome.claim.id]
-    if of_claim.empty or not outcome.rows:
+def _over_draws(outcome: Outcome, draws: Mapping[tuple[str, str], dict[str, Any]]) -> Outcome:
+    """The outcome with the pooled verdict and numbers of each model that there are several draws for."""
+    known = {(row.claim, row.model): row for row in outcome.rows}
+    if not known.keys() & draws.keys():
         return outcome
-    rows, unsteady = [], []
-    for row in outcome.rows:
-        others = of_claim.loc[of_claim["model"] == row.model, "verdict"]
-        if others.eq(row.verdict).all():
-            rows.append(row)
-        else:
-            rows.append(replace(row, verdict=f"{INCONCLUSIVE}: seeds disagree"))
-            unsteady.append(f"{row.model}: {', '.join(map(outcome.label, [row.verdict, *others]))}")
-    reason = f"the verdict depends on the seed of the evaluation set ({'; '.join(unsteady)})" if unsteady else ""
+    rows = [Verdict(**_numbers(draws[key])) if key in draws else row for key, row in known.items()]
+    apart = [row.model for row in rows if row.heterogeneity < DIFFERENT]
+    reason = f"the draws of the evaluation sets differ more than chance explains ({', '.join(apart)})" if apart else ""
     return replace(outcome, verdict=together(rows), rows=tuple(rows), reason=reason)
+
+
+def _numbers(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the file with its numbers as such; what is empty is NaN."""
+    kinds = {"n": int} | dict.fromkeys(("value", "ci_low", "ci_high", "p", "heterogeneity"), float)
+    return {key: kinds[key](value if value != "" else "nan") if key in kinds else value for key, value in row.items()}
 
 
 def records(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
