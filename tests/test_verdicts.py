@@ -161,9 +161,14 @@ def test_the_sentence_of_a_control_follows_from_its_verdict() -> None:
     control = claims.Control("a", "b", "Is it?", "Yes.", "", "")
     _save(0.6, 0.8)
     (outcome,) = verdicts.of("mini", [_claim()])
-    assert verdicts.meaning(control, outcome) == "Yes."
+    assert verdicts.meaning(control, outcome, outcome) == "Yes."
     (gone,) = verdicts.of("mini", [_claim(conditions=(), missing="all")])
-    assert verdicts.meaning(control, gone) == "not reproducible: all"
+    assert verdicts.meaning(control, outcome, gone) == "not reproducible: all"
+    above = Condition("09_test/table", "task", "accuracy", "above", 0.9)
+    (failed,) = verdicts.of("mini", [_claim(conditions=(above,))])
+    assert "does not hold, so there is no effect to explain. The control alone: Yes." in verdicts.meaning(
+        control, failed, outcome
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import fnmatch
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,8 @@ class Condition(Settings):
 
     def names(self, rows: pd.DataFrame) -> pd.Series:
         """Which of ``rows`` the condition is about (bool [N])."""
-        return (rows["metric"] == self.metric) & rows["task"].str.match(fnmatch.translate(self.task))
+        named = [fnmatch.fnmatchcase(task, self.task) for task in rows["task"]]
+        return (rows["metric"] == self.metric) & pd.Series(named, rows.index, dtype=bool)
 
     def margins(self, rows: pd.DataFrame) -> pd.DataFrame:
         """``rows`` with how far each is on the right side of the bound.
@@ -251,18 +252,20 @@ def controls(path: Path = FILE) -> tuple[Control, ...]:
     return _read(path).control
 
 
-def judge(claims: Iterable[Claim], profile: str, models: Sequence[str], draws: Sequence[str] = ()) -> list[Verdict]:
+def judge(
+    claims: Iterable[Claim], profile: str, models: Sequence[str], draws: Sequence[str] = (), floors: str = ""
+) -> list[Verdict]:
     """The verdict on each claim for each of ``models`` (or the claim's own) that its tables know, in that order.
 
     ``draws`` are folders in results/ with the same numbers from other draws of the evaluation sets; a verdict is then
-    that of the pooled numbers.
+    that of the pooled numbers. ``floors`` is the folder that says what a model can do (``provided``), if another one.
     Raises NegutilError where a table is missing, and NoRecordError where no record of any model fits a condition. With
     published data a claim whose data are not here has no verdict: ``skipped.csv`` says what is missing.
     """
     found = []
     for claim in claims:
         try:
-            found += _verdicts(claim, profile, models, draws)
+            found += _verdicts(claim, profile, models, draws, floors or profile)
         except NegutilError as problem:
             there = all(file_of(one, claim.results or profile).exists() for one in (*claim.provided, *claim.conditions))
             damaged = there and not isinstance(problem, NoRecordError)
@@ -290,10 +293,13 @@ def margins(claim: Claim, profile: str, model: str, draws: Sequence[str] = ()) -
     return pd.concat([_margins(condition, profile, model, claim, draws) for condition in claim.conditions])
 
 
-def _verdicts(claim: Claim, profile: str, models: Sequence[str], draws: Sequence[str]) -> list[Verdict]:
-    """For each model the first failing precondition decides, else the condition that is nearest to failing."""
+def _verdicts(claim: Claim, profile: str, models: Sequence[str], draws: Sequence[str], floors: str) -> list[Verdict]:
+    """For each model the first failing precondition decides, else the condition that is nearest to failing.
+
+    Conditions without a record of the model, whose data were not there, are left out and named.
+    """
     first, place = claim.conditions[0], claim.results or profile
-    known = _records(first, place)["model"].unique()
+    known = {model for condition in claim.conditions for model in _records(condition, place)["model"]}
     wanted = claim.models or models
     able = [model for model in wanted if model in known]
     if not able:
@@ -303,14 +309,18 @@ def _verdicts(claim: Claim, profile: str, models: Sequence[str], draws: Sequence
         )
     found = []
     for model in able:
-        needed = [_margins(condition, profile, model, claim, draws) for condition in claim.provided]
+        missing = [one for one in claim.conditions if model not in set(_records(one, place)["model"])]
+        kept = replace(claim, conditions=tuple(one for one in claim.conditions if one not in missing))
+        needed = [_margins(condition, floors, model, claim, ()) for condition in claim.provided]
         unfit = [frame for frame in needed if frame["holds"].min() <= 0]
-        rows = unfit[0] if unfit else margins(claim, profile, model, draws)
+        rows = unfit[0] if unfit else margins(kept, profile, model, draws)
         holds, contradicted = (rows["holds"] > 0).all(), (rows["contradicted"] >= 0).any()
         verdict = REPLICATED if holds else NOT_REPLICATED if contradicted else INCONCLUSIVE
+        verdict = f"{INCONCLUSIVE}: it cannot show the claim" if unfit else verdict
         worst = rows.loc[rows["holds"] == rows["holds"].min()].iloc[0]
         decided = f"{worst['task']}: {worst['metric']} {worst['wanted']}"
-        verdict = f"{INCONCLUSIVE}: it cannot show the claim" if unfit else verdict
+        if missing:
+            decided += f" (not measured here: {', '.join(one.task for one in missing)})"
         value, low, high = (float(worst[name]) for name in ("value", "ci_low", "ci_high"))
         p = math.nan if worst["side"] == "equal" else statistics.p_value(value, low, high, worst["bound"])
         numbers = (value, low, high, int(worst["n"]), p, float(worst.get("heterogeneity", math.nan)))

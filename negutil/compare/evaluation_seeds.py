@@ -128,7 +128,7 @@ def judge(profile: str, seeds: Sequence[int] = SEEDS) -> pd.DataFrame:
     }
     parts = []
     for seed, (place, others) in (folders | {POOLED: (profile, draws)}).items():
-        judged = claims.judge(decided, place, verdicts.models(profile), others)
+        judged = claims.judge(decided, place, verdicts.models(profile), others, floors=profile)
         parts.append(pd.DataFrame([dataclasses.asdict(verdict) for verdict in judged]).assign(seed=seed))
     table = pd.concat(parts, ignore_index=True)
     order = {name: number for number, name in enumerate(table["claim"].unique())}

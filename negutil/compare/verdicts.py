@@ -134,14 +134,18 @@ def controls(outcomes: Sequence[Outcome]) -> pd.DataFrame:
     rows = []
     for control in claims.controls():
         claimed, by = known[control.claim], known[control.by]
-        rows.append((claimed.claim.statement, claimed.label(), control.asks, by.label(), meaning(control, by)))
+        rows.append((claimed.claim.statement, claimed.label(), control.asks, by.label(), meaning(control, claimed, by)))
     return pd.DataFrame(rows, columns=["claim", "verdict", "the control asks", "control", "so"])
 
 
-def meaning(control: Control, by: Outcome) -> str:
-    """The sentence of a control that belongs to its verdict, or why it was not tested."""
-    verdict = INCONCLUSIVE if by.verdict == DIFFERS else by.verdict
-    return control.says[verdict] if by.rows else f"{by.verdict}: {by.reason}"
+def meaning(control: Control, claimed: Outcome, by: Outcome) -> str:
+    """The sentence of a control that belongs to its verdict and that of the claim, or why it was not tested."""
+    if not by.rows:
+        return f"{by.verdict}: {by.reason}"
+    sentence = control.says[INCONCLUSIVE if by.verdict == DIFFERS else by.verdict]
+    if claimed.verdict in (REPLICATED, DIFFERS):
+        return sentence
+    return f"The claim itself is {claimed.label()}, so there is no effect to explain. The control alone: {sentence}"
 
 
 def _outcome(claim: Claim, profile: str) -> Outcome:
