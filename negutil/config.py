@@ -59,6 +59,10 @@ class Bootstrap(Settings):
     resamples: int
     seed: int
 
+    def moved(self, by: int) -> Bootstrap:
+        """The same with another seed, for another run."""
+        return Bootstrap(self.resamples, self.seed + by)
+
 
 @dataclass(frozen=True, slots=True)
 class Finetuning(Settings):
@@ -101,7 +105,7 @@ class Glasses(Settings):
         control_models: models on which ablations and controls are trained.
         strengths: how many items of CC-Neg are said in four strengths of negation.
         probe_nouns: how many nouns the sentences are about in which layers are probed for negation (0: all).
-        processes: how many trainings, or models that are asked, run side by side.
+        processes: how many trainings run side by side.
     """
 
     source: str

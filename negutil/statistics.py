@@ -9,7 +9,7 @@ statistic is computed for many resamples at once by matrix products, in chunks o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,6 +115,30 @@ def paired_bootstrap(
     first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     _common_length([first, second])
     return bootstrap_mean(first - second, clusters, resamples, seed)
+
+
+def pooled(draws: Sequence[Interval]) -> tuple[Interval, float]:
+    """The mean of independent draws of the same size, and the p-value that they differ no more than chance has it.
+
+    Standard errors are read off the draws' intervals, as if these were normal; the p-value is that of Cochran's Q, and
+    NaN where a draw's interval has no width.
+    """
+    width = 2 * stats.norm.ppf((1 + LEVEL) / 2)
+    values = np.array([draw.value for draw in draws])
+    errors = np.array([draw.high - draw.low for draw in draws]) / width
+    mean, half = float(values.mean()), float(np.sqrt((errors**2).sum()) / len(draws) * width / 2)
+    interval = Interval(mean, mean - half, mean + half, sum(draw.n for draw in draws), draws[0].over)
+    if (errors == 0).any():
+        return interval, float("nan")
+    weights = errors**-2.0
+    heterogeneity = (weights * (values - np.average(values, weights=weights)) ** 2).sum()
+    return interval, float(stats.chi2.sf(heterogeneity, len(draws) - 1))
+
+
+def p_value(value: float, low: float, high: float, bound: float) -> float:
+    """Two-sided p-value of ``bound`` for a value with its 95 % interval, read as normal; NaN without a width."""
+    width = 2 * stats.norm.ppf((1 + LEVEL) / 2)
+    return float(2 * stats.norm.sf(abs(value - bound) * width / (high - low))) if high > low else float("nan")
 
 
 def weighted_mean(values: NDArray[Any], weights: Floats) -> Floats:

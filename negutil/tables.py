@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+BOUNDS = {"low": "ci_low", "high": "ci_high"}
+"""The columns of an interval (``negutil.statistics``) as records call them."""
+
 
 @dataclass(repr=False)
 class Table:

@@ -25,8 +25,8 @@ from negutil.bench.encoding import Settings
 from negutil.captions import caption_sets, caption_statistics, negation_terms, p1, p2
 from negutil.captions.endpoint_annotator import Endpoint, EndpointModel
 from negutil.captions.prompts import Chat, Sampling
-from negutil.compare import binary_probe, clipglasses_items, negationclip_items, segmentation_items
-from negutil.compare.clipglasses_controls import Asking
+from negutil.compare import binary_probe, evaluation, segmentation_items
+from negutil.compare.evaluation import Evaluation
 from negutil.config import Profile
 from negutil.data import _reading
 from negutil.models import encode, generation, hub, loader, miniclipseg, minisd, text_layers
@@ -86,11 +86,9 @@ def pictures(settings: Profile) -> None:
 
 def keys(settings: Profile) -> Iterator[tuple[str, Any]]:
     """What is kept outside the cache, or not made here, by name."""
-    data = negationclip_items.data_fingerprint(settings)
-    answers = negationclip_items._fields(MODEL, settings, data)
-    yield answers["kind"], cache.Cache().key(**answers)
-    answers = clipglasses_items._fields(Asking(MODEL, clipglasses_items.ALL), settings, data)
-    yield answers["kind"], cache.Cache().key(**answers)
+    data = evaluation.data_fingerprint(settings)
+    fields = evaluation.cache_fields(Evaluation(MODEL), settings, data, evaluation.load)
+    yield fields["kind"], cache.Cache().key(**fields)
     for unit in bench_sources.world(settings):
         yield f"report card: {unit.title}", unit.digest
     folder = settings.built / "voc" / "VOCdevkit" / "VOC2007" / "JPEGImages"

@@ -10,7 +10,7 @@ import dataclasses
 
 from negutil import config
 from negutil.captions import negbench_files
-from negutil.compare import affirmative, binary_probe, negationclip_items, negbench
+from negutil.compare import affirmative, binary_probe, evaluation, negbench
 from negutil.config import Splits
 from negutil.tasks.negbench import read
 from negutil.train import recipes
@@ -40,7 +40,7 @@ def main() -> None:
     binary_probe.run(settings)
     (trained,) = finetune_many(recipes.jobs(settings, settings.models[0], [recipes.NEGATIONCLIP]), 1)
     folder = negbench_files.folder(settings)
-    chosen = [each for each in negbench_files.VARIATIONS if each.title in negationclip_items.NEGBENCH]
+    chosen = [each for each in negbench_files.VARIATIONS if each.title in evaluation.NEGBENCH]
     tasks = [read(settings, each, folder) for each in chosen]
     negbench.run(dataclasses.replace(settings, models=(*settings.models, trained.name)), tasks)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -97,7 +99,7 @@ def test_the_shipped_claims_are_whole() -> None:
     [
         ("[[claim", "cannot be read as TOML"),
         ("", "at least one"),
-        ('[[claim]]\nid = "a"', "must have"),
+        ('[[claim]]\nid = "a"', "setting 'notebook' of claim.* is missing"),
         ('[[claim]]\nid = "a"\nnotebook = "1"\nsource = ""\nstatement = ""\nconditions = []', "no conditions"),
         (
             '[[claim]]\nid = "a"\nnotebook = "1"\nsource = ""\nstatement = ""\n'
@@ -110,3 +112,54 @@ def test_a_wrong_file_is_refused(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "claims.toml").write_text(text)
     with pytest.raises(NegutilError, match=said):
         claims.read(tmp_path / "claims.toml")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Every claim can be confirmed and can be contradicted
+
+DIFFERENCES = re.compile(r"gain|drop|difference|minus|what |Kendall|removed|adds")
+TESTABLE = [claim for claim in claims.read() if claim.conditions]
+
+
+def _range(metric: str, task: str) -> tuple[float, float]:
+    """The smallest and the largest value that a metric can have."""
+    if metric.startswith("standardised") or "FAR" in task:
+        return -10.0, 10.0
+    return (-1.0, 1.0) if DIFFERENCES.search(metric) or DIFFERENCES.search(task) else (0.0, 1.0)
+
+
+def _values(conditions: Sequence[Condition], fixed: Sequence[Condition], confirm: bool) -> dict[tuple[str, ...], float]:
+    """A value for each record that fulfils all of ``fixed``, and all of ``conditions`` or not one of one record."""
+    keys = dict.fromkeys((each.table, each.task, each.metric) for each in (*fixed, *conditions))
+    values: dict[tuple[str, ...], float] = {}
+    for key in keys:
+        low, high = _range(key[2], key[1])
+        about = [each for each in (*fixed, *conditions) if (each.table, each.task, each.metric) == key]
+        if about[0].side == "equal":
+            values[key] = about[0].bound if confirm else about[0].bound + 2 * about[0].within + 0.5
+            continue
+        floor = max([low, *(each.bound for each in about if each.side == "above")])
+        ceiling = min([high, *(each.bound for each in about if each.side == "below")])
+        assert floor < ceiling, f"nothing lies between {floor} and {ceiling} for {key}"
+        values[key] = (floor + ceiling) / 2
+        if not confirm and not any((each.table, each.task, each.metric) == key for each in fixed):
+            outside = [(low + floor) / 2] if floor > low else [(ceiling + high) / 2] if ceiling < high else []
+            values[key] = outside[0] if outside else values[key]
+    return values
+
+
+@pytest.mark.parametrize("claim", TESTABLE, ids=[claim.id for claim in TESTABLE])
+@pytest.mark.parametrize("wanted", [claims.REPLICATED, claims.NOT_REPLICATED])
+def test_every_claim_can_be_confirmed_and_contradicted(store: Path, claim: Claim, wanted: str) -> None:
+    values = _values(claim.conditions, claim.provided, wanted == claims.REPLICATED)
+    profile, (model, *_) = claim.results or "mini", claim.models or ("m",)
+    tables: dict[str, list[Record]] = {}
+    for (table, task, metric), value in values.items():
+        narrow = (value, 10, value - 1e-6, value + 1e-6, "items")
+        record = Record(table.partition("/")[0], task.replace("*", "any"), model, metric, *narrow)
+        tables.setdefault(table, []).append(record)
+    for table, records in tables.items():
+        experiment, _, name = table.partition("/")
+        results.save(records, profile, experiment, name)
+    (verdict,) = claims.judge([claim], "mini", [model])
+    assert verdict.verdict == wanted

@@ -9,11 +9,9 @@ import pandas as pd
 import pytest
 
 from negutil import config
-from negutil.compare import claims, clipglasses, clipglasses_items, engine, glasses_parts, layer_probe, negationclip
+from negutil.compare import claims, clipglasses, engine, evaluation, glasses_parts, layer_probe, negationclip
 from negutil.compare import clipglasses_controls as controls
-from negutil.compare import clipglasses_methods as methods
-from negutil.compare import negationclip_items as asked
-from negutil.compare.clipglasses_methods import Method
+from negutil.compare.clipglasses import Method
 from negutil.compare.engine import Findings
 from negutil.config import Bootstrap
 from negutil.models import glasses_model, trained
@@ -22,23 +20,21 @@ from negutil.tasks import ccneg, suite
 MINI = config.load("mini")
 BASE = MINI.models[-1]
 BOOTSTRAP = Bootstrap(50, 0)
-FULL = Method(methods.FULL, ("f0", "f1"), (0, 1), (clipglasses_items.ALL,))
-CHANGED = Method(
-    controls.MASK, ("f0", "f1"), (0, 1), (clipglasses_items.FEW,), controls.MASK, ((methods.FULL, "less"),)
-)
+FULL = Method(clipglasses.FULL, ("f0", "f1"), (0, 1), (evaluation.ALL,))
+CHANGED = Method(controls.MASK, ("f0", "f1"), (0, 1), (evaluation.FEW,), controls.MASK, ((clipglasses.FULL, "less"),))
 
 
 def items() -> pd.DataFrame:
-    """Twelve items of CC-Neg, of its FAR, and of multiple choice; only the first model was asked the last."""
-    tasks = (suite.CCNEG, clipglasses_items.FAR, clipglasses_items.SIGNED, asked.MCQ)
+    """Twelve items of CC-Neg, of its FAR, and of multiple choice; only the first model was evaluated on the last."""
+    tasks = (suite.CCNEG, evaluation.FAR, evaluation.SIGNED, evaluation.MCQ)
     names = [f"p{number}" for number in range(12)]
-    table = pd.DataFrame([(task, name, name, "") for task in tasks for name in names], columns=asked.COLUMNS[:4])
+    table = pd.DataFrame([(task, name, name, "") for task in tasks for name in names], columns=evaluation.COLUMNS[:4])
     table = table.assign(valid=True, cue="no", held_out_noun=False, held_out_form=False)
     rng = np.random.default_rng(0)
     values = {name: rng.integers(0, 2, len(table)).astype(float) for name in ("b", "f0", "f1")}
     values |= {f"{name}|{controls.MASK}": rng.random(len(table)) for name in ("f0", "f1")}
     table = table.assign(**values, rule=np.where(table["task"] == suite.CCNEG, 1.0, np.nan))
-    table.loc[table["task"] == asked.MCQ, f"f0|{controls.MASK}"] = np.nan
+    table.loc[table["task"] == evaluation.MCQ, f"f0|{controls.MASK}"] = np.nan
     return table
 
 
@@ -58,56 +54,64 @@ def test_means_over_seeds_and_differences_are_of_the_same_items() -> None:
     table, known = found(), items()
     own = known[known["task"] == suite.CCNEG]
     mean = own[["f0", "f1"]].mean(axis=1)
-    assert one(table, suite.CCNEG, methods.FULL)["value"] == pytest.approx(mean.mean())
-    assert one(table, suite.CCNEG, methods.FULL, seed=1)["value"] == pytest.approx(own["f1"].mean())
-    gain = one(table, suite.CCNEG, methods.FULL, methods.OVER_CLIP)
+    assert one(table, suite.CCNEG, clipglasses.FULL)["value"] == pytest.approx(mean.mean())
+    assert one(table, suite.CCNEG, clipglasses.FULL, seed=1)["value"] == pytest.approx(own["f1"].mean())
+    gain = one(table, suite.CCNEG, clipglasses.FULL, clipglasses.OVER_CLIP)
     assert gain["value"] == pytest.approx((mean - own["b"]).mean())
     assert gain["low"] <= gain["value"] <= gain["high"]
     other = own[[f"f0|{controls.MASK}", f"f1|{controls.MASK}"]].mean(axis=1)
     assert one(table, suite.CCNEG, controls.MASK, "less")["value"] == pytest.approx((other - mean).mean())
 
 
-def test_what_was_not_asked_has_no_number() -> None:
+def test_what_was_not_evaluated_has_no_number() -> None:
     table = found()
-    assert controls.MASK not in set(table.loc[(table["title"] == asked.MCQ) & table["seed"].isna(), "method"])
-    assert set(table.loc[table["method"] == methods.RULE, "title"]) == {suite.CCNEG}
-    assert one(table, clipglasses_items.FAR, methods.FULL)["metric"] == "logits"
+    assert controls.MASK not in set(table.loc[(table["title"] == evaluation.MCQ) & table["seed"].isna(), "method"])
+    assert set(table.loc[table["method"] == clipglasses.RULE, "title"]) == {suite.CCNEG}
+    assert one(table, evaluation.FAR, clipglasses.FULL)["metric"] == "logits"
 
 
 def test_tables_of_the_notebook_name_methods_and_put_printed_numbers_below() -> None:
     findings = Findings(clipglasses.experiment(), found(), items())
-    shown = findings.levels((suite.CCNEG, asked.MCQ), ("", methods.FULL, methods.RULE))
-    assert shown["model"].tolist()[:3] == ["CLIP", methods.title_of(methods.FULL), methods.title_of(methods.RULE)]
+    shown = findings.levels((suite.CCNEG, evaluation.MCQ), ("", clipglasses.FULL, clipglasses.RULE))
+    assert shown["model"].tolist()[:3] == [
+        "CLIP",
+        clipglasses.title_of(clipglasses.FULL),
+        clipglasses.title_of(clipglasses.RULE),
+    ]
     assert shown.iloc[-1][suite.CCNEG] == "0.966"
     assert shown.iloc[-1]["architecture"] == clipglasses.PAPER
-    seeds = findings.seeds((suite.CCNEG,), (methods.FULL,))
+    seeds = findings.seeds((suite.CCNEG,), (clipglasses.FULL,))
     assert str(seeds.loc[0, suite.CCNEG]).count("·") == 1
-    gained = findings.differences((suite.CCNEG,), (methods.OVER_CLIP, "less"), (methods.FULL, controls.MASK))
-    assert gained["difference"].tolist() == [methods.OVER_CLIP, "less"]
+    gained = findings.differences((suite.CCNEG,), (clipglasses.OVER_CLIP, "less"), (clipglasses.FULL, controls.MASK))
+    assert gained["difference"].tolist() == [clipglasses.OVER_CLIP, "less"]
 
 
 def test_every_method_has_a_name_that_can_be_loaded_and_a_title() -> None:
     for base in MINI.models:
-        own = methods.of(MINI, base)
+        own = clipglasses.methods(MINI, base)
         assert len({method.label for method in own}) == len(own)
         for method in own:
-            assert methods.title_of(method.label)
+            assert clipglasses.title_of(method.label)
             assert len(method.models) == len(method.seeds)
             for name in method.models:
-                assert name == base or (glasses_model.is_name(name) if method.parts else trained.NAME.fullmatch(name))
-    names = [{name for method in methods.of(MINI, base) for name in method.compared.values} for base in MINI.models]
+                assert name == base or (
+                    glasses_model.is_name(name) if method.parts != (evaluation.WHOLE,) else trained.NAME.fullmatch(name)
+                )
+    names = [
+        {name for method in clipglasses.methods(MINI, base) for name in method.compared.values} for base in MINI.models
+    ]
     assert not names[0] & names[1]
 
 
 def test_variants_are_of_the_control_models_alone() -> None:
-    labels = {base: {method.label for method in methods.of(MINI, base)} for base in MINI.models}
-    assert set(methods.VARIANTS) <= labels[BASE]
-    assert not set(methods.VARIANTS) & labels[MINI.models[0]]
-    assert set(methods.ABLATIONS) | {methods.FULL} == {name for name, _ in clipglasses.ablations()}
+    labels = {base: {method.label for method in clipglasses.methods(MINI, base)} for base in MINI.models}
+    assert set(clipglasses.VARIANTS) <= labels[BASE]
+    assert not set(clipglasses.VARIANTS) & labels[MINI.models[0]]
+    assert set(clipglasses.ABLATIONS) | {clipglasses.FULL} == {name for name, _ in clipglasses.ablations()}
 
 
 def test_every_claim_is_about_numbers_that_are_written() -> None:
-    own = methods.of(MINI, BASE)
+    own = clipglasses.methods(MINI, BASE)
     kinds = {(method.label, kind) for method in own for _, kind in method.over}
     labels = {method.label for method in own}
     for claim in claims.of_notebook("06"):
@@ -117,7 +121,9 @@ def test_every_claim_is_about_numbers_that_are_written() -> None:
             if name in ("gains", "ablations"):
                 matching = {each for each, kind in kinds if kind == condition.metric}
                 assert any(each.startswith(label.rstrip("*")) for each in matching), claim.id
-                assert all((each in methods.VARIANTS) == (name == "ablations") for each in matching if each == label)
+                assert all(
+                    (each in clipglasses.VARIANTS) == (name == "ablations") for each in matching if each == label
+                )
                 assert title in {*clipglasses.EVERYTHING, *clipglasses.LOOKING}, claim.id
             elif name == "levels":
                 assert label in labels, claim.id
@@ -146,12 +152,12 @@ def test_printed_numbers_are_fractions_and_far_is_in_logits() -> None:
     known, table_3 = clipglasses.published(), clipglasses.ablations()
     assert known[suite.CCNEG, "con-clip"][0] == 0.997
     assert known[suite.IMAGENET, ""][0] == 0.5387
-    assert "Table 1" in known[asked.MCQ, methods.RETRIEVED][1]
+    assert "Table 1" in known[evaluation.MCQ, clipglasses.RETRIEVED][1]
     assert table_3["without residual gate", clipglasses.FAR][0] == 0.7875
     assert known[suite.CCNEG, "without semantic stream"] == table_3["without semantic stream", clipglasses.ACCURACY]
-    assert known[clipglasses_items.FAR, methods.FULL] == table_3[methods.FULL, clipglasses.FAR]
-    assert "Table 1" in known[suite.CCNEG, methods.FULL][1]
-    assert (asked.MCQ, "without semantic stream") not in known
+    assert known[evaluation.FAR, clipglasses.FULL] == table_3[clipglasses.FULL, clipglasses.FAR]
+    assert "Table 1" in known[suite.CCNEG, clipglasses.FULL][1]
+    assert (evaluation.MCQ, "without semantic stream") not in known
     changes = clipglasses.published_changes().set_index("method")["value"]
     assert changes["without repulsion weight"] == pytest.approx(-0.3282)
     assert clipglasses.logs().shape[0] == 9
@@ -159,16 +165,18 @@ def test_printed_numbers_are_fractions_and_far_is_in_logits() -> None:
 
 def test_both_kinds_of_far_follow_cc_neg_and_the_reversed_task_is_known() -> None:
     assert set(clipglasses.LOOKING) == {suite.CCNEG, ccneg.REVERSED, ccneg.BOTH}
-    assert clipglasses.FARS == (clipglasses_items.FAR, clipglasses_items.SIGNED)
+    assert clipglasses.FARS == (evaluation.FAR, evaluation.SIGNED)
     fewer = dataclasses.replace(MINI, glasses=dataclasses.replace(MINI.glasses, seeds=(0,)))
-    assert all(len(method.models) == 1 for method in methods.of(fewer, BASE))
+    assert all(len(method.models) == 1 for method in clipglasses.methods(fewer, BASE))
 
 
 def test_released_pixels_of_every_seed_are_compared_with_the_one_clip_without_mean_and_std() -> None:
-    wanted = clipglasses.columns(BASE, methods.of(MINI, BASE))
-    (gain,) = (c for c in wanted if (c.method, c.kind) == (methods.RELEASED_PIXELS, methods.OVER_CLIP))
+    wanted = clipglasses.columns(BASE, clipglasses.methods(MINI, BASE))
+    (gain,) = (c for c in wanted if (c.method, c.kind) == (clipglasses.RELEASED_PIXELS, clipglasses.OVER_CLIP))
     assert len(gain.plus) == len(MINI.glasses.seeds)
     assert len(gain.minus) == 1
-    (first,) = (c for c in wanted if c.method == next(iter(methods.DIFFERENCES)) and c.kind == methods.OVER_FULL)
+    (first,) = (
+        c for c in wanted if c.method == next(iter(clipglasses.DIFFERENCES)) and c.kind == clipglasses.OVER_FULL
+    )
     assert len(first.minus) == 1
-    assert not any(column.method == methods.ANY_PIXELS for column in wanted)
+    assert not any(column.method == clipglasses.ANY_PIXELS for column in wanted)

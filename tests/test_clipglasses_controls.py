@@ -14,7 +14,7 @@ from PIL import Image
 from negutil import config
 from negutil.compare import clipglasses_controls as controls
 from negutil.compare import glasses_parts
-from negutil.compare.negationclip_items import Asked
+from negutil.compare.evaluation import Evaluation, EvaluationData
 from negutil.errors import NegutilError
 from negutil.models import encode, glasses_settings, loader
 from negutil.models.glasses import Glasses
@@ -71,7 +71,7 @@ def test_lambda_of_the_gold_picture_is_that_of_the_pair(worn: GlassesModel, imag
 
 
 def test_the_gold_picture_is_left_alone_where_retrieval_is_not_asked(worn: GlassesModel) -> None:
-    nothing = Asked({}, (), None)
+    nothing = EvaluationData({}, (), None)
     assert controls.CHANGES[controls.GOLD](worn, nothing, SETTINGS) is worn
 
 
@@ -108,10 +108,10 @@ def test_pictures_without_mean_and_std_have_other_features_and_the_same_texts(to
 
 
 def test_an_unknown_change_is_refused_with_those_that_exist() -> None:
-    asking = controls.Asking("miniclip-s-8", "few", "blindfold")
-    assert asking.name == "miniclip-s-8|blindfold"
+    blindfolded = Evaluation("miniclip-s-8", "few", "blindfold")
+    assert blindfolded.name == "miniclip-s-8|blindfold"
     with pytest.raises(NegutilError, match=r"no change 'blindfold'.*constant lambda"):
-        controls.load(asking, None, SETTINGS)  # type: ignore[arg-type]
+        controls.load(blindfolded, None, SETTINGS)  # type: ignore[arg-type]
 
 
 def test_operations_grow_with_the_glasses(worn: GlassesModel) -> None:
@@ -126,4 +126,3 @@ def test_whether_a_text_is_masked_is_the_classifier_s_answer(worn: GlassesModel,
     assert controls.masked(worn, TEXTS).tolist() == [1, 1, 1]
     by_gate = dataclasses.replace(worn, glasses=Glasses(glasses_settings.paper(128), 100.0).eval())
     assert set(partial(controls.masked, by_gate)(TEXTS, images)) <= {0.0, 1.0}
-    assert controls.logits_per_unit(worn) == 1

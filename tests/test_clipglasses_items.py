@@ -1,4 +1,4 @@
-"""Asking glasses on a very small world: what each part is, that answers are kept, and where they go."""
+"""Glasses evaluated on a very small world: what each part is, that values are cached, and where they go."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import torch
 
 from miniworld.writers import ccneg as ccneg_writer
 from negutil import config
-from negutil.compare import clipglasses_controls, clipglasses_items, glasses_parts
-from negutil.compare import negationclip_items as asked
-from negutil.compare.clipglasses_controls import GOLD, PIXELS, Asking
+from negutil.compare import clipglasses_controls, evaluation, glasses_parts
+from negutil.compare.clipglasses_controls import GOLD, PIXELS
+from negutil.compare.evaluation import Evaluation
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
 from negutil.models import glasses_model, glasses_settings, registry
@@ -24,7 +24,7 @@ from negutil.models.glasses import Glasses
 from negutil.tasks import ccneg, suite
 
 PAIR = "tiny+clipglasses-ccneg/seed0"
-FEW = {suite.CCNEG, ccneg.REVERSED, ccneg.BOTH, asked.MCQ, clipglasses_items.FAR, clipglasses_items.SIGNED}
+FEW = {suite.CCNEG, ccneg.REVERSED, ccneg.BOTH, evaluation.MCQ, evaluation.FAR, evaluation.SIGNED}
 
 
 @pytest.fixture(scope="module")
@@ -68,52 +68,56 @@ def own_folders(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def answers(settings: Profile, part: str, change: str = "", model: str = PAIR) -> pd.DataFrame:
-    return clipglasses_items.ask(Asking(model, part, change), asked.prepare(settings), settings)
+    data = evaluation.prepare(settings)
+    loaded = clipglasses_controls.load(Evaluation(model, part, change), data, settings)
+    return evaluation.evaluate(loaded, data, settings, part)
 
 
 def test_each_part_is_about_its_tasks(settings: Profile) -> None:
-    few = answers(settings, clipglasses_items.FEW)
+    few = answers(settings, evaluation.FEW)
     assert set(few["task"]) == FEW
     wide = {task: own["value"].to_numpy() for task, own in few.groupby("task")}
-    np.testing.assert_allclose(wide[clipglasses_items.FAR], np.abs(wide[clipglasses_items.SIGNED]))
-    np.testing.assert_array_equal(wide[clipglasses_items.SIGNED] > 0, wide[suite.CCNEG] == 1)
-    assert set(answers(settings, clipglasses_items.ZERO_SHOT)["task"]) == {suite.IMAGENET, suite.CALTECH101}
-    assert set(answers(settings, clipglasses_items.RETRIEVAL)["task"]) == {asked.NEGATED_RETRIEVAL}
+    np.testing.assert_allclose(wide[evaluation.FAR], np.abs(wide[evaluation.SIGNED]))
+    np.testing.assert_array_equal(wide[evaluation.SIGNED] > 0, wide[suite.CCNEG] == 1)
+    assert set(answers(settings, evaluation.ZERO_SHOT)["task"]) == {suite.IMAGENET, suite.CALTECH101}
+    assert set(answers(settings, evaluation.RETRIEVAL)["task"]) == {evaluation.NEGATED_RETRIEVAL}
 
 
 def test_parts_agree_with_everything(settings: Profile) -> None:
-    everything = answers(settings, clipglasses_items.ALL).set_index(["task", "item"])["value"]
-    for part in (clipglasses_items.FEW, clipglasses_items.ZERO_SHOT, clipglasses_items.RETRIEVAL):
+    everything = answers(settings, evaluation.ALL).set_index(["task", "item"])["value"]
+    for part in (evaluation.FEW, evaluation.ZERO_SHOT, evaluation.RETRIEVAL):
         own = answers(settings, part).set_index(["task", "item"])["value"]
         np.testing.assert_allclose(everything.loc[own.index], own, atol=1e-3)
 
 
 def test_clip_s_far_is_in_logits_and_pixels_matter(settings: Profile) -> None:
-    plain, raw = (answers(settings, clipglasses_items.CCNEG, change, "tiny") for change in ("", PIXELS))
-    far = [own.loc[own["task"] == clipglasses_items.FAR, "value"].mean() for own in (plain, raw)]
+    plain, raw = (answers(settings, evaluation.CCNEG, change, "tiny") for change in ("", PIXELS))
+    far = [own.loc[own["task"] == evaluation.FAR, "value"].mean() for own in (plain, raw)]
     assert far[0] > 0
     assert abs(far[0] - far[1]) > 1e-6
 
 
 def test_values_stand_where_their_items_are_and_are_kept(settings: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
-    askings = [
-        Asking(PAIR, clipglasses_items.FEW),
-        Asking(PAIR, clipglasses_items.RETRIEVAL),
-        Asking(PAIR, clipglasses_items.RETRIEVAL, GOLD),
-        Asking("tiny", clipglasses_items.CCNEG),
+    evaluations = [
+        Evaluation("tiny"),
+        Evaluation(PAIR, evaluation.FEW),
+        Evaluation(PAIR, evaluation.RETRIEVAL),
+        Evaluation(PAIR, evaluation.RETRIEVAL, GOLD),
+        Evaluation("tiny", evaluation.CCNEG),
     ]
-    found = clipglasses_items.values(settings, ["tiny"], askings)
-    assert found.loc[found["task"] == clipglasses_items.FAR, ["tiny", PAIR]].notna().to_numpy().all()
-    assert set(found.loc[found[PAIR].notna(), "task"]) == FEW | {asked.NEGATED_RETRIEVAL}
-    assert set(found.loc[found[f"{PAIR}|{GOLD}"].notna(), "task"]) == {asked.NEGATED_RETRIEVAL}
-    few = answers(settings, clipglasses_items.FEW)
+    found = evaluation.items(settings, evaluations, clipglasses_controls.load)
+    assert found.loc[found["task"] == evaluation.FAR, ["tiny", PAIR]].notna().to_numpy().all()
+    assert set(found.loc[found[PAIR].notna(), "task"]) == FEW | {evaluation.NEGATED_RETRIEVAL}
+    assert set(found.loc[found[f"{PAIR}|{GOLD}"].notna(), "task"]) == {evaluation.NEGATED_RETRIEVAL}
+    few = answers(settings, evaluation.FEW)
     own = found.set_index(["task", "item"])[PAIR].reindex(list(zip(few["task"], few["item"], strict=True)))
     np.testing.assert_allclose(own, few["value"], atol=1e-5)
-    monkeypatch.setattr(clipglasses_items, "ask", None)
-    pd.testing.assert_frame_equal(clipglasses_items.values(settings, ["tiny"], askings), found)
+    monkeypatch.setattr(evaluation, "evaluate", None)
+    again = evaluation.items(settings, evaluations, clipglasses_controls.load)
+    pd.testing.assert_frame_equal(again, found)
 
 
-def test_the_mask_is_asked_about_texts_with_and_without_a_negation(
+def test_the_mask_is_measured_on_texts_with_and_without_a_negation(
     settings: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NEGUTIL_RESULTS", str(tmp_path))
@@ -130,9 +134,13 @@ def test_the_mask_is_asked_about_texts_with_and_without_a_negation(
 
 
 def test_an_item_that_nobody_knows_is_refused(settings: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
-    askings = [Asking("tiny", clipglasses_items.CCNEG)]
-    clipglasses_items.values(settings, ["tiny"], askings)
-    stray = pd.DataFrame({"task": ["a"], "item": ["1"], "value": [1.0]})
-    monkeypatch.setattr(clipglasses_items, "_load", lambda store, fields: stray)
-    with pytest.raises(NegutilError, match="is no item of the benchmarks"):
-        clipglasses_items.values(settings, ["tiny"], askings)
+    evaluations = [Evaluation("tiny"), Evaluation(PAIR, evaluation.CCNEG)]
+    evaluation.items(settings, evaluations, clipglasses_controls.load)
+    cached = evaluation._cached
+
+    def stray(fields: dict[str, str], columns: list[str] | None = None) -> pd.DataFrame:
+        return cached(fields, columns).assign(item="1") if columns else cached(fields)
+
+    monkeypatch.setattr(evaluation, "_cached", stray)
+    with pytest.raises(NegutilError, match="was evaluated on other items"):
+        evaluation.items(settings, evaluations, clipglasses_controls.load)

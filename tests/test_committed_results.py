@@ -17,7 +17,6 @@ from negutil.compare import (
     caption_pipelines,
     claims,
     clipglasses,
-    clipglasses_methods,
     negationclip,
     negbench,
     referring_segmentation,
@@ -155,7 +154,7 @@ def test_every_pair_of_glasses_has_its_seeds_beside_its_mean(committed: None) ->
     settings = config.load("mini")
     seeds, levels = (results.load("mini", clipglasses.EXPERIMENT, name) for name in ("seeds", "levels"))
     for base in settings.models:
-        for method in clipglasses_methods.of(settings, base):
+        for method in clipglasses.methods(settings, base):
             task = f"CC-Neg/{method.label}"
             own = seeds[(seeds["model"] == base) & (seeds["task"] == task) & (seeds["metric"] == "pairwise accuracy")]
             mean = levels[(levels["model"] == base) & (levels["task"] == task)]

@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 
 from negutil import config, results, statistics
-from negutil.compare import engine, negationclip
-from negutil.compare import negationclip_items as asked
+from negutil.compare import engine, evaluation, negationclip
 from negutil.compare.engine import CLIP, LEVEL, OVER_CLIP, Column, Experiment, Findings, Group, Method
 from negutil.config import Bootstrap
 from negutil.tasks import suite
@@ -34,7 +33,7 @@ def items() -> pd.DataFrame:
             **shared,
         }
     ).assign(valid=[i % 3 > 0 for i in range(N)])
-    other = {"task": asked.EXCLUSION, "cluster": [f"pair {i % 5}" for i in range(N)], "type": "X but no Y"}
+    other = {"task": evaluation.EXCLUSION, "cluster": [f"pair {i % 5}" for i in range(N)], "type": "X but no Y"}
     both = pd.concat([valse, pd.DataFrame({**other, "held_out_noun": False, **shared})], ignore_index=True)
     for name, chance in (("a", 0.4), ("a+m/seed0", 0.6), ("a+m/seed1", 0.7)):
         both[name] = (rng.random(2 * N) < chance).astype(float)
@@ -50,7 +49,7 @@ def test_groups_are_wholes_types_validated_items_and_what_is_held_out(items: pd.
         f"{suite.VALSE}, negation false",
         f"{suite.VALSE}, held-out nouns",
         f"{suite.VALSE}, familiar nouns",
-        asked.EXCLUSION,
+        evaluation.EXCLUSION,
     }
     assert found[negationclip.ALL_ITEMS].rows.sum() == N
     assert found[negationclip.VALIDATED].rows.sum() == N * 2 // 3
@@ -58,8 +57,8 @@ def test_groups_are_wholes_types_validated_items_and_what_is_held_out(items: pd.
 
 
 def test_a_small_part_is_left_out_and_a_small_whole_is_not(items: pd.DataFrame) -> None:
-    few = pd.concat([items[items["task"] == suite.VALSE].head(8), items[items["task"] == asked.EXCLUSION]])
-    assert {group.title for group in negationclip.groups(few)} == {negationclip.ALL_ITEMS, asked.EXCLUSION}
+    few = pd.concat([items[items["task"] == suite.VALSE].head(8), items[items["task"] == evaluation.EXCLUSION]])
+    assert {group.title for group in negationclip.groups(few)} == {negationclip.ALL_ITEMS, evaluation.EXCLUSION}
 
 
 def test_columns_are_seeds_means_and_differences() -> None:
@@ -100,13 +99,13 @@ def test_the_order_of_models_and_of_items_does_not_matter(items: pd.DataFrame) -
 
 
 def test_a_number_is_of_the_items_that_all_its_models_answered(items: pd.DataFrame) -> None:
-    items.loc[items["task"] == asked.EXCLUSION, "a+m/seed0"] = np.nan
+    items.loc[items["task"] == evaluation.EXCLUSION, "a+m/seed0"] = np.nan
     items.loc[items.index[:20], "a+m/seed1"] = np.nan
     table = _table(items, engine.columns("a", [Method(CLIP, ("a",)), M]))
     sizes = table[table["kind"] == OVER_CLIP].set_index("title")["n"]
     assert sizes[negationclip.ALL_ITEMS] == N - 20
-    assert asked.EXCLUSION not in sizes
-    whole = table[(table["title"] == asked.EXCLUSION) & (table["method"] == CLIP)]
+    assert evaluation.EXCLUSION not in sizes
+    whole = table[(table["title"] == evaluation.EXCLUSION) & (table["method"] == CLIP)]
     assert whole["n"].tolist() == [N]
 
 

@@ -14,7 +14,7 @@ from miniworld import build, scenes, truth
 from miniworld.writers import _shared
 from negutil import config, paths, results
 from negutil.commands import cli
-from negutil.compare import affirmative, binary_probe, claims, evaluation_seeds
+from negutil.compare import affirmative, binary_probe, claims, evaluation_seeds, verdicts
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
 from negutil.results import Record
@@ -74,15 +74,16 @@ def test_claims_without_evaluation_sets_or_without_records_are_left_out(one_clai
 
 
 @pytest.mark.parametrize(
-    ("second", "own", "joint"),
+    ("second", "own", "pooled"),
     [
         ((0.55, 0.9), claims.REPLICATED, claims.REPLICATED),
-        ((0.4, 0.9), claims.INCONCLUSIVE, claims.INCONCLUSIVE),
-        ((0.1, 0.2), claims.NOT_REPLICATED, claims.INCONCLUSIVE),
+        ((0.4, 0.9), claims.INCONCLUSIVE, claims.REPLICATED),  # the others leave no doubt
+        ((0.0, 0.4), claims.NOT_REPLICATED, claims.INCONCLUSIVE),
+        ((-0.1, 0.1), claims.NOT_REPLICATED, claims.NOT_REPLICATED),
     ],
 )
-def test_a_claim_holds_only_where_all_seeds_say_so(
-    one_claim: None, tmp_path: Path, second: tuple[float, float], own: str, joint: str
+def test_the_verdict_is_that_of_the_pooled_draws(
+    one_claim: None, tmp_path: Path, second: tuple[float, float], own: str, pooled: str
 ) -> None:
     settings = config.load("quick")
     for seed, interval in ((1, (0.6, 0.7)), (2, second)):
@@ -90,13 +91,16 @@ def test_a_claim_holds_only_where_all_seeds_say_so(
         evaluation_seeds.keep(settings, seed, tmp_path / str(seed))
     evaluation_seeds.write("quick")
     found = evaluation_seeds.read("quick")
-    assert list(found["seed"]) == [0, 1, 2] * len(settings.models)
-    verdicts = [claims.REPLICATED, claims.REPLICATED, own]
-    assert list(found["verdict"]) == verdicts * len(settings.models)
-    assert set(found["joint"]) == {joint}
-    assert len(evaluation_seeds.disagreements(found)) == (0 if len(set(verdicts)) == 1 else len(found))
-    last = found.iloc[2]
+    assert list(found["seed"]) == ["0", "1", "2", evaluation_seeds.POOLED] * len(settings.models)
+    assert list(found["verdict"]) == [claims.REPLICATED, claims.REPLICATED, own, pooled] * len(settings.models)
+    assert len(evaluation_seeds.disagreements(found)) == (0 if own == claims.REPLICATED else len(found))
+    last, together = found.iloc[2], found.iloc[3]
     assert (last["ci_low"], last["ci_high"], last["n"]) == (*second, 10)
+    assert together["value"] == pytest.approx((0.65 + 0.65 + sum(second) / 2) / 3)
+    assert together["n"] == 30
+    known = {outcome.claim.id: outcome for outcome in verdicts.of("quick")}["holds"]
+    assert {row.verdict for row in known.rows} == {pooled}
+    assert bool(known.reason) == (together["heterogeneity"] < verdicts.DIFFERENT)
 
 
 def test_only_rows_that_claims_name_are_kept_and_they_are_those_that_were_answered(
@@ -131,9 +135,10 @@ def test_the_command_judges_what_is_kept(one_claim: None, tmp_path: Path) -> Non
     words = ["seeds", "--profile", "quick", "--seeds", "1", "--judge"]
     said = runner.invoke(cli.app, words).stdout
     assert f"holds, {settings.models[0]}, seed 1: not replicated, 0.150 [0.100, 0.200]" in said
-    assert f"inconclusive: {len(settings.models)} of {len(settings.models)} pairs" in said
+    assert f"holds, {settings.models[0]}, pooled: not replicated, 0.400 [0.365, 0.435]" in said
+    assert f"not replicated: {len(settings.models)} of {len(settings.models)} pairs" in said
     rows = json.loads(runner.invoke(cli.app, [*words, "--json"]).stdout)
-    assert [row["verdict"] for row in rows[:2]] == ["replicated", "not replicated"]
+    assert [row["verdict"] for row in rows[:3]] == ["replicated", "not replicated", "not replicated"]
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -213,14 +218,14 @@ def test_asking_about_other_sets_changes_nothing_of_the_profiles_own(
     binary_probe.run(settings)
     before = {path: path.read_bytes() for path in paths.results("").rglob("*.*")}
     manifests = {path: path.read_bytes() for path in settings.built.rglob(build.MANIFEST)}
-    asked = [experiment for experiment, _ in evaluation_seeds.ask(settings, 1)]
+    asked = [experiment for experiment, _ in evaluation_seeds.evaluate(settings, 1)]
     assert asked == [affirmative.EXPERIMENT, binary_probe.EXPERIMENT]
     assert {path: path.read_bytes() for path in before} == before
     assert {path: path.read_bytes() for path in manifests} == manifests
     table = evaluation_seeds.judge("quick", (1,))
     assert {claim.id for claim in evaluation_seeds.stated("quick")} == set(table["claim"])
     values = table.pivot_table(index=["claim", "model"], columns="seed", values="value")
-    assert (values[0] != values[1]).any()
+    assert (values["0"] != values["1"]).any()
     drawn = truth.read(evaluation_seeds.settings_of(settings, 1).built / "coco")
     own = {repr(entry.scene) for entry in truth.read(settings.built / "coco")}
     assert not own & {repr(entry.scene) for entry in drawn if entry.split == "test"}
@@ -237,6 +242,6 @@ def test_the_committed_table_says_what_the_committed_results_and_the_claims_say(
     if not evaluation_seeds.path("mini").exists():
         pytest.skip("`negutil seeds` has not been run for the committed results")
     found = evaluation_seeds.read("mini")
-    assert sorted(found["seed"].unique()) == [0, *evaluation_seeds.SEEDS]
+    assert set(found["seed"]) == {"0", *map(str, evaluation_seeds.SEEDS), evaluation_seeds.POOLED}
     again = evaluation_seeds.judge("mini")
     assert found.to_csv(index=False, float_format="%.6g") == again.to_csv(index=False, float_format="%.6g")

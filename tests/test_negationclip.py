@@ -13,9 +13,9 @@ import pytest
 
 from miniworld.writers import ccneg as ccneg_writer
 from negutil import config, results
-from negutil.compare import claims, negationclip
-from negutil.compare import negationclip_items as asked
+from negutil.compare import claims, evaluation, negationclip
 from negutil.compare.engine import Findings
+from negutil.compare.evaluation import Evaluation
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
 from negutil.models import registry, trained
@@ -107,39 +107,32 @@ def test_items_have_one_value_per_model_and_nothing_missing(settings: Profile, f
 
 def test_what_the_clause_adds_is_the_difference_of_two_answers(found: Findings) -> None:
     own = {task: found.items[found.items["task"] == task]["tiny"].to_numpy() for task in negationclip.METRICS}
-    assert (own[asked.CLAUSE] == own[suite.REFERRING] - own[suite.BARE]).all()
-    assert (own[asked.NEGATION] == own[suite.REFERRING] - own[suite.AFFIRMED]).all()
+    assert (own[evaluation.CLAUSE] == own[suite.REFERRING] - own[suite.BARE]).all()
+    assert (own[evaluation.NEGATION] == own[suite.REFERRING] - own[suite.AFFIRMED]).all()
 
 
 def test_answers_are_read_again_without_any_model(
     settings: Profile, found: Findings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asked, "ask", None)
+    monkeypatch.setattr(evaluation, "evaluate", None)
     again = negationclip.run(settings)
     pd.testing.assert_frame_equal(again.items, found.items)
     pd.testing.assert_frame_equal(again.table, found.table)
 
 
-def test_a_model_that_is_trained_anew_is_asked_anew(settings: Profile, found: Findings) -> None:
-    data = asked.data_fingerprint(settings)
-    before = asked._fields("tiny+plain/seed0", settings, data)
-    assert before != asked._fields("tiny+plain/seed1", settings, data)
-    assert before != asked._fields("tiny+plain/seed0@0.5", settings, data)
-    assert before != asked._fields("tiny+plain/seed0", settings, "other data")
+def test_a_model_that_is_trained_anew_is_evaluated_anew(settings: Profile, found: Findings) -> None:
+    def fields(name: str, data: str = "data") -> dict[str, str]:
+        return evaluation.cache_fields(Evaluation(name), settings, data, evaluation.load)
 
-
-def test_other_items_than_before_are_refused(settings: Profile, found: Findings) -> None:
-    path = asked._items_path(settings, "0" * 64)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    found.items[list(asked.COLUMNS)].iloc[::-1].to_parquet(path)
-    with pytest.raises(NegutilError, match="tiny was asked other items than those of"):
-        asked.answer("tiny", settings, "0" * 64)
-    path.unlink()
+    before = fields("tiny+plain/seed0")
+    assert before["model"] != fields("tiny+plain/seed1")["model"]
+    assert before["model"] != fields("tiny+plain/seed0@0.5")["model"]
+    assert before != fields("tiny+plain/seed0", "other data")
 
 
 def test_retrieval_keeps_one_caption_of_each_picture_and_the_whole_gallery(settings: Profile) -> None:
-    tasks = {task.variation.title: task for task in asked.prepare(settings).negbench}
-    thinned = tasks[asked.NEGATED_RETRIEVAL]
+    tasks = {task.variation.title: task for task in evaluation.prepare(settings).negbench}
+    thinned = tasks[evaluation.NEGATED_RETRIEVAL]
     assert thinned.rows.tolist() == list(range(len(thinned.media)))
     assert len(thinned.texts) == len(thinned.media)
 
@@ -194,12 +187,12 @@ def test_controls_stand_at_their_places(settings: Profile, found: Findings, mode
     assert tower.groupby("model").size().nunique() == 1
     new = negationclip.held_out(found.table, ("negationclip",))
     assert set(new["factor"]) <= {"nouns", "phrasings"}
-    assert asked.EXCLUSION in set(new["task"])
+    assert evaluation.EXCLUSION in set(new["task"])
 
 
 def test_a_model_that_was_not_trained_is_asked_for(settings: Profile) -> None:
     with pytest.raises(NegutilError, match="no fine-tuned model 'tiny\\+nothing/seed0'"):
-        asked.values(settings, ["tiny+nothing/seed0"])
+        evaluation.items(settings, [Evaluation("tiny+nothing/seed0")])
 
 
 def test_every_claim_names_records_that_a_run_writes() -> None:
@@ -223,7 +216,7 @@ def test_published_numbers_are_fractions_of_known_benchmarks() -> None:
         0.8015,
         "NegationCLIP, Table 2: ViT-B/32 | NegationCLIP",
     )
-    assert known[asked.MCQ, recipes.NEGFULL][0] == 0.544
+    assert known[evaluation.MCQ, recipes.NEGFULL][0] == 0.544
     assert {method for _, method in known} <= {"", *recipes.RECIPES}
     assert all(0 < value < 1 for value, _ in known.values())
 

@@ -12,7 +12,7 @@ import torch
 from negutil import config, results
 from negutil.compare import claims
 from negutil.compare import referring_segmentation as segmenting
-from negutil.compare import segmentation_items as asked
+from negutil.compare import segmentation_items as benchmarks
 from negutil.compare.engine import Column
 from negutil.compare.referring_segmentation import Findings
 from negutil.compare.segmentation_items import Answer
@@ -53,7 +53,7 @@ def found(settings: Profile, session_cache: Path, tmp_path_factory: pytest.TempP
         levels = results.load("quick", segmenting.EXPERIMENT, "levels")
         assert levels["paper_value"].notna().sum() == 12
         results.load("quick", segmenting.EXPERIMENT, "rules")
-        plot = figures_segmentation.overlays(segmenting.examples(settings, asked.NEGATED, count=2))
+        plot = figures_segmentation.overlays(segmenting.examples(settings, benchmarks.NEGATED, count=2))
         assert len(plot.axes) == 2 * 5 + 1
         plt.close(plot)
     return outcome
@@ -73,7 +73,7 @@ def moved(out: Path, seed: int) -> None:
 
 def test_every_number_is_there_with_its_interval(found: Findings) -> None:
     table = found.table
-    means = table[(table["kind"] == "") & table["seed"].isna() & (table["title"] == asked.NEGATED)]
+    means = table[(table["kind"] == "") & table["seed"].isna() & (table["title"] == benchmarks.NEGATED)]
     assert set(means["method"]) == {*segmenting.TITLES, *segmenting.RULES}
     assert set(means["metric"]) == {*segmenting.NAMES, segmenting.RIGHT, segmenting.OVER_CHANCE}
     assert (table["low"] <= table["value"] + 1e-9).all()
@@ -83,9 +83,9 @@ def test_every_number_is_there_with_its_interval(found: Findings) -> None:
 
 def test_means_and_gains_follow_from_the_items(found: Findings) -> None:
     items = found.items
-    own = items[items["task"] == asked.NEGATED].groupby("tower", observed=True)["mIoU"].mean()
+    own = items[items["task"] == benchmarks.NEGATED].groupby("tower", observed=True)["mIoU"].mean()
     tuned = own[[name for name in own.index if "+negationclip/" in name]].mean()
-    table = found.table[(found.table["title"] == asked.NEGATED) & (found.table["metric"] == MIOU)]
+    table = found.table[(found.table["title"] == benchmarks.NEGATED) & (found.table["metric"] == MIOU)]
     rows = table[(table["method"] == "negationclip") & table["seed"].isna()].set_index("kind")["value"]
     assert rows[""] == pytest.approx(tuned, abs=1e-6)
     assert rows[segmenting.OVER_ORIGINAL] == pytest.approx(tuned - own["original"], abs=1e-6)
@@ -102,8 +102,8 @@ def test_tables_for_the_notebook_have_a_row_for_every_method(found: Findings) ->
     assert segmenting.instances(found)["model"].tolist() == [*segmenting.TITLES.values(), "chance"]
     gains = segmenting.gains(found, (MIOU,), (segmenting.OVER_ORIGINAL, segmenting.OVER_PLAIN))
     assert len(gains) == 10
-    assert segmenting.seeds(found)[asked.PHRASECUT].str.count(" · ").eq(1).all()
-    assert set(segmenting.asked_of(found)["task"]) == set(asked.TASKS)
+    assert segmenting.seeds(found)[benchmarks.PHRASECUT].str.count(" · ").eq(1).all()
+    assert set(segmenting.sizes(found)["task"]) == set(benchmarks.TASKS)
 
 
 def test_figures_show_every_method(found: Findings) -> None:

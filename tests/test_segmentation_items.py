@@ -10,7 +10,7 @@ import torch
 
 from miniworld import build
 from negutil import config
-from negutil.compare import segmentation_items as asked
+from negutil.compare import segmentation_items as benchmarks
 from negutil.compare.segmentation_items import Phrases
 from negutil.config import Profile, Splits
 from negutil.data import coco, refcocog
@@ -29,7 +29,7 @@ def settings() -> Profile:
 
 @pytest.fixture
 def tasks(settings: Profile) -> dict[str, Phrases]:
-    return asked.load(settings, 64)
+    return benchmarks.load(settings, 64)
 
 
 @pytest.fixture
@@ -55,26 +55,26 @@ def segmenter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Segmenter:
     ],
 )
 def test_a_phrase_negates_by_its_cue(text: str, expected: str) -> None:
-    assert asked.cue(text) == expected
+    assert benchmarks.cue(text) == expected
 
 
 def test_every_task_is_there_and_negated_sentences_are_all_in_one(tasks: dict[str, Phrases]) -> None:
-    assert set(tasks) == set(asked.TASKS)
-    assert all(tasks[asked.NEGATED].cues)
-    assert not any(tasks[asked.AFFIRMATIVE].cues)
-    assert not any(tasks[asked.PHRASECUT].cues)
-    assert tasks[asked.BARE].texts != tasks[asked.NEGATED].texts
-    np.testing.assert_array_equal(tasks[asked.BARE].bits, tasks[asked.NEGATED].bits)
+    assert set(tasks) == set(benchmarks.TASKS)
+    assert all(tasks[benchmarks.NEGATED].cues)
+    assert not any(tasks[benchmarks.AFFIRMATIVE].cues)
+    assert not any(tasks[benchmarks.PHRASECUT].cues)
+    assert tasks[benchmarks.BARE].texts != tasks[benchmarks.NEGATED].texts
+    np.testing.assert_array_equal(tasks[benchmarks.BARE].bits, tasks[benchmarks.NEGATED].bits)
 
 
 def test_masks_and_rivals_are_those_of_the_annotations(settings: Profile, tasks: dict[str, Phrases]) -> None:
     folder = build.build("refcocog", settings)
     rows = refcocog.load(folder, split="test").to_pandas()
-    own = rows[rows["sentence"].map(asked.cue) != ""].reset_index(drop=True)
-    phrases = tasks[asked.NEGATED]
+    own = rows[rows["sentence"].map(benchmarks.cue) != ""].reset_index(drop=True)
+    phrases = tasks[benchmarks.NEGATED]
     drawn = np.stack([coco.mask(row.segmentation, 64, 64) for row in own.itertuples()])
     np.testing.assert_array_equal(phrases.masks(), drawn)
-    others = asked.unpacked(phrases.rivals, 64)
+    others = benchmarks.unpacked(phrases.rivals, 64)
     assert len(others)
     assert not (others & drawn[phrases.rival_of]).any(), "visible pixels belong to one thing alone"
 
@@ -82,16 +82,16 @@ def test_masks_and_rivals_are_those_of_the_annotations(settings: Profile, tasks:
 def test_masks_of_another_size_are_brought_to_the_models() -> None:
     mask = np.zeros((10, 20), bool)
     mask[:, :10] = True
-    found = asked.unpacked(asked.packed(mask, 8)[None], 8)[0]
+    found = benchmarks.unpacked(benchmarks.packed(mask, 8)[None], 8)[0]
     assert found[:, :4].all()
     assert not found[:, 4:].any()
 
 
-def test_answers_are_those_of_the_model_asked_phrase_by_phrase(tasks: dict[str, Phrases], segmenter: Segmenter) -> None:
-    phrases = tasks[asked.NEGATED]
-    features = asked.steering(segmenter, None, phrases.texts)
-    answer = asked.answers(segmenter, phrases, {"original": ("original", lambda: features)}, batch=5)["original"]
-    pictures = asked.PictureFiles(phrases.files)
+def test_answers_are_those_of_the_model_phrase_by_phrase(tasks: dict[str, Phrases], segmenter: Segmenter) -> None:
+    phrases = tasks[benchmarks.NEGATED]
+    features = benchmarks.steering(segmenter, None, phrases.texts)
+    answer = benchmarks.answers(segmenter, phrases, {"original": ("original", lambda: features)}, batch=5)["original"]
+    pictures = benchmarks.PictureFiles(phrases.files)
     for row, text in enumerate(phrases.texts):
         pixels = segmenter.preprocess(pictures[phrases.picture[row]])[None]
         with torch.no_grad():
@@ -101,7 +101,7 @@ def test_answers_are_those_of_the_model_asked_phrase_by_phrase(tasks: dict[str, 
         alone = segmentation.overlap(whole, phrases.masks(np.array([row])))
         assert np.abs(answer.overlap.marked[row] - alone.marked[0]).max() <= 3  # rounding at a threshold
         assert answer.overlap.meant[row] == alone.meant[0]
-        others = asked.unpacked(phrases.rivals[phrases.rival_of == row], 64)
+        others = benchmarks.unpacked(phrases.rivals[phrases.rival_of == row], 64)
         if not len(others):
             assert np.isnan(answer.right[row])
             continue
@@ -112,33 +112,35 @@ def test_answers_are_those_of_the_model_asked_phrase_by_phrase(tasks: dict[str, 
 
 
 def test_a_second_time_the_answers_come_from_the_cache(tasks: dict[str, Phrases], segmenter: Segmenter) -> None:
-    phrases = tasks[asked.PHRASECUT]
+    phrases = tasks[benchmarks.PHRASECUT]
 
     def never() -> dict[str, torch.Tensor]:
         raise AssertionError("the text tower was asked again")
 
-    features = asked.steering(segmenter, None, phrases.texts)
-    first = asked.answers(segmenter, phrases, {"a": ("cached", lambda: features)}, 4)["a"]
-    again = asked.answers(segmenter, phrases, {"b": ("cached", never)}, 4)["b"]
+    features = benchmarks.steering(segmenter, None, phrases.texts)
+    first = benchmarks.answers(segmenter, phrases, {"a": ("cached", lambda: features)}, 4)["a"]
+    again = benchmarks.answers(segmenter, phrases, {"b": ("cached", never)}, 4)["b"]
     np.testing.assert_array_equal(first.overlap.hit, again.overlap.hit)
     assert np.isnan(first.right).all(), "phrases of PhraseCut have no rivals"
     with pytest.raises(AssertionError, match="asked again"):
-        asked.answers(segmenter, phrases.said(["x"] * len(phrases), "other"), {"b": ("cached", never)}, 4)
+        benchmarks.answers(
+            segmenter, dataclasses.replace(phrases, texts=("x",) * len(phrases)), {"b": ("cached", never)}, 4
+        )
 
 
 def test_rules_that_read_nothing(tasks: dict[str, Phrases]) -> None:
-    phrases = tasks[asked.NEGATED]
-    found = asked.blind(phrases, phrases)
-    everything = found[asked.EVERYTHING].overlap
+    phrases = tasks[benchmarks.NEGATED]
+    found = benchmarks.blind(phrases, phrases)
+    everything = found[benchmarks.EVERYTHING].overlap
     assert (everything.marked == 64 * 64).all()
     np.testing.assert_array_equal(everything.hit[:, 0], everything.meant)
     has_rivals = np.bincount(phrases.rival_of, minlength=len(phrases)) > 0
-    assert (found[asked.OTHERS].overlap.hit == 0).all()
-    assert (found[asked.OTHERS].right[has_rivals] == 0).all()
-    np.testing.assert_array_equal(found[asked.KIND].overlap.hit[:, 0], found[asked.KIND].overlap.meant)
+    assert (found[benchmarks.OTHERS].overlap.hit == 0).all()
+    assert (found[benchmarks.OTHERS].right[has_rivals] == 0).all()
+    np.testing.assert_array_equal(found[benchmarks.KIND].overlap.hit[:, 0], found[benchmarks.KIND].overlap.meant)
 
 
 def test_a_split_without_negation_is_an_error(settings: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asked, "cue", lambda text: "")
+    monkeypatch.setattr(benchmarks, "cue", lambda text: "")
     with pytest.raises(NegutilError, match="build a larger world"):
-        asked.load(settings, 64)
+        benchmarks.load(settings, 64)

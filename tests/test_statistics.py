@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from negutil import statistics
+from negutil.statistics import Interval
 
 
 def test_wilson_is_that_of_the_textbook() -> None:
@@ -156,3 +157,19 @@ def test_a_share_of_none_or_all_is_not_certain() -> None:
     assert (every.value, every.low, every.over) == (1.0, statistics.wilson(5, 5).low, "clusters")
     some = np.arange(20) < 5
     assert statistics.bootstrap_share(some) == statistics.bootstrap_mean(some)
+
+
+def test_pooling_draws_of_the_same_size_averages_them_and_tests_whether_they_agree() -> None:
+    draws = [Interval(value, value - 0.098, value + 0.098, 100, "items") for value in (0.50, 0.55, 0.60)]
+    found, agree = statistics.pooled(draws)
+    assert (found.value, found.n) == (pytest.approx(0.55), 300)
+    assert found.high - found.value == pytest.approx(0.098 / np.sqrt(3))
+    assert agree == pytest.approx(stats.chi2.sf(2 * (0.05 / 0.05) ** 2, 2), abs=1e-3)
+    assert statistics.pooled([*draws[:2], Interval(0.9, 0.85, 0.95, 100, "items")])[1] < 1e-6
+    assert np.isnan(statistics.pooled([*draws, Interval(1.0, 1.0, 1.0, 100, "items")])[1])
+
+
+def test_p_values_agree_with_the_interval_they_are_read_from() -> None:
+    assert statistics.p_value(0.6, 0.5, 0.7, 0.5) == pytest.approx(0.05)
+    assert statistics.p_value(0.5, 0.4, 0.6, 0.5) == pytest.approx(1.0)
+    assert np.isnan(statistics.p_value(1.0, 1.0, 1.0, 0.5))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from negutil.captions.english import HELD_OUT_NOUNS
-from negutil.compare import negationclip_items
+from negutil.compare import evaluation
 from negutil.models import encode, loader
 from negutil.models.loader import LoadedModel
 
@@ -20,7 +20,7 @@ def model(tmp_path: Path) -> LoadedModel:
 
 
 def test_hand_worked_cosines(model: LoadedModel) -> None:
-    table = negationclip_items.text_distances(model, NOUNS)
+    table = evaluation.text_distances(model, NOUNS)
     cat, no_cat = encode.texts(model, ["a photo of a cat", "a photo with no cat"])
     others = encode.texts(model, ["a photo of an otter", "a photo of an apple", "a photo of a bus"])
     assert table["negated"][0] == pytest.approx(float(cat @ no_cat), abs=1e-6)
@@ -30,5 +30,5 @@ def test_hand_worked_cosines(model: LoadedModel) -> None:
 
 
 def test_the_same_sentence_is_not_moved_at_all(model: LoadedModel) -> None:
-    table = negationclip_items.text_distances(model, NOUNS, negated="a photo of {article} {noun}")
+    table = evaluation.text_distances(model, NOUNS, negated="a photo of {article} {noun}")
     assert np.allclose(table["gap"], 0, atol=1e-5)

@@ -116,7 +116,7 @@ def _tables_for_the_notebook(found: Findings, settings: Profile) -> None:
 def _figures_are_drawn(found: Findings, settings: Profile) -> None:
     draw = plots
     assert draw.grid(text_to_image.affirmative_grid(found, 3)).axes
-    assert draw.grid(text_to_image.side_by_side(settings, found, 4), text_to_image.prompts_of(found, 4)).axes
+    assert draw.grid(*text_to_image.side_by_side(settings, found, 4)).axes
     assert draw.grid(text_to_image.judged_grid(settings, 4)).axes
     assert draw.measures(found.table, (neg_score.SCORE, tifa.SCORE)).axes
     assert draw.by_kind(found.table, text_to_image.BY_KIND).axes
@@ -156,6 +156,6 @@ def test_all_that_is_asked_for_has_to_be_there() -> None:
     row = next(row for row, scene in enumerate(known.scenes) if scene and len(scene.things) == 2)
     there = [fact for fact in known.truths[row] if fact.kind == "object"][:1]
     absent = picture_judge.picture_facts.Fact("object", "dragon")
-    asked = [text_to_image.Asked("x", "p", tuple(there)), text_to_image.Asked("x", "q", (*there, absent))]
+    asked = [text_to_image.FloorPrompt("x", "p", tuple(there)), text_to_image.FloorPrompt("x", "q", (*there, absent))]
     table: pd.DataFrame = text_to_image.judge_floor(look, asked, np.stack([known.pictures[row]] * 2), None)
     assert table[text_to_image.SHOWN].tolist() == [1.0, 0.0]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+from scipy import stats
 
 from negutil import paths, results
 from negutil.compare import claims, verdicts
@@ -92,21 +94,37 @@ def test_models_that_disagree_are_told_one_by_one() -> None:
     assert [row.verdict for row in outcome.rows] == ["replicated", "not replicated"]
 
 
-def test_a_verdict_that_another_seed_does_not_give_is_inconclusive(store: Path) -> None:
+def test_the_verdict_over_several_draws_is_that_of_the_pooled_numbers(store: Path) -> None:
     _save(0.6, 0.8)
-    columns = {"claim": "one", "model": "miniclip-s-8"}
-    seeds = pd.DataFrame([columns | {"seed": 0, "verdict": "stale"}, columns | {"seed": 1, "verdict": "replicated"}])
-    seeds.to_csv(store / "mini" / verdicts.SEEDS_FILE, index=False)
-    assert _verdict(_claim()) == "replicated"
-    other = pd.DataFrame([columns | {"seed": 2, "verdict": "not replicated"}])
-    pd.concat([seeds, other]).to_csv(store / "mini" / verdicts.SEEDS_FILE, index=False)
+    row: dict[str, Any] = {"claim": "one", "model": "miniclip-s-8", "seed": "pooled"}
+    row |= {"verdict": "inconclusive", "decided_by": "task"}
+    row |= {"value": 0.55, "ci_low": 0.4, "ci_high": 0.7, "n": 30, "p": 0.5, "heterogeneity": 0.01}
+    single = row | {"seed": "1", "verdict": "stale"}
+    pd.DataFrame([single, row]).to_csv(store / "mini" / verdicts.SEEDS_FILE, index=False)
     (outcome,) = verdicts.of("mini", [_claim()])
-    assert outcome.verdict == "inconclusive" and "holds, holds, does not hold" in outcome.reason
-    (theirs,) = verdicts.of("mini", [_claim(source="NegBench (CVPR 2025)")])
-    assert "replicated, replicated, not replicated" in theirs.reason
+    (shown,) = outcome.rows
+    assert (outcome.verdict, shown.value, shown.n, shown.q) == ("inconclusive", 0.55, 30, 0.5)
+    assert "differ more than chance explains (miniclip-s-8)" in outcome.reason
+    pd.DataFrame([single, row | {"heterogeneity": ""}]).to_csv(store / "mini" / verdicts.SEEDS_FILE, index=False)
+    assert verdicts.of("mini", [_claim()])[0].reason == ""
     (store / "mini" / verdicts.SEEDS_FILE).write_text("a\n1\n")
     with pytest.raises(NegutilError, match="make it again"):
         verdicts.of("mini", [_claim()])
+
+
+def test_p_values_are_adjusted_over_all_tested_claims() -> None:
+    rows = [
+        Record("09_test", task, "miniclip-s-8", "accuracy", value, 10, value - 0.1, value + 0.1, "items")
+        for task, value in (("task", 0.62), ("other", 0.9))
+    ]
+    results.save(rows, "mini", "09_test", "table")
+    other = Condition("09_test/table", "other", "accuracy", "above", 0.5)
+    outcomes = verdicts.of("mini", [_claim(), _claim(id="two", conditions=(other,))])
+    found = [row for outcome in outcomes for row in outcome.rows]
+    expected = stats.false_discovery_control([row.p for row in found])
+    assert [row.q for row in found] == pytest.approx(expected)
+    assert found[0].q == found[0].p == pytest.approx(0.0187, abs=1e-4)
+    assert found[1].q == pytest.approx(2 * found[1].p)
 
 
 def test_every_claim_of_the_file_has_one_outcome_even_without_any_results() -> None:
@@ -142,20 +160,25 @@ def test_controls_and_headlines_name_claims_and_have_a_sentence_for_each_verdict
 
 
 def test_the_sentence_of_a_control_follows_from_its_verdict() -> None:
-    control = claims.Control("a", "b", "Is it?", dict.fromkeys(claims.SENTENCES, "") | {"replicated": "Yes."})
+    control = claims.Control("a", "b", "Is it?", "Yes.", "", "")
     _save(0.6, 0.8)
     (outcome,) = verdicts.of("mini", [_claim()])
-    assert verdicts.meaning(control, outcome) == "Yes."
+    assert verdicts.meaning(control, outcome, outcome) == "Yes."
     (gone,) = verdicts.of("mini", [_claim(conditions=(), missing="all")])
-    assert verdicts.meaning(control, gone) == "not reproducible: all"
+    assert verdicts.meaning(control, outcome, gone) == "not reproducible: all"
+    above = Condition("09_test/table", "task", "accuracy", "above", 0.9)
+    (failed,) = verdicts.of("mini", [_claim(conditions=(above,))])
+    assert "does not hold, so there is no effect to explain. The control alone: Yes." in verdicts.meaning(
+        control, failed, outcome
+    )
 
 
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('by = "antonyms-do-better"\n', "", "a control must have"),
+        ('by = "antonyms-do-better"\n', "", "setting 'by' of control\\[.*is missing"),
         ('by = "antonyms-do-better"', 'by = "nobody"', "no claim 'nobody'"),
-        ('measure = "gain in accuracy"\n', "", "a headline must have"),
+        ('measure = "gain in accuracy"\n', "", "setting 'measure' of headline\\[.*is missing"),
         ('claim = "negationclip-valse"\nsays', 'claim = "nothing"\nsays', "no claim 'nothing'"),
         ('claim = "negationclip-valse"\nsays', 'claim = "mask-alone-does-most"\nsays', "cannot be a headline"),
         ('claim = "negationclip-valse"\nsays', 'claim = "negbench-40-points"\nsays', "cannot be a headline"),

@@ -213,7 +213,7 @@ def test_notebooks_are_listed(run: Run) -> None:
 
 
 def test_an_executed_notebook_is_left_beside_the_tables(run: Run, tmp_path: Path) -> None:
-    code = "from negutil.compare import published_files\nprint(len(published_files.kept()) > 0, paths.results('mini'))"
+    code = "from negutil.compare import negbench\nprint(len(negbench.file_counts()) > 0, paths.results('mini'))"
     cells = [
         nbformat.v4.new_code_cell('profile = ""', metadata={"tags": ["parameters"]}),
         nbformat.v4.new_code_cell(f"from negutil import paths\n{code}"),

@@ -1,7 +1,7 @@
 """Notebook 01: how rare negation is in what CLIP reads, and what it is about (NegationCLIP Table 1 and Fig. 2).
 
-The counting is in ``caption_statistics``, the labelled sample in ``caption_sample``. The rules of the verdicts are
-fixed here, before anything is counted (docs/protocols.md#web-captions).
+The counting is in ``caption_statistics``, the labelled sample in ``caption_sample``
+(docs/protocols.md#web-captions).
 """
 
 from __future__ import annotations
@@ -129,28 +129,13 @@ def beside_the_paper(counts: Counts) -> pd.DataFrame:
     return pd.concat([rows, pd.DataFrame([last])], ignore_index=True)
 
 
-def verdicts(findings: Findings, settings: Profile) -> pd.DataFrame:
-    """The paper's two claims with their rules and what the counts say of them.
-
-    rarity: held if the upper end of every list's interval of the caption ratio is below 1 %.  noise: held if the upper
-    end of the interval of the share about the picture is below a half for every list.  In the mini world both are so
-    because we made them so, which the verdict says.
-    """
-    counts, made = findings.counts, source.is_drawn(source.folder(settings, "laion"))
-    highest = max(caption_statistics.caption_ratio(counts, name).high for name in counts.lists)
-    most = max(judged.about_picture.high for judged in findings.judgements)
-    answers = {True: "held", False: "did not hold"}
-    rarity = answers[highest < 0.01]
-    if made:
-        rarity = f"set by us ({100 * source.world().CUE_RATE:.1f} % of alt texts): not tested"
-    noise = f"{answers[most < 0.5]} in a sample written by us: an illustration, not an estimate"
-    return pd.DataFrame(
-        [
-            ("fewer than 1 % of web captions hold a negation cue", "every list's upper end < 1 %", rarity),
-            ("most cues are not about the picture", "every list's upper end < 0.5", noise),
-        ],
-        columns=["claim", "rule", "verdict"],
-    )
+def _kind(text: str, foreign: frozenset[str]) -> str:
+    if text in foreign:
+        return "language"
+    kind = english.kind_of_cue(text)
+    if kind == english.ABOUT_PICTURE:
+        return kind
+    return "number" if kind in NUMBERS else "aside"
 
 
 def _flagged(folder: Path, terms: TermList, most: int | None = READ_FOR_EXAMPLES) -> pl.DataFrame:

@@ -263,12 +263,12 @@ def negbench_check(
 ) -> None:
     """Say what multiple-choice files give away to scorers that never see a picture."""
     from negutil import results
-    from negutil.compare import published_files
+    from negutil.compare import negbench
     from negutil.files import sha256 as file_digest
 
-    records = published_files.records(files)
+    records = negbench.file_records(files)
     if save:
-        where = (published_files.PROFILE, published_files.EXPERIMENT, published_files.NAME)
+        where = negbench.FILE_COUNTS
         results.save(records, *where, data={path.name: file_digest(path) for path in files})
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(record) for record in records], indent=1))

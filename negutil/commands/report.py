@@ -62,7 +62,7 @@ def seeds(
         raise NegutilError(f"--seeds {chosen} names a seed twice: write each once.")
     if not judge:
         for seed in wanted:
-            for experiment, seconds in evaluation_seeds.ask(settings, seed):
+            for experiment, seconds in evaluation_seeds.evaluate(settings, seed):
                 typer.echo(f"seed {seed}, {experiment}: {seconds:.0f} s", err=True)
     written = evaluation_seeds.write(settings.name, wanted)
     found = evaluation_seeds.read(settings.name)
@@ -71,8 +71,9 @@ def seeds(
         return
     for row in evaluation_seeds.disagreements(found).to_dict("records"):
         interval = f"{row['value']:.3f} [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
-        typer.echo(f"{row['claim']}, {row['model']}, seed {row['seed']}: {row['verdict']}, {interval}")
-    cases = found.drop_duplicates(["claim", "model"])
-    for verdict, count in cases["joint"].value_counts().items():
+        draw = row["seed"] if row["seed"] == evaluation_seeds.POOLED else f"seed {row['seed']}"
+        typer.echo(f"{row['claim']}, {row['model']}, {draw}: {row['verdict']}, {interval}")
+    cases = found[found["seed"] == evaluation_seeds.POOLED]
+    for verdict, count in cases["verdict"].value_counts().items():
         typer.echo(f"{verdict}: {count} of {len(cases)} pairs of a claim and a model")
     typer.echo(written)

@@ -5,7 +5,7 @@ The floors and the test of the failure are in configs/claims.toml; they were fix
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,15 +14,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from negutil import paths, results, statistics
+from negutil import files, paths, results, statistics
 from negutil.captions import english, probe_prompts
 from negutil.captions.english import NOUNS, PLACES, Form
-from negutil.compare import binary_probe
+from negutil.compare import binary_probe, engine
 from negutil.config import Profile
 from negutil.data import coco, source
 from negutil.models import architectures, encode, loader, registry
 from negutil.models.loader import LoadedModel
-from negutil.results import Record
 from negutil.statistics import Interval
 from negutil.tasks import probe, retrieval
 
@@ -58,7 +57,7 @@ def scenes_of(settings: Profile, seed: int) -> Scenes:
         random.Random(seed).shuffle(order)
     chosen = rows.select(order[:GALLERY])
     pictures = np.stack([np.asarray(picture) for picture in chosen["image"]])
-    return Scenes(pictures, [said[0] for said in chosen["captions"]], [known[i] for i in chosen["image_id"]])
+    return Scenes(pictures, [captions[0] for captions in chosen["captions"]], [known[i] for i in chosen["image_id"]])
 
 
 def presence_truth(scenes: Iterable[Any]) -> Truth:
@@ -89,7 +88,7 @@ def run(settings: Profile, seed: int) -> pd.DataFrame:
     """
     scenes = scenes_of(settings, seed)
     there, resamples = presence_truth(scenes.truth), settings.bootstrap.resamples
-    records: dict[str, list[Record]] = {"floors": [], "absence": []}
+    rows: dict[str, list[dict[str, Any]]] = {"floors": [], "absence": []}
     tables: list[pd.DataFrame] = []
     items: list[pd.DataFrame] = []
     for name in settings.models:
@@ -99,24 +98,20 @@ def run(settings: Profile, seed: int) -> pd.DataFrame:
         by_noun = probe.presence(scores, there, resamples=resamples)
         ranks = retrieval.ranks(encode.texts(model, scenes.captions), images, range(len(images)))
         recall = statistics.wilson(int((ranks <= 1).sum()), len(ranks))
-        floors = {PRESENCE: by_noun.mean, RETRIEVAL: recall, FACES: face_auc(settings, model)}
-        for task, interval in floors.items():
-            records["floors"].append(_record(task, name, METRICS[task], interval))
+        for task, interval in {PRESENCE: by_noun.mean, RETRIEVAL: recall, FACES: face_auc(settings, model)}.items():
+            about = {"task": task, "model": name, "metric": METRICS[task]}
+            rows["floors"].append(about | dataclasses.asdict(interval))
         for form in absence_forms():
             scores = probe.cosines(encode.texts(model, sentences(form, there)), images)
             mean = probe.presence(scores, there, absence=True, resamples=resamples).mean
-            task = form.text.format(bare="X", absent="an X", plural="Xs")
-            records["absence"].append(_record(task, name, "AUC", mean))
+            about = {"task": form.text.format(bare="X", absent="an X", plural="Xs"), "model": name, "metric": "AUC"}
+            rows["absence"].append(about | dataclasses.asdict(mean))
         tables.append(by_noun.table.assign(model=name))
         items.append(pd.DataFrame({"model": name, "picture": np.arange(len(ranks)), "rank": ranks}))
-    for table, rows in records.items():
-        results.save(rows, settings.name, EXPERIMENT, table, seed=seed)
+    for table, numbers in rows.items():
+        engine.save_numbers(pd.DataFrame(numbers), settings, EXPERIMENT, table, seed=seed)
     results.save_items(pd.concat(items), settings.name, EXPERIMENT, "ranks")
     return pd.concat(tables, ignore_index=True)
-
-
-def _record(task: str, model: str, metric: str, interval: Interval) -> Record:
-    return Record.of(interval, experiment=EXPERIMENT, task=task, model=model, metric=metric)
 
 
 def face_auc(settings: Profile, model: LoadedModel) -> Interval:
@@ -127,10 +122,8 @@ def face_auc(settings: Profile, model: LoadedModel) -> Interval:
     kept, _ = probe_prompts.usable(pairs, labels)
     prompts = probe_prompts.texts(kept)
     features = dict(zip(prompts, encode.texts(model, prompts), strict=True))
-    images = encode.images(model, rows["image"][:])
-    right = probe.right(kept, labels)
-    scores, _ = probe.scores(kept, images, features)
-    flags = {pair.attribute: right[:, index] for index, pair in enumerate(kept)}
+    scores, _ = probe.scores(kept, encode.images(model, rows["image"][:]), features)
+    flags = dict(zip((pair.attribute for pair in kept), probe.right(kept, labels).T, strict=True))
     return probe.presence(scores.astype(float), flags, resamples=settings.bootstrap.resamples).mean
 
 
@@ -181,17 +174,10 @@ def top_pictures(settings: Profile, seed: int, nouns: Sequence[str], model: str,
     return rows
 
 
-def by_form(absence: pd.DataFrame) -> pd.DataFrame:
-    """The table ``absence`` as ``plots.mini_world.two_prompts`` wants it."""
-    return absence.rename(columns={"task": "form"})[["form", "model", "value", "ci_low", "ci_high"]]
-
-
 def models_table(settings: Profile) -> pd.DataFrame:
     """Size, training and checksum of every model of the profile that ships with the package."""
     rows = []
-    for entry in map(registry.find, settings.models):
-        if not entry.package:
-            continue
+    for entry in (entry for entry in map(registry.find, settings.models) if entry.package):
         about = _about(entry)
         vision, text = (architectures.config(entry.architecture)[tower] for tower in ("vision_cfg", "text_cfg"))
         rows.append(
@@ -220,6 +206,4 @@ def learning_curves(settings: Profile) -> dict[str, pd.DataFrame]:
 
 
 def _about(entry: registry.Entry) -> dict[str, Any]:
-    """What is noted beside the weights of a shipped model."""
-    note = (paths.WEIGHTS / entry.package).with_suffix(".json")
-    return dict(json.loads(note.read_text(encoding="utf-8")))
+    return dict(files.read_json((paths.WEIGHTS / entry.package).with_suffix(".json")))

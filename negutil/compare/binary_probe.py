@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,46 +53,43 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     ``seed`` moves the resamples of the intervals. Raises NegutilError where faces or models are missing.
     """
     pairs, faces = probe_prompts.read_prompts(), load_faces(settings)
-    labels = labels_of(faces)
+    labels, prompts = labels_of(faces), probe_prompts.texts(pairs)
+    bootstrap = dataclasses.asdict(settings.bootstrap.moved(seed))
     outcomes: dict[str, probe.Outcome] = {}
     for name in settings.models:
         model = loader.load(name)
         images = encode.images(model, PictureFiles.of(faces), batch=settings.encode.batch)
-        prompts = probe_prompts.texts(pairs)
-        words = dict(zip(prompts, encode.texts(model, prompts, batch=settings.encode.batch), strict=True))
-        resamples, base = settings.bootstrap.resamples, settings.bootstrap.seed
-        outcomes[name] = probe.evaluate(pairs, labels, images, words, resamples=resamples, seed=base + seed)
+        texts = dict(zip(prompts, encode.texts(model, prompts, batch=settings.encode.batch), strict=True))
+        outcomes[name] = probe.evaluate(pairs, labels, images, texts, **bootstrap)
         results.save_items(outcomes[name].items, settings.name, EXPERIMENT, f"items_{name}")
     records = [record for name, found in outcomes.items() for record in probe.records(found, EXPERIMENT, name)]
     results.save(records, settings.name, EXPERIMENT, "probe", seed=seed, faces=len(faces))
     table = pd.concat([found.table.assign(model=name) for name, found in outcomes.items()], ignore_index=True)
     items = {name: found.items for name, found in outcomes.items()}
-    first = next(iter(outcomes.values()))
+    first = outcomes[settings.models[0]]
     return Findings(table[["model", *table.columns.drop("model")]], items, first.skipped)
 
 
 def means(table: pd.DataFrame, group: str = MEAN) -> pd.DataFrame:
     """Means over attributes as texts with intervals: a row per model and phrasing, a column per metric."""
-    rows = table[table["attribute"] == group].rename(columns={"low": "ci_low", "high": "ci_high"})
+    rows = table[table["attribute"] == group].rename(columns=tables.BOUNDS)
     return tables.pivot(rows, ["model", "phrasing"]).fillna("")
 
 
 def attributes(table: pd.DataFrame, model: str, phrasing: str = "not") -> pd.DataFrame:
     """One model's metrics with intervals: a row per attribute, a column per metric; the mean comes last."""
-    rows = table[
-        (table["model"] == model) & (table["phrasing"] == phrasing) & (table["attribute"] != MEAN_WITH_ANTONYM)
-    ]
-    return tables.pivot(rows.rename(columns={"low": "ci_low", "high": "ci_high"}), "attribute", digits=2)
+    rows = table[(table["model"] == model) & (table["phrasing"] == phrasing)]
+    rows = rows[rows["attribute"] != MEAN_WITH_ANTONYM].rename(columns=tables.BOUNDS)
+    return tables.pivot(rows, "attribute", digits=2)
 
 
 def prompts_table() -> pd.DataFrame:
     """All prompts, a row per attribute: the affirmative one, the negated ones, and the antonym where there is one."""
     pairs = [pair for pair in probe_prompts.read_prompts() if pair.phrasing != ALONE]
-    tall = pd.DataFrame([(p.attribute, p.affirmative, p.phrasing, p.other) for p in pairs])
-    tall.columns = pd.Index(["attribute", "affirmative", "phrasing", "prompt"])
+    rows = [(pair.attribute, pair.affirmative, pair.phrasing, pair.other) for pair in pairs]
+    tall = pd.DataFrame(rows, columns=["attribute", "affirmative", "phrasing", "prompt"])
     wide = tall.pivot(index=["attribute", "affirmative"], columns="phrasing", values="prompt")
-    order = list(dict.fromkeys(tall["phrasing"]))
-    return wide[order].fillna("").reset_index().rename_axis(columns=None)
+    return wide[tall["phrasing"].unique()].fillna("").reset_index().rename_axis(columns=None)
 
 
 def prevalence(labels: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -32,7 +32,7 @@ from negutil.captions import (
     phrasing,
 )
 from negutil.captions.caption_quality import NGrams
-from negutil.captions.caption_sets import Annotators
+from negutil.compare import engine
 from negutil.config import Profile
 from negutil.data import built, source
 from negutil.data import negrefcocog as referring_file
@@ -72,7 +72,7 @@ class Findings:
     """What ``run`` leaves for the notebook.
 
     Attributes:
-        sets: the training sets on disk: file, captions, of (captions or questions asked for), share.
+        sets: the training sets on disk: file, captions, of (captions or questions to write), share.
         items: a row per caption or question of the study: set, error, the columns of ``p1``, true (NaN where it is not
             known or nothing was written), plausibility.
         quality: the measures by set and error: set, error, metric, value, low, high, n, over.
@@ -92,18 +92,13 @@ def run(settings: Profile, seed: int = 0) -> Findings:
 
     Raises NegutilError where published data are wanted and not there.
     """
-    rates = ERRORS if _has_truth(settings) else ERRORS[:1]
+    rates = ERRORS if source.is_drawn(source.folder(settings, "coco")) else ERRORS[:1]
     folders = {error: caption_sets.build(settings, error) for error in rates}
     source.folder(settings, "negrefcocog")
     items = pd.concat([study(settings, error, seed) for error in rates], ignore_index=True)
-    plain = items[items["error"] == 0]
-    written = {name: plain[(plain["set"] == name) & (plain["dropped"] == "")] for name in SETS}
-    rows = [*_measures(items, settings), *_naturalness(plain, settings, seed)]
-    for name, own in written.items():
-        for metric, value in caption_quality.diversity(own).items():
-            rows.append(_row(name, 0.0, metric, Interval(value, np.nan, np.nan, len(own), "")))
-    quality, referring = pd.DataFrame(rows), referring_table(settings)
-    negations = [caption_quality.kinds_of_negation(own).assign(set=name) for name, own in written.items()]
+    quality, referring = _measures(items, settings, seed), referring_table(settings)
+    written = items[(items["error"] == 0) & (items["dropped"] == "")]
+    negations = [caption_quality.kinds_of_negation(written[written["set"] == name]).assign(set=name) for name in SETS]
     counts = [
         {"file": file, "annotators' errors": error, **counted, "share": counted["captions"] / counted["of"]}
         for error, folder in folders.items()
@@ -116,38 +111,41 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     return Findings(sets, items, quality, pd.concat(negations, ignore_index=True)[columns], referring)
 
 
-def _has_truth(settings: Profile) -> bool:
-    return source.is_drawn(source.folder(settings, "coco"))
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# The study: every set on some pictures, at one error rate
-
-
 def study(settings: Profile, error: float = 0.0, seed: int = 0) -> pd.DataFrame:
     """Every set at one error rate of the annotators, and the ABLATIONS where there are none; see ``Findings.items``."""
     who = caption_sets.annotators_of(settings, error, seed)
-    pictures = _pictures(settings)
-    made = _published_sets(settings, who, pictures)
+    pictures, world_seed = _pictures(settings), settings.world.seed
+    sets = caption_sets.frames(settings, who, captions=1, pictures=pictures)
+    labels = caption_sets.negcap_labels(settings, who, pictures)
+    captions = caption_sets.sources(settings, 1, pictures, world_seed)
+    ccneg = baseline_sets.ccneg_triplets(captions, who.language, held_out=who.held_out, seed=world_seed)
+    ccneg = ccneg.rename(columns={"negated_caption": "updated_caption", "negated_object": "absent"})
+    made = {
+        P1: sets[caption_sets.P1],
+        RANDOM: sets[caption_sets.RANDOM],
+        P2: sets[caption_sets.P2],
+        SHAPES: sets[caption_sets.SHAPES],
+        NEGCAP: baseline_sets.negcap(labels, who.language, world_seed),
+        CCNEG: ccneg.assign(kind="object", about="", dropped=""),  # these are false on purpose
+    }
     if not error:  # P1 without a look at the picture, and P2 that overlooks the "not" of a question
-        captions = caption_sets.sources(settings, 1, pictures, settings.world.seed)
-        questions = caption_sets.asked_of_shapes(settings, pictures, settings.world.seed)
+        questions = caption_sets.asked_of_shapes(settings, pictures, world_seed)
         made[UNVERIFIED] = p1.make(captions, who.language, None, held_out=who.held_out)
-        made[OVERLOOKED] = p2.make(questions, who.language, p2.Rules(naive=True, seed=settings.world.seed))
+        made[OVERLOOKED] = p2.make(questions, who.language, p2.Rules(naive=True, seed=world_seed))
     frames = [frame.assign(set=name, error=error) for name, frame in made.items()]
     items = pd.concat(frames, ignore_index=True)[["set", "error", *p1.COLUMNS]]
     items["true"], items["plausibility"] = np.nan, np.nan
     written, of_shapes = items["dropped"] == "", items["set"].isin((SHAPES, OVERLOOKED))
     shown: list[tuple[Any, Mapping[int, Any]]] = [(of_shapes & written, source.world().shapes_by_id())]
-    if _has_truth(settings):
+    if source.is_drawn(source.folder(settings, "coco")):
         scenes = _scenes(source.folder(settings, "coco"))
         shown.append((~of_shapes & written, scenes))
         nouns = {image_id: source.world().sayable(scene.nouns) for image_id, scene in scenes.items()}
-        counts = cooccurrence.matrix(list(nouns.values()))
         rows = items["kind"].isin(("object", "presence")) & written & ~of_shapes & (items["set"] != CCNEG)
         there = [nouns[image_id] for image_id in items.loc[rows, "image_id"]]
-        found = caption_quality.plausibility(items.loc[rows, "absent"].tolist(), there, counts)
-        items.loc[rows, "plausibility"] = found
+        counts = cooccurrence.matrix(list(nouns.values()))
+        ranks = caption_quality.plausibility(items.loc[rows, "absent"].tolist(), there, counts)
+        items.loc[rows, "plausibility"] = ranks
     for rows, by_id in shown:
         items.loc[rows, "true"] = source.world().are_true(items[rows], by_id).astype(float)
     return items
@@ -158,107 +156,81 @@ def _pictures(settings: Profile) -> int:
     return min(PICTURES, len(caption_sets.sources(settings)) // 2)
 
 
-def _published_sets(settings: Profile, who: Annotators, pictures: int) -> dict[str, pd.DataFrame]:
-    seed = settings.world.seed
-    made = caption_sets.frames(settings, who, captions=1, pictures=pictures)
-    labels = caption_sets.negcap_labels(settings, who, pictures)
-    captions = caption_sets.sources(settings, 1, pictures, seed)
-    ccneg = baseline_sets.ccneg_triplets(captions, who.language, held_out=who.held_out, seed=seed)
-    ccneg = ccneg.rename(columns={"negated_caption": "updated_caption", "negated_object": "absent"})
-    return {
-        P1: made[caption_sets.P1],
-        RANDOM: made[caption_sets.RANDOM],
-        P2: made[caption_sets.P2],
-        SHAPES: made[caption_sets.SHAPES],
-        NEGCAP: baseline_sets.negcap(labels, who.language, seed),
-        CCNEG: ccneg.assign(kind="object", about="", dropped=""),  # these are false on purpose
-    }
-
-
 @lru_cache(maxsize=1)
 def _scenes(folder: Path) -> dict[int, Any]:
-    """The scene of every training picture, by its id."""
     known = source.world().truth(folder)
     return {one.image_id: one.scene for one in known if one.split == "train"}
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Measures
+def _measures(items: pd.DataFrame, settings: Profile, seed: int) -> pd.DataFrame:
+    """How many captions come about, how many are true, how plausible the absent objects are, and how natural the texts.
 
+    The first three are resampled by picture. Bits per word are those of the captions, and of the texts that they are
+    compared with; how diverse captions are has no interval.
+    """
+    bootstrap, rows = dataclasses.asdict(settings.bootstrap), []
 
-def _row(name: str, error: float, metric: str, found: Interval) -> dict[str, Any]:
-    return {"set": name, "error": error, "metric": metric, **dataclasses.asdict(found)}
+    def add(name: str, error: float, metric: str, number: Interval) -> None:
+        rows.append({"set": name, "error": error, "metric": metric, **dataclasses.asdict(number)})
 
-
-def _measures(items: pd.DataFrame, settings: Profile) -> Iterator[dict[str, Any]]:
-    """How many captions come about, how many are true, and how plausible the absent objects are; by picture."""
     for name, error in items[["set", "error"]].drop_duplicates().itertuples(index=False):
-        rows = items[(items["set"] == name) & (items["error"] == error)]
-        told, ranked = rows[rows["true"].notna()], rows[rows["plausibility"].notna()]
-        shares = {} if name in MADE_TO_SIZE else {KEPT: (rows["dropped"] == "", rows["image_id"])}
-        shares |= {TRUE: (told["true"] == 1, told["image_id"])} if len(told) else {}
-        for metric, (values, pictures) in shares.items():
-            share = statistics.bootstrap_share(values, pictures, **dataclasses.asdict(settings.bootstrap))
-            yield _row(name, error, metric, share)
+        part = items[(items["set"] == name) & (items["error"] == error)]
+        known, ranked = part[part["true"].notna()], part[part["plausibility"].notna()]
+        if name not in MADE_TO_SIZE:
+            add(name, error, KEPT, statistics.bootstrap_share(part["dropped"] == "", part["image_id"], **bootstrap))
+        if len(known):
+            add(name, error, TRUE, statistics.bootstrap_share(known["true"] == 1, known["image_id"], **bootstrap))
         if len(ranked):
-            values, pictures = ranked["plausibility"], ranked["image_id"]
-            found = statistics.bootstrap_mean(values, pictures, **dataclasses.asdict(settings.bootstrap))
-            yield _row(name, error, PLAUSIBILITY, found)
-
-
-def _naturalness(plain: pd.DataFrame, settings: Profile, seed: int) -> Iterator[dict[str, Any]]:
-    """Bits per word of the captions, and of the texts that they are compared with."""
+            mean = statistics.bootstrap_mean(ranked["plausibility"], ranked["image_id"], **bootstrap)
+            add(name, error, PLAUSIBILITY, mean)
     studied = {source.image_id for source in caption_sets.sources(settings, 1, _pictures(settings))}
     model = NGrams(source.caption for source in caption_sets.sources(settings, 2) if source.image_id not in studied)
+    written = items[(items["error"] == 0) & (items["dropped"] == "")]
     for name in (P1, RANDOM, P2, NEGCAP):
-        rows = plain[(plain["set"] == name) & (plain["dropped"] == "") & plain["kind"].isin(("object", "presence"))]
-        rows = rows.sample(min(JUDGED, len(rows)), random_state=seed)
-        texts = {"": rows["updated_caption"].tolist(), **caption_quality.references(rows, seed)}
-        for label, written in texts.items():
-            metric = f"{BITS}, {label}" if label else BITS
-            bits = statistics.bootstrap_mean(
-                model.bits(written), rows["image_id"], **dataclasses.asdict(settings.bootstrap)
-            )
-            yield _row(name, 0.0, metric, bits)
+        part = written[(written["set"] == name) & written["kind"].isin(("object", "presence"))]
+        part = part.sample(min(JUDGED, len(part)), random_state=seed)
+        texts = {"": part["updated_caption"].tolist(), **caption_quality.references(part, seed)}
+        for label, captions in texts.items():
+            bits = statistics.bootstrap_mean(model.bits(captions), part["image_id"], **bootstrap)
+            add(name, 0.0, f"{BITS}, {label}" if label else BITS, bits)
+    for name in SETS:
+        part = written[written["set"] == name]
+        for metric, value in caption_quality.diversity(part).items():
+            add(name, 0.0, metric, Interval(value, np.nan, np.nan, len(part), ""))
+    return pd.DataFrame(rows)
 
 
 def referring_table(settings: Profile) -> pd.DataFrame:
     """Our NegRefCOCOg by cue beside the authors': cue, phrases, share, authors' phrases, authors' share."""
     rows = referring_file.load(source.folder(settings, "negrefcocog") / negrefcocog.FILE)
     known = (*referring_task.CUES, referring_task.OTHER)
-    said = Counter(cue if (cue := phrasing.of(text).cue) in known else referring_task.OTHER for text in rows["phrase"])
+    counts = Counter(
+        cue if (cue := phrasing.of(text).cue) in known else referring_task.OTHER for text in rows["phrase"]
+    )
     named = sum(PUBLISHED_ROWS[cue] for cue in referring_task.CUES)
     theirs = {**PUBLISHED_ROWS, referring_task.OTHER: PUBLISHED_ROWS["rows"] - named}
-    table = pd.DataFrame({"cue": known, "phrases": [said[cue] for cue in known]})
+    table = pd.DataFrame({"cue": known, "phrases": [counts[cue] for cue in known]})
     table["share"] = table["phrases"] / len(rows)
     table["authors' phrases"] = [theirs[cue] for cue in known]
     table["authors' share"] = table["authors' phrases"] / PUBLISHED_ROWS["rows"]
     return table
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Records
-
-
-def _records(quality: pd.DataFrame, sets: pd.DataFrame, referring: pd.DataFrame) -> Iterator[Record]:
-    for row in quality.to_dict("records"):
-        bounds = {"ci_low": row["low"], "ci_high": row["high"], "ci_over": row["over"]} if row["over"] else {}
-        about = {"task": row["set"], "model": annotator_name(row["error"]), "metric": row["metric"]}
-        yield Record(experiment=EXPERIMENT, **about, value=row["value"], n=int(row["n"]), **bounds)
+def _records(quality: pd.DataFrame, sets: pd.DataFrame, referring: pd.DataFrame) -> list[Record]:
+    found = engine.records(quality.assign(task=quality["set"], model=quality["error"].map(annotator_name)), EXPERIMENT)
     published = {caption_sets.P1: PUBLISHED[P1], caption_sets.P2: PUBLISHED[P2]}
     for row in sets.to_dict("records"):
-        paper = published.get(row["file"])
-        about = {"task": row["file"], "model": annotator_name(row["annotators' errors"]), "metric": "captions"}
+        paper, model = published.get(row["file"]), annotator_name(row["annotators' errors"])
         printed: dict[str, Any] = {"paper_value": paper, "paper_source": SOURCE if paper else ""}
-        yield Record(experiment=EXPERIMENT, **about, value=row["captions"], n=row["of"], **printed)
+        found.append(Record(EXPERIMENT, row["file"], model, "captions", row["captions"], row["of"], **printed))
     total = int(referring["phrases"].sum())
     counted = {"all": (total, PUBLISHED_ROWS["rows"])}
     columns = (referring[name].tolist() for name in ("cue", "phrases", "authors' phrases"))
     counted |= {cue: (ours, theirs) for cue, ours, theirs in zip(*columns, strict=True)}
     for cue, (ours, theirs) in counted.items():
-        about = {"task": "NegRefCOCOg", "model": "", "metric": f"phrases, {cue}"}
         printed = {"paper_value": theirs, "paper_source": "NegRefCOCOg.json, counted"}
-        yield Record(experiment=EXPERIMENT, **about, value=ours, n=total, **printed)
+        found.append(Record(EXPERIMENT, "NegRefCOCOg", "", f"phrases, {cue}", ours, total, **printed))
+    return found
 
 
 def annotator_name(error: float) -> str:
@@ -300,14 +272,11 @@ def one_picture(settings: Profile, items: pd.DataFrame, count: int = 6, seed: in
     rows = rows.drop_duplicates(["set", "image_id"])
     shared = rows.groupby("image_id")["set"].nunique()
     pictures = shared[shared == len(names)].sample(count // len(names), random_state=seed).index
-    chosen = rows[rows["image_id"].isin(pictures)].set_index(["image_id", "set"])
-    found = []
-    for image_id in pictures:
-        for name in names:
-            row = chosen.loc[(image_id, name)]
-            picture = _picture(settings, name, str(row["file_name"]))
-            found.append(Example(picture, f"{name}: {row['updated_caption']}"))
-    return found
+    chosen = rows.set_index(["image_id", "set"]).loc[[(image_id, name) for image_id in pictures for name in names]]
+    return [
+        Example(_picture(settings, name, file), f"{name}: {text}")
+        for (_, name), file, text in zip(chosen.index, chosen["file_name"], chosen["updated_caption"], strict=True)
+    ]
 
 
 def mistakes(settings: Profile, items: pd.DataFrame, count: int = 6, seed: int = 0) -> list[Example]:
@@ -354,10 +323,8 @@ def referred(settings: Profile, count: int = 4, seed: int = 0) -> list[Referred]
     chosen = np.random.default_rng(seed).permutation(len(rows))[:count].tolist()
     found = []
     for row in rows.select(chosen):
-        phrase = row["phrase"]
-        pixels = np.asarray(row["image"].convert("RGB"))
-        words = (phrase, negrefcocog.affirmed(phrase), negrefcocog.bare(phrase))
-        found.append(Referred(pixels, row["boxes"], row["correct"], *words))
+        texts = (row["phrase"], negrefcocog.affirmed(row["phrase"]), negrefcocog.bare(row["phrase"]))
+        found.append(Referred(np.asarray(row["image"].convert("RGB")), row["boxes"], row["correct"], *texts))
     return found
 
 
@@ -369,7 +336,6 @@ def swaps(settings: Profile, count: int = 4) -> pd.DataFrame:
 
 
 def _picture(settings: Profile, name: str, file: str) -> Pixels:
-    """A picture of the set ``name``."""
     of_shapes = name in (SHAPES, OVERLOOKED)
     folder = caption_sets.shapes(settings) if of_shapes else source.folder(settings, "coco")
     return np.asarray(read_rgb(folder / file))

@@ -9,34 +9,27 @@ every claim. The last part of the file has the headlines, and which claims are c
 
 from __future__ import annotations
 
-import dataclasses
 import fnmatch
-import functools
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from negutil import config, files, paths, results, tables
+from negutil import config, files, paths, results, statistics, tables
 from negutil.data import skipped
 from negutil.errors import NegutilError
+from negutil.files import Settings
+from negutil.statistics import Interval
 
 FILE = paths.CONFIGS / "claims.toml"
-REPLICATED, NOT_REPLICATED, INCONCLUSIVE = "replicated", "not replicated", "inconclusive"
+REPLICATED, NOT_REPLICATED, INCONCLUSIVE = VERDICTS = ("replicated", "not replicated", "inconclusive")
 BEFORE = "before the run"
 WORKS = ("NegBench", "NegationCLIP", "CLIPGlasses", "CoN-CLIP")
 OURS = "our controls"
-REFERENCE_KEYS = {"table", "task", "metric"}
-CLAIM_KEYS = {"id", "notebook", "source", "statement"}
 ROUNDING = 1e-9
-SENTENCES = {REPLICATED: "replicated", NOT_REPLICATED: "not_replicated", INCONCLUSIVE: "inconclusive"}
-"""The key of the sentence that a control has for each verdict."""
-
-CONTROL_KEYS = {"claim", "by", "asks", *SENTENCES.values()}
-HEADLINE_KEYS = {"claim", "says", "measure"}
-BOUNDS = ({"above"}, {"below"}, {"equal", "within"})
 
 
 class NoRecordError(NegutilError):
@@ -44,7 +37,7 @@ class NoRecordError(NegutilError):
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Settings):
     """The intervals of some records against a bound.
 
     Attributes:
@@ -66,6 +59,11 @@ class Condition:
         """What the condition asks for, as text."""
         return f"{self.side} {self.bound:g}" + (f" ± {self.within:g}" if self.side == "equal" else "")
 
+    def names(self, rows: pd.DataFrame) -> pd.Series:
+        """Which of ``rows`` the condition is about (bool [N])."""
+        named = [fnmatch.fnmatchcase(task, self.task) for task in rows["task"]]
+        return (rows["metric"] == self.metric) & pd.Series(named, rows.index, dtype=bool)
+
     def margins(self, rows: pd.DataFrame) -> pd.DataFrame:
         """``rows`` with how far each is on the right side of the bound.
 
@@ -80,7 +78,7 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Settings):
     """A claim of a paper (or one of ours), with the conditions that decide about it.
 
     Attributes:
@@ -128,7 +126,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a claim for one model, and the record that decided (the one nearest to failing)."""
+    """What became of a claim for one model, and the record that decided (the one nearest to failing).
+
+    ``p`` is two-sided, of the record against its bound, and ``q`` the same after Benjamini and Hochberg over all claims
+    of a report; ``heterogeneity`` is the p-value that pooled draws agree.
+    """
 
     claim: str
     model: str
@@ -138,10 +140,13 @@ class Verdict:
     ci_low: float
     ci_high: float
     n: int
+    p: float = math.nan
+    heterogeneity: float = math.nan
+    q: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
-class Headline:
+class Headline(Settings):
     """A claim of a paper for the front page.
 
     Attributes:
@@ -156,29 +161,70 @@ class Headline:
 
 
 @dataclass(frozen=True, slots=True)
-class Control:
+class Control(Settings):
     """A claim of ours that says what another claim means.
 
     Attributes:
         claim, by: the ids of what is claimed and of its control.
         asks: the question that the control answers.
-        says: a sentence for each verdict on the control (keys: "replicated", "not replicated", "inconclusive").
+        replicated, not_replicated, inconclusive: a sentence for each verdict on the control.
     """
 
     claim: str
     by: str
     asks: str
-    says: dict[str, str]
+    replicated: str
+    not_replicated: str
+    inconclusive: str
+
+    @property
+    def says(self) -> dict[str, str]:
+        """The sentence for each verdict on the control."""
+        return {verdict: getattr(self, verdict.replace(" ", "_")) for verdict in VERDICTS}
+
+
+@dataclass(frozen=True, slots=True)
+class _File(Settings):
+    claim: tuple[Claim, ...] = ()
+    headline: tuple[Headline, ...] = ()
+    control: tuple[Control, ...] = ()
 
 
 def read(path: Path = FILE) -> tuple[Claim, ...]:
     """All claims of the file; raises NegutilError that names the claim and the key where something is wrong."""
+    return _read(path).claim
+
+
+def _read(path: Path) -> _File:
     content = files.read_toml(path)
-    claims = tuple(_claim(table, path) for table in content.get("claim", []))
-    names = [claim.id for claim in claims]
+    for table in content.get("claim", []):
+        for kind in ("conditions", "provided"):
+            table[kind] = [_condition(row, table, path) for row in table.get(kind, [])]
+    found = files.checked(_File, content, str(path))
+    names = [claim.id for claim in found.claim]
     if not names or len(set(names)) < len(names):
-        raise NegutilError(f"{path} needs at least one [[claim]] and no id twice: mend it.")
-    return claims
+        raise NegutilError(f"{path} needs at least one [[claim]] and no id twice: correct it.")
+    for claim in found.claim:
+        if bool(claim.conditions) == bool(claim.missing):
+            wrong = "has conditions though something is missing" if claim.missing else "has no conditions"
+            raise NegutilError(f"{path}: claim {claim.id!r} {wrong}: say what decides about it, or what is missing.")
+        if claim.testable_in and not claim.why:
+            raise NegutilError(f"{path}: claim {claim.id!r} is for some profiles only: say why.")
+    mentioned = [each.claim for each in found.headline]
+    mentioned += [name for each in found.control for name in (each.claim, each.by)]
+    for name in mentioned:
+        if name not in names:
+            raise NegutilError(f"{path}: there is no claim {name!r}: correct the name in its headline or control.")
+    return found
+
+
+def _condition(row: dict[str, Any], claim: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A condition with ``side`` and ``bound`` in place of above, below or equal."""
+    sides = [side for side in ("above", "below", "equal") if side in row]
+    if len(sides) != 1 or ("within" in row) != ("equal" in row):
+        wanted = "table, task, metric and one of above, below, equal with within"
+        raise NegutilError(f"{path}: a condition of claim {claim.get('id')!r} needs {wanted}, but has {sorted(row)}.")
+    return {"side": sides[0], "bound": row[sides[0]], **{key: row[key] for key in row if key != sides[0]}}
 
 
 def of_notebook(notebook: str, path: Path = FILE) -> tuple[Claim, ...]:
@@ -186,79 +232,41 @@ def of_notebook(notebook: str, path: Path = FILE) -> tuple[Claim, ...]:
     return tuple(claim for claim in read(path) if claim.notebook == notebook and claim.of_everywhere)
 
 
-def _claim(table: dict[str, Any], path: Path) -> Claim:
-    known = {field.name for field in dataclasses.fields(Claim)}
-    if not CLAIM_KEYS <= set(table) <= known:
-        wanted = f"must have {sorted(CLAIM_KEYS)} and at most {sorted(known)}"
-        raise NegutilError(f"{path}: claim {table.get('id')!r} {wanted}: correct it.")
-    kinds = ("conditions", "provided")
-    conditions = {kind: tuple(_condition(row, table["id"], path) for row in table.get(kind, [])) for kind in kinds}
-    if bool(conditions["conditions"]) == bool(table.get("missing")):
-        said = "has no conditions" if not table.get("missing") else "has conditions though something is missing"
-        raise NegutilError(f"{path}: claim {table['id']!r} {said}: say what decides about it, or what is missing.")
-    if table.get("testable_in") and not table.get("why"):
-        raise NegutilError(f"{path}: claim {table['id']!r} is for some profiles only: say why.")
-    lists = {key: tuple(table.get(key, ())) for key in ("testable_in", "models")}
-    return Claim(**{**table, **lists, **conditions})
-
-
-def _condition(row: dict[str, Any], claim: str, path: Path) -> Condition:
-    bound = set(row) - REFERENCE_KEYS
-    if not set(row) >= REFERENCE_KEYS or bound not in BOUNDS:
-        wanted = "table, task, metric and one of above, below, equal with within"
-        raise NegutilError(f"{path}: a condition of claim {claim!r} needs {wanted}, but has {sorted(row)}.")
-    side = (bound - {"within"}).pop()
-    where = (row["table"], row["task"], row["metric"])
-    return Condition(*where, side, float(row[side]), float(row.get("within", 0.0)))
-
-
-def headlines(path: Path = FILE) -> list[Headline]:
+def headlines(path: Path = FILE) -> tuple[Headline, ...]:
     """The headlines in their order.
 
     Raises NegutilError where a key is missing, and where one is not a claim of a paper with a test from before the run.
     """
-    rows, known = _rows(path, "headline", HEADLINE_KEYS), {claim.id: claim for claim in read(path)}
-    for row in rows:
-        claim = known[row["claim"]]
+    found = _read(path)
+    known = {claim.id: claim for claim in found.claim}
+    for claim in (known[headline.claim] for headline in found.headline):
         if claim.work == OURS or not claim.written_before or not claim.conditions:
             raise NegutilError(
                 f"{path}: {claim.id!r} cannot be a headline: choose a claim of a paper whose test was written before "
                 "the run."
             )
-    return [Headline(**row) for row in rows]
+    return found.headline
 
 
-def controls(path: Path = FILE) -> list[Control]:
+def controls(path: Path = FILE) -> tuple[Control, ...]:
     """Every control; raises NegutilError where a key is missing or a claim is not in the file."""
-    return [
-        Control(row["claim"], row["by"], row["asks"], {verdict: row[key] for verdict, key in SENTENCES.items()})
-        for row in _rows(path, "control", CONTROL_KEYS)
-    ]
+    return _read(path).control
 
 
-def _rows(path: Path, kind: str, wanted: set[str]) -> list[dict[str, Any]]:
-    """The rows of the file's headlines or controls, once their keys and the claims that they name are checked."""
-    known = {claim.id for claim in read(path)}  # says what is wrong with the file
-    rows: list[dict[str, Any]] = files.read_toml(path).get(kind, [])
-    for row in rows:
-        if set(row) != wanted:
-            raise NegutilError(f"{path}: a {kind} must have {sorted(wanted)}, but has {sorted(row)}: correct it.")
-        for name in (row[key] for key in ("claim", "by") if key in row):
-            if name not in known:
-                raise NegutilError(f"{path}: there is no claim {name!r}: correct the name in its headline or control.")
-    return rows
-
-
-def judge(claims: Iterable[Claim], profile: str, models: Sequence[str]) -> list[Verdict]:
+def judge(
+    claims: Iterable[Claim], profile: str, models: Sequence[str], draws: Sequence[str] = (), floors: str = ""
+) -> list[Verdict]:
     """The verdict on each claim for each of ``models`` (or the claim's own) that its tables know, in that order.
 
+    ``draws`` are folders in results/ with the same numbers from other draws of the evaluation sets; a verdict is then
+    that of the pooled numbers. ``floors`` is the folder that says what a model can do (``provided``), if another one.
     Raises NegutilError where a table is missing, and NoRecordError where no record of any model fits a condition. With
     published data a claim whose data are not here has no verdict: ``skipped.csv`` says what is missing.
     """
     found = []
     for claim in claims:
         try:
-            found += _verdicts(claim, profile, models)
+            found += _verdicts(claim, profile, models, draws, floors or profile)
         except NegutilError as problem:
             there = all(file_of(one, claim.results or profile).exists() for one in (*claim.provided, *claim.conditions))
             damaged = there and not isinstance(problem, NoRecordError)
@@ -270,34 +278,29 @@ def judge(claims: Iterable[Claim], profile: str, models: Sequence[str]) -> list[
 def table(verdicts: Iterable[Verdict], claims: Iterable[Claim]) -> pd.DataFrame:
     """Claims and verdicts as a frame of texts: claim, published, model, verdict, decided by, value with interval, n."""
     known = {claim.id: claim for claim in claims}
-    rows = [
-        {
-            "claim": known[verdict.claim].statement,
-            "published": known[verdict.claim].published,
-            "model": verdict.model,
-            "verdict": verdict.verdict,
-            "decided by": verdict.decided_by,
-            "value": tables.with_interval(verdict.value, verdict.ci_low, verdict.ci_high),
-            "n": verdict.n,
-        }
-        for verdict in verdicts
-    ]
-    return pd.DataFrame(rows)
+    rows = []
+    for row in verdicts:
+        about = (known[row.claim].statement, known[row.claim].published, row.model, row.verdict, row.decided_by)
+        rows.append((*about, tables.with_interval(row.value, row.ci_low, row.ci_high), row.n))
+    return pd.DataFrame(rows, columns=["claim", "published", "model", "verdict", "decided by", "value", "n"])
 
 
-def margins(claim: Claim, profile: str, model: str) -> pd.DataFrame:
+def margins(claim: Claim, profile: str, model: str, draws: Sequence[str] = ()) -> pd.DataFrame:
     """The records of one model that decide about a claim, with how far each is on the right side (``Condition``).
 
-    Columns are those of results with wanted (a text), bound, side, within, holds and contradicted.  Raises as ``judge``
-    does.
+    Columns are those of results with wanted (a text), bound, side, within, holds, contradicted and, where ``draws`` are
+    pooled, heterogeneity.  Raises as ``judge`` does.
     """
-    return pd.concat([_margins(condition, profile, model, claim) for condition in claim.conditions])
+    return pd.concat([_margins(condition, profile, model, claim, draws) for condition in claim.conditions])
 
 
-def _verdicts(claim: Claim, profile: str, models: Sequence[str]) -> list[Verdict]:
-    """For each model the first failing precondition decides, else the condition that is nearest to failing."""
+def _verdicts(claim: Claim, profile: str, models: Sequence[str], draws: Sequence[str], floors: str) -> list[Verdict]:
+    """For each model the first failing precondition decides, else the condition that is nearest to failing.
+
+    Conditions without a record of the model, whose data were not there, are left out and named.
+    """
     first, place = claim.conditions[0], claim.results or profile
-    known = _records(first, place)["model"].unique()
+    known = {model for condition in claim.conditions for model in _records(condition, place)["model"]}
     wanted = claim.models or models
     able = [model for model in wanted if model in known]
     if not able:
@@ -307,48 +310,52 @@ def _verdicts(claim: Claim, profile: str, models: Sequence[str]) -> list[Verdict
         )
     found = []
     for model in able:
-        needed = [_margins(condition, profile, model, claim) for condition in claim.provided]
+        missing = [one for one in claim.conditions if model not in set(_records(one, place)["model"])]
+        kept = replace(claim, conditions=tuple(one for one in claim.conditions if one not in missing))
+        needed = [_margins(condition, floors, model, claim, ()) for condition in claim.provided]
         unfit = [frame for frame in needed if frame["holds"].min() <= 0]
-        rows = unfit[0] if unfit else margins(claim, profile, model)
+        rows = unfit[0] if unfit else margins(kept, profile, model, draws)
         holds, contradicted = (rows["holds"] > 0).all(), (rows["contradicted"] >= 0).any()
         verdict = REPLICATED if holds else NOT_REPLICATED if contradicted else INCONCLUSIVE
+        verdict = f"{INCONCLUSIVE}: it cannot show the claim" if unfit else verdict
         worst = rows.loc[rows["holds"] == rows["holds"].min()].iloc[0]
         decided = f"{worst['task']}: {worst['metric']} {worst['wanted']}"
-        verdict = f"{INCONCLUSIVE}: it cannot show the claim" if unfit else verdict
+        if missing:
+            decided += f" (not measured here: {', '.join(one.task for one in missing)})"
         value, low, high = (float(worst[name]) for name in ("value", "ci_low", "ci_high"))
-        found.append(Verdict(claim.id, model, verdict, decided, value, low, high, int(worst["n"])))
+        p = math.nan if worst["side"] == "equal" else statistics.p_value(value, low, high, worst["bound"])
+        numbers = (value, low, high, int(worst["n"]), p, float(worst.get("heterogeneity", math.nan)))
+        found.append(Verdict(claim.id, model, verdict, decided, *numbers))
     return found
 
 
-def _margins(condition: Condition, profile: str, model: str, claim: Claim) -> pd.DataFrame:
-    """One model's records of a condition, with their margins."""
-    rows = _records(condition, claim.results or profile)
-    own = rows[rows["model"] == model]
+def _margins(condition: Condition, profile: str, model: str, claim: Claim, draws: Sequence[str]) -> pd.DataFrame:
+    rows = pd.concat([_records(condition, place) for place in (claim.results or profile, *draws)])
+    rows = rows[rows["model"] == model]
     needed = ["value"] if condition.side == "equal" else ["value", "ci_low", "ci_high"]
-    if own.empty or own[needed].isna().to_numpy().any():
+    if rows.empty or rows[needed].isna().to_numpy().any():
         raise NoRecordError(
             f"results/{claim.results or profile}/{condition.table}.csv has no record with an interval of "
             f"{condition.task!r}, {condition.metric!r} for {model}, which claim {claim.id!r} needs: "
             f"run notebook {claim.notebook}."
         )
-    return condition.margins(own).assign(
-        wanted=condition.wanted, bound=condition.bound, side=condition.side, within=condition.within
-    )
+    if draws:
+        rows = pd.DataFrame([_pooled(each) for _, each in rows.groupby(["task", "metric"], sort=False)])
+    facts = {name: getattr(condition, name) for name in ("wanted", "bound", "side", "within")}
+    return condition.margins(rows).assign(**facts)
+
+
+def _pooled(rows: pd.DataFrame) -> pd.Series:
+    """One record from several draws of the same number."""
+    numbers = zip(rows["value"], rows["ci_low"], rows["ci_high"], rows["n"], strict=True)
+    mean, heterogeneity = statistics.pooled([Interval(*number, over="items") for number in numbers])
+    changed = {"value": mean.value, "ci_low": mean.low, "ci_high": mean.high, "n": mean.n}
+    return pd.concat([rows.iloc[0].drop([*changed]), pd.Series(changed | {"heterogeneity": heterogeneity})])
 
 
 def _records(condition: Condition, profile: str) -> pd.DataFrame:
-    """The records that a condition names, found once while their file does not change; they are not written to."""
-    path = file_of(condition, profile)
-    state = path.stat() if path.exists() else None
-    return _matching(condition, path, (state.st_mtime_ns, state.st_size, state.st_ino) if state else ())
-
-
-@functools.lru_cache(maxsize=1024)
-def _matching(condition: Condition, path: Path, state: tuple[int, ...]) -> pd.DataFrame:
-    rows = results.read(path)
-    rows = rows[rows["metric"] == condition.metric]
-    fits = [fnmatch.fnmatchcase(task, condition.task) for task in rows["task"]]
-    return rows[pd.Series(fits, index=rows.index, dtype=bool)]
+    rows = results.read(file_of(condition, profile))
+    return rows[condition.names(rows)]
 
 
 def file_of(condition: Condition, profile: str) -> Path:

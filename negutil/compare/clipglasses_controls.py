@@ -12,70 +12,41 @@ import copy
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import torch
 
-from negutil.compare.negationclip_items import Asked
+from negutil.compare.evaluation import Evaluation, EvaluationData
 from negutil.config import Profile
 from negutil.errors import NegutilError
-from negutil.models import glasses_model, loader, registry, scorer
+from negutil.models import glasses_model, loader, scorer
 from negutil.models.glasses import Glasses
 from negutil.models.glasses_model import GlassesModel
 from negutil.models.loader import LoadedModel
 from negutil.models.scorer import Features, Scorer
 from negutil.statistics import Floats
 from negutil.tasks import ccneg
-from negutil.tasks.negbench import Queries, Questions, Rows
+from negutil.tasks.negbench import Rows
 from negutil.train import glasses_sets
 
-TaskKind = TypeVar("TaskKind", Queries, Questions)
 MASK, RANDOM, CONSTANT = "the mask alone", "random object vector", "constant lambda"
 OBJECT, GOLD, PIXELS = "true object, untrained Frame", "lambda of the gold picture", "without mean and std"
 AVERAGED = 500
 """Training items over which the constant penalty and the constant lambda are averaged."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """A model that is asked some part of ``clipglasses_items``, after a ``change`` of CHANGES ("": as it is)."""
-
-    model: str
-    part: str
-    change: str = ""
-
-    @property
-    def name(self) -> str:
-        """What its answers are called."""
-        return f"{self.model}|{self.change}" if self.change else self.model
-
-
-def load(asking: Asking, everything: Asked, settings: Profile) -> Scorer:
-    """The model with its change, having read all texts; raises NegutilError for an unknown change or model."""
-    is_pair = glasses_model.is_name(asking.model)
-    model = glasses(asking.model, settings) if is_pair else _clip(asking.model, settings)
-    if isinstance(model, GlassesModel):
-        model.remember(everything.texts)
-    if not asking.change:
-        return scorer.of(model, settings.encode.batch)
-    if asking.change not in CHANGES:
-        raise NegutilError(f"There is no change '{asking.change}'; there are {', '.join(CHANGES)}.")
-    return CHANGES[asking.change](model, everything, settings)
-
-
-def identity(asking: Asking, settings: Profile) -> str:
-    """What identifies the model's weights, without loading it."""
-    if glasses_model.is_name(asking.model):
-        return glasses_model.sha256(asking.model, settings.name)
-    entry = registry.find(asking.model)
-    return f"{loader.locate(entry)[1]} {entry.architecture} {entry.activation} {sorted(entry.preprocessing.items())}"
-
-
-def logits_per_unit(model: Scorer) -> float:
-    """How many logits one unit of ``model``'s scores is: glasses give logits, CLIPs cosines."""
-    return model.tower.model.logit_scale.exp().item() if isinstance(model, scorer.Cosine) else 1.0
+def load(evaluation: Evaluation, data: EvaluationData, settings: Profile) -> Scorer:
+    """The model of an evaluation with its change, having read all texts; raises NegutilError for an unknown change."""
+    if evaluation.change and evaluation.change not in CHANGES:
+        raise NegutilError(f"There is no change '{evaluation.change}'; there are {', '.join(CHANGES)}.")
+    model: GlassesModel | LoadedModel
+    if glasses_model.is_name(evaluation.model):
+        model = glasses(evaluation.model, settings)
+        model.remember(data.texts)
+    else:
+        model = _clip(evaluation.model, settings)
+    changed_model = CHANGES[evaluation.change](model, data, settings) if evaluation.change else model
+    return scorer.of(changed_model, settings.encode.batch)
 
 
 def changed(model: GlassesModel, **settings: object) -> GlassesModel:
@@ -88,17 +59,19 @@ def changed(model: GlassesModel, **settings: object) -> GlassesModel:
 
 @torch.inference_mode()
 def averages(model: GlassesModel, settings: Profile) -> tuple[float, float]:
-    """Mean lambda, and mean penalty in logits, that glasses give negated captions of CC-Neg with their pictures.
+    """Mean lambda, and mean penalty in logits, that glasses give negated captions of CC-Neg with their images.
 
-    They are AVERAGED training items, so that no constant is read off what is asked.
+    They are AVERAGED training items, so that no constant is read off the evaluation's items.
     """
     texts, images = _training_pairs(model.tower.name, settings)
     last, levels = model.layers(texts)
-    glasses, seen = model.glasses, torch.from_numpy(images)
     strength = lambdas(model, texts, images)
-    toward = torch.nn.functional.normalize(glasses.absent(last, levels), dim=-1)
-    near = (toward * torch.nn.functional.normalize(seen, dim=-1)).sum(dim=-1).clamp(min=0).numpy()
-    return float(strength.mean()), float((strength * near).mean() * glasses.scale.item())
+    toward, seen = (
+        torch.nn.functional.normalize(each, dim=-1)
+        for each in (model.glasses.absent(last, levels), torch.from_numpy(images))
+    )
+    near = (toward * seen).sum(dim=-1).clamp(min=0).numpy()
+    return float(strength.mean()), float((strength * near).mean() * model.glasses.scale.item())
 
 
 @torch.inference_mode()
@@ -116,7 +89,7 @@ def masked(model: GlassesModel, texts: Sequence[str], _images: Features | None =
 
 
 class Told(Scorer):
-    """Glasses that are told what a text denies, by ``absent_of``: T_neg [T, D] of some texts."""
+    """Glasses that do not look for what a text denies but get it from ``absent_of``: T_neg [T, D] of some texts."""
 
     def __init__(self, model: GlassesModel, what: str, absent_of: Callable[[Sequence[str]], torch.Tensor]) -> None:
         self.name, self.tower = f"{model.name}|{what}", model.tower
@@ -192,15 +165,6 @@ class GoldPicture(Scorer):
         return found.numpy().astype(float)
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Changes
-
-
-def negbench_task(everything: Asked, kind: type[TaskKind]) -> TaskKind | None:
-    """NegBench's task of a kind (multiple choice or retrieval) among ``everything``; None where its files are not."""
-    return next((task for task in everything.negbench if isinstance(task, kind)), None)
-
-
 def unnormalised(model: LoadedModel) -> LoadedModel:
     """The model with pictures scaled to [0, 1] and no more, as CLIPGlasses' released code has them.
 
@@ -211,35 +175,32 @@ def unnormalised(model: LoadedModel) -> LoadedModel:
     return dataclasses.replace(model, entry=entry, preprocess=loader.preprocessing(entry), fingerprint=fingerprint)
 
 
-def _true_object(model: GlassesModel, everything: Asked, _settings: Profile) -> Scorer:
+def _true_object(model: GlassesModel, data: EvaluationData, _settings: Profile) -> Scorer:
     objects: dict[str, str] = {}
-    items = everything.data.get(ccneg.TITLE)
+    items = data.benchmarks.get(ccneg.TITLE)
     for rows in items.sides if items else []:
         texts = [pair[1] for pair in ccneg.pairs(rows)]
         objects |= {text: noun for text, noun in zip(texts, rows["negated_object"][:], strict=True) if noun}
     return Told(with_untrained_frame(model), OBJECT, true_objects(model, objects))
 
 
-def _gold(model: GlassesModel, everything: Asked, _settings: Profile) -> Scorer:
-    task = negbench_task(everything, Queries)
-    return model if task is None else GoldPicture(model, task.captions, task.rows)
-
-
-def _raw_pixels(model: GlassesModel | LoadedModel, _everything: Asked, settings: Profile) -> Scorer:
+def _raw_pixels(model: GlassesModel | LoadedModel, *_: object) -> LoadedModel | Scorer:
     if isinstance(model, LoadedModel):
-        return scorer.of(unnormalised(model), settings.encode.batch)
+        return unnormalised(model)
     return dataclasses.replace(model, tower=unnormalised(model.tower))
 
 
-CHANGES: dict[str, Callable[..., Scorer]] = {
+CHANGES: dict[str, Callable[..., LoadedModel | Scorer]] = {
     MASK: lambda model, _, settings: changed(model, constant_penalty=averages(model, settings)[1]),
     RANDOM: lambda model, *_: Told(model, RANDOM, random_objects(model.glasses.config.width)),
     CONSTANT: lambda model, _, settings: changed(model, constant_lambda=averages(model, settings)[0]),
     OBJECT: _true_object,
-    GOLD: _gold,
+    GOLD: lambda model, data, _: (
+        GoldPicture(model, data.queries.captions, data.queries.rows) if data.queries else model
+    ),
     PIXELS: _raw_pixels,
 }
-"""What makes the scorer of a change from a model, everything that is asked, and the settings."""
+"""Makes the changed model from a model, the data of the benchmarks, and the settings."""
 
 
 @functools.lru_cache(maxsize=2)
@@ -257,6 +218,5 @@ def _clip(name: str, settings: Profile) -> LoadedModel:
 def _training_pairs(base: str, settings: Profile) -> tuple[list[str], Features]:
     """Negated captions of CC-Neg's training items and the features of their pictures, for one CLIP."""
     found = glasses_sets.load(glasses_sets.CCNEG, loader.load(base, profile=settings.name), settings)
-    chosen = np.random.default_rng(0).permutation(len(found))[:AVERAGED]
-    own = found.take(np.sort(chosen))
-    return own.negated, own.images[own.rows]
+    chosen = found.take(np.sort(np.random.default_rng(0).permutation(len(found))[:AVERAGED]))
+    return chosen.negated, chosen.images[chosen.rows]

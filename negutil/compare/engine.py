@@ -74,7 +74,7 @@ class Column:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the number is of: base, method, seed and kind."""
+        """The base, method, seed and kind of the number."""
         return {"base": self.base, "method": self.method, "seed": self.seed, "kind": self.kind}
 
 
@@ -87,10 +87,6 @@ class Group:
     rows: Flags
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Numbers
-
-
 def columns(base: str, methods: Sequence[Method], hidden: Sequence[Method] = ()) -> list[Column]:
     """Every seed, every mean over seeds and every difference of ``methods`` on ``base``.
 
@@ -100,25 +96,17 @@ def columns(base: str, methods: Sequence[Method], hidden: Sequence[Method] = ())
     known = {method.label: method for method in (*methods, *hidden)}
     found = []
     for method in methods:
-        singles = zip(method.seeds, method.values, strict=True) if method.seeds else ()
-        found += [Column(base, method.label, (value,), seed=seed) for seed, value in singles]
+        values = dict(zip(method.seeds, method.values, strict=True)) if method.seeds else {}
+        found += [Column(base, method.label, (value,), seed=seed) for seed, value in values.items()]
         found.append(Column(base, method.label, method.values))
-        for other, kind in method.over:
-            if other in known:
-                sides = _of_same_seeds(method, known[other])
-                found += [Column(base, method.label, *sides, kind)] if all(sides) else []
+        for label, kind in ((label, kind) for label, kind in method.over if label in known):
+            other, sides = known[label], (method.values, known[label].values)
+            if method.seeds and other.seeds:
+                others = dict(zip(other.seeds, other.values, strict=True))
+                both = [(values[seed], others[seed]) for seed in values if seed in others]
+                sides = (tuple(one for one, _ in both), tuple(two for _, two in both))
+            found += [Column(base, method.label, *sides, kind)] if all(sides) else []
     return found
-
-
-def _of_same_seeds(first: Method, second: Method) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    if not first.seeds or not second.seeds:
-        return first.values, second.values
-    both = set(first.seeds) & set(second.seeds)
-    kept = [
-        tuple(value for seed, value in zip(one.seeds, one.values, strict=True) if seed in both)
-        for one in (first, second)
-    ]
-    return kept[0], kept[1]
 
 
 def table(
@@ -139,31 +127,29 @@ def table(
     """
     names = sorted({name for column in wanted for name in (*column.plus, *column.minus)})
     weights, rows = mixing(wanted, names), []
+
+    def mean(part: pd.DataFrame, values: Sequence[str]) -> Floats:
+        return part[list(values)].to_numpy(float).mean(axis=1) if values else np.zeros(len(part))
+
     for group in groups:
-        own = items.loc[group.rows]
-        values, clusters = own[names].to_numpy(float), own["cluster"].to_numpy()
+        part = items.loc[group.rows]
+        values, clusters = part[names].to_numpy(float), part["cluster"].to_numpy()
         missing = (np.isnan(values).astype(float) @ (weights != 0)) > 0  # [items, columns]
         if seeds_first:
-            sums = np.stack([_mean(own, column.plus) - _mean(own, column.minus) for column in wanted], axis=1)
+            sums = np.stack([mean(part, column.plus) - mean(part, column.minus) for column in wanted], axis=1)
         else:
             sums = np.nan_to_num(values) @ weights
         patterns, pattern_of = np.unique(missing, axis=1, return_inverse=True)
-        found: dict[int, Interval] = {}
+        intervals: dict[int, Interval] = {}
         for number, known in enumerate(~patterns.T):
             places = np.flatnonzero(pattern_of.ravel() == number).tolist()
             if known.any():
                 shares = np.array([zeros and not wanted[place].minus for place in places])
-                intervals = means(sums[known][:, places], clusters[known], bootstrap, shares)
-                found |= dict(zip(places, intervals, strict=True))
+                drawn = means(sums[known][:, places], clusters[known], bootstrap, shares)
+                intervals |= dict(zip(places, drawn, strict=True))
         about = {"title": group.title, "metric": group.metric}
-        rows += [wanted[place].about | about | dataclasses.asdict(found[place]) for place in sorted(found)]
+        rows += [wanted[place].about | about | dataclasses.asdict(intervals[place]) for place in sorted(intervals)]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"seed": "Int64"})
-
-
-def _mean(items: pd.DataFrame, names: Sequence[str]) -> Floats:
-    """The mean [N] over the columns ``names``; 0 without any."""
-    found: Floats = items[list(names)].to_numpy(float).mean(axis=1) if names else np.zeros(len(items))
-    return found
 
 
 def mixing(wanted: Sequence[Column], names: Sequence[str]) -> Floats:
@@ -186,28 +172,17 @@ def means(values: Floats, clusters: NDArray[Any], bootstrap: Bootstrap, zeros: F
     named, codes = np.unique(clusters.astype(str), return_inverse=True)
     sizes = np.bincount(codes).astype(float)
     sums = np.stack([np.bincount(codes, column, len(named)) for column in values.T], axis=1)
+
+    def ratio(sums: Floats, sizes: Floats, weights: Floats) -> Floats:
+        return (weights @ sums) / (weights @ sizes)[:, None]
+
     arguments = dataclasses.asdict(bootstrap)
-    found = statistics.bootstrap_many(_ratio, sums, sizes, **arguments)
     over = "clusters" if len(named) < len(values) else "items"
-    found = [dataclasses.replace(each, n=len(values), over=over) for each in found]
+    found = statistics.bootstrap_many(ratio, sums, sizes, **arguments)
     for number, column in enumerate(values.T):
         if (column == 1).all() or (zeros is not None and zeros[number] and not column.any()):
-            whole = statistics.bootstrap_share(column == 1, clusters.astype(str), **arguments)
-            found[number] = dataclasses.replace(whole, over=over)
-    return found
-
-
-def _ratio(sums: Floats, sizes: Floats, weights: Floats) -> Floats:
-    return (weights @ sums) / (weights @ sizes)[:, None]
-
-
-def interval_of(row: Mapping[Any, Any]) -> Interval:
-    """The interval in a row with the columns value, low, high, n and over."""
-    return Interval(*(row[name] for name in INTERVAL))
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Published numbers
+            found[number] = statistics.bootstrap_share(column == 1, clusters.astype(str), **arguments)
+    return [dataclasses.replace(each, n=len(values), over=over) for each in found]
 
 
 def published(
@@ -229,10 +204,6 @@ def source(work: str, row: Mapping[str, Any]) -> str:
     return f"{work}, {row['table']}: {row['row'].partition(' (')[0]}"
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Records and tables of an experiment
-
-
 @dataclass(frozen=True, slots=True)
 class Experiment:
     """What stands beside the numbers of an experiment.
@@ -243,7 +214,6 @@ class Experiment:
         printed: published numbers by what tables give as their architecture; records have those of the first.
         cell: the key of a number in ``Printed`` and ``difference`` the metric of a difference in results, made of
             title, metric and kind.
-        clip: what results call the method CLIP.
     """
 
     name: str
@@ -251,30 +221,21 @@ class Experiment:
     printed: Mapping[str, Printed]
     cell: str = "{title}"
     difference: str = "{kind}"
-    clip: str = "CLIP"
 
     def record(self, row: Mapping[Any, Any]) -> Record:
         """A row of ``table`` with the published number beside a mean over seeds."""
         is_mean = row["kind"] == LEVEL and pd.isna(row["seed"])
         known = next(iter(self.printed.values())).get((self.cell.format_map(row), row["method"])) if is_mean else None
         return Record.of(
-            interval_of(row),
+            Interval(*(row[name] for name in INTERVAL)),
             experiment=self.name,
-            task=f"{row['title']}/{row['method'] or self.clip}",
+            task=f"{row['title']}/{row['method'] or 'CLIP'}",
             model=row["base"],
             metric=row["metric"] if row["kind"] == LEVEL else self.difference.format_map(row),
             seed=None if pd.isna(row["seed"]) else int(row["seed"]),
             paper_value=known[0] if known else None,
             paper_source=known[1] if known else "",
         )
-
-    def save_numbers(self, rows: pd.DataFrame, settings: Profile, name: str, **details: Any) -> None:
-        """Write a table with base, task, metric and an interval, without methods."""
-        records = [
-            Record.of(interval_of(row), experiment=self.name, task=row["task"], model=row["base"], metric=row["metric"])
-            for row in rows.to_dict("records")
-        ]
-        results.save(records, settings.name, self.name, name, **details)
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,14 +271,13 @@ class Findings:
         return self.table[(self.table["kind"] == kind) & self.table["seed"].isna()]
 
     def levels(
-        self, titles: Sequence[str], methods: Sequence[str] | None = None, *, published: bool = True, digits: int = 3
+        self, titles: Sequence[str], methods: Sequence[str] | None = None, *, published: bool = True
     ) -> pd.DataFrame:
         """Means over seeds with intervals: a row per architecture and method, a column per title; then the printed."""
-        shown = self._wide(self.means(), titles, methods, digits)
-        below = []
+        shown, below = self._wide(self.means(), titles, methods), []
         for architecture, known in self.experiment.printed.items() if published else ():
-            for method in self._methods(self.table, methods):
-                cells = {title: f"{known[title, method][0]:.{digits}f}" for title in titles if (title, method) in known}
+            for method in dict.fromkeys(self.table["method"]) if methods is None else methods:
+                cells = {title: f"{known[title, method][0]:.3f}" for title in titles if (title, method) in known}
                 about = {"architecture": architecture, "model": self.experiment.title_of(method)}
                 below += [about | cells] if cells else []
         return pd.concat([shown, pd.DataFrame(below)], ignore_index=True).fillna("")
@@ -342,25 +302,22 @@ class Findings:
         rows = self.table[self.table["seed"].notna()].sort_values("seed", kind="stable")
         cells = rows.assign(cell=rows["value"].map("{:.3f}".format))
         joined = cells.groupby(["base", "method", "title"], sort=False)["cell"].agg(" · ".join).reset_index()
-        return self._shaped(joined, titles, self._methods(self.table, methods))
+        return self._shaped(joined, titles, list(dict.fromkeys(self.table["method"])) if methods is None else methods)
 
-    def _wide(self, rows: pd.DataFrame, titles: Sequence[str], methods: Sequence[str] | None, digits: int = 3) -> Any:
-        triples = zip(rows["value"], rows["low"], rows["high"], strict=True)
-        cells = [tables.with_interval(*triple, digits) for triple in triples]
-        return self._shaped(rows.assign(cell=cells), titles, self._methods(rows, methods))
-
-    def _methods(self, rows: pd.DataFrame, methods: Sequence[str] | None) -> Sequence[str]:
-        return list(dict.fromkeys(rows["method"])) if methods is None else methods
+    def _wide(self, rows: pd.DataFrame, titles: Sequence[str], methods: Sequence[str] | None) -> pd.DataFrame:
+        cells = [tables.with_interval(*row) for row in rows[["value", "low", "high"]].itertuples(index=False)]
+        chosen = list(dict.fromkeys(rows["method"])) if methods is None else methods
+        return self._shaped(rows.assign(cell=cells), titles, chosen)
 
     def _shaped(self, rows: pd.DataFrame, titles: Sequence[str], methods: Sequence[str]) -> pd.DataFrame:
         """The column ``cell`` by architecture and method (rows) and title (columns), in the given orders."""
-        own = rows[rows["title"].isin(titles) & rows["method"].isin(methods)]
-        found = own.pivot(index=["base", "method"], columns="title", values="cell").reset_index()
+        chosen = rows[rows["title"].isin(titles) & rows["method"].isin(methods)]
+        wide = chosen.pivot(index=["base", "method"], columns="title", values="cell").reset_index()
         order = {name: place for place, name in enumerate((*dict.fromkeys(rows["base"]), *methods))}
-        found = found.sort_values(["base", "method"], key=lambda column: column.map(order), kind="stable")
-        found["method"] = found["method"].map(self.experiment.title_of)
-        found = found.rename(columns={"base": "architecture", "method": "model"}).rename_axis(columns=None)
-        return found[["architecture", "model", *(title for title in titles if title in found)]].reset_index(drop=True)
+        wide = wide.sort_values(["base", "method"], key=lambda column: column.map(order), kind="stable")
+        wide["method"] = wide["method"].map(self.experiment.title_of)
+        wide = wide.rename(columns={"base": "architecture", "method": "model"}).rename_axis(columns=None)
+        return wide[["architecture", "model", *(title for title in titles if title in wide)]].reset_index(drop=True)
 
 
 def save_items(items: pd.DataFrame, settings: Profile, experiment: str, name: str = "items") -> None:
@@ -369,3 +326,19 @@ def save_items(items: pd.DataFrame, settings: Profile, experiment: str, name: st
     numbers = items.select_dtypes("float64").columns
     small = items.astype(dict.fromkeys(texts, "category") | dict.fromkeys(numbers, "float32"))
     results.save_items(small, settings.name, experiment, name)
+
+
+def records(rows: pd.DataFrame, experiment: str) -> list[Record]:
+    """A record for each row with model, task, metric, value, low, high, n and over, which is empty without interval."""
+    found = []
+    for row in rows.to_dict("records"):
+        bounds = {"ci_low": row["low"], "ci_high": row["high"], "ci_over": row["over"]} if row["over"] else {}
+        about = {name: row[name] for name in ("task", "model", "metric")}
+        found.append(Record(experiment, **about, value=float(row["value"]), n=int(row["n"]), **bounds))
+    return found
+
+
+def save_numbers(rows: pd.DataFrame, settings: Profile, experiment: str, name: str, **details: Any) -> None:
+    """Write the ``records`` of a table; without rows nothing is written."""
+    if len(rows):
+        results.save(records(rows, experiment), settings.name, experiment, name, **details)

@@ -1,21 +1,21 @@
 """Do the verdicts hold on other pictures and other questions? Claims over three base seeds of the evaluation sets.
 
-Models and training sets are those of the profile; ``ask`` draws the mini world's evaluation sets from another seed and
-asks the same models again. What they answer goes to a results folder in the cache; of it, the rows that claims name are
-kept in ``results/<profile>/evaluation_seeds/<seed>/``, laid out as the profile's own tables, and the verdicts of all
-seeds side by side in ``results/<profile>/evaluation_seeds.csv``. A claim whose verdicts differ between seeds is
-inconclusive.
+Models and training sets are those of the profile; ``evaluate`` draws the mini world's evaluation sets from another seed
+and evaluates the same models again. The tables go to a results folder in the cache; of these, the rows that claims name
+are kept in ``results/<profile>/evaluation_seeds/<seed>/``, laid out as the profile's own tables, and the verdicts of
+all seeds, and that on the numbers of all pooled, side by side in ``results/<profile>/evaluation_seeds.csv``. The pooled
+verdict is the one that counts: draws that differ in significance need not disagree.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fnmatch
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
@@ -25,15 +25,15 @@ from negutil.compare import (
     binary_probe,
     claims,
     clipglasses,
+    evaluation,
     glasses_parts,
     negation_beyond,
     negationclip,
-    negationclip_items,
     negbench,
     referring_segmentation,
     verdicts,
 )
-from negutil.compare.claims import INCONCLUSIVE, Claim, Condition, NoRecordError
+from negutil.compare.claims import Claim, Condition, NoRecordError
 from negutil.config import Profile, Splits, World
 from negutil.data import source
 from negutil.errors import NegutilError
@@ -46,8 +46,11 @@ SEEDS = (1, 2)
 """Beside the seed of the profile's own world."""
 
 FOLDER = "evaluation_seeds"
-COLUMNS = ("claim", "model", "seed", "verdict", "decided_by", "value", "ci_low", "ci_high", "n", "joint")
-ASKED_AGAIN = (
+POOLED = "pooled"
+"""What stands for a seed where all draws are pooled."""
+
+COLUMNS = ("claim", "model", "seed", "verdict", "decided_by", "value", "ci_low", "ci_high", "n", "p", "heterogeneity")
+EVALUATED_AGAIN = (
     *("00_mini_world/floors", "00_mini_world/absence", "02_binary_probe/probe"),
     *(f"03_negbench/{name}" for name in ("tasks", "phrasings", "scaling", "exclusion", "bias", "claims")),
     *(f"05_negationclip/{name}" for name in ("levels", "seeds", "gains", "rules")),
@@ -64,13 +67,13 @@ probe do not: their verdicts are those of one seed."""
 def stated(profile: str) -> list[Claim]:
     """The claims that the evaluation sets of a profile decide about, of the notebooks that have run in it.
 
-    These can be tested in the profile, on its own tables, and all of these are asked again.
+    These can be tested in the profile, on its own tables, and all of these are evaluated again.
     """
     found = []
     for claim in claims.read():
         wanted = {condition.table for condition in _conditions(claim)}
         here = not claim.testable_in or profile in claim.testable_in
-        again = here and not claim.results and bool(wanted) and wanted <= set(ASKED_AGAIN)
+        again = here and not claim.results and bool(wanted) and wanted <= set(EVALUATED_AGAIN)
         if again and all((paths.results(profile) / f"{table}.csv").exists() for table in wanted):
             # The profile's own tables may lack what the claim needs: ``quick`` does without some controls.
             with contextlib.suppress(NoRecordError):
@@ -88,14 +91,10 @@ def where(profile: str, seed: int) -> str:
     return profile if seed == config.load(profile).world.seed else f"{profile}/{FOLDER}/{seed}"
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Keeping what claims need
+def keep(settings: Profile, seed: int, tables: Path) -> list[Path]:
+    """Write the rows of the tables under ``tables`` that claims name to the folder of ``seed``; returns the files.
 
-
-def keep(settings: Profile, seed: int, answers: Path) -> list[Path]:
-    """Write the rows of the tables under ``answers`` that claims name to the folder of ``seed``; returns the files.
-
-    ``answers`` is a folder like results/, with all tables of the profile as one seed has them. Raises NegutilError
+    ``tables`` is a folder like results/, with all tables of the profile as one seed has them. Raises NegutilError
     where a table is missing.
     """
     wanted: dict[str, list[Condition]] = {}
@@ -105,25 +104,16 @@ def keep(settings: Profile, seed: int, answers: Path) -> list[Path]:
     written = []
     for table, conditions in sorted(wanted.items()):
         experiment, _, name = table.partition("/")
-        with paths.folders(results=answers):
+        with paths.folders(results=tables):
             whole = results.load(settings.name, experiment, name)
-        named = pd.Series(False, index=whole.index)
-        for condition in conditions:
-            fits = whole["task"].map(lambda task, pattern=condition.task: fnmatch.fnmatchcase(task, pattern))
-            named |= fits & (whole["metric"] == condition.metric)
-        rows = whole[named].astype(object)
-        plain = rows.where(rows.notna(), None).to_dict("records")
-        records = [Record(**{str(column): value for column, value in row.items()}) for row in plain]
+        rows = whole[np.logical_or.reduce([condition.names(whole) for condition in conditions])].astype(object)
+        records = [Record(**row) for row in rows.where(rows.notna(), None).to_dict("records")]  # type: ignore[arg-type]
         written.append(results.save(records, where(settings.name, seed), experiment, name, evaluation_seed=seed))
     return written
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# The verdicts
-
-
 def judge(profile: str, seeds: Sequence[int] = SEEDS) -> pd.DataFrame:
-    """The verdict on every claim for every model and seed, the profile's own first, and the joint one: COLUMNS.
+    """The verdict on every claim for every model and seed, the profile's own first, then the pooled one: COLUMNS.
 
     Raises NegutilError where a seed's tables are missing.
     """
@@ -132,23 +122,17 @@ def judge(profile: str, seeds: Sequence[int] = SEEDS) -> pd.DataFrame:
         raise NegutilError(
             f"{paths.results(profile)} has no table that a claim needs: run notebooks 03, 05 and 06 first."
         )
+    draws = [where(profile, seed) for seed in seeds]
+    judged_on: dict[str, tuple[str, list[str]]] = {str(settings.world.seed): (profile, [])}
+    judged_on |= {str(seed): (draw, []) for seed, draw in zip(seeds, draws, strict=True)}
     parts = []
-    for seed in (settings.world.seed, *seeds):
-        found = claims.judge(decided, where(profile, seed), verdicts.models(profile))
-        parts.append(pd.DataFrame([dataclasses.asdict(verdict) for verdict in found]).assign(seed=seed))
+    for seed, (place, others) in (judged_on | {POOLED: (profile, draws)}).items():
+        judged = claims.judge(decided, place, verdicts.models(profile), others, floors=profile)
+        parts.append(pd.DataFrame([dataclasses.asdict(verdict) for verdict in judged]).assign(seed=seed))
     table = pd.concat(parts, ignore_index=True)
-    by_claim = table.groupby(["claim", "model"], sort=False)["verdict"]
-    together = {pair: joint(list(own)) for pair, own in by_claim}
-    table = table.assign(joint=[together[pair] for pair in zip(table["claim"], table["model"], strict=True)])
     order = {name: number for number, name in enumerate(table["claim"].unique())}
-    ranked = table.assign(rank=table["claim"].map(order)).sort_values(["rank", "model", "seed"], kind="stable")
+    ranked = table.assign(rank=table["claim"].map(order)).sort_values(["rank", "model"], kind="stable")
     return ranked[list(COLUMNS)].reset_index(drop=True)
-
-
-def joint(told: Sequence[str]) -> str:
-    """What several seeds say together: their verdict where they agree, else ``inconclusive``."""
-    different = list(dict.fromkeys(told))
-    return different[0] if len(different) == 1 else INCONCLUSIVE
 
 
 def path(profile: str) -> Path:
@@ -158,10 +142,9 @@ def path(profile: str) -> Path:
 
 def write(profile: str, seeds: Sequence[int] = SEEDS) -> Path:
     """Judge and write the table; raises NegutilError as ``judge`` does."""
-    file = path(profile)
     text = judge(profile, seeds).to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    files.write_text(file, text)
-    return file
+    files.write_text(path(profile), text)
+    return path(profile)
 
 
 def read(profile: str) -> pd.DataFrame:
@@ -169,21 +152,21 @@ def read(profile: str) -> pd.DataFrame:
     file = path(profile)
     if not file.exists():
         raise NegutilError(f"{file} is not there: run `negutil seeds --profile {profile}`.")
-    found = files.read_csv(file, f"run `negutil seeds --profile {profile}`")
+    found = files.read_csv(file, f"run `negutil seeds --profile {profile}`", dtype={"seed": str})
     if tuple(found.columns) != COLUMNS:
         raise NegutilError(f"{file} has other columns than {', '.join(COLUMNS)}: run `negutil seeds --judge`.")
     return found
 
 
 def disagreements(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of claims and models about which the seeds do not agree."""
-    counts = table.groupby(["claim", "model"])["verdict"].transform("nunique")
+    """The rows, the pooled ones among them, of claims and models about which the verdicts of the seeds differ."""
+    single = table["verdict"].where(table["seed"] != POOLED)
+    counts = single.groupby([table["claim"], table["model"]]).transform("nunique")
     return table[counts > 1].reset_index(drop=True)
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# Asking the trained models once more. Models, their training sets and the seeds of their training stay; other are the
-# pictures, captions, questions, faces, clips and radiographs of everything that is evaluated
+# Evaluating the trained models once more: models and their training sets stay, everything else is drawn anew
 
 
 SAME = 0.001
@@ -195,32 +178,20 @@ constants of two controls of glasses are averaged over captions of the first, wh
 thresholds for radiographs are set on the third, whose validation file is the test."""
 
 
-def _ask_negbench(settings: Profile) -> None:
-    negbench.run(settings, load_all(settings))
-    gallery, domains = negation_beyond.gallery(settings), negation_beyond.domains(settings)
-    negation_beyond.run(settings, gallery, domains)
-
-
-def _ask_negationclip(settings: Profile) -> None:
-    negationclip.run(settings)
-    negationclip.rules(settings)
-
-
-def _ask_clipglasses(settings: Profile) -> None:
-    clipglasses.run(settings)
-    glasses_parts.strengths(settings)
-    glasses_parts.mask(settings)
-
-
-STEPS: dict[str, Callable[[Profile], object]] = {
-    affirmative.EXPERIMENT: lambda settings: affirmative.run(settings, 0),
-    binary_probe.EXPERIMENT: binary_probe.run,
-    negbench.EXPERIMENT: _ask_negbench,
-    negationclip.EXPERIMENT: _ask_negationclip,
-    clipglasses.EXPERIMENT: _ask_clipglasses,
-    referring_segmentation.EXPERIMENT: referring_segmentation.run,
+STEPS: dict[str, tuple[Callable[[Profile], object], ...]] = {
+    affirmative.EXPERIMENT: (lambda settings: affirmative.run(settings, 0),),
+    binary_probe.EXPERIMENT: (binary_probe.run,),
+    negbench.EXPERIMENT: (
+        lambda settings: negbench.run(settings, load_all(settings)),
+        lambda settings: negation_beyond.run(
+            settings, negation_beyond.gallery(settings), negation_beyond.domains(settings)
+        ),
+    ),
+    negationclip.EXPERIMENT: (negationclip.run, negationclip.rules),
+    clipglasses.EXPERIMENT: (clipglasses.run, glasses_parts.strengths, glasses_parts.mask),
+    referring_segmentation.EXPERIMENT: (referring_segmentation.run,),
 }
-"""What asks again, and writes the tables, by experiment."""
+"""The evaluations that write the tables, by experiment."""
 
 
 def settings_of(settings: Profile, seed: int) -> Profile:
@@ -234,8 +205,8 @@ def settings_of(settings: Profile, seed: int) -> Profile:
         )
     if seed == settings.world.seed or seed < 0:
         raise NegutilError(f"{seed} is no other seed than that of the training sets ({settings.world.seed}): try 1.")
-    world = settings.world
-    sizes = {field.name: getattr(world, field.name) for field in dataclasses.fields(World) if field.name != "seed"}
+    sizes = {field.name: getattr(settings.world, field.name) for field in dataclasses.fields(World)}
+    del sizes["seed"]
     drawn = {name: Splits(min(own.train, LEARNED.get(name, 0)), own.val, own.test) for name, own in sizes.items()}
     return dataclasses.replace(settings, world=World(seed=seed, **drawn))
 
@@ -246,10 +217,10 @@ def only_named(settings: Profile, decided: Sequence[Claim]) -> Profile:
     Notebook 06 has no others beside the glasses than those of notebook 05 that are left.
     """
     conditions = [condition for claim in decided for condition in claim.conditions]
-    said = "\n".join(f"{condition.task} {condition.metric}" for condition in conditions)
+    texts = "\n".join(f"{condition.task} {condition.metric}" for condition in conditions)
 
     def named(names: Sequence[str]) -> tuple[str, ...]:
-        return tuple(name for name in names if name in said or recipes.find(name).title in said)
+        return tuple(name for name in names if name in texts or recipes.find(name).title in texts)
 
     plan = settings.finetuning
     kept = dataclasses.replace(
@@ -257,34 +228,35 @@ def only_named(settings: Profile, decided: Sequence[Claim]) -> Profile:
         methods=named(plan.methods),
         more_methods=named(plan.more_methods),
         controls=named(plan.controls),
-        shares=tuple(share for share in plan.shares if f"{negationclip_items.AT}{share:g}" in said),
+        shares=tuple(share for share in plan.shares if f"{evaluation.AT}{share:g}" in texts),
     )
     return dataclasses.replace(settings, finetuning=kept)
 
 
-def ask(settings: Profile, seed: int) -> Iterator[tuple[str, float]]:
-    """Ask everything that claims need about the sets of ``seed`` and keep it; yields each experiment and its seconds.
+def evaluate(settings: Profile, seed: int) -> Iterator[tuple[str, float]]:
+    """Evaluate all that claims need on the sets of ``seed`` and keep it; yields each experiment and its seconds.
 
     Features and answers are cached, so that a second call takes little. Raises NegutilError where a trained model is
     missing, and where one of the pictures is among the training pictures.
     """
-    decided, answers = stated(settings.name), paths.cache() / "evaluation_seeds" / str(seed)
+    decided, tables = stated(settings.name), paths.cache() / "evaluation_seeds" / str(seed)
     other = only_named(settings_of(settings, seed), decided)
     needed = {condition.table.partition("/")[0] for claim in decided for condition in claim.conditions}
     learned_from = source.folder(settings, "coco") / PICTURES
-    for experiment, run in STEPS.items():
+    for experiment, steps in STEPS.items():
         if experiment in needed:
             started = time.monotonic()
             variables = {"NEGUTIL_COMMAND": f"negutil seeds --profile {settings.name} --seeds {seed}"}
             with (
-                paths.folders(results=answers, figures=answers / "figures"),
+                paths.folders(results=tables, figures=tables / "figures"),
                 paths.variables(**variables, **paths.ONE_THREAD),
                 threadpool_limits(1, "blas"),
             ):
-                run(other)
+                for step in steps:
+                    step(other)
             yield experiment, time.monotonic() - started
     check_apart(other.built, learned_from)
-    keep(settings, seed, answers)
+    keep(settings, seed, tables)
 
 
 def check_apart(evaluated: Path, learned_from: Path) -> int:

@@ -13,19 +13,17 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from datasets import Dataset
-from numpy.typing import NDArray
 
 from negutil import statistics
 from negutil.captions import english
 from negutil.compare import clipglasses, engine
 from negutil.compare import clipglasses_controls as controls
-from negutil.compare import clipglasses_methods as methods
+from negutil.compare.evaluation import WHOLE
 from negutil.config import Bootstrap, Profile
 from negutil.data import skipped
 from negutil.errors import NegutilError
@@ -33,6 +31,7 @@ from negutil.models import architectures, encode, glasses_model, loader, trained
 from negutil.models.glasses_model import GlassesModel
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
+from negutil.models.scorer import Features
 from negutil.statistics import Floats
 from negutil.tasks import find, suite
 
@@ -41,47 +40,41 @@ PROMPTS, AFFIRMED, NEGATED = "prompts of ImageNet's classes", "captions of CC-Ne
 SENTENCE = "there is no dog on the beach, but a red car and two people with umbrellas can be seen"
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# The mask
-
-
 def mask(settings: Profile, seed: int = 0) -> pd.DataFrame:
-    """Columns base, task, metric, value, low, high, n, over: means over the glasses' seeds, intervals over texts.
+    """Columns model, task, metric, value, low, high, n, over: means over the glasses' seeds, intervals over texts.
 
     It is about the glasses that were trained on CC-Neg; writes the table ``mask``. Raises NegutilError where they are
     missing.
     """
-    texts_of = texts(settings)
-    bootstrap = dataclasses.replace(settings.bootstrap, seed=settings.bootstrap.seed + seed)
+    texts_of, bootstrap = texts(settings), settings.bootstrap.moved(seed)
     rows = []
     for base in settings.models:
-        models = [controls.glasses(name, settings) for name in methods.glasses_names(settings, base, methods.FULL)]
+        models = _full_glasses(settings, base)
         for kind, chosen in texts_of.items():
             called = np.mean([controls.masked(model, chosen) for model in models], axis=0)
             (share,) = engine.means(called[:, None], np.arange(len(chosen)).astype(str), bootstrap)
-            rows.append({"base": base, "task": kind, "metric": METRIC, **dataclasses.asdict(share)})
+            rows.append({"model": base, "task": kind, "metric": METRIC, **dataclasses.asdict(share)})
     table = pd.DataFrame(rows)
-    clipglasses.experiment().save_numbers(table, settings, "mask", seed=seed)
+    engine.save_numbers(table, settings, clipglasses.EXPERIMENT, "mask", seed=seed)
     skipped.save(settings, clipglasses.EXPERIMENT)
     return table
+
+
+def _full_glasses(settings: Profile, base: str) -> list[GlassesModel]:
+    """Those trained on CC-Neg, from every seed."""
+    names = clipglasses.glasses_names(settings, base, clipglasses.FULL)
+    return [controls.glasses(name, settings) for name in names]
 
 
 def texts(settings: Profile) -> dict[str, list[str]]:
     """The texts that the classifier is given, by kind; without ImageNet there are no prompts of its classes."""
     data = suite.prepare(settings, (suite.IMAGENET, suite.CCNEG))
     if suite.CCNEG not in data:
-        raise NegutilError(f"The mask is asked about {suite.CCNEG}: put it in place.")
+        raise NegutilError(f"The mask is measured on {suite.CCNEG}: put it in place.")
     prompts = find()[suite.IMAGENET].texts(data[suite.IMAGENET]) if suite.IMAGENET in data else []
     rows = data[suite.CCNEG].plain
-    return {
-        **({PROMPTS: prompts} if prompts else {}),
-        AFFIRMED: list(rows["caption"][:]),
-        NEGATED: list(rows["negated_caption"][:]),
-    }
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Costs
+    captions = {AFFIRMED: list(rows["caption"][:]), NEGATED: list(rows["negated_caption"][:])}
+    return {PROMPTS: prompts, **captions} if prompts else captions
 
 
 def costs(settings: Profile) -> pd.DataFrame:
@@ -90,32 +83,33 @@ def costs(settings: Profile) -> pd.DataFrame:
     Variants and changes after training are left out. Raises NegutilError where a model has not been trained.
     """
     base = settings.models[-1]
-    rows = [_row(methods.CLIP, loader.load(base), 0, 0)]
-    for method in methods.of(settings, base):
+    methods = [each for each in clipglasses.methods(settings, base) if not each.change]
+    methods = [each for each in methods if each.label not in clipglasses.VARIANTS]
+    trained_parts: list[tuple[str, GlassesModel | LoadedModel, int, int]] = [
+        (clipglasses.CLIP, loader.load(base), 0, 0)
+    ]
+    for method in methods:
         name = method.models[0]
-        if method.change or method.label in methods.VARIANTS:
-            continue
-        model: GlassesModel | LoadedModel
-        if glasses_model.is_name(name):
-            model = controls.glasses(name, settings)
-            weights = sum(parameter.numel() for parameter in model.glasses.parameters())
+        if method.parts != (WHOLE,):
+            glasses = controls.glasses(name, settings)
+            weights = sum(parameter.numel() for parameter in glasses.glasses.parameters())
             examples = int(glasses_model.read(name, settings.name).about["examples"])
+            trained_parts.append((method.label, glasses, weights, examples))
         else:
-            model, tuned = loader.load(name, profile=settings.name), trained.read(name, settings.name)
+            tuned = trained.read(name, settings.name)
             weights = sum(tensor.numel() for tensor in trained.tensors(tuned)[0].values())
             examples = int(tuned.about["steps"]) * int(tuned.identity["config"]["batch"])
-        rows.append(_row(method.label, model, weights, examples))
+            trained_parts.append((method.label, loader.load(name, profile=settings.name), weights, examples))
+    rows = []
+    for label, model, weights, examples in trained_parts:
+        tower = model.tower if isinstance(model, GlassesModel) else model
+        per_text, per_pair = text_operations(tower), 2.0 * tower.model.visual.output_dim
+        if isinstance(model, GlassesModel):
+            more, per_pair = glasses_operations(model)
+            per_text += more
+        about = {"model": clipglasses.title_of(label), "trained weights": weights, "examples": examples}
+        rows.append(about | {"million operations per text": per_text / 1e6, "operations per pair": round(per_pair)})
     return pd.DataFrame(rows)
-
-
-def _row(label: str, model: GlassesModel | LoadedModel, weights: int, examples: int) -> dict[str, Any]:
-    tower = model.tower if isinstance(model, GlassesModel) else model
-    per_text, per_pair = text_operations(tower), 2.0 * tower.model.visual.output_dim
-    if isinstance(model, GlassesModel):
-        more, per_pair = glasses_operations(model)
-        per_text += more
-    numbers = {"million operations per text": per_text / 1e6, "operations per pair": round(per_pair)}
-    return {"model": methods.title_of(label), "trained weights": weights, "examples": examples, **numbers}
 
 
 def text_operations(model: LoadedModel) -> float:
@@ -125,7 +119,7 @@ def text_operations(model: LoadedModel) -> float:
 
 
 def glasses_operations(model: GlassesModel) -> tuple[float, float]:
-    """Operations of the glasses for one text, and for one more pair of a text and a picture."""
+    """Operations of the glasses for one text, and for one more pair of a text and an image."""
     width = model.glasses.config.width
 
     def forward(texts: int, images: int) -> float:
@@ -149,7 +143,7 @@ def _count(call: Callable[[], object]) -> float:
 
 # --------------------------------------------------------------------------------------------------------------------
 # Does lambda fall with weaker negation? CLIPGlasses' Fig. 4, with paired differences and tau. The published captions
-# (CC-Neg's, said anew by a language model in four strengths) are not to be had, so templates stand in for them: the
+# (CC-Neg's, reworded by a language model in four strengths) are not to be had, so templates stand in for them: the
 # object that an item of CC-Neg denies, denied in each strength, with that item's picture.
 # See docs/protocols.md#lambda-figure.
 
@@ -167,13 +161,10 @@ DIFFERENCE, TAU, MONOTONE, LAMBDA = (
 )
 ALL = "four strengths"
 
-LambdaOf = Callable[[Sequence[str], NDArray[np.float32]], Floats]
-"""Lambda [N] of every text with the features [N, D] of its picture."""
-
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """Objects that are denied of pictures: ``nouns`` [N] and the ``pictures`` [N]."""
+    """Objects that are denied of images: ``nouns`` [N] and the ``pictures`` [N]."""
 
     nouns: tuple[str, ...]
     pictures: PictureFiles
@@ -195,24 +186,22 @@ class Strengths:
 def strengths(settings: Profile, seed: int = 0) -> Strengths:
     """Lambda in four strengths, means over the seeds of the glasses from CC-Neg, for every CLIP; writes ``lambda``."""
     data = suite.prepare(settings, (suite.CCNEG,))
-    said = denied_items(data[suite.CCNEG].plain, settings.glasses.strengths, seed)
+    denied = denied_items(data[suite.CCNEG].plain, settings.glasses.strengths, seed)
     parts, shown = [], pd.DataFrame()
     for base in settings.models:
-        images = encode.images(loader.load(base), said.pictures, batch=settings.encode.batch)
-        models = [controls.glasses(name, settings) for name in methods.glasses_names(settings, base, methods.FULL)]
+        images = encode.images(loader.load(base), denied.pictures, batch=settings.encode.batch)
+        models = _full_glasses(settings, base)
         shown, masked = (
-            _mean_of([lambda_table(said, images, partial(answer, model)) for model in models])
-            for answer in (controls.lambdas, controls.masked)
+            sum(frames[1:], frames[0]) / len(frames)
+            for frames in (
+                [lambda_table(denied, images, partial(score, model)) for model in models]
+                for score in (controls.lambdas, controls.masked)
+            )
         )
-        parts.append(lambda_summary(shown, masked, said.nouns, settings.bootstrap).assign(base=base))
+        parts.append(lambda_summary(shown, masked, denied.nouns, settings.bootstrap).assign(base=base))
     table = pd.concat(parts, ignore_index=True)
-    clipglasses.experiment().save_numbers(table, settings, "lambda", seed=seed)
-    return Strengths(shown.assign(noun=said.nouns), table)
-
-
-def _mean_of(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    found: pd.DataFrame = sum(frames[1:], frames[0]) / len(frames)
-    return found
+    engine.save_numbers(table.rename(columns={"base": "model"}), settings, clipglasses.EXPERIMENT, "lambda", seed=seed)
+    return Strengths(shown.assign(noun=denied.nouns), table)
 
 
 def denied_items(rows: Dataset, count: int, seed: int = 0) -> Items:
@@ -220,14 +209,15 @@ def denied_items(rows: Dataset, count: int, seed: int = 0) -> Items:
     named = [row for row, noun in enumerate(rows["negated_object"][:]) if noun]
     if not named:
         raise NegutilError("No item of CC-Neg says which object it denies: use a file with sop_chosen_object.")
-    chosen = np.sort(np.random.default_rng(seed).permutation(named)[:count]).tolist()
-    own = rows.select(chosen)
-    return Items(tuple(own["negated_object"][:]), PictureFiles.of(own))
+    chosen = rows.select(np.sort(np.random.default_rng(seed).permutation(named)[:count]).tolist())
+    return Items(tuple(chosen["negated_object"][:]), PictureFiles.of(chosen))
 
 
-def lambda_table(said: Items, images: NDArray[np.float32], lambda_of: LambdaOf) -> pd.DataFrame:
-    """Lambda of every item (rows) in every strength (columns), for features ``images`` [N, D] of its pictures."""
-    return pd.DataFrame({strength: lambda_of(said.texts(strength), images) for strength in STRENGTHS})
+def lambda_table(
+    denied: Items, images: Features, lambda_of: Callable[[Sequence[str], Features], Floats]
+) -> pd.DataFrame:
+    """Lambda of every item (rows) in every strength (columns), for features ``images`` [N, D] of its images."""
+    return pd.DataFrame({strength: lambda_of(denied.texts(strength), images) for strength in STRENGTHS})
 
 
 def lambda_summary(
@@ -238,19 +228,18 @@ def lambda_summary(
     Tasks are the strengths, "no minus not any" and the like (paired), and ALL. Nouns are drawn whole, as all sentences
     about one are the same.
     """
-    values = lambdas.to_numpy(float)
     columns: dict[tuple[str, str], Floats] = {}
-    for strength in lambdas:
-        columns[str(strength), LAMBDA] = lambdas[strength].to_numpy(float)
-        columns[str(strength), METRIC] = masked[strength].to_numpy(float)
-    for first, second in itertools.pairwise(lambdas):
+    for strength in STRENGTHS:
+        columns[strength, LAMBDA] = lambdas[strength].to_numpy(float)
+        columns[strength, METRIC] = masked[strength].to_numpy(float)
+    for first, second in itertools.pairwise(STRENGTHS):
         columns[f"{first} minus {second}", DIFFERENCE] = (lambdas[first] - lambdas[second]).to_numpy(float)
-    columns[ALL, TAU] = tau(values)
-    columns[ALL, MONOTONE] = (np.diff(values, axis=1) < 0).all(axis=1).astype(float)
+    columns[ALL, TAU] = tau(lambdas.to_numpy(float))
+    columns[ALL, MONOTONE] = (np.diff(lambdas.to_numpy(float), axis=1) < 0).all(axis=1).astype(float)
     rows = []
-    for (task, metric), own in columns.items():
-        found = statistics.bootstrap_mean(own, np.asarray(nouns), bootstrap.resamples, bootstrap.seed)
-        rows.append({"task": task, "metric": metric, **dataclasses.asdict(found)})
+    for (task, metric), values in columns.items():
+        mean = statistics.bootstrap_mean(values, np.asarray(nouns), **dataclasses.asdict(bootstrap))
+        rows.append({"task": task, "metric": metric, **dataclasses.asdict(mean)})
     return pd.DataFrame(rows)
 
 
@@ -259,6 +248,5 @@ def tau(values: Floats) -> Floats:
 
     A tie counts as neither (tau-a).
     """
-    pairs = list(itertools.combinations(range(values.shape[1]), 2))
-    signs = np.stack([np.sign(values[:, first] - values[:, second]) for first, second in pairs], axis=1)
-    return signs.mean(axis=1)
+    pairs = itertools.combinations(values.T, 2)
+    return np.stack([np.sign(first - second) for first, second in pairs], axis=1).mean(axis=1)

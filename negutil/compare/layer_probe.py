@@ -81,10 +81,6 @@ def pairs(nouns: Sequence[str] = NOUNS, seed: int = 0) -> Pairs:
     return Pairs(first, second, np.array(cues), np.array(named))
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Features
-
-
 def layers(model: LoadedModel, texts: Sequence[str]) -> dict[str, Features]:
     """What the text tower holds at the end token: "layer 1" ... and "output", each [T, D] as the Lens reads them.
 
@@ -95,9 +91,9 @@ def layers(model: LoadedModel, texts: Sequence[str]) -> dict[str, Features]:
         raise NegutilError(f"'{model.name}' has no text tower like CLIP's, or there is no text: give a CLIP and texts.")
     blocks = range(text_layers.depth(model))
     batches = model.tokenizer(list(texts)).split(_BATCH)
-    found = torch.cat([text_layers.at_end_token(model, tokens, blocks) for tokens in batches]).numpy()
-    names = [f"layer {block + 1}" for block in blocks[:-1]] + [OUTPUT]
-    return {name: found[:, block] for block, name in zip(blocks, names, strict=True)}
+    states = torch.cat([text_layers.at_end_token(model, tokens, blocks) for tokens in batches]).numpy()
+    names = [*(f"layer {block + 1}" for block in blocks[:-1]), OUTPUT]
+    return {name: states[:, block] for block, name in zip(blocks, names, strict=True)}
 
 
 def lengths(model: LoadedModel, texts: Sequence[str]) -> Features:
@@ -106,11 +102,7 @@ def lengths(model: LoadedModel, texts: Sequence[str]) -> Features:
     return (count[:, None] == np.unique(count)[None]).astype(np.float32)
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# The probe
-
-
-def probe(features: Features, said: Pairs, seed: int = 0, held_out_cues: bool = True) -> NDArray[np.float64]:
+def probe(features: Features, sentences: Pairs, seed: int = 0, held_out_cues: bool = True) -> NDArray[np.float64]:
     """How much of every pair a linear probe has right (0, 1/2 or 1) that saw neither its noun nor its cue, [N].
 
     ``features`` [2 N, W] are those of ``Pairs.texts``. Logistic regression on standardised features, two folds of nouns
@@ -120,11 +112,13 @@ def probe(features: Features, said: Pairs, seed: int = 0, held_out_cues: bool = 
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    named = np.unique(said.nouns)
-    half = np.isin(said.nouns, np.random.default_rng(seed).permutation(named)[: len(named) // 2])
+    named = np.unique(sentences.nouns)
+    half = np.isin(sentences.nouns, np.random.default_rng(seed).permutation(named)[: len(named) // 2])
     is_negated = np.arange(len(features)) < len(features) // 2
     right = np.empty(2 * len(half))
-    for own in [said.cues == cue for cue in np.unique(said.cues)] if held_out_cues else [np.full(len(half), True)]:
+    for own in (
+        [sentences.cues == cue for cue in np.unique(sentences.cues)] if held_out_cues else [np.full(len(half), True)]
+    ):
         for side in (False, True):
             train = np.tile((half != side) & ~own if held_out_cues else half != side, 2)
             test = np.tile(own & (half == side), 2)
@@ -135,38 +129,35 @@ def probe(features: Features, said: Pairs, seed: int = 0, held_out_cues: bool = 
     return found
 
 
-def distances(features: Features, said: Pairs) -> pd.DataFrame:
+def distances(features: Features, sentences: Pairs) -> pd.DataFrame:
     """For every pair its cosine (``negated``), the mean one with other nouns' sentences (``other``), and the ``gap``.
 
     The gap is (1 - negated) / (1 - other): 1 where a negation moves a sentence as far as another noun does.
     """
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
-    count = len(said.cues)
+    count = len(sentences.cues)
     near = (unit[:count] * unit[count:]).sum(axis=1)
     other = np.empty(count)
-    for cue in np.unique(said.cues):
-        own = unit[count:][said.cues == cue]
-        other[said.cues == cue] = ((own @ own.T).sum(axis=1) - 1) / (len(own) - 1)
+    for cue in np.unique(sentences.cues):
+        own = unit[count:][sentences.cues == cue]
+        other[sentences.cues == cue] = ((own @ own.T).sum(axis=1) - 1) / (len(own) - 1)
     return pd.DataFrame({"negated": near, "other": other, "gap": (1 - near) / (1 - other)})
 
 
-def evaluate(model: LoadedModel, said: Pairs, seed: int = 0) -> pd.DataFrame:
+def evaluate(model: LoadedModel, sentences: Pairs, seed: int = 0) -> pd.DataFrame:
     """A row per layer and pair: layer, pair, cue, noun, right, seen, negated, other, gap.
 
     ``right`` is of a probe that saw neither noun nor cue, ``seen`` of one that saw the cue; "length alone" has only
     these two.
     """
+    features = {**layers(model, sentences.texts), LENGTH: lengths(model, sentences.texts)}
     parts = []
-    for name, states in progress.bar("probing layers", layers(model, said.texts).items()):
-        parts.append(_rows(name, states, said, seed).join(distances(states, said)))
-    parts.append(_rows(LENGTH, lengths(model, said.texts), said, seed))
+    for name, states in progress.bar("probing layers", features.items()):
+        right, seen = (probe(states, sentences, seed, held_out) for held_out in (True, False))
+        facts = {"layer": name, "pair": np.arange(len(sentences.cues)), "cue": sentences.cues, "noun": sentences.nouns}
+        rows = pd.DataFrame(facts | {"right": right, "seen": seen})
+        parts.append(rows if name == LENGTH else rows.join(distances(states, sentences)))
     return pd.concat(parts, ignore_index=True)
-
-
-def _rows(name: str, states: Features, said: Pairs, seed: int) -> pd.DataFrame:
-    right, seen = (probe(states, said, seed, held_out) for held_out in (True, False))
-    facts = {"layer": name, "pair": np.arange(len(said.cues)), "cue": said.cues, "noun": said.nouns}
-    return pd.DataFrame(facts | {"right": right, "seen": seen})
 
 
 def summary(items: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
@@ -183,8 +174,8 @@ def summary(items: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
         wide[f"layer 1 minus {OUTPUT}"] = wide["layer 1"] - wide[OUTPUT]
         for task in wide:
             clusters = wide.index.get_level_values("cue").to_numpy()
-            found = statistics.bootstrap_mean(wide[task], clusters, bootstrap.resamples, bootstrap.seed)
-            rows.append({"task": task, "metric": metric, **dataclasses.asdict(found)})
+            mean = statistics.bootstrap_mean(wide[task], clusters, **dataclasses.asdict(bootstrap))
+            rows.append({"task": task, "metric": metric, **dataclasses.asdict(mean)})
     return pd.DataFrame(rows)
 
 
@@ -194,11 +185,9 @@ def by_cue(items: pd.DataFrame) -> pd.DataFrame:
     return wide[list(dict.fromkeys(items["layer"]))].reset_index().rename_axis(columns=None)
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# t-SNE
-
-
-def tsne(model: LoadedModel, said: Pairs, shown: Sequence[str] = ("layer 1", OUTPUT), seed: int = 0) -> pd.DataFrame:
+def tsne(
+    model: LoadedModel, sentences: Pairs, shown: Sequence[str] = ("layer 1", OUTPUT), seed: int = 0
+) -> pd.DataFrame:
     """PAIRS_SHOWN pairs in two dimensions, as published: layer, pair, cue, noun, negated, x, y.
 
     The pairs are drawn at random (the published ones are the last 20 of a list). No point is left out; the published
@@ -206,10 +195,14 @@ def tsne(model: LoadedModel, said: Pairs, shown: Sequence[str] = ("layer 1", OUT
     """
     from sklearn.manifold import TSNE
 
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(said.cues))[:PAIRS_SHOWN])
-    negated, affirmed = ([texts[row] for row in chosen] for texts in (said.negated, said.affirmed))
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(sentences.cues))[:PAIRS_SHOWN])
+    negated, affirmed = ([texts[row] for row in chosen] for texts in (sentences.negated, sentences.affirmed))
     found = layers(model, [*negated, *affirmed])
-    facts = {"pair": np.tile(chosen, 2), "cue": np.tile(said.cues[chosen], 2), "noun": np.tile(said.nouns[chosen], 2)}
+    facts = {
+        "pair": np.tile(chosen, 2),
+        "cue": np.tile(sentences.cues[chosen], 2),
+        "noun": np.tile(sentences.nouns[chosen], 2),
+    }
     facts["negated"] = np.repeat([True, False], len(chosen))
     perplexity = min(30, (2 * len(chosen) - 1) // 3)
     parts = []

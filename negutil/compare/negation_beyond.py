@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,7 +31,8 @@ from negutil.errors import NegutilError
 from negutil.models import encode, loader
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
-from negutil.results import Record
+from negutil.models.scorer import Features
+from negutil.statistics import Interval
 from negutil.tasks import affirmation_bias, exclusion, true_false
 
 Flags = NDArray[np.bool_]
@@ -38,7 +40,7 @@ PAIRS, FEWEST_PICTURES = 60, 8
 """Pairs (X, Y) that exclusion asks about, and pictures of X with Y and without Y that each needs."""
 
 MOST = 5000
-"""Pictures of one split that are asked about: all of val2017, and as many for thresholds where there are more."""
+"""Pictures of one split that are used: all of val2017, and as many for thresholds where there are more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,16 @@ class Gallery:
     sentences: list[affirmation_bias.Sentence]
 
 
+ClaimData = tuple[ClaimSet, PictureFiles]
+"""Claims and the pictures that they are about."""
+
+
 @dataclass(frozen=True, slots=True)
 class Domain:
     """Claims about validation and test pictures of one domain, with those pictures."""
 
-    val: tuple[ClaimSet, PictureFiles]
-    test: tuple[ClaimSet, PictureFiles]
+    val: ClaimData
+    test: ClaimData
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,77 +83,44 @@ EMPTY = pd.DataFrame(columns=["model", "form", "domain", "kind", "metric", "valu
 
 
 def gallery(settings: Profile, seed: int = 0) -> Gallery | None:
-    """The test scenes with what is asked about them; None where published ones are missing (``negutil.data.skipped``).
+    """The test scenes with the queries about them; None where published ones are missing (``negutil.data.skipped``).
 
     Raises NegutilError where too few pictures share two things.
     """
-    return skipped.attempt(settings, "exclusion and affirmation bias", partial(_gallery, settings, seed), "coco2017")
 
+    def read() -> Gallery:
+        rows = _coco(settings, _scenes(settings)[1])
+        there = exclusion_queries.labels(rows["categories"][:], rows["supercategories"][:])
+        fewest = min(FEWEST_PICTURES, max(2, len(rows) // 100))
+        queries = exclusion_queries.queries(there, fewest, PAIRS, seed)
+        return Gallery(PictureFiles.of(rows), there, queries, affirmation_bias.sentences(there))
 
-def _gallery(settings: Profile, seed: int) -> Gallery:
-    rows = _coco(settings, _scenes(settings)[1])
-    there = exclusion_queries.labels(rows["categories"][:], rows["supercategories"][:])
-    fewest = min(FEWEST_PICTURES, max(2, len(rows) // 100))
-    queries = exclusion_queries.queries(there, fewest, PAIRS, seed)
-    return Gallery(PictureFiles.of(rows), there, queries, affirmation_bias.sentences(there))
+    return skipped.attempt(settings, "exclusion and affirmation bias", read, "coco2017")
 
 
 def domains(settings: Profile, seed: int = 0) -> dict[str, Domain]:
     """The claims about scenes (objects and colours), faces and radiographs, validation and test.
 
-    Published ones that are missing are left out (``negutil.data.skipped``).
+    Published ones that are missing are left out (``negutil.data.skipped``). Wordings that are kept for testing are only
+    in the test claims.
     """
     scenes = _scenes(settings)
-    wanted: dict[str, tuple[Maker, tuple[str, str], str]] = {
+    wanted: dict[str, tuple[Callable[..., ClaimData], tuple[str, str], str]] = {
         claim_items.OBJECTS: (_objects, scenes, "coco2014"),
         claim_items.ATTRIBUTES: (_attributes, scenes, ""),
         claim_items.FACES: (_faces, ("valid", "test"), "celeba"),
         claim_items.RADIOGRAPHS: (_radiographs, ("train", "valid"), "chexpert"),
     }
+
+    def read(make: Callable[..., ClaimData], splits: tuple[str, str]) -> Domain:
+        parts = zip(splits, (False, True), strict=True)
+        return Domain(*(make(settings, split, held_out=held_out, seed=seed) for split, held_out in parts))
+
     found = {
-        name: skipped.attempt(settings, f"claims about {name}", partial(_domain, make, settings, splits, seed), get)
+        name: skipped.attempt(settings, f"claims about {name}", partial(read, make, splits), get)
         for name, (make, splits, get) in wanted.items()
     }
     return {name: domain for name, domain in found.items() if domain is not None}
-
-
-def run(settings: Profile, asked: Gallery | None, claims: Mapping[str, Domain], seed: int = 0) -> Findings:
-    """Examine every model; writes the tables ``exclusion``, ``bias`` and ``claims`` and their per-item scores.
-
-    Without a gallery, or claims, their frames are empty, and what was left out is written as ``skipped.csv``.
-    """
-    resampling = {"resamples": settings.bootstrap.resamples, "seed": settings.bootstrap.seed + seed}
-    parts: dict[str, list[pd.DataFrame]] = defaultdict(list)
-    for name in settings.models:
-        model = loader.load(name)
-        answers = _about_scenes(model, asked, settings, resampling) if asked else {}
-        answers |= _about_claims(model, claims, settings, resampling) if claims else {}
-        for kind, frame in answers.items():
-            parts[kind].append(frame.assign(model=name))
-    found = Findings(**{k: pd.concat(parts[k], ignore_index=True) if k in parts else EMPTY for k in KINDS})
-    tasks = {"exclusion": ["form"], "bias": ["form"], "claims": ["domain", "kind"]}
-    for name, columns in tasks.items():
-        records = [
-            Record.of(
-                engine.interval_of(row),
-                experiment=EXPERIMENT,
-                task="/".join(str(row[column]) for column in columns),
-                model=row["model"],
-                metric=row["metric"],
-            )
-            for row in getattr(found, name).to_dict("records")
-        ]
-        if records:
-            results.save(records, settings.name, EXPERIMENT, name, seed=seed)
-    for name, items in (("exclusion_items", found.exclusion_items), ("claim_items", found.claim_items)):
-        if len(items):
-            engine.save_items(items, settings, EXPERIMENT, name)
-    skipped.save(settings, EXPERIMENT)
-    return found
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# What is asked
 
 
 def _scenes(settings: Profile) -> tuple[str, str]:
@@ -169,90 +142,77 @@ def _first(rows: Dataset) -> Dataset:
     return rows.select(range(min(MOST, len(rows))))
 
 
-Asked = tuple[ClaimSet, PictureFiles]
-Maker = Callable[[Profile, str, bool, int], Asked]
-
-
-def _domain(make: Maker, settings: Profile, splits: tuple[str, str], seed: int) -> Domain:
-    """Wordings that are kept for testing are only in the test claims."""
-    return Domain(make(settings, splits[0], False, seed), make(settings, splits[1], True, seed))
-
-
-def _objects(settings: Profile, split: str, held_out: bool, seed: int) -> Asked:
+def _objects(settings: Profile, split: str, **options: Any) -> ClaimData:
     rows = _coco(settings, split)
     there = exclusion_queries.labels(rows["categories"][:], rows["supercategories"][:])
-    return claim_items.objects(there, held_out=held_out, seed=seed), PictureFiles.of(rows)
+    return claim_items.objects(there, **options), PictureFiles.of(rows)
 
 
-def _attributes(settings: Profile, split: str, held_out: bool, seed: int) -> Asked:
+def _attributes(settings: Profile, split: str, **options: Any) -> ClaimData:
     folder = source.folder(settings, "coco")
     if not source.is_drawn(folder):
         raise NegutilError("The colours of things are known in the mini world alone.")
     rows = _coco(settings, split)
     known = {entry.image_id: list(entry.scene.named()) for entry in source.world().truth(folder)}
     coloured = [known[number] for number in rows["image_id"]]
-    return claim_items.attributes(coloured, held_out=held_out, seed=seed), PictureFiles.of(rows)
+    return claim_items.attributes(coloured, **options), PictureFiles.of(rows)
 
 
-def _faces(settings: Profile, split: str, held_out: bool, seed: int) -> Asked:
+def _faces(settings: Profile, split: str, **options: Any) -> ClaimData:
     rows = _first(binary_probe.load_faces(settings, split))
-    return claim_items.faces(binary_probe.labels_of(rows), held_out=held_out, seed=seed), PictureFiles.of(rows)
+    return claim_items.faces(binary_probe.labels_of(rows), **options), PictureFiles.of(rows)
 
 
-def _radiographs(settings: Profile, split: str, held_out: bool, seed: int) -> Asked:
+def _radiographs(settings: Profile, split: str, **options: Any) -> ClaimData:
     folder = source.folder(settings, "chexpert")
     rows = _first(chexpert.load(folder / "CheXpert-v1.0-small" / f"{split}.csv", pictures=folder))
     findings = rows.select_columns(list(chexpert.FINDINGS)).with_format("pandas")[:]
-    return claim_items.radiographs(findings, held_out=held_out, seed=seed), PictureFiles.of(rows)
+    return claim_items.radiographs(findings, **options), PictureFiles.of(rows)
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# What a model answers
+def run(settings: Profile, gallery: Gallery | None, claims: Mapping[str, Domain], seed: int = 0) -> Findings:
+    """Examine every model; writes the tables ``exclusion``, ``bias`` and ``claims`` and their per-item scores.
 
+    Without a gallery, or claims, their frames are empty, and what was left out is written as ``skipped.csv``.
+    """
+    resampling, batch = dataclasses.asdict(settings.bootstrap.moved(seed)), settings.encode.batch
+    parts: dict[str, list[pd.DataFrame]] = defaultdict(list)
 
-def _about_scenes(
-    model: LoadedModel, asked: Gallery, settings: Profile, resampling: Mapping[str, int]
-) -> dict[str, pd.DataFrame]:
-    """Exclusion and bias, over the same gallery."""
-    batch = settings.encode.batch
-    images = encode.images(model, asked.pictures, batch=batch)
-    queries = encode.texts(model, [query.text for query in asked.queries], batch=batch)
-    said = encode.texts(model, [sentence.text for sentence in asked.sentences], batch=batch)
-    found = exclusion.items(asked.queries, queries, images, asked.there)
-    biases = affirmation_bias.items(asked.sentences, said, images, asked.there)
-    return {
-        "exclusion": exclusion.summary(found, **resampling),
-        "exclusion_items": found,
-        "bias": affirmation_bias.summary(biases, **resampling),
-        "densities": affirmation_bias.distributions(asked.sentences, said, images, asked.there),
-    }
+    def encoded(model: LoadedModel, part: ClaimData) -> tuple[ClaimSet, Features, Features]:
+        texts = encode.texts(model, part[0].claims["text"].tolist(), batch=batch)
+        return part[0], texts, encode.images(model, part[1], batch=batch)
 
-
-def _about_claims(
-    model: LoadedModel, claims: Mapping[str, Domain], settings: Profile, resampling: Mapping[str, int]
-) -> dict[str, pd.DataFrame]:
-    tables, items = [], []
-    for name, domain in claims.items():
-        (val_claims, val_texts, val_images), (test_claims, texts, images) = (
-            _encoded(model, part, settings.encode.batch) for part in (domain.val, domain.test)
-        )
-        at = true_false.thresholds(true_false.score(val_claims, val_texts, val_images))
-        judged = true_false.items(true_false.score(test_claims, texts, images), at)
-        recall = true_false.recall_summary(true_false.recall(test_claims, texts, images), **resampling)
-        summary = true_false.summary(judged, **resampling).assign(kind="all claims")
-        tables.append(pd.concat([summary, recall], ignore_index=True).assign(domain=name))
-        items.append(judged)
-    return {"claims": pd.concat(tables, ignore_index=True), "claim_items": pd.concat(items, ignore_index=True)}
-
-
-def _encoded(model: LoadedModel, part: Asked, batch: int) -> tuple[ClaimSet, NDArray[np.float32], NDArray[np.float32]]:
-    claims, pictures = part
-    texts = encode.texts(model, claims.claims["text"].tolist(), batch=batch)
-    return claims, texts, encode.images(model, pictures, batch=batch)
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# For the notebook
+    for name in settings.models:
+        model, frames = loader.load(name), {}
+        if gallery:
+            images, there = encode.images(model, gallery.pictures, batch=batch), gallery.there
+            queries = encode.texts(model, [query.text for query in gallery.queries], batch=batch)
+            sentences = encode.texts(model, [sentence.text for sentence in gallery.sentences], batch=batch)
+            frames["exclusion_items"] = exclusion.items(gallery.queries, queries, images, there)
+            frames["exclusion"] = exclusion.summary(frames["exclusion_items"], **resampling)
+            biases = affirmation_bias.items(gallery.sentences, sentences, images, there)
+            frames["bias"] = affirmation_bias.summary(biases, **resampling)
+            frames["densities"] = affirmation_bias.distributions(gallery.sentences, sentences, images, there)
+        for kind, frame in frames.items():
+            parts[kind].append(frame.assign(model=name))
+        for domain, claim_sets in claims.items():
+            val, test = encoded(model, claim_sets.val), encoded(model, claim_sets.test)
+            judged = true_false.items(true_false.score(*test), true_false.thresholds(true_false.score(*val)))
+            recall = true_false.recall_summary(true_false.recall(*test), **resampling)
+            summary = true_false.summary(judged, **resampling).assign(kind="all claims")
+            about = {"domain": domain, "model": name}
+            parts["claims"].append(pd.concat([summary, recall], ignore_index=True).assign(**about))
+            parts["claim_items"].append(judged.assign(model=name))
+    found = Findings(**{k: pd.concat(parts[k], ignore_index=True) if k in parts else EMPTY for k in KINDS})
+    by_claims = found.claims.assign(task=found.claims["domain"] + "/" + found.claims["kind"])
+    numbers = {name: getattr(found, name).assign(task=getattr(found, name)["form"]) for name in ("exclusion", "bias")}
+    for name, table in {**numbers, "claims": by_claims}.items():
+        engine.save_numbers(table, settings, EXPERIMENT, name, seed=seed)
+    for name in ("exclusion_items", "claim_items"):
+        if len(items := getattr(found, name)):
+            engine.save_items(items, settings, EXPERIMENT, name)
+    skipped.save(settings, EXPERIMENT)
+    return found
 
 
 def one_table(tasks: pd.DataFrame, found: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
@@ -261,19 +221,20 @@ def one_table(tasks: pd.DataFrame, found: pd.DataFrame, models: Sequence[str]) -
     A scorer that never sees a picture gives all of them the same score: in exclusion it has exactly the chance level.
     """
     wanted = found[found["form"] == exclusion.ALL]
+    shown = negbench.overview(tasks, models)
     if wanted.empty:
-        return negbench.overview(tasks, models)
+        return shown
     chance = {"AUC": 0.5, "mAP": float(wanted.loc[wanted["metric"] == "chance of mAP", "value"].iloc[0])}
     rows = []
     for metric, level in chance.items():
         own = wanted[wanted["metric"] == metric].set_index("model")
-        shown = {name: tables.with_interval(*own.loc[name, ["value", "low", "high"]]) for name in models}
-        row = {"variation": f"Exclusion, {exclusion.ALL}", "metric": metric, "n": int(own["n"].iloc[0]), **shown}
+        cells = {name: tables.with_interval(*own.loc[name, ["value", "low", "high"]]) for name in models}
+        row = {"variation": f"Exclusion, {exclusion.ALL}", "metric": metric, "n": int(own["n"].iloc[0]), **cells}
         rows.append(row | {"chance": level, "best blind rule": f"{level:.3f} (none can do more)", PUBLISHED: ""})
-    return pd.concat([negbench.overview(tasks, models), pd.DataFrame(rows)], ignore_index=True)
+    return pd.concat([shown, pd.DataFrame(rows)], ignore_index=True)
 
 
-def metrics(table: pd.DataFrame, rows: str, chosen: Mapping[str, Sequence[str]], digits: int = 3) -> pd.DataFrame:
+def metrics(table: pd.DataFrame, rows: str, chosen: Mapping[str, Sequence[str]]) -> pd.DataFrame:
     """Numbers with intervals: a row per model and value of column ``rows``, a column per metric.
 
     ``chosen`` names the wanted values of ``rows`` and of "metric", in their order.
@@ -282,9 +243,8 @@ def metrics(table: pd.DataFrame, rows: str, chosen: Mapping[str, Sequence[str]],
     if part.empty:
         return pd.DataFrame(columns=[rows, "model", *chosen["metric"]])
     order = {name: place for place, name in enumerate((*chosen[rows], *chosen["metric"]))}
-    part = part.assign(_row=part[rows].map(order), _column=part["metric"].map(order))
-    part = part.sort_values(["_row", "_column"], kind="stable").rename(columns={"low": "ci_low", "high": "ci_high"})
-    return tables.pivot(part, [rows, "model"], digits=digits).fillna("")
+    part = part.sort_values([rows, "metric"], key=lambda column: column.map(order), kind="stable")
+    return tables.pivot(part.rename(columns=tables.BOUNDS), [rows, "model"]).fillna("")
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -325,14 +285,15 @@ def top_five(settings: Profile, gallery: Gallery | None, seed: int = 0) -> pd.Da
     chosen = top_nouns(gallery.there) if gallery else []
     if gallery is None or not chosen:
         return pd.DataFrame(columns=list(results.COLUMNS))
-    resampling = {"resamples": settings.bootstrap.resamples, "seed": settings.bootstrap.seed + seed}
-    records = []
+    rows = []
     for model in settings.models:
         for kind, ranked in top_pictures(settings, gallery, model, chosen).items():
             counts = [int(gallery.there[noun][best].sum()) for noun, best in zip(chosen, ranked, strict=True)]
-            first = f"{kind}/{chosen[0]}"
-            records.append(Record(EXPERIMENT, first, model, TOP_METRIC, float(counts[0]), TOP))
-            about = {"experiment": EXPERIMENT, "task": f"{kind}/{ALL_NOUNS}", "model": model, "metric": TOP_METRIC}
-            records.append(Record.of(statistics.bootstrap_mean(counts, **resampling), **about))
+            mean = statistics.bootstrap_mean(counts, **dataclasses.asdict(settings.bootstrap.moved(seed)))
+            of_first = Interval(counts[0], np.nan, np.nan, TOP, "")
+            for nouns, number in ((chosen[0], of_first), (ALL_NOUNS, mean)):
+                about = {"task": f"{kind}/{nouns}", "model": model, "metric": TOP_METRIC}
+                rows.append(about | dataclasses.asdict(number))
+    records = engine.records(pd.DataFrame(rows), EXPERIMENT)
     results.save(records, settings.name, EXPERIMENT, "top_five", seed=seed)
     return pd.DataFrame([dataclasses.asdict(record) for record in records])

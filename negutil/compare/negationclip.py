@@ -1,7 +1,7 @@
 """Notebook 05: text towers fine-tuned on negation, NegationCLIP's Tables 2 and 3, and controls that it lacks.
 
-``train`` makes the models of ``train.recipes``, ``run`` takes their answers from ``negationclip_items`` and
-writes all numbers; the last part has what the controls show. The claims and their tests are in configs/claims.toml.
+``train`` makes the models of ``train.recipes``, ``run`` evaluates them (``evaluation``) and writes all numbers; the
+last part has what the controls show. The claims and their tests are in configs/claims.toml.
 """
 
 from __future__ import annotations
@@ -12,15 +12,13 @@ from functools import cache
 
 import pandas as pd
 
-from negutil import results
-from negutil.compare import engine
-from negutil.compare import negationclip_items as benchmarks
+from negutil.compare import engine, evaluation
 from negutil.compare.engine import CLIP, FEWEST, LEVEL, OVER_CLIP, Experiment, Findings, Flags, Group, Method, Printed
-from negutil.config import Bootstrap, Profile
+from negutil.compare.evaluation import Evaluation
+from negutil.config import Profile
 from negutil.data import skipped
 from negutil.models import trained
 from negutil.models.trained import MARK, Trained
-from negutil.results import Record
 from negutil.tasks import ccneg, coco_retrieval, find, negrefcocog, pairwise, suite, valse, zero_shot
 from negutil.train import recipes
 from negutil.train.finetune import finetune_many
@@ -41,19 +39,19 @@ METRICS = {
     suite.REFERRING: negrefcocog.METRIC,
     suite.AFFIRMED: negrefcocog.METRIC,
     suite.BARE: negrefcocog.METRIC,
-    benchmarks.CLAUSE: "gain in accuracy",
-    benchmarks.NEGATION: "gain in accuracy",
+    evaluation.CLAUSE: "gain in accuracy",
+    evaluation.NEGATION: "gain in accuracy",
     suite.IMAGENET: zero_shot.TOP_1,
     suite.CALTECH101: zero_shot.TOP_1,
     suite.CCNEG: pairwise.METRIC,
     ccneg.REVERSED: pairwise.METRIC,
     ccneg.BOTH: pairwise.METRIC,
     suite.COCO: f"recall@{coco_retrieval.K}",
-    benchmarks.MCQ: "accuracy",
-    benchmarks.NEGATED_RETRIEVAL: f"recall@{coco_retrieval.K}",
-    benchmarks.EXCLUSION: "AUC",
-    benchmarks.TEXT: benchmarks.GAP,
-    benchmarks.TEXT_COSINE: benchmarks.NEGATED,
+    evaluation.MCQ: "accuracy",
+    evaluation.NEGATED_RETRIEVAL: f"recall@{coco_retrieval.K}",
+    evaluation.EXCLUSION: "AUC",
+    evaluation.TEXT: evaluation.GAP,
+    evaluation.TEXT_COSINE: evaluation.NEGATED,
     **{title: find()[title].metric for title in suite.names()},
 }
 """Every benchmark and what its mean is called."""
@@ -63,19 +61,15 @@ HELD_OUT = (
     ("held_out_noun", "held-out nouns", "familiar nouns"),
     ("held_out_form", "held-out phrasings", "familiar phrasings"),
 )
-BY_TYPE = (suite.VALSE, benchmarks.MCQ)
-SPLIT = (suite.VALSE, benchmarks.MCQ, benchmarks.NEGATED_RETRIEVAL, benchmarks.EXCLUSION, benchmarks.TEXT)
-"""Benchmarks that are told apart by type of item, and by what is held out of training."""
+BY_TYPE = (suite.VALSE, evaluation.MCQ)
+SPLIT = (suite.VALSE, evaluation.MCQ, evaluation.NEGATED_RETRIEVAL, evaluation.EXCLUSION, evaluation.TEXT)
+"""Benchmarks that are split by type of item, and by what is held out of training."""
 
 TABLE_2 = (ALL_ITEMS, suite.REFERRING, suite.IMAGENET, suite.CALTECH101, suite.COCO, suite.CCNEG)
 TABLE_3 = (ALL_ITEMS, suite.REFERRING)
-NEGBENCH = (benchmarks.MCQ, benchmarks.NEGATED_RETRIEVAL, benchmarks.EXCLUSION)
+NEGBENCH = (evaluation.MCQ, evaluation.NEGATED_RETRIEVAL, evaluation.EXCLUSION)
 METHODS = (recipes.PLAIN, "con-clip", "negclip", "clip-bnl", recipes.NEGCAP, recipes.NEGFULL, recipes.NEGATIONCLIP)
 CAPTIONS = (recipes.RANDOM, recipes.P1, recipes.P2, recipes.NEGATIONCLIP)
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# What is compared
 
 
 def train(settings: Profile) -> list[Trained]:
@@ -93,7 +87,7 @@ def _trained_on(settings: Profile, base: str) -> tuple[str, ...]:
 
 def methods_of(settings: Profile, base: str) -> list[Method]:
     """CLIP, every recipe on ``base``, and WiSE-FT's weights between the two (first seed) where controls are."""
-    plan, found = settings.finetuning, [Method(CLIP, (base,))]
+    plan, methods = settings.finetuning, [Method(CLIP, (base,))]
     names = _trained_on(settings, base)
     for name in names:
         over = [(CLIP, OVER_CLIP)] + [(recipes.PLAIN, OVER_PLAIN)] * (name != recipes.PLAIN)
@@ -102,20 +96,20 @@ def methods_of(settings: Profile, base: str) -> list[Method]:
         if name in plan.controls and rival != recipes.PLAIN:  # that difference is there already
             over.append((rival, f"gain over {recipes.find(rival).title}"))
         seeds = recipes.seeds(settings, name)
-        found.append(Method(name, tuple(recipes.model_name(base, name, seed) for seed in seeds), seeds, tuple(over)))
+        methods.append(Method(name, tuple(recipes.model_name(base, name, seed) for seed in seeds), seeds, tuple(over)))
     if base in plan.control_models and recipes.NEGATIONCLIP in names:
         tuned = recipes.model_name(base, recipes.NEGATIONCLIP, recipes.seeds(settings, recipes.NEGATIONCLIP)[0])
         for share in plan.shares:
-            model = {0.0: base, 1.0: tuned}.get(share, f"{tuned}{benchmarks.AT}{share:g}")
-            label = f"{recipes.NEGATIONCLIP}{benchmarks.AT}{share:g}"
-            found.append(Method(label, (model,), over=((CLIP, OVER_CLIP),)))
-    return found
+            at = f"{evaluation.AT}{share:g}"
+            model = {0.0: base, 1.0: tuned}.get(share, tuned + at)
+            methods.append(Method(recipes.NEGATIONCLIP + at, (model,), over=((CLIP, OVER_CLIP),)))
+    return methods
 
 
 def groups(items: pd.DataFrame) -> list[Group]:
     """Every benchmark as a whole, by type of item, and by what is held out of training; small parts are left out.
 
-    ``items`` are those of ``negationclip_items.values``.
+    ``items`` are those of ``evaluation.items``.
     """
     found: list[Group] = []
     cues, kinds = items["cue"].to_numpy(), items["type"].to_numpy()
@@ -125,7 +119,7 @@ def groups(items: pd.DataFrame) -> list[Group]:
         if task in BY_TYPE:
             parts |= {f"{task}, {kind}": rows & (kinds == kind) for kind in sorted(set(kinds[rows])) if kind}
         if task in SPLIT:
-            negates = rows & ((cues != "") | (task == benchmarks.TEXT))
+            negates = rows & ((cues != "") | (task == evaluation.TEXT))
             for flag, held_out, familiar in HELD_OUT:
                 is_new = items[flag].to_numpy(bool)
                 if (negates & is_new).any():
@@ -154,8 +148,8 @@ def published() -> Printed:
     named = {f"ViT-B/32 | {row}": method for row, method in methods.items()}
     negbench_titles = {
         "COCO R@5": suite.COCO,
-        "COCO R-Neg@5": benchmarks.NEGATED_RETRIEVAL,
-        "COCO MCQ": benchmarks.MCQ,
+        "COCO R-Neg@5": evaluation.NEGATED_RETRIEVAL,
+        "COCO MCQ": evaluation.MCQ,
     }
     negbench_methods = {
         "CLIP | fine-tuned on None": CLIP,
@@ -172,58 +166,56 @@ def published() -> Printed:
 
 def title_of(method: str) -> str:
     """A method as tables call it."""
-    name, at, share = method.partition(benchmarks.AT)
+    name, at, share = method.partition(evaluation.AT)
     return "CLIP" if not method else f"{recipes.find(name).title}{f' ({share})' if at else ''}"
 
 
-def experiment() -> Experiment:
-    """The experiment of this module."""
-    return Experiment(EXPERIMENT, title_of, {PAPER: published()})
-
-
 def run(settings: Profile, seed: int = 0) -> Findings:
-    """Take the answers of every model that ``train`` made; writes ``levels``, ``seeds``, ``gains``, and all items.
+    """Evaluate every model that ``train`` made; writes ``levels``, ``seeds``, ``gains``, and all items.
 
     ``seed`` moves the resamples. Raises NegutilError where a model is missing.
     """
     methods = {base: methods_of(settings, base) for base in settings.models}
     names = dict.fromkeys(name for own in methods.values() for method in own for name in method.values)
-    items = benchmarks.values(settings, list(names))
-    bootstrap = Bootstrap(settings.bootstrap.resamples, settings.bootstrap.seed + seed)
+    items = evaluation.items(settings, [Evaluation(name) for name in names])
     wanted = [column for base, own in methods.items() for column in engine.columns(base, own)]
-    found = Findings(experiment(), engine.table(items, wanted, groups(items), bootstrap), items)
+    table = engine.table(items, wanted, groups(items), settings.bootstrap.moved(seed))
+    found = Findings(Experiment(EXPERIMENT, title_of, {PAPER: published()}), table, items)
     found.save(settings, seed=seed)
     engine.save_items(items, settings, EXPERIMENT)
     skipped.save(settings, EXPERIMENT)
     return found
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# The trainings
-
-
 def learned_from(settings: Profile, models: Sequence[Trained]) -> pd.DataFrame:
     """What each method of the tables is trained on: model, training set, loss, epochs, steps, kept epoch, seconds."""
     rows = []
     for model in models:
-        recipe = model.name.partition(MARK)[2].partition("/")[0]
         if model.base == settings.models[-1] and model.name.endswith(f"seed{settings.finetuning.seeds[0]}"):
-            config = model.identity["config"]
-            rows.append(
-                {
-                    "model": recipe,
-                    "training set": recipes.find(recipe).set,
-                    "loss": config["method"],
-                    "epochs": config["epochs"],
-                    "steps": int(curve_of(model)["step"].max()),
-                    "kept epoch": model.about["epoch"],
-                    "validation loss": model.about["validation_loss"],
-                }
-            )
+            recipe, config = _recipe_of(model), model.identity["config"]
+            about = {"model": recipe, "training set": recipes.find(recipe).set, "loss": config["method"]}
+            about |= {"epochs": config["epochs"], "steps": int(_curve(model)["step"].max())}
+            kept = {"kept epoch": model.about["epoch"], "validation loss": model.about["validation_loss"]}
+            rows.append(about | kept)
     return pd.DataFrame(rows)
 
 
-def curve_of(model: Trained) -> pd.DataFrame:
+def validation(models: Sequence[Trained], names: Sequence[str]) -> pd.DataFrame:
+    """The validation loss of every seed of the recipes ``names``: base, recipe, model, epoch, loss_on_validation."""
+    columns = ["base", "recipe", "model", "epoch", "loss_on_validation"]
+    parts = [pd.DataFrame(columns=columns)]
+    for model in (model for model in models if _recipe_of(model) in names):
+        curve = _curve(model).dropna(subset="validation_loss")
+        curve = curve.rename(columns={"validation_loss": "loss_on_validation"})
+        parts.append(curve.assign(recipe=_recipe_of(model), model=model.name, base=model.base)[columns])
+    return pd.concat(parts[1:] or parts, ignore_index=True)
+
+
+def _recipe_of(model: Trained) -> str:
+    return model.name.partition(MARK)[2].partition("/")[0]
+
+
+def _curve(model: Trained) -> pd.DataFrame:
     """The learning curve of a model: step, epoch, loss, lr, logit_scale, validation_loss."""
     return pd.read_csv(model.folder / trained.CURVE)
 
@@ -243,20 +235,19 @@ def rules(settings: Profile, seed: int = 0) -> pd.DataFrame:
 
     Writes the table ``rules``.
     """
+    columns = ["rule", "title", *engine.INTERVAL]
     data = suite.prepare(settings, (suite.VALSE, suite.CCNEG))
-    bootstrap = dataclasses.replace(settings.bootstrap, seed=settings.bootstrap.seed + seed)
-    rows, records = [], []
+    rows = []
     for rule, frames in suite.rules(data).items():
         for task in (task for task in TASKS if task in frames):
             right, clusters = frames[task]["right"].to_numpy(float)[:, None], frames[task]["cluster"].to_numpy()
-            (share,) = engine.means(right, clusters, bootstrap)
+            (share,) = engine.means(right, clusters, settings.bootstrap.moved(seed))
             title = ALL_ITEMS if task == suite.VALSE else task
             rows.append({"rule": rule, "title": title, **dataclasses.asdict(share)})
-            about = {"task": title, "model": f"{RULE}{rule}", "metric": "pairwise accuracy"}
-            records.append(Record.of(share, experiment=EXPERIMENT, **about))
-    if records:
-        results.save(records, settings.name, EXPERIMENT, "rules")
-    return pd.DataFrame(rows, columns=["rule", "title", *engine.INTERVAL])
+    table = pd.DataFrame(rows, columns=columns)
+    named = table.assign(model=RULE + table["rule"], task=table["title"], metric=pairwise.METRIC)
+    engine.save_numbers(named, settings, EXPERIMENT, "rules")
+    return table
 
 
 def rules_beside(found: Findings, rule_table: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
@@ -281,65 +272,33 @@ def held_out(table: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
     return found[["base", "method", "task", "factor", "held_out", "value", "low", "high", "n"]].reset_index(drop=True)
 
 
-def by_noise(table: pd.DataFrame, titles: Sequence[str]) -> pd.DataFrame:
-    """The first seed's numbers against the annotators' error rate in percent: base, title, at, value, low, high."""
-    return _along(table, titles, NOISE, first_seed=True)
-
-
-def by_amount(table: pd.DataFrame, titles: Sequence[str]) -> pd.DataFrame:
-    """The first seed's numbers against the share of the captions, as many steps: base, title, at, value, low, high."""
-    return _along(table, titles, AMOUNT, first_seed=True)
+def along(table: pd.DataFrame, titles: Sequence[str], places: Mapping[str, float]) -> pd.DataFrame:
+    """The first seed's numbers of the methods in NOISE or AMOUNT, where all are: base, title, at, value, low, high."""
+    return _along(table[table["seed"] == table["seed"].min()], titles, places)
 
 
 def wise_ft(table: pd.DataFrame, titles: Sequence[str]) -> pd.DataFrame:
     """Weights between CLIP (0) and NegationCLIP (1), first seed: base, title, at, value, low, high."""
-    start = f"{recipes.NEGATIONCLIP}{benchmarks.AT}"
+    start = f"{recipes.NEGATIONCLIP}{evaluation.AT}"
     names = [name for name in table["method"].unique() if name.startswith(start)]
-    return _along(table, titles, {name: float(name.removeprefix(start)) for name in names})
+    return _along(table[table["seed"].isna()], titles, {name: float(name.removeprefix(start)) for name in names})
 
 
-def _along(
-    table: pd.DataFrame, titles: Sequence[str], places: Mapping[str, float], first_seed: bool = False
-) -> pd.DataFrame:
-    """The means of the methods in ``places`` where all of them are, at their places.
-
-    Controls may be trained from the lowest seed alone: ``first_seed`` takes the numbers of that one.
-    """
-    of_seed = table["seed"] == table["seed"].min() if first_seed else table["seed"].isna()
-    rows = table[(table["kind"] == LEVEL) & of_seed.fillna(False)]
-    rows = rows[rows["title"].isin(titles) & rows["method"].isin(list(places))]
+def _along(table: pd.DataFrame, titles: Sequence[str], places: Mapping[str, float]) -> pd.DataFrame:
+    rows = table[(table["kind"] == LEVEL) & table["title"].isin(titles) & table["method"].isin(list(places))]
     rows = rows[rows.groupby("base")["method"].transform("nunique") == rows["method"].nunique()]
     shown = rows.assign(at=rows["method"].map(dict(places)).astype(float)).sort_values(["base", "title", "at"])
     return shown[["base", "title", "at", "value", "low", "high"]].reset_index(drop=True)
 
 
-def validation(models: Sequence[Trained], names: Sequence[str]) -> pd.DataFrame:
-    """The validation loss of every seed of the recipes ``names``: base, recipe, model, epoch, loss_on_validation."""
-    columns = ["base", "recipe", "model", "epoch", "loss_on_validation"]
-    parts = [pd.DataFrame(columns=columns)]
-    for model in models:
-        recipe = model.name.partition("+")[2].partition("/")[0]
-        if recipe in names:
-            curve = curve_of(model).dropna(subset="validation_loss")
-            curve = curve.rename(columns={"validation_loss": "loss_on_validation"})
-            parts.append(curve.assign(recipe=recipe, model=model.name, base=model.base)[columns])
-    return pd.concat(parts[1:] or parts, ignore_index=True)
-
-
 def text_tower(items: pd.DataFrame, settings: Profile, base: str, methods: Sequence[str]) -> pd.DataFrame:
     """For every noun, how far "no X" is from "X" in the text tower, means over seeds: model, noun, held_out, value."""
-    rows = items[items["task"] == benchmarks.TEXT]
+    rows = items[items["task"] == evaluation.TEXT]
+    about = rows[["item", "held_out_noun"]].rename(columns={"item": "noun", "held_out_noun": "held_out"})
     models = {method.label: list(method.values) for method in methods_of(settings, base)}
     parts = [
-        pd.DataFrame(
-            {
-                "model": title_of(method),
-                "noun": rows["item"],
-                "held_out": rows["held_out_noun"],
-                "value": rows[models[method]].mean(axis=1),
-            }
-        )
-        for method in ("", *methods)
+        about.assign(model=title_of(method), value=rows[models[method]].mean(axis=1))
+        for method in (CLIP, *methods)
         if method in models
     ]
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True)[["model", "noun", "held_out", "value"]]

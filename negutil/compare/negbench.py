@@ -12,20 +12,33 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
-from negutil import results, statistics, tables
+from negutil import paths, results, statistics, tables
 from negutil.captions import phrasing
 from negutil.compare import engine
 from negutil.config import Profile
+from negutil.data import negbench as negbench_csv
+from negutil.errors import NegutilError
+from negutil.files import read_csv
 from negutil.models import loader
 from negutil.results import Record
-from negutil.tasks import BLIND, CHANCE, Report, mcq
-from negutil.tasks.negbench import FEWEST, Items, NegBench, score
+from negutil.statistics import Interval
+from negutil.tasks import BLIND, CHANCE, Report, blind, mcq
+from negutil.tasks.negbench import FEWEST, Items, NegBench, blind_records, score
 
 EXPERIMENT = "03_negbench"
 PUBLISHED = "CLIP-OpenAI, published"
+FILE_COUNTS = ("published", EXPERIMENT, "files")
+"""Where in results/ the counts of the published files are kept: they depend on no profile and no model."""
+
+SMALL = {"item": "int32", "rank": "Int32", "correct": "Int8", "chosen": "Int8", "shown_at": "Int8", "margin": "float32"}
+SMALL |= {"right": "boolean", **dict.fromkeys(("variation", "picture", "type", "chosen_type"), "category")}
+"""The types of the items as they are saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +58,9 @@ def run(settings: Profile, tasks: Sequence[Items], seed: int = 0) -> Findings:
     order of the options and the resamples. Raises NegutilError where a model is missing or gives a score that is not
     finite.
     """
-    resampling = {"resamples": settings.bootstrap.resamples, "seed": settings.bootstrap.seed + seed}
-    asked = {task.variation.title: (NegBench(task.variation), task) for task in tasks}
-    records = [record for own, rows in asked.values() for record in own.baselines(rows, EXPERIMENT, **resampling)]
+    resampling = dataclasses.asdict(settings.bootstrap.moved(seed))
+    variations = {task.variation.title: (NegBench(task.variation), task) for task in tasks}
+    records = [record for own, rows in variations.values() for record in own.baselines(rows, EXPERIMENT, **resampling)]
     every: list[pd.DataFrame] = []
     sizes: dict[str, int] = {}
     for name in settings.models:
@@ -56,23 +69,18 @@ def run(settings: Profile, tasks: Sequence[Items], seed: int = 0) -> Findings:
         answers = score(model, tasks, settings.encode.batch, seed)
         report = Report(EXPERIMENT, name, **resampling)
         frames = {str(title): part for title, part in answers.groupby("variation", sort=False)}
-        records += [record for own, _ in asked.values() for record in own.records(frames, report)]
-        results.save_items(_slim(answers), settings.name, EXPERIMENT, f"items_{name}")
+        records += [record for own, _ in variations.values() for record in own.records(frames, report)]
+        # Without texts (the files have them), in small types.
+        results.save_items(answers.drop(columns="text").astype(SMALL), settings.name, EXPERIMENT, f"items_{name}")
         every.append(answers.assign(model=name))
     items = pd.concat(every, ignore_index=True)
-    ways, gains = phrasings(items, tasks, resampling), scaling(items, sizes, resampling)
-    found = {"tasks": records, "phrasings": ways, "scaling": gains}
-    for name, rows in found.items():
+    numbers = {"tasks": records, "phrasings": phrasings(items, tasks, resampling)}
+    numbers["scaling"] = scaling(items, sizes, resampling)
+    for name, rows in numbers.items():
         if rows:
             results.save(rows, settings.name, EXPERIMENT, name, seed=seed)
-    return Findings(_frame(records), items, _frame(ways), _frame(gains))
-
-
-def _slim(items: pd.DataFrame) -> pd.DataFrame:
-    """The items as they are saved: without texts (the files have them), in small types."""
-    kept = items.drop(columns="text").astype({"variation": "category", "picture": "category", "type": "category"})
-    small = {"item": "int32", "rank": "Int32", "correct": "Int8", "chosen": "Int8", "shown_at": "Int8"}
-    return kept.astype(small | {"chosen_type": "category", "margin": "float32", "right": "boolean"})
+    table, ways, gains = (pd.DataFrame([dataclasses.asdict(record) for record in rows]) for rows in numbers.values())
+    return Findings(table, items, ways, gains)
 
 
 def phrasings(items: pd.DataFrame, tasks: Sequence[Items], resampling: Mapping[str, int]) -> list[Record]:
@@ -90,7 +98,7 @@ def phrasings(items: pd.DataFrame, tasks: Sequence[Items], resampling: Mapping[s
         group = title if queries else f"{title}/{kind}"
         found = phrasing.shares(right, part["text"].tolist(), part["picture"].to_numpy(), **resampling)
         for row in found[found["n"] >= FEWEST].to_dict("records"):
-            interval = engine.interval_of(row)
+            interval = Interval(*(row[name] for name in engine.INTERVAL))
             way = f"{group}/{row['factor'].replace('_', ' ')} {row['level'] or 'none'}"
             metric = "recall@5" if queries else "accuracy"
             records.append(Record.of(interval, experiment=EXPERIMENT, task=way, model=model, metric=metric))
@@ -103,25 +111,15 @@ def scaling(items: pd.DataFrame, sizes: dict[str, int], resampling: Mapping[str,
     answers = items[items["right"].notna()]
     records: list[Record] = []
     for title, part in answers.groupby("variation", sort=False):
-        own = {str(name): rows for name, rows in part.groupby("model", sort=False)}
+        rows = {str(name): rows for name, rows in part.groupby("model", sort=False)}
+        right = {name: own["right"].to_numpy(float) for name, own in rows.items()}
         for name in larger:
             gain = statistics.paired_bootstrap(
-                own[name]["right"].to_numpy(float),
-                own[smallest]["right"].to_numpy(float),
-                own[name]["picture"].to_numpy(),
-                **resampling,
+                right[name], right[smallest], rows[name]["picture"].to_numpy(), **resampling
             )
             task = f"{title}/over {smallest}"
             records.append(Record.of(gain, experiment=EXPERIMENT, task=task, model=name, metric="gain in accuracy"))
     return records
-
-
-def _frame(records: Sequence[Record]) -> pd.DataFrame:
-    return pd.DataFrame([dataclasses.asdict(record) for record in records])
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# For the notebook
 
 
 def overview(table: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
@@ -132,20 +130,20 @@ def overview(table: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
     main = table[table["metric"].isin(("recall@5", "accuracy"))]
     rows = []
     for title, part in main.groupby("task", sort=False):
-        own = {str(record["model"]): record for record in part.to_dict("records")}
-        blinds = {name.removeprefix(BLIND): own[name]["value"] for name in own if name.startswith(BLIND)}
+        of_model = {str(record["model"]): record for record in part.to_dict("records")}
+        blinds = {name.removeprefix(BLIND): of_model[name]["value"] for name in of_model if name.startswith(BLIND)}
         best = max(blinds, key=lambda rule: blinds[rule]) if blinds else ""
-        paper = own[models[0]]["paper_value"]
-        triples = {name: [own[name][key] for key in ("value", "ci_low", "ci_high")] for name in models}
+        first, guess = of_model[models[0]], of_model[CHANCE]
+        triples = {name: [of_model[name][key] for key in ("value", "ci_low", "ci_high")] for name in models}
         rows.append(
             {
                 "variation": title,
-                "metric": own[CHANCE]["metric"],
-                "n": own[models[0]]["n"],
+                "metric": guess["metric"],
+                "n": first["n"],
                 **{name: tables.with_interval(*triple) for name, triple in triples.items()},
-                "chance": own[CHANCE]["value"],
+                "chance": guess["value"],
                 "best blind rule": f"{blinds[best]:.3f} ({best})" if best else "",
-                PUBLISHED: "" if pd.isna(paper) else f"{paper:.3f}",
+                PUBLISHED: "" if pd.isna(first["paper_value"]) else f"{first['paper_value']:.3f}",
             }
         )
     return pd.DataFrame(rows)
@@ -179,3 +177,62 @@ def drops(table: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
     main = table[table["metric"].isin(("drop of recall@1", "drop of recall@5", "drop of accuracy"))]
     rows = _with_published(main[main["model"].isin(models)], models)
     return tables.pivot(rows, ["task", "metric"], "model").fillna("")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# What ties and positions change on the multiple-choice files as they are published (docs/protocols.md#ties). In most of
+# them the right option is always the first, and the published evaluator gives a tie to the first. So a scorer that
+# looks at nothing is right every time there; these counts say by how much each file is open to that.
+
+
+def positions(correct: ArrayLike, k: int = 4, seed: int = 0) -> dict[str, float]:
+    """Return what the place of the right options ``correct`` [N] among ``k`` gives away, as shares of the questions.
+
+    "right option first" is the share whose right option has index 0. The others are the accuracy of a constant scorer:
+    "argmax" with ties to the first option in the file's order, as published; "argmax, shuffled" with ties to the
+    first in a random order; "strict" where a tie is no answer.
+    """
+    right = np.asarray(correct, dtype=np.int64)
+    constant = np.zeros((len(right), k))
+    shown_first = mcq.orders(len(right), k, seed)[:, 0]
+    return {
+        "right option first": float((right == 0).mean()),
+        "constant scorer, argmax": float((constant.argmax(axis=1) == right).mean()),
+        "constant scorer, argmax, shuffled": float((shown_first == right).mean()),
+        "constant scorer, strict": float((mcq.choose(constant) == right).mean()),
+    }
+
+
+def file_counts() -> pd.DataFrame:
+    """Return the numbers of ``file_records`` that are committed for the published files, which cannot be committed."""
+    return read_csv(paths.RESOURCES.joinpath("results", *FILE_COUNTS).with_suffix(".csv"))
+
+
+def file_overview() -> pd.DataFrame:
+    """Return ``file_counts`` for display: a row per scorer (with its n), a column per kind of question."""
+    rows = file_counts()
+    shown = rows.assign(scorer=rows["model"] + ", n = " + rows["n"].groupby(rows["model"]).transform("max").astype(str))
+    return tables.pivot(shown, "scorer").fillna("")
+
+
+def file_records(files: Sequence[Path | str], seed: int = 0) -> list[Record]:
+    """Return what a look at the sentences alone gets on multiple-choice files, as records; the task is the file's name.
+
+    Models: the constant scorers of ``positions``, and the rules and the classifier of ``blind`` with intervals over
+    pictures, in total and by type of question. Raises NegutilError as `negutil.data.negbench.load` does.
+    """
+    found: list[Record] = []
+    for path in map(Path, files):
+        rows = negbench_csv.load(path)
+        if "options" not in rows.column_names:
+            command = f"negutil bench MODEL --negbench {path}"
+            raise NegutilError(f"{path} is a retrieval file: give multiple-choice files, or run `{command}`.")
+        options, correct, pictures = rows["options"][:], np.array(rows["correct"]), np.array(rows["file_name"])
+        types = list(rows["template"]) if "template" in rows.column_names else None
+        for name, share in positions(correct, len(options[0]), seed).items():
+            if name.startswith("constant"):
+                found.append(Record(EXPERIMENT, path.name, name, "accuracy", share, len(correct)))
+        for rule, values in blind.scorers(options, correct, pictures, seed=seed).items():
+            items = mcq.items(values, correct, types)
+            found += blind_records(items, pictures, Report(EXPERIMENT, BLIND + rule), path.name)
+    return found

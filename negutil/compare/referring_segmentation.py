@@ -1,17 +1,17 @@
 """Notebook 08: CLIPSeg with other text towers, NegationCLIP's Table 5, and controls that it lacks.
 
-``train`` makes the text towers that are missing, ``run`` puts each into the segmenter, takes its answers to everything
-of ``segmentation_items`` and writes all numbers. The rest are tables and pictures for the notebook. The claims and
-their tests are in configs/claims.toml.
+``train`` makes the text towers that are missing, ``run`` puts each into the segmenter, evaluates it on the tasks of
+``segmentation_items`` and writes all numbers. The rest are tables and pictures for the notebook. The claims and their
+tests are in configs/claims.toml.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from negutil import statistics
 from negutil.compare import engine
-from negutil.compare import segmentation_items as asked
+from negutil.compare import segmentation_items as benchmarks
 from negutil.compare.engine import FEWEST, LEVEL, Column, Experiment, Method
 from negutil.compare.segmentation_items import Answer, Phrases
 from negutil.config import Bootstrap, Profile
@@ -37,7 +37,7 @@ EXPERIMENT = "08_referring_segmentation"
 ORIGINAL = "original"
 OVER_ORIGINAL, OVER_PLAIN = "over the original", "over plain"
 OVER_BARE, OVER_AFFIRMED = "over the bare phrase", "over the phrase without negation"
-PAIRS = {OVER_BARE: asked.BARE, OVER_AFFIRMED: asked.AFFIRMED}
+PAIRS = {OVER_BARE: benchmarks.BARE, OVER_AFFIRMED: benchmarks.AFFIRMED}
 """Differences of the same text tower on two wordings of a phrase, where these are not the same."""
 
 FIXED, BEST = ("0.1", "0.3", "0.5"), "best"
@@ -45,8 +45,8 @@ NAMES = tuple(f"{metric}@{threshold}" for metric in METRICS for threshold in (*F
 """Metrics at a threshold."""
 
 RIGHT, OVER_CHANCE = "right instance", "right instance minus chance"
-SHOWN = (asked.PHRASECUT, asked.NEGATED)
-RULES = (asked.EVERYTHING, asked.USUAL, asked.KIND, asked.OTHERS)
+SHOWN = (benchmarks.PHRASECUT, benchmarks.NEGATED)
+RULES = (benchmarks.EVERYTHING, benchmarks.USUAL, benchmarks.KIND, benchmarks.OTHERS)
 TITLES = {
     ORIGINAL: "original",
     recipes.PLAIN: "plain captions",
@@ -54,12 +54,12 @@ TITLES = {
     recipes.NEGATIONCLIP: "NegationCLIP",
 }
 _TABLE_5 = {
-    (asked.PHRASECUT, ORIGINAL): (0.562, 0.736),
-    (asked.PHRASECUT, "con-clip"): (0.539, 0.724),
-    (asked.PHRASECUT, recipes.NEGATIONCLIP): (0.561, 0.737),
-    (asked.NEGATED, ORIGINAL): (0.267, 0.492),
-    (asked.NEGATED, "con-clip"): (0.123, 0.379),
-    (asked.NEGATED, recipes.NEGATIONCLIP): (0.288, 0.521),
+    (benchmarks.PHRASECUT, ORIGINAL): (0.562, 0.736),
+    (benchmarks.PHRASECUT, "con-clip"): (0.539, 0.724),
+    (benchmarks.PHRASECUT, recipes.NEGATIONCLIP): (0.561, 0.737),
+    (benchmarks.NEGATED, ORIGINAL): (0.267, 0.492),
+    (benchmarks.NEGATED, "con-clip"): (0.123, 0.379),
+    (benchmarks.NEGATED, recipes.NEGATIONCLIP): (0.288, 0.521),
 }
 PUBLISHED = {
     (f"{task} {metric}@{BEST}", method): (value, "NegationCLIP (ICCV 2025), Table 5")
@@ -87,21 +87,6 @@ class Findings(engine.Findings):
     thresholds: Mapping[str, Mapping[str, Mapping[str, int]]]
 
 
-def experiment() -> Experiment:
-    """The experiment of this module."""
-    printed = {"published": PUBLISHED}
-    return Experiment(EXPERIMENT, title_of, printed, cell="{title} {metric}", difference="gain in {metric} {kind}")
-
-
-def title_of(method: str) -> str:
-    """A text tower, or a rule, as tables call it."""
-    return TITLES.get(method, method)
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# The run
-
-
 def towers(settings: Profile) -> dict[str, list[str]]:
     """The names of the text towers of every method, one for each seed; the segmenter's own is ORIGINAL."""
     plan = settings.segmentation
@@ -123,135 +108,122 @@ def train(settings: Profile) -> list[str]:
 
 
 def run(settings: Profile, seed: int = 0) -> Findings:
-    """Give the segmenter every phrase with every text tower.
+    """Segment every phrase with every text tower.
 
     Writes the tables ``levels``, ``seeds``, ``gains`` and ``rules``, and all items. ``seed`` moves the resamples.
     Raises NegutilError where a text tower is missing, or data or weights are.
     """
-    segmenter = miniclipseg.load(settings.segmentation.model)
-    data = {split: asked.load(settings, segmenter.size, split) for split in asked.SPLITS}
-    answers = _answers(segmenter, settings, data)
-    thresholds = {
-        task: {name: segmentation.best(answer.overlap) for name, answer in by_tower.items()}
-        for task, by_tower in answers["val"].items()
-    }
-    bootstrap = Bootstrap(settings.bootstrap.resamples, settings.bootstrap.seed + seed)
-    items = _items(data["test"], answers["test"], thresholds)
-    found = Findings(experiment(), pd.DataFrame(), items, data["test"], answers["test"], thresholds)
-    parts = [*_by_task(found, settings, bootstrap), *_wordings(found, settings, bootstrap)]
-    table = pd.concat([*parts, *_rules(data, settings, bootstrap)], ignore_index=True)
-    found = replace(found, table=table)
-    found.save(settings, {"rules": table["method"].isin(RULES).to_numpy()}, seed=seed)
-    engine.save_items(items, settings, EXPERIMENT)
-    return found
-
-
-def _answers(segmenter: Segmenter, settings: Profile, data: Mapping[str, Data]) -> dict[str, dict[str, Any]]:
-    """Answers by split, task and text tower."""
+    plan, segmenter = settings.segmentation, miniclipseg.load(settings.segmentation.model)
+    data = {split: benchmarks.load(settings, segmenter.size, split) for split in benchmarks.SPLITS}
     texts = [text for tasks in data.values() for phrases in tasks.values() for text in phrases.texts]
     names = [name for group in towers(settings).values() for name in group]
     known = {name: _steering(segmenter, name, settings, texts) for name in names}
-    batch = settings.segmentation.batch
-    return {
-        split: {task: asked.answers(segmenter, phrases, known, batch) for task, phrases in tasks.items()}
-        for split, tasks in data.items()
+    validation, answers = (
+        {task: benchmarks.answers(segmenter, phrases, known, plan.batch) for task, phrases in data[split].items()}
+        for split in ("val", "test")
+    )
+    thresholds = {
+        task: {name: segmentation.best(answer.overlap) for name, answer in by_tower.items()}
+        for task, by_tower in validation.items()
     }
+    bootstrap = settings.bootstrap.moved(seed)
+    experiment = Experiment(
+        EXPERIMENT,
+        lambda method: TITLES.get(method, method),
+        {"published": PUBLISHED},
+        "{title} {metric}",
+        "gain in {metric} {kind}",
+    )
+    found = Findings(experiment, pd.DataFrame(), pd.DataFrame(), data["test"], answers, thresholds)
+    parts = [*_by_task(found, settings, bootstrap), *_wordings(found, settings, bootstrap)]
+    table = pd.concat([*parts, *_rules(data, settings, bootstrap)], ignore_index=True)
+    found = replace(found, table=table, items=_items(found))
+    found.save(settings, {"rules": table["method"].isin(RULES).to_numpy()}, seed=seed)
+    engine.save_items(found.items, settings, EXPERIMENT)
+    return found
 
 
 def _steering(
     segmenter: Segmenter, name: str, settings: Profile, texts: Sequence[str]
 ) -> tuple[str, Callable[[], dict[str, torch.Tensor]]]:
     """The sha256 of a text tower, and what makes its features when they are needed: a warm cache loads no tower."""
-    sha256 = ORIGINAL if name == ORIGINAL else trained.read(name, settings.name).sha256
 
     @functools.cache
     def features() -> dict[str, torch.Tensor]:
         encoder = None if name == ORIGINAL else loader.load(name, profile=settings.name)
-        return asked.steering(segmenter, encoder, texts)
+        return benchmarks.steering(segmenter, encoder, texts)
 
-    return sha256, features
-
-
-def methods(settings: Profile) -> list[Method]:
-    """Every text tower, with its differences from the original and from plain captions."""
-    found = []
-    for method, names in towers(settings).items():
-        if method == ORIGINAL:
-            found.append(Method(method, tuple(names)))
-            continue
-        over = [(ORIGINAL, OVER_ORIGINAL)] + [(recipes.PLAIN, OVER_PLAIN)] * (method != recipes.PLAIN)
-        found.append(Method(method, tuple(names), settings.segmentation.seeds, tuple(over)))
-    return found
+    return ORIGINAL if name == ORIGINAL else trained.read(name, settings.name).sha256, features
 
 
 def _by_task(found: Findings, settings: Profile, bootstrap: Bootstrap) -> list[pd.DataFrame]:
     """The numbers of every task, and of the negated phrases by their cue; small parts are left out."""
-    columns = engine.columns(settings.segmentation.model, methods(settings))
+    original, *others = towers(settings).items()
+    methods = [Method(original[0], tuple(original[1]))]
+    for method, names in others:  # with differences from the original and from plain captions
+        over = [(ORIGINAL, OVER_ORIGINAL)] + [(recipes.PLAIN, OVER_PLAIN)] * (method != recipes.PLAIN)
+        methods.append(Method(method, tuple(names), settings.segmentation.seeds, tuple(over)))
+    columns = engine.columns(settings.segmentation.model, methods)
     parts = []
     for task, phrases in found.data.items():
         views = {task: np.arange(len(phrases))}
-        if task == asked.NEGATED:
+        if task == benchmarks.NEGATED:
             cues = np.array(phrases.cues)
-            by_cue = {f"{task}, {cue}": np.flatnonzero(cues == cue) for cue in (*asked.CUES, asked.OTHER)}
-            views |= {title: rows for title, rows in by_cue.items() if len(rows) >= FEWEST}
+            by_cue = {cue: np.flatnonzero(cues == cue) for cue in (*benchmarks.CUES, benchmarks.OTHER)}
+            views |= {f"{task}, {cue}": rows for cue, rows in by_cue.items() if len(rows) >= FEWEST}
         for title, rows in views.items():
             answers = {name: _rows(answer, rows) for name, answer in found.answers[task].items()}
-            clusters = phrases.clusters[rows]
-            part = overlaps(answers, found.thresholds[task], clusters, columns, bootstrap)
+            part = overlaps(answers, found.thresholds[task], phrases.clusters[rows], columns, bootstrap)
             parts.append(part.assign(title=title))
     return parts
 
 
 def _wordings(found: Findings, settings: Profile, bootstrap: Bootstrap) -> list[pd.DataFrame]:
     """The negated phrases minus other wordings of them, for every method; only phrases that differ count."""
-    negated, parts = found.data[asked.NEGATED], []
+    negated, parts = found.data[benchmarks.NEGATED], []
     for kind, other in PAIRS.items():
         changed = np.flatnonzero([a != b for a, b in zip(negated.texts, found.data[other].texts, strict=True)])
         answers, best, columns = {}, {}, []
         for method, names in towers(settings).items():
-            for name in names:
-                for task in (asked.NEGATED, other):
-                    answers[f"{name}/{task}"] = _rows(found.answers[task][name], changed)
-                    best[f"{name}/{task}"] = found.thresholds[task][name]
-            plus, minus = (tuple(f"{name}/{task}" for name in names) for task in (asked.NEGATED, other))
+            plus, minus = (tuple(f"{name}/{task}" for name in names) for task in (benchmarks.NEGATED, other))
             columns.append(Column(settings.segmentation.model, method, plus, minus, kind))
+            for name, task in itertools.product(names, (benchmarks.NEGATED, other)):
+                answers[f"{name}/{task}"] = _rows(found.answers[task][name], changed)
+                best[f"{name}/{task}"] = found.thresholds[task][name]
         part = overlaps(answers, best, negated.clusters[changed], columns, bootstrap)
-        parts.append(part.assign(title=asked.NEGATED))
+        parts.append(part.assign(title=benchmarks.NEGATED))
     return parts
 
 
 def _rows(answer: Answer, rows: NDArray[np.int64]) -> Answer:
-    own = answer.overlap
-    part = Overlap(own.hit[rows], own.marked[rows], own.meant[rows], own.pixels)
+    whole = answer.overlap
+    part = Overlap(whole.hit[rows], whole.marked[rows], whole.meant[rows], whole.pixels)
     return Answer(part, answer.right[rows], answer.chance[rows])
 
 
 def _rules(data: Mapping[str, Data], settings: Profile, bootstrap: Bootstrap) -> list[pd.DataFrame]:
     """What marks something without a model, as methods of their own."""
     parts = []
-    for task in (asked.PHRASECUT, asked.NEGATED, asked.AFFIRMATIVE):
+    for task in (benchmarks.PHRASECUT, benchmarks.NEGATED, benchmarks.AFFIRMATIVE):
         test, validation = data["test"][task], data["val"][task]
-        tuned = {name: segmentation.best(each.overlap) for name, each in asked.blind(validation, validation).items()}
-        answers = asked.blind(test, validation)
+        tuned = benchmarks.blind(validation, validation)
+        best = {name: segmentation.best(each.overlap) for name, each in tuned.items()}
+        answers = benchmarks.blind(test, validation)
         columns = [Column(settings.segmentation.model, name, (name,)) for name in answers]
-        parts.append(overlaps(answers, tuned, test.clusters, columns, bootstrap).assign(title=task))
+        parts.append(overlaps(answers, best, test.clusters, columns, bootstrap).assign(title=task))
     return parts
 
 
-def _items(data: Data, answers: Answers, thresholds: Mapping[str, Mapping[str, Mapping[str, int]]]) -> pd.DataFrame:
-    """One row per phrase and text tower: its overlap at the best threshold, and whether the right thing was found."""
+def _items(found: Findings) -> pd.DataFrame:
+    """One row per phrase and text tower: its overlap at the best threshold, and whether the right object won."""
     parts = []
-    for task, phrases in data.items():
-        for name, answer in answers[task].items():
-            overlap = segmentation.per_phrase(answer.overlap.at(thresholds[task][name][MIOU]))
-            about = {"task": task, "item": np.arange(len(phrases)), "picture": phrases.clusters}
-            about |= {"phrase": phrases.texts, "cue": phrases.cues, "tower": name}
-            parts.append(pd.DataFrame(about | {MIOU: overlap, RIGHT: answer.right}))
+    for task, phrases in found.data.items():
+        about = {"task": task, "item": np.arange(len(phrases)), "picture": phrases.clusters}
+        about |= {"phrase": phrases.texts, "cue": phrases.cues}
+        for name, answer in found.answers[task].items():
+            overlap = segmentation.per_phrase(answer.overlap.at(found.thresholds[task][name][MIOU]))
+            parts.append(pd.DataFrame(about | {"tower": name, MIOU: overlap, RIGHT: answer.right}))
     return pd.concat(parts, ignore_index=True)
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# For the notebook
 
 
 def of_metrics(found: engine.Findings, names: Mapping[str, str], tasks: Sequence[str] = SHOWN) -> engine.Findings:
@@ -278,15 +250,12 @@ def table_5(found: Findings, metrics: Sequence[str] = (MIOU, BINARY), threshold:
 def by_threshold(found: Findings, metric: str = MIOU) -> pd.DataFrame:
     """A metric at every reported threshold: a row per task and method, a column per threshold."""
     names = {f"{metric}@{threshold}": f"at {threshold}" for threshold in (*FIXED, BEST)}
-    return _by_rows(found, names, (LEVEL,)).drop(columns="difference")
+    return gains(found, names, (LEVEL,)).drop(columns="difference")
 
 
-def gains(found: Findings, metrics: Sequence[str], kinds: Sequence[str]) -> pd.DataFrame:
-    """Paired differences: a row per task, method and kind, a column per metric."""
-    return _by_rows(found, {metric: metric for metric in metrics}, kinds)
-
-
-def _by_rows(found: Findings, names: Mapping[str, str], kinds: Sequence[str]) -> pd.DataFrame:
+def gains(found: Findings, metrics: Sequence[str] | Mapping[str, str], kinds: Sequence[str]) -> pd.DataFrame:
+    """Paired differences: a row per task, method and kind, a column per metric (which a mapping renames)."""
+    names = metrics if isinstance(metrics, Mapping) else {metric: metric for metric in metrics}
     parts = []
     for task in SHOWN:
         shown = of_metrics(found, names, (task,))
@@ -301,8 +270,8 @@ def instances(found: Findings) -> pd.DataFrame:
 
     The last row is what guessing gets: the difference of the two metrics about instances, the same for all methods.
     """
-    negated = [task for task in dict.fromkeys(found.table["title"]) if task.startswith(asked.NEGATED)]
-    tasks = [asked.AFFIRMATIVE, *(task for task in negated if task not in {asked.BARE, asked.AFFIRMED})]
+    negated = [task for task in dict.fromkeys(found.table["title"]) if task.startswith(benchmarks.NEGATED)]
+    tasks = [benchmarks.AFFIRMATIVE, *(task for task in negated if task not in {benchmarks.BARE, benchmarks.AFFIRMED})]
     shown = of_metrics(found, {RIGHT: "{task}"}, tasks).levels(tasks, list(TITLES), published=False)
     means = found.means()
     of_original = means[means["method"] == ORIGINAL].set_index(["title", "metric"])["value"]
@@ -312,35 +281,31 @@ def instances(found: Findings) -> pd.DataFrame:
 
 def seeds(found: Findings, metric: str = f"{MIOU}@{BEST}") -> pd.DataFrame:
     """Every seed's number: a row per method, a column per task with the seeds side by side."""
-    return of_metrics(found, {metric: "{task}"}, asked.TASKS).seeds(asked.TASKS, list(TITLES))
+    return of_metrics(found, {metric: "{task}"}, benchmarks.TASKS).seeds(benchmarks.TASKS, list(TITLES))
 
 
 def curves(found: Findings, tasks: Sequence[str] = SHOWN) -> pd.DataFrame:
     """mIoU of the test split by threshold, the mean over seeds: task, method, threshold, value."""
     parts = []
-    for task in tasks:
-        curve = {name: segmentation.curves(answer.overlap)[MIOU] for name, answer in found.answers[task].items()}
-        for method in TITLES:
-            own = [values for name, values in curve.items() if name == method or f"+{method}/" in name]
-            if own:
-                about = {"task": task, "method": method, "threshold": segmentation.THRESHOLDS}
-                parts.append(pd.DataFrame(about | {"value": np.mean(own, axis=0)}))
+    for task, method in itertools.product(tasks, TITLES):
+        own = [
+            segmentation.curves(answer.overlap)[MIOU]
+            for name, answer in found.answers[task].items()
+            if name == method or f"+{method}/" in name
+        ]
+        if own:
+            about = {"task": task, "method": method, "threshold": segmentation.THRESHOLDS}
+            parts.append(pd.DataFrame(about | {"value": np.mean(own, axis=0)}))
     return pd.concat(parts, ignore_index=True)
 
 
-def asked_of(found: Findings) -> pd.DataFrame:
+def sizes(found: Findings) -> pd.DataFrame:
     """How many pictures and phrases each task has, how many have others of their kind, and one phrase."""
     rows = [
-        {
-            "task": task,
-            "pictures": len(phrases.files),
-            "phrases": len(phrases),
-            "with others of the kind": len(np.unique(phrases.rival_of)),
-            "for example": phrases.texts[0],
-        }
-        for task, phrases in found.data.items()
+        (task, len(each.files), len(each), len(np.unique(each.rival_of)), each.texts[0])
+        for task, each in found.data.items()
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["task", "pictures", "phrases", "with others of the kind", "for example"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,7 +321,7 @@ class Example:
 def examples(settings: Profile, task: str, count: int = 5, seed: int = 0) -> list[Example]:
     """Phrases drawn at random, with the scores of the first seed of every method; one phrase per picture."""
     segmenter = miniclipseg.load(settings.segmentation.model)
-    phrases = asked.load(settings, segmenter.size)[task]
+    phrases = benchmarks.load(settings, segmenter.size)[task]
     first = np.unique(phrases.picture, return_index=True)[1]
     rows = np.random.default_rng(seed).choice(first, size=min(count, len(first)), replace=False)
     files = PictureFiles([phrases.files[place] for place in phrases.picture[rows]])
@@ -365,7 +330,7 @@ def examples(settings: Profile, task: str, count: int = 5, seed: int = 0) -> lis
     scores = {}
     for method, names in towers(settings).items():
         encoder = None if method == ORIGINAL else loader.load(names[0], profile=settings.name)
-        known = asked.steering(segmenter, encoder, texts)
+        known = benchmarks.steering(segmenter, encoder, texts)
         steer = torch.stack([known[text] for text in texts])
         scores[method] = miniclipseg.scores(segmenter, layers, steer).cpu().numpy()
     size = (segmenter.size, segmenter.size)
@@ -390,29 +355,29 @@ def overlaps(
     """Every metric of every column as ``engine.table`` gives them, without a title.
 
     ``answers`` are to the same phrases, by text tower; ``thresholds`` has each one's best for every metric (places in
-    ``segmentation.THRESHOLDS``); ``clusters`` names the picture of each phrase. Metrics that cannot be told, as the
+    ``segmentation.THRESHOLDS``); ``clusters`` names the picture of each phrase. Metrics that are not defined, as the
     right instance where there are no others, are left out.
     """
     towers = list(answers)
-    parts = [features_of(answers[tower], thresholds[tower]) for tower in towers]
+    features = np.stack([features_of(answers[tower], thresholds[tower]) for tower in towers], axis=1)
     named, codes = np.unique(clusters.astype(str), return_inverse=True)
-    sums = np.zeros((len(named), len(towers), parts[0].shape[1]))
-    np.add.at(sums, codes, np.stack(parts, axis=1))
+    sums = np.zeros((len(named), *features.shape[1:]))
+    np.add.at(sums, codes, features)
     mixing = engine.mixing(wanted, towers)
 
     def statistic(values: Floats, weights: Floats) -> Floats:
         return (metrics_of(np.tensordot(weights, values, axes=1)) @ mixing).reshape(len(weights), -1)
 
-    found = statistics.bootstrap_many(statistic, sums, **dataclasses.asdict(bootstrap))
+    intervals = statistics.bootstrap_many(statistic, sums, **dataclasses.asdict(bootstrap))
     n, with_rivals = len(codes), int((~np.isnan(answers[towers[0]].right)).sum())
     over = "clusters" if len(sums) < n else "items"
     rows = []
-    numbers = ((metric, column) for metric in (*NAMES, RIGHT, OVER_CHANCE) for column in wanted)
-    for (metric, column), interval in zip(numbers, found, strict=True):
+    for (metric, column), interval in zip(
+        itertools.product((*NAMES, RIGHT, OVER_CHANCE), wanted), intervals, strict=True
+    ):
         if not np.isnan(interval.value):
-            counted = with_rivals if metric in (RIGHT, OVER_CHANCE) else n
-            counted_over = dataclasses.replace(interval, n=counted, over=over)
-            rows.append(column.about | {"metric": metric} | dataclasses.asdict(counted_over))
+            counted = {"n": with_rivals if metric in (RIGHT, OVER_CHANCE) else n, "over": over}
+            rows.append(column.about | {"metric": metric} | dataclasses.asdict(interval) | counted)
     return pd.DataFrame(rows).astype({"seed": "Int64"})
 
 
@@ -445,9 +410,6 @@ def metrics_of(sums: Floats) -> Floats:
     rows = [per_phrase[..., place] / n for place in range(fixed + 1)]
     rows += [pooled[FOREGROUND][..., place] for place in range(fixed + 1)]
     rows += [pooled[BINARY][..., place] for place in (*range(fixed), fixed + 1)]
-    rows += [_share(right, known), _share(right - chance, known)]
+    with np.errstate(invalid="ignore"):  # without rivals nothing is known
+        rows += [right / known, (right - chance) / known]
     return np.stack(rows, axis=1)
-
-
-def _share(part: Floats, whole: Floats) -> Floats:
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)

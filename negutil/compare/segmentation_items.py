@@ -1,8 +1,8 @@
-"""What a segmenter is asked and answers with each text tower: PhraseCut, and RefCOCOg with and without negation.
+"""A segmenter's scores with each text tower: PhraseCut, and RefCOCOg with and without negation.
 
 Source: docs/protocols.md#segmentation. The published subset "RefCOCOg (Neg)" is not defined anywhere, so it is here:
 sentences of the test split (by UMD) in which `phrasing` finds a cue of negation, or "anything but" and its kin. Two
-controls ask with the negated clause or the negation alone deleted. Masks have the size that the model works at, as in
+controls have the negated clause or the negation alone deleted. Masks have the size that the model works at, as in
 the released code.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,13 +94,8 @@ class Phrases:
         """Masks bool [B, size, size] of the phrases ``rows``, or of all."""
         return unpacked(self.bits if rows is None else self.bits[rows], self.size)
 
-    def said(self, texts: Sequence[str], task: str) -> Phrases:
-        """The same with other texts (one each), as another task."""
-        fields = {name: getattr(self, name) for name in self.__slots__}
-        return Phrases(**(fields | {"task": task, "texts": tuple(texts)}))
-
     def fingerprint(self) -> str:
-        """sha256 of everything that the answers depend on."""
+        """sha256 of everything that the scores depend on."""
         digest = hashlib.sha256("\n".join([str(self.size), *self.texts, *PictureFiles(self.files).digests]).encode())
         for array in (self.picture, self.bits, self.rivals, self.rival_of):
             digest.update(np.ascontiguousarray(array).tobytes())
@@ -109,7 +104,7 @@ class Phrases:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one text tower made of N phrases.
+    """One text tower on N phrases.
 
     ``right`` [N] is 1 where the thing that is meant has a strictly higher mean score than every other of its kind, 0
     where it has not, and NaN where there is no other; ``chance`` [N] is what guessing gets.
@@ -120,20 +115,19 @@ class Answer:
     chance: Floats
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# The data
-
-
 def load(settings: Profile, size: int, split: str = "test") -> dict[str, Phrases]:
     """All TASKS of a split ("test", "val") with masks of ``size`` pixels a side.
 
     Raises NegutilError where data are missing or damaged, or where no sentence negates.
     """
-    found = _refcocog(settings, size, split)
-    negated = found.pop(NEGATED)
-    bare, affirmed = ([change(text) for text in negated.texts] for change in (negrefcocog.bare, negrefcocog.affirmed))
-    controls = {BARE: negated.said(bare, BARE), AFFIRMED: negated.said(affirmed, AFFIRMED)}
-    return {PHRASECUT: _phrasecut(settings, size, split), NEGATED: negated, **found, **controls}
+    referring = _refcocog(settings, size, split)
+    negated = referring[NEGATED]
+    wordings = {BARE: negrefcocog.bare, AFFIRMED: negrefcocog.affirmed}
+    controls = {
+        task: replace(negated, task=task, texts=tuple(change(text) for text in negated.texts))
+        for task, change in wordings.items()
+    }
+    return {PHRASECUT: _phrasecut(settings, size, split), **referring, **controls}
 
 
 def cue(text: str) -> str:
@@ -146,10 +140,9 @@ def cue(text: str) -> str:
 
 
 def _phrasecut(settings: Profile, size: int, split: str) -> Phrases:
-    folder = _part("phrasecut", settings)
-    rows = phrasecut.load(
-        folder / f"refer_{split}.json", folder / "images", folder / "image_data_split3000.json"
-    ).to_pandas()
+    folder = source.folder(settings, "phrasecut", WHERE)
+    file, pictures = folder / f"refer_{split}.json", folder / "images"
+    rows = phrasecut.load(file, pictures, folder / "image_data_split3000.json").to_pandas()
     rows = rows if source.is_drawn(folder) else rows[~rows["image_id"].isin(UNLIKE_THEIR_SIZE)]
     masks = [
         packed(phrasecut.mask(row.polygons, row.height, row.width), size)
@@ -159,8 +152,7 @@ def _phrasecut(settings: Profile, size: int, split: str) -> Phrases:
 
 
 def _refcocog(settings: Profile, size: int, split: str) -> dict[str, Phrases]:
-    """The sentences with and without negation."""
-    folder = _part("refcocog", settings)
+    folder = source.folder(settings, "refcocog", WHERE)
     pictures = (folder if source.is_drawn(folder) else settings.data / "coco") / "train2014"
     rows = refcocog.load(folder, split=split, pictures=pictures).to_pandas()
     drawn = _instances(folder / "instances.json", set(rows["image_id"]), size)
@@ -173,8 +165,7 @@ def _refcocog(settings: Profile, size: int, split: str) -> dict[str, Phrases]:
         for image_id, ann_id, category in zip(part["image_id"], part["ann_id"], part["category"], strict=True):
             shown = drawn[image_id]
             masks.append(shown[ann_id][1])
-            others = (one for number, one in shown.items() if number != ann_id)
-            rivals.append([mask for kind, mask in others if kind == category])
+            rivals.append([mask for number, (kind, mask) in shown.items() if number != ann_id and kind == category])
         found[task] = _phrases(task, part.rename(columns={"sentence": "text"}), masks, size, rivals)
     return found
 
@@ -187,10 +178,10 @@ def _instances(path: Path, wanted: set[int], size: int) -> dict[int, dict[int, t
     columns = coco.load(instances=path).to_pandas()
     found: dict[int, dict[int, tuple[str, NDArray[np.uint8]]]] = {}
     for row in columns[columns["image_id"].isin(wanted)].itertuples():
-        things = zip(row.annotation_ids, row.categories, row.segmentations, row.is_crowd, strict=True)
+        objects = zip(row.annotation_ids, row.categories, row.segmentations, row.is_crowd, strict=True)
         found[row.image_id] = {
             number: (name, packed(coco.mask(shape, row.height, row.width), size))
-            for number, name, shape, crowd in things
+            for number, name, shape, crowd in objects
             if not crowd
         }
     return found
@@ -233,15 +224,6 @@ def unpacked(bits: NDArray[np.uint8], size: int) -> NDArray[np.bool_]:
     return np.unpackbits(bits, axis=-1, count=size * size).reshape(len(bits), size, size).astype(bool)
 
 
-def _part(name: str, settings: Profile) -> Path:
-    """The folder of a part of the world, or of the published data that it stands for."""
-    return source.folder(settings, name, WHERE)
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# The answers
-
-
 def steering(segmenter: Segmenter, encoder: LoadedModel | None, texts: Sequence[str]) -> dict[str, torch.Tensor]:
     """What steers the decoder for each different text, with the segmenter's own text tower (None) or ``encoder``'s."""
     used = segmenter if encoder is None else miniclipseg.swapped(segmenter, encoder)
@@ -256,7 +238,7 @@ Features = Callable[[], Mapping[str, torch.Tensor]]
 def answers(
     segmenter: Segmenter, phrases: Phrases, towers: Mapping[str, tuple[str, Features]], batch: int
 ) -> dict[str, Answer]:
-    """What every text tower makes of the phrases, from the cache or computed now.
+    """The scores of every text tower on the phrases, from the cache or computed now.
 
     ``towers`` has, by name, the sha256 of a text tower's weights and its ``steering`` for all texts. Pictures go
     through the image tower once for all of them, ``batch`` pictures at a time.
@@ -265,27 +247,30 @@ def answers(
     made = {"kind": "segmentation answers", "code_version": code.fingerprint(__name__), "batch": batch}
     made |= {"data": phrases.fingerprint(), "segmenter": segmenter.fingerprint}
     fields: dict[str, dict[str, Any]] = {name: made | {"text_tower": sha256} for name, (sha256, _) in towers.items()}
-    missing = [name for name in towers if store.load(store.key(**fields[name])) is None]
-    if missing:
-        for name, arrays in _compute(segmenter, phrases, {name: towers[name][1]() for name in missing}, batch).items():
-            store.store(store.key(**fields[name]), arrays, fields[name])
-    found = {name: store.load(store.key(**fields[name])) for name in towers}
-    return {name: _answer(arrays, phrases) for name, arrays in found.items() if arrays is not None}
+    arrays = {name: store.load(store.key(**fields[name])) for name in towers}
+    missing = {name: towers[name][1]() for name, known in arrays.items() if known is None}
+    for name, computed in (_compute(segmenter, phrases, missing, batch) if missing else {}).items():
+        store.store(store.key(**fields[name]), computed, fields[name])
+        arrays[name] = computed
+    return {name: _answer(known, phrases) for name, known in arrays.items() if known is not None}
 
 
 def _compute(
     segmenter: Segmenter, phrases: Phrases, towers: Mapping[str, Mapping[str, torch.Tensor]], batch: int
 ) -> dict[str, dict[str, NDArray[Any]]]:
-    """The arrays of every answer; equal phrases about one picture are asked once."""
-    rows, copy_of = _different(phrases)
+    """The arrays of every answer; equal phrases about one picture are scored once."""
+    masks = [row.tobytes() for row in phrases.bits]
+    keys = pd.DataFrame({"picture": phrases.picture, "text": phrases.texts, "mask": masks})
+    copy_of = keys.groupby(list(keys), sort=False).ngroup().to_numpy()
+    rows = np.flatnonzero(~keys.duplicated())
     parts: dict[str, list[dict[str, NDArray[Any]]]] = {name: [] for name in towers}
     pictures = PictureFiles(phrases.files)
     chunks = np.array_split(np.arange(len(phrases.files)), -(-len(phrases.files) // batch))
     for chunk in progress.bar("segmenting images, batch", chunks):
         pixels = torch.stack([segmenter.preprocess(pictures[place]) for place in chunk]).to(segmenter.model.device)
         layers = miniclipseg.activations(segmenter, pixels)
-        own = rows[np.isin(phrases.picture[rows], chunk)]
-        for some in np.array_split(own, -(-len(own) // batch)) if len(own) else ():
+        of_chunk = rows[np.isin(phrases.picture[rows], chunk)]
+        for some in np.array_split(of_chunk, -(-len(of_chunk) // batch)) if len(of_chunk) else ():
             places = torch.from_numpy(phrases.picture[some] - chunk[0])
             chosen = [layer[places] for layer in layers]
             for name, known in towers.items():
@@ -293,23 +278,11 @@ def _compute(
                 parts[name].append(_arrays(miniclipseg.scores(segmenter, chosen, steer).cpu(), phrases, some))
     order = np.argsort(np.argsort(phrases.picture[rows], kind="stable"), kind="stable")
     back = order[copy_of]
-    joined = {name: _joined(found) for name, found in parts.items()}
-    return {name: {key: array[back] for key, array in arrays.items()} for name, arrays in joined.items()}
+    return {name: {key: array[back] for key, array in _joined(found).items()} for name, found in parts.items()}
 
 
 def _joined(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-
-
-def _different(phrases: Phrases) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of the first of all equal phrases (same picture, text and mask), and which of these stands for each row."""
-    keys = zip(phrases.picture.tolist(), phrases.texts, [row.tobytes() for row in phrases.bits], strict=True)
-    first: dict[Any, int] = {}
-    stands = [first.setdefault(key, len(first)) for key in keys]
-    rows = np.zeros(len(first), np.int64)
-    for row in reversed(range(len(stands))):
-        rows[stands[row]] = row
-    return rows, np.array(stands)
 
 
 def _arrays(scores: torch.Tensor, phrases: Phrases, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
@@ -346,10 +319,6 @@ def _answer(arrays: Mapping[str, NDArray[Any]], phrases: Phrases) -> Answer:
     return Answer(found, arrays["right"].astype(float), 1 / (1 + others))
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# What marks something without reading the phrase
-
-
 EVERYTHING, USUAL, KIND, OTHERS = "everything", "the usual place", "all of the kind", "the others of the kind"
 
 
@@ -359,24 +328,17 @@ def blind(phrases: Phrases, validation: Phrases) -> dict[str, Answer]:
     "all of the kind" marks everything that has the name of what is meant, as a reader of nouns would; "the others of
     the kind" marks what a negated phrase denies.
     """
-    usual = validation.masks().mean(axis=0, dtype=np.float32)
-    chunks = np.array_split(np.arange(len(phrases)), -(-len(phrases) // BATCH))
-    parts = [_rules(phrases, rows, usual) for rows in chunks]
-    found = {}
-    for name in parts[0]:
-        arrays = [_arrays(part[name], phrases, rows) for part, rows in zip(parts, chunks, strict=True)]
-        found[name] = _answer(_joined(arrays), phrases)
-    return found
-
-
-def _rules(phrases: Phrases, rows: NDArray[np.int64], usual: NDArray[np.float32]) -> dict[str, torch.Tensor]:
-    """Scores [B, size, size] of every rule for the phrases ``rows``."""
-    shape = (len(rows), phrases.size, phrases.size)
-    scores = {EVERYTHING: torch.ones(shape), USUAL: torch.from_numpy(usual).expand(shape)}
-    if len(phrases.rivals):
-        others = np.zeros(shape, bool)
-        owner, of_rows = _owners(phrases, rows)
-        np.logical_or.at(others, owner, unpacked(phrases.rivals[of_rows], phrases.size))
-        scores[OTHERS] = torch.from_numpy(others.astype(np.float32))
-        scores[KIND] = torch.from_numpy((others | phrases.masks(rows)).astype(np.float32))
-    return scores
+    usual = torch.from_numpy(validation.masks().mean(axis=0, dtype=np.float32))
+    parts: dict[str, list[dict[str, NDArray[Any]]]] = {}
+    for rows in np.array_split(np.arange(len(phrases)), -(-len(phrases) // BATCH)):
+        shape = (len(rows), phrases.size, phrases.size)
+        scores = {EVERYTHING: torch.ones(shape), USUAL: usual.expand(shape)}
+        if len(phrases.rivals):
+            others = np.zeros(shape, bool)
+            owner, of_rows = _owners(phrases, rows)
+            np.logical_or.at(others, owner, unpacked(phrases.rivals[of_rows], phrases.size))
+            scores[OTHERS] = torch.from_numpy(others.astype(np.float32))
+            scores[KIND] = torch.from_numpy((others | phrases.masks(rows)).astype(np.float32))
+        for name, each in scores.items():
+            parts.setdefault(name, []).append(_arrays(each, phrases, rows))
+    return {name: _answer(_joined(arrays), phrases) for name, arrays in parts.items()}

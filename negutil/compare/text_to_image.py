@@ -11,6 +11,7 @@ Encoders from several seeds share the pictures of a prompt evenly among them.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from datasets import Dataset
 
 from negutil import results, tables
 from negutil.captions import english, picture_facts, t2i_prompts
@@ -33,7 +33,6 @@ from negutil.data import tifa as tifa_files
 from negutil.models import generation
 from negutil.models.generation import Order
 from negutil.models.trained import Trained
-from negutil.results import Record
 from negutil.tasks import neg_score, picture_judge, tifa
 from negutil.tasks.picture_judge import ALL, Judge, Pictures, Rates
 from negutil.train import recipes
@@ -98,18 +97,9 @@ def title_of(method: str) -> str:
     return recipes.find(method).title if method in recipes.RECIPES else TITLES.get(method, method)
 
 
-def experiment() -> Experiment:
-    """The experiment of this module."""
-    return Experiment(EXPERIMENT, title_of, published())
-
-
 def model_name(settings: Profile) -> str:
     """The pipeline as records call it: the last part of its name."""
     return settings.generation.pipeline.rstrip("/").rpartition("/")[2]
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# The run
 
 
 def train(settings: Profile) -> list[Trained]:
@@ -124,24 +114,34 @@ def run(settings: Profile, seed: int = 0) -> Findings:
 
     ``seed`` moves the resamples. Raises NegutilError where an encoder, the pipeline or the judge is missing.
     """
-    bootstrap = Bootstrap(settings.bootstrap.resamples, settings.bootstrap.seed + seed)
-    look = picture_judge.load(settings)
+    bootstrap, look = settings.bootstrap.moved(seed), picture_judge.load(settings)
     exam = _exam(settings, look)
     rates = picture_judge.rates(exam[exam["condition"] == picture_judge.MIXED]) if len(exam) else None
     items, pictures = negated(settings, look, rates)
     faithfulness = faithful(settings, look)
-    affirmed, drawn = affirmative(settings, look, rates)
+    prompts = floor_prompts(settings.generation.floor)
+    order = Order("", tuple(each.prompt for each in prompts), tuple(FLOOR_NOISE + row for row in range(len(prompts))))
+    (drawn,) = generation.draw_orders(settings, [order])
+    fulfilled = judge_floor(look, prompts, drawn, rates)
     shares = []
-    for kind, own in affirmed.groupby("kind", sort=False):
-        for metric in (name for name in (SHOWN, CORRECTED) if name in own):
-            values, prompts = own[[metric]].to_numpy(float), own["prompt"].to_numpy()
-            (share,) = engine.means(values, prompts, bootstrap, np.array([True]))
+    for kind, rows in fulfilled.groupby("kind", sort=False):
+        for metric in (name for name in (SHOWN, CORRECTED) if name in rows):
+            values = rows[[metric]].to_numpy(float)
+            (share,) = engine.means(values, rows["prompt"].to_numpy(), bootstrap, np.array([True]))
             shares.append({"kind": kind, "metric": metric, **dataclasses.asdict(share)})
     floor = pd.DataFrame(shares)
     summary = picture_judge.summary(exam, bootstrap) if len(exam) else pd.DataFrame()
     table = numbers_of(items, faithfulness, settings, bootstrap)
-    found = Findings(experiment(), table, items, pictures, summary, exam, floor, affirmed, drawn)
-    _save(found, settings, seed)
+    experiment = Experiment(EXPERIMENT, title_of, published())
+    found = Findings(experiment, table, items, pictures, summary, exam, floor, fulfilled, drawn)
+    details: dict[str, Any] = {"seed": seed, "judge": picture_judge.name_of(settings)}
+    found.save(settings, **details)
+    named = floor.assign(task="affirmative prompts, " + floor["kind"], model=model_name(settings))
+    engine.save_numbers(named, settings, EXPERIMENT, "floor", **details)
+    if len(summary):
+        tasks = summary["kind"] + ", " + summary["condition"] + " pictures"
+        named = summary.assign(task=tasks, model=details["judge"])
+        engine.save_numbers(named, settings, EXPERIMENT, "judge", **details)
     results.save_items(items, settings.name, EXPERIMENT, "items")
     results.save_items(faithfulness, settings.name, EXPERIMENT, "tifa_items")
     return found
@@ -157,10 +157,6 @@ def _exam(settings: Profile, look: Judge) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Negated prompts
-
-
 def methods(settings: Profile) -> tuple[str, ...]:
     """All ways to draw a negated prompt: CLIP's own encoder, the fine-tuned ones, and the controls."""
     return (CLIP, *settings.generation.methods, *CONTROLS)
@@ -173,31 +169,32 @@ def encoder(settings: Profile, method: str, encoder_seed: int) -> str:
 
 
 def negated(settings: Profile, look: Judge, rates: Mapping[str, Rates] | None) -> tuple[pd.DataFrame, Pictures]:
-    """Every negated prompt drawn in every way and judged: a row per picture, and the pictures."""
-    prompts = _prompts(settings)
+    """Every negated prompt drawn in every way and judged: a row per picture, and the pictures.
+
+    Where the profile wants fewer prompts, they are as many of each kind as there are in proportion.
+    """
+    prompts = t2i_prompts.load(settings)
+    count = min(settings.generation.prompts or len(prompts), len(prompts))
+    prompts = prompts.select(sorted({int(row) for row in np.linspace(0, len(prompts) - 1, count)}))
     texts, ids = prompts["prompt"][:], prompts["prompt_id"][:]
+    kept, denied = zip(*(t2i_prompts.parts(text) for text in texts), strict=True)
     jobs: list[tuple[str, int, list[int], Order]] = []
     for method in methods(settings):
         for encoder_seed, picture_seeds in shares(settings, method).items():
             rows = [row for row in range(len(texts)) for _ in picture_seeds]
             noise = tuple(ids[row] * PICTURES_OF_A_PROMPT + seed for row in range(len(texts)) for seed in picture_seeds)
-            worded, negatives = _worded(method, [texts[row] for row in rows])
-            order = Order(encoder(settings, method, encoder_seed), worded, noise, negatives)
-            jobs.append((method, encoder_seed, rows, order))
+            worded = tuple((kept if method in CONTROLS else texts)[row] for row in rows)
+            negatives = tuple(denied[row] for row in rows) if method == NEGATIVE else ()
+            jobs.append(
+                (method, encoder_seed, rows, Order(encoder(settings, method, encoder_seed), worded, noise, negatives))
+            )
     drawn = generation.draw_orders(settings, [order for *_, order in jobs])
     parts = []
     for (method, encoder_seed, rows, order), made in zip(jobs, drawn, strict=True):
-        found = neg_score.judge(look, prompts, made, rows, [seed % PICTURES_OF_A_PROMPT for seed in order.seeds])
-        parts.append(found.assign(method=method, encoder_seed=encoder_seed))
+        judged = neg_score.judge(look, prompts, made, rows, [seed % PICTURES_OF_A_PROMPT for seed in order.seeds])
+        parts.append(judged.assign(method=method, encoder_seed=encoder_seed))
     items = pd.concat(parts, ignore_index=True)
     return neg_score.with_corrections(items, rates) if rates else items, np.concatenate(drawn)
-
-
-def _prompts(settings: Profile) -> Dataset:
-    """The profile's prompts; where it wants fewer, as many of each kind as there are in proportion."""
-    found = t2i_prompts.load(settings)
-    count = settings.generation.prompts or len(found)
-    return found.select(sorted({int(row) for row in np.linspace(0, len(found) - 1, min(count, len(found)))}))
 
 
 def shares(settings: Profile, method: str) -> dict[int, list[int]]:
@@ -207,18 +204,6 @@ def shares(settings: Profile, method: str) -> dict[int, list[int]]:
     if method not in plan.methods:
         return {plan.seeds[0]: everything}
     return {seed: everything[place :: len(plan.seeds)] for place, seed in enumerate(plan.seeds)}
-
-
-def _worded(method: str, texts: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The prompts and negative prompts of a method."""
-    if method not in CONTROLS:
-        return tuple(texts), ()
-    kept, denied = zip(*(t2i_prompts.parts(text) for text in texts), strict=True)
-    return tuple(kept), (tuple(denied) if method == NEGATIVE else ())
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Affirmative captions and prompts
 
 
 def faithful(settings: Profile, look: Judge) -> pd.DataFrame:
@@ -248,18 +233,6 @@ def faithful(settings: Profile, look: Judge) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def affirmative(settings: Profile, look: Judge, rates: Mapping[str, Rates] | None) -> tuple[pd.DataFrame, Pictures]:
-    """Whether the pipeline draws all that affirmative prompts ask for (``judge_floor``), and the pictures."""
-    asked = floor_prompts(settings.generation.floor)
-    seeds = tuple(FLOOR_NOISE + row for row in range(len(asked)))
-    (made,) = generation.draw_orders(settings, [Order("", tuple(one.prompt for one in asked), seeds)])
-    return judge_floor(look, asked, made, rates), made
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Numbers
-
-
 def numbers_of(
     items: pd.DataFrame, faithfulness: pd.DataFrame, settings: Profile, bootstrap: Bootstrap
 ) -> pd.DataFrame:
@@ -270,60 +243,37 @@ def numbers_of(
     kinds = items.drop_duplicates("prompt_id").set_index("prompt_id")["kind"]
     pairs = faithfulness.rename(columns={"id": "prompt_id"}).assign(picture_seed=faithfulness["encoder_seed"])
     names = [str(name) for name in items if str(name).removesuffix(neg_score.CORRECTED) in neg_score.MEASURES]
-    measures = dict.fromkeys(names, items)
-    measures |= {name: pairs for name in (tifa.SCORE, tifa.CORRECTED) if name in pairs}
+    measures = dict.fromkeys(names, items) | {name: pairs for name in (tifa.SCORE, tifa.CORRECTED) if name in pairs}
     parts = []
     for measure, rows in measures.items():
-        wide = _side_by_side(rows, measure, settings)
+        by_noise = ["prompt_id", "picture_seed"]
+        wide = rows.pivot(index=by_noise, columns="method", values=measure).rename_axis(columns=None)
+        encoders = rows.pivot(index=by_noise, columns="method", values="encoder_seed")
+        for method in (name for name in settings.generation.methods if name in wide):
+            for seed in settings.generation.seeds:
+                wide[f"{method}/{seed}"] = wide[method].where(encoders[method] == seed)
+        wide = wide.reset_index("prompt_id", names="cluster").reset_index(drop=True)
         groups = [Group(measure, METRIC, np.full(len(wide), True))]
-        wanted = _columns(settings, [str(name) for name in wide])
         if measure == neg_score.SCORE:
             of_prompt = wide["cluster"].map(kinds)
-            by_kind = {kind: (of_prompt == kind).to_numpy() for kind in sorted(set(of_prompt))}
-            groups += [Group(f"{measure}, {kind}", METRIC, own) for kind, own in by_kind.items()]
-        found = engine.table(wide, wanted, groups, bootstrap, zeros=True)
-        alone = found["seed"].isna() | (found["title"].isin((neg_score.SCORE, tifa.SCORE)))
-        parts.append(found[alone])
+            groups += [
+                Group(f"{measure}, {kind}", METRIC, (of_prompt == kind).to_numpy()) for kind in sorted(set(of_prompt))
+            ]
+        found = engine.table(wide, _columns(settings, list(wide)), groups, bootstrap, zeros=True)
+        parts.append(found[found["seed"].isna() | found["title"].isin((neg_score.SCORE, tifa.SCORE))])
     return pd.concat(parts, ignore_index=True)
 
 
-def _side_by_side(rows: pd.DataFrame, measure: str, settings: Profile) -> pd.DataFrame:
-    """A measure with a row per prompt (``cluster``) and noise, and a column for every method and trained encoder."""
-    by_noise = ["prompt_id", "picture_seed"]
-    wide = rows.pivot(index=by_noise, columns="method", values=measure).rename_axis(columns=None)
-    encoders = rows.pivot(index=by_noise, columns="method", values="encoder_seed")
-    for method in (name for name in settings.generation.methods if name in wide):
-        for seed in settings.generation.seeds:
-            wide[f"{method}/{seed}"] = wide[method].where(encoders[method] == seed)
-    return wide.reset_index("prompt_id", names="cluster").reset_index(drop=True)
-
-
-def _columns(settings: Profile, names: Sequence[str]) -> list[Column]:
+def _columns(settings: Profile, names: Sequence[Any]) -> list[Column]:
     """Every method, its differences from CLIP, from the other encoders and from the controls, and every encoder."""
     plan, base = settings.generation, model_name(settings)
     there = [name for name in (*methods(settings), REAL) if name in names]
     found = [Column(base, name, (name,)) for name in there]
     others = {CLIP: OVER_CLIP} | {name: f"gain over {title_of(name)}" for name in (*plan.methods, *CONTROLS)}
-    for other, kind in others.items():
-        compared = [name for name in there if other in there and name not in (other, CLIP, REAL)]
-        found += [Column(base, name, (name,), (other,), kind) for name in compared]
+    for other, kind in ((other, kind) for other, kind in others.items() if other in there):
+        found += [Column(base, name, (name,), (other,), kind) for name in there if name not in (other, CLIP, REAL)]
     trained = [(name, seed) for name in sorted(plan.methods) for seed in plan.seeds if f"{name}/{seed}" in names]
     return found + [Column(base, name, (f"{name}/{seed}",), seed=seed) for name, seed in trained]
-
-
-def _save(found: Findings, settings: Profile, seed: int) -> None:
-    look, model = picture_judge.name_of(settings), model_name(settings)
-    found.save(settings, seed=seed, judge=look)
-    floor = [(f"affirmative prompts, {row['kind']}", row, model) for row in found.floor.to_dict("records")]
-    asked = [(f"{row['kind']}, {row['condition']} pictures", row, look) for row in found.judge.to_dict("records")]
-    for name, rows in (("floor", floor), ("judge", asked)):
-        records = []
-        for task, row, judged in rows:
-            bare = Record(EXPERIMENT, task, judged, str(row["metric"]), float(row["value"]), int(row["n"]))
-            bounds: dict[str, Any] = {"ci_low": row["low"], "ci_high": row["high"], "ci_over": row["over"]}
-            records.append(dataclasses.replace(bare, **bounds) if row["over"] else bare)
-        if records:
-            results.save(records, settings.name, EXPERIMENT, name, seed=seed, judge=look)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -336,50 +286,43 @@ SHOWN, CORRECTED = "all asked things shown", "all asked things shown, corrected"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """An affirmative prompt and what it asks for."""
+class FloorPrompt:
+    """An affirmative prompt and the facts that a picture of it shows."""
 
     kind: str
     prompt: str
     facts: tuple[Fact, ...]
 
 
-def floor_prompts(count: int, seed: int = 0) -> list[Asked]:
+def floor_prompts(count: int, seed: int = 0) -> list[FloorPrompt]:
     """``count`` different prompts of each kind."""
-    makers = {SINGLE: _single, PAIR: _pair, PORTRAIT: _portrait}
-    found: list[Asked] = []
-    for kind, maker in makers.items():
+    found: list[FloorPrompt] = []
+    for kind in KINDS:
         rng = random.Random(f"t2i/floor/{seed}/{kind}")
-        own: dict[str, Asked] = {}
-        while len(own) < count:
-            prompt, facts = maker(rng)
-            own.setdefault(prompt, Asked(kind, prompt, facts))
-        found += own.values()
+        different: dict[str, FloorPrompt] = {}
+        while len(different) < count:
+            prompt, facts = _face(rng) if kind == PORTRAIT else _objects(rng, 1 if kind == SINGLE else 2)
+            different.setdefault(prompt, FloorPrompt(kind, prompt, facts))
+        found += different.values()
     return found
 
 
-def _single(rng: random.Random) -> tuple[str, tuple[Fact, ...]]:
-    noun = rng.choice(NOUNS)
-    return f"{english.with_article(noun)} {rng.choice(list(PLACES.values())).phrase}", (Fact(OBJECT, noun),)
+def _objects(rng: random.Random, count: int) -> tuple[str, tuple[Fact, ...]]:
+    """One object, or two that are not both people, in a place."""
+    nouns = [rng.choice(NOUNS)] if count == 1 else rng.sample(NOUNS, count)
+    if count > 1 and {SUPERCATEGORY[noun] for noun in nouns} == {"person"}:
+        return _objects(rng, count)
+    place = rng.choice(list(PLACES.values())).phrase
+    prompt = f"{' and '.join(map(english.with_article, nouns))} {place}"
+    return prompt, tuple(Fact(OBJECT, noun) for noun in nouns)
 
 
-def _pair(rng: random.Random) -> tuple[str, tuple[Fact, ...]]:
-    first, second = rng.sample(NOUNS, 2)
-    if SUPERCATEGORY[first] == SUPERCATEGORY[second] == "person":
-        return _pair(rng)
-    said = (
-        f"{english.with_article(first)} and {english.with_article(second)} {rng.choice(list(PLACES.values())).phrase}"
-    )
-    return said, (Fact(OBJECT, first), Fact(OBJECT, second))
-
-
-def _portrait(rng: random.Random) -> tuple[str, tuple[Fact, ...]]:
-    count = rng.choice((1, 2))
-    chosen = rng.sample(sorted(picture_facts.FEATURES), count)
-    said = " and ".join(picture_facts.FEATURES[name] for name in chosen)
-    if count == 2 and not possible(chosen):
-        return _portrait(rng)
-    return f"a person {said}", tuple(Fact(FACE, "person", name) for name in chosen)
+def _face(rng: random.Random) -> tuple[str, tuple[Fact, ...]]:
+    features = rng.sample(sorted(picture_facts.FEATURES), rng.choice((1, 2)))
+    if not possible(features):
+        return _face(rng)
+    prompt = f"a person {' and '.join(picture_facts.FEATURES[name] for name in features)}"
+    return prompt, tuple(Fact(FACE, "person", name) for name in features)
 
 
 _ONE_OF = (
@@ -394,36 +337,27 @@ _ONE_OF = (
 
 def possible(features: Sequence[str]) -> bool:
     """Whether one face of the mini world can have both features."""
-    return not any(set(features) <= group for group in _ONE_OF)
+    return len(features) < 2 or not any(set(features) <= group for group in _ONE_OF)
 
 
 def judge_floor(
-    look: Judge, asked: Sequence[Asked], pictures: Pictures, rates: Mapping[str, Rates] | None
+    look: Judge, prompts: Sequence[FloorPrompt], pictures: Pictures, rates: Mapping[str, Rates] | None
 ) -> pd.DataFrame:
-    """Whether everything asked for is in pictures [N, H, W, 3]: a row each with kind, prompt, and 1 or 0.
+    """Whether pictures [N, H, W, 3] show all facts of their prompts: a row each with kind, prompt, and 1 or 0.
 
     With ``rates``, also corrected for the judge's errors (taken to be independent, given the truth).
     """
-    place = [row for row, one in enumerate(asked) for _ in one.facts]
-    facts = [fact for one in asked for fact in one.facts]
+    place = [row for row, each in enumerate(prompts) for _ in each.facts]
+    facts = [fact for each in prompts for fact in each.facts]
     yes = look.yes(pictures[place], [picture_facts.question(fact) for fact in facts]) > 0.5
-    table = pd.DataFrame({"kind": [one.kind for one in asked], "prompt": [one.prompt for one in asked]})
-    found = {SHOWN: _product(yes.astype(float), place)}
+    answers = {SHOWN: yes.astype(float)}
     if rates:
-        own = [rates[fact.kind] for fact in facts]
         sensitivity, specificity = (
-            np.array([getattr(rate, name) for rate in own]) for name in ("sensitivity", "specificity")
+            np.array([getattr(rates[fact.kind], name) for fact in facts]) for name in ("sensitivity", "specificity")
         )
-        found[CORRECTED] = _product(picture_judge.corrected(yes, sensitivity, specificity), place)
-    return table.assign(**found)
-
-
-def _product(values: picture_judge.Floats, place: Sequence[int]) -> pd.Series:
-    return pd.Series(values).groupby(list(place), sort=False).prod()
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Tables and picture grids for the notebook
+        answers[CORRECTED] = picture_judge.corrected(yes, sensitivity, specificity)
+    table = pd.DataFrame({"kind": [each.kind for each in prompts], "prompt": [each.prompt for each in prompts]})
+    return table.assign(**pd.DataFrame(answers).groupby(place, sort=False).prod())
 
 
 MEASURES = (neg_score.SCORE, f"{neg_score.SCORE}{neg_score.CORRECTED}", tifa.SCORE, tifa.CORRECTED)
@@ -435,29 +369,22 @@ Shown = tuple[str, Pictures, tuple[str, ...]]
 
 def judge_table(summary: pd.DataFrame) -> pd.DataFrame:
     """The judge's accuracy, sensitivity, specificity and calibration error by kind of question and of picture."""
-    cells = [tables.with_interval(*row) for row in zip(summary["value"], summary["low"], summary["high"], strict=True)]
-    wide = summary.assign(cell=cells).pivot(index=["condition", "kind"], columns="metric", values="cell")
-    order = summary[["condition", "kind"]].drop_duplicates()
-    counts = summary[summary["metric"] == "accuracy"].set_index(["condition", "kind"])["n"]
-    found = wide.reindex(pd.MultiIndex.from_frame(order)).assign(questions=counts).reset_index()
-    found = found.rename(columns={"condition": "pictures", "kind": "questions about"}).rename_axis(columns=None)
-    mixed = found[found["pictures"] == picture_judge.MIXED]
-    others = found[(found["pictures"] != picture_judge.MIXED) & (found["questions about"] == ALL)]
+    named = summary.rename(columns={"condition": "pictures", "kind": "questions about", **tables.BOUNDS})
+    found = tables.pivot(named, ["pictures", "questions about"])
+    counts = named[named["metric"] == "accuracy"].set_index(["pictures", "questions about"])["n"]
+    found["questions"] = counts.reindex(pd.MultiIndex.from_frame(found[["pictures", "questions about"]])).to_numpy()
+    mixed = found["pictures"] == picture_judge.MIXED
+    others = found[~mixed & (found["questions about"] == ALL)]
     chosen = ["pictures", "questions about", "questions", "accuracy", "sensitivity", "specificity", "calibration error"]
-    return pd.concat([mixed, others], ignore_index=True)[chosen]
+    return pd.concat([found[mixed], others], ignore_index=True)[chosen]
 
 
 def floor_table(found: pd.DataFrame) -> pd.DataFrame:
     """How often affirmative prompts are fulfilled, raw and corrected."""
-    cells = [tables.with_interval(*row) for row in zip(found["value"], found["low"], found["high"], strict=True)]
-    wide = found.assign(cell=cells).pivot(index="kind", columns="metric", values="cell").reindex(KINDS)
+    shown = tables.pivot(found.rename(columns={"kind": "prompts for", **tables.BOUNDS}), "prompts for")
     counts = found.drop_duplicates("kind").set_index("kind")["n"]
-    shown = wide.assign(pictures=counts).reset_index().rename(columns={"kind": "prompts for"}).rename_axis(columns=None)
-    return shown[["prompts for", "pictures", *(name for name in wide.columns if name != "pictures")]]
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Pictures
+    shown.insert(1, "pictures", shown["prompts for"].map(counts))
+    return shown
 
 
 def affirmative_grid(found: Findings, columns: int = 8, seed: int = 0) -> list[Shown]:
@@ -471,38 +398,27 @@ def affirmative_grid(found: Findings, columns: int = 8, seed: int = 0) -> list[S
     return shown
 
 
-def side_by_side(settings: Profile, found: Findings, count: int = 6, seed: int = 0) -> list[Shown]:
-    """The same prompts with the same noise, a line per way to draw; each picture says what the judge saw.
+def side_by_side(settings: Profile, found: Findings, count: int = 6, seed: int = 0) -> tuple[list[Shown], list[str]]:
+    """The same prompts with the same noise, a line per way to draw, and the prompts; each picture says what is shown.
 
     The prompts are drawn at random from all, as many of each kind as possible.
     """
-    own = found.items[found.items["picture_seed"] == 0]
-    prompts = _spread(own.drop_duplicates("prompt_id"), count, seed)
+    first = found.items[found.items["picture_seed"] == 0]
+    prompts = first.drop_duplicates("prompt_id")
+    rng = random.Random(f"t2i/grid/{seed}")
+    groups = [rng.sample(list(rows["prompt_id"]), len(rows)) for _, rows in prompts.groupby("kind", sort=True)]
+    turns = [prompt for turn in itertools.zip_longest(*groups) for prompt in turn if prompt is not None]
+    chosen = turns[:count]
     shown = []
     for method in methods(settings):
-        rows = own[own["method"] == method].drop_duplicates("prompt_id")
-        places = [int(rows.index[rows["prompt_id"] == prompt][0]) for prompt in prompts]
-        captions = []
-        for row in found.items.iloc[places].to_dict("records"):
-            subject = "subject" if row[neg_score.SUBJECT] else "no subject"
-            captions.append(f"{subject}, {'negated thing too' if row[neg_score.DENIED] else 'nothing denied'}")
-        shown.append((title_of(method), found.pictures[places], tuple(captions)))
-    return shown
-
-
-def prompts_of(found: Findings, count: int = 6, seed: int = 0) -> list[str]:
-    """The prompts of ``side_by_side``, in its order."""
-    own = found.items[found.items["picture_seed"] == 0].drop_duplicates("prompt_id")
-    named = own.set_index("prompt_id")["prompt"]
-    return [str(named[prompt]) for prompt in _spread(own, count, seed)]
-
-
-def _spread(own: pd.DataFrame, count: int, seed: int) -> list[int]:
-    """Ids of ``count`` prompts, kinds in turn."""
-    rng = random.Random(f"t2i/grid/{seed}")
-    groups = [rng.sample(list(rows["prompt_id"]), len(rows)) for _, rows in own.groupby("kind", sort=True)]
-    turns = [prompt for turn in range(max(map(len, groups))) for group in groups for prompt in group[turn : turn + 1]]
-    return [int(prompt) for prompt in turns[:count]]
+        rows = first[first["method"] == method].drop_duplicates("prompt_id").reset_index(names="place")
+        rows = rows.set_index("prompt_id").loc[chosen]
+        captions = [
+            f"{'subject' if row.subject else 'no subject'}, {'negated thing too' if row.denied else 'nothing denied'}"
+            for row in rows.rename(columns={neg_score.SUBJECT: "subject", neg_score.DENIED: "denied"}).itertuples()
+        ]
+        shown.append((title_of(method), found.pictures[rows["place"].to_numpy()], tuple(captions)))
+    return shown, [str(text) for text in prompts.set_index("prompt_id").loc[chosen, "prompt"]]
 
 
 def judged_grid(settings: Profile, count: int = 8, seed: int = 0) -> list[Shown]:
@@ -511,8 +427,8 @@ def judged_grid(settings: Profile, count: int = 8, seed: int = 0) -> list[Shown]
     known = picture_judge.held_out(count, seed + 1)
     exam = picture_judge.exam(look, known, picture_judge.MIXED, seed).groupby("picture").sample(1, random_state=seed)
     pictures = picture_judge.degraded(known.pictures, picture_judge.MIXED, seed)
-    said = tuple(
+    captions = tuple(
         f"{row['question']} {'yes' if row['sure'] > 0.5 else 'no'} ({'right' if row['right'] else 'wrong'})"
         for row in exam.to_dict("records")
     )
-    return [("Held-out pictures, made worse", pictures[exam["picture"].to_numpy()], said)]
+    return [("Held-out pictures, made worse", pictures[exam["picture"].to_numpy()], captions)]

@@ -1,16 +1,19 @@
 """What became of every claim in a profile: a line for each, whatever it is that could not be tested.
 
 ``claims.judge`` decides where there are tables; here stand the reasons where there are none, and what becomes of a
-claim whose models disagree, or whose verdict does not hold over the seeds of the evaluation sets. Only files in
-``results/`` and ``configs/claims.toml`` are read.
+claim whose models disagree. Where the evaluation sets were drawn several times, the verdict is that of all draws
+pooled. Only files in ``results/`` and ``configs/claims.toml`` are read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 import pandas as pd
+from scipy import stats
 
 from negutil import config, files, paths, tables
 from negutil.compare import claims
@@ -37,7 +40,10 @@ FINDINGS = {REPLICATED: "holds", NOT_REPLICATED: "does not hold"}
 """What these verdicts are called on a claim of ours: nobody has published it, so there is nothing to replicate."""
 
 SEEDS_FILE = "evaluation_seeds.csv"
-"""Verdicts over several base seeds of the evaluation sets, as ``negutil seeds`` leaves them in results/<profile>/."""
+"""Verdicts over several draws of the evaluation sets, as ``negutil seeds`` leaves them in results/<profile>/."""
+
+POOLED, DIFFERENT = "pooled", 0.05
+"""The rows of that file that pool the draws, and the p-value below which the draws differ more than chance explains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +83,14 @@ def of(profile: str, stated: Sequence[Claim] | None = None) -> list[Outcome]:
 
     Raises NegutilError where a table is there but damaged; that one is missing is an outcome.
     """
-    seeds = _seeds(profile)
-    return [_with_seeds(_outcome(claim, profile), seeds) for claim in (stated or claims.read())]
+    draws = _pooled(profile)
+    outcomes = [_over_draws(_outcome(claim, profile), draws) for claim in (stated or claims.read())]
+    tested = [row.p for outcome in outcomes for row in outcome.rows if row.verdict in TESTED and not math.isnan(row.p)]
+    adjusted = dict(zip(tested, stats.false_discovery_control(tested), strict=True)) if tested else {}
+    return [
+        replace(outcome, rows=tuple(replace(row, q=adjusted.get(row.p, math.nan)) for row in outcome.rows))
+        for outcome in outcomes
+    ]
 
 
 def models(profile: str) -> tuple[str, ...]:
@@ -103,37 +115,37 @@ def counts(outcomes: Sequence[Outcome], by: str = "work") -> pd.DataFrame:
 
 
 def table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
-    """A row of texts for each claim and model: claim, published, model, verdict, decided by, value, n."""
+    """A row of texts for each claim and model: claim, published, model, verdict, decided by, value, q, n."""
     rows = []
     for outcome in outcomes:
-        about: dict[str, object] = {"claim": outcome.claim.statement, "published": outcome.claim.published}
+        about = (outcome.claim.statement, outcome.claim.published)
         if not outcome.rows:
-            empty = {"model": "", "verdict": outcome.verdict, "decided by": outcome.reason, "value": "", "n": ""}
-            rows.append(about | empty)
-        rows += [
-            about
-            | {"model": row.model, "verdict": outcome.label(row.verdict), "decided by": row.decided_by}
-            | {"value": tables.with_interval(row.value, row.ci_low, row.ci_high), "n": f"{row.n:,}"}
-            for row in outcome.rows
-        ]
-    return pd.DataFrame(rows)
+            rows.append((*about, "", outcome.verdict, outcome.reason, "", "", ""))
+        for row in outcome.rows:
+            value = tables.with_interval(row.value, row.ci_low, row.ci_high)
+            q = "" if math.isnan(row.q) else f"{row.q:.3f}" if row.q >= 0.001 else "< 0.001"
+            rows.append((*about, row.model, outcome.label(row.verdict), row.decided_by, value, q, f"{row.n:,}"))
+    return pd.DataFrame(rows, columns=["claim", "published", "model", "verdict", "decided by", "value", "q", "n"])
 
 
 def controls(outcomes: Sequence[Outcome]) -> pd.DataFrame:
     """What each control means: claim, verdict, what the control asks, its verdict, and the sentence that follows."""
     known = {outcome.claim.id: outcome for outcome in outcomes}
-    found = [(control, known[control.claim], known[control.by]) for control in claims.controls()]
-    rows = [
-        (claimed.claim.statement, claimed.label(), control.asks, by.label(), meaning(control, by))
-        for control, claimed, by in found
-    ]
+    rows = []
+    for control in claims.controls():
+        claimed, by = known[control.claim], known[control.by]
+        rows.append((claimed.claim.statement, claimed.label(), control.asks, by.label(), meaning(control, claimed, by)))
     return pd.DataFrame(rows, columns=["claim", "verdict", "the control asks", "control", "so"])
 
 
-def meaning(control: Control, by: Outcome) -> str:
-    """The sentence of a control that belongs to its verdict, or why it was not tested."""
-    verdict = INCONCLUSIVE if by.verdict == DIFFERS else by.verdict
-    return control.says[verdict] if by.rows else f"{by.verdict}: {by.reason}"
+def meaning(control: Control, claimed: Outcome, by: Outcome) -> str:
+    """The sentence of a control that belongs to its verdict and that of the claim, or why it was not tested."""
+    if not by.rows:
+        return f"{by.verdict}: {by.reason}"
+    sentence = control.says[INCONCLUSIVE if by.verdict == DIFFERS else by.verdict]
+    if claimed.verdict in (REPLICATED, DIFFERS):
+        return sentence
+    return f"The claim itself is {claimed.label()}, so there is no effect to explain. The control alone: {sentence}"
 
 
 def _outcome(claim: Claim, profile: str) -> Outcome:
@@ -159,42 +171,44 @@ def _outcome(claim: Claim, profile: str) -> Outcome:
     return Outcome(claim, NO_RESULTS, reason=reason)
 
 
-def _seeds(profile: str) -> pd.DataFrame:
-    """Verdicts from other base seeds than the profile's where they were made; without rows where they were not."""
+def _pooled(profile: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """The verdict on all draws of the evaluation sets, by claim and model; empty where there is one draw alone."""
     path = paths.results(profile) / SEEDS_FILE
-    columns = ["claim", "model", "seed", "verdict"]
     if not path.exists():
-        return pd.DataFrame(columns=columns)
-    found = files.read_csv(path, "make it again", keep_default_na=False)
-    if not set(columns) <= set(found):
-        raise NegutilError(f"{path} has the columns {list(found)} and not {columns}: make it again.")
-    return found[found["seed"] != config.load(profile).world.seed]
+        return {}
+    found = files.read_csv(path, "make it again", keep_default_na=False, dtype={"seed": str})
+    columns = {"seed", *(field.name for field in fields(Verdict))} - {"q"}
+    if not columns <= set(found):
+        raise NegutilError(f"{path} lacks the column {min(columns - set(found))}: make it again.")
+    rows = found.loc[found["seed"] == POOLED, [*columns]].drop(columns="seed").to_dict("records")
+    return {(row["claim"], row["model"]): {str(name): value for name, value in row.items()} for row in rows}
 
 
-def _with_seeds(outcome: Outcome, seeds: pd.DataFrame) -> Outcome:
-    """Inconclusive for each model whose verdict is not the same from every seed of the evaluation sets."""
-    own = seeds[seeds["claim"] == outcome.claim.id]
-    if own.empty or not outcome.rows:
+def _over_draws(outcome: Outcome, draws: Mapping[tuple[str, str], dict[str, Any]]) -> Outcome:
+    """The outcome with the pooled verdict and numbers of each model that there are several draws for."""
+    known = {(row.claim, row.model): row for row in outcome.rows}
+    if not known.keys() & draws.keys():
         return outcome
-    rows, unsteady = [], []
-    for row in outcome.rows:
-        others = own.loc[own["model"] == row.model, "verdict"]
-        steady = others.eq(row.verdict).all()
-        rows.append(row if steady else replace(row, verdict=f"{INCONCLUSIVE}: seeds disagree"))
-        unsteady += [] if steady else [f"{row.model}: {', '.join(map(outcome.label, [row.verdict, *others]))}"]
-    reason = f"the verdict depends on the seed of the evaluation set ({'; '.join(unsteady)})" if unsteady else ""
+    rows = [Verdict(**_numbers(draws[key])) if key in draws else row for key, row in known.items()]
+    apart = [row.model for row in rows if row.heterogeneity < DIFFERENT]
+    reason = f"the draws of the evaluation sets differ more than chance explains ({', '.join(apart)})" if apart else ""
     return replace(outcome, verdict=together(rows), rows=tuple(rows), reason=reason)
+
+
+def _numbers(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the file with its numbers as such; what is empty is NaN."""
+    kinds = {"n": int} | dict.fromkeys(("value", "ci_low", "ci_high", "p", "heterogeneity"), float)
+    return {key: kinds[key](value if value != "" else "nan") if key in kinds else value for key, value in row.items()}
 
 
 def records(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
     """A record for each claim and model, for programs: one without a model where a claim was not tested."""
-    keys = ("model", "verdict", "decided_by", "value", "ci_low", "ci_high", "n")
     found = []
     for outcome in outcomes:
         about: dict[str, object] = {"claim": outcome.claim.id, "notebook": outcome.claim.notebook}
         about |= {"together": outcome.verdict, "reason": outcome.reason}
         found += [] if outcome.rows else [about]
         for row in outcome.rows:
-            values = {key: getattr(row, key) for key in keys}
+            values = {key: value for key, value in asdict(row).items() if key != "claim"}
             found.append(about | {k: None if isinstance(v, float) and pd.isna(v) else v for k, v in values.items()})
     return found

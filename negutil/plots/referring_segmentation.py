@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from negutil.compare import referring_segmentation as segmenting
-from negutil.compare import segmentation_items as asked
+from negutil.compare import segmentation_items as benchmarks
 from negutil.compare.engine import LEVEL
 from negutil.compare.referring_segmentation import ORIGINAL, TITLES, Example, Findings
 from negutil.plots import figures
@@ -73,8 +73,8 @@ def instances(found: Findings) -> Figure:
     """How often the thing that is meant has the highest score, minus chance: affirmative phrases, negated by cue."""
     table = found.table
     rows = table[(table["metric"] == segmenting.OVER_CHANCE) & (table["kind"] == LEVEL) & table["seed"].isna()]
-    rows = rows[rows["method"].isin(TITLES) & ~rows["title"].isin([asked.BARE, asked.AFFIRMED])]
-    tasks = list(dict.fromkeys([asked.AFFIRMATIVE, *rows["title"]]))
+    rows = rows[rows["method"].isin(TITLES) & ~rows["title"].isin([benchmarks.BARE, benchmarks.AFFIRMED])]
+    tasks = list(dict.fromkeys([benchmarks.AFFIRMATIVE, *rows["title"]]))
     figure, axis = plt.subplots(figsize=(7.6, 0.5 * len(tasks) + 1.4))
     methods = [method for method in TITLES if method in set(rows["method"])]
     for place, method in enumerate(methods):
@@ -93,7 +93,7 @@ def instances(found: Findings) -> Figure:
 def gains(found: Findings, metric: str = f"{MIOU}@{segmenting.BEST}") -> Figure:
     """Gain of every method over the original text tower, in points: a panel per task, with the paper's as crosses."""
     rows = found.table[(found.table["kind"] == segmenting.OVER_ORIGINAL) & (found.table["metric"] == metric)]
-    tasks = [asked.PHRASECUT, asked.AFFIRMATIVE, asked.NEGATED]
+    tasks = [benchmarks.PHRASECUT, benchmarks.AFFIRMATIVE, benchmarks.NEGATED]
     methods = [method for method in TITLES if method in set(rows["method"])]
     figure, axes = plt.subplots(1, len(tasks), figsize=(9.6, 0.42 * len(methods) + 1.5), sharey=True)
     for axis, task in zip(axes, tasks, strict=True):

@@ -25,7 +25,7 @@ BLIND, CHANCE, PAPER = "best without pictures", "chance", "published"
 VARIANT = "negationclip-"
 ASIDE = ("without mean and std", "lambda of the gold picture")
 GLASSES = "CLIPGlasses"
-"""Whose code has the differences that ``negutil.compare.clipglasses_methods`` lists by name."""
+"""Whose code has the differences that ``negutil.compare.clipglasses`` lists by name."""
 
 OTHER_DIFFERENCES = (
     (
@@ -58,7 +58,7 @@ def every_method(profile: str) -> pd.DataFrame:
 
     By base; CLIP, then the others by the number of benchmarks that they gain on; benchmarks in the given order.
     """
-    from negutil.compare import clipglasses, clipglasses_methods
+    from negutil.compare import clipglasses
 
     levels = _split(pd.concat([found(profile, f"{name}/levels") for name in LEVELS]))
     gains = _split(pd.concat([found(profile, f"{name}/gains") for name in LEVELS]))
@@ -71,8 +71,7 @@ def every_method(profile: str) -> pd.DataFrame:
         gains.drop_duplicates(key)[[*key, "value", "ci_low", "ci_high"]], on=key, how="left", suffixes=("", "_gain")
     )
     titles = [
-        ("NegationCLIP, " if name.startswith(VARIANT) else "")
-        + clipglasses_methods.title_of("" if name == "CLIP" else name)
+        ("NegationCLIP, " if name.startswith(VARIANT) else "") + clipglasses.title_of("" if name == "CLIP" else name)
         for name in own["method"]
     ]
     named = {"model": "base", "ci_low": "low", "ci_high": "high", "value_gain": "gain"}
@@ -109,12 +108,12 @@ def negbench(profile: str) -> pd.DataFrame:
 
 def differences(profile: str) -> pd.DataFrame:
     """Paper against released code: a row for each difference and test, with what it changes (DIFFERENCE's columns)."""
-    from negutil.compare import clipglasses, clipglasses_methods
+    from negutil.compare import clipglasses
 
     rows = _split(found(profile, "06_clipglasses/ablations"))
     rows = rows[rows["metric"] == OVER_FULL]
     listed = []
-    for name in clipglasses_methods.DIFFERENCES:
+    for name in clipglasses.DIFFERENCES:
         for title in clipglasses.TABLE_1:
             own = rows[(rows["method"] == name) & (rows["title"] == title)]
             listed += [_difference(row, (GLASSES, "its equations", name), title) for row in own.to_dict("records")]

@@ -155,7 +155,7 @@ def _control(control: claims.Control, claimed: Outcome, by: Outcome) -> dict[str
         "by_id": by.claim.id,
         "verdict": by.label(),
         "class": CLASSES[by.verdict],
-        "says": verdicts.meaning(control, by),
+        "says": verdicts.meaning(control, claimed, by),
     }
 
 
