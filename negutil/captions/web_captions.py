@@ -129,15 +129,6 @@ def beside_the_paper(counts: Counts) -> pd.DataFrame:
     return pd.concat([rows, pd.DataFrame([last])], ignore_index=True)
 
 
-def _kind(text: str, foreign: frozenset[str]) -> str:
-    if text in foreign:
-        return "language"
-    kind = english.kind_of_cue(text)
-    if kind == english.ABOUT_PICTURE:
-        return kind
-    return "number" if kind in NUMBERS else "aside"
-
-
 def _flagged(folder: Path, terms: TermList, most: int | None = READ_FOR_EXAMPLES) -> pl.DataFrame:
     """Rows (URL, TEXT) with a cue of the list, among the first ``most`` rows of all shards (None: among all)."""
     frame = pl.scan_parquet(caption_files.find([folder]))
