@@ -287,8 +287,21 @@ class EndpointModel:
             raise NegutilError(f"{settings.name}: {failures[0]}; {kept}: fix that and run again.")
 
     def _ask(self, client: httpx.Client, servers: Pool, request: _Request, stop: threading.Event) -> None:
-        """Ask for one reply until it comes, and keep it; raises NegutilError where it does not."""
-        settings, body = self.settings, _body(request, self.settings)
+        """Ask for one reply until it comes, and keep it; raises NegutilError where it does not.
+
+        Pictures go as base64 data URLs.
+        """
+        settings, sampling, picture = self.settings, request.sampling, request.chat.picture
+        messages: list[dict[str, Any]] = [{"role": role, "content": text} for role, text in request.chat.turns]
+        if picture is not None:
+            url = f"data:{_media_type(picture)};base64,{base64.b64encode(picture.read_bytes()).decode()}"
+            text = {"type": "text", "text": messages[-1]["content"]}
+            messages[-1]["content"] = [{"type": "image_url", "image_url": {"url": url}}, text]
+        body = {"model": settings.model, "messages": messages, "temperature": sampling.temperature}
+        body |= {"top_p": sampling.top_p, "max_tokens": sampling.tokens}
+        body |= {"stop": list(sampling.stop)} if sampling.stop else {}
+        body |= {} if settings.seed is None else {"seed": settings.seed + request.draw}
+        body |= dict(settings.extra)
         attempts = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_AskAgainError),
             stop=tenacity.stop_any(tenacity.stop_after_attempt(settings.attempts), tenacity.stop_when_event_set(stop)),
@@ -427,25 +440,6 @@ def _media_type(picture: Path) -> str:
     if kind not in PICTURES:
         raise NegutilError(f"{picture} is no picture that endpoints take: give a JPEG, PNG, WebP or GIF file.")
     return kind
-
-
-def _body(request: _Request, settings: Endpoint) -> dict[str, Any]:
-    """The body of the request, pictures as base64 data URLs."""
-    messages: list[dict[str, Any]] = [{"role": role, "content": text} for role, text in request.chat.turns]
-    picture = request.chat.picture
-    if picture is not None:
-        encoded = base64.b64encode(picture.read_bytes()).decode()
-        url = f"data:{_media_type(picture)};base64,{encoded}"
-        text = {"type": "text", "text": messages[-1]["content"]}
-        messages[-1]["content"] = [{"type": "image_url", "image_url": {"url": url}}, text]
-    sampling = request.sampling
-    body = {"model": settings.model, "messages": messages, "temperature": sampling.temperature}
-    body |= {"top_p": sampling.top_p, "max_tokens": sampling.tokens}
-    if sampling.stop:
-        body["stop"] = list(sampling.stop)
-    if settings.seed is not None:
-        body["seed"] = settings.seed + request.draw
-    return body | dict(settings.extra)
 
 
 def _key(settings: Endpoint) -> str:

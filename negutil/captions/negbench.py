@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 from datasets import Dataset
+from sklearn.preprocessing import MultiLabelBinarizer
 
 from negutil import files
-from negutil.captions import cooccurrence, statements
+from negutil.captions import statements
 from negutil.captions.statements import Statement
 from negutil.data import chexpert, coco, negbench
 from negutil.errors import NegutilError
@@ -42,6 +44,8 @@ NEGATIVES = 3
 """Absent objects listed for each picture of a retrieval file."""
 PAIR = ("Lung Opacity", "Atelectasis")
 """The findings of the medical questions."""
+CHOICES = ("plausible", "random")
+"""How absent objects are chosen: those that often come with what is in the picture, or any, the control."""
 
 
 class Paraphraser(Protocol):
@@ -129,16 +133,54 @@ def _under(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
 
 
+def cooccurrence(labels: Sequence[Collection[str]]) -> pd.DataFrame:
+    """In how many pictures two nouns are together: nouns x nouns, sorted, with their frequency in the diagonal.
+
+    `labels` are the nouns of each picture; a noun counts once. Raises NegutilError where there are none.
+    """
+    coder = MultiLabelBinarizer()
+    seen = coder.fit_transform([set(nouns) for nouns in labels]).astype(np.int64)
+    if not seen.size:
+        raise NegutilError("The labels name no object, so nothing can be absent: check the annotations.")
+    names = pd.Index(coder.classes_, dtype=object)
+    return pd.DataFrame(seen.T @ seen, index=names, columns=names)
+
+
+def absent(
+    present: Collection[str], counts: pd.DataFrame, count: int, rng: random.Random, choice: str = "plausible"
+) -> list[str]:
+    """`count` different nouns of `counts` that are not `present`, drawn by how often they come with what is.
+
+    The weight of a noun is the sum over present nouns of the share of their pictures that it is in; nouns that never
+    come along are drawn only when the others are used up. With `choice` "random" all are equally likely. Raises
+    NegutilError where too few nouns are left.
+    """
+    there = counts.index.isin(list(present))
+    free = np.flatnonzero(~there)
+    if len(free) < count:
+        problem = f"{count} absent objects are wanted and {len(free)} are left beside {sorted(present)}"
+        raise NegutilError(f"{problem}: ask for fewer, or give more categories.")
+    if choice == "random":
+        return rng.sample([str(noun) for noun in counts.index[free]], count)
+    table, rows = counts.to_numpy(), np.flatnonzero(there)
+    weights = (table[rows] / np.maximum(table[rows, rows], 1)[:, None]).sum(axis=0)[free]
+    # Sampling without replacement in one step: the shortest of exponential waiting times with these rates. A noun that
+    # never comes along waits longer than any other, at random among its kind.
+    waits = np.random.default_rng(rng.getrandbits(64)).exponential(size=len(free))
+    waits = np.where(weights > 0, waits / np.maximum(weights, 1e-12), 1e15 * (1 + waits))
+    return [str(counts.index[free[place]]) for place in np.argsort(waits)[:count]]
+
+
 def _chooser(items: Sequence[Labelled], choice: str) -> Callable[[Labelled, int, random.Random], list[str]]:
     """Chooses objects that are surely not in a picture, or as many as there are: by `choice` plausible ones or any."""
-    if choice not in cooccurrence.CHOICES:
-        raise NegutilError(f"Absent objects cannot be chosen {choice!r}: say {' or '.join(cooccurrence.CHOICES)}.")
-    counts = cooccurrence.matrix([item.objects for item in items])
+    if choice not in CHOICES:
+        raise NegutilError(f"Absent objects cannot be chosen {choice!r}: say {' or '.join(CHOICES)}.")
+    counts = cooccurrence([item.objects for item in items])
 
     def choose(item: Labelled, count: int, rng: random.Random) -> list[str]:
         there = {*item.objects, *item.implied}
         left = len(counts) - counts.index.isin(list(there)).sum()
-        return cooccurrence.absent(there, counts, max(1, min(count, left)), rng, choice)
+        return absent(there, counts, max(1, min(count, left)), rng, choice)
 
     return choose
 
@@ -175,7 +217,6 @@ def queries(
     """Every picture with its first `captions` captions, each to be told with one absent object.
 
     Half of the negations, at random, are to come before the caption. Pictures without a caption are left out.
-
     See docs/protocols.md#retrieval.
     """
     choose = _chooser(items, absent)
@@ -368,7 +409,6 @@ def four_choice(
 
 def pair_options(first: str, second: str, medium: str = "image") -> list[Statement]:
     """The options of HardNeg-Syn: 0 both, 1 first not second, 2 second not first, 3 neither.
-
     See docs/protocols.md#hardneg.
     """
     parts = [((first, second), ()), ((first,), (second,)), ((second,), (first,)), ((), (first, second))]

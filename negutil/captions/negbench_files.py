@@ -1,7 +1,6 @@
 """The files of NegBench's 18 task variations for a profile, and the plain files beside them.
 
 `pictures` says where the loader of `negutil.data.negbench` finds the pictures and clips that a file names.
-
 See docs/protocols.md#negbench.
 """
 

@@ -5,7 +5,6 @@ it is in the picture (``choose``, as for NegBench's training captions); where it
 caption with the absence. Rand-P1 differs only in the language annotator, which then names any object
 (``prompts.NEGATIONCLIP_RANDOM``, ``World(plausible=False)``). Because a language model is asked about hundreds of
 thousands of captions, every finished batch is kept in a journal on disk (``outcomes``), for all pipelines.
-
 See docs/protocols.md#negationclip-captions and docs/protocols.md#negbench-training.
 """
 

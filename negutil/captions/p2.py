@@ -6,9 +6,7 @@ the language annotator, as in P1. Other denials are joined to the caption by the
 the language annotator where it can (``reword=True``), which also gets the questions that ``read`` does not understand.
 
 A question that is itself negated is a trap: "Is there not a red shape?" - no - says that there is one. ``read`` refuses
-it; ``read(naive=True)`` falls for it, to measure how often that happens.
-
-See docs/protocols.md#negationclip-captions.
+it; ``read(naive=True)`` falls for it, to measure how often that happens. See docs/protocols.md#negationclip-captions.
 """
 
 from __future__ import annotations
