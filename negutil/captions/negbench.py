@@ -353,7 +353,6 @@ def binary(
     pair: tuple[str, str] = PAIR,
     folder: str = "",
     seed: int = 0,
-    annotator: Paraphraser | None = None,
 ) -> pd.DataFrame:
     """Two options about radiographs with exactly one finding of `pair`; option 0 is right (docs/protocols.md#medical).
 
@@ -368,7 +367,7 @@ def binary(
             about = random.Random(f"negbench/binary/{seed}/{path}").choice(pair)
             options = [_shows(about), _lacks(about)] if about == there else [_lacks(about), _shows(about)]
         asked.append(Question(path, options))
-    return table(asked, BINARY, annotator)
+    return table(asked, BINARY)
 
 
 def four_choice(
@@ -378,7 +377,6 @@ def four_choice(
     pair: tuple[str, str] = PAIR,
     folder: str = "",
     seed: int = 0,
-    annotator: Paraphraser | None = None,
 ) -> pd.DataFrame:
     """Four options about radiographs (docs/protocols.md#medical). Columns: FOUR_CHOICE; arguments as in `binary`.
 
@@ -395,7 +393,7 @@ def four_choice(
         rng, count = random.Random(f"negbench/four-states/{seed}"), min(map(len, groups.values()))
         right = {path: n for n, group in enumerate(groups.values()) for path in rng.sample(group, count)}
         options = pair_options(*pair, medium="radiograph")
-        return table([Question(p, options, right[p]) for p in labels.index if p in right], FOUR_CHOICE, annotator)
+        return table([Question(p, options, right[p]) for p in labels.index if p in right], FOUR_CHOICE)
     absent = (labels == chexpert.ABSENT).drop(columns=list(pair)).astype(bool)
     names = [str(name) for name in absent.columns]
     missing = {path: list(itertools.compress(names, row)) for path, *row in absent.itertuples(name=None)}
@@ -404,7 +402,7 @@ def four_choice(
         if len(missing[path]) > 1:
             two = random.Random(f"negbench/four-choice/{seed}/{path}").sample(missing[path], 2)
             asked.append(Question(path, [_shows(finding) for finding in (there, other, *two)]))
-    return table(asked, FOUR_CHOICE, annotator)
+    return table(asked, FOUR_CHOICE)
 
 
 def pair_options(first: str, second: str, medium: str = "image") -> list[Statement]:

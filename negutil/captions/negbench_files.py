@@ -18,15 +18,11 @@ FOLDER = "negbench"
 
 @dataclass(frozen=True, slots=True)
 class Variation:
-    """One task variation.
+    """One task variation: "retrieval", "MCQ", "4-choice" or "binary".
 
-    Attributes:
-        dataset: as the paper calls it.
-        task: "retrieval", "MCQ", "4-choice" or "binary".
-        wording: "templated" or "paraphrased"; "affirmation" or "negation" (CheXpert); "plain" (captions as they are).
-        file: its file in the mini world.
-        part: folder of the pictures, beside that of the files.
-        published: its published file, "" where none is known to be public.
+    ``wording`` is "templated" or "paraphrased"; "affirmation" or "negation" (CheXpert); "plain" (captions as they are).
+    ``file`` is its file in the mini world, ``published`` the published one ("" where none is known to be public),
+    ``part`` the folder of the pictures, beside that of the files.
     """
 
     dataset: str

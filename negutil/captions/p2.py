@@ -67,13 +67,10 @@ FORMS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """What a question answered with "no" denies.
+    """What a question answered with "no" denies; ``kind`` is one of KINDS.
 
-    Attributes:
-        kind: one of KINDS.
-        value: what is not so: a noun (presence), a colour, "wearing a hat", "running", ...
-        about: of which thing it is not so; "" for presence.
-        plural: whether ``about`` is several.
+    ``value`` is what is not so (a noun for presence, a colour, "wearing a hat", "running", ...), ``about`` of which
+    thing ("" for presence), ``plural`` whether that is several.
     """
 
     kind: str
@@ -97,10 +94,7 @@ class Denial:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question about a picture with its answer, and a caption of the same picture to be augmented.
-
-    ``source.caption_id`` is the number of the question.
-    """
+    """A question about a picture with its answer, and a caption to be augmented, whose id is the question's."""
 
     source: Source
     question: str

@@ -31,12 +31,10 @@ FEATURES = _FACES | {BEARD: "with a beard"}
 
 @dataclass(frozen=True, slots=True, order=True)
 class Fact:
-    """Something that is true or false of a picture.
+    """Something that is true or false of a picture; ``kind`` is one of KINDS.
 
-    Attributes:
-        kind: one of KINDS.
-        subject: the noun that it is about ("person" for features of a face), or "" for a place.
-        value: colour, action, "wearing hat", feature or place; "" where the fact is that the subject is there.
+    ``subject`` is the noun that it is about ("person" for features of a face, "" for a place), ``value`` a colour,
+    action, "wearing hat", feature or place ("" where the fact is that the subject is there).
     """
 
     kind: str

@@ -36,14 +36,9 @@ _STILL = r"\b(photo|photograph|picture|image|snapshot|shot|lens)\b"
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What a sentence of the benchmark says.
+    """What a sentence of the benchmark says: nouns that are `present` and `absent`; `medium` is one of MEDIA.
 
-    Attributes:
-        present: nouns said to be there.
-        absent: nouns said not to be there.
-        caption: retrieval: the affirmative caption that the negation is added to (then `present` is empty).
-        negation_first: whether what is absent is said before what is there.
-        medium: one of MEDIA.
+    For retrieval `caption` is the affirmative caption that the negation is added to, and `present` is empty.
     """
 
     present: tuple[str, ...] = ()

@@ -53,15 +53,9 @@ OPENED = 20
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found of one part of one dataset or checkpoint.
+    """What was found of one ``part`` (path or repository) of the entry ``name``.
 
-    Attributes:
-        name: the entry.
-        part: its path or repository.
-        status: OK, SAMPLE, MISSING or WRONG.
-        message: what was found, or what is wrong and how to fix it.
-        needed: whether notebooks need the part.
-        counts: what was counted.
+    ``status`` is OK, SAMPLE, MISSING or WRONG; ``needed`` says whether notebooks need the part.
     """
 
     name: str
@@ -74,14 +68,10 @@ class Finding:
 
 @dataclass(slots=True)
 class Reading:
-    """What was read.
+    """What was read: ``counts`` by name, and ``notes`` that follow them.
 
-    Attributes:
-        counts: by name.
-        notes: remarks that follow the counts.
-        problem: a sentence where something is wrong that the loader does not mind, else "".
-        names: names of the pictures that the rows are about.
-        lost: how many of these are not there.
+    ``problem`` is a sentence where something is wrong that the loader does not mind, else ""; ``names`` are those of
+    the pictures that the rows are about, of which ``lost`` are not there.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
