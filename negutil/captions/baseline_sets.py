@@ -122,11 +122,7 @@ def negmcq(
 
 
 def ccneg_triplets(
-    sources: Sequence[Source],
-    language: LanguageAnnotator,
-    *,
-    held_out: Collection[str] = frozenset(),
-    seed: int = 0,
+    sources: Sequence[Source], language: LanguageAnnotator, *, held_out: Collection[str] = frozenset(), seed: int = 0
 ) -> pd.DataFrame:
     """One row for every source that names an object that may be denied.
 
@@ -147,10 +143,7 @@ def ccneg_triplets(
 
 
 def nearest(
-    named: Sequence[Collection[str]],
-    pictures: Sequence[int],
-    denied: Sequence[str] | None = None,
-    count: int = NEAREST,
+    named: Sequence[Collection[str]], pictures: Sequence[int], denied: Sequence[str] | None = None, count: int = NEAREST
 ) -> dict[int, list[int]]:
     """For every caption the ``count`` captions of other ``pictures`` that name the most of the same objects.
 

@@ -207,12 +207,7 @@ class Queries:
 
 
 def queries(
-    items: Sequence[Labelled],
-    *,
-    captions: int = 5,
-    absent: str = "plausible",
-    medium: str = "image",
-    seed: int = 0,
+    items: Sequence[Labelled], *, captions: int = 5, absent: str = "plausible", medium: str = "image", seed: int = 0
 ) -> list[Queries]:
     """Every picture with its first `captions` captions, each to be told with one absent object.
 
@@ -279,12 +274,7 @@ def table(asked: Sequence[Question], columns: Sequence[str], annotator: Paraphra
 
 
 def questions(
-    items: Sequence[Labelled],
-    *,
-    per_picture: int = 1,
-    absent: str = "plausible",
-    medium: str = "image",
-    seed: int = 0,
+    items: Sequence[Labelled], *, per_picture: int = 1, absent: str = "plausible", medium: str = "image", seed: int = 0
 ) -> list[Question]:
     """Questions with four options: 0 right, 1 wrong hybrid, 2 wrong affirmation, 3 wrong negation.
 
@@ -347,12 +337,7 @@ def _one_of(labels: pd.DataFrame, pair: tuple[str, str]) -> dict[str, tuple[str,
 
 
 def binary(
-    dataset: Dataset,
-    *,
-    negated: bool,
-    pair: tuple[str, str] = PAIR,
-    folder: str = "",
-    seed: int = 0,
+    dataset: Dataset, *, negated: bool, pair: tuple[str, str] = PAIR, folder: str = "", seed: int = 0
 ) -> pd.DataFrame:
     """Two options about radiographs with exactly one finding of `pair`; option 0 is right (docs/protocols.md#medical).
 
@@ -371,12 +356,7 @@ def binary(
 
 
 def four_choice(
-    dataset: Dataset,
-    *,
-    negated: bool,
-    pair: tuple[str, str] = PAIR,
-    folder: str = "",
-    seed: int = 0,
+    dataset: Dataset, *, negated: bool, pair: tuple[str, str] = PAIR, folder: str = "", seed: int = 0
 ) -> pd.DataFrame:
     """Four options about radiographs (docs/protocols.md#medical). Columns: FOUR_CHOICE; arguments as in `binary`.
 

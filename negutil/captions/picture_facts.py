@@ -52,10 +52,7 @@ RELATIONS = (
     *(Fact(ACTION, "person", action) for action in DOING),
     *(worn(relation, noun, gear) for relation in GEAR for noun in BEARERS[relation] for gear in GEAR[relation]),
 )
-OVERALL = (
-    *(Fact(PLACE, "", place) for place in PLACES),
-    *(Fact(FACE, "person", feature) for feature in FEATURES),
-)
+OVERALL = (*(Fact(PLACE, "", place) for place in PLACES), *(Fact(FACE, "person", feature) for feature in FEATURES))
 COLOURED = tuple(Fact(COLOUR, noun, colour) for noun in NOUNS for colour in COLOURS)
 FACTS = (*THERE, *RELATIONS, *OVERALL, *COLOURED)
 """Every fact, in the order in which a judge answers."""

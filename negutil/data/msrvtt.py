@@ -23,10 +23,7 @@ _SENTENCE = {"video_id": str, "sen_id": int, "caption": str}
 
 
 def load(
-    file: Path | str,
-    videos: Path | str | None = None,
-    split: str | None = None,
-    missing: _reading.Missing = "error",
+    file: Path | str, videos: Path | str | None = None, split: str | None = None, missing: _reading.Missing = "error"
 ) -> Dataset:
     """Clips of one split ("train", "validate", "test"), or of all, with their sentences.
 

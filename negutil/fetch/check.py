@@ -289,10 +289,7 @@ _ROWS: dict[str, tuple[Callable[[Path], Dataset], dict[str, Count]]] = {
         # Its other columns are the file's name and the split.
         {"faces": len, "attributes": lambda rows: len(rows.column_names) - 2},
     ),
-    "coco-captions": (
-        lambda file: coco.load(captions=file),
-        {"pictures": len, "captions": _inside("captions")},
-    ),
+    "coco-captions": (lambda file: coco.load(captions=file), {"pictures": len, "captions": _inside("captions")}),
     "coco-instances": (
         lambda file: coco.load(instances=file),
         {
