@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow.parquet as pq
 import safetensors
 from datasets import Dataset
@@ -27,7 +28,6 @@ from negutil.data import (
     coco,
     download,
     folders,
-    laion,
     msrvtt,
     negbench,
     negrefcocog,
@@ -47,6 +47,8 @@ from negutil.models.pictures import read_rgb
 
 OK, SAMPLE, MISSING, WRONG = "ok", "sample", "missing", "wrong"
 Count = Callable[[Dataset], int]
+CAPTION_COLUMNS = ("TEXT", "text", "Text", "caption", "CAPTION", "Caption")
+"""Names of the caption column of LAION-400M's parquet shards, by release; the first that a shard has is taken."""
 OPENED = 20
 """How many pictures or clips of a folder are opened, spread over it, unless all are to be."""
 
@@ -161,7 +163,7 @@ def read(part: Part, located: list[Path], pictures: Path | None = None, deep: bo
     if part.hub:
         return _hub(located)
     if part.read == "captions":
-        columns = Counter(laion.caption_column(shard) for shard in located)
+        columns = Counter(caption_column(shard) for shard in located)
         captions = sum(pq.read_metadata(shard).num_rows for shard in located)
         note = f"captions are in {' and '.join(repr(name) for name in columns)}"
         return Reading({"files": len(located), "captions": captions}, [note])
@@ -187,6 +189,26 @@ def read(part: Part, located: list[Path], pictures: Path | None = None, deep: bo
         if reading.lost:
             reading.notes.append(f"{len(names) - reading.lost:,} of its {len(names):,} pictures are in {pictures.name}")
     return reading
+
+
+def caption_column(shard: Path) -> str:
+    """The name of the shard's caption column: the first of CAPTION_COLUMNS that it has.
+
+    Raises NegutilError for a damaged shard, no such column, and a column that is not text.
+    """
+    try:
+        schema = pl.read_parquet_schema(shard)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        problem = f"the parquet file is cut short or damaged ({str(error).splitlines()[0]:.100})"
+        _reading.fail(shard, problem, "fetch the shard again or remove it", error)
+    fix = "call the column with the captions by one of these names"
+    name = next((name for name in CAPTION_COLUMNS if name in schema), None)
+    if name is None:
+        problem = f"no caption column ({' or '.join(map(repr, CAPTION_COLUMNS))}) among {list(schema)}"
+        _reading.fail(shard, problem, fix)
+    if schema[name] != pl.String:
+        _reading.fail(shard, f"column {name!r} holds {schema[name]}, not text", fix)
+    return name
 
 
 def _counted(rows: Dataset, counts: Mapping[str, int]) -> Reading:
