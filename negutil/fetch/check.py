@@ -102,7 +102,8 @@ def check(name: str, folder: Path | None = None, deep: bool = False) -> Iterator
             if located:
                 pictures = where.path(part.pictures) if part.pictures and not where.own else None
                 reading = read(part, located, pictures, deep)
-                status, message, counts = *judge(part, located, reading), reading.counts
+                counts = reading.counts
+                status, message = judge(part, located, reading)
         except NegutilError as problem:
             status, message = WRONG, str(problem)
         except OSError as problem:  # a folder or file that may not be read: the other parts are checked all the same
@@ -120,7 +121,7 @@ def failed(finding: Finding, named: bool, whole: bool = False) -> bool:
     return finding.status == WRONG or lacks or (finding.status == SAMPLE and whole)
 
 
-def judge(part: Part, files: list[Path], reading: Reading) -> tuple[str, str]:
+def judge(part: Part, located: list[Path], reading: Reading) -> tuple[str, str]:
     """Status and message of what was read: whatever is wrong first, then what is less than everything."""
     less, more = compare(reading.counts, part.counts)
     notes = "".join(f"; {note}" for note in reading.notes)
@@ -128,15 +129,15 @@ def judge(part: Part, files: list[Path], reading: Reading) -> tuple[str, str]:
         return WRONG, reading.problem
     if more:
         fix = "it is another release or was changed, so fetch it again"
-        return WRONG, f"{files[0]} has {', '.join(more)}, more than are known ({part.counted}): {fix}."
+        return WRONG, f"{located[0]} has {', '.join(more)}, more than are known ({part.counted}): {fix}."
     if less:
         return SAMPLE, f"has {', '.join(less)}{notes}"
     # Of several known releases the checksum is that of the first.
     firsts = {what: wanted[0] for what, wanted in part.counts.items() if isinstance(wanted, list)}
-    if len(files) == 1 and all(reading.counts.get(what) == first for what, first in firsts.items()):
+    if len(located) == 1 and all(reading.counts.get(what) == first for what, first in firsts.items()):
         for kind, expected in (("sha256", part.sha256), ("md5", part.md5)):
-            if expected and (actual := download.digest(files[0], kind)) != expected:
-                told = f"{files[0]} has {kind} {actual}, where {expected} is known ({part.checksum})"
+            if expected and (actual := download.digest(located[0], kind)) != expected:
+                told = f"{located[0]} has {kind} {actual}, where {expected} is known ({part.checksum})"
                 return WRONG, f"{told}: something in it was changed, so fetch it again."
     counts = ", ".join(f"{count:,} {what}" for what, count in reading.counts.items()) or "it is there"
     return (SAMPLE if reading.lost else OK), f"{counts}{notes}"
