@@ -93,10 +93,10 @@ def from_coco(dataset: Dataset, folder: str = "") -> list[Labelled]:
             _under(folder, file_name),
             str(image_id),
             tuple(dict.fromkeys(nouns)),
-            tuple(said),
+            tuple(texts),
             implied=tuple(sorted((set(supers) & names) - set(nouns))),
         )
-        for file_name, image_id, nouns, supers, said in zip(*columns, strict=True)
+        for file_name, image_id, nouns, supers, texts in zip(*columns, strict=True)
     ]
 
 
@@ -122,10 +122,10 @@ def from_msrvtt(
             _under(folder, name),
             number,
             tuple(dict.fromkeys(nouns)),
-            tuple(random.Random(f"negbench/msrvtt/{seed}/{number}").sample(list(said), min(captions, len(said)))),
-            all_captions=tuple(said),
+            tuple(random.Random(f"negbench/msrvtt/{seed}/{number}").sample(list(texts), min(captions, len(texts)))),
+            all_captions=tuple(texts),
         )
-        for name, number, said, nouns in zip(*columns, strict=True)
+        for name, number, texts, nouns in zip(*columns, strict=True)
     ]
 
 
@@ -260,16 +260,16 @@ class Question:
     template: str = ""
 
 
-def table(asked: Sequence[Question], columns: Sequence[str], annotator: Paraphraser | None = None) -> pd.DataFrame:
+def table(rows: Sequence[Question], columns: Sequence[str], annotator: Paraphraser | None = None) -> pd.DataFrame:
     """Questions as a table with `columns`, worded by template or by the annotator; raises NegutilError for none."""
-    if not asked:
+    if not rows:
         raise NegutilError("The labels allow no question: give pictures whose objects or findings are known.")
-    sentences = worded([option for question in asked for option in question.options], annotator)
-    width = len(asked[0].options)
+    sentences = worded([option for question in rows for option in question.options], annotator)
+    width = len(rows[0].options)
     made = pd.DataFrame({name: sentences[number::width] for number, name in enumerate(OPTIONS[:width])})
-    made["image_path"] = [question.path for question in asked]
-    made["correct_answer"] = [question.correct for question in asked]
-    made["correct_answer_template"] = [question.template for question in asked]
+    made["image_path"] = [question.path for question in rows]
+    made["correct_answer"] = [question.correct for question in rows]
+    made["correct_answer_template"] = [question.template for question in rows]
     return made[list(columns)]
 
 
@@ -299,9 +299,9 @@ def questions(
     return made
 
 
-def mcq_table(asked: Sequence[Question], medium: str = "image", annotator: Paraphraser | None = None) -> pd.DataFrame:
+def mcq_table(rows: Sequence[Question], medium: str = "image", annotator: Paraphraser | None = None) -> pd.DataFrame:
     """`questions` as a table. Columns: MCQ; for `medium` "video" VIDEO_MCQ."""
-    return table(asked, VIDEO_MCQ if medium == "video" else MCQ, annotator)
+    return table(rows, VIDEO_MCQ if medium == "video" else MCQ, annotator)
 
 
 def options(kind: str, first: str, others: Sequence[str], noun: str, medium: str = "image") -> list[Statement]:
@@ -324,8 +324,8 @@ def _known(dataset: Dataset, folder: str, pair: tuple[str, str]) -> pd.DataFrame
     labels.index = pd.Index([_under(folder, name) for name in dataset["file_name"]])
     labels = labels.loc[:, (labels == chexpert.PRESENT).any()]
     if never := [name for name in pair if name not in labels]:
-        found = ", ".join(labels) or "nothing"
-        raise NegutilError(f"No radiograph is known to have {never[0]}: ask about two of what there is ({found}).")
+        present = ", ".join(labels) or "nothing"
+        raise NegutilError(f"No radiograph is known to have {never[0]}: ask about two of what there is ({present}).")
     return labels
 
 
@@ -345,14 +345,14 @@ def binary(
     shown. The paper states neither the wording nor which finding is asked about; these are ours. Columns: BINARY.
     `dataset` is one of `negutil.data.chexpert`; uncertain and unmentioned findings are never asked about.
     """
-    asked = []
+    rows = []
     for path, (there, away) in _one_of(_known(dataset, folder, pair), pair).items():
         options = [_shows(there), _shows(away)]
         if negated:
             about = random.Random(f"negbench/binary/{seed}/{path}").choice(pair)
             options = [_shows(about), _lacks(about)] if about == there else [_lacks(about), _shows(about)]
-        asked.append(Question(path, options))
-    return table(asked, BINARY)
+        rows.append(Question(path, options))
+    return table(rows, BINARY)
 
 
 def four_choice(
@@ -377,12 +377,12 @@ def four_choice(
     absent = (labels == chexpert.ABSENT).drop(columns=list(pair)).astype(bool)
     names = [str(name) for name in absent.columns]
     missing = {path: list(itertools.compress(names, row)) for path, *row in absent.itertuples(name=None)}
-    asked = []
+    rows = []
     for path, (there, other) in _one_of(labels, pair).items():
         if len(missing[path]) > 1:
             two = random.Random(f"negbench/four-choice/{seed}/{path}").sample(missing[path], 2)
-            asked.append(Question(path, [_shows(finding) for finding in (there, other, *two)]))
-    return table(asked, FOUR_CHOICE)
+            rows.append(Question(path, [_shows(finding) for finding in (there, other, *two)]))
+    return table(rows, FOUR_CHOICE)
 
 
 def pair_options(first: str, second: str, medium: str = "image") -> list[Statement]:
@@ -426,8 +426,8 @@ def write(
     """
     items = from_coco(coco.load(captions, instances), folder)
     wordings = {"template": None} | ({"paraphrased": annotator} if annotator else {})
-    asked = questions(items, per_picture=per_picture, absent=absent, seed=seed)
-    made = {f"mcq_{name}": mcq_table(asked, annotator=writer) for name, writer in wordings.items()}
+    chosen = questions(items, per_picture=per_picture, absent=absent, seed=seed)
+    made = {f"mcq_{name}": mcq_table(chosen, annotator=writer) for name, writer in wordings.items()}
     if captions is not None:
         rows = queries(items, captions=captions_per_picture, absent=absent, seed=seed)
         made["retrieval"] = retrieval_table(rows, negated=False)

@@ -86,12 +86,12 @@ PLAIN: tuple[Variation, ...] = (
 
 def folder(settings: Profile) -> Path:
     """The folder with the files of the variations; raises NegutilError where it has none at all."""
-    found = source.folder(settings, FOLDER)
+    there = source.folder(settings, FOLDER)
     names = [name for variation in (*VARIATIONS, *PLAIN) if (name := variation.published)]
-    if not any((found / each.file).is_file() for each in VARIATIONS) and not any((found / n).is_file() for n in names):
+    if not any((there / each.file).is_file() for each in VARIATIONS) and not any((there / n).is_file() for n in names):
         get = "fetch them by the links in NegBench's datasets.md"
-        raise NegutilError(f"{found} has none of NegBench's files ({', '.join(names)}): {get}, or set NEGUTIL_DATA.")
-    return found
+        raise NegutilError(f"{there} has none of NegBench's files ({', '.join(names)}): {get}, or set NEGUTIL_DATA.")
+    return there
 
 
 def path(variation: Variation, folder: Path) -> Path | None:

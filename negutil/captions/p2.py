@@ -164,7 +164,7 @@ def weave(caption: str, denial: Denial, rng: random.Random) -> str:
 
 
 def make(
-    asked: Sequence[Asked],
+    questions: Sequence[Asked],
     language: LanguageAnnotator,
     rules: Rules = Rules(),
     *,
@@ -180,9 +180,9 @@ def make(
         denials = [read(each.question, rules.naive) for each in batch]
         reasons = [_dropped(each.question, denial, rules) for each, denial in zip(batch, denials, strict=True)]
         left = [row for row, reason in enumerate(reasons) if not reason]
-        things = [row for row in left if denials[row].kind == "presence"]
-        captions, nouns = [batch[row].source.caption for row in things], [denials[row].value for row in things]
-        updated = dict(zip(things, language.negate(captions, nouns), strict=True))
+        presences = [row for row in left if denials[row].kind == "presence"]
+        captions, nouns = [batch[row].source.caption for row in presences], [denials[row].value for row in presences]
+        updated = dict(zip(presences, language.negate(captions, nouns), strict=True))
         others = [row for row in left if denials[row].kind != "presence"]
         if rules.reword:
             pairs = [(p1.without_stop(batch[row].source.caption), batch[row].question) for row in others]
@@ -196,10 +196,10 @@ def make(
             for row, (denial, reason) in enumerate(zip(denials, reasons, strict=True))
         ]
 
-    chosen = {each.source.caption_id: each for each in asked if each.answer == "no"}
+    chosen = {each.source.caption_id: each for each in questions if each.answer == "no"}
     head = {"pipeline": "p2", **asdict(rules), "held_out": sorted(rules.held_out), "language": language.name}
     made = p1.outcomes(chosen, work, kept_in, head | dict(facts or {}))
-    return p1.frame([each.source for each in asked if each.answer == "no"], made)
+    return p1.frame([each.source for each in questions if each.answer == "no"], made)
 
 
 def _dropped(question: str, denial: Denial, rules: Rules) -> str:

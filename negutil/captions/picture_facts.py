@@ -114,11 +114,11 @@ def _be(noun: str) -> str:
 _QUESTIONS = {question(fact): fact for fact in FACTS}
 
 
-def fact_of(asked: str) -> Fact:
+def fact_of(text: str) -> Fact:
     """The fact that a yes/no question is about; raises NegutilError where the judge cannot be asked that."""
-    if asked not in _QUESTIONS:
-        raise NegutilError(f"The judge of the mini world cannot be asked {asked!r}: word it as picture_facts does.")
-    return _QUESTIONS[asked]
+    if text not in _QUESTIONS:
+        raise NegutilError(f"The judge of the mini world cannot be asked {text!r}: word it as picture_facts does.")
+    return _QUESTIONS[text]
 
 
 def open_question(fact: Fact) -> str:
@@ -143,8 +143,8 @@ def answer(fact: Fact) -> str:
 _ANSWERS = {(open_question(fact), answer(fact)): fact for fact in FACTS if fact.kind in (COLOUR, PLACE, ACTION)}
 
 
-def fact_chosen(asked: str, choice: str) -> Fact:
+def fact_chosen(text: str, choice: str) -> Fact:
     """The fact that ``choice`` states as an answer to an open question; raises NegutilError where there is none."""
-    if (asked, choice) not in _ANSWERS:
-        raise NegutilError(f"The judge of the mini world knows no answer {choice!r} to {asked!r}: fix the question.")
-    return _ANSWERS[asked, choice]
+    if (text, choice) not in _ANSWERS:
+        raise NegutilError(f"The judge of the mini world knows no answer {choice!r} to {text!r}: fix the question.")
+    return _ANSWERS[text, choice]

@@ -44,7 +44,7 @@ class Task:
 
     def chat(self, picture: Path | None = None, **values: object) -> Chat:
         """The conversation that ends in this question, with ``values`` filled into its pattern."""
-        shown = [turn for asked, reply in self.examples for turn in (("user", asked), ("assistant", reply))]
+        shown = [turn for question, reply in self.examples for turn in (("user", question), ("assistant", reply))]
         system = [("system", self.system)] if self.system else []
         return Chat((*system, *shown, ("user", self.question.format(**values))), picture)
 
