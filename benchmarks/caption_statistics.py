@@ -29,7 +29,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from negutil.captions import caption_sample, caption_statistics, negation_terms
+from negutil.captions import caption_statistics, negation_terms, web_captions
 
 LAION = 414_000_000
 CHUNK = 250_000
@@ -38,8 +38,8 @@ CUES = ("no", "not", "without", "NO", "Not")
 
 def vocabulary() -> np.ndarray:
     """Words of the labelled captions that no list takes for cues, with their capitals and punctuation."""
-    words = sorted({word for caption in caption_sample.load()["caption"] for word in caption.split()})
-    cue = caption_sample.flags(words, negation_terms.load()).any(axis=1).to_numpy()
+    words = sorted({word for caption in web_captions.load_sample()["caption"] for word in caption.split()})
+    cue = web_captions.flags(words, negation_terms.load()).any(axis=1).to_numpy()
     return np.array(words, dtype=object)[~cue]
 
 

@@ -16,7 +16,7 @@ from miniworld import scenes
 from miniworld.caption_truth import are_true
 from miniworld.scenes import Extra, Scene, Thing
 from miniworld.shapes import Shape
-from negutil.captions import caption_quality, cooccurrence
+from negutil.captions import caption_quality, negbench
 from negutil.captions.caption_quality import NGrams
 from negutil.errors import NegutilError
 
@@ -123,7 +123,7 @@ def test_references_are_of_the_same_captions() -> None:
 
 
 def test_plausibility_is_a_rank_among_absent_objects() -> None:
-    counts = cooccurrence.matrix([["cat", "dog"], ["cat", "dog"], ["cat", "fish"], ["bus", "car"]])
+    counts = negbench.cooccurrence([["cat", "dog"], ["cat", "dog"], ["cat", "fish"], ["bus", "car"]])
     # With a cat come dogs most, then fish; bus and car never do.
     found = caption_quality.plausibility(["dog", "fish", "bus", "cat", "moon"], [["cat"]] * 5, counts)
     assert found[:3] == pytest.approx([1.0, 2 / 3, (0 + 0.5) / 3])
@@ -133,7 +133,7 @@ def test_plausibility_is_a_rank_among_absent_objects() -> None:
 def test_objects_at_random_have_a_plausibility_of_a_half() -> None:
     drawn = [scenes.sample(random.Random(number)) for number in range(400)]
     labels = [sorted(scene.nouns) for scene in drawn]
-    counts = cooccurrence.matrix(labels)
+    counts = negbench.cooccurrence(labels)
     rng = random.Random(0)
     absent = [rng.choice([noun for noun in counts.index if noun not in nouns]) for nouns in labels]
     assert caption_quality.plausibility(absent, labels, counts).mean() == pytest.approx(0.5, abs=0.05)

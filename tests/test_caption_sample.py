@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from negutil.captions import caption_sample, negation_terms
+from negutil.captions import negation_terms, web_captions
 from negutil.errors import NegutilError
 
 LISTS = negation_terms.load()
 
 
 def test_sample_is_large_and_covers_the_hard_cases() -> None:
-    sample = caption_sample.load()
+    sample = web_captions.load_sample()
     captions = sample["caption"].tolist()
     assert len(sample) >= 200 and len(set(captions)) == len(captions)
     assert sample["kind"].value_counts().min() >= 15
@@ -23,7 +23,7 @@ def test_sample_is_large_and_covers_the_hard_cases() -> None:
 
 
 def test_precision_and_recall_are_fixed() -> None:
-    judged = {each.name: each for each in caption_sample.judge_sample(LISTS)}
+    judged = {each.name: each for each in web_captions.judge_sample(LISTS)}
     shares = {name: (each.precision, each.recall, each.about_picture) for name, each in judged.items()}
     counts = {name: [(round(s.value * s.n), s.n) for s in each] for name, each in shares.items()}
     assert counts == {
@@ -35,28 +35,22 @@ def test_precision_and_recall_are_fixed() -> None:
 
 
 def test_wider_lists_find_more_and_plain_captions_stay_plain() -> None:
-    by_kind = caption_sample.found_by_kind(LISTS).set_index("kind")
+    by_kind = web_captions.found_by_kind(LISTS).set_index("kind")
     flagged = {str(kind): row.tolist() for kind, row in by_kind.iterrows()}
     assert all(strict <= standard <= wide <= n for n, strict, standard, wide in flagged.values())
     assert flagged["plain"] == [27, 0, 0, 0]
     # One contraction comes with a plain "no": "Ain't no mountain high enough".  Two lack their apostrophe.
     assert flagged["contraction"] == [21, 1, 19, 19]
-    assert by_kind["n"].sum() == len(caption_sample.load())
+    assert by_kind["n"].sum() == len(web_captions.load_sample())
 
 
 def test_mistakes_are_the_difference() -> None:
-    sample = caption_sample.load()
-    strict = caption_sample.mistakes(LISTS[0])
-    hit = caption_sample.flags(sample["caption"].tolist(), LISTS[:1])["strict"].to_numpy()
+    sample = web_captions.load_sample()
+    strict = web_captions.mistakes(LISTS[0])
+    hit = web_captions.flags(sample["caption"].tolist(), LISTS[:1])["strict"].to_numpy()
     assert len(strict) == (hit != sample["cue"].to_numpy()).sum()
     assert set(strict["mistake"]) == {"false alarm", "missed"}
     assert "look-alike" in set(strict.loc[strict["mistake"] == "false alarm", "kind"])
-
-
-def test_records_have_intervals() -> None:
-    records = caption_sample.records(caption_sample.judge_sample(LISTS), "01_web_captions")
-    assert len(records) == 9
-    assert all(record.n > 0 and record.ci_low is not None and record.paper_value is None for record in records)
 
 
 @pytest.mark.parametrize(
@@ -72,11 +66,11 @@ def test_wrong_labels_are_one_sentence(tmp_path: Path, content: str, says: str) 
     file = tmp_path / "labels.csv"
     file.write_text(content)
     with pytest.raises(NegutilError, match=says):
-        caption_sample.load(file)
+        web_captions.load_sample(file)
     with pytest.raises(NegutilError, match="cannot be read"):
-        caption_sample.load(tmp_path / "gone.csv")
+        web_captions.load_sample(tmp_path / "gone.csv")
 
 
 def test_a_list_that_flags_nothing_cannot_be_judged() -> None:
     with pytest.raises(NegutilError, match="cannot be judged"):
-        caption_sample.judge_sample([negation_terms.TermList("odd", "", ("zyzzyva",))])
+        web_captions.judge_sample([negation_terms.TermList("odd", "", ("zyzzyva",))])

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from negutil.data.unpack import Limits, unpack
+from negutil.data import unpack as unpacking
+from negutil.data.unpack import unpack
 from negutil.errors import NegutilError
 
 FILES = {"a.txt": b"one", "pictures/1.jpg": b"two", "pictures/deep/2.jpg": b"three" * 1000}
@@ -108,12 +109,14 @@ def test_links_out_and_devices_in_tars_are_refused(member: dict, tmp_path: Path)
 
 
 @pytest.mark.parametrize("make", [make_zip, make_tar])
-def test_bombs_are_refused(make: Callable[..., Path], tmp_path: Path) -> None:
+def test_bombs_are_refused(make: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unpacking, "SMALL", 1000)
+    monkeypatch.setattr(unpacking, "FILES", 2)
     archive = make(tmp_path / "bomb.gz", {"zeros": bytes(5_000_000)})
     with pytest.raises(NegutilError, match="would unpack to more than"):
-        unpack(archive, tmp_path / "out", limits=Limits(small=1000))
+        unpack(archive, tmp_path / "out")
     with pytest.raises(NegutilError, match="more than 2 entries"):
-        unpack(make(tmp_path / "many.gz"), tmp_path / "out", limits=Limits(files=2))
+        unpack(make(tmp_path / "many.gz"), tmp_path / "out")
     assert content_of(tmp_path / "out") == {}
 
 

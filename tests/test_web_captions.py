@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from negutil import config, paths, results
-from negutil.captions import caption_sample, caption_statistics, english, negation_terms, web_captions
+from negutil.captions import caption_statistics, english, negation_terms, web_captions
 from negutil.compare import claims, verdicts
 from negutil.config import Profile, Splits
 from negutil.plots import captions as plots
@@ -53,14 +53,16 @@ def test_run_counts_and_saves(small: Profile) -> None:
     strict = saved[(saved["task"] == "strict") & (saved["metric"] == "caption_ratio")].iloc[0]
     assert strict["value"] * strict["n"] == pytest.approx(found.counts.lists["strict"].captions, abs=0.01)
     items = pd.read_parquet(paths.results(small.name) / web_captions.EXPERIMENT / "sample.parquet")
-    assert len(items) == len(caption_sample.load()) and {"strict", "standard", "wide"} <= set(items)
-    assert len(results.load(small.name, web_captions.EXPERIMENT, "sample")) == 9
+    assert len(items) == len(web_captions.load_sample()) and {"strict", "standard", "wide"} <= set(items)
+    sample = results.load(small.name, web_captions.EXPERIMENT, "sample")
+    assert len(sample) == 9 and sample["paper_value"].isna().all()
+    assert (sample["n"] > 0).all() and sample["ci_low"].notna().all()
 
 
 def test_examples_have_pictures_and_cues(small: Profile) -> None:
     shown = web_captions.examples(small, STRICT, seed=0, count=6)
     assert len(shown) == 6 and len({example.caption for example in shown}) == 6
-    assert caption_sample.flags([example.caption for example in shown], [STRICT])["strict"].all()
+    assert web_captions.flags([example.caption for example in shown], [STRICT])["strict"].all()
     assert all(example.picture.shape == (64, 64, 3) and example.picture.std() > 0 for example in shown)
     assert sum(english.kind_of_cue(example.caption) == english.ABOUT_PICTURE for example in shown) == 1
     again = web_captions.examples(small, STRICT, seed=0, count=6)

@@ -23,10 +23,10 @@ from negutil.config import Splits
 from negutil.data import ccneg as ccneg_data
 from negutil.data import celeba as celeba_data
 from negutil.data import chexpert as chexpert_data
-from negutil.data import laion as laion_data
 from negutil.data import msrvtt as msrvtt_data
 from negutil.data import vqa as vqa_data
 from negutil.errors import NegutilError
+from negutil.fetch import check
 from negutil.statistics import wilson
 
 SEED = 3
@@ -241,7 +241,7 @@ def test_laion_shards_have_the_columns_of_the_release(written: Written, shards: 
     assert shards.columns == ["SAMPLE_ID", "URL", "TEXT", "HEIGHT", "WIDTH", "LICENSE", "NSFW", "similarity"]
     assert shards["SAMPLE_ID"].n_unique() == len(shards) == 20_000
     assert shards["similarity"].is_between(0.3, 0.7).all()
-    assert {laion_data.caption_column(path) for path in written(laion).glob("*.parquet")} == {"TEXT"}
+    assert {check.caption_column(path) for path in written(laion).glob("*.parquet")} == {"TEXT"}
 
 
 def test_cues_are_about_as_frequent_as_in_laion(shards: pl.DataFrame) -> None:

@@ -90,7 +90,6 @@ class Prompted:
 
     Attributes:
         name: name of the model.
-        asked: number of questions by operation ("extract", "propose", ...).
         unread: number of replies by operation that could not be read. Such an item gets [] (extract, propose), the
             templated sentence (negate), the caption as it is (paraphrase), or None (shows), so that no item is lost.
     """
@@ -99,7 +98,6 @@ class Prompted:
         self.name = model.name
         self.model = model
         self.wording = wording
-        self.asked: Counter[str] = Counter()
         self.unread: Counter[str] = Counter()
 
     def extract(self, captions: Sequence[str]) -> list[list[str]]:
@@ -143,7 +141,6 @@ class Prompted:
 
     def _ask(self, operation: str, chats: Sequence[Chat], read: Callable[[str], Any]) -> list[Any]:
         """What ``read`` makes of the reply to each chat."""
-        self.asked[operation] += len(chats)
         answers = [read(text) for text in self.model.replies(chats, getattr(self.wording, operation).sampling)]
         self.unread[operation] += sum(answer is None for answer in answers)
         return answers

@@ -122,11 +122,7 @@ def negmcq(
 
 
 def ccneg_triplets(
-    sources: Sequence[Source],
-    language: LanguageAnnotator,
-    *,
-    held_out: Collection[str] = frozenset(),
-    seed: int = 0,
+    sources: Sequence[Source], language: LanguageAnnotator, *, held_out: Collection[str] = frozenset(), seed: int = 0
 ) -> pd.DataFrame:
     """One row for every source that names an object that may be denied.
 
@@ -147,10 +143,7 @@ def ccneg_triplets(
 
 
 def nearest(
-    named: Sequence[Collection[str]],
-    pictures: Sequence[int],
-    denied: Sequence[str] | None = None,
-    count: int = NEAREST,
+    named: Sequence[Collection[str]], pictures: Sequence[int], denied: Sequence[str] | None = None, count: int = NEAREST
 ) -> dict[int, list[int]]:
     """For every caption the ``count`` captions of other ``pictures`` that name the most of the same objects.
 
@@ -163,7 +156,7 @@ def nearest(
     sizes = np.maximum(binary.sum(axis=1, dtype=np.float64), 1)
     column = {noun: number for number, noun in enumerate(coder.classes_)}
     numbers = np.asarray(pictures)
-    found: dict[int, list[int]] = {}
+    neighbours: dict[int, list[int]] = {}
     for start in range(0, len(binary), CHUNK):
         rows = slice(start, start + CHUNK)
         alike = (binary[rows] @ binary.T).astype(np.float64) ** 2 / sizes
@@ -173,8 +166,8 @@ def nearest(
         least = -np.partition(-alike, count - 1, axis=1)[:, count - 1]
         for number, (row, limit) in enumerate(zip(alike, least, strict=True), start):
             close = np.flatnonzero(row >= limit)
-            found[number] = close[np.argsort(-row[close], kind="stable")][:count].tolist()
-    return found
+            neighbours[number] = close[np.argsort(-row[close], kind="stable")][:count].tolist()
+    return neighbours
 
 
 def write_triplets(made: pd.DataFrame, folder: Path) -> None:

@@ -90,7 +90,7 @@ def plausibility(absent: Sequence[str], shown: Sequence[Collection[str]], counts
     """How well each absent object goes with what is in its picture: its rank among all absent objects, from 0 to 1.
 
     Objects are ranked by the sum over what is shown of the share of its pictures that they are in (``counts`` of
-    ``cooccurrence.matrix``). 0.5 is expected of objects chosen at random. NaN for an object that ``counts`` lacks or
+    ``negbench.cooccurrence``). 0.5 is expected of objects chosen at random. NaN for an object that ``counts`` lacks or
     that is shown.
     """
     names = {noun: number for number, noun in enumerate(counts.index)}

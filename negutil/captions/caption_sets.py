@@ -39,14 +39,10 @@ QUESTION_IDS = 10**12
 
 @dataclass(frozen=True, slots=True)
 class Annotators:
-    """Who annotates.
+    """Who annotates; ``random_language`` proposes objects at random (Rand-P1).
 
-    Attributes:
-        language, vision: the annotators.
-        random_language: the language annotator that proposes objects at random (Rand-P1).
-        reword: whether the language annotator can word any denial (``p2.Rules``).
-        held_out: what must not be negated: in the mini world HELD_OUT, else nothing.
-        facts: their settings, for the journals.
+    ``reword``: whether the language annotator can word any denial (``p2.Rules``); ``held_out``: what must not be
+    negated (in the mini world HELD_OUT, else nothing); ``facts``: their settings, for the journals.
     """
 
     language: LanguageAnnotator

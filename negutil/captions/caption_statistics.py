@@ -10,7 +10,6 @@ several declared lists at once.
 
 Counting is a sum over files, each streamed by polars: memory does not grow with the number of captions, and the counts
 of a finished file are kept in the cache, so that an interrupted run over many shards resumes where it stopped.
-
 See docs/protocols.md#web-captions.
 """
 
@@ -46,7 +45,6 @@ PAPER_SOURCE = "NegationCLIP Table 1"
 BATCH = 100_000
 # White space outside ASCII, in UTF-8: two bytes (next line, no-break space) or three.
 WIDE_SPACES = "\x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
-Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +85,23 @@ class Counts:
 
 def count(texts: pl.LazyFrame, lists: Sequence[TermList]) -> Counts:
     """Count the one String column of a lazy frame, batch by batch."""
-    batches = texts.collect_batches(chunk_size=BATCH, engine="streaming")
-    nothing = Counts(0, 0, 0, 0, {terms.name: CueCounts() for terms in lists})
-    return reduce(Counts.__add__, (_count_batch(batch.to_series(), lists) for batch in batches), nothing)
+    total = Counts(0, 0, 0, 0, {terms.name: CueCounts() for terms in lists})
+    for batch in texts.collect_batches(chunk_size=BATCH, engine="streaming"):
+        column = batch.to_series()
+        # The fast search for stems leaves few texts for the exact but slower patterns.
+        likely = column.filter(column.str.contains("|".join(terms.stems for terms in lists))).str.to_lowercase()
+        counts = {}
+        for terms in lists:
+            matches = likely.str.extract_all(terms.pattern)
+            sizes = matches.list.len()
+            cues: Counter[str] = Counter()
+            for spelling, number in matches.explode(empty_as_null=False).value_counts().iter_rows():
+                cues[negation_terms.normalise(spelling)] += number
+            squares = int((sizes * sizes).sum())
+            counts[terms.name] = CueCounts(int((sizes > 0).sum()), cues.total(), squares, dict(sorted(cues.items())))
+        empty = int((~column.str.contains(r"\S")).sum())
+        total += Counts(len(column), column.null_count(), empty, count_words(column), counts)
+    return total
 
 
 def count_texts(texts: Iterable[str | None], lists: Sequence[TermList]) -> Counts:
@@ -138,7 +150,7 @@ def count_files(
     """Count the captions of files, folders and patterns together, here or by the workers of ``engine``.
 
     A file counted before (same path, size and time of change, same column and terms) is taken from the cache unless
-    ``fresh``.  Raises NegutilError where a file cannot be read, or where there is no caption in any of them.
+    ``fresh``. Raises NegutilError where a file cannot be read, or where there is no caption in any of them.
     """
     files = [file.resolve() for file in caption_files.find(given)]
     settings = {"lists": lists, "column": column, "fresh": fresh}
@@ -237,35 +249,12 @@ def records(counts: Counts, experiment: str) -> list[Record]:
     """Both ratios of every term list as records, beside the paper's; the term list is the task, there is no model."""
     paper = published()
     ratios = {"caption_ratio": caption_ratio, "word_ratio": word_ratio}
-    return [
-        Record.of(
-            ratio(counts, name),
-            experiment=experiment,
-            task=name,
-            model="",
-            metric=metric,
-            paper_value=paper[metric],
-            paper_source=PAPER_SOURCE,
-        )
-        for name in counts.lists
-        for metric, ratio in ratios.items()
-    ]
-
-
-def _count_batch(texts: pl.Series, lists: Sequence[TermList]) -> Counts:
-    # The fast search for stems leaves few texts for the exact but slower patterns.
-    likely = texts.filter(texts.str.contains("|".join(terms.stems for terms in lists))).str.to_lowercase()
-    counts = {}
-    for terms in lists:
-        found = likely.str.extract_all(terms.pattern)
-        sizes = found.list.len()
-        cues: Counter[str] = Counter()
-        for spelling, number in found.explode(empty_as_null=False).value_counts().iter_rows():
-            cues[negation_terms.normalise(spelling)] += number
-        squares = int((sizes * sizes).sum())
-        counts[terms.name] = CueCounts(int((sizes > 0).sum()), cues.total(), squares, dict(sorted(cues.items())))
-    empty = int((~texts.str.contains(r"\S")).sum())
-    return Counts(len(texts), texts.null_count(), empty, count_words(texts), counts)
+    made = []
+    for name in counts.lists:
+        about = {"experiment": experiment, "task": name, "model": "", "paper_source": PAPER_SOURCE}
+        for metric, ratio in ratios.items():
+            made.append(Record.of(ratio(counts, name), metric=metric, paper_value=paper[metric], **about))
+    return made
 
 
 def count_words(texts: pl.Series) -> int:
@@ -279,27 +268,21 @@ def count_words(texts: pl.Series) -> int:
     data = np.frombuffer(data_buffer or b"", np.uint8)[offsets[0] : offsets[-1]]
     # Where each text that is not empty starts in the UTF-8 bytes of all.
     starts = (offsets[:-1] - offsets[0])[offsets[1:] > offsets[:-1]]
-    space = _is_space(data)
-    begins = np.empty_like(space)  # a word can begin after white space, and where a text begins
-    begins[1:] = space[:-1]
-    begins[starts] = True
-    return int(np.count_nonzero(begins & ~space))
-
-
-def _is_space(data: Bytes) -> NDArray[np.bool_]:
-    """For each byte whether it belongs to white space."""
     space = (data == ord(" ")) | (data - np.uint8(ord("\t")) <= ord("\r") - ord("\t"))
     for width in (2, 3):
         spellings = np.array([list(char.encode()) for char in WIDE_SPACES if len(char.encode()) == width], np.uint8)
         inner = data[: max(len(data) - width + 1, 0)]
         likely = np.flatnonzero((inner >= spellings[:, 0].min()) & (inner <= spellings[:, 0].max()))
         spelt = np.stack([data[likely + place] for place in range(width)], axis=1)
-        found = likely[np.isin(_numbers(spelt), _numbers(spellings))]
+        wide = likely[np.isin(_numbers(spelt), _numbers(spellings))]
         for place in range(width):
-            space[found + place] = True
-    return space
+            space[wide + place] = True
+    begins = np.empty_like(space)  # a word can begin after white space, and where a text begins
+    begins[1:] = space[:-1]
+    begins[starts] = True
+    return int(np.count_nonzero(begins & ~space))
 
 
-def _numbers(spellings: Bytes) -> NDArray[np.uint32]:
+def _numbers(spellings: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """Each row of bytes [n, 2 or 3] as one number."""
     return spellings.astype(np.uint32) @ np.uint32(256) ** np.arange(spellings.shape[1], dtype=np.uint32)

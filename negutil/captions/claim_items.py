@@ -212,9 +212,9 @@ def claims(
     rows = []
     for pair, (having, lacking, subject) in enumerate(matches):
         name, negated = known.subjects[subject], pair % 2 == 1
-        said = words.choice([s for s in sayings[name] if bool(s.cue) == negated and (held_out or not s.held_out)])
+        saying = words.choice([s for s in sayings[name] if bool(s.cue) == negated and (held_out or not s.held_out)])
         for picture, true in ((having, not negated), (lacking, negated)):
-            rows.append((pair, picture, said.text, name, negated, true, said.form, said.cue, said.held_out))
+            rows.append((pair, picture, saying.text, name, negated, true, saying.form, saying.cue, saying.held_out))
     return ClaimSet(domain, pd.DataFrame(rows, columns=list(COLUMNS)), known)
 
 
@@ -226,7 +226,7 @@ def match(known: Known, rng: np.random.Generator, *, plausible: bool = True) -> 
     """
     weights = plausibility(known) if plausible else known.absent.astype(float)
     free, left = np.ones(len(known.present), dtype=bool), known.present.sum(axis=0)
-    found = []
+    pairs = []
     for lacking in rng.permutation(len(free)):
         chances = weights[lacking] * (left > 0)
         if not free[lacking] or chances.sum() == 0:
@@ -235,8 +235,8 @@ def match(known: Known, rng: np.random.Generator, *, plausible: bool = True) -> 
         having = int(rng.choice(np.flatnonzero(known.present[:, subject] & free)))
         free[[lacking, having]] = False
         left -= known.present[[lacking, having]].sum(axis=0)
-        found.append((having, int(lacking), subject))
-    return found
+        pairs.append((having, int(lacking), subject))
+    return pairs
 
 
 def plausibility(known: Known) -> NDArray[np.float64]:

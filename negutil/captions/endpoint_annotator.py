@@ -125,8 +125,8 @@ class ReplyStore:
     def _keep(self, key: str, reply: Reply) -> None:
         if key not in self._replies:
             self._replies[key] = reply
-            asked, replied = self._tokens
-            self._tokens = asked + reply.prompt_tokens, replied + reply.completion_tokens
+            sent, replied = self._tokens
+            self._tokens = sent + reply.prompt_tokens, replied + reply.completion_tokens
 
     def _load(self, path: Path) -> None:
         """Read the file, cut off what follows the last whole line, and open it for appending."""
@@ -248,8 +248,8 @@ class EndpointModel:
 
     def cost(self) -> float:
         """What the kept replies have cost, at the prices of the settings."""
-        asked, replied = self.store.tokens()
-        return (asked * self.settings.price_in + replied * self.settings.price_out) / 1e6
+        sent, replied = self.store.tokens()
+        return (sent * self.settings.price_in + replied * self.settings.price_out) / 1e6
 
     def _ask_all(self, missing: Sequence[_Request], total: int) -> None:
         """Ask many at a time, until all have come or GIVE_UP of them have failed."""
@@ -262,9 +262,9 @@ class EndpointModel:
         client = httpx.Client(headers=headers, timeout=settings.timeout, limits=limits)
         bar = progress.bar("asking questions", total=total, initial=total - len(missing), unit="reply")
         with client, bar, ThreadPoolExecutor(at_once) as pool:
-            asked = [pool.submit(self._ask, client, servers, request, stop) for request in missing]
+            futures = [pool.submit(self._ask, client, servers, request, stop) for request in missing]
             try:
-                for future in as_completed(asked):
+                for future in as_completed(futures):
                     problem = future.exception()
                     if isinstance(problem, NegutilError):
                         failures.append(str(problem))
@@ -287,8 +287,21 @@ class EndpointModel:
             raise NegutilError(f"{settings.name}: {failures[0]}; {kept}: fix that and run again.")
 
     def _ask(self, client: httpx.Client, servers: Pool, request: _Request, stop: threading.Event) -> None:
-        """Ask for one reply until it comes, and keep it; raises NegutilError where it does not."""
-        settings, body = self.settings, _body(request, self.settings)
+        """Ask for one reply until it comes, and keep it; raises NegutilError where it does not.
+
+        Pictures go as base64 data URLs.
+        """
+        settings, sampling, picture = self.settings, request.sampling, request.chat.picture
+        messages: list[dict[str, Any]] = [{"role": role, "content": text} for role, text in request.chat.turns]
+        if picture is not None:
+            url = f"data:{_media_type(picture)};base64,{base64.b64encode(picture.read_bytes()).decode()}"
+            text = {"type": "text", "text": messages[-1]["content"]}
+            messages[-1]["content"] = [{"type": "image_url", "image_url": {"url": url}}, text]
+        body = {"model": settings.model, "messages": messages, "temperature": sampling.temperature}
+        body |= {"top_p": sampling.top_p, "max_tokens": sampling.tokens}
+        body |= {"stop": list(sampling.stop)} if sampling.stop else {}
+        body |= {} if settings.seed is None else {"seed": settings.seed + request.draw}
+        body |= dict(settings.extra)
         attempts = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_AskAgainError),
             stop=tenacity.stop_any(tenacity.stop_after_attempt(settings.attempts), tenacity.stop_when_event_set(stop)),
@@ -397,10 +410,10 @@ def _waiting(settings: Endpoint) -> Callable[[tenacity.RetryCallState], float]:
     return wait
 
 
-def _requests(chats: Sequence[Chat], sampling: Sampling, settings: Endpoint, asked: Counter[str]) -> list[_Request]:
+def _requests(chats: Sequence[Chat], sampling: Sampling, settings: Endpoint, counts: Counter[str]) -> list[_Request]:
     """The questions with their keys: sha256 of model, conversation, picture and all settings that shape the reply.
 
-    ``asked`` counts how often each question came before, and is brought up to date. Raises NegutilError for a picture
+    ``counts`` holds how often each question came before, and is brought up to date. Raises NegutilError for a picture
     that cannot be read or has a format that endpoints do not take.
     """
     shown = sorted({chat.picture for chat in chats if chat.picture is not None})
@@ -412,8 +425,8 @@ def _requests(chats: Sequence[Chat], sampling: Sampling, settings: Endpoint, ask
     for item, chat in enumerate(chats):
         picture_sha256 = pictures[chat.picture] if chat.picture else None
         question = _sha256(json.dumps([*shape, chat.turns, picture_sha256], sort_keys=True))
-        draw = asked[question] if sampling.temperature > 0 else 0
-        asked[question] += 1
+        draw = counts[question] if sampling.temperature > 0 else 0
+        counts[question] += 1
         requests.append(_Request(item, _sha256(f"{question}/{draw}"), chat, sampling, draw))
     return requests
 
@@ -427,25 +440,6 @@ def _media_type(picture: Path) -> str:
     if kind not in PICTURES:
         raise NegutilError(f"{picture} is no picture that endpoints take: give a JPEG, PNG, WebP or GIF file.")
     return kind
-
-
-def _body(request: _Request, settings: Endpoint) -> dict[str, Any]:
-    """The body of the request, pictures as base64 data URLs."""
-    messages: list[dict[str, Any]] = [{"role": role, "content": text} for role, text in request.chat.turns]
-    picture = request.chat.picture
-    if picture is not None:
-        encoded = base64.b64encode(picture.read_bytes()).decode()
-        url = f"data:{_media_type(picture)};base64,{encoded}"
-        text = {"type": "text", "text": messages[-1]["content"]}
-        messages[-1]["content"] = [{"type": "image_url", "image_url": {"url": url}}, text]
-    sampling = request.sampling
-    body = {"model": settings.model, "messages": messages, "temperature": sampling.temperature}
-    body |= {"top_p": sampling.top_p, "max_tokens": sampling.tokens}
-    if sampling.stop:
-        body["stop"] = list(sampling.stop)
-    if settings.seed is not None:
-        body["seed"] = settings.seed + request.draw
-    return body | dict(settings.extra)
 
 
 def _key(settings: Endpoint) -> str:
@@ -477,10 +471,10 @@ def _attempt(client: httpx.Client, url: str, body: Mapping[str, Any], settings: 
         content = response.json()
         choice, used = content["choices"][0], content.get("usage") or {}
         text, finish = choice["message"]["content"], choice.get("finish_reason")
-        asked, replied = (int(used.get(name) or 0) for name in ("prompt_tokens", "completion_tokens"))
+        sent, replied = (int(used.get(name) or 0) for name in ("prompt_tokens", "completion_tokens"))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         raise _AskAgainError("the reply is no chat completion") from None
     if not isinstance(text, str | None):
         raise _AskAgainError("the reply has no text")
     # A refusal, or a reply that was all thought and no text, comes as null: it is a reply, and an empty one.
-    return Reply(text or "", asked, replied, str(finish or ""))
+    return Reply(text or "", sent, replied, str(finish or ""))

@@ -79,10 +79,10 @@ def table(lists: Sequence[TermList]) -> pd.DataFrame:
     """One row per list: its name, what it is for, and the terms that the lists above it do not have."""
     rows, seen = [], set[str]()
     for terms in lists:
-        own = [*terms.words, *terms.endings, *terms.beginnings]
-        added = ", ".join(term for term in own if term not in seen)
-        rows.append({"list": terms.name, "about": terms.about, "terms": len(own), "terms that it adds": added})
-        seen.update(own)
+        every = [*terms.words, *terms.endings, *terms.beginnings]
+        added = ", ".join(term for term in every if term not in seen)
+        rows.append({"list": terms.name, "about": terms.about, "terms": len(every), "terms that it adds": added})
+        seen.update(every)
     return pd.DataFrame(rows)
 
 

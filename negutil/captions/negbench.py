@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 from datasets import Dataset
+from sklearn.preprocessing import MultiLabelBinarizer
 
 from negutil import files
-from negutil.captions import cooccurrence, statements
+from negutil.captions import statements
 from negutil.captions.statements import Statement
 from negutil.data import chexpert, coco, negbench
 from negutil.errors import NegutilError
@@ -42,6 +44,8 @@ NEGATIVES = 3
 """Absent objects listed for each picture of a retrieval file."""
 PAIR = ("Lung Opacity", "Atelectasis")
 """The findings of the medical questions."""
+CHOICES = ("plausible", "random")
+"""How absent objects are chosen: those that often come with what is in the picture, or any, the control."""
 
 
 class Paraphraser(Protocol):
@@ -89,10 +93,10 @@ def from_coco(dataset: Dataset, folder: str = "") -> list[Labelled]:
             _under(folder, file_name),
             str(image_id),
             tuple(dict.fromkeys(nouns)),
-            tuple(said),
+            tuple(texts),
             implied=tuple(sorted((set(supers) & names) - set(nouns))),
         )
-        for file_name, image_id, nouns, supers, said in zip(*columns, strict=True)
+        for file_name, image_id, nouns, supers, texts in zip(*columns, strict=True)
     ]
 
 
@@ -118,10 +122,10 @@ def from_msrvtt(
             _under(folder, name),
             number,
             tuple(dict.fromkeys(nouns)),
-            tuple(random.Random(f"negbench/msrvtt/{seed}/{number}").sample(list(said), min(captions, len(said)))),
-            all_captions=tuple(said),
+            tuple(random.Random(f"negbench/msrvtt/{seed}/{number}").sample(list(texts), min(captions, len(texts)))),
+            all_captions=tuple(texts),
         )
-        for name, number, said, nouns in zip(*columns, strict=True)
+        for name, number, texts, nouns in zip(*columns, strict=True)
     ]
 
 
@@ -129,16 +133,54 @@ def _under(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
 
 
+def cooccurrence(labels: Sequence[Collection[str]]) -> pd.DataFrame:
+    """In how many pictures two nouns are together: nouns x nouns, sorted, with their frequency in the diagonal.
+
+    `labels` are the nouns of each picture; a noun counts once. Raises NegutilError where there are none.
+    """
+    coder = MultiLabelBinarizer()
+    seen = coder.fit_transform([set(nouns) for nouns in labels]).astype(np.int64)
+    if not seen.size:
+        raise NegutilError("The labels name no object, so nothing can be absent: check the annotations.")
+    names = pd.Index(coder.classes_, dtype=object)
+    return pd.DataFrame(seen.T @ seen, index=names, columns=names)
+
+
+def absent(
+    present: Collection[str], counts: pd.DataFrame, count: int, rng: random.Random, choice: str = "plausible"
+) -> list[str]:
+    """`count` different nouns of `counts` that are not `present`, drawn by how often they come with what is.
+
+    The weight of a noun is the sum over present nouns of the share of their pictures that it is in; nouns that never
+    come along are drawn only when the others are used up. With `choice` "random" all are equally likely. Raises
+    NegutilError where too few nouns are left.
+    """
+    there = counts.index.isin(list(present))
+    free = np.flatnonzero(~there)
+    if len(free) < count:
+        problem = f"{count} absent objects are wanted and {len(free)} are left beside {sorted(present)}"
+        raise NegutilError(f"{problem}: ask for fewer, or give more categories.")
+    if choice == "random":
+        return rng.sample([str(noun) for noun in counts.index[free]], count)
+    table, rows = counts.to_numpy(), np.flatnonzero(there)
+    weights = (table[rows] / np.maximum(table[rows, rows], 1)[:, None]).sum(axis=0)[free]
+    # Sampling without replacement in one step: the shortest of exponential waiting times with these rates. A noun that
+    # never comes along waits longer than any other, at random among its kind.
+    waits = np.random.default_rng(rng.getrandbits(64)).exponential(size=len(free))
+    waits = np.where(weights > 0, waits / np.maximum(weights, 1e-12), 1e15 * (1 + waits))
+    return [str(counts.index[free[place]]) for place in np.argsort(waits)[:count]]
+
+
 def _chooser(items: Sequence[Labelled], choice: str) -> Callable[[Labelled, int, random.Random], list[str]]:
     """Chooses objects that are surely not in a picture, or as many as there are: by `choice` plausible ones or any."""
-    if choice not in cooccurrence.CHOICES:
-        raise NegutilError(f"Absent objects cannot be chosen {choice!r}: say {' or '.join(cooccurrence.CHOICES)}.")
-    counts = cooccurrence.matrix([item.objects for item in items])
+    if choice not in CHOICES:
+        raise NegutilError(f"Absent objects cannot be chosen {choice!r}: say {' or '.join(CHOICES)}.")
+    counts = cooccurrence([item.objects for item in items])
 
     def choose(item: Labelled, count: int, rng: random.Random) -> list[str]:
         there = {*item.objects, *item.implied}
         left = len(counts) - counts.index.isin(list(there)).sum()
-        return cooccurrence.absent(there, counts, max(1, min(count, left)), rng, choice)
+        return absent(there, counts, max(1, min(count, left)), rng, choice)
 
     return choose
 
@@ -165,17 +207,11 @@ class Queries:
 
 
 def queries(
-    items: Sequence[Labelled],
-    *,
-    captions: int = 5,
-    absent: str = "plausible",
-    medium: str = "image",
-    seed: int = 0,
+    items: Sequence[Labelled], *, captions: int = 5, absent: str = "plausible", medium: str = "image", seed: int = 0
 ) -> list[Queries]:
     """Every picture with its first `captions` captions, each to be told with one absent object.
 
     Half of the negations, at random, are to come before the caption. Pictures without a caption are left out.
-
     See docs/protocols.md#retrieval.
     """
     choose = _chooser(items, absent)
@@ -224,26 +260,21 @@ class Question:
     template: str = ""
 
 
-def table(asked: Sequence[Question], columns: Sequence[str], annotator: Paraphraser | None = None) -> pd.DataFrame:
+def table(rows: Sequence[Question], columns: Sequence[str], annotator: Paraphraser | None = None) -> pd.DataFrame:
     """Questions as a table with `columns`, worded by template or by the annotator; raises NegutilError for none."""
-    if not asked:
+    if not rows:
         raise NegutilError("The labels allow no question: give pictures whose objects or findings are known.")
-    sentences = worded([option for question in asked for option in question.options], annotator)
-    width = len(asked[0].options)
+    sentences = worded([option for question in rows for option in question.options], annotator)
+    width = len(rows[0].options)
     made = pd.DataFrame({name: sentences[number::width] for number, name in enumerate(OPTIONS[:width])})
-    made["image_path"] = [question.path for question in asked]
-    made["correct_answer"] = [question.correct for question in asked]
-    made["correct_answer_template"] = [question.template for question in asked]
+    made["image_path"] = [question.path for question in rows]
+    made["correct_answer"] = [question.correct for question in rows]
+    made["correct_answer_template"] = [question.template for question in rows]
     return made[list(columns)]
 
 
 def questions(
-    items: Sequence[Labelled],
-    *,
-    per_picture: int = 1,
-    absent: str = "plausible",
-    medium: str = "image",
-    seed: int = 0,
+    items: Sequence[Labelled], *, per_picture: int = 1, absent: str = "plausible", medium: str = "image", seed: int = 0
 ) -> list[Question]:
     """Questions with four options: 0 right, 1 wrong hybrid, 2 wrong affirmation, 3 wrong negation.
 
@@ -268,9 +299,9 @@ def questions(
     return made
 
 
-def mcq_table(asked: Sequence[Question], medium: str = "image", annotator: Paraphraser | None = None) -> pd.DataFrame:
+def mcq_table(rows: Sequence[Question], medium: str = "image", annotator: Paraphraser | None = None) -> pd.DataFrame:
     """`questions` as a table. Columns: MCQ; for `medium` "video" VIDEO_MCQ."""
-    return table(asked, VIDEO_MCQ if medium == "video" else MCQ, annotator)
+    return table(rows, VIDEO_MCQ if medium == "video" else MCQ, annotator)
 
 
 def options(kind: str, first: str, others: Sequence[str], noun: str, medium: str = "image") -> list[Statement]:
@@ -293,8 +324,8 @@ def _known(dataset: Dataset, folder: str, pair: tuple[str, str]) -> pd.DataFrame
     labels.index = pd.Index([_under(folder, name) for name in dataset["file_name"]])
     labels = labels.loc[:, (labels == chexpert.PRESENT).any()]
     if never := [name for name in pair if name not in labels]:
-        found = ", ".join(labels) or "nothing"
-        raise NegutilError(f"No radiograph is known to have {never[0]}: ask about two of what there is ({found}).")
+        present = ", ".join(labels) or "nothing"
+        raise NegutilError(f"No radiograph is known to have {never[0]}: ask about two of what there is ({present}).")
     return labels
 
 
@@ -306,13 +337,7 @@ def _one_of(labels: pd.DataFrame, pair: tuple[str, str]) -> dict[str, tuple[str,
 
 
 def binary(
-    dataset: Dataset,
-    *,
-    negated: bool,
-    pair: tuple[str, str] = PAIR,
-    folder: str = "",
-    seed: int = 0,
-    annotator: Paraphraser | None = None,
+    dataset: Dataset, *, negated: bool, pair: tuple[str, str] = PAIR, folder: str = "", seed: int = 0
 ) -> pd.DataFrame:
     """Two options about radiographs with exactly one finding of `pair`; option 0 is right (docs/protocols.md#medical).
 
@@ -320,24 +345,18 @@ def binary(
     shown. The paper states neither the wording nor which finding is asked about; these are ours. Columns: BINARY.
     `dataset` is one of `negutil.data.chexpert`; uncertain and unmentioned findings are never asked about.
     """
-    asked = []
+    rows = []
     for path, (there, away) in _one_of(_known(dataset, folder, pair), pair).items():
         options = [_shows(there), _shows(away)]
         if negated:
             about = random.Random(f"negbench/binary/{seed}/{path}").choice(pair)
             options = [_shows(about), _lacks(about)] if about == there else [_lacks(about), _shows(about)]
-        asked.append(Question(path, options))
-    return table(asked, BINARY, annotator)
+        rows.append(Question(path, options))
+    return table(rows, BINARY)
 
 
 def four_choice(
-    dataset: Dataset,
-    *,
-    negated: bool,
-    pair: tuple[str, str] = PAIR,
-    folder: str = "",
-    seed: int = 0,
-    annotator: Paraphraser | None = None,
+    dataset: Dataset, *, negated: bool, pair: tuple[str, str] = PAIR, folder: str = "", seed: int = 0
 ) -> pd.DataFrame:
     """Four options about radiographs (docs/protocols.md#medical). Columns: FOUR_CHOICE; arguments as in `binary`.
 
@@ -354,21 +373,20 @@ def four_choice(
         rng, count = random.Random(f"negbench/four-states/{seed}"), min(map(len, groups.values()))
         right = {path: n for n, group in enumerate(groups.values()) for path in rng.sample(group, count)}
         options = pair_options(*pair, medium="radiograph")
-        return table([Question(p, options, right[p]) for p in labels.index if p in right], FOUR_CHOICE, annotator)
+        return table([Question(p, options, right[p]) for p in labels.index if p in right], FOUR_CHOICE)
     absent = (labels == chexpert.ABSENT).drop(columns=list(pair)).astype(bool)
     names = [str(name) for name in absent.columns]
     missing = {path: list(itertools.compress(names, row)) for path, *row in absent.itertuples(name=None)}
-    asked = []
+    rows = []
     for path, (there, other) in _one_of(labels, pair).items():
         if len(missing[path]) > 1:
             two = random.Random(f"negbench/four-choice/{seed}/{path}").sample(missing[path], 2)
-            asked.append(Question(path, [_shows(finding) for finding in (there, other, *two)]))
-    return table(asked, FOUR_CHOICE, annotator)
+            rows.append(Question(path, [_shows(finding) for finding in (there, other, *two)]))
+    return table(rows, FOUR_CHOICE)
 
 
 def pair_options(first: str, second: str, medium: str = "image") -> list[Statement]:
     """The options of HardNeg-Syn: 0 both, 1 first not second, 2 second not first, 3 neither.
-
     See docs/protocols.md#hardneg.
     """
     parts = [((first, second), ()), ((first,), (second,)), ((second,), (first,)), ((), (first, second))]
@@ -408,8 +426,8 @@ def write(
     """
     items = from_coco(coco.load(captions, instances), folder)
     wordings = {"template": None} | ({"paraphrased": annotator} if annotator else {})
-    asked = questions(items, per_picture=per_picture, absent=absent, seed=seed)
-    made = {f"mcq_{name}": mcq_table(asked, annotator=writer) for name, writer in wordings.items()}
+    chosen = questions(items, per_picture=per_picture, absent=absent, seed=seed)
+    made = {f"mcq_{name}": mcq_table(chosen, annotator=writer) for name, writer in wordings.items()}
     if captions is not None:
         rows = queries(items, captions=captions_per_picture, absent=absent, seed=seed)
         made["retrieval"] = retrieval_table(rows, negated=False)

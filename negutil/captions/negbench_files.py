@@ -1,7 +1,6 @@
 """The files of NegBench's 18 task variations for a profile, and the plain files beside them.
 
 `pictures` says where the loader of `negutil.data.negbench` finds the pictures and clips that a file names.
-
 See docs/protocols.md#negbench.
 """
 
@@ -19,15 +18,11 @@ FOLDER = "negbench"
 
 @dataclass(frozen=True, slots=True)
 class Variation:
-    """One task variation.
+    """One task variation: "retrieval", "MCQ", "4-choice" or "binary".
 
-    Attributes:
-        dataset: as the paper calls it.
-        task: "retrieval", "MCQ", "4-choice" or "binary".
-        wording: "templated" or "paraphrased"; "affirmation" or "negation" (CheXpert); "plain" (captions as they are).
-        file: its file in the mini world.
-        part: folder of the pictures, beside that of the files.
-        published: its published file, "" where none is known to be public.
+    ``wording`` is "templated" or "paraphrased"; "affirmation" or "negation" (CheXpert); "plain" (captions as they are).
+    ``file`` is its file in the mini world, ``published`` the published one ("" where none is known to be public),
+    ``part`` the folder of the pictures, beside that of the files.
     """
 
     dataset: str
@@ -91,12 +86,12 @@ PLAIN: tuple[Variation, ...] = (
 
 def folder(settings: Profile) -> Path:
     """The folder with the files of the variations; raises NegutilError where it has none at all."""
-    found = source.folder(settings, FOLDER)
+    there = source.folder(settings, FOLDER)
     names = [name for variation in (*VARIATIONS, *PLAIN) if (name := variation.published)]
-    if not any((found / each.file).is_file() for each in VARIATIONS) and not any((found / n).is_file() for n in names):
+    if not any((there / each.file).is_file() for each in VARIATIONS) and not any((there / n).is_file() for n in names):
         get = "fetch them by the links in NegBench's datasets.md"
-        raise NegutilError(f"{found} has none of NegBench's files ({', '.join(names)}): {get}, or set NEGUTIL_DATA.")
-    return found
+        raise NegutilError(f"{there} has none of NegBench's files ({', '.join(names)}): {get}, or set NEGUTIL_DATA.")
+    return there
 
 
 def path(variation: Variation, folder: Path) -> Path | None:

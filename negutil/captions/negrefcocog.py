@@ -4,9 +4,7 @@ A row needs a phrase with a cue and, in the same picture, a second object of the
 their own width and height on each side, cut at the picture's border and at the other object, as those published rows
 are that also occur in RefCOCOg. Pairs that overlap much or differ much in size are left out, by the limits that the
 published file keeps, and so are crops that show what the phrase denies, such as the neighbour's hat. In the published
-file the right box is always the first; here the order is drawn at random.
-
-See docs/protocols.md#negrefcocog.
+file the right box is always the first; here the order is drawn at random. See docs/protocols.md#negrefcocog.
 """
 
 from __future__ import annotations
@@ -76,7 +74,15 @@ def build(
     where nothing is left.
     """
     phrases = refcocog.load(folder, split_by, split).to_pandas()
-    shown = _objects(folder / "instances.json")
+    path = folder / "instances.json"
+    content = _reading.read_json(path)
+    names, _ = coco.categories(content, path)
+    # Boxes by picture, category and id of the object; groups ("crowds") are left out.
+    shown: dict[int, dict[str, dict[int, Box]]] = defaultdict(dict)
+    for record in _reading.section(content, "annotations", path):
+        if not record.get("iscrowd"):
+            alike = shown[record["image_id"]].setdefault(names[record["category_id"]], {})
+            alike[record["id"]] = _box(record["bbox"])
     rows, dropped = [], dict.fromkeys(DROPS, 0)
     for phrase in phrases.itertuples():
         reason = ""
@@ -86,10 +92,16 @@ def build(
             reason = DROPS[1]
         elif not filters.places and _PLACES.search(phrase.sentence):
             reason = DROPS[2]
-        alike = [one for one in shown[phrase.image_id].get(phrase.category, []) if one.number != phrase.ann_id]
-        pair = None if reason else _pair(_box(phrase.box), alike, (phrase.width, phrase.height), filters)
+        box, size, pair = _box(phrase.box), (phrase.width, phrase.height), None
+        others = {k: one for k, one in shown[phrase.image_id].get(phrase.category, {}).items() if k != phrase.ann_id}
+        area = box[2] * box[3]
+        for _, other in sorted(others.items(), key=lambda item: (abs(item[1][2] * item[1][3] - area), item[0])):
+            grown = context(box, other, size), context(other, box, size)
+            if not reason and allowed(*grown, filters):
+                pair = grown
+                break
         if pair is None:
-            dropped[reason or (DROPS[4] if alike else DROPS[3])] += 1
+            dropped[reason or (DROPS[4] if others else DROPS[3])] += 1
         elif _denied(phrase.sentence, phrase.category, pair[0], shown[phrase.image_id]):
             dropped[DROPS[5]] += 1
         else:
@@ -101,46 +113,17 @@ def build(
     return Made(rows, dropped)
 
 
-@dataclass(frozen=True, slots=True)
-class _Object:
-    number: int
-    box: Box
-
-
-def _objects(path: Path) -> dict[int, dict[str, list[_Object]]]:
-    """The objects of an instances file by picture, then by category; groups ("crowds") are left out."""
-    content = _reading.read_json(path)
-    names, _ = coco.categories(content, path)
-    found: dict[int, dict[str, list[_Object]]] = defaultdict(dict)
-    for record in _reading.section(content, "annotations", path):
-        if not record.get("iscrowd"):
-            one = _Object(record["id"], _box(record["bbox"]))
-            found[record["image_id"]].setdefault(names[record["category_id"]], []).append(one)
-    return found
-
-
 def _box(numbers: Sequence[float]) -> Box:
     x, y, width, height = map(float, numbers)
     return x, y, width, height
 
 
-def _pair(own: Box, alike: Sequence[_Object], size: tuple[int, int], filters: Filters) -> tuple[Box, Box] | None:
-    """Grown boxes of the object and of another one that pass the filters, the nearest in size; None where none do."""
-    area = own[2] * own[3]
-    for other in sorted(alike, key=lambda one: (abs(one.box[2] * one.box[3] - area), one.number)):
-        grown = context(own, other.box, size), context(other.box, own, size)
-        if allowed(*grown, filters):
-            return grown
-    return None
-
-
-def _denied(phrase: str, category: str, box: Box, shown: Mapping[str, Sequence[_Object]]) -> bool:
+def _denied(phrase: str, category: str, box: Box, shown: Mapping[str, Mapping[int, Box]]) -> bool:
     """Whether more than half of something that the phrase names after its cue, a neighbour's hat, lies in ``box``."""
     cue = CUES.search(phrase)
     after = phrase[cue.end() :] if cue else ""
     named = [name for name in shown if name != category and re.search(rf"\b{re.escape(name)}\b", after)]
-    found = (one.box for name in named for one in shown[name])
-    return any(_shared(one, box) > one[2] * one[3] / 2 for one in found)
+    return any(_shared(one, box) > one[2] * one[3] / 2 for name in named for one in shown[name].values())
 
 
 def _shared(first: Box, second: Box) -> float:
@@ -175,12 +158,8 @@ def allowed(first: Box, second: Box, filters: Filters) -> bool:
     areas = first[2] * first[3], second[2] * second[3]
     if min(areas) <= 0:
         return False
-    union = sum(areas) - shared
-    limits = (filters.overlap, filters.inside, filters.ratio)
-    return all(
-        value <= limit
-        for value, limit in zip((shared / union, shared / min(areas), max(areas) / min(areas)), limits, strict=True)
-    )
+    within = shared / (sum(areas) - shared) <= filters.overlap and shared / min(areas) <= filters.inside
+    return within and max(areas) / min(areas) <= filters.ratio
 
 
 def write(made: Made, folder: Path) -> Path:
@@ -190,9 +169,7 @@ def write(made: Made, folder: Path) -> Path:
     return path
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Control: the same phrases without their negation
-
+# The same phrases without their negation, as a control.
 _AFFIRM = (
     (re.compile(r"\b(is|are|was|were|does|do|has|have)(?: not|n ?' ?t)\b"), r"\1"),
     (re.compile(r"\bwithout\b"), "with"),

@@ -5,7 +5,6 @@ it is in the picture (``choose``, as for NegBench's training captions); where it
 caption with the absence. Rand-P1 differs only in the language annotator, which then names any object
 (``prompts.NEGATIONCLIP_RANDOM``, ``World(plausible=False)``). Because a language model is asked about hundreds of
 thousands of captions, every finished batch is kept in a journal on disk (``outcomes``), for all pipelines.
-
 See docs/protocols.md#negationclip-captions and docs/protocols.md#negbench-training.
 """
 
@@ -88,11 +87,11 @@ def choose(
     released code (it drops what contains "yes").
     """
     proposed = language.propose([source.caption for source in sources], proposals)
-    asked = [(row, noun) for row, nouns in enumerate(proposed) for noun in nouns if not is_held_out(noun, held_out)]
-    answers: Sequence[bool | None] = [False] * len(asked)
+    pairs = [(row, noun) for row, nouns in enumerate(proposed) for noun in nouns if not is_held_out(noun, held_out)]
+    answers: Sequence[bool | None] = [False] * len(pairs)
     if vision is not None:
-        answers = vision.shows([sources[row].picture for row, _ in asked], [noun for _, noun in asked])
-    reasons = {pair: SHOWN if answer else "" for pair, answer in zip(asked, answers, strict=True)}
+        answers = vision.shows([sources[row].picture for row, _ in pairs], [noun for _, noun in pairs])
+    reasons = {pair: SHOWN if answer else "" for pair, answer in zip(pairs, answers, strict=True)}
     choices = []
     for row, nouns in enumerate(proposed):
         verdicts = [(noun, reasons.get((row, noun), HELD_OUT)) for noun in nouns]

@@ -6,9 +6,7 @@ the language annotator, as in P1. Other denials are joined to the caption by the
 the language annotator where it can (``reword=True``), which also gets the questions that ``read`` does not understand.
 
 A question that is itself negated is a trap: "Is there not a red shape?" - no - says that there is one. ``read`` refuses
-it; ``read(naive=True)`` falls for it, to measure how often that happens.
-
-See docs/protocols.md#negationclip-captions.
+it; ``read(naive=True)`` falls for it, to measure how often that happens. See docs/protocols.md#negationclip-captions.
 """
 
 from __future__ import annotations
@@ -69,13 +67,10 @@ FORMS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """What a question answered with "no" denies.
+    """What a question answered with "no" denies; ``kind`` is one of KINDS.
 
-    Attributes:
-        kind: one of KINDS.
-        value: what is not so: a noun (presence), a colour, "wearing a hat", "running", ...
-        about: of which thing it is not so; "" for presence.
-        plural: whether ``about`` is several.
+    ``value`` is what is not so (a noun for presence, a colour, "wearing a hat", "running", ...), ``about`` of which
+    thing ("" for presence), ``plural`` whether that is several.
     """
 
     kind: str
@@ -99,10 +94,7 @@ class Denial:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question about a picture with its answer, and a caption of the same picture to be augmented.
-
-    ``source.caption_id`` is the number of the question.
-    """
+    """A question about a picture with its answer, and a caption to be augmented, whose id is the question's."""
 
     source: Source
     question: str
@@ -172,7 +164,7 @@ def weave(caption: str, denial: Denial, rng: random.Random) -> str:
 
 
 def make(
-    asked: Sequence[Asked],
+    questions: Sequence[Asked],
     language: LanguageAnnotator,
     rules: Rules = Rules(),
     *,
@@ -188,9 +180,9 @@ def make(
         denials = [read(each.question, rules.naive) for each in batch]
         reasons = [_dropped(each.question, denial, rules) for each, denial in zip(batch, denials, strict=True)]
         left = [row for row, reason in enumerate(reasons) if not reason]
-        things = [row for row in left if denials[row].kind == "presence"]
-        captions, nouns = [batch[row].source.caption for row in things], [denials[row].value for row in things]
-        updated = dict(zip(things, language.negate(captions, nouns), strict=True))
+        presences = [row for row in left if denials[row].kind == "presence"]
+        captions, nouns = [batch[row].source.caption for row in presences], [denials[row].value for row in presences]
+        updated = dict(zip(presences, language.negate(captions, nouns), strict=True))
         others = [row for row in left if denials[row].kind != "presence"]
         if rules.reword:
             pairs = [(p1.without_stop(batch[row].source.caption), batch[row].question) for row in others]
@@ -204,10 +196,10 @@ def make(
             for row, (denial, reason) in enumerate(zip(denials, reasons, strict=True))
         ]
 
-    chosen = {each.source.caption_id: each for each in asked if each.answer == "no"}
+    chosen = {each.source.caption_id: each for each in questions if each.answer == "no"}
     head = {"pipeline": "p2", **asdict(rules), "held_out": sorted(rules.held_out), "language": language.name}
     made = p1.outcomes(chosen, work, kept_in, head | dict(facts or {}))
-    return p1.frame([each.source for each in asked if each.answer == "no"], made)
+    return p1.frame([each.source for each in questions if each.answer == "no"], made)
 
 
 def _dropped(question: str, denial: Denial, rules: Rules) -> str:

@@ -146,8 +146,8 @@ def shares(
 def held_out_cues() -> frozenset[str]:
     """The cues that only sentences held out for testing have in the mini world."""
     # Nothing is ever trained on sentences that deny two things.
-    own = (form for name, forms in statements.FORMS.items() if name != "neither" for form in forms)
-    negated = [form for form in (*english.NEGATED, *own) if form.cue]
+    ours = (form for name, forms in statements.FORMS.items() if name != "neither" for form in forms)
+    negated = [form for form in (*english.NEGATED, *ours) if form.cue]
     held_out, familiar = ({_cue(form.cue) for form in english.forms(negated, kept)} for kept in (True, False))
     return frozenset(held_out - familiar)
 

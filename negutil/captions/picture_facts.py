@@ -31,12 +31,10 @@ FEATURES = _FACES | {BEARD: "with a beard"}
 
 @dataclass(frozen=True, slots=True, order=True)
 class Fact:
-    """Something that is true or false of a picture.
+    """Something that is true or false of a picture; ``kind`` is one of KINDS.
 
-    Attributes:
-        kind: one of KINDS.
-        subject: the noun that it is about ("person" for features of a face), or "" for a place.
-        value: colour, action, "wearing hat", feature or place; "" where the fact is that the subject is there.
+    ``subject`` is the noun that it is about ("person" for features of a face, "" for a place), ``value`` a colour,
+    action, "wearing hat", feature or place ("" where the fact is that the subject is there).
     """
 
     kind: str
@@ -54,10 +52,7 @@ RELATIONS = (
     *(Fact(ACTION, "person", action) for action in DOING),
     *(worn(relation, noun, gear) for relation in GEAR for noun in BEARERS[relation] for gear in GEAR[relation]),
 )
-OVERALL = (
-    *(Fact(PLACE, "", place) for place in PLACES),
-    *(Fact(FACE, "person", feature) for feature in FEATURES),
-)
+OVERALL = (*(Fact(PLACE, "", place) for place in PLACES), *(Fact(FACE, "person", feature) for feature in FEATURES))
 COLOURED = tuple(Fact(COLOUR, noun, colour) for noun in NOUNS for colour in COLOURS)
 FACTS = (*THERE, *RELATIONS, *OVERALL, *COLOURED)
 """Every fact, in the order in which a judge answers."""
@@ -119,11 +114,11 @@ def _be(noun: str) -> str:
 _QUESTIONS = {question(fact): fact for fact in FACTS}
 
 
-def fact_of(asked: str) -> Fact:
+def fact_of(text: str) -> Fact:
     """The fact that a yes/no question is about; raises NegutilError where the judge cannot be asked that."""
-    if asked not in _QUESTIONS:
-        raise NegutilError(f"The judge of the mini world cannot be asked {asked!r}: word it as picture_facts does.")
-    return _QUESTIONS[asked]
+    if text not in _QUESTIONS:
+        raise NegutilError(f"The judge of the mini world cannot be asked {text!r}: word it as picture_facts does.")
+    return _QUESTIONS[text]
 
 
 def open_question(fact: Fact) -> str:
@@ -148,8 +143,8 @@ def answer(fact: Fact) -> str:
 _ANSWERS = {(open_question(fact), answer(fact)): fact for fact in FACTS if fact.kind in (COLOUR, PLACE, ACTION)}
 
 
-def fact_chosen(asked: str, choice: str) -> Fact:
+def fact_chosen(text: str, choice: str) -> Fact:
     """The fact that ``choice`` states as an answer to an open question; raises NegutilError where there is none."""
-    if (asked, choice) not in _ANSWERS:
-        raise NegutilError(f"The judge of the mini world knows no answer {choice!r} to {asked!r}: fix the question.")
-    return _ANSWERS[asked, choice]
+    if (text, choice) not in _ANSWERS:
+        raise NegutilError(f"The judge of the mini world knows no answer {choice!r} to {text!r}: fix the question.")
+    return _ANSWERS[text, choice]

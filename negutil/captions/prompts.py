@@ -44,7 +44,7 @@ class Task:
 
     def chat(self, picture: Path | None = None, **values: object) -> Chat:
         """The conversation that ends in this question, with ``values`` filled into its pattern."""
-        shown = [turn for asked, reply in self.examples for turn in (("user", asked), ("assistant", reply))]
+        shown = [turn for question, reply in self.examples for turn in (("user", question), ("assistant", reply))]
         system = [("system", self.system)] if self.system else []
         return Chat((*system, *shown, ("user", self.question.format(**values))), picture)
 
@@ -148,7 +148,6 @@ NEGATIONCLIP = Prompts(
     answer=ANSWER,
 )
 """NegationCLIP, pipeline P1: one word, verified by the vision model, then two examples.
-
 See docs/protocols.md#negationclip-captions.
 """
 
@@ -175,28 +174,22 @@ def choice_question(options: Sequence[str]) -> str:
     """A multiple-choice question whose ``options`` are lettered from A on; raises NegutilError above 26 options."""
     if len(options) > len(ascii_uppercase):
         raise NegutilError(f"A question has {len(options)} options: give at most {len(ascii_uppercase)}.")
-    lines = [f"{letter}. {_one_line(option)}" for letter, option in zip(ascii_uppercase, options, strict=False)]
+    lines = [f"{letter}. {' '.join(option.split())}" for letter, option in zip(ascii_uppercase, options, strict=False)]
     return _CHOICE.format(options="\n".join(lines))
 
 
 def claim_question(claim: str) -> str:
     """A yes/no question whether ``claim`` is true of the picture."""
-    return _CLAIM.format(claim=_one_line(claim))
+    return _CLAIM.format(claim=" ".join(claim.split()))
 
 
 def options_of(question: str) -> list[str]:
     """The options that ``choice_question`` lettered; [] for any other question."""
-    return re.findall(r"^[A-Z]\. (.*)$", question, re.MULTILINE) if question.startswith(_first_line(_CHOICE)) else []
+    return (
+        re.findall(r"^[A-Z]\. (.*)$", question, re.MULTILINE) if question.startswith(_CHOICE.partition("{")[0]) else []
+    )
 
 
 def claim_of(question: str) -> str | None:
     """The claim of a ``claim_question``; None for any other question."""
-    return question.split("\n")[1] if question.startswith(_first_line(_CLAIM)) else None
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _first_line(pattern: str) -> str:
-    return pattern.partition("{")[0]
+    return question.split("\n")[1] if question.startswith(_CLAIM.partition("{")[0]) else None

@@ -2,7 +2,6 @@
 
 A `Statement` is the meaning. `template` words it as the published templated files do, `read` undoes that exactly, and
 `paraphrase` words it freely, in at least twenty ways for every kind of statement, a quarter of which is kept for tests.
-
 See docs/protocols.md#generation.
 """
 
@@ -37,14 +36,9 @@ _STILL = r"\b(photo|photograph|picture|image|snapshot|shot|lens)\b"
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What a sentence of the benchmark says.
+    """What a sentence of the benchmark says: nouns that are `present` and `absent`; `medium` is one of MEDIA.
 
-    Attributes:
-        present: nouns said to be there.
-        absent: nouns said not to be there.
-        caption: retrieval: the affirmative caption that the negation is added to (then `present` is empty).
-        negation_first: whether what is absent is said before what is there.
-        medium: one of MEDIA.
+    For retrieval `caption` is the affirmative caption that the negation is added to, and `present` is empty.
     """
 
     present: tuple[str, ...] = ()
@@ -69,9 +63,8 @@ def kind(statement: Statement) -> str:
     return kinds[shape]
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Templates, as in VOC2007_mcq.csv, COCO_val_negated_retrieval_template.csv and msr_vtt_mcq_templated.csv; "neither",
-# the second order and radiographs, which no published file words by template, are ours
+# As in VOC2007_mcq.csv, COCO_val_negated_retrieval_template.csv and msr_vtt_mcq_templated.csv; "neither", the second
+# order and radiographs, which no published file words by template, are ours.
 
 _TEMPLATES = {
     "affirmation": "This {medium} {includes} {present}",
@@ -94,8 +87,9 @@ def template(statement: Statement) -> str:
 
     Raises NegutilError as `kind` does.
     """
-    found = kind(statement)
-    name = f"{found} first" if statement.negation_first and f"{found} first" in _TEMPLATES else found
+    name = kind(statement)
+    if statement.negation_first and f"{name} first" in _TEMPLATES:
+        name += " first"
     return _TEMPLATES[name].format(
         **_fixed(statement.medium),
         present=" and ".join(statement.present),
@@ -128,17 +122,12 @@ def read(sentence: str) -> Statement | None:
     Exact for nouns without " and ", " nor ", " but " and commas, and for captions that hold no templated sentence.
     """
     for name, medium, pattern in _patterns():
-        match = pattern.fullmatch(sentence)
-        if match:
+        if match := pattern.fullmatch(sentence):
             parts = match.groupdict()
             present = tuple(parts["present"].split(" and ")) if "present" in parts else ()
             absent = tuple(parts["absent"].split(" nor ")) if "absent" in parts else ()
             return Statement(present, absent, parts.get("caption", ""), name.endswith("first"), medium)
     return None
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Paraphrases
 
 
 def _own(order: str, cue: str, *texts: str, held_out: bool = False) -> tuple[Form, ...]:
@@ -263,9 +252,10 @@ FORMS: dict[str, tuple[Form, ...]] = {
 
 def form_of(statement: Statement, rng: random.Random, held_out: bool = False) -> Form:
     """A form for the statement, drawn from those that are (or are not) kept for testing."""
-    found = kind(statement)
-    order = f" {'first' if statement.negation_first else 'last'}" if found in ("hybrid", "retrieval") else ""
-    return rng.choice(_pool(f"{found}{order}", statement.medium, held_out))
+    name = kind(statement)
+    if name in ("hybrid", "retrieval"):
+        name += " first" if statement.negation_first else " last"
+    return rng.choice(_pool(name, statement.medium, held_out))
 
 
 @cache
@@ -283,31 +273,26 @@ def paraphrase(statement: Statement, rng: random.Random, held_out: bool = False)
     """
     form = form_of(statement, rng, held_out)
     medium = rng.choice(_NAMES[statement.medium])
-    text = form.text.format(place="", **_said(statement), medium=medium, medium_article=english.with_article(medium))
-    tidy = re.sub(r"\s+([,;:.])", r"\1", re.sub(r"\s+", " ", text)).strip(" ,")
-    return f"{tidy[:1].upper()}{tidy[1:]}."
-
-
-def _said(statement: Statement) -> dict[str, str]:
-    """The parts of a statement as phrases, by the names that the forms use."""
     finding = statement.medium == "radiograph"
     present = [noun.lower() if finding else with_article(noun) for noun in statement.present]
     bare = [noun.lower() if finding else noun for noun in (*statement.absent, "", "")]
     absent = bare if finding else [with_article(noun) for noun in bare]
     plurals = bare if finding else [plural(noun) for noun in bare]
     one = len(present) == 1 and not present[0].startswith("a pair of") and not present[0].endswith("s")
-    return {
-        "things": english.enumerate_phrases(present),
-        "is": "is" if one else "are",
-        "absent": absent[0],
-        "bare": bare[0],
-        "plural": plurals[0],
-        "one": absent[0],
-        "other": absent[1],
-        "bare_other": bare[1],
-        "plural_other": plurals[1],
-        "caption": _inside(statement.caption),
-    }
+    # A caption inside a longer sentence: no final stop, and a small letter where a capital began it.
+    caption = statement.caption.strip().rstrip(".!;, ")
+    if caption[1:2].islower() or caption[1:2] == " ":
+        caption = caption[:1].lower() + caption[1:]
+    text = form.text.format(
+        place="",
+        things=english.enumerate_phrases(present),
+        caption=caption,
+        **{"medium": medium, "medium_article": english.with_article(medium), "is": "is" if one else "are"},
+        **{"absent": absent[0], "bare": bare[0], "plural": plurals[0]},
+        **{"one": absent[0], "other": absent[1], "bare_other": bare[1], "plural_other": plurals[1]},
+    )
+    tidy = re.sub(r"\s+([,;:.])", r"\1", re.sub(r"\s+", " ", text)).strip(" ,")
+    return f"{tidy[:1].upper()}{tidy[1:]}."
 
 
 def with_article(noun: str) -> str:
@@ -324,12 +309,6 @@ def plural(noun: str) -> str:
     return f"{first} {_IRREGULAR.get(last) or (last + ending if ending else english.plural(last))}".strip()
 
 
-def _inside(caption: str) -> str:
-    """A caption as part of a longer sentence: no final stop, and a small letter where a capital began it."""
-    bare = caption.strip().rstrip(".!;, ")
-    return bare[:1].lower() + bare[1:] if bare[1:2].islower() or bare[1:2] == " " else bare
-
-
 @dataclass(frozen=True, slots=True)
 class Grammar:
     """Paraphrases templates by the forms of this module, `held_out_share` of them by held-out forms."""
@@ -342,12 +321,12 @@ class Grammar:
 
         Raises NegutilError for a sentence that is no template.
         """
-        found = []
+        paraphrases = []
         for index, sentence in enumerate(captions):
-            said = read(sentence)
-            if said is None:
+            statement = read(sentence)
+            if statement is None:
                 problem = f"Sentence {index} ({sentence!r:.80}) is no template of NegBench's"
                 raise NegutilError(f"{problem}: give it templates.")
             rng = random.Random(f"paraphrase/{self.seed}/{index}/{sentence}")
-            found.append(paraphrase(said, rng, held_out=rng.random() < self.held_out_share))
-        return found
+            paraphrases.append(paraphrase(statement, rng, held_out=rng.random() < self.held_out_share))
+        return paraphrases

@@ -1,7 +1,6 @@
 """Prompts for text to image that deny something, each with two yes/no questions about the picture.
 
 ``parts`` takes a prompt apart, for the controls without the negated thing and with a negative prompt.
-
 See docs/protocols.md#neg-score.
 """
 

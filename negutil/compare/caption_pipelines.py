@@ -25,7 +25,7 @@ from negutil.captions import (
     baseline_sets,
     caption_quality,
     caption_sets,
-    cooccurrence,
+    negbench,
     negrefcocog,
     p1,
     p2,
@@ -143,7 +143,7 @@ def study(settings: Profile, error: float = 0.0, seed: int = 0) -> pd.DataFrame:
         nouns = {image_id: source.world().sayable(scene.nouns) for image_id, scene in scenes.items()}
         rows = items["kind"].isin(("object", "presence")) & written & ~of_shapes & (items["set"] != CCNEG)
         there = [nouns[image_id] for image_id in items.loc[rows, "image_id"]]
-        counts = cooccurrence.matrix(list(nouns.values()))
+        counts = negbench.cooccurrence(list(nouns.values()))
         ranks = caption_quality.plausibility(items.loc[rows, "absent"].tolist(), there, counts)
         items.loc[rows, "plausibility"] = ranks
     for rows, by_id in shown:

@@ -1,6 +1,6 @@
 """One module per published on-disk format: read it, check it, say clearly what is wrong with it.
 
-Every module but `laion` has `load(...) -> datasets.Dataset`, with pictures as lazily decoded `datasets.Image` paths and
+Every loader has `load(...) -> datasets.Dataset`, with pictures as lazily decoded `datasets.Image` paths and
 columns described in its docstring, one row for each item of the file. Up to 64 MiB a table stays in memory; above that
 it is memory-mapped from the cache. What a loader left out or counted is in `negutil.data.report(dataset)`.
 

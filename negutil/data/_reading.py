@@ -143,10 +143,7 @@ def filled(content: Any, source: object, kind: type = list) -> Any:
 
 
 def fields(
-    records: Sequence[Any],
-    wanted: Mapping[str, Kinds],
-    source: object,
-    optional: Mapping[str, Kinds] | None = None,
+    records: Sequence[Any], wanted: Mapping[str, Kinds], source: object, optional: Mapping[str, Kinds] | None = None
 ) -> dict[str, list[Any]]:
     """Columns of a list of JSON objects: one list for every wanted key, each value of the wanted type.
 

@@ -59,7 +59,23 @@ def keep(folder: Path, wanted: dict[str, Any], fill: Fill, stands_for: str = "")
     with FileLock(folder.parent / f".{folder.name}.lock"):
         if complete(folder, wanted):
             return "reused"
-        _write(folder, wanted, fill, stands_for)
+        if folder.exists() and manifest(folder) is None:
+            problem = "it was not built by negutil and is not touched"
+            raise NegutilError(f"{folder}: {problem}; move it away, or set NEGUTIL_CACHE to another folder.")
+        for left_over in folder.parent.glob(f".{folder.name}.*.part"):
+            shutil.rmtree(left_over)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
+        try:
+            fresh = temporary / "new"
+            fresh.mkdir()
+            facts = fill(fresh)
+            content = {**wanted, "stands_for": stands_for, "facts": facts or {}, **fingerprint(fresh)}
+            files.write_text(fresh / MANIFEST, json.dumps(content, indent=1, sort_keys=True) + "\n")
+            if folder.exists():
+                folder.rename(temporary / "old")
+            fresh.rename(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
     return "built"
 
 
@@ -67,24 +83,3 @@ def complete(folder: Path, wanted: dict[str, Any]) -> bool:
     """Whether ``folder`` is whole and its manifest states all of ``wanted``."""
     found = manifest(folder)
     return found is not None and all(found.get(key) == value for key, value in wanted.items())
-
-
-def _write(folder: Path, wanted: dict[str, Any], fill: Fill, stands_for: str) -> None:
-    """Fill a temporary folder and put it in the place of ``folder``; the caller holds the lock."""
-    if folder.exists() and manifest(folder) is None:
-        problem = "it was not built by negutil and is not touched"
-        raise NegutilError(f"{folder}: {problem}; move it away, or set NEGUTIL_CACHE to another folder.")
-    for left_over in folder.parent.glob(f".{folder.name}.*.part"):
-        shutil.rmtree(left_over)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
-    try:
-        fresh = temporary / "new"
-        fresh.mkdir()
-        facts = fill(fresh)
-        content = {**wanted, "stands_for": stands_for, "facts": facts or {}, **fingerprint(fresh)}
-        files.write_text(fresh / MANIFEST, json.dumps(content, indent=1, sort_keys=True) + "\n")
-        if folder.exists():
-            folder.rename(temporary / "old")
-        fresh.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

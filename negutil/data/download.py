@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -81,12 +80,16 @@ def fetch(wanted: Wanted, target: Path, settings: Settings | None = None, room: 
     settings = settings or Settings()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(target):
+        lock = target.with_name(f".{target.name}.lock")
+        with filelock.FileLock(lock, timeout=0):
             part = target.with_name(f"{target.name}.part")
             _fill(wanted, part, settings, room)
             verify(part, wanted)
             part.replace(target)
             _note_file(part).unlink(missing_ok=True)
+        lock.unlink(missing_ok=True)
+    except filelock.Timeout as problem:
+        raise NegutilError(f"{target} is being downloaded by another process: wait for it.") from problem
     except OSError as problem:
         told = f"cannot be written ({problem.strerror or problem}): see that its folder can be written to"
         if problem.errno in FULL_DISK:
@@ -175,7 +178,11 @@ def _fill(wanted: Wanted, part: Path, settings: Settings, room: float) -> None:
 
 
 def _attempt(client: httpx.Client, wanted: Wanted, part: Path, settings: Settings, room: float) -> None:
-    note = _note(part)
+    # Of which file the part is: url, validator (a strong ETag or a date) and total; empty where that is unknown.
+    note: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):
+        content = json.loads(_note_file(part).read_text(encoding="utf-8"))
+        note = content if isinstance(content, dict) else {}
     have = _size(part) if note.get("url") == wanted.url else 0
     headers = {"Accept-Encoding": "identity"}  # lengths and ranges are then the file's own
     if have:
@@ -186,7 +193,9 @@ def _attempt(client: httpx.Client, wanted: Wanted, part: Path, settings: Setting
     headers |= {"Authorization": f"Bearer {token}"} if token else {}
     try:
         with client.stream("GET", wanted.url, headers=headers) as response:
-            first, whole = _content_range(response)
+            # First byte and total of "bytes 5-9/10" (or "bytes */10"); 0 for what is not given.
+            span, _, size = response.headers.get("Content-Range", "").removeprefix("bytes").strip().partition("/")
+            first, whole = (int(text) if text.isdigit() else 0 for text in (span.partition("-")[0], size))
             resumes, beyond = response.status_code == 206, response.status_code == 416
             if beyond and have and whole == have:  # there is nothing after what has come
                 return
@@ -205,7 +214,20 @@ def _attempt(client: httpx.Client, wanted: Wanted, part: Path, settings: Setting
             validator = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
             content = {"url": wanted.url, "validator": validator, "total": total}
             files.write_text(_note_file(part), json.dumps(content))
-            _write(response, part, start, total)
+            shows: dict[str, Any] = {"total": total or None, "initial": start, "unit": "B", "unit_scale": True}
+            with (
+                part.open("r+b" if start else "wb") as stream,
+                progress.bar(f"downloading {part.stem}", **shows) as bar,
+            ):
+                stream.seek(start)
+                # Without a size of chunks: httpx would keep back what came before a connection broke.
+                for chunk in response.iter_raw():
+                    stream.write(chunk)
+                    bar.update(len(chunk))
+                stream.flush()
+                os.fsync(stream.fileno())
+            if total and _size(part) != total:
+                raise _AgainError(f"{_size(part)} of {total} bytes came")
     except httpx.TransportError as problem:
         raise _AgainError(f"{type(problem).__name__}: {_reason(problem)}") from problem
     except (httpx.TooManyRedirects, httpx.InvalidURL) as problem:
@@ -233,30 +255,6 @@ def _check_status(response: httpx.Response, wanted: Wanted, settings: Settings) 
         raise NegutilError(f"{shown(wanted.url)} answers with a web page where a file is wanted: {wanted.help}.")
 
 
-def _write(response: httpx.Response, part: Path, start: int, total: int) -> None:
-    with (
-        part.open("r+b" if start else "wb") as stream,
-        progress.bar(f"downloading {part.stem}", total=total or None, initial=start, unit="B", unit_scale=True) as bar,
-    ):
-        stream.seek(start)
-        # Without a size of chunks: httpx would keep back what came before a connection broke.
-        for chunk in response.iter_raw():
-            stream.write(chunk)
-            bar.update(len(chunk))
-        stream.flush()
-        os.fsync(stream.fileno())
-    if total and _size(part) != total:
-        raise _AgainError(f"{_size(part)} of {total} bytes came")
-
-
-def _content_range(response: httpx.Response) -> tuple[int, int]:
-    """First byte and total of "bytes 5-9/10" (or "bytes */10"); 0 for what is not said."""
-    said = response.headers.get("Content-Range", "").removeprefix("bytes").strip()
-    span, _, total = said.partition("/")
-    first = span.partition("-")[0]
-    return int(first) if first.isdigit() else 0, int(total) if total.isdigit() else 0
-
-
 def retry_after(value: str) -> float:
     """Seconds that a Retry-After header asks to wait, as a number or as a date; 0 where it cannot be read."""
     with contextlib.suppress(ValueError):
@@ -271,15 +269,6 @@ def _note_file(part: Path) -> Path:
     return part.with_name(f"{part.name}.json")
 
 
-def _note(part: Path) -> dict[str, Any]:
-    """Of which file ``part`` is: url, validator (a strong ETag or a date) and total; empty where that is unknown."""
-    try:
-        content = json.loads(_note_file(part).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
 def _no_step_down(url: str) -> Any:
     """A hook that refuses to be led from https to http."""
 
@@ -288,18 +277,6 @@ def _no_step_down(url: str) -> Any:
             raise NegutilError(f"{shown(url)} leads to {request.url.host} without https: fetch the file by hand.")
 
     return check
-
-
-@contextlib.contextmanager
-def _alone(target: Path) -> Iterator[None]:
-    """Nobody else downloads to ``target`` meanwhile."""
-    lock = target.with_name(f".{target.name}.lock")
-    try:
-        with filelock.FileLock(lock, timeout=0):
-            yield
-    except filelock.Timeout as problem:
-        raise NegutilError(f"{target} is being downloaded by another process: wait for it.") from problem
-    lock.unlink(missing_ok=True)
 
 
 def _size(path: Path) -> int:

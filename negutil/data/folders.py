@@ -18,9 +18,7 @@ NOT_CLASSES = ("BACKGROUND_Google",)
 _INSIDE = ("101_ObjectCategories", "val")
 
 
-def load(
-    folder: Path | str, names: Mapping[str, str] | None = None, leave_out: tuple[str, ...] = NOT_CLASSES
-) -> Dataset:
+def load(folder: Path | str, names: Mapping[str, str] | None = None) -> Dataset:
     """Pictures with the class that their folder says, classes and pictures in the order of their names.
 
     `folder` holds one folder per class, or the dataset's own 101_ObjectCategories or val folder with them. `names` maps
@@ -30,7 +28,7 @@ def load(
     """
     folder = _reading.require_folder(folder)
     folder = next((folder / name for name in _INSIDE if (folder / name).is_dir()), folder)
-    classes = [part for part in sorted(folder.iterdir()) if part.is_dir() and part.name not in leave_out]
+    classes = [part for part in sorted(folder.iterdir()) if part.is_dir() and part.name not in NOT_CLASSES]
     if not classes:
         problem = "there are no class folders in it"
         _reading.fail(folder, problem, "put every picture in a folder that is named after its class")

@@ -23,11 +23,7 @@ _SENTENCE = {"video_id": str, "sen_id": int, "caption": str}
 
 
 def load(
-    file: Path | str,
-    videos: Path | str | None = None,
-    split: str | None = None,
-    suffix: str = ".mp4",
-    missing: _reading.Missing = "error",
+    file: Path | str, videos: Path | str | None = None, split: str | None = None, missing: _reading.Missing = "error"
 ) -> Dataset:
     """Clips of one split ("train", "validate", "test"), or of all, with their sentences.
 
@@ -51,7 +47,7 @@ def load(
         **{name: kept[name] for name in ("video_id", "split", "category")},
         "start": kept["start time"],
         "end": kept["end time"],
-        "file_name": [f"{name}{suffix}" for name in kept["video_id"]],
+        "file_name": [f"{name}.mp4" for name in kept["video_id"]],
         "captions": [[text for _, text in captions[name]] for name in kept["video_id"]],
         "sen_ids": [[number for number, _ in captions[name]] for name in kept["video_id"]],
     }

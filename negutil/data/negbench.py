@@ -56,8 +56,11 @@ def load(path: Path | str, pictures: Path | str | None = None, missing: _reading
     if announced == "retrieval":
         rows = rows.keep(_retrieval_problem)
         read, features = rows.columns, RETRIEVAL_FEATURES
-        lists = {name: [_strings(text, name) for text in read[name]] for name in _LISTS if name in read}
-        columns = {"file_name": read["filepath"], **lists}
+        columns = {"file_name": read["filepath"]}
+        for name in filter(read.__contains__, _LISTS):
+            lists = [_reading.string_list(text) for text in read[name]]
+            # Without labelled objects a picture has [''] in the published files; an empty caption counts in R@k.
+            columns[name] = [[] if texts == [""] and name.endswith("_objects") else texts for texts in lists]
         if "image_id" in read:
             columns["image_id"] = read["image_id"]
             _reading.unique(read["image_id"], "image_id", path)
@@ -83,12 +86,6 @@ def load(path: Path | str, pictures: Path | str | None = None, missing: _reading
     return _reading.build(
         path, features, columns, pictures=pictures, missing=missing, left_out=rows.left_out, counts=counts
     )
-
-
-def _strings(text: str, name: str) -> list[str] | None:
-    strings = _reading.string_list(text)
-    # A picture without labelled objects has [''] in the published files; an empty caption stays, it counts in R@k.
-    return [] if name.endswith("_objects") and strings == [""] else strings
 
 
 def _retrieval_problem(row: dict[str, str]) -> str | None:

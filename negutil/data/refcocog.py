@@ -22,6 +22,7 @@ FEATURES = _reading.features(
 _REF = {"ref_id": int, "ann_id": int, "image_id": int, "split": str, "sentences": list}
 _SENTENCE = {"sent_id": int, "sent": str, "raw": str}
 _IMAGE = {"id": int, "file_name": str, "width": int, "height": int}
+_OBJECT = {"annotation_ids": "ann_id", "categories": "category", "boxes": "box", "segmentations": "segmentation"}
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -67,34 +68,28 @@ def load(
     refs_source = f"{folder / f'refs({split_by})'}"
     refs = _reading.fields(read_refs(folder, split_by), _REF, refs_source)
     _reading.unique(refs["ref_id"], "ref_id", refs_source)
-    objects = _objects(folder / "instances.json")
+    path = folder / "instances.json"
+    content = _reading.read_json(path)
+    images = _reading.json_columns(path, _IMAGE, key="images", different="id", content=content)
+    columns = coco.instance_columns(content, path, images["id"])
+    # Facts about every annotated object by its annotation id; file names are those of the pictures themselves.
+    objects: dict[int, dict[str, Any]] = {}
+    for row, values in enumerate(zip(*images.values(), strict=True)):
+        shared = dict(zip(("image_id", "file_name", "width", "height"), values, strict=True))
+        for facts in zip(*(columns[name][row] for name in _OBJECT), strict=True):
+            objects[facts[0]] = dict(zip(_OBJECT.values(), facts, strict=True)) | shared
     _reading.known(refs["ann_id"], objects, "ann_id", refs_source)
     rows = []
-    for index, (ref_id, ann_id, image_id, own_split, sentences) in enumerate(zip(*refs.values(), strict=True)):
-        facts = {"ref_id": ref_id, "split": own_split, **objects[ann_id]}
-        if facts["image_id"] != image_id:
+    for index, (ref_id, ann_id, image_id, part, sentences) in enumerate(zip(*refs.values(), strict=True)):
+        about = {"ref_id": ref_id, "split": part, **objects[ann_id]}
+        if about["image_id"] != image_id:
             problem = f"entry {index} is about picture {image_id}, its object {ann_id} is in another"
             _reading.fail(refs_source, problem, "use refs and instances of the same release")
         where = f'{refs_source}, entry {index}, "sentences"'
-        said = _reading.fields(_reading.filled(sentences, where), _SENTENCE, where)
-        for sent_id, sentence, raw in zip(*said.values(), strict=True):
-            rows.append({**facts, "sent_id": sent_id, "sentence": sentence, "raw": raw})
+        read = _reading.fields(_reading.filled(sentences, where), _SENTENCE, where)
+        for sent_id, sentence, raw in zip(*read.values(), strict=True):
+            rows.append({**about, "sent_id": sent_id, "sentence": sentence, "raw": raw})
     _reading.unique([row["sent_id"] for row in rows], "sent_id", refs_source)
     columns = _reading.of_split({name: [row[name] for row in rows] for name in FEATURES}, split, refs_source)
     source = f"{refs_source} ({split or 'every split'})"
     return _reading.build(source, FEATURES, columns, pictures=pictures, missing=missing)
-
-
-def _objects(path: Path) -> dict[int, dict[str, Any]]:
-    """Facts about every annotated object by its annotation id; file names are those of the pictures themselves."""
-    content = _reading.read_json(path)
-    images = _reading.json_columns(path, _IMAGE, key="images", different="id", content=content)
-    columns = coco.instance_columns(content, path, images["id"])
-    of_image = zip(*(images[name] for name in _IMAGE), strict=True)
-    names = {"annotation_ids": "ann_id", "categories": "category", "boxes": "box", "segmentations": "segmentation"}
-    objects = {}
-    for row, (image_id, file_name, width, height) in enumerate(of_image):
-        shared = {"image_id": image_id, "file_name": file_name, "width": width, "height": height}
-        for facts in zip(*(columns[name][row] for name in names), strict=True):
-            objects[facts[0]] = dict(zip(names.values(), facts, strict=True)) | shared
-    return objects

@@ -81,10 +81,10 @@ def attempt(settings: Profile, what: str, read: Callable[[], T], get: str = "") 
 
 def note(settings: Profile, skip: Skip) -> None:
     """Tell, the first time, that something is left out of this run, and keep it for ``save``."""
-    known = _noted.setdefault(settings.name, {})
-    if skip.what not in known:
+    noted = _noted.setdefault(settings.name, {})
+    if skip.what not in noted:
         print(skip.line)
-    known[skip.what] = skip
+    noted[skip.what] = skip
 
 
 def found(settings: Profile) -> pd.DataFrame:

@@ -12,7 +12,6 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from negutil import progress
@@ -25,28 +24,18 @@ _DAMAGED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much may come out of an archive.
+FILES, BYTES = 5_000_000, 500 * 10**9
+"""Files and folders that may come out of an archive, and bytes of all files together."""
 
-    Attributes:
-        files: number of files and folders.
-        bytes: of all files together.
-        ratio: unpacked bytes to bytes of the archive (for archives whose content is more than ``small`` bytes).
-        small: bytes of content that are never too many.
-    """
-
-    files: int = 5_000_000
-    bytes: int = 500 * 10**9
-    ratio: float = 100.0
-    small: int = 10**8
+RATIO, SMALL = 100.0, 10**8
+"""Largest ratio of unpacked bytes to bytes of the archive, where its content is more than SMALL bytes."""
 
 
-def unpack(archive: Path, folder: Path, nested: str = "", limits: Limits | None = None) -> int:
+def unpack(archive: Path, folder: Path, nested: str = "") -> int:
     """Unpack ``archive`` into ``folder`` and return the number of files; those of the same names are replaced.
 
     With ``nested`` only what is in that archive inside it is kept. Raises NegutilError for what is no archive, is
-    damaged, too large for the disk or ``limits``, or has an entry that would lie or lead outside the folder; then
+    damaged, too large for the disk or the limits, or has an entry that would lie or lead outside the folder; then
     nothing of it is left.
     """
     hidden = folder / f".{archive.name}.unpacking"
@@ -54,16 +43,16 @@ def unpack(archive: Path, folder: Path, nested: str = "", limits: Limits | None 
     try:
         hidden.mkdir(parents=True)
         if zipfile.is_zipfile(archive):
-            count = _unzip(archive, hidden, limits or Limits())
+            count = _unzip(archive, hidden)
         elif tarfile.is_tarfile(archive):
-            count = _untar(archive, hidden, limits or Limits())
+            count = _untar(archive, hidden)
         else:
             raise _refused(archive, "is neither a zip nor a tar archive")
         if nested:
             inner = hidden / nested
             if not inner.is_file() or inner.is_symlink():
                 raise _refused(archive, f"has no {nested} in it")
-            return unpack(inner, folder, "", limits)
+            return unpack(inner, folder)
         _move(hidden, folder)
     except _DAMAGED as problem:
         raise _refused(archive, f"is damaged ({str(problem).rstrip('.')})") from problem
@@ -76,11 +65,11 @@ def unpack(archive: Path, folder: Path, nested: str = "", limits: Limits | None 
     return count
 
 
-def _unzip(archive: Path, hidden: Path, limits: Limits) -> int:
+def _unzip(archive: Path, hidden: Path) -> int:
     """zipfile reads no more of an entry than the size that it declares, so declared sizes can be trusted as limits."""
     with zipfile.ZipFile(archive) as opened:
         entries = opened.infolist()
-        _check_amount(archive, len(entries), sum(one.file_size for one in entries), limits)
+        _check_amount(archive, len(entries), sum(one.file_size for one in entries))
         require_space(hidden, sum(one.file_size for one in entries), f"Unpacking {archive.name}")
         for entry in entries:
             _check_name(archive, entry.filename)
@@ -91,7 +80,7 @@ def _unzip(archive: Path, hidden: Path, limits: Limits) -> int:
     return sum(not entry.is_dir() for entry in entries)
 
 
-def _untar(archive: Path, hidden: Path, limits: Limits) -> int:
+def _untar(archive: Path, hidden: Path) -> int:
     """Read member by member: a tar has no list of its entries, and what was declared is what is written."""
     if not hasattr(tarfile, "data_filter"):
         raise _refused(archive, "cannot be unpacked safely by this Python", "update it to 3.11.4 or later")
@@ -99,7 +88,7 @@ def _untar(archive: Path, hidden: Path, limits: Limits) -> int:
     with tarfile.open(archive) as opened:
         for member in progress.bar(f"unpacking {archive.name}", opened, unit=" files"):
             count, files, total = count + 1, files + member.isfile(), total + member.size
-            _check_amount(archive, count, total, limits)
+            _check_amount(archive, count, total)
             _check_name(archive, member.name)
             try:
                 opened.extract(member, hidden, set_attrs=False, filter="data")
@@ -115,10 +104,10 @@ def _untar(archive: Path, hidden: Path, limits: Limits) -> int:
     return files
 
 
-def _check_amount(archive: Path, count: int, total: int, limits: Limits) -> None:
-    most = min(limits.bytes, max(limits.small, limits.ratio * archive.stat().st_size))
-    if count > limits.files:
-        raise _refused(archive, f"has more than {limits.files} entries")
+def _check_amount(archive: Path, count: int, total: int) -> None:
+    most = min(BYTES, max(SMALL, RATIO * archive.stat().st_size))
+    if count > FILES:
+        raise _refused(archive, f"has more than {FILES} entries")
     if total > most:
         raise _refused(archive, f"would unpack to more than {most / 1e9:.2f} GB")
 

@@ -19,13 +19,8 @@ FEATURES = _reading.features(
 _ITEM = {"image_file": str, "caption": str, "foil": str, "classes": int, "mturk": dict}
 
 
-def load(
-    file: Path | str,
-    pictures: Path | str | None = None,
-    valid_only: bool = False,
-    missing: _reading.Missing = "error",
-) -> Dataset:
-    """Captions with their foils: all 534 items (the NegationCLIP paper's set), or the 505 valid ones (VALSE's own).
+def load(file: Path | str, pictures: Path | str | None = None, missing: _reading.Missing = "error") -> Dataset:
+    """Captions with their foils: all 534 items (the NegationCLIP paper's set; VALSE's own are the 505 valid ones).
 
     Columns: image (only with `pictures`), item (the key in the file), file_name, caption (true), foil (false), negated
     (which of the two has the cue: "caption" or "foil"), votes_caption, votes_foil, votes_other (of the annotators).
@@ -43,7 +38,4 @@ def load(
         "negated": ["caption" if count == 0 else "foil" for count in read["classes"]],
         **{f"votes_{name}": counts for name, counts in votes.items()},
     }
-    if valid_only:
-        rows = [row for row, count in enumerate(votes["caption"]) if count >= VALID_VOTES]
-        columns = _reading.take(columns, rows)
     return _reading.build(file, FEATURES, columns, pictures=pictures, missing=missing)

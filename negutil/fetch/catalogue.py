@@ -33,9 +33,7 @@ class Part(Settings):
         read: how ``check`` reads it; "" where it only looks whether it is there.
         pictures: folder of the pictures that the file names.
         model: the entry of configs/models.toml that uses it.
-        needed: whether notebooks need it.
-        counts: what is known to be in it; several numbers where several releases are known.
-        counted: who says so.
+        counts: what is known to be in it, by ``counted``; several numbers where several releases are known.
         sha256, md5: of the file; ``checksum`` says whose they are.
     """
 
@@ -59,16 +57,14 @@ class Part(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Fetch(Settings):
-    """A file to download.
+    """A file to download, of ``bytes`` bytes (0 where unknown).
 
     Attributes:
-        url: where it is.
         to: where it is put, below the same folder as the parts.
         gives: the paths after which it is not fetched again.
         into: the folder in which it, an archive, is unpacked; "" for a plain file.
         nested: an archive inside it that is unpacked there too.
         needed: whether it is fetched without being asked for everything.
-        bytes: its size, 0 where unknown.
         sha256, md5: of it; ``checksum`` says whose they are.
     """
 

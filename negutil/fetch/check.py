@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow.parquet as pq
 import safetensors
 from datasets import Dataset
@@ -27,7 +28,6 @@ from negutil.data import (
     coco,
     download,
     folders,
-    laion,
     msrvtt,
     negbench,
     negrefcocog,
@@ -47,21 +47,17 @@ from negutil.models.pictures import read_rgb
 
 OK, SAMPLE, MISSING, WRONG = "ok", "sample", "missing", "wrong"
 Count = Callable[[Dataset], int]
+CAPTION_COLUMNS = ("TEXT", "text", "Text", "caption", "CAPTION", "Caption")
+"""Names of the caption column of LAION-400M's parquet shards, by release; the first that a shard has is taken."""
 OPENED = 20
 """How many pictures or clips of a folder are opened, spread over it, unless all are to be."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found of one part of one dataset or checkpoint.
+    """What was found of one ``part`` (path or repository) of the entry ``name``.
 
-    Attributes:
-        name: the entry.
-        part: its path or repository.
-        status: OK, SAMPLE, MISSING or WRONG.
-        message: what was found, or what is wrong and how to fix it.
-        needed: whether notebooks need the part.
-        counts: what was counted.
+    ``status`` is OK, SAMPLE, MISSING or WRONG; ``needed`` says whether notebooks need the part.
     """
 
     name: str
@@ -74,14 +70,10 @@ class Finding:
 
 @dataclass(slots=True)
 class Reading:
-    """What was read.
+    """What was read: ``counts`` by name, and ``notes`` that follow them.
 
-    Attributes:
-        counts: by name.
-        notes: remarks that follow the counts.
-        problem: a sentence where something is wrong that the loader does not mind, else "".
-        names: names of the pictures that the rows are about.
-        lost: how many of these are not there.
+    ``problem`` is a sentence where something is wrong that the loader does not mind, else ""; ``names`` are those of
+    the pictures that the rows are about, of which ``lost`` are not there.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -110,7 +102,8 @@ def check(name: str, folder: Path | None = None, deep: bool = False) -> Iterator
             if located:
                 pictures = where.path(part.pictures) if part.pictures and not where.own else None
                 reading = read(part, located, pictures, deep)
-                status, message, counts = *judge(part, located, reading), reading.counts
+                counts = reading.counts
+                status, message = judge(part, located, reading)
         except NegutilError as problem:
             status, message = WRONG, str(problem)
         except OSError as problem:  # a folder or file that may not be read: the other parts are checked all the same
@@ -128,7 +121,7 @@ def failed(finding: Finding, named: bool, whole: bool = False) -> bool:
     return finding.status == WRONG or lacks or (finding.status == SAMPLE and whole)
 
 
-def judge(part: Part, files: list[Path], reading: Reading) -> tuple[str, str]:
+def judge(part: Part, located: list[Path], reading: Reading) -> tuple[str, str]:
     """Status and message of what was read: whatever is wrong first, then what is less than everything."""
     less, more = compare(reading.counts, part.counts)
     notes = "".join(f"; {note}" for note in reading.notes)
@@ -136,15 +129,15 @@ def judge(part: Part, files: list[Path], reading: Reading) -> tuple[str, str]:
         return WRONG, reading.problem
     if more:
         fix = "it is another release or was changed, so fetch it again"
-        return WRONG, f"{files[0]} has {', '.join(more)}, more than are known ({part.counted}): {fix}."
+        return WRONG, f"{located[0]} has {', '.join(more)}, more than are known ({part.counted}): {fix}."
     if less:
         return SAMPLE, f"has {', '.join(less)}{notes}"
     # Of several known releases the checksum is that of the first.
     firsts = {what: wanted[0] for what, wanted in part.counts.items() if isinstance(wanted, list)}
-    if len(files) == 1 and all(reading.counts.get(what) == first for what, first in firsts.items()):
+    if len(located) == 1 and all(reading.counts.get(what) == first for what, first in firsts.items()):
         for kind, expected in (("sha256", part.sha256), ("md5", part.md5)):
-            if expected and (actual := download.digest(files[0], kind)) != expected:
-                told = f"{files[0]} has {kind} {actual}, where {expected} is known ({part.checksum})"
+            if expected and (actual := download.digest(located[0], kind)) != expected:
+                told = f"{located[0]} has {kind} {actual}, where {expected} is known ({part.checksum})"
                 return WRONG, f"{told}: something in it was changed, so fetch it again."
     counts = ", ".join(f"{count:,} {what}" for what, count in reading.counts.items()) or "it is there"
     return (SAMPLE if reading.lost else OK), f"{counts}{notes}"
@@ -171,7 +164,7 @@ def read(part: Part, located: list[Path], pictures: Path | None = None, deep: bo
     if part.hub:
         return _hub(located)
     if part.read == "captions":
-        columns = Counter(laion.caption_column(shard) for shard in located)
+        columns = Counter(caption_column(shard) for shard in located)
         captions = sum(pq.read_metadata(shard).num_rows for shard in located)
         note = f"captions are in {' and '.join(repr(name) for name in columns)}"
         return Reading({"files": len(located), "captions": captions}, [note])
@@ -197,6 +190,26 @@ def read(part: Part, located: list[Path], pictures: Path | None = None, deep: bo
         if reading.lost:
             reading.notes.append(f"{len(names) - reading.lost:,} of its {len(names):,} pictures are in {pictures.name}")
     return reading
+
+
+def caption_column(shard: Path) -> str:
+    """The name of the shard's caption column: the first of CAPTION_COLUMNS that it has.
+
+    Raises NegutilError for a damaged shard, no such column, and a column that is not text.
+    """
+    try:
+        schema = pl.read_parquet_schema(shard)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        problem = f"the parquet file is cut short or damaged ({str(error).splitlines()[0]:.100})"
+        _reading.fail(shard, problem, "fetch the shard again or remove it", error)
+    fix = "call the column with the captions by one of these names"
+    name = next((name for name in CAPTION_COLUMNS if name in schema), None)
+    if name is None:
+        problem = f"no caption column ({' or '.join(map(repr, CAPTION_COLUMNS))}) among {list(schema)}"
+        _reading.fail(shard, problem, fix)
+    if schema[name] != pl.String:
+        _reading.fail(shard, f"column {name!r} holds {schema[name]}, not text", fix)
+    return name
 
 
 def _counted(rows: Dataset, counts: Mapping[str, int]) -> Reading:
@@ -299,10 +312,7 @@ _ROWS: dict[str, tuple[Callable[[Path], Dataset], dict[str, Count]]] = {
         # Its other columns are the file's name and the split.
         {"faces": len, "attributes": lambda rows: len(rows.column_names) - 2},
     ),
-    "coco-captions": (
-        lambda file: coco.load(captions=file),
-        {"pictures": len, "captions": _inside("captions")},
-    ),
+    "coco-captions": (lambda file: coco.load(captions=file), {"pictures": len, "captions": _inside("captions")}),
     "coco-instances": (
         lambda file: coco.load(instances=file),
         {

@@ -9,7 +9,7 @@ from typing import Any
 
 from negutil import paths
 from negutil.fetch import catalogue, get
-from negutil.fetch.catalogue import Entry, Part
+from negutil.fetch.catalogue import Entry
 
 PAGE = paths.ROOT / "docs" / "data.md"
 COMMAND = "negutil data list --markdown > docs/data.md"
@@ -109,17 +109,16 @@ def _section(entry: Entry) -> str:
     ]
     lines += [f"- Not confirmed: {', '.join(entry.unconfirmed)}."] if entry.unconfirmed else []
     lines += [f"- {note}"] if note else []
-    lines += ["", f"Layout, below {root}:", "", "```", *map(_layout, files), "```"] if files else []
+    layout = []
+    for part in files:
+        known = {what: count if isinstance(count, list) else [count] for what, count in part.counts.items()}
+        counts = [f"{' or '.join(f'{one:,}' for one in several)} {what}" for what, several in known.items()]
+        told = [*([", ".join(counts)] if counts else []), *([] if part.needed else ["optional"])]
+        layout.append(f"{part.path:48} {'; '.join(told)}".rstrip())
+    lines += ["", f"Layout, below {root}:", "", "```", *layout, "```"] if files else []
     hubs = [f"`{part.hub}`" for part in entry.parts if part.hub]
     lines += ["", f"From huggingface.co, into that client's own cache: {', '.join(hubs)}."] if hubs else []
     by_hand = [f"{number}. {step}" for number, step in enumerate(get.steps(entry), 1)]
     lines += ["", f"`negutil data get {entry.name}` downloads it."] if entry.downloadable else []
     heading = "Besides, by hand:" if entry.downloadable else "By hand:"
     return "\n".join([*lines, *(["", heading, "", *by_hand] if by_hand else [])])
-
-
-def _layout(part: Part) -> str:
-    known = {what: count if isinstance(count, list) else [count] for what, count in part.counts.items()}
-    counts = ", ".join(f"{' or '.join(f'{one:,}' for one in several)} {what}" for what, several in known.items())
-    told = [*([counts] if counts else []), *([] if part.needed else ["optional"])]
-    return f"{part.path:48} {'; '.join(told)}".rstrip()

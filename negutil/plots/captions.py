@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from negutil.captions import caption_statistics
-from negutil.captions.caption_sample import Judgement
 from negutil.captions.caption_statistics import Counts
+from negutil.captions.web_captions import Judgement
 from negutil.plots import figures
 from negutil.statistics import Interval
 
