@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from miniworld.pretrain import contrastive, judge, miniclipseg, minisd, minisd_pictures
+from miniworld.pretrain import contrastive, judge, miniclipseg, minisd
 from miniworld.pretrain.pool import Pool
 from miniworld.pretrain.pretraining import Settings
 from negutil import paths
@@ -31,7 +31,7 @@ RECIPES: dict[str, Settings] = {
 }
 POOLS: dict[str, tuple[str, Callable[[Path], Pool]]] = {
     **dict.fromkeys(contrastive.RECIPES, ("pool", contrastive.corpus_pool)),
-    "minisd": ("minisd-pool", minisd_pictures.pool),
+    "minisd": ("minisd-pool", minisd.pool),
 }
 """The pool that a model is trained on: its name, and what opens or builds it; others draw pictures of their own."""
 
