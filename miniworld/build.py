@@ -55,8 +55,11 @@ PARTS: dict[str, Part] = {
     "ccneg": Part("ccneg", "ccneg", "miniworld.writers.ccneg"),
     "laion": Part("laion", "alttexts", "miniworld.writers.laion"),
 }
-BENCHMARKS = ("negbench", "valse", "tifa", "ccneg-reversed", "negrefcocog", "t2i_prompts")
-"""Benchmarks that are made of scenes or of the parts; their modules in ``benchmarks`` have ``build(profile)``."""
+BENCHMARKS = {
+    **{name: f"{name}.build" for name in ("negbench", "valse", "tifa", "t2i_prompts")},
+    **{"ccneg-reversed": "derived.build_ccneg_reversed", "negrefcocog": "derived.build_negrefcocog"},
+}
+"""Benchmarks that are made of scenes or of the parts: module in ``benchmarks`` and function of a profile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +82,8 @@ def build(name: str, profile: Profile | str | None = None) -> Path:
     """
     profile = profile if isinstance(profile, Profile) else config.load(profile)
     if name in BENCHMARKS:
-        module = importlib.import_module(f"miniworld.benchmarks.{name.replace('-', '_')}")
-        folder: Path = module.build(profile)
+        module, _, function = BENCHMARKS[name].partition(".")
+        folder: Path = getattr(importlib.import_module(f"miniworld.benchmarks.{module}"), function)(profile)
         return folder
     return Path(_make(name, profile).folder)
 

@@ -41,19 +41,17 @@ def pairs(count: int, seed: int = 0) -> list[Pair]:
 
     Raises NegutilError where no new pair can be found.
     """
+
+    def both(pair: Pair) -> np.ndarray:
+        return np.stack([scenes.draw(pair.positive), scenes.draw(pair.negative)])
+
     seen: set[bytes] = set()
-    drawn = []
+    drawn: list[Pair] = []
     for number in progress.bar("drawing pairs of images", range(count), unit="pair", leave=False):
         rng, problem = random.Random(f"hardneg/{seed}/{number}"), f"Hard negatives: no new pair after {number}"
         names = (f"hardneg/positive/{number:05d}.jpg", f"hardneg/negative/{number:05d}.jpg")
-        # Pairs count as different where both of their pictures differ, seen as one.
-        pair, _ = _shared.unseen(rng, partial(_sample, names), _draw, seen, f"{problem}; ask for fewer.")
-        drawn.append(pair)
+        drawn.append(_shared.unseen(rng, partial(_sample, names), both, seen, f"{problem}; ask for fewer.")[0])
     return drawn
-
-
-def _draw(pair: Pair) -> np.ndarray:
-    return np.stack([scenes.draw(pair.positive), scenes.draw(pair.negative)])
 
 
 def _sample(names: tuple[str, str], rng: random.Random) -> Pair | None:

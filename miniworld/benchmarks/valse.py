@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,21 +33,6 @@ ERROR = 0.08
 """How often an annotator votes wrongly; three like that agree on 78 % of the items (published: 410 of 534)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """What an item says of a noun, affirmed or denied; ``number`` is how many there are where it is true."""
-
-    noun: str
-    number: int
-    tail: str
-
-    def text(self, negated: bool) -> str:
-        """The sentence, with a full stop."""
-        if self.number > 1 or self.noun in PLURAL_ONLY:
-            return f"There are {'no ' if negated else ''}{english.plural(self.noun)}{self.tail}."
-        return f"There is {f'no {self.noun}' if negated else english.with_article(self.noun)}{self.tail}."
-
-
 def build(settings: Profile, count: int | None = None) -> Path:
     """The folder ``settings.built/valse`` with ``count`` items.
 
@@ -70,16 +54,17 @@ def write(folder: Path, count: int, seed: int) -> dict[str, Any]:
     drawn = _shared.entries("valse", Splits(0, 0, count), seed, scenes.sample, names)
     _shared.write_pictures(folder, drawn)
     items = {}
-    for sentence, shown, bare in _pairs(drawn, seed):
-        affirmed, denied = sentence.text(negated=False), sentence.text(negated=True)
-        for entry, caption, foil, number in ((shown, affirmed, denied, sentence.number), (bare, denied, affirmed, 0)):
+    for affirmed, denied, count_seen, shown, bare in _pairs(drawn, seed):
+        for entry, caption, foil, number in ((shown, affirmed, denied, count_seen), (bare, denied, affirmed, 0)):
             items[f"existence_visual7w_{entry.image_id}"] = _item(entry, caption, foil, number, seed)
     _shared.write_json(folder / FILE, dict(sorted(items.items())))
     return {"items": len(items), "annotators_error": ERROR}
 
 
-def _pairs(drawn: Sequence[Known], seed: int) -> Iterator[tuple[Sentence, Known, Known]]:
-    """Every picture once: a sentence, a picture of which it is true and one, in a like place, that lacks the noun.
+def _pairs(drawn: Sequence[Known], seed: int) -> Iterator[tuple[str, str, int, Known, Known]]:
+    """Every picture once: a sentence about a noun, its denial, how many there are, a picture with and one without it.
+
+    The latter shows a like place where there is one.
 
     The noun is the one that was said least so far, so that rare nouns are said too. Raises NegutilError where no
     picture left lacks any of the nouns to be seen in another.
@@ -102,7 +87,12 @@ def _pairs(drawn: Sequence[Known], seed: int) -> Iterator[tuple[Sentence, Known,
         uses[noun] += 1
         # How many things of the scene may be called so, worn and held ones included.
         number = sum(truth.is_a(name, noun) for name, _ in entry.scene.named())
-        yield Sentence(noun, number, rng.choice(TAILS)), entry, partner
+        tail, plural = rng.choice(TAILS), english.plural(noun)
+        if number > 1 or noun in PLURAL_ONLY:
+            yield f"There are {plural}{tail}.", f"There are no {plural}{tail}.", number, entry, partner
+        else:
+            affirmed = f"There is {english.with_article(noun)}{tail}."
+            yield affirmed, f"There is no {noun}{tail}.", number, entry, partner
 
 
 def _item(entry: Known, caption: str, foil: str, number: int, seed: int) -> dict[str, Any]:

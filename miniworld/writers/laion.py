@@ -36,10 +36,6 @@ EMPTY, MISSING, FOREIGN = 0.002, 0.001, 0.006
 PICTURED_PER_CUE, PICTURED_PLAIN = 12, 60
 """Rows whose picture is drawn: up to so many of each kind of cue, and without a cue."""
 
-_CUE = 12
-PICTURED_PLAIN = 60
-NO_CUE = "none"
-
 _CUE = r"(?i)\b(no|not|without|never|neither|nowhere|lacks?|absent|free of|devoid of)\b|n't\b"
 _LANGUAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "es": (

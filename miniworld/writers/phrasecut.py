@@ -40,11 +40,6 @@ class Phrase:
         words = (self.colour, self.name, self.relation, self.extra)
         return " ".join(word for word in words if word)
 
-    @property
-    def kind(self) -> str:
-        """PhraseCut's type of a phrase."""
-        return "attribute" if self.colour else "relation" if self.relation else "name"
-
     def fits(self, instance: Instance) -> bool:
         """Whether the phrase is true of an instance."""
         named = truth.is_a(instance.noun, self.name) and self.colour in ("", instance.colour)
@@ -85,7 +80,7 @@ def _tasks(entry: Known, seed: int) -> Iterator[dict[str, Any]]:
                 "attributes": [phrase.colour] if phrase.colour else [],
                 "relation_ids": [ids[0]] if phrase.relation else [],
                 "relation_descriptions": [[phrase.relation, phrase.extra]] if phrase.relation else [],
-                "type": phrase.kind,
+                "type": "attribute" if phrase.colour else "relation" if phrase.relation else "name",
             },
         }
 

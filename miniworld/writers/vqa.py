@@ -40,11 +40,6 @@ class Question:
     answer: str
     kind: str = "yes/no"
 
-    @property
-    def type(self) -> str:
-        """VQA's question type: the longest official beginning."""
-        return max((start for start in TYPES if self.text.lower().startswith(f"{start} ")), key=len)
-
 
 def _yes_no(text: str, truth_value: bool) -> Question:
     return Question(text, "yes" if truth_value else "no")
@@ -124,7 +119,7 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
         _shared.write_json(folder / name, {**head, "task_type": "Open-Ended", "questions": texts})
         answers = [
             {
-                "question_type": q.type,
+                "question_type": max((start for start in TYPES if q.text.lower().startswith(f"{start} ")), key=len),
                 "multiple_choice_answer": q.answer,
                 "answers": [{"answer": q.answer, "answer_confidence": "yes", "answer_id": n} for n in range(1, 11)],
                 "image_id": image,
