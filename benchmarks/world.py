@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from miniworld import alttext, faces, grammar, referring, scenes, truth
@@ -51,7 +53,7 @@ def tasks(count: int) -> dict[str, Callable[[], Any]]:
         "make up a referring scene": each(lambda seed: referring.sample(random.Random(seed)), seeds),
         "draw a scene": each(scenes.draw, sampled),
         "outline a scene": each(lambda scene: [truth.polygons(mask) for mask in truth.masks(scene)], sampled),
-        "encode a picture": each(_shared.jpeg, pictures),
+        "write a picture": each(partial(_shared.write_picture, Path(os.devnull)), pictures),
         "caption a scene": each(partial(grammar.full_caption, rng=rng), sampled),
         "write an alt text": each(partial(alttext.alt_text, rng=rng), sampled),
         "make up a face": each(lambda seed: faces.sample(random.Random(seed)), seeds),

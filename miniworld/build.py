@@ -33,7 +33,6 @@ class Part(NamedTuple):
     facts for the manifest (or None). ``sizes`` is the setting of ``profile.world`` with its sizes.
     """
 
-    name: str
     sizes: str
     module: str
     function: str = "write"
@@ -41,22 +40,25 @@ class Part(NamedTuple):
 
 _FOLDERS = "miniworld.writers.folders"
 PARTS: dict[str, Part] = {
-    "coco": Part("coco", "scenes", "miniworld.writers.coco"),
-    "voc": Part("voc", "voc", "miniworld.writers.voc"),
-    "vqa": Part("vqa", "scenes", "miniworld.writers.vqa"),
-    "refcocog": Part("refcocog", "refcocog", "miniworld.writers.refcocog"),
-    "phrasecut": Part("phrasecut", "phrasecut", "miniworld.writers.phrasecut"),
-    "imagenet": Part("imagenet", "imagenet", _FOLDERS, "write_imagenet"),
-    "caltech101": Part("caltech101", "caltech101", _FOLDERS, "write_caltech101"),
-    "celeba": Part("celeba", "faces", "miniworld.writers.celeba"),
-    "msrvtt": Part("msrvtt", "clips", "miniworld.writers.msrvtt"),
-    "chexpert": Part("chexpert", "radiographs", "miniworld.writers.chexpert"),
-    "shapes": Part("shapes", "shapes", "miniworld.writers.shapes"),
-    "ccneg": Part("ccneg", "ccneg", "miniworld.writers.ccneg"),
-    "laion": Part("laion", "alttexts", "miniworld.writers.laion"),
+    "coco": Part("scenes", "miniworld.writers.coco"),
+    "voc": Part("voc", "miniworld.writers.voc"),
+    "vqa": Part("scenes", "miniworld.writers.vqa"),
+    "refcocog": Part("refcocog", "miniworld.writers.refcocog"),
+    "phrasecut": Part("phrasecut", "miniworld.writers.phrasecut"),
+    "imagenet": Part("imagenet", _FOLDERS, "write_imagenet"),
+    "caltech101": Part("caltech101", _FOLDERS, "write_caltech101"),
+    "celeba": Part("faces", "miniworld.writers.celeba"),
+    "msrvtt": Part("clips", "miniworld.writers.msrvtt"),
+    "chexpert": Part("radiographs", "miniworld.writers.chexpert"),
+    "shapes": Part("shapes", "miniworld.writers.shapes"),
+    "ccneg": Part("ccneg", "miniworld.writers.ccneg"),
+    "laion": Part("alttexts", "miniworld.writers.laion"),
 }
-BENCHMARKS = ("negbench", "valse", "tifa", "ccneg-reversed", "negrefcocog", "t2i_prompts")
-"""Benchmarks that are made of scenes or of the parts; their modules in ``benchmarks`` have ``build(profile)``."""
+BENCHMARKS = {
+    **{name: f"{name}.build" for name in ("negbench", "valse", "tifa", "t2i_prompts")},
+    **{"ccneg-reversed": "derived.build_ccneg_reversed", "negrefcocog": "derived.build_negrefcocog"},
+}
+"""Benchmarks that are made of scenes or of the parts: module in ``benchmarks`` and function of a profile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +81,8 @@ def build(name: str, profile: Profile | str | None = None) -> Path:
     """
     profile = profile if isinstance(profile, Profile) else config.load(profile)
     if name in BENCHMARKS:
-        module = importlib.import_module(f"miniworld.benchmarks.{name.replace('-', '_')}")
-        folder: Path = module.build(profile)
+        module, _, function = BENCHMARKS[name].partition(".")
+        folder: Path = getattr(importlib.import_module(f"miniworld.benchmarks.{module}"), function)(profile)
         return folder
     return Path(_make(name, profile).folder)
 

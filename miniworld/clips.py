@@ -55,8 +55,7 @@ class Clip:
 
     def frame(self, index: int) -> Scene:
         """The scene of frame ``index``."""
-        shown = [event for event in self.events if event.first <= index <= event.last]
-        done = index / (self.length - 1)
+        shown, done = (e for e in self.events if e.first <= index <= e.last), index / (self.length - 1)
         return Scene(self.place, self.variant, tuple(_moved(event.thing, round(event.way * done)) for event in shown))
 
     @property
@@ -141,18 +140,11 @@ _VERBS: dict[str, tuple[str, ...]] = {
     "goes": ("disappearing", "that goes away", "leaving the picture", "that vanishes"),
 }
 _FORMS: tuple[str, ...] = (
-    "a video of {things} {place}",
-    "{things} {place}",
-    "a clip of {things} {place}",
-    "a short film: {things} {place}",
-    "we see {things} {place}",
-    "{place}, {things}",
-    "an animation with {things} {place}",
-    "a cartoon about {things} {place}",
-    "in this video there is {things} {place}",
-    "footage of {things} {place}",
-    "watch {things} {place}",
-    "this clip shows {things} {place}",
+    *("a video of {things} {place}", "{things} {place}", "a clip of {things} {place}"),
+    *("a short film: {things} {place}", "we see {things} {place}", "{place}, {things}"),
+    *("an animation with {things} {place}", "a cartoon about {things} {place}"),
+    *("in this video there is {things} {place}", "footage of {things} {place}"),
+    *("watch {things} {place}", "this clip shows {things} {place}"),
 )
 
 

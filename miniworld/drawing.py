@@ -166,12 +166,10 @@ HAND: dict[str, tuple[float, float]] = {
 
 
 class Sprite(NamedTuple):
-    """A coloured icon ready to blend: ``ink`` is colour times opacity, ``clear`` is what shines through.
+    """A coloured icon ready to blend.
 
-    Attributes:
-        ink: uint16 [h, w, 3], premultiplied colour (0 to 255 x 255).
-        clear: uint16 [h, w, 1], 255 - opacity.
-        solid: bool [h, w], pixels that belong to the thing.
+    ``ink`` uint16 [h, w, 3] is colour times opacity (0 to 255 x 255), ``clear`` uint16 [h, w, 1] is 255 - opacity, and
+    ``solid`` bool [h, w] marks the pixels that belong to the thing.
     """
 
     ink: np.ndarray

@@ -45,25 +45,19 @@ def sample(count: int, split: str, seed: int = 0) -> Known:
     """``count`` pictures of a split; picture i depends on (split, seed, i) alone. Raises NegutilError for no split."""
     if split not in SPLITS:
         raise NegutilError(f"There is no split {split!r} of the judge's pictures: choose among {', '.join(SPLITS)}.")
-    pictures = np.empty((count, SIZE, SIZE, 3), dtype=np.uint8)
-    truths: list[Truth] = []
-    shown: list[Scene | None] = []
-    bar = progress.bar("drawing images", total=count, unit="image")
-    for index in range(count):
-        rng = random.Random(f"judge/{split}/{seed}/{index}")
+    known = Known(np.empty((count, SIZE, SIZE, 3), dtype=np.uint8), [], [])
+    for index in progress.bar("drawing images", range(count), unit="image"):
+        rng, scene = random.Random(f"judge/{split}/{seed}/{index}"), None
         if rng.random() < FACES:
             face = faces.sample(rng)
-            pictures[index], facts, scene = faces.draw(face), of_face(face), None
+            known.pictures[index], facts = faces.draw(face), of_face(face)
         else:
-            scene = scenes.sample(rng, rng.choices(*THINGS)[0])
-            while scenes.is_reserved(scene) != (split != TRAIN):
+            while scene is None or scenes.is_reserved(scene) != (split != TRAIN):
                 scene = scenes.sample(rng, rng.choices(*THINGS)[0])
-            pictures[index], facts = scenes.draw(scene), of_scene(scene)
-        truths.append(facts)
-        shown.append(scene)
-        bar.update()
-    bar.close()
-    return Known(pictures, truths, shown)
+            known.pictures[index], facts = scenes.draw(scene), of_scene(scene)
+        known.truths.append(facts)
+        known.scenes.append(scene)
+    return known
 
 
 def of_scene(scene: Scene) -> Truth:

@@ -10,7 +10,6 @@ import random
 import re
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import easy_vqa
 import numpy as np
@@ -67,19 +66,16 @@ def load(split: str) -> tuple[Shape, ...]:
     for question, answer, image_id in zip(*read(), strict=True):
         grouped.setdefault(image_id, []).append((question, answer))
     shapes = []
-    for image_id in sorted(grouped):
-        pairs = grouped[image_id]
-        questions, answers = (tuple(column) for column in zip(*pairs, strict=True))
-        shape, colour = _fact(pairs, SHAPES), _fact(pairs, COLOURS)
-        shapes.append(Shape(split, image_id, shape, colour, questions, answers))
+    for image_id, pairs in sorted(grouped.items()):
+        questions, answers = zip(*pairs, strict=True)
+        shapes.append(Shape(split, image_id, _fact(pairs, SHAPES), _fact(pairs, COLOURS), questions, answers))
     return tuple(shapes)
 
 
 @cache
-def _paths(split: str) -> dict[int, Path]:
+def _paths(split: str) -> dict[int, str]:
     """Picture file of each image id."""
-    paths = easy_vqa.get_train_image_paths() if split == "train" else easy_vqa.get_test_image_paths()
-    return {image_id: Path(path) for image_id, path in paths.items()}
+    return easy_vqa.get_train_image_paths() if split == "train" else easy_vqa.get_test_image_paths()
 
 
 def sample(rng: random.Random, split: str = "train") -> Shape:

@@ -17,7 +17,7 @@ import glasses_files
 import minisd_files
 import tiny_world
 
-from miniworld.pretrain import segment_pool
+from miniworld.pretrain import miniclipseg as pretrain_miniclipseg
 from negutil import cache, paths
 from negutil.bench import encoding
 from negutil.bench import sources as bench_sources
@@ -98,7 +98,7 @@ def keys(settings: Profile) -> Iterator[tuple[str, Any]]:
     yield "a published segmenter", cache.settings_sha256(processor.to_dict())
     with tempfile.TemporaryDirectory() as place:
         yield "a pool for MiniSD", minisd_files.pool(Path(place) / "pool").fingerprint
-    yield "a pool for MiniCLIPSeg", segment_pool.build(2).fingerprint
+    yield "a pool for MiniCLIPSeg", pretrain_miniclipseg.build_pool(2).fingerprint
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import torch
 from datasets import Dataset
 
 from miniworld import truth
-from miniworld.benchmarks import ccneg_reversed
+from miniworld.benchmarks import derived
 from miniworld.writers import ccneg as writer
 from negutil.captions import english
 from negutil.config import Splits
@@ -33,7 +33,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def turned_round(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reversed")
-    facts = ccneg_reversed.write(folder, source, COUNT)
+    facts = derived.write_ccneg_reversed(folder, source, COUNT)
     assert facts["of"] == COUNT
     return folder
 
@@ -106,4 +106,4 @@ def test_nothing_to_turn_round_is_a_sentence(source: Path, tmp_path: Path) -> No
     torch.save(content, tmp_path / ccneg.FILE)
     (tmp_path / truth.FILE).write_bytes((source / truth.FILE).read_bytes())
     with pytest.raises(NegutilError, match="no caption names what is denied"):
-        ccneg_reversed.write(tmp_path / "out", tmp_path, COUNT)
+        derived.write_ccneg_reversed(tmp_path / "out", tmp_path, COUNT)

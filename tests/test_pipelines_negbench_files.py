@@ -237,7 +237,7 @@ def test_an_interrupted_build_leaves_what_was_there(folder: Path, monkeypatch: p
     def interrupt(*arguments: Any, **options: Any) -> Iterator[Any]:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(maker, "_hardneg", interrupt)
+    monkeypatch.setattr(maker.hardneg, "pairs", interrupt)
     with pytest.raises(KeyboardInterrupt):
         maker.build(_profile(), dataclasses.replace(SIZES, captions=1))
     assert build.manifest(folder) == before

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from miniworld.pretrain import miniclipseg as pretrain_miniclipseg
-from miniworld.pretrain import recipes, segment_pool
+from miniworld.pretrain import recipes
 from miniworld.pretrain.miniclipseg import SegmentConfig
 from miniworld.pretrain.pretraining import CURVE
 from negutil.errors import NegutilError
@@ -23,25 +23,27 @@ CONFIG = SegmentConfig(
 
 
 @pytest.fixture(scope="module")
-def pool() -> segment_pool.SegmentPool:
-    return segment_pool.build(30)
+def pool() -> pretrain_miniclipseg.SegmentPool:
+    return pretrain_miniclipseg.build_pool(30)
 
 
-def test_every_picture_has_present_phrases_and_an_absent_one(pool: segment_pool.SegmentPool) -> None:
-    every = np.tile(np.arange(segment_pool.PHRASES), (30, 1))
+def test_every_picture_has_present_phrases_and_an_absent_one(pool: pretrain_miniclipseg.SegmentPool) -> None:
+    every = np.tile(np.arange(pretrain_miniclipseg.PHRASES), (30, 1))
     masks = pool.masks(np.arange(30), every)
-    assert masks.shape == (30, segment_pool.PHRASES, 64, 64)
+    assert masks.shape == (30, pretrain_miniclipseg.PHRASES, 64, 64)
     assert masks[:, :-1].any(axis=(2, 3)).mean() > 0.95  # a thing can be hidden behind others
     assert not masks[:, -1].any()
 
 
-def test_no_phrase_negates(pool: segment_pool.SegmentPool) -> None:
+def test_no_phrase_negates(pool: pretrain_miniclipseg.SegmentPool) -> None:
     words = {word.strip(".") for sentence in pool.sentences for word in sentence.split()}
     assert not words & {"no", "not", "without", "never", "isn't", "but", "minus", "lacks", "lacking"}
 
 
-def test_a_pool_is_a_prefix_of_a_longer_one_and_its_held_out_part_is_another(pool: segment_pool.SegmentPool) -> None:
-    shorter, held_out = segment_pool.build(5), segment_pool.build(5, reserved=True)
+def test_a_pool_is_a_prefix_of_a_longer_one_and_its_held_out_part_is_another(
+    pool: pretrain_miniclipseg.SegmentPool,
+) -> None:
+    shorter, held_out = pretrain_miniclipseg.build_pool(5), pretrain_miniclipseg.build_pool(5, reserved=True)
     np.testing.assert_array_equal(shorter.pictures, pool.pictures[:5])
     np.testing.assert_array_equal(shorter.bits, pool.bits[:5])
     assert not (held_out.pictures == shorter.pictures).all(axis=(1, 2, 3)).any()

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from miniworld import scenes
 from miniworld.pretrain import minisd as pretrain_minisd
-from miniworld.pretrain import minisd_pictures, recipes
+from miniworld.pretrain import recipes
 from miniworld.pretrain.pool import CAPTIONS, Pool, validation_of
 from negutil import files
 from negutil.captions import negation_terms
@@ -60,7 +60,7 @@ def test_pictures_have_affirmative_captions_and_none_is_reserved(monkeypatch: py
         return original(scene)
 
     monkeypatch.setattr(scenes, "draw", noting)
-    found = list(minisd_pictures.pairs(150, 4, 0))
+    found = list(pretrain_minisd.pairs(150, 4, 0))
     assert {picture.shape for picture, _ in found} == {(64, 64, 3)}
     assert 80 < len(shown) < 130
     assert not any(shown)
@@ -69,27 +69,27 @@ def test_pictures_have_affirmative_captions_and_none_is_reserved(monkeypatch: py
     assert len(texts) == 600
     assert not [text for text in texts if re.search(terms.pattern, text.lower())]
     shown.clear()
-    list(minisd_pictures.pairs(30, 1, 0, "val"))
+    list(pretrain_minisd.pairs(30, 1, 0, "val"))
     assert shown
     assert all(shown)
 
 
 def test_pictures_are_a_prefix_of_more_pictures() -> None:
-    few, more = (list(minisd_pictures.pairs(count, 2, 0)) for count in (5, 9))
+    few, more = (list(pretrain_minisd.pairs(count, 2, 0)) for count in (5, 9))
     for (picture, texts), (again, same_texts) in zip(few, more, strict=False):
         assert np.array_equal(picture, again)
         assert texts == same_texts
-    other = next(iter(minisd_pictures.pairs(1, 2, 1)))
+    other = next(iter(pretrain_minisd.pairs(1, 2, 1)))
     assert other[1] != few[0][1]
 
 
 def test_a_pool_is_made_once_and_its_size_is_checked(tmp_path: Path) -> None:
-    made = minisd_pictures.pool(tmp_path / "pool", 6)
+    made = pretrain_minisd.pool(tmp_path / "pool", 6)
     assert made.tokens.shape[:2] == (6, CAPTIONS)
     assert len(validation_of(made) or ()) == 6
-    assert minisd_pictures.pool(tmp_path / "pool", 6).fingerprint == made.fingerprint
+    assert pretrain_minisd.pool(tmp_path / "pool", 6).fingerprint == made.fingerprint
     with pytest.raises(NegutilError, match="has 6 pictures instead of 7"):
-        minisd_pictures.pool(tmp_path / "pool", 7)
+        pretrain_minisd.pool(tmp_path / "pool", 7)
 
 
 @settings(deadline=None, max_examples=30)
@@ -235,7 +235,7 @@ def test_an_unfinished_run_is_not_exported(pool: Pool, tmp_path: Path) -> None:
 def test_the_command_trains_and_writes_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = dataclasses.replace(CONFIG, batch=4, steps=99)
     monkeypatch.setitem(recipes.RECIPES, "minisd", small)
-    monkeypatch.setitem(recipes.POOLS, "minisd", ("pool", lambda folder: minisd_pictures.pool(folder, 8)))
+    monkeypatch.setitem(recipes.POOLS, "minisd", ("pool", lambda folder: pretrain_minisd.pool(folder, 8)))
     cli.pretrain(
         "minisd", pool=tmp_path / "pool", out=tmp_path / "run", weights=tmp_path / "weights", steps=2, threads=1
     )

@@ -148,8 +148,8 @@ def test_a_repeated_scene_is_drawn_again() -> None:
 
 
 def test_items_do_not_depend_on_the_size_of_the_split() -> None:
-    few = list(_shared.entries("coco", Splits(5, 0, 3), 0, scenes.sample, coco_writer.name))
-    many = list(_shared.entries("coco", Splits(9, 0, 4), 0, scenes.sample, coco_writer.name))
+    few = list(_shared.entries("coco", Splits(5, 0, 3), 0, scenes.sample, coco_writer.NAMES))
+    many = list(_shared.entries("coco", Splits(9, 0, 4), 0, scenes.sample, coco_writer.NAMES))
     assert few == [entry for entry in many if entry in few] and len(few) == 8
 
 

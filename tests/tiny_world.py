@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from miniworld import build as world
-from miniworld.benchmarks import ccneg_reversed
+from miniworld.benchmarks import derived
 from miniworld.benchmarks import tifa as tifa_items
 from miniworld.benchmarks import valse as valse_items
 from negutil import config
@@ -43,4 +43,4 @@ def build(settings: config.Profile) -> list[Path]:
     folders = [Path(outcome.folder) for outcome in world.build_all(settings)]
     folders += [caption_sets.build(settings), caption_sets.build(settings, 0.2), source.folder(settings, "negrefcocog")]
     folders += [negbench_files.folder(settings), valse_items.build(settings), tifa_items.build(settings, 10)]
-    return [*folders, ccneg_reversed.build(settings), glasses_sets.build_retrieval(settings)]
+    return [*folders, derived.build_ccneg_reversed(settings), glasses_sets.build_retrieval(settings)]

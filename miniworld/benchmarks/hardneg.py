@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +17,12 @@ import pandas as pd
 
 from miniworld import grammar, scenes, truth
 from miniworld.scenes import Scene
+from miniworld.truth import Known
 from miniworld.writers import _shared
-from miniworld.writers._shared import Entry
 from negutil import progress
 from negutil.captions import negbench
 from negutil.captions.negbench import Paraphraser, Question
 from negutil.captions.statements import Statement
-from negutil.errors import NegutilError
-
-RETRIEVAL = ("filepath", "captions")
-"""Columns of synthetic_retrieval_v1.csv and synthetic_retrieval_v2.csv."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,54 +36,42 @@ class Pair:
     names: tuple[str, str]
 
 
-def pairs(count: int, seed: int = 0, folder: str = "") -> list[Pair]:
+def pairs(count: int, seed: int = 0) -> list[Pair]:
     """`count` pairs whose pictures all differ; pair i comes from Random(f"hardneg/{seed}/{i}").
 
-    Files are called `folder`/positive/00000.jpg and `folder`/negative/00000.jpg. Raises NegutilError where no new pair
-    can be found.
+    Raises NegutilError where no new pair can be found.
     """
+
+    def both(pair: Pair) -> np.ndarray:
+        return np.stack([scenes.draw(pair.positive), scenes.draw(pair.negative)])
+
     seen: set[bytes] = set()
-    found = []
+    drawn: list[Pair] = []
     for number in progress.bar("drawing pairs of images", range(count), unit="pair", leave=False):
-        rng = random.Random(f"hardneg/{seed}/{number}")
-        drawn = _shared.unseen(rng, _sample, _draw, seen, accept=lambda draft: draft is not None)
-        if drawn is None or drawn[0] is None:
-            raise NegutilError(f"Hard negatives: no new pair after {number}; ask for fewer.")
-        start = f"{folder}/" if folder else ""
-        names = (f"{start}positive/{number:05d}.jpg", f"{start}negative/{number:05d}.jpg")
-        found.append(Pair(*drawn[0], names=names))
-    return found
+        rng, problem = random.Random(f"hardneg/{seed}/{number}"), f"Hard negatives: no new pair after {number}"
+        names = (f"hardneg/positive/{number:05d}.jpg", f"hardneg/negative/{number:05d}.jpg")
+        drawn.append(_shared.unseen(rng, partial(_sample, names), both, seen, f"{problem}; ask for fewer.")[0])
+    return drawn
 
 
-_Draft = tuple[str, str, Scene, Scene]
+def _sample(names: tuple[str, str], rng: random.Random) -> Pair | None:
+    """A pair of scenes of the reserved share, or None where the scene drawn allows none.
 
-
-def _sample(rng: random.Random) -> _Draft | None:
-    """(kept noun, removed noun, both scenes), or None where the scene drawn allows no pair.
-
-    Both scenes are of the reserved share. The removed noun is surely absent afterwards: while a woman is there, so is a
-    person.
+    The removed noun is surely absent afterwards: while a woman is there, so is a person.
     """
     scene = scenes.sample(rng)
     nouns = sorted(scene.nouns) if scenes.is_reserved(scene) else []
     for removed in rng.sample(nouns, len(nouns)):
         rest = scenes.without(scene, removed)
         if rest.things and removed not in truth.sayable(rest.nouns) and scenes.is_reserved(rest):
-            return rng.choice(sorted(rest.nouns)), removed, scene, rest
+            return Pair(rng.choice(sorted(rest.nouns)), removed, scene, rest, names)
     return None
-
-
-def _draw(draft: _Draft | None) -> np.ndarray:
-    """Both pictures of a draft, so that pairs count as different only where both of them differ."""
-    if draft is None:
-        raise NegutilError("Hard negatives: a scene without a pair was to be drawn; report this.")
-    return np.stack([scenes.draw(scene) for scene in draft[2:]])
 
 
 def write_pictures(root: Path, drawn: Sequence[Pair]) -> None:
     """Write both pictures of every pair under `root`, and the truth about them beside (`truth.json`)."""
     shown = [row for pair in drawn for row in zip(pair.names, (pair.positive, pair.negative), strict=True)]
-    _shared.write_pictures(root, [Entry(number, name, "test", scene) for number, (name, scene) in enumerate(shown)])
+    _shared.write_pictures(root, [Known(name, "test", number, scene) for number, (name, scene) in enumerate(shown)])
 
 
 def _caption(scene: Scene, seed: int, name: str) -> str:
@@ -94,36 +79,28 @@ def _caption(scene: Scene, seed: int, name: str) -> str:
 
 
 def retrieval_v1(drawn: Sequence[Pair], seed: int = 0) -> pd.DataFrame:
-    """The positive pictures, each with one affirmative caption: NegBench's control. Columns: RETRIEVAL."""
-    rows = [(pair.names[0], str([_caption(pair.positive, seed, pair.names[0])])) for pair in drawn]
-    return pd.DataFrame(rows, columns=list(RETRIEVAL))
+    """The positive pictures, each with one affirmative caption: NegBench's control."""
+    captions = [str([_caption(pair.positive, seed, pair.names[0])]) for pair in drawn]
+    return pd.DataFrame({"filepath": [pair.names[0] for pair in drawn], "captions": captions})
 
 
 def retrieval_v2(drawn: Sequence[Pair], seed: int = 0, annotator: Paraphraser | None = None) -> pd.DataFrame:
     """Both pictures of each pair with one caption each: as in v1, and what is left without what was taken away.
 
-    Half of the negations, at random, come first. An annotator paraphrases the captions with negation. Columns:
-    RETRIEVAL.
+    Half of the negations, at random, come first. An annotator paraphrases the captions with negation.
     """
-    said = [
-        Statement(
-            absent=(pair.removed,),
-            caption=_caption(pair.negative, seed, pair.names[1]),
-            negation_first=random.Random(f"hardneg/order/{seed}/{pair.names[1]}").random() < 0.5,
-        )
-        for pair in drawn
-    ]
-    negated = negbench.worded(said, annotator)
-    rows = []
-    for pair, sentence in zip(drawn, negated, strict=True):
-        rows.append((pair.names[0], str([_caption(pair.positive, seed, pair.names[0])])))
-        rows.append((pair.names[1], str([sentence])))
-    return pd.DataFrame(rows, columns=list(RETRIEVAL))
+    statements = []
+    for pair in drawn:
+        first = random.Random(f"hardneg/order/{seed}/{pair.names[1]}").random() < 0.5
+        statements.append(Statement((), (pair.removed,), _caption(pair.negative, seed, pair.names[1]), first))
+    positive = retrieval_v1(drawn, seed)
+    sentences = [str([sentence]) for sentence in negbench.worded(statements, annotator)]
+    negative = pd.DataFrame({"filepath": [pair.names[1] for pair in drawn], "captions": sentences})
+    return pd.concat([positive, negative]).sort_index(kind="stable", ignore_index=True)
 
 
 def mcq(drawn: Sequence[Pair], annotator: Paraphraser | None = None) -> pd.DataFrame:
-    """Two questions a pair: 0 A and B; 1 A not B; 2 B not A; 3 neither (docs/protocols.md#hardneg). Columns:
-    `negbench.MCQ`.
+    """Two questions a pair: 0 A and B; 1 A not B; 2 B not A; 3 neither (docs/protocols.md#hardneg).
 
     B is what was taken away: 0 is right for the first picture ("positive"), 1 for the second ("hybrid").
     """

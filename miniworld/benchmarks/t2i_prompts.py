@@ -35,18 +35,17 @@ def build(_: Profile) -> Path:
 
 def make(seed: int = 0) -> list[dict[str, str]]:
     """The prompts of the mini world in the published format: keys Prompt, Question1 (want yes), Question2 (want no)."""
-    makers = {OBJECT: _objects, COLOUR: _colours, ACTION: _actions, WORN: _gear, FACE: _faces}
-    rows: list[Row] = []
-    for name, maker in makers.items():
+    chosen: list[Row] = []
+    for kind, count in COUNTS.items():
+        rng = random.Random(f"t2i/{seed}/{kind}")
         different: dict[str, Row] = {}
-        made = maker(random.Random(f"t2i/{seed}/{name}"))
-        while len(different) < COUNTS[name]:
-            row = next(made)
-            different.setdefault(row[0], row)
-        rows += different.values()
+        while len(different) < count:
+            for row in _rows(kind, rng):
+                different.setdefault(row[0], row)
+        chosen += list(different.values())[:count]
     return [
         {"Prompt": prompt, "Question1": picture_facts.question(wanted), "Question2": picture_facts.question(denied)}
-        for prompt, wanted, denied in rows
+        for prompt, wanted, denied in chosen
     ]
 
 
@@ -55,56 +54,37 @@ def text(seed: int = 0) -> str:
     return json.dumps(make(seed), indent=1) + "\n"
 
 
-def _objects(rng: random.Random) -> Iterator[Row]:
-    """Places without what belongs there, and things without what goes with them, by turns."""
-    while True:
+def _rows(kind: str, rng: random.Random) -> Iterator[Row]:
+    """One prompt of a kind, or two: a place without what belongs there, a thing without what goes with it."""
+    if kind == OBJECT:
         place = rng.choice(SPOTS)
         noun = rng.choice([name for name in PLACES[place].nouns if name not in PLURAL_ONLY])
         yield f"a {place} {_lacking(noun, rng)}", Fact(PLACE, "", place), Fact(OBJECT, noun)
-        group = sorted(rng.choice(COMPANIONS) - PLURAL_ONLY - {"baby"})
-        subject, other = rng.sample(group, 2)
+        subject, other = rng.sample(sorted(rng.choice(COMPANIONS) - PLURAL_ONLY - {"baby"}), 2)
         if "person" not in (subject, other):
             yield f"{english.with_article(subject)} {_lacking(other, rng)}", Fact(OBJECT, subject), Fact(OBJECT, other)
-
-
-def _lacking(noun: str, rng: random.Random) -> str:
-    return rng.choice(
-        (f"with no {noun}", f"without {english.with_article(noun)}", f"without any {english.plural(noun)}")
-    )
-
-
-def _colours(rng: random.Random) -> Iterator[Row]:
-    nouns = [noun for noun in NOUNS if noun not in PLURAL_ONLY]
-    while True:
-        noun, colour = rng.choice(nouns), rng.choice(tuple(COLOURS))
+    elif kind == COLOUR:
+        noun, colour = rng.choice([noun for noun in NOUNS if noun not in PLURAL_ONLY]), rng.choice(tuple(COLOURS))
         form = rng.choice((f"a not {colour} {noun}", f"{english.with_article(noun)} that is not {colour}"))
         yield form, Fact(OBJECT, noun), Fact(COLOUR, noun, colour)
-
-
-def _actions(rng: random.Random) -> Iterator[Row]:
-    where = ("", *(f" {PLACES[place].phrase}" for place in ("beach", "snow", "street", "lake")))
-    while True:
-        action = rng.choice(picture_facts.DOING)
-        cue = rng.choice(("not", "who is not"))
-        prompt = f"a person{rng.choice(where)} {cue} {action}"
-        yield prompt, Fact(OBJECT, "person"), Fact(ACTION, "person", action)
-
-
-def _gear(rng: random.Random) -> Iterator[Row]:
-    options = [fact for fact in picture_facts.RELATIONS if fact.kind == WORN]
-    while True:
-        fact = rng.choice(options)
+    elif kind == ACTION:
+        where = ("", *(f" {PLACES[place].phrase}" for place in ("beach", "snow", "street", "lake")))
+        action, cue = rng.choice(picture_facts.DOING), rng.choice(("not", "who is not"))
+        yield f"a person{rng.choice(where)} {cue} {action}", Fact(OBJECT, "person"), Fact(ACTION, "person", action)
+    elif kind == WORN:
+        fact = rng.choice([fact for fact in picture_facts.RELATIONS if fact.kind == WORN])
         relation, _, noun = fact.value.partition(" ")
         gear = english.with_article(noun)
         form = rng.choice((f"not {relation} {gear}", f"with no {noun}", f"without {gear}"))
         yield f"a {fact.subject} {form}", Fact(OBJECT, fact.subject), fact
-
-
-def _faces(rng: random.Random) -> Iterator[Row]:
-    while True:
+    else:
         name = rng.choice((*WORN_THINGS, *PARTS))
         noun = picture_facts.FEATURES[name].partition(" ")[2]
-        bare = noun.removeprefix("a ")
-        forms = [f"with no {bare}", f"without {noun}"]
+        forms = [f"with no {noun.removeprefix('a ')}", f"without {noun}"]
         forms += [f"not wearing {noun}"] * 2 if name in WORN_THINGS else []
         yield f"a person {rng.choice(forms)}", Fact(OBJECT, "person"), Fact(FACE, "person", name)
+
+
+def _lacking(noun: str, rng: random.Random) -> str:
+    forms = (f"with no {noun}", f"without {english.with_article(noun)}", f"without any {english.plural(noun)}")
+    return rng.choice(forms)

@@ -7,8 +7,8 @@ pictures show what a text-to-image model would score that draws as it is told.
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from miniworld import build as world
 from miniworld import faces, judge_pictures, scenes
-from miniworld.scenes import Thing
 from miniworld.writers import _shared
 from negutil.captions import english, picture_facts
 from negutil.captions.english import COLOURS, PLACES, SUPERCATEGORY
@@ -49,53 +48,53 @@ def build(settings: Profile, count: int = COUNT) -> Path:
 
 def write(folder: Path, count: int, seed: int) -> dict[str, Any]:
     """Write ``count`` captions with their questions and pictures into ``folder``; return facts about them."""
-    drawn = list(described(count, seed))
-    named = [(f"mini_{index:04d}", *item) for index, item in enumerate(drawn)]
-    _shared.write_json(folder / tifa.TEXTS, [{"id": name, "caption": caption} for name, caption, *_ in named])
-    asked = [row for name, caption, facts, _ in named for row in questions(name, caption, facts)]
-    _shared.write_json(folder / tifa.QUESTIONS, asked)
-    np.save(folder / PICTURES, np.stack([picture for *_, picture in named]))
-    return {"captions": count, "questions": len(asked)}
+    texts, rows, pictures = [], [], []
+    for index, (caption, facts, picture) in enumerate(described(count, seed)):
+        name = f"mini_{index:04d}"
+        texts.append({"id": name, "caption": caption})
+        rows += questions(name, caption, facts)
+        pictures.append(picture)
+    _shared.write_json(folder / tifa.TEXTS, texts)
+    _shared.write_json(folder / tifa.QUESTIONS, rows)
+    np.save(folder / PICTURES, np.stack(pictures))
+    return {"captions": count, "questions": len(rows)}
 
 
-def described(count: int, seed: int) -> Iterator[Described]:
+def described(count: int, seed: int) -> list[Described]:
     """``count`` different captions with what they say and their pictures."""
-    seen: set[str] = set()
-    index = 0
-    while len(seen) < count:
+    different: dict[str, Described] = {}
+    for index in itertools.count():
+        if len(different) == count:
+            break
         rng = random.Random(f"tifa/{seed}/{index}")
-        index += 1
         item = _face(rng) if rng.random() < FACES else _scene(rng)
-        if item[0] not in seen:
-            seen.add(item[0])
-            yield item
+        different.setdefault(item[0], item)
+    return list(different.values())
 
 
 def _scene(rng: random.Random) -> Described:
     while True:
         scene = scenes.sample(rng, rng.choice((1, 1, 2)))
-        names = ["person" if SUPERCATEGORY[thing.noun] == "person" else thing.noun for thing in scene.things]
+        names = {"person" if SUPERCATEGORY[thing.noun] == "person" else thing.noun for thing in scene.things}
         # Were two things called the same, "the dog" would not say which.
-        if scenes.is_reserved(scene) and len(set(names)) == len(names):
+        if scenes.is_reserved(scene) and len(names) == len(scene.things):
             break
-    told = [_told(thing) for thing in scene.things]
-    said = english.enumerate_phrases([phrase for phrase, _ in told])
-    facts = [fact for _, own in told for fact in own]
-    place = Fact(PLACE, "", scene.place)
-    return f"{said} {PLACES[scene.place].phrase}", [*facts, place], scenes.draw(scene)
-
-
-def _told(thing: Thing) -> tuple[str, list[Fact]]:
-    """A thing in words, with its colour, action and first piece of gear, and the facts that these state."""
-    phrase, noun = english.with_article(f"{thing.colour} {thing.noun}"), thing.noun
-    facts = [Fact(OBJECT, noun), Fact(COLOUR, noun, thing.colour)]
-    if thing.action in picture_facts.DOING:
-        phrase, facts = f"{phrase} {thing.action}", [*facts, Fact(ACTION, noun, str(thing.action))]
-    for extra in thing.extras[:1]:
-        gear = Fact(WORN, noun, f"{extra.relation} {extra.noun}")
-        if gear in picture_facts.INDEX:
-            phrase, facts = f"{phrase} {extra.relation} {english.with_article(extra.noun)}", [*facts, gear]
-    return phrase, facts
+    phrases, facts = [], []
+    for thing in scene.things:
+        # Its colour, its action and the first that it wears or holds.
+        phrase, noun = english.with_article(f"{thing.colour} {thing.noun}"), thing.noun
+        facts += [Fact(OBJECT, noun), Fact(COLOUR, noun, thing.colour)]
+        if thing.action in picture_facts.DOING:
+            phrase = f"{phrase} {thing.action}"
+            facts.append(Fact(ACTION, noun, str(thing.action)))
+        for extra in thing.extras[:1]:
+            gear = Fact(WORN, noun, f"{extra.relation} {extra.noun}")
+            if gear in picture_facts.INDEX:
+                phrase = f"{phrase} {extra.relation} {english.with_article(extra.noun)}"
+                facts.append(gear)
+        phrases.append(phrase)
+    caption = f"{english.enumerate_phrases(phrases)} {PLACES[scene.place].phrase}"
+    return caption, [*facts, Fact(PLACE, "", scene.place)], scenes.draw(scene)
 
 
 def _face(rng: random.Random) -> Described:
@@ -104,8 +103,8 @@ def _face(rng: random.Random) -> Described:
     if not features:
         return _face(rng)
     chosen = rng.sample(features, min(2, len(features)))
-    said = " and ".join(picture_facts.FEATURES[fact.value] for fact in chosen)
-    return f"a person {said}", [Fact(OBJECT, "person"), *chosen], faces.draw(face)
+    named = " and ".join(picture_facts.FEATURES[fact.value] for fact in chosen)
+    return f"a person {named}", [Fact(OBJECT, "person"), *chosen], faces.draw(face)
 
 
 def questions(name: str, caption: str, facts: list[Fact]) -> list[dict[str, Any]]:
@@ -114,12 +113,12 @@ def questions(name: str, caption: str, facts: list[Fact]) -> list[dict[str, Any]
     rows = []
     for fact in facts:
         kind = TYPES.get(fact.kind) or GROUPS.get(SUPERCATEGORY[fact.subject], "object")
-        asked: dict[str, Any] = {"question": picture_facts.question(fact), "choices": ["yes", "no"], "answer": "yes"}
+        question, choices, answer = picture_facts.question(fact), ["yes", "no"], "yes"
         if fact.kind in OPTIONS:
             answer = picture_facts.answer(fact)
             choices = [answer, *rng.sample([option for option in OPTIONS[fact.kind] if option != answer], CHOICES - 1)]
             rng.shuffle(choices)
-            asked = {"question": picture_facts.open_question(fact), "choices": choices, "answer": answer}
-        about = {"element_type": kind, "element": fact.value or fact.subject}
-        rows.append({"id": name, "caption": caption, **asked, **about})
+            question = picture_facts.open_question(fact)
+        row = {"id": name, "caption": caption, "question": question, "choices": choices, "answer": answer}
+        rows.append({**row, "element_type": kind, "element": fact.value or fact.subject})
     return rows

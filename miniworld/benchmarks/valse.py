@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from miniworld import build as world
 from miniworld import scenes, truth
+from miniworld.truth import Known
 from miniworld.writers import _shared
-from miniworld.writers._shared import Entry
 from negutil.captions import english
 from negutil.captions.english import PLURAL_ONLY
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
 
-FOLDER, FILE, PICTURES = "valse", "existence.json", "images"
+FOLDER, FILE = "valse", "existence.json"
 COUNT = 534
 """Items of the published file."""
 
@@ -32,22 +31,6 @@ TAILS = ("", " in the picture", " in the photo", " in the image", " pictured", "
 ANNOTATORS = 3
 ERROR = 0.08
 """How often an annotator votes wrongly; three like that agree on 78 % of the items (published: 410 of 534)."""
-WRONG_VOTES = ("foil", "other")
-
-
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """What an item says of a noun, affirmed or denied; ``number`` is how many there are where it is true."""
-
-    noun: str
-    number: int
-    tail: str
-
-    def text(self, negated: bool) -> str:
-        """The sentence, with a full stop."""
-        if self.number > 1 or self.noun in PLURAL_ONLY:
-            return f"There are {'no ' if negated else ''}{english.plural(self.noun)}{self.tail}."
-        return f"There is {f'no {self.noun}' if negated else english.with_article(self.noun)}{self.tail}."
 
 
 def build(settings: Profile, count: int | None = None) -> Path:
@@ -67,62 +50,58 @@ def write(folder: Path, count: int, seed: int) -> dict[str, Any]:
     """
     if count < 2 or count % 2:
         raise NegutilError(f"VALSE cannot have {count} items: ask for an even number above 0.")
-
-    def named(_: str, index: int) -> tuple[int, str]:
-        return index + 1, f"{PICTURES}/v7w_{index + 1}.jpg"
-
-    drawn = list(_shared.entries("valse", Splits(0, 0, count), seed, scenes.sample, named))
+    names = {"test": (1, "images/v7w_{}.jpg")}
+    drawn = _shared.entries("valse", Splits(0, 0, count), seed, scenes.sample, names)
     _shared.write_pictures(folder, drawn)
-    found = []
-    for sentence, shown, bare in _pairs(drawn, seed):
-        affirmed, denied = sentence.text(negated=False), sentence.text(negated=True)
-        found.append(_item(shown, affirmed, denied, sentence.number, seed))
-        found.append(_item(bare, denied, affirmed, 0, seed))
-    _shared.write_json(folder / FILE, dict(sorted(found)))
-    return {"items": len(found), "annotators_error": ERROR}
+    items = {}
+    for affirmed, denied, count_seen, shown, bare in _pairs(drawn, seed):
+        for entry, caption, foil, number in ((shown, affirmed, denied, count_seen), (bare, denied, affirmed, 0)):
+            items[f"existence_visual7w_{entry.image_id}"] = _item(entry, caption, foil, number, seed)
+    _shared.write_json(folder / FILE, dict(sorted(items.items())))
+    return {"items": len(items), "annotators_error": ERROR}
 
 
-def _pairs(drawn: Sequence[Entry], seed: int) -> list[tuple[Sentence, Entry, Entry]]:
-    """Every picture once: a sentence, a picture of which it is true and one of which its negation is.
+def _pairs(drawn: Sequence[Known], seed: int) -> Iterator[tuple[str, str, int, Known, Known]]:
+    """Every picture once: a sentence about a noun, its denial, how many there are, a picture with and one without it.
 
-    The noun is the one that was said least so far, so that rare nouns are said too.
+    The latter shows a like place where there is one.
+
+    The noun is the one that was said least so far, so that rare nouns are said too. Raises NegutilError where no
+    picture left lacks any of the nouns to be seen in another.
     """
     rng = random.Random(f"valse/pairs/{seed}")
     left = rng.sample(drawn, len(drawn))
-    said: Counter[str] = Counter()
-    found = []
+    uses: Counter[str] = Counter()
     while left:
         entry = left.pop()
-        noun, other = _partner(entry, left, said, rng)
-        left.remove(other)
-        said[noun] += 1
+        nouns = sorted(truth.sayable(entry.scene.nouns))
+        for noun in sorted(rng.sample(nouns, len(nouns)), key=lambda name: uses[name]):
+            without = [other for other in left if noun not in truth.sayable(other.scene.nouns)]
+            if without:
+                break
+        else:
+            raise NegutilError(f"VALSE: picture {entry.file_name} has no partner; ask for more items.")
+        alike = [other for other in without if other.scene.place == entry.scene.place]
+        partner = rng.choice(alike or without)
+        left.remove(partner)
+        uses[noun] += 1
         # How many things of the scene may be called so, worn and held ones included.
         number = sum(truth.is_a(name, noun) for name, _ in entry.scene.named())
-        found.append((Sentence(noun, number, rng.choice(TAILS)), entry, other))
-    return found
+        tail, plural = rng.choice(TAILS), english.plural(noun)
+        if number > 1 or noun in PLURAL_ONLY:
+            yield f"There are {plural}{tail}.", f"There are no {plural}{tail}.", number, entry, partner
+        else:
+            affirmed = f"There is {english.with_article(noun)}{tail}."
+            yield affirmed, f"There is no {noun}{tail}.", number, entry, partner
 
 
-def _partner(entry: Entry, left: Sequence[Entry], said: Counter[str], rng: random.Random) -> tuple[str, Entry]:
-    """A noun to be seen in the picture of ``entry``, and one of ``left`` without it, in a like place if possible.
-
-    Raises NegutilError where every picture left shows all of them.
-    """
-    nouns = sorted(truth.sayable(entry.scene.nouns))
-    for noun in sorted(rng.sample(nouns, len(nouns)), key=lambda name: said[name]):
-        without = [other for other in left if noun not in truth.sayable(other.scene.nouns)]
-        alike = [other for other in without if other.scene.place == entry.scene.place]
-        if without:
-            return noun, rng.choice(alike or without)
-    raise NegutilError(f"VALSE: picture {entry.file_name} has no partner; ask for more items.")
-
-
-def _item(entry: Entry, caption: str, foil: str, number: int, seed: int) -> tuple[str, dict[str, Any]]:
-    """Name and content of one item; ``number`` is how many things the true caption speaks of."""
+def _item(entry: Known, caption: str, foil: str, number: int, seed: int) -> dict[str, Any]:
+    """The content of one item; ``number`` is how many things the true caption speaks of."""
     index = str(entry.image_id)
     # What three annotators choose, each of whom errs now and then.
     rng = random.Random(f"valse/votes/{seed}/{index}")
-    wrong = Counter(rng.choice(WRONG_VOTES) for _ in range(ANNOTATORS) if rng.random() < ERROR)
-    return f"existence_visual7w_{index}", {
+    wrong = Counter(rng.choice(("foil", "other")) for _ in range(ANNOTATORS) if rng.random() < ERROR)
+    return {
         "dataset": "visual7w",
         "dataset_idx": index,
         "image_file": Path(entry.file_name).name,

@@ -3,10 +3,16 @@
 As CLIPSeg was trained (Lüddecke and Ecker 2022, Sec. 4): binary cross-entropy over the pixels, AdamW with a cosine down
 to a tenth, prompts in a few templates, phrases about nothing in the picture among them. Their prompts that are pictures
 are left out. Negated phrases are never seen. What a step sees depends on (seed, step) alone.
+
+Phrases are affirmative, as PhraseCut's and RefCOCOg's mostly are: a name with a colour or with what is worn or held
+(every instance that it fits), or what singles out one of several things. One phrase in a few is about nothing in the
+picture, as in PhraseCut+, and its mask is empty. Scenes are of the training share, so none is in the evaluation sets.
 """
 
 from __future__ import annotations
 
+import hashlib
+import random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +22,13 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from miniworld.pretrain import segment_pool
+from miniworld import referring, scenes, truth
 from miniworld.pretrain.pretraining import Pretraining, Settings, rows_of
-from miniworld.pretrain.segment_pool import SegmentPool
+from miniworld.scenes import SIZE, Scene
+from miniworld.writers import phrasecut
+from miniworld.writers.phrasecut import Phrase
+from negutil import progress
+from negutil.captions.english import COLOURS, NOUNS
 from negutil.errors import NegutilError
 from negutil.models import loader, miniclipseg
 from negutil.models.loader import LoadedModel
@@ -26,6 +36,87 @@ from negutil.train.loop import cosine, fast_kernels
 
 Rows = NDArray[np.int64]
 CODE_VERSION = 2  # counts changes that change weights
+PHRASES = 6
+"""Of each picture in a pool: the last is absent, the others are present."""
+
+TEMPLATES = ("{}", "{}", "{}", "a photo of {}", "an image of {}", "{}.")
+"""One is drawn for each phrase: half of them stay as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentPool:
+    """Phrases about pictures.
+
+    Attributes:
+        pictures: uint8 [N, 64, 64, 3].
+        bits: masks, packed by ``numpy.packbits``: uint8 [N, PHRASES, 512].
+        texts: int32 [N, PHRASES], the number of each phrase in ``sentences``.
+        sentences: every different phrase, sorted.
+    """
+
+    pictures: NDArray[np.uint8]
+    bits: NDArray[np.uint8]
+    texts: NDArray[np.int32]
+    sentences: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """How many pictures there are."""
+        return len(self.pictures)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of everything in the pool."""
+        digest = hashlib.sha256("\n".join(self.sentences).encode())
+        for array in (self.pictures, self.bits, self.texts):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def masks(self, rows: NDArray[np.int64], which: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Masks bool [B, K, 64, 64] of the phrases ``which`` [B, K] of the pictures ``rows`` [B]."""
+        packed = self.bits[rows[:, None], which]
+        return np.unpackbits(packed, axis=-1).reshape(*which.shape, SIZE, SIZE).astype(bool)
+
+
+def build_pool(count: int, seed: int = 0, reserved: bool = False) -> SegmentPool:
+    """Draw ``count`` pictures with their phrases; picture i depends on (seed, reserved, i) alone.
+
+    ``reserved`` takes scenes that no training set has, to watch learning by. About 4 ms a picture.
+    """
+    pictures = np.empty((count, SIZE, SIZE, 3), np.uint8)
+    bits = np.empty((count, PHRASES, SIZE * SIZE // 8), np.uint8)
+    drawn: list[list[str]] = []
+    for row in progress.bar("drawing images", range(count), unit="image"):
+        rng = random.Random(f"segments/{'val' if reserved else 'train'}/{seed}/{row}")
+        scene = phrasecut.sample(rng)
+        while not scene.things or scenes.is_reserved(scene) != reserved:
+            scene = phrasecut.sample(rng)
+        pairs = _pairs(scene, rng)
+        pictures[row] = scenes.draw(scene)
+        bits[row] = np.packbits(np.stack([mask.ravel() for _, mask in pairs]), axis=-1)
+        drawn.append([rng.choice(TEMPLATES).format(text) for text, _ in pairs])
+    sentences, numbers = np.unique(np.array(drawn, dtype=object), return_inverse=True)
+    return SegmentPool(pictures, bits, numbers.reshape(count, PHRASES).astype(np.int32), tuple(sentences))
+
+
+def _pairs(scene: Scene, rng: random.Random) -> list[tuple[str, NDArray[np.bool_]]]:
+    """PHRASES phrases with their masks, drawn again in turn where there are too few different ones; the last absent."""
+    visible, shapes = truth.instances(scene), truth.masks(scene)
+    present: list[tuple[str, NDArray[np.bool_]]] = []
+    for phrase, region in phrasecut.phrases(scene, rng):
+        present.append((phrase.text, np.asarray(shapes[list(region)].any(axis=0))))
+    # What fits exactly one of several things, in forms that are not kept for testing.
+    for clue in referring.clues(scene):
+        if not clue.negated:
+            text = referring.say(clue, rng.choice(referring.forms(clue, held_out=False)))
+            present.append((text, shapes[clue.target]))
+    rng.shuffle(present)
+    chosen = [present[place % len(present)] for place in range(PHRASES - 1)]
+    # A phrase that fits nothing: half of the time about a thing that is there, but in another colour.
+    absent = None
+    while absent is None or any(absent.fits(one) for one in visible):
+        noun = rng.choice([one.noun for one in visible] if rng.random() < 0.5 else NOUNS)
+        absent = Phrase(noun, colour=rng.choice(("", *COLOURS)))
+    return [*chosen, (absent.text, np.zeros((SIZE, SIZE), bool))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +184,7 @@ class Trainer(Pretraining[tuple[Rows, Rows]]):
         self.decoder.eval()
         ious, marked = [], []
         for rows in np.array_split(np.arange(len(pool)), max(1, len(pool) // self.config.batch)):
-            which = np.tile(np.arange(segment_pool.PHRASES), (len(rows), 1))
+            which = np.tile(np.arange(PHRASES), (len(rows), 1))
             pixels = (self.logits(pool, texts, rows, which) > 0).flatten(1).numpy()
             wanted = pool.masks(rows, which).reshape(len(pixels), -1)
             both, either = (pixels & wanted).sum(axis=1), (pixels | wanted).sum(axis=1)
@@ -114,7 +205,7 @@ class Trainer(Pretraining[tuple[Rows, Rows]]):
 def sample(config: SegmentConfig, n: int, step: int) -> tuple[Rows, Rows]:
     """Pictures [B] and which of their phrases [B, K] a step sees; each picture comes once an epoch."""
     _, rows = rows_of(n, config.batch, step, config.seed)
-    keys = np.random.default_rng([config.seed, step, 1]).random((len(rows), segment_pool.PHRASES))
+    keys = np.random.default_rng([config.seed, step, 1]).random((len(rows), PHRASES))
     return rows, keys.argsort(axis=1)[:, : config.phrases]
 
 
@@ -127,8 +218,8 @@ def pretrain(config: SegmentConfig, out: Path, stop_after: int | None = None) ->
         raise NegutilError(f"A batch of {config.batch} needs as many pictures, not {config.pictures}; ask for more.")
     base = loader.load(config.base)
     with fast_kernels(config.threads, config.matmul_precision, "cpu"):
-        pool = segment_pool.build(config.pictures, config.seed)
-        held_out = segment_pool.build(config.validation, config.seed, reserved=True)
+        pool = build_pool(config.pictures, config.seed)
+        held_out = build_pool(config.validation, config.seed, reserved=True)
         trainer = Trainer(config, base, pool, held_out)
         trainer.fit(out, stop_after)
     return trainer

@@ -3,16 +3,20 @@
 Text tower and autoencoder are frozen; the UNet alone learns (Rombach et al. 2022), under a cosine schedule (Nichol and
 Dhariwal 2021), to predict the clean latents: a small network need not carry the noise of many components through its
 layers, as it must to predict noise or v (Li and He 2025). The loss is that of v (Salimans and Ho 2022) with its weight
-capped (Hang et al. 2023). One caption in ten is empty, which makes classifier-free guidance
-possible (Ho and Salimans 2021). Captions are padded with the end token to 77 tokens, and the UNet sees the states of
-all 77. Batch, noise and times depend on (seed, step) alone.
+capped (Hang et al. 2023). One caption in ten is empty, which makes classifier-free guidance possible (Ho and Salimans
+2021). Captions are padded with the end token to 77 tokens, and the UNet sees the states of all 77. Batch, noise and times depend on (seed, step) alone.
+
+It learns from pictures of the mini world with affirmative web-like captions: faces, and one or two large things in
+fixed places, pictures about which a prompt can be kept. Where a thing may be anywhere, noise hides for most of the
+training what it is said to look like, and a network this small, trained within the hour, learns smudges.
+Design: "MiniSD".
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import importlib
+import random
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,14 +26,75 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from miniworld.pretrain.pool import Pool, validation_of
+from miniworld import alttext, drawing, faces, grammar, scenes
+from miniworld.pretrain.pool import Item, Pool, pool_in, validation_of
 from miniworld.pretrain.pretraining import Pretraining, Settings, rows_of
+from miniworld.scenes import Scene, Thing
+from negutil.captions.english import COLOURS, NOUNS
 from negutil.errors import NegutilError
 from negutil.models import encoder_swap, loader, minisd
 from negutil.models.minisd import Shape
 from negutil.train.loop import cosine, fast_kernels
 
 FIT_PICTURES = 4000  # that the principal components are computed from
+PICTURES = 60_000
+FACES = 0.35  # share of the pictures; the rest are scenes
+PLACES = {1: ((16, 16),), 2: ((0, 16), (32, 16))}  # left and top of each thing, in pixels, by their number
+SIZE = "large"
+TRIES = 1000  # to place a thing so
+PEOPLE, PEOPLE_SHARE = ("person", "woman"), 0.2  # they act, wear and hold; otherwise every noun is as frequent
+CAPTION_KINDS = (grammar.full_caption, grammar.partial_caption, grammar.naming_caption)
+CAPTION_WEIGHTS = (50, 25, 25)  # a picture can follow only what its caption says: fuller ones than the web's
+
+
+def pairs(count: int, texts_per_picture: int, seed: int, split: str = "train") -> Iterator[Item]:
+    """``count`` pictures (uint8 [64, 64, 3]) with ``texts_per_picture`` captions each, none of which negates.
+
+    Pair i depends on (split, seed, i) alone. Scenes that are reserved for evaluation are not among the "train" ones,
+    and they are all of the "val" ones.
+    """
+    for index in range(count):
+        rng = random.Random(f"minisd/{split}/{seed}/{index}")
+        if rng.random() < FACES:
+            face = faces.sample(rng)
+            yield faces.draw(face), [alttext.dress(faces.describe(face, rng), rng) for _ in range(texts_per_picture)]
+        else:
+            scene = _sample(rng, reserved=split != "train")
+            yield scenes.draw(scene), [alttext.dress(_caption(scene, rng), rng) for _ in range(texts_per_picture)]
+
+
+def pool(folder: Path, pictures: int = PICTURES, seed: int = 0) -> Pool:
+    """Open the pool in ``folder``, or build it where the folder does not exist.
+
+    Raises NegutilError where the pool in the folder is damaged or has not that many pictures.
+    """
+    return pool_in(folder, pictures, seed, pairs, lambda count, seed: pairs(count, 1, seed, "val"))
+
+
+def _caption(scene: Scene, rng: random.Random) -> str:
+    """A caption that, of two things, names the left one first: the order is all that can tell which is where."""
+    kind = rng.choices(CAPTION_KINDS, CAPTION_WEIGHTS)[0]
+    while True:
+        text = kind(scene, rng)
+        positions = [text.find(thing.noun) for thing in scene.things]
+        if -1 in positions or positions == sorted(positions):
+            return text
+
+
+def _sample(rng: random.Random, reserved: bool) -> Scene:
+    """A scene of the training share, or of the reserved one, with one or two things of SIZE in their PLACES."""
+    wanted = rng.choice(tuple(PLACES))
+    while True:
+        place, variant = rng.choice(scenes.PLACE_NAMES), rng.randrange(drawing.VARIANTS)
+        taken: list[Thing] = []
+        for corner in PLACES[wanted]:
+            noun, colour = rng.choice(PEOPLE if rng.random() < PEOPLE_SHARE else NOUNS), rng.choice(COLOURS)
+            drafts = (scenes.place_thing(rng, noun, colour, taken, wanted) for _ in range(TRIES))
+            fitting = (thing for thing in drafts if thing and thing.size == SIZE and thing.box[:2] == corner)
+            taken += [thing for thing in (next(fitting, None),) if thing]
+        scene = Scene(place, variant, tuple(taken))
+        if len(scene.things) == wanted and scenes.is_reserved(scene) == reserved:
+            return scene
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,29 +201,22 @@ def draw_batch(pool: Pool, vae: minisd.PatchTransform, config: MiniSDConfig, ste
 
 def full_length(tokens: np.ndarray) -> torch.Tensor:
     """Return ``tokens`` int [B, L] as int64 [B, 77], padded with the end token."""
-    wide = torch.zeros(len(tokens), 77, dtype=torch.int64)
-    wide[:, : tokens.shape[1]] = torch.from_numpy(tokens.astype(np.int64))
-    return encoder_swap.padded(wide)
+    wide = np.pad(tokens.astype(np.int64), ((0, 0), (0, 77 - tokens.shape[1])))
+    return encoder_swap.padded(torch.from_numpy(wide))
 
 
 def pretrain(config: MiniSDConfig, pool: Pool, out: Path, stop_after: int | None = None) -> Trainer:
     """Train in the folder ``out`` as :meth:`Pretraining.fit` does; raises NegutilError, too, for too small a pool."""
     if len(pool) < config.batch:
         raise NegutilError(f"The pool {pool.folder} has only {len(pool)} pictures for batches of {config.batch}.")
-    with _kernels(config):
-        trainer = Trainer(config, pool)
-        trainer.fit(out, stop_after)
-    return trainer
-
-
-@contextlib.contextmanager
-def _kernels(config: MiniSDConfig) -> Iterator[None]:
-    """``fast_kernels``, with the factors of convolutions rounded to bfloat16 as well where those of products are."""
     convolutions: Any = importlib.import_module("torch.backends.mkldnn").conv  # which torch makes as it is imported
     before = convolutions.fp32_precision
     with fast_kernels(config.threads, config.matmul_precision, config.device):
         try:
+            # The factors of convolutions are rounded to bfloat16 as well, where those of products are.
             convolutions.fp32_precision = "bf16" if config.matmul_precision == "medium" else before
-            yield
+            trainer = Trainer(config, pool)
+            trainer.fit(out, stop_after)
         finally:
             convolutions.fp32_precision = before
+    return trainer

@@ -20,6 +20,7 @@ from negutil.errors import NegutilError
 from negutil.train.loop import Batch, Loop, plain, train
 
 CURVE = "curve.csv"
+CSV: dict[str, Any] = {"index": False, "float_format": "%.6g", "lineterminator": "\n"}
 KEPT = ("command", "commit", "packages", "processor", "python", "seconds", "system", "version")
 ELSEWHERE = ("threads", "device")
 """Settings that change sums by rounding alone, so that a checkpoint does not depend on them."""
@@ -107,10 +108,6 @@ class Pretraining(Loop[Batch]):
         super().restore(content)
         self._seconds = self.seconds
 
-    def curve_csv(self) -> str:
-        """The curve as CSV."""
-        return pd.DataFrame(self.curve).to_csv(index=False, float_format="%.6g", lineterminator="\n")
-
     def fit(self, out: Path, stop_after: int | None = None) -> None:
         """Train until all steps are done, from the checkpoint in ``out`` where there is one; writes the curve too.
 
@@ -119,7 +116,7 @@ class Pretraining(Loop[Batch]):
         """
         out.mkdir(parents=True, exist_ok=True)
         train(self, out, self.identity, stop_after=stop_after)
-        files.write_text(out / CURVE, self.curve_csv())
+        files.write_text(out / CURVE, pd.DataFrame(self.curve).to_csv(**CSV))
         if self.done < self.steps:
             sentence = f"Stopped after step {self.done} of {self.steps} and saved; the same command resumes it."
             print(sentence, file=sys.stderr)
@@ -143,4 +140,4 @@ class Pretraining(Loop[Batch]):
         about = {"config": asdict(self.settings), "sha256": files.sha256(weights)} | about
         about |= {key: facts[key] for key in KEPT}
         files.write_text(weights.with_suffix(".json"), json.dumps(about, indent=2, sort_keys=True) + "\n")
-        files.write_text(weights.with_suffix(".curve.csv"), self.curve_csv())
+        files.write_text(weights.with_suffix(".curve.csv"), pd.DataFrame(self.curve).to_csv(**CSV))

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from miniworld.pretrain import contrastive, judge, miniclipseg, minisd, minisd_pictures
+from miniworld.pretrain import contrastive, judge, miniclipseg, minisd
 from miniworld.pretrain.pool import Pool
 from miniworld.pretrain.pretraining import Settings
 from negutil import paths
@@ -31,7 +31,7 @@ RECIPES: dict[str, Settings] = {
 }
 POOLS: dict[str, tuple[str, Callable[[Path], Pool]]] = {
     **dict.fromkeys(contrastive.RECIPES, ("pool", contrastive.corpus_pool)),
-    "minisd": ("minisd-pool", minisd_pictures.pool),
+    "minisd": ("minisd-pool", minisd.pool),
 }
 """The pool that a model is trained on: its name, and what opens or builds it; others draw pictures of their own."""
 
@@ -61,17 +61,14 @@ def run(
     """
     config, home = recipe(name), paths.cache() / "pretraining"
     config = dataclasses.replace(config, steps=steps or config.steps, seed=seed, threads=threads, device=device)
-    target, trainer = out or home / name, None
+    modules: dict[str, Any] = {"minisd": minisd, "miniclipseg": miniclipseg, "judge": judge}
+    module, data = modules.get(name, contrastive), []
     if name in POOLS:
         folder, build = POOLS[name]
-        data = build(pool or home / folder)
-        module: Any = minisd if name == "minisd" else contrastive
-        trainer = module.pretrain(config, data, target)
+        data = [build(pool or home / folder)]
     elif pool is not None or device != "cpu":
         raise NegutilError(f"The pretraining of {name} draws its own pictures, on the CPU; leave out pool and device.")
-    else:
-        module = judge if name == "judge" else miniclipseg
-        trainer = module.pretrain(config, target)
+    trainer = module.pretrain(config, *data, out or home / name)
     if trainer.done < trainer.steps:
         return None
     file = weights / f"{name}.safetensors"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import io
+import itertools
 import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,31 +16,26 @@ from PIL import Image
 
 from miniworld import scenes, truth
 from miniworld.scenes import Scene
+from miniworld.truth import Known
 from negutil import progress
 from negutil.config import Splits
 from negutil.errors import NegutilError
 
 Item = TypeVar("Item")
 ATTEMPTS = 1000
-SPLITS = ("train", "val", "test")
-QUALITY = 95
+Names = Mapping[str, tuple[int, str]]
+"""The first image id of each split, and the pattern of its pictures' paths, which takes an image id."""
 
 
 def size_of(sizes: Splits) -> dict[str, int]:
     """Number of pictures by split, splits without pictures left out."""
-    return {split: count for split in SPLITS if (count := getattr(sizes, split))}
-
-
-def jpeg(pixels: np.ndarray) -> bytes:
-    """A JPEG of quality 95 with full colour resolution, from uint8 [height, width, 3]."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY, subsampling=0)
-    return buffer.getvalue()
+    return {split: count for split in ("train", "val", "test") if (count := getattr(sizes, split))}
 
 
 def write_picture(path: Path, pixels: np.ndarray) -> None:
-    """Write uint8 [height, width, 3] as a JPEG; the folder must exist."""
-    path.write_bytes(jpeg(pixels))
+    """Write uint8 [height, width, 3] as a JPEG of quality 95 with full colour resolution, making the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, "JPEG", quality=95, subsampling=0)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -50,8 +44,10 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Items of which no two look the same
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write text, a line each, making the folder where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def draw_all(
@@ -73,79 +69,57 @@ def draw_all(
     for split, count in size_of(sizes).items():
         for index in progress.bar("drawing images", range(count), unit="image", leave=False):
             rng = random.Random(f"{dataset}/{split}/{seed}/{index}")
-            drawn = unseen(rng, sample, draw, seen, partial(accept, split))
-            if drawn is None:
-                raise NegutilError(f"{dataset}: no new {split} picture after {index}; set a smaller {split} size.")
-            yield split, index, *drawn
+            problem = f"{dataset}: no new {split} picture after {index}; set a smaller {split} size."
+            yield split, index, *unseen(rng, sample, draw, seen, problem, accept=partial(accept, split))
 
 
 def unseen(
     rng: random.Random,
-    sample: Callable[[random.Random], Item],
+    sample: Callable[[random.Random], Item | None],
     draw: Callable[[Item], np.ndarray],
     seen: set[bytes],
+    problem: str,
+    *,
     accept: Callable[[Item], bool] = lambda item: True,
-) -> tuple[Item, np.ndarray] | None:
-    """An accepted item and its picture, with a digest not yet in ``seen``, which it joins; None after many failures."""
+) -> tuple[Item, np.ndarray]:
+    """An accepted item and its picture, with a digest not yet in ``seen``, which it joins.
+
+    ``sample`` may return None. Raises NegutilError with the sentence ``problem`` after a thousand samples.
+    """
     for _ in range(ATTEMPTS):
         item = sample(rng)
-        if not accept(item):
+        if item is None or not accept(item):
             continue
         pixels = draw(item)
         digest = hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
         if digest not in seen:
             seen.add(digest)
             return item, pixels
-    return None
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Datasets of scenes
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One picture of a scene dataset: image id, path of the file in the part's folder, split, and what it shows."""
-
-    image_id: int
-    file_name: str
-    split: str
-    scene: Scene
+    raise NegutilError(problem)
 
 
 def entries(
-    dataset: str,
-    sizes: Splits,
-    seed: int,
-    sampler: Callable[[random.Random], Scene],
-    named: Callable[[str, int], tuple[int, str]],
-) -> Iterator[Entry]:
-    """Every picture of a dataset, split by split; item i comes from Random(f"{dataset}/{split}/{seed}/{i}").
-
-    ``named`` gives image id and file name from split and index. Raises NegutilError as ``draw_all`` does.
-    """
+    dataset: str, sizes: Splits, seed: int, sample: Callable[[random.Random], Scene], names: Names
+) -> list[Known]:
+    """Every picture of a dataset of scenes, as ``draw_all`` samples them: reserved scenes but in train."""
 
     def belongs(split: str, scene: Scene) -> bool:
         return scenes.is_reserved(scene) == (split != "train")
 
-    for split, index, scene, _ in draw_all(dataset, sizes, seed, sampler, scenes.draw, accept=belongs):
-        yield Entry(*named(split, index), split, scene)
+    known = []
+    for split, index, scene, _ in draw_all(dataset, sizes, seed, sample, scenes.draw, accept=belongs):
+        first, pattern = names[split]
+        known.append(Known(pattern.format(first + index), split, first + index, scene))
+    return known
 
 
-def numbered(first: Mapping[str, int], pattern: str) -> Callable[[str, int], tuple[int, str]]:
-    """Image id, from ``first`` of its split on, and file name (``pattern`` with the id) by split and index."""
-    return lambda split, index: (first[split] + index, pattern.format(first[split] + index))
-
-
-def write_pictures(folder: Path, drawn: Sequence[Entry]) -> None:
+def write_pictures(folder: Path, drawn: Sequence[Known]) -> None:
     """Draw every picture and write it under ``folder``; write the truth about them beside."""
-    for parent in {(folder / entry.file_name).parent for entry in drawn}:
-        parent.mkdir(parents=True, exist_ok=True)
     for entry in progress.bar("drawing images", drawn, unit="image", leave=False):
         write_picture(folder / entry.file_name, scenes.draw(entry.scene))
     truth.write(folder, ((entry.file_name, entry.split, entry.image_id, entry.scene) for entry in drawn))
 
 
-def of_split(drawn: Iterable[Entry], split: str) -> list[Entry]:
-    """The entries of one split."""
-    return [entry for entry in drawn if entry.split == split]
+def by_split(drawn: Iterable[Known]) -> dict[str, list[Known]]:
+    """The pictures of each split that has any, in the order of the splits."""
+    return {split: list(group) for split, group in itertools.groupby(drawn, key=lambda entry: entry.split)}

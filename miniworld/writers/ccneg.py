@@ -17,13 +17,12 @@ import torch
 
 from miniworld import grammar, scenes, truth
 from miniworld.scenes import Scene
+from miniworld.truth import Known
 from miniworld.writers import _shared, coco
-from miniworld.writers._shared import Entry
 from negutil.captions import english
 from negutil.captions.english import HELD_OUT_NOUNS, NOUNS
 from negutil.config import Splits
 
-_PICTURES = "ccneg_images/cc3m_subset_images_extracted_final"
 TRAINING_FORMS = english.forms(english.NEGATED, held_out=False)
 DISTRACTORS = 3
 POOL = 500
@@ -35,18 +34,17 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
 
     The returned facts say how many of the last items are for evaluation.
     """
-    (folder / _PICTURES).mkdir(parents=True)
-    entries: list[Entry] = []
+    entries: list[Known] = []
     annotations: list[dict[str, Any]] = []
-    for split, index, scene, pixels in _shared.draw_all("ccneg", sizes, seed, _sample, scenes.draw):
-        entries.append(Entry(len(entries), f"{_PICTURES}/{len(entries):06d}.jpg", split, scene))
-        _shared.write_picture(folder / entries[-1].file_name, pixels)
+    for split, index, scene, _ in _shared.draw_all("ccneg", sizes, seed, _sample, scenes.draw):
+        path = f"ccneg_images/cc3m_subset_images_extracted_final/{len(entries):06d}.jpg"
+        entries.append(Known(path, split, len(entries), scene))
         annotations.append(annotate(scene, split == "train", random.Random(f"ccneg/{split}/{seed}/{index}/captions")))
+    _shared.write_pictures(folder, entries)
     content = {"image_paths": [entry.file_name for entry in entries], "annotations": annotations}
     torch.save(content, folder / "ccneg_preprocessed.pt")
     negated = [annotation["sop_data"]["sop_chosen_object"] for annotation in annotations]
     torch.save(_distractors([entry.scene for entry in entries], negated, seed), folder / "distractor_image_mapping.pt")
-    truth.write(folder, ((entry.file_name, entry.split, entry.image_id, entry.scene) for entry in entries))
     return {"train": sizes.train, "n_evaluation": sizes.val + sizes.test}
 
 
@@ -85,18 +83,13 @@ def _distractors(shown: Sequence[Scene], negated: Sequence[str], seed: int) -> d
     CoN-CLIP takes pictures that fit the caption without the negated object and not that object, by CLIP's similarity;
     the same is known here without a model: nouns and places in common.
     """
-    pool = [entry.scene for entry in _shared.entries("coco", Splits(POOL, 0, 0), seed, scenes.sample, coco.name)]
-    alike = _features(shown) @ _features(pool).T
+    pool = [entry.scene for entry in _shared.entries("coco", Splits(POOL, 0, 0), seed, scenes.sample, coco.NAMES)]
+    features, pool_features = (
+        np.array([[n in s.nouns for n in NOUNS] + [p == s.place for p in scenes.PLACE_NAMES] for s in each], np.float32)
+        for each in (shown, pool)
+    )
+    alike = features @ pool_features.T
     shows = {noun: [any(truth.is_a(other, noun) for other in scene.nouns) for scene in pool] for noun in set(negated)}
     present = np.array([shows[noun] for noun in negated])
     order = np.argsort(np.where(present, np.inf, -alike), axis=1, kind="stable")[:, :DISTRACTORS]
     return dict(enumerate(order.tolist()))
-
-
-def _features(shown: Sequence[Scene]) -> np.ndarray:
-    """Which nouns and places each scene has; float32 [N, nouns + places]."""
-    places = scenes.PLACE_NAMES
-    return np.array(
-        [[n in s.nouns for n in NOUNS] + [p == s.place for p in places] for s in shown],
-        dtype=np.float32,
-    )

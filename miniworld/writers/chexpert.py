@@ -9,7 +9,6 @@ See docs/protocols.md#medical.
 
 from __future__ import annotations
 
-import csv
 import random
 from pathlib import Path
 from typing import Any
@@ -27,22 +26,18 @@ UNSAID = 0.5
 
 def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     """Fill ``folder`` with ``CheXpert-v1.0-small/``: a CSV per split and the pictures; returns rows by file."""
-    root = folder / ROOT
-    rows: dict[str, list[list[str]]] = {}
+    rows: dict[str, list[str]] = {}
     items = _shared.draw_all("chexpert", sizes, seed, radiographs.sample, radiographs.draw)
     for number, (split, index, item, pixels) in enumerate(items, start=1):
-        path = root / FILES[split] / f"patient{number:05d}" / "study1" / "view1_frontal.jpg"
-        path.parent.mkdir(parents=True)
-        _shared.write_picture(path, pixels)
+        name = f"{ROOT}/{FILES[split]}/patient{number:05d}/study1/view1_frontal.jpg"
+        _shared.write_picture(folder / name, pixels)
         rng = random.Random(f"chexpert/{split}/{seed}/{index}/patient")
         # Sex and age are made up, since nothing in the picture depends on them.
-        sex, age = rng.choice(("Female", "Male")), rng.randint(18, 90)
-        row = [path.relative_to(folder).as_posix(), sex, str(age), "Frontal", item.view.removeprefix("frontal ")]
+        row = [name, rng.choice(("Female", "Male")), str(rng.randint(18, 90)), "Frontal", item.view[-2:]]
         for present in item.labels.values():
             unsaid = rng.random() < UNSAID
             row.append("1.0" if present else "" if split == "train" and unsaid else "0.0")
-        rows.setdefault(FILES[split], []).append(row)
+        rows.setdefault(FILES[split], [",".join(COLUMNS)]).append(",".join(row))
     for name, lines in rows.items():
-        with (root / f"{name}.csv").open("w", encoding="utf-8", newline="") as stream:
-            csv.writer(stream, lineterminator="\n").writerows([COLUMNS, *lines])
-    return {name: len(lines) for name, lines in rows.items()}
+        _shared.write_lines(folder / ROOT / f"{name}.csv", lines)
+    return {name: len(lines) - 1 for name, lines in rows.items()}

@@ -15,8 +15,8 @@ from typing import Any
 
 from miniworld import drawing, scenes
 from miniworld.scenes import PLACE_NAMES, Scene
+from miniworld.truth import Known
 from miniworld.writers import _shared
-from miniworld.writers._shared import Entry
 from negutil import progress
 from negutil.captions.english import COLOURS, NOUNS
 from negutil.config import Splits
@@ -25,11 +25,10 @@ from negutil.errors import NegutilError
 
 def single(noun: str, rng: random.Random) -> Scene:
     """One thing called ``noun`` in any place."""
-    place = rng.choice(PLACE_NAMES)
-    while True:
+    place, thing = rng.choice(PLACE_NAMES), None
+    while thing is None:
         thing = scenes.place_thing(rng, noun, rng.choice(COLOURS), [], 1)
-        if thing is not None:
-            return Scene(place, rng.randrange(drawing.VARIANTS), (thing,))
+    return Scene(place, rng.randrange(drawing.VARIANTS), (thing,))
 
 
 def _write(folder: Path, dataset: str, sizes: Splits, seed: int, pattern: str) -> dict[str, Any]:
@@ -40,18 +39,16 @@ def _write(folder: Path, dataset: str, sizes: Splits, seed: int, pattern: str) -
     splits = _shared.size_of(sizes)
     if len(splits) != 1 or sum(splits.values()) < len(NOUNS):
         needs = f"needs one split of at least {len(NOUNS)} pictures, one per class"
-        raise NegutilError(f"world.{dataset} is {splits}: {dataset} {needs}, so mend it in the profile.")
+        raise NegutilError(f"world.{dataset} is {splits}: {dataset} {needs}, so fix it in the profile.")
     ((split, count),) = splits.items()
     seen: set[bytes] = set()
     entries = []
     for index in progress.bar("drawing images", range(count), unit="image", leave=False):
-        noun = NOUNS[index % len(NOUNS)]
-        rng = random.Random(f"{dataset}/{split}/{seed}/{index}")
-        drawn = _shared.unseen(rng, partial(single, noun), scenes.draw, seen)
-        if drawn is None:
-            raise NegutilError(f"{dataset}: no new picture of a {noun} after {index}; set a smaller {split} size.")
+        noun, rng = NOUNS[index % len(NOUNS)], random.Random(f"{dataset}/{split}/{seed}/{index}")
+        problem = f"{dataset}: no new picture of a {noun} after {index}; set a smaller {split} size."
+        scene, _ = _shared.unseen(rng, partial(single, noun), scenes.draw, seen, problem)
         name = pattern.format(noun=noun, index=index + 1, turn=index // len(NOUNS) + 1)
-        entries.append(Entry(index + 1, name, split, drawn[0]))
+        entries.append(Known(name, split, index + 1, scene))
     _shared.write_pictures(folder, entries)
     return {"counts": splits, "classes": len(NOUNS)}
 

@@ -33,9 +33,8 @@ TEXTS_PER_PICTURE = 20
 
 FACE_SHARE = 0.1
 EMPTY, MISSING, FOREIGN = 0.002, 0.001, 0.006
-PICTURED_PER_CUE = 12
-PICTURED_PLAIN = 60
-NO_CUE = "none"
+PICTURED_PER_CUE, PICTURED_PLAIN = 12, 60
+"""Rows whose picture is drawn: up to so many of each kind of cue, and without a cue."""
 
 _CUE = r"(?i)\b(no|not|without|never|neither|nowhere|lacks?|absent|free of|devoid of)\b|n't\b"
 _LANGUAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -57,8 +56,6 @@ _LANGUAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "ja": (("猫", "犬", "車", "船", "馬", "木", "ギター", "時計"), ("{x}の写真", "{x} イラスト 無料", "かわいい{x}")),
 }
-_LICENCES, _LICENCE_WEIGHTS = ("?", "cc-by-nc-nd", "cc-by", "publicdomain"), (97, 1, 1, 1)
-_SAFETY, _SAFETY_WEIGHTS = ("UNLIKELY", "UNSURE", "NSFW", "NULL"), (945, 50, 3, 2)
 _WIDTHS = (200, 225, 236, 300, 320, 400, 450, 500, 600, 640, 800, 1024)
 
 
@@ -70,7 +67,6 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     texts = [texts[row] for row in order]
     pictured = _pictured(texts, seed)
     frame = _table(texts, pictured, seed)
-    (folder / "pictures").mkdir()
     for row in pictured:
         _shared.write_picture(folder / frame["URL"][row], draw(shown[order[row] // TEXTS_PER_PICTURE]))
     for shard, part in enumerate(np.array_split(np.arange(count), SHARDS)):
@@ -110,16 +106,18 @@ def _text(item: Shown, rng: random.Random) -> str | None:
 
 
 def _pictured(texts: Sequence[str | None], seed: int) -> list[int]:
-    """Rows whose picture is drawn: up to PICTURED_PER_CUE of each kind of cue, PICTURED_PLAIN without a cue."""
+    """Rows whose picture is drawn, some of each kind of cue."""
     column = pl.Series(texts, dtype=pl.String)
     english = (column.str.len_chars() > 0) & ~column.is_in(foreign_texts())
     has_cue = column.str.contains(_CUE)
-    rows = {NO_CUE: (english & ~has_cue).arg_true().to_list()}
+    rows = {"none": (english & ~has_cue).arg_true().to_list()}
     for row in (english & has_cue).arg_true().to_list():
         rows.setdefault(kind_of_cue(column[row]), []).append(row)
-    rng = random.Random(f"laion/{seed}/pictured")
-    wanted = {kind: PICTURED_PLAIN if kind == NO_CUE else PICTURED_PER_CUE for kind in sorted(rows)}
-    return sorted(row for kind, most in wanted.items() for row in rng.sample(rows[kind], min(most, len(rows[kind]))))
+    rng, chosen = random.Random(f"laion/{seed}/pictured"), []
+    for kind in sorted(rows):
+        most = PICTURED_PLAIN if kind == "none" else PICTURED_PER_CUE
+        chosen += rng.sample(rows[kind], min(most, len(rows[kind])))
+    return sorted(chosen)
 
 
 def foreign_texts() -> list[str]:
@@ -135,24 +133,23 @@ def draw(item: Shown) -> np.ndarray:
 def _table(texts: Sequence[str | None], pictured: Sequence[int], seed: int) -> pl.DataFrame:
     """All rows with the columns of the release; similarity lies above 0.3, the limit by which LAION kept a pair."""
     rng, count = np.random.default_rng([seed, 1]), len(texts)
+
+    def choose(values: Sequence[str], weights: Sequence[int]) -> pl.Series:
+        shares = np.array(weights) / sum(weights)
+        return pl.Series(np.array(values)[rng.choice(len(values), count, p=shares)].tolist(), dtype=pl.String)
+
     sample_ids = rng.permutation(np.arange(count, dtype=np.int64) * 1009 + rng.integers(0, 1009, count))
     drawn = np.isin(np.arange(count), pictured)
     hosts = np.where(drawn, "pictures", "https://pictures.example")
-    urls = [f"{host}/{sample_id}.jpg" for host, sample_id in zip(hosts, sample_ids.tolist(), strict=True)]
     return pl.DataFrame(
         {
             "SAMPLE_ID": sample_ids,
-            "URL": urls,
+            "URL": [f"{host}/{number}.jpg" for host, number in zip(hosts, sample_ids.tolist(), strict=True)],
             "TEXT": pl.Series(texts, dtype=pl.String),
             "HEIGHT": np.where(drawn, scenes.SIZE, rng.choice(_WIDTHS, count)).astype(np.int32),
             "WIDTH": np.where(drawn, scenes.SIZE, rng.choice(_WIDTHS, count)).astype(np.int32),
-            "LICENSE": _drawn(rng, _LICENCES, _LICENCE_WEIGHTS, count),
-            "NSFW": _drawn(rng, _SAFETY, _SAFETY_WEIGHTS, count),
+            "LICENSE": choose(("?", "cc-by-nc-nd", "cc-by", "publicdomain"), (97, 1, 1, 1)),
+            "NSFW": choose(("UNLIKELY", "UNSURE", "NSFW", "NULL"), (945, 50, 3, 2)),
             "similarity": np.round(0.3 + rng.gamma(1.4, 0.022, count), 6),
         }
     )
-
-
-def _drawn(rng: np.random.Generator, values: Sequence[str], weights: Sequence[int], count: int) -> pl.Series:
-    shares = np.array(weights) / sum(weights)
-    return pl.Series(np.array(values)[rng.choice(len(values), count, p=shares)].tolist(), dtype=pl.String)

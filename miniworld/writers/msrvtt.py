@@ -31,11 +31,8 @@ PIXELS = "yuv444p"
 
 # A fixed quantiser without look-ahead and without assembly: x264's rate control gives other bytes on some calls for
 # pictures as small as these, because its vector code reads beyond their edges.
-_X264 = {
-    "preset": "veryfast",
-    "qp": "10",
-    "x264-params": "threads=1:no-mbtree=1:rc-lookahead=0:b-adapt=0:scenecut=0:no-asm=1",
-}
+_PARAMETERS = "threads=1:no-mbtree=1:rc-lookahead=0:b-adapt=0:scenecut=0:no-asm=1"
+_X264 = {"preset": "veryfast", "qp": "10", "x264-params": _PARAMETERS}
 
 
 def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
@@ -45,22 +42,14 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     videos: list[dict[str, Any]] = []
     sentences: list[dict[str, Any]] = []
     for split, index, clip, frames in _shared.draw_all("msrvtt", sizes, seed, clips.sample, clips.draw):
-        number = len(videos)
-        video = {
-            "video_id": f"video{number}",
-            "id": number,
-            "category": list(PLACES).index(clip.place),
-            "split": SPLIT_NAMES[split],
-            "url": "",
-            "start time": 0.0,
-            "end time": clip.length / RATE,
-        }
-        (pictures / f"{video['video_id']}.mp4").write_bytes(encode(frames))
-        videos.append(video)
+        name, category = f"video{len(videos)}", list(PLACES).index(clip.place)
+        about = {"video_id": name, "id": len(videos), "category": category, "split": SPLIT_NAMES[split]}
+        videos.append({**about, "url": "", "start time": 0.0, "end time": clip.length / RATE})
+        (pictures / f"{name}.mp4").write_bytes(encode(frames))
         rng = random.Random(f"msrvtt/{split}/{seed}/{index}/sentences")
         for _ in range(SENTENCES):
-            said = {"caption": clips.describe(clip, rng), "video_id": video["video_id"], "sen_id": len(sentences)}
-            sentences.append(said)
+            caption = clips.describe(clip, rng)
+            sentences.append({"caption": caption, "video_id": name, "sen_id": len(sentences)})
     content = {"info": {"description": "MSR-VTT format"}, "videos": videos, "sentences": sentences}
     _shared.write_json(folder / "MSRVTT_data.json", content)
     return {SPLIT_NAMES[split]: count for split, count in _shared.size_of(sizes).items()}

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from miniworld import referring, scenes, truth
 from miniworld.scenes import SIZE, Scene
-from miniworld.truth import Instance
+from miniworld.truth import Instance, Known
 from miniworld.writers import _shared, coco
-from miniworld.writers._shared import Entry
 from negutil.config import Splits
 
-FIRST_ID = {"train": 4_000_001, "val": 4_300_001, "test": 4_600_001}
+_PATTERN = "images/{}.jpg"
+NAMES = {"train": (4_000_001, _PATTERN), "val": (4_300_001, _PATTERN), "test": (4_600_001, _PATTERN)}
 PHRASES = 3
 REPEATED = 0.5
 
@@ -38,11 +39,6 @@ class Phrase:
         """The phrase in words."""
         words = (self.colour, self.name, self.relation, self.extra)
         return " ".join(word for word in words if word)
-
-    @property
-    def kind(self) -> str:
-        """PhraseCut's type of a phrase."""
-        return "attribute" if self.colour else "relation" if self.relation else "name"
 
     def fits(self, instance: Instance) -> bool:
         """Whether the phrase is true of an instance."""
@@ -67,52 +63,42 @@ def phrases(scene: Scene, rng: random.Random) -> list[tuple[Phrase, tuple[int, .
     return [(phrase, region) for region, phrase in list(chosen.items())[:PHRASES]]
 
 
-def _tasks(entry: Entry, seed: int) -> list[dict[str, Any]]:
+def _tasks(entry: Known, seed: int) -> Iterator[dict[str, Any]]:
     rng = random.Random(f"phrasecut/phrases/{entry.split}/{seed}/{entry.image_id}")
     masks = truth.masks(entry.scene)
-    tasks = []
     for phrase, region in phrases(entry.scene, rng):
         ids = [coco.annotation_id(entry.image_id, index) for index in region]
-        structure = {
-            "name": phrase.name,
-            "attributes": [phrase.colour] if phrase.colour else [],
-            "relation_ids": [ids[0]] if phrase.relation else [],
-            "relation_descriptions": [[phrase.relation, phrase.extra]] if phrase.relation else [],
-            "type": phrase.kind,
+        yield {
+            "task_id": "__".join([str(entry.image_id), *map(str, ids)]),
+            "image_id": entry.image_id,
+            "ann_ids": ids,
+            "instance_boxes": [list(truth.tight_box(masks[index])) for index in region],
+            "Polygons": [[[list(point) for point in loop] for loop in truth.polygons(masks[i])] for i in region],
+            "phrase": phrase.text,
+            "phrase_structure": {
+                "name": phrase.name,
+                "attributes": [phrase.colour] if phrase.colour else [],
+                "relation_ids": [ids[0]] if phrase.relation else [],
+                "relation_descriptions": [[phrase.relation, phrase.extra]] if phrase.relation else [],
+                "type": "attribute" if phrase.colour else "relation" if phrase.relation else "name",
+            },
         }
-        tasks.append(
-            {
-                "task_id": "__".join([str(entry.image_id), *map(str, ids)]),
-                "image_id": entry.image_id,
-                "ann_ids": ids,
-                "instance_boxes": [list(truth.tight_box(masks[index])) for index in region],
-                "Polygons": [[[list(point) for point in loop] for loop in truth.polygons(masks[i])] for i in region],
-                "phrase": phrase.text,
-                "phrase_structure": structure,
-            }
-        )
-    return tasks
+
+
+def sample(rng: random.Random) -> Scene:
+    """A scene; half of them have several things of one kind."""
+    return referring.sample(rng) if rng.random() < REPEATED else scenes.sample(rng)
 
 
 def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     """Write the part into the empty ``folder``; return facts for the manifest."""
-
-    def sample(rng: random.Random) -> Scene:
-        """Half the scenes have several things of one kind."""
-        return referring.sample(rng) if rng.random() < REPEATED else scenes.sample(rng)
-
-    named = _shared.numbered(FIRST_ID, "images/{}.jpg")
-    drawn = list(_shared.entries("phrasecut", sizes, seed, sample, named))
+    drawn = _shared.entries("phrasecut", sizes, seed, sample, NAMES)
     _shared.write_pictures(folder, drawn)
-    elsewhere = {"coco_id": None, "flickr_id": None, "url": ""}
-    images = [
-        {"image_id": entry.image_id, "width": SIZE, "height": SIZE, "split": entry.split, **elsewhere}
-        for entry in drawn
-    ]
+    fixed = {"coco_id": None, "flickr_id": None, "url": ""}
+    images = [{"image_id": e.image_id, "width": SIZE, "height": SIZE, "split": e.split, **fixed} for e in drawn]
     _shared.write_json(folder / "image_data_split3000.json", images)
     counts: dict[str, dict[str, int]] = {}
-    for split in _shared.size_of(sizes):
-        chosen = _shared.of_split(drawn, split)
+    for split, chosen in _shared.by_split(drawn).items():
         tasks = [task for entry in chosen for task in _tasks(entry, seed)]
         _shared.write_json(folder / f"refer_{split}.json", tasks)
         kinds = Counter(task["phrase_structure"]["type"] for task in tasks)

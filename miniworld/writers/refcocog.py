@@ -15,22 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from miniworld import referring, truth
-from miniworld.referring import Clue, Form
+from miniworld.referring import Clue
 from miniworld.writers import _shared, coco
-from miniworld.writers._shared import Entry
 from negutil.captions.english import HELD_OUT_COLOURS, HELD_OUT_NOUNS
 from negutil.config import Splits
 
-FIRST_ID = {"train": 3_000_001, "val": 3_300_001, "test": 3_600_001}
+_PATTERN = "train2014/COCO_train2014_{:012d}.jpg"
+NAMES = {"train": (3_000_001, _PATTERN), "val": (3_300_001, _PATTERN), "test": (3_600_001, _PATTERN)}
 SENTENCES = 3
 HELD_OUT_SHARE = 0.25
-HELD_OUT = HELD_OUT_NOUNS | HELD_OUT_COLOURS
-SPLIT_BY = "umd"
-
-
-def usable(clue: Clue, split: str) -> bool:
-    """Whether a clue may be used in a split: training never negates what is held out."""
-    return split != "train" or not (clue.negated and clue.value in HELD_OUT)
 
 
 def _chosen(clues: list[Clue], rng: random.Random) -> list[Clue]:
@@ -42,30 +35,9 @@ def _chosen(clues: list[Clue], rng: random.Random) -> list[Clue]:
     return rng.sample(chosen, len(chosen))
 
 
-def _record(entry: Entry, target: int, said: list[tuple[Clue, Form]], ref_id: int, first: int) -> dict[str, Any]:
-    """One entry of refs(umd).json; ``first`` is the id of its first sentence."""
-    texts = [referring.say(clue, form) for clue, form in said]
-    ann_id, noun = coco.annotation_id(entry.image_id, target), truth.instances(entry.scene)[target].noun
-    return {
-        "image_id": entry.image_id,
-        "split": entry.split,
-        "sentences": [
-            {"tokens": text.split(), "raw": f"{text[0].upper()}{text[1:]}.", "sent_id": first + number, "sent": text}
-            for number, text in enumerate(texts)
-        ],
-        # RefCOCOg's file names in refs end in the annotation id; the picture itself has the name in instances.json.
-        "file_name": f"{Path(entry.file_name).stem}_{ann_id}.jpg",
-        "category_id": coco.CATEGORY_ID[noun],
-        "ann_id": ann_id,
-        "sent_ids": [first + number for number in range(len(texts))],
-        "ref_id": ref_id,
-    }
-
-
 def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     """Write the part into the empty ``folder``; return facts for the manifest."""
-    named = _shared.numbered(FIRST_ID, "train2014/COCO_train2014_{:012d}.jpg")
-    drawn = list(_shared.entries("refcocog", sizes, seed, referring.sample, named))
+    drawn = _shared.entries("refcocog", sizes, seed, referring.sample, NAMES)
     _shared.write_pictures(folder, drawn)
     refs: list[dict[str, Any]] = []
     sentences: list[dict[str, Any]] = []
@@ -73,18 +45,32 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
         rng = random.Random(f"refcocog/phrases/{entry.split}/{seed}/{entry.image_id}")
         by_target: dict[int, list[Clue]] = {}
         for clue in referring.clues(entry.scene):
-            if usable(clue, entry.split):
+            # Training never negates what is held out.
+            if entry.split != "train" or not (clue.negated and clue.value in HELD_OUT_NOUNS | HELD_OUT_COLOURS):
                 by_target.setdefault(clue.target, []).append(clue)
         for target, clues in by_target.items():
-            said = []
+            ann_id, records = coco.annotation_id(entry.image_id, target), []
             for clue in _chosen(clues, rng):
                 unseen = entry.split != "train" and rng.random() < HELD_OUT_SHARE
-                said.append((clue, rng.choice(referring.forms(clue, held_out=unseen))))
-            refs.append(_record(entry, target, said, len(refs), len(sentences)))
-            for clue, form in said:
-                facts = {"sent_id": len(sentences), "split": entry.split, "form": form.text, "held_out": form.held_out}
+                form = rng.choice(referring.forms(clue, held_out=unseen))
+                text, sent_id = referring.say(clue, form), len(sentences)
+                raw = f"{text[0].upper()}{text[1:]}."
+                records.append({"tokens": text.split(), "raw": raw, "sent_id": sent_id, "sent": text})
+                facts = {"sent_id": sent_id, "split": entry.split, "form": form.text, "held_out": form.held_out}
                 sentences.append({**facts, **asdict(clue)})
-    _shared.write_json(folder / f"refs({SPLIT_BY}).json", refs)
+            ref = {
+                "image_id": entry.image_id,
+                "split": entry.split,
+                "sentences": records,
+                # File names in refs end in the annotation id; the picture itself has the name in instances.json.
+                "file_name": f"{Path(entry.file_name).stem}_{ann_id}.jpg",
+                "category_id": coco.CATEGORY_ID[truth.instances(entry.scene)[target].noun],
+                "ann_id": ann_id,
+                "sent_ids": [record["sent_id"] for record in records],
+                "ref_id": len(refs),
+            }
+            refs.append(ref)
+    _shared.write_json(folder / "refs(umd).json", refs)
     _shared.write_json(folder / "instances.json", coco.instances(drawn))
     _shared.write_json(folder / "sentences.json", sentences)
     return {

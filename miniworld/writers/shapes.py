@@ -26,7 +26,6 @@ ANNOTATORS = 10
 _OPENINGS = re.compile(
     r"what (?:is|shape|colou?r)(?: is)?(?: the)?|is there(?: not)?|does the image(?: not)?|is (?:an?|no)"
 )
-_LICENCE = {"url": "https://github.com/vzhou842/easy-VQA", "name": "MIT"}
 
 
 def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
@@ -36,40 +35,32 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     pictures than ``sizes`` asks for.
     """
     del seed
-    counts = {}
-    for split, items in _chosen(sizes).items():
-        subtype, pairs = SUBTYPES[split], [(item, number) for item in items for number in range(len(item.questions))]
-        questions = [
-            {
-                "image_id": image_id(item),
-                "question_id": image_id(item) * 100 + number,
-                "question": item.questions[number],
-            }
-            for item, number in pairs
-        ]
-        annotations = [_annotation(item, number) for item, number in pairs]
-        about = {"info": {"description": "easy-VQA"}, "data_type": "mscoco", "license": _LICENCE}
-        about |= {"data_subtype": subtype}
-        asked = {**about, "task_type": "Open-Ended", "questions": questions}
-        _shared.write_json(folder / f"v2_OpenEnded_mscoco_{subtype}_questions.json", asked)
-        _shared.write_json(folder / f"v2_mscoco_{subtype}_annotations.json", {**about, "annotations": annotations})
-        (folder / subtype).mkdir()
-        for item in progress.bar("drawing images", items, unit="image", leave=False):
-            name = f"COCO_{subtype}_{image_id(item):012d}.jpg"
-            _shared.write_picture(folder / subtype / name, shapes.draw(item))
-        counts[split] = len(questions)
-    return {"questions": counts}
-
-
-def _chosen(sizes: Splits) -> dict[str, tuple[Shape, ...]]:
-    """The pictures of each split that has any."""
     train, test = shapes.load("train"), shapes.load("test")
     wanted = {"train and val": (sizes.train + sizes.val, len(train)), "test": (sizes.test, len(test))}
-    for name, (asked, there) in wanted.items():
-        if asked > there:
-            raise NegutilError(f"world.shapes asks for {asked} {name} pictures of easy-VQA's {there}: ask for fewer.")
+    for name, (count, most) in wanted.items():
+        if count > most:
+            raise NegutilError(f"world.shapes asks for {count} {name} pictures of easy-VQA's {most}: ask for fewer.")
     chosen = {"train": train[: sizes.train], "val": train[len(train) - sizes.val :], "test": test[: sizes.test]}
-    return {split: items for split, items in chosen.items() if items}
+    counts = {}
+    for split, items in chosen.items():
+        if not items:
+            continue
+        subtype, questions, annotations = SUBTYPES[split], [], []
+        for item in progress.bar("drawing images", items, unit="image", leave=False):
+            image = image_id(item)
+            _shared.write_picture(folder / subtype / f"COCO_{subtype}_{image:012d}.jpg", shapes.draw(item))
+            for number, (question, answer) in enumerate(zip(item.questions, item.answers, strict=True)):
+                ids = {"image_id": image, "question_id": image * 100 + number}
+                questions.append({**ids, "question": question})
+                annotations.append({**ids, **_annotation(question, answer)})
+        license = {"url": "https://github.com/vzhou842/easy-VQA", "name": "MIT"}
+        about = {"info": {"description": "easy-VQA"}, "data_type": "mscoco", "license": license}
+        about |= {"data_subtype": subtype}
+        content = {**about, "task_type": "Open-Ended", "questions": questions}
+        _shared.write_json(folder / f"v2_OpenEnded_mscoco_{subtype}_questions.json", content)
+        _shared.write_json(folder / f"v2_mscoco_{subtype}_annotations.json", {**about, "annotations": annotations})
+        counts[split] = len(questions)
+    return {"questions": counts}
 
 
 def image_id(item: Shape) -> int:
@@ -77,16 +68,13 @@ def image_id(item: Shape) -> int:
     return item.image_id + (TEST_IDS if item.split == "test" else 0)
 
 
-def _annotation(item: Shape, number: int) -> dict[str, Any]:
+def _annotation(question: str, answer: str) -> dict[str, Any]:
     """The package's answer ten times over, as VQA v2 has ten annotators."""
-    answer, found = item.answers[number], _OPENINGS.match(item.questions[number])
-    given = [{"answer": answer, "answer_confidence": "yes", "answer_id": i + 1} for i in range(ANNOTATORS)]
+    opening = _OPENINGS.match(question)
     return {
-        "image_id": image_id(item),
-        "question_id": image_id(item) * 100 + number,
         # The words that the question opens with, as VQA v2 groups questions.
-        "question_type": found.group() if found else "none of the above",
+        "question_type": opening.group() if opening else "none of the above",
         "answer_type": "yes/no" if answer in ("yes", "no") else "other",
         "multiple_choice_answer": answer,
-        "answers": given,
+        "answers": [{"answer": answer, "answer_confidence": "yes", "answer_id": n + 1} for n in range(ANNOTATORS)],
     }

@@ -1,10 +1,8 @@
-"""PASCAL VOC 2007: Annotations/*.xml, ImageSets/Main/*.txt, JPEGImages/*.jpg under VOCdevkit/VOC2007.
+"""PASCAL VOC 2007: Annotations/*.xml, ImageSets/Main/*.txt, JPEGImages/*.jpg (docs/protocols.md#mcq).
 
 Twenty nouns of the world take the places of VOC's classes. As in VOC, every picture has at least one of them, other
 things are not annotated, women and babies are persons, and the corners of boxes count from 1 and include the last
 pixel.
-
-See docs/protocols.md#mcq.
 """
 
 from __future__ import annotations
@@ -16,8 +14,8 @@ from xml.etree import ElementTree
 
 from miniworld import scenes, truth
 from miniworld.scenes import SIZE, Scene
+from miniworld.truth import Known
 from miniworld.writers import _shared
-from miniworld.writers._shared import Entry
 from negutil.captions.english import SUPERCATEGORY
 from negutil.config import Splits
 
@@ -25,8 +23,9 @@ CLASSES = (
     *("plane", "bicycle", "crow", "sailboat", "bottle", "bus", "car", "cat", "chair", "cow", "bed", "dog", "horse"),
     *("motorcycle", "person", "tree", "otter", "couch", "train", "laptop"),
 )
-ROOT = Path("VOCdevkit") / "VOC2007"
-FIRST_ID = {"train": 1, "val": 300_001, "test": 600_001}
+ROOT = "VOCdevkit/VOC2007"
+_PATTERN = f"{ROOT}/JPEGImages/{{:06d}}.jpg"
+NAMES = {"train": (1, _PATTERN), "val": (300_001, _PATTERN), "test": (600_001, _PATTERN)}
 
 
 def class_of(noun: str) -> str | None:
@@ -42,10 +41,10 @@ def classes(scene: Scene) -> set[str]:
 
 def _sample(rng: random.Random) -> Scene:
     """A scene with at least one thing of the twenty classes."""
-    while True:
+    scene = scenes.sample(rng)
+    while not classes(scene):
         scene = scenes.sample(rng)
-        if classes(scene):
-            return scene
+    return scene
 
 
 def _add(parent: ElementTree.Element, **texts: object) -> None:
@@ -53,7 +52,7 @@ def _add(parent: ElementTree.Element, **texts: object) -> None:
         ElementTree.SubElement(parent, tag).text = str(text)
 
 
-def _annotation(entry: Entry) -> ElementTree.Element:
+def _annotation(entry: Known) -> str:
     root = ElementTree.Element("annotation")
     _add(root, folder="VOC2007", filename=Path(entry.file_name).name)
     _add(ElementTree.SubElement(root, "source"), database="The mini world", annotation="negutil", image="negutil")
@@ -61,37 +60,27 @@ def _annotation(entry: Entry) -> ElementTree.Element:
     _add(root, segmented=0)
     scene = entry.scene
     for instance, mask, whole in zip(truth.instances(scene), truth.masks(scene), truth.whole_areas(scene), strict=True):
-        name = class_of(instance.noun)
-        if name is None:
-            continue
-        x, y, width, height = truth.tight_box(mask)
-        hidden = int(mask.sum()) < whole
-        item = ElementTree.SubElement(root, "object")
-        _add(item, name=name, pose="Unspecified", truncated=int(hidden), difficult=0)
-        _add(ElementTree.SubElement(item, "bndbox"), xmin=x + 1, ymin=y + 1, xmax=x + width, ymax=y + height)
-    return root
+        if name := class_of(instance.noun):
+            x, y, width, height = truth.tight_box(mask)
+            item = ElementTree.SubElement(root, "object")
+            _add(item, name=name, pose="Unspecified", truncated=int(mask.sum() < whole), difficult=0)
+            _add(ElementTree.SubElement(item, "bndbox"), xmin=x + 1, ymin=y + 1, xmax=x + width, ymax=y + height)
+    ElementTree.indent(root, "\t")
+    return ElementTree.tostring(root, encoding="unicode")
 
 
 def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     """Write the part into the empty ``folder``; return facts for the manifest."""
-    named = _shared.numbered(FIRST_ID, ROOT.as_posix() + "/JPEGImages/{:06d}.jpg")
-    drawn = list(_shared.entries("voc", sizes, seed, _sample, named))
+    drawn = _shared.entries("voc", sizes, seed, _sample, NAMES)
     _shared.write_pictures(folder, drawn)
-    annotations, sets = folder / ROOT / "Annotations", folder / ROOT / "ImageSets" / "Main"
-    annotations.mkdir()
-    sets.mkdir(parents=True)
     for entry in drawn:
-        root = _annotation(entry)
-        ElementTree.indent(root, "\t")
-        text = ElementTree.tostring(root, encoding="unicode") + "\n"
-        (annotations / f"{entry.image_id:06d}.xml").write_text(text, encoding="utf-8")
-    for split in _shared.size_of(sizes):
+        _shared.write_lines(folder / ROOT / "Annotations" / f"{entry.image_id:06d}.xml", [_annotation(entry)])
+    sets = folder / ROOT / "ImageSets" / "Main"
+    for split, chosen in _shared.by_split(drawn).items():
         # The list of a split, and one list per class with 1 where the class is in the picture and -1 where it is not.
-        chosen = _shared.of_split(drawn, split)
-        ids, there = [f"{entry.image_id:06d}" for entry in chosen], [classes(entry.scene) for entry in chosen]
-        (sets / f"{split}.txt").write_text("".join(f"{name}\n" for name in ids), encoding="utf-8")
+        visible = {f"{entry.image_id:06d}": classes(entry.scene) for entry in chosen}
+        _shared.write_lines(sets / f"{split}.txt", visible)
         for noun in CLASSES:
-            flags = zip(ids, [1 if noun in seen else -1 for seen in there], strict=True)
-            lines = "".join(f"{name} {flag:2d}\n" for name, flag in flags)
-            (sets / f"{noun}_{split}.txt").write_text(lines, encoding="utf-8")
+            flags = (f"{name} {1 if noun in nouns else -1:2d}" for name, nouns in visible.items())
+            _shared.write_lines(sets / f"{noun}_{split}.txt", flags)
     return {"counts": _shared.size_of(sizes), "classes": list(CLASSES)}

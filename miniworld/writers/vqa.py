@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,6 @@ from negutil.captions.english import ACTIONS, COLOURS, HELD_OUT_COLOURS, HELD_OU
 from negutil.config import Splits
 
 SUBTYPES = {"train": "train2014", "val": "val2014"}
-LICENSE = {"url": "https://fontawesome.com/license/free", "name": "CC BY 4.0 (icons of Font Awesome Free)"}
 #: Official question types, of which the longest that a question starts with counts.
 TYPES = ("is there a", "is there", "is the", "is the person", "is the woman", "how many", "what color is the")
 PLAUSIBLE = 0.7
@@ -42,47 +40,33 @@ class Question:
     answer: str
     kind: str = "yes/no"
 
-    @property
-    def type(self) -> str:
-        """VQA's question type: the longest official beginning."""
-        return max((start for start in TYPES if self.text.lower().startswith(f"{start} ")), key=len)
-
 
 def _yes_no(text: str, truth_value: bool) -> Question:
     return Question(text, "yes" if truth_value else "no")
-
-
-def _is_there(noun: str, rng: random.Random, there: bool) -> Question:
-    return _yes_no(f"Is there {english.with_article(grammar.name(noun, rng))}?", there)
 
 
 def _single(scene: Scene) -> list[Thing]:
     """Things that "the <noun>" can only mean one of, worn and held things counted too."""
     seen = Counter(noun for noun, _ in scene.named())
     alone = [thing for thing in scene.things if seen[thing.noun] == 1 and thing.noun not in PLURAL_ONLY]
-    others = sum(seen[noun] for noun in ("woman", "baby"))
-    return [thing for thing in alone if thing.noun != "person" or not others]
-
-
-def _other(value: str, options: Sequence[str], rng: random.Random, avoid: frozenset[str]) -> str:
-    return rng.choice([option for option in options if option != value and option not in avoid])
+    return [thing for thing in alone if thing.noun != "person" or not seen["woman"] + seen["baby"]]
 
 
 def _about(scene: Scene, rng: random.Random, yes: bool, split: str) -> Question | None:
     """A yes/no question about what a thing is like; None where nothing can be asked without doubt."""
     avoid = HELD_OUT_COLOURS if split == "train" else frozenset()
-    asked: list[Question] = []
+    options: list[Question] = []
     for thing in _single(scene):
-        colour = thing.colour if yes else _other(thing.colour, COLOURS, rng, avoid)
-        asked.append(_yes_no(f"Is the {thing.noun} {colour}?", yes))
+        others = [colour for colour in COLOURS if colour != thing.colour and colour not in avoid]
+        options.append(_yes_no(f"Is the {thing.noun} {thing.colour if yes else rng.choice(others)}?", yes))
         if thing.action:
-            action = thing.action if yes else _other(str(thing.action), ACTIONS, rng, frozenset())
-            asked += [_yes_no(f"Is the {thing.noun} {action}?", yes)] * 2
+            others = [action for action in ACTIONS if action != thing.action]
+            options += [_yes_no(f"Is the {thing.noun} {thing.action if yes else rng.choice(others)}?", yes)] * 2
         worn = [extra.noun for extra in thing.extras if extra.relation == "wearing"]
-        options = worn if yes else [noun for noun in WEARABLE if noun not in worn]
-        if options and (thing.extras or thing.noun in ("person", "woman")):
-            asked += [_yes_no(f"Is the {thing.noun} wearing {english.with_article(rng.choice(options))}?", yes)] * 3
-    return rng.choice(asked) if asked else None
+        gear = worn if yes else [noun for noun in WEARABLE if noun not in worn]
+        if gear and (thing.extras or thing.noun in ("person", "woman")):
+            options += [_yes_no(f"Is the {thing.noun} wearing {english.with_article(rng.choice(gear))}?", yes)] * 3
+    return rng.choice(options) if options else None
 
 
 def _open(scene: Scene, rng: random.Random) -> Question:
@@ -96,50 +80,46 @@ def _open(scene: Scene, rng: random.Random) -> Question:
         seen.pop("person", None)
         seen["people"] = sum(truth.is_a(thing.noun, "person") for thing in scene.things)
     noun = rng.choice(list(seen)) if seen else "people"
-    said = "people" if noun == "people" else english.plural(noun)
-    return Question(f"How many {said} are there?", str(seen[noun]), "number")
+    plural = "people" if noun == "people" else english.plural(noun)
+    return Question(f"How many {plural} are there?", str(seen[noun]), "number")
 
 
 def questions(scene: Scene, rng: random.Random, split: str, yes: bool) -> list[Question]:
     """The questions about one picture; ``yes`` is the answer to the third."""
     allowed = [noun for noun in truth.absent(scene) if split != "train" or noun not in HELD_OUT_NOUNS]
-    asked = [_is_there(rng.choice(sorted(scene.nouns)), rng, True)]
+    present = grammar.name(rng.choice(sorted(scene.nouns)), rng)
+    first = _yes_no(f"Is there {english.with_article(present)}?", True)
     # Surely not there, and mostly one that goes with what is.
     plausible = alttext.plausible_absent(scene, rng)
     absent = plausible if plausible in allowed and rng.random() < PLAUSIBLE else rng.choice(allowed)
-    asked.append(_is_there(absent, rng, False))
+    second = _yes_no(f"Is there {english.with_article(grammar.name(absent, rng))}?", False)
     about = _about(scene, rng, yes, split)
-    return [*asked, *([about] if about else []), _open(scene, rng)]
-
-
-def _asked(drawn: Sequence[_shared.Entry], split: str, seed: int) -> list[tuple[int, int, Question]]:
-    """(image id, question id, question) of a split."""
-    rows = []
-    yes = True
-    for entry in drawn:
-        rng = random.Random(f"vqa/{split}/{seed}/{entry.image_id}")
-        asked = questions(entry.scene, rng, split, yes)
-        # Turn about only where the third question was asked, so that "yes" and "no" stay balanced.
-        yes = yes if len(asked) < 4 else not yes
-        rows += [(entry.image_id, entry.image_id * 1000 + n, question) for n, question in enumerate(asked)]
-    return rows
+    return [first, second, *([about] if about else []), _open(scene, rng)]
 
 
 def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     """Write the part into the empty ``folder``; return facts for the manifest."""
-    drawn = coco.pictures(sizes, seed)
+    drawn = _shared.by_split(coco.pictures(sizes, seed))
     counts: dict[str, dict[str, int]] = {}
     for split, subtype in SUBTYPES.items():
-        rows = _asked(_shared.of_split(drawn, split), split, seed)
+        rows: list[tuple[int, int, Question]] = []
+        yes = True
+        for entry in drawn.get(split, []):
+            rng = random.Random(f"vqa/{split}/{seed}/{entry.image_id}")
+            asked = questions(entry.scene, rng, split, yes)
+            # Turn about only where the third question was asked, so that "yes" and "no" stay balanced.
+            yes = yes if len(asked) < 4 else not yes
+            rows += [(entry.image_id, entry.image_id * 1000 + n, question) for n, question in enumerate(asked)]
         if not rows:
             continue
-        head = {"info": coco.info("Questions"), "license": LICENSE, "data_subtype": subtype, "data_type": "mscoco"}
-        asked = [{"image_id": image, "question": q.text, "question_id": number} for image, number, q in rows]
+        license = {key: coco.LICENSES[0][key] for key in ("url", "name")}
+        head = {"info": coco.info("Questions"), "license": license, "data_subtype": subtype, "data_type": "mscoco"}
+        texts = [{"image_id": image, "question": q.text, "question_id": number} for image, number, q in rows]
         name = f"v2_OpenEnded_mscoco_{subtype}_questions.json"
-        _shared.write_json(folder / name, {**head, "task_type": "Open-Ended", "questions": asked})
-        answered = [
+        _shared.write_json(folder / name, {**head, "task_type": "Open-Ended", "questions": texts})
+        answers = [
             {
-                "question_type": q.type,
+                "question_type": max((start for start in TYPES if q.text.lower().startswith(f"{start} ")), key=len),
                 "multiple_choice_answer": q.answer,
                 "answers": [{"answer": q.answer, "answer_confidence": "yes", "answer_id": n} for n in range(1, 11)],
                 "image_id": image,
@@ -148,10 +128,7 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
             }
             for image, number, q in rows
         ]
-        _shared.write_json(folder / f"v2_mscoco_{subtype}_annotations.json", {**head, "annotations": answered})
+        _shared.write_json(folder / f"v2_mscoco_{subtype}_annotations.json", {**head, "annotations": answers})
         counts[subtype] = {"questions": len(rows), **Counter(q.answer for *_, q in rows if q.kind == "yes/no")}
-    return {
-        "counts": counts,
-        "pictures": "coco/train2014 and coco/val2017",
-        "held_out_of_train": "absent nouns, colours",
-    }
+    about = {"pictures": "coco/train2014 and coco/val2017", "held_out_of_train": "absent nouns, colours"}
+    return {"counts": counts, **about}
