@@ -213,8 +213,8 @@ def load_parts(file: Path) -> tuple[Any, PatchTransform, str]:
     vae = PatchTransform(shape["patch"], shape["components"], about["scaling_factor"])
     try:
         for part, module in (("unet.", unet), ("vae.", vae)):
-            own = {name.removeprefix(part): value.float() for name, value in state.items() if name.startswith(part)}
-            module.load_state_dict(own)
+            weights = {name.removeprefix(part): value.float() for name, value in state.items() if name.startswith(part)}
+            module.load_state_dict(weights)
     except RuntimeError as problem:
         raise NegutilError(f"{file} does not fit the shape beside it; restore both files.") from problem
     return unet, vae, about["base_sha256"]

@@ -36,10 +36,10 @@ def state(model: Any) -> State:
 
     Raises NegutilError for a model whose text tower is not CLIP's own.
     """
-    found = {name: value for name, value in model.state_dict().items() if group(name)}
-    if EMBEDDING not in found:
+    tensors = {name: value for name, value in model.state_dict().items() if group(name)}
+    if EMBEDDING not in tensors:
         raise NegutilError(f"{type(model).__name__} has no text tower like CLIP's; choose a model of class CLIP.")
-    return found
+    return tensors
 
 
 def put(model: Any, tensors: State, source: str) -> None:
@@ -153,8 +153,8 @@ def _attend(attention: Any, x: torch.Tensor, chunk: Chunk) -> torch.Tensor:
     qkv = F.linear(x, attention.in_proj_weight, attention.in_proj_bias)
     q, k, v = _spread(qkv, 3, attention.num_heads, chunk)
     # What stands in the padding is attended by padding alone.
-    found = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    return found.transpose(1, 2).reshape(len(chunk.beginning), -1).index_select(0, chunk.first)
+    attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    return attended.transpose(1, 2).reshape(len(chunk.beginning), -1).index_select(0, chunk.first)
 
 
 def _attend_at_ends(attention: Any, x: torch.Tensor, chunk: Chunk) -> torch.Tensor:

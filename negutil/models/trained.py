@@ -73,8 +73,8 @@ def folder(name: str, profile: str | None = None) -> Path:
 def names(profile: str | None = None) -> list[str]:
     """Return the names of all finished fine-tunings of ``profile``, sorted."""
     home = paths.cache() / "trained" / config.resolve(profile)
-    found = (file.parent.relative_to(home).as_posix() for file in home.glob(f"*/*/{ABOUT}"))
-    return sorted(name for name in found if is_name(name))
+    folders = (file.parent.relative_to(home).as_posix() for file in home.glob(f"*/*/{ABOUT}"))
+    return sorted(name for name in folders if is_name(name))
 
 
 def find(out: Path) -> Trained | None:
@@ -96,24 +96,24 @@ def read_about(file: Path, what: str, keys: set[str]) -> dict[str, Any]:
 
 def read(name: str, profile: str | None = None) -> Trained:
     """Return the fine-tuned model called ``name``; raises NegutilError, listing those there are, where it is none."""
-    found = find(folder(name, profile))
-    if found is None:
+    tuned = find(folder(name, profile))
+    if tuned is None:
         known = ", ".join(names(profile)) or "none yet"
         which = config.resolve(profile)
         raise NegutilError(
             f"There is no fine-tuned model '{name}' of the profile {which} (there are: {known}); run notebook 05."
         )
-    if found.base != name.partition(MARK)[0]:
-        raise NegutilError(f"{found.folder} was fine-tuned from '{found.base}'; rename it, or delete it.")
-    return found
+    if tuned.base != name.partition(MARK)[0]:
+        raise NegutilError(f"{tuned.folder} was fine-tuned from '{tuned.base}'; rename it, or delete it.")
+    return tuned
 
 
-def tensors(found: Trained) -> tuple[State, torch.Tensor]:
+def tensors(tuned: Trained) -> tuple[State, torch.Tensor]:
     """Return the tensors of ``found`` (the embedding with its trained rows alone) and the ids of these rows.
 
     Raises NegutilError where the file is missing, damaged, or not the one that was written.
     """
-    content = read_tensors(found.folder / TENSORS, found.sha256)
+    content = read_tensors(tuned.folder / TENSORS, tuned.sha256)
     return content, content.pop(IDS)
 
 
