@@ -87,7 +87,7 @@ def _words() -> tuple[dict[str, int], tuple[tuple[str, str], ...]]:
 def tokenizer(model: Any) -> Any:
     """Return CLIP's tokenizer for ``model``, padding with the end token as Stable Diffusion does.
 
-    It gives the ids of open_clip's up to the end token for texts that need no repair: open_clip also mends broken
+    It gives the ids of open_clip's up to the end token for texts that need no repair: open_clip also repairs broken
     Unicode (ftfy) and HTML entities before, transformers does not.
     """
     vocabulary, merges = _words()

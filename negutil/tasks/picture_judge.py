@@ -379,7 +379,7 @@ def corrected(answers: NDArray[np.bool_], sensitivity: Floats | float, specifici
 
 def corrected_by_kind(answers: pd.Series, kinds: Iterable[str], rates: Mapping[str, Rates]) -> Floats:
     """Return answers as ``corrected``, each by the error rates of the kind of its question, else by those of all."""
-    of_each = [rates.get(kind, rates[ALL]) for kind in kinds]
+    of_each = [rates.get(kind) or rates[ALL] for kind in kinds]
     sensitivity, specificity = (
         np.array([getattr(rate, name) for rate in of_each]) for name in ("sensitivity", "specificity")
     )
