@@ -105,12 +105,8 @@ def load_entry(entry: Entry, device: str = "cpu") -> LoadedModel:
     tokenizer = architectures.tokenizer(entry.architecture)
     file, sha256 = locate(entry)
     model = architectures.build_unfilled(entry.architecture)
-    state, wanted = read_weights(file, entry.activation), model.state_dict()
-    wrong = [f"{name} is missing" for name in sorted(wanted.keys() - state.keys())]
-    wrong += [f"{name} is not known there" for name in sorted(state.keys() - wanted.keys())]
-    for name in wanted.keys() & state.keys():
-        if wanted[name].shape != state[name].shape:
-            wrong.insert(0, f"{name} is {list(state[name].shape)} instead of {list(wanted[name].shape)}")
+    state = read_weights(file, entry.activation)
+    wrong = text_tower.misfits(state, model.state_dict())
     if wrong:
         problems = f"{wrong[0]}; {len(wrong)} in all"
         raise NegutilError(f"{file} does not fit {entry.architecture} ({problems}); register its architecture.")
