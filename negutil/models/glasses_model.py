@@ -87,10 +87,8 @@ def folder(name: str, profile: str | None = None) -> Path:
 def find(name: str, profile: str | None = None) -> TrainedGlasses | None:
     """Return the finished glasses called ``name``, or None; raises NegutilError where they are damaged."""
     where = folder(name, profile)
-    if not (where / ABOUT).exists():
-        return None
-    keys = {"identity", "sha256", "modules", "scale", "examples"}
-    return TrainedGlasses(name, where, trained.read_about(where / ABOUT, "glasses", keys))
+    about = trained.read_about(where / ABOUT, "glasses", {"identity", "sha256", "modules", "scale", "examples"})
+    return None if about is None else TrainedGlasses(name, where, about)
 
 
 def read(name: str, profile: str | None = None) -> TrainedGlasses:

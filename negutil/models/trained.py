@@ -79,14 +79,14 @@ def names(profile: str | None = None) -> list[str]:
 
 def find(out: Path) -> Trained | None:
     """Return the finished fine-tuning in the folder ``out``, or None; raises NegutilError where it is damaged."""
-    file = out / ABOUT
+    about = read_about(out / ABOUT, "a fine-tuning", {"identity", "sha256"})
+    return None if about is None else Trained(out, about)
+
+
+def read_about(file: Path, what: str, keys: set[str]) -> dict[str, Any] | None:
+    """Return what a training has noted in ``file``, or None; raises NegutilError where ``keys`` or base are missing."""
     if not file.exists():
         return None
-    return Trained(out, read_about(file, "a fine-tuning", {"identity", "sha256"}))
-
-
-def read_about(file: Path, what: str, keys: set[str]) -> dict[str, Any]:
-    """Return what a training has noted in ``file``; raises NegutilError where it does not have ``keys``, or no base."""
     about = files.read_json(file, f"delete {file.parent} and train again")
     identity = about.get("identity") if isinstance(about, dict) and keys <= about.keys() else None
     if not isinstance(identity, dict) or "base" not in identity:
@@ -109,7 +109,7 @@ def read(name: str, profile: str | None = None) -> Trained:
 
 
 def tensors(tuned: Trained) -> tuple[State, torch.Tensor]:
-    """Return the tensors of ``found`` (the embedding with its trained rows alone) and the ids of these rows.
+    """Return the tensors of ``tuned`` (the embedding with its trained rows alone) and the ids of these rows.
 
     Raises NegutilError where the file is missing, damaged, or not the one that was written.
     """
@@ -117,14 +117,15 @@ def tensors(tuned: Trained) -> tuple[State, torch.Tensor]:
     return content, content.pop(IDS)
 
 
-def read_tensors(file: Path, sha256: str) -> State:
+def read_tensors(file: Path, sha256: str, fix: str = "") -> State:
     """Return the tensors in ``file``; raises NegutilError where it is missing, damaged, or has another ``sha256``."""
+    fix = fix or f"delete {file.parent} and train again"
     if files.sha256(file) != sha256:
-        raise NegutilError(f"{file} is not the file that was written; delete {file.parent} and train again.")
+        raise NegutilError(f"{file} is not the file that was written; {fix}.")
     try:
         return safetensors.torch.load_file(file)
     except (safetensors.SafetensorError, OSError) as problem:
-        raise NegutilError(f"{file} is damaged ({problem}); delete {file.parent} and train again.") from problem
+        raise NegutilError(f"{file} is damaged ({problem}); {fix}.") from problem
 
 
 def write(out: Path, state: State, ids: torch.Tensor, curve: str, about: dict[str, Any]) -> Trained:

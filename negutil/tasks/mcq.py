@@ -29,7 +29,7 @@ COLUMNS = ("item", "type", "correct", "chosen", "right", "chosen_type", "margin"
 
 
 def scores_by(scorer: Scorer, options: Sequence[Sequence[str]], images: NDArray[np.float32]) -> Floats:
-    """Return what ``asked`` makes of every option of N questions with its image: [N, K].
+    """Return what ``scorer`` makes of every option of N questions with its image: [N, K].
 
     ``options`` are K texts for each of ``images`` [N, D]. Raises NegutilError where there is not an image for each.
     """

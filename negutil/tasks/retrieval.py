@@ -45,7 +45,7 @@ def ranks(texts: Features, images: Features, image_of_text: ArrayLike) -> Ranks:
 
 
 def ranks_by(model: Scorer, texts: Sequence[str], images: Features, image_of_text: ArrayLike) -> Ranks:
-    """Return the same as ``ranks`` by the scores of ``asked``, which are cosines or not, for ``texts`` themselves.
+    """Return the same as ``ranks`` by the scores of ``model``, which are cosines or not, for ``texts`` themselves.
 
     Raises NegutilError for a score that is not finite, or where image_of_text does not fit.
     """
