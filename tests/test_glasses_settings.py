@@ -34,14 +34,14 @@ def test_changes_win_over_a_variant() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"gate": "matrix"}, "gate of the glasses is 'matrix'; write one of vector, scalar"),
-        ({"gate_sigmoids": 3}, "write one of 1, 2"),
+        ({"gate": "matrix"}, "gate is 'matrix': it should be 'vector' or 'scalar'"),
+        ({"gate_sigmoids": 3}, "gate_sigmoids is 3: it should be 1 or 2"),
         ({"fusion_heads": 7}, "choose a divisor of the width 64"),
-        ({"context_heads": 0}, "must be at least 1"),
-        ({"threshold": 1.0}, "threshold of the glasses is 1.0"),
-        ({"lens_dropout": -0.1}, "must be from 0 to below 1"),
-        ({"lens_batch": -1}, "write 0 (all texts) or more"),
-        ({"colour": "red"}, "Glasses have no setting 'colour'"),
+        ({"context_heads": 0}, "context_heads is 0: it should be greater than or equal to 1"),
+        ({"threshold": 1.0}, "threshold is 1.0: it should be less than 1"),
+        ({"lens_dropout": -0.1}, "lens_dropout is -0.1: it should be greater than or equal to 0"),
+        ({"lens_batch": -1}, "lens_batch is -1: it should be greater than or equal to 0"),
+        ({"colour": "red"}, "the setting 'colour' is unknown"),
     ],
 )
 def test_values_without_sense_are_refused(changes: dict[str, Any], said: str) -> None:

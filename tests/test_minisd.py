@@ -107,7 +107,7 @@ def test_damaged_weights_are_refused(weights: Path, tmp_path: Path) -> None:
     about = json.loads(weights.with_suffix(".json").read_text())
     note.write_text(json.dumps(about))
     file.write_bytes(weights.read_bytes() + b" ")
-    with pytest.raises(NegutilError, match=r"is not the file that minisd\.json describes"):
+    with pytest.raises(NegutilError, match=r"is not the file that was written; restore it and minisd"):
         minisd.load(file=file)
     file.write_bytes(weights.read_bytes()[:-100])
     note.write_text(json.dumps(about | {"sha256": files.sha256(file)}))

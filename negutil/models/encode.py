@@ -68,17 +68,10 @@ def images(
     return _from_cache(model, "image", key, batch, compute) if cached else compute()
 
 
-def clips(
-    model: LoadedModel,
-    paths: Sequence[Path | str],
-    *,
-    count: int = FRAMES,
-    batch: int = BATCH,
-    cached: bool = True,
-) -> np.ndarray:
+def clips(model: LoadedModel, paths: Sequence[Path | str], *, batch: int = BATCH, cached: bool = True) -> np.ndarray:
     """Return one feature per clip [N, D] (float32, L2-normalised): the mean of its frames' normalised features.
 
-    The ``count`` frames are those of ``msrvtt.frames`` (docs/protocols.md#video); all frames of all clips go through
+    The FRAMES frames are those of ``msrvtt.frames`` (docs/protocols.md#video); all frames of all clips go through
     the model together. Cached as images are, under the contents of the files, so that a warm cache decodes nothing.
     Raises NegutilError on no clips, on a clip that does not decode (naming the file; it never counts as zeros), and on
     frames whose features cancel out.
@@ -86,10 +79,9 @@ def clips(
     if not paths:
         raise NegutilError("There is no clip to encode; check the data.")
     digests = [files.sha256(Path(path)) for path in paths]
-    sha256 = hashlib.sha256(f"{count} frames of {''.join(digests)}".encode()).hexdigest()
-    frames = ClipFrames(paths, count)
-    means = images(model, frames, batch=batch, data_sha256=sha256, cached=cached).reshape(len(paths), count, -1)
-    means = means.mean(axis=1)
+    sha256 = hashlib.sha256(f"{FRAMES} frames of {''.join(digests)}".encode()).hexdigest()
+    each = images(model, ClipFrames(paths), batch=batch, data_sha256=sha256, cached=cached)
+    means = each.reshape(len(paths), FRAMES, -1).mean(axis=1)
     lengths = np.linalg.norm(means, axis=1, keepdims=True)
     if not lengths.all():
         path = paths[int(lengths.argmin())]
@@ -98,13 +90,13 @@ def clips(
 
 
 class ClipFrames(Sequence[Image.Image]):
-    """The frames of all clips in a row, decoded when the first is needed."""
+    """The FRAMES frames of all clips in a row, decoded when the first is needed."""
 
-    def __init__(self, paths: Sequence[Path | str], count: int) -> None:
-        self._paths, self._per_clip = paths, count
+    def __init__(self, paths: Sequence[Path | str]) -> None:
+        self._paths = paths
 
     def __len__(self) -> int:
-        return len(self._paths) * self._per_clip
+        return len(self._paths) * FRAMES
 
     def __getitem__(self, index: Any) -> Any:
         return self._decoded[index]
@@ -112,7 +104,7 @@ class ClipFrames(Sequence[Image.Image]):
     @functools.cached_property
     def _decoded(self) -> list[Image.Image]:
         bar = progress.bar("reading clips", self._paths, unit="clip")
-        return [Image.fromarray(frame) for path in bar for frame in msrvtt.frames(path, self._per_clip)]
+        return [Image.fromarray(frame) for path in bar for frame in msrvtt.frames(path, FRAMES)]
 
 
 def texts(

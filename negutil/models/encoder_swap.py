@@ -60,7 +60,7 @@ def to_transformers_projected(model: Any) -> Any:
 
 def renamed(state: State) -> State:
     """Return open_clip's text tower ``state`` under the names of transformers (without projection and logit scale)."""
-    found = {OUTER_NAMES[name]: value for name, value in state.items() if name in OUTER_NAMES}
+    named = {OUTER_NAMES[name]: value for name, value in state.items() if name in OUTER_NAMES}
     for name, value in state.items():
         if not name.startswith("transformer.resblocks."):
             continue
@@ -69,25 +69,25 @@ def renamed(state: State) -> State:
         if inner.startswith("attn.in_proj_"):
             kind = inner.removeprefix("attn.in_proj_")
             parts = value.chunk(3)
-            found |= {f"{layer}.self_attn.{one}.{kind}": part for one, part in zip(STACKED, parts, strict=True)}
+            named |= {f"{layer}.self_attn.{one}.{kind}": part for one, part in zip(STACKED, parts, strict=True)}
         else:
             module, kind = inner.rsplit(".", 1)
-            found[f"{layer}.{LAYER_NAMES[module]}.{kind}"] = value
-    return found
+            named[f"{layer}.{LAYER_NAMES[module]}.{kind}"] = value
+    return named
 
 
 @functools.cache
 def _words() -> tuple[dict[str, int], tuple[tuple[str, str], ...]]:
     """CLIP's vocabulary and merges, as open_clip ships them; only start and end have other names in transformers."""
-    own = architectures.open_clip().SimpleTokenizer()
-    names = {own.sot_token_id: START, own.eot_token_id: END}
-    return {names.get(number, word): number for word, number in own.encoder.items()}, tuple(own.bpe_ranks)
+    clip = architectures.open_clip().SimpleTokenizer()
+    names = {clip.sot_token_id: START, clip.eot_token_id: END}
+    return {names.get(number, word): number for word, number in clip.encoder.items()}, tuple(clip.bpe_ranks)
 
 
 def tokenizer(model: Any) -> Any:
     """Return CLIP's tokenizer for ``model``, padding with the end token as Stable Diffusion does.
 
-    It gives the ids of open_clip's up to the end token for texts that need no repair: open_clip also mends broken
+    It gives the ids of open_clip's up to the end token for texts that need no repair: open_clip also repairs broken
     Unicode (ftfy) and HTML entities before, transformers does not.
     """
     vocabulary, merges = _words()

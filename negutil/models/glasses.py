@@ -279,8 +279,8 @@ def of_pairs(frame: Frame, texts: torch.Tensor, negated: torch.Tensor, images: t
     def block(rows: slice, columns: slice) -> torch.Tensor:
         logits = offset[rows].unsqueeze(1)
         for head in range(heads):
-            own = -to_itself[head][rows].unsqueeze(1)
-            towards = torch.addmm(own, query[head][rows], key[head][columns].T).sigmoid()
+            to_own_key = -to_itself[head][rows].unsqueeze(1)
+            towards = torch.addmm(to_own_key, query[head][rows], key[head][columns].T).sigmoid()
             logits = torch.addcmul(logits, towards, of_image[head][columns] - of_text[head][rows].unsqueeze(1))
         return frame.strength(logits)
 
@@ -390,8 +390,8 @@ class Glasses(nn.Module):
             return random_directions(texts, self.config.random_seed)
         together = self.config.lens_batch
         if self.training or not together or self.config.softmax_over == "levels":
-            found: torch.Tensor = self.lens(texts, levels)
-            return found
+            negated: torch.Tensor = self.lens(texts, levels)
+            return negated
         parts = zip(texts.split(together), levels.split(together), strict=True)
         return torch.cat([self.lens(*part) for part in parts])
 

@@ -87,10 +87,8 @@ def folder(name: str, profile: str | None = None) -> Path:
 def find(name: str, profile: str | None = None) -> TrainedGlasses | None:
     """Return the finished glasses called ``name``, or None; raises NegutilError where they are damaged."""
     where = folder(name, profile)
-    if not (where / ABOUT).exists():
-        return None
-    keys = {"identity", "sha256", "modules", "scale", "examples"}
-    return TrainedGlasses(name, where, trained.read_about(where / ABOUT, "glasses", keys))
+    about = trained.read_about(where / ABOUT, "glasses", {"identity", "sha256", "modules", "scale", "examples"})
+    return None if about is None else TrainedGlasses(name, where, about)
 
 
 def read(name: str, profile: str | None = None) -> TrainedGlasses:
@@ -178,28 +176,19 @@ class GlassesModel(Scorer):
         return torch.cat(parts).numpy().astype(float)[number.ravel()]
 
     @torch.inference_mode()
-    def matrix(self, texts: Sequence[str], images: Features, partners: NDArray[np.int64] | None = None) -> Floats:
+    def matrix(self, texts: Sequence[str], images: Features) -> Floats:
         """Return the scores [T, M] of all texts with all images.
 
-        Where lambda is from the image in a text's row (the released code), ``partners`` [T] says which row of
-        ``images`` that is; without it, it is the one that CLIP alone ranks first, so that no right answer leaks in.
+        Where lambda is from the image in a text's row (the released code), that is the one that CLIP alone ranks first,
+        so that no right answer leaks in.
         """
-        if partners is not None:
-            rows = torch.from_numpy(np.asarray(partners, dtype=np.int64))
-            return self._scores(list(texts), np.ascontiguousarray(images), rows)
         different, text, gallery, picture = _numbered(texts, images)
-        first = None
+        last, levels = self.layers(different)
+        seen, first = torch.from_numpy(gallery), None
         if self.glasses.config.lambda_from == "row":
-            cosines = torch.nn.functional.normalize(self.layers(different)[0], dim=-1) @ torch.from_numpy(gallery).T
-            first = cosines.argmax(dim=1)
-        return self._scores(different, gallery, first)[text][:, picture]
-
-    def _scores(self, texts: list[str], images: Features, partners: torch.Tensor | None) -> Floats:
-        last, levels = self.layers(texts)
-        negated = self._absent(last, levels)
-        scores = self.glasses(last, levels, torch.from_numpy(images), negated=negated, partners=partners)
-        values: Floats = scores.numpy().astype(float)
-        return values
+            first = (torch.nn.functional.normalize(last, dim=-1) @ seen.T).argmax(dim=1)
+        scores: torch.Tensor = self.glasses(last, levels, seen, negated=self._absent(last, levels), partners=first)
+        return scores.numpy().astype(float)[text][:, picture]
 
     def _absent(self, last: torch.Tensor, levels: torch.Tensor) -> torch.Tensor | None:
         """T_neg of all texts together, unless nothing but the mask counts."""

@@ -7,33 +7,25 @@ of differences is ``paper(width, **DIFFERENCES[name])``; a row of Table 3 is ``p
 
 from __future__ import annotations
 
-import dataclasses
 from collections import ChainMap
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from pydantic import Field
+
+from negutil import files
 from negutil.errors import NegutilError
 
 LEVELS = 3
 LEVEL_SCALES = (1.0, 0.8, 0.6)
 GATE_BIAS = -2.0
 RESIDUAL = 0.1
-CHOICES = {
-    "softmax_over": ("levels", "batch"),
-    "log_scale": ("added", "multiplied"),
-    "gate": ("vector", "scalar"),
-    "gate_sigmoids": (1, 2),
-    "fusion": ("attention", "encoder"),
-    "strength": ("sigmoid", "gelu of sigmoid"),
-    "lambda_from": ("pair", "row"),
-    "negated": ("lens", "random"),
-    "mask": ("classifier", "always"),
-}
-SHARES = ("lens_dropout", "encoder_dropout", "context_dropout", "gate_dropout", "threshold")
+Share = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True, slots=True)
-class GlassesConfig:
+class GlassesConfig(files.Settings):
     """Everything that the modules depend on besides their weights and the logit scale of the CLIP that wears them.
 
     The defaults are the paper. ``width`` is D, the width of text and image features.
@@ -60,56 +52,45 @@ class GlassesConfig:
 
     Controls: ``negated`` random replaces T_neg by a random direction of the text's own (``random_seed``), and
     ``constant_penalty`` takes this many logits from every masked text, so that nothing but the mask is left.
-    Raises NegutilError for a value without sense.
+    Raises NegutilError where the heads do not divide the width; :func:`paper` checks every value.
     """
 
-    width: int
-    softmax_over: str = "levels"
-    log_scale: str = "added"
-    gate: str = "vector"
-    gate_sigmoids: int = 1
-    lens_batch: int = 0
-    lens_dropout: float = 0.1
-    fusion: str = "attention"
-    fusion_heads: int = 8
-    encoder_layers: int = 3
-    encoder_growth: int = 4
-    encoder_dropout: float = 0.3
-    context_heads: int = 4
-    context_dropout: float = 0.0
+    width: Count
+    softmax_over: Literal["levels", "batch"] = "levels"
+    log_scale: Literal["added", "multiplied"] = "added"
+    gate: Literal["vector", "scalar"] = "vector"
+    gate_sigmoids: Literal[1, 2] = 1
+    lens_batch: Annotated[int, Field(ge=0)] = 0
+    lens_dropout: Share = 0.1
+    fusion: Literal["attention", "encoder"] = "attention"
+    fusion_heads: Count = 8
+    encoder_layers: Count = 3
+    encoder_growth: Count = 4
+    encoder_dropout: Share = 0.3
+    context_heads: Count = 4
+    context_dropout: Share = 0.0
     bounded_residual: bool = True
     component_epsilon: float = 0.0
-    strength: str = "sigmoid"
-    lambda_from: str = "pair"
-    mask: str = "classifier"
+    strength: Literal["sigmoid", "gelu of sigmoid"] = "sigmoid"
+    lambda_from: Literal["pair", "row"] = "pair"
+    mask: Literal["classifier", "always"] = "classifier"
     mask_in_training: bool = False
-    threshold: float = 0.5
-    gate_dropout: float = 0.2
+    threshold: Share = 0.5
+    gate_dropout: Share = 0.2
     syntactic: bool = True
     semantic: bool = True
     residual_gate: bool = True
     cross_modal: bool = True
     constant_lambda: float | None = None
     constant_penalty: float | None = None
-    negated: str = "lens"
+    negated: Literal["lens", "random"] = "lens"
     random_seed: int = 0
 
     def __post_init__(self) -> None:
-        for key, choices in CHOICES.items():
-            if getattr(self, key) not in choices:
-                known = ", ".join(map(str, choices))
-                raise NegutilError(f"{key} of the glasses is {getattr(self, key)!r}; write one of {known}.")
-        heads = ("fusion_heads", "context_heads")
-        whole = ("width", *heads, "encoder_layers", "encoder_growth")
-        checks = [(key, getattr(self, key) >= 1, "it must be at least 1") for key in whole]
-        for key in heads:
-            divides = self.width % max(getattr(self, key), 1) == 0
-            checks.append((key, divides, f"choose a divisor of the width {self.width}"))
-        checks += [(key, 0 <= getattr(self, key) < 1, "it must be from 0 to below 1") for key in SHARES]
-        checks.append(("lens_batch", self.lens_batch >= 0, "write 0 (all texts) or more"))
-        for key, is_valid, advice in checks:
-            if not is_valid:
-                raise NegutilError(f"{key} of the glasses is {getattr(self, key)}; {advice}.")
+        for key in ("fusion_heads", "context_heads"):
+            if self.width % getattr(self, key):
+                heads = getattr(self, key)
+                raise NegutilError(f"{key} of the glasses is {heads}; choose a divisor of the width {self.width}.")
 
 
 # What the released code does otherwise than the paper, one by one (docs/protocols.md#clipglasses).
@@ -142,10 +123,7 @@ def paper(width: int, **changes: Any) -> GlassesConfig:
 
     Raises NegutilError for a value without sense and for an unknown setting.
     """
-    known = {field.name for field in dataclasses.fields(GlassesConfig)}
-    for name in changes.keys() - known:
-        raise NegutilError(f"Glasses have no setting '{name}'; the settings are {', '.join(sorted(known))}.")
-    return GlassesConfig(width, **changes)
+    return files.checked(GlassesConfig, {"width": width} | changes, "the settings of the glasses")
 
 
 def released(width: int, **changes: Any) -> GlassesConfig:

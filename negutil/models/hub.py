@@ -32,12 +32,12 @@ def revision(repository: str, given: str | None = None) -> str:
     """
     if Path(repository).expanduser().is_dir():
         return LOCAL
-    found = given or pinned().get(repository)
-    if not found:
+    commit = given or pinned().get(repository)
+    if not commit:
         raise NegutilError(
             f"'{repository}' is no folder, and configs/{TABLE} does not pin it: give its revision, a commit of the hub."
         )
-    return found
+    return commit
 
 
 def pinned() -> dict[str, str]:

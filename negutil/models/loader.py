@@ -71,19 +71,19 @@ def in_dtype(loaded: LoadedModel, dtype: torch.dtype) -> LoadedModel:
     return replace(loaded, model=loaded.model.to(dtype), dtype=dtype, fingerprint=fingerprint)
 
 
-def load_tuned(found: Trained, device: str = "cpu") -> LoadedModel:
+def load_tuned(tuned: Trained, device: str = "cpu") -> LoadedModel:
     """Load a fine-tuned text tower on the model that it was made from; image features stay those of that model.
 
     Raises NegutilError where that model's weights are no longer the same, or a file is missing or damaged.
     """
-    base = load_entry(registry.find(found.base), device)
-    require_base(f"{found.folder} was fine-tuned from", base, found.identity["base_sha256"], "fine-tune again")
-    content, ids = trained.tensors(found)
+    base = load_entry(registry.find(tuned.base), device)
+    require_base(f"{tuned.folder} was fine-tuned from", base, tuned.identity["base_sha256"], "fine-tune again")
+    content, ids = trained.tensors(tuned)
     state = text_tower.filled(content, ids, text_tower.state(base.model))
-    text_tower.put(base.model, state, str(found.folder))
-    both = hashlib.sha256(f"{base.fingerprint['weights_sha256']} {found.sha256}".encode()).hexdigest()
+    text_tower.put(base.model, state, str(tuned.folder))
+    both = hashlib.sha256(f"{base.fingerprint['weights_sha256']} {tuned.sha256}".encode()).hexdigest()
     return replace(
-        base, entry=replace(base.entry, name=found.name), fingerprint=base.fingerprint | {"weights_sha256": both}
+        base, entry=replace(base.entry, name=tuned.name), fingerprint=base.fingerprint | {"weights_sha256": both}
     )
 
 
@@ -105,12 +105,8 @@ def load_entry(entry: Entry, device: str = "cpu") -> LoadedModel:
     tokenizer = architectures.tokenizer(entry.architecture)
     file, sha256 = locate(entry)
     model = architectures.build_unfilled(entry.architecture)
-    state, wanted = read_weights(file, entry.activation), model.state_dict()
-    wrong = [f"{name} is missing" for name in sorted(wanted.keys() - state.keys())]
-    wrong += [f"{name} is not known there" for name in sorted(state.keys() - wanted.keys())]
-    for name in wanted.keys() & state.keys():
-        if wanted[name].shape != state[name].shape:
-            wrong.insert(0, f"{name} is {list(state[name].shape)} instead of {list(wanted[name].shape)}")
+    state = read_weights(file, entry.activation)
+    wrong = text_tower.misfits(state, model.state_dict())
     if wrong:
         problems = f"{wrong[0]}; {len(wrong)} in all"
         raise NegutilError(f"{file} does not fit {entry.architecture} ({problems}); register its architecture.")
@@ -132,10 +128,10 @@ def load_entry(entry: Entry, device: str = "cpu") -> LoadedModel:
 def preprocessing(entry: Entry) -> Callable[[Image.Image], torch.Tensor]:
     """What makes float32 [3, H, W] of a picture for the model of ``entry``."""
     transform = architectures.open_clip().transform
-    found: Callable[[Image.Image], torch.Tensor] = transform.image_transform_v2(
+    preprocess: Callable[[Image.Image], torch.Tensor] = transform.image_transform_v2(
         transform.PreprocessCfg(**entry.preprocessing), is_train=False
     )
-    return found
+    return preprocess
 
 
 def state_sha256(state: State) -> str:

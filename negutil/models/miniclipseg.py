@@ -188,7 +188,7 @@ def configuration(base: LoadedModel) -> CLIPSegConfig:
     settings = architectures.config(base.entry.architecture)
     vision, text = settings["vision_cfg"], settings["text_cfg"]
     activation = base.entry.activation
-    found: CLIPSegConfig = hub.library("transformers").CLIPSegConfig(
+    config: CLIPSegConfig = hub.library("transformers").CLIPSegConfig(
         text_config={
             "vocab_size": text["vocab_size"],
             "hidden_size": text["width"],
@@ -213,7 +213,7 @@ def configuration(base: LoadedModel) -> CLIPSegConfig:
         decoder_num_attention_heads=HEADS,
         decoder_intermediate_size=HIDDEN,
     )
-    return found
+    return config
 
 
 _VISION_NAMES = {
@@ -234,8 +234,8 @@ _VISION_NAMES = {
 def activations(segmenter: Segmenter, pixels: torch.Tensor) -> list[torch.Tensor]:
     """What the decoder reads of the pictures ``pixels`` [B, 3, S, S]: one [B, 1 + patches, width] per layer."""
     model = segmenter.model
-    found = model.clip.vision_model(pixels, interpolate_pos_encoding=True, output_hidden_states=True)
-    return [found.hidden_states[layer + 1] for layer in model.extract_layers]
+    seen = model.clip.vision_model(pixels, interpolate_pos_encoding=True, output_hidden_states=True)
+    return [seen.hidden_states[layer + 1] for layer in model.extract_layers]
 
 
 @torch.no_grad()

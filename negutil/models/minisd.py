@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
 from negutil import files, paths
 from negutil.errors import NegutilError
-from negutil.models import encoder_swap, hub, loader
+from negutil.models import encoder_swap, hub, loader, trained
 from negutil.models.loader import LoadedModel
 
 State = dict[str, torch.Tensor]
@@ -202,19 +200,14 @@ def load_parts(file: Path) -> tuple[Any, PatchTransform, str]:
     about = files.read_json(note, "restore it or run `negutil pretrain minisd`")
     if not {"sha256", "shape", "scaling_factor", "base_sha256"} <= about.keys():
         raise NegutilError(f"{note} does not describe a MiniSD; restore it or run `negutil pretrain minisd`.")
-    if files.sha256(file) != about["sha256"]:
-        raise NegutilError(f"{file} is not the file that {note.name} describes; restore both.")
-    try:
-        state = safetensors.torch.load_file(file)
-    except (safetensors.SafetensorError, OSError) as problem:
-        raise NegutilError(f"{file} is damaged ({problem}); restore it.") from problem
+    state = trained.read_tensors(file, about["sha256"], f"restore it and {note.name}")
     shape = about["shape"]
     unet = build_unet(Shape(**shape | {"channels": tuple(shape["channels"])}))
     vae = PatchTransform(shape["patch"], shape["components"], about["scaling_factor"])
     try:
         for part, module in (("unet.", unet), ("vae.", vae)):
-            own = {name.removeprefix(part): value.float() for name, value in state.items() if name.startswith(part)}
-            module.load_state_dict(own)
+            weights = {name.removeprefix(part): value.float() for name, value in state.items() if name.startswith(part)}
+            module.load_state_dict(weights)
     except RuntimeError as problem:
         raise NegutilError(f"{file} does not fit the shape beside it; restore both files.") from problem
     return unet, vae, about["base_sha256"]

@@ -61,7 +61,7 @@ def pool(processes: int) -> Iterator[ProcessPoolExecutor]:
     except BrokenProcessPool as problem:
         close()
         raise NegutilError(
-            "A process was killed, perhaps for want of memory; what is finished is kept: the same call goes on, with "
+            "A process was killed, perhaps for want of memory; what is finished is kept: the same call resumes, with "
             "processes = 1 in the profile if need be."
         ) from problem
     except BaseException as problem:

@@ -96,12 +96,12 @@ def paired_cosines(texts: Features, images: Features) -> Floats:
             f"Texts {list(texts.shape)} and pictures {list(images.shape)} do not fit; give two of one shape [N, D]."
         )
     rows = max(1, CHUNK // texts.shape[1])
-    found = np.empty(len(texts))
+    scores = np.empty(len(texts))
     for start in range(0, len(texts), rows):
         part = slice(start, start + rows)
         # Not a matrix product: that may round equal rows differently.
-        found[part] = np.multiply(texts[part], images[part], dtype=np.float64).sum(axis=1)
-    return found
+        scores[part] = np.multiply(texts[part], images[part], dtype=np.float64).sum(axis=1)
+    return scores
 
 
 def cosines(texts: Features, images: Features) -> NDArray[np.float32]:

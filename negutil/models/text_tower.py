@@ -36,10 +36,10 @@ def state(model: Any) -> State:
 
     Raises NegutilError for a model whose text tower is not CLIP's own.
     """
-    found = {name: value for name, value in model.state_dict().items() if group(name)}
-    if EMBEDDING not in found:
+    tensors = {name: value for name, value in model.state_dict().items() if group(name)}
+    if EMBEDDING not in tensors:
         raise NegutilError(f"{type(model).__name__} has no text tower like CLIP's; choose a model of class CLIP.")
-    return found
+    return tensors
 
 
 def put(model: Any, tensors: State, source: str) -> None:
@@ -47,15 +47,22 @@ def put(model: Any, tensors: State, source: str) -> None:
 
     Raises NegutilError where a tensor is missing, left over, or of another shape.
     """
-    wanted = state(model)
-    wrong = sorted(wanted.keys() ^ tensors.keys())
-    wrong += [name for name in wanted if name in tensors and wanted[name].shape != tensors[name].shape]
+    wrong = misfits(tensors, state(model))
     if wrong:
-        raise NegutilError(
-            f"{source} does not fit the text tower ({wrong[0]} is missing, unknown or of another shape; "
-            f"{len(wrong)} in all); use the model that it was made from."
-        )
+        problems = f"{wrong[0]}; {len(wrong)} in all"
+        raise NegutilError(f"{source} does not fit the text tower ({problems}); use the model that it was made from.")
     model.load_state_dict(tensors, strict=False)
+
+
+def misfits(tensors: State, wanted: State) -> list[str]:
+    """Return how ``tensors`` differ from those ``wanted``: other shapes first, then names that are in one alone."""
+    shapes = [
+        f"{name} is {list(tensors[name].shape)} instead of {list(value.shape)}"
+        for name, value in wanted.items()
+        if name in tensors and tensors[name].shape != value.shape
+    ]
+    missing = [f"{name} is missing" for name in sorted(wanted.keys() - tensors.keys())]
+    return shapes + missing + [f"{name} is not known there" for name in sorted(tensors.keys() - wanted.keys())]
 
 
 def filled(tensors: State, ids: torch.Tensor, base: State) -> State:
@@ -153,8 +160,8 @@ def _attend(attention: Any, x: torch.Tensor, chunk: Chunk) -> torch.Tensor:
     qkv = F.linear(x, attention.in_proj_weight, attention.in_proj_bias)
     q, k, v = _spread(qkv, 3, attention.num_heads, chunk)
     # What stands in the padding is attended by padding alone.
-    found = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    return found.transpose(1, 2).reshape(len(chunk.beginning), -1).index_select(0, chunk.first)
+    attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    return attended.transpose(1, 2).reshape(len(chunk.beginning), -1).index_select(0, chunk.first)
 
 
 def _attend_at_ends(attention: Any, x: torch.Tensor, chunk: Chunk) -> torch.Tensor:

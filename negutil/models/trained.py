@@ -73,20 +73,20 @@ def folder(name: str, profile: str | None = None) -> Path:
 def names(profile: str | None = None) -> list[str]:
     """Return the names of all finished fine-tunings of ``profile``, sorted."""
     home = paths.cache() / "trained" / config.resolve(profile)
-    found = (file.parent.relative_to(home).as_posix() for file in home.glob(f"*/*/{ABOUT}"))
-    return sorted(name for name in found if is_name(name))
+    folders = (file.parent.relative_to(home).as_posix() for file in home.glob(f"*/*/{ABOUT}"))
+    return sorted(name for name in folders if is_name(name))
 
 
 def find(out: Path) -> Trained | None:
     """Return the finished fine-tuning in the folder ``out``, or None; raises NegutilError where it is damaged."""
-    file = out / ABOUT
+    about = read_about(out / ABOUT, "a fine-tuning", {"identity", "sha256"})
+    return None if about is None else Trained(out, about)
+
+
+def read_about(file: Path, what: str, keys: set[str]) -> dict[str, Any] | None:
+    """Return what a training has noted in ``file``, or None; raises NegutilError where ``keys`` or base are missing."""
     if not file.exists():
         return None
-    return Trained(out, read_about(file, "a fine-tuning", {"identity", "sha256"}))
-
-
-def read_about(file: Path, what: str, keys: set[str]) -> dict[str, Any]:
-    """Return what a training has noted in ``file``; raises NegutilError where it does not have ``keys``, or no base."""
     about = files.read_json(file, f"delete {file.parent} and train again")
     identity = about.get("identity") if isinstance(about, dict) and keys <= about.keys() else None
     if not isinstance(identity, dict) or "base" not in identity:
@@ -96,35 +96,36 @@ def read_about(file: Path, what: str, keys: set[str]) -> dict[str, Any]:
 
 def read(name: str, profile: str | None = None) -> Trained:
     """Return the fine-tuned model called ``name``; raises NegutilError, listing those there are, where it is none."""
-    found = find(folder(name, profile))
-    if found is None:
+    tuned = find(folder(name, profile))
+    if tuned is None:
         known = ", ".join(names(profile)) or "none yet"
         which = config.resolve(profile)
         raise NegutilError(
             f"There is no fine-tuned model '{name}' of the profile {which} (there are: {known}); run notebook 05."
         )
-    if found.base != name.partition(MARK)[0]:
-        raise NegutilError(f"{found.folder} was fine-tuned from '{found.base}'; rename it, or delete it.")
-    return found
+    if tuned.base != name.partition(MARK)[0]:
+        raise NegutilError(f"{tuned.folder} was fine-tuned from '{tuned.base}'; rename it, or delete it.")
+    return tuned
 
 
-def tensors(found: Trained) -> tuple[State, torch.Tensor]:
-    """Return the tensors of ``found`` (the embedding with its trained rows alone) and the ids of these rows.
+def tensors(tuned: Trained) -> tuple[State, torch.Tensor]:
+    """Return the tensors of ``tuned`` (the embedding with its trained rows alone) and the ids of these rows.
 
     Raises NegutilError where the file is missing, damaged, or not the one that was written.
     """
-    content = read_tensors(found.folder / TENSORS, found.sha256)
+    content = read_tensors(tuned.folder / TENSORS, tuned.sha256)
     return content, content.pop(IDS)
 
 
-def read_tensors(file: Path, sha256: str) -> State:
+def read_tensors(file: Path, sha256: str, fix: str = "") -> State:
     """Return the tensors in ``file``; raises NegutilError where it is missing, damaged, or has another ``sha256``."""
+    fix = fix or f"delete {file.parent} and train again"
     if files.sha256(file) != sha256:
-        raise NegutilError(f"{file} is not the file that was written; delete {file.parent} and train again.")
+        raise NegutilError(f"{file} is not the file that was written; {fix}.")
     try:
         return safetensors.torch.load_file(file)
     except (safetensors.SafetensorError, OSError) as problem:
-        raise NegutilError(f"{file} is damaged ({problem}); delete {file.parent} and train again.") from problem
+        raise NegutilError(f"{file} is damaged ({problem}); {fix}.") from problem
 
 
 def write(out: Path, state: State, ids: torch.Tensor, curve: str, about: dict[str, Any]) -> Trained:

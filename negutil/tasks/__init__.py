@@ -148,8 +148,8 @@ class Task(abc.ABC):
 
     def records(self, frames: Frames, report: Report) -> list[Record]:
         """Return the shares of right answers in those of ``frames`` that are this task's, in all and by type."""
-        own = {title: frames[title] for title in (self.title, *self.controls) if title in frames}
-        return [record for title, frame in own.items() for record in self.shares(title, frame, report)]
+        frames_of = {title: frames[title] for title in (self.title, *self.controls) if title in frames}
+        return [record for title, frame in frames_of.items() for record in self.shares(title, frame, report)]
 
     def shares(self, title: str, frame: pd.DataFrame, report: Report) -> list[Record]:
         """Return the records of the answers under one title."""
@@ -158,11 +158,11 @@ class Task(abc.ABC):
 
     def baselines(self, rows: Any, experiment: str, **resampling: int) -> list[Record]:
         """Return the records of the rules and of guessing."""
-        found = []
+        records = []
         for rule, frames in self.rules(rows).items():
-            found += self.records(frames, Report(experiment, f"{BLIND}{rule}", **resampling))
+            records += self.records(frames, Report(experiment, f"{BLIND}{rule}", **resampling))
         guesses = self.chance(rows).items()
-        return found + [
+        return records + [
             Record(experiment, title, CHANCE, name, value, self.count(rows)) for (title, name), value in guesses
         ]
 

@@ -66,7 +66,7 @@ def sentences(there: Mapping[str, Flags], minimum: int = 5) -> list[Sentence]:
 
 
 def items(
-    said: Sequence[Sentence],
+    sentences: Sequence[Sentence],
     texts: NDArray[np.float32],
     images: NDArray[np.float32],
     there: Mapping[str, Flags],
@@ -77,16 +77,16 @@ def items(
     ``difference`` the standardised difference. texts [T, D] and images [N, D] are L2-normalised.
     Raises NegutilError where they do not fit together, and where a sentence has the same score with every picture.
     """
-    scores, shown = _scores(said, texts, images, there)
+    scores, shown = _scores(sentences, texts, images, there)
     groups = [(scores * flags).sum(axis=1) / flags.sum(axis=1) for flags in (shown, ~shown)]
     within = (scores - np.where(shown, groups[0][:, None], groups[1][:, None])) ** 2
     spread = np.sqrt(within.sum(axis=1) / (len(images) - 2))
     flat = np.flatnonzero(~(spread > 0))
     if len(flat):
-        raise NegutilError(f"'{said[flat[0]].text}' has one score for all pictures: check the model that made it.")
-    found = pd.DataFrame([dataclasses.asdict(sentence) for sentence in said])
-    return found.assign(
-        denies=found["cue"] != "",
+        raise NegutilError(f"'{sentences[flat[0]].text}' has one score for all pictures: check the model that made it.")
+    table = pd.DataFrame([dataclasses.asdict(sentence) for sentence in sentences])
+    return table.assign(
+        denies=table["cue"] != "",
         mean_with=groups[0],
         mean_without=groups[1],
         spread=spread,
@@ -112,7 +112,7 @@ def summary(items: pd.DataFrame, *, resamples: int = statistics.RESAMPLES, seed:
         means = weights @ values / weights.sum(axis=1, keepdims=True)
         return np.column_stack([means, means[:, chosen] / means[:, [base]]])
 
-    found = statistics.bootstrap_many(
+    intervals = statistics.bootstrap_many(
         statistic, table.to_numpy(float), clusters=np.array(table.index), resamples=resamples, seed=seed
     )
     names = pd.DataFrame(
@@ -121,11 +121,11 @@ def summary(items: pd.DataFrame, *, resamples: int = statistics.RESAMPLES, seed:
     about = items.drop_duplicates("form").set_index("form")
     names.insert(1, "cue", names["form"].map(about["cue"]).fillna(""))
     names.insert(2, "held_out", names["form"].map(about["held_out"]).fillna(False).astype(bool))
-    return pd.concat([names, pd.DataFrame([dataclasses.asdict(interval) for interval in found])], axis=1)
+    return pd.concat([names, pd.DataFrame([dataclasses.asdict(interval) for interval in intervals])], axis=1)
 
 
 def distributions(
-    said: Sequence[Sentence],
+    sentences: Sequence[Sentence],
     texts: NDArray[np.float32],
     images: NDArray[np.float32],
     there: Mapping[str, Flags],
@@ -136,13 +136,13 @@ def distributions(
     The cosines of each sentence are centred at the middle between its two group means and divided by their standard
     deviation; ``kind`` is SAYS or DENIES, ``shown`` whether the picture shows X. Each density sums to 1 over the range.
     """
-    found = items(said, texts, images, there)
-    scores, shown = _scores(said, texts, images, there)
-    middle = ((found["mean_with"] + found["mean_without"]) / 2).to_numpy()
-    values = (scores - middle[:, None]) / found["spread"].to_numpy()[:, None]
+    table = items(sentences, texts, images, there)
+    scores, shown = _scores(sentences, texts, images, there)
+    middle = ((table["mean_with"] + table["mean_without"]) / 2).to_numpy()
+    values = (scores - middle[:, None]) / table["spread"].to_numpy()[:, None]
     ends = np.array([np.quantile(values[flags], [0.001, 0.999]) for flags in (shown, ~shown)])
     edges = np.linspace(ends.min(), ends.max(), bins + 1)
-    denies = found["denies"].to_numpy()
+    denies = table["denies"].to_numpy()
     rows = []
     for kind, chosen in ((SAYS, ~denies), (DENIES, denies)):
         for there_, flags in ((True, shown[chosen]), (False, ~shown[chosen])):
@@ -154,23 +154,23 @@ def distributions(
 
 
 def _scores(
-    said: Sequence[Sentence],
+    sentences: Sequence[Sentence],
     texts: NDArray[np.float32],
     images: NDArray[np.float32],
     there: Mapping[str, Flags],
 ) -> tuple[Floats, Flags]:
     """Cosines [T, N] of every sentence with every picture, and whether each picture shows the sentence's noun."""
-    if not said or len(texts) != len(said) or len(images) < 3:
+    if not sentences or len(texts) != len(sentences) or len(images) < 3:
         raise NegutilError(
-            f"The bias has {len(said)} sentences, {len(texts)} texts and {len(images)} pictures: encode every sentence "
-            "and at least three pictures."
+            f"The bias has {len(sentences)} sentences, {len(texts)} texts and {len(images)} pictures: encode every "
+            "sentence and at least three pictures."
         )
     require_finite(texts, "sentence")
     require_finite(images, "picture")
-    for noun in dict.fromkeys(sentence.noun for sentence in said):
+    for noun in dict.fromkeys(sentence.noun for sentence in sentences):
         if noun not in there or len(there[noun]) != len(images) or there[noun].all() or not there[noun].any():
             raise NegutilError(f"'{noun}' needs labels of the {len(images)} pictures, some with it and some without.")
-    return (texts @ images.T).astype(float), np.stack([there[sentence.noun] for sentence in said])
+    return (texts @ images.T).astype(float), np.stack([there[sentence.noun] for sentence in sentences])
 
 
 TASKS = (Entry("Affirmation bias", DIFFERENCE, "coco2017", "sentences about nouns", "0"),)

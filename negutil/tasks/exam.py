@@ -95,8 +95,8 @@ def accuracy(
     shares = {"unread": ~items["parsed"].to_numpy(dtype=bool)}
     if "claim" in items:
         shares["yes"] = (items["chosen"] == 1).to_numpy()
-    found = mcq.accuracy(items, clusters, resamples=resamples, seed=seed)
-    return found | {
+    accuracies = mcq.accuracy(items, clusters, resamples=resamples, seed=seed)
+    return accuracies | {
         name: statistics.bootstrap_share(share, clusters, resamples, seed) for name, share in shares.items()
     }
 

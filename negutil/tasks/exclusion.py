@@ -26,7 +26,7 @@ from scipy.stats import rankdata
 from negutil import statistics
 from negutil.captions.exclusion import ALONE, BOTH, ExclusionQuery
 from negutil.errors import NegutilError
-from negutil.models import encode, scorer
+from negutil.models import scorer
 from negutil.models.loader import LoadedModel
 from negutil.models.scorer import Scorer
 from negutil.tasks import Entry, require_finite
@@ -142,15 +142,13 @@ def areas(
     queries: Sequence[ExclusionQuery],
     images: NDArray[np.float32],
     there: Mapping[str, Flags],
-    *,
-    batch: int = encode.BATCH,
 ) -> Floats:
     """Return the ``auc`` [Q] of ``items`` by the scores of ``model``: each query is asked of pictures with X alone.
 
     ``images`` [N, D] are features of its image tower. Raises NegutilError where the labels do not fit, and on a score
     that is not finite.
     """
-    who, texts = scorer.of(model, batch), [query.text for query in queries]
+    who, texts = scorer.of(model), [query.text for query in queries]
     _check_labels(queries, len(images), there)
     who.remember(texts)
     pairs: dict[tuple[str, str], list[int]] = {}

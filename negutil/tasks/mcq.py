@@ -28,8 +28,8 @@ CORRECT, TIE, WRONG = "correct", "tie", "wrong"
 COLUMNS = ("item", "type", "correct", "chosen", "right", "chosen_type", "margin", "shown_at")
 
 
-def scores_by(asked: Scorer, options: Sequence[Sequence[str]], images: NDArray[np.float32]) -> Floats:
-    """Return what ``asked`` makes of every option of N questions with its image: [N, K].
+def scores_by(scorer: Scorer, options: Sequence[Sequence[str]], images: NDArray[np.float32]) -> Floats:
+    """Return what ``scorer`` makes of every option of N questions with its image: [N, K].
 
     ``options`` are K texts for each of ``images`` [N, D]. Raises NegutilError where there is not an image for each.
     """
@@ -38,7 +38,7 @@ def scores_by(asked: Scorer, options: Sequence[Sequence[str]], images: NDArray[n
         raise NegutilError(f"There are {len(images)} pictures for {len(options)} questions of {counts} options; fix.")
     (k,) = counts
     texts = [text for each in options for text in each]
-    return asked.paired(texts, images.repeat(k, axis=0)).reshape(len(options), k)
+    return scorer.paired(texts, images.repeat(k, axis=0)).reshape(len(options), k)
 
 
 def orders(n: int, k: int, seed: int = 0) -> NDArray[np.int64]:

@@ -204,8 +204,8 @@ class ModelJudge:
 
     def choose(self, pictures: Pictures, questions: Sequence[str], choices: Sequence[Sequence[str]]) -> list[str]:
         """As ``Judge.choose``."""
-        told = self._ask(pictures, questions)
-        return [nearest(text, options) for text, options in zip(told, choices, strict=True)]
+        replied = self._ask(pictures, questions)
+        return [nearest(text, options) for text, options in zip(replied, choices, strict=True)]
 
     def _ask(self, pictures: Pictures, questions: Sequence[str]) -> list[str]:
         _same_length(pictures, questions)
@@ -329,8 +329,8 @@ def summary(table: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
         for kind, part in ((ALL, answers), *answers.groupby("kind", sort=False)):
             chosen = {"accuracy": part, "sensitivity": part[part["truth"]], "specificity": part[~part["truth"]]}
             metrics = {
-                metric: statistics.bootstrap_share(own["right"], own["picture"], bootstrap.resamples, bootstrap.seed)
-                for metric, own in chosen.items()
+                metric: statistics.bootstrap_share(each["right"], each["picture"], bootstrap.resamples, bootstrap.seed)
+                for metric, each in chosen.items()
             }
             error = calibration_error(part["sure"].to_numpy(float), part["truth"].to_numpy(bool))
             metrics["calibration error"] = Interval(error, np.nan, np.nan, len(part), "")
@@ -346,8 +346,8 @@ def calibration_error(sure: Floats, truth: NDArray[np.bool_]) -> float:
     """
     weights = np.where(truth, 0.5 / max(truth.sum(), 1), 0.5 / max((~truth).sum(), 1))
     bins = np.minimum((sure * BINS).astype(int), BINS - 1)
-    said, true = np.bincount(bins, weights * sure, BINS), np.bincount(bins, weights * truth, BINS)
-    return float(np.abs(said - true).sum() / weights.sum())
+    confidence, true = np.bincount(bins, weights * sure, BINS), np.bincount(bins, weights * truth, BINS)
+    return float(np.abs(confidence - true).sum() / weights.sum())
 
 
 def reliability(table: pd.DataFrame) -> pd.DataFrame:
@@ -355,8 +355,8 @@ def reliability(table: pd.DataFrame) -> pd.DataFrame:
     yes = table.groupby("condition")["truth"].transform("mean")
     weight = np.where(table["truth"], 0.5 / yes, 0.5 / (1 - yes))
     bins = np.minimum((table["sure"] * BINS).astype(int), BINS - 1)
-    told = table.assign(bin=bins, weight=weight, said=table["sure"] * weight, true=table["truth"] * weight, n=1)
-    sums = told.groupby(["condition", "bin"], sort=False)[["weight", "said", "true", "n"]].sum()
+    weighted = table.assign(bin=bins, weight=weight, said=table["sure"] * weight, true=table["truth"] * weight, n=1)
+    sums = weighted.groupby(["condition", "bin"], sort=False)[["weight", "said", "true", "n"]].sum()
     shares = {"sure": sums["said"] / sums["weight"], "true": sums["true"] / sums["weight"], "n": sums["n"]}
     return pd.DataFrame(shares).reset_index().sort_values(["condition", "bin"], kind="stable", ignore_index=True)
 
@@ -379,7 +379,7 @@ def corrected(answers: NDArray[np.bool_], sensitivity: Floats | float, specifici
 
 def corrected_by_kind(answers: pd.Series, kinds: Iterable[str], rates: Mapping[str, Rates]) -> Floats:
     """Return answers as ``corrected``, each by the error rates of the kind of its question, else by those of all."""
-    of_each = [rates.get(kind, rates[ALL]) for kind in kinds]
+    of_each = [rates.get(kind) or rates[ALL] for kind in kinds]
     sensitivity, specificity = (
         np.array([getattr(rate, name) for rate in of_each]) for name in ("sensitivity", "specificity")
     )

@@ -98,13 +98,13 @@ def placements(scores: np.ndarray, truth: Flags) -> np.ndarray:
 
     scores, truth: [N, P], both classes in every column. Source: DeLong et al., Biometrics 44 (1988).
     """
-    found = np.empty(scores.shape)
+    placed = np.empty(scores.shape)
     for column, (values, flags) in enumerate(zip(scores.T, truth.T, strict=True)):
         ranks = rankdata(values)
-        below = [ranks[own] - rankdata(values[own]) for own in (flags, ~flags)]
-        found[flags, column] = below[0] / (~flags).sum()
-        found[~flags, column] = 1 - below[1] / flags.sum()
-    return found
+        below = [ranks[members] - rankdata(values[members]) for members in (flags, ~flags)]
+        placed[flags, column] = below[0] / (~flags).sum()
+        placed[~flags, column] = 1 - below[1] / flags.sum()
+    return placed
 
 
 def metrics(preferred: Flags, truth: Flags, margin: np.ndarray, absence: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -161,7 +161,7 @@ def evaluate(
 
     intervals = statistics.bootstrap_many(statistic, *parts, resamples=resamples, seed=seed)
     table = pd.DataFrame(rows, columns=["attribute", "phrasing", "metric"])
-    table = pd.concat([table, pd.DataFrame([dataclasses.asdict(found) for found in intervals])], axis=1)
+    table = pd.concat([table, pd.DataFrame([dataclasses.asdict(interval) for interval in intervals])], axis=1)
     count = len(truth)
     items = pd.DataFrame(
         {
@@ -181,14 +181,14 @@ def records(outcome: Outcome, experiment: str, model: str) -> list[Record]:
 
     The paper's number stands beside the mean balanced accuracy of its own phrasing, "not".
     """
-    found = []
+    records = []
     for row in outcome.table.to_dict("records"):
         published = (row["attribute"], row["phrasing"], row["metric"]) == (MEAN, "not", "balanced_accuracy")
         interval = Interval(*(row[key] for key in ("value", "low", "high", "n", "over")))
         names = {"experiment": experiment, "task": f"{row['attribute']}/{row['phrasing']}", "metric": row["metric"]}
         paper = {"paper_value": PAPER_VALUE, "paper_source": PAPER_SOURCE} if published else {}
-        found.append(Record.of(interval, model=model, **names, **paper))
-    return found
+        records.append(Record.of(interval, model=model, **names, **paper))
+    return records
 
 
 def _rows(pairs: Sequence[Pair]) -> tuple[list[tuple[str, str, str]], np.ndarray]:

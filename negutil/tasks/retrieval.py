@@ -38,25 +38,25 @@ def ranks(texts: Features, images: Features, image_of_text: ArrayLike) -> Ranks:
 
     def scores(part: slice) -> NDArray[np.float32]:
         # A matrix product rounds equal columns differently, which would break ties: it gets them once.
-        found: NDArray[np.float32] = texts[part] @ different.T
-        return found if number is None else found[:, number]
+        values: NDArray[np.float32] = texts[part] @ different.T
+        return values if number is None else values[:, number]
 
     return _ranks(scores, len(texts), len(images), image_of_text)
 
 
-def ranks_by(asked: Scorer, texts: Sequence[str], images: Features, image_of_text: ArrayLike) -> Ranks:
-    """Return the same as ``ranks`` by the scores of ``asked``, which are cosines or not, for ``texts`` themselves.
+def ranks_by(model: Scorer, texts: Sequence[str], images: Features, image_of_text: ArrayLike) -> Ranks:
+    """Return the same as ``ranks`` by the scores of ``model``, which are cosines or not, for ``texts`` themselves.
 
     Raises NegutilError for a score that is not finite, or where image_of_text does not fit.
     """
-    asked.remember(texts)
+    model.remember(texts)
 
     def scores(part: slice) -> Floats:
-        found = asked.matrix(texts[part], images)
-        bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
+        values = model.matrix(texts[part], images)
+        bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
         if len(bad):
-            raise NegutilError(f"'{texts[part][bad[0]]}' has a score that is not finite; check '{asked.name}'.")
-        return found
+            raise NegutilError(f"'{texts[part][bad[0]]}' has a score that is not finite; check '{model.name}'.")
+        return values
 
     return _ranks(scores, len(texts), len(images), image_of_text)
 
@@ -67,12 +67,12 @@ def _ranks(scores: Callable[[slice], NDArray[np.floating]], texts: int, images: 
     if not texts or len(right) != texts or right.min() < 0 or right.max() >= images:
         raise NegutilError("image_of_text must give one row of the pictures for each text; check how it was made.")
     rows = max(1, CHUNK // images)
-    found = np.empty(texts, np.int64)
+    ranks = np.empty(texts, np.int64)
     for start in range(0, texts, rows):
         part = slice(start, start + rows)
         values = scores(part)
-        found[part] = (values >= np.take_along_axis(values, right[part, None], axis=1)).sum(axis=1)
-    return found
+        ranks[part] = (values >= np.take_along_axis(values, right[part, None], axis=1)).sum(axis=1)
+    return ranks
 
 
 def recall_at(ranks_of_texts: Ranks, k: int) -> float:
@@ -118,9 +118,9 @@ def recall_drop(
     hits = np.concatenate([plain[0], negated[0]]) <= k
     is_plain = np.arange(len(hits)) < len(plain[0])
 
-    def statistic(found: NDArray[np.bool_], of_plain: NDArray[np.bool_], weights: Floats) -> Floats:
+    def statistic(answers: NDArray[np.bool_], of_plain: NDArray[np.bool_], weights: Floats) -> Floats:
         mean = statistics.weighted_mean
-        return mean(found, weights * of_plain) - mean(found, weights * ~of_plain)
+        return mean(answers, weights * of_plain) - mean(answers, weights * ~of_plain)
 
     clusters = np.concatenate([np.asarray(plain[1]), np.asarray(negated[1])])
     drop = statistics.bootstrap(statistic, hits, is_plain, clusters=clusters, resamples=resamples, seed=seed)

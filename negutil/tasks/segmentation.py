@@ -74,8 +74,8 @@ def overlap(scores: torch.Tensor, masks: NDArray[np.bool_]) -> Overlap:
 def per_phrase(counts: Floats) -> Floats:
     """Intersection over union [...] of each row of ``counts`` [..., 4], as ``Overlap.at`` gives them."""
     hit, false, missed = counts[..., 0], counts[..., 1], counts[..., 2]
-    found: Floats = hit / (1 + hit + false + missed)
-    return found
+    overlaps: Floats = hit / (1 + hit + false + missed)
+    return overlaps
 
 
 def pooled(counts: Floats) -> dict[str, Floats]:
@@ -85,15 +85,15 @@ def pooled(counts: Floats) -> dict[str, Floats]:
     return {FOREGROUND: foreground, BINARY: (foreground + background) / 2}
 
 
-def curves(found: Overlap) -> dict[str, Floats]:
+def curves(measured: Overlap) -> dict[str, Floats]:
     """Each metric [49] by threshold."""
-    counts = np.stack([found.at(place) for place in range(len(THRESHOLDS))])
+    counts = np.stack([measured.at(place) for place in range(len(THRESHOLDS))])
     return {MIOU: per_phrase(counts).mean(axis=1), **pooled(counts.sum(axis=1))}
 
 
-def best(found: Overlap) -> dict[str, int]:
+def best(measured: Overlap) -> dict[str, int]:
     """For each metric the threshold (its place in THRESHOLDS) at which it is highest, the lowest where several are."""
-    return {name: int(curve.argmax()) for name, curve in curves(found).items()}
+    return {name: int(curve.argmax()) for name, curve in curves(measured).items()}
 
 
 def place_of(threshold: float) -> int:

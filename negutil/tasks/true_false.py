@@ -53,8 +53,8 @@ def score(claims: ClaimSet, texts: NDArray[np.float32], images: NDArray[np.float
     L2-normalised. Raises NegutilError where they do not fit the claims, and on a feature that is not finite.
     """
     _check(claims, texts, images)
-    own = images[claims.claims["picture"].to_numpy()]
-    return claims.claims.assign(domain=claims.domain, score=np.einsum("cd,cd->c", texts, own, dtype=np.float64))
+    features = images[claims.claims["picture"].to_numpy()]
+    return claims.claims.assign(domain=claims.domain, score=np.einsum("cd,cd->c", texts, features, dtype=np.float64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +98,9 @@ def items(scored: pd.DataFrame, at: Thresholds) -> pd.DataFrame:
     scores, true = scored["score"].to_numpy(float), scored["true"].to_numpy(bool)
     by_truth = scored.pivot(index="pair", columns="true", values="score")
     won = scored["pair"].map(by_truth[True] > by_truth[False]).astype(bool)
-    said = scores > at.every
+    yes = scores > at.every
     calibrated = (scores > at.affirmative) == true
-    return scored.assign(said_true=said, right=said == true, calibrated_right=calibrated, same_sentence=won)
+    return scored.assign(said_true=yes, right=yes == true, calibrated_right=calibrated, same_sentence=won)
 
 
 def summary(items: pd.DataFrame, *, resamples: int = statistics.RESAMPLES, seed: int = 0) -> pd.DataFrame:
@@ -195,19 +195,19 @@ def _first_is(values: Floats, right: Flags) -> Flags:
     return np.where(right, values, -np.inf).max(axis=1) > others
 
 
-def recall_summary(found: pd.DataFrame, *, resamples: int = statistics.RESAMPLES, seed: int = 0) -> pd.DataFrame:
+def recall_summary(table: pd.DataFrame, *, resamples: int = statistics.RESAMPLES, seed: int = 0) -> pd.DataFrame:
     """Recall@1 of ``recall`` with intervals over pictures: columns kind, metric, value, low, high, n, over, chance.
 
     ``kind`` is one of KINDS. Metrics are "R@1 text to image" and "R@1 image to text", for the claim's own partner
     (chance: one among the choices), and the same with ", any true" (chance: the mean share of choices that are true).
     """
     rows = []
-    negated = found["negated"].to_numpy()
-    for kind, chosen in zip(KINDS, (np.ones(len(found), dtype=bool), ~negated, negated), strict=True):
-        part = found[chosen]
+    negated = table["negated"].to_numpy()
+    for kind, chosen in zip(KINDS, (np.ones(len(table), dtype=bool), ~negated, negated), strict=True):
+        part = table[chosen]
         for direction in ("text_to_image", "image_to_text"):
             name = f"R@1 {direction.replace('_', ' ')}"
-            chances = {f"{direction}_own": 1 / len(found), f"{direction}_true": part[f"{direction}_chance"].mean()}
+            chances = {f"{direction}_own": 1 / len(table), f"{direction}_true": part[f"{direction}_chance"].mean()}
             for column, chance in chances.items():
                 interval = statistics.bootstrap_mean(part[column], resamples=resamples, seed=seed)
                 metric = name if column.endswith("own") else f"{name}, any true"
