@@ -17,7 +17,8 @@ from negutil.config import Profile
 from negutil.errors import NegutilError
 from negutil.models import encode, loader, scorer, video
 from negutil.models.pictures import PictureFiles
-from negutil.plots.negbench import NEGATED, PLAIN, Card, Ranked
+from negutil.plots.figures import Ranked
+from negutil.plots.negbench import NEGATED, PLAIN, Card
 from negutil.tasks import exclusion, mcq, negbench_items
 from negutil.tasks.negbench_items import Queries, Questions, Task
 
