@@ -320,7 +320,15 @@ def _verdicts(claim: Claim, profile: str, models: Sequence[str]) -> list[Verdict
 
 
 def _margins(condition: Condition, profile: str, model: str, claim: Claim) -> pd.DataFrame:
-    """One model's records of a condition, with their margins."""
+    """One model's records of a condition, with their margins; computed once while the file does not change."""
+    path = file_of(condition, claim.results or profile)
+    return _margins_in(condition, profile, model, claim, _state(path))
+
+
+@functools.lru_cache(maxsize=4096)
+def _margins_in(
+    condition: Condition, profile: str, model: str, claim: Claim, state: tuple[object, ...]
+) -> pd.DataFrame:
     rows = _records(condition, claim.results or profile)
     own = rows[rows["model"] == model]
     needed = ["value"] if condition.side == "equal" else ["value", "ci_low", "ci_high"]
@@ -338,12 +346,17 @@ def _margins(condition: Condition, profile: str, model: str, claim: Claim) -> pd
 def _records(condition: Condition, profile: str) -> pd.DataFrame:
     """The records that a condition names, found once while their file does not change; they are not written to."""
     path = file_of(condition, profile)
+    return _matching(condition, path, _state(path))
+
+
+def _state(path: Path) -> tuple[object, ...]:
+    """What changes when a file does: the path with its time, size and inode."""
     state = path.stat() if path.exists() else None
-    return _matching(condition, path, (state.st_mtime_ns, state.st_size, state.st_ino) if state else ())
+    return (path, state.st_mtime_ns, state.st_size, state.st_ino) if state else (path,)
 
 
 @functools.lru_cache(maxsize=1024)
-def _matching(condition: Condition, path: Path, state: tuple[int, ...]) -> pd.DataFrame:
+def _matching(condition: Condition, path: Path, state: tuple[object, ...]) -> pd.DataFrame:
     rows = results.read(path)
     rows = rows[rows["metric"] == condition.metric]
     fits = [fnmatch.fnmatchcase(task, condition.task) for task in rows["task"]]

@@ -67,9 +67,9 @@ def contents(profile: str) -> dict[str, Any]:
     return {
         "profile": profile,
         "published": config.load(profile).published,
-        "kinds": [{"name": kind, "class": CLASSES[kind], "mark": MARKS[kind]} for kind in verdicts.KINDS],
         "glance": glance(outcomes),
-        "total": len(outcomes),
+        "theirs": sum(not outcome.is_ours for outcome in outcomes),
+        "ours": sum(outcome.is_ours for outcome in outcomes),
         "headlines": [_claim(known[headline.claim], "") for headline in claims.headlines()],
         "chapters": by_notebook(outcomes, profile),
         "controls": [_control(one, known[one.claim], known[one.by]) for one in claims.controls()],
@@ -83,16 +83,30 @@ def contents(profile: str) -> dict[str, Any]:
 
 
 def glance(outcomes: list[Outcome]) -> list[dict[str, Any]]:
-    """For each work its counts, and a sign for each of its claims, those of one verdict side by side."""
-    ordered = sorted(outcomes, key=lambda outcome: verdicts.KINDS.index(outcome.verdict))
-    return [
-        {
-            "work": work,
-            "counts": [int(row[kind]) for kind in verdicts.KINDS],
-            "signs": [_about(outcome) for outcome in ordered if outcome.work == work],
-        }
-        for work, row in verdicts.counts(outcomes).iterrows()
-    ]
+    """The claims of the papers, and apart from them our own findings, which nobody can replicate.
+
+    For each side its ``title``, the ``kinds`` of verdicts, and ``rows``: for each work its counts, and a sign for each
+    of its claims, those of one verdict side by side.
+    """
+    ordered, sides = sorted(outcomes, key=lambda outcome: verdicts.KINDS.index(outcome.verdict)), []
+    for title, are_ours in (("Claims of the papers", False), ("Our own findings", True)):
+        own = [outcome for outcome in ordered if outcome.is_ours == are_ours]
+        counted = verdicts.counts(own)
+        rows = [
+            {
+                "work": "our findings" if are_ours else work,
+                "counts": [int(row[kind]) for kind in verdicts.KINDS],
+                "signs": [_about(outcome) for outcome in own if outcome.work == work],
+            }
+            for work, row in counted.iterrows()
+        ]
+        names = [verdicts.FINDINGS.get(kind, kind) if are_ours else kind for kind in verdicts.KINDS]
+        kinds = [
+            {"name": name, "class": CLASSES[kind], "mark": MARKS[kind]}
+            for kind, name in zip(verdicts.KINDS, names, strict=True)
+        ]
+        sides += [{"title": title, "kinds": kinds, "rows": rows}] if own else []
+    return sides
 
 
 def by_notebook(outcomes: list[Outcome], profile: str) -> list[dict[str, Any]]:
