@@ -50,20 +50,18 @@ def _with_interval(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_accuracy_by_type_has_a_panel_per_dataset_and_marks_blind_baselines() -> None:
-    kinds = ("negative", "total", "positive")
-    rows = [(d, m, k) for d in ("COCO", "VOC") for m in MODELS for k in kinds]
-    table = _with_interval(pd.DataFrame(rows, columns=["dataset", "model", "type"]).assign(value=np.arange(12) / 12))
-    blind = pd.DataFrame({"dataset": "COCO", "baseline": "longest", "type": kinds, "value": [0.1, 0.2, 0.3]})
-    figure = plots.accuracy_by_type(table, blind, chance={"COCO": 0.25, "VOC": 0.5})
+    kinds = ("negative", "hybrid", "positive")
+    models = (*MODELS, "blind: longest")
+    rows = [(f"{d} MCQ, paraphrased", m, f"accuracy on {k}") for d in ("VOC", "COCO") for m in models for k in kinds]
+    table = _with_interval(pd.DataFrame(rows, columns=["task", "model", "metric"]).assign(value=np.arange(18) / 18))
+    figure = plots.accuracy_by_type(table, MODELS, ("longest",))
     first, second = figure.axes
-    assert [axis.get_title(loc="left") for axis in figure.axes] == ["COCO", "VOC"]
-    # Whatever the order of the table, "total" comes first and then positive and negative.
-    assert _ticks(first) == ["total", "positive", "negative"]
-    own = table[(table["dataset"] == "VOC") & (table["model"] == "large")].set_index("type")["value"]
-    assert _series(second)[1] == own[["total", "positive", "negative"]].tolist()
-    assert _series(first)[2] == [0.2, 0.3, 0.1]
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["VOC", "COCO"]
+    assert _ticks(first) == ["positive", "hybrid", "negative"]  # whatever the order of the table
+    assert np.allclose(_series(second)[1], np.array([14, 13, 12]) / 18)
+    assert np.allclose(_series(first)[2], np.array([8, 7, 6]) / 18)
     chance = [line for line in second.lines if line.get_linestyle() == "--"]
-    assert np.asarray(chance[0].get_xdata()).tolist() == [0.5, 0.5]
+    assert np.asarray(chance[0].get_xdata()).tolist() == [0.25, 0.25]
     assert _legend(figure) == [*MODELS, "without images: longest", "chance"]
 
 
@@ -71,7 +69,9 @@ def test_recall_drop_sets_negated_below_plain_and_writes_the_difference() -> Non
     rows = [("COCO", m, c, v) for m, (p, n) in zip(MODELS, ((0.9, 0.85), (0.8, 0.7)), strict=True)
             for c, v in (("plain", p), ("negated", n))]  # fmt: skip
     table = _with_interval(pd.DataFrame(rows, columns=["dataset", "model", "captions", "value"]))
-    figure = plots.recall_drop(table, k=10)
+    table["task"] = table["dataset"] + " retrieval, " + table["captions"].replace("negated", "paraphrased")
+    table = table.drop(columns=["dataset", "captions"]).assign(metric="recall@10")
+    figure = plots.recall_drop(table, MODELS, k=10)
     (axis,) = figure.axes
     assert _ticks(axis) == ["COCO, small: −5.0", "COCO, large: −10.0"]
     assert _series(axis) == [[0.9, 0.8], [0.85, 0.7]]

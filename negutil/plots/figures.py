@@ -282,12 +282,12 @@ def crossed(
     rows: columns base, name, title (of the test), value, low, high; who lacks one of the two is left out. ``chances``
     are dashed lines, ``limits`` those of both axes.
     """
-    groups = [(keys, own.set_index("title")) for keys, own in rows.groupby(["base", "name"], sort=False)]
-    both = [(*map(str, keys), own) for keys, own in groups if set(titles) <= set(own.index)]
-    bases, known = names(rows, "base"), marks(list(dict.fromkeys(name for _, name, _ in both)))
+    both = rows[rows["title"].isin(titles)].set_index(["name", "base", "title"]).sort_index()
+    bases, enough = names(rows, "base"), both.groupby(["name", "base"]).size() == len(titles)
+    known = marks([name for name in names(rows, "name") if name in enough[enough].index.get_level_values("name")])
     figure, axis = plt.subplots(figsize=(7.6, 4.4))
-    for base, name, own in both:
-        (across, up), (colour, marker) = (own.loc[title] for title in titles), known[name]
+    for name, base in ((name, base) for name in known for base in bases if enough.get((name, base), False)):
+        (across, up), (colour, marker) = (both.loc[(name, base, title)] for title in titles), known[name]
         style: dict[str, Any] = {"xerr": reach(across), "yerr": reach(up), "elinewidth": 0.8, "capsize": 0}
         style |= {"color": colour, "marker": marker, "mfc": colour if base == bases[-1] else "white", "markersize": 7}
         axis.errorbar([across["value"]], [up["value"]], **style)

@@ -1,13 +1,12 @@
-"""Figures of notebook 03: accuracy by type of question, the drop in recall, the affirmation bias, and exclusion.
+"""What notebook 03 shows: figures of NegBench's tables, and single questions and queries with their images.
 
-Each takes tidy tables with a column ``model`` (as ``negutil.tasks`` makes them, one model's below the other's) and
-returns a figure; ``question_cards`` takes images.
+Figures take tidy tables with a column ``model``, as ``negutil.tasks`` makes them, one model's below the other's.
 """
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +17,23 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from negutil.captions.exclusion import ALONE, BOTH
+from negutil.captions.negbench_files import PLAIN, VARIATIONS
+from negutil.captions.statements import with_article
+from negutil.compare import negation_beyond
+from negutil.compare.negation_beyond import Gallery
+from negutil.compare.negbench import BLIND
+from negutil.config import Profile
+from negutil.errors import NegutilError
+from negutil.models import encode, loader, scorer, video
+from negutil.models.pictures import PictureFiles
 from negutil.plots import figures
+from negutil.tasks import exclusion as exclusion_task
+from negutil.tasks import mcq, negbench_items
 from negutil.tasks.affirmation_bias import DENIES, SAYS
 from negutil.tasks.exclusion import ALL, HELD_OUT, TRAINED
+from negutil.tasks.negbench_items import Queries, Questions, Task
 
-PLAIN, NEGATED = "plain", "negated"
-TYPES = ("total", "macro", "positive", "hybrid", "negative")
+TYPES = ("positive", "hybrid", "negative")
 """Types of questions in the order in which they are shown."""
 
 KINDS = {"affirmative": " on affirmative", "all": "", "negated": " on negated"}
@@ -41,35 +51,39 @@ class Card:
     title: str = ""
 
 
-@figures.or_nothing
 def accuracy_by_type(
-    table: pd.DataFrame, blind: pd.DataFrame | None = None, chance: float | Mapping[str, float] = 0.25
+    table: pd.DataFrame, models: Sequence[str], rules: Sequence[str] = (), wording: str = "paraphrased"
 ) -> Figure:
-    """Accuracy by type of question, a panel per dataset: models and blind baselines.
+    """Accuracy by type of question, a panel per dataset: ``models`` and the blind baselines ``rules``.
 
-    Args:
-        table: columns dataset, model, type, value, low, high; types are shown in the order of TYPES, then others.
-        blind: columns dataset, baseline, type, value.
-        chance: the chance level, or that of each dataset.
+    table: the records of notebook 03 (``tasks.csv``).
     """
-    baselines = [] if blind is None else [blind.assign(model="without images: " + blind["baseline"])]
-    rows = pd.concat([table, *baselines], ignore_index=True)
-    kinds = figures.names(table, "type")
-    order = [kind for kind in TYPES if kind in kinds] + [kind for kind in kinds if kind not in TYPES]
+    shown = {name: name for name in models} | {f"{BLIND}{rule}": f"without images: {rule}" for rule in rules}
+    rows = table[table["task"].str.endswith(" MCQ, paraphrased") & table["metric"].str.startswith("accuracy on ")]
+    parts = {"type": rows["metric"].str.removeprefix("accuracy on "), "dataset": rows["task"].str.partition(" MCQ")[0]}
+    rows, datasets = rows.assign(**parts), list(dict.fromkeys(parts["dataset"]))
+    for column, order in {"type": TYPES, "model": list(shown), "dataset": datasets}.items():
+        rows = figures.ordered(rows, column, order)
+    rows = rows.assign(model=rows["model"].map(shown))
     look: dict[str, Any] = {"label": "accuracy", "limits": (-0.03, 1.03), "width": 2.5}
-    return figures.points(rows, "type", "model", "dataset", order=order, chance=chance, **look)
+    return figures.points(rows, "type", "model", "dataset", order=TYPES, chance=0.25, **look)
 
 
-@figures.or_nothing
-def recall_drop(table: pd.DataFrame, k: int = 5) -> Figure:
+def recall_drop(table: pd.DataFrame, models: Sequence[str], k: int = 5) -> Figure:
     """Recall@k with plain and with negated captions, a row per dataset and model, with the drop in points.
 
-    table: columns dataset, model, captions (PLAIN or NEGATED), value, low, high.
+    table: the records of notebook 03 (``tasks.csv``).
     """
-    wide = table.pivot(index=["dataset", "model"], columns="captions", values="value")
-    drop = (100 * (wide[NEGATED] - wide[PLAIN])).map("{:+.1f}".format).str.replace("-", "−")
-    keys = zip(table["dataset"], table["model"], strict=True)
-    rows = table.assign(row=[f"{name}, {model}: {drop[name, model]}" for name, model in keys])
+    rows = table[(table["metric"] == f"recall@{k}") & table["model"].isin(models)]
+    rows = rows.join(rows["task"].str.extract(r"^(?P<dataset>.+) retrieval, (?P<captions>\w+)$"))
+    rows = figures.ordered(rows, "captions", ("plain", "paraphrased"))
+    rows = rows.replace({"captions": {"paraphrased": "negated"}})
+    if rows.empty:
+        return figures.nothing()
+    wide = rows.pivot(index=["dataset", "model"], columns="captions", values="value")
+    drop = (100 * (wide["negated"] - wide["plain"])).map("{:+.1f}".format).str.replace("-", "−")
+    keys = zip(rows["dataset"], rows["model"], strict=True)
+    rows = rows.assign(row=[f"{name}, {model}: {drop[name, model]}" for name, model in keys])
     label = f"recall@{k} of plain and negated captions (at the names: the difference in points)"
     return figures.points(rows, "row", "captions", label=label, limits=(0, 1.02), width=5)
 
@@ -190,3 +204,107 @@ def claims(table: pd.DataFrame, metrics: Sequence[str] = ("AUC", "calibrated acc
     order = [f"{domain}, {kind}" for domain in figures.names(table, "domain") for kind in KINDS]
     look: dict[str, Any] = {"label": "AUC, or share of claims", "order": order, "limits": (-0.03, 1.03), "width": 2.8}
     return figures.points(rows, "row", "model", "panel", chance=0.5, **look)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Questions, queries and tables
+
+
+def find(tasks: Sequence[Task], title: str) -> Task | None:
+    """The variation called ``title``, None where its published file is missing.
+
+    Raises NegutilError that lists the others where NegBench has none of that name.
+    """
+    for task in tasks:
+        if task.variation.title == title:
+            return task
+    known = [variation.title for variation in (*PLAIN, *VARIATIONS)]
+    if title in known:
+        return None
+    raise NegutilError(f"There is no variation {title!r} here: choose among {', '.join(known)}.")
+
+
+def files(tasks: Sequence[Task]) -> pd.DataFrame:
+    """What is asked: a row per variation with its numbers of items, of pictures or clips, and one sentence of it."""
+    rows = []
+    for task in tasks:
+        count = len(task.captions) if isinstance(task, Queries) else len(task.options)
+        sentence = task.texts[0]
+        rows.append((task.variation.title, count, len(task.media), sentence))
+    return pd.DataFrame(rows, columns=["variation", "items", "pictures or clips", "its first sentence"])
+
+
+def cards(settings: Profile, task: Task | None, model: str) -> list[Card]:
+    """The first question of each type with the scores that a model gives to its options; none without questions."""
+    if not isinstance(task, Questions):
+        return []
+    types = task.types or [""] * len(task.options)
+    chosen = [types.index(kind) for kind in ("positive", "negative", "hybrid") if kind in types]
+    media, options = tuple(task.media[task.rows[row]] for row in chosen), [task.options[row] for row in chosen]
+    clip, batch = loader.load(model), settings.encode.batch
+    images = negbench_items.encode_media(clip, media, batch).of(media)
+    scores = mcq.scores_by(scorer.of(clip, batch), options, images)
+    return [
+        Card(picture(path), task.options[row], list(values), int(task.correct[row]), types[row])
+        for path, row, values in zip(media, chosen, scores, strict=True)
+    ]
+
+
+def picture(path: object) -> np.ndarray:
+    """A picture, or the first of a clip's sampled frames, uint8 [H, W, 3]."""
+    name = str(path)
+    return video.frames(name)[0] if name.endswith(".mp4") else np.asarray(PictureFiles([name])[0])
+
+
+def exclusions(settings: Profile, asked: Gallery | None, model: str, form: str, count: int = 3) -> list[figures.Ranked]:
+    """The top five pictures for the first ``count`` queries of a wording, about different things, right ones marked.
+
+    Right are the pictures with X and without Y; what is wrong with another is written below it. Empty without gallery.
+    """
+    if asked is None:
+        return []
+    queries = list({query.wanted: query for query in reversed(asked.queries) if query.form == form}.values())[-count:]
+    loaded, batch = loader.load(model), settings.encode.batch
+    texts = encode.texts(loaded, [query.text for query in queries], batch=batch)
+    best = exclusion_task.best(texts, encode.images(loaded, asked.pictures, batch=batch))
+    found = []
+    for query, rows in zip(queries, best, strict=True):
+        wanted, excluded = asked.there[query.wanted][rows], asked.there[query.excluded][rows]
+        wrong = np.where(excluded, f"has a {query.excluded}", f"has no {query.wanted}")
+        titles = np.where(wanted & ~excluded, "", wrong).tolist()
+        pictures = [np.asarray(asked.pictures[int(row)]) for row in rows]
+        found.append(figures.Ranked(query.text, pictures, (wanted & ~excluded).tolist(), titles))
+    return found
+
+
+def with_and_without_no(settings: Profile, gallery: Gallery | None, model: str) -> list[figures.Ranked]:
+    """The top five pictures for "an X" and for "no X", right ones marked; X is the first of ``top_nouns``.
+
+    Empty without a gallery, or where no noun has enough pictures.
+    """
+    chosen = negation_beyond.top_nouns(gallery.there)[:1] if gallery else []
+    if gallery is None or not chosen:
+        return []
+    (noun,), ranked = chosen, negation_beyond.top_pictures(settings, gallery, model, chosen)
+    named, found = with_article(noun), []
+    for kind, query in negation_beyond.with_and_without(noun).items():
+        (rows,) = ranked[kind]
+        shown = gallery.there[noun][rows]
+        right = shown if kind == negation_beyond.WITH else ~shown
+        titles = np.where(right, "", f"has {named}" if kind == negation_beyond.WITHOUT else f"has no {noun}").tolist()
+        pictures = [np.asarray(gallery.pictures[int(row)]) for row in rows]
+        found.append(
+            figures.Ranked(query, pictures, right.tolist(), titles, f"{shown.sum()} of {len(rows)} show {named}")
+        )
+    return found
+
+
+def ways(phrasings: pd.DataFrame, group: str, metric: str = "accuracy") -> pd.DataFrame:
+    """How the right option negates, for the questions of ``group`` ("COCO MCQ, paraphrased/negative").
+
+    Columns model, factor, level, value, low, high, n.
+    """
+    rows = phrasings[phrasings["task"].str.startswith(f"{group}/") & (phrasings["metric"] == metric)]
+    way = rows["task"].str.removeprefix(f"{group}/")
+    known = way.str.extract(r"^(?P<factor>cue|position|held out noun|held out form) (?P<level>.+)$")
+    return pd.concat([rows, known], axis=1).rename(columns={"ci_low": "low", "ci_high": "high"})
