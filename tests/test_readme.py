@@ -138,15 +138,10 @@ def anchors(page: Path) -> set[str]:
 
 
 def test_no_generated_sentence_sounds_translated(committed: None) -> None:
-    shown = [
-        generated.image("mini"),
-        generated.time("mini"),
-        generated.findings("mini"),
-        generated.index("mini"),
-        *reproducibility.parts("mini").values(),
-    ]
-    generated += [f"{control.asks} {' '.join(control.says.values())}" for control in claims.controls()]
-    lines = [re.sub(r"\]\([^)]*\)|`[^`]*`", "]", line) for text in generated for line in text.splitlines()]
+    shown = [generated.image("mini"), generated.time("mini"), generated.findings("mini"), generated.index("mini")]
+    shown += reproducibility.parts("mini").values()
+    shown += [f"{control.asks} {' '.join(control.says.values())}" for control in claims.controls()]
+    lines = [re.sub(r"\]\([^)]*\)|`[^`]*`", "]", line) for text in shown for line in text.splitlines()]
     assert not [line for line in lines if TRANSLATED.search(line)]
 
 

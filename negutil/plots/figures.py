@@ -151,7 +151,7 @@ def marks(shown: Sequence[str]) -> dict[str, Mark]:
     known = {name: METHODS[name] for name in shown if name in METHODS}
     taken = {colour for colour, _ in known.values()}
     free = [mark for mark in zip(PALETTE, MARKERS, strict=True) if mark[0] not in taken]
-    turned = [(colour, MARKERS[(n + 3) % len(MARKERS)]) for n, colour in enumerate(PALETTE)]
+    turned = ((colour, MARKERS[(n + turn) % 8]) for turn in range(3, 8) for n, colour in enumerate(PALETTE))
     rest = (mark for mark in itertools.chain(free, turned) if mark not in known.values())
     return {name: known[name] if name in known else next(rest) for name in shown}
 
@@ -317,8 +317,7 @@ def _three(rows: pd.DataFrame, scale: float = 1) -> pd.DataFrame:
 
 def reach(rows: pd.DataFrame | pd.Series) -> NDArray[np.float64]:
     """How far intervals reach below and above their values: [2, N], or [2, 1] for a single row."""
-    ends: NDArray[np.float64] = np.vstack([rows["value"] - rows["low"], rows["high"] - rows["value"]]).clip(0)
-    return ends
+    return np.vstack([rows["value"] - rows["low"], rows["high"] - rows["value"]]).clip(0).astype(np.float64)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -378,19 +377,15 @@ def save(figure: Figure, profile: str, experiment: str, name: str) -> Path:
     notebook can show it.
     """
     path = paths.figures(profile) / experiment / f"{name}.png"
-    files.write_bytes(path, pngs.compact(_bytes_of(figure, "png", {"Software": None})))
-    drawn = path.with_suffix(".svg")
     # An SVG would hold the pixels of images in colour once more.
     images = [image for image in figure.findobj(AxesImage) if isinstance(image, AxesImage)]
-    if any(np.asarray(image.get_array()).ndim == 3 for image in images):
-        drawn.unlink(missing_ok=True)
-    else:
-        files.write_bytes(drawn, _bytes_of(figure, "svg", {"Date": None, "Creator": None}))
+    in_colour = any(np.asarray(image.get_array()).ndim == 3 for image in images)
+    path.with_suffix(".svg").unlink(missing_ok=True)
+    for kind in ("png",) if in_colour else ("png", "svg"):
+        dates = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
+        buffer = io.BytesIO()
+        with mpl.rc_context({"svg.hashsalt": RC["svg.hashsalt"]}):
+            figure.savefig(buffer, format=kind, metadata=dates, bbox_inches="tight")
+        data = pngs.compact(buffer.getvalue()) if kind == "png" else buffer.getvalue()
+        files.write_bytes(path.with_suffix(f".{kind}"), data)
     return path
-
-
-def _bytes_of(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:
-    buffer = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": RC["svg.hashsalt"]}):
-        figure.savefig(buffer, format=kind, metadata=metadata, bbox_inches="tight")
-    return buffer.getvalue()
