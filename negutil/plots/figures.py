@@ -287,7 +287,7 @@ def crossed(
     known = marks([name for name in names(rows, "name") if name in enough[enough].index.get_level_values("name")])
     figure, axis = plt.subplots(figsize=(7.6, 4.4))
     for name, base in ((name, base) for name in known for base in bases if enough.get((name, base), False)):
-        (across, up), (colour, marker) = (both.loc[(name, base, title)] for title in titles), known[name]
+        (across, up), (colour, marker) = (both.xs((name, base, title)) for title in titles), known[name]
         style: dict[str, Any] = {"xerr": reach(across), "yerr": reach(up), "elinewidth": 0.8, "capsize": 0}
         style |= {"color": colour, "marker": marker, "mfc": colour if base == bases[-1] else "white", "markersize": 7}
         axis.errorbar([across["value"]], [up["value"]], **style)
