@@ -12,7 +12,7 @@ import pytest
 from negutil import config, paths, results
 from negutil.compare import claims, negation_beyond, verdicts
 from negutil.errors import NegutilError
-from negutil.report import generated, markdown, reproducibility
+from negutil.report import generated
 from negutil.results import Record
 
 LARGEST = 12_000
@@ -139,7 +139,7 @@ def anchors(page: Path) -> set[str]:
 
 def test_no_generated_sentence_sounds_translated(committed: None) -> None:
     shown = [generated.image("mini"), generated.time("mini"), generated.findings("mini"), generated.index("mini")]
-    shown += reproducibility.parts("mini").values()
+    shown += generated.reproducibility_parts("mini").values()
     shown += [f"{control.asks} {' '.join(control.says.values())}" for control in claims.controls()]
     lines = [re.sub(r"\]\([^)]*\)|`[^`]*`", "]", line) for text in shown for line in text.splitlines()]
     assert not [line for line in lines if TRANSLATED.search(line)]
@@ -169,7 +169,7 @@ def test_without_results_it_says_what_to_run() -> None:
 
 def test_no_number_of_an_experiment_stands_outside_the_generated_parts(text: str) -> None:
     for name in ("image", "time", "findings"):
-        begin, end = markdown.BEGIN.format(name), markdown.END.format(name)
+        begin, end = generated.BEGIN.format(name), generated.END.format(name)
         text = text[: text.index(begin)] + text[text.index(end) + len(end) :]
     prose = re.sub(r"```.*?```|`[^`]*`|\]\([^)]*\)", " ", text, flags=re.DOTALL)
     prose = re.sub(r"Python 3\.\d+|(CC BY|SIL OFL) \d\.\d|Sec\. \d\.\d|Tables? \d|Fig\. \d|95 % intervals", " ", prose)
@@ -178,13 +178,13 @@ def test_no_number_of_an_experiment_stands_outside_the_generated_parts(text: str
 
 def test_only_what_stands_between_the_markers_is_replaced(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
-    begin, end = markdown.BEGIN.format("time"), markdown.END.format("time")
+    begin, end = generated.BEGIN.format("time"), generated.END.format("time")
     page.write_text(f"before\n{begin}\nold\n{end}\nafter\n", encoding="utf-8")
-    assert markdown.text_with({"time": "new"}, page) == f"before\n{begin}\n\nnew\n\n{end}\nafter\n"
+    assert generated.text_with({"time": "new"}, page) == f"before\n{begin}\n\nnew\n\n{end}\nafter\n"
 
 
 def test_a_lost_marker_is_named(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text("nothing here\n", encoding="utf-8")
     with pytest.raises(NegutilError, match="put them back"):
-        markdown.text_with({"time": "new"}, page)
+        generated.text_with({"time": "new"}, page)

@@ -78,45 +78,37 @@ def glance(outcomes: Sequence[Outcome]) -> Figure:
 
 
 def gains(rows: pd.DataFrame, name: str) -> dict[str, Any]:
-    """Methods by benchmarks: the number, coloured by its gain over CLIP, marked where the interval leaves out zero.
-
-    A table for the templates: ``name`` (of the architecture), ``columns``, and ``rows`` of a label and ``cell``s.
-    """
-    titles, lines = list(dict.fromkeys(rows["title"])), []
-    for method, group in rows.groupby("method", sort=False):
-        cells = {}
-        for row in group.to_dict("records"):
-            about, colour, sure = tables.with_interval(row["value"], row["low"], row["high"]), "", False
-            if not pd.isna(row["gain"]):
-                change = tables.with_interval(row["gain"], row["gain_low"], row["gain_high"])
-                about, colour = f"{about}; over CLIP {change}", _colour(row["gain"])
-                sure = row["gain_low"] > 0 or row["gain_high"] < 0
-            cells[row["title"]] = cell(f"{row['value']:.3f}", colour, sure, about)
-        lines.append((str(method), [cells.get(title, cell()) for title in titles]))
-    return {"name": name, "columns": titles, "rows": lines}
+    """Methods by benchmarks: the number, coloured by its gain over CLIP, marked where the interval leaves out zero."""
+    return _heat(rows, "method", "title", list(dict.fromkeys(rows["title"]))) | {"name": name}
 
 
 def levels(rows: pd.DataFrame) -> dict[str, Any]:
     """NegBench's variations by models: the number, coloured by its distance from chance; published numbers last."""
+    chance = rows[rows["model"] == frames.CHANCE].set_index("task")["value"]
+    above = (rows["value"] - rows["task"].map(chance)).mask(rows["model"].isin((frames.CHANCE, frames.PAPER)))
     columns = sorted(dict.fromkeys(rows["model"]), key=lambda name: name == frames.PAPER)
+    return _heat(rows.assign(gain=above, gain_low=np.nan, gain_high=np.nan), "task", "model", columns)
+
+
+def _heat(rows: pd.DataFrame, row: str, column: str, columns: Sequence[str]) -> dict[str, Any]:
+    """A table for the templates: ``columns``, and ``rows`` of a label and cells.
+
+    A cell has its number as ``text``, its background ``colour`` ("" for none), whether it is ``sure`` that the gain is
+    not 0, and ``about``, a longer text.
+    """
+    empty: dict[str, Any] = {"text": "", "colour": "", "sure": False, "about": ""}
     lines = []
-    for task, group in rows.groupby("task", sort=False):
-        known, cells = group.set_index("model"), []
-        for name in columns:
-            if name not in known.index:
-                cells.append(cell())
-                continue
-            row, plain = known.loc[name], name in (frames.CHANCE, frames.PAPER)
-            colour = "" if plain else _colour(row["value"] - known.loc[frames.CHANCE, "value"])
-            about = tables.with_interval(row["value"], row["low"], row["high"])
-            cells.append(cell(f"{row['value']:.3f}", colour, about=about))
-        lines.append((str(task), cells))
-    return {"name": "", "columns": columns, "rows": lines}
-
-
-def cell(text: str = "", colour: str = "", sure: bool = False, about: str = "") -> dict[str, Any]:
-    """A number as text, its background ("" for none), whether it is surely another than CLIP's, and a longer text."""
-    return {"text": text, "colour": colour, "sure": sure, "about": about}
+    for label, group in rows.groupby(row, sort=False):
+        cells = {}
+        for one in group.to_dict("records"):
+            colour = "" if pd.isna(one["gain"]) else _colour(one["gain"])
+            about, sure = tables.with_interval(one["value"], one["low"], one["high"]), False
+            if not pd.isna(one["gain_low"]):
+                change = tables.with_interval(one["gain"], one["gain_low"], one["gain_high"])
+                about, sure = f"{about}; over CLIP {change}", one["gain_low"] > 0 or one["gain_high"] < 0
+            cells[one[column]] = {"text": f"{one['value']:.3f}", "colour": colour, "sure": sure, "about": about}
+        lines.append((str(label), [cells.get(name, empty) for name in columns]))
+    return {"columns": columns, "rows": lines}
 
 
 def _colour(gain: float) -> str:

@@ -6,7 +6,6 @@ an empty frame and the report says which notebook makes it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ OVER_CLIP, OVER_FULL = "gain over CLIP", "gain over the full glasses"
 HEAT = ("base", "method", "title", "value", "low", "high", "gain", "gain_low", "gain_high")
 DIFFERENCE = ("work", "paper", "code", "asked", "effect", "low", "high", "n", "sure")
 PARTS = ("part", "minutes", "tables", "commit", "processor", "threads", "gpu", "python")
+SURE = {True: "yes", False: "no"}
 BLIND, CHANCE, PAPER = "best without pictures", "chance", "published"
 VARIANT = "negationclip-"
 ASIDE = ("without mean and std", "lambda of the gold picture")
@@ -113,23 +113,28 @@ def differences(profile: str) -> pd.DataFrame:
 
     rows = _split(found(profile, "06_clipglasses/ablations"))
     rows = rows[rows["metric"] == OVER_FULL]
-    listed = []
-    for name in clipglasses_methods.DIFFERENCES:
-        for title in clipglasses.TABLE_1:
-            own = rows[(rows["method"] == name) & (rows["title"] == title)]
-            listed += [_difference(row, (GLASSES, "its equations", name), title) for row in own.to_dict("records")]
+    chosen = [
+        ((GLASSES, "its equations", name), title, rows[(rows["method"] == name) & (rows["title"] == title)])
+        for name in clipglasses_methods.DIFFERENCES
+        for title in clipglasses.TABLE_1
+    ]
     for *about, table, task, metric in OTHER_DIFFERENCES:
         own = found(profile, table)
-        own = own[(own["task"] == task) & (own["metric"] == metric)]
-        listed += [_difference(row, about, task.rpartition("/")[0]) for row in own.to_dict("records")]
+        chosen.append((tuple(about), task.rpartition("/")[0], own[(own["task"] == task) & (own["metric"] == metric)]))
+    listed = [
+        (
+            *about,
+            f"{title} ({row.model})",
+            row.value,
+            row.ci_low,
+            row.ci_high,
+            row.n,
+            SURE[row.ci_low > 0 or row.ci_high < 0],
+        )
+        for about, title, own in chosen
+        for row in own.itertuples()
+    ]
     return pd.DataFrame(listed, columns=list(DIFFERENCE))
-
-
-def _difference(row: dict, about: Sequence[str], title: str) -> tuple[object, ...]:
-    sure = row["ci_low"] > 0 or row["ci_high"] < 0
-    work, said, done = about
-    where = f"{title} ({row['model']})"
-    return work, said, done, where, row["value"], row["ci_low"], row["ci_high"], row["n"], "yes" if sure else "no"
 
 
 def parts(profile: str) -> pd.DataFrame:

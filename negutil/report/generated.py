@@ -1,21 +1,70 @@
 """The pages of a checkout that are generated from its results: README.md, docs/index.md and docs/reproducibility.md.
 
-All is written from ``results/``, ``configs/claims.toml`` and the names of the files that notebooks leave; no number is
-typed.
+All is written from ``results/``, ``configs/claims.toml``, ``configs/disagreements.toml`` and the names of the files
+that notebooks leave: no number is typed but published ones. Disagreements are between papers and released code.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import fnmatch
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from negutil import config, files, paths
+import numpy as np
+import pandas as pd
+
+from negutil import config, files, paths, results
 from negutil.compare import claims, verdicts
 from negutil.compare.verdicts import Outcome
 from negutil.errors import NegutilError
-from negutil.report import chapters, frames, markdown, pages, reproducibility
+from negutil.files import Settings
+from negutil.report import chapters, frames, pages
 from negutil.tables import with_interval
+
+BEGIN = "<!-- {}:begin (written by `negutil readme`; do not edit) -->"
+END = "<!-- {}:end -->"
+
+
+def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table with the columns ``head``, a row for each of ``lines``."""
+    whole = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in line] for line in lines)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in whole)
+
+
+def link(text: str, path: Path, page: Path) -> str:
+    """A link from ``page`` to a file of the clone, or ``text`` as code where there is no such file.
+
+    Tables and figures are linked where the clone keeps them, whatever NEGUTIL_RESULTS and NEGUTIL_FIGURES say.
+    """
+    return f"[{text}]({relative(path, page)})" if path.exists() else f"`{text}`"
+
+
+def relative(path: Path, page: Path) -> str:
+    """The address of ``path`` in a link of ``page``."""
+    for folder, name in ((paths.results(""), "results"), (paths.figures(""), "figures")):
+        if path.is_relative_to(folder):
+            path = paths.ROOT / name / path.relative_to(folder)
+    return Path(os.path.relpath(path, page.parent)).as_posix()
+
+
+def text_with(parts: Mapping[str, str], path: Path) -> str:
+    """The text of a page with each of ``parts`` between its markers; raises NegutilError where a marker is missing."""
+    text = path.read_text(encoding="utf-8")
+    for name, part in parts.items():
+        begin, end = BEGIN.format(name), END.format(name)
+        if text.count(begin) != 1 or text.count(end) != 1:
+            raise NegutilError(f"{path} must have the lines '{begin}' and '{end}' once each: put them back.")
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n\n{part}\n\n{end}{rest.split(end)[1]}"
+    return text
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# README.md: the figure, how long the results took, the headlines, and the verdicts
 
 README = paths.ROOT / "README.md"
 WIDTH = 620
@@ -55,7 +104,7 @@ def image(profile: str) -> str:
             f"{mean_denied} of {top.TOP} images show it."
         )
     figure = paths.figures(profile) / top.EXPERIMENT / f"{top.FIGURE}.png"
-    shown = f'<img src="{markdown.relative(figure, README)}" width="{WIDTH}" alt="{ALT}">'
+    shown = f'<img src="{relative(figure, README)}" width="{WIDTH}" alt="{ALT}">'
     return f"{shown}\n\n*{caption}* ([notebook 03](notebooks/03_negbench.ipynb))"
 
 
@@ -97,13 +146,13 @@ def findings(profile: str) -> str:
         "index marks."
     )
     heading = f"The verdicts on all **{len(theirs)} claims** of the papers ([claim by claim](docs/index.md)):"
-    return "\n".join([*lines, "", heading, "", markdown.table(head, rows), "", findings_of_ours])
+    return "\n".join([*lines, "", heading, "", table(head, rows), "", findings_of_ours])
 
 
 def readme(profile: str, path: Path = README) -> str:
     """README as it should be; raises NegutilError where a marker is missing or a table is damaged."""
     parts = {"image": image(profile), "time": time(profile), "findings": findings(profile)}
-    return markdown.text_with(parts, path)
+    return text_with(parts, path)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -138,18 +187,18 @@ def index(profile: str) -> str:
         theirs=len(outcomes) - ours,
         ours=ours,
         profile=profile,
-        report=markdown.link("the report", paths.results(profile) / pages.MARKDOWN, INDEX),
+        report=link("the report", paths.results(profile) / pages.MARKDOWN, INDEX),
     )
     parts = [introduction.rstrip(), _overview(outcomes, profile)]
     for chapter in chapters.find():
         here = [outcome for outcome in outcomes if outcome.claim.notebook == chapter.number]
-        parts += [f"## {chapter.title}", markdown.link("Open the notebook", chapter.path, INDEX)]
+        parts += [f"## {chapter.title}", link("Open the notebook", chapter.path, INDEX)]
         for heading, are_ours in (("Claims of the papers", False), ("Findings of our own", True)):
             listed = rows([outcome for outcome in here if outcome.is_ours == are_ours], profile)
-            parts += [f"**{heading}**", markdown.table(COLUMNS, listed)] if listed else []
+            parts += [f"**{heading}**", table(COLUMNS, listed)] if listed else []
         for kind, folder, suffix in (("Tables", paths.results, "csv"), ("Figures", paths.figures, "png")):
             left = sorted(folder(profile).glob(f"{chapter.number}_*/*.{suffix}"))
-            links = " · ".join(markdown.link(path.stem, path, INDEX) for path in left)
+            links = " · ".join(link(path.stem, path, INDEX) for path in left)
             parts += [f"{kind}: {links}"] if links else []
     return "\n\n".join(parts) + "\n"
 
@@ -167,7 +216,7 @@ def rows(outcomes: Sequence[Outcome], profile: str) -> list[tuple[str, ...]]:
         statement = f"{claim.statement}<br>*{source}*" if source else claim.statement
         tables = dict.fromkeys(condition.table for condition in (*claim.provided, *claim.conditions))
         folder = paths.results(claim.results or profile)
-        links = [markdown.link(name, folder / f"{name}.csv", INDEX) for name in tables]
+        links = [link(name, folder / f"{name}.csv", INDEX) for name in tables]
         reason = f": {outcome.reason}" if outcome.reason else ""
         verdict = f"{pages.MARKS[outcome.verdict]} {outcome.label()}{reason}"
         values = [with_interval(row.value, row.ci_low, row.ci_high) for row in outcome.rows]
@@ -194,7 +243,161 @@ def _overview(outcomes: Sequence[Outcome], profile: str) -> str:
         held = f"{holding} of {len(ours)} hold" if ours else ""
         lines.append((f"[{chapter.title}](#{anchor})", *counts, held, minutes))
     head = ("notebook", *(f"{pages.MARKS[kind]} {kind}" for kind in shown), "our findings", "minutes")
-    return markdown.table(head, lines)
+    return table(head, lines)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# docs/reproducibility.md: paper against code with measured effects, and what cannot be tested
+
+REPRODUCIBILITY = paths.ROOT / "docs" / "reproducibility.md"
+DISAGREEMENTS = paths.CONFIGS / "disagreements.toml"
+WORKS = {
+    "NegBench": "negbench",
+    "NegationCLIP": "negationclip",
+    "CLIPGlasses": "clipglasses",
+    "CoN-CLIP": "con-clip",
+    "NegCLIP and CLIP-bnl": "baselines",
+}
+"""Every work, and what its parts of the page are called."""
+
+SOURCES = {"MIT News": "NegBench"}
+"""Sources of claims that do not begin with the name of their work."""
+
+GLASSES = {
+    "CC-Neg": "CC-Neg",
+    "CC-Neg, truth reversed": "CC-Neg, the truth turned round",
+    "COCO MCQ, paraphrased": "COCO MCQ",
+}
+"""Benchmarks on which a single difference of the glasses is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect(Settings):
+    """Numbers of a table in results/: the records with this ``task``, ``metric`` and ``model`` (* stands for any text).
+
+    ``says`` tells what they are; ``results`` is the folder in results/, the profile's own where it is empty.
+    """
+
+    table: str
+    task: str
+    metric: str
+    says: str
+    model: str = "*"
+    results: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement(Settings):
+    """What a paper says, what its code or file does, and what that does here (or why it is not measured).
+
+    ``glasses`` is the name of the difference where it is a single one of CLIPGlasses.
+    """
+
+    work: str
+    paper: str
+    code: str
+    effects: tuple[Effect, ...] = ()
+    unmeasured: str = ""
+    glasses: str = ""
+
+
+def read_disagreements(path: Path = DISAGREEMENTS) -> tuple[Disagreement, ...]:
+    """Return all disagreements; raises NegutilError that names the entry where something is wrong."""
+    entries = []
+    for table in files.read_toml(path).get("disagreement", []):
+        where = f"{path}: the disagreement {str(table.get('paper', table))[:60]!r}"
+        entry = files.checked(Disagreement, table, where)
+        if entry.work not in WORKS:
+            raise NegutilError(f"{where} is of no known work: write one of {', '.join(WORKS)}.")
+        effects = (*_of_glasses(entry.glasses), *entry.effects) if entry.glasses else entry.effects
+        if bool(effects) == bool(entry.unmeasured):
+            raise NegutilError(f"{where} must say what it does here, or why that is not measured, and not both.")
+        entries.append(dataclasses.replace(entry, effects=effects))
+    return tuple(entries)
+
+
+def _of_glasses(difference: str) -> tuple[Effect, ...]:
+    """What one difference does to glasses that are otherwise the paper's, of the same seed."""
+    where = ("06_clipglasses/ablations", "gain over the full glasses")
+    return tuple(Effect(where[0], f"{task}/{difference}", where[1], says) for task, says in GLASSES.items())
+
+
+def disagreements(work: str, profile: str) -> str:
+    """Return the disagreements of ``work`` in Markdown, each with its effect in ``profile``.
+
+    Raises NegutilError where a table of results is missing or lacks a number.
+    """
+    own = [entry for entry in read_disagreements() if entry.work == work]
+    rows = [(entry.paper, entry.code, _told(entry, profile)) for entry in own]
+    head = ("the paper says, or takes for granted", "the released code or file", "what it does here")
+    return table(head, rows)
+
+
+def untestable(work: str) -> str:
+    """Return the claims of ``work`` that nobody can test, in Markdown, with what is missing."""
+    starts = (work, *(source for source, other in SOURCES.items() if other == work))
+    found = [claim for claim in claims.read() if claim.missing and claim.source.startswith(starts)]
+    rows = [(claim.source, claim.statement, claim.missing) for claim in found]
+    return table(("source", "claim", "what is missing"), rows) if rows else "None from this paper."
+
+
+def moving(profile: str) -> str:
+    """Return a sentence: which single differences of CLIPGlasses move a benchmark, by an interval that excludes 0.
+
+    Raises NegutilError as ``disagreements`` does.
+    """
+    names = [entry.glasses for entry in read_disagreements() if entry.glasses]
+    rows = [pd.concat([_records(effect, profile) for effect in _of_glasses(name)]) for name in names]
+    moves = [name for name, own in zip(names, rows, strict=True) if ((own["ci_low"] > 0) | (own["ci_high"] < 0)).any()]
+    tried = sum(len(own) for own in rows)
+    return (
+        f"Of {len(names)} single differences {len(moves)} move at least one of the three benchmarks: "
+        f"{', '.join(moves) or 'none'}. (Of {tried} intervals of 95 % about {tried / 20:.0f} exclude 0 by chance.)"
+    )
+
+
+def reproducibility_parts(profile: str) -> dict[str, str]:
+    """Return what stands between the markers of the page, by the markers' names; raises as ``disagreements`` does."""
+    found = {f"differences-{name}": disagreements(work, profile) for work, name in WORKS.items()}
+    found["moving"] = moving(profile)
+    return found | {f"missing-{name}": untestable(work) for work, name in WORKS.items()}
+
+
+def reproducibility(profile: str, path: Path = REPRODUCIBILITY) -> str:
+    """Return the page as it should be; raises NegutilError where a marker is missing, and as ``disagreements`` does."""
+    return text_with(reproducibility_parts(profile), path)
+
+
+def _told(entry: Disagreement, profile: str) -> str:
+    """What a disagreement does: values with intervals and n; models are named unless the effect names its one."""
+    if entry.unmeasured:
+        return f"*Not measured.* {entry.unmeasured}"
+    lines = []
+    for effect in entry.effects:
+        rows = _records(effect, profile)
+        values = []
+        for row in rows.to_dict("records"):
+            digits = 4 if abs(row["value"]) < 0.01 else 3
+            value = with_interval(row["value"], row["ci_low"], row["ci_high"], digits)
+            values.append(f"{row['model']} **{value}**" if "*" in effect.model and row["model"] else f"**{value}**")
+        counts = ", ".join(dict.fromkeys(f"{count:,}" for count in rows["n"]))
+        lines.append(f"{effect.says}: {'; '.join(values)} (n = {counts})")
+    return "<br>".join(lines)
+
+
+def _records(effect: Effect, profile: str) -> pd.DataFrame:
+    """The records that an effect means; raises NegutilError where there is none, or one without a value."""
+    place = effect.results or profile
+    rows = results.read(paths.results(place) / f"{effect.table}.csv")
+    own = rows[rows["metric"] == effect.metric]
+    for column, wanted in (("task", effect.task), ("model", effect.model)):
+        own = own[np.array([fnmatch.fnmatchcase(text, wanted) for text in own[column]], dtype=bool)]
+    if own.empty or own["value"].isna().any():
+        raise NegutilError(
+            f"results/{place}/{effect.table}.csv has no {effect.metric!r} of {effect.task!r} for {effect.model!r}: run "
+            f"the notebook that writes it, or correct {DISAGREEMENTS.name}."
+        )
+    return own
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -203,7 +406,7 @@ def _overview(outcomes: Sequence[Outcome], profile: str) -> str:
 PAGES = {
     "README.md": readme,
     "docs/index.md": index,
-    "docs/reproducibility.md": reproducibility.current,
+    "docs/reproducibility.md": reproducibility,
 }
 """Every page with the function that returns its text for a profile."""
 
