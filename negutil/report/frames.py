@@ -20,7 +20,6 @@ OVER_CLIP, OVER_FULL = "gain over CLIP", "gain over the full glasses"
 HEAT = ("base", "method", "title", "value", "low", "high", "gain", "gain_low", "gain_high")
 DIFFERENCE = ("work", "paper", "code", "asked", "effect", "low", "high", "n", "sure")
 PARTS = ("part", "minutes", "tables", "commit", "processor", "threads", "gpu", "python")
-SURE = {True: "yes", False: "no"}
 BLIND, CHANCE, PAPER = "best without pictures", "chance", "published"
 VARIANT = "negationclip-"
 ASIDE = ("without mean and std", "lambda of the gold picture")
@@ -121,19 +120,12 @@ def differences(profile: str) -> pd.DataFrame:
     for *about, table, task, metric in OTHER_DIFFERENCES:
         own = found(profile, table)
         chosen.append((tuple(about), task.rpartition("/")[0], own[(own["task"] == task) & (own["metric"] == metric)]))
-    listed = [
-        (
-            *about,
-            f"{title} ({row.model})",
-            row.value,
-            row.ci_low,
-            row.ci_high,
-            row.n,
-            SURE[row.ci_low > 0 or row.ci_high < 0],
-        )
-        for about, title, own in chosen
-        for row in own.itertuples()
-    ]
+    listed = []
+    for about, title, own in chosen:
+        for row in own.to_dict("records"):
+            sure = "yes" if row["ci_low"] > 0 or row["ci_high"] < 0 else "no"
+            effect = (row["value"], row["ci_low"], row["ci_high"], row["n"])
+            listed.append((*about, f"{title} ({row['model']})", *effect, sure))
     return pd.DataFrame(listed, columns=list(DIFFERENCE))
 
 
