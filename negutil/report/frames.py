@@ -6,6 +6,7 @@ an empty frame and the report says which notebook makes it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -112,20 +113,20 @@ def differences(profile: str) -> pd.DataFrame:
 
     rows = _split(found(profile, "06_clipglasses/ablations"))
     rows = rows[rows["metric"] == OVER_FULL]
-    chosen = [
+    chosen: list[tuple[Sequence[str], str, pd.DataFrame]] = [
         ((GLASSES, "its equations", name), title, rows[(rows["method"] == name) & (rows["title"] == title)])
         for name in clipglasses_methods.DIFFERENCES
         for title in clipglasses.TABLE_1
     ]
     for *about, table, task, metric in OTHER_DIFFERENCES:
         own = found(profile, table)
-        chosen.append((tuple(about), task.rpartition("/")[0], own[(own["task"] == task) & (own["metric"] == metric)]))
+        chosen.append((about, task.rpartition("/")[0], own[(own["task"] == task) & (own["metric"] == metric)]))
     listed = []
-    for about, title, own in chosen:
-        for row in own.to_dict("records"):
+    for names, title, rows in chosen:
+        for row in rows.to_dict("records"):
             sure = "yes" if row["ci_low"] > 0 or row["ci_high"] < 0 else "no"
             effect = (row["value"], row["ci_low"], row["ci_high"], row["n"])
-            listed.append((*about, f"{title} ({row['model']})", *effect, sure))
+            listed.append((*names, f"{title} ({row['model']})", *effect, sure))
     return pd.DataFrame(listed, columns=list(DIFFERENCE))
 
 
