@@ -33,7 +33,7 @@ def test_two_tests_has_a_mark_for_each_method_and_architecture() -> None:
     figure = plots.two_tests(lacking, ("A", "B"), {"": "CLIP", "x": "Ex"}, (0.5, 0.25))
     (axis,) = figure.axes
     assert len(axis.containers) == 3  # x has no number on B with the first architecture
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["CLIP", "Ex"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["CLIP", "Ex", "chance"]
 
 
 def layer_table() -> pd.DataFrame:
@@ -46,9 +46,8 @@ def layer_table() -> pd.DataFrame:
 
 def test_layers_are_in_order_and_differences_left_out() -> None:
     figure = plots.layers(layer_table())
-    for axis in figure.axes:
-        assert [label.get_text() for label in axis.get_xticklabels()] == ["layer 1", "layer 2", "output"]
-    assert layer_probe.LENGTH in figure.axes[1].get_legend_handles_labels()[1]
+    shown = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert shown == ["layer 1", "layer 2", "output", layer_probe.LENGTH]
 
 
 def test_tsne_joins_the_sentences_of_a_pair() -> None:
@@ -70,8 +69,8 @@ def test_strengths_show_distributions_and_differences() -> None:
     found = glasses_parts.lambda_summary(lambdas, lambdas * 0 + 1, nouns, Bootstrap(20, 0))
     figure = plots.strengths(lambdas, pd.concat([found.assign(base=base) for base in ("s", "b")]))
     left, right = figure.axes
-    assert len(left.get_xticklabels()) == 4
-    assert len(right.containers) == 2
+    assert len(left.get_yticklabels()) == 4
+    assert sum(line.get_marker() in {"o", "s"} for line in right.lines) == 2
     assert right.get_yticklabels()[0].get_text() == "no\nminus not any"
 
 
@@ -79,9 +78,9 @@ def test_changes_stand_in_points_beside_the_published_ones() -> None:
     rows = table(["a", "b", "c"], ["A", "B"], ("b",))
     published = pd.DataFrame({"title": ["A"], "method": ["b"], "value": [-0.25]})
     figure = plots.changes(rows, ("A", "B"), {"a": "Ay", "b": "Bee"}, "points", published)
-    left, right = figure.axes
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["A", "A: the paper", "B"]
+    left, paper, _ = figure.axes
     assert [label.get_text() for label in left.get_yticklabels()] == ["Ay", "Bee"]
-    np.testing.assert_allclose(np.asarray(left.containers[0][0].get_xdata(), float), [60, 60])
-    crosses = [next(line for line in axis.lines if line.get_marker() == "x") for axis in (left, right)]
-    np.testing.assert_allclose(np.asarray(crosses[0].get_xdata(), float), [-25])
-    assert len(np.asarray(crosses[1].get_xdata())) == 0
+    values = [next(line for line in axis.lines if line.get_marker() == "o").get_xdata() for axis in (left, paper)]
+    np.testing.assert_allclose(np.asarray(values[0], float), [60, 60])
+    np.testing.assert_allclose(np.asarray(values[1], float)[-1], -25)

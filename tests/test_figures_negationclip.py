@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.container import ErrorbarContainer
 
 from negutil.compare import engine, negationclip
 from negutil.plots import figures
@@ -42,22 +41,19 @@ def table() -> pd.DataFrame:
     return found.assign(value=value, low=value - 0.05, high=value + 0.05, metric="accuracy", n=50, over="items")
 
 
-def _errorbars(axis: Axes) -> list[ErrorbarContainer]:
-    return [one for one in axis.containers if isinstance(one, ErrorbarContainer)]
-
-
-def _points(container: ErrorbarContainer) -> list[float]:
-    assert container.lines[0] is not None
-    return [float(value) for value in np.asarray(container.lines[0].get_xdata())]
+def _series(axis: Axes) -> list[list[float]]:
+    """The values of every series of marks, from the top."""
+    marked = [line for line in axis.lines if line.get_marker() in figures.MARKERS]
+    return [[float(value) for value in np.asarray(line.get_xdata())] for line in marked]
 
 
 def test_gains_are_in_points_with_a_panel_per_benchmark_and_a_colour_per_architecture(table: pd.DataFrame) -> None:
     plot = drawn.gains(table, TITLES[:2], METHODS)
     assert len(plot.axes) == 2
-    small, large = _errorbars(plot.axes[1])
+    small, large = _series(plot.axes[1])
     rows = table[(table["kind"] == engine.OVER_CLIP) & (table["title"] == TITLES[1])]
-    assert _points(small) == pytest.approx((100 * rows[rows["base"] == "small"]["value"]).tolist())
-    assert _points(large) == pytest.approx((100 * rows[rows["base"] == "large"]["value"]).tolist())
+    assert small == pytest.approx((100 * rows[rows["base"] == "small"]["value"]).tolist())
+    assert large == pytest.approx((100 * rows[rows["base"] == "large"]["value"]).tolist())
     assert [text.get_text() for text in plot.axes[0].get_yticklabels()] == [
         "plain captions",
         "CoN-CLIP",
@@ -67,27 +63,27 @@ def test_gains_are_in_points_with_a_panel_per_benchmark_and_a_colour_per_archite
 
 def test_captions_show_means_and_every_seed(table: pd.DataFrame) -> None:
     axis = drawn.captions(table, TITLES[:2], METHODS).axes[0]
-    seeds = [line for line in axis.lines if line.get_marker() == "."]
-    assert sum(len(np.asarray(line.get_xdata())) for line in seeds) == len(BASES) * len(METHODS) * 2
-    assert len(_points(_errorbars(axis)[0])) == len(METHODS) + 1
+    seeds = sum(len(np.asarray(points.get_offsets())) for points in axis.collections)
+    assert seeds == len(BASES) * len(METHODS) * 2
+    assert len(_series(axis)[0]) == len(METHODS) + 1
 
 
 def test_referring_has_three_marks_per_model(table: pd.DataFrame) -> None:
     plot = drawn.referring(table, METHODS)
     assert [axis.get_title(loc="left") for axis in plot.axes] == list(BASES)
-    assert [len(_errorbars(axis)) for axis in plot.axes] == [3, 3]
+    assert [len(_series(axis)) for axis in plot.axes] == [3, 3]
     shown = {text.get_text() for text in plot.legends[0].get_texts()}
-    assert shown == set(drawn.PHRASES.values())
+    assert shown == {*drawn.PHRASES.values(), "chance"}
 
 
 def test_ccneg_has_a_mark_per_model_and_a_cross_per_rule(table: pd.DataFrame) -> None:
     known = [("a", suite.CCNEG, 1.0), ("a", ccneg.REVERSED, 0.0), ("b", suite.CCNEG, 0.4), ("b", ccneg.REVERSED, 0.5)]
     rules = pd.DataFrame(known, columns=["rule", "title", "value"])
     axis = drawn.ccneg_both_ways(table, rules, METHODS).axes[0]
-    marks = [line for line in axis.lines if line.get_linestyle() == "None"]
-    assert len(marks) == len(BASES) * (len(METHODS) + 1) + 1
-    (crosses,) = [line for line in marks if line.get_marker() == "x"]
+    assert len(axis.containers) == len(BASES) * (len(METHODS) + 1)
+    (crosses,) = [line for line in axis.lines if line.get_marker() == "x"]
     assert np.asarray(crosses.get_xdata()).tolist() == [1.0, 0.4]
+    assert [text.get_text() for text in axis.texts] == ["a", "b"]
 
 
 def test_held_out_compares_familiar_with_new(table: pd.DataFrame) -> None:
@@ -101,7 +97,7 @@ def test_held_out_compares_familiar_with_new(table: pd.DataFrame) -> None:
         }
     ).assign(low=-0.1, high=0.2, n=30)
     plot = drawn.held_out(rows, "large", ("VALSE existence", "exclusion"))
-    nouns, phrasings = ([_points(bars) for bars in _errorbars(axis)] for axis in plot.axes)
+    nouns, phrasings = (_series(axis) for axis in plot.axes)
     assert np.array(nouns) == pytest.approx(np.array([[0, 1], [2, 3]]))
     assert np.array(phrasings) == pytest.approx(np.array([[4, 5], [6, 7]]))
 
@@ -112,32 +108,33 @@ def _along(places: tuple[float, ...]) -> pd.DataFrame:
     return frame.assign(low=frame["value"] - 0.1, high=frame["value"] + 0.1)
 
 
-def test_amounts_and_wise_ft_draw_a_line_per_benchmark() -> None:
+def test_amounts_have_a_mark_per_rate_and_wise_ft_a_line_per_benchmark() -> None:
     plot = drawn.amounts(_along((0.0, 5.0, 20.0)), _along((0.1, 1.0)))
-    assert [len(axis.lines) for axis in plot.axes] == [2, 2]
-    assert np.asarray(plot.axes[0].lines[0].get_xdata()).tolist() == [0, 5, 20]
+    assert [text.get_text() for text in plot.legends[0].get_texts()] == ["0 %", "5 %", "10 %", "20 %", "100 %"]
+    assert [len(values) for values in _series(plot.axes[0]) if not np.isnan(values).all()] == [2, 2, 2]
     curve = drawn.wise_ft(_along((0.0, 0.5, 1.0)), ("one",), ("two",))
-    assert [len(axis.lines) for axis in curve.axes] == [1, 1]
-    assert np.asarray(curve.axes[1].lines[0].get_ydata()) == pytest.approx([0.5, 0.505, 0.51])
+    left, right = ([line for line in axis.lines if len(np.asarray(line.get_xdata()))] for axis in curve.axes)
+    assert len(left) == len(right) == 1
+    assert np.asarray(right[0].get_ydata()) == pytest.approx([0.5, 0.505, 0.51])
 
 
 def test_figures_of_controls_that_a_profile_does_not_train_are_empty_and_not_wrong() -> None:
     plot = drawn.amounts(_along((0.0,)), _along(())[:0])
-    assert not plot.axes[1].lines
+    assert len(plot.axes) == 1
 
 
 def test_validation_draws_every_seed_and_names_each_recipe_once() -> None:
     rows = [(recipe, f"{recipe}/{seed}", epoch, 1.0) for recipe in "ab" for seed in range(3) for epoch in range(3)]
     losses = pd.DataFrame(rows, columns=["recipe", "model", "epoch", "loss_on_validation"])
-    axis = drawn.validation(losses, {"a": "by picture", "b": "by caption"}).axes[0]
-    assert len(axis.lines) == 6
-    legend = axis.get_legend()
-    assert legend is not None
+    plot = drawn.validation(losses, {"a": "by picture", "b": "by caption"})
+    assert len(plot.axes[0].lines) == 6
+    (legend,) = plot.legends
     assert [text.get_text() for text in legend.get_texts()] == ["by picture", "by caption"]
 
 
 def test_text_tower_rises_to_all_nouns() -> None:
     rows = [(name, noun, value) for name in ("CLIP", "NegationCLIP") for noun, value in (("cat", 0.4), ("dog", 0.2))]
     axis = drawn.text_tower(pd.DataFrame(rows, columns=["model", "noun", "value"])).axes[0]
-    assert np.asarray(axis.lines[0].get_xdata()).tolist() == [0.2, 0.4]
-    assert np.asarray(axis.lines[0].get_ydata()).tolist() == [0.5, 1.0]
+    curve = next(line for line in axis.lines if line.get_color() == figures.METHODS["CLIP"][0])
+    assert np.asarray(curve.get_xdata())[1:].tolist() == [0.2, 0.4]
+    assert np.asarray(curve.get_ydata()).tolist() == [0, 0.5, 1.0]

@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
-from matplotlib.container import BarContainer, Container, ErrorbarContainer
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 from negutil.captions.exclusion import ALONE, BOTH
 from negutil.plots import figures
 from negutil.plots import negbench as plots
-from negutil.plots.negbench import Card, Ranked
+from negutil.plots.figures import Ranked
+from negutil.plots.negbench import Card
 from negutil.tasks.affirmation_bias import DENIES, SAYS
 from negutil.tasks.exclusion import ALL, HELD_OUT, TRAINED
 
@@ -30,10 +31,10 @@ def look() -> Iterator[None]:
     plt.close("all")
 
 
-def _series(container: Container) -> tuple[np.ndarray, np.ndarray]:
-    assert isinstance(container, ErrorbarContainer)
-    assert container.lines[0] is not None
-    return np.asarray(container.lines[0].get_xdata()), np.asarray(container.lines[0].get_ydata())
+def _series(axis: Axes) -> list[list[float]]:
+    """The values of every series of marks, from the top."""
+    marked = [line for line in axis.lines if line.get_marker() in figures.MARKERS]
+    return [np.asarray(line.get_xdata(), float).tolist() for line in marked]
 
 
 def _ticks(axis: Axes) -> list[str]:
@@ -49,36 +50,32 @@ def _with_interval(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_accuracy_by_type_has_a_panel_per_dataset_and_marks_blind_baselines() -> None:
-    kinds = ("negative", "total", "positive")
-    rows = [(d, m, k) for d in ("COCO", "VOC") for m in MODELS for k in kinds]
-    table = _with_interval(pd.DataFrame(rows, columns=["dataset", "model", "type"]).assign(value=np.arange(12) / 12))
-    blind = pd.DataFrame({"dataset": "COCO", "baseline": "longest", "type": kinds, "value": [0.1, 0.2, 0.3]})
-    figure = plots.accuracy_by_type(table, blind, chance={"COCO": 0.25, "VOC": 0.5})
+    kinds = ("negative", "hybrid", "positive")
+    models = (*MODELS, "blind: longest")
+    rows = [(f"{d} MCQ, paraphrased", m, f"accuracy on {k}") for d in ("VOC", "COCO") for m in models for k in kinds]
+    table = _with_interval(pd.DataFrame(rows, columns=["task", "model", "metric"]).assign(value=np.arange(18) / 18))
+    figure = plots.accuracy_by_type(table, MODELS, ("longest",))
     first, second = figure.axes
-    assert [axis.get_title(loc="left") for axis in figure.axes] == ["COCO", "VOC"]
-    # Whatever the order of the table, "total" comes first and then positive and negative.
-    assert [label.get_text() for label in first.get_xticklabels()] == ["total", "positive", "negative"]
-    at, values = _series(second.containers[1])
-    own = table[(table["dataset"] == "VOC") & (table["model"] == "large")].set_index("type")["value"]
-    assert values[np.argsort(at)].tolist() == own[["total", "positive", "negative"]].tolist()
-    marks = [np.asarray(line.get_ydata()).tolist() for line in first.lines if line.get_marker() == "x"]
-    assert marks == [[0.1, 0.2, 0.3]]
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["VOC", "COCO"]
+    assert _ticks(first) == ["positive", "hybrid", "negative"]  # whatever the order of the table
+    assert np.allclose(_series(second)[1], np.array([14, 13, 12]) / 18)
+    assert np.allclose(_series(first)[2], np.array([8, 7, 6]) / 18)
     chance = [line for line in second.lines if line.get_linestyle() == "--"]
-    assert np.asarray(chance[0].get_ydata()).tolist() == [0.5, 0.5]
-    assert _legend(figure) == [*MODELS, "longest", "chance"]
+    assert np.asarray(chance[0].get_xdata()).tolist() == [0.25, 0.25]
+    assert _legend(figure) == [*MODELS, "without images: longest", "chance"]
 
 
-def test_recall_drop_joins_plain_and_negated_and_writes_the_difference() -> None:
+def test_recall_drop_sets_negated_below_plain_and_writes_the_difference() -> None:
     rows = [("COCO", m, c, v) for m, (p, n) in zip(MODELS, ((0.9, 0.85), (0.8, 0.7)), strict=True)
             for c, v in (("plain", p), ("negated", n))]  # fmt: skip
     table = _with_interval(pd.DataFrame(rows, columns=["dataset", "model", "captions", "value"]))
-    figure = plots.recall_drop(table, k=10)
+    table["task"] = table["dataset"] + " retrieval, " + table["captions"].replace("negated", "paraphrased")
+    table = table.drop(columns=["dataset", "captions"]).assign(metric="recall@10")
+    figure = plots.recall_drop(table, MODELS, k=10)
     (axis,) = figure.axes
-    assert _ticks(axis) == ["COCO"]
-    assert axis.get_xlabel() == "recall@10"
-    assert [text.get_text() for text in axis.texts] == ["−5.0", "−10.0"]
-    assert [float(_series(container)[0][0]) for container in axis.containers] == [0.9, 0.85, 0.8, 0.7]
-    assert _legend(figure) == [*MODELS, "plain", "negated"]
+    assert _ticks(axis) == ["COCO, small: −5.0", "COCO, large: −10.0"]
+    assert _series(axis) == [[0.9, 0.8], [0.85, 0.7]]
+    assert _legend(figure) == ["plain", "negated"]
 
 
 def test_affirmation_bias_sets_denials_beside_statements_for_every_model() -> None:
@@ -101,7 +98,7 @@ def test_affirmation_bias_sets_denials_beside_statements_for_every_model() -> No
     figure = plots.affirmation_bias(table)
     assert len(figure.axes) == 4
     assert [axis.get_title(loc="left") for axis in figure.axes[:2]] == ["sentences that say X", "sentences that deny X"]
-    assert [figure.axes[0].get_ylabel(), figure.axes[2].get_ylabel()] == list(MODELS)
+    assert [axis.get_ylabel() for axis in figure.axes[::2]] == [f"{model}\ndensity" for model in MODELS]
     curves = {str(line.get_label()): line for line in figure.axes[3].lines if len(np.asarray(line.get_xdata())) == 20}
     np.testing.assert_allclose(np.asarray(curves["pictures with X"].get_ydata()), np.exp(-((centres - 1) ** 2)))
     assert all(axis.get_ylim()[1] > table["density"].max() for axis in figure.axes)
@@ -115,14 +112,13 @@ def test_exclusion_groups_the_wordings() -> None:
     other = table.assign(metric="mAP", value=0.0)
     figure = plots.exclusion(pd.concat([table, other]))
     (axis,) = figure.axes
-    assert _ticks(axis) == [ALONE, BOTH, ALL, TRAINED, HELD_OUT, "X, but no Y", "X, never Y"]
-    assert [text.get_text() for text in axis.texts] == ["controls", "means", "usual phrasings", "held-out phrasings"]
-    assert len(set(axis.get_yticks())) == len(forms)
-    values, at = _series(axis.containers[0])
-    order = [_ticks(axis)[int(np.argmin(np.abs(np.asarray(axis.get_yticks()) - place)))] for place in at]
-    assert dict(zip(order, values.tolist(), strict=True)) == dict(
-        zip(forms, table["value"][: len(forms)].tolist(), strict=True)
-    )
+    order = ["controls", ALONE, BOTH, "means", ALL, TRAINED, HELD_OUT]
+    order += ["usual phrasings", "X, but no Y", "held-out phrasings", "X, never Y"]
+    assert _ticks(axis) == order
+    bold = [label.get_text() for label in axis.get_yticklabels() if label.get_fontweight() == "bold"]
+    assert bold == ["controls", "means", "usual phrasings", "held-out phrasings"]
+    shown = {form: value for form, value in zip(order, _series(axis)[0], strict=True) if not np.isnan(value)}
+    assert shown == dict(zip(forms, table["value"][: len(forms)].tolist(), strict=True))
 
 
 def test_retrieved_frames_right_pictures_green_and_wrong_ones_red() -> None:
@@ -131,7 +127,7 @@ def test_retrieved_frames_right_pictures_green_and_wrong_ones_red() -> None:
         Ranked("a cat, but no dog", pictures, [True, False, True], ["cat", "cat + dog", "cat"]),
         Ranked("a cat", pictures[:2], [True, True], summary="2 of 2 show a cat"),
     ]
-    figure = plots.retrieved(rows)
+    figure = figures.retrieved(rows)
     assert figure.axes[0].get_title(loc="left") == "“a cat, but no dog”"
     assert figure.axes[3].get_title(loc="left") == "“a cat”: 2 of 2 show a cat"
     colours = [to_hex(axis.spines["left"].get_edgecolor()).upper() for axis in figure.axes[:3]]
@@ -151,6 +147,7 @@ def test_question_cards_name_the_right_option_and_the_chosen_one() -> None:
     ]
     figure = plots.question_cards(cards)
     left, right, _, tie = figure.axes
+    assert right.get_xlim() == tie.get_xlim()
     assert left.get_title(loc="left") == "a question"
     assert _ticks(right) == ["a cat", "no cat", "a dog", "no dog"]
     widths = [
@@ -170,8 +167,7 @@ def test_accuracy_by_cue_orders_cues_by_frequency() -> None:
     figure = plots.accuracy_by_cue(pd.concat([table, table.assign(factor="position")]))
     (axis,) = figure.axes
     assert _ticks(axis) == ["no  (n = 80)", "no negation  (n = 30)", "never  (n = 5)"]
-    values, at = _series(axis.containers[1])
-    assert values[np.argsort(at)].tolist() == [0.2, 0.9, 0.1]
+    assert _series(axis)[1] == [0.2, 0.9, 0.1]
 
 
 def test_claims_show_each_domain_s_kinds_in_every_panel() -> None:
@@ -187,5 +183,4 @@ def test_claims_show_each_domain_s_kinds_in_every_panel() -> None:
     assert [axis.get_title(loc="left") for axis in figure.axes] == ["AUC", "same sentence"]
     kinds = ("affirmative", "all", "negated")
     assert _ticks(figure.axes[0]) == [f"{domain}, {kind}" for domain in ("objects", "faces") for kind in kinds]
-    values, at = _series(figure.axes[1].containers[0])
-    assert values[np.argsort(at)].tolist() == [0.9, 0.5, 0.1] * 2
+    assert _series(figure.axes[1])[0] == [0.9, 0.5, 0.1] * 2

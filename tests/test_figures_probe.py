@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.container import Container, ErrorbarContainer
+from matplotlib.axes import Axes
 
 from miniworld import faces
 from negutil.captions import probe_prompts
@@ -18,11 +18,9 @@ from negutil.tasks import probe
 MODELS = ("one", "two")
 
 
-def _points(bars: Container) -> np.ndarray:
-    """The values that a container of error bars marks."""
-    assert isinstance(bars, ErrorbarContainer)
-    assert bars.lines[0] is not None
-    return np.asarray(bars.lines[0].get_xdata())
+def _points(axis: Axes) -> np.ndarray:
+    """The values of the first series of marks, from the top."""
+    return np.asarray(next(line for line in axis.lines if line.get_marker() == "o").get_xdata())
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +45,10 @@ def test_by_attribute_has_a_panel_per_model_with_all_drawn_attributes_in_order(t
     names = [label.get_text().replace(" ", "_") for label in figure.axes[0].get_yticklabels()]
     rows = table[(table.phrasing == "not") & (table.metric == "balanced_accuracy")]
     means = rows.groupby("attribute")["value"].mean()[names].to_numpy()
-    assert [axis.get_title() for axis in figure.axes] == list(MODELS)
+    assert [axis.get_title(loc="left") for axis in figure.axes] == list(MODELS)
     assert sorted(names) == sorted(faces.DRAWN)
     assert (np.diff(means) <= 0).all()
-    shown = _points(figure.axes[0].containers[0])
+    shown = _points(figure.axes[0])
     own = table[(table.model == "one") & (table.phrasing == "not") & (table.metric == "tpr")]
     assert np.allclose(shown, own.set_index("attribute").loc[names, "value"])
     plt.close(figure)
@@ -60,16 +58,15 @@ def test_by_phrasing_shows_negations_then_antonym_then_the_affirmative_prompt_al
     figure = plots.by_phrasing(table)
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names == ["not", "without", "no", probe_prompts.ANTONYM, probe_prompts.ALONE]
-    assert [axis.get_title() for axis in figure.axes] == ["balanced accuracy", "auc"]
-    assert len(_points(figure.axes[1].containers[0])) == 5
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["balanced accuracy", "AUC"]
+    assert len(_points(figure.axes[1])) == 5
     plt.close(figure)
 
 
 def test_preference_has_a_dot_per_attribute_and_phrasing(table: pd.DataFrame) -> None:
     figure = plots.preference(table)
-    dots = [np.asarray(line.get_xdata()) for line in figure.axes[0].lines if line.get_linestyle() == "None"]
-    assert len(dots) == len(MODELS)
-    assert len(dots[0]) == 3 * len(faces.DRAWN) + len(faces.ANTONYM_PHRASES)
+    dots = sum(len(np.asarray(points.get_offsets())) for points in figure.axes[0].collections)
+    assert dots == len(MODELS) * (3 * len(faces.DRAWN) + len(faces.ANTONYM_PHRASES))
     plt.close(figure)
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,7 +20,7 @@ from negutil.compare import claims, negation_beyond, negbench
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
 from negutil.models import encode
-from negutil.plots import negbench_views
+from negutil.plots import negbench as plots
 from negutil.tasks import negbench as negbench_task
 from negutil.tasks.negbench import Items, Queries, Questions
 
@@ -149,18 +150,19 @@ def test_what_is_shown_comes_from_the_tables(found: tuple[negbench.Findings, Pat
     assert len(negbench.drops(findings.table, models)) == 14
     chosen = negbench.choices(findings.items, "COCO MCQ, paraphrased")
     assert chosen.drop(columns=["type", "model"]).sum(axis=1).tolist() == pytest.approx([1.0] * len(chosen))
-    shown = negbench_views.recalls(findings.table, models)
-    assert set(shown["captions"]) == {"plain", "negated"} and len(shown) == 2 * 3 * len(models)
-    types = negbench_views.by_type(findings.table, models)
-    assert list(dict.fromkeys(types["dataset"])) == ["COCO", "VOC2007", "MSR-VTT", "HardNeg-Syn"]
+    drops = plots.recall_drop(findings.table, models)
+    assert len(drops.axes[0].get_yticklabels()) == 3 * len(models)
+    types = plots.accuracy_by_type(findings.table, models)
+    assert [axis.get_title(loc="left") for axis in types.axes] == ["COCO", "VOC2007", "MSR-VTT", "HardNeg-Syn"]
+    plt.close("all")
 
 
 def test_cards_show_the_scores_that_are_judged(
     found: tuple[negbench.Findings, Path], tasks: list[Items], settings: Profile
 ) -> None:
-    task = negbench_views.find(tasks, "COCO MCQ, templated")
+    task = plots.find(tasks, "COCO MCQ, templated")
     assert isinstance(task, Questions) and task.types is not None
-    cards = negbench_views.cards(settings, task, "miniclip-s-8")
+    cards = plots.cards(settings, task, "miniclip-s-8")
     assert [card.title for card in cards] == ["positive", "negative", "hybrid"]
     items = found[0].items
     own = items[(items["model"] == "miniclip-s-8") & (items["variation"] == task.variation.title)]
@@ -171,7 +173,7 @@ def test_cards_show_the_scores_that_are_judged(
 
 def test_an_unknown_variation_is_said(tasks: list[Items]) -> None:
     with pytest.raises(NegutilError, match="choose among COCO retrieval, plain"):
-        negbench_views.find(tasks, "COCO MCQ, sung")
+        plots.find(tasks, "COCO MCQ, sung")
 
 
 def test_two_runs_write_the_same_bytes(

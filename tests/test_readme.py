@@ -12,11 +12,11 @@ import pytest
 from negutil import config, paths, results
 from negutil.compare import claims, negation_beyond, verdicts
 from negutil.errors import NegutilError
-from negutil.report import index, markdown, readme, reproducibility
+from negutil.report import generated
 from negutil.results import Record
 
 LARGEST = 12_000
-PAGES = (readme.README, *sorted((paths.ROOT / "docs").glob("*.md")))
+PAGES = (generated.README, *sorted((paths.ROOT / "docs").glob("*.md")))
 TRANSLATED = re.compile(
     r"\b(told|asked|goes? on|(to|can) be had|mend(ed|s)?|anew|(is|was) not said|(four|the) works|surely)\b|^\W*Found\b",
     re.IGNORECASE,
@@ -32,7 +32,7 @@ def committed(committed_results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def text() -> str:
-    return readme.README.read_text(encoding="utf-8")
+    return generated.README.read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_it_is_short(text: str) -> None:
 
 
 def test_it_says_what_the_committed_results_say(committed: None) -> None:
-    assert readme.current("mini") == readme.README.read_text(encoding="utf-8"), "run `negutil readme`"
+    assert generated.readme("mini") == generated.README.read_text(encoding="utf-8"), "run `negutil readme`"
 
 
 def test_the_first_paragraph_says_what_ran(text: str) -> None:
@@ -94,22 +94,22 @@ def test_counts_are_those_of_the_claims_and_the_committed_verdicts(committed: No
 
 
 def test_findings_of_ours_are_never_replicated(committed: None) -> None:
-    (sentence,) = [line for line in readme.findings("mini").splitlines() if line.startswith("Our own")]
+    (sentence,) = [line for line in generated.findings("mini").splitlines() if line.startswith("Our own")]
     assert "replicated" not in sentence
-    _, *sections = index.page("mini").split("**Findings of our own**")
+    _, *sections = generated.index("mini").split("**Findings of our own**")
     tables = [section.split("Tables:")[0] for section in sections]
     assert len(tables) >= 6 and not [table for table in tables if "replicated" in table]
 
 
 def test_the_caption_has_the_counts_of_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "of 5 show" not in readme.image("mini")
+    assert "of 5 show" not in generated.image("mini")
     model = config.load("mini").models[-1]
     rows = [("X/cat", 5.0, 5), ("X/mean over nouns", 4.94, 70), ("no X/cat", 3.0, 5), ("no X/mean over nouns", 4.2, 70)]
     records = [
         Record(negation_beyond.EXPERIMENT, task, model, negation_beyond.TOP_METRIC, value, n) for task, value, n in rows
     ]
     results.save(records, "mini", negation_beyond.EXPERIMENT, "top_five")
-    caption = readme.image("mini")
+    caption = generated.image("mini")
     assert "“a cat” (5 of 5 show a cat)" in caption and "“no cat” (3 of 5 show a cat)" in caption
     assert "all 70 nouns, 4.9 and 4.2 of 5 images show it" in caption
 
@@ -138,9 +138,10 @@ def anchors(page: Path) -> set[str]:
 
 
 def test_no_generated_sentence_sounds_translated(committed: None) -> None:
-    generated = [*readme.parts("mini").values(), index.page("mini"), *reproducibility.parts("mini").values()]
-    generated += [f"{control.asks} {' '.join(control.says.values())}" for control in claims.controls()]
-    lines = [re.sub(r"\]\([^)]*\)|`[^`]*`", "]", line) for text in generated for line in text.splitlines()]
+    shown = [generated.image("mini"), generated.time("mini"), generated.findings("mini"), generated.index("mini")]
+    shown += generated.reproducibility_parts("mini").values()
+    shown += [f"{control.asks} {' '.join(control.says.values())}" for control in claims.controls()]
+    lines = [re.sub(r"\]\([^)]*\)|`[^`]*`", "]", line) for text in shown for line in text.splitlines()]
     assert not [line for line in lines if TRANSLATED.search(line)]
 
 
@@ -151,24 +152,24 @@ def test_another_number_in_a_table_changes_readme(tmp_path: Path, monkeypatch: p
     for path in (folder / "tasks.csv", folder / "tasks.provenance.json"):
         (own / path.name).write_bytes(path.read_bytes())
     monkeypatch.setenv("NEGUTIL_RESULTS", str(tmp_path))
-    before = readme.findings("mini")
+    before = generated.findings("mini")
     table = pd.read_csv(own / "tasks.csv", dtype=str, keep_default_na=False)
     wanted = (table["metric"] == "accuracy on negative") & table["task"].str.contains(" MCQ, ")
     table.loc[wanted, ["value", "ci_low", "ci_high"]] = ["0.777", "0.7", "0.8"]
     table.to_csv(own / "tasks.csv", index=False)
-    after = readme.findings("mini")
+    after = generated.findings("mini")
     assert "**Replicated** (NegBench)" in before and "0.777" not in before
     assert "**Not replicated** (NegBench)" in after and "0.777 [0.700, 0.800]" in after
 
 
 def test_without_results_it_says_what_to_run() -> None:
-    assert "run notebook 03" in readme.findings("mini")
-    assert "No results yet" in readme.time("mini")
+    assert "run notebook 03" in generated.findings("mini")
+    assert "No results yet" in generated.time("mini")
 
 
 def test_no_number_of_an_experiment_stands_outside_the_generated_parts(text: str) -> None:
-    for name in readme.PARTS:
-        begin, end = markdown.BEGIN.format(name), markdown.END.format(name)
+    for name in ("image", "time", "findings"):
+        begin, end = generated.BEGIN.format(name), generated.END.format(name)
         text = text[: text.index(begin)] + text[text.index(end) + len(end) :]
     prose = re.sub(r"```.*?```|`[^`]*`|\]\([^)]*\)", " ", text, flags=re.DOTALL)
     prose = re.sub(r"Python 3\.\d+|(CC BY|SIL OFL) \d\.\d|Sec\. \d\.\d|Tables? \d|Fig\. \d|95 % intervals", " ", prose)
@@ -177,13 +178,13 @@ def test_no_number_of_an_experiment_stands_outside_the_generated_parts(text: str
 
 def test_only_what_stands_between_the_markers_is_replaced(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
-    begin, end = markdown.BEGIN.format("time"), markdown.END.format("time")
+    begin, end = generated.BEGIN.format("time"), generated.END.format("time")
     page.write_text(f"before\n{begin}\nold\n{end}\nafter\n", encoding="utf-8")
-    assert markdown.text_with({"time": "new"}, page) == f"before\n{begin}\n\nnew\n\n{end}\nafter\n"
+    assert generated.text_with({"time": "new"}, page) == f"before\n{begin}\n\nnew\n\n{end}\nafter\n"
 
 
 def test_a_lost_marker_is_named(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text("nothing here\n", encoding="utf-8")
     with pytest.raises(NegutilError, match="put them back"):
-        markdown.text_with({"time": "new"}, page)
+        generated.text_with({"time": "new"}, page)

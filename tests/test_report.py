@@ -74,9 +74,9 @@ def test_the_same_results_give_the_same_whole_page_that_needs_nothing_beside_it(
 def test_each_tested_claim_has_its_figure_once(store: Path) -> None:
     chapters = pages.contents("mini")["chapters"]
     claims = [claim for chapter in chapters for claim in chapter["claims"]]
-    assert all(claim["figure"].count("<svg") == bool(claim["rows"]) for claim in claims)
-    by_id = {claim["id"]: claim for claim in claims}
-    drops = by_id["negbench-recall-drops"]["figure"]
+    assert all(figure.count("<svg") == bool(outcome.rows) for outcome, figure in claims)
+    by_id = {outcome.claim.id: figure for outcome, figure in claims}
+    drops = by_id["negbench-recall-drops"]
     assert drops.count('class="holds"') == 8  # templated and paraphrased captions of two sets, by two models
 
 

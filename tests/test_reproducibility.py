@@ -8,7 +8,7 @@ import pytest
 from negutil import paths
 from negutil.errors import NegutilError
 from negutil.models import glasses_settings
-from negutil.report import markdown, reproducibility
+from negutil.report import generated
 from negutil.train import recipes
 
 ENTRY = '[[disagreement]]\nwork = "CoN-CLIP"\npaper = "says"\ncode = "does"\n'
@@ -27,13 +27,15 @@ def write(folder: Path, content: str) -> Path:
 
 
 def test_the_page_says_what_the_committed_results_say(committed: None) -> None:
-    assert reproducibility.current("mini") == reproducibility.PAGE.read_text(encoding="utf-8"), "run `negutil readme`"
+    assert generated.reproducibility("mini") == generated.REPRODUCIBILITY.read_text(encoding="utf-8"), (
+        "run `negutil readme`"
+    )
 
 
 def test_every_work_has_both_parts_with_something_measured(committed: None) -> None:
-    parts = reproducibility.parts("mini")
-    assert len(parts) == 2 * len(reproducibility.WORKS) + 1
-    for work, name in reproducibility.WORKS.items():
+    parts = generated.reproducibility_parts("mini")
+    assert len(parts) == 2 * len(generated.WORKS) + 1
+    for work, name in generated.WORKS.items():
         rows = parts[f"differences-{name}"].splitlines()[2:]
         assert len(rows) >= 3, work
         assert any("(n = " in row for row in rows), f"nothing of {work} is measured"
@@ -41,7 +43,7 @@ def test_every_work_has_both_parts_with_something_measured(committed: None) -> N
 
 
 def test_every_difference_of_the_glasses_is_told_once() -> None:
-    told = [entry.glasses for entry in reproducibility.read() if entry.glasses]
+    told = [entry.glasses for entry in generated.read_disagreements() if entry.glasses]
     assert sorted(told) == sorted([*glasses_settings.DIFFERENCES, *recipes.TRAINING_DIFFERENCES])
 
 
@@ -55,19 +57,19 @@ def test_a_changed_number_changes_the_page(
     rows.loc[own, ["value", "ci_low", "ci_high"]] = 0.123, 0.111, 0.135
     rows.to_csv(tmp_path / "mini" / table, index=False)
     monkeypatch.setenv("NEGUTIL_RESULTS", str(tmp_path))
-    assert "scalar gate" in reproducibility.moving("mini")
+    assert "scalar gate" in generated.moving("mini")
     with pytest.raises(NegutilError, match=r"is not there: run the notebook"):
-        reproducibility.table("CoN-CLIP", "mini")
+        generated.disagreements("CoN-CLIP", "mini")
 
 
 def test_only_what_stands_between_the_markers_is_replaced(committed: None, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    text = reproducibility.PAGE.read_text(encoding="utf-8")
+    text = generated.REPRODUCIBILITY.read_text(encoding="utf-8")
     page.write_text(text.replace("(n = 1,000)", "(n = 7)"), encoding="utf-8")
-    assert reproducibility.current("mini", page) == text
-    page.write_text(text.replace(markdown.END.format("moving"), ""), encoding="utf-8")
+    assert generated.reproducibility("mini", page) == text
+    page.write_text(text.replace(generated.END.format("moving"), ""), encoding="utf-8")
     with pytest.raises(NegutilError, match="put them back"):
-        markdown.text_with({"moving": "x"}, page)
+        generated.text_with({"moving": "x"}, page)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ def test_only_what_stands_between_the_markers_is_replaced(committed: None, tmp_p
 )
 def test_what_is_wrong_with_an_entry_is_told(content: str, told: str, tmp_path: Path) -> None:
     with pytest.raises(NegutilError, match=told) as caught:
-        reproducibility.read(write(tmp_path, content))
+        generated.read_disagreements(write(tmp_path, content))
     assert "disagreements.toml" in str(caught.value)
 
 
@@ -91,11 +93,11 @@ def test_an_effect_without_a_record_is_an_error(
     committed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     effect = EFFECT.replace("t/x", "05_negationclip/levels")
-    found = reproducibility.read(write(tmp_path, ENTRY + effect))
-    monkeypatch.setattr(reproducibility, "read", lambda: found)
+    found = generated.read_disagreements(write(tmp_path, ENTRY + effect))
+    monkeypatch.setattr(generated, "read_disagreements", lambda: found)
     with pytest.raises(NegutilError, match=r"levels\.csv has no 'm' of 'a\*'"):
-        reproducibility.table("CoN-CLIP", "mini")
+        generated.disagreements("CoN-CLIP", "mini")
 
 
 def test_no_local_path_is_on_the_page() -> None:
-    assert str(paths.ROOT) not in reproducibility.PAGE.read_text(encoding="utf-8")
+    assert str(paths.ROOT) not in generated.REPRODUCIBILITY.read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ from negutil.compare.negation_beyond import Gallery
 from negutil.config import Profile
 from negutil.models import encode, loader, registry
 from negutil.models.pictures import PictureFiles
-from negutil.plots import negbench_views
+from negutil.plots import negbench as plots
 
 COUNT = 14
 
@@ -70,7 +70,7 @@ def test_the_table_has_the_first_noun_and_the_mean_over_all(settings: Profile, g
 
 
 def test_the_figure_shows_the_first_noun_and_marks_what_is_right(settings: Profile, gallery: Gallery) -> None:
-    plain, denied = negbench_views.with_and_without_no(settings, gallery, "random")
+    plain, denied = plots.with_and_without_no(settings, gallery, "random")
     assert (plain.query, denied.query) == ("an apple", "no apple")
     assert plain.right.count(True) == expected(settings, gallery, "an apple", "apple")
     assert denied.right.count(False) == expected(settings, gallery, "no apple", "apple")
@@ -84,5 +84,5 @@ def test_without_enough_images_there_is_no_table_and_no_figure(settings: Profile
     few = dataclasses.replace(gallery, there={"bear": gallery.there["bear"]})
     for nothing in (None, few):
         assert negation_beyond.top_five(settings, nothing).empty
-        assert negbench_views.with_and_without_no(settings, nothing, "random") == []
+        assert plots.with_and_without_no(settings, nothing, "random") == []
     assert not (paths.results("quick") / negation_beyond.EXPERIMENT).exists()

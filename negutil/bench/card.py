@@ -93,7 +93,8 @@ def figure(card: Card) -> Figure:
     with mpl.rc_context(figures.RC):
         drawing, axis = plt.subplots(figsize=(WIDTH, 1.3 + ROW_HEIGHT * len(rows)))
         at = np.arange(len(rows), dtype=float)
-        figures.dots(axis, rows, at, 0, label=model)
+        look: dict[str, Any] = {"color": figures.BLUE, "marker": "o", "linestyle": "", "markersize": 4.5, "capsize": 2}
+        axis.errorbar(rows["value"], at, xerr=figures.reach(rows), elinewidth=1, label=card.model["name"], **look)
         axis.plot(rows["chance"].astype(float), at, "|", color="#444444", markersize=13, label="guessing")
         if rows["blind"].notna().any():
             axis.plot(rows["blind"].astype(float), at, "x", color="#444444", markersize=5, label="best blind rule")

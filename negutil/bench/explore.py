@@ -22,7 +22,7 @@ from negutil.captions import english, phrasing
 from negutil.config import Profile
 from negutil.errors import NegutilError
 from negutil.models import encode, loader, scorer, trained
-from negutil.plots import explore as plots
+from negutil.plots import figures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -148,7 +148,7 @@ class Explorer:
 def figure(
     explorer: Explorer, queries: Sequence[str] = QUERIES, names: Sequence[str] = (), count: int = COUNT
 ) -> Figure:
-    """Return the top pictures for every query (downwards) and model (side by side).
+    """Return the top pictures for every query and model, a row for each.
 
     Without ``names`` the first models of the profile, which are there on every machine. Raises NegutilError as
     :meth:`Explorer.top` does, and where there is no query or no model.
@@ -156,14 +156,13 @@ def figure(
     chosen = tuple(names) or explorer.settings.models[:MOST_MODELS]
     if not queries:
         raise NegutilError("There is no query: write what the picture should show.")
-
-    def block(top: Found) -> plots.Block:
-        right = "" if top.right is None else f"{top.right} of {len(top.rows)} right"
-        return plots.Block(top.model, [explorer.picture(row) for row in top.rows], top.wrong, right)
-
-    return plots.side_by_side(
-        queries, [[block(explorer.top(query, name, count)) for name in chosen] for query in queries]
-    )
+    rows = []
+    for found in (explorer.top(query, name, count) for query in queries for name in chosen):
+        summary = found.model if found.right is None else f"{found.model}, {found.right} of {len(found.rows)} right"
+        right = [not wrong for wrong in found.wrong]
+        pictures = [explorer.picture(row) for row in found.rows]
+        rows.append(figures.Ranked(found.query, pictures, right, found.wrong, summary))
+    return figures.retrieved(rows)
 
 
 def panel(explorer: Explorer, first: Sequence[str] = QUERIES[1:]) -> Any:

@@ -10,6 +10,7 @@ every claim. The last part of the file has the headlines, and which claims are c
 from __future__ import annotations
 
 import fnmatch
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -354,7 +355,20 @@ def _pooled(rows: pd.DataFrame) -> pd.Series:
 
 
 def _records(condition: Condition, profile: str) -> pd.DataFrame:
-    rows = results.read(file_of(condition, profile))
+    """The records that a condition names, found once while their file does not change; they are not written to."""
+    path = file_of(condition, profile)
+    return _matching(condition, path, _state(path))
+
+
+def _state(path: Path) -> tuple[object, ...]:
+    """What changes when a file does: the path with its time, size and inode."""
+    state = path.stat() if path.exists() else None
+    return (path, state.st_mtime_ns, state.st_size, state.st_ino) if state else (path,)
+
+
+@functools.lru_cache(maxsize=1024)
+def _matching(condition: Condition, path: Path, state: tuple[object, ...]) -> pd.DataFrame:
+    rows = results.read(path)
     return rows[condition.names(rows)]
 
 

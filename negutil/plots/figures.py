@@ -1,13 +1,17 @@
-"""One look for all figures: colour-blind-safe colours with distinct markers, saved as byte-stable PNG and SVG.
+"""One look for all figures, the kinds of figure that notebooks share, and saving them as byte-stable PNG and SVG.
 
-The palette is that of Okabe and Ito (2008), "Color Universal Design".
+Numbers come with their intervals: columns value, low and high (or ci_low and ci_high), which seaborn draws as median
+and range of the three. The palette is that of Okabe and Ito (2008), "Color Universal Design".
 """
 
 from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable, Sequence
+import itertools
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec
 
@@ -15,11 +19,13 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from cycler import cycler
 from IPython import get_ipython
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from numpy.typing import NDArray
 
@@ -27,20 +33,42 @@ from negutil import files, paths
 from negutil.plots import pngs
 
 P = ParamSpec("P")
-BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
-    "#000000",
-    "#E69F00",
-    "#56B4E9",
-    "#009E73",
-    "#F0E442",
-    "#0072B2",
-    "#D55E00",
-    "#CC79A7",
-)
+Mark = tuple[str, str]
+"""Colour and marker."""
+
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+GREY = "#777777"
 # Yellow comes last: it is hard to see on white.
 PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 CHANCE: dict[str, Any] = {"color": "#666666", "linestyle": "--", "linewidth": 1.0}
+SUMMARY: dict[str, Any] = {"estimator": "median", "errorbar": ("pi", 100)}
+"""What seaborn makes of an interval's three numbers: the value, from the lowest to the highest."""
+
+METHODS: dict[str, Mark] = {
+    "miniclip-s-8": (BLUE, "o"),
+    "miniclip-b-8": (VERMILION, "s"),
+    "CLIP": (BLACK, "o"),
+    "original": (BLACK, "o"),
+    "plain captions": (GREY, "X"),
+    "CoN-CLIP": (GREEN, "^"),
+    "NegCLIP": (PURPLE, "D"),
+    "CLIP-bnl": (SKY, "v"),
+    "NegCap": (ORANGE, "*"),
+    "NegFull": (BLUE, "P"),
+    "NegationCLIP": (VERMILION, "s"),
+    "fine-tuned on NegBench's captions": (GREY, "D"),
+    "CLIPGlasses, CC-Neg": (BLUE, "o"),
+    "CLIPGlasses, NegBench's captions": (BLUE, "s"),
+    "released code, CC-Neg": (SKY, "o"),
+    "released code, NegBench's captions": (SKY, "s"),
+    "the mask alone": (PURPLE, "v"),
+    "random object vector": (PURPLE, "P"),
+    "constant lambda": (PURPLE, "X"),
+    "rule: take the caption without a negation": (BLACK, "*"),
+}
+"""What every figure marks these models and methods with; glasses have the colours of their code."""
 
 RC: dict[Any, Any] = {
     "axes.prop_cycle": cycler(color=PALETTE, marker=MARKERS),
@@ -57,6 +85,7 @@ RC: dict[Any, Any] = {
     "font.size": 10,
     "grid.color": "#DDDDDD",
     "image.cmap": "cividis",
+    "legend.fontsize": 9,
     "legend.frameon": False,
     "lines.markersize": 5,
     "savefig.dpi": 150,
@@ -67,7 +96,7 @@ RC: dict[Any, Any] = {
 def style() -> None:
     """Use the project's look from here on; ``with matplotlib.rc_context(figures.RC)`` does so for one block.
 
-    In a notebook it also makes sure that a figure at the end of a cell is shown as a picture: Jupyter does that by
+    In a notebook it also makes sure that a figure at the end of a cell is shown as an image: Jupyter does that by
     itself only once pyplot has drawn something.
     """
     mpl.rcParams.update(RC)
@@ -94,70 +123,261 @@ def nothing() -> Figure:
     return figure
 
 
+# --------------------------------------------------------------------------------------------------------------------
+# Numbers with intervals
+
+
 def names(table: pd.DataFrame, column: str) -> list[str]:
     """The different values of a column in order of first appearance."""
     return [str(name) for name in dict.fromkeys(table[column])]
 
 
-def places(values: pd.Series, order: Sequence[str]) -> NDArray[np.float64]:
-    """The place of each of ``values`` [N] in ``order``."""
-    return np.array([list(order).index(str(value)) for value in values], dtype=float)
+def ordered(rows: pd.DataFrame, column: str, order: Sequence[str]) -> pd.DataFrame:
+    """The rows whose ``column`` is in ``order``, sorted by it."""
+    kept = rows[rows[column].isin(order)]
+    return kept.sort_values(column, key=lambda names: names.map(list(order).index), kind="stable")
+
+
+def marks(shown: Sequence[str]) -> dict[str, Mark]:
+    """A colour and a marker for each name, no pair twice: those of METHODS, else colours that nothing else has yet."""
+    known = {name: METHODS[name] for name in shown if name in METHODS}
+    taken = {colour for colour, _ in known.values()}
+    free = [mark for mark in zip(PALETTE, MARKERS, strict=True) if mark[0] not in taken]
+    turned = ((colour, MARKERS[(n + turn) % 8]) for turn in range(3, 8) for n, colour in enumerate(PALETTE))
+    rest = (mark for mark in itertools.chain(free, turned) if mark not in known.values())
+    return {name: known[name] if name in known else next(rest) for name in shown}
+
+
+def points(
+    rows: pd.DataFrame,
+    y: str,
+    hue: str = "",
+    col: str = "",
+    *,
+    label: str = "",
+    order: Sequence[str] = (),
+    limits: tuple[float, float] | None = None,
+    chance: float | Mapping[str, float] | None = None,
+    scale: float = 1,
+    width: float = 3.2,
+    wrap: int = 0,
+    line: str = "chance",
+) -> Figure:
+    """Values with intervals along x: a row for each ``y``, a mark for each ``hue``, a panel for each ``col``.
+
+    Args:
+        rows: with the columns of an interval; one without an interval is a mark alone.
+        label: what the values are, with their unit.
+        order: the values of ``y`` from the top; one without rows is a heading.
+        limits: of x in all panels, from 0 to 1 for shares; without them x reaches as far as the intervals.
+        chance: where a dashed line is, the same in all panels or for each; the legend calls it ``line``, if not at 0.
+        scale: 100 for points.
+        width: of a panel, and ``wrap`` how many stand beside each other (0: all).
+    """
+    if rows.empty:
+        return nothing()
+    levels, titles = list(order) or names(rows, y), names(rows, col) if col else [""]
+    rows, hue, unnamed = (rows, hue, False) if hue else (rows.assign(all=""), "all", True)
+    known = marks(names(rows, hue))
+    across = min(wrap or len(titles), len(titles))
+    down, high = -(-len(titles) // across), len(levels) * max(0.3, 0.1 * len(known) + 0.08) + 0.75
+    size = (width * across + 1.8, down * high)
+    figure, axes = plt.subplots(down, across, figsize=size, sharey=True, squeeze=False)
+    for axis, title in zip(axes.flat, titles, strict=False):
+        dots(axis, rows[rows[col] == title] if col else rows, y, levels, known, hue=hue, scale=scale)
+        axis.set_title("\n".join(textwrap.wrap(title, 24)))
+        if limits:
+            axis.set_xlim(limits)
+        at = chance.get(title) if isinstance(chance, Mapping) else chance
+        if at is not None:
+            axis.axvline(at, **CHANCE, zorder=1)
+    for axis in axes.flat[len(titles) :]:
+        axis.set_visible(False)
+    figure.supxlabel(label, fontsize=10)
+    legend(figure, {} if unnamed else known, line if chance else "")
+    return figure
+
+
+def dots(
+    axis: Axes, rows: pd.DataFrame, y: str, order: Sequence[str], known: Mapping[str, Mark], *, hue: str, scale: float
+) -> None:
+    """Draw one panel of ``points``: the values of ``y`` in ``order``, those of ``hue`` with the marks in ``known``."""
+    style: dict[str, Any] = {"err_kws": {"linewidth": 1.2, "marker": ""}, "linestyle": "none", "markersize": 5}
+    style |= {"dodge": min(0.36 * (len(known) - 1), 0.66), "markers": [marker for _, marker in known.values()]}
+    style |= {**SUMMARY, **look(known, hue)}
+    sns.pointplot(_three(rows, scale), x="number", y=y, order=order, ax=axis, **style)
+    axis.set(xlabel="", ylabel="", ylim=(len(order) - 0.4, -0.6))
+    axis.grid(axis="x")
+
+
+def seeds(axis: Axes, rows: pd.DataFrame, y: str, order: Sequence[str], known: Mapping[str, Mark], *, hue: str) -> None:
+    """Draw the values of single seeds as strokes into a panel of ``points``."""
+    stroke: dict[str, Any] = {"marker": "|", "size": 11, "linewidth": 1, "jitter": False, "dodge": len(known) > 1}
+    sns.stripplot(rows, x="value", y=y, order=order, ax=axis, **stroke, **look(known, hue))
+    axis.set(xlabel="", ylabel="")
+
+
+def look(known: Mapping[str, Mark], hue: str, *, with_markers: bool = False) -> dict[str, Any]:
+    """What seaborn has to know to draw the values of ``hue`` with their marks, without a legend."""
+    order, colours, markers = list(known), [c for c, _ in known.values()], [m for _, m in known.values()]
+    shapes = {"style": hue, "style_order": order, "markers": markers} if with_markers else {}
+    return {"hue": hue, "hue_order": order, "palette": colours, "legend": False, **shapes}
+
+
+def lines(
+    rows: pd.DataFrame,
+    x: str,
+    hue: str,
+    col: str = "",
+    *,
+    labels: Sequence[str],
+    limits: tuple[float, float | None] | None = None,
+    line: str = "",
+    **style: Any,
+) -> Figure:
+    """Values against ``x`` with intervals where there are any: a line for each ``hue``, a panel for each ``col``.
+
+    ``labels`` are those of x and y, ``limits`` those of y, ``style`` is for ``seaborn.lineplot``. The panels share both
+    axes; ``line`` is what the legend calls dashed lines that the caller draws.
+    """
+    if rows.empty:
+        return nothing()
+    known, titles = marks(names(rows, hue)), names(rows, col) if col else [""]
+    size = (3.6 * len(titles) + 1.8, 3.2)
+    figure, axes = plt.subplots(1, len(titles), figsize=size, sharex=True, sharey=True, squeeze=False)
+    style = {**SUMMARY, "dashes": False, **style, **look(known, hue, with_markers=True)}
+    for axis, title in zip(axes.flat, titles, strict=True):
+        shown = _three(rows[rows[col] == title] if col else rows)
+        sns.lineplot(shown, x=x, y="number", ax=axis, **style)
+        axis.set(title=title, xlabel=labels[0], ylabel=labels[1], ylim=limits)
+        axis.grid(visible=True)
+    legend(figure, known, line)
+    return figure
+
+
+def cumulative(
+    rows: pd.DataFrame, x: str, hue: str, known: Mapping[str, Mark], *, labels: Sequence[str]
+) -> tuple[Figure, Axes]:
+    """Cumulative shares of ``x``, a line for each ``hue`` in the colours of ``known``, with the labels of x and y."""
+    figure, axis = plt.subplots(figsize=(7.2, 3.4))
+    sns.ecdfplot(rows, x=x, marker="", ax=axis, **look(known, hue))
+    axis.set(xlabel=labels[0], ylabel=labels[1], ylim=(0, 1))
+    axis.grid(visible=True)
+    return figure, axis
+
+
+def crossed(
+    rows: pd.DataFrame, titles: Sequence[str], chances: Sequence[float] = (), limits: tuple[float, float] | None = None
+) -> Figure:
+    """Every method (column name) on two tests at once, with both intervals; all but the last base are hollow.
+
+    rows: columns base, name, title (of the test), value, low, high; who lacks one of the two is left out. ``chances``
+    are dashed lines, ``limits`` those of both axes.
+    """
+    both = rows[rows["title"].isin(titles)].set_index(["name", "base", "title"]).sort_index()
+    bases, enough = names(rows, "base"), both.groupby(["name", "base"]).size() == len(titles)
+    known = marks([name for name in names(rows, "name") if name in enough[enough].index.get_level_values("name")])
+    figure, axis = plt.subplots(figsize=(7.6, 4.4))
+    for name, base in ((name, base) for name in known for base in bases if enough.get((name, base), False)):
+        (across, up), (colour, marker) = (both.xs((name, base, title)) for title in titles), known[name]
+        style: dict[str, Any] = {"xerr": reach(across), "yerr": reach(up), "elinewidth": 0.8, "capsize": 0}
+        style |= {"color": colour, "marker": marker, "mfc": colour if base == bases[-1] else "white", "markersize": 7}
+        axis.errorbar([across["value"]], [up["value"]], **style)
+    for draw, at in zip((axis.axvline, axis.axhline), chances, strict=False):
+        draw(at, **CHANCE, zorder=1)
+    axis.set(xlabel=titles[0], ylabel=titles[1], xlim=limits, ylim=limits)
+    axis.grid(visible=True)
+    fills = "" if len(bases) < 2 else f"filled: {bases[-1]}\nhollow: {', '.join(bases[:-1])}"
+    legend(figure, known, "chance" if chances else "", fills)
+    return figure
+
+
+def legend(figure: Figure, known: Mapping[str, Mark], line: str = "", title: str = "") -> None:
+    """One legend for the whole figure, at its right, so that it covers nothing; ``line`` names the dashed lines."""
+    handles = [Line2D([], [], color=c, marker=m, linestyle="", label=name) for name, (c, m) in known.items()]
+    handles += [Line2D([], [], **CHANCE, marker="", label=line)] if line else []
+    if handles:
+        figure.legend(handles=handles, loc="outside right upper", title=title, title_fontsize=9, alignment="left")
+
+
+def _three(rows: pd.DataFrame, scale: float = 1) -> pd.DataFrame:
+    """Each row three times, with value, low and high as its ``number``; once where the table has no intervals."""
+    named = rows.rename(columns={"ci_low": "low", "ci_high": "high"}).reset_index(drop=True)
+    ends = [end for end in ("low", "value", "high") if end in named]
+    return pd.concat([named.assign(number=scale * named[end].astype(float)) for end in ends], ignore_index=True)
 
 
 def reach(rows: pd.DataFrame | pd.Series) -> NDArray[np.float64]:
     """How far intervals reach below and above their values: [2, N], or [2, 1] for a single row."""
-    ends: NDArray[np.float64] = np.vstack([rows["value"] - rows["low"], rows["high"] - rows["value"]]).clip(0)
-    return ends
+    return np.vstack([rows["value"] - rows["low"], rows["high"] - rows["value"]]).clip(0).astype(np.float64)
 
 
-def dots(
-    axis: Axes,
-    rows: pd.DataFrame,
-    at: NDArray[np.floating],
-    index: int,
-    *,
-    vertical: bool = False,
-    label: str | None = None,
-) -> None:
-    """Values with intervals (columns value, low, high) at places ``at``, in the style of series ``index``.
+# --------------------------------------------------------------------------------------------------------------------
+# Images
 
-    Values lie along x, or along y if ``vertical``; ``label`` is for the legend.
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A query with its top images, best first: whether each is right, what is written below each, and a summary.
+
+    Without ``right`` it is not known which are.
     """
-    style: dict[str, Any] = {"color": PALETTE[index], "marker": MARKERS[index], "linestyle": "", "label": label}
-    style |= {"markersize": 4.5, "capsize": 2, "elinewidth": 1}
-    if vertical:
-        axis.errorbar(at, rows["value"], yerr=reach(rows), **style)
-    else:
-        axis.errorbar(rows["value"], at, xerr=reach(rows), **style)
+
+    query: str
+    pictures: Sequence[NDArray[np.uint8]]
+    right: Sequence[bool]
+    titles: Sequence[str] = ()
+    summary: str = ""
+
+
+@or_nothing
+def retrieved(rows: Sequence[Ranked]) -> Figure:
+    """For each query its top images, framed green where right and red where wrong, which is written below as well."""
+    columns = max(len(row.pictures) for row in rows)
+    figure, axes = plt.subplots(len(rows), columns, figsize=(1.45 * columns, 1.95 * len(rows)), squeeze=False)
+    for line, row in zip(axes, rows, strict=True):
+        heading = f"“{row.query}”" + (f": {row.summary}" if row.summary else "")
+        line[0].set_title(heading, fontsize=10, parse_math=False)
+        for axis in line[len(row.pictures) :]:
+            axis.set_visible(False)
+        looks = [(GREEN, "right") if right else (VERMILION, "wrong") for right in row.right]
+        looks = looks or [("#888888", "")] * len(row.pictures)
+        titles = row.titles or [""] * len(row.pictures)
+        for axis, picture, (colour, word), title in zip(line, row.pictures, looks, titles, strict=False):
+            axis.imshow(picture, interpolation="nearest")
+            frame(axis, colour)
+            below = textwrap.fill(": ".join(part for part in (word, title) if part), 21)
+            axis.set_xlabel(below, fontsize=7, color=colour, labelpad=3, parse_math=False)
+    return figure
 
 
 def frame(axis: Axes, colour: str, width: float = 3) -> None:
-    """Put a coloured frame around a picture, without ticks."""
+    """Put a coloured frame around an image, without ticks."""
     axis.set(xticks=[], yticks=[])
     for spine in axis.spines.values():
         spine.set(visible=True, color=colour, linewidth=width)
 
 
+# --------------------------------------------------------------------------------------------------------------------
+# Files
+
+
 def save(figure: Figure, profile: str, experiment: str, name: str) -> Path:
-    """Write ``figures/<profile>/<experiment>/<name>.png``, and ``.svg`` unless it shows pictures; return the first.
+    """Write ``figures/<profile>/<experiment>/<name>.png``, and ``.svg`` unless it shows images; return the first.
 
     Equal figures give equal bytes: no dates, no program versions, fixed SVG ids.  The figure stays open, so that a
     notebook can show it.
     """
     path = paths.figures(profile) / experiment / f"{name}.png"
-    files.write_bytes(path, pngs.compact(_bytes_of(figure, "png", {"Software": None})))
-    drawn = path.with_suffix(".svg")
-    # An SVG would hold the pixels of pictures in colour once more.
+    # An SVG would hold the pixels of images in colour once more.
     images = [image for image in figure.findobj(AxesImage) if isinstance(image, AxesImage)]
-    if any(np.asarray(image.get_array()).ndim == 3 for image in images):
-        drawn.unlink(missing_ok=True)
-    else:
-        files.write_bytes(drawn, _bytes_of(figure, "svg", {"Date": None, "Creator": None}))
+    in_colour = any(np.asarray(image.get_array()).ndim == 3 for image in images)
+    path.with_suffix(".svg").unlink(missing_ok=True)
+    for kind in ("png",) if in_colour else ("png", "svg"):
+        dates = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
+        buffer = io.BytesIO()
+        with mpl.rc_context({"svg.hashsalt": RC["svg.hashsalt"]}):
+            figure.savefig(buffer, format=kind, metadata=dates, bbox_inches="tight")
+        data = pngs.compact(buffer.getvalue()) if kind == "png" else buffer.getvalue()
+        files.write_bytes(path.with_suffix(f".{kind}"), data)
     return path
-
-
-def _bytes_of(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:
-    buffer = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": RC["svg.hashsalt"]}):
-        figure.savefig(buffer, format=kind, metadata=metadata, bbox_inches="tight")
-    return buffer.getvalue()

@@ -1,159 +1,121 @@
-"""Figures of notebook 03: accuracy by type of question, the drop in recall, the affirmation bias, and exclusion.
+"""What notebook 03 shows: figures of NegBench's tables, and single questions and queries with their images.
 
-Each takes tidy tables with a column ``model`` (as ``negutil.tasks`` makes them, one model's below the other's) and
-returns a figure; those of single questions and queries take pictures.
+Figures take tidy tables with a column ``model``, as ``negutil.tasks`` makes them, one model's below the other's.
 """
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from negutil.captions.exclusion import ALONE, BOTH
+from negutil.captions.negbench_files import PLAIN, VARIATIONS
+from negutil.captions.statements import with_article
+from negutil.compare import negation_beyond
+from negutil.compare.negation_beyond import Gallery
+from negutil.compare.negbench import BLIND
+from negutil.config import Profile
+from negutil.data import msrvtt
+from negutil.errors import NegutilError
+from negutil.models import encode, loader, scorer
+from negutil.models.pictures import PictureFiles
 from negutil.plots import figures
+from negutil.tasks import exclusion as exclusion_task
+from negutil.tasks import mcq
 from negutil.tasks.affirmation_bias import DENIES, SAYS
 from negutil.tasks.exclusion import ALL, HELD_OUT, TRAINED
+from negutil.tasks.negbench import Items, Queries, Questions, encode_media
 
-PLAIN, NEGATED = "plain", "negated"
-BLIND_MARKS = ("x", "+", "1", "|", "2")
-"""Markers of the blind baselines, thin ones so that they are not taken for models."""
-
-TYPES = ("total", "macro", "positive", "hybrid", "negative")
+TYPES = ("positive", "hybrid", "negative")
 """Types of questions in the order in which they are shown."""
 
-Picture = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """A query with its top pictures, best first: whether each is right, what is written below each, and a summary."""
-
-    query: str
-    pictures: Sequence[Picture]
-    right: Sequence[bool]
-    titles: Sequence[str] = ()
-    summary: str = ""
+KINDS = {"affirmative": " on affirmative", "all": "", "negated": " on negated"}
+"""Kinds of claims, and what follows a metric on them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A question: its picture, its options with their scores, the index of the right one, and the type of question."""
+    """A question: its image, its options with their scores, the index of the right one, and the type of question."""
 
-    picture: Picture
+    picture: NDArray[np.uint8]
     options: Sequence[str]
     scores: Sequence[float]
     correct: int
     title: str = ""
 
 
-@figures.or_nothing
 def accuracy_by_type(
-    table: pd.DataFrame, blind: pd.DataFrame | None = None, chance: float | Mapping[str, float] = 0.25
+    table: pd.DataFrame, models: Sequence[str], rules: Sequence[str] = (), wording: str = "paraphrased"
 ) -> Figure:
-    """Accuracy by type of question, a panel per dataset: models with intervals, blind baselines as thin marks.
+    """Accuracy by type of question, a panel per dataset: ``models`` and the blind baselines ``rules``.
 
-    Args:
-        table: columns dataset, model, type, value, low, high; types are shown in the order of TYPES, then others.
-        blind: columns dataset, baseline, type, value.
-        chance: the chance level, or that of each dataset.
+    table: the records of notebook 03 (``tasks.csv``).
     """
-    datasets, models = figures.names(table, "dataset"), figures.names(table, "model")
-    baselines = figures.names(blind, "baseline") if blind is not None else []
-    there = {name: figures.names(table[table["dataset"] == name], "type") for name in datasets}
-    kinds = {
-        name: [kind for kind in TYPES if kind in found] + [kind for kind in found if kind not in TYPES]
-        for name, found in there.items()
-    }
-    widths = [max(2, len(kinds[name])) for name in datasets]
-    size = (0.62 * sum(widths) + 0.5 * len(datasets) + 2.0, 3.4)
-    figure, axes = plt.subplots(1, len(datasets), figsize=size, sharey=True, squeeze=False, width_ratios=widths)
-    for axis, name in zip(axes[0], datasets, strict=True):
-        for index, model in enumerate(models):
-            rows = table[(table["dataset"] == name) & (table["model"] == model)]
-            figures.dots(
-                axis, rows, figures.places(rows["type"], kinds[name]) + _shift(index, len(models)), index, vertical=True
-            )
-        if blind is not None:
-            # At the right of each type, one above the other, so that they cover no model.
-            for mark, baseline in zip(BLIND_MARKS, baselines, strict=False):
-                rows = blind[(blind["dataset"] == name) & (blind["baseline"] == baseline)]
-                at = figures.places(rows["type"], kinds[name]) + 0.36
-                axis.plot(at, rows["value"], color="#444444", marker=mark, linestyle="")
-        axis.axhline(chance if isinstance(chance, float) else chance[name], **figures.CHANCE)
-        axis.set(title=name, ylim=(-0.03, 1.03), xlim=(-0.6, len(kinds[name]) - 0.4))
-        axis.set_xticks(range(len(kinds[name])), kinds[name], rotation=30, ha="right", rotation_mode="anchor")
-        axis.grid(axis="y")
-    axes[0][0].set_ylabel("accuracy")
-    blind_handles = [_handle(mark, "#444444", name) for mark, name in zip(BLIND_MARKS, baselines, strict=False)]
-    _legend(figure, [*_model_handles(models), *blind_handles, Line2D([], [], **figures.CHANCE, label="chance")])
-    return figure
+    shown = {name: name for name in models} | {f"{BLIND}{rule}": f"without images: {rule}" for rule in rules}
+    rows = table[table["task"].str.endswith(" MCQ, paraphrased") & table["metric"].str.startswith("accuracy on ")]
+    parts = {"type": rows["metric"].str.removeprefix("accuracy on "), "dataset": rows["task"].str.partition(" MCQ")[0]}
+    rows, datasets = rows.assign(**parts), list(dict.fromkeys(parts["dataset"]))
+    for column, order in {"type": TYPES, "model": list(shown), "dataset": datasets}.items():
+        rows = figures.ordered(rows, column, order)
+    rows = rows.assign(model=rows["model"].map(shown))
+    look: dict[str, Any] = {"label": "accuracy", "limits": (-0.03, 1.03), "width": 2.5}
+    return figures.points(rows, "type", "model", "dataset", order=TYPES, chance=0.25, **look)
 
 
-@figures.or_nothing
-def recall_drop(table: pd.DataFrame, k: int = 5) -> Figure:
-    """Recall@k with plain and with negated captions as dumbbells, a row per dataset and model, with the drop in points.
+def recall_drop(table: pd.DataFrame, models: Sequence[str], k: int = 5) -> Figure:
+    """Recall@k with plain and with negated captions, a row per dataset and model, with the drop in points.
 
-    table: columns dataset, model, captions (PLAIN or NEGATED), value, low, high.
+    table: the records of notebook 03 (``tasks.csv``).
     """
-    models, datasets = figures.names(table, "model"), figures.names(table, "dataset")
-    figure, axis = plt.subplots(figsize=(7.2, 0.34 * len(datasets) * len(models) + 0.2 * len(datasets) + 1.0))
-    ticks: dict[str, float] = {}
-    place = 0.0
-    for name in datasets:
-        own = table[table["dataset"] == name]
-        shown = [model for model in models if (own["model"] == model).any()]
-        for model in shown:
-            _dumbbell(axis, own[own["model"] == model].set_index("captions"), place, models.index(model))
-            place += 1
-        ticks[name] = place - (len(shown) + 1) / 2
-        place += 0.5
-    axis.set_yticks(list(ticks.values()), list(ticks))
-    axis.set(xlabel=f"recall@{k}", ylim=(place - 0.9, -0.6))
-    axis.set_xlim(right=axis.get_xlim()[1] + 0.1 * np.ptp(axis.get_xlim()))
-    axis.grid(axis="x")
-    kinds = [_handle("o", "#444444", PLAIN), _handle("o", "#444444", NEGATED, filled=False)]
-    _legend(figure, [*_model_handles(models), *kinds])
-    return figure
+    rows = table[(table["metric"] == f"recall@{k}") & table["model"].isin(models)]
+    rows = rows.join(rows["task"].str.extract(r"^(?P<dataset>.+) retrieval, (?P<captions>\w+)$"))
+    rows = figures.ordered(rows, "captions", ("plain", "paraphrased"))
+    rows = rows.replace({"captions": {"paraphrased": "negated"}})
+    if rows.empty:
+        return figures.nothing()
+    wide = rows.pivot(index=["dataset", "model"], columns="captions", values="value")
+    drop = (100 * (wide["negated"] - wide["plain"])).map("{:+.1f}".format).str.replace("-", "−")
+    keys = zip(rows["dataset"], rows["model"], strict=True)
+    rows = rows.assign(row=[f"{name}, {model}: {drop[name, model]}" for name, model in keys])
+    label = f"recall@{k} of plain and negated captions (at the names: the difference in points)"
+    return figures.points(rows, "row", "captions", label=label, limits=(0, 1.02), width=5)
 
 
 @figures.or_nothing
 def affirmation_bias(distributions: pd.DataFrame) -> Figure:
-    """Densities of the standardised cosine for pictures with and without X; left sentences that say X, right denials.
+    """Densities of the standardised cosine for images with and without X; left sentences that say X, right denials.
 
     distributions: ``affirmation_bias.distributions`` of every model, with a column model. A model that understood would
     have the two curves change places on the right. Dotted lines are means.
     """
-    models, kinds = figures.names(distributions, "model"), (SAYS, DENIES)
-    top = 1.06 * float(distributions["density"].max())
-    size = (7.6, 1.75 * len(models) + 1.1)
+    models, kinds = (
+        figures.names(distributions, "model"),
+        {SAYS: "sentences that say X", DENIES: "sentences that deny X"},
+    )
+    shown = {True: ("images with X", figures.BLUE), False: ("images without X", figures.VERMILION)}
+    top, size = 1.06 * float(distributions["density"].max()), (9.4, 1.75 * len(models) + 0.8)
     figure, axes = plt.subplots(len(models), 2, figsize=size, sharex=True, sharey=True, squeeze=False)
     for line, model in zip(axes, models, strict=True):
-        for axis, kind in zip(line, kinds, strict=True):
+        for axis, (kind, title) in zip(line, kinds.items(), strict=True):
             own = distributions[(distributions["model"] == model) & (distributions["kind"] == kind)]
-            for shown, colour, label in _SHOWN:
-                part = own[own["shown"] == shown]
+            for there, (label, colour) in shown.items():
+                part = own[own["shown"] == there]
                 axis.fill_between(part["centre"], part["density"], color=colour, alpha=0.35, linewidth=0)
                 axis.plot(part["centre"], part["density"], color=colour, marker="", label=label)
-                mean = np.average(part["centre"], weights=part["density"])
-                axis.axvline(float(mean), color=colour, linestyle=":", linewidth=1.2)
-            axis.set(yticks=[], ylim=(0, top))
-            axis.spines["left"].set_visible(False)
-        line[0].set_ylabel(model)
-    for axis, title in zip(axes[0], ("sentences that say X", "sentences that deny X"), strict=True):
-        axis.set_title(title)
-    for axis in axes[-1]:
-        axis.set_xlabel("cosine in standard deviations")
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+                mean = float(np.average(part["centre"], weights=part["density"]))
+                axis.axvline(mean, color=colour, linestyle=":", linewidth=1.2)
+            axis.set(yticks=[], ylim=(0, top), title=title if model == models[0] else "")
+        line[0].set_ylabel(f"{model}\ndensity")
+    figure.supxlabel("cosine, in standard deviations", fontsize=10)
+    figures.legend(figure, {label: (colour, "s") for label, colour in shown.values()})
     return figure
 
 
@@ -164,65 +126,53 @@ def exclusion(table: pd.DataFrame, metric: str = "AUC", chance: float | None = 0
     table: ``exclusion.summary`` of every model, with a column model.
     """
     rows = table[table["metric"] == metric]
-    groups = _wordings(rows)
-    models = figures.names(rows, "model")
-    ordered = [(form, 0.7 * number) for number, (_, forms) in enumerate(groups) for form in forms]
-    places = {form: place + gap for place, (form, gap) in enumerate(ordered)}
-    figure, axis = plt.subplots(figsize=(8.2, 0.27 * len(places) + 0.2 * len(groups) + 1.1))
-    for index, model in enumerate(models):
-        own = rows[rows["model"] == model]
-        at = np.array([places[form] for form in own["form"]])
-        figures.dots(axis, own, at + 0.6 * _shift(index, len(models)), index)
-    for title, forms in groups:
-        axis.text(-0.01, places[forms[0]] - 0.72, title, transform=axis.get_yaxis_transform(), **_HEADING)
-    if chance is not None:
-        axis.axvline(chance, **figures.CHANCE)
-    axis.set_yticks(list(places.values()), list(places), fontsize=8)
-    axis.set(xlim=(-0.02, 1.02), ylim=(max(places.values()) + 0.6, -1.1), xlabel=_EXCLUSION_LABELS.get(metric, metric))
-    axis.grid(axis="x")
-    _legend(figure, [*_model_handles(models), *([Line2D([], [], **figures.CHANCE, label="chance")] if chance else [])])
-    return figure
-
-
-@figures.or_nothing
-def retrieved(rows: Sequence[Ranked]) -> Figure:
-    """For each query its top pictures, framed green where right and red where wrong, which is written below as well."""
-    columns = max(len(row.pictures) for row in rows)
-    figure, axes = plt.subplots(len(rows), columns, figsize=(1.45 * columns, 1.95 * len(rows)), squeeze=False)
-    for line, row in zip(axes, rows, strict=True):
-        line[0].set_title(f"“{row.query}”" + (f": {row.summary}" if row.summary else ""), fontsize=10)
-        titles = row.titles or ("",) * len(row.pictures)
-        for axis in line[len(row.pictures) :]:
-            axis.set_visible(False)
-        for axis, picture, right, title in zip(line, row.pictures, row.right, titles, strict=False):
-            axis.imshow(picture, interpolation="nearest")
-            colour, word = (figures.GREEN, "right") if right else (figures.VERMILION, "wrong")
-            figures.frame(axis, colour)
-            below = f"{word}: {title}" if title else word
-            axis.set_xlabel(textwrap.fill(below, 21), fontsize=7, color=colour, labelpad=3)
+    forms = rows.drop_duplicates("form").set_index("form")
+    worded = forms[forms["cue"] != ""]
+    groups = {
+        "controls": [ALONE, BOTH],
+        "means": [ALL, TRAINED, HELD_OUT],
+        "usual phrasings": list(worded.index[~worded["held_out"]]),
+        "held-out phrasings": list(worded.index[worded["held_out"]]),
+    }
+    kept = {title: [form for form in known if form in forms.index] for title, known in groups.items()}
+    order = [name for title, known in kept.items() if known for name in (title, *known)]
+    label = f"{metric} of images with X alone against images with X and Y" if metric == "AUC" else metric
+    figure = figures.points(rows, "form", "model", label=label, order=order, limits=(0, 1), chance=chance, width=5)
+    axis = figure.axes[0]
+    for tick, name in zip(axis.get_yticklabels(), order, strict=True):
+        tick.set(fontweight="bold" if name in kept else "normal", fontsize=9)
     return figure
 
 
 @figures.or_nothing
 def question_cards(cards: Sequence[Card], width: int = 46) -> Figure:
-    """Questions with their pictures and options; bars are scores, the right option is named, the answer is hatched.
+    """Questions with their images and options; bars are scores, the right option is named, the answer is hatched.
 
-    The longest bar is the model's answer; where several share it there is none. ``width`` wraps options, in letters.
+    The longest bar is the model's answer; where several share it there is none. All questions have one scale.
+    ``width`` wraps options, in letters.
     """
-    heights = [0.42 * max(4, len(card.options)) + 0.5 for card in cards]
-    figure, axes = plt.subplots(
-        len(cards),
-        2,
-        figsize=(9.0, sum(heights)),
-        squeeze=False,
-        gridspec_kw={"width_ratios": (1, 2.3), "height_ratios": heights},
-    )
+    heights = [0.42 * max(4, len(card.options)) + 0.3 for card in cards]
+    look: dict[str, Any] = {"width_ratios": (1, 2.3), "height_ratios": heights}
+    figure, axes = plt.subplots(len(cards), 2, figsize=(9.0, sum(heights) + 0.4), squeeze=False, **look)
+    everything = np.concatenate([np.asarray(card.scores, dtype=float) for card in cards])
+    limits = (min(0.0, 1.1 * everything.min()), 1.45 * max(everything.max(), 0.05))
     for (left, right), card in zip(axes, cards, strict=True):
         left.imshow(card.picture, interpolation="nearest")
         figures.frame(left, "#888888", 1)
         left.set_title(card.title, fontsize=10)
-        _options(right, card, width)
-    axes[-1][1].set_xlabel("cosine with the picture")
+        best = [place for place, score in enumerate(card.scores) if score == max(card.scores)]
+        for place, score in enumerate(card.scores):
+            is_right, chosen = place == card.correct, best == [place]
+            colours = {"color": figures.GREEN, "edgecolor": "white"} if is_right else {"color": "#BBBBBB"}
+            right.barh(place, score, height=0.62, hatch="///" if chosen else "", **colours)
+            notes = [note for note, there in (("right", is_right), ("chosen", chosen)) if there]
+            label = f" {score:.3f}".replace("-", "−") + (f"  ({', '.join(notes)})" if notes else "")
+            weight = "bold" if notes else "normal"
+            right.text(max(score, 0), place, label, va="center", fontsize=8, fontweight=weight)
+        right.set_yticks(range(len(card.options)), [textwrap.fill(text, width) for text in card.options], fontsize=8)
+        right.set(xlim=limits, ylim=(len(card.options) - 0.5, -0.5))
+        right.axvline(0, color="#666666", linewidth=0.8)
+    axes[-1][1].set_xlabel("cosine with the image")
     return figure
 
 
@@ -235,19 +185,10 @@ def accuracy_by_cue(table: pd.DataFrame, factor: str = "cue", chance: float | No
     """
     rows = table[table["factor"] == factor]
     counts = rows.groupby("level", sort=False)["n"].max().sort_values(ascending=False, kind="stable")
-    levels, models = [str(level) for level in counts.index], figures.names(rows, "model")
-    figure, axis = plt.subplots(figsize=(6.8, 0.36 * len(levels) + 1.1))
-    for index, model in enumerate(models):
-        own = rows[rows["model"] == model]
-        figures.dots(axis, own, figures.places(own["level"], levels) + _shift(index, len(models)), index)
-    if chance is not None:
-        axis.axvline(chance, **figures.CHANCE)
-    names = [f"{level or 'no negation'}  (n = {counts[level]})" for level in levels]
-    axis.set_yticks(range(len(levels)), names)
-    axis.set(xlim=(-0.02, 1.02), ylim=(len(levels) - 0.4, -0.6), xlabel="accuracy")
-    axis.grid(axis="x")
-    _legend(figure, [*_model_handles(models), *([Line2D([], [], **figures.CHANCE, label="chance")] if chance else [])])
-    return figure
+    named = {level: f"{level or 'no negation'}  (n = {count})" for level, count in counts.items()}
+    rows = rows.assign(level=rows["level"].map(named))
+    look: dict[str, Any] = {"label": "accuracy", "order": list(named.values()), "limits": (-0.02, 1.02), "width": 4.6}
+    return figures.points(rows, "level", "model", chance=chance, **look)
 
 
 @figures.or_nothing
@@ -256,99 +197,115 @@ def claims(table: pd.DataFrame, metrics: Sequence[str] = ("AUC", "calibrated acc
 
     table: ``true_false.summary`` of every model and domain, with columns model and domain.
     """
-    domains, models, kinds = (
-        figures.names(table, "domain"),
-        figures.names(table, "model"),
-        ("affirmative", "all", "negated"),
-    )
-    places = {(d, kind): 4 * a + b for a, d in enumerate(domains) for b, kind in enumerate(kinds)}
-    size = (2.6 * len(metrics) + 2.2, 0.23 * len(places) + 0.2 * len(domains) + 1.2)
-    figure, axes = plt.subplots(1, len(metrics), figsize=size, sharey=True, squeeze=False)
-    for axis, metric in zip(axes[0], metrics, strict=True):
-        names = {(metric if kind == "all" else f"{metric} on {kind}"): kind for kind in kinds}
-        for index, model in enumerate(models):
-            own = table[(table["model"] == model) & table["metric"].isin(list(names))]
-            at = [places[d, names[name]] for d, name in zip(own["domain"], own["metric"], strict=True)]
-            figures.dots(axis, own, np.array(at) + _shift(index, len(models)), index)
-        axis.axvline(0.5, **figures.CHANCE)
-        axis.set(title=metric, xlim=(-0.03, 1.03), ylim=(max(places.values()) + 0.7, -0.7))
-        axis.grid(axis="x")
-    axes[0][0].set_yticks(list(places.values()), [f"{d}, {kind}" for d, kind in places], fontsize=8)
-    _legend(figure, [*_model_handles(models), Line2D([], [], **figures.CHANCE, label="chance")])
-    return figure
+    known = {metric + ending: (metric, kind) for metric in metrics for kind, ending in KINDS.items()}
+    rows = table[table["metric"].isin(known)]
+    kinds = rows["metric"].map(lambda metric: known[metric][1])
+    rows = rows.assign(row=rows["domain"] + ", " + kinds, panel=rows["metric"].map(lambda metric: known[metric][0]))
+    rows = figures.ordered(rows, "panel", metrics)
+    order = [f"{domain}, {kind}" for domain in figures.names(table, "domain") for kind in KINDS]
+    look: dict[str, Any] = {"label": "AUC, or share of claims", "order": order, "limits": (-0.03, 1.03), "width": 2.8}
+    return figures.points(rows, "row", "model", "panel", chance=0.5, **look)
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# Parts of figures
-
-_SHOWN = ((True, figures.BLUE, "pictures with X"), (False, figures.VERMILION, "pictures without X"))
-_HEADING: dict[str, Any] = {"fontsize": 8, "fontweight": "bold", "ha": "right", "va": "center"}
-_EXCLUSION_LABELS = {"AUC": "AUC of pictures with X alone against pictures with X and Y"}
+# Questions, queries and tables
 
 
-def _shift(index: int, count: int) -> float:
-    """How far series ``index`` of ``count`` lies beside the middle, so that neighbours do not cover each other."""
-    return 0.5 * (index - (count - 1) / 2) / max(2, count)
+def find(tasks: Sequence[Items], title: str) -> Items | None:
+    """The variation called ``title``, None where its published file is missing.
+
+    Raises NegutilError that lists the others where NegBench has none of that name.
+    """
+    for task in tasks:
+        if task.variation.title == title:
+            return task
+    known = [variation.title for variation in (*PLAIN, *VARIATIONS)]
+    if title in known:
+        return None
+    raise NegutilError(f"There is no variation {title!r} here: choose among {', '.join(known)}.")
 
 
-def _dumbbell(axis: Axes, rows: pd.DataFrame, place: float, index: int) -> None:
-    """Recall with plain captions (filled) and negated ones (open), joined; the difference in points beside them."""
-    colour, marker = figures.PALETTE[index], figures.MARKERS[index]
-    before, after = rows["value"].loc[[PLAIN, NEGATED]].tolist()
-    axis.plot([before, after], [place, place], color=colour, marker="", linewidth=2, alpha=0.45, zorder=1)
-    for kind, face in ((PLAIN, colour), (NEGATED, "white")):
-        row = rows.loc[kind]
-        style: dict[str, Any] = {"color": colour, "marker": marker, "markerfacecolor": face, "markersize": 6}
-        axis.errorbar([row["value"]], [place], xerr=figures.reach(row), capsize=2, elinewidth=1, **style)
-    right = float(rows["high"].max())
-    label = f"{100 * (after - before):+.1f}".replace("-", "−")
-    axis.annotate(label, (right, place), xytext=(6, 0), textcoords="offset points", va="center", fontsize=8)
+def files(tasks: Sequence[Items]) -> pd.DataFrame:
+    """What is asked: a row per variation with its numbers of items, of pictures or clips, and one sentence of it."""
+    rows = []
+    for task in tasks:
+        count = len(task.captions) if isinstance(task, Queries) else len(task.options)
+        sentence = task.texts[0]
+        rows.append((task.variation.title, count, len(task.media), sentence))
+    return pd.DataFrame(rows, columns=["variation", "items", "pictures or clips", "its first sentence"])
 
 
-def _wordings(rows: pd.DataFrame) -> list[tuple[str, list[str]]]:
-    """Headings and the wordings below each, in order; groups that the table lacks are left out."""
-    forms = rows.drop_duplicates("form").set_index("form")
-    own = forms[forms["cue"] != ""]
-    groups = {
-        "controls": [ALONE, BOTH],
-        "means": [ALL, TRAINED, HELD_OUT],
-        "usual phrasings": list(own.index[~own["held_out"]]),
-        "held-out phrasings": list(own.index[own["held_out"]]),
-    }
-    kept = {title: [form for form in names if form in forms.index] for title, names in groups.items()}
-    return [(title, names) for title, names in kept.items() if names]
+def cards(settings: Profile, task: Items | None, model: str) -> list[Card]:
+    """The first question of each type with the scores that a model gives to its options; none without questions."""
+    if not isinstance(task, Questions):
+        return []
+    types = task.types or [""] * len(task.options)
+    chosen = [types.index(kind) for kind in ("positive", "negative", "hybrid") if kind in types]
+    media, options = tuple(task.media[task.rows[row]] for row in chosen), [task.options[row] for row in chosen]
+    clip, batch = loader.load(model), settings.encode.batch
+    images = encode_media(clip, media, batch).of(media)
+    scores = mcq.scores_by(scorer.of(clip, batch), options, images)
+    return [
+        Card(picture(path), task.options[row], list(values), int(task.correct[row]), types[row])
+        for path, row, values in zip(media, chosen, scores, strict=True)
+    ]
 
 
-def _options(axis: Axes, card: Card, width: int) -> None:
-    """The options of a card as bars, the first at the top, with their scores written beside them."""
-    scores = np.asarray(card.scores, dtype=float)
-    places = range(len(scores))
-    answers = scores == scores.max()
-    for place, score, answer in zip(places, scores.tolist(), answers, strict=True):
-        right = place == card.correct
-        colour = figures.GREEN if right else "#BBBBBB"
-        chosen = answer and answers.sum() == 1
-        hatch = "///" if chosen else ""
-        axis.barh(place, score, color=colour, height=0.62, hatch=hatch, edgecolor="white" if right else "#777777")
-        notes = [note for note, there in (("right", right), ("chosen", chosen)) if there]
-        label = f" {score:.3f}".replace("-", "−") + (f"  ({', '.join(notes)})" if notes else "")
-        weight = "bold" if notes else "normal"
-        axis.text(max(score, 0), place, label, va="center", fontsize=8, fontweight=weight)
-    axis.set_yticks(places, [textwrap.fill(option, width) for option in card.options], fontsize=8)
-    axis.set_xlim(min(0.0, 1.1 * float(scores.min())), 1.45 * max(float(scores.max()), 0.05))
-    axis.set_ylim(len(scores) - 0.5, -0.5)
-    axis.axvline(0, color="#666666", linewidth=0.8)
+def picture(path: object) -> np.ndarray:
+    """A picture, or the first of a clip's sampled frames, uint8 [H, W, 3]."""
+    name = str(path)
+    return msrvtt.frames(name)[0] if name.endswith(".mp4") else np.asarray(PictureFiles([name])[0])
 
 
-def _handle(marker: str, colour: str, label: str, filled: bool = True) -> Line2D:
-    face = colour if filled else "white"
-    return Line2D([], [], color=colour, marker=marker, markerfacecolor=face, linestyle="", label=label)
+def exclusions(settings: Profile, asked: Gallery | None, model: str, form: str, count: int = 3) -> list[figures.Ranked]:
+    """The top five pictures for the first ``count`` queries of a wording, about different things, right ones marked.
+
+    Right are the pictures with X and without Y; what is wrong with another is written below it. Empty without gallery.
+    """
+    if asked is None:
+        return []
+    queries = list({query.wanted: query for query in reversed(asked.queries) if query.form == form}.values())[-count:]
+    loaded, batch = loader.load(model), settings.encode.batch
+    texts = encode.texts(loaded, [query.text for query in queries], batch=batch)
+    best = exclusion_task.best(texts, encode.images(loaded, asked.pictures, batch=batch))
+    found = []
+    for query, rows in zip(queries, best, strict=True):
+        wanted, excluded = asked.there[query.wanted][rows], asked.there[query.excluded][rows]
+        wrong = np.where(excluded, f"has a {query.excluded}", f"has no {query.wanted}")
+        titles = np.where(wanted & ~excluded, "", wrong).tolist()
+        pictures = [np.asarray(asked.pictures[int(row)]) for row in rows]
+        found.append(figures.Ranked(query.text, pictures, (wanted & ~excluded).tolist(), titles))
+    return found
 
 
-def _model_handles(models: Sequence[str]) -> list[Line2D]:
-    return [_handle(figures.MARKERS[index], figures.PALETTE[index], model) for index, model in enumerate(models)]
+def with_and_without_no(settings: Profile, gallery: Gallery | None, model: str) -> list[figures.Ranked]:
+    """The top five pictures for "an X" and for "no X", right ones marked; X is the first of ``top_nouns``.
+
+    Empty without a gallery, or where no noun has enough pictures.
+    """
+    chosen = negation_beyond.top_nouns(gallery.there)[:1] if gallery else []
+    if gallery is None or not chosen:
+        return []
+    (noun,), ranked = chosen, negation_beyond.top_pictures(settings, gallery, model, chosen)
+    named, found = with_article(noun), []
+    for kind, query in negation_beyond.with_and_without(noun).items():
+        (rows,) = ranked[kind]
+        shown = gallery.there[noun][rows]
+        right = shown if kind == negation_beyond.WITH else ~shown
+        titles = np.where(right, "", f"has {named}" if kind == negation_beyond.WITHOUT else f"has no {noun}").tolist()
+        pictures = [np.asarray(gallery.pictures[int(row)]) for row in rows]
+        found.append(
+            figures.Ranked(query, pictures, right.tolist(), titles, f"{shown.sum()} of {len(rows)} show {named}")
+        )
+    return found
 
 
-def _legend(figure: Figure, handles: Sequence[Line2D]) -> None:
-    """One legend for the whole figure, below it, so that it covers nothing."""
-    figure.legend(handles=list(handles), loc="outside lower center", ncols=min(6, len(handles)), fontsize=8)
+def ways(phrasings: pd.DataFrame, group: str, metric: str = "accuracy") -> pd.DataFrame:
+    """How the right option negates, for the questions of ``group`` ("COCO MCQ, paraphrased/negative").
+
+    Columns model, factor, level, value, low, high, n.
+    """
+    rows = phrasings[phrasings["task"].str.startswith(f"{group}/") & (phrasings["metric"] == metric)]
+    way = rows["task"].str.removeprefix(f"{group}/")
+    known = way.str.extract(r"^(?P<factor>cue|position|held out noun|held out form) (?P<level>.+)$")
+    return pd.concat([rows, known], axis=1).rename(columns={"ci_low": "low", "ci_high": "high"})

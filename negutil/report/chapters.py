@@ -29,8 +29,12 @@ class Chapter:
 
 def find(folder: Path | None = None) -> list[Chapter]:
     """The notebooks ``NN_name.ipynb`` in ``folder`` (default: ``notebooks/``), in order."""
-    found = sorted((folder or paths.NOTEBOOKS).glob("[0-9][0-9]_*.ipynb"))
-    return [Chapter(path, _title(read(path))) for path in found]
+    chapters = []
+    for path in sorted((folder or paths.NOTEBOOKS).glob("[0-9][0-9]_*.ipynb")):
+        texts = [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
+        heading = re.search(r"^#\s+(.*)$", "\n".join(texts), re.MULTILINE)
+        chapters.append(Chapter(path, heading.group(1).strip() if heading else ""))
+    return chapters
 
 
 def read(path: Path) -> NotebookNode:
@@ -54,11 +58,3 @@ def choose(chapters: Sequence[Chapter], only: str | None) -> list[Chapter]:
         there = ", ".join(sorted(known)) or "none"
         raise NegutilError(f"--only {only}: there is no such notebook; there are {there}, written like --only 01,02.")
     return [chapter for chapter in chapters if chapter.number in wanted]
-
-
-def _title(notebook: NotebookNode) -> str:
-    for cell in notebook.cells:
-        heading = re.search(r"^#\s+(.*)$", cell.source, re.MULTILINE) if cell.cell_type == "markdown" else None
-        if heading:
-            return heading.group(1).strip()
-    return ""

@@ -6,7 +6,6 @@ import io
 import re
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -14,6 +13,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -43,27 +43,33 @@ MARKS = {"holds": (BLUE, "o"), "contradicted": (VERMILION, "s"), "open": (GREY, 
 """Colour and marker of an interval in a forest."""
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Verdicts at a glance
-
-
 def glance(outcomes: Sequence[Outcome]) -> Figure:
-    """How many claims of each work have which verdict, as stacked bars."""
-    counted = verdicts.counts(outcomes)[::-1]
-    figure, axis = plt.subplots(figsize=(9, 0.55 * len(counted) + 1.6))
-    left = np.zeros(len(counted))
+    """How many claims of each paper have which verdict, as stacked bars; and, apart from them, our own findings."""
+    sides = {
+        "Claims of the papers": [outcome for outcome in outcomes if not outcome.is_ours],
+        "Findings of our own": [outcome for outcome in outcomes if outcome.is_ours],
+    }
+    counted = {title: verdicts.counts(own)[::-1] for title, own in sides.items() if own}
+    bars = [len(table) + 1 for table in counted.values()]
+    size = (10.5, 0.5 * sum(bars) + 1.0)
+    figure, axes = plt.subplots(len(counted), 1, figsize=size, height_ratios=bars, sharex=True, squeeze=False)
     box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
-    for kind in verdicts.KINDS:
-        width = counted[kind].to_numpy(float)
-        if width.any():
-            style: dict[str, Any] = {"color": COLOURS[kind], "hatch": HATCHES[kind], "edgecolor": "white"}
-            axis.barh(counted.index, width, left=left, label=kind, **style)
-            for row in np.flatnonzero(width):
-                place, text = left[row] + width[row] / 2, f"{width[row]:.0f}"
-                axis.text(place, float(row), text, ha="center", va="center", fontsize=8.5, bbox=box)
-        left += width
-    axis.set_xlabel("claims")
-    axis.legend(loc="upper center", bbox_to_anchor=(0.45, -0.18), ncols=4, fontsize=8.5)
+    for axis, (title, table) in zip(axes[:, 0], counted.items(), strict=True):
+        kinds = [kind for kind in verdicts.KINDS if table[kind].any()]
+        named = sides[title][0]
+        shown = table[kinds].rename(columns=named.label, index={claims.OURS: "our findings"})
+        style: dict[str, Any] = {"color": [COLOURS[kind] for kind in kinds], "edgecolor": "white", "width": 0.8}
+        shown.plot.barh(stacked=True, ax=axis, legend=False, **style)
+        for kind, container in zip(kinds, axis.containers, strict=True):
+            texts = [f"{count}" if count else "" for count in table[kind]]
+            axis.bar_label(container, texts, label_type="center", fontsize=8.5, bbox=box)
+            for bar in container:
+                bar.set_hatch(HATCHES[kind])
+        for text in axis.texts:
+            text.set_visible(bool(text.get_text()))
+        axis.set(title=title, ylabel="")
+        axis.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8.5)
+    axes[-1, 0].set_xlabel("claims")
     return figure
 
 
@@ -71,59 +77,38 @@ def glance(outcomes: Sequence[Outcome]) -> Figure:
 # Heat maps
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A number as text, its background ("" for none), whether it is surely another than CLIP's, and a longer text."""
-
-    text: str
-    colour: str = ""
-    sure: bool = False
-    said: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Heat:
-    """A table: ``name`` (of the architecture), the names of the columns, and rows of a label and cells."""
-
-    name: str
-    columns: list[str]
-    rows: list[tuple[str, list[Cell]]]
-
-
-def gains(rows: pd.DataFrame, name: str) -> Heat:
+def gains(rows: pd.DataFrame, name: str) -> dict[str, Any]:
     """Methods by benchmarks: the number, coloured by its gain over CLIP, marked where the interval leaves out zero."""
-    titles = list(dict.fromkeys(rows["title"]))
-    heat = Heat(name, titles, [])
-    for method, group in rows.groupby("method", sort=False):
-        cells = {}
-        for row in group.to_dict("records"):
-            value, said = f"{row['value']:.3f}", tables.with_interval(row["value"], row["low"], row["high"])
-            cells[row["title"]] = Cell(value, said=said)
-            if not pd.isna(row["gain"]):
-                change = tables.with_interval(row["gain"], row["gain_low"], row["gain_high"])
-                sure = row["gain_low"] > 0 or row["gain_high"] < 0
-                cells[row["title"]] = Cell(value, _colour(row["gain"]), sure, f"{said}; over CLIP {change}")
-        heat.rows.append((str(method), [cells.get(title, Cell("")) for title in titles]))
-    return heat
+    return _heat(rows, "method", "title", list(dict.fromkeys(rows["title"]))) | {"name": name}
 
 
-def levels(rows: pd.DataFrame) -> Heat:
+def levels(rows: pd.DataFrame) -> dict[str, Any]:
     """NegBench's variations by models: the number, coloured by its distance from chance; published numbers last."""
+    chance = rows[rows["model"] == frames.CHANCE].set_index("task")["value"]
+    above = (rows["value"] - rows["task"].map(chance)).mask(rows["model"].isin((frames.CHANCE, frames.PAPER)))
     columns = sorted(dict.fromkeys(rows["model"]), key=lambda name: name == frames.PAPER)
-    heat = Heat("", columns, [])
-    for task, group in rows.groupby("task", sort=False):
-        own = {row["model"]: row for row in group.to_dict("records")}
-        cells = []
-        for name in columns:
-            if name not in own:
-                cells.append(Cell(""))
-                continue
-            value, plain = own[name]["value"], name in (frames.CHANCE, frames.PAPER)
-            colour = "" if plain else _colour(value - own[frames.CHANCE]["value"])
-            said = tables.with_interval(value, own[name]["low"], own[name]["high"])
-            cells.append(Cell(f"{value:.3f}", colour, False, said))
-        heat.rows.append((str(task), cells))
-    return heat
+    return _heat(rows.assign(gain=above, gain_low=np.nan, gain_high=np.nan), "task", "model", columns)
+
+
+def _heat(rows: pd.DataFrame, row: str, column: str, columns: Sequence[str]) -> dict[str, Any]:
+    """A table for the templates: ``columns``, and ``rows`` of a label and cells.
+
+    A cell has its number as ``text``, its background ``colour`` ("" for none), whether it is ``sure`` that the gain is
+    not 0, and ``about``, a longer text.
+    """
+    empty: dict[str, Any] = {"text": "", "colour": "", "sure": False, "about": ""}
+    lines = []
+    for label, group in rows.groupby(row, sort=False):
+        cells = {}
+        for one in group.to_dict("records"):
+            colour = "" if pd.isna(one["gain"]) else _colour(one["gain"])
+            about, sure = tables.with_interval(one["value"], one["low"], one["high"]), False
+            if not pd.isna(one["gain_low"]):
+                change = tables.with_interval(one["gain"], one["gain_low"], one["gain_high"])
+                about, sure = f"{about}; over CLIP {change}", one["gain_low"] > 0 or one["gain_high"] < 0
+            cells[one[column]] = {"text": f"{one['value']:.3f}", "colour": colour, "sure": sure, "about": about}
+        lines.append((str(label), [cells.get(name, empty) for name in columns]))
+    return {"columns": columns, "rows": lines}
 
 
 def _colour(gain: float) -> str:
@@ -137,23 +122,27 @@ def heat_map(rows: pd.DataFrame, base: str) -> Figure:
 
     ``rows`` are those of ``frames.every_method``. Bold: the paired interval leaves out zero.
     """
-    heat = gains(rows[rows["base"] == base], base)
-    height = 0.27 * len(heat.rows) + 1.6
-    figure, axis = plt.subplots(figsize=(0.85 * len(heat.columns) + 3.2, height))
-    for number, (_, cells) in enumerate(heat.rows):
-        for place, cell in enumerate(cells):
-            axis.add_patch(plt.Rectangle((place, number), 1, 1, color=cell.colour or "white", linewidth=0))
-            weight = "bold" if cell.sure else "normal"
-            axis.text(place + 0.5, number + 0.5, cell.text, ha="center", va="center", fontsize=8, weight=weight)
-    axis.set_xlim(0, len(heat.columns))
-    axis.set_ylim(len(heat.rows), 0)
-    names = [column.replace(", ", ",\n").replace(" ", "\n", 1) for column in heat.columns]
-    axis.set_xticks(np.arange(len(names)) + 0.5, names, fontsize=8)
-    axis.xaxis.tick_top()
-    axis.set_yticks(np.arange(len(heat.rows)) + 0.5, [label for label, _ in heat.rows], fontsize=8)
-    axis.tick_params(length=0)
-    axis.spines[:].set_visible(False)
-    axis.set_title(heat.name, fontsize=10)
+    own = rows[rows["base"] == base]
+    methods, titles = list(dict.fromkeys(own["method"])), list(dict.fromkeys(own["title"]))
+    own = own.assign(text=own["value"].map("{:.3f}".format), sure=(own["gain_low"] > 0) | (own["gain_high"] < 0))
+    gain, text, sure = (
+        own.pivot(index="method", columns="title", values=name).reindex(index=methods, columns=titles)
+        for name in ("gain", "text", "sure")
+    )
+    size = (0.85 * len(titles) + 4.4, 0.27 * len(methods) + 1.6)
+    figure, axis = plt.subplots(figsize=size)
+    look: dict[str, Any] = {"cmap": "RdBu", "vmin": -REACH / FADED, "vmax": REACH / FADED, "linewidths": 0.5, "fmt": ""}
+    look |= {"cbar_kws": {"label": "gain over CLIP", "shrink": 0.8}, "annot_kws": {"size": 8, "color": "black"}}
+    shown = gain.astype(float).fillna(0).clip(-REACH, REACH)
+    sns.heatmap(shown, annot=text.fillna(""), ax=axis, **look)
+    for label, bold in zip(axis.texts, sure.eq(True).to_numpy().ravel(), strict=True):
+        label.set_fontweight("bold" if bold else "normal")
+    names = [title.replace(", ", ",\n").replace(" ", "\n", 1) for title in titles]
+    axis.set_xticks(np.arange(len(names)) + 0.5, names, fontsize=8, rotation=0)
+    axis.set_yticks(np.arange(len(methods)) + 0.5, methods, fontsize=8, rotation=0)
+    axis.tick_params(length=0, labeltop=True, labelbottom=False)
+    axis.set(title=base, xlabel="", ylabel="")
+    figure.axes[1].set_ylim(-REACH, REACH)
     return figure
 
 

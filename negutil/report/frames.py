@@ -112,23 +112,21 @@ def differences(profile: str) -> pd.DataFrame:
 
     rows = _split(found(profile, "06_clipglasses/ablations"))
     rows = rows[rows["metric"] == OVER_FULL]
-    listed = []
-    for name in clipglasses.DIFFERENCES:
-        for title in clipglasses.TABLE_1:
-            own = rows[(rows["method"] == name) & (rows["title"] == title)]
-            listed += [_difference(row, (GLASSES, "its equations", name), title) for row in own.to_dict("records")]
+    chosen: list[tuple[Sequence[str], str, pd.DataFrame]] = [
+        ((GLASSES, "its equations", name), title, rows[(rows["method"] == name) & (rows["title"] == title)])
+        for name in clipglasses.DIFFERENCES
+        for title in clipglasses.TABLE_1
+    ]
     for *about, table, task, metric in OTHER_DIFFERENCES:
         own = found(profile, table)
-        own = own[(own["task"] == task) & (own["metric"] == metric)]
-        listed += [_difference(row, about, task.rpartition("/")[0]) for row in own.to_dict("records")]
+        chosen.append((about, task.rpartition("/")[0], own[(own["task"] == task) & (own["metric"] == metric)]))
+    listed = []
+    for names, title, rows in chosen:
+        for row in rows.to_dict("records"):
+            sure = "yes" if row["ci_low"] > 0 or row["ci_high"] < 0 else "no"
+            effect = (row["value"], row["ci_low"], row["ci_high"], row["n"])
+            listed.append((*names, f"{title} ({row['model']})", *effect, sure))
     return pd.DataFrame(listed, columns=list(DIFFERENCE))
-
-
-def _difference(row: dict, about: Sequence[str], title: str) -> tuple[object, ...]:
-    sure = row["ci_low"] > 0 or row["ci_high"] < 0
-    work, said, done = about
-    where = f"{title} ({row['model']})"
-    return work, said, done, where, row["value"], row["ci_low"], row["ci_high"], row["n"], "yes" if sure else "no"
 
 
 def parts(profile: str) -> pd.DataFrame:

@@ -1,15 +1,412 @@
-"""The pages of a checkout that are generated from its results: README.md, docs/index.md and docs/reproducibility.md."""
+"""The pages of a checkout that are generated from its results: README.md, docs/index.md and docs/reproducibility.md.
+
+All is written from ``results/``, ``configs/claims.toml``, ``configs/disagreements.toml`` and the names of the files
+that notebooks leave: no number is typed but published ones. Disagreements are between papers and released code.
+"""
 
 from __future__ import annotations
 
-from negutil import files, paths
+import dataclasses
+import fnmatch
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from negutil import config, files, paths, results
+from negutil.compare import claims, verdicts
+from negutil.compare.verdicts import Outcome
 from negutil.errors import NegutilError
-from negutil.report import index, readme, reproducibility
+from negutil.files import Settings
+from negutil.report import chapters, frames, pages
+from negutil.tables import with_interval
+
+BEGIN = "<!-- {}:begin (written by `negutil readme`; do not edit) -->"
+END = "<!-- {}:end -->"
+
+
+def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table with the columns ``head``, a row for each of ``lines``."""
+    whole = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in line] for line in lines)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in whole)
+
+
+def link(text: str, path: Path, page: Path) -> str:
+    """A link from ``page`` to a file of the clone, or ``text`` as code where there is no such file.
+
+    Tables and figures are linked where the clone keeps them, whatever NEGUTIL_RESULTS and NEGUTIL_FIGURES say.
+    """
+    return f"[{text}]({relative(path, page)})" if path.exists() else f"`{text}`"
+
+
+def relative(path: Path, page: Path) -> str:
+    """The address of ``path`` in a link of ``page``."""
+    for folder, name in ((paths.results(""), "results"), (paths.figures(""), "figures")):
+        if path.is_relative_to(folder):
+            path = paths.ROOT / name / path.relative_to(folder)
+    return Path(os.path.relpath(path, page.parent)).as_posix()
+
+
+def text_with(parts: Mapping[str, str], path: Path) -> str:
+    """The text of a page with each of ``parts`` between its markers; raises NegutilError where a marker is missing."""
+    text = path.read_text(encoding="utf-8")
+    for name, part in parts.items():
+        begin, end = BEGIN.format(name), END.format(name)
+        if text.count(begin) != 1 or text.count(end) != 1:
+            raise NegutilError(f"{path} must have the lines '{begin}' and '{end}' once each: put them back.")
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n\n{part}\n\n{end}{rest.split(end)[1]}"
+    return text
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# README.md: the figure, how long the results took, the headlines, and the verdicts
+
+README = paths.ROOT / "README.md"
+WIDTH = 620
+ALT = "Two rows of five drawings: the top results for a query without and with “no”."
+VERBS = {
+    verdicts.REPLICATED: ("hold", "holds"),
+    verdicts.NOT_REPLICATED: ("do not hold", "does not hold"),
+    verdicts.DIFFERS: ("differ between models", "differs between models"),
+    verdicts.INCONCLUSIVE: ("are inconclusive", "is inconclusive"),
+    verdicts.NEEDS_PAPER: ("need the paper profile", "needs the paper profile"),
+    verdicts.NOT_REPRODUCIBLE: ("cannot be reproduced", "cannot be reproduced"),
+    verdicts.NO_RESULTS: ("have no results yet", "has no results yet"),
+}
+"""What several findings of ours do, and what one does, by verdict."""
+
+NAMES = {verdicts.NOT_REPRODUCIBLE: "cannot be reproduced"}
+"""Verdicts that read better in another wording on the front page."""
+
+
+def image(profile: str) -> str:
+    """The figure of the same query with and without "no", and how many of the five images show what it names."""
+    from negutil.compare import negation_beyond as top
+
+    model = config.load(profile).models[-1]
+    table = frames.found(profile, f"{top.EXPERIMENT}/top_five")
+    rows = {str(row["task"]): row for row in table.to_dict("records") if row["model"] == model}
+    nouns = [task.partition("/")[2] for task in rows if not task.endswith(top.ALL_NOUNS)]
+    caption = f"The top five test images of {model} for a noun, and for the same noun after “no”."
+    if nouns:
+        query, denial = top.with_and_without(nouns[0]).values()
+        count, denied = (f"{rows[f'{kind}/{nouns[0]}']['value']:.0f} of {top.TOP}" for kind in (top.WITH, top.WITHOUT))
+        mean, mean_denied = (f"{rows[f'{kind}/{top.ALL_NOUNS}']['value']:.1f}" for kind in (top.WITH, top.WITHOUT))
+        every = rows[f"{top.WITH}/{top.ALL_NOUNS}"]["n"]
+        caption = (
+            f"The top five test images of {model} for “{query}” ({count} show {query}) and for “{denial}” ({denied} "
+            f"show {query}). The noun is the alphabetically first; averaged over all {every} nouns, {mean} and "
+            f"{mean_denied} of {top.TOP} images show it."
+        )
+    figure = paths.figures(profile) / top.EXPERIMENT / f"{top.FIGURE}.png"
+    shown = f'<img src="{relative(figure, README)}" width="{WIDTH}" alt="{ALT}">'
+    return f"{shown}\n\n*{caption}* ([notebook 03](notebooks/03_negbench.ipynb))"
+
+
+def time(profile: str) -> str:
+    """How long the results took, and on what, by the notes beside the tables."""
+    took = frames.parts(profile)
+    if took.empty:
+        return "No results yet: run `./run_all.sh`."
+    gpus = took["gpu"].replace("none", "no GPU")
+    hosts = took["processor"] + ", " + took["threads"].astype(str) + " threads, " + gpus
+    minutes = took["minutes"].astype(float).sum()
+    return f"The committed results took {minutes:.0f} minutes ({' / '.join(dict.fromkeys(hosts))})."
+
+
+def findings(profile: str) -> str:
+    """The headlines, the verdicts on the papers' claims, and those on our own."""
+    outcomes = verdicts.of(profile)
+    known = {outcome.claim.id: outcome for outcome in outcomes}
+    lines = []
+    for headline in claims.headlines():
+        outcome = known[headline.claim]
+        values = [f"{with_interval(row.value, row.ci_low, row.ci_high)} ({row.model})" for row in outcome.rows]
+        numbers = f"{headline.measure}: {', '.join(values)}" if values else outcome.reason
+        verdict = f"{pages.MARKS[outcome.verdict]} **{outcome.verdict.capitalize()}** ({outcome.work})"
+        lines.append(f"- {verdict}: {headline.says}. *{numbers}*")
+    theirs = [outcome for outcome in outcomes if not outcome.is_ours]
+    counted = verdicts.counts(theirs)
+    shown = [kind for kind in verdicts.KINDS if kind != verdicts.NO_RESULTS or counted[kind].any()]
+    counted.loc["**all**"] = counted.sum()
+    head = ("", *(f"{pages.MARKS[kind]} {NAMES.get(kind, kind)}" for kind in shown), "claims")
+    rows = [(str(work), *map(str, row), str(row.sum())) for work, row in counted[shown].iterrows()]
+    ours = [outcome for outcome in outcomes if outcome.is_ours]
+    kinds = [outcome.verdict for outcome in ours]
+    counts = [f"{kinds.count(kind)} {VERBS[kind][kinds.count(kind) == 1]}" for kind in verdicts.KINDS if kind in kinds]
+    after = sum(not outcome.claim.written_before for outcome in ours)
+    findings_of_ours = (
+        f"Our own **{len(ours)} findings**, mostly controls that the papers lack, are counted separately: "
+        f"{', '.join(counts)}. Every test was written before its run, except for {after} of our findings, which the "
+        "index marks."
+    )
+    heading = f"The verdicts on all **{len(theirs)} claims** of the papers ([claim by claim](docs/index.md)):"
+    return "\n".join([*lines, "", heading, "", table(head, rows), "", findings_of_ours])
+
+
+def readme(profile: str, path: Path = README) -> str:
+    """README as it should be; raises NegutilError where a marker is missing or a table is damaged."""
+    parts = {"image": image(profile), "time": time(profile), "findings": findings(profile)}
+    return text_with(parts, path)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# docs/index.md: every claim with its verdict, numbers, tables and figures, notebook by notebook
+
+INDEX = paths.ROOT / "docs" / "index.md"
+COLUMNS = ("claim", "verdict", "model", "here, 95 % interval", "n", "published", "tables")
+INTRODUCTION = """\
+# Every claim, and what became of it
+
+<!-- This page is written by `negutil readme`; do not edit it. -->
+
+{total} claims, each with its test in [configs/claims.toml](../configs/claims.toml): {theirs} of the papers and {ours}
+of our own, mostly controls. The numbers are from the *{profile}* profile ([what that is](../README.md#profiles)). In
+{report}, every claim that was tested has a figure.
+
+**Verdicts.** A test compares 95 % intervals with a bound. *Replicated*: all of them lie on the claim's side. *Not
+replicated*: at least one lies entirely on the other side. *Inconclusive*: neither, or the verdict depends on the seed
+of the evaluation set. *Differs between models*: each model has its own verdict. *Needs the paper profile*: the claim is
+about a printed number, or about data and weights that the mini world does not have. *Not reproducible*: something that
+the claim rests on has not been released. A claim of our own *holds* or *does not hold*. If a test has several
+conditions, the number shown is the one closest to failing.
+"""
+
+
+def index(profile: str) -> str:
+    """The page for the results of ``profile``; raises NegutilError where a table is damaged."""
+    outcomes = verdicts.of(profile)
+    ours = sum(outcome.is_ours for outcome in outcomes)
+    introduction = INTRODUCTION.format(
+        total=len(outcomes),
+        theirs=len(outcomes) - ours,
+        ours=ours,
+        profile=profile,
+        report=link("the report", paths.results(profile) / pages.MARKDOWN, INDEX),
+    )
+    parts = [introduction.rstrip(), _overview(outcomes, profile)]
+    for chapter in chapters.find():
+        here = [outcome for outcome in outcomes if outcome.claim.notebook == chapter.number]
+        parts += [f"## {chapter.title}", link("Open the notebook", chapter.path, INDEX)]
+        for heading, are_ours in (("Claims of the papers", False), ("Findings of our own", True)):
+            listed = rows([outcome for outcome in here if outcome.is_ours == are_ours], profile)
+            parts += [f"**{heading}**", table(COLUMNS, listed)] if listed else []
+        for kind, folder, suffix in (("Tables", paths.results, "csv"), ("Figures", paths.figures, "png")):
+            left = sorted(folder(profile).glob(f"{chapter.number}_*/*.{suffix}"))
+            links = " · ".join(link(path.stem, path, INDEX) for path in left)
+            parts += [f"{kind}: {links}"] if links else []
+    return "\n\n".join(parts) + "\n"
+
+
+def rows(outcomes: Sequence[Outcome], profile: str) -> list[tuple[str, ...]]:
+    """A row for each claim with the columns of the page, models below each other."""
+    found = []
+    for outcome in outcomes:
+        claim = outcome.claim
+        marked = "" if claim.written_before else f" Test written {claim.written}."
+        # A source as a sentence, without the word that it is ours, and with references to pages of docs/ as links.
+        text = re.sub(r"^ours[:;]?\s*", "", claim.source)
+        linked = re.sub(r"docs/([\w.-]+\.md(#[\w-]+)?)", r"[\1](\1)", text)
+        source = f"{linked[:1].upper()}{linked[1:]}{'.' if linked else ''}{marked}"
+        statement = f"{claim.statement}<br>*{source}*" if source else claim.statement
+        tables = dict.fromkeys(condition.table for condition in (*claim.provided, *claim.conditions))
+        folder = paths.results(claim.results or profile)
+        links = [link(name, folder / f"{name}.csv", INDEX) for name in tables]
+        reason = f": {outcome.reason}" if outcome.reason else ""
+        verdict = f"{pages.MARKS[outcome.verdict]} {outcome.label()}{reason}"
+        values = [with_interval(row.value, row.ci_low, row.ci_high) for row in outcome.rows]
+        counts = dict.fromkeys(f"{row.n:,}" for row in outcome.rows)
+        cells = ([row.model for row in outcome.rows], values, counts, [claim.published], links)
+        found.append((statement, verdict, *("<br>".join(cell) for cell in cells)))
+    return found
+
+
+def _overview(outcomes: Sequence[Outcome], profile: str) -> str:
+    """The papers' claims by notebook and verdict, our own findings beside them, and the minutes of each notebook."""
+    theirs = [outcome for outcome in outcomes if not outcome.is_ours]
+    found = chapters.find()
+    counted = verdicts.counts(theirs, "notebook").reindex([chapter.number for chapter in found], fill_value=0)
+    shown = [kind for kind in verdicts.KINDS if counted[kind].any()]
+    took = frames.parts(profile).set_index("part")["minutes"]
+    lines = []
+    for chapter in found:
+        anchor = re.sub(r"[^\w\- ]", "", chapter.title.lower()).replace(" ", "-")  # as GitHub makes it
+        ours = [one for one in outcomes if one.is_ours and one.claim.notebook == chapter.number]
+        holding = sum(outcome.verdict == claims.REPLICATED for outcome in ours)
+        counts = (str(counted.at[chapter.number, kind] or "") for kind in shown)
+        minutes = f"{took[chapter.title]:.1f}" if chapter.title in took else ""
+        held = f"{holding} of {len(ours)} hold" if ours else ""
+        lines.append((f"[{chapter.title}](#{anchor})", *counts, held, minutes))
+    head = ("notebook", *(f"{pages.MARKS[kind]} {kind}" for kind in shown), "our findings", "minutes")
+    return table(head, lines)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# docs/reproducibility.md: paper against code with measured effects, and what cannot be tested
+
+REPRODUCIBILITY = paths.ROOT / "docs" / "reproducibility.md"
+DISAGREEMENTS = paths.CONFIGS / "disagreements.toml"
+WORKS = {
+    "NegBench": "negbench",
+    "NegationCLIP": "negationclip",
+    "CLIPGlasses": "clipglasses",
+    "CoN-CLIP": "con-clip",
+    "NegCLIP and CLIP-bnl": "baselines",
+}
+"""Every work, and what its parts of the page are called."""
+
+SOURCES = {"MIT News": "NegBench"}
+"""Sources of claims that do not begin with the name of their work."""
+
+GLASSES = {
+    "CC-Neg": "CC-Neg",
+    "CC-Neg, truth reversed": "CC-Neg, the truth turned round",
+    "COCO MCQ, paraphrased": "COCO MCQ",
+}
+"""Benchmarks on which a single difference of the glasses is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect(Settings):
+    """Numbers of a table in results/: the records with this ``task``, ``metric`` and ``model`` (* stands for any text).
+
+    ``says`` tells what they are; ``results`` is the folder in results/, the profile's own where it is empty.
+    """
+
+    table: str
+    task: str
+    metric: str
+    says: str
+    model: str = "*"
+    results: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement(Settings):
+    """What a paper says, what its code or file does, and what that does here (or why it is not measured).
+
+    ``glasses`` is the name of the difference where it is a single one of CLIPGlasses.
+    """
+
+    work: str
+    paper: str
+    code: str
+    effects: tuple[Effect, ...] = ()
+    unmeasured: str = ""
+    glasses: str = ""
+
+
+def read_disagreements(path: Path = DISAGREEMENTS) -> tuple[Disagreement, ...]:
+    """Return all disagreements; raises NegutilError that names the entry where something is wrong."""
+    entries = []
+    for table in files.read_toml(path).get("disagreement", []):
+        where = f"{path}: the disagreement {str(table.get('paper', table))[:60]!r}"
+        entry = files.checked(Disagreement, table, where)
+        if entry.work not in WORKS:
+            raise NegutilError(f"{where} is of no known work: write one of {', '.join(WORKS)}.")
+        effects = (*_of_glasses(entry.glasses), *entry.effects) if entry.glasses else entry.effects
+        if bool(effects) == bool(entry.unmeasured):
+            raise NegutilError(f"{where} must say what it does here, or why that is not measured, and not both.")
+        entries.append(dataclasses.replace(entry, effects=effects))
+    return tuple(entries)
+
+
+def _of_glasses(difference: str) -> tuple[Effect, ...]:
+    """What one difference does to glasses that are otherwise the paper's, of the same seed."""
+    where = ("06_clipglasses/ablations", "gain over the full glasses")
+    return tuple(Effect(where[0], f"{task}/{difference}", where[1], says) for task, says in GLASSES.items())
+
+
+def disagreements(work: str, profile: str) -> str:
+    """Return the disagreements of ``work`` in Markdown, each with its effect in ``profile``.
+
+    Raises NegutilError where a table of results is missing or lacks a number.
+    """
+    own = [entry for entry in read_disagreements() if entry.work == work]
+    rows = [(entry.paper, entry.code, _told(entry, profile)) for entry in own]
+    head = ("the paper says, or takes for granted", "the released code or file", "what it does here")
+    return table(head, rows)
+
+
+def untestable(work: str) -> str:
+    """Return the claims of ``work`` that nobody can test, in Markdown, with what is missing."""
+    starts = (work, *(source for source, other in SOURCES.items() if other == work))
+    found = [claim for claim in claims.read() if claim.missing and claim.source.startswith(starts)]
+    rows = [(claim.source, claim.statement, claim.missing) for claim in found]
+    return table(("source", "claim", "what is missing"), rows) if rows else "None from this paper."
+
+
+def moving(profile: str) -> str:
+    """Return a sentence: which single differences of CLIPGlasses move a benchmark, by an interval that excludes 0.
+
+    Raises NegutilError as ``disagreements`` does.
+    """
+    names = [entry.glasses for entry in read_disagreements() if entry.glasses]
+    rows = [pd.concat([_records(effect, profile) for effect in _of_glasses(name)]) for name in names]
+    moves = [name for name, own in zip(names, rows, strict=True) if ((own["ci_low"] > 0) | (own["ci_high"] < 0)).any()]
+    tried = sum(len(own) for own in rows)
+    return (
+        f"Of {len(names)} single differences {len(moves)} move at least one of the three benchmarks: "
+        f"{', '.join(moves) or 'none'}. (Of {tried} intervals of 95 % about {tried / 20:.0f} exclude 0 by chance.)"
+    )
+
+
+def reproducibility_parts(profile: str) -> dict[str, str]:
+    """Return what stands between the markers of the page, by the markers' names; raises as ``disagreements`` does."""
+    found = {f"differences-{name}": disagreements(work, profile) for work, name in WORKS.items()}
+    found["moving"] = moving(profile)
+    return found | {f"missing-{name}": untestable(work) for work, name in WORKS.items()}
+
+
+def reproducibility(profile: str, path: Path = REPRODUCIBILITY) -> str:
+    """Return the page as it should be; raises NegutilError where a marker is missing, and as ``disagreements`` does."""
+    return text_with(reproducibility_parts(profile), path)
+
+
+def _told(entry: Disagreement, profile: str) -> str:
+    """What a disagreement does: values with intervals and n; models are named unless the effect names its one."""
+    if entry.unmeasured:
+        return f"*Not measured.* {entry.unmeasured}"
+    lines = []
+    for effect in entry.effects:
+        rows = _records(effect, profile)
+        values = []
+        for row in rows.to_dict("records"):
+            digits = 4 if abs(row["value"]) < 0.01 else 3
+            value = with_interval(row["value"], row["ci_low"], row["ci_high"], digits)
+            values.append(f"{row['model']} **{value}**" if "*" in effect.model and row["model"] else f"**{value}**")
+        counts = ", ".join(dict.fromkeys(f"{count:,}" for count in rows["n"]))
+        lines.append(f"{effect.says}: {'; '.join(values)} (n = {counts})")
+    return "<br>".join(lines)
+
+
+def _records(effect: Effect, profile: str) -> pd.DataFrame:
+    """The records that an effect means; raises NegutilError where there is none, or one without a value."""
+    place = effect.results or profile
+    rows = results.read(paths.results(place) / f"{effect.table}.csv")
+    own = rows[rows["metric"] == effect.metric]
+    for column, wanted in (("task", effect.task), ("model", effect.model)):
+        own = own[np.array([fnmatch.fnmatchcase(text, wanted) for text in own[column]], dtype=bool)]
+    if own.empty or own["value"].isna().any():
+        raise NegutilError(
+            f"results/{place}/{effect.table}.csv has no {effect.metric!r} of {effect.task!r} for {effect.model!r}: run "
+            f"the notebook that writes it, or correct {DISAGREEMENTS.name}."
+        )
+    return own
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# All pages
 
 PAGES = {
-    "README.md": readme.current,
-    "docs/index.md": index.page,
-    "docs/reproducibility.md": reproducibility.current,
+    "README.md": readme,
+    "docs/index.md": index,
+    "docs/reproducibility.md": reproducibility,
 }
 """Every page with the function that returns its text for a profile."""
 

@@ -55,12 +55,20 @@ def render(kind: str, found: dict[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
+    environment.filters |= {
+        "cell": lambda text: str(text).replace("|", "\\|").replace("\n", " "),
+        "interval": lambda row: tables.with_interval(row.value, row.ci_low, row.ci_high),
+        "mark": MARKS.__getitem__,
+        "meaning": verdicts.meaning,
+        "style": CLASSES.__getitem__,
+        "thousands": "{:,}".format,
+    }
+    environment.globals["before"] = claims.BEFORE
     return environment.get_template(f"{kind}.j2").render(found)
 
 
 def contents(profile: str) -> dict[str, Any]:
-    """All that the report says about a profile, as texts for the templates."""
+    """All that the report says about a profile, for the templates."""
     outcomes = verdicts.of(profile)
     known = {outcome.claim.id: outcome for outcome in outcomes}
     methods = frames.every_method(profile)
@@ -68,12 +76,12 @@ def contents(profile: str) -> dict[str, Any]:
     return {
         "profile": profile,
         "published": not source.is_world(config.load(profile)),
-        "kinds": [{"name": kind, "class": CLASSES[kind], "mark": MARKS[kind]} for kind in verdicts.KINDS],
         "glance": glance(outcomes),
-        "total": len(outcomes),
-        "headlines": [_claim(known[headline.claim], "") for headline in claims.headlines()],
+        "theirs": sum(not outcome.is_ours for outcome in outcomes),
+        "ours": sum(outcome.is_ours for outcome in outcomes),
+        "headlines": [known[headline.claim] for headline in claims.headlines()],
         "chapters": by_notebook(outcomes, profile),
-        "controls": [_control(one, known[one.claim], known[one.by]) for one in claims.controls()],
+        "controls": [(one, known[one.claim], known[one.by]) for one in claims.controls()],
         # Every method on every benchmark: a table for each architecture.
         "heats": [figures.gains(own, str(base)) for base, own in methods.groupby("base", sort=False)],
         "negbench": figures.levels(frames.negbench(profile)),
@@ -84,20 +92,34 @@ def contents(profile: str) -> dict[str, Any]:
 
 
 def glance(outcomes: list[Outcome]) -> list[dict[str, Any]]:
-    """For each work its counts, and a sign for each of its claims, those of one verdict side by side."""
-    ordered = sorted(outcomes, key=lambda outcome: verdicts.KINDS.index(outcome.verdict))
-    return [
-        {
-            "work": work,
-            "counts": [int(row[kind]) for kind in verdicts.KINDS],
-            "signs": [_about(outcome) for outcome in ordered if outcome.work == work],
-        }
-        for work, row in verdicts.counts(outcomes).iterrows()
-    ]
+    """The claims of the papers, and apart from them our own findings, which nobody can replicate.
+
+    For each side its ``title``, the ``kinds`` of verdicts, and ``rows``: for each work its counts, and a sign for each
+    of its claims, those of one verdict side by side.
+    """
+    ordered, sides = sorted(outcomes, key=lambda outcome: verdicts.KINDS.index(outcome.verdict)), []
+    for title, are_ours in (("Claims of the papers", False), ("Our own findings", True)):
+        own = [outcome for outcome in ordered if outcome.is_ours == are_ours]
+        counted = verdicts.counts(own)
+        rows = [
+            {
+                "work": "our findings" if are_ours else work,
+                "counts": [int(row[kind]) for kind in verdicts.KINDS],
+                "signs": [outcome for outcome in own if outcome.work == work],
+            }
+            for work, row in counted.iterrows()
+        ]
+        names = [verdicts.FINDINGS.get(kind, kind) if are_ours else kind for kind in verdicts.KINDS]
+        kinds = [
+            {"name": name, "class": CLASSES[kind], "mark": MARKS[kind]}
+            for kind, name in zip(verdicts.KINDS, names, strict=True)
+        ]
+        sides += [{"title": title, "kinds": kinds, "rows": rows}] if own else []
+    return sides
 
 
 def by_notebook(outcomes: list[Outcome], profile: str) -> list[dict[str, Any]]:
-    """Notebook by notebook, its claims; with a link to the notebook where it is there, wherever results/ is kept."""
+    """Notebook by notebook, its claims with their figures, and a link to the notebook, wherever results/ is kept."""
     known = {chapter.number: chapter for chapter in chapters.find()}
     shown = []
     for number in sorted({outcome.claim.notebook for outcome in outcomes}):
@@ -106,57 +128,10 @@ def by_notebook(outcomes: list[Outcome], profile: str) -> list[dict[str, Any]]:
             home, path = paths.ROOT / "results" / profile, known[number].path
             link = Path(os.path.relpath(path, home)).as_posix() if paths.IS_CHECKOUT else f"notebooks/{path.name}"
         title = known[number].title if number in known else f"notebook {number}"
-        own = [_claim(outcome, profile) for outcome in outcomes if outcome.claim.notebook == number]
+        here = [outcome for outcome in outcomes if outcome.claim.notebook == number]
+        own = [(outcome, figures.forest(outcome, profile)) for outcome in here]
         shown.append({"number": number, "title": title, "link": link, "claims": own})
     return shown
-
-
-def _about(outcome: Outcome) -> dict[str, Any]:
-    """What a claim says and what became of it."""
-    return {
-        "id": outcome.claim.id,
-        "statement": outcome.claim.statement,
-        "verdict": outcome.label(),
-        "class": CLASSES[outcome.verdict],
-        "mark": MARKS[outcome.verdict],
-    }
-
-
-def _claim(outcome: Outcome, profile: str) -> dict[str, Any]:
-    """One claim as texts; with its figure if a profile is given."""
-    claim = outcome.claim
-    return _about(outcome) | {
-        "source": claim.source,
-        "published": claim.published,
-        "written": "" if claim.written == claims.BEFORE else claim.written,
-        "reason": outcome.reason,
-        "rows": [
-            {
-                "model": row.model,
-                "decided": row.decided_by,
-                "value": tables.with_interval(row.value, row.ci_low, row.ci_high),
-                "n": f"{row.n:,}",
-                "verdict": outcome.label(row.verdict),
-            }
-            for row in outcome.rows
-        ],
-        "figure": figures.forest(outcome, profile) if profile else "",
-    }
-
-
-def _control(control: claims.Control, claimed: Outcome, by: Outcome) -> dict[str, str]:
-    """What a control means for a paper's claim, by the control's verdict."""
-    return {
-        "claim": claimed.claim.statement,
-        "claimed": claimed.label(),
-        "claim_class": CLASSES[claimed.verdict],
-        "asks": control.asks,
-        "by": by.claim.statement,
-        "by_id": by.claim.id,
-        "verdict": by.label(),
-        "class": CLASSES[by.verdict],
-        "says": verdicts.meaning(control, claimed, by),
-    }
 
 
 def differences(profile: str) -> list[dict[str, Any]]:
