@@ -3,7 +3,8 @@
 The counting is in ``caption_statistics`` (docs/protocols.md#web-captions). How well the term lists find negation is
 judged against captions that were labelled by hand: ``labelled_captions.csv`` beside this module holds captions in the
 manner of web alt texts, written and labelled by the authors of this project (one labeller). They were chosen for being
-hard, not drawn at random, so precision, recall and shares compare the lists with each other; they do not estimate how often anything occurs on the web.
+hard, not drawn at random, so precision, recall and shares compare the lists with each other; they do not estimate how
+often anything occurs on the web.
 
     cue            1 where some word or affix negates, in any language, also in titles and in shop language ("NO
                    RESERVE"); 0 for look-alikes ("No. 5", "Dr. No", "Norway") and plain captions
