@@ -4,8 +4,8 @@ Text tower and autoencoder are frozen; the UNet alone learns (Rombach et al. 202
 Dhariwal 2021), to predict the clean latents: a small network need not carry the noise of many components through its
 layers, as it must to predict noise or v (Li and He 2025). The loss is that of v (Salimans and Ho 2022) with its weight
 capped (Hang et al. 2023). One caption in ten is empty, which makes classifier-free guidance possible (Ho and Salimans
-2021). Captions are padded with the end token to 77 tokens, and the UNet sees the states of all 77. Batch, noise and
-times depend on (seed, step) alone.
+2021). Captions are padded with the end token to 77 tokens, and the UNet sees the states of all 77.
+Batch, noise and times depend on (seed, step) alone.
 
 It learns from pictures of the mini world with affirmative web-like captions: faces, and one or two large things in
 fixed places, pictures about which a prompt can be kept. Where a thing may be anywhere, noise hides for most of the
