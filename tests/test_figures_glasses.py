@@ -78,7 +78,7 @@ def test_changes_stand_in_points_beside_the_published_ones() -> None:
     rows = table(["a", "b", "c"], ["A", "B"], ("b",))
     published = pd.DataFrame({"title": ["A"], "method": ["b"], "value": [-0.25]})
     figure = plots.changes(rows, ("A", "B"), {"a": "Ay", "b": "Bee"}, "points", published)
-    assert [axis.get_title(loc="left") for axis in figure.axes] == ["A", "A: the paper", "B"]
+    assert [axis.get_title() for axis in figure.axes] == ["A", "A: the paper", "B"]
     left, paper, _ = figure.axes
     assert [label.get_text() for label in left.get_yticklabels()] == ["Ay", "Bee"]
     values = [next(line for line in axis.lines if line.get_marker() == "o").get_xdata() for axis in (left, paper)]

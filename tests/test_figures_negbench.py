@@ -100,7 +100,7 @@ def test_affirmation_bias_sets_denials_beside_statements_for_every_model() -> No
     assert [axis.get_title(loc="left") for axis in figure.axes[:2]] == ["sentences that say X", "sentences that deny X"]
     assert [axis.get_ylabel() for axis in figure.axes[::2]] == [f"{model}\ndensity" for model in MODELS]
     curves = {str(line.get_label()): line for line in figure.axes[3].lines if len(np.asarray(line.get_xdata())) == 20}
-    np.testing.assert_allclose(np.asarray(curves["pictures with X"].get_ydata()), np.exp(-((centres - 1) ** 2)))
+    np.testing.assert_allclose(np.asarray(curves["images with X"].get_ydata()), np.exp(-((centres - 1) ** 2)))
     assert all(axis.get_ylim()[1] > table["density"].max() for axis in figure.axes)
 
 
@@ -117,7 +117,9 @@ def test_exclusion_groups_the_wordings() -> None:
     assert _ticks(axis) == order
     bold = [label.get_text() for label in axis.get_yticklabels() if label.get_fontweight() == "bold"]
     assert bold == ["controls", "means", "usual phrasings", "held-out phrasings"]
-    shown = {form: value for form, value in zip(order, _series(axis)[0], strict=True) if not np.isnan(value)}
+    marked = next(line for line in axis.lines if line.get_marker() in figures.MARKERS)
+    pairs = zip(np.asarray(marked.get_ydata(), float), np.asarray(marked.get_xdata(), float), strict=True)
+    shown = {order[round(at)]: float(value) for at, value in pairs if not np.isnan(value)}
     assert shown == dict(zip(forms, table["value"][: len(forms)].tolist(), strict=True))
 
 

@@ -45,7 +45,7 @@ def test_by_attribute_has_a_panel_per_model_with_all_drawn_attributes_in_order(t
     names = [label.get_text().replace(" ", "_") for label in figure.axes[0].get_yticklabels()]
     rows = table[(table.phrasing == "not") & (table.metric == "balanced_accuracy")]
     means = rows.groupby("attribute")["value"].mean()[names].to_numpy()
-    assert [axis.get_title(loc="left") for axis in figure.axes] == list(MODELS)
+    assert [axis.get_title() for axis in figure.axes] == list(MODELS)
     assert sorted(names) == sorted(faces.DRAWN)
     assert (np.diff(means) <= 0).all()
     shown = _points(figure.axes[0])
@@ -58,7 +58,7 @@ def test_by_phrasing_shows_negations_then_antonym_then_the_affirmative_prompt_al
     figure = plots.by_phrasing(table)
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names == ["not", "without", "no", probe_prompts.ANTONYM, probe_prompts.ALONE]
-    assert [axis.get_title(loc="left") for axis in figure.axes] == ["balanced accuracy", "AUC"]
+    assert [axis.get_title() for axis in figure.axes] == ["balanced accuracy", "AUC"]
     assert len(_points(figure.axes[1])) == 5
     plt.close(figure)
 

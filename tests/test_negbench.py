@@ -153,7 +153,7 @@ def test_what_is_shown_comes_from_the_tables(found: tuple[negbench.Findings, Pat
     drops = plots.recall_drop(findings.table, models)
     assert len(drops.axes[0].get_yticklabels()) == 3 * len(models)
     types = plots.accuracy_by_type(findings.table, models)
-    assert [axis.get_title(loc="left") for axis in types.axes] == ["COCO", "VOC2007", "MSR-VTT", "HardNeg-Syn"]
+    assert [axis.get_title() for axis in types.axes] == ["COCO", "VOC2007", "MSR-VTT", "HardNeg-Syn"]
     plt.close("all")
 
 

@@ -45,7 +45,7 @@ def by_attribute(table: pd.DataFrame, phrasing: str = "not", metrics: Sequence[s
 def by_phrasing(table: pd.DataFrame, metrics: Sequence[str] = ("balanced_accuracy", "auc")) -> Figure:
     """Means over the attributes with an antonym: each negation, the antonym, and the affirmative prompt alone."""
     means = table[(table["attribute"] == MEAN_WITH_ANTONYM) & ~table["phrasing"].str.contains(" minus ")]
-    order = sorted(figures.names(means, "phrasing"), key=[ANTONYM, ALONE].__contains__)
+    order = sorted(figures.names(means, "phrasing"), key=lambda name: (name == ALONE, name == ANTONYM))
     shown = figures.ordered(means, "metric", metrics)
     shown = shown.assign(measure=shown["metric"].map(MEASURES))
     look: dict[str, Any] = {"label": "mean over attributes with an antonym", "limits": (-0.02, 1.02)}
