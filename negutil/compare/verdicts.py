@@ -39,7 +39,10 @@ TESTED = KINDS[:4]
 FINDINGS = {REPLICATED: "holds", NOT_REPLICATED: "does not hold"}
 """What these verdicts are called on a claim of ours: nobody has published it, so there is nothing to replicate."""
 
-SEEDS_FILE = "evaluation_seeds.csv"
+DRAWS = "evaluation_seeds"
+"""The folder in results/<profile>/ with the tables of other draws of the evaluation sets."""
+
+SEEDS_FILE = f"{DRAWS}.csv"
 """Verdicts over several draws of the evaluation sets, as ``negutil seeds`` leaves them in results/<profile>/."""
 
 POOLED, DIFFERENT = "pooled", 0.05
@@ -54,13 +57,15 @@ class Outcome:
         claim: the claim itself.
         verdict: one of KINDS, over all models.
         rows: the verdict for each model; empty where it was not tested.
-        reason: why it was not tested, or what changed the verdict; empty where there is nothing to say.
+        reason: why it was not tested, or that the draws differ; empty where there is nothing to say.
+        draws: folders in results/ with the other draws of the evaluation sets that are pooled with the profile's own.
     """
 
     claim: Claim
     verdict: str
     rows: tuple[Verdict, ...] = ()
     reason: str = ""
+    draws: tuple[str, ...] = ()
 
     @property
     def work(self) -> str:
@@ -83,8 +88,8 @@ def of(profile: str, stated: Sequence[Claim] | None = None) -> list[Outcome]:
 
     Raises NegutilError where a table is there but damaged; that one is missing is an outcome.
     """
-    draws = _pooled(profile)
-    outcomes = [_over_draws(_outcome(claim, profile), draws) for claim in (stated or claims.read())]
+    pooled = _pooled(profile)
+    outcomes = [_over_draws(_outcome(claim, profile), pooled, profile) for claim in (stated or claims.read())]
     tested = [row.p for outcome in outcomes for row in outcome.rows if row.verdict in TESTED and not math.isnan(row.p)]
     adjusted = dict(zip(tested, stats.false_discovery_control(tested), strict=True)) if tested else {}
     return [
@@ -123,9 +128,14 @@ def table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
             rows.append((*about, "", outcome.verdict, outcome.reason, "", "", ""))
         for row in outcome.rows:
             value = tables.with_interval(row.value, row.ci_low, row.ci_high)
-            q = "" if math.isnan(row.q) else f"{row.q:.3f}" if row.q >= 0.001 else "< 0.001"
-            rows.append((*about, row.model, outcome.label(row.verdict), row.decided_by, value, q, f"{row.n:,}"))
+            numbers = (value, q_value(row.q), f"{row.n:,}")
+            rows.append((*about, row.model, outcome.label(row.verdict), row.decided_by, *numbers))
     return pd.DataFrame(rows, columns=["claim", "published", "model", "verdict", "decided by", "value", "q", "n"])
+
+
+def q_value(q: float) -> str:
+    """A q-value as text; empty where there is none."""
+    return "" if math.isnan(q) else f"{q:.3f}" if q >= 0.001 else "< 0.001"
 
 
 def controls(outcomes: Sequence[Outcome]) -> pd.DataFrame:
@@ -184,15 +194,17 @@ def _pooled(profile: str) -> dict[tuple[str, str], dict[str, Any]]:
     return {(row["claim"], row["model"]): {str(name): value for name, value in row.items()} for row in rows}
 
 
-def _over_draws(outcome: Outcome, draws: Mapping[tuple[str, str], dict[str, Any]]) -> Outcome:
+def _over_draws(outcome: Outcome, pooled: Mapping[tuple[str, str], dict[str, Any]], profile: str) -> Outcome:
     """The outcome with the pooled verdict and numbers of each model that there are several draws for."""
     known = {(row.claim, row.model): row for row in outcome.rows}
-    if not known.keys() & draws.keys():
+    if not known.keys() & pooled.keys():
         return outcome
-    rows = [Verdict(**_numbers(draws[key])) if key in draws else row for key, row in known.items()]
+    rows = [Verdict(**_numbers(pooled[key])) if key in pooled else row for key, row in known.items()]
+    draws = sorted(path.name for path in (paths.results(profile) / DRAWS).glob("*") if path.is_dir())
     apart = [row.model for row in rows if row.heterogeneity < DIFFERENT]
     reason = f"the draws of the evaluation sets differ more than chance explains ({', '.join(apart)})" if apart else ""
-    return replace(outcome, verdict=together(rows), rows=tuple(rows), reason=reason)
+    places = tuple(f"{profile}/{DRAWS}/{name}" for name in draws)
+    return replace(outcome, verdict=together(rows), rows=tuple(rows), reason=reason, draws=places)
 
 
 def _numbers(row: Mapping[str, Any]) -> dict[str, Any]:
