@@ -144,8 +144,8 @@ def findings(profile: str) -> str:
     findings_of_ours = (
         f"Our own **{len(ours)} findings**, mostly controls that the papers lack, are counted separately: "
         f"{', '.join(counts)}. Every test was written before its run, except for {after} of our findings. What a model "
-        f"must be able to do first, and a second bound for “near chance”, were added to {later} claims later. The index "
-        "marks both."
+        f"must be able to do first, and a second bound for “near chance”, were added to {later} claims later. The "
+        "index marks both."
     )
     heading = f"The verdicts on all **{len(theirs)} claims** of the papers ([claim by claim](docs/index.md)):"
     return "\n".join([*lines, "", heading, "", table(head, rows), "", findings_of_ours])
