@@ -15,7 +15,7 @@ import pytest
 from negutil import cache, files, paths
 
 pytestmark = pytest.mark.slow
-SCRIPT = Path(__file__).with_name("cache_keys.py")
+SCRIPT = Path(__file__).parent / "support" / "cache_keys.py"
 KIND = re.compile(r'"kind": f?"([^"]+)",\s+"code_version"')
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).with_name("same_twice.py")
+SCRIPT = Path(__file__).parent / "support" / "same_twice.py"
 NOT_COMPARED = ("started", "seconds", "commit", "dirty")
 """Of provenance: when it was made, and what the clone is like, which may be edited meanwhile."""
 

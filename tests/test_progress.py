@@ -100,7 +100,7 @@ def test_without_long_steps_a_log_has_a_line_for_each_cell_alone(tmp_path: Path)
 
 @pytest.mark.slow
 def test_trainings_side_by_side_are_counted_together(tmp_path: Path) -> None:
-    code = SIDE_BY_SIDE.format(tests=str(Path(__file__).parent), out=str(tmp_path / "trained"))
+    code = SIDE_BY_SIDE.format(tests=str(Path(__file__).parent / "support"), out=str(tmp_path / "trained"))
     path = write(tmp_path / "notebooks", "05_a", code)
     shown = run(tmp_path / "notebooks")
     counts = {int(number) for number in re.findall(r"training (\d) of 5", shown)}

@@ -68,7 +68,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_the_mini_world_neither_reads_nor_writes_there(folder: Path, tmp_path: Path) -> None:
     before = listing(folder)
     run = [sys.executable, "-c", WATCHED, str(folder)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(paths.ROOT), str(Path(__file__).parent)])}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(paths.ROOT), str(Path(__file__).parent / "support")]),
+    }
     done = subprocess.run(run, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)

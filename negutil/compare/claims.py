@@ -13,7 +13,7 @@ import fnmatch
 import functools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -289,10 +289,16 @@ def table(verdicts: Iterable[Verdict], claims: Iterable[Claim]) -> pd.DataFrame:
 def margins(claim: Claim, profile: str, model: str, draws: Sequence[str] = ()) -> pd.DataFrame:
     """The records of one model that decide about a claim, with how far each is on the right side (``Condition``).
 
+    A condition without records, whose data were not there, is left out where another one has some.
     Columns are those of results with wanted (a text), bound, side, within, holds, contradicted and, where ``draws`` are
     pooled, heterogeneity.  Raises as ``judge`` does.
     """
-    return pd.concat([_margins(condition, profile, model, claim, draws) for condition in claim.conditions])
+    there = [one for one in claim.conditions if _has(model, one, claim, profile)]
+    return pd.concat([_margins(condition, profile, model, claim, draws) for condition in there or claim.conditions])
+
+
+def _has(model: str, condition: Condition, claim: Claim, profile: str) -> bool:
+    return model in set(_records(condition, claim.results or profile)["model"])
 
 
 def _verdicts(claim: Claim, profile: str, models: Sequence[str], draws: Sequence[str], floors: str) -> list[Verdict]:
@@ -311,18 +317,17 @@ def _verdicts(claim: Claim, profile: str, models: Sequence[str], draws: Sequence
         )
     found = []
     for model in able:
-        missing = [one for one in claim.conditions if model not in set(_records(one, place)["model"])]
-        kept = replace(claim, conditions=tuple(one for one in claim.conditions if one not in missing))
+        missing = [one.task for one in claim.conditions if not _has(model, one, claim, profile)]
         needed = [_margins(condition, floors, model, claim, ()) for condition in claim.provided]
         unfit = [frame for frame in needed if frame["holds"].min() <= 0]
-        rows = unfit[0] if unfit else margins(kept, profile, model, draws)
+        rows = unfit[0] if unfit else margins(claim, profile, model, draws)
         holds, contradicted = (rows["holds"] > 0).all(), (rows["contradicted"] >= 0).any()
         verdict = REPLICATED if holds else NOT_REPLICATED if contradicted else INCONCLUSIVE
         verdict = f"{INCONCLUSIVE}: it cannot show the claim" if unfit else verdict
         worst = rows.loc[rows["holds"] == rows["holds"].min()].iloc[0]
         decided = f"{worst['task']}: {worst['metric']} {worst['wanted']}"
         if missing:
-            decided += f" (not measured here: {', '.join(one.task for one in missing)})"
+            decided += f" (not measured here: {', '.join(missing)})"
         value, low, high = (float(worst[name]) for name in ("value", "ci_low", "ci_high"))
         p = math.nan if worst["side"] == "equal" else statistics.p_value(value, low, high, worst["bound"])
         numbers = (value, low, high, int(worst["n"]), p, float(worst.get("heterogeneity", math.nan)))

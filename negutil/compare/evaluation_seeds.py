@@ -45,7 +45,7 @@ from negutil.train.sets import PICTURES
 SEEDS = (1, 2)
 """Beside the seed of the profile's own world."""
 
-FOLDER = "evaluation_seeds"
+FOLDER = verdicts.DRAWS
 POOLED = "pooled"
 """What stands for a seed where all draws are pooled."""
 

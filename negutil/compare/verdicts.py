@@ -8,14 +8,13 @@ pooled. Only files in ``results/`` and ``configs/claims.toml`` are read.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 
 import pandas as pd
 from scipy import stats
 
-from negutil import config, files, paths, tables
+from negutil import config, paths, tables
 from negutil.compare import claims
 from negutil.compare.claims import (
     INCONCLUSIVE,
@@ -28,7 +27,6 @@ from negutil.compare.claims import (
     NoRecordError,
     Verdict,
 )
-from negutil.errors import NegutilError
 
 DIFFERS, NEEDS_PAPER = "differs between models", "needs the paper profile"
 NOT_REPRODUCIBLE, NO_RESULTS = "not reproducible", "no results yet"
@@ -39,11 +37,11 @@ TESTED = KINDS[:4]
 FINDINGS = {REPLICATED: "holds", NOT_REPLICATED: "does not hold"}
 """What these verdicts are called on a claim of ours: nobody has published it, so there is nothing to replicate."""
 
-SEEDS_FILE = "evaluation_seeds.csv"
-"""Verdicts over several draws of the evaluation sets, as ``negutil seeds`` leaves them in results/<profile>/."""
+DRAWS = "evaluation_seeds"
+"""The folder in results/<profile>/ with the tables of other draws of the evaluation sets (``negutil seeds``)."""
 
-POOLED, DIFFERENT = "pooled", 0.05
-"""The rows of that file that pool the draws, and the p-value below which the draws differ more than chance explains."""
+DIFFERENT = 0.05
+"""The p-value below which several draws of a number differ more than chance explains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +52,15 @@ class Outcome:
         claim: the claim itself.
         verdict: one of KINDS, over all models.
         rows: the verdict for each model; empty where it was not tested.
-        reason: why it was not tested, or what changed the verdict; empty where there is nothing to say.
+        reason: why it was not tested, or that the draws differ; empty where there is nothing to say.
+        draws: folders in results/ with the other draws of the evaluation sets that are pooled with the profile's own.
     """
 
     claim: Claim
     verdict: str
     rows: tuple[Verdict, ...] = ()
     reason: str = ""
+    draws: tuple[str, ...] = ()
 
     @property
     def work(self) -> str:
@@ -83,8 +83,7 @@ def of(profile: str, stated: Sequence[Claim] | None = None) -> list[Outcome]:
 
     Raises NegutilError where a table is there but damaged; that one is missing is an outcome.
     """
-    draws = _pooled(profile)
-    outcomes = [_over_draws(_outcome(claim, profile), draws) for claim in (stated or claims.read())]
+    outcomes = [_outcome(claim, profile) for claim in (stated or claims.read())]
     tested = [row.p for outcome in outcomes for row in outcome.rows if row.verdict in TESTED and not math.isnan(row.p)]
     adjusted = dict(zip(tested, stats.false_discovery_control(tested), strict=True)) if tested else {}
     return [
@@ -123,9 +122,14 @@ def table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
             rows.append((*about, "", outcome.verdict, outcome.reason, "", "", ""))
         for row in outcome.rows:
             value = tables.with_interval(row.value, row.ci_low, row.ci_high)
-            q = "" if math.isnan(row.q) else f"{row.q:.3f}" if row.q >= 0.001 else "< 0.001"
-            rows.append((*about, row.model, outcome.label(row.verdict), row.decided_by, value, q, f"{row.n:,}"))
+            numbers = (value, q_value(row.q), f"{row.n:,}")
+            rows.append((*about, row.model, outcome.label(row.verdict), row.decided_by, *numbers))
     return pd.DataFrame(rows, columns=["claim", "published", "model", "verdict", "decided by", "value", "q", "n"])
+
+
+def q_value(q: float) -> str:
+    """A q-value as text; empty where there is none."""
+    return "" if math.isnan(q) else f"{q:.3f}" if q >= 0.001 else "< 0.001"
 
 
 def controls(outcomes: Sequence[Outcome]) -> pd.DataFrame:
@@ -157,12 +161,15 @@ def _outcome(claim: Claim, profile: str) -> Outcome:
         if not claims.file_of(condition, claim.results or profile).exists():
             gone = f"{condition.table}.csv is not there: run notebook {claim.notebook}"
             return Outcome(claim, NO_RESULTS, reason=gone)
+    draws = _draws(claim, profile)
     try:
-        rows = tuple(claims.judge([claim], profile, models(profile)))
+        rows = tuple(claims.judge([claim], profile, models(profile), draws))
     except NoRecordError:
         rows = ()
     if rows:
-        return Outcome(claim, together(rows), rows)
+        apart = [row.model for row in rows if row.heterogeneity < DIFFERENT]
+        reason = f"the draws of the evaluation sets differ more than chance explains ({', '.join(apart)})"
+        return Outcome(claim, together(rows), rows, reason if apart else "", draws)
     wanted = claim.conditions[0]
     reason = (
         f"{wanted.table}.csv has no number for it ({wanted.task}, {wanted.metric}): this profile does not make it, its "
@@ -171,34 +178,11 @@ def _outcome(claim: Claim, profile: str) -> Outcome:
     return Outcome(claim, NO_RESULTS, reason=reason)
 
 
-def _pooled(profile: str) -> dict[tuple[str, str], dict[str, Any]]:
-    """The verdict on all draws of the evaluation sets, by claim and model; empty where there is one draw alone."""
-    path = paths.results(profile) / SEEDS_FILE
-    if not path.exists():
-        return {}
-    found = files.read_csv(path, "make it again", keep_default_na=False, dtype={"seed": str})
-    columns = {"seed", *(field.name for field in fields(Verdict))} - {"q"}
-    if not columns <= set(found):
-        raise NegutilError(f"{path} lacks the column {min(columns - set(found))}: make it again.")
-    rows = found.loc[found["seed"] == POOLED, [*columns]].drop(columns="seed").to_dict("records")
-    return {(row["claim"], row["model"]): {str(name): value for name, value in row.items()} for row in rows}
-
-
-def _over_draws(outcome: Outcome, draws: Mapping[tuple[str, str], dict[str, Any]]) -> Outcome:
-    """The outcome with the pooled verdict and numbers of each model that there are several draws for."""
-    known = {(row.claim, row.model): row for row in outcome.rows}
-    if not known.keys() & draws.keys():
-        return outcome
-    rows = [Verdict(**_numbers(draws[key])) if key in draws else row for key, row in known.items()]
-    apart = [row.model for row in rows if row.heterogeneity < DIFFERENT]
-    reason = f"the draws of the evaluation sets differ more than chance explains ({', '.join(apart)})" if apart else ""
-    return replace(outcome, verdict=together(rows), rows=tuple(rows), reason=reason)
-
-
-def _numbers(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of the file with its numbers as such; what is empty is NaN."""
-    kinds = {"n": int} | dict.fromkeys(("value", "ci_low", "ci_high", "p", "heterogeneity"), float)
-    return {key: kinds[key](value if value != "" else "nan") if key in kinds else value for key, value in row.items()}
+def _draws(claim: Claim, profile: str) -> tuple[str, ...]:
+    """Folders in results/ with a claim's numbers from other draws of the evaluation sets than the profile's own."""
+    folders = [f"{profile}/{DRAWS}/{path.name}" for path in sorted((paths.results(profile) / DRAWS).glob("*/"))]
+    there = [all(claims.file_of(each, folder).exists() for each in claim.conditions) for folder in folders]
+    return () if claim.results else tuple(folder for folder, has_all in zip(folders, there, strict=True) if has_all)
 
 
 def records(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:

@@ -11,7 +11,7 @@ To add a format, write one file here:
 3. name pictures as the files write them in the column "file_name";
 4. return `_reading.build(source, FEATURES, columns, pictures=folder)`, with the columns' types by `_reading.features`;
 5. whatever can be wrong ends in `_reading.fail(source, problem, fix)`: one sentence with the file and the fix;
-6. add a tests/test_data_<name>.py with a tiny file in the format and its bad versions.
+6. add a tests/data/test_data_<name>.py with a tiny file in the format and its bad versions.
 """
 
 from __future__ import annotations

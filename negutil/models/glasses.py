@@ -29,9 +29,9 @@ class Lens(nn.Module):
     """T_neg [T, D] of final text vectors [T, D] and of the first three layers at the end token [T, 3, D].
 
     Inputs are floating-point features as the text tower gives them, not normalised (the released code gives the layers
-    its final norm and projection first). Eq. 1 and 2: Q_i = P_i(T_i), K = P(T), V_i = P_i'(T) with
-    P(X) = LN(GELU(W X)), W [D, D] without bias. Read in eq. 3: the softmax is over the three levels. Read in eq. 4 and
-    5: the gate is a vector, and its bias starts at -2. Eq. 6: the FFN is D -> 2 D -> D as in the released code.
+    its final norm and projection first). Eq. 1 to 3: Q_i = P_i(T_i), K = P(T), V_i = P_i'(T) with
+    P(X) = LN(GELU(W X)), W [D, D] without bias. Read in eq. 4: the softmax is over the three levels. Read in eq. 5:
+    the gate is a vector, and its bias starts at -2. Eq. 6: the FFN is D -> 2 D -> D as in the released code.
     """
 
     def __init__(self, config: GlassesConfig) -> None:
@@ -76,7 +76,7 @@ class Lens(nn.Module):
         return out
 
     def attended(self, texts: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
-        """Return T_attn [T, D]: the values V_i weighed by how the levels match the text's meaning (eq. 3)."""
+        """Return T_attn [T, D]: the values V_i weighed by how the levels match the text's meaning (eq. 4)."""
         queries = torch.stack([project(levels[:, i]) for i, project in enumerate(self.query)], dim=1)
         if self.config.semantic:
             values = torch.stack([project(texts) for project in self.value], dim=1)
@@ -87,18 +87,18 @@ class Lens(nn.Module):
         return (weights.unsqueeze(-1) * values).sum(dim=1)
 
     def weights(self, matches: torch.Tensor) -> torch.Tensor:
-        """Return the weights [T, 3] of the levels from ``matches`` [T, 3] = Q_i K / sqrt(D) (eq. 3)."""
+        """Return the weights [T, 3] of the levels from ``matches`` [T, 3] = Q_i K / sqrt(D) (eq. 4)."""
         scaled = matches * self.log_scale if self.config.log_scale == "multiplied" else matches + self.log_scale
         return scaled.softmax(dim=1 if self.config.softmax_over == "levels" else 0)
 
     def openness(self, attended: torch.Tensor) -> torch.Tensor:
-        """Return the gate g [T, D] or [T, 1] in (0, 1) of ``attended`` [T, D] (eq. 4)."""
+        """Return the gate g [T, D] or [T, 1] in (0, 1) of ``attended`` [T, D] (eq. 5)."""
         gate: torch.Tensor = self.gate(attended).sigmoid()
         return gate.sigmoid() if self.config.gate_sigmoids == 2 else gate
 
 
 def _projection(width: int) -> nn.Sequential:
-    """P(X) = LN(GELU(W X)) of eq. 1."""
+    """P(X) = LN(GELU(W X)) of eq. 3."""
     return nn.Sequential(nn.Linear(width, width, bias=False), nn.GELU(), nn.LayerNorm(width))
 
 

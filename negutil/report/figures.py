@@ -158,8 +158,8 @@ def forest(outcome: Outcome, profile: str) -> str:
     """
     if not outcome.rows:
         return ""
-    margins = [claims.margins(outcome.claim, profile, row.model).assign(shown=row.model) for row in outcome.rows]
-    rows = pd.concat(margins)
+    margins = [claims.margins(outcome.claim, profile, row.model, outcome.draws) for row in outcome.rows]
+    rows = pd.concat([each.assign(shown=row.model) for each, row in zip(margins, outcome.rows, strict=True)])
     conditions = [
         (textwrap.wrap(f"{task}: {metric} {wanted}", HEADING), own)
         for (task, metric, wanted), own in rows.groupby(["task", "metric", "wanted"], sort=False)

@@ -140,10 +140,12 @@ def findings(profile: str) -> str:
     kinds = [outcome.verdict for outcome in ours]
     counts = [f"{kinds.count(kind)} {VERBS[kind][kinds.count(kind) == 1]}" for kind in verdicts.KINDS if kind in kinds]
     after = sum(not outcome.claim.written_before for outcome in ours)
+    later = sum("later" in outcome.claim.written for outcome in outcomes)
     findings_of_ours = (
         f"Our own **{len(ours)} findings**, mostly controls that the papers lack, are counted separately: "
-        f"{', '.join(counts)}. Every test was written before its run, except for {after} of our findings, which the "
-        "index marks."
+        f"{', '.join(counts)}. Every test was written before its run, except for {after} of our findings. What a model "
+        f"must be able to do first, and a second bound for “near chance”, were added to {later} claims later. The "
+        "index marks both."
     )
     heading = f"The verdicts on all **{len(theirs)} claims** of the papers ([claim by claim](docs/index.md)):"
     return "\n".join([*lines, "", heading, "", table(head, rows), "", findings_of_ours])
@@ -208,7 +210,7 @@ def rows(outcomes: Sequence[Outcome], profile: str) -> list[tuple[str, ...]]:
     found = []
     for outcome in outcomes:
         claim = outcome.claim
-        marked = "" if claim.written_before else f" Test written {claim.written}."
+        marked = f" Test written {claim.written}." if "later" in claim.written or not claim.written_before else ""
         # A source as a sentence, without the word that it is ours, and with references to pages of docs/ as links.
         text = re.sub(r"^ours[:;]?\s*", "", claim.source)
         linked = re.sub(r"docs/([\w.-]+\.md(#[\w-]+)?)", r"[\1](\1)", text)

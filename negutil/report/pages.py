@@ -60,6 +60,7 @@ def render(kind: str, found: dict[str, Any]) -> str:
         "interval": lambda row: tables.with_interval(row.value, row.ci_low, row.ci_high),
         "mark": MARKS.__getitem__,
         "meaning": verdicts.meaning,
+        "q": verdicts.q_value,
         "style": CLASSES.__getitem__,
         "thousands": "{:,}".format,
     }

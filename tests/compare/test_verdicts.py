@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
 import pytest
 from scipy import stats
 
@@ -96,20 +95,16 @@ def test_models_that_disagree_are_told_one_by_one() -> None:
 
 def test_the_verdict_over_several_draws_is_that_of_the_pooled_numbers(store: Path) -> None:
     _save(0.6, 0.8)
-    row: dict[str, Any] = {"claim": "one", "model": "miniclip-s-8", "seed": "pooled"}
-    row |= {"verdict": "inconclusive", "decided_by": "task"}
-    row |= {"value": 0.55, "ci_low": 0.4, "ci_high": 0.7, "n": 30, "p": 0.5, "heterogeneity": 0.01}
-    single = row | {"seed": "1", "verdict": "stale"}
-    pd.DataFrame([single, row]).to_csv(store / "mini" / verdicts.SEEDS_FILE, index=False)
+    other = Record("09_test", "task", "miniclip-s-8", "accuracy", 0.35, 10, 0.25, 0.45, "items")
+    results.save([other], "mini/evaluation_seeds/1", "09_test", "table")
     (outcome,) = verdicts.of("mini", [_claim()])
     (shown,) = outcome.rows
-    assert (outcome.verdict, shown.value, shown.n, shown.q) == ("inconclusive", 0.55, 30, 0.5)
+    assert (shown.value, shown.n, outcome.draws) == (pytest.approx(0.525), 20, ("mini/evaluation_seeds/1",))
+    assert outcome.verdict == "inconclusive"
     assert "differ more than chance explains (miniclip-s-8)" in outcome.reason
-    pd.DataFrame([single, row | {"heterogeneity": ""}]).to_csv(store / "mini" / verdicts.SEEDS_FILE, index=False)
-    assert verdicts.of("mini", [_claim()])[0].reason == ""
-    (store / "mini" / verdicts.SEEDS_FILE).write_text("a\n1\n")
-    with pytest.raises(NegutilError, match="make it again"):
-        verdicts.of("mini", [_claim()])
+    results.save([replace(other, value=0.65, ci_low=0.55, ci_high=0.75)], "mini/evaluation_seeds/1", "09_test", "table")
+    (outcome,) = verdicts.of("mini", [_claim()])
+    assert (outcome.verdict, outcome.reason) == ("replicated", "")
 
 
 def test_p_values_are_adjusted_over_all_tested_claims() -> None:

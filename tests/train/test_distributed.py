@@ -30,7 +30,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the weights, and what two processes under torchrun found with them."""
     folder = tmp_path_factory.mktemp("distributed")
     model_files.write(folder)
-    here = Path(__file__).parent
+    here = paths.ROOT / "tests" / "support"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     script = [str(here / "distributed_step.py"), str(folder / "weights.safetensors"), str(folder), *METHODS]
     environment = os.environ | {

@@ -1,4 +1,4 @@
-"""Store features of the shipped models; run after their weights changed: python tests/reference_features.py
+"""Store features of the shipped models; run after their weights changed: python tests/support/reference_features.py
 
 The loader's test compares with these files, so a wrong activation, preprocessing or file is noticed.
 """

@@ -271,7 +271,7 @@ SHIPPED = [name for name, entry in registry.entries().items() if entry.package]
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_weights_give_the_stored_features(name: str) -> None:
-    """Written by ``python tests/reference_features.py`` from the weights as they were shipped.
+    """Written by ``python tests/support/reference_features.py`` from the weights as they were shipped.
 
     See docs/protocols.md#activation.
     """

@@ -83,21 +83,15 @@ def test_each_tested_claim_has_its_figure_once(store: Path) -> None:
 def test_every_number_follows_from_the_results(store: Path) -> None:
     """Another number in a table changes the page there, and nowhere but there."""
     before = pages.render(pages.MARKDOWN, pages.contents("mini"))
-    path = store / "mini" / "03_negbench" / "tasks.csv"
+    path = store / "mini" / "07_text_to_image" / "gains.csv"  # its prompts are drawn once, so nothing is pooled
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    wanted = (table["task"] == "COCO MCQ, templated") & (table["metric"] == "accuracy on negative")
-    table.loc[wanted & (table["model"] == "miniclip-s-8"), ["value", "ci_low", "ci_high"]] = ["0.876", "0.871", "0.879"]
+    wanted = (table["task"] == "Neg Score/negationclip") & (table["metric"] == "gain over plain captions")
+    table.loc[wanted, ["value", "ci_low", "ci_high"]] = ["0.876", "0.871", "0.879"]
     table.to_csv(path, index=False)
     after = pages.render(pages.MARKDOWN, pages.contents("mini"))
     assert "0.876 [0.871, 0.879]" in after and "0.876 [0.871, 0.879]" not in before
     changed = [line for line in after.splitlines() if line not in before.splitlines()]
-    assert changed and all(
-        "0.876" in line
-        or "differs between models" in line
-        or "answered far below" in line
-        or line.startswith("| NegBench")
-        for line in changed
-    )
+    assert changed and all("0.876" in line for line in changed)
 
 
 def test_templates_have_no_number_of_their_own() -> None:
