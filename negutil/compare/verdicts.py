@@ -100,9 +100,11 @@ def models(profile: str) -> tuple[str, ...]:
 
 
 def together(rows: Sequence[Verdict]) -> str:
-    """One verdict over the models of a claim: theirs, or that they differ."""
+    """One verdict over the models of a claim: that they differ where one replicates it and another contradicts it."""
     kinds = {INCONCLUSIVE if row.verdict.startswith(INCONCLUSIVE) else row.verdict for row in rows}
-    return kinds.pop() if len(kinds) == 1 else DIFFERS
+    if {REPLICATED, NOT_REPLICATED} <= kinds:
+        return DIFFERS
+    return INCONCLUSIVE if INCONCLUSIVE in kinds else kinds.pop()
 
 
 def counts(outcomes: Sequence[Outcome], by: str = "work") -> pd.DataFrame:

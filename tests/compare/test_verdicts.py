@@ -91,6 +91,9 @@ def test_models_that_disagree_are_told_one_by_one() -> None:
     (outcome,) = verdicts.of("mini", [_claim()])
     assert outcome.verdict == verdicts.DIFFERS
     assert [row.verdict for row in outcome.rows] == ["replicated", "not replicated"]
+    unsure = replace(rows[1], value=0.5, ci_low=0.4, ci_high=0.6)
+    results.save([rows[0], unsure], "mini", "09_test", "table")
+    assert _verdict(_claim()) == "inconclusive"
 
 
 def test_the_verdict_over_several_draws_is_that_of_the_pooled_numbers(store: Path) -> None:
