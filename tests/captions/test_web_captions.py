@@ -111,7 +111,7 @@ def test_figures_show_every_list_and_cue(small: Profile) -> None:
     assert right.get_xlim()[0] == 0
     cues = caption_statistics.cue_table(found.counts)
     (axis,) = plots.cues(cues, most=5).axes
-    bars = {round(bar.get_y() + bar.get_height() / 2): bar.get_width() for bar in rectangles(axis)}
+    bars = {round(bar.get_y() + bar.get_height() / 2): bar.get_width() for bar in rectangles(axis) if bar.get_width()}
     assert [bars[place] for place in range(len(bars))] == cues["wide"].head(5).tolist()
     assert [label.get_text() for label in axis.get_yticklabels()] == cues["cue"].head(5).tolist()
     (axis,) = plots.sample(found.judgements).axes

@@ -146,7 +146,8 @@ def own_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (0.95, 0.55, 0.2, [claims.REPLICATED, claims.REPLICATED]),
         (0.95, 0.75, -0.1, [claims.NOT_REPLICATED, claims.NOT_REPLICATED]),
         (0.95, 0.65, 0.01, [claims.INCONCLUSIVE, claims.INCONCLUSIVE]),
-        (0.81, 0.55, 0.2, [f"{claims.INCONCLUSIVE}: it cannot show the claim", claims.REPLICATED]),
+        (0.81, 0.55, 0.2, [f"{claims.INCONCLUSIVE}: it cannot show the claim"] * 2),
+        (0.95, 0.30, 0.2, [claims.NOT_REPLICATED, claims.REPLICATED]),
     ],
 )
 def test_verdicts_follow_the_rules(knows: float, accuracy: float, gain: float, expected: list[str]) -> None:

@@ -132,9 +132,13 @@ def test_what_another_processor_changes_leaves_the_clone_as_it_was(clone: Path) 
     assert contents(clone) == before
     tally = verify.total(comparison.tables.values())
     assert tally.within > 3000
-    assert (tally.beyond, comparison.written, comparison.details) == (0, [], [])
+    assert (tally.beyond, comparison.written) == (0, [])
+    # A claim whose interval all but touches its bound may become inconclusive, or stop to be: no other verdict changes.
+    assert len(comparison.changed) <= 2 and all("inconclusive" in line for line in comparison.changed)
+    assert comparison.details == comparison.changed
     assert comparison.summary.startswith(f"{sum(tally):,} numbers compared with the committed ones: ")
-    assert comparison.summary.endswith(f"0 beyond; 0 of {comparison.verdicts} verdicts changed.")
+    changed = len(comparison.changed)
+    assert comparison.summary.endswith(f"0 beyond; {changed} of {comparison.verdicts} verdicts changed.")
     assert comparison.verdicts > 120
 
 
@@ -158,7 +162,7 @@ def test_a_number_that_moved_is_named_and_replaces_its_table_and_figures_alone(c
     moved = 3 * int(drop.sum())
     assert comparison.tables["03_negbench/tasks"].beyond == moved
     assert f"03_negbench/tasks: {moved} of" in comparison.details[0]
-    assert any("replicated before, inconclusive" in line for line in comparison.details)
+    assert any("replicated before, not replicated now" in line for line in comparison.details)
     assert len(comparison.changed) == len(comparison.details) - 1
 
 
