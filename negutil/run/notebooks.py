@@ -27,6 +27,7 @@ import papermill
 import psutil
 from filelock import FileLock, Timeout
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 from nbstripout import strip_output
 from papermill.exceptions import PapermillExecutionError
@@ -160,11 +161,12 @@ def clean(notebook: NotebookNode) -> NotebookNode:
     """The notebook without stamps of time and place: what stays depends on its cells and their outputs alone.
 
     Widgets are dropped as well: without a kernel they are empty, and viewers on the web show an error in their place.
-    Pictures are compacted.
+    Pictures are compacted, and text that was printed in several pieces, which is a matter of time, becomes one.
     """
     notebook = strip_output(
         notebook, keep_output=True, keep_count=True, keep_id=True, extra_keys=list(STAMPS), drop_tagged_cells=[INJECTED]
     )
+    notebook, _ = CoalesceStreamsPreprocessor().preprocess(notebook, {})
     for cell in notebook.cells:
         if cell.metadata.get("tags") == []:
             del cell.metadata["tags"]

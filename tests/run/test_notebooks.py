@@ -302,3 +302,10 @@ def test_the_command_line_lists_and_refuses(tmp_path: Path, monkeypatch: pytest.
         assert done.exit_code == 2
         assert said in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+def test_text_that_was_printed_in_pieces_becomes_one_output() -> None:
+    pieces = [nbformat.v4.new_output("stream", name="stdout", text=text) for text in ("a\n", "b\n")]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("print()", outputs=pieces)])
+    (output,) = notebooks.clean(notebook).cells[0].outputs
+    assert output.text == "a\nb\n"
