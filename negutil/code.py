@@ -110,11 +110,6 @@ def provenance(**details: Any) -> dict[str, Any]:
     """Facts about this run, and ``details`` that only the caller knows (``seconds``: by default this process' age)."""
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     started = datetime.fromtimestamp(psutil.Process().create_time(), UTC)
-    torch_settings, torch = {}, sys.modules.get("torch")
-    if torch is not None:  # importing it only to ask would take seconds
-        gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-        tf32 = torch.backends.cuda.matmul.allow_tf32
-        torch_settings = {"torch_threads": torch.get_num_threads(), "gpu": gpu, "tf32": tf32}
     return {
         "version": __version__,
         **checkout(),
@@ -125,7 +120,7 @@ def provenance(**details: Any) -> dict[str, Any]:
             (line.partition(": ")[2] for line in info.splitlines() if "model name" in line), platform.processor()
         ),
         "threads": os.cpu_count(),
-        **torch_settings,
+        **_torch_settings(),
         "device": os.environ.get("NEGUTIL_DEVICE") or "cpu",
         "dtype": os.environ.get("NEGUTIL_DTYPE") or "float32",
         "command": os.environ.get("NEGUTIL_COMMAND") or Path(sys.argv[0]).name,
@@ -152,3 +147,12 @@ def _git(*words: str) -> str:
     if not paths.IS_CHECKOUT or shutil.which("git") is None:
         return ""
     return subprocess.run(["git", *words], cwd=paths.ROOT, check=False, capture_output=True, text=True).stdout.strip()
+
+
+def _torch_settings() -> dict[str, Any]:
+    """Threads, GPU and TF32, where torch is in use already: importing it only for this would take seconds."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return {}
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"torch_threads": torch.get_num_threads(), "gpu": gpu, "tf32": torch.backends.cuda.matmul.allow_tf32}

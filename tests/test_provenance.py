@@ -37,4 +37,4 @@ def test_it_names_no_local_folder() -> None:
 
 
 def test_it_stays_short() -> None:
-    assert len(inspect.getsource(code.provenance).splitlines()) <= 30
+    assert len(inspect.getsource(code.provenance).splitlines()) <= 25
