@@ -35,55 +35,114 @@ class Form:
     held_out: bool = False
 
 
-_TEXTS = {
+_TEXTS: dict[tuple[str, bool], tuple[tuple[str, ...], tuple[str, ...]]] = {
     ("colour", False): (
-        "the {value} {noun}; {noun} that is {value}; the {noun} that is {value}; the {noun} in {value}; "
-        "*the {noun} coloured {value}"
+        (
+            "the {value} {noun}",
+            "{noun} that is {value}",
+            "the {noun} that is {value}",
+            "the {noun} in {value}",
+        ),
+        ("the {noun} coloured {value}",),
     ),
     ("colour", True): (
-        "the {noun} that is not {value}; {a_noun} that is not {value}; the {noun} which isn't {value}; "
-        "the non-{value} {noun}; {a_noun}, but no {value} one; "
-        "*the {noun} that is anything but {value}; *the {noun} that is never {value}"
+        (
+            "the {noun} that is not {value}",
+            "{a_noun} that is not {value}",
+            "the {noun} which isn't {value}",
+            "the non-{value} {noun}",
+            "{a_noun}, but no {value} one",
+        ),
+        (
+            "the {noun} that is anything but {value}",
+            "the {noun} that is never {value}",
+        ),
     ),
     ("wearing", False): (
-        "the {noun} wearing {a_value}; {a_noun} with {a_value}; the {noun} with {a_value} on; "
-        "*the {noun} that wears {a_value}"
+        (
+            "the {noun} wearing {a_value}",
+            "{a_noun} with {a_value}",
+            "the {noun} with {a_value} on",
+        ),
+        ("the {noun} that wears {a_value}",),
     ),
     ("wearing", True): (
-        "{a_noun} without {a_value}; the {noun} without {a_value}; the {noun} with no {value}; "
-        "the {noun} not wearing {a_value}; {a_noun} that is not wearing {a_value}; the {noun} wearing no {value}; "
-        "*the {noun} that lacks {a_value}; *the {noun} minus {a_value}"
+        (
+            "{a_noun} without {a_value}",
+            "the {noun} without {a_value}",
+            "the {noun} with no {value}",
+            "the {noun} not wearing {a_value}",
+            "{a_noun} that is not wearing {a_value}",
+            "the {noun} wearing no {value}",
+        ),
+        (
+            "the {noun} that lacks {a_value}",
+            "the {noun} minus {a_value}",
+        ),
     ),
     ("holding", False): (
-        "the {noun} holding {a_value}; {a_noun} with {a_value}; the {noun} that holds {a_value}; "
-        "*the {noun} carrying {a_value}"
+        (
+            "the {noun} holding {a_value}",
+            "{a_noun} with {a_value}",
+            "the {noun} that holds {a_value}",
+        ),
+        ("the {noun} carrying {a_value}",),
     ),
     ("holding", True): (
-        "{a_noun} without {a_value}; the {noun} with no {value}; the {noun} not holding {a_value}; "
-        "{a_noun} that isn't holding {a_value}; the {noun} holding no {value}; "
-        "*the {noun} that never holds {a_value}; *the {noun} lacking {a_value}"
+        (
+            "{a_noun} without {a_value}",
+            "the {noun} with no {value}",
+            "the {noun} not holding {a_value}",
+            "{a_noun} that isn't holding {a_value}",
+            "the {noun} holding no {value}",
+        ),
+        (
+            "the {noun} that never holds {a_value}",
+            "the {noun} lacking {a_value}",
+        ),
     ),
     ("action", False): (
-        "the {noun} {value}; the {noun} who is {value}; {a_noun} that is {value}; *the {noun} seen {value}"
+        (
+            "the {noun} {value}",
+            "the {noun} who is {value}",
+            "{a_noun} that is {value}",
+        ),
+        ("the {noun} seen {value}",),
     ),
     ("action", True): (
-        "{a_noun} not {value}; the {noun} not {value}; the {noun} who is not {value}; {a_noun} that isn't {value}; "
-        "*the {noun} doing anything but {value}"
+        (
+            "{a_noun} not {value}",
+            "the {noun} not {value}",
+            "the {noun} who is not {value}",
+            "{a_noun} that isn't {value}",
+        ),
+        ("the {noun} doing anything but {value}",),
     ),
     ("position", False): (
-        "the {noun} {value}; {a_noun} {value}; the {noun} that is {value}; *the {noun} located {value}"
+        (
+            "the {noun} {value}",
+            "{a_noun} {value}",
+            "the {noun} that is {value}",
+        ),
+        ("the {noun} located {value}",),
     ),
     ("position", True): (
-        "the {noun} not {value}; {a_noun} not {value}; the {noun} that is not {value}; the {noun} that isn't {value}; "
-        "*the {noun} anywhere but {value}"
+        (
+            "the {noun} not {value}",
+            "{a_noun} not {value}",
+            "the {noun} that is not {value}",
+            "the {noun} that isn't {value}",
+        ),
+        ("the {noun} anywhere but {value}",),
     ),
 }
-"""Forms by kind and whether they negate; * marks those that are kept for testing."""
+"""Forms by kind and whether they negate: those of training sets, and those that are kept for testing."""
 
 FORMS = tuple(
-    Form(text.removeprefix("*"), kind, negated, held_out=text.startswith("*"))
-    for (kind, negated), texts in _TEXTS.items()
-    for text in texts.split("; ")
+    Form(text, kind, negated, held_out)
+    for (kind, negated), pools in _TEXTS.items()
+    for held_out, texts in zip((False, True), pools, strict=True)
+    for text in texts
 )
 
 
