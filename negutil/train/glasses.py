@@ -127,17 +127,20 @@ class Run(Loop[tuple[torch.Tensor, float]]):
     @property
     def per_epoch(self) -> int:
         """How many batches an epoch of the present stage has: an incomplete one is left out."""
-        return max(1, len(self.parts[self.name][0]) // self.settings.batch)
+        return self.batches_of(self.name)
 
     @property
     def epoch(self) -> int:
         """How many epochs of the present stage are done."""
         return (self.done - self.first) // self.per_epoch
 
+    def batches_of(self, name: str) -> int:
+        """Return how many batches an epoch of a stage has."""
+        return max(1, len(self.parts[name][0]) // self.config.stage(name).batch)
+
     def steps_of(self, name: str) -> int:
         """Return how many steps a stage has at most."""
-        settings = self.config.stage(name)
-        return settings.epochs * max(1, len(self.parts[name][0]) // settings.batch)
+        return self.config.stage(name).epochs * self.batches_of(name)
 
     def optimiser_of_stage(self) -> torch.optim.AdamW:
         """Return the optimiser of what learns in the present stage; everything else is frozen."""
@@ -176,8 +179,7 @@ class Run(Loop[tuple[torch.Tensor, float]]):
     def start(self) -> None:
         """Note the validation before the present stage; a stage that is shared or has no epochs ends at once."""
         while self.stage < len(STAGES):
-            self.title, self.clip_norm = f"The loss of stage '{self.name}'", self.settings.clip_norm
-            self.learn_by(self.optimiser_of_stage())
+            self._enter()
             if not self._take():
                 self.curve.append([self.name, 0, None, None, *self.validate()])
                 if self.settings.epochs:
@@ -224,8 +226,7 @@ class Run(Loop[tuple[torch.Tensor, float]]):
     def restore(self, content: dict[str, Any]) -> None:
         """Resume from a checkpoint."""
         self.stage, self.first, self.steps = (content[name] for name in ("stage", "first", "steps"))
-        self.title, self.clip_norm = f"The loss of stage '{self.name}'", self.settings.clip_norm
-        self.learn_by(self.optimiser_of_stage())
+        self._enter()
         super().restore(content)
 
     @torch.no_grad()
@@ -237,6 +238,11 @@ class Run(Loop[tuple[torch.Tensor, float]]):
         self.glasses.eval()
         values = [objective(self, torch.from_numpy(index), 1.0).item() for index in whole]
         return float(np.mean(values)), score(self, torch.from_numpy(items))
+
+    def _enter(self) -> None:
+        """Train by the settings of the present stage."""
+        self.title, self.clip_norm = f"The loss of stage '{self.name}'", self.settings.clip_norm
+        self.learn_by(self.optimiser_of_stage())
 
     def _end(self) -> None:
         self.stage, self.first, self.best = self.stage + 1, self.done, {}
