@@ -40,9 +40,11 @@ def captions(table: pd.DataFrame, titles: Sequence[str], methods: Sequence[str])
     order = [title_of(name) for name in ("", *methods)]
     look: dict[str, Any] = {"label": "accuracy (strokes: seeds)", "limits": (0, 1), "width": 3.6}
     means, seeds = rows[rows["seed"].isna()], rows[rows["seed"].notna()]
+    if means.empty:
+        return figures.nothing()
     known = figures.marks(figures.names(means, "base"))
     figure = figures.points(means, "name", "base", "title", order=order, chance=0.5, **look)
-    for axis, title in zip(figure.axes, figures.names(means, "title"), strict=False):  # without rows: one empty axis
+    for axis, title in zip(figure.axes, figures.names(means, "title"), strict=True):
         figures.seeds(axis, seeds[seeds["title"] == title], "name", order, known, hue="base")
     return figure
 
