@@ -114,6 +114,11 @@ class Claim(Settings):
         return self.written.startswith(BEFORE)
 
     @property
+    def amended(self) -> bool:
+        """Whether a part of its test was added after the numbers were known."""
+        return "later" in self.written
+
+    @property
     def work(self) -> str:
         """Whose claim it is: one of WORKS, or OURS."""
         names = [name for name in WORKS if self.source.startswith((name, f"MIT News on {name}"))]

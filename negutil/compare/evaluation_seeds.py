@@ -45,7 +45,6 @@ from negutil.train.sets import PICTURES
 SEEDS = (1, 2)
 """Beside the seed of the profile's own world."""
 
-FOLDER = verdicts.DRAWS
 POOLED = "pooled"
 """What stands for a seed where all draws are pooled."""
 
@@ -88,7 +87,7 @@ def _conditions(claim: Claim) -> tuple[Condition, ...]:
 
 def where(profile: str, seed: int) -> str:
     """The folder in results/ that has the tables of a seed: the profile's own for its world's seed."""
-    return profile if seed == config.load(profile).world.seed else f"{profile}/{FOLDER}/{seed}"
+    return profile if seed == config.load(profile).world.seed else f"{profile}/{verdicts.DRAWS}/{seed}"
 
 
 def keep(settings: Profile, seed: int, tables: Path) -> list[Path]:
@@ -122,14 +121,17 @@ def judge(profile: str, seeds: Sequence[int] = SEEDS) -> pd.DataFrame:
         raise NegutilError(
             f"{paths.results(profile)} has no table that a claim needs: run notebooks 03, 05 and 06 first."
         )
-    draws = [where(profile, seed) for seed in seeds]
-    judged_on: dict[str, tuple[str, list[str]]] = {str(settings.world.seed): (profile, [])}
-    judged_on |= {str(seed): (draw, []) for seed, draw in zip(seeds, draws, strict=True)}
-    parts = []
-    for seed, (place, others) in (judged_on | {POOLED: (profile, draws)}).items():
-        judged = claims.judge(decided, place, verdicts.models(profile), others, floors=profile)
-        parts.append(pd.DataFrame([dataclasses.asdict(verdict) for verdict in judged]).assign(seed=seed))
-    table = pd.concat(parts, ignore_index=True)
+    draws, models = [where(profile, seed) for seed in seeds], verdicts.models(profile)
+    judged = {
+        seed: claims.judge(decided, place, models, floors=profile)
+        for seed, place in zip((settings.world.seed, *seeds), (profile, *draws), strict=True)
+    }
+    rows = [
+        dataclasses.asdict(verdict) | {"seed": str(seed)}
+        for seed, found in (judged | {POOLED: claims.judge(decided, profile, models, draws)}).items()
+        for verdict in found
+    ]
+    table = pd.DataFrame(rows)
     order = {name: number for number, name in enumerate(table["claim"].unique())}
     ranked = table.assign(rank=table["claim"].map(order)).sort_values(["rank", "model"], kind="stable")
     return ranked[list(COLUMNS)].reset_index(drop=True)
@@ -137,7 +139,7 @@ def judge(profile: str, seeds: Sequence[int] = SEEDS) -> pd.DataFrame:
 
 def path(profile: str) -> Path:
     """The file with the verdicts of all seeds."""
-    return paths.results(profile) / f"{FOLDER}.csv"
+    return paths.results(profile) / f"{verdicts.DRAWS}.csv"
 
 
 def write(profile: str, seeds: Sequence[int] = SEEDS) -> Path:

@@ -182,9 +182,10 @@ def _outcome(claim: Claim, profile: str) -> Outcome:
 
 def _draws(claim: Claim, profile: str) -> tuple[str, ...]:
     """Folders in results/ with a claim's numbers from other draws of the evaluation sets than the profile's own."""
-    folders = [f"{profile}/{DRAWS}/{path.name}" for path in sorted((paths.results(profile) / DRAWS).glob("*/"))]
-    there = [all(claims.file_of(each, folder).exists() for each in claim.conditions) for folder in folders]
-    return () if claim.results else tuple(folder for folder, has_all in zip(folders, there, strict=True) if has_all)
+    if claim.results:
+        return ()
+    folders = (f"{profile}/{DRAWS}/{path.name}" for path in sorted((paths.results(profile) / DRAWS).glob("*/")))
+    return tuple(one for one in folders if all(claims.file_of(each, one).exists() for each in claim.conditions))
 
 
 def records(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:

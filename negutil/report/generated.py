@@ -140,7 +140,7 @@ def findings(profile: str) -> str:
     kinds = [outcome.verdict for outcome in ours]
     counts = [f"{kinds.count(kind)} {VERBS[kind][kinds.count(kind) == 1]}" for kind in verdicts.KINDS if kind in kinds]
     after = sum(not outcome.claim.written_before for outcome in ours)
-    later = sum("later" in outcome.claim.written for outcome in outcomes)
+    later = sum(outcome.claim.amended for outcome in outcomes)
     findings_of_ours = (
         f"Our own **{len(ours)} findings**, mostly controls that the papers lack, are counted separately: "
         f"{', '.join(counts)}. Every test was written before its run, except for {after} of our findings. What a model "
@@ -172,11 +172,12 @@ of our own, mostly controls. The numbers are from the *{profile}* profile ([what
 {report}, every claim that was tested has a figure.
 
 **Verdicts.** A test compares 95 % intervals with a bound. *Replicated*: all of them lie on the claim's side. *Not
-replicated*: at least one lies entirely on the other side. *Inconclusive*: neither, or the verdict depends on the seed
-of the evaluation set. *Differs between models*: each model has its own verdict. *Needs the paper profile*: the claim is
-about a printed number, or about data and weights that the mini world does not have. *Not reproducible*: something that
-the claim rests on has not been released. A claim of our own *holds* or *does not hold*. If a test has several
-conditions, the number shown is the one closest to failing.
+replicated*: at least one lies entirely on the other side. *Inconclusive*: neither, or the model cannot do what the test
+requires first. *Differs between models*: one model replicates what another contradicts. *Needs the paper profile*: the
+claim is about a printed number, or about data and weights that the mini world does not have. *Not reproducible*:
+something that the claim rests on has not been released. A claim of our own *holds* or *does not hold*. Where the
+evaluation sets were drawn several times, numbers are means over the draws. If a test has several conditions, the number
+shown is the one closest to failing.
 """
 
 
@@ -210,7 +211,7 @@ def rows(outcomes: Sequence[Outcome], profile: str) -> list[tuple[str, ...]]:
     found = []
     for outcome in outcomes:
         claim = outcome.claim
-        marked = f" Test written {claim.written}." if "later" in claim.written or not claim.written_before else ""
+        marked = f" Test written {claim.written}." if claim.amended or not claim.written_before else ""
         # A source as a sentence, without the word that it is ours, and with references to pages of docs/ as links.
         text = re.sub(r"^ours[:;]?\s*", "", claim.source)
         linked = re.sub(r"docs/([\w.-]+\.md(#[\w-]+)?)", r"[\1](\1)", text)
@@ -270,7 +271,7 @@ GLASSES = {
     "CC-Neg, truth reversed": "CC-Neg, the truth turned round",
     "COCO MCQ, paraphrased": "COCO MCQ",
 }
-"""Benchmarks on which a single difference of the glasses is told."""
+"""Benchmarks on which a single difference of the glasses is reported."""
 
 
 @dataclass(frozen=True, slots=True)
