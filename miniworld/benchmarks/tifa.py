@@ -2,7 +2,7 @@
 
 Captions are affirmative: one or two things in a place, or a face. Everything that a caption says is asked about: what
 is there, its colour, what it does or wears, and where it is. The scenes are of the reserved quarter; their own
-pictures show what a text-to-image model would score that draws as it is told.
+pictures show what a text-to-image model would score that draws exactly what the caption says.
 """
 
 from __future__ import annotations

@@ -168,7 +168,7 @@ def figure(
 def panel(explorer: Explorer, first: Sequence[str] = QUERIES[1:]) -> Any:
     """Return a widget: queries to type (as many as ``first``), models to choose, and their top pictures below.
 
-    It answers on Enter or when a field is left. What cannot be answered is told in one line.
+    It answers on Enter or when a field is left. What cannot be answered is reported in one line.
     """
     import ipywidgets
 

@@ -137,7 +137,7 @@ def claim(out: Path, model: LoadedModel) -> None:
     was = _read(note) if note.exists() else own
     if was != own:
         changed = next(key for key in own if was.get(key) != own[key])
-        # Weights are told apart by the beginning of their sha256.
+        # The beginning of their sha256 distinguishes weights.
         before, now = (text[:12] if len(text) == 64 else text for text in (str(was.get(changed)), str(own[changed])))
         raise NegutilError(
             f"{out} has the card of '{was.get('name')}', which differs from '{model.name}' in its {changed} "

@@ -217,7 +217,7 @@ def _read(load: Load, path: Path, files: Files) -> Dataset:
         if read and not files.partial:
             break
     if not read:
-        mend = "add the folder with --images, or --partial to leave out rows"
-        told = str(problems[0]).replace('add the files, or pass missing="drop" to leave out the rows', mend)
-        raise NegutilError(told) from problems[0]
+        fix = "add the folder with --images, or --partial to leave out rows"
+        message = str(problems[0]).replace('add the files, or pass missing="drop" to leave out the rows', fix)
+        raise NegutilError(message) from problems[0]
     return max(read, key=len)

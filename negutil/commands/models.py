@@ -43,7 +43,7 @@ def encode(
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete what an earlier run left, and begin anew.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Encode pictures or captions with a model into sharded files with a manifest; a stopped run goes on."""
+    """Encode pictures or captions with a model into sharded files with a manifest; a stopped run resumes."""
     from negutil.bench import encoding
     from negutil.data.engines import Engine
 

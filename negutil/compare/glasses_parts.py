@@ -143,7 +143,7 @@ def _count(call: Callable[[], object]) -> float:
 
 # --------------------------------------------------------------------------------------------------------------------
 # Does lambda fall with weaker negation? CLIPGlasses' Fig. 4, with paired differences and tau. The published captions
-# (CC-Neg's, reworded by a language model in four strengths) are not to be had, so templates stand in for them: the
+# (CC-Neg's, reworded by a language model in four strengths) are not public, so templates stand in for them: the
 # object that an item of CC-Neg denies, denied in each strength, with that item's picture.
 # See docs/protocols.md#lambda-figure.
 

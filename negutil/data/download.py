@@ -1,7 +1,7 @@
 """Downloads that survive bad networks: they resume, are checked, and appear whole under their name or not at all.
 
 What has come so far lies beside the target as ``<name>.part`` (with ``<name>.part.json``, which says of which file),
-also after Ctrl-C, a full disk or a power cut, and the next call goes on from there where the server can. Tokens come
+also after Ctrl-C, a full disk or a power cut, and the next call resumes there where the server can. Tokens come
 from the environment, go to their own host alone, and are never shown; neither are the query parts of addresses, which
 may be signed.
 """

@@ -1,7 +1,7 @@
 """What is left out of a run on the published data because they are not on this machine, each with its reason.
 
 In the mini world nothing is ever left out: what cannot be read there is an error. With published data (the profile
-``paper``) a benchmark or training set whose files are missing or damaged is told in one line, noted in
+``paper``) a benchmark or training set whose files are missing or damaged is reported in one line, noted in
 ``results/<profile>/<experiment>/skipped.csv``, and everything else runs. No number of another profile takes its place.
 """
 
@@ -51,7 +51,7 @@ class Skip:
 
     @property
     def line(self) -> str:
-        """What is told, in one line."""
+        """The report, in one line."""
         reason = " ".join(self.reason.split())
         return f"Skipped: {self.what}. {reason}" + (f" (negutil data get {self.get})" if self.get else "")
 
@@ -66,7 +66,7 @@ def possible(settings: Profile) -> bool:
 
 
 def attempt(settings: Profile, what: str, read: Callable[[], T], get: str = "") -> T | None:
-    """What ``read`` returns; None where published data that it wants are missing or damaged, which is told and noted.
+    """What ``read`` returns; None where published data that it wants are missing or damaged: reported and noted.
 
     In the mini world a NegutilError of ``read`` is raised as it is.
     """

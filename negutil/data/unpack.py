@@ -19,9 +19,17 @@ from negutil.data.download import require_space
 from negutil.errors import FULL_DISK, NegutilError
 
 _DAMAGED = (
-    *(zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError),
-    *(gzip.BadGzipFile, RuntimeError, NotImplementedError, ValueError),
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    gzip.BadGzipFile,
+    RuntimeError,
+    NotImplementedError,
+    ValueError,
 )
+"""What the readers of archives raise for a damaged one."""
 
 
 FILES, BYTES = 5_000_000, 500 * 10**9
