@@ -27,6 +27,8 @@ from negutil.statistics import Interval
 
 FILE = paths.CONFIGS / "claims.toml"
 REPLICATED, NOT_REPLICATED, INCONCLUSIVE = VERDICTS = ("replicated", "not replicated", "inconclusive")
+FACT = "fact"
+"""In place of a verdict, for what could not have come out otherwise or was found by looking."""
 BEFORE = "before the run"
 WORKS = ("NegBench", "NegationCLIP", "CLIPGlasses", "CoN-CLIP")
 OURS = "our controls"
@@ -90,6 +92,7 @@ class Claim(Settings):
         testable_in: the profiles that can show it (empty: every one), and ``why`` not the others.
         missing: what nobody has who would test it; then there are no conditions.
         written: when the test was written down.
+        fact: why its number is shown without a verdict; such a claim is no test.
         models: those that the claim is about (empty: the models of the profile).
         results: the folder in results/ that decides (empty: the profile's).
     """
@@ -105,6 +108,7 @@ class Claim(Settings):
     why: str = ""
     missing: str = ""
     written: str = BEFORE
+    fact: str = ""
     models: tuple[str, ...] = ()
     results: str = ""
 
@@ -214,6 +218,8 @@ def _read(path: Path) -> _File:
         if bool(claim.conditions) == bool(claim.missing):
             wrong = "has conditions though something is missing" if claim.missing else "has no conditions"
             raise NegutilError(f"{path}: claim {claim.id!r} {wrong}: say what decides about it, or what is missing.")
+        if not (claim.written_before or claim.fact):
+            raise NegutilError(f"{path}: claim {claim.id!r} was found by looking: say so under `fact`, it is no test.")
         if claim.testable_in and not claim.why:
             raise NegutilError(f"{path}: claim {claim.id!r} is for some profiles only: say why.")
     mentioned = [each.claim for each in found.headline]
@@ -328,13 +334,13 @@ def _verdicts(claim: Claim, profile: str, models: Sequence[str], draws: Sequence
         rows = unfit[0] if unfit else margins(claim, profile, model, draws)
         holds, contradicted = (rows["holds"] > 0).all(), (rows["contradicted"] >= 0).any()
         verdict = REPLICATED if holds else NOT_REPLICATED if contradicted else INCONCLUSIVE
-        verdict = f"{INCONCLUSIVE}: it cannot show the claim" if unfit else verdict
+        verdict = FACT if claim.fact else f"{INCONCLUSIVE}: it cannot show the claim" if unfit else verdict
         worst = rows.loc[rows["holds"] == rows["holds"].min()].iloc[0]
         decided = f"{worst['task']}: {worst['metric']} {worst['wanted']}"
         if missing:
             decided += f" (not measured here: {', '.join(missing)})"
         value, low, high = (float(worst[name]) for name in ("value", "ci_low", "ci_high"))
-        p = math.nan if worst["side"] == "equal" else statistics.p_value(value, low, high, worst["bound"])
+        p = math.nan if worst["side"] == "equal" or claim.fact else statistics.p_value(value, low, high, worst["bound"])
         numbers = (value, low, high, int(worst["n"]), p, float(worst.get("heterogeneity", math.nan)))
         found.append(Verdict(claim.id, model, verdict, decided, *numbers))
     return found

@@ -17,6 +17,7 @@ from scipy import stats
 from negutil import config, paths, tables
 from negutil.compare import claims
 from negutil.compare.claims import (
+    FACT,
     INCONCLUSIVE,
     NOT_REPLICATED,
     OURS,
@@ -30,7 +31,7 @@ from negutil.compare.claims import (
 
 DIFFERS, NEEDS_PAPER = "differs between models", "needs the paper profile"
 NOT_REPRODUCIBLE, NO_RESULTS = "not reproducible", "no results yet"
-KINDS = (REPLICATED, NOT_REPLICATED, DIFFERS, INCONCLUSIVE, NEEDS_PAPER, NOT_REPRODUCIBLE, NO_RESULTS)
+KINDS = (REPLICATED, NOT_REPLICATED, DIFFERS, INCONCLUSIVE, FACT, NEEDS_PAPER, NOT_REPRODUCIBLE, NO_RESULTS)
 """Every verdict that a claim can have, in the order of all tables."""
 
 TESTED = KINDS[:4]
@@ -52,7 +53,7 @@ class Outcome:
         claim: the claim itself.
         verdict: one of KINDS, over all models.
         rows: the verdict for each model; empty where it was not tested.
-        reason: why it was not tested, or that the draws differ; empty where there is nothing to say.
+        reason: why it was not tested, is a fact, or that the draws differ; empty where there is nothing to say.
         draws: folders in results/ with the other draws of the evaluation sets that are pooled with the profile's own.
     """
 
@@ -148,7 +149,7 @@ def meaning(control: Control, claimed: Outcome, by: Outcome) -> str:
     """The sentence of a control that belongs to its verdict and that of the claim, or why it was not tested."""
     if not by.rows:
         return f"{by.verdict}: {by.reason}"
-    sentence = control.says[INCONCLUSIVE if by.verdict == DIFFERS else by.verdict]
+    sentence = control.says[{DIFFERS: INCONCLUSIVE, FACT: REPLICATED}.get(by.verdict, by.verdict)]
     if claimed.verdict in (REPLICATED, DIFFERS):
         return sentence
     return f"The claim itself is {claimed.label()}, so there is no effect to explain. The control alone: {sentence}"
@@ -171,7 +172,7 @@ def _outcome(claim: Claim, profile: str) -> Outcome:
     if rows:
         apart = [row.model for row in rows if row.heterogeneity < DIFFERENT]
         reason = f"the draws of the evaluation sets differ more than chance explains ({', '.join(apart)})"
-        return Outcome(claim, together(rows), rows, reason if apart else "", draws)
+        return Outcome(claim, together(rows), rows, claim.fact or (reason if apart else ""), draws)
     wanted = claim.conditions[0]
     reason = (
         f"{wanted.table}.csv has no number for it ({wanted.task}, {wanted.metric}): this profile does not make it, its "

@@ -25,10 +25,16 @@ from negutil.compare.verdicts import Outcome
 from negutil.plots.figures import BLUE, ORANGE, RC, VERMILION
 from negutil.report import frames
 
-COLOURS = dict(zip(verdicts.KINDS, (BLUE, VERMILION, ORANGE, "#888888", "#D0D0D0", "#B5A69A", "#F0F0F0"), strict=True))
+COLOURS = dict(
+    zip(
+        verdicts.KINDS,
+        (BLUE, VERMILION, ORANGE, "#888888", "#9CC3E0", "#D0D0D0", "#B5A69A", "#F0F0F0"),
+        strict=True,
+    )
+)
 """A colour for each verdict; each bar has its number too, and hatches tell what was not tested."""
 
-HATCHES = dict(zip(verdicts.KINDS, ("", "", "", "", "///", "xxx", "..."), strict=True))
+HATCHES = dict(zip(verdicts.KINDS, ("", "", "", "", "", "///", "xxx", "..."), strict=True))
 REACH = 0.25
 """A gain over CLIP of this size has the full colour."""
 

@@ -74,6 +74,7 @@ VERBS = {
     verdicts.NOT_REPLICATED: ("do not hold", "does not hold"),
     verdicts.DIFFERS: ("differ between models", "differs between models"),
     verdicts.INCONCLUSIVE: ("are inconclusive", "is inconclusive"),
+    claims.FACT: ("are facts without a verdict", "is a fact without a verdict"),
     verdicts.NEEDS_PAPER: ("need the paper profile", "needs the paper profile"),
     verdicts.NOT_REPRODUCIBLE: ("cannot be reproduced", "cannot be reproduced"),
     verdicts.NO_RESULTS: ("have no results yet", "has no results yet"),
@@ -132,20 +133,20 @@ def findings(profile: str) -> str:
         lines.append(f"- {verdict}: {headline.says}. *{numbers}*")
     theirs = [outcome for outcome in outcomes if not outcome.is_ours]
     counted = verdicts.counts(theirs)
-    shown = [kind for kind in verdicts.KINDS if kind != verdicts.NO_RESULTS or counted[kind].any()]
+    optional = (claims.FACT, verdicts.NO_RESULTS)
+    shown = [kind for kind in verdicts.KINDS if kind not in optional or counted[kind].any()]
     counted.loc["**all**"] = counted.sum()
     head = ("", *(f"{pages.MARKS[kind]} {NAMES.get(kind, kind)}" for kind in shown), "claims")
     rows = [(str(work), *map(str, row), str(row.sum())) for work, row in counted[shown].iterrows()]
     ours = [outcome for outcome in outcomes if outcome.is_ours]
     kinds = [outcome.verdict for outcome in ours]
     counts = [f"{kinds.count(kind)} {VERBS[kind][kinds.count(kind) == 1]}" for kind in verdicts.KINDS if kind in kinds]
-    after = sum(not outcome.claim.written_before for outcome in ours)
     later = sum(outcome.claim.amended for outcome in outcomes)
     findings_of_ours = (
         f"Our own **{len(ours)} findings**, mostly controls that the papers lack, are counted separately: "
-        f"{', '.join(counts)}. Every test was written before its run, except for {after} of our findings. What a model "
-        f"must be able to do first, and a second bound for “near chance”, were added to {later} claims later. The "
-        "index marks both."
+        f"{', '.join(counts)}. A fact could not have come out otherwise, or was found by looking. Every test was "
+        f"written before its run; what a model must be able to do first, and a second bound for “near chance”, were "
+        f"added to {later} claims later. The index marks both."
     )
     heading = f"The verdicts on all **{len(theirs)} claims** of the papers ([claim by claim](docs/index.md)):"
     return "\n".join([*lines, "", heading, "", table(head, rows), "", findings_of_ours])
@@ -175,7 +176,8 @@ of our own, mostly controls. The numbers are from the *{profile}* profile ([what
 replicated*: at least one lies entirely on the other side. *Inconclusive*: neither, or the model cannot do what the test
 requires first. *Differs between models*: one model replicates what another contradicts. *Needs the paper profile*: the
 claim is about a printed number, or about data and weights that the mini world does not have. *Not reproducible*:
-something that the claim rests on has not been released. A claim of our own *holds* or *does not hold*. Where the
+something that the claim rests on has not been released. A claim of our own *holds* or *does not hold*. A *fact* could
+not have come out otherwise, or was found by looking, so it is shown with its number and no verdict. Where the
 evaluation sets were drawn several times, numbers are means over the draws. If a test has several conditions, the number
 shown is the one closest to failing.
 """

@@ -22,10 +22,10 @@ from negutil.report import chapters, figures, frames
 
 TEMPLATES = paths.PACKAGE / "templates"
 HTML, MARKDOWN = "report.html", "report.md"
-CLASSES = dict(zip(verdicts.KINDS, ("yes", "no", "differs", "open", "paper", "never", "none"), strict=True))
+CLASSES = dict(zip(verdicts.KINDS, ("yes", "no", "differs", "open", "fact", "paper", "never", "none"), strict=True))
 """The style class of each verdict."""
 
-MARKS = dict(zip(verdicts.KINDS, ("✔", "✘", "◐", "?", "…", "∅", "–"), strict=True))
+MARKS = dict(zip(verdicts.KINDS, ("✔", "✘", "◐", "?", "•", "…", "∅", "–"), strict=True))
 """A sign for each verdict, so that it can be told without colours."""
 
 

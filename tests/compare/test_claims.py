@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -118,7 +119,7 @@ def test_a_wrong_file_is_refused(tmp_path: Path, text: str, said: str) -> None:
 # Every claim can be confirmed and can be contradicted
 
 DIFFERENCES = re.compile(r"gain|drop|difference|minus|what |Kendall|removed|adds")
-TESTABLE = [claim for claim in claims.read() if claim.conditions]
+TESTABLE = [claim for claim in claims.read() if claim.conditions and not claim.fact]
 
 
 def _range(metric: str, task: str) -> tuple[float, float]:
@@ -163,3 +164,22 @@ def test_every_claim_can_be_confirmed_and_contradicted(store: Path, claim: Claim
         results.save(records, profile, experiment, name)
     (verdict,) = claims.judge([claim], "mini", [model])
     assert verdict.verdict == wanted
+
+
+@pytest.mark.parametrize("value", [0.2, 0.9])
+def test_a_fact_has_no_verdict_whatever_its_number(store: Path, value: float) -> None:
+    (fact, *_) = [claim for claim in claims.read() if claim.fact and not claim.results]
+    condition = fact.conditions[0]
+    experiment, _, name = condition.table.partition("/")
+    record = Record(experiment, condition.task, "m", condition.metric, value, 10, value - 0.01, value + 0.01, "items")
+    results.save([record], "mini", experiment, name)
+    (verdict,) = claims.judge([fact], "mini", ["m"])
+    assert verdict.verdict == claims.FACT and math.isnan(verdict.p)
+
+
+def test_what_was_found_by_looking_is_no_test(tmp_path: Path) -> None:
+    text = '[[claim]]\nid = "c"\nnotebook = "03"\nsource = "ours"\nstatement = "s"\nwritten = "after the run"\n'
+    text += 'conditions = [{ table = "a/b", task = "t", metric = "m", above = 0.0 }]\n'
+    (tmp_path / "claims.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(NegutilError, match="found by looking: say so under `fact`"):
+        claims.read(tmp_path / "claims.toml")

@@ -50,6 +50,7 @@ def test_a_claim_of_ours_is_labelled_as_a_finding(committed: None) -> None:
     (holds,) = generated.rows([outcomes["floor-presence"]], "mini")
     (late,) = generated.rows([outcomes["published-questions-answer-themselves"]], "mini")
     assert holds[1] == "✔ holds"
+    assert late[1] == "• fact: Found by looking at the published files."
     assert "Test written after the run." in late[0] and "ours" not in late[0]
 
 
