@@ -78,6 +78,8 @@ class Finetuning(Settings):
         controls: variants that are trained on ``control_models`` alone, from ``control_seeds`` alone.
         shares: shares of the fine-tuned weights in WiSE-FT's curve.
         processes: how many trainings run side by side.
+        released: weights of ``configs/models.toml`` that authors give out, as rows beside the model of the same
+            architecture.
     """
 
     source: str
@@ -90,6 +92,7 @@ class Finetuning(Settings):
     control_seeds: tuple[int, ...]
     shares: tuple[float, ...]
     processes: int
+    released: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

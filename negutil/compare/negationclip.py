@@ -17,7 +17,8 @@ from negutil.compare.engine import CLIP, FEWEST, LEVEL, OVER_CLIP, Experiment, F
 from negutil.compare.evaluation import Evaluation
 from negutil.config import Profile
 from negutil.data import skipped
-from negutil.models import trained
+from negutil.data.skipped import Skip
+from negutil.models import registry, trained
 from negutil.models.trained import MARK, Trained
 from negutil.tasks import ccneg, coco_retrieval, find, negrefcocog, pairwise, suite, valse, zero_shot
 from negutil.train import recipes
@@ -86,7 +87,8 @@ def _trained_on(settings: Profile, base: str) -> tuple[str, ...]:
 
 
 def methods_of(settings: Profile, base: str) -> list[Method]:
-    """CLIP, every recipe on ``base``, and WiSE-FT's weights between the two (first seed) where controls are."""
+    """CLIP, every recipe on ``base``, weights that authors give out, and WiSE-FT's weights between CLIP and
+    NegationCLIP (first seed) where controls are."""
     plan, methods = settings.finetuning, [Method(CLIP, (base,))]
     names = _trained_on(settings, base)
     for name in names:
@@ -97,6 +99,7 @@ def methods_of(settings: Profile, base: str) -> list[Method]:
             over.append((rival, f"gain over {recipes.find(rival).title}"))
         seeds = recipes.seeds(settings, name)
         methods.append(Method(name, tuple(recipes.model_name(base, name, seed) for seed in seeds), seeds, tuple(over)))
+    methods += [Method(name, (name,), over=((CLIP, OVER_CLIP),)) for name in released(settings, base)]
     if base in plan.control_models and recipes.NEGATIONCLIP in names:
         tuned = recipes.model_name(base, recipes.NEGATIONCLIP, recipes.seeds(settings, recipes.NEGATIONCLIP)[0])
         for share in plan.shares:
@@ -104,6 +107,17 @@ def methods_of(settings: Profile, base: str) -> list[Method]:
             model = {0.0: base, 1.0: tuned}.get(share, tuned + at)
             methods.append(Method(recipes.NEGATIONCLIP + at, (model,), over=((CLIP, OVER_CLIP),)))
     return methods
+
+
+def released(settings: Profile, base: str) -> tuple[str, ...]:
+    """Weights of the registry that authors give out for the architecture of ``base``; where a file is not there, the
+    weights are left out (``skipped``)."""
+    entries = [registry.find(name) for name in settings.finetuning.released]
+    alike = [entry for entry in entries if entry.architecture == registry.find(base).architecture]
+    for entry in alike:
+        if not (entry.file and entry.file.exists()):
+            skipped.note(settings, Skip(entry.name, f"{entry.file} is not there: docs/data.md says how to get it."))
+    return tuple(entry.name for entry in alike if entry.file and entry.file.exists())
 
 
 def groups(items: pd.DataFrame) -> list[Group]:
@@ -167,6 +181,8 @@ def published() -> Printed:
 def title_of(method: str) -> str:
     """A method as tables call it."""
     name, at, share = method.partition(evaluation.AT)
+    if name not in recipes.RECIPES and name:
+        return f"{name}, released"
     return "CLIP" if not method else f"{recipes.find(name).title}{f' ({share})' if at else ''}"
 
 

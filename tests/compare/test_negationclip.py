@@ -225,3 +225,30 @@ def test_weights_between_two_towers_are_named_by_their_share() -> None:
     assert negationclip.title_of("negationclip@0.5") == "NegationCLIP (0.5)"
     assert negationclip.title_of("") == "CLIP"
     assert trained.is_name("b+m/seed0@0.5")
+
+
+def test_weights_that_authors_give_out_are_rows_where_their_file_is(
+    settings: Profile, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = registry.find("tiny")
+    entries = {
+        "tiny": tiny,
+        "there": dataclasses.replace(tiny, name="there"),
+        "gone": dataclasses.replace(tiny, name="gone", path="weights/gone.pth"),
+        "larger": dataclasses.replace(tiny, name="larger", architecture="ViT-L-14-quickgelu"),
+    }
+    monkeypatch.setattr(registry, "find", entries.__getitem__)
+    plan = dataclasses.replace(settings.finetuning, released=("there", "gone", "larger"))
+    methods = negationclip.methods_of(dataclasses.replace(settings, finetuning=plan), "tiny")
+    labels = {method.label: method for method in methods}
+    assert labels["there"].values == ("there",) and not {"gone", "larger"} & set(labels)
+    assert negationclip.title_of("there") == "there, released"
+    assert "Skipped: gone." in capsys.readouterr().out
+
+
+def test_released_weights_of_the_paper_profile_are_registered_and_judged_by_their_own_claims() -> None:
+    names = config.load("paper").finetuning.released
+    architectures = {registry.entries()[name].architecture for name in names}
+    assert architectures == {f"ViT-{size}-quickgelu" for size in ("B-32", "B-16", "L-14", "L-14-336")}
+    judged = {one.task.rpartition("/")[2] for claim in claims.read() for one in claim.conditions}
+    assert set(names) <= judged
