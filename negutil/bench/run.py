@@ -5,8 +5,6 @@ that a run resumes where it stopped), ``bench.csv`` with its provenance (records
 ``bench.json`` (everything in one file) and ``card.html``.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

@@ -7,8 +7,6 @@ published file keeps, and so are crops that show what the phrase denies, such as
 file the right box is always the first; here the order is drawn at random. See docs/protocols.md#negrefcocog.
 """
 
-from __future__ import annotations
-
 import json
 import random
 import re

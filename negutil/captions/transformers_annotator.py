@@ -4,8 +4,6 @@ The library is optional and loaded when it is needed. Weights are read from safe
 with a model is never run. NegationCLIP's pipeline P1 used Llama-3-8B-Instruct and LLaVA-1.6 this way.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ imported inside the command that needs it, so that ``--help`` is quick.  Every c
 ``--json``.  What goes wrong is one sentence on stderr: exit status 2 for what the user can fix, 130 for Ctrl-C.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import errno
 import io
@@ -16,7 +14,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -29,9 +27,6 @@ from negutil.commands.options import MOST, MOST_THREADS, Address, AsJson, Engine
 from negutil.commands.report import report, seeds
 from negutil.errors import NegutilError, of_system
 from negutil.report import chapters
-
-if TYPE_CHECKING:
-    pass
 
 
 class Commands(TyperGroup):

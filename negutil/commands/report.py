@@ -1,7 +1,5 @@
 """``negutil report`` (every claim with its verdict, as HTML and Markdown) and ``negutil seeds`` (over three seeds)."""
 
-from __future__ import annotations
-
 import json
 from typing import Annotated
 

@@ -6,8 +6,6 @@ how natural a caption is learns from captions of other pictures. Published data 
 left out there.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence

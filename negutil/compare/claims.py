@@ -7,8 +7,6 @@ comes out or it does not. ``judge`` is about claims that can be tested; ``neguti
 every claim. The last part of the file has the headlines, and which claims are controls of which.
 """
 
-from __future__ import annotations
-
 import fnmatch
 import functools
 import math

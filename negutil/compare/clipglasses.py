@@ -5,8 +5,6 @@ methods it is compared. ``train`` makes the models that are missing, ``evaluatio
 numbers. The claims and their tests are in configs/claims.toml.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass

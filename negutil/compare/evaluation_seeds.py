@@ -7,8 +7,6 @@ all seeds, and that on the numbers of all pooled, side by side in ``results/<pro
 verdict is the one that counts: draws that differ in significance need not disagree.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import time

@@ -5,8 +5,6 @@
 tests are in configs/claims.toml.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import itertools

@@ -6,8 +6,6 @@ controls have the negated clause or the negation alone deleted. Masks have the s
 the released code.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence

@@ -8,8 +8,6 @@ Every way to draw a picture has the same noise for the same prompt and seed, and
 Encoders from several seeds share the pictures of a prompt evenly among them.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import random

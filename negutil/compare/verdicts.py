@@ -5,8 +5,6 @@ claim whose models disagree. Where the evaluation sets were drawn several times,
 pooled. Only files in ``results/`` and ``configs/claims.toml`` are read.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace

@@ -6,8 +6,6 @@ from the environment, go to their own host alone, and are never shown; neither a
 may be signed.
 """
 
-from __future__ import annotations
-
 import contextlib
 import email.utils
 import hashlib

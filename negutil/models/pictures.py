@@ -4,8 +4,6 @@ Features of pictures are cached by contents. Telling contents apart by the bytes
 warm cache the decoding, which takes most of the time of scoring a model whose image features are known.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Sequence
@@ -48,7 +46,7 @@ class PictureFiles:
         self.boxes = boxes
 
     @classmethod
-    def of(cls, rows: Dataset) -> PictureFiles:
+    def of(cls, rows: Dataset) -> "PictureFiles":
         """The pictures of a dataset of `negutil.data`, none of them opened."""
         stored = rows.select_columns("image").with_format("arrow")[:]["image"].combine_chunks()
         return cls(stored.field("path").to_pylist())

@@ -6,8 +6,6 @@ last layer is run at the end tokens alone. The features are those of ``architect
 float32 (about 1e-7).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
@@ -94,7 +92,7 @@ class Chunk:
     ends: torch.Tensor
     is_text: torch.Tensor
 
-    def to(self, device: str) -> Chunk:
+    def to(self, device: str) -> "Chunk":
         """The same on ``device``."""
         return Chunk(*(getattr(self, field.name).to(device) for field in fields(self)))
 

@@ -3,8 +3,6 @@
 Figures take tidy tables with a column ``model``, as ``negutil.tasks`` makes them, one model's below the other's.
 """
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ All is written from ``results/``, ``configs/claims.toml``, ``configs/disagreemen
 that notebooks leave: no number is typed but published ones. Disagreements are between papers and released code.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import fnmatch
 import os

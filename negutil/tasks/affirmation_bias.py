@@ -6,8 +6,6 @@ should have a positive one, a sentence that denies X a negative one; a model tha
 same. NegBench (Sec. 4.2) names the bias; the measure is ours. Intervals resample nouns.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ right caption first, and the published evaluator breaks ties towards the first, 
 Here the options are shuffled before one is chosen, and a tie at the top is no answer: a constant scorer gets 0.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

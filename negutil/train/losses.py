@@ -4,8 +4,6 @@ Those for text towers take L2-normalised features [B, D] unless said otherwise, 
 of images, captions and negated captions belongs to the same example.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

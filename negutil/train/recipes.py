@@ -8,8 +8,6 @@ often, and a method whose batches are smaller than the contrastive loss's (its e
 examples.
 """
 
-from __future__ import annotations
-
 import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
