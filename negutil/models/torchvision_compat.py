@@ -11,6 +11,8 @@ run_all.sh it is there from the start of Python: scripts/environment.sh copies t
 must not import anything that takes time.
 """
 
+from __future__ import annotations
+
 import sys
 
 SCHEMAS = {
