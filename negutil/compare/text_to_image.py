@@ -103,8 +103,7 @@ def model_name(settings: Profile) -> str:
 def train(settings: Profile) -> list[Trained]:
     """Fine-tune the text encoders that are not finished; raises NegutilError as ``finetune_many`` does."""
     plan = settings.generation
-    chosen = [job for job in recipes.jobs(settings, plan.base, plan.methods) if job.config.seed in plan.seeds]
-    return finetune_many(chosen, plan.processes)
+    return finetune_many(recipes.jobs(settings, plan.base, plan.methods, plan.seeds), plan.processes)
 
 
 def run(settings: Profile, seed: int = 0) -> Findings:
