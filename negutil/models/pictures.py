@@ -4,7 +4,6 @@ Features of pictures are cached by contents. Telling contents apart by the bytes
 warm cache the decoding, which takes most of the time of scoring a model whose image features are known.
 """
 
-import hashlib
 import os
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
@@ -70,10 +69,7 @@ class PictureFiles:
         if self.boxes is None:
             return [known[path] for path in self.paths]
         boxes = ([float(number) for number in box] for box in self.boxes)
-        return [
-            hashlib.sha256(f"{known[path]}{box}".encode()).hexdigest()
-            for path, box in zip(self.paths, boxes, strict=True)
-        ]
+        return [files.text_sha256(f"{known[path]}{box}") for path, box in zip(self.paths, boxes, strict=True)]
 
 
 def forget_digests() -> None:
