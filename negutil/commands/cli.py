@@ -13,7 +13,6 @@ import os
 import signal
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -124,7 +123,8 @@ def run(
     parameters = notebooks.parse_parameters(parameter or [])
     if seed is not None:
         parameters["seed"] = seed
-    signal.signal(signal.SIGTERM, _stop)
+    # On SIGTERM in an orderly way too, so that the kernel is shut down and the lock given back.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     written, comparison = notebooks.run(found_chapters, name, parameters, fresh=fresh, renew=renew, timeout=timeout)
     for path in written:
         typer.echo(path)
@@ -336,11 +336,6 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
     app(prog_name="negutil")
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    """Leave in an orderly way on SIGTERM, so that the kernel is shut down and the lock given back."""
-    raise SystemExit(128 + number)
 
 
 def _exit(sentence: str, status: int) -> typer.Exit:

@@ -19,16 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from negutil import results, statistics
-from negutil.captions import (
-    baseline_sets,
-    caption_quality,
-    caption_sets,
-    negbench,
-    negrefcocog,
-    p1,
-    p2,
-    phrasing,
-)
+from negutil.captions import baseline_sets, caption_quality, caption_sets, negbench, negrefcocog, p1, p2, phrasing
 from negutil.captions.caption_quality import NGrams
 from negutil.compare import engine
 from negutil.config import Profile

@@ -64,10 +64,7 @@ def sentences(there: Mapping[str, Flags], minimum: int = 5) -> list[Sentence]:
 
 
 def items(
-    sentences: Sequence[Sentence],
-    texts: NDArray[np.float32],
-    images: NDArray[np.float32],
-    there: Mapping[str, Flags],
+    sentences: Sequence[Sentence], texts: NDArray[np.float32], images: NDArray[np.float32], there: Mapping[str, Flags]
 ) -> pd.DataFrame:
     """One row per sentence: its fields, ``denies``, mean_with, mean_without, spread and difference.
 
@@ -152,10 +149,7 @@ def distributions(
 
 
 def _scores(
-    sentences: Sequence[Sentence],
-    texts: NDArray[np.float32],
-    images: NDArray[np.float32],
-    there: Mapping[str, Flags],
+    sentences: Sequence[Sentence], texts: NDArray[np.float32], images: NDArray[np.float32], there: Mapping[str, Flags]
 ) -> tuple[Floats, Flags]:
     """Cosines [T, N] of every sentence with every picture, and whether each picture shows the sentence's noun."""
     if not sentences or len(texts) != len(sentences) or len(images) < 3:

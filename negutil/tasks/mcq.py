@@ -103,11 +103,7 @@ def items(
 
 
 def accuracy(
-    table: pd.DataFrame,
-    clusters: ArrayLike | None = None,
-    *,
-    resamples: int = statistics.RESAMPLES,
-    seed: int = 0,
+    table: pd.DataFrame, clusters: ArrayLike | None = None, *, resamples: int = statistics.RESAMPLES, seed: int = 0
 ) -> dict[str, Interval]:
     """Return the share of right answers: "total", then every type of question and "macro", the mean over the types.
 
