@@ -111,10 +111,14 @@ class Part:
     def inputs(self) -> dict[str, Any]:
         """What the inputs are, with the sha256 of their contents."""
         if self.kind == "images":
-            return {"kind": self.kind, "pictures": len(self.files), "sha256": _sha256("".join(self.pictures.digests))}
+            return {
+                "kind": self.kind,
+                "pictures": len(self.files),
+                "sha256": files.text_sha256("".join(self.pictures.digests)),
+            }
         content = "".join("-:" if text is None else f"{len(text)}:{text}" for text in self.captions)
         place = {"file": Path(self.root).name, "column": self.column, "first": self.first}
-        return {"kind": self.kind, **place, "null": self.captions.count(None), "sha256": _sha256(content)}
+        return {"kind": self.kind, **place, "null": self.captions.count(None), "sha256": files.text_sha256(content)}
 
     def keys(self) -> list[Any]:
         """One key for each row: the picture's path below its folder, or the number of the caption's row in its file."""
@@ -140,7 +144,7 @@ class ShardEncoder:
         """The sidecar of the shard, without the names of its rows, and whether it was there already."""
         part = Part(**shard)
         made_with = asdict(self._settings) | {"code_version": CODE_VERSION, "fingerprint": self._model.fingerprint}
-        key = _sha256(canonical({"made_with": made_with, "inputs": part.inputs()}))
+        key = files.text_sha256(canonical({"made_with": made_with, "inputs": part.inputs()}))
         sidecar = self._out / f"{part.number:05d}.json"
         try:  # what an earlier run left, where it is of this key and its features are whole
             found = json.loads(sidecar.read_text(encoding="utf-8"))
@@ -197,7 +201,7 @@ def run(
     # The inputs without the folders of this machine.
     names = [f"{Path(part.root).name} {part.column} {part.first} {part.rows} {list(part.files)}" for part in shards]
     inputs = {"kind": shards[0].kind, "count": sum(part.rows or len(part.files) for part in shards)}
-    inputs |= {"sha256": _sha256("\n".join(names))}
+    inputs |= {"sha256": files.text_sha256("\n".join(names))}
     planned = {"settings": asdict(settings), "inputs": inputs, "shards": len(shards)}
     _claim(out, planned, fresh)
     done = engines.each(
@@ -295,7 +299,3 @@ def _caption_parts(given: Sequence[str | Path], column: str | None, size: int) -
         for first in range(0, count, size):
             place = {"root": str(file.resolve()), "column": column, "first": first}
             yield {"kind": "captions", **place, "rows": min(size, count - first)}
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

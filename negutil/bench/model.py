@@ -5,9 +5,6 @@ MODEL is a name of the registry, of a fine-tuned model (base+method/run), or an 
 QuickGELU, and most files do not say what they need, so whoever brings a file has to (docs/protocols.md#activation).
 """
 
-from __future__ import annotations
-
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -181,7 +178,7 @@ def _random(entry: Entry, seed: int, device: str) -> LoadedModel:
     model = architectures.build(entry.architecture)
     changes = NO_WEIGHTS | {"activation": _computed_activation(entry.architecture), "source": "random weights"}
     named = replace(entry, name=f"{entry.name} (random, seed {seed})", **changes)
-    made = hashlib.sha256(f"{entry.architecture} {seed} {torch.__version__}".encode()).hexdigest()
+    made = files.text_sha256(f"{entry.architecture} {seed} {torch.__version__}")
     return LoadedModel(
         model=model.to(device).eval(),
         preprocess=loader.preprocessing(named),

@@ -5,10 +5,7 @@ that a run resumes where it stopped), ``bench.csv`` with its provenance (records
 ``bench.json`` (everything in one file) and ``card.html``.
 """
 
-from __future__ import annotations
-
 import dataclasses
-import hashlib
 import json
 import re
 import time
@@ -174,7 +171,7 @@ def load(out: Path, unit: Unit) -> Kept | None:
 def _paths(out: Path, unit: Unit) -> tuple[Path, Path]:
     """The file of a unit's answers and that of its note; the digest keeps like names apart."""
     words = re.sub(r"[^a-z0-9]+", "-", unit.title.lower()).strip("-")[:60]
-    stem = f"{words}-{hashlib.sha256(unit.title.encode()).hexdigest()[:8]}"
+    stem = f"{words}-{files.text_sha256(unit.title)[:8]}"
     return out / TASKS / f"{stem}.parquet", out / TASKS / f"{stem}.json"
 
 

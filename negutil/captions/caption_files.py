@@ -4,8 +4,6 @@ Parquet, CSV (commas, double quotes), TSV (tabs, no quoting), and plain text wit
 also compressed (.gz, .zst).  Nothing is read here beyond the schema: polars streams the column when it is counted.
 """
 
-from __future__ import annotations
-
 import contextlib
 import glob
 from collections.abc import Iterable, Iterator, Sequence

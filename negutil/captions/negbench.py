@@ -6,8 +6,6 @@ are NegBench's templates, or what an annotator (anything with `paraphrase`) make
 questions with negation, option 0 is the right one, as published: shuffle before scoring.
 """
 
-from __future__ import annotations
-
 import itertools
 import random
 from collections import Counter

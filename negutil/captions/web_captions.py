@@ -14,8 +14,6 @@ often anything occurs on the web.
     note           why, where that is not plain
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """``negutil models list``, ``encode`` (features as shards of files) and ``finetune`` (one training of notebook 05)."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import re

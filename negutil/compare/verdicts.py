@@ -5,8 +5,6 @@ claim whose models disagree. Where the evaluation sets were drawn several times,
 pooled. Only files in ``results/`` and ``configs/claims.toml`` are read.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,18 +14,7 @@ from scipy import stats
 
 from negutil import config, paths, tables
 from negutil.compare import claims
-from negutil.compare.claims import (
-    FACT,
-    INCONCLUSIVE,
-    NOT_REPLICATED,
-    OURS,
-    REPLICATED,
-    WORKS,
-    Claim,
-    Control,
-    NoRecordError,
-    Verdict,
-)
+from negutil.compare.claims import FACT, INCONCLUSIVE, NOT_REPLICATED, OURS, REPLICATED, WORKS, Claim, Control, Verdict
 
 DIFFERS, NEEDS_PAPER = "differs between models", "needs the paper profile"
 NOT_REPRODUCIBLE, NO_RESULTS = "not reproducible", "no results yet"
@@ -164,10 +151,13 @@ def _outcome(claim: Claim, profile: str) -> Outcome:
         if not claims.file_of(condition, claim.results or profile).exists():
             gone = f"{condition.table}.csv is not there: run notebook {claim.notebook}"
             return Outcome(claim, NO_RESULTS, reason=gone)
-    draws = _draws(claim, profile)
+    # Other draws of the evaluation sets than the profile's own that have all of the claim's numbers.
+    folders = [] if claim.results else sorted((paths.results(profile) / DRAWS).glob("*/"))
+    drawn = (f"{profile}/{DRAWS}/{folder.name}" for folder in folders)
+    draws = tuple(one for one in drawn if all(claims.file_of(each, one).exists() for each in claim.conditions))
     try:
         rows = tuple(claims.judge([claim], profile, models(profile), draws))
-    except NoRecordError:
+    except claims.NoRecordError:
         rows = ()
     if rows:
         apart = [row.model for row in rows if row.heterogeneity < DIFFERENT]
@@ -179,14 +169,6 @@ def _outcome(claim: Claim, profile: str) -> Outcome:
         f"data were not here, or run notebook {claim.notebook}"
     )
     return Outcome(claim, NO_RESULTS, reason=reason)
-
-
-def _draws(claim: Claim, profile: str) -> tuple[str, ...]:
-    """Folders in results/ with a claim's numbers from other draws of the evaluation sets than the profile's own."""
-    if claim.results:
-        return ()
-    folders = (f"{profile}/{DRAWS}/{path.name}" for path in sorted((paths.results(profile) / DRAWS).glob("*/")))
-    return tuple(one for one in folders if all(claims.file_of(each, one).exists() for each in claim.conditions))
 
 
 def records(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:

@@ -5,8 +5,6 @@ lists to `build`, which finds the pictures and makes the `datasets.Dataset`. Wha
 `negutil.errors.NegutilError` in one sentence: the file, the place in it, and the fix.
 """
 
-from __future__ import annotations
-
 import ast
 import csv
 import gzip
@@ -251,7 +249,7 @@ class CsvRows:
     columns: dict[str, list[str]]
     left_out: tuple[str, ...]
 
-    def keep(self, problem_of: Callable[[dict[str, str]], str | None]) -> CsvRows:
+    def keep(self, problem_of: Callable[[dict[str, str]], str | None]) -> "CsvRows":
         """The rows in which `problem_of` finds nothing; the others are listed in `left_out` with their line."""
         rows = [dict(zip(self.columns, row, strict=True)) for row in zip(*self.columns.values(), strict=True)]
         problems = [problem_of(row) for row in rows]

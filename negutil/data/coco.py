@@ -1,7 +1,5 @@
 """MS COCO: captions_*.json and instances_*.json with a folder of pictures (docs/protocols.md#retrieval)."""
 
-from __future__ import annotations
-
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

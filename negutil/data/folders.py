@@ -1,8 +1,6 @@
 """Class folders: ImageNet's val/<wnid>/*.JPEG and Caltech101's 101_ObjectCategories/<class>/*.jpg. See
 docs/protocols.md#zero-shot."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

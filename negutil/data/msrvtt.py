@@ -3,8 +3,6 @@
 Clips stay on disk as paths and are decoded by `frames`.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

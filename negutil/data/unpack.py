@@ -3,8 +3,6 @@
 An archive is unpacked into a hidden folder beside its place and moved there when all of it is out.
 """
 
-from __future__ import annotations
-
 import gzip
 import lzma
 import shutil

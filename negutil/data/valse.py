@@ -1,8 +1,6 @@
 """VALSE, the "existence" piece: existence.json and, where one has them, the Visual7W pictures. See
 docs/protocols.md#valse."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -6,8 +6,6 @@ reader takes the file of a part and returns counts by the names that configs/dat
 NegutilError for damaged files, with the file, the place and the fix.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

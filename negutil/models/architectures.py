@@ -1,7 +1,5 @@
 """open_clip with MiniCLIP's architectures registered, and the text tower run at the length a batch needs."""
 
-from __future__ import annotations
-
 import functools
 import re
 from collections.abc import Callable, Sequence

@@ -4,8 +4,6 @@ Features are L2-normalised float32 rows, so every score of a dual encoder is a m
 (docs/protocols.md#scores).
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import hashlib

@@ -3,8 +3,6 @@
 Weights come from .safetensors files or from .pt files of plain tensors (``weights_only``); nothing is unpickled.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace

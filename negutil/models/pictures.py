@@ -4,9 +4,6 @@ Features of pictures are cached by contents. Telling contents apart by the bytes
 warm cache the decoding, which takes most of the time of scoring a model whose image features are known.
 """
 
-from __future__ import annotations
-
-import hashlib
 import os
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
@@ -48,7 +45,7 @@ class PictureFiles:
         self.boxes = boxes
 
     @classmethod
-    def of(cls, rows: Dataset) -> PictureFiles:
+    def of(cls, rows: Dataset) -> "PictureFiles":
         """The pictures of a dataset of `negutil.data`, none of them opened."""
         stored = rows.select_columns("image").with_format("arrow")[:]["image"].combine_chunks()
         return cls(stored.field("path").to_pylist())
@@ -72,10 +69,7 @@ class PictureFiles:
         if self.boxes is None:
             return [known[path] for path in self.paths]
         boxes = ([float(number) for number in box] for box in self.boxes)
-        return [
-            hashlib.sha256(f"{known[path]}{box}".encode()).hexdigest()
-            for path, box in zip(self.paths, boxes, strict=True)
-        ]
+        return [files.text_sha256(f"{known[path]}{box}") for path, box in zip(self.paths, boxes, strict=True)]
 
 
 def forget_digests() -> None:

@@ -5,8 +5,6 @@ ensembles are, or has the mean of its prompts' scores where those are no cosines
 mean over classes, which papers on Caltech101 use, stands beside it.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Sequence
