@@ -9,12 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
 
 from negutil import files
 from negutil.errors import NegutilError
-from negutil.models import architectures, loader, precision, registry, trained
+from negutil.models import architectures, checkpoints, loader, precision, registry, trained
 from negutil.models.loader import LoadedModel
 from negutil.models.registry import ACTIVATIONS, Entry
 from negutil.models.trained import Trained
@@ -117,15 +116,8 @@ def _with_base(model: LoadedModel, base: str) -> LoadedModel:
 def _from_file(entry: Entry, path: Path, activation: str, device: str) -> LoadedModel:
     if not path.is_file():
         raise NegutilError(f"{path}: there is no such file of weights; check the path.")
-    path = path.resolve()
-    noted = ""
-    try:
-        if path.suffix == ".safetensors":
-            with safetensors.safe_open(path, "pt") as content:
-                noted = (content.metadata() or {}).get("activation", "")
-    except (safetensors.SafetensorError, OSError) as problem:
-        raise NegutilError(f"{path} is damaged or incomplete ({problem}); restore or download it again.") from problem
-    trained_with = activation or noted or _presumed_activation(entry, path)
+    path = path.absolute()  # not where a link leads: Hugging Face's cache keeps files without an ending there
+    trained_with = activation or checkpoints.noted_activation(path) or _presumed_activation(entry, path)
     changes = NO_WEIGHTS | {"path": str(path), "sha256": files.sha256(path), "activation": trained_with}
     _require_plain(entry.architecture)
     changes |= {"name": f"{entry.name} ({path.name})", "source": f"the file {path.name}"}
