@@ -14,7 +14,7 @@ import io
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from negutil.cache import canonical
 from negutil.captions import caption_files
 from negutil.data import engines
 from negutil.data.engines import LOCAL, Engine, Result, Shard
-from negutil.data.folders import SUFFIXES
+from negutil.data.folders import SUFFIXES, is_picture
 from negutil.errors import NegutilError
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ PLAN, MANIFEST = "plan.json", "manifest.json"
 FORMATS = ("safetensors", "parquet")
 STORED = ("float32", "float16")
 KINDS = ("images", "captions")
+ON_ERROR = ("stop", "skip")
+"""What happens at a picture that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,10 @@ class Settings:
     threads: int = 1
     format: str = "safetensors"
     store: str = "float32"
+    on_error: str = "stop"
 
     def __post_init__(self) -> None:
-        for name, known in (("format", FORMATS), ("store", STORED)):
+        for name, known in (("format", FORMATS), ("store", STORED), ("on_error", ON_ERROR)):
             if getattr(self, name) not in known:
                 raise NegutilError(f"There is no {name} '{getattr(self, name)}': choose one of {', '.join(known)}.")
         if min(self.batch, self.threads) < 1:
@@ -107,6 +110,24 @@ class Part:
         if len(texts) != self.rows:
             raise NegutilError(f"{self.root} has changed while it was encoded: start again when it is whole.")
         return texts
+
+    def readable(self) -> tuple[Part, dict[str, str]]:
+        """The part with the pictures that can be read, and why each of the others cannot.
+
+        Raises NegutilError where none can.
+        """
+        left_out = {}
+        for row, file in enumerate(self.files):
+            try:
+                self.pictures[row]
+            except NegutilError as problem:
+                left_out[file] = str(problem)
+        kept = [file for file in self.files if file not in left_out]
+        if not kept:
+            raise NegutilError(
+                f"{self.root}: none of {len(self.files)} pictures can be read: {left_out[self.files[0]]}"
+            )
+        return replace(self, files=kept), left_out
 
     def inputs(self) -> dict[str, Any]:
         """What the inputs are, with the sha256 of their contents."""
@@ -163,10 +184,12 @@ class ShardEncoder:
 
         from negutil.models import encode
 
-        given, threads = self._settings, torch.get_num_threads()
+        given, threads, inputs = self._settings, torch.get_num_threads(), part.inputs()
+        left_out: dict[str, str] = {}
         torch.set_num_threads(given.threads)  # their number may move the last digit
         try:
             if part.kind == "images":
+                part, left_out = (part, {}) if given.on_error == "stop" else part.readable()
                 features = encode.images(self._model, part.pictures, batch=given.batch, cached=False)
             else:  # a null caption is encoded as an empty one
                 texts = [text or "" for text in part.captions]
@@ -177,7 +200,8 @@ class ShardEncoder:
         content = payload(features, part, given.format, given.store)
         files.write_bytes(file, content)
         record: dict[str, Any] = {"key": key, "file": file.name, "sha256": hashlib.sha256(content).hexdigest()}
-        record |= {"rows": len(features), "width": int(features.shape[1]), "inputs": part.inputs()}
+        record |= {"rows": len(features), "width": int(features.shape[1]), "inputs": inputs}
+        record |= {"left_out": left_out} if left_out else {}
         return record | ({"names": part.keys()} if part.kind == "images" else {})
 
 
@@ -217,9 +241,10 @@ def run(
         raise NegutilError(f"{out}: the workers loaded different weights for one model: give all machines the same.")
     records = [result["record"] for result in done]
     manifest = {"negutil": __version__, "model": done[0]["fingerprint"], **planned}
+    left_out = {file: reason for record in records for file, reason in record.get("left_out", {}).items()}
     manifest |= {"rows": sum(record["rows"] for record in records), "width": records[0]["width"], "shards": records}
     files.write_text(out / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
-    return manifest | {"kept": sum(result["was_there"] for result in done)}
+    return manifest | {"kept": sum(result["was_there"] for result in done), "left_out": left_out}
 
 
 def _claim(out: Path, plan: dict[str, Any], fresh: bool) -> None:
@@ -248,7 +273,7 @@ def plan(given: Sequence[str | Path], kind: str, column: str | None, size: int) 
     if not kind:
         folders = [Path(path).expanduser() for path in given if Path(path).expanduser().is_dir()]
         names = [name.lower() for folder in folders for _, _, below in os.walk(folder) for name in below]
-        kind = "images" if any(name.endswith(SUFFIXES) for name in names) else "captions"
+        kind = "images" if any(is_picture(Path(name)) for name in names) else "captions"
         if kind == "images" and any(name.endswith((".parquet", ".csv", ".tsv")) for name in names):
             raise NegutilError(f"{folders[0]} holds pictures and tables: say with --kind images or captions which.")
     if kind not in KINDS:
@@ -278,7 +303,7 @@ def _image_parts(given: Sequence[str | Path], size: int) -> Iterable[dict[str, A
         root = Path(path).expanduser().resolve()
         if not root.is_dir():
             raise NegutilError(f"{path} is no folder: name the folder that holds the pictures.")
-        pictures = (file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        pictures = (file for file in root.rglob("*") if is_picture(file) and file.is_file())
         found = sorted(file.relative_to(root).as_posix() for file in pictures)
         if not found:
             raise NegutilError(f"{path} holds no picture ({', '.join(SUFFIXES)}): name the folder with the pictures.")

@@ -12,6 +12,7 @@ from pycocotools import mask as coco_mask
 
 from negutil.data import _reading
 from negutil.data._reading import NUMBER
+from negutil.errors import NegutilError
 
 FEATURES = _reading.features(
     "image_id: int, file_name, width: int, height: int, captions: [str], caption_ids: [int], categories: [str], "
@@ -102,17 +103,45 @@ def _per_image(columns: Mapping[str, list[Any]], owners: Sequence[int], images: 
     return {name: [[values[row] for row in rows[image]] for image in images] for name, values in columns.items()}
 
 
-def mask(segmentation: str, height: int, width: int) -> np.ndarray:
-    """The mask of one entry of "segmentations": bool [height, width], drawn by pycocotools."""
+def mask(segmentation: str, height: int, width: int, source: object = "segmentation") -> np.ndarray:
+    """The mask of one entry of "segmentations": bool [height, width], drawn by pycocotools.
+
+    Raises NegutilError, naming ``source``, where it is neither polygons of three points or more nor run-length code
+    that covers the picture: pycocotools would fill what is left with whatever is in memory.
+    """
     shape = json.loads(segmentation)
     try:
+        covered = sum(_runs(shape["counts"])) if isinstance(shape, dict) else height * width
+        if covered != height * width:
+            problem = f"its run-length code covers {covered} of {height * width} pixels"
+            _reading.fail(source, problem, "fetch the annotations again")
         if isinstance(shape, dict):
             coded = coco_mask.frPyObjects(shape, height, width) if isinstance(shape["counts"], list) else shape
         else:
             coded = coco_mask.merge(coco_mask.frPyObjects(shape, height, width))
         drawn = coco_mask.decode(coded).astype(bool)
+    except NegutilError:
+        raise
     except Exception as error:  # pycocotools raises bare Exceptions
-        _reading.fail("segmentation", f"{segmentation:.60} is neither polygons nor run-length code", "fix it", error)
+        _reading.fail(source, f"{segmentation:.60} is neither polygons nor run-length code", "fix it", error)
     if drawn.shape != (height, width):
-        _reading.fail("segmentation", f"its size {drawn.shape} is not the picture's {(height, width)}", "fix it")
+        _reading.fail(source, f"its size {drawn.shape} is not the picture's {(height, width)}", "fix it")
     return drawn
+
+
+def _runs(counts: list[int] | str) -> list[int]:
+    """The run lengths of a run-length code, written out or compressed as COCO does (pycocotools' rleFrString)."""
+    if isinstance(counts, list):
+        return counts
+    lengths: list[int] = []
+    place = 0
+    while place < len(counts):
+        value, bits, more = 0, 0, True
+        while more:
+            piece = ord(counts[place]) - 48
+            value |= (piece & 31) << bits
+            more, place, bits = bool(piece & 32), place + 1, bits + 5
+        if piece & 16:  # a negative number in two's complement
+            value -= 1 << bits
+        lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
+    return lengths

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from data_files import complaint, picture, truncate, write_json
 from datasets import Image
+from pycocotools import mask as coco_mask
 
 from negutil import data
 from negutil.data import coco
@@ -90,6 +92,28 @@ def test_masks_of_polygons_and_run_lengths(files: tuple[Path, Path, Path]) -> No
     assert coco.mask(crowd, 8, 12).sum() == 88
     assert "neither polygons" in complaint(coco.mask, '[["a"]]', 8, 12)
     assert "size" in complaint(coco.mask, crowd, 12, 8)
+
+
+@pytest.mark.parametrize("counts", [[0, 5], [], [0, 20, 9999], "05", ""])
+def test_run_lengths_that_do_not_cover_the_picture_are_refused(counts: list[int] | str) -> None:
+    told = complaint(
+        coco.mask, json.dumps({"size": [20, 30], "counts": counts}), 20, 30, "instances.json, annotation 7"
+    )
+    assert told.startswith("instances.json, annotation 7: its run-length code covers") and "of 600 pixels" in told
+
+
+def test_compressed_run_lengths_are_those_of_pycocotools() -> None:
+    rng = np.random.default_rng(0)
+    for share in (0.0, 0.02, 0.5, 1.0):
+        drawn = np.asfortranarray(rng.random((37, 53)) < share)
+        coded = coco_mask.encode(drawn.astype(np.uint8))
+        text = json.dumps({"size": [37, 53], "counts": coded["counts"].decode()})
+        assert np.array_equal(coco.mask(text, 37, 53), drawn)
+
+
+def test_a_real_short_code(shared_data: Path) -> None:
+    short = (shared_data / "bad_input" / "rle_short_counts.json").read_text()
+    assert "covers 5 of 600 pixels" in complaint(coco.mask, short, 20, 30)
 
 
 @pytest.mark.parametrize(
