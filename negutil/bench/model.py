@@ -53,6 +53,8 @@ def load(
             f"There is no model '{name}'; give a name of `negutil models list` ({examples}, ...), a fine-tuned one "
             "like miniclip-b-8+negationclip/seed0, or an architecture of open_clip like ViT-B-32."
         )
+    if not pretrained and (folder := architectures.folder_of(name)):
+        pretrained = str(_weights_in(folder))
     if not pretrained:
         if not is_registered:
             raise NegutilError(
@@ -89,7 +91,19 @@ def _entry(name: str) -> Entry:
     side = architectures.config(name)["vision_cfg"].get("image_size", 224)
     size = side if isinstance(side, int) else max(side)
     activation = _computed_activation(name)
-    return Entry(name=name, architecture=name, activation=activation, sha256="", size=size, source="open_clip")
+    about: dict[str, Any] = {"activation": activation, "sha256": "", "size": size, "source": "open_clip"}
+    return Entry(name=name, architecture=name, **about | architectures.preprocessing(name))
+
+
+def _weights_in(folder: Path) -> Path:
+    """The weights in a folder of open_clip; raises NegutilError where there are none."""
+    names = [f"open_clip_{name}" for name in ("model.safetensors", "pytorch_model.safetensors", "pytorch_model.bin")]
+    found = next((folder / name for name in names if (folder / name).exists()), None)
+    if found is None:
+        raise NegutilError(
+            f"{folder} has none of {', '.join(names)}; put the weights there, or give --pretrained FILE."
+        )
+    return found
 
 
 def _computed_activation(architecture: str) -> str:
@@ -126,7 +140,7 @@ def _from_file(entry: Entry, path: Path, activation: str, device: str) -> Loaded
 
 def _presumed_activation(entry: Entry, path: Path) -> str:
     """That of the registry, or of an architecture that leaves no doubt."""
-    bare = entry.name == entry.architecture
+    bare = entry.name == entry.architecture and not architectures.folder_of(entry.architecture)
     if bare and entry.activation == ACTIVATIONS[1] and architectures.find(entry.architecture + TWIN) is not None:
         raise NegutilError(
             f"{path} does not say whether it was trained with QuickGELU, and {entry.architecture} computes GELU; "

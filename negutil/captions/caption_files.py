@@ -9,7 +9,6 @@ import contextlib
 import glob
 import json
 import re
-import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -137,7 +136,7 @@ def reading(path: Path) -> Iterator[None]:
     """Turn what polars has to say against the file, in this block, into one sentence (NegutilError)."""
     try:
         yield
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, tarfile.TarError, ValueError, OSError) as problem:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, OSError) as problem:
         reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0].rstrip(".")
         kind = kind_of(path).lstrip(".").replace("txt", "UTF-8 text")
         if line := _stray_quote(path):
@@ -178,16 +177,17 @@ def _of_json(path: Path, column: str | None) -> list[str | None]:
 
 def _of_tar(path: Path, column: str | None) -> list[str | None]:
     """The captions of webdataset's samples: each .txt, or what each .json has under a usual name."""
-    found: list[str | None] = []
-    with tarfile.open(path) as archive:
-        for member in archive:
-            opened = archive.extractfile(member) if member.isfile() else None
-            if opened and member.name.endswith(".txt") and column is None:
-                found.append(opened.read().decode("utf-8", "replace").strip())
-            elif opened and member.name.endswith(".json") and (column is not None or not found):
-                record = json.loads(opened.read())
-                found.append(record.get(_choose(path, list(record), column, None)))
-    return found
+    from negutil.data.unpack import tar_members  # brings the downloads' libraries
+
+    found: dict[str, str | None] = {}
+    for name, content in tar_members(path, (".txt", ".json")):
+        sample = name.rpartition(".")[0]
+        if name.endswith(".txt") and column is None:
+            found[sample] = content.decode("utf-8", "replace").strip()
+        elif name.endswith(".json") and found.get(sample) is None:
+            record = json.loads(content)
+            found[sample] = record.get(_choose(path, list(record), column, None))
+    return list(found.values())
 
 
 _JSON_TEXTS = {JSON: _of_json, TAR: _of_tar}

@@ -6,7 +6,6 @@ checkpoints are unwrapped (``WRAPPERS``) and prefixes of wrapped models removed 
 """
 
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -86,10 +85,9 @@ def _content(file: Path) -> Any:
 
 
 def _is_torchscript(file: Path) -> bool:
-    if not zipfile.is_zipfile(file):
-        return False
-    with zipfile.ZipFile(file) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    from negutil.data.unpack import zip_names  # brings the downloads' libraries
+
+    return any(name.endswith("/constants.pkl") for name in zip_names(file))
 
 
 def _numbers() -> list[Any]:
