@@ -37,16 +37,20 @@ def load(
     captions file: captions, caption_ids; from the instances file, one entry per object: categories (names),
     supercategories, category_ids (the official ids, which have gaps: 1 to 90 for 80 categories), annotation_ids, boxes
     ([x, y, width, height], pixels), areas (square pixels), segmentations (JSON of polygons or run-length code, see
-    `mask`), is_crowd. Pictures of either file are returned, in the order of the files; without objects the lists are
-    empty. Raises NegutilError for damaged files, duplicate ids, and annotations of unknown pictures or categories.
+    `mask`), is_crowd. Pictures come in the order of the files; without objects the lists are empty. Of pictures that an
+    instances file does not list nobody knows what they show: beside one they are left out, and counted in the report
+    as "unlisted". Raises NegutilError for damaged files, duplicate ids, and annotations of unknown pictures or
+    categories.
     """
     if captions is None and instances is None:
         _reading.fail("COCO", "neither a captions nor an instances file was given", "name at least one of them")
     columns: dict[str, list[Any]] = {}
+    listed: set[int] = set()
     images: dict[int, tuple[str, int, int]] = {}
     contents = {path: _reading.read_json(path) for path in (captions, instances) if path is not None}
     for path, content in contents.items():
         read = _reading.json_columns(path, _IMAGE, key="images", different="id", content=content)
+        listed = set(read["id"])  # in the end, those of the instances file where there is one
         for image_id, *facts in zip(*(read[name] for name in _IMAGE), strict=True):
             if images.setdefault(image_id, tuple(facts)) != tuple(facts):
                 problem = f"image {image_id} is {facts}, but {images[image_id]} in the other file"
@@ -55,14 +59,18 @@ def load(
         content = contents[captions]
         read = _reading.json_columns(captions, _CAPTION, key="annotations", different="id", content=content)
         _reading.known(read["image_id"], images, "image_id", f'{captions}, "annotations"')
-        by_caption = {"captions": read["caption"], "caption_ids": read["id"]}
+        by_caption: dict[str, list[Any]] = {"captions": read["caption"], "caption_ids": read["id"]}
         columns |= _per_image(by_caption, read["image_id"], list(images))
     if instances is not None:
         columns |= instance_columns(contents[instances], instances, list(images))
     columns["image_id"] = list(images)
     columns["file_name"], columns["width"], columns["height"] = map(list, zip(*images.values(), strict=True))
     source = " and ".join(str(path) for path in contents)
-    return _reading.build(source, FEATURES, columns, pictures=pictures, missing=missing)
+    kept = [row for row, image_id in enumerate(images) if instances is None or image_id in listed]
+    counts = {"unlisted": len(images) - len(kept)}
+    if counts["unlisted"]:
+        columns = _reading.take(columns, kept)
+    return _reading.build(source, FEATURES, columns, pictures=pictures, missing=missing, counts=counts)
 
 
 def instance_columns(content: Any, path: Path | str, images: Sequence[int]) -> dict[str, list[Any]]:

@@ -152,6 +152,18 @@ def test_bad_captions(files: tuple[Path, Path, Path]) -> None:
     assert "breaks off" in complaint(coco.load, truncate(files[0]))
 
 
+def test_pictures_that_the_instances_file_does_not_list_are_left_out(files: tuple[Path, Path, Path]) -> None:
+    content = json.loads(files[0].read_text())
+    extra = {"id": 999, "file_name": "999.jpg", "width": 10, "height": 10}
+    content["images"].append(extra)
+    content["annotations"].append({"id": 99901, "image_id": 999, "caption": "a horse pulls a wagon"})
+    captions = write_json(files[0].with_name("more.json"), content)
+    both, alone = coco.load(captions, files[1]), coco.load(captions)
+    assert 999 not in both["image_id"] and 999 in alone["image_id"]
+    assert data.report(both).counts == {"unlisted": 1}
+    assert both["captions"] == coco.load(*files[:2])["captions"]
+
+
 def test_missing_pictures(files: tuple[Path, Path, Path]) -> None:
     (files[2] / "000000000003.png").unlink()
     assert "1 of 2" in complaint(coco.load, *files)
