@@ -125,8 +125,9 @@ def _parse(path: Path, changed: int) -> pd.DataFrame:
 
 def matching(rows: pd.DataFrame, **patterns: str) -> pd.Series:
     """Which of ``rows`` (bool [N]) have in every named column a text of its pattern, in which ``*`` is any text."""
-    fits = {name: [fnmatch.fnmatchcase(text, pattern) for text in rows[name]] for name, pattern in patterns.items()}
-    return pd.DataFrame(fits, rows.index, dtype=bool).all(axis=1)
+    texts = zip(*(rows[name] for name in patterns), strict=True)
+    fits = [all(map(fnmatch.fnmatchcase, row, patterns.values())) for row in texts]
+    return pd.Series(fits, rows.index, dtype=bool)
 
 
 def published_rows(name: str) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 import pandas as pd
 from scipy import stats
 
-from negutil import config, paths, tables
+from negutil import config, paths
 from negutil.compare import claims
 from negutil.compare.claims import FACT, INCONCLUSIVE, NOT_REPLICATED, OURS, REPLICATED, WORKS, Claim, Control, Verdict
 
@@ -104,17 +104,17 @@ def counts(outcomes: Sequence[Outcome], by: str = "work") -> pd.DataFrame:
 
 
 def table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
-    """A row of texts for each claim and model: claim, published, model, verdict, decided by, value, q, n."""
-    rows = []
-    for outcome in outcomes:
-        about = (outcome.claim.statement, outcome.claim.published)
-        if not outcome.rows:
-            rows.append((*about, "", outcome.verdict, outcome.reason, "", "", ""))
-        for row in outcome.rows:
-            value = tables.with_interval(row.value, row.ci_low, row.ci_high)
-            numbers = (value, q_value(row.q), f"{row.n:,}")
-            rows.append((*about, row.model, outcome.label(row.verdict), row.decided_by, *numbers))
-    return pd.DataFrame(rows, columns=["claim", "published", "model", "verdict", "decided by", "value", "q", "n"])
+    """A row of texts for each claim and model: those of ``claims.table`` and q; a row with a reason where untested."""
+    numbers = (math.nan, math.nan, math.nan, 0)
+    rows = [
+        (outcome, row)
+        for outcome in outcomes
+        for row in outcome.rows or (Verdict(outcome.claim.id, "", outcome.verdict, outcome.reason, *numbers),)
+    ]
+    found = claims.table((row for _, row in rows), (outcome.claim for outcome in outcomes))
+    found["verdict"] = [outcome.label(row.verdict) for outcome, row in rows]
+    found.insert(6, "q", [q_value(row.q) for _, row in rows])
+    return found.assign(n=[f"{row.n:,}" if row.model else "" for _, row in rows])
 
 
 def q_value(q: float) -> str:
