@@ -8,8 +8,6 @@ parquet and counts words, captions with cues, cue words and the table of cues in
 a cue and `wc -w` words, so their times are added. Memory is the peak of a fresh process, for 1 and 4 times the rows.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import multiprocessing

@@ -10,8 +10,6 @@ less: items per second of one core. "clock" is what a user waits for, the start 
 table and a figure to results/benchmarks and figures/benchmarks; the sizing table (docs/scale.md) is made from it.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import tempfile

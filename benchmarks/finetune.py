@@ -9,8 +9,6 @@ per second of processor time, so that other work on the machine counts less, and
 says what a training of 20,000 captions for 3 epochs takes by the clock on one core.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -9,8 +9,6 @@ sampler with every guidance. ``--save`` writes a table and a figure to results/b
 sampler of ``minisd``, ``generation.STEPS`` and ``generation.GUIDANCE`` were chosen from it.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from collections.abc import Sequence

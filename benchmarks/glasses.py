@@ -10,8 +10,6 @@ process of its own, whose peak of memory so far is a column; it is to stay withi
 figure to results/benchmarks and figures/benchmarks.
 """
 
-from __future__ import annotations
-
 import argparse
 import multiprocessing
 import resource

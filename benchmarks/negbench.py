@@ -8,8 +8,6 @@ in the same batches. "per task" encodes the pictures and texts of every variatio
 evaluator does. No cache is used. Rounds alternate, so that a busy machine slows all three; ratios are of median times.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import statistics

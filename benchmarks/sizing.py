@@ -6,8 +6,6 @@ Reads results/benchmarks/engines.csv (benchmarks/engines.py --save) and configs/
 whether the page is current (exit status 1 where it is not).
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import tomllib

@@ -7,8 +7,6 @@ rounds over the same items, after a round that fills the caches of sprites and l
 time, so that other work on the machine counts less, and per second of the clock.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

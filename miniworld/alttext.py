@@ -5,8 +5,6 @@ mostly say nothing about the picture: "NO RESERVE", "do not miss", "No. 5". Abou
 it ("a beach without people").
 """
 
-from __future__ import annotations
-
 import random
 
 from miniworld import grammar

@@ -4,8 +4,6 @@ Right by construction, and wrong at a declared rate for each operation, so that 
 measured. Whether an item is wrong, and how, follows from the seed and the item alone, not from its place in a batch.
 """
 
-from __future__ import annotations
-
 import random
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -3,8 +3,6 @@
 Each lies in ``profile.built/<name>``. Design: "The mini world".
 """
 
-from __future__ import annotations
-
 import dataclasses
 import importlib
 import time

@@ -1,7 +1,5 @@
 """Whether captions with negation are true, which is exact, because the mini world knows what is in its pictures."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

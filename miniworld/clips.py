@@ -6,8 +6,6 @@ frame that it is part of.
 See docs/protocols.md#video.
 """
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass, replace
 

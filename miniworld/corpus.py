@@ -1,7 +1,5 @@
 """The pretraining corpus: pictures of every part of the world, each with web-like alt texts."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Iterator
 from functools import partial

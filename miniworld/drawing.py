@@ -4,8 +4,6 @@ How the words of ``negutil.captions.english`` look: icons and colours, and where
 those of Font Awesome Free (solid), which the package ``fontawesomefree`` ships. Design: "The mini world".
 """
 
-from __future__ import annotations
-
 import io
 import json
 import random

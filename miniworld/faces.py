@@ -7,8 +7,6 @@ and clothes come from ``python-avatars`` (Avataaars). Every phrase is affirmativ
 is there instead ("clean-shaven"), so that nothing here teaches a model a word of negation.
 """
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass
 from functools import cache

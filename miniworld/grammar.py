@@ -3,8 +3,6 @@
 Wide enough that no model can win by knowing one template. Design: "Rules for it".
 """
 
-from __future__ import annotations
-
 import random
 import re
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ Pictures for training come from scenes of the training share, those for testing 
 judge is never tested on a scene that it, or any other model, was trained on.
 """
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 ``sheet`` returns a figure for notebooks; ``negutil world look`` writes it as a PNG.
 """
 
-from __future__ import annotations
-
 import io
 import random
 import textwrap

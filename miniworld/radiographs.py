@@ -5,8 +5,6 @@ findings are drawn as plain signs that can be told apart at 64 x 64 pixels. As i
 "Support Devices". Left and right are the patient's, so the right lung is on the left of the picture.
 """
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass
 from functools import cache

@@ -5,8 +5,6 @@ what the others have and the one meant has not: "the car that is not red", "a pe
 unclear for anything it could mean (a thing between left and middle), it is not used. See docs/protocols.md#negrefcocog.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass

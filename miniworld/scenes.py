@@ -3,8 +3,6 @@
 Design: "The mini world"; stands for COCO, VOC2007, Visual7W, VQAv2, RefCOCOg, PhraseCut, CC3M, ImageNet and Caltech101.
 """
 
-from __future__ import annotations
-
 import itertools
 import random
 import zlib

@@ -4,8 +4,6 @@ Pictures (64 x 64), questions, answers and the split are the package's own; each
 is follows from the answers, so that a caption can be written for it.
 """
 
-from __future__ import annotations
-
 import random
 import re
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Every dataset of scenes has a ``truth.json`` beside its published files, so that absence is known and not guessed.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 from collections.abc import Iterable, Sequence

@@ -10,8 +10,6 @@ The payload is written first, under a name that holds its own hash, then the sid
 So a process killed at any moment leaves either a whole entry or none, and two processes at once cannot mix theirs.
 """
 
-from __future__ import annotations
-
 import datetime
 import hashlib
 import json

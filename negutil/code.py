@@ -5,8 +5,6 @@ module reaches what it imports, at its top or inside a function, and what those 
 are no part of a syntax tree here, so that a better sentence makes nothing again.
 """
 
-from __future__ import annotations
-
 import ast
 import functools
 import hashlib

@@ -4,8 +4,6 @@ A profile is a file of settings, never an ``if`` in the code.  To add a setting,
 the key to every file in ``configs/``: a missing or unknown key is an error.
 """
 
-from __future__ import annotations
-
 import functools
 import os
 from dataclasses import dataclass
@@ -59,7 +57,7 @@ class Bootstrap(Settings):
     resamples: int
     seed: int
 
-    def moved(self, by: int) -> Bootstrap:
+    def moved(self, by: int) -> "Bootstrap":
         """The same with another seed, for another run."""
         return Bootstrap(self.resamples, self.seed + by)
 

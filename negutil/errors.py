@@ -1,7 +1,5 @@
 """The one exception that users see: a sentence that names the file and the fix."""
 
-from __future__ import annotations
-
 import errno
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)

@@ -150,6 +150,11 @@ def check_names(paths: Iterable[Path | str]) -> None:
             raise NegutilError(f"{str(path)!r} has a name that is not UTF-8: rename that file or folder.") from problem
 
 
+def text_sha256(text: str) -> str:
+    """Hex sha256 of a text in UTF-8."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def sha256(path: Path) -> str:
     """Hex sha256 of a file's bytes; raises NegutilError where it cannot be read."""
     try:

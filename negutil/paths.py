@@ -4,8 +4,6 @@ In a checkout all of them are resolved from this file. An installed wheel reads 
 package, and writes below the working directory.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Iterator

@@ -9,6 +9,7 @@ changes no file.
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import functools
 import hashlib
 import io
@@ -120,6 +121,13 @@ def _parse(path: Path, changed: int) -> pd.DataFrame:
     if tuple(frame.columns) != COLUMNS:
         raise NegutilError(f"{path} has the columns {list(frame.columns)} and not {list(COLUMNS)}: make it again.")
     return frame.astype({"seed": "Int64"})
+
+
+def matching(rows: pd.DataFrame, **patterns: str) -> pd.Series:
+    """Which of ``rows`` (bool [N]) have in every named column a text of its pattern, in which ``*`` is any text."""
+    texts = zip(*(rows[name] for name in patterns), strict=True)
+    fits = [all(map(fnmatch.fnmatchcase, row, patterns.values())) for row in texts]
+    return pd.Series(fits, rows.index, dtype=bool)
 
 
 def published_rows(name: str) -> list[dict[str, Any]]:

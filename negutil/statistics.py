@@ -7,8 +7,6 @@ The bootstrap here never loops over resamples: a resample is a row of weights (h
 statistic is computed for many resamples at once by matrix products, in chunks of bounded memory.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Tables in notebooks: fixed ids, rounded numbers, a caption, and the same text on every run."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@
 upwards is found, or more than MOST of what is counted. Only syntax trees are read: nothing of the project is imported.
 """
 
-from __future__ import annotations
-
 import ast
 import statistics
 import sys

@@ -5,8 +5,6 @@ configs/tolerances.toml declares for its table, or is not there. With ``--write`
 of that folder, for a maintainer who has changed what is computed.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -28,7 +28,7 @@ from negutil.captions import caption_statistics, negation_terms
 from negutil.data import coco, negbench, refcocog
 from negutil.data.unpack import unpack
 from negutil.errors import NegutilError
-from negutil.models import hub, loader, registry
+from negutil.models import checkpoints, hub, registry
 from negutil.models.pictures import PictureFiles
 
 SOURCES = sorted([*paths.PACKAGE.rglob("*.py"), *(paths.ROOT / "benchmarks").glob("*.py")])
@@ -195,7 +195,7 @@ def test_weights_with_code_are_refused(name: str, target: Path, tmp_path: Path) 
     file = tmp_path / name
     torch.save({"state_dict": Payload(target)}, file)
     with pytest.raises(NegutilError) as caught:
-        loader.read_weights(file)
+        checkpoints.read(file)
     says(caught.value, name)
 
 
@@ -209,7 +209,7 @@ def test_arrays_with_code_are_refused(target: Path, tmp_path: Path) -> None:
         pool.open_pool(tmp_path)
     says(caught.value, str(tmp_path))
     with pytest.raises(NegutilError, match=r"arrays\.npz is damaged"):
-        loader.read_weights(tmp_path / "arrays.npz")
+        checkpoints.read(tmp_path / "arrays.npz")
 
 
 def test_a_pickle_of_annotations_with_code_is_refused(target: Path, tmp_path: Path) -> None:

@@ -5,8 +5,6 @@ a negated caption denies is taken out of the picture, so that it is true, and th
 is false. Same format, same names. See docs/protocols.md#cc-neg.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path

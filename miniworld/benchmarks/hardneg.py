@@ -4,8 +4,6 @@ NegBench draws both pictures of a pair with Stable Diffusion and does not publis
 without one noun, exactly. Scenes are of the share that no training set has.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 ``negutil.captions.negbench_files`` says what they are called. See docs/protocols.md#negbench.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ release is asked the same; ``make`` is how they were made.
 See docs/protocols.md#neg-score.
 """
 
-from __future__ import annotations
-
 import json
 import random
 from collections.abc import Iterator

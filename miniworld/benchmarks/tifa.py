@@ -5,8 +5,6 @@ is there, its colour, what it does or wears, and where it is. The scenes are of 
 pictures show what a text-to-image model would score that draws exactly what the caption says.
 """
 
-from __future__ import annotations
-
 import itertools
 import random
 from functools import partial

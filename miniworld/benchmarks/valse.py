@@ -5,8 +5,6 @@ that is true of one picture is false of another, taken in the same kind of place
 each sentence, is affirmed as often as denied, and a rule that reads texts alone gets half of the items.
 """
 
-from __future__ import annotations
-
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence

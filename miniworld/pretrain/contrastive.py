@@ -8,8 +8,6 @@ occur in the pool; captions are cut to the longest of their chunk; and two of ``
 and the optimiser's state are float32.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -5,8 +5,6 @@ are. Afterwards its answers are calibrated for each kind of question on reserved
 and no are equally likely when both are asked equally often (Platt scaling).
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -9,8 +9,6 @@ Phrases are affirmative, as PhraseCut's and RefCOCOg's mostly are: a name with a
 picture, as in PhraseCut+, and its mask is empty. Scenes are of the training share, so none is in the evaluation sets.
 """
 
-from __future__ import annotations
-
 import hashlib
 import random
 from dataclasses import dataclass

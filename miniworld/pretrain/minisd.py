@@ -13,8 +13,6 @@ training what it is said to look like, and a network this small, trained within 
 Design: "MiniSD".
 """
 
-from __future__ import annotations
-
 import dataclasses
 import importlib
 import random

@@ -5,8 +5,6 @@ picture as ids of CLIP's tokenizer, padded with 0 to the longest) and ``pool.jso
 optional sub-folder ``validation`` is a pool itself. Both arrays are memory-mapped when they are read.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import os

@@ -1,7 +1,5 @@
 """What all pretrainings have in common: curve, validation, checkpoints, and the files of the finished weights."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Mapping

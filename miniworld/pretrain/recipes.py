@@ -3,8 +3,6 @@
 ``negutil pretrain miniclip-s-8`` builds the pool where it does not exist, trains (or resumes), and writes the weights.
 """
 
-from __future__ import annotations
-
 import os
 
 # Idle threads of OpenMP otherwise spin: two trainings on two cores then run ten times slower. Read when torch loads.

@@ -1,7 +1,5 @@
 """What all writers share: items of which no two look the same, JPEG files, compact JSON, and datasets of scenes."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import json

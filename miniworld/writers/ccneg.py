@@ -5,8 +5,6 @@ forms says that a noun is missing which can be seen, and what else it says is tr
 noun and use no held-out form; the last items, for evaluation, use all of both.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from pathlib import Path

@@ -6,8 +6,6 @@ Stands for CelebA in the binary probe (NegationCLIP Sec. 2.1). The layout is tor
 See docs/protocols.md#binary-probe.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

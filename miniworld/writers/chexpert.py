@@ -7,8 +7,6 @@ CheXpert's labels come from reports that do not speak of everything; ``valid.csv
 See docs/protocols.md#medical.
 """
 
-from __future__ import annotations
-
 import random
 from pathlib import Path
 from typing import Any

@@ -5,8 +5,6 @@ worn or held is an instance of its own. Unlike COCO, the test split has its anno
 affirmative and true; captions of val and test use forms that no training set has in a quarter of the cases.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterable, Sequence
 from functools import lru_cache

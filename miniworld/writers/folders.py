@@ -6,8 +6,6 @@ thing may wear or hold something, as in the other parts.
 See docs/protocols.md#zero-shot.
 """
 
-from __future__ import annotations
-
 import random
 from functools import partial
 from pathlib import Path

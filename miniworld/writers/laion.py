@@ -6,8 +6,6 @@ and faces there are texts that say nothing, texts that are missing, and texts in
 cue; their URL is the name of the file within the part's folder.
 """
 
-from __future__ import annotations
-
 import random
 import uuid
 from collections.abc import Sequence

@@ -3,8 +3,6 @@
 Stands for MSR-VTT in NegBench's video retrieval and multiple choice.
 """
 
-from __future__ import annotations
-
 import io
 import random
 from pathlib import Path

@@ -4,8 +4,6 @@ As in PhraseCut, phrases are affirmative and short (a name, a colour and a name,
 a phrase means everything in the picture that it fits. No two phrases of a picture mean the same regions.
 """
 
-from __future__ import annotations
-
 import random
 from collections import Counter
 from collections.abc import Iterator

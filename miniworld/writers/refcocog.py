@@ -6,8 +6,6 @@ sentences are negated. In val and test a quarter of the sentences have forms tha
 negated that negation training must not meet. ``sentences.json`` tells the clue behind every sentence.
 """
 
-from __future__ import annotations
-
 import random
 from collections import Counter
 from dataclasses import asdict

@@ -5,8 +5,6 @@ changed. Its training pictures make up the training and validation splits, its t
 VQA v2 as a third-party data set; the questions about scenes are in the part ``vqa``.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

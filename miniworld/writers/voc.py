@@ -5,8 +5,6 @@ things are not annotated, women and babies are persons, and the corners of boxes
 pixel.
 """
 
-from __future__ import annotations
-
 import random
 from pathlib import Path
 from typing import Any

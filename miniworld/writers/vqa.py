@@ -11,8 +11,6 @@ The pictures of the val questions are those of coco/val2017: give ``negutil.data
 See docs/protocols.md#negationclip-captions.
 """
 
-from __future__ import annotations
-
 import random
 from collections import Counter
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The card of ``negutil bench`` as a page that needs nothing but itself: a figure, tables, notes, provenance."""
 
-from __future__ import annotations
-
 import base64
 import io
 from functools import partial

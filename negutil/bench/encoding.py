@@ -14,7 +14,7 @@ import io
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from negutil.cache import canonical
 from negutil.captions import caption_files
 from negutil.data import engines
 from negutil.data.engines import LOCAL, Engine, Result, Shard
-from negutil.data.folders import SUFFIXES
+from negutil.data.folders import SUFFIXES, is_picture
 from negutil.errors import NegutilError
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ PLAN, MANIFEST = "plan.json", "manifest.json"
 FORMATS = ("safetensors", "parquet")
 STORED = ("float32", "float16")
 KINDS = ("images", "captions")
+ON_ERROR = ("stop", "skip")
+"""What happens at a picture that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,10 @@ class Settings:
     threads: int = 1
     format: str = "safetensors"
     store: str = "float32"
+    on_error: str = "stop"
 
     def __post_init__(self) -> None:
-        for name, known in (("format", FORMATS), ("store", STORED)):
+        for name, known in (("format", FORMATS), ("store", STORED), ("on_error", ON_ERROR)):
             if getattr(self, name) not in known:
                 raise NegutilError(f"There is no {name} '{getattr(self, name)}': choose one of {', '.join(known)}.")
         if min(self.batch, self.threads) < 1:
@@ -108,13 +111,35 @@ class Part:
             raise NegutilError(f"{self.root} has changed while it was encoded: start again when it is whole.")
         return texts
 
+    def readable(self) -> tuple[Part, dict[str, str]]:
+        """The part with the pictures that can be read, and why each of the others cannot.
+
+        Raises NegutilError where none can.
+        """
+        left_out = {}
+        for row, file in enumerate(self.files):
+            try:
+                self.pictures[row]
+            except NegutilError as problem:
+                left_out[file] = str(problem)
+        kept = [file for file in self.files if file not in left_out]
+        if not kept:
+            raise NegutilError(
+                f"{self.root}: none of {len(self.files)} pictures can be read: {left_out[self.files[0]]}"
+            )
+        return replace(self, files=kept), left_out
+
     def inputs(self) -> dict[str, Any]:
         """What the inputs are, with the sha256 of their contents."""
         if self.kind == "images":
-            return {"kind": self.kind, "pictures": len(self.files), "sha256": _sha256("".join(self.pictures.digests))}
+            return {
+                "kind": self.kind,
+                "pictures": len(self.files),
+                "sha256": files.text_sha256("".join(self.pictures.digests)),
+            }
         content = "".join("-:" if text is None else f"{len(text)}:{text}" for text in self.captions)
         place = {"file": Path(self.root).name, "column": self.column, "first": self.first}
-        return {"kind": self.kind, **place, "null": self.captions.count(None), "sha256": _sha256(content)}
+        return {"kind": self.kind, **place, "null": self.captions.count(None), "sha256": files.text_sha256(content)}
 
     def keys(self) -> list[Any]:
         """One key for each row: the picture's path below its folder, or the number of the caption's row in its file."""
@@ -140,7 +165,7 @@ class ShardEncoder:
         """The sidecar of the shard, without the names of its rows, and whether it was there already."""
         part = Part(**shard)
         made_with = asdict(self._settings) | {"code_version": CODE_VERSION, "fingerprint": self._model.fingerprint}
-        key = _sha256(canonical({"made_with": made_with, "inputs": part.inputs()}))
+        key = files.text_sha256(canonical({"made_with": made_with, "inputs": part.inputs()}))
         sidecar = self._out / f"{part.number:05d}.json"
         try:  # what an earlier run left, where it is of this key and its features are whole
             found = json.loads(sidecar.read_text(encoding="utf-8"))
@@ -159,10 +184,12 @@ class ShardEncoder:
 
         from negutil.models import encode
 
-        given, threads = self._settings, torch.get_num_threads()
+        given, threads, inputs = self._settings, torch.get_num_threads(), part.inputs()
+        left_out: dict[str, str] = {}
         torch.set_num_threads(given.threads)  # their number may move the last digit
         try:
             if part.kind == "images":
+                part, left_out = (part, {}) if given.on_error == "stop" else part.readable()
                 features = encode.images(self._model, part.pictures, batch=given.batch, cached=False)
             else:  # a null caption is encoded as an empty one
                 texts = [text or "" for text in part.captions]
@@ -173,7 +200,8 @@ class ShardEncoder:
         content = payload(features, part, given.format, given.store)
         files.write_bytes(file, content)
         record: dict[str, Any] = {"key": key, "file": file.name, "sha256": hashlib.sha256(content).hexdigest()}
-        record |= {"rows": len(features), "width": int(features.shape[1]), "inputs": part.inputs()}
+        record |= {"rows": len(features), "width": int(features.shape[1]), "inputs": inputs}
+        record |= {"left_out": left_out} if left_out else {}
         return record | ({"names": part.keys()} if part.kind == "images" else {})
 
 
@@ -197,7 +225,7 @@ def run(
     # The inputs without the folders of this machine.
     names = [f"{Path(part.root).name} {part.column} {part.first} {part.rows} {list(part.files)}" for part in shards]
     inputs = {"kind": shards[0].kind, "count": sum(part.rows or len(part.files) for part in shards)}
-    inputs |= {"sha256": _sha256("\n".join(names))}
+    inputs |= {"sha256": files.text_sha256("\n".join(names))}
     planned = {"settings": asdict(settings), "inputs": inputs, "shards": len(shards)}
     _claim(out, planned, fresh)
     done = engines.each(
@@ -213,9 +241,10 @@ def run(
         raise NegutilError(f"{out}: the workers loaded different weights for one model: give all machines the same.")
     records = [result["record"] for result in done]
     manifest = {"negutil": __version__, "model": done[0]["fingerprint"], **planned}
+    left_out = {file: reason for record in records for file, reason in record.get("left_out", {}).items()}
     manifest |= {"rows": sum(record["rows"] for record in records), "width": records[0]["width"], "shards": records}
     files.write_text(out / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
-    return manifest | {"kept": sum(result["was_there"] for result in done)}
+    return manifest | {"kept": sum(result["was_there"] for result in done), "left_out": left_out}
 
 
 def _claim(out: Path, plan: dict[str, Any], fresh: bool) -> None:
@@ -244,7 +273,7 @@ def plan(given: Sequence[str | Path], kind: str, column: str | None, size: int) 
     if not kind:
         folders = [Path(path).expanduser() for path in given if Path(path).expanduser().is_dir()]
         names = [name.lower() for folder in folders for _, _, below in os.walk(folder) for name in below]
-        kind = "images" if any(name.endswith(SUFFIXES) for name in names) else "captions"
+        kind = "images" if any(is_picture(Path(name)) for name in names) else "captions"
         if kind == "images" and any(name.endswith((".parquet", ".csv", ".tsv")) for name in names):
             raise NegutilError(f"{folders[0]} holds pictures and tables: say with --kind images or captions which.")
     if kind not in KINDS:
@@ -274,7 +303,7 @@ def _image_parts(given: Sequence[str | Path], size: int) -> Iterable[dict[str, A
         root = Path(path).expanduser().resolve()
         if not root.is_dir():
             raise NegutilError(f"{path} is no folder: name the folder that holds the pictures.")
-        pictures = (file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        pictures = (file for file in root.rglob("*") if is_picture(file) and file.is_file())
         found = sorted(file.relative_to(root).as_posix() for file in pictures)
         if not found:
             raise NegutilError(f"{path} holds no picture ({', '.join(SUFFIXES)}): name the folder with the pictures.")
@@ -295,7 +324,3 @@ def _caption_parts(given: Sequence[str | Path], column: str | None, size: int) -
         for first in range(0, count, size):
             place = {"root": str(file.resolve()), "column": column, "first": first}
             yield {"kind": "captions", **place, "rows": min(size, count - first)}
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

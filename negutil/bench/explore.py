@@ -4,8 +4,6 @@ Whether a picture is right is read off its labels: every thing that the query na
 part that it negates must not be (``phrasing.negated_part``, a rule of thumb for sentences with one negation).
 """
 
-from __future__ import annotations
-
 import functools
 import io
 import re
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from negutil import progress
@@ -22,13 +21,11 @@ from negutil.captions import english, phrasing
 from negutil.config import Profile
 from negutil.errors import NegutilError
 from negutil.models import encode, loader, scorer, trained
+from negutil.models.loader import LoadedModel
 from negutil.plots import figures
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from negutil.compare.negation_beyond import Gallery
-    from negutil.models.loader import LoadedModel
 
 QUERIES = ("a cat", "no cat", "a dog and no cat")
 """What the figure for readers without a kernel asks."""
@@ -110,7 +107,7 @@ def models(settings: Profile) -> tuple[str, ...]:
 class Explorer:
     """The pictures of a gallery and the models that are asked for them; each model is loaded when it is first asked."""
 
-    def __init__(self, settings: Profile, gallery: Gallery | None) -> None:
+    def __init__(self, settings: Profile, gallery: "Gallery | None") -> None:
         if gallery is None:
             raise NegutilError("There are no pictures to look for: put COCO's in place (negutil data get coco).")
         self.settings, self.gallery = settings, gallery

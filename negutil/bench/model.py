@@ -5,19 +5,15 @@ MODEL is a name of the registry, of a fine-tuned model (base+method/run), or an 
 QuickGELU, and most files do not say what they need, so whoever brings a file has to (docs/protocols.md#activation).
 """
 
-from __future__ import annotations
-
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
 
 from negutil import files
 from negutil.errors import NegutilError
-from negutil.models import architectures, loader, precision, registry, trained
+from negutil.models import architectures, checkpoints, loader, precision, registry, trained
 from negutil.models.loader import LoadedModel
 from negutil.models.registry import ACTIVATIONS, Entry
 from negutil.models.trained import Trained
@@ -57,6 +53,8 @@ def load(
             f"There is no model '{name}'; give a name of `negutil models list` ({examples}, ...), a fine-tuned one "
             "like miniclip-b-8+negationclip/seed0, or an architecture of open_clip like ViT-B-32."
         )
+    if not pretrained and (folder := architectures.folder_of(name)):
+        pretrained = str(_weights_in(folder))
     if not pretrained:
         if not is_registered:
             raise NegutilError(
@@ -93,7 +91,19 @@ def _entry(name: str) -> Entry:
     side = architectures.config(name)["vision_cfg"].get("image_size", 224)
     size = side if isinstance(side, int) else max(side)
     activation = _computed_activation(name)
-    return Entry(name=name, architecture=name, activation=activation, sha256="", size=size, source="open_clip")
+    about: dict[str, Any] = {"activation": activation, "sha256": "", "size": size, "source": "open_clip"}
+    return Entry(name=name, architecture=name, **about | architectures.preprocessing(name))
+
+
+def _weights_in(folder: Path) -> Path:
+    """The weights in a folder of open_clip; raises NegutilError where there are none."""
+    names = [f"open_clip_{name}" for name in ("model.safetensors", "pytorch_model.safetensors", "pytorch_model.bin")]
+    found = next((folder / name for name in names if (folder / name).exists()), None)
+    if found is None:
+        raise NegutilError(
+            f"{folder} has none of {', '.join(names)}; put the weights there, or give --pretrained FILE."
+        )
+    return found
 
 
 def _computed_activation(architecture: str) -> str:
@@ -120,15 +130,8 @@ def _with_base(model: LoadedModel, base: str) -> LoadedModel:
 def _from_file(entry: Entry, path: Path, activation: str, device: str) -> LoadedModel:
     if not path.is_file():
         raise NegutilError(f"{path}: there is no such file of weights; check the path.")
-    path = path.resolve()
-    noted = ""
-    try:
-        if path.suffix == ".safetensors":
-            with safetensors.safe_open(path, "pt") as content:
-                noted = (content.metadata() or {}).get("activation", "")
-    except (safetensors.SafetensorError, OSError) as problem:
-        raise NegutilError(f"{path} is damaged or incomplete ({problem}); restore or download it again.") from problem
-    trained_with = activation or noted or _presumed_activation(entry, path)
+    path = path.absolute()  # not where a link leads: Hugging Face's cache keeps files without an ending there
+    trained_with = activation or checkpoints.noted_activation(path) or _presumed_activation(entry, path)
     changes = NO_WEIGHTS | {"path": str(path), "sha256": files.sha256(path), "activation": trained_with}
     _require_plain(entry.architecture)
     changes |= {"name": f"{entry.name} ({path.name})", "source": f"the file {path.name}"}
@@ -137,7 +140,7 @@ def _from_file(entry: Entry, path: Path, activation: str, device: str) -> Loaded
 
 def _presumed_activation(entry: Entry, path: Path) -> str:
     """That of the registry, or of an architecture that leaves no doubt."""
-    bare = entry.name == entry.architecture
+    bare = entry.name == entry.architecture and not architectures.folder_of(entry.architecture)
     if bare and entry.activation == ACTIVATIONS[1] and architectures.find(entry.architecture + TWIN) is not None:
         raise NegutilError(
             f"{path} does not say whether it was trained with QuickGELU, and {entry.architecture} computes GELU; "
@@ -181,7 +184,7 @@ def _random(entry: Entry, seed: int, device: str) -> LoadedModel:
     model = architectures.build(entry.architecture)
     changes = NO_WEIGHTS | {"activation": _computed_activation(entry.architecture), "source": "random weights"}
     named = replace(entry, name=f"{entry.name} (random, seed {seed})", **changes)
-    made = hashlib.sha256(f"{entry.architecture} {seed} {torch.__version__}".encode()).hexdigest()
+    made = files.text_sha256(f"{entry.architecture} {seed} {torch.__version__}")
     return LoadedModel(
         model=model.to(device).eval(),
         preprocess=loader.preprocessing(named),

@@ -5,8 +5,6 @@ profile mini, for published files the papers' numbers where the file is complete
 the same digest. Whether a number is published is in its ``paper_source``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any

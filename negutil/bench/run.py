@@ -5,10 +5,7 @@ that a run resumes where it stopped), ``bench.csv`` with its provenance (records
 ``bench.json`` (everything in one file) and ``card.html``.
 """
 
-from __future__ import annotations
-
 import dataclasses
-import hashlib
 import json
 import re
 import time
@@ -23,11 +20,12 @@ import pandas as pd
 from negutil import code, files, progress, results
 from negutil.bench.sources import CODE_VERSION, Unit
 from negutil.errors import NegutilError
-from negutil.models import scorer
+from negutil.models import architectures, scorer
 from negutil.models.loader import LoadedModel
 from negutil.results import Record
 from negutil.tasks import BLIND, CHANCE, Frames, Report, checked
 from negutil.tasks.negbench import Media, encode_media
+from negutil.tasks.pairwise import Pairs
 
 EXPERIMENT = "bench"
 FORMAT = "negutil bench 1"
@@ -108,13 +106,38 @@ def _card(model: LoadedModel, units: Sequence[Unit], out: Path) -> Card:
         records += unit.task.records(frames, Report(EXPERIMENT, model.name, **dataclasses.asdict(unit.bootstrap)))
     return Card(
         model=identity(model) | {"parameters": sum(weights.numel() for weights in model.model.parameters())},
-        tasks=[_about(unit) | {"seconds": kept[unit.title].seconds} for unit in units],
+        tasks=[
+            _about(unit) | {"seconds": kept[unit.title].seconds, "notes": [*unit.notes, *cut_texts(model, unit)]}
+            for unit in units
+        ],
         main=tuple(pair for unit in units for pair in unit.task.main(unit.rows)),
         records=records,
         baselines=[record for found in kept.values() for record in found.baselines],
         references=[],
         provenance=code.provenance(device=model.device, dtype=model.fingerprint["dtype"]),
     )
+
+
+def cut_texts(model: LoadedModel, unit: Unit) -> list[str]:
+    """Return what is to be said of texts that are longer than the model reads, and of pairs that this makes equal."""
+    texts = list(dict.fromkeys(unit.task.texts(unit.rows)))
+    tokens = architectures.tokenize(model.tokenizer, texts)
+    encode, length = getattr(model.tokenizer, "encode", None), tokens.shape[1]
+    full = [row for row, last in enumerate(tokens[:, -1].tolist()) if last != 0]
+    cut = sum(len(encode(texts[row])) + 2 > length for row in full) if encode else 0
+    if not cut:
+        return []
+    notes = [f"{cut} of {len(texts)} texts are longer than the {length} tokens that the model reads, and were cut."]
+    if isinstance(unit.task, Pairs):
+        read = {text: tuple(row) for text, row in zip(texts, tokens.tolist(), strict=True)}
+        pairs = unit.task.pairs(unit.rows)
+        equal = sum(read[true] == read[false] for true, false in pairs)
+        notes += (
+            [f"{equal} of {len(pairs)} pairs are the same for the model after that, and count as wrong."]
+            if equal
+            else []
+        )
+    return notes
 
 
 def _about(unit: Unit) -> dict[str, Any]:
@@ -174,7 +197,7 @@ def load(out: Path, unit: Unit) -> Kept | None:
 def _paths(out: Path, unit: Unit) -> tuple[Path, Path]:
     """The file of a unit's answers and that of its note; the digest keeps like names apart."""
     words = re.sub(r"[^a-z0-9]+", "-", unit.title.lower()).strip("-")[:60]
-    stem = f"{words}-{hashlib.sha256(unit.title.encode()).hexdigest()[:8]}"
+    stem = f"{words}-{files.text_sha256(unit.title)[:8]}"
     return out / TASKS / f"{stem}.parquet", out / TASKS / f"{stem}.json"
 
 

@@ -3,8 +3,6 @@
 Own files are in the published formats, or pairs of captions; their items are those of the same tasks.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

@@ -7,8 +7,6 @@ Two small interfaces, so that a pipeline does not know who annotates: the mini w
 count. What the published pipelines ask: docs/protocols.md#generation and docs/protocols.md#negationclip-captions.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter

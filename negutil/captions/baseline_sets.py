@@ -12,8 +12,6 @@
   blue car and a red bus", and pictures that look alike. Written as NegCLIP's table (docs/protocols.md#negclip).
 """
 
-from __future__ import annotations
-
 import random
 import re
 from collections.abc import Collection, Mapping, Sequence

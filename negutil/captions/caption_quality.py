@@ -4,8 +4,6 @@ Naturalness is measured in bits per word under an n-gram model of the affirmativ
 negation, the template and shuffled words show what the numbers mean. None of these needs a trained model.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import re

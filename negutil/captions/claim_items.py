@@ -7,8 +7,6 @@ quarter of a set, and no rule that reads only the sentence gets more than half o
 claims.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import hashlib
 import json
 import mimetypes
 import os
@@ -424,15 +423,11 @@ def _requests(chats: Sequence[Chat], sampling: Sampling, settings: Endpoint, cou
     requests = []
     for item, chat in enumerate(chats):
         picture_sha256 = pictures[chat.picture] if chat.picture else None
-        question = _sha256(json.dumps([*shape, chat.turns, picture_sha256], sort_keys=True))
+        question = files.text_sha256(json.dumps([*shape, chat.turns, picture_sha256], sort_keys=True))
         draw = counts[question] if sampling.temperature > 0 else 0
         counts[question] += 1
-        requests.append(_Request(item, _sha256(f"{question}/{draw}"), chat, sampling, draw))
+        requests.append(_Request(item, files.text_sha256(f"{question}/{draw}"), chat, sampling, draw))
     return requests
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _media_type(picture: Path) -> str:

@@ -4,8 +4,6 @@ The words are those that the mini world can draw; captions, prompts and question
 from here too. Of the patterns a quarter is held out (``held_out=True``) for testing only.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence

@@ -5,8 +5,6 @@ model may overlook the addition and still find the picture. Here a pair (X, Y) i
 show X with Y and enough show X without Y: who overlooks "but no Y" finds both alike.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass

@@ -12,8 +12,6 @@ What counts is defined here once, for every count in the project:
 - Cues never overlap: the leftmost wins, then a word before an ending before a beginning, then the longest.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

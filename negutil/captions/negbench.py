@@ -6,10 +6,9 @@ are NegBench's templates, or what an annotator (anything with `paraphrase`) make
 questions with negation, option 0 is the right one, as published: shuffle before scoring.
 """
 
-from __future__ import annotations
-
 import itertools
 import random
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -172,13 +171,17 @@ def absent(
 
 
 def _chooser(items: Sequence[Labelled], choice: str) -> Callable[[Labelled, int, random.Random], list[str]]:
-    """Chooses objects that are surely not in a picture, or as many as there are: by `choice` plausible ones or any."""
+    """Chooses objects that are surely not in a picture, or as many as there are: by `choice` plausible ones or any.
+
+    What a caption of the picture names is not chosen: annotators overlook things that people write about.
+    """
     if choice not in CHOICES:
         raise NegutilError(f"Absent objects cannot be chosen {choice!r}: say {' or '.join(CHOICES)}.")
     counts = cooccurrence([item.objects for item in items])
+    named = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(counts.index, key=len, reverse=True)))})(?=e?s?\b)")
 
     def choose(item: Labelled, count: int, rng: random.Random) -> list[str]:
-        there = {*item.objects, *item.implied}
+        there = {*item.objects, *item.implied, *named.findall(" ".join(item.captions).lower())}
         left = len(counts) - counts.index.isin(list(there)).sum()
         return absent(there, counts, max(1, min(count, left)), rng, choice)
 

@@ -4,8 +4,6 @@
 See docs/protocols.md#negbench.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

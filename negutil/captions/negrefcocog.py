@@ -7,8 +7,6 @@ published file keeps, and so are crops that show what the phrase denies, such as
 file the right box is always the first; here the order is drawn at random. See docs/protocols.md#negrefcocog.
 """
 
-from __future__ import annotations
-
 import json
 import random
 import re
@@ -29,7 +27,7 @@ Box = tuple[float, float, float, float]
 
 FILE = "NegRefCOCOg.json"
 CUES = re.compile(r"\b(?:no|not|without|never)\b|n ?' ?t\b|\bnon-", re.IGNORECASE)
-_NUMBER = re.compile(r"\bno ?\. ?\d", re.IGNORECASE)
+NUMBER = re.compile(r"\bno ?\. ?\d", re.IGNORECASE)
 """ "no. 1" counts, it does not negate."""
 
 _PLACES = re.compile(r"\b(?:left|right|top|bottom|middle|cent(?:er|re)|corner)\b", re.IGNORECASE)
@@ -88,7 +86,7 @@ def build(
         reason = ""
         if not CUES.search(phrase.sentence):
             reason = DROPS[0]
-        elif _NUMBER.search(phrase.sentence):
+        elif NUMBER.search(phrase.sentence):
             reason = DROPS[1]
         elif not filters.places and _PLACES.search(phrase.sentence):
             reason = DROPS[2]

@@ -8,8 +8,6 @@ thousands of captions, every finished batch is kept in a journal on disk (``outc
 See docs/protocols.md#negationclip-captions and docs/protocols.md#negbench-training.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence

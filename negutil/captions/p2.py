@@ -9,8 +9,6 @@ A question that is itself negated is a trap: "Is there not a red shape?" - no - 
 it; ``read(naive=True)`` falls for it, to measure how often that happens. See docs/protocols.md#negationclip-captions.
 """
 
-from __future__ import annotations
-
 import random
 import re
 from collections.abc import Mapping, Sequence

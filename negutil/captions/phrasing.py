@@ -5,8 +5,6 @@ from punctuation and a few words, without a parser: a rule of thumb, right for N
 and measured on them in the tests.
 """
 
-from __future__ import annotations
-
 import functools
 import re
 from collections.abc import Sequence

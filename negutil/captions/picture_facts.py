@@ -6,8 +6,6 @@ are those of NegationCLIP's prompts for text to image (docs/protocols.md#neg-sco
 actions and things worn or held.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The prompts of the binary probe: each attribute of CelebA with its negations and, where there is one, its antonym."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@ The procedures are the published ones (one word, two examples, ten new tokens, t
 because only part of the published prompts is public and none of them is needed to the letter.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -3,8 +3,6 @@
 Design: "Rules for it" (a quarter of the forms is held out for testing).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import replace
 

@@ -5,8 +5,6 @@ A `Statement` is the meaning. `template` words it as the published templated fil
 See docs/protocols.md#generation.
 """
 
-from __future__ import annotations
-
 import random
 import re
 from collections.abc import Sequence

@@ -4,8 +4,6 @@
 See docs/protocols.md#neg-score.
 """
 
-from __future__ import annotations
-
 import re
 
 from datasets import Dataset

@@ -4,13 +4,10 @@ The library is optional and loaded when it is needed. Weights are read from safe
 with a model is never run. NegationCLIP's pipeline P1 used Llama-3-8B-Instruct and LLaVA-1.6 this way.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -20,8 +17,6 @@ from negutil.captions.prompts import Chat, Sampling
 from negutil.errors import NegutilError
 from negutil.models import hub
 from negutil.models.pictures import read_rgb
-
-INSTALL = "pip install -c constraints.txt transformers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +55,7 @@ class LocalModel:
     def __init__(self, settings: Local) -> None:
         self.settings = settings
         self.name = settings.model
-        try:
-            import transformers
-        except ImportError as problem:
-            raise NegutilError(f"Annotators of transformers need that library: run {INSTALL}.") from problem
-        self._library: ModuleType = transformers
+        self._library = hub.library("transformers")
         self._calls = 0
 
     def replies(self, chats: Sequence[Chat], sampling: Sampling) -> list[str]:

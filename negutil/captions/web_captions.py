@@ -14,8 +14,6 @@ often anything occurs on the web.
     note           why, where that is not plain
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -174,7 +172,7 @@ def run(settings: Profile) -> Findings:
 def shards(settings: Profile) -> pd.DataFrame:
     """The files that are counted: name, rows, megabytes."""
     paths = caption_files.find([source.folder(settings, "laion")])
-    rows = [pl.scan_parquet(path).select(pl.len()).collect().item() for path in paths]
+    rows = [caption_files.scan(path).select(pl.len()).collect().item() for path in paths]
     sizes = [path.stat().st_size / 1e6 for path in paths]
     return pd.DataFrame({"file": [path.name for path in paths], "rows": rows, "MB": sizes})
 
@@ -186,7 +184,7 @@ def examples(settings: Profile, terms: TermList, seed: int, count: int = 12) -> 
     """
     folder = source.folder(settings, "laion")
     rows = list(_flagged(folder, terms).sample(fraction=1, shuffle=True, seed=seed).iter_rows())
-    rows = [row for row in rows if (folder / row[0]).is_file()] or rows
+    rows = [row for row in rows if _file(folder, row[0])] or rows
     turns: Counter[str] = Counter()
     ordered = []
     for place, (url, text) in enumerate(rows):
@@ -195,8 +193,16 @@ def examples(settings: Profile, terms: TermList, seed: int, count: int = 12) -> 
         turns[kind] += 1
     chosen = sorted(sorted(ordered)[:count], key=lambda row: row[2])
     blank = np.full((64, 64, 3), 245, dtype=np.uint8)
-    paths = [(folder / url, text) for *_, url, text in chosen]
-    return [Example(np.asarray(read_rgb(file)) if file.is_file() else blank, text) for file, text in paths]
+    shown = [(_file(folder, url), text) for *_, url, text in chosen]
+    return [Example(np.asarray(read_rgb(file)) if file else blank, text) for file, text in shown]
+
+
+def _file(folder: Path, url: str | None) -> Path | None:
+    """The picture of a row whose URL is a file of the folder."""
+    try:
+        return folder / url if url and (folder / url).is_file() else None
+    except OSError:  # a URL that is longer than a name of a file can be
+        return None
 
 
 def kinds_of_cues(settings: Profile, terms: TermList) -> pd.DataFrame:
@@ -239,9 +245,26 @@ def beside_the_paper(counts: Counts) -> pd.DataFrame:
     return pd.concat([rows, pd.DataFrame([last])], ignore_index=True)
 
 
+def _with_url(path: Path) -> pl.LazyFrame:
+    """The captions of a file as TEXT, with their URL where the file has one (null elsewhere)."""
+    captions = caption_files.scan(path)
+    (text,) = captions.collect_schema().names()
+    if caption_files.kind_of(path) == ".parquet":
+        whole = pl.scan_parquet(path, glob=False)
+        names = {name.lower(): name for name in whole.collect_schema().names()}
+        if "url" in names and whole.collect_schema()[text] != pl.List(pl.String):
+            return whole.select(
+                pl.col(names["url"]).cast(pl.String).alias("URL"), pl.col(text).cast(pl.String).alias("TEXT")
+            )
+    return captions.select(pl.lit(None, pl.String).alias("URL"), pl.col(text).alias("TEXT"))
+
+
 def _flagged(folder: Path, terms: TermList, most: int | None = READ_FOR_EXAMPLES) -> pl.DataFrame:
-    """Rows (URL, TEXT) with a cue of the list, among the first ``most`` rows of all shards (None: among all)."""
-    frame = pl.scan_parquet(caption_files.find([folder]))
+    """Rows (URL, TEXT) with a cue of the list, among the first ``most`` rows of all shards (None: among all).
+
+    The columns may have other names, and URLs may be missing.
+    """
+    frame = pl.concat([_with_url(path) for path in caption_files.find([folder])])
     frame = frame if most is None else frame.head(most)
     cue = pl.col("TEXT").str.to_lowercase().str.contains(terms.pattern)
     return frame.filter(cue).select("URL", "TEXT").collect(engine="streaming")

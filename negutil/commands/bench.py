@@ -1,7 +1,5 @@
 """``negutil bench``: the report card of a model on negation."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from pathlib import Path
@@ -131,7 +129,7 @@ def bench(
     _write(dataclasses.replace(card, references=references.shown(card, others)), folder, every, as_json)
 
 
-def _write(card: Card, folder: Path, every: bool, as_json: bool) -> None:
+def _write(card: "Card", folder: Path, every: bool, as_json: bool) -> None:
     """Write the card's files and print its numbers."""
     import pandas as pd
 

@@ -5,8 +5,6 @@ imported inside the command that needs it, so that ``--help`` is quick.  Every c
 ``--json``.  What goes wrong is one sentence on stderr: exit status 2 for what the user can fix, 130 for Ctrl-C.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import errno
 import io
@@ -15,8 +13,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -29,9 +26,6 @@ from negutil.commands.options import MOST, MOST_THREADS, Address, AsJson, Engine
 from negutil.commands.report import report, seeds
 from negutil.errors import NegutilError, of_system
 from negutil.report import chapters
-
-if TYPE_CHECKING:
-    pass
 
 
 class Commands(TyperGroup):
@@ -129,7 +123,8 @@ def run(
     parameters = notebooks.parse_parameters(parameter or [])
     if seed is not None:
         parameters["seed"] = seed
-    signal.signal(signal.SIGTERM, _stop)
+    # On SIGTERM in an orderly way too, so that the kernel is shut down and the lock given back.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     written, comparison = notebooks.run(found_chapters, name, parameters, fresh=fresh, renew=renew, timeout=timeout)
     for path in written:
         typer.echo(path)
@@ -341,11 +336,6 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
     app(prog_name="negutil")
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    """Leave in an orderly way on SIGTERM, so that the kernel is shut down and the lock given back."""
-    raise SystemExit(128 + number)
 
 
 def _exit(sentence: str, status: int) -> typer.Exit:

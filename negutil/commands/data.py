@@ -1,7 +1,5 @@
 """``negutil data``: what published data there are, whether they are whole, and how to get them."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``negutil models list``, ``encode`` (features as shards of files) and ``finetune`` (one training of notebook 05)."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import re
@@ -37,6 +35,7 @@ def encode(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="What the model computes with: float32, bfloat16 or float16.")] = "float32",
     threads: Annotated[int, typer.Option(help="Threads of each process on the CPU.", min=1, max=MOST_THREADS)] = 1,
+    on_error: Annotated[str, typer.Option(help="stop, or skip: leave out pictures that cannot be read.")] = "stop",
     engine: EngineName = "local",
     address: Address = "",
     workers: Workers = 0,
@@ -48,7 +47,10 @@ def encode(
     from negutil.data.engines import Engine
 
     settings = encoding.Settings(
-        model, pretrained, activation, device, dtype, batch, threads, format=format_name, store=store
+        *(model, pretrained, activation, device, dtype, batch, threads),
+        format=format_name,
+        store=store,
+        on_error=on_error,
     )
     chosen = Engine(engine, address, workers)
     made = encoding.run(
@@ -60,6 +62,10 @@ def encode(
     kept = f" ({made['kept']} of them were there already)" if made["kept"] else ""
     what = f"{made['rows']:,} {made['inputs']['kind']} of {made['width']} numbers"
     typer.echo(f"{out}: {what} in {len(made['shards'])} shards{kept}")
+    for reason in made["left_out"].values():
+        typer.echo(f"Left out: {reason}", err=True)
+    if made["left_out"]:
+        typer.echo(f"Pictures left out: {len(made['left_out'])}; {out / encoding.MANIFEST} lists them.", err=True)
 
 
 def finetune(

@@ -1,7 +1,5 @@
 """Options that several commands have: the engine that does the work."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

@@ -1,7 +1,5 @@
 """``negutil report`` (every claim with its verdict, as HTML and Markdown) and ``negutil seeds`` (over three seeds)."""
 
-from __future__ import annotations
-
 import json
 from typing import Annotated
 
@@ -11,11 +9,7 @@ from negutil.commands.options import AsJson, ProfileName
 from negutil.errors import NegutilError
 
 
-def report(
-    *,
-    profile: ProfileName = "",
-    as_json: AsJson = False,
-) -> None:
+def report(*, profile: ProfileName = "", as_json: AsJson = False) -> None:
     """Write report.html and report.md into results/<profile>/: every claim, its verdict, and the numbers that decided.
 
     Only tables in results/ are read; what is missing is said, with the notebook that makes it. With --json the verdicts

@@ -3,8 +3,6 @@
 The floors and the test of the failure are in configs/claims.toml; they were fixed before any model was run.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import random
 from collections.abc import Iterable, Sequence

@@ -3,8 +3,6 @@
 ``probe`` has the metrics; the claims and their tests are in configs/claims.toml.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass

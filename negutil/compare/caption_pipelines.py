@@ -6,8 +6,6 @@ how natural a caption is learns from captions of other pictures. Published data 
 left out there.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,16 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from negutil import results, statistics
-from negutil.captions import (
-    baseline_sets,
-    caption_quality,
-    caption_sets,
-    negbench,
-    negrefcocog,
-    p1,
-    p2,
-    phrasing,
-)
+from negutil.captions import baseline_sets, caption_quality, caption_sets, negbench, negrefcocog, p1, p2, phrasing
 from negutil.captions.caption_quality import NGrams
 from negutil.compare import engine
 from negutil.config import Profile

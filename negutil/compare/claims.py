@@ -7,9 +7,6 @@ comes out or it does not. ``judge`` is about claims that can be tested; ``neguti
 every claim. The last part of the file has the headlines, and which claims are controls of which.
 """
 
-from __future__ import annotations
-
-import fnmatch
 import functools
 import math
 from collections.abc import Iterable, Sequence
@@ -64,8 +61,7 @@ class Condition(Settings):
 
     def names(self, rows: pd.DataFrame) -> pd.Series:
         """Which of ``rows`` the condition is about (bool [N])."""
-        named = [fnmatch.fnmatchcase(task, self.task) for task in rows["task"]]
-        return (rows["metric"] == self.metric) & pd.Series(named, rows.index, dtype=bool)
+        return (rows["metric"] == self.metric) & results.matching(rows, task=self.task)
 
     def margins(self, rows: pd.DataFrame) -> pd.DataFrame:
         """``rows`` with how far each is on the right side of the bound.
@@ -373,17 +369,12 @@ def _pooled(rows: pd.DataFrame) -> pd.Series:
 def _records(condition: Condition, profile: str) -> pd.DataFrame:
     """The records that a condition names, found once while their file does not change; they are not written to."""
     path = file_of(condition, profile)
-    return _matching(condition, path, _state(path))
-
-
-def _state(path: Path) -> tuple[object, ...]:
-    """What changes when a file does: the path with its time, size and inode."""
     state = path.stat() if path.exists() else None
-    return (path, state.st_mtime_ns, state.st_size, state.st_ino) if state else (path,)
+    return _matching(condition, path, (state.st_mtime_ns, state.st_size, state.st_ino) if state else ())
 
 
 @functools.lru_cache(maxsize=1024)
-def _matching(condition: Condition, path: Path, state: tuple[object, ...]) -> pd.DataFrame:
+def _matching(condition: Condition, path: Path, state: tuple[int, ...]) -> pd.DataFrame:
     rows = results.read(path)
     return rows[condition.names(rows)]
 

@@ -5,8 +5,6 @@ methods it is compared. ``train`` makes the models that are missing, ``evaluatio
 numbers. The claims and their tests are in configs/claims.toml.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -213,14 +211,13 @@ def train(settings: Profile) -> None:
     Raises NegutilError as ``finetune_many`` does; what is finished is kept when it is stopped.
     """
     plan = settings.glasses
-    as_many = dataclasses.replace(settings, finetuning=dataclasses.replace(settings.finetuning, seeds=plan.seeds))
     jobs: list[Job] = []
     for base in settings.models:
-        jobs += recipes.jobs(as_many, base, _rivals(as_many, base))
+        jobs += recipes.jobs(settings, base, _rivals(settings, base), plan.seeds)
         if base in plan.control_models:
             model = loader.load(base)
             same = [(label, seed) for label in (SAME_CAPTIONS, AS_FEW) for seed in plan.seeds]
-            jobs += [_same_job(as_many, model, label, seed) for label, seed in same]
+            jobs += [_same_job(settings, model, label, seed) for label, seed in same]
     finetune_many(jobs, plan.processes)
     # The last base first: what it learns from was read for its rivals just now.
     names: list[str] = []

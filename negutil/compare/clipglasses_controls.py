@@ -6,8 +6,6 @@ learned anything, how much does the gold picture give away in retrieval, and wha
 standard deviation cost?
 """
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import functools

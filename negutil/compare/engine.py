@@ -9,8 +9,6 @@ pictures (or what else is a cluster) with all their items. Intervals cover items
 beside them.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

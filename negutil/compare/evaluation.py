@@ -6,8 +6,6 @@ is made, and their variants on some parts alone. The cache knows an evaluation b
 loads no model. All numbers of the two notebooks are means over such items.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import io

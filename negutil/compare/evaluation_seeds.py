@@ -7,8 +7,6 @@ all seeds, and that on the numbers of all pooled, side by side in ``results/<pro
 verdict is the one that counts: draws that differ in significance need not disagree.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import time
@@ -70,7 +68,7 @@ def stated(profile: str) -> list[Claim]:
     """
     found = []
     for claim in claims.read():
-        wanted = {condition.table for condition in _conditions(claim)}
+        wanted = {condition.table for condition in (*claim.provided, *claim.conditions)}
         here = not claim.testable_in or profile in claim.testable_in
         again = here and not claim.results and bool(wanted) and wanted <= set(EVALUATED_AGAIN)
         if again and all((paths.results(profile) / f"{table}.csv").exists() for table in wanted):
@@ -79,10 +77,6 @@ def stated(profile: str) -> list[Claim]:
                 claims.judge([claim], profile, verdicts.models(profile))
                 found.append(claim)
     return found
-
-
-def _conditions(claim: Claim) -> tuple[Condition, ...]:
-    return (*claim.provided, *claim.conditions)
 
 
 def where(profile: str, seed: int) -> str:
@@ -98,7 +92,7 @@ def keep(settings: Profile, seed: int, tables: Path) -> list[Path]:
     """
     wanted: dict[str, list[Condition]] = {}
     for claim in stated(settings.name):
-        for condition in _conditions(claim):
+        for condition in (*claim.provided, *claim.conditions):
             wanted.setdefault(condition.table, []).append(condition)
     written = []
     for table, conditions in sorted(wanted.items()):

@@ -6,8 +6,6 @@ examples seen, and operations, counted by torch's FlopCounterMode (matrix produc
 is the same on every machine; ``benchmarks/glasses.py`` measures time.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 from collections.abc import Callable, Sequence

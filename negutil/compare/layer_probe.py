@@ -7,8 +7,6 @@ it has not seen. Every sentence stands behind an opening of random length, so th
 a row of its own.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import random
 from collections.abc import Sequence

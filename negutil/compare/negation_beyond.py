@@ -3,8 +3,6 @@
 The galleries are the test splits with exact labels; thresholds of claims come from the validation splits.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence

@@ -4,8 +4,6 @@
 last part has what the controls show. The claims and their tests are in configs/claims.toml.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import cache

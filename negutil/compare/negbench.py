@@ -7,8 +7,6 @@ tasks that the paper lacks.
 See docs/protocols.md#negbench.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@
 tests are in configs/claims.toml.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import itertools
@@ -101,8 +99,7 @@ def train(settings: Profile) -> list[str]:
     Raises NegutilError as ``finetune_many`` does.
     """
     plan = settings.segmentation
-    tuned = replace(settings, finetuning=replace(settings.finetuning, seeds=plan.seeds))
-    jobs = recipes.jobs(tuned, miniclipseg.find(plan.model).base, plan.methods)
+    jobs = recipes.jobs(settings, miniclipseg.find(plan.model).base, plan.methods, plan.seeds)
     finetune_many(jobs, plan.processes)
     return [name for names in towers(settings).values() for name in names if name != ORIGINAL]
 

@@ -6,8 +6,6 @@ controls have the negated clause or the negation alone deleted. Masks have the s
 the released code.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +31,7 @@ from negutil.models.miniclipseg import Segmenter
 from negutil.models.pictures import PictureFiles
 from negutil.statistics import Floats
 from negutil.tasks import segmentation
+from negutil.tasks.negrefcocog import CUES, OTHER
 from negutil.tasks.segmentation import Overlap
 
 PHRASECUT, NEGATED, AFFIRMATIVE = "PhraseCut", "RefCOCOg (Neg)", "RefCOCOg (affirmative)"
@@ -41,13 +40,8 @@ TASKS = (PHRASECUT, NEGATED, AFFIRMATIVE, BARE, AFFIRMED)
 SPLITS = ("test", "val")
 BATCH = 256
 NO_CUE = ""
-OTHER = "other"
-CUES = ("not", "without", "no")
 WHERE = "get PhraseCut at github.com/ChenyunWu/PhraseCutDataset and RefCOCOg at github.com/lichengunc/refer"
 _EXCEPT = re.compile(r"\b(?:anything|anywhere|anyone|anybody|everything) but\b")
-_NUMBER = re.compile(r"\bno ?\. ?\d", re.IGNORECASE)
-""" "no. 1" counts, it does not negate."""
-
 UNLIKE_THEIR_SIZE = frozenset(
     {61530, 61564, 150333, 150344, 150417, 150516, 285665, 285743, 285761, 285814, 286065, 286093}
     | {498010, 498042, 498187, 498246, 498269}
@@ -132,7 +126,7 @@ def load(settings: Profile, size: int, split: str = "test") -> dict[str, Phrases
 
 def cue(text: str) -> str:
     """How a phrase negates: one of CUES, OTHER, or NO_CUE."""
-    found = phrasing.of(_NUMBER.sub("", text)).cue
+    found = phrasing.of(negrefcocog.NUMBER.sub("", text)).cue
     plain = {"n't": "not", "does not include": "not"}.get(found, found)
     if plain:
         return plain if plain in CUES else OTHER

@@ -8,8 +8,6 @@ Every way to draw a picture has the same noise for the same prompt and seed, and
 Encoders from several seeds share the pictures of a prompt evenly among them.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import random
@@ -105,8 +103,7 @@ def model_name(settings: Profile) -> str:
 def train(settings: Profile) -> list[Trained]:
     """Fine-tune the text encoders that are not finished; raises NegutilError as ``finetune_many`` does."""
     plan = settings.generation
-    chosen = [job for job in recipes.jobs(settings, plan.base, plan.methods) if job.config.seed in plan.seeds]
-    return finetune_many(chosen, plan.processes)
+    return finetune_many(recipes.jobs(settings, plan.base, plan.methods, plan.seeds), plan.processes)
 
 
 def run(settings: Profile, seed: int = 0) -> Findings:

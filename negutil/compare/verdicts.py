@@ -5,8 +5,6 @@ claim whose models disagree. Where the evaluation sets were drawn several times,
 pooled. Only files in ``results/`` and ``configs/claims.toml`` are read.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,20 +12,9 @@ from dataclasses import asdict, dataclass, replace
 import pandas as pd
 from scipy import stats
 
-from negutil import config, paths, tables
+from negutil import config, paths
 from negutil.compare import claims
-from negutil.compare.claims import (
-    FACT,
-    INCONCLUSIVE,
-    NOT_REPLICATED,
-    OURS,
-    REPLICATED,
-    WORKS,
-    Claim,
-    Control,
-    NoRecordError,
-    Verdict,
-)
+from negutil.compare.claims import FACT, INCONCLUSIVE, NOT_REPLICATED, OURS, REPLICATED, WORKS, Claim, Control, Verdict
 
 DIFFERS, NEEDS_PAPER = "differs between models", "needs the paper profile"
 NOT_REPRODUCIBLE, NO_RESULTS = "not reproducible", "no results yet"
@@ -117,17 +104,17 @@ def counts(outcomes: Sequence[Outcome], by: str = "work") -> pd.DataFrame:
 
 
 def table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
-    """A row of texts for each claim and model: claim, published, model, verdict, decided by, value, q, n."""
-    rows = []
-    for outcome in outcomes:
-        about = (outcome.claim.statement, outcome.claim.published)
-        if not outcome.rows:
-            rows.append((*about, "", outcome.verdict, outcome.reason, "", "", ""))
-        for row in outcome.rows:
-            value = tables.with_interval(row.value, row.ci_low, row.ci_high)
-            numbers = (value, q_value(row.q), f"{row.n:,}")
-            rows.append((*about, row.model, outcome.label(row.verdict), row.decided_by, *numbers))
-    return pd.DataFrame(rows, columns=["claim", "published", "model", "verdict", "decided by", "value", "q", "n"])
+    """A row of texts for each claim and model: those of ``claims.table`` and q; a row with a reason where untested."""
+    numbers = (math.nan, math.nan, math.nan, 0)
+    rows = [
+        (outcome, row)
+        for outcome in outcomes
+        for row in outcome.rows or (Verdict(outcome.claim.id, "", outcome.verdict, outcome.reason, *numbers),)
+    ]
+    found = claims.table((row for _, row in rows), (outcome.claim for outcome in outcomes))
+    found["verdict"] = [outcome.label(row.verdict) for outcome, row in rows]
+    found.insert(6, "q", [q_value(row.q) for _, row in rows])
+    return found.assign(n=[f"{row.n:,}" if row.model else "" for _, row in rows])
 
 
 def q_value(q: float) -> str:
@@ -164,10 +151,13 @@ def _outcome(claim: Claim, profile: str) -> Outcome:
         if not claims.file_of(condition, claim.results or profile).exists():
             gone = f"{condition.table}.csv is not there: run notebook {claim.notebook}"
             return Outcome(claim, NO_RESULTS, reason=gone)
-    draws = _draws(claim, profile)
+    # Other draws of the evaluation sets than the profile's own that have all of the claim's numbers.
+    folders = [] if claim.results else sorted((paths.results(profile) / DRAWS).glob("*/"))
+    drawn = (f"{profile}/{DRAWS}/{folder.name}" for folder in folders)
+    draws = tuple(one for one in drawn if all(claims.file_of(each, one).exists() for each in claim.conditions))
     try:
         rows = tuple(claims.judge([claim], profile, models(profile), draws))
-    except NoRecordError:
+    except claims.NoRecordError:
         rows = ()
     if rows:
         apart = [row.model for row in rows if row.heterogeneity < DIFFERENT]
@@ -179,14 +169,6 @@ def _outcome(claim: Claim, profile: str) -> Outcome:
         f"data were not here, or run notebook {claim.notebook}"
     )
     return Outcome(claim, NO_RESULTS, reason=reason)
-
-
-def _draws(claim: Claim, profile: str) -> tuple[str, ...]:
-    """Folders in results/ with a claim's numbers from other draws of the evaluation sets than the profile's own."""
-    if claim.results:
-        return ()
-    folders = (f"{profile}/{DRAWS}/{path.name}" for path in sorted((paths.results(profile) / DRAWS).glob("*/")))
-    return tuple(one for one in folders if all(claims.file_of(each, one).exists() for each in claim.conditions))
 
 
 def records(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:

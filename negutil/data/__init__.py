@@ -14,8 +14,6 @@ To add a format, write one file here:
 6. add a tests/data/test_data_<name>.py with a tiny file in the format and its bad versions.
 """
 
-from __future__ import annotations
-
 from negutil.data._reading import Missing, Report, report
 
 __all__ = ["Missing", "Report", "report"]

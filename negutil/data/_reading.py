@@ -5,14 +5,15 @@ lists to `build`, which finds the pictures and makes the `datasets.Dataset`. Wha
 `negutil.errors.NegutilError` in one sentence: the file, the place in it, and the fix.
 """
 
-from __future__ import annotations
-
 import ast
 import csv
 import gzip
 import io
+import itertools
 import json
+import re
 import tempfile
+import tokenize
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -39,6 +40,7 @@ _TYPES: dict[str, Any] = {"str": STRING, "int": INTEGER, "float": REAL, "bool": 
 _GZIP_MAGIC = b"\x1f\x8b"
 _FETCH_AGAIN = "fetch the file again"
 _PERMISSIONS = "check its permissions and the disk"
+_SIDE_BY_SIDE = re.compile(r"""['"]\s+['"]""")
 _NOT_CONVERTIBLE = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError)
 
 
@@ -251,7 +253,7 @@ class CsvRows:
     columns: dict[str, list[str]]
     left_out: tuple[str, ...]
 
-    def keep(self, problem_of: Callable[[dict[str, str]], str | None]) -> CsvRows:
+    def keep(self, problem_of: Callable[[dict[str, str]], str | None]) -> "CsvRows":
         """The rows in which `problem_of` finds nothing; the others are listed in `left_out` with their line."""
         rows = [dict(zip(self.columns, row, strict=True)) for row in zip(*self.columns.values(), strict=True)]
         problems = [problem_of(row) for row in rows]
@@ -267,7 +269,8 @@ def read_csv(path: Path | str, required: Sequence[str] = ()) -> CsvRows:
     """Read a comma-separated file; `required` columns must be there.
 
     Rows with too many or too few fields are kept out and listed by line in `left_out`. Columns without a name (the
-    trailing commas that spreadsheets leave) are not returned, but a row with text in them counts as malformed.
+    trailing commas that spreadsheets leave) are not returned, but a row with text in them counts as malformed; a first
+    one with numbers is the index that pandas writes.
     """
     path = require_file(path)
     numbered = _numbered_rows(path)
@@ -284,7 +287,11 @@ def read_csv(path: Path | str, required: Sequence[str] = ()) -> CsvRows:
             left_out.append(f"line {line}: {row}")
         elif row and len(row) != len(names):
             left_out.append(f"line {line}: {len(row)} fields where {len(names)} are expected")
-        elif any(value.strip() for name, value in zip(names, row, strict=False) if not name.strip()):
+        elif any(
+            value.strip() and (place or not value.isdecimal())
+            for place, (name, value) in enumerate(zip(names, row, strict=False))
+            if not name.strip()
+        ):
             left_out.append(f"line {line}: text in a column that has no name")
         elif row:
             lines.append(line)
@@ -297,6 +304,7 @@ def read_csv(path: Path | str, required: Sequence[str] = ()) -> CsvRows:
 
 def _numbered_rows(path: Path) -> Iterator[tuple[int, list[str] | str]]:
     """The line on which each row starts, and the row or what is wrong with it."""
+    csv.field_size_limit(2**31 - 1)  # some captions files have longer fields than the module's 131,072 characters
     reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
     while True:
         line = reader.line_num + 1
@@ -307,19 +315,36 @@ def _numbered_rows(path: Path) -> Iterator[tuple[int, list[str] | str]]:
                 # An open quotation swallows the rest of the file: that is no single bad row.
                 fix = "close the quotation there, or fetch the file again"
                 fail(path, f"the quotation that opens in the row of line {line} never ends", fix, error)
-            row = f"broken quotation ({error})"
+            for lost in range(line, reader.line_num):  # what the open quotation swallowed
+                yield lost, f"a quotation that opens in the row of line {line} swallows the next line"
+            line, row = reader.line_num, f"broken quotation ({error})"
         if row is None:
             return
         yield line, row
 
 
 def string_list(text: str) -> list[str] | None:
-    """The strings of a Python list literal such as "['dog', 'sofa']", or None where it is something else."""
+    """The strings of a Python list literal such as "['dog', 'sofa']", or None where it is something else.
+
+    A list as NumPy prints it, "['dog' 'sofa']", is something else: Python would join the two.
+    """
     try:
+        if _SIDE_BY_SIDE.search(text) and _has_joined_strings(text.strip()):
+            return None
         value = ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
     return value if isinstance(value, list) and all(isinstance(item, str) for item in value) else None
+
+
+def _has_joined_strings(text: str) -> bool:
+    """Whether two string literals stand side by side; raises SyntaxError where this is no Python."""
+    try:
+        kinds = [token.type for token in tokenize.generate_tokens(io.StringIO(text).readline)]
+    except tokenize.TokenError as problem:
+        raise SyntaxError(str(problem)) from problem
+    kinds = [kind for kind in kinds if kind != tokenize.NL]
+    return any(pair == (tokenize.STRING, tokenize.STRING) for pair in itertools.pairwise(kinds))
 
 
 def _names_in(folder: str) -> frozenset[str]:

@@ -4,8 +4,6 @@ A folder has a ``manifest.json``. It is written to a temporary folder beside its
 so that an interrupted build leaves no half of it. One whose manifest states the present settings is used as it is.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil

@@ -3,8 +3,6 @@
 Both .pt files are opened with `weights_only=True`, which cannot run code. See docs/protocols.md#cc-neg.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,8 +1,6 @@
 """CelebA: list_attr_celeba.txt, list_eval_partition.txt and img_align_celeba/ (the layout of torchvision). See
 docs/protocols.md#binary-probe."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -3,8 +3,6 @@
 NegBench's CheXpert questions (image_path, caption_0, ...) are read by `negutil.data.negbench`.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

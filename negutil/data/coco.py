@@ -1,7 +1,5 @@
 """MS COCO: captions_*.json and instances_*.json with a folder of pictures (docs/protocols.md#retrieval)."""
 
-from __future__ import annotations
-
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -14,6 +12,7 @@ from pycocotools import mask as coco_mask
 
 from negutil.data import _reading
 from negutil.data._reading import NUMBER
+from negutil.errors import NegutilError
 
 FEATURES = _reading.features(
     "image_id: int, file_name, width: int, height: int, captions: [str], caption_ids: [int], categories: [str], "
@@ -38,16 +37,20 @@ def load(
     captions file: captions, caption_ids; from the instances file, one entry per object: categories (names),
     supercategories, category_ids (the official ids, which have gaps: 1 to 90 for 80 categories), annotation_ids, boxes
     ([x, y, width, height], pixels), areas (square pixels), segmentations (JSON of polygons or run-length code, see
-    `mask`), is_crowd. Pictures of either file are returned, in the order of the files; without objects the lists are
-    empty. Raises NegutilError for damaged files, duplicate ids, and annotations of unknown pictures or categories.
+    `mask`), is_crowd. Pictures come in the order of the files; without objects the lists are empty. Of pictures that an
+    instances file does not list nobody knows what they show: beside one they are left out, and counted in the report
+    as "unlisted". Raises NegutilError for damaged files, duplicate ids, and annotations of unknown pictures or
+    categories.
     """
     if captions is None and instances is None:
         _reading.fail("COCO", "neither a captions nor an instances file was given", "name at least one of them")
     columns: dict[str, list[Any]] = {}
+    listed: set[int] = set()
     images: dict[int, tuple[str, int, int]] = {}
     contents = {path: _reading.read_json(path) for path in (captions, instances) if path is not None}
     for path, content in contents.items():
         read = _reading.json_columns(path, _IMAGE, key="images", different="id", content=content)
+        listed = set(read["id"])  # in the end, those of the instances file where there is one
         for image_id, *facts in zip(*(read[name] for name in _IMAGE), strict=True):
             if images.setdefault(image_id, tuple(facts)) != tuple(facts):
                 problem = f"image {image_id} is {facts}, but {images[image_id]} in the other file"
@@ -56,14 +59,18 @@ def load(
         content = contents[captions]
         read = _reading.json_columns(captions, _CAPTION, key="annotations", different="id", content=content)
         _reading.known(read["image_id"], images, "image_id", f'{captions}, "annotations"')
-        by_caption = {"captions": read["caption"], "caption_ids": read["id"]}
+        by_caption: dict[str, list[Any]] = {"captions": read["caption"], "caption_ids": read["id"]}
         columns |= _per_image(by_caption, read["image_id"], list(images))
     if instances is not None:
         columns |= instance_columns(contents[instances], instances, list(images))
     columns["image_id"] = list(images)
     columns["file_name"], columns["width"], columns["height"] = map(list, zip(*images.values(), strict=True))
     source = " and ".join(str(path) for path in contents)
-    return _reading.build(source, FEATURES, columns, pictures=pictures, missing=missing)
+    kept = [row for row, image_id in enumerate(images) if instances is None or image_id in listed]
+    counts = {"unlisted": len(images) - len(kept)}
+    if counts["unlisted"]:
+        columns = _reading.take(columns, kept)
+    return _reading.build(source, FEATURES, columns, pictures=pictures, missing=missing, counts=counts)
 
 
 def instance_columns(content: Any, path: Path | str, images: Sequence[int]) -> dict[str, list[Any]]:
@@ -104,17 +111,45 @@ def _per_image(columns: Mapping[str, list[Any]], owners: Sequence[int], images: 
     return {name: [[values[row] for row in rows[image]] for image in images] for name, values in columns.items()}
 
 
-def mask(segmentation: str, height: int, width: int) -> np.ndarray:
-    """The mask of one entry of "segmentations": bool [height, width], drawn by pycocotools."""
+def mask(segmentation: str, height: int, width: int, source: object = "segmentation") -> np.ndarray:
+    """The mask of one entry of "segmentations": bool [height, width], drawn by pycocotools.
+
+    Raises NegutilError, naming ``source``, where it is neither polygons of three points or more nor run-length code
+    that covers the picture: pycocotools would fill what is left with whatever is in memory.
+    """
     shape = json.loads(segmentation)
     try:
+        covered = sum(_runs(shape["counts"])) if isinstance(shape, dict) else height * width
+        if covered != height * width:
+            problem = f"its run-length code covers {covered} of {height * width} pixels"
+            _reading.fail(source, problem, "fetch the annotations again")
         if isinstance(shape, dict):
             coded = coco_mask.frPyObjects(shape, height, width) if isinstance(shape["counts"], list) else shape
         else:
             coded = coco_mask.merge(coco_mask.frPyObjects(shape, height, width))
         drawn = coco_mask.decode(coded).astype(bool)
+    except NegutilError:
+        raise
     except Exception as error:  # pycocotools raises bare Exceptions
-        _reading.fail("segmentation", f"{segmentation:.60} is neither polygons nor run-length code", "fix it", error)
+        _reading.fail(source, f"{segmentation:.60} is neither polygons nor run-length code", "fix it", error)
     if drawn.shape != (height, width):
-        _reading.fail("segmentation", f"its size {drawn.shape} is not the picture's {(height, width)}", "fix it")
+        _reading.fail(source, f"its size {drawn.shape} is not the picture's {(height, width)}", "fix it")
     return drawn
+
+
+def _runs(counts: list[int] | str) -> list[int]:
+    """The run lengths of a run-length code, written out or compressed as COCO does (pycocotools' rleFrString)."""
+    if isinstance(counts, list):
+        return counts
+    lengths: list[int] = []
+    place = 0
+    while place < len(counts):
+        value, bits, more = 0, 0, True
+        while more:
+            piece = ord(counts[place]) - 48
+            value |= (piece & 31) << bits
+            more, place, bits = bool(piece & 32), place + 1, bits + 5
+        if piece & 16:  # a negative number in two's complement
+            value -= 1 << bits
+        lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
+    return lengths

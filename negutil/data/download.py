@@ -6,8 +6,6 @@ from the environment, go to their own host alone, and are never shown; neither a
 may be signed.
 """
 
-from __future__ import annotations
-
 import contextlib
 import email.utils
 import hashlib
@@ -147,7 +145,7 @@ def shown(url: str) -> str:
 def _fill(wanted: Wanted, part: Path, settings: Settings, room: float) -> None:
     """Make ``part`` whole, in as many attempts as it takes while they bring something new."""
     timeout = httpx.Timeout(settings.stall, connect=settings.connect)
-    hooks = {"request": [_no_step_down(wanted.url)]}
+    hooks = {"request": [lambda request: _refuse_step_down(wanted.url, request)]}
     backoff = tenacity.wait_random_exponential(settings.first_wait, settings.longest_wait)
 
     def wait(state: tenacity.RetryCallState) -> float:
@@ -269,14 +267,9 @@ def _note_file(part: Path) -> Path:
     return part.with_name(f"{part.name}.json")
 
 
-def _no_step_down(url: str) -> Any:
-    """A hook that refuses to be led from https to http."""
-
-    def check(request: httpx.Request) -> None:
-        if url.startswith("https:") and request.url.scheme != "https":
-            raise NegutilError(f"{shown(url)} leads to {request.url.host} without https: fetch the file by hand.")
-
-    return check
+def _refuse_step_down(url: str, request: httpx.Request) -> None:
+    if url.startswith("https:") and request.url.scheme != "https":
+        raise NegutilError(f"{shown(url)} leads to {request.url.host} without https: fetch the file by hand.")
 
 
 def _size(path: Path) -> int:

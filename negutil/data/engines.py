@@ -5,8 +5,6 @@ and outputs stay in files. Both engines call the same class with the same shards
 Ray Data starts a worker that was killed again and gives it its shard again.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import logging

@@ -1,8 +1,6 @@
 """Class folders: ImageNet's val/<wnid>/*.JPEG and Caltech101's 101_ObjectCategories/<class>/*.jpg. See
 docs/protocols.md#zero-shot."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +10,19 @@ from datasets import ClassLabel, Dataset
 from negutil.data import _reading
 from negutil.data._reading import STRING
 
-SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp")
+SUFFIXES = (
+    *(".jpeg", ".jpg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
+    *(".pbm", ".pnm", ".tga", ".ico", ".jp2"),
+)
+"""Endings of the pictures that Pillow reads; of several frames the first is taken."""
 NOT_CLASSES = ("BACKGROUND_Google",)
 """Folders that are no class: Caltech101's background pictures."""
 _INSIDE = ("101_ObjectCategories", "val")
+
+
+def is_picture(path: Path) -> bool:
+    """Whether the name of a file is that of a picture, and not of what macOS puts beside one ("._a.jpg")."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith("._")
 
 
 def load(folder: Path | str, names: Mapping[str, str] | None = None) -> Dataset:
@@ -34,7 +41,7 @@ def load(folder: Path | str, names: Mapping[str, str] | None = None) -> Dataset:
         _reading.fail(folder, problem, "put every picture in a folder that is named after its class")
     found: dict[str, list[Path]] = {}
     for part in classes:
-        found[part.name] = sorted(file for file in part.iterdir() if file.suffix.lower() in SUFFIXES)
+        found[part.name] = sorted(file for file in part.iterdir() if is_picture(file))
         if not found[part.name]:
             _reading.fail(part, "there are no pictures in this class folder", "add them or remove the folder")
     _reading.known(found, names or found, "class (its folder has no name)", folder)

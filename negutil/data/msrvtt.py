@@ -3,8 +3,6 @@
 Clips stay on disk as paths and are decoded by `frames`.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +57,9 @@ def load(
 def frames(path: Path | str, n: int = 4) -> np.ndarray:
     """`n` frames of a clip, one from the middle of each of `n` equal parts: uint8 [n, height, width, 3], RGB.
 
-    These are NegBench's frames (docs/protocols.md#video), except that a clip that cannot be decoded, or breaks off
-    before its last wanted frame, raises NegutilError; NegBench's code continues with black frames. A clip with fewer
-    than `n` frames repeats some.
+    These are NegBench's frames up to its rounding, which may take the frame before (docs/protocols.md#video). A clip
+    that cannot be decoded, or breaks off before its last wanted frame, raises NegutilError; NegBench's code continues
+    with black frames. A clip with fewer than `n` frames repeats some.
     """
     path = _reading.require_file(path, "fetch the clip again")
     if n < 1:

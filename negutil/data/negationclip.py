@@ -1,8 +1,6 @@
 """NegationCLIP's fine-tuning captions: COCO-style JSON with an updated_caption in each annotation. See
 docs/protocols.md#negationclip-captions."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -4,8 +4,6 @@ Which of the three a file is follows from its columns. Rows that are malformed (
 synthetic_mcq_llama3.1_rephrased.csv) are kept out and listed by line in `negutil.data.report(dataset).left_out`.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """NegRefCOCOg: NegRefCOCOg.json and a folder of COCO train2014 pictures (docs/protocols.md#negrefcocog)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from datasets import Dataset

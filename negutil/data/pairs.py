@@ -4,8 +4,6 @@ Unlike the loaders of published files this one leaves no line out: whoever wrote
 that is wrong is an error.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

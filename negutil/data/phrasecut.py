@@ -1,7 +1,5 @@
 """PhraseCut: refer_<split>.json and a folder of Visual Genome pictures (docs/protocols.md#segmentation)."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

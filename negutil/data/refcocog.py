@@ -5,8 +5,6 @@ reader that makes only dicts, lists, tuples, strings, numbers, True, False and N
 `refs(<split_by>).json` with the same content is read where it exists, and is what this project writes.
 """
 
-from __future__ import annotations
-
 import pickle
 from pathlib import Path
 from typing import Any

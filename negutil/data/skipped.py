@@ -5,8 +5,6 @@ In the mini world nothing is ever left out: what cannot be read there is an erro
 ``results/<profile>/<experiment>/skipped.csv``, and everything else runs. No number of another profile takes its place.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass

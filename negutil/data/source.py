@@ -4,8 +4,6 @@ The package ``miniworld`` is reached here alone. ``folder`` finds or builds what
 only a drawn world has: the truth about its pictures, the annotator that knows it, and the judge's pictures.
 """
 
-from __future__ import annotations
-
 import importlib
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The 107 prompts of NegationCLIP's Neg Score: prompts_with_questions.json (docs/protocols.md#neg-score)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from datasets import Dataset

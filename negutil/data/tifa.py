@@ -4,8 +4,6 @@
 questions: id (of the caption), caption, question, choices, answer, element_type, element.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from datasets import Dataset

@@ -3,8 +3,6 @@
 An archive is unpacked into a hidden folder beside its place and moved there when all of it is out.
 """
 
-from __future__ import annotations
-
 import gzip
 import lzma
 import shutil
@@ -12,6 +10,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from negutil import progress
@@ -140,3 +139,25 @@ def _move(source: Path, target: Path) -> None:
 
 def _refused(archive: Path, problem: str, fix: str = "fetch it again from its publisher") -> NegutilError:
     return NegutilError(f"{archive} {problem}: {fix}.")
+
+
+def zip_names(file: Path) -> list[str]:
+    """The names in a zip archive; none where the file is no such archive."""
+    if not zipfile.is_zipfile(file):
+        return []
+    with zipfile.ZipFile(file) as archive:
+        return archive.namelist()
+
+
+def tar_members(file: Path, endings: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
+    """Name and content of each file in a tar archive whose name has one of ``endings``; nothing is written to disk.
+
+    Raises NegutilError where the archive is damaged.
+    """
+    try:
+        with tarfile.open(file) as archive:
+            for member in archive:
+                if member.isfile() and member.name.endswith(endings) and (opened := archive.extractfile(member)):
+                    yield member.name, opened.read()
+    except tarfile.TarError as problem:
+        raise NegutilError(f"{file} is damaged ({problem}): fetch it again.") from problem

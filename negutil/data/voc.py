@@ -1,7 +1,5 @@
 """PASCAL VOC 2007: Annotations/*.xml, ImageSets/Main/<split>.txt, JPEGImages/*.jpg (docs/protocols.md#mcq)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree

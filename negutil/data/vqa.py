@@ -1,7 +1,5 @@
 """VQA v2: questions and annotations JSON, plain or gzip-compressed (docs/protocols.md#negationclip-captions)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from datasets import Dataset

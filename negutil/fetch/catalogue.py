@@ -5,8 +5,6 @@ root; checkpoints of huggingface.co lie in that client's own cache. Nothing here
 ``check`` and ``get``.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ reader takes the file of a part and returns counts by the names that configs/dat
 NegutilError for damaged files, with the file, the place and the fix.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,7 +40,7 @@ from negutil.data import (
 from negutil.errors import NegutilError, of_system
 from negutil.fetch import catalogue
 from negutil.fetch.catalogue import Part
-from negutil.models import loader, registry
+from negutil.models import checkpoints, registry
 from negutil.models.pictures import read_rgb
 
 OK, SAMPLE, MISSING, WRONG = "ok", "sample", "missing", "wrong"
@@ -274,7 +272,7 @@ def _weights(file: Path, part: Part) -> Reading:
 
     What is no plain tensor is refused, not run.
     """
-    state = loader.read_weights(file)
+    state = checkpoints.read(file)
     reading = Reading({"tensors": len(state), "numbers": sum(tensor.numel() for tensor in state.values())})
     actual = files.sha256(file)
     expected = registry.find(part.model).sha256 if part.model else ""
@@ -292,7 +290,7 @@ def _hub(found: list[Path]) -> Reading:
     count = 0
     for file in found:
         if file.suffix != ".safetensors":
-            count += len(loader.read_weights(file))
+            count += len(checkpoints.read(file))
             continue
         try:
             with safetensors.safe_open(file, framework="np") as opened:

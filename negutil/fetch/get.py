@@ -1,7 +1,5 @@
 """Get published data: download and unpack what is free to download, and list the steps for the rest."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

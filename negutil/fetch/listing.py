@@ -1,7 +1,5 @@
 """The catalogue of data as text: the list that the command line prints, and docs/data.md."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """open_clip with MiniCLIP's architectures registered, and the text tower run at the length a batch needs."""
 
-from __future__ import annotations
-
 import functools
 import re
 from collections.abc import Callable, Sequence
@@ -14,12 +12,15 @@ import torch
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
+from negutil import files
 from negutil.errors import NegutilError
 from negutil.models import hub
 
 Tokenizer = Callable[[list[str]], torch.Tensor]
 PLAIN = re.compile(r"[ -%'-~]*")
 END_TOKENS = (49406, 49407)  # start and end of text in CLIP's vocabulary
+CONFIG = "open_clip_config.json"
+"""What a folder of open_clip keeps the settings of its model in."""
 CONFIGS = Path(__file__).resolve().parent / "configs"
 RANDOM_FILLS = (init.kaiming_uniform_, init.normal_, init.uniform_, torch.Tensor.normal_, torch.Tensor.uniform_)
 """What a random start comes down to in open_clip's models, besides torch.randn; other initialisers call these."""
@@ -49,6 +50,23 @@ def find(architecture: str) -> dict[str, Any] | None:
         return read(architecture)
     except (OSError, ValueError, AttributeError) as problem:  # an AttributeError for JSON that is no object
         raise NegutilError(f"Architecture '{architecture}' cannot be read ({problem}); correct the name.") from problem
+
+
+def folder_of(architecture: str) -> Path | None:
+    """Return the folder of a model that is named by one (local-dir:FOLDER), or None for any other name."""
+    prefix, _, folder = architecture.partition(":")
+    return Path(folder).expanduser() if prefix == "local-dir" else None
+
+
+def preprocessing(architecture: str) -> dict[str, Any]:
+    """Return how the folder of a model says that pictures are prepared: mean, std, interpolation, resize_mode.
+
+    What it does not say, and what any other architecture does, is left out.
+    """
+    folder = folder_of(architecture)
+    said = files.read_json(folder / CONFIG).get("preprocess_cfg", {}) if folder else {}
+    pictures = {key: tuple(said[key]) for key in ("mean", "std") if said.get(key)}
+    return pictures | {key: said[key] for key in ("interpolation", "resize_mode") if said.get(key)}
 
 
 def config(architecture: str) -> dict[str, Any]:

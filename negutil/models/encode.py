@@ -4,8 +4,6 @@ Features are L2-normalised float32 rows, so every score of a dual encoder is a m
 (docs/protocols.md#scores).
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import hashlib
@@ -26,7 +24,7 @@ from negutil.data import msrvtt
 from negutil.errors import NegutilError
 from negutil.models import architectures, precision, text_tower
 from negutil.models.loader import LoadedModel
-from negutil.models.pictures import PictureFiles, forget_digests
+from negutil.models.pictures import PictureFiles, as_rgb, forget_digests
 from negutil.models.text_tower import Chunk
 
 BATCH = 256
@@ -154,7 +152,7 @@ def _preprocessed(model: LoadedModel, pictures: Sequence[Image.Image | np.ndarra
     """What ``model.preprocess`` makes of each image, [N, 3, H, W]; numbers are converted and scaled all at once."""
     from torchvision import transforms  # slow to import
 
-    rgb = (Image.fromarray(each) if isinstance(each, np.ndarray) else each.convert("RGB") for each in pictures)
+    rgb = (Image.fromarray(each) if isinstance(each, np.ndarray) else as_rgb(each) for each in pictures)
     *steps, to_tensor, normalize = getattr(model.preprocess, "transforms", (None, None, None))
     if not (isinstance(to_tensor, transforms.ToTensor) and isinstance(normalize, transforms.Normalize)):
         return torch.stack([model.preprocess(picture) for picture in rgb])
@@ -244,7 +242,7 @@ def _from_cache(
 def _digests(pictures: Pictures) -> list[str]:
     if isinstance(pictures, PictureFiles):
         return pictures.digests
-    arrays = (np.asarray(each if isinstance(each, np.ndarray) else each.convert("RGB")) for each in pictures)
+    arrays = (np.asarray(each if isinstance(each, np.ndarray) else as_rgb(each)) for each in pictures)
     return [hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest() for pixels in arrays]
 
 

@@ -4,8 +4,6 @@ NegationCLIP replaces the text encoder of Stable Diffusion and of CLIPSeg by its
 (docs/protocols.md#text-to-image). Only weights move: names and layouts differ, all hidden states are equal.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Sequence
 from typing import Any

@@ -5,8 +5,6 @@ batch is one entry of the cache: an interrupted run resumes where it stopped. An
 ``Order``s, in several processes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial

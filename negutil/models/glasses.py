@@ -4,8 +4,6 @@ Pure modules over features: texts [T, D] (the last layer at the end token), leve
 there) and images [M, D]. A score is a cosine times exp(logit_scale), so it is a logit of the CLIP that wears them.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Callable

@@ -6,8 +6,6 @@ settings, digest of the data, sha256 of the weights. Under ``glasses/<profile>``
 ``miniclip-b-8+negationclip/seed0+clipglasses-ccneg/seed0``.
 """
 
-from __future__ import annotations
-
 import functools
 import re
 from collections.abc import Sequence

@@ -5,8 +5,6 @@ room, the reading is written beside the field. A whole variant is :func:`paper` 
 of differences is ``paper(width, **DIFFERENCES[name])``; a row of Table 3 is ``paper(width, **ABLATIONS[name])``.
 """
 
-from __future__ import annotations
-
 from collections import ChainMap
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal

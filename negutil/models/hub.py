@@ -1,7 +1,5 @@
 """huggingface.co: at which commit a repository is read (``configs/revisions.toml``), and what happens offline."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import importlib

@@ -1,9 +1,7 @@
 """Load a model of the registry, checked: right file, right activation, every weight in its place.
 
-Weights come from .safetensors files or from .pt files of plain tensors (``weights_only``); nothing is unpickled.
+Weights are read by ``checkpoints``, which executes nothing.
 """
-
-from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
@@ -11,20 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
 from PIL import Image
 
 from negutil import files, paths
 from negutil.errors import NegutilError
-from negutil.models import architectures, hub, precision, registry, text_tower, trained
+from negutil.models import architectures, checkpoints, hub, precision, registry, text_tower, trained
+from negutil.models.checkpoints import State
 from negutil.models.pictures import file_sha256
 from negutil.models.registry import Entry
 from negutil.models.trained import Trained
 
-State = dict[str, torch.Tensor]
-# OpenAI's archives keep these three numbers among the weights.
-NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")
 _image_towers: dict[tuple[str, str], str] = {}
 """The sha256 of each image tower that this process has loaded, by architecture and sha256 of the weights."""
 
@@ -105,7 +100,7 @@ def load_entry(entry: Entry, device: str = "cpu") -> LoadedModel:
     tokenizer = architectures.tokenizer(entry.architecture)
     file, sha256 = locate(entry)
     model = architectures.build_unfilled(entry.architecture)
-    state = read_weights(file, entry.activation)
+    state = _of_shape(checkpoints.read(file, entry.activation), model.state_dict())
     wrong = text_tower.misfits(state, model.state_dict())
     if wrong:
         problems = f"{wrong[0]}; {len(wrong)} in all"
@@ -123,6 +118,13 @@ def load_entry(entry: Entry, device: str = "cpu") -> LoadedModel:
         device=device,
         fingerprint=registry.fingerprint(entry, sha256, _image_towers[known]),
     )
+
+
+def _of_shape(state: State, wanted: State) -> State:
+    """``state`` with logit scale and bias, which some files keep as a vector of one, shaped as ``wanted``."""
+    scalars = [name for name in ("logit_scale", "logit_bias") if name in state and name in wanted]
+    alike = {name: state[name].reshape(wanted[name].shape) for name in scalars if state[name].numel() == 1}
+    return state | alike
 
 
 def preprocessing(entry: Entry) -> Callable[[Image.Image], torch.Tensor]:
@@ -163,7 +165,7 @@ def locate(entry: Entry) -> tuple[Path, str]:
             file = Path(fetch(repository, filename=name or None, revision=entry.revision))
     if not file.is_file():
         raise NegutilError(f"{file}, the weights of model '{entry.name}', does not exist; restore or download it.")
-    actual = file_sha256(file.resolve())
+    actual = file_sha256(file)
     if not entry.sha256 and not entry.tag:
         fix = "if it is the file that you want, write that into configs/models.toml"
         raise NegutilError(f"Model '{entry.name}' is registered without sha256; that of {file} is {actual}: {fix}.")
@@ -198,30 +200,6 @@ def check_activation(entry: Entry) -> None:
             f"Model '{entry.name}' is registered with {entry.activation}, but the weights of tag '{entry.tag}' were "
             "trained with the other activation; correct architecture and activation in configs/models.toml."
         )
-
-
-def read_weights(file: Path, activation: str | None = None) -> State:
-    """Read the tensors of a .safetensors or .pt file under open_clip's names, unwrapped from a training checkpoint.
-
-    Raises NegutilError where the file is damaged, holds anything but tensors and plain values, or says (in its
-    safetensors metadata) that it was trained with an activation other than ``activation``.
-    """
-    trained_with = None
-    try:
-        if file.suffix == ".safetensors":
-            with safetensors.safe_open(file, "pt") as content:
-                trained_with = (content.metadata() or {}).get("activation")
-        state: Any = architectures.open_clip().factory.load_state_dict(str(file), weights_only=True)
-    except Exception as problem:  # torch raises many kinds for a damaged or unsafe file
-        raise NegutilError(
-            f"{file} is damaged, or holds more than tensors and plain values ({type(problem).__name__}); restore it, "
-            "or save its state dict as .safetensors."
-        ) from problem
-    if activation and trained_with and trained_with != activation:
-        raise NegutilError(f"{file} was trained with {trained_with}, not {activation}; correct its registry entry.")
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise NegutilError(f"{file} holds no state dict; export the weights alone.")
-    return {name: value for name, value in state.items() if name not in NOT_WEIGHTS}
 
 
 def _tag_settings(entry: Entry) -> dict[str, Any]:

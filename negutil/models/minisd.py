@@ -4,8 +4,6 @@ Every part but one is a class of diffusers. The autoencoder is a fixed orthonorm
 components) instead of a trained network: a latent cell is one patch of 8 x 8 pixels. Design: "MiniSD".
 """
 
-from __future__ import annotations
-
 import importlib
 from dataclasses import dataclass
 from pathlib import Path

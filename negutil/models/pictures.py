@@ -4,16 +4,15 @@ Features of pictures are cached by contents. Telling contents apart by the bytes
 warm cache the decoding, which takes most of the time of scoring a model whose image features are known.
 """
 
-from __future__ import annotations
-
-import hashlib
+import math
 import os
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+import numpy as np
 from datasets import Dataset
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from negutil import files
 from negutil.errors import NegutilError
@@ -21,16 +20,51 @@ from negutil.errors import NegutilError
 Box = Sequence[float]
 
 
+WIDE = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+"""Pillow's modes of 16-bit grey."""
+
+
 def read_rgb(path: Path | str) -> Image.Image:
-    """The picture in a file, in RGB; raises NegutilError where it cannot be decoded, or is too large for Pillow."""
+    """The picture in a file as :func:`as_rgb` makes it.
+
+    Raises NegutilError where it cannot be decoded, is too large for Pillow, or has values that are no grey levels.
+    """
     try:
         with Image.open(path) as opened:
-            return opened.convert("RGB")
+            return as_rgb(opened)
+    except NegutilError as problem:
+        raise NegutilError(f"{path}: {problem}") from problem
     except Image.DecompressionBombError as problem:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
         raise NegutilError(f"{path} has more than {most} million pixels; make it smaller.") from problem
     except Exception as problem:  # Pillow's decoders raise many kinds for damaged files
-        raise NegutilError(f"{path} cannot be read as a picture; fetch or build it again.") from problem
+        is_unknown = isinstance(problem, UnidentifiedImageError)
+        reason = "no type that Pillow knows" if is_unknown else " ".join(str(problem).split()) or type(problem).__name__
+        raise NegutilError(f"{path} cannot be read as a picture ({reason}); fetch or build it again.") from problem
+
+
+def as_rgb(picture: Image.Image) -> Image.Image:
+    """The picture in RGB as a viewer shows it: upright (EXIF), 16 bits scaled to 8, transparent parts on white.
+
+    Raises NegutilError where its values are neither within 0 and 1 nor within the range of 8 or 16 bits.
+    """
+    upright = ImageOps.exif_transpose(picture)
+    if upright.mode in (*WIDE, "F"):
+        return Image.fromarray(_eight_bits(np.asarray(upright, np.float64), upright.mode)).convert("RGB")
+    if upright.has_transparency_data:
+        layer = upright.convert("RGBA")
+        upright = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return upright.convert("RGB")
+
+
+def _eight_bits(values: np.ndarray, mode: str) -> np.ndarray:
+    """Grey levels of 16 bits, or floats of 0 to 1 or 0 to 255, as uint8."""
+    low, high = (float(values.min()), float(values.max())) if np.isfinite(values).all() else (math.nan, math.nan)
+    largest = 65535 if mode in WIDE else 1 if high <= 1 else 255
+    if not (low >= 0 and high <= largest):
+        wanted = "0 to 65535" if mode in WIDE else "0 to 1 or 0 to 255"
+        raise NegutilError(f"grey levels go from {low:g} to {high:g} instead of {wanted}; convert it to 8 bits.")
+    return np.rint(values * (255 / largest)).astype(np.uint8)
 
 
 class PictureFiles:
@@ -48,7 +82,7 @@ class PictureFiles:
         self.boxes = boxes
 
     @classmethod
-    def of(cls, rows: Dataset) -> PictureFiles:
+    def of(cls, rows: Dataset) -> "PictureFiles":
         """The pictures of a dataset of `negutil.data`, none of them opened."""
         stored = rows.select_columns("image").with_format("arrow")[:]["image"].combine_chunks()
         return cls(stored.field("path").to_pylist())
@@ -72,10 +106,7 @@ class PictureFiles:
         if self.boxes is None:
             return [known[path] for path in self.paths]
         boxes = ([float(number) for number in box] for box in self.boxes)
-        return [
-            hashlib.sha256(f"{known[path]}{box}".encode()).hexdigest()
-            for path, box in zip(self.paths, boxes, strict=True)
-        ]
+        return [files.text_sha256(f"{known[path]}{box}") for path, box in zip(self.paths, boxes, strict=True)]
 
 
 def forget_digests() -> None:

@@ -5,8 +5,6 @@ rows whatever they were computed in, and they and the answers made of them are c
 no table mixes two. Fine-tuning itself always has float32 weights.
 """
 
-from __future__ import annotations
-
 import os
 
 import torch

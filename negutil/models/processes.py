@@ -4,8 +4,6 @@ A process takes about ten seconds until it can begin, and an experiment wants pr
 process that began them. Nothing else in this package starts processes, so all children are those of the pool.
 """
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import multiprocessing

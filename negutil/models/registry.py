@@ -5,8 +5,6 @@ without complaint into an architecture with the wrong activation, and scores a f
 (docs/protocols.md#activation).
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

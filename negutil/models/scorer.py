@@ -4,8 +4,6 @@ Benchmarks ask a :class:`Scorer` and never multiply features themselves, so that
 are encoded once, by the image tower of ``scorer.tower`` (``encode.images``), and go in as features.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Protocol
 

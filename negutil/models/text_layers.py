@@ -5,8 +5,6 @@ the tower's own final normalisation and projection, so that it lies in the space
 L2-normalised.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 from collections.abc import Sequence
@@ -39,7 +37,7 @@ class TextLayers:
         """How many texts there are."""
         return len(self.last)
 
-    def take(self, rows: ArrayLike) -> TextLayers:
+    def take(self, rows: ArrayLike) -> "TextLayers":
         """The features of the texts ``rows``."""
         chosen = np.asarray(rows, dtype=np.int64)
         return TextLayers(self.last[chosen], self.levels[chosen])

@@ -6,8 +6,6 @@ last layer is run at the end tokens alone. The features are those of ``architect
 float32 (about 1e-7).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
@@ -94,7 +92,7 @@ class Chunk:
     ends: torch.Tensor
     is_text: torch.Tensor
 
-    def to(self, device: str) -> Chunk:
+    def to(self, device: str) -> "Chunk":
         """The same on ``device``."""
         return Chunk(*(getattr(self, field.name).to(device) for field in fields(self)))
 
@@ -138,21 +136,19 @@ def encode(model: Any, chunks: Iterable[Chunk], device: str = "cpu") -> torch.Te
 
     ``model`` is a plain causal CLIP (``architectures.is_causal_clip``) on ``device``.
     """
-    parts = [(chunk.rows, precision.unit(_encode(model, chunk.to(device))).cpu()) for chunk in chunks]
-    rows, features = (torch.cat(each) for each in zip(*parts, strict=True))
-    return features[rows.argsort()]
-
-
-def _encode(model: Any, chunk: Chunk) -> torch.Tensor:
-    x = model.token_embedding.weight[chunk.tokens] + model.positional_embedding[chunk.positions]
-    blocks = model.transformer.resblocks
-    for place, block in enumerate(blocks, 1):
-        is_last = place == len(blocks)
-        attended = (_attend_at_ends if is_last else _attend)(block.attn, block.ln_1(x), chunk)
-        # The rest of a layer goes place by place; the last one is needed at the end tokens alone.
-        x = (x[chunk.ends] if is_last else x) + block.ls_1(block.attn.out_proj(attended))
-        x = x + block.ls_2(block.mlp(block.ln_2(x)))
-    return F.normalize(architectures.project(model, model.ln_final(x)), dim=-1)
+    blocks, parts = model.transformer.resblocks, []
+    for chunk in (each.to(device) for each in chunks):
+        x = model.token_embedding.weight[chunk.tokens] + model.positional_embedding[chunk.positions]
+        for place, block in enumerate(blocks, 1):
+            is_last = place == len(blocks)
+            attended = (_attend_at_ends if is_last else _attend)(block.attn, block.ln_1(x), chunk)
+            # The rest of a layer goes place by place; the last one is needed at the end tokens alone.
+            x = (x[chunk.ends] if is_last else x) + block.ls_1(block.attn.out_proj(attended))
+            x = x + block.ls_2(block.mlp(block.ln_2(x)))
+        features = F.normalize(architectures.project(model, model.ln_final(x)), dim=-1)
+        parts.append((chunk.rows.cpu(), precision.unit(features).cpu()))
+    rows, whole = (torch.cat(each) for each in zip(*parts, strict=True))
+    return whole[rows.argsort()]
 
 
 def _attend(attention: Any, x: torch.Tensor, chunk: Chunk) -> torch.Tensor:

@@ -5,8 +5,6 @@ Its folder holds ``text_tower.safetensors`` (the embedding with the rows that we
 ``trained/<profile>`` of the cache, the folder ``miniclip-b-8+con-clip/seed0`` is the model of that name.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Each takes the tables of ``negutil.tasks.probe`` (``Outcome.table``) with a column ``model`` before them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -3,8 +3,6 @@
 Each takes a table of ``caption_pipelines.Findings``; ``referring`` takes rows of NegRefCOCOg with their images.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Figures of notebook 01: how rare negation is in captions, which cues there are, and how well the lists find them."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from typing import Any

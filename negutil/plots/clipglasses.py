@@ -3,8 +3,6 @@
 Each takes tables of ``negutil.compare.clipglasses``, ``layer_probe`` and ``glasses_parts``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

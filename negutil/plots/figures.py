@@ -4,8 +4,6 @@ Numbers come with their intervals: columns value, low and high (or ci_low and ci
 and range of the three. The palette is that of Okabe and Ito (2008), "Color Universal Design".
 """
 
-from __future__ import annotations
-
 import functools
 import io
 import itertools

@@ -1,7 +1,5 @@
 """Figures of notebook 00: what goes with what in the world's images, and what MiniCLIP knows."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt

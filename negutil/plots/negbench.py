@@ -3,8 +3,6 @@
 Figures take tidy tables with a column ``model``, as ``negutil.tasks`` makes them, one model's below the other's.
 """
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,9 +50,7 @@ class Card:
     title: str = ""
 
 
-def accuracy_by_type(
-    table: pd.DataFrame, models: Sequence[str], rules: Sequence[str] = (), wording: str = "paraphrased"
-) -> Figure:
+def accuracy_by_type(table: pd.DataFrame, models: Sequence[str], rules: Sequence[str] = ()) -> Figure:
     """Accuracy by type of question, a panel per dataset: ``models`` and the blind baselines ``rules``.
 
     table: the records of notebook 03 (``tasks.csv``).
@@ -96,10 +92,8 @@ def affirmation_bias(distributions: pd.DataFrame) -> Figure:
     distributions: ``affirmation_bias.distributions`` of every model, with a column model. A model that understood would
     have the two curves change places on the right. Dotted lines are means.
     """
-    models, kinds = (
-        figures.names(distributions, "model"),
-        {SAYS: "sentences that say X", DENIES: "sentences that deny X"},
-    )
+    models = figures.names(distributions, "model")
+    kinds = {SAYS: "sentences that say X", DENIES: "sentences that deny X"}
     shown = {True: ("images with X", figures.BLUE), False: ("images without X", figures.VERMILION)}
     top, size = 1.06 * float(distributions["density"].max()), (9.4, 1.75 * len(models) + 0.8)
     figure, axes = plt.subplots(len(models), 2, figsize=size, sharex=True, sharey=True, squeeze=False)

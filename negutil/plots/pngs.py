@@ -1,7 +1,5 @@
 """PNG files a third as large: figures and the outputs of notebooks are committed, and would fill the repository."""
 
-from __future__ import annotations
-
 import base64
 import io
 

@@ -3,8 +3,6 @@
 Each takes what ``negutil.compare.referring_segmentation`` gives.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from textwrap import fill
 from typing import Any

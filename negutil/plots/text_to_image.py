@@ -1,7 +1,5 @@
 """Figures of notebook 07: grids of generated images, scores by text encoder, and how sure the judge is."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """The numbered notebooks of the project: which there are, their titles, and reading one."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

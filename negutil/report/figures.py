@@ -1,7 +1,5 @@
 """Figures of the report: the verdicts at a glance, every method on every benchmark, and a forest for each claim."""
 
-from __future__ import annotations
-
 import io
 import re
 import textwrap

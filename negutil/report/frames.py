@@ -4,8 +4,6 @@ Each is made from the tables in ``results/`` and the notes beside them. Where a 
 an empty frame and the report says which notebook makes it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -4,17 +4,13 @@ All is written from ``results/``, ``configs/claims.toml``, ``configs/disagreemen
 that notebooks leave: no number is typed but published ones. Disagreements are between papers and released code.
 """
 
-from __future__ import annotations
-
 import dataclasses
-import fnmatch
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from negutil import config, files, paths, results
@@ -394,9 +390,7 @@ def _records(effect: Effect, profile: str) -> pd.DataFrame:
     """The records that an effect means; raises NegutilError where there is none, or one without a value."""
     place = effect.results or profile
     rows = results.read(paths.results(place) / f"{effect.table}.csv")
-    own = rows[rows["metric"] == effect.metric]
-    for column, wanted in (("task", effect.task), ("model", effect.model)):
-        own = own[np.array([fnmatch.fnmatchcase(text, wanted) for text in own[column]], dtype=bool)]
+    own = rows[(rows["metric"] == effect.metric) & results.matching(rows, task=effect.task, model=effect.model)]
     if own.empty or own["value"].isna().any():
         raise NegutilError(
             f"results/{place}/{effect.table}.csv has no {effect.metric!r} of {effect.task!r} for {effect.model!r}: run "

@@ -5,8 +5,6 @@ same bytes: there is no time of writing, and what says how long something took w
 from tables and notes in ``results/`` and from ``configs/claims.toml``; the templates have none.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

@@ -8,8 +8,6 @@ notebook takes its place only when it is finished, so an interrupted run keeps a
 inside a notebook are kept by ``negutil.cache``.
 """
 
-from __future__ import annotations
-
 import ast
 import contextlib
 import json

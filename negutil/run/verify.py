@@ -11,8 +11,6 @@ table.  What is then copied into the clone follows from the notebook's tables al
 With ``renew`` every file of the run is copied, for a maintainer who regenerates the committed results.
 """
 
-from __future__ import annotations
-
 import contextlib
 import fnmatch
 import re

@@ -6,8 +6,6 @@ whatever is found, ours and new ones alike; docs/extending.md has a whole new on
 shares of right answers declares an :class:`Entry` instead, and its notebook evaluates it. ``listing`` has them all.
 """
 
-from __future__ import annotations
-
 import abc
 import functools
 import importlib

@@ -6,8 +6,6 @@ should have a positive one, a sentence that denies X a negative one; a model tha
 same. NegBench (Sec. 4.2) names the bias; the measure is ours. Intervals resample nouns.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -66,10 +64,7 @@ def sentences(there: Mapping[str, Flags], minimum: int = 5) -> list[Sentence]:
 
 
 def items(
-    sentences: Sequence[Sentence],
-    texts: NDArray[np.float32],
-    images: NDArray[np.float32],
-    there: Mapping[str, Flags],
+    sentences: Sequence[Sentence], texts: NDArray[np.float32], images: NDArray[np.float32], there: Mapping[str, Flags]
 ) -> pd.DataFrame:
     """One row per sentence: its fields, ``denies``, mean_with, mean_without, spread and difference.
 
@@ -154,10 +149,7 @@ def distributions(
 
 
 def _scores(
-    sentences: Sequence[Sentence],
-    texts: NDArray[np.float32],
-    images: NDArray[np.float32],
-    there: Mapping[str, Flags],
+    sentences: Sequence[Sentence], texts: NDArray[np.float32], images: NDArray[np.float32], there: Mapping[str, Flags]
 ) -> tuple[Floats, Flags]:
     """Cosines [T, N] of every sentence with every picture, and whether each picture shows the sentence's noun."""
     if not sentences or len(texts) != len(sentences) or len(images) < 3:

@@ -6,8 +6,6 @@ there. Questions with two options (binary ones, claims) are the case K = 2. In r
 chance is the blind baseline.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

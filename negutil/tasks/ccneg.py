@@ -5,8 +5,6 @@ turns the truth round: images of which the negated caption is true and the other
 they deny taken out of the image, are right for both images only where the image was looked at.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import pandas as pd

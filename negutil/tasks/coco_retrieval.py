@@ -5,8 +5,6 @@ This is what NegationCLIP and NegBench report as the ability that must not be lo
 See docs/protocols.md#coco-retrieval.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -5,8 +5,6 @@ order under the letters A to D, because the published files have the right one a
 reply that cannot be read is wrong, and the share of such replies is reported beside the accuracy.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -12,8 +12,6 @@ knows nothing of Y. Intervals resample pairs (X, Y), all wordings of a pair toge
 the gallery.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping, Sequence
 

@@ -5,8 +5,6 @@ right caption first, and the published evaluator breaks ties towards the first, 
 Here the options are shuffled before one is chosen, and a tie at the top is no answer: a constant scorer gets 0.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -105,11 +103,7 @@ def items(
 
 
 def accuracy(
-    table: pd.DataFrame,
-    clusters: ArrayLike | None = None,
-    *,
-    resamples: int = statistics.RESAMPLES,
-    seed: int = 0,
+    table: pd.DataFrame, clusters: ArrayLike | None = None, *, resamples: int = statistics.RESAMPLES, seed: int = 0
 ) -> dict[str, Interval]:
     """Return the share of right answers: "total", then every type of question and "macro", the mean over the types.
 

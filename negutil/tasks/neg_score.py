@@ -7,8 +7,6 @@ intervals that resample prompts.
 See docs/protocols.md#neg-score.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -6,8 +6,6 @@ or questions. The report card asks every variation; notebook 03 has views of the
 See docs/protocols.md#negbench.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 from collections.abc import Iterable, Sequence

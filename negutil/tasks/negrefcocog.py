@@ -6,8 +6,6 @@ gets 100 % there; here the boxes are shuffled and a tie is no win. The controls 
 and with the whole negated clause deleted: how much of the accuracy is referring, and how much is negation?
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -4,8 +4,6 @@ With a strict rule (docs/protocols.md#ties): the true caption has to score highe
 shown first is shuffled, and rules that read the texts alone stand beside the models.
 """
 
-from __future__ import annotations
-
 import abc
 from collections.abc import Sequence
 

@@ -7,8 +7,6 @@ judge's accuracy and calibration on held-out pictures, and is also given correct
 estimator of Rogan and Gladen (1978).
 """
 
-from __future__ import annotations
-
 import dataclasses
 import difflib
 import random

@@ -14,8 +14,6 @@ before a failure on negation is about negation.
 Everything here works on plain arrays of L2-normalised features, so any model can be probed.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Every caption is a query of its own (docs/protocols.md#retrieval). A CLIP scores
 constant scorer gets the worst rank, not the best.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Sequence
 

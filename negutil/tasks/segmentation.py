@@ -7,8 +7,6 @@ pixels of all phrases together. The released code takes the best threshold of th
 validation split.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,8 +4,6 @@ A model's per-item outcomes stand in one long frame, so that any two models, or 
 later. Image features are shared by all models with the same image tower; a fine-tuned text tower only encodes texts.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence

@@ -6,8 +6,6 @@ pictures of each, where there are several).
 See docs/protocols.md#tifa.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

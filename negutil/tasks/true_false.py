@@ -18,8 +18,6 @@ These are the numbers of the related benchmarks on contextual negation, MedNega-
 the last, which needs no threshold. Their recall@1 is here in ``recall``. Intervals resample sentences.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from dataclasses import dataclass
 

@@ -6,8 +6,6 @@ and apart by which of the two captions is negated: preferring the affirmative on
 See docs/protocols.md#valse.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -5,8 +5,6 @@ ensembles are, or has the mean of its prompts' scores where those are no cosines
 mean over classes, which papers on Caltech101 use, stands beside it.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Sequence
@@ -21,6 +19,7 @@ from negutil.captions import english
 from negutil.config import Profile
 from negutil.data import folders, source
 from negutil.errors import NegutilError
+from negutil.models import architectures
 from negutil.models.scorer import Cosine, Features, Scorer
 from negutil.results import Record
 from negutil.statistics import Floats, Interval
@@ -29,8 +28,11 @@ from negutil.tasks import Frames, Report, Task, mcq
 TEMPLATES = ("a photo of {a_name}.",)
 TOP_1, PER_CLASS = "top-1 accuracy", "mean per-class accuracy"
 WNID = re.compile(r"n\d{8}")
+LITERAL = ("a photo of a {name}.",)
+"""The prompt of published ImageNet numbers, which says "a American robin"."""
 CLASS_NAMES = "en_classnames.json"
-"""Of CLIP_benchmark (clip_benchmark/datasets/en_classnames.json), put beside ImageNet's ``val``."""
+"""Of CLIP_benchmark (clip_benchmark/datasets/en_classnames.json): where it lies beside ImageNet's ``val``, its names
+are taken instead of open_clip's."""
 
 
 class ZeroShot(Task):
@@ -46,16 +48,15 @@ class ZeroShot(Task):
         root = source.folder(settings, self.get, self._where)
         rows = folders.load(root)
         names = rows.features["label"].names
-        is_imagenet = all(WNID.fullmatch(name) for name in names)
-        return folders.load(root, names_from(root / CLASS_NAMES, "imagenet1k", names)) if is_imagenet else rows
+        return folders.load(root, imagenet_names(root, names)) if is_imagenet(rows) else rows
 
     def texts(self, rows: Dataset) -> list[str]:
         """Return the prompts of all classes."""
-        return [text for texts in prompts(class_names(rows)) for text in texts]
+        return [text for texts in prompts(class_names(rows), templates_of(rows)) for text in texts]
 
     def score(self, scorer: Scorer, rows: Dataset, *images: Features) -> Frames:
         """Return the answers to ``answers``."""
-        return {self.title: answers(scorer, rows, images[0])}
+        return {self.title: answers(scorer, rows, images[0], templates_of(rows))}
 
     def chance(self, rows: Dataset) -> dict[tuple[str, str], float]:
         """Return one among the classes."""
@@ -65,6 +66,32 @@ class ZeroShot(Task):
         """Return top-1 accuracy and mean per-class accuracy."""
         mean = per_class(frame, resamples=report.resamples, seed=report.seed)
         return [*report.shares(frame, title, TOP_1), report.record(title, PER_CLASS, mean)]
+
+
+def is_imagenet(rows: Dataset) -> bool:
+    """Whether the folders have WordNet's numbers as names, as ImageNet's own have."""
+    return all(WNID.fullmatch(name) for name in rows.features["label"].names)
+
+
+def templates_of(rows: Dataset) -> tuple[str, ...]:
+    """The prompt for the classes of ``rows``: LITERAL for ImageNet's own, else TEMPLATES."""
+    return LITERAL if is_imagenet(rows) else TEMPLATES
+
+
+def imagenet_names(root: Path, names: Sequence[str]) -> dict[str, str]:
+    """The class name of every folder of ImageNet: open_clip's, or those of CLASS_NAMES where that file is there.
+
+    Raises NegutilError where not all 1,000 folders are there and no file names the classes.
+    """
+    if (root / CLASS_NAMES).exists():
+        return names_from(root / CLASS_NAMES, "imagenet1k", names)
+    known = architectures.open_clip().zero_shot_metadata.IMAGENET_CLASSNAMES
+    if len(names) != len(known):
+        raise NegutilError(
+            f"{root} has {len(names)} of ImageNet's {len(known)} class folders; add the others, or name the classes in "
+            f"{root / CLASS_NAMES}."
+        )
+    return dict(zip(sorted(names), known, strict=True))
 
 
 def answers(scorer: Scorer, rows: Dataset, images: Features, templates: Sequence[str] = TEMPLATES) -> pd.DataFrame:

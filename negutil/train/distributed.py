@@ -5,8 +5,6 @@ features of the others; image features are cached rows, which each has. So the l
 whole batch, and its gradient flows back through the gathering to the process that encoded the text.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """What a fine-tuning learns from: cached image features and texts, checked, and brought into tensors once."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json
@@ -69,7 +67,7 @@ class Examples:
                 digest.update(json.dumps(value).encode())
         return digest.hexdigest()
 
-    def take(self, indices: Sequence[int] | NDArray[np.int64]) -> Examples:
+    def take(self, indices: Sequence[int] | NDArray[np.int64]) -> "Examples":
         """The examples at ``indices``, over the same pictures."""
         chosen = np.asarray(indices, dtype=np.int64)
         taken: dict[str, Any] = {}

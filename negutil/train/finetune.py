@@ -5,8 +5,6 @@ ends exactly as if it had not been. Under torchrun the batch is shared out among
 (``negutil.train.distributed``).
 """
 
-from __future__ import annotations
-
 import concurrent.futures
 import contextlib
 import functools

@@ -8,8 +8,6 @@ something else end these stages with the same weights, so they are trained once 
 an entry is everything that the stage depends on. See docs/protocols.md#glasses-training.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import json

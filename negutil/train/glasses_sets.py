@@ -5,8 +5,6 @@ denied. Everything that a training sees of a CLIP is computed once for each base
 layers of all texts of both sets in one go. So all glasses of one base share them.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

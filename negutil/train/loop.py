@@ -4,8 +4,6 @@ Batches follow from a seed and the step alone. A checkpoint holds whatever else 
 plain values, so a run that was stopped ends exactly as if it had not been.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json

@@ -4,8 +4,6 @@ Those for text towers take L2-normalised features [B, D] unless said otherwise, 
 of images, captions and negated captions belongs to the same example.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -30,11 +28,7 @@ def info_nce(images: torch.Tensor, captions: torch.Tensor, scale: torch.Tensor) 
 
 
 def con_clip(
-    images: torch.Tensor,
-    distractors: torch.Tensor,
-    captions: torch.Tensor,
-    negated: torch.Tensor,
-    scale: torch.Tensor,
+    images: torch.Tensor, distractors: torch.Tensor, captions: torch.Tensor, negated: torch.Tensor, scale: torch.Tensor
 ) -> torch.Tensor:
     """CoN-CLIP's mean of three cross-entropies (docs/protocols.md#con-clip).
 

@@ -8,8 +8,6 @@ often, and a method whose batches are smaller than the contrastive loss's (its e
 examples.
 """
 
-from __future__ import annotations
-
 import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -116,8 +114,8 @@ def possible(settings: Profile, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in names if is_possible(find(name)))
 
 
-def jobs(settings: Profile, base: str, recipes: Iterable[str]) -> list[Job]:
-    """The trainings of ``recipes`` on ``base``, one for each of their seeds.
+def jobs(settings: Profile, base: str, recipes: Iterable[str], wanted: Sequence[int] = ()) -> list[Job]:
+    """The trainings of ``recipes`` on ``base``, one for each seed that is ``wanted`` (by default their own).
 
     Builds the training sets and encodes the training pictures where that has not been done.
     """
@@ -130,7 +128,7 @@ def jobs(settings: Profile, base: str, recipes: Iterable[str]) -> list[Job]:
     return [
         job(settings, model, recipe, seed, whole(recipe.set, recipe.error))
         for recipe in map(find, recipes)
-        for seed in seeds(settings, recipe.name)
+        for seed in wanted or seeds(settings, recipe.name)
     ]
 
 

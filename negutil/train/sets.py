@@ -4,8 +4,6 @@ Image features are those of all training pictures of COCO, computed once for eac
 seed shares them. Each method has a section in docs/protocols.md.
 """
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -226,7 +224,7 @@ class CaptionPairs:
         """How many items there are."""
         return len(self.rows)
 
-    def take(self, chosen: ArrayLike) -> CaptionPairs:
+    def take(self, chosen: ArrayLike) -> "CaptionPairs":
         """The items ``chosen``, over the same pictures."""
         index = np.asarray(chosen, dtype=np.int64)
         hard = None if self.distractors is None else self.distractors[index]

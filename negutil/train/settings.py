@@ -4,8 +4,6 @@ Those of a fine-tuning are in ``configs/finetune.toml`` by method and source, th
 ``configs/glasses.toml``. A source is a profile, or "released code".
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ Neither changes a feature: a causal text tower never looks behind the end token,
 gradient. Rows of the embedding that do not occur keep their values (a weight decay would have shrunk them).
 """
 
-from __future__ import annotations
-
 import copy
 from dataclasses import dataclass
 from typing import Any

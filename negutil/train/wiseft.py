@@ -1,7 +1,5 @@
 """WiSE-FT (Wortsman et al. 2022): the weights between an original and a fine-tuned text tower."""
 
-from __future__ import annotations
-
 import copy
 import hashlib
 from dataclasses import replace

@@ -299,3 +299,31 @@ def test_the_real_sample_with_its_photographs(shared_data: Path, tmp_path: Path,
     assert accuracy.ci_low is not None
     assert accuracy.ci_high is not None
     assert accuracy.ci_low <= accuracy.value <= accuracy.ci_high < 1
+
+
+def test_texts_that_are_cut_are_counted(folder: Path, settings: Profile, model: LoadedModel) -> None:
+    long = "very " * 90
+    write_text(folder / "long.csv", "image,true,false", f"0.png,{long}red ball,{long}ball", "1.png,a ball,no ball")
+    card = run.run(model, sources.of_files(Files(pairs=(folder / "long.csv",)), settings), folder / "card", 8)
+    (task,) = card.tasks
+    cut, equal = task["notes"][-2:]
+    assert cut == "2 of 4 texts are longer than the 77 tokens that the model reads, and were cut."
+    assert equal == "1 of 2 pairs are the same for the model after that, and count as wrong."
+    assert run.cut_texts(model, *units(folder, settings)[:1]) == []
+
+
+def test_lists_as_numpy_prints_them_are_refused(folder: Path, settings: Profile) -> None:
+    write_text(folder / "numpy.csv", "filepath,captions", *(f"{i}.png,['a cat {i}' 'a dog {i}']" for i in range(3)))
+    said = complaint(sources.of_files, Files(negbench=(folder / "numpy.csv",)), settings)
+    assert "numpy.csv" in said and "captions" in said
+
+
+def test_rows_that_an_open_quotation_swallows_are_left_out(folder: Path, settings: Profile) -> None:
+    write_text(
+        folder / "open.csv",
+        MCQ[0],
+        '0.png,0,"a cat,b,c,d,positive',
+        *(row.replace("a cat", '"a cat"') for row in MCQ[1:]),
+    )
+    (unit,) = sources.of_files(Files(negbench=(folder / "open.csv",)), settings)
+    assert any("2 malformed rows" in note for note in unit.notes), unit.notes

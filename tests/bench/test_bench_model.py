@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import model_files
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
 from data_files import complaint
+from PIL import Image
 
 from negutil.bench import model as bench_model
+from negutil.errors import NegutilError
 from negutil.models import architectures, encode, loader, registry, text_tower, trained
 
 NAME = model_files.ARCHITECTURE
@@ -104,3 +108,20 @@ def test_what_the_mini_world_was_made_for() -> None:
     assert bench_model.is_miniclip(bench_model.load(BASE))
     assert not bench_model.is_miniclip(bench_model.load(NAME, "random"))
     assert registry.find(BASE).architecture in architectures.open_clip().list_models()
+
+
+def test_a_folder_of_open_clip_brings_its_weights_and_its_preprocessing(tmp_path: Path) -> None:
+    pictures = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4], "interpolation": "bilinear", "resize_mode": "squash"}
+    settings = {"model_cfg": architectures.config(model_files.ARCHITECTURE), "preprocess_cfg": pictures}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(settings))
+    name = f"local-dir:{tmp_path}"
+    with pytest.raises(NegutilError, match=r"has none of open_clip_model\.safetensors"):
+        bench_model.load(name)
+    safetensors.torch.save_file(model_files.state(), tmp_path / "open_clip_model.safetensors")
+    model = bench_model.load(name)
+    theirs, _, prepare = architectures.open_clip().create_model_and_transforms(name)
+    shown = Image.fromarray(model_files.pictures(1)[0]).resize((90, 64))
+    assert torch.equal(model.preprocess(shown), prepare(shown))
+    with torch.no_grad():
+        wanted = theirs.eval().encode_image(prepare(shown)[None], normalize=True).numpy()
+    np.testing.assert_allclose(encode.images(model, [shown], cached=False), wanted, atol=1e-5)

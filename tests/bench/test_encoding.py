@@ -58,7 +58,7 @@ def test_captions_become_the_features_of_the_encoder(captions: Path, tmp_path: P
     assert [shard["inputs"]["null"] for shard in made["shards"]] == [1, 0]
     assert made["model"]["weights_sha256"] == loader.load(MODEL, "cpu").fingerprint["weights_sha256"]
     told = json.loads((out / encoding.MANIFEST).read_text())
-    assert told == {name: value for name, value in made.items() if name != "kept"}
+    assert told == {name: value for name, value in made.items() if name not in ("kept", "left_out")}
 
 
 def test_pictures_in_parquet_have_their_names(pictures: Path, tmp_path: Path) -> None:
@@ -137,6 +137,21 @@ def test_a_broken_picture_is_named(pictures: Path, tmp_path: Path) -> None:
         encoding.run([pictures], tmp_path / "out", Settings(MODEL), shard_size=1)
     assert not (tmp_path / "out" / encoding.MANIFEST).exists()
     assert (tmp_path / "out" / "00000.json").exists()
+
+
+def test_pictures_that_cannot_be_read_can_be_left_out(pictures: Path, tmp_path: Path) -> None:
+    (pictures / "b" / "c.png").write_bytes(b"no picture at all")
+    (pictures / "._z.png").write_bytes(b"what macOS keeps beside a picture")
+    code, said, told = run(pictures, "--model", MODEL, "--out", tmp_path / "out", "--on-error", "skip")
+    assert code == 0 and "2 images" in said
+    assert "c.png cannot be read as a picture" in told and "Pictures left out: 1" in told
+    kept = json.loads((tmp_path / "out" / "00000.json").read_text())
+    assert kept["names"] == ["b/a.JPG", "z.png"] and list(kept["left_out"]) == ["b/c.png"]
+    opened = [Image.open(pictures / name).convert("RGB") for name in kept["names"]]
+    expected = encode.images(loader.load(MODEL, "cpu"), opened, cached=False)
+    np.testing.assert_allclose(features(tmp_path / "out"), expected, atol=1e-6)
+    code, _, told = run(pictures, "--model", MODEL, "--out", tmp_path / "other", "--on-error", "ignore")
+    assert code != 0 and "There is no on_error 'ignore': choose one of stop, skip" in told
 
 
 def test_parts_cover_every_row_once(tmp_path: Path) -> None:

@@ -193,7 +193,7 @@ def test_a_model_without_a_chat_template_is_refused(text_model: Path, tmp_path: 
 
 def test_a_missing_library_is_named_with_the_command_that_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(NegutilError, match=r"need that library: run pip install -c constraints\.txt transformers\."):
+    with pytest.raises(NegutilError, match=r"needs transformers: run pip install -c constraints\.txt transformers\."):
         annotators.build({"kind": "transformers", "model": "any"})
 
 

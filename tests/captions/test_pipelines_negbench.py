@@ -334,3 +334,15 @@ def test_real_annotations_can_be_used(shared_data: Path, tmp_path: Path) -> None
     assert len(compared) > 50 and all(compared)
     (path,) = builder.write(instances, None, tmp_path)
     assert len(negbench.load(path)) == sum(bool(item.objects) for item in items)
+
+
+def test_what_a_caption_names_is_not_denied() -> None:
+    said = ("a red stop sign beside a parked car", "two cars and some buses")
+    pictures = [builder.Labelled(f"{n}.jpg", str(n), ("stop sign",), said) for n in range(30)]
+    pictures += [
+        builder.Labelled(f"{n}.jpg", str(n), ("car", "bus", "dog", "cat"), ("a street",)) for n in range(30, 60)
+    ]
+    for choice in builder.CHOICES:
+        made = builder.queries(pictures, absent=choice)
+        denied = {noun for row in made[:30] for noun in row.absent}
+        assert denied == {"dog", "cat"}

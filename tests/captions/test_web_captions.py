@@ -104,6 +104,26 @@ def rectangles(axis: Axes) -> list[Rectangle]:
     return [bar for bar in axis.patches if isinstance(bar, Rectangle)]
 
 
+@pytest.mark.parametrize(
+    "name", ["laion_categorical", "datacomp_columns", "null_url", "long_url", "text_alone", "plain_text"]
+)
+def test_shards_with_other_columns_are_read(name: str, shared_data: Path, tmp_path: Path, published: Profile) -> None:
+    folder = tmp_path / "laion"
+    for file in folder.iterdir():
+        file.unlink()
+    if name == "text_alone":
+        pl.DataFrame({"caption": ["no dog", "a dog"]}).write_parquet(folder / "a.parquet")
+    elif name == "plain_text":
+        (folder / "a.txt").write_text("no dog\na dog\n")
+    else:
+        (folder / "a.parquet").write_bytes((shared_data / "bad_input" / f"{name}.parquet").read_bytes())
+    found = web_captions.run(published)
+    assert found.counts.captions >= 2 and web_captions.shards(published)["rows"].sum() == found.counts.rows
+    shown = web_captions.examples(published, STRICT, seed=0)
+    assert len(shown) == min(12, found.counts.lists["strict"].captions)
+    assert web_captions.kinds_of_cues(published, STRICT).empty
+
+
 def test_figures_show_every_list_and_cue(small: Profile) -> None:
     found = web_captions.run(small)
     left, right = plots.ratios(found.counts).axes

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from data_files import complaint, picture, truncate, write_json
 from datasets import Image
+from pycocotools import mask as coco_mask
 
 from negutil import data
 from negutil.data import coco
@@ -92,6 +94,28 @@ def test_masks_of_polygons_and_run_lengths(files: tuple[Path, Path, Path]) -> No
     assert "size" in complaint(coco.mask, crowd, 12, 8)
 
 
+@pytest.mark.parametrize("counts", [[0, 5], [], [0, 20, 9999], "05", ""])
+def test_run_lengths_that_do_not_cover_the_picture_are_refused(counts: list[int] | str) -> None:
+    told = complaint(
+        coco.mask, json.dumps({"size": [20, 30], "counts": counts}), 20, 30, "instances.json, annotation 7"
+    )
+    assert told.startswith("instances.json, annotation 7: its run-length code covers") and "of 600 pixels" in told
+
+
+def test_compressed_run_lengths_are_those_of_pycocotools() -> None:
+    rng = np.random.default_rng(0)
+    for share in (0.0, 0.02, 0.5, 1.0):
+        drawn = np.asfortranarray(rng.random((37, 53)) < share)
+        coded = coco_mask.encode(drawn.astype(np.uint8))
+        text = json.dumps({"size": [37, 53], "counts": coded["counts"].decode()})
+        assert np.array_equal(coco.mask(text, 37, 53), drawn)
+
+
+def test_a_real_short_code(shared_data: Path) -> None:
+    short = (shared_data / "bad_input" / "rle_short_counts.json").read_text()
+    assert "covers 5 of 600 pixels" in complaint(coco.mask, short, 20, 30)
+
+
 @pytest.mark.parametrize(
     ("path", "value", "told"),
     [
@@ -126,6 +150,18 @@ def test_bad_captions(files: tuple[Path, Path, Path]) -> None:
     lost = {**CAPTIONS, "annotations": [{"id": 1, "image_id": 8, "caption": "a dog"}]}
     assert "unknown image_id" in complaint(coco.load, write_json(files[0], lost))
     assert "breaks off" in complaint(coco.load, truncate(files[0]))
+
+
+def test_pictures_that_the_instances_file_does_not_list_are_left_out(files: tuple[Path, Path, Path]) -> None:
+    content = json.loads(files[0].read_text())
+    extra = {"id": 999, "file_name": "999.jpg", "width": 10, "height": 10}
+    content["images"].append(extra)
+    content["annotations"].append({"id": 99901, "image_id": 999, "caption": "a horse pulls a wagon"})
+    captions = write_json(files[0].with_name("more.json"), content)
+    both, alone = coco.load(captions, files[1]), coco.load(captions)
+    assert 999 not in both["image_id"] and 999 in alone["image_id"]
+    assert data.report(both).counts == {"unlisted": 1}
+    assert both["captions"] == coco.load(*files[:2])["captions"]
 
 
 def test_missing_pictures(files: tuple[Path, Path, Path]) -> None:

@@ -85,10 +85,46 @@ def test_string_list_reads_what_python_writes(strings: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "dog", "['dog'", "('dog',)", "[1]", "{'a': 1}", "__import__('os').getcwd()", "[" * 999]
+    "text",
+    [
+        "",
+        "dog",
+        "['dog'",
+        "('dog',)",
+        "[1]",
+        "{'a': 1}",
+        "__import__('os').getcwd()",
+        "[" * 999,
+        "['a' 'b']",
+        "['a'\n 'b']",
+    ],
 )
 def test_string_list_refuses_everything_else(text: str) -> None:
     assert _reading.string_list(text) is None
+
+
+def test_lists_with_quotation_marks_inside_are_read() -> None:
+    for strings in (["it's ' a'", "b"], ['say "a" "b"'], ["a ' 'b", 'c" "d']):
+        assert _reading.string_list(repr(strings)) == strings
+
+
+def test_the_index_of_pandas_is_no_text_without_a_name(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(",caption\n0,a dog\n1,a cat\n")
+    assert _reading.read_csv(tmp_path / "a.csv").columns == {"caption": ["a dog", "a cat"]}
+    (tmp_path / "b.csv").write_text(",caption\nx,a dog\n1,a cat\n")
+    assert _reading.read_csv(tmp_path / "b.csv").left_out == ("line 2: text in a column that has no name",)
+
+
+def test_long_fields_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"caption,id\n{'a' * 200_000},1\n")
+    assert len(_reading.read_csv(tmp_path / "a.csv").columns["caption"][0]) == 200_000
+
+
+def test_rows_that_an_open_quotation_swallows_are_reported(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('a,b\n1,"open,x\n2,"two",y\n3,4\n')
+    read = _reading.read_csv(tmp_path / "a.csv")
+    assert read.columns["a"] == ["3"]
+    assert [text.partition(":")[0] for text in read.left_out] == ["line 2", "line 3"]
 
 
 @settings(deadline=None)

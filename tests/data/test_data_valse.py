@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,14 @@ def test_wrong_kind_truncated_and_missing(files: tuple[Path, Path]) -> None:
     assert data.report(valse.load(*files, missing="drop")).first_missing == "v7w_2.jpg"
     assert "breaks off" in complaint(valse.load, truncate(files[0]))
     assert "a dict is needed" in complaint(valse.load, write_json(files[0], [ITEMS]))
+
+
+def test_another_piece_is_refused(files: tuple[Path, Path]) -> None:
+    content = json.loads(files[0].read_text())
+    for row in content.values():
+        row["linguistic_phenomena"] = "counting"
+    other = write_json(files[0].with_name("counting.json"), content)
+    assert "is of VALSE's piece 'counting', and only 'existence' is about negation" in complaint(valse.load, other)
 
 
 def test_real_file(shared_data: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import random
@@ -241,7 +242,7 @@ def test_a_token_goes_to_its_own_host_alone_and_is_never_told(
 
 
 def test_nobody_is_led_from_https_to_http() -> None:
-    check = download._no_step_down("https://example.org/a?key=s3cr3t")
+    check = functools.partial(download._refuse_step_down, "https://example.org/a?key=s3cr3t")
     check(httpx.Request("GET", "https://example.net/a"))
     with pytest.raises(NegutilError, match=r"^https://example\.org/a leads to example\.com without https"):
         check(httpx.Request("GET", "http://example.com/a"))

@@ -144,7 +144,10 @@ def test_files_and_crops_are_encoded_like_pictures_and_not_decoded_when_warm(
 
 def test_bad_picture_files_are_sentences(model: LoadedModel, tmp_path: Path) -> None:
     (tmp_path / "torn.jpg").write_bytes(b"no picture")
-    with pytest.raises(NegutilError, match=r"torn\.jpg cannot be read as a picture; fetch or build it again"):
+    with pytest.raises(
+        NegutilError,
+        match=r"torn\.jpg cannot be read as a picture \(no type that Pillow knows\); fetch or build it again",
+    ):
         encode.images(model, PictureFiles([tmp_path / "torn.jpg"]))
     with pytest.raises(NegutilError, match=r"nowhere\.jpg cannot be read"):
         encode.images(model, PictureFiles([tmp_path / "nowhere.jpg"]))

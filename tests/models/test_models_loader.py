@@ -218,7 +218,7 @@ def test_a_pickle_payload_is_refused_and_not_run(tmp_path: Path) -> None:
 def test_a_file_without_a_state_dict_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "list.pt"
     torch.save([torch.zeros(2)], file)
-    with pytest.raises(NegutilError, match=r"list\.pt is damaged, or holds more than tensors"):
+    with pytest.raises(NegutilError, match=r"list\.pt holds a list and no state dict"):
         loader.load_entry(model_files.entry(file))
     torch.save({"epoch": 3}, file)
     with pytest.raises(NegutilError, match="holds no state dict"):

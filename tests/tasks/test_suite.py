@@ -183,7 +183,8 @@ def test_published_classes_of_imagenet_have_their_names(tmp_path: Path, monkeypa
         (folder / "val" / wnid).mkdir(parents=True)
         Image.new("RGB", (8, 8)).save(folder / "val" / wnid / "ILSVRC2012_val_00000293.JPEG")
     assert suite.prepare(paper, [suite.IMAGENET]) == {}
-    assert "en_classnames.json has no class names" in skipped.found(paper)["reason"].item()
+    assert "has 2 of ImageNet's 1000 class folders" in skipped.found(paper)["reason"].item()
     (folder / "en_classnames.json").write_text(json.dumps({"imagenet1k": ["tench", "goldfish"]}))
     rows = suite.prepare(paper, [suite.IMAGENET])[suite.IMAGENET]
     assert zero_shot.class_names(rows) == ["tench", "goldfish"]
+    assert suite.texts({suite.IMAGENET: rows}) == ["a photo of a tench.", "a photo of a goldfish."]

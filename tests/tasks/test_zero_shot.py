@@ -109,3 +109,14 @@ def test_names_of_the_published_classes(shared_data: Path, tmp_path: Path) -> No
         zero_shot.names_from(path, "imagenet9k", ids)
     with pytest.raises(NegutilError, match="fetch it again"):
         zero_shot.names_from(tmp_path / "none.json", "imagenet1k", ids)
+
+
+def test_imagenet_takes_the_names_of_open_clip_and_the_literal_prompt(shared_data: Path, tmp_path: Path) -> None:
+    ids = [f"n{number:08d}" for number in range(1000)]
+    names = zero_shot.imagenet_names(tmp_path, ids)
+    published = shared_data / "classnames" / "clip_benchmark_en_classnames.json"
+    assert names == zero_shot.names_from(published, "imagenet1k", ids)
+    said = [texts[0] for texts in zero_shot.prompts(list(names.values()), zero_shot.LITERAL)]
+    ours = [texts[0] for texts in zero_shot.prompts(list(names.values()))]
+    assert "a photo of a American robin." in said
+    assert sum(one != other for one, other in zip(said, ours, strict=True)) > 50
