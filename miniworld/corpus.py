@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from miniworld import alttext, faces, grammar, radiographs, scenes, shapes
+from miniworld import alttext, clips, faces, grammar, radiographs, scenes, shapes
 from miniworld.scenes import Scene
 
 Describer = Callable[[random.Random], str]
@@ -31,28 +31,43 @@ def _sample(rng: random.Random, n_things: int | None = None, reserved: bool = Fa
 
 def _scene(rng: random.Random, n_things: int | None = None) -> tuple[np.ndarray, Describer]:
     scene = _sample(rng, n_things)
-    return scenes.draw(scene), lambda source: alttext.alt_text(scene, source)
+    return scenes.draw(scene), lambda source: alttext.web_text(scene, source)
 
 
 def _face(rng: random.Random) -> tuple[np.ndarray, Describer]:
     face = faces.sample(rng)
-    return faces.draw(face), lambda source: alttext.dress(faces.describe(face, source), source)
+    return faces.draw(face), lambda source: alttext.chatty_text(
+        faces.describe(face, source), source, alttext.FACE_CHATTER
+    )
 
 
 def _radiograph(rng: random.Random) -> tuple[np.ndarray, Describer]:
-    radiograph = radiographs.sample(rng)
-    return radiographs.draw(radiograph), lambda source: radiographs.describe(radiograph, source)
+    item = radiographs.sample(rng)
+    return radiographs.draw(item), lambda source: alttext.chatty_text(
+        radiographs.describe(item, source), source, alttext.CHEST_CHATTER, dressed=False
+    )
 
 
 def _shape(rng: random.Random) -> tuple[np.ndarray, Describer]:
     shape = shapes.sample(rng, split="train")
-    return shapes.draw(shape), lambda source: alttext.dress(shapes.describe(shape, source), source)
+    return shapes.draw(shape), lambda source: alttext.plain_text(shapes.describe(shape, source), source)
+
+
+def _clip(rng: random.Random) -> tuple[np.ndarray, Describer]:
+    """One frame of a clip that shows all its things, where there is one, with a caption of the whole clip."""
+    clip = clips.sample(rng)
+    frames = [frame for frame in clip.frames if frame.nouns == clip.nouns and not scenes.is_reserved(frame)]
+    if not frames:
+        return _clip(rng)
+    picture = scenes.draw(rng.choice(frames))
+    return picture, lambda source: alttext.plain_text(clips.describe(clip, source), source, dressed=False)
 
 
 #: Parts of the corpus and their shares.
 MIXTURE: dict[str, tuple[float, Callable[[random.Random], tuple[np.ndarray, Describer]]]] = {
-    "scene": (0.40, _scene),
-    "single": (0.24, partial(_scene, n_things=1)),
+    "scene": (0.38, _scene),
+    "single": (0.22, partial(_scene, n_things=1)),
+    "clip": (0.04, _clip),
     "face": (0.26, _face),
     "radiograph": (0.06, _radiograph),
     "shape": (0.04, _shape),

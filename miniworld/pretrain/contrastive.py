@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from miniworld import corpus
 from miniworld.pretrain.pool import Pool, pool_in, validation_of
-from miniworld.pretrain.pretraining import Pretraining, Settings, rows_of
+from miniworld.pretrain.pretraining import CSV, Pretraining, Settings, rows_of
+from negutil import files
 from negutil.errors import NegutilError
-from negutil.models import architectures
+from negutil.models import architectures, text_tower
 from negutil.models.architectures import END_TOKENS
 from negutil.tasks import retrieval
 from negutil.train.loop import cosine, fast_kernels
@@ -48,9 +50,12 @@ class PretrainConfig(Settings):
     validation_pictures: int = 500
 
 
+STEPS = 4000
+"""The same for both sizes, so that comparing them compares sizes."""
+
 RECIPES = {
-    "miniclip-s-8": PretrainConfig(architecture="MiniCLIP-S-8", steps=4500, patch_dropout=0.5),
-    "miniclip-b-8": PretrainConfig(architecture="MiniCLIP-B-8", steps=3200, patch_dropout=0.5),
+    "miniclip-s-8": PretrainConfig(architecture="MiniCLIP-S-8", steps=STEPS, patch_dropout=0.5),
+    "miniclip-b-8": PretrainConfig(architecture="MiniCLIP-B-8", steps=STEPS, patch_dropout=0.5),
 }
 
 
@@ -130,19 +135,27 @@ class Trainer(Pretraining[tuple[torch.Tensor, torch.Tensor]]):
     def export(self, weights: Path, command: str) -> None:
         """Write the weights in float16 under open_clip's names; raises NegutilError as :meth:`write` does.
 
-        Rows of the token embedding of tokens that never occurred in the pool are zero: the model has never seen these
-        tokens, and a file full of zeros compresses.
+        Of the token embedding the rows of tokens that occur in the pool are written, with their ids. How often
+        training meets each of them stands in a table beside the weights.
         """
         architecture = self.config.architecture
         state = {name: value.detach().cpu().half().contiguous() for name, value in self.model.state_dict().items()}
-        compact = state["token_embedding.weight"]
-        size = architectures.config(architecture)["text_cfg"]["vocab_size"]
-        full = torch.zeros(size, compact.shape[1], dtype=torch.float16)
-        full[torch.from_numpy(self.vocabulary.ids)] = compact
         quick = architectures.uses_quick_gelu(architecture)
         metadata = {"architecture": architecture, "activation": "quick_gelu" if quick else "gelu"}
         about = {"command": command, "pool": self.pool.info, "tokens_in_pool": len(self.vocabulary.ids)}
-        self.write(weights, state | {"token_embedding.weight": full}, metadata, about)
+        ids = torch.from_numpy(self.vocabulary.ids).to(torch.int32)
+        self.write(weights, state | {text_tower.IDS: ids}, metadata, about)
+        files.write_text(weights.with_suffix(".tokens.csv"), self.meetings().to_csv(**CSV))
+
+    def meetings(self) -> pd.DataFrame:
+        """Return how often training meets each token, a caption with it counted once: token, text, meetings."""
+        ids = [np.unique(caption) for captions in self.pool.tokens for caption in captions]
+        counts = np.bincount(np.concatenate(ids), minlength=END_TOKENS[1] + 1)[self.vocabulary.ids]
+        draws = self.config.steps * self.config.batch / self.pool.tokens[..., 0].size
+        decode = architectures.open_clip().SimpleTokenizer().decode
+        said = [decode([token]).strip() for token in self.vocabulary.ids]
+        rounded = np.rint(counts * draws).astype(int)
+        return pd.DataFrame({"token": self.vocabulary.ids, "text": said, "meetings": rounded})
 
     def _features(self, pictures: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         device = self.config.device

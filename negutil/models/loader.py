@@ -221,7 +221,7 @@ def read_weights(file: Path, activation: str | None = None) -> State:
         raise NegutilError(f"{file} was trained with {trained_with}, not {activation}; correct its registry entry.")
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise NegutilError(f"{file} holds no state dict; export the weights alone.")
-    return {name: value for name, value in state.items() if name not in NOT_WEIGHTS}
+    return text_tower.expanded({name: value for name, value in state.items() if name not in NOT_WEIGHTS})
 
 
 def _tag_settings(entry: Entry) -> dict[str, Any]:
