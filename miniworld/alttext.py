@@ -12,6 +12,7 @@ the pretraining corpus, which hold every word of every evaluation sentence: cues
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 
 from miniworld import grammar
 from miniworld.scenes import Scene
@@ -209,6 +210,22 @@ def alt_text(scene: Scene, rng: random.Random) -> str:
     return with_cue(scene, text, rng) if rng.random() < CUE_RATE else dress(text, rng)
 
 
+@dataclass(frozen=True, slots=True)
+class Cues:
+    """How often captions of a corpus negate.
+
+    Attributes:
+        about: share of the captions of scenes that truly deny something plausible.
+        beside: share of the captions of scenes with a cue that says nothing about the picture.
+        elsewhere: the same for pictures of other kinds, which are never denied anything.
+    """
+
+    about: float
+    beside: float
+    elsewhere: float
+
+
+WEB_CUES = Cues(CUE_RATE * ABOUT_PICTURE, CUE_RATE * (1 - ABOUT_PICTURE), CUE_RATE)
 FORMS = (*grammar.TRAINING_FORMS, *WEB)
 CUES = (*english.ASIDES, *CHATTER, *CHATTER)  # the rare words twice as often
 
@@ -227,7 +244,7 @@ def single_text(scene: Scene, rng: random.Random) -> str:
     return rng.choice(said)
 
 
-def web_text(scene: Scene, rng: random.Random) -> str:
+def web_text(scene: Scene, rng: random.Random, cues: Cues = WEB_CUES) -> str:
     """One caption of a scene in the pretraining corpus: as ``alt_text``, with the words of ``WEB`` and ``CHATTER``."""
     caption = rng.choices((grammar.full_caption, grammar.partial_caption, grammar.naming_caption), DETAIL)[0]
     text = single_text(scene, rng) if scene.things and rng.random() < SINGLE_RATE else caption(scene, rng, FORMS)
@@ -235,20 +252,20 @@ def web_text(scene: Scene, rng: random.Random) -> str:
         noun = NOUN[rng.choice(scene.things).noun]
         plural = english.plural(rng.choice((noun.name, *noun.synonyms)))
         text = rng.choice(CATEGORIES).format(text=text, plural=plural)
-    if rng.random() < CUE_RATE * ABOUT_PICTURE:
+    if rng.random() < cues.about:
         form = rng.choice(english.forms(english.NEGATED, held_out=False))
         return grammar.negated_caption(scene, plausible_absent(scene, rng), form, rng)
-    return plain_text(text, rng, CUE_RATE * (1 - ABOUT_PICTURE))
+    return plain_text(text, rng, cues.beside)
 
 
-def plain_text(text: str, rng: random.Random, rate: float = CUE_RATE, dressed: bool = True) -> str:
+def plain_text(text: str, rng: random.Random, rate: float, dressed: bool = True) -> str:
     """Affirmative ``text`` with a cue beside it (probability ``rate``), or else ``dressed`` as an alt text."""
     if rng.random() < rate:
         return rng.choice(CUES).format(text=text)
     return dress(text, rng) if dressed else text
 
 
-def chatty_text(text: str, rng: random.Random, chatter: tuple[str, ...], dressed: bool = True) -> str:
+def chatty_text(text: str, rng: random.Random, chatter: tuple[str, ...], rate: float, dressed: bool = True) -> str:
     """The same with, at times, words of ``chatter`` about what pictures of its kind cannot show."""
     said = rng.choice(chatter).format(text=text) if rng.random() < OWN_CHATTER_RATE else text
-    return plain_text(said, rng, dressed=dressed)
+    return plain_text(said, rng, rate, dressed)

@@ -19,7 +19,8 @@ import pandas as pd
 import torch
 
 from miniworld import corpus
-from miniworld.pretrain.pool import Pool, pool_in, validation_of
+from miniworld.alttext import Cues
+from miniworld.pretrain.pool import Pool, open_pool, pool_in, validation_of, with_texts
 from miniworld.pretrain.pretraining import CSV, Pretraining, Settings, rows_of
 from negutil import files
 from negutil.errors import NegutilError
@@ -53,9 +54,20 @@ class PretrainConfig(Settings):
 STEPS = 4000
 """The same for both sizes, so that comparing them compares sizes."""
 
+DOSES: dict[str, Cues] = {
+    **{f"dose-{100 * dose:g}": Cues(dose / corpus.SCENES, 0.0, 0.0) for dose in (0.0, 0.007, 0.05, 0.2)},
+    "asides-20": Cues(0.0, 0.2, 0.2),
+}
+"""How often captions negate, for the question why CLIP cannot: with 0 to 20 % of true denials of what is not in the
+picture, and with 20 % of cues that say nothing about it. Pictures, steps and the seed are the same."""
+
+DOSE_STEPS = 3000
+
 RECIPES = {
     "miniclip-s-8": PretrainConfig(architecture="MiniCLIP-S-8", steps=STEPS, patch_dropout=0.5),
+    "miniclip-s-8-seed1": PretrainConfig(architecture="MiniCLIP-S-8", steps=STEPS, patch_dropout=0.5, seed=1),
     "miniclip-b-8": PretrainConfig(architecture="MiniCLIP-B-8", steps=STEPS, patch_dropout=0.5),
+    **dict.fromkeys(DOSES, PretrainConfig(architecture="MiniCLIP-S-16", steps=DOSE_STEPS)),
 }
 
 
@@ -182,6 +194,17 @@ def corpus_pool(folder: Path, pictures: int = PICTURES, seed: int = 0) -> Pool:
     Raises NegutilError where the pool in the folder is damaged or has not that many pictures.
     """
     return pool_in(folder, pictures, seed, corpus.pairs, corpus.held_out)
+
+
+def dose_pool(name: str, folder: Path, pictures: int = PICTURES, seed: int = 0) -> Pool:
+    """Open the pool of one of DOSES in ``folder``, or build it from the pictures of the pool "pool" beside it.
+
+    Raises NegutilError as :func:`corpus_pool` does.
+    """
+    if folder.exists():
+        return open_pool(folder)
+    base = corpus_pool(folder.with_name("pool"), pictures, seed)
+    return with_texts(base, corpus.texts(pictures, base.tokens.shape[1], seed, DOSES[name]), folder)
 
 
 def sample_rows(n: int, captions: int, config: PretrainConfig, step: int) -> tuple[np.ndarray, np.ndarray]:
