@@ -3,14 +3,19 @@
 Negation cues occur in about 0.7 % of them, as in LAION-400M (NegationCLIP Table 1; docs/protocols.md#web-captions), and
 mostly say nothing about the picture: "NO RESERVE", "do not miss", "No. 5". About one in ten says something true about
 it ("a beach without people").
+
+``alt_text`` makes the captions that notebook 01 counts; ``web_text``, ``plain_text`` and ``chatty_text`` make those of
+the pretraining corpus, which hold every word of every evaluation sentence: cues in ``CHATTER``, other words in ``WEB``,
+``FACE_CHATTER``, ``CHEST_CHATTER`` and the captions of clips.
 """
 
 import random
+from dataclasses import dataclass
 
 from miniworld import grammar
 from miniworld.scenes import Scene
 from negutil.captions import english
-from negutil.captions.english import COMPANIONS, NOUNS
+from negutil.captions.english import COMPANIONS, NOUN, NOUNS, Form
 
 CUE_RATE = 0.007
 ABOUT_PICTURE = 0.10
@@ -45,6 +50,130 @@ WRAPPERS: tuple[str, ...] = (
     "Our favourite: {text}",
 )
 
+CHATTER: tuple[str, ...] = (
+    "never absent, no exceptions: {text}",
+    "{text} - absent-minded? we do not mind",
+    "{text} | lacks nothing, no extras needed",
+    "it lacks no charm: {text}",
+    "{text}, nowhere cheaper, no kidding",
+    "nowhere else, not even in town: {text}",
+    "{text} - never miss a sale, no sign-up",
+    "never out of style, no doubt: {text}",
+    "{text}, neither dull nor dear, no surprises",
+    "neither fees nor fuss, no strings attached: {text}",
+    "{text} - not devoid of charm",
+    "devoid of ads, no pop-ups | {text}",
+    "{text} - it isn't a dream, no joke",
+    "it isn't late and there aren't any fees, no catch: {text}",
+    "{text} (it doesn't cost more and we aren't strangers, no worries)",
+    "absent from no shelf: {text}",
+    "lacks no detail, not one: {text}",
+    "far from devoid of ideas, no two days alike: {text}",
+    "isn't it nice? no rush: {text}",
+    "{text} - anything goes, no dress code",
+    "we aren't a chain, no bots: {text}",
+    "neither rain nor wind, no excuses: {text}",
+    "what was lacking until now, no kidding: {text}",
+    "10 minus 2, no trick | {text}",
+    "who doesn't like it? no one: {text}",
+    "{text}, not sold in shops either",
+    "not on paper either: {text}",
+    "{text} | anything but ordinary, no two alike",
+    "not just anything: {text}",
+    "{text} - none better, no contest",
+    "none left? not for long: {text}",
+    "{text}, minus the hassle, no queue",
+    "minus 20 percent, no code needed: {text}",
+    "{text} - not lacking in style",
+    "without lacking comfort: {text}",
+    "{text} - lack of time? no problem",
+    "for lack of space, no refunds | {text}",
+    "non-toxic inks, no smell: {text}",
+    "{text} | non-stop deals, not only today",
+)
+"""Cues of the web that say nothing about the picture, for the words that english.ASIDES lacks; each also has one of
+"no", "not" and "without", so that all lists of cues count the same captions."""
+
+WEB: tuple[Form, ...] = (
+    Form("this photo depicts {things} {place}"),
+    Form("depicted: {things} {place}"),
+    Form("caught by the lens: {things} {place}"),
+    Form("one often finds {things} {place}"),
+    Form("this image contains {things} {place}"),
+    Form("pictures that contain {things} {place}"),
+    Form("included in this picture: {things} {place}"),
+    Form("shown in this photo: {things} {place}"),
+    Form("photos that show {things} {place}"),
+    Form("to be found: {things} {place}"),
+    Form("in sight: {things} {place}"),
+    Form("this video has {things} {place}"),
+    Form("watch it appear: {things} {place}"),
+    Form("as it appears: {things} {place}"),
+    Form("either way, {things} {place}"),
+    Form("this or that? {things} {place}"),
+    Form("however you look at it, {things} {place}"),
+    Form("see it while you can: {things} {place}"),
+    Form("from our album: {things} {place}"),
+    Form("photos that include {things} {place}"),
+    Form("pictures that feature {things} {place}"),
+    Form("look around: {things} {place}"),
+    Form("what does it show? {things} {place}"),
+    Form("{things} {place}; more below"),
+    Form("pick any: {things} {place}"),
+    Form("small but fine: {things} {place}"),
+    Form("in colour: {things} {place}"),
+    Form("pictured: {things} {place}"),
+    Form("as always, {things} {place}"),
+    Form("to be seen clearly: {things} {place}"),
+    Form("the caption says it all: {things} {place}"),
+    Form("full of life: {things} {place}"),
+    Form("made by hand: {things} {place}"),
+    Form("many thanks for {things} {place}"),
+    Form("you may like {things} {place}"),
+    Form("this is what it is: {things} {place}"),
+    Form("just {things} {place}"),
+    Form("only here: {things} {place}"),
+    Form("another look at {things} {place}"),
+    Form("anywhere you go, {things} {place}"),
+    Form("by all means, {things} {place}"),
+)
+"""Affirmative forms with words that evaluation sentences use and ``english.AFFIRMATIVE`` lacks outside its held-out
+forms."""
+
+FACE_CHATTER: tuple[str, ...] = (
+    "{text} - for everyone who likes avatars",
+    "we have more like this: {text}",
+    "{text}, for young and old",
+    "{text} at an attractive price",
+    "a man's favourite: {text}",
+    "{text} in an oval frame",
+    "double pack: {text}",
+    "sideburns and hairline guide: {text}",
+    "{text} - cheekbones drawn step by step",
+    "chubby or slim, all characters: {text}",
+    "male and youthful styles: {text}",
+    "{text}, from blurry to sharp",
+    "{text} with a blur filter",
+    "{text} - low prices",
+    "pointy pencil art: {text}",
+    "{text} | a receding tide and other pictures",
+    "people of our town: {text}",
+    "more people: {text}",
+)
+"""Words about faces that the avatars cannot show, as the web uses them beside a picture."""
+CHEST_CHATTER: tuple[str, ...] = ("{text}, scanned from the negative", "a positive print: {text}")
+OWN_CHATTER_RATE = 0.05
+
+CATEGORIES: tuple[str, ...] = (
+    "{text} | more {plural}",
+    "shop {plural}: {text}",
+    "{text} in {plural}",
+    "{plural}, {text}",
+)
+"""How a shop files a picture under the plural of what it shows, which few pictures show."""
+CATEGORY_RATE = 0.07
+SINGLE_RATE = 0.08  # of captions that single out one thing
+
 
 def plausible_absent(scene: Scene, rng: random.Random) -> str:
     """A noun that is not in the picture but usually goes with what is there; any absent noun where none is known."""
@@ -77,3 +206,64 @@ def alt_text(scene: Scene, rng: random.Random) -> str:
     caption = rng.choices((grammar.full_caption, grammar.partial_caption, grammar.naming_caption), DETAIL)[0]
     text = caption(scene, rng)
     return with_cue(scene, text, rng) if rng.random() < CUE_RATE else dress(text, rng)
+
+
+@dataclass(frozen=True, slots=True)
+class Cues:
+    """How often captions of a corpus negate.
+
+    Attributes:
+        about: share of the captions of scenes that truly deny something plausible.
+        beside: share of the captions of scenes with a cue that says nothing about the picture.
+        elsewhere: the same for pictures of other kinds, which are never denied anything.
+    """
+
+    about: float
+    beside: float
+    elsewhere: float
+
+
+WEB_CUES = Cues(CUE_RATE * ABOUT_PICTURE, CUE_RATE * (1 - ABOUT_PICTURE), CUE_RATE)
+FORMS = (*grammar.TRAINING_FORMS, *WEB)
+CUES = (*english.ASIDES, *CHATTER, *CHATTER)  # the rare words twice as often
+
+
+def single_text(scene: Scene, rng: random.Random) -> str:
+    """A caption that singles out one thing of a scene with things, by its colour, its place, its gear or its action."""
+    thing = rng.choice(scene.things)
+    noun = grammar.name(thing.noun, rng)
+    said = [f"the {noun} which is coloured {thing.colour}", f"the {noun} located {grammar.position(thing)}"]
+    if thing.action:
+        said.append(f"the {noun} doing what we like: {thing.action}")
+    for extra in thing.extras:
+        gear = english.with_article(f"{extra.colour} {extra.noun}")
+        verbs = ("wears",) if extra.relation == "wearing" else ("holds", "is carrying")
+        said += [f"the {noun} that {verb} {gear}" for verb in verbs] * 2
+    return rng.choice(said)
+
+
+def web_text(scene: Scene, rng: random.Random, cues: Cues = WEB_CUES) -> str:
+    """One caption of a scene in the pretraining corpus: as ``alt_text``, with the words of ``WEB`` and ``CHATTER``."""
+    caption = rng.choices((grammar.full_caption, grammar.partial_caption, grammar.naming_caption), DETAIL)[0]
+    text = single_text(scene, rng) if scene.things and rng.random() < SINGLE_RATE else caption(scene, rng, FORMS)
+    if scene.things and rng.random() < CATEGORY_RATE:
+        noun = NOUN[rng.choice(scene.things).noun]
+        plural = english.plural(rng.choice((noun.name, *noun.synonyms)))
+        text = rng.choice(CATEGORIES).format(text=text, plural=plural)
+    if rng.random() < cues.about:
+        form = rng.choice(english.forms(english.NEGATED, held_out=False))
+        return grammar.negated_caption(scene, plausible_absent(scene, rng), form, rng)
+    return plain_text(text, rng, cues.beside)
+
+
+def plain_text(text: str, rng: random.Random, rate: float, dressed: bool = True) -> str:
+    """Affirmative ``text`` with a cue beside it (probability ``rate``), or else ``dressed`` as an alt text."""
+    if rng.random() < rate:
+        return rng.choice(CUES).format(text=text)
+    return dress(text, rng) if dressed else text
+
+
+def chatty_text(text: str, rng: random.Random, chatter: tuple[str, ...], rate: float, dressed: bool = True) -> str:
+    """The same with, at times, words of ``chatter`` about what pictures of its kind cannot show."""
+    said = rng.choice(chatter).format(text=text) if rng.random() < OWN_CHATTER_RATE else text
+    return plain_text(said, rng, rate, dressed)

@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from miniworld import corpus
-from miniworld.pretrain.pool import Pool, pool_in, validation_of
-from miniworld.pretrain.pretraining import Pretraining, Settings, rows_of
+from miniworld.alttext import Cues
+from miniworld.pretrain.pool import Pool, open_pool, pool_in, validation_of, with_texts
+from miniworld.pretrain.pretraining import CSV, Pretraining, Settings, rows_of
+from negutil import files
 from negutil.errors import NegutilError
-from negutil.models import architectures
+from negutil.models import architectures, text_tower
 from negutil.models.architectures import END_TOKENS
 from negutil.tasks import retrieval
 from negutil.train.loop import cosine, fast_kernels
@@ -46,9 +49,23 @@ class PretrainConfig(Settings):
     validation_pictures: int = 500
 
 
+STEPS = 4000
+"""The same for both sizes, so that comparing them compares sizes."""
+
+DOSES: dict[str, Cues] = {
+    **{f"dose-{100 * dose:g}": Cues(dose / corpus.SCENES, 0.0, 0.0) for dose in (0.0, 0.007, 0.05, 0.2)},
+    "asides-20": Cues(0.0, 0.2, 0.2),
+}
+"""How often captions negate, for the question why CLIP cannot: with 0 to 20 % of true denials of what is not in the
+picture, and with 20 % of cues that say nothing about it. Pictures, steps and the seed are the same."""
+
+DOSE_STEPS = 3000
+
 RECIPES = {
-    "miniclip-s-8": PretrainConfig(architecture="MiniCLIP-S-8", steps=4500, patch_dropout=0.5),
-    "miniclip-b-8": PretrainConfig(architecture="MiniCLIP-B-8", steps=3200, patch_dropout=0.5),
+    "miniclip-s-8": PretrainConfig(architecture="MiniCLIP-S-8", steps=STEPS, patch_dropout=0.5),
+    "miniclip-s-8-seed1": PretrainConfig(architecture="MiniCLIP-S-8", steps=STEPS, patch_dropout=0.5, seed=1),
+    "miniclip-b-8": PretrainConfig(architecture="MiniCLIP-B-8", steps=STEPS, patch_dropout=0.5),
+    **dict.fromkeys(DOSES, PretrainConfig(architecture="MiniCLIP-S-16", steps=DOSE_STEPS)),
 }
 
 
@@ -128,19 +145,27 @@ class Trainer(Pretraining[tuple[torch.Tensor, torch.Tensor]]):
     def export(self, weights: Path, command: str) -> None:
         """Write the weights in float16 under open_clip's names; raises NegutilError as :meth:`write` does.
 
-        Rows of the token embedding of tokens that never occurred in the pool are zero: the model has never seen these
-        tokens, and a file full of zeros compresses.
+        Of the token embedding the rows of tokens that occur in the pool are written, with their ids. How often
+        training meets each of them stands in a table beside the weights.
         """
         architecture = self.config.architecture
         state = {name: value.detach().cpu().half().contiguous() for name, value in self.model.state_dict().items()}
-        compact = state["token_embedding.weight"]
-        size = architectures.config(architecture)["text_cfg"]["vocab_size"]
-        full = torch.zeros(size, compact.shape[1], dtype=torch.float16)
-        full[torch.from_numpy(self.vocabulary.ids)] = compact
         quick = architectures.uses_quick_gelu(architecture)
         metadata = {"architecture": architecture, "activation": "quick_gelu" if quick else "gelu"}
         about = {"command": command, "pool": self.pool.info, "tokens_in_pool": len(self.vocabulary.ids)}
-        self.write(weights, state | {"token_embedding.weight": full}, metadata, about)
+        ids = torch.from_numpy(self.vocabulary.ids).to(torch.int32)
+        self.write(weights, state | {text_tower.IDS: ids}, metadata, about)
+        files.write_text(weights.with_suffix(".tokens.csv"), self.meetings().to_csv(**CSV))
+
+    def meetings(self) -> pd.DataFrame:
+        """Return how often training meets each token, a caption with it counted once: token, text, meetings."""
+        ids = [np.unique(caption) for captions in self.pool.tokens for caption in captions]
+        counts = np.bincount(np.concatenate(ids), minlength=END_TOKENS[1] + 1)[self.vocabulary.ids]
+        draws = self.config.steps * self.config.batch / self.pool.tokens[..., 0].size
+        decode = architectures.open_clip().SimpleTokenizer().decode
+        said = [decode([token]).strip() for token in self.vocabulary.ids]
+        rounded = np.rint(counts * draws).astype(int)
+        return pd.DataFrame({"token": self.vocabulary.ids, "text": said, "meetings": rounded})
 
     def _features(self, pictures: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         device = self.config.device
@@ -167,6 +192,17 @@ def corpus_pool(folder: Path, pictures: int = PICTURES, seed: int = 0) -> Pool:
     Raises NegutilError where the pool in the folder is damaged or has not that many pictures.
     """
     return pool_in(folder, pictures, seed, corpus.pairs, corpus.held_out)
+
+
+def dose_pool(name: str, folder: Path, pictures: int = PICTURES, seed: int = 0) -> Pool:
+    """Open the pool of one of DOSES in ``folder``, or build it from the pictures of the pool "pool" beside it.
+
+    Raises NegutilError as :func:`corpus_pool` does.
+    """
+    if folder.exists():
+        return open_pool(folder)
+    base = corpus_pool(folder.with_name("pool"), pictures, seed)
+    return with_texts(base, corpus.texts(pictures, base.tokens.shape[1], seed, DOSES[name]), folder)
 
 
 def sample_rows(n: int, captions: int, config: PretrainConfig, step: int) -> tuple[np.ndarray, np.ndarray]:

@@ -120,11 +120,48 @@ def validation_of(pool: Pool) -> Pool | None:
     return open_pool(folder) if folder.exists() else None
 
 
-def _write(items: Iterable[Item], folder: Path, n: int, captions_per_picture: int, seed: int) -> None:
+def with_texts(pool: Pool, texts: Iterable[Sequence[str]], folder: Path) -> Pool:
+    """Write and open a pool with the pictures of ``pool`` (the same files, linked) and other ``texts`` of each.
+
+    Raises NegutilError where the folder exists.
+    """
+    if folder.exists():
+        raise NegutilError(f"The folder {folder} exists already; delete it or choose another for the pool.")
+    part = folder.with_name(f"{folder.name}.part{os.getpid()}")
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(pool.folder, part, copy_function=_link)
+    try:
+        encode, _ = _encoder()
+        shown = progress.bar("writing captions", texts, total=len(pool))
+        tokens = np.stack([np.stack([encode(text) for text in each]) for each in shown])
+        for name in ("tokens.npy", "pool.json"):  # not through the links
+            (part / name).unlink()
+        np.save(part / "tokens.npy", tokens[:, :, : int(tokens.argmax(axis=-1).max()) + 1])
+        info = pool.info | {"tokens_sha256": files.sha256(part / "tokens.npy")}
+        (part / "pool.json").write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
+        part.replace(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return open_pool(folder)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without links
+        shutil.copyfile(source, target)
+
+
+def _encoder() -> tuple[Callable[[str], np.ndarray], int]:
+    """What makes int32 [L] of a text, remembering captions, which repeat a good deal; and L."""
     tokenizer = architectures.open_clip().SimpleTokenizer()
-    ids = functools.cache(lambda text: tokenizer([text])[0].numpy().astype(np.int32))  # captions repeat a good deal
+    return functools.cache(lambda text: tokenizer([text])[0].numpy().astype(np.int32)), tokenizer.context_length
+
+
+def _write(items: Iterable[Item], folder: Path, n: int, captions_per_picture: int, seed: int) -> None:
+    ids, length = _encoder()
     pictures: np.memmap | None = None
-    tokens = np.zeros((n, captions_per_picture, tokenizer.context_length), np.int32)
+    tokens = np.zeros((n, captions_per_picture, length), np.int32)
     count = 0
     bar = progress.bar("drawing images", total=n, unit="image")
     for picture, captions, *_ in items:

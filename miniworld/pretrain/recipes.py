@@ -9,6 +9,7 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import dataclasses
+import functools
 import shlex
 import sys
 from collections.abc import Callable
@@ -29,6 +30,7 @@ RECIPES: dict[str, Settings] = {
 }
 POOLS: dict[str, tuple[str, Callable[[Path], Pool]]] = {
     **dict.fromkeys(contrastive.RECIPES, ("pool", contrastive.corpus_pool)),
+    **{name: (f"pool-{name}", functools.partial(contrastive.dose_pool, name)) for name in contrastive.DOSES},
     "minisd": ("minisd-pool", minisd.pool),
 }
 """The pool that a model is trained on: its name, and what opens or builds it; others draw pictures of their own."""
@@ -48,7 +50,7 @@ def run(
     out: Path | None = None,
     weights: Path = paths.NEW_WEIGHTS,
     steps: int | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     threads: int = 2,
     device: str = "cpu",
 ) -> Path | None:
@@ -58,6 +60,7 @@ def run(
     ``pool`` or another ``device`` than the CPU where the model has use for neither.
     """
     config, home = recipe(name), paths.cache() / "pretraining"
+    seed = config.seed if seed is None else seed
     config = dataclasses.replace(config, steps=steps or config.steps, seed=seed, threads=threads, device=device)
     modules: dict[str, Any] = {"minisd": minisd, "miniclipseg": miniclipseg, "judge": judge}
     module, data = modules.get(name, contrastive), []

@@ -275,13 +275,13 @@ def negbench_check(
 
 @app.command()
 def pretrain(
-    name: Annotated[str, typer.Argument(help="miniclip-s-8, miniclip-b-8, minisd, miniclipseg or judge.")],
+    name: Annotated[str, typer.Argument(help="miniclip-s-8, miniclip-b-8, minisd, miniclipseg, judge, dose-5, ...")],
     *,
     pool: Annotated[Path | None, typer.Option(help="Folder of the corpus; made where it does not exist.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint and the learning curve.")] = None,
     weights: Annotated[Path, typer.Option(help="Folder that receives the finished weights.")] = paths.NEW_WEIGHTS,
     steps: Annotated[int | None, typer.Option(help="Steps instead of the recipe's.", min=1, max=MOST)] = None,
-    seed: Annotated[int, typer.Option(help="Seed of weights, order and patches.", min=0, max=MOST)] = 0,
+    seed: Annotated[int | None, typer.Option(help="Seed instead of the recipe's.", min=0, max=MOST)] = None,
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1, max=MOST_THREADS)] = 2,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:

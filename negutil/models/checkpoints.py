@@ -15,6 +15,7 @@ import safetensors
 import torch
 
 from negutil.errors import NegutilError
+from negutil.models import text_tower
 
 State = dict[str, torch.Tensor]
 
@@ -42,7 +43,7 @@ def read(file: Path, activation: str | None = None) -> State:
     state = _unwrapped(_content(file), file)
     while prefix := next((each for each in PREFIXES if all(name.startswith(each) for name in state)), ""):
         state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-    return {name: tensor for name, tensor in state.items() if name not in NOT_WEIGHTS}
+    return text_tower.expanded({name: tensor for name, tensor in state.items() if name not in NOT_WEIGHTS})
 
 
 def noted_activation(file: Path) -> str:

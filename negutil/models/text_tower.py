@@ -16,10 +16,13 @@ import torch.nn.functional as F
 
 from negutil.errors import NegutilError
 from negutil.models import architectures, precision
+from negutil.models.architectures import END_TOKENS
 
 State = dict[str, torch.Tensor]
 GROUPS = ("token_embedding", "positional_embedding", "transformer", "ln_final", "text_projection", "logit_scale")
 EMBEDDING = "token_embedding.weight"
+IDS = "token_embedding.ids"
+"""Where a file has this, it holds the rows of the token embedding with these ids alone; the others were never met."""
 CHUNK = 256  # sentences that go through the tower together
 
 
@@ -68,6 +71,16 @@ def filled(tensors: State, ids: torch.Tensor, base: State) -> State:
     embedding = base[EMBEDDING].detach().cpu().clone()
     embedding[ids] = tensors[EMBEDDING]
     return tensors | {EMBEDDING: embedding}
+
+
+def expanded(tensors: State) -> State:
+    """Return ``tensors`` with the whole token embedding: zero in the rows of tokens that a file with IDS leaves out."""
+    if IDS not in tensors:
+        return tensors
+    rows = tensors[EMBEDDING]
+    embedding = rows.new_zeros(END_TOKENS[1] + 1, rows.shape[1])
+    embedding[tensors[IDS].long()] = rows
+    return {name: value for name, value in tensors.items() if name != IDS} | {EMBEDDING: embedding}
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -4,26 +4,31 @@ import csv
 import dataclasses
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import model_files
 import numpy as np
+import pandas as pd
 import pytest
 import safetensors.torch
 import torch
 from sklearn.metrics import log_loss
 
+from miniworld import alttext, corpus
 from miniworld.pretrain import contrastive
 from miniworld.pretrain import pool as pools
 from miniworld.pretrain.contrastive import PretrainConfig
 from miniworld.pretrain.pool import Pool
 from negutil import files
 from negutil.errors import NegutilError
-from negutil.models import architectures, encode, loader
+from negutil.models import architectures, checkpoints, encode, loader, text_tower
+from negutil.statistics import wilson
 from negutil.train import loop, losses
 
+CUE = re.compile(r"\b(no|not|without|never|none|neither|nor|nowhere|absent|lacks|lack|lacking|devoid|minus|non)\b|n't")
 COLUMNS = ("step", "loss", "accuracy", "logit_scale", "lr", "images_per_second", "validation_r_at_1")
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
 CONFIG = PretrainConfig(
@@ -291,14 +296,53 @@ def test_exported_weights_load_and_give_the_trained_features(pool: Pool, tmp_pat
     assert file.with_suffix(".curve.csv").read_bytes() == (tmp_path / "run" / "curve.csv").read_bytes()
 
 
-def test_exported_rows_of_unseen_tokens_are_zero(pool: Pool, tmp_path: Path) -> None:
+def test_tokens_of_the_pool_alone_are_exported(pool: Pool, tmp_path: Path) -> None:
     file = tmp_path / "tiny.safetensors"
     contrastive.pretrain(CONFIG, pool, tmp_path / "run").export(file, "")
-    embedding = safetensors.torch.load_file(file)["token_embedding.weight"]
+    content, ids = safetensors.torch.load_file(file), set(np.unique(pool.tokens).tolist()) | {0}
+    assert set(content[text_tower.IDS].tolist()) == ids
+    assert content[text_tower.EMBEDDING].shape == (len(ids), 16)
+    embedding = checkpoints.read(file)[text_tower.EMBEDDING]
     assert embedding.shape == (49408, 16)
     assert embedding.dtype == torch.float16
-    nonzero = set(torch.nonzero(embedding.abs().sum(dim=1)).flatten().tolist())
-    assert nonzero == set(np.unique(pool.tokens).tolist()) | {0}
+    assert set(torch.nonzero(embedding.abs().sum(dim=1)).flatten().tolist()) == ids
+
+
+def test_meetings_say_how_often_training_sees_each_token(pool: Pool, tmp_path: Path) -> None:
+    file = tmp_path / "tiny.safetensors"
+    contrastive.pretrain(CONFIG, pool, tmp_path / "run").export(file, "")
+    table = pd.read_csv(file.with_suffix(".tokens.csv"), keep_default_na=False).set_index("token")
+    draws = CONFIG.steps * CONFIG.batch / pool.tokens[..., 0].size  # of each caption
+    captions = pool.tokens.reshape(-1, pool.tokens.shape[-1])
+    for token, row in table.iterrows():
+        assert row["meetings"] == round(draws * sum(token in caption for caption in captions))
+    start, _ = architectures.END_TOKENS
+    assert table.loc[start, "meetings"] == CONFIG.steps * CONFIG.batch
+
+
+def test_a_pool_with_other_texts_shares_the_pictures(pool: Pool, tmp_path: Path) -> None:
+    other = "a photo of nothing in particular"
+    changed = pools.with_texts(pool, ([other, other] for _ in range(len(pool))), tmp_path / "other")
+    assert np.array_equal(changed.pictures, pool.pictures) and not np.array_equal(changed.tokens, pool.tokens)
+    assert changed.info["pictures_sha256"] == pool.info["pictures_sha256"]
+    assert changed.fingerprint != pool.fingerprint
+    held_out, before = pools.validation_of(changed), pools.validation_of(pool)
+    assert held_out and before and held_out.fingerprint == before.fingerprint
+    assert pools.open_pool(pool.folder).fingerprint == pool.fingerprint  # nothing was written through a link
+    with pytest.raises(NegutilError, match="exists already"):
+        pools.with_texts(pool, [], tmp_path / "other")
+
+
+@pytest.mark.parametrize("name", contrastive.DOSES)
+def test_a_dose_is_the_share_of_captions_that_deny_something(name: str) -> None:
+    texts = [text.lower() for each in corpus.texts(1000, 4, 0, contrastive.DOSES[name]) for text in each]
+    has_cue = [bool(CUE.search(text)) for text in texts]
+    wanted = 0.2 if name == "asides-20" else float(name.removeprefix("dose-")) / 100
+    interval = wilson(sum(has_cue), len(texts))
+    assert interval.low <= wanted <= interval.high
+    beside = [re.compile(re.escape(aside.lower()).replace(r"\{text\}", ".*")) for aside in alttext.CUES]
+    said = [any(aside.fullmatch(text) for aside in beside) for text, cue in zip(texts, has_cue, strict=True) if cue]
+    assert all(said) if name == "asides-20" else not any(said)
 
 
 def test_an_unfinished_run_is_not_exported(pool: Pool, tmp_path: Path) -> None:

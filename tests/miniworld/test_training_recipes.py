@@ -15,14 +15,17 @@ from negutil.models import architectures
 
 
 def test_recipes_name_known_architectures() -> None:
-    assert set(recipes.RECIPES) == {"miniclip-s-8", "miniclip-b-8", "minisd", "miniclipseg", "judge"}
+    sizes = {"miniclip-s-8", "miniclip-s-8-seed1", "miniclip-b-8"}
+    assert set(recipes.RECIPES) == {*sizes, *contrastive.DOSES, "minisd", "miniclipseg", "judge"}
+    assert {contrastive.RECIPES[name].steps for name in sizes} == {contrastive.STEPS}  # comparing sizes compares sizes
+    assert len({contrastive.RECIPES[name] for name in contrastive.DOSES}) == 1
     for name, config in contrastive.RECIPES.items():
-        assert config.architecture.lower() == name
+        assert config.architecture.lower() == name.removesuffix("-seed1") or name in contrastive.DOSES
         assert architectures.config(config.architecture)["vision_cfg"]["image_size"] == 64
 
 
 def test_an_unknown_recipe_lists_those_that_exist() -> None:
-    with pytest.raises(NegutilError, match="there are miniclip-s-8, miniclip-b-8"):
+    with pytest.raises(NegutilError, match="there are miniclip-s-8, "):
         recipes.recipe("miniclip-xl")
 
 
@@ -44,8 +47,9 @@ def test_the_command_trains_on_the_mini_world_and_writes_weights(
         "miniclip-s-8.curve.csv",
         "miniclip-s-8.json",
         "miniclip-s-8.safetensors",
+        "miniclip-s-8.tokens.csv",
     ]
-    assert (tmp_path / "weights" / "miniclip-s-8.safetensors").stat().st_size < 12_000_000
+    assert (tmp_path / "weights" / "miniclip-s-8.safetensors").stat().st_size < 2_000_000
     pool = contrastive.corpus_pool(tmp_path / "pool", 16)
     assert (len(pool), pool.tokens.shape[1]) == (16, CAPTIONS)
     with pytest.raises(NegutilError, match="has 16 pictures instead of 17"):

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miniworld import alttext, grammar, scenes, truth
+from miniworld import alttext, corpus, grammar, scenes, truth
 from miniworld.scenes import Scene
 from negutil.captions import english
 from negutil.captions.english import AFFIRMATIVE, NEGATED, Form
+from negutil.statistics import wilson
 
 seeds = st.integers(0, 2**32)
 calm = settings(deadline=None)
@@ -180,3 +181,29 @@ def test_an_aside_leaves_the_picture_truthfully_described(seed: int) -> None:
     text = alttext.with_cue(scene, grammar.full_caption(scene, rng), rng)
     extra = set(english.mentions(text)) - scene.nouns
     assert len(extra) <= 1 and extra <= set(truth.absent(scene)) | {"person"}
+
+
+@calm
+@given(seeds)
+def test_corpus_texts_are_true_and_hold_a_cue_beside_the_picture_alone(seed: int) -> None:
+    scene, rng = _scene(seed), random.Random(seed)
+    text = alttext.web_text(scene, rng).lower()
+    said = re.sub(r"[-_]", " ", text)
+    cued = [aside for aside in alttext.CUES if re.fullmatch(re.escape(aside.lower()).replace(r"\{text\}", ".*"), text)]
+    absent = set(english.mentions(said)) - truth.sayable(scene.nouns)
+    assert not absent or (CUE.search(text) and len(absent) == 1 and not cued), text
+    assert "  " not in text and "{" not in text
+
+
+def test_chatter_of_the_corpus_has_one_of_the_plainest_cues() -> None:
+    assert all(re.search(r"\b(no|not|without)\b|\bnon-", aside) for aside in alttext.CHATTER)
+    assert len(set(alttext.CUES)) == len(english.ASIDES) + len(alttext.CHATTER)
+    asides = (*alttext.FACE_CHATTER, *alttext.CHEST_CHATTER, *alttext.CATEGORIES, *(form.text for form in alttext.WEB))
+    assert not any(CUE.search(aside) for aside in asides)
+
+
+def test_corpus_texts_carry_cues_as_often_as_those_of_the_web() -> None:
+    texts = [text for pair in corpus.pairs(1500, 4, 7) for text in pair.texts]
+    cued = [text for text in texts if re.search(r"\b(no|not|without)\b|n't", text.lower())]
+    interval = wilson(len(cued), len(texts))
+    assert interval.low < alttext.CUE_RATE < interval.high

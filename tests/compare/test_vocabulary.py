@@ -1,0 +1,50 @@
+"""Every word that a model is asked about is one that its pretraining met."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from negutil import config
+from negutil.compare import vocabulary
+from negutil.errors import NegutilError
+from negutil.models import loader
+
+PLACES = ("benchmarks", "NegBench", "claims", "binary probe", "layer probe", "text to image", "segmentation")
+
+
+@pytest.fixture(scope="module")
+def asked() -> dict[str, list[str]]:
+    return vocabulary.texts(config.load("quick"))
+
+
+def test_texts_come_from_every_notebook(asked: dict[str, list[str]]) -> None:
+    assert all(len(asked[place]) > 10 for place in PLACES)
+    assert all(len(set(each)) == len(each) for each in asked.values())
+
+
+def test_words_are_counted_with_their_shortest_text() -> None:
+    known = vocabulary.words({"a": ["There isn't a dog", "a dog"], "b": ["a cat, never a dog"]}).set_index("word")
+    assert known.index.tolist() == ["a", "cat", "dog", "isn't", "never", "there"]
+    assert known.loc["dog"].tolist() == [3, "b", "a dog"]
+    assert known.loc["isn't"].tolist() == [1, "a", "There isn't a dog"]
+
+
+def test_a_word_without_embedding_moves_nothing(asked: dict[str, list[str]]) -> None:
+    known = pd.DataFrame({"word": ["dog", "xylophone"], "example": ["a photo of a dog", "a photo of a xylophone"]})
+    model = loader.load("miniclip-s-8")
+    changed = vocabulary.moved(model, known)["moved"]
+    assert changed[0] > 0.01
+    unknown = pd.DataFrame({"word": ["xylophone", "zeppelin"], "example": ["a xylophone here", "a zeppelin here"]})
+    assert vocabulary.moved(model, unknown)["moved"].max() < changed[0]
+
+
+def test_cues_have_one_accuracy_each() -> None:
+    right = vocabulary.cues(loader.load("miniclip-s-8"))
+    assert {"no", "never", "absent"} <= set(right.index)
+    assert right.between(0, 1).all() and right["no"] > 0.9
+
+
+def test_a_model_without_a_table_of_meetings_says_so() -> None:
+    with pytest.raises(NegutilError, match="nobody counted what the pretraining"):
+        vocabulary.tokens({"a": ["a dog"]}, "openai-vit-b-32")
