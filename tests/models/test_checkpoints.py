@@ -20,7 +20,9 @@ from negutil.models.checkpoints import State
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> State:
-    return safetensors.torch.load_file(model_files.write(tmp_path_factory.mktemp("weights")).file)
+    file = model_files.write(tmp_path_factory.mktemp("weights")).file
+    assert file is not None
+    return safetensors.torch.load_file(file)
 
 
 def same(found: State, wanted: State) -> bool:
