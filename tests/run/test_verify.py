@@ -148,6 +148,7 @@ def test_what_another_processor_changes_leaves_the_clone_as_it_was(clone: Path) 
     assert comparison.verdicts > 120
 
 
+@pytest.mark.slow
 def test_a_number_that_moved_is_named_and_replaces_its_table_and_figures_alone(clone: Path) -> None:
     before = contents(clone)
     with verify.staging("mini") as staged:

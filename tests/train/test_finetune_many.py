@@ -50,6 +50,7 @@ def jobs(tmp_path: Path, entry: Entry) -> list[Job]:
     ]
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_trains(jobs: list[Job], entry: Entry, tmp_path: Path) -> None:
     found = finetune_many(jobs, processes=2)
     assert [one.folder for one in found] == [job.out for job in jobs]
