@@ -15,7 +15,7 @@ set_up || exit 1
 cd "$ROOT" || exit 1
 
 # Results and figures that notebooks write while they are tested go to a temporary folder, so that the clone stays as
-# it was. The cache is the user's own: quick reuses what it made before.
+# it was. The cache is the user's own: quick reuses what it made before, and pytest copies the quick world from there.
 SCRATCH=$(mktemp -d)
 trap 'rm -rf "$SCRATCH"' EXIT
 trap 'exit 130' INT TERM
@@ -43,7 +43,9 @@ stage "ruff format" "$PYTHON" -m ruff format --check .
 stage "mypy" "$PYTHON" -m mypy
 stage "notebooks" notebooks
 stage "quick values" "$PYTHON" scripts/quick_values.py "$SCRATCH/results/quick"
-stage "pytest" env OMP_NUM_THREADS=1 "$PYTHON" -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# In the order of tests/conftest.py, slow files first; by default the files with the most tests come first.
+stage "pytest" env OMP_NUM_THREADS=1 "$PYTHON" -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
+    --no-loadscope-reorder
 
 echo
 echo "== summary"

@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib
 import pytest
+from filelock import FileLock
 
 from negutil import paths
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that have slow tests, so that no process is left alone with one of them at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache folder that all tests of a run share, in all its processes, so that the quick world is built once."""
+    """A cache folder that all tests of a run share, in all its processes, so that the quick world is built once.
+
+    What the user's cache has of that world, such as after a run of the notebooks, is copied and not built again. As
+    anywhere else, a part that was made by other code, or with other settings, is built anew.
+    """
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
-    folder.mkdir(exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            folder.mkdir()
+            if (world := paths.built("quick")).is_dir():
+                shutil.copytree(world, folder / "data" / "quick", ignore=shutil.ignore_patterns(".*"))
     return folder
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
 SCRIPT = Path(__file__).parent / "support" / "same_twice.py"
 NOT_COMPARED = ("started", "seconds", "commit", "dirty")
 """Of provenance: when it was made, and what the clone is like, which may be edited meanwhile."""

@@ -20,7 +20,7 @@ from typer.core import TyperGroup
 
 from negutil import paths
 from negutil.commands import data
-from negutil.commands.bench import bench
+from negutil.commands.bench import Images, Partial, bench
 from negutil.commands.models import encode, finetune, models_list
 from negutil.commands.options import MOST, MOST_THREADS, Address, AsJson, EngineName, ProfileName, Workers
 from negutil.commands.report import report, seeds
@@ -80,7 +80,8 @@ cache_commands = _group("cache", "The cache of features and other expensive step
 stats_commands = _group("stats", "Statistics of your own data.")
 world_commands = _group("world", "The mini world: datasets that are made here, in the published formats.")
 negbench_commands = _group(
-    "negbench", "NegBench: make its files from your own annotations, and see what its published files give away."
+    "negbench",
+    "NegBench: make its files from your own annotations, see what files give away, and ask a generative model.",
 )
 _group("models", "The models of the registry, configs/models.toml.").command("list")(models_list)
 app.add_typer(data.commands, name="data")
@@ -271,6 +272,46 @@ def negbench_check(
     for record in records:
         interval = "" if record.ci_low is None else f" [{record.ci_low:.3f}, {record.ci_high:.3f}]"
         typer.echo(f"{record.task}  {record.model}  {record.metric}: {record.value:.3f}{interval}, n = {record.n}")
+
+
+@negbench_commands.command("ask")
+def negbench_ask(
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="A multiple-choice file as NegBench's.")],
+    *,
+    images: Images = None,
+    partial: Partial = False,
+    profile: Annotated[
+        str, typer.Option(help="Whose vision model is asked; configs/annotators.toml names it.")
+    ] = "paper",
+    one_by_one: Annotated[
+        bool, typer.Option("--one-by-one", help="Ask about every option on its own: yes or no, not a letter.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the order of the options.", min=0, max=MOST)] = 0,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Keep every question with its reply.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a generative model the questions of a multiple-choice file, and print how many it gets right."""
+    from negutil import config, tables
+    from negutil.bench import sources
+    from negutil.captions import caption_sets
+    from negutil.tasks import exam
+
+    who = caption_sets.annotators_of(config.load(profile)).vision
+    files = sources.Files(negbench=(file,), images=tuple(images or ()), partial=partial)
+    (unit,) = sources.of_files(files, sources.settings("mini", 0))
+    if out:  # before hours of work, not after
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.touch()
+    items = exam.ask(who, unit.rows, one_by_one=one_by_one, order_seed=seed)
+    if out:
+        items.to_csv(out, index=False)
+    shares = exam.accuracy(items, items["picture"])
+    if as_json:
+        typer.echo(json.dumps({name: dataclasses.asdict(share) for name, share in shares.items()}, indent=1))
+        return
+    typer.echo(f"{unit.title}, {who.name}: {len(items)} questions")
+    for name, share in shares.items():
+        typer.echo(f"{name}: {tables.with_interval(share.value, share.low, share.high)}")
 
 
 @app.command()

@@ -15,12 +15,34 @@ from numpy.typing import ArrayLike
 from negutil import statistics
 from negutil.captions import annotators, prompts
 from negutil.captions.annotators import VisionAnnotator
+from negutil.data import negbench
 from negutil.errors import NegutilError
 from negutil.statistics import Interval
 from negutil.tasks import mcq
+from negutil.tasks.negbench import Items, Questions
 
 UNREAD = -1
 """What stands for the answer in a reply that could not be read."""
+
+
+def ask(annotator: VisionAnnotator, items: Items, *, one_by_one: bool = False, order_seed: int = 0) -> pd.DataFrame:
+    """Ask the questions of one of NegBench's files: the rows of ``choices``.
+
+    With ``one_by_one`` every option is asked about on its own: the rows of ``claims``, of type "true" or "false".
+    Raises NegutilError for a retrieval file, and for one about clips.
+    """
+    title = items.variation.title
+    if not isinstance(items, Questions):
+        raise NegutilError(f"{title} is a retrieval file, which has no options: give one of multiple choice.")
+    if any(path.suffix.lower() in negbench.CLIPS for path in items.media):
+        raise NegutilError(f"{title} asks about clips, and an annotator sees one picture: give a file about pictures.")
+    pictures = [items.media[row] for row in items.rows]
+    if not one_by_one:
+        return choices(annotator, pictures, items.options, items.correct.tolist(), items.types, order_seed=order_seed)
+    width = len(items.options[0])
+    truths = (np.arange(width) == items.correct[:, None]).ravel().tolist()
+    kinds = ["true" if truth else "false" for truth in truths]
+    return claims(annotator, [picture for picture in pictures for _ in range(width)], items.texts, truths, kinds)
 
 
 def choices(

@@ -352,10 +352,11 @@ def test_the_nearest_captions_name_the_most_of_the_same() -> None:
     assert denied[2] == [3]
 
 
-def test_neighbours_are_those_of_exact_arithmetic() -> None:
+def test_neighbours_are_those_of_exact_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baseline_sets, "CHUNK", 100)  # several, the last one not full
     generator = random.Random(0)
-    named = [generator.sample("abcdefgh", generator.randint(1, 6)) for _ in range(700)]
-    pictures = [row // 2 for row in range(700)]
+    named = [generator.sample("abcdefgh", generator.randint(1, 6)) for _ in range(250)]
+    pictures = [row // 2 for row in range(250)]
     denied = [generator.choice(nouns) for nouns in named]
 
     def closeness(row: int, other: int) -> tuple[bool, Fraction, int]:
@@ -363,7 +364,7 @@ def test_neighbours_are_those_of_exact_arithmetic() -> None:
         return denied[row] not in named[other], Fraction(common**2, len(named[row]) * len(named[other])), -other
 
     for row, others in baseline_sets.nearest(named, pictures, denied).items():
-        rows = [other for other in range(700) if pictures[other] != pictures[row]]
+        rows = [other for other in range(250) if pictures[other] != pictures[row]]
         assert others == sorted(rows, key=lambda other: closeness(row, other), reverse=True)[: len(others)]
 
 

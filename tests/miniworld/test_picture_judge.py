@@ -183,9 +183,9 @@ def test_cells_are_pooled_as_odds_are() -> None:
 
 
 def test_training_learns_and_is_the_same_again(tmp_path: Path) -> None:
-    plan = JudgeConfig(pictures=64, steps=12, batch=16)
+    plan = JudgeConfig(pictures=32, steps=6, batch=8)
     first = judge.pretrain(plan, tmp_path / "first")
-    assert judge.pretrain(plan, tmp_path / "parts", stop_after=5).done == 5
+    assert judge.pretrain(plan, tmp_path / "parts", stop_after=2).done == 2
     again = judge.pretrain(plan, tmp_path / "parts")
     early = judge.pretrain(dataclasses.replace(plan, steps=1), tmp_path / "early")
     states = [list(one.network.state_dict().values()) for one in (first, again)]

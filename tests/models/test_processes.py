@@ -17,6 +17,13 @@ from negutil.models import processes
 
 
 @pytest.fixture(autouse=True)
+def same_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One environment for all tests, so that they share processes: each takes seconds to begin."""
+    for name in ("NEGUTIL_RESULTS", "NEGUTIL_FIGURES"):
+        monkeypatch.setenv(name, str(tmp_path_factory.getbasetemp() / "processes"))
+
+
+@pytest.fixture(autouse=True, scope="module")
 def closed() -> Iterator[None]:
     yield
     processes.close()
@@ -45,11 +52,11 @@ def test_a_process_has_one_thread_and_shows_no_bars() -> None:
     assert set(processes.each(os.getenv, [("NEGUTIL_NO_PROGRESS",)] * 2, 2)) == {"1"}
 
 
-def test_another_environment_has_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_leaves_the_processes_at_work() -> None:
     before = pids()
-    monkeypatch.setenv("NEGUTIL_CACHE", "/somewhere")
-    assert set(processes.each(os.getenv, [("NEGUTIL_CACHE",)] * 2, 2)) == {"/somewhere"}
-    assert not before & pids()
+    with pytest.raises(ZeroDivisionError):
+        list(processes.each(divmod, [(1, 0), (1, 1)], 2))
+    assert before & pids()
 
 
 def test_a_killed_process_is_one_sentence_and_the_next_call_has_new_ones() -> None:
@@ -58,18 +65,18 @@ def test_a_killed_process_is_one_sentence_and_the_next_call_has_new_ones() -> No
     assert len(list(processes.each(os.getpid, [(), ()], 2))) == 2
 
 
-def test_an_error_leaves_the_processes_at_work() -> None:
-    before = pids()
-    with pytest.raises(ZeroDivisionError):
-        list(processes.each(divmod, [(1, 0), (1, 1)], 2))
-    assert before & pids()
-
-
 def test_giving_up_ends_the_work_at_once() -> None:
     started = time.monotonic()
     with contextlib.closing(processes.each(time.sleep, [(0.0,), (600.0,), (600.0,)], 2)) as results:
         next(results)
     assert time.monotonic() - started < 60
+
+
+def test_another_environment_has_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = pids()
+    monkeypatch.setenv("NEGUTIL_CACHE", "/somewhere")
+    assert set(processes.each(os.getenv, [("NEGUTIL_CACHE",)] * 2, 2)) == {"/somewhere"}
+    assert not before & pids()
 
 
 def test_processes_end_with_the_one_that_began_them() -> None:

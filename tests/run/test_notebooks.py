@@ -258,6 +258,7 @@ def two_notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path
     return first, second, [sys.executable, "-c", RUNNER, str(folder), "run", "--profile", "mini"]
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_loses_no_finished_work(
     tmp_path: Path, two_notebooks: tuple[Path, Path, list[str]]
 ) -> None:

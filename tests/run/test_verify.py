@@ -35,6 +35,12 @@ def clone(committed_results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     return tmp_path
 
 
+@pytest.fixture
+def no_verdicts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No claim is judged: it takes seconds, and some tests are not about verdicts."""
+    monkeypatch.setattr(verify, "_verdicts", lambda profile: {})
+
+
 def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -142,6 +148,7 @@ def test_what_another_processor_changes_leaves_the_clone_as_it_was(clone: Path) 
     assert comparison.verdicts > 120
 
 
+@pytest.mark.slow
 def test_a_number_that_moved_is_named_and_replaces_its_table_and_figures_alone(clone: Path) -> None:
     before = contents(clone)
     with verify.staging("mini") as staged:
@@ -166,6 +173,7 @@ def test_a_number_that_moved_is_named_and_replaces_its_table_and_figures_alone(c
     assert len(comparison.changed) == len(comparison.details) - 1
 
 
+@pytest.mark.usefixtures("no_verdicts")
 def test_changed_code_is_not_taken_for_another_processor(clone: Path) -> None:
     with verify.staging("mini") as staged:
         (paths.figures("mini") / "03_negbench" / "a.png").write_bytes(b"drawn by other code")
@@ -177,6 +185,7 @@ def test_changed_code_is_not_taken_for_another_processor(clone: Path) -> None:
     assert [path.name for path in written] == ["a.png", "b.png", "03_a.ipynb"]
 
 
+@pytest.mark.usefixtures("no_verdicts")
 def test_new_words_in_a_notebook_are_kept_though_its_numbers_are_within_tolerance(clone: Path) -> None:
     notebook = clone / "03_a.ipynb"
     notebook.write_text(json.dumps(chapter()), encoding="utf-8")

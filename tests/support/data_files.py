@@ -7,10 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from PIL import Image
 
 from negutil.errors import NegutilError
+
+ALT_TEXTS = ["Red shoe, no laces", None, "", "Café № 5"]
 
 
 def write_json(path: Path, content: Any) -> Path:
@@ -24,6 +27,13 @@ def write_text(path: Path, *lines: str) -> Path:
     """Write lines, each with a line end, and return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def shard(path: Path, texts: list[Any], column: str = "TEXT") -> Path:
+    """Write a shard of LAION's metadata with these alt texts and return the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pl.DataFrame({"SAMPLE_ID": range(len(texts)), column: texts}).write_parquet(path, compression="snappy")
     return path
 
 

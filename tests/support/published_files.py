@@ -8,7 +8,6 @@ import test_data_ccneg as ccneg
 import test_data_celeba as celeba
 import test_data_chexpert as chexpert
 import test_data_coco as coco
-import test_data_laion as laion
 import test_data_msrvtt as msrvtt
 import test_data_negbench as negbench
 import test_data_negrefcocog as negrefcocog
@@ -19,7 +18,7 @@ import test_data_valse as valse
 import test_data_voc as voc
 import test_data_vqa as vqa
 import test_tifa as tifa
-from data_files import picture, write_json, write_text
+from data_files import ALT_TEXTS, picture, shard, write_json, write_text
 
 COUNTS = {
     "laion/*.parquet": {"files": 1, "captions": 4},
@@ -64,7 +63,7 @@ def write(root: Path) -> Path:
     """Write all of it into `root`, with the pictures that the files name."""
     _scenes(root)
     _questions(root)
-    laion.shard(root / "laion" / "part-00000.parquet", laion.TEXTS)
+    shard(root / "laion" / "part-00000.parquet", ALT_TEXTS)
     write_text(root / "celeba" / "list_attr_celeba.txt", "3", "Eyeglasses Male No_Beard ", *celeba.ROWS)
     write_text(root / "celeba" / "list_eval_partition.txt", "000001.jpg 0", "000002.jpg 2", "000003.jpg 2")
     for number in (1, 2, 3):

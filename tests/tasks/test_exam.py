@@ -16,9 +16,11 @@ from sklearn.metrics import accuracy_score, recall_score
 from miniworld.annotator import ErrorRates, World, WorldAnnotator
 from negutil import paths, results
 from negutil.captions import annotators, prompts, statements
+from negutil.captions.negbench_files import Variation
 from negutil.captions.statements import Statement
 from negutil.errors import NegutilError
 from negutil.tasks import exam
+from negutil.tasks.negbench import Items, Queries, Questions
 
 NOUNS = ("dog", "cat", "hat", "car", "tree", "fish")
 COUNT = 120
@@ -100,6 +102,38 @@ def test_a_reply_that_cannot_be_read_is_wrong_and_counted() -> None:
     told = exam.choices(Saying("The answer is B."), PICTURES, OPTIONS, [0] * COUNT)
     assert told["parsed"].all()
     assert not exam.choices(Saying("The answer is B."), PICTURES, OPTIONS, [0] * COUNT, strict=True)["parsed"].any()
+
+
+VARIATION = Variation("own", "MCQ", "templated", "own.csv", "")
+
+
+def of_file(media: Sequence[Path] = PICTURES) -> Questions:
+    """The questions as those of a file, each about its own picture."""
+    rows, names = np.arange(COUNT), tuple(path.name for path in media)
+    return Questions(VARIATION, tuple(media), names, rows, OPTIONS, np.zeros(COUNT, np.int64), TYPES)
+
+
+def test_the_questions_of_a_file_are_asked_by_letter_or_one_by_one() -> None:
+    by_letter = exam.ask(world(0.3), of_file(), order_seed=3)
+    expected = exam.choices(world(0.3), PICTURES, OPTIONS, [0] * COUNT, TYPES, order_seed=3)
+    pd.testing.assert_frame_equal(by_letter, expected)
+    one_by_one = exam.ask(world(), of_file(), one_by_one=True)
+    assert one_by_one["claim"].tolist() == [text for texts in OPTIONS for text in texts]
+    assert one_by_one["correct"].tolist() == [1, 0, 0, 0] * COUNT
+    assert one_by_one["type"].tolist() == ["true", "false", "false", "false"] * COUNT
+    assert one_by_one["right"].all()
+
+
+@pytest.mark.parametrize(
+    ("items", "problem"),
+    [
+        (Queries(VARIATION, (Path("0.jpg"),), ("0.jpg",), np.zeros(1, np.int64), ["no dog"]), "is a retrieval file"),
+        (of_file([path.with_suffix(".mp4") for path in PICTURES]), "asks about clips"),
+    ],
+)
+def test_files_without_options_or_pictures_are_refused(items: Items, problem: str) -> None:
+    with pytest.raises(NegutilError, match=problem):
+        exam.ask(Saying("A"), items)
 
 
 def claims() -> tuple[list[str], list[bool], list[str]]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import finetune_files
@@ -11,13 +11,26 @@ import model_files
 import pytest
 
 from negutil.errors import NegutilError
-from negutil.models import loader, registry, trained
+from negutil.models import loader, processes, registry, trained
 from negutil.models.registry import Entry
 from negutil.train import finetune as module
 from negutil.train.finetune import Job, Stopped, Trainer, finetune, finetune_many
 
 SMALL = "MiniCLIP-S-8"  # fresh processes do not know the tiny architecture of the tests
 CONFIG = dataclasses.replace(finetune_files.CONFIG, epochs=1)
+
+
+@pytest.fixture(autouse=True)
+def same_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One environment for all tests, so that they share processes: each takes seconds to begin."""
+    for name in ("NEGUTIL_RESULTS", "NEGUTIL_FIGURES"):
+        monkeypatch.setenv(name, str(tmp_path_factory.getbasetemp() / "side_by_side"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def closed() -> Iterator[None]:
+    yield
+    processes.close()
 
 
 @pytest.fixture
@@ -37,6 +50,7 @@ def jobs(tmp_path: Path, entry: Entry) -> list[Job]:
     ]
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_trains(jobs: list[Job], entry: Entry, tmp_path: Path) -> None:
     found = finetune_many(jobs, processes=2)
     assert [one.folder for one in found] == [job.out for job in jobs]

@@ -82,6 +82,7 @@ def test_a_checkpoint_of_something_else_is_not_gone_on_with() -> None:
     assert training.train(job()).sha256 == wanted.sha256
 
 
+@pytest.mark.slow
 def test_two_side_by_side_are_as_one_after_the_other() -> None:
     names = [f"tiny+clipglasses/seed{seed}" for seed in range(2)]
     found = training.train_many(names, glasses_files.job, "quick", processes=2)

@@ -95,7 +95,7 @@ def test_norms_are_those_of_the_features_before_they_are_normalised(
 ) -> None:
     monkeypatch.setenv("NEGUTIL_CACHE", str(session_cache))
     small = dataclasses.replace(QUICK.world, scenes=dataclasses.replace(QUICK.world.scenes, train=8, val=2, test=2))
-    settings = dataclasses.replace(planned(8), world=small, name="quick")
+    settings = dataclasses.replace(planned(8), world=small, name="few")  # not in the place of the quick world
     gallery = sets.gallery(model, settings)
     norms = sets.lengths(model, settings)
     assert norms.shape == (len(gallery.images),)
