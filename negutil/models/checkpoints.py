@@ -2,9 +2,11 @@
 
 A file is known by its contents, not by its name: safetensors, PyTorch's files (``weights_only``, with NumPy's numbers
 allowed beside the weights) and TorchScript archives like OpenAI's, of which only the tensors are taken. Training
-checkpoints are unwrapped (``WRAPPERS``) and prefixes of wrapped models removed (``PREFIXES``).
+checkpoints are unwrapped (``WRAPPERS``) and prefixes of wrapped models removed (``PREFIXES``). The names that
+``transformers`` gives to the weights of a CLIPModel become open_clip's.
 """
 
+import functools
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +30,29 @@ PREFIXES = ("module.", "_orig_mod.", "model.", "clip.")
 NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")
 """Three numbers that OpenAI's archives keep among the weights."""
 
+TRANSFORMERS = "text_model.embeddings.token_embedding.weight"
+"""A name by which the weights of a CLIPModel of ``transformers`` are known."""
+
+_RENAMED = (
+    (r"(vision|text)_model\.encoder\.layers\.", r"\1.transformer.resblocks."),
+    (r"layer_norm([12])", r"ln_\1"),
+    (r"mlp\.fc1", "mlp.c_fc"),
+    (r"mlp\.fc2", "mlp.c_proj"),
+    (r"self_attn\.", "attn."),
+    (r"vision_model\.embeddings\.class_embedding", "vision.class_embedding"),
+    (r"vision_model\.embeddings\.patch_embedding", "vision.conv1"),
+    (r"(vision|text)_model\.embeddings\.position_embedding\.weight", r"\1.positional_embedding"),
+    (r"text_model\.embeddings\.token_embedding", "text.token_embedding"),
+    (r"vision_model\.pre_layrnorm", "vision.ln_pre"),  # their spelling
+    (r"vision_model\.post_layernorm", "vision.ln_post"),
+    (r"text_model\.final_layer_norm", "text.ln_final"),
+    (r"visual_projection\.weight", "vision.proj"),
+    (r"text_projection\.weight", "text.text_projection"),
+    (r"^vision\.", "visual."),
+    (r"^text\.", ""),
+)
+"""Patterns in names of ``transformers`` and what open_clip has in their place, one after the other."""
+
 _REFUSED = re.compile(r"GLOBAL ([\w.]+)")
 
 
@@ -43,6 +68,7 @@ def read(file: Path, activation: str | None = None) -> State:
     state = _unwrapped(_content(file), file)
     while prefix := next((each for each in PREFIXES if all(name.startswith(each) for name in state)), ""):
         state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    state = _from_transformers(state) if TRANSFORMERS in state else state
     return text_tower.expanded({name: tensor for name, tensor in state.items() if name not in NOT_WEIGHTS})
 
 
@@ -113,3 +139,16 @@ def _unwrapped(content: Any, file: Path) -> State:
     if not isinstance(found, Mapping):
         raise NegutilError(f"{file} holds a {type(content).__name__} and no state dict; export the weights alone.")
     return dict(found)
+
+
+def _from_transformers(state: State) -> State:
+    """The weights of a CLIPModel of ``transformers`` under open_clip's names: attention's three matrices in one, and
+    both projections transposed."""
+    found: State = {}
+    for name, tensor in state.items():
+        ours = functools.reduce(lambda known, pair: re.sub(*pair, known), _RENAMED, name)
+        found[ours] = tensor.T.contiguous() if ours in ("visual.proj", "text_projection") else tensor
+    for query in [name for name in found if ".attn.q_proj." in name]:
+        parts = [found.pop(query.replace(".q_proj.", f".{part}_proj.")) for part in "qkv"]
+        found[query.replace(".q_proj.", ".in_proj_")] = torch.cat(parts)
+    return {name: tensor for name, tensor in found.items() if not name.endswith("position_ids")}

@@ -125,3 +125,30 @@ def test_a_missing_or_truncated_file_is_named(state: State, tmp_path: Path) -> N
         (tmp_path / name).write_bytes(whole.read_bytes()[:-100])
         with pytest.raises(NegutilError, match=f"{name} is damaged"):
             checkpoints.read(tmp_path / name)
+
+
+def test_weights_of_transformers_give_the_same_features(tmp_path: Path) -> None:
+    import transformers
+
+    text = {"hidden_size": 16, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vision = {"hidden_size": 32, "intermediate_size": 128, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = transformers.CLIPConfig(
+        text_config=text | {"vocab_size": 49408, "eos_token_id": 49407},
+        vision_config=vision | {"image_size": 64, "patch_size": 16},
+        projection_dim=16,
+    )
+    torch.manual_seed(0)
+    theirs = transformers.CLIPModel(config).eval()
+    theirs.save_pretrained(tmp_path)
+    model = loader.load_entry(model_files.entry(tmp_path / "model.safetensors"))
+    tokens = model.tokenizer(model_files.TEXTS)
+    pixels = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        wanted = theirs(input_ids=tokens, pixel_values=pixels)
+        texts, images = (
+            model.model.encode_text(tokens, normalize=True),
+            model.model.encode_image(pixels, normalize=True),
+        )
+    torch.testing.assert_close(texts, wanted.text_embeds, atol=1e-5, rtol=0)
+    torch.testing.assert_close(images, wanted.image_embeds, atol=1e-5, rtol=0)
+    torch.testing.assert_close(model.model.logit_scale, theirs.logit_scale)
