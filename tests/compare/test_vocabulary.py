@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from negutil import config
-from negutil.compare import vocabulary
+from negutil.compare import layer_probe, vocabulary
 from negutil.errors import NegutilError
 from negutil.models import loader
+from negutil.models.loader import LoadedModel
 
 PLACES = ("benchmarks", "NegBench", "claims", "binary probe", "layer probe", "text to image", "segmentation")
 
@@ -26,7 +28,7 @@ def test_texts_come_from_every_notebook(asked: dict[str, list[str]]) -> None:
 def test_words_are_counted_with_their_shortest_text() -> None:
     known = vocabulary.words({"a": ["There isn't a dog", "a dog"], "b": ["a cat, never a dog"]}).set_index("word")
     assert known.index.tolist() == ["a", "cat", "dog", "isn't", "never", "there"]
-    assert list(known.loc["dog"]) == [3, "b", "a dog"]
+    assert list(known.loc["dog"]) == [3, "a", "a dog"]
     assert list(known.loc["isn't"]) == [1, "a", "There isn't a dog"]
 
 
@@ -39,10 +41,19 @@ def test_a_word_without_embedding_moves_nothing(asked: dict[str, list[str]]) -> 
     assert vocabulary.moved(model, unknown)["moved"].max() < changed[0]
 
 
-def test_cues_have_one_accuracy_each() -> None:
-    right = vocabulary.cues(loader.load("miniclip-s-8"))
-    assert {"no", "never", "absent"} <= set(right.index)
-    assert right.between(0, 1).all() and right["no"] > 0.9
+def test_cues_have_one_accuracy_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = loader.load("miniclip-s-8")
+    right = vocabulary.cues(model)
+    assert {"no", "never", "absent"} <= set(right.index) and right.between(0, 1).all()
+
+    def reading(_: LoadedModel, texts: list[str]) -> dict[str, np.ndarray]:
+        """Features of a model that reads every cue: the first half of the texts is negated."""
+        noise = np.random.default_rng(0).normal(size=(len(texts), 8))
+        noise[: len(texts) // 2, 0] += 10
+        return {layer_probe.OUTPUT: noise}
+
+    monkeypatch.setattr(layer_probe, "layers", reading)
+    assert (vocabulary.cues(model) == 1).all()
 
 
 def test_a_model_without_a_table_of_meetings_says_so() -> None:
