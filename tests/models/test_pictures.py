@@ -66,8 +66,8 @@ def test_an_ordinary_picture_stays_as_it_is() -> None:
 
 def test_a_truncated_picture_says_why(tmp_path: Path) -> None:
     whole = tmp_path / "whole.jpg"
-    Image.fromarray(RAMP).save(whole)
-    (tmp_path / "cut.jpg").write_bytes(whole.read_bytes()[:-400])
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)).save(whole, quality=95)
+    (tmp_path / "cut.jpg").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     with pytest.raises(NegutilError, match=r"cut\.jpg cannot be read as a picture \(.*truncated"):
         read_rgb(tmp_path / "cut.jpg")
 
