@@ -159,9 +159,8 @@ def _from_tag(entry: Entry, tag: str, device: str) -> LoadedModel:
             f"There is no file '{tag}', and open_clip has no such weights for {entry.architecture}; its tags: {tags}."
         )
     activation = ACTIVATIONS[0] if settings.get("quick_gelu") else ACTIVATIONS[1]
-    pictures: dict[str, Any] = {key: tuple(settings[key]) for key in ("mean", "std") if settings.get(key)}
-    pictures |= {key: settings[key] for key in ("interpolation", "resize_mode") if settings.get(key)}
-    changes = NO_WEIGHTS | {"tag": tag, "activation": activation, "source": f"open_clip's weights {tag}", **pictures}
+    changes = NO_WEIGHTS | {"tag": tag, "activation": activation, "source": f"open_clip's weights {tag}"}
+    changes |= architectures.picture_settings(settings)
     _require_plain(entry.architecture)
     return loader.load_entry(replace(entry, name=f"{entry.name} ({tag})", **changes), device)
 

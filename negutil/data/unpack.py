@@ -159,5 +159,5 @@ def tar_members(file: Path, endings: tuple[str, ...]) -> Iterator[tuple[str, byt
             for member in archive:
                 if member.isfile() and member.name.endswith(endings) and (opened := archive.extractfile(member)):
                     yield member.name, opened.read()
-    except tarfile.TarError as problem:
+    except _DAMAGED as problem:
         raise NegutilError(f"{file} is damaged ({problem}): fetch it again.") from problem

@@ -64,7 +64,11 @@ def preprocessing(architecture: str) -> dict[str, Any]:
     What it does not say, and what any other architecture does, is left out.
     """
     folder = folder_of(architecture)
-    said = files.read_json(folder / CONFIG).get("preprocess_cfg", {}) if folder else {}
+    return picture_settings(files.read_json(folder / CONFIG).get("preprocess_cfg", {}) if folder else {})
+
+
+def picture_settings(said: dict[str, Any]) -> dict[str, Any]:
+    """Return what open_clip's settings of weights say of how pictures are prepared, as a registry entry has it."""
     pictures = {key: tuple(said[key]) for key in ("mean", "std") if said.get(key)}
     return pictures | {key: said[key] for key in ("interpolation", "resize_mode") if said.get(key)}
 
