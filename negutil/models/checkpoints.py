@@ -6,7 +6,6 @@ checkpoints are unwrapped (``WRAPPERS``) and prefixes of wrapped models removed 
 ``transformers`` gives to the weights of a CLIPModel become open_clip's.
 """
 
-import functools
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -146,7 +145,9 @@ def _from_transformers(state: State) -> State:
     both projections transposed."""
     found: State = {}
     for name, tensor in state.items():
-        ours = functools.reduce(lambda known, pair: re.sub(*pair, known), _RENAMED, name)
+        ours = name
+        for theirs, written in _RENAMED:
+            ours = re.sub(theirs, written, ours)
         found[ours] = tensor.T.contiguous() if ours in ("visual.proj", "text_projection") else tensor
     for query in [name for name in found if ".attn.q_proj." in name]:
         parts = [found.pop(query.replace(".q_proj.", f".{part}_proj.")) for part in "qkv"]
