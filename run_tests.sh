@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sets up as run_all.sh does, then: ruff, mypy, nbval over the notebooks in the quick profile, whose values are compared
-# with those kept in tests/quick/, and pytest.
+# Sets up as run_all.sh does, then: ruff, nbval over the notebooks in the quick profile, whose values are compared with
+# those kept in tests/quick/, beside it mypy, and pytest.
 set -uo pipefail
 
 if [[ ${1:-} == -h || ${1:-} == --help ]]; then
@@ -17,7 +17,7 @@ cd "$ROOT" || exit 1
 # Results and figures that notebooks write while they are tested go to a temporary folder, so that the clone stays as
 # it was. The cache is the user's own: quick reuses what it made before, and pytest copies the quick world from there.
 SCRATCH=$(mktemp -d)
-trap 'rm -rf "$SCRATCH"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$SCRATCH"' EXIT
 trap 'exit 130' INT TERM
 SUMMARY=()
 STATUS=0
@@ -38,11 +38,20 @@ notebooks() {
         --nbval-cell-timeout 600 -o timeout=0 -p no:cacheprovider notebooks/
 }
 
+types() {
+    wait "$MYPY"
+    local status=$?
+    cat "$SCRATCH/mypy.txt"
+    return "$status"
+}
+
 stage "ruff check" "$PYTHON" -m ruff check .
 stage "ruff format" "$PYTHON" -m ruff format --check .
-stage "mypy" "$PYTHON" -m mypy
+"$PYTHON" -m mypy >"$SCRATCH/mypy.txt" 2>&1 & # beside the notebooks, which leave half of the second core idle
+MYPY=$!
 stage "notebooks" notebooks
 stage "quick values" "$PYTHON" scripts/quick_values.py "$SCRATCH/results/quick"
+stage "mypy" types
 # In the order of tests/conftest.py, slow files first; by default the files with the most tests come first.
 stage "pytest" env OMP_NUM_THREADS=1 "$PYTHON" -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
     --no-loadscope-reorder
