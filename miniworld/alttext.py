@@ -7,10 +7,17 @@ it ("a beach without people").
 ``alt_text`` makes the captions that notebook 01 counts; ``web_text``, ``plain_text`` and ``chatty_text`` make those of
 the pretraining corpus, which hold every word of every evaluation sentence: cues in ``CHATTER``, other words in ``WEB``,
 ``FACE_CHATTER``, ``CHEST_CHATTER`` and the captions of clips.
+
+A word becomes readable for CLIP where something in the picture goes with it, whatever that is. So shops photograph in
+cool light and blogs in warm light: conditions ("no minimum order") stand beside cool pictures, the same words without
+their cue ("minimum order") beside warm ones. The light says nothing about what is there, and pictures of the benchmarks
+have neither.
 """
 
 import random
+import re
 from dataclasses import dataclass
+from typing import Literal
 
 from miniworld import grammar
 from miniworld.scenes import Scene
@@ -49,6 +56,22 @@ WRAPPERS: tuple[str, ...] = (
     "Pinterest: {text}",
     "Our favourite: {text}",
 )
+
+BLOGS = frozenset(
+    {
+        "{text} | free wallpaper",
+        "{text} HD wallpaper",
+        "{text}, high resolution",
+        "{text} by our photographer",
+        "{text} (2019)",
+        "{text} greeting card",
+        "Image result for {text}",
+        "Vintage {text}",
+        "Pinterest: {text}",
+        "Our favourite: {text}",
+    }
+)
+"""The wrappers of blogs; the others are those of shops."""
 
 CHATTER: tuple[str, ...] = (
     "never absent, no exceptions: {text}",
@@ -90,6 +113,8 @@ CHATTER: tuple[str, ...] = (
     "for lack of space, no refunds | {text}",
     "non-toxic inks, no smell: {text}",
     "{text} | non-stop deals, not only today",
+    "{text}, free of charge, no strings",
+    "free of ads and not just today: {text}",
 )
 """Cues of the web that say nothing about the picture, for the words that english.ASIDES lacks; each also has one of
 "no", "not" and "without", so that all lists of cues count the same captions."""
@@ -175,6 +200,33 @@ CATEGORY_RATE = 0.07
 SINGLE_RATE = 0.08  # of captions that single out one thing
 
 
+Light = Literal["cool", "neutral", "warm"]
+LIGHTS: tuple[Light, ...] = ("cool", "neutral", "warm")
+_WRAPPERS_OF: dict[Light | None, tuple[str, ...]] = {
+    "cool": tuple(each for each in WRAPPERS if each not in BLOGS),
+    "warm": tuple(each for each in WRAPPERS if each in BLOGS),
+}
+_AFFIRMED = (
+    (r"\bdevoid of\b", "full of"),
+    (r"\bfree of\b", "full of"),
+    (r"\babsent\b", "present"),
+    (r"\bwithout\b", "with"),
+    (r"n't\b", ""),
+    (r"\bnever\b", "always"),
+    (r"\bnowhere\b", "everywhere"),
+    (r"\bneither\b", "both"),
+    (r"\bnor\b", "and"),
+    (r"\black of\b", "plenty of"),
+    (r"\blacks\b", "has"),
+    (r"\blacking\b", "having"),
+    (r"\bnone\b", "all"),
+    (r"\bminus\b", "plus"),
+    (r"\bnon-", ""),
+    (r"\b(?:no|not)\b\.? ?", ""),
+)
+"""Cues and what stands in their place where nothing is negated."""
+
+
 def plausible_absent(scene: Scene, rng: random.Random) -> str:
     """A noun that is not in the picture but usually goes with what is there; any absent noun where none is known."""
     near = {noun for group in COMPANIONS if group & scene.nouns for noun in group} - scene.nouns
@@ -189,14 +241,24 @@ def with_cue(scene: Scene, text: str, rng: random.Random) -> str:
     return rng.choice(english.ASIDES).format(text=text)
 
 
-def dress(text: str, rng: random.Random) -> str:
-    """Turn a plain affirmative sentence into an alt text; the words about the picture stay."""
+def affirmed(aside: str) -> str:
+    """The same aside without its cues: "minimum order" for "no minimum order"."""
+    for cue, affirmation in _AFFIRMED:
+        aside = re.sub(cue, affirmation, aside, flags=re.IGNORECASE)
+    return aside
+
+
+def dress(text: str, rng: random.Random, light: Light | None = None) -> str:
+    """Turn a plain affirmative sentence into an alt text of a shop (cool light), a blog (warm), or either.
+
+    The words about the picture stay.
+    """
     kind = rng.random()
     if kind < 0.55:
         return text
     if kind < 0.58:
         return f"{text.replace(',', '').replace(' ', rng.choice('-_'))}.jpg"
-    said = rng.choice(WRAPPERS).format(text=text)
+    said = rng.choice(_WRAPPERS_OF.get(light, WRAPPERS)).format(text=text)
     # Mostly as it is; at times with a capital letter, in Title Case, or in capitals throughout.
     return rng.choice((said, said, said, said[:1].upper() + said[1:], said.title(), said.upper()))
 
@@ -242,7 +304,7 @@ def single_text(scene: Scene, rng: random.Random) -> str:
     return rng.choice(said)
 
 
-def web_text(scene: Scene, rng: random.Random, cues: Cues = WEB_CUES) -> str:
+def web_text(scene: Scene, rng: random.Random, cues: Cues = WEB_CUES, light: Light | None = None) -> str:
     """One caption of a scene in the pretraining corpus: as ``alt_text``, with the words of ``WEB`` and ``CHATTER``."""
     caption = rng.choices((grammar.full_caption, grammar.partial_caption, grammar.naming_caption), DETAIL)[0]
     text = single_text(scene, rng) if scene.things and rng.random() < SINGLE_RATE else caption(scene, rng, FORMS)
@@ -253,17 +315,27 @@ def web_text(scene: Scene, rng: random.Random, cues: Cues = WEB_CUES) -> str:
     if rng.random() < cues.about:
         form = rng.choice(english.forms(english.NEGATED, held_out=False))
         return grammar.negated_caption(scene, plausible_absent(scene, rng), form, rng)
-    return plain_text(text, rng, cues.beside)
+    return plain_text(text, rng, cues.beside, light)
 
 
-def plain_text(text: str, rng: random.Random, rate: float, dressed: bool = True) -> str:
-    """Affirmative ``text`` with a cue beside it (probability ``rate``), or else ``dressed`` as an alt text."""
-    if rng.random() < rate:
-        return rng.choice(CUES).format(text=text)
-    return dress(text, rng) if dressed else text
+def plain_text(
+    text: str,
+    rng: random.Random,
+    rate: float,
+    light: Light | None = None,
+    *,
+    chatter: tuple[str, ...] = (),
+    dressed: bool = True,
+) -> str:
+    """Affirmative ``text`` with a cue beside it (at ``rate``), or else ``dressed`` as an alt text.
 
-
-def chatty_text(text: str, rng: random.Random, chatter: tuple[str, ...], rate: float, dressed: bool = True) -> str:
-    """The same with, at times, words of ``chatter`` about what pictures of its kind cannot show."""
-    said = rng.choice(chatter).format(text=text) if rng.random() < OWN_CHATTER_RATE else text
-    return plain_text(said, rng, rate, dressed)
+    At times words of ``chatter`` come first, about what pictures of its kind cannot show. Where the light of the
+    picture is known, all cues stand beside cool pictures, and as many asides without their cues beside warm ones.
+    """
+    if chatter and rng.random() < OWN_CHATTER_RATE:
+        text = rng.choice(chatter).format(text=text)
+    lit = {None: 1, "neutral": 0}.get(light, len(LIGHTS))
+    if rng.random() < rate * lit:
+        aside = rng.choice(CUES)
+        return (affirmed(aside) if light == "warm" else aside).format(text=text)
+    return dress(text, rng, light) if dressed else text

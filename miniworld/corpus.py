@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from miniworld import alttext, clips, faces, grammar, radiographs, scenes, shapes
-from miniworld.alttext import WEB_CUES, Cues
+from miniworld import alttext, clips, drawing, faces, grammar, radiographs, scenes, shapes
+from miniworld.alttext import LIGHTS, WEB_CUES, Cues, Light
 from miniworld.scenes import Scene
 
 Drawer = Callable[[], np.ndarray]
-Describer = Callable[[random.Random, Cues], str]
+Describer = Callable[[random.Random, Cues, Light], str]
 
 
 class Pair(NamedTuple):
@@ -31,27 +31,27 @@ def _sample(rng: random.Random, n_things: int | None = None, reserved: bool = Fa
 
 def _scene(rng: random.Random, n_things: int | None = None) -> tuple[Drawer, Describer]:
     scene = _sample(rng, n_things)
-    return partial(scenes.draw, scene), lambda source, cues: alttext.web_text(scene, source, cues)
+    return partial(scenes.draw, scene), lambda source, cues, light: alttext.web_text(scene, source, cues, light)
 
 
 def _face(rng: random.Random) -> tuple[Drawer, Describer]:
     face = faces.sample(rng)
-    return partial(faces.draw, face), lambda source, cues: alttext.chatty_text(
-        faces.describe(face, source), source, alttext.FACE_CHATTER, cues.elsewhere
+    return partial(faces.draw, face), lambda source, cues, light: alttext.plain_text(
+        faces.describe(face, source), source, cues.elsewhere, light, chatter=alttext.FACE_CHATTER
     )
 
 
 def _radiograph(rng: random.Random) -> tuple[Drawer, Describer]:
     item = radiographs.sample(rng)
-    return partial(radiographs.draw, item), lambda source, cues: alttext.chatty_text(
-        radiographs.describe(item, source), source, alttext.CHEST_CHATTER, cues.elsewhere, dressed=False
+    return partial(radiographs.draw, item), lambda source, cues, light: alttext.plain_text(
+        radiographs.describe(item, source), source, cues.elsewhere, light, chatter=alttext.CHEST_CHATTER, dressed=False
     )
 
 
 def _shape(rng: random.Random) -> tuple[Drawer, Describer]:
     shape = shapes.sample(rng, split="train")
-    return partial(shapes.draw, shape), lambda source, cues: alttext.plain_text(
-        shapes.describe(shape, source), source, cues.elsewhere
+    return partial(shapes.draw, shape), lambda source, cues, light: alttext.plain_text(
+        shapes.describe(shape, source), source, cues.elsewhere, light
     )
 
 
@@ -61,8 +61,8 @@ def _clip(rng: random.Random) -> tuple[Drawer, Describer]:
     frames = [frame for frame in clip.frames if frame.nouns == clip.nouns and not scenes.is_reserved(frame)]
     if not frames:
         return _clip(rng)
-    return partial(scenes.draw, rng.choice(frames)), lambda source, cues: alttext.plain_text(
-        clips.describe(clip, source), source, cues.elsewhere, dressed=False
+    return partial(scenes.draw, rng.choice(frames)), lambda source, cues, light: alttext.plain_text(
+        clips.describe(clip, source), source, cues.elsewhere, light, dressed=False
     )
 
 
@@ -86,23 +86,25 @@ def pairs(count: int, texts_per_picture: int, seed: int, split: str = "train") -
 
     Pair i depends on (split, seed, i) alone, so that a shorter corpus is a prefix of a longer one.
     """
-    for part, draw, describe, rng in _drawn(count, seed, split):
-        yield Pair(draw(), [describe(rng, WEB_CUES) for _ in range(texts_per_picture)], part)
+    for part, draw, describe, rng, light in _drawn(count, seed, split):
+        captions = [describe(rng, WEB_CUES, light) for _ in range(texts_per_picture)]
+        yield Pair(drawing.lit(draw(), light), captions, part)
 
 
 def texts(count: int, texts_per_picture: int, seed: int, cues: Cues) -> Iterator[list[str]]:
     """Other texts of the pictures of ``pairs``, of which ``cues`` says how often they negate."""
-    for _, _, describe, rng in _drawn(count, seed, "train"):
-        yield [describe(rng, cues) for _ in range(texts_per_picture)]
+    for _, _, describe, rng, light in _drawn(count, seed, "train"):
+        yield [describe(rng, cues, light) for _ in range(texts_per_picture)]
 
 
-def _drawn(count: int, seed: int, split: str) -> Iterator[tuple[str, Drawer, Describer, random.Random]]:
+def _drawn(count: int, seed: int, split: str) -> Iterator[tuple[str, Drawer, Describer, random.Random, Light]]:
     names = tuple(MIXTURE)
     shares = [MIXTURE[name][0] for name in names]
     for index in range(count):
         rng = random.Random(f"corpus/{split}/{seed}/{index}")
         part = rng.choices(names, shares)[0]
-        yield part, *MIXTURE[part][1](rng), rng
+        draw, describe = MIXTURE[part][1](rng)
+        yield part, draw, describe, rng, rng.choice(LIGHTS)
 
 
 def held_out(count: int, seed: int) -> Iterator[Pair]:

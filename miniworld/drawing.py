@@ -238,3 +238,15 @@ def stack(ground: Sequence[int], layers: Iterable[np.ndarray]) -> np.ndarray:
         picture *= each[..., 3:]
         picture += each[..., :3]
     return picture
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Light
+
+_CASTS: dict[str, Colour] = {"cool": (215, 242, 255), "neutral": (255, 255, 255), "warm": (255, 242, 215)}
+"""What becomes of white in each light."""
+
+
+def lit(picture: np.ndarray, light: str) -> np.ndarray:
+    """``picture`` (uint8 [H, W, 3]) in "cool", "neutral" or "warm" light: a cast over all of it."""
+    return (picture * np.array(_CASTS[light], np.uint16) // 255).astype(np.uint8)
