@@ -22,7 +22,7 @@ from typing import Literal
 from miniworld import grammar
 from miniworld.scenes import Scene
 from negutil.captions import english
-from negutil.captions.english import COMPANIONS, NOUN, NOUNS, Form
+from negutil.captions.english import COMPANIONS, NOUN, NOUNS, PLURAL_ONLY, Form
 
 CUE_RATE = 0.007
 ABOUT_PICTURE = 0.10
@@ -286,7 +286,7 @@ class Cues:
 
 
 WEB_CUES = Cues(CUE_RATE * ABOUT_PICTURE, CUE_RATE * (1 - ABOUT_PICTURE), CUE_RATE)
-FORMS = (*grammar.TRAINING_FORMS, *WEB)
+FORMS = tuple(Form(re.sub("^photograph", "a photograph", form.text)) for form in (*grammar.TRAINING_FORMS, *WEB))
 CUES = (*english.ASIDES, *CHATTER, *CHATTER)  # the rare words twice as often
 
 
@@ -294,13 +294,14 @@ def single_text(scene: Scene, rng: random.Random) -> str:
     """A caption that singles out one thing of a scene with things, by its colour, its place, its gear or its action."""
     thing = rng.choice(scene.things)
     noun = grammar.name(thing.noun, rng)
-    said = [f"the {noun} which is coloured {thing.colour}", f"the {noun} located {grammar.position(thing)}"]
+    verb = "are" if noun in PLURAL_ONLY else "is"
+    said = [f"the {noun} which {verb} coloured {thing.colour}", f"the {noun} located {grammar.position(thing)}"]
     if thing.action:
         said.append(f"the {noun} doing what we like: {thing.action}")
     for extra in thing.extras:
         gear = english.with_article(f"{extra.colour} {extra.noun}")
         verbs = ("wears",) if extra.relation == "wearing" else ("holds", "is carrying")
-        said += [f"the {noun} that {verb} {gear}" for verb in verbs] * 2
+        said += [f"the {noun} that {does} {gear}" for does in verbs] * 2
     return rng.choice(said)
 
 
