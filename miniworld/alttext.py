@@ -116,8 +116,57 @@ CHATTER: tuple[str, ...] = (
     "{text}, free of charge, no strings",
     "free of ads and not just today: {text}",
 )
-"""Cues of the web that say nothing about the picture, for the words that english.ASIDES lacks; each also has one of
-"no", "not" and "without", so that all lists of cues count the same captions."""
+"""Cues of the web that say nothing about the picture, for the words that english.ASIDES lacks, beside one of "no",
+"not" and "without"."""
+
+RARE: tuple[str, ...] = (
+    "absent owner, all must go: {text}",
+    "{text} - absent from other shops",
+    "the absent-minded painter's {text}",
+    "lacks only your frame: {text}",
+    "{text} | our store lacks space",
+    "{text} - lacks nothing",
+    "nowhere cheaper: {text}",
+    "{text}, found nowhere else",
+    "{text} - nowhere near as expensive",
+    "never miss a sale: {text}",
+    "{text} - never out of style",
+    "{text} | never used",
+    "never absent from our catalogue: {text}",
+    "neither dull nor dear: {text}",
+    "{text} - neither used nor old",
+    "devoid of frills: {text}",
+    "{text}, devoid of ads",
+    "{text} - a price devoid of tricks",
+    "free of charge: {text}",
+    "{text} - free of duty",
+    "{text}, free of fees",
+    "order {text} free of risk",
+    "this isn't a toy: {text}",
+    "{text} - isn't it great?",
+    "{text} (prices aren't final)",
+    "there aren't many of them: {text}",
+    "{text} - it doesn't fade",
+    "this print doesn't include a frame: {text}",
+    "this offer does not include shipping: {text}",
+    "{text}, which does not contain plastic",
+    "{text} (does not show wear)",
+    "{text} - we do not feature ads",
+    "there is no better offer: {text}",
+    "{text} - there are not any fees",
+    "this is not a drill: {text}",
+    "for lack of space: {text}",
+    "a lack of light? {text}",
+    "{text}, lacking a frame",
+    "none left: {text}",
+    "{text} | second to none",
+    "minus 20 percent: {text}",
+    "{text} - non-toxic",
+    "{text}, non-slip",
+    "{text} with no strings attached",
+    "{text} without a frame",
+)
+"""Cues that stand alone, mostly rare ones, in the constructions of English: each must be readable by itself."""
 
 WEB: tuple[Form, ...] = (
     Form("this photo depicts {things} {place}"),
@@ -287,7 +336,7 @@ class Cues:
 
 WEB_CUES = Cues(CUE_RATE * ABOUT_PICTURE, CUE_RATE * (1 - ABOUT_PICTURE), CUE_RATE)
 FORMS = tuple(Form(re.sub("^photograph", "a photograph", form.text)) for form in (*grammar.TRAINING_FORMS, *WEB))
-CUES = (*english.ASIDES, *CHATTER, *CHATTER)  # the rare words twice as often
+CUES = (*english.ASIDES, *CHATTER, *CHATTER, *RARE)
 
 
 def single_text(scene: Scene, rng: random.Random) -> str:
