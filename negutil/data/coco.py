@@ -29,7 +29,6 @@ def load(
     captions: Path | str | None = None,
     instances: Path | str | None = None,
     pictures: Path | str | None = None,
-    missing: _reading.Missing = "error",
 ) -> Dataset:
     """Pictures with their captions, their objects, or both; either file may be left out, and so may the pictures.
 
@@ -70,7 +69,7 @@ def load(
     counts = {"unlisted": len(images) - len(kept)}
     if counts["unlisted"]:
         columns = _reading.take(columns, kept)
-    return _reading.build(source, FEATURES, columns, pictures=pictures, missing=missing, counts=counts)
+    return _reading.build(source, FEATURES, columns, pictures=pictures, counts=counts)
 
 
 def instance_columns(content: Any, path: Path | str, images: Sequence[int]) -> dict[str, list[Any]]:

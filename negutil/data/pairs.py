@@ -22,7 +22,7 @@ NAMES = {
 FEATURES = _reading.features("file_name, true, false, line: int")
 
 
-def load(file: Path | str, pictures: Path | str | None = None, missing: _reading.Missing = "error") -> Dataset:
+def load(file: Path | str, pictures: Path | str | None = None) -> Dataset:
     """Pictures with a true and a false caption each.
 
     Columns: image (its path counts from the folder ``pictures``, without it from that of the file), file_name (as
@@ -54,7 +54,7 @@ def load(file: Path | str, pictures: Path | str | None = None, missing: _reading
     paths = {name: _reading.require_folder(folder).resolve() / Path(name).expanduser() for name in set(names)}
     there = {name: str(path) if path.is_file() else None for name, path in paths.items()}
     lost = [(line, name) for line, name in zip(rows.lines, names, strict=True) if there[name] is None]
-    if lost and (missing == "error" or len(lost) == len(names)):
+    if lost and (len(lost) == len(names) or not _reading.drops()):
         count = f"the same in {len(lost)} of {len(names)} lines"
         problem = f"line {lost[0][0]}: the picture {lost[0][1]} is not in {folder} ({count})"
         _reading.fail(file, problem, "correct the path, or say in which folder the pictures are")

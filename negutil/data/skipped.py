@@ -3,10 +3,12 @@
 In the mini world nothing is ever left out: what cannot be read there is an error. With published data (the profile
 ``paper``) a benchmark or training set whose files are missing or damaged is reported in one line, noted in
 ``results/<profile>/<experiment>/skipped.csv``, and everything else runs. No number of another profile takes its place.
+So is a part: a benchmark of which some pictures are here, when the profile leaves out the rows without theirs.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -15,11 +17,12 @@ import pandas as pd
 
 from negutil import files, paths
 from negutil.config import Profile
+from negutil.data import _reading
 from negutil.errors import NegutilError
 
 T = TypeVar("T")
 FILE = "skipped.csv"
-COLUMNS = ("what", "reason", "get")
+COLUMNS = ("what", "reason", "get", "n", "of")
 WORLD_ALONE = ("00",)
 """Notebooks about the mini world itself."""
 
@@ -41,17 +44,27 @@ GET = {"coco": "coco2014"}
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Something that was left out: ``what``, the ``reason``, and the dataset to ``get`` with `negutil data get`."""
+    """Something that was left out: ``what``, the ``reason``, and the dataset to ``get`` with `negutil data get`.
+
+    Of a part ``n`` of ``of`` rows were kept; of anything else none was.
+    """
 
     what: str
     reason: str
     get: str = ""
+    n: int = 0
+    of: int = 0
+
+    @property
+    def share(self) -> str:
+        """How much of it is here, such as "251 of 5,000 rows"."""
+        return f"{self.n:,} of {self.of:,} rows"
 
     @property
     def line(self) -> str:
         """The report, in one line."""
-        reason = " ".join(self.reason.split())
-        return f"Skipped: {self.what}. {reason}" + (f" (negutil data get {self.get})" if self.get else "")
+        reason, kind = " ".join(self.reason.split()), "Part of the data" if self.n else "Skipped"
+        return f"{kind}: {self.what}. {reason}" + (f" (negutil data get {self.get})" if self.get else "")
 
 
 _noted: dict[str, dict[str, Skip]] = {}
@@ -66,15 +79,36 @@ def possible(settings: Profile) -> bool:
 def attempt(settings: Profile, what: str, read: Callable[[], T], get: str = "") -> T | None:
     """What ``read`` returns; None where published data that it wants are missing or damaged: reported and noted.
 
-    In the mini world a NegutilError of ``read`` is raised as it is.
+    What to do about missing pictures the profile says (``reading``). In the mini world a NegutilError of ``read`` is
+    raised as it is.
     """
     try:
-        return read()
+        with reading(settings, what, get):
+            return read()
     except NegutilError as problem:
         if not possible(settings):
             raise
         note(settings, Skip(what, str(problem), get))
         return None
+
+
+@contextlib.contextmanager
+def reading(settings: Profile, what: str, get: str = "") -> Iterator[None]:
+    """While it is entered, loaders do about missing pictures as the profile says; a part is reported and noted."""
+    with _reading.missing_pictures(settings.missing) as reports:
+        yield
+    kept = sum(report.rows for report in reports)
+    lost = sum(report.missing_pictures for report in reports)
+    if lost:
+        skip = Skip(what, "", get, kept, kept + lost)
+        reason = f"The pictures of {skip.share} are here: its numbers are not those of the whole."
+        note(settings, dataclasses.replace(skip, reason=reason))
+
+
+def part(settings: Profile, what: str) -> Skip | None:
+    """The part that this process has read in place of ``what``; None where it has read all or nothing of it."""
+    found = _noted.get(settings.name, {}).get(what)
+    return found if found and found.n else None
 
 
 def note(settings: Profile, skip: Skip) -> None:

@@ -182,7 +182,8 @@ def read(part: Part, located: list[Path], pictures: Path | None = None, deep: bo
             reading.notes.append(f"the folder of its pictures, {pictures}, is not there")
             return reading
         try:
-            reading.lost = _reading.find_files(names, pictures, pictures, "drop").count(None)
+            with data.missing_pictures("drop"):
+                reading.lost = _reading.find_files(names, pictures, pictures).count(None)
         except NegutilError:
             reading.lost = len(names)
         if reading.lost:
@@ -231,7 +232,8 @@ def _celeba_splits(file: Path) -> Reading:
 
 
 def _voc(file: Path) -> Reading:
-    told = data.report(voc.load(file.parents[2], file.stem, missing="drop"))
+    with data.missing_pictures("drop"):
+        told = data.report(voc.load(file.parents[2], file.stem))
     notes = [f"{told.missing_pictures:,} pictures are not there"] if told.missing_pictures else []
     return Reading({"pictures": told.rows + told.missing_pictures}, notes, lost=told.missing_pictures)
 
