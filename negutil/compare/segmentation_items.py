@@ -176,7 +176,7 @@ def _instances(path: Path, wanted: set[int], size: int) -> dict[int, dict[int, t
     for row in columns[columns["image_id"].isin(wanted)].itertuples():
         objects = zip(row.annotation_ids, row.categories, row.segmentations, row.is_crowd, strict=True)
         found[row.image_id] = {
-            number: (name, packed(coco.mask(shape, row.height, row.width), size))
+            number: (name, packed(coco.mask(shape, row.height, row.width, f"{path}, annotation {number}"), size))
             for number, name, shape, crowd in objects
             if not crowd
         }

@@ -122,6 +122,9 @@ def mask(segmentation: str, height: int, width: int, source: object = "segmentat
         if covered != height * width:
             problem = f"its run-length code covers {covered} of {height * width} pixels"
             _reading.fail(source, problem, "fetch the annotations again")
+        if isinstance(shape, list) and any(len(polygon) == 4 for polygon in shape):
+            # pycocotools would take its four numbers for a box.
+            _reading.fail(source, "it has a polygon of two points, where three are needed", "fix or remove it")
         if isinstance(shape, dict):
             coded = coco_mask.frPyObjects(shape, height, width) if isinstance(shape["counts"], list) else shape
         else:

@@ -92,6 +92,8 @@ def test_masks_of_polygons_and_run_lengths(files: tuple[Path, Path, Path]) -> No
     assert coco.mask(crowd, 8, 12).sum() == 88
     assert "neither polygons" in complaint(coco.mask, '[["a"]]', 8, 12)
     assert "size" in complaint(coco.mask, crowd, 12, 8)
+    told = complaint(coco.mask, "[[1, 1, 5, 5]]", 8, 12, "instances.json, annotation 7")
+    assert told.startswith("instances.json, annotation 7: it has a polygon of two points")
 
 
 @pytest.mark.parametrize("counts", [[0, 5], [], [0, 20, 9999], "05", ""])

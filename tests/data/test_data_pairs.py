@@ -51,6 +51,12 @@ def test_pictures_may_be_elsewhere_or_absolute(folder: Path) -> None:
     assert data.report(rows).missing_pictures == 1
 
 
+def test_backslashes_are_slashes(folder: Path) -> None:
+    rows = pairs.load(write_text(folder / "my.csv", "image,true,false", "sub\\2.png,a,b"))
+    assert rows["file_name"][:] == ["sub\\2.png"]
+    assert rows[0]["image"].size == (12, 8)
+
+
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
