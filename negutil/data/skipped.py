@@ -8,6 +8,8 @@ So is a part: a benchmark of which some pictures are here, when the profile leav
 
 import contextlib
 import dataclasses
+import multiprocessing
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +39,21 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "08": ("phrasecut",),
 }
 """Folders of NEGUTIL_DATA without which a notebook has nothing to show; whatever else it lacks it leaves out."""
+
+EXPERIMENTS = {
+    "01": "01_web_captions",
+    "02": "02_binary_probe",
+    "03": "03_negbench",
+    "04": "04_captions",
+    "05": "05_negationclip",
+    "06": "06_clipglasses",
+    "07": "07_text_to_image",
+    "08": "08_referring_segmentation",
+}
+"""The folder in results/ that each notebook writes to."""
+
+EXPERIMENT = "NEGUTIL_EXPERIMENT"
+"""The environment variable in which a run tells a notebook's process that folder, for what it leaves out on the way."""
 
 GET = {"coco": "coco2014"}
 """What ``negutil data get`` calls a dataset whose folder has another name."""
@@ -105,10 +122,20 @@ def reading(settings: Profile, what: str, get: str = "") -> Iterator[None]:
         note(settings, dataclasses.replace(skip, reason=reason))
 
 
-def part(settings: Profile, what: str) -> Skip | None:
-    """The part that this process has read in place of ``what``; None where it has read all or nothing of it."""
-    found = _noted.get(settings.name, {}).get(what)
-    return found if found and found.n else None
+def part(title: str) -> Skip | None:
+    """The part that this process has read for the benchmark of a ``title``; None where it has read all or nothing.
+
+    A title may be of some items of a benchmark: "VALSE existence, all items".
+    """
+    parts = {skip.what: skip for noted in _noted.values() for skip in noted.values() if skip.n}
+    names = [name for name in parts if title == name or title.startswith(f"{name}, ")]
+    return parts[max(names, key=len)] if names else None
+
+
+def with_share(title: str) -> str:
+    """A title, and of a part how much of the data it is: "COCO MCQ, paraphrased (410 of 5,914 rows)"."""
+    found = part(title)
+    return f"{title} ({found.share})" if found else title
 
 
 def note(settings: Profile, skip: Skip) -> None:
@@ -117,6 +144,9 @@ def note(settings: Profile, skip: Skip) -> None:
     if skip.what not in noted:
         print(skip.line)
     noted[skip.what] = skip
+    experiment = os.environ.get(EXPERIMENT)
+    if experiment and multiprocessing.parent_process() is None:  # others read the same again
+        save(settings, experiment)
 
 
 def found(settings: Profile) -> pd.DataFrame:
@@ -128,6 +158,17 @@ def found(settings: Profile) -> pd.DataFrame:
 def forget() -> None:
     """Forget what this process has left out."""
     _noted.clear()
+
+
+def parts(profile: str) -> pd.DataFrame:
+    """The parts that the experiments of a profile have read, by their files: a row each with ``what``, n, of."""
+    files_of = sorted(paths.results(profile).glob(f"*/{FILE}"))
+    tables = [files.read_csv(path, "run its notebook again") for path in files_of]
+    tables = [table for table in tables if {"what", "n", "of"} <= set(table)]
+    if not tables:
+        return pd.DataFrame(columns=["what", "n", "of"])
+    rows = pd.concat(tables)[["what", "n", "of"]]
+    return rows[rows["n"] > 0].drop_duplicates().reset_index(drop=True)
 
 
 def save(settings: Profile, experiment: str) -> Path | None:
@@ -142,6 +183,16 @@ def save(settings: Profile, experiment: str) -> Path | None:
         return None
     files.write_text(path, table.assign(profile=settings.name).to_csv(index=False, lineterminator="\n"))
     return path
+
+
+def stopped(settings: Profile, number: str, skip: Skip) -> None:
+    """Add to the ``skipped.csv`` of the notebook ``number`` why it, or the rest of it, was not run."""
+    if number not in EXPERIMENTS:
+        return
+    path = paths.results(settings.name) / EXPERIMENTS[number] / FILE
+    row = pd.DataFrame([dataclasses.asdict(skip) | {"profile": settings.name}])
+    rows = pd.concat([files.read_csv(path, "delete it"), row]) if path.exists() else row
+    files.write_text(path, rows.to_csv(index=False, lineterminator="\n"))
 
 
 def whole(settings: Profile, number: str) -> Skip | None:

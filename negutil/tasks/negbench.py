@@ -134,9 +134,10 @@ def load_all(settings: Profile, wanted: Iterable[Variation] = (*PLAIN, *VARIATIO
     folder = negbench_files.folder(settings)
     known = []
     for each in wanted:
-        # What a variation lacks: NegBench's file, or where that is here its images; "" without a public file.
+        # What a variation lacks: NegBench's file, or where that is here its images; "" for what is not public.
         there = bool(each.published) and (folder / each.published).is_file()
-        get = GET[each.part if there else negbench_files.FOLDER] if each.published else ""
+        part = each.part if there else negbench_files.FOLDER
+        get = "" if not each.published or (there and part == negbench_files.FOLDER) else GET[part]
         known.append(skipped.attempt(settings, each.title, functools.partial(read, settings, each, folder), get))
     found = [items for items in known if items is not None]
     if not found:

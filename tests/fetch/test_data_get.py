@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 from negutil import config, paths
 from negutil.captions.negbench_files import VARIATIONS
 from negutil.commands.cli import app
-from negutil.data import download
+from negutil.data import download, skipped
 from negutil.data.download import Settings
 from negutil.errors import NegutilError
 from negutil.fetch import catalogue as data_catalogue
@@ -277,6 +277,7 @@ def starter(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
                 served.files[f"/{release}/{name}"] = file.read_bytes()
         monkeypatch.setattr(data_catalogue, "FILE", catalogue)
         monkeypatch.setenv("NEGUTIL_DATA", str(tmp_path / "data"))
+        monkeypatch.setattr(skipped, "_noted", {})
         yield served
 
 

@@ -246,9 +246,8 @@ def test_a_part_of_the_pictures_answers_the_questions_about_them(
     for part in ("negbench", "coco"):
         (tmp_path / part).symlink_to(shared_data / part)
     monkeypatch.setenv("NEGUTIL_DATA", str(tmp_path))
-    skipped.forget()
-    paper = config.load("paper")
-    tasks = {each.variation.title: each for each in negbench_task.load_all(paper)}
+    monkeypatch.setattr(skipped, "_noted", {})
+    tasks = {each.variation.title: each for each in negbench_task.load_all(config.load("paper"))}
     told, here = capsys.readouterr().out, {path.name for path in (shared_data / "coco" / "val2017").iterdir()}
     questions, queries = tasks["COCO MCQ, paraphrased"], tasks["COCO retrieval, paraphrased"]
     for items, file, column in (
@@ -257,15 +256,15 @@ def test_a_part_of_the_pictures_answers_the_questions_about_them(
     ):
         names = [Path(name).name for name in pd.read_csv(shared_data / "negbench" / file)[column]]
         kept = [name for name in names if name in here]
-        part = skipped.part(paper, items.variation.title)
+        part = skipped.part(items.variation.title)
         assert part is not None
         assert (part.n, part.of) == (len(kept), len(names))
         assert f"Part of the data: {part.what}. The pictures of {part.share} are here" in told
         assert {path.name for path in items.media} == set(kept)
     assert isinstance(questions, Questions)
-    assert len(questions.options) == skipped.part(paper, questions.variation.title).n  # type: ignore[union-attr]
+    assert len(questions.options) == skipped.part(questions.variation.title).n  # type: ignore[union-attr]
     assert "VOC2007 MCQ, paraphrased" not in tasks
-    assert skipped.part(paper, "VOC2007 MCQ, paraphrased") is None
+    assert skipped.part("VOC2007 MCQ, paraphrased") is None
 
 
 def test_without_any_picture_nothing_is_asked(
@@ -274,5 +273,6 @@ def test_without_any_picture_nothing_is_asked(
     (tmp_path / "negbench").symlink_to(shared_data / "negbench")
     (tmp_path / "coco" / "val2017").mkdir(parents=True)
     monkeypatch.setenv("NEGUTIL_DATA", str(tmp_path))
+    monkeypatch.setattr(skipped, "_noted", {})
     with pytest.raises(NegutilError, match="None of 21 variations of NegBench can be asked"):
         negbench_task.load_all(config.load("paper"))
