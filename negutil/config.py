@@ -14,6 +14,9 @@ from negutil import files, paths
 from negutil.errors import NegutilError
 from negutil.files import Settings
 
+Missing = Literal["stop", "drop"]
+"""What to do about pictures that are not on disk: stop, or leave out the rows about them and count these."""
+
 
 @dataclass(frozen=True, slots=True)
 class Splits(Settings):
@@ -180,7 +183,8 @@ class Profile(Settings):
     """All settings of a run; ``models`` are names of the model registry.
 
     Where ``published``, the data are the published ones, which the user puts under NEGUTIL_DATA; otherwise the mini
-    world's, which are built in the cache when they are missing.
+    world's, which are built in the cache when they are missing. ``missing`` says what loaders do about pictures that
+    are not there.
     """
 
     name: str
@@ -193,6 +197,7 @@ class Profile(Settings):
     glasses: Glasses
     generation: Generation
     segmentation: Segmentation
+    missing: Missing = "stop"
 
     @property
     def built(self) -> Path:

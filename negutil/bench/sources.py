@@ -21,7 +21,7 @@ from negutil import data as formats
 from negutil.captions import phrasing
 from negutil.captions.negbench_files import PLAIN, VARIATIONS, Variation
 from negutil.config import Bootstrap, Encode, Profile
-from negutil.data import Missing, negbench, negrefcocog, pairs, source, valse
+from negutil.data import _reading, negbench, negrefcocog, pairs, source, valse
 from negutil.data import ccneg as ccneg_files
 from negutil.errors import NegutilError
 from negutil.tasks import Frames, Task, ccneg, find, suite
@@ -171,21 +171,21 @@ def of_files(files: Files, chosen: Profile) -> list[Unit]:
     return units
 
 
-def _ccneg(path: Path, folder: Path, missing: Missing) -> Dataset:
+def _ccneg(path: Path, folder: Path) -> Dataset:
     """The published evaluation set: the last 40,000 items, or all of a file that has fewer."""
     count = min(ccneg_files.N_EVALUATION, len(ccneg_files.load(path, n_evaluation=1)))
-    return ccneg_files.load(path, folder, split="evaluation", n_evaluation=count, missing=missing)
+    return ccneg_files.load(path, folder, split="evaluation", n_evaluation=count)
 
 
-Load = Callable[[Path, Path, Missing], Dataset]
+Load = Callable[[Path, Path], Dataset]
 _LOADERS: Mapping[str, Load] = {
     "negbench": negbench.load,
-    "valse": lambda path, folder, missing: valse.load(path, folder, missing=missing),
+    "valse": valse.load,
     "negrefcocog": negrefcocog.load,
     "ccneg": _ccneg,
     "pairs": pairs.load,
 }
-"""How the files of each field of ``Files`` are read: file, folder of its pictures, what to do without some."""
+"""How the files of each field of ``Files`` are read: file, folder of its pictures."""
 
 
 def _task(name: str, path: Path, read: Dataset) -> tuple[Task, Any]:
@@ -209,13 +209,14 @@ def _read(load: Load, path: Path, files: Files) -> Dataset:
     problems: list[NegutilError] = []
     for folder in files.images or (path.expanduser().parent,):
         try:
-            read.append(load(path, folder, "drop" if files.partial else "error"))
+            with formats.missing_pictures("drop" if files.partial else "stop"):
+                read.append(load(path, folder))
         except NegutilError as problem:
             problems.append(problem)
         if read and not files.partial:
             break
     if not read:
-        fix = "add the folder with --images, or --partial to leave out rows"
-        message = str(problems[0]).replace('add the files, or pass missing="drop" to leave out the rows', fix)
+        fix = "add the folder with --images, or leave their rows out (--partial)"
+        message = str(problems[0]).replace(_reading.ADD_OR_DROP, fix)
         raise NegutilError(message) from problems[0]
     return max(read, key=len)

@@ -131,6 +131,8 @@ def run(
         typer.echo(path)
     with notebooks.place(found_chapters, parameters):
         typer.echo(f"Tables are in {paths.results(name)}, figures in {paths.figures(name)}.")
+    if not written:  # every notebook lacks its data
+        raise typer.Exit(1)
     if comparison is None:
         return
     # The generated pages, where the checkout's results changed, and not those that NEGUTIL_RESULTS names.

@@ -15,14 +15,14 @@ from negutil import results, tables
 from negutil.captions import probe_prompts
 from negutil.captions.probe_prompts import ALONE
 from negutil.config import Profile
-from negutil.data import celeba, source
+from negutil.data import celeba, skipped, source
 from negutil.data.source import Example
 from negutil.models import encode, loader
 from negutil.models.pictures import PictureFiles
 from negutil.tasks import probe
 from negutil.tasks.probe import MEAN, MEAN_WITH_ANTONYM
 
-EXPERIMENT = "02_binary_probe"
+EXPERIMENT, FACES = "02_binary_probe", "CelebA"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,8 @@ class Findings:
 
 def load_faces(settings: Profile, split: str = "test") -> Dataset:
     """The faces of ``split`` with one bool column per attribute; raises NegutilError where the folder is wrong."""
-    return celeba.load(source.folder(settings, "celeba"), split=split)
+    with skipped.reading(settings, FACES, "celeba"):
+        return celeba.load(source.folder(settings, "celeba"), split=split)
 
 
 def labels_of(faces: Dataset) -> pd.DataFrame:
@@ -62,6 +63,7 @@ def run(settings: Profile, seed: int = 0) -> Findings:
         results.save_items(outcomes[name].items, settings.name, EXPERIMENT, f"items_{name}")
     records = [record for name, found in outcomes.items() for record in probe.records(found, EXPERIMENT, name)]
     results.save(records, settings.name, EXPERIMENT, "probe", seed=seed, faces=len(faces))
+    skipped.save(settings, EXPERIMENT)
     table = pd.concat([found.table.assign(model=name) for name, found in outcomes.items()], ignore_index=True)
     items = {name: found.items for name, found in outcomes.items()}
     first = outcomes[settings.models[0]]

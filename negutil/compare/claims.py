@@ -24,6 +24,9 @@ from negutil.statistics import Interval
 
 FILE = paths.CONFIGS / "claims.toml"
 REPLICATED, NOT_REPLICATED, INCONCLUSIVE = VERDICTS = ("replicated", "not replicated", "inconclusive")
+PART = "not reproduced here: part of the data"
+"""In place of a verdict on a printed digit, where the number is not of all items that the digit is about."""
+
 FACT = "fact"
 """In place of a verdict, for what could not have come out otherwise or was found by looking."""
 BEFORE = "before the run"
@@ -44,7 +47,7 @@ class Condition(Settings):
         table: ``<experiment>/<name>`` of a table in results/.
         task: the records' task, where ``*`` stands for any text; ``metric``: their metric.
         side: "above" or "below", the side of ``bound`` on which the whole interval has to lie; or "equal": the number
-            itself has to be at most ``within`` from it.
+            itself has to be at most ``within`` from it, and be about at least ``of`` items.
     """
 
     table: str
@@ -53,6 +56,7 @@ class Condition(Settings):
     side: str
     bound: float
     within: float = 0.0
+    of: int = 0
 
     @property
     def wanted(self) -> str:
@@ -229,8 +233,8 @@ def _read(path: Path) -> _File:
 def _condition(row: dict[str, Any], claim: dict[str, Any], path: Path) -> dict[str, Any]:
     """A condition with ``side`` and ``bound`` in place of above, below or equal."""
     sides = [side for side in ("above", "below", "equal") if side in row]
-    if len(sides) != 1 or ("within" in row) != ("equal" in row):
-        wanted = "table, task, metric and one of above, below, equal with within"
+    if len(sides) != 1 or {"within", "of"} & {*row} != ({"within", "of"} if "equal" in row else set()):
+        wanted = "table, task, metric and one of above, below, equal with within and of"
         raise NegutilError(f"{path}: a condition of claim {claim.get('id')!r} needs {wanted}, but has {sorted(row)}.")
     return {"side": sides[0], "bound": row[sides[0]], **{key: row[key] for key in row if key != sides[0]}}
 
@@ -297,8 +301,8 @@ def margins(claim: Claim, profile: str, model: str, draws: Sequence[str] = ()) -
     """The records of one model that decide about a claim, with how far each is on the right side (``Condition``).
 
     A condition without records, whose data were not there, is left out where another one has some.
-    Columns are those of results with wanted (a text), bound, side, within, holds, contradicted and, where ``draws`` are
-    pooled, heterogeneity.  Raises as ``judge`` does.
+    Columns are those of results with wanted (a text), bound, side, within, of, holds, contradicted and, where ``draws``
+    are pooled, heterogeneity.  Raises as ``judge`` does.
     """
     there = [one for one in claim.conditions if _has(model, one, claim, profile)]
     return pd.concat([_margins(condition, profile, model, claim, draws) for condition in there or claim.conditions])
@@ -332,11 +336,20 @@ def _verdicts(claim: Claim, profile: str, models: Sequence[str], draws: Sequence
         verdict = REPLICATED if holds else NOT_REPLICATED if contradicted else INCONCLUSIVE
         verdict = FACT if claim.fact else f"{INCONCLUSIVE}: it cannot show the claim" if unfit else verdict
         worst = rows.loc[rows["holds"] == rows["holds"].min()].iloc[0]
+        parts = rows[rows["n"] < rows["of"]]
+        if len(parts):
+            verdict, worst = PART, parts.iloc[0]
         decided = f"{worst['task']}: {worst['metric']} {worst['wanted']}"
+        if len(parts):
+            decided += f" ({worst['n']:,} of {worst['of']:,} items)"
         if missing:
             decided += f" (not measured here: {', '.join(missing)})"
         value, low, high = (float(worst[name]) for name in ("value", "ci_low", "ci_high"))
-        p = math.nan if worst["side"] == "equal" or claim.fact else statistics.p_value(value, low, high, worst["bound"])
+        p = (
+            math.nan
+            if worst["side"] == "equal" or claim.fact or len(parts)
+            else statistics.p_value(value, low, high, worst["bound"])
+        )
         numbers = (value, low, high, int(worst["n"]), p, float(worst.get("heterogeneity", math.nan)))
         found.append(Verdict(claim.id, model, verdict, decided, *numbers))
     return found
@@ -354,7 +367,7 @@ def _margins(condition: Condition, profile: str, model: str, claim: Claim, draws
         )
     if draws:
         rows = pd.DataFrame([_pooled(each) for _, each in rows.groupby(["task", "metric"], sort=False)])
-    facts = {name: getattr(condition, name) for name in ("wanted", "bound", "side", "within")}
+    facts = {name: getattr(condition, name) for name in ("wanted", "bound", "side", "within", "of")}
     return condition.margins(rows).assign(**facts)
 
 

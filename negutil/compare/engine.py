@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from negutil import results, statistics, tables
 from negutil.config import Bootstrap, Profile
+from negutil.data import skipped
 from negutil.results import Record
 from negutil.statistics import Floats, Interval
 
@@ -271,14 +272,18 @@ class Findings:
     def levels(
         self, titles: Sequence[str], methods: Sequence[str] | None = None, *, published: bool = True
     ) -> pd.DataFrame:
-        """Means over seeds with intervals: a row per architecture and method, a column per title; then the printed."""
+        """Means over seeds with intervals: a row per architecture and method, a column per title; then the printed.
+
+        A benchmark of which only a part of the data is here says so.
+        """
         shown, below = self._wide(self.means(), titles, methods), []
         for architecture, known in self.experiment.printed.items() if published else ():
             for method in dict.fromkeys(self.table["method"]) if methods is None else methods:
                 cells = {title: f"{known[title, method][0]:.3f}" for title in titles if (title, method) in known}
                 about = {"architecture": architecture, "model": self.experiment.title_of(method)}
                 below += [about | cells] if cells else []
-        return pd.concat([shown, pd.DataFrame(below)], ignore_index=True).fillna("")
+        both = pd.concat([shown, pd.DataFrame(below)], ignore_index=True).fillna("")
+        return both.rename(columns={title: skipped.with_share(title) for title in titles})
 
     def gains(self, titles: Sequence[str], methods: Sequence[str] | None = None, kind: str = OVER_CLIP) -> pd.DataFrame:
         """Differences of one kind with paired intervals, in the shape of ``levels``."""

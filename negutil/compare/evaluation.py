@@ -338,6 +338,9 @@ def data_fingerprint(settings: Profile) -> str:
     if data is not None and not source.is_world(settings):
         media = [str(path) for task in data.negbench for path in task.media]
         media += [str(path) for path in data.gallery.pictures.paths] if data.gallery else []
+        # Of a part of the data more may be there tomorrow, and the texts stay the same.
+        asked = [group for title, rows in data.benchmarks.items() for group in find()[title].pictures(rows)]
+        media += [str(path) for group in asked for path in group.paths]
         texts = json.dumps([data.texts, media, str(settings.data)])
         made = [hashlib.sha256(texts.encode()).hexdigest()]
     else:

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 
 import pandas as pd
+from datasets import Dataset
 
 from negutil.compare import engine, evaluation
 from negutil.compare.engine import CLIP, FEWEST, LEVEL, OVER_CLIP, Experiment, Findings, Flags, Group, Method, Printed
 from negutil.compare.evaluation import Evaluation
 from negutil.config import Profile
-from negutil.data import skipped
+from negutil.data import coco, skipped, source
 from negutil.data.skipped import Skip
 from negutil.models import registry, trained
 from negutil.models.trained import MARK, Trained
@@ -69,6 +70,23 @@ TABLE_3 = (ALL_ITEMS, suite.REFERRING)
 NEGBENCH = (evaluation.MCQ, evaluation.NEGATED_RETRIEVAL, evaluation.EXCLUSION)
 METHODS = (recipes.PLAIN, "con-clip", "negclip", "clip-bnl", recipes.NEGCAP, recipes.NEGFULL, recipes.NEGATIONCLIP)
 CAPTIONS = (recipes.RANDOM, recipes.P1, recipes.P2, recipes.NEGATIONCLIP)
+
+
+def training_images(settings: Profile, count: int) -> Dataset:
+    """The first ``count`` training images of COCO that show a labelled thing, with captions and categories.
+
+    Where the annotations of train2014 are not there, images of val2017 take their place. Raises NegutilError where
+    neither is there.
+    """
+    folder = source.folder(settings, "coco")
+    releases = ("train2014", "val2017")
+    there = [name for name in releases if (folder / "annotations" / f"captions_{name}.json").is_file()]
+    release = (*there, releases[0])[0]
+    files = [folder / "annotations" / f"{kind}_{release}.json" for kind in ("captions", "instances")]
+    with skipped.reading(settings, f"images of {release} for the worked example", "coco2014"):
+        rows = coco.load(*files, folder / release)
+    labelled = [row for row, categories in enumerate(rows["categories"][:]) if categories]
+    return rows.select(labelled[:count])
 
 
 def train(settings: Profile) -> list[Trained]:

@@ -21,6 +21,7 @@ from negutil.captions import phrasing
 from negutil.compare import engine
 from negutil.config import Profile
 from negutil.data import negbench as negbench_csv
+from negutil.data import skipped
 from negutil.errors import NegutilError
 from negutil.files import read_csv
 from negutil.models import loader
@@ -123,7 +124,8 @@ def scaling(items: pd.DataFrame, sizes: dict[str, int], resampling: Mapping[str,
 def overview(table: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
     """All variations in one table: a row each, with every model's main number, the best blind rule, chance and n.
 
-    The main number is recall@5 in retrieval and accuracy elsewhere.
+    The main number is recall@5 in retrieval and accuracy elsewhere. A variation of which only a part of the data is
+    here says so.
     """
     main = table[table["metric"].isin(("recall@5", "accuracy"))]
     rows = []
@@ -135,7 +137,7 @@ def overview(table: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
         triples = {name: [of_model[name][key] for key in ("value", "ci_low", "ci_high")] for name in models}
         rows.append(
             {
-                "variation": title,
+                "variation": skipped.with_share(str(title)),
                 "metric": guess["metric"],
                 "n": first["n"],
                 **{name: tables.with_interval(*triple) for name, triple in triples.items()},

@@ -23,7 +23,7 @@ from negutil import code, progress
 from negutil.cache import Cache
 from negutil.captions import negrefcocog, phrasing
 from negutil.config import Profile
-from negutil.data import coco, phrasecut, refcocog, source
+from negutil.data import coco, phrasecut, refcocog, skipped, source
 from negutil.errors import NegutilError
 from negutil.models import miniclipseg
 from negutil.models.loader import LoadedModel
@@ -136,7 +136,8 @@ def cue(text: str) -> str:
 def _phrasecut(settings: Profile, size: int, split: str) -> Phrases:
     folder = source.folder(settings, "phrasecut", WHERE)
     file, pictures = folder / f"refer_{split}.json", folder / "images"
-    rows = phrasecut.load(file, pictures, folder / "image_data_split3000.json").to_pandas()
+    with skipped.reading(settings, PHRASECUT, "phrasecut"):
+        rows = phrasecut.load(file, pictures, folder / "image_data_split3000.json").to_pandas()
     rows = rows if source.is_drawn(folder) else rows[~rows["image_id"].isin(UNLIKE_THEIR_SIZE)]
     masks = [
         packed(phrasecut.mask(row.polygons, row.height, row.width), size)
@@ -148,7 +149,8 @@ def _phrasecut(settings: Profile, size: int, split: str) -> Phrases:
 def _refcocog(settings: Profile, size: int, split: str) -> dict[str, Phrases]:
     folder = source.folder(settings, "refcocog", WHERE)
     pictures = (folder if source.is_drawn(folder) else settings.data / "coco") / "train2014"
-    rows = refcocog.load(folder, split=split, pictures=pictures).to_pandas()
+    with skipped.reading(settings, "RefCOCOg", "refcocog"):
+        rows = refcocog.load(folder, split=split, pictures=pictures).to_pandas()
     drawn = _instances(folder / "instances.json", set(rows["image_id"]), size)
     cues = rows["sentence"].map(cue)
     found = {}
@@ -174,7 +176,7 @@ def _instances(path: Path, wanted: set[int], size: int) -> dict[int, dict[int, t
     for row in columns[columns["image_id"].isin(wanted)].itertuples():
         objects = zip(row.annotation_ids, row.categories, row.segmentations, row.is_crowd, strict=True)
         found[row.image_id] = {
-            number: (name, packed(coco.mask(shape, row.height, row.width), size))
+            number: (name, packed(coco.mask(shape, row.height, row.width, f"{path}, annotation {number}"), size))
             for number, name, shape, crowd in objects
             if not crowd
         }

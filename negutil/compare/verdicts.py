@@ -14,7 +14,18 @@ from scipy import stats
 
 from negutil import config, paths
 from negutil.compare import claims
-from negutil.compare.claims import FACT, INCONCLUSIVE, NOT_REPLICATED, OURS, REPLICATED, WORKS, Claim, Control, Verdict
+from negutil.compare.claims import (
+    FACT,
+    INCONCLUSIVE,
+    NOT_REPLICATED,
+    OURS,
+    PART,
+    REPLICATED,
+    WORKS,
+    Claim,
+    Control,
+    Verdict,
+)
 
 DIFFERS, NEEDS_PAPER = "differs between models", "needs the paper profile"
 NOT_REPRODUCIBLE, NO_RESULTS = "not reproducible", "no results yet"
@@ -60,9 +71,14 @@ class Outcome:
         """Whether the claim is one of our own, and so a finding and no replication."""
         return self.work == OURS
 
+    @property
+    def is_of_part(self) -> bool:
+        """Whether the claim is about a printed digit, and all numbers for it are of a part of the data."""
+        return bool(self.rows) and all(row.verdict == PART for row in self.rows)
+
     def label(self, verdict: str = "") -> str:
         """The verdict (or another ``verdict`` on the same claim) in words: a claim of ours holds or does not hold."""
-        shown = verdict or self.verdict
+        shown = verdict or (PART if self.is_of_part else self.verdict)
         return FINDINGS.get(shown, shown) if self.is_ours else shown
 
 
@@ -88,8 +104,13 @@ def models(profile: str) -> tuple[str, ...]:
 
 
 def together(rows: Sequence[Verdict]) -> str:
-    """One verdict over the models of a claim: that they differ where one replicates it and another contradicts it."""
-    kinds = {INCONCLUSIVE if row.verdict.startswith(INCONCLUSIVE) else row.verdict for row in rows}
+    """One verdict over the models of a claim: that they differ where one replicates it and another contradicts it.
+
+    Numbers of a part of the data decide nothing about a printed digit.
+    """
+    kinds = {INCONCLUSIVE if row.verdict.startswith(INCONCLUSIVE) else row.verdict for row in rows} - {PART}
+    if not kinds:
+        return NO_RESULTS
     if {REPLICATED, NOT_REPLICATED} <= kinds:
         return DIFFERS
     return INCONCLUSIVE if INCONCLUSIVE in kinds else kinds.pop()
@@ -134,8 +155,8 @@ def controls(outcomes: Sequence[Outcome]) -> pd.DataFrame:
 
 def meaning(control: Control, claimed: Outcome, by: Outcome) -> str:
     """The sentence of a control that belongs to its verdict and that of the claim, or why it was not tested."""
-    if not by.rows:
-        return f"{by.verdict}: {by.reason}"
+    if not by.rows or by.is_of_part:
+        return f"{by.label()}: {by.reason}"
     sentence = control.says[{DIFFERS: INCONCLUSIVE, FACT: REPLICATED}.get(by.verdict, by.verdict)]
     if claimed.verdict in (REPLICATED, DIFFERS):
         return sentence

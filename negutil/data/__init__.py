@@ -2,7 +2,8 @@
 
 Every loader has `load(...) -> datasets.Dataset`, with pictures as lazily decoded `datasets.Image` paths and
 columns described in its docstring, one row for each item of the file. Up to 64 MiB a table stays in memory; above that
-it is memory-mapped from the cache. What a loader left out or counted is in `negutil.data.report(dataset)`.
+it is memory-mapped from the cache. What a loader left out or counted is in `negutil.data.report(dataset)`. Pictures
+that are not on disk are an error, or their rows are left out, as `negutil.data.missing_pictures` says.
 
 To add a format, write one file here:
 
@@ -14,6 +15,6 @@ To add a format, write one file here:
 6. add a tests/data/test_data_<name>.py with a tiny file in the format and its bad versions.
 """
 
-from negutil.data._reading import Missing, Report, report
+from negutil.data._reading import Report, missing_pictures, report
 
-__all__ = ["Missing", "Report", "report"]
+__all__ = ["Report", "missing_pictures", "report"]

@@ -16,20 +16,21 @@ import tempfile
 import tokenize
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args
+from typing import Any, NoReturn
 
 import pyarrow as pa
 from datasets import Dataset, DatasetInfo, Features, Image, List, Value
 
 from negutil import files, paths
+from negutil.config import Missing
 from negutil.errors import NegutilError
 
 Kinds = type | tuple[type, ...]
-Missing = Literal["error", "drop"]
-"""What to do about pictures that are not on disk: stop ("error"), or leave their rows out and count them ("drop")."""
 
 IN_MEMORY_BYTES = 64 * 2**20
 """Tables above this size are written to the cache folder as Arrow and memory-mapped; smaller ones stay in memory."""
@@ -38,6 +39,7 @@ NUMBER = (int, float)
 STRING, INTEGER, REAL, FLAG = Value("string"), Value("int64"), Value("float64"), Value("bool")
 _TYPES: dict[str, Any] = {"str": STRING, "int": INTEGER, "float": REAL, "bool": FLAG, "int8": Value("int8")}
 _GZIP_MAGIC = b"\x1f\x8b"
+ADD_OR_DROP = 'add them, or leave their rows out (missing = "drop" in the profile)'
 _FETCH_AGAIN = "fetch the file again"
 _PERMISSIONS = "check its permissions and the disk"
 _SIDE_BY_SIDE = re.compile(r"""['"]\s+['"]""")
@@ -59,6 +61,30 @@ class Report:
     missing_pictures: int = 0
     first_missing: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
+
+
+_missing: ContextVar[Missing] = ContextVar("missing", default="stop")
+_reports: ContextVar[list[Report] | None] = ContextVar("reports", default=None)
+
+
+@contextmanager
+def missing_pictures(rule: Missing) -> Iterator[list[Report]]:
+    """While it is entered, every loader does this about pictures that are not on disk (else: "stop").
+
+    Gives the reports of all that loaders read in the meantime with pictures or clips, in that order.
+    """
+    reports: list[Report] = []
+    before = _missing.set(rule), _reports.set(reports)
+    try:
+        yield reports
+    finally:
+        _missing.reset(before[0])
+        _reports.reset(before[1])
+
+
+def drops() -> bool:
+    """Whether `missing_pictures` says that rows without their pictures are left out."""
+    return _missing.get() == "drop"
 
 
 def report(dataset: Dataset) -> Report:
@@ -354,16 +380,13 @@ def _names_in(folder: str) -> frozenset[str]:
         return frozenset()
 
 
-def find_files(
-    names: Sequence[str], folder: Path | str, source: object, missing: Missing = "error"
-) -> list[str | None]:
-    """Full path of every named file under `folder`; None for what is not there (only with missing="drop").
+def find_files(names: Sequence[str], folder: Path | str, source: object) -> list[str | None]:
+    """Full path of every named file under `folder`; None for what is not there (only where `missing_pictures` drops).
 
     A name may carry folders of its author's machine ("/home/a/data/coco/val2017/1.jpg"): the longest tail of it that
-    exists under `folder` is taken, so equal file names in different folders stay apart.
+    exists under `folder` is taken, so equal file names in different folders stay apart. Raises NegutilError where
+    nothing is there, and without "drop" where something is not.
     """
-    if missing not in get_args(Missing):
-        fail(f"missing={missing!r}", "there is no such choice", 'pass "error" or "drop"')
     folder = require_folder(folder).resolve()
     inside: dict[str, frozenset[str]] = {}  # names of the files in a folder
     paths: list[str | None] = []
@@ -380,10 +403,10 @@ def find_files(
                 paths[-1] = f"{parent}/{parts[-1]}"
                 break
     lost = paths.count(None)
-    if lost and (missing == "error" or lost == len(paths)):
+    if lost and (lost == len(paths) or not drops()):
         first = names[paths.index(None)]
         problem = f"{lost} of {len(paths)} pictures or clips are not in {folder}, the first is {first!r}"
-        fail(source, problem, 'add the files, or pass missing="drop" to leave out the rows of a partial copy')
+        fail(source, problem, "add them" if lost == len(paths) else ADD_OR_DROP)
     return paths
 
 
@@ -393,7 +416,6 @@ def build(
     columns: Mapping[str, Sequence[Any]],
     *,
     pictures: Path | str | None = None,
-    missing: Missing = "error",
     left_out: Sequence[str] = (),
     counts: Mapping[str, int] | None = None,
 ) -> Dataset:
@@ -403,7 +425,7 @@ def build(
     "image" or "video" is None are left out and counted. `source` names the files in errors and the report.
     """
     if pictures is not None:
-        columns = {**columns, "image": find_files(columns["file_name"], pictures, source, missing)}
+        columns = {**columns, "image": find_files(columns["file_name"], pictures, source)}
     chosen = Features({"image": Image()} if "image" in columns else {})
     chosen.update({name: kind for name, kind in features.items() if name in columns})
     table = pa.table({name: _array(columns[name], name, chosen[name], source) for name in chosen})
@@ -415,6 +437,8 @@ def build(
         fail(source, "there is nothing in it", "check the file and the split or filter that you asked for")
     first = str(columns["file_name"][lost[0]]) if lost else ""
     told = Report(str(source), table.num_rows, tuple(left_out), len(lost), first, dict(counts or {}))
+    if on_disk and (reports := _reports.get()) is not None:
+        reports.append(told)
     info = DatasetInfo(description=json.dumps(asdict(told), ensure_ascii=False), features=chosen)
     table = table.cast(chosen.arrow_schema)
     if table.nbytes <= IN_MEMORY_BYTES:

@@ -24,7 +24,6 @@ def load(
     *,
     split: str | None = None,
     n_evaluation: int = N_EVALUATION,
-    missing: _reading.Missing = "error",
 ) -> Dataset:
     """Pictures with their true caption and a negated caption that is false of them.
 
@@ -68,7 +67,7 @@ def load(
                 columns["distractor"][item] = indices[0]
     columns = _reading.of_split(columns, split, f"{file} with n_evaluation={n_evaluation}")
     source = f"{file} ({split or 'every split'})"
-    return _reading.build(source, FEATURES, columns, pictures=pictures, missing=missing)
+    return _reading.build(source, FEATURES, columns, pictures=pictures)
 
 
 def read_pt(path: Path | str) -> Any:

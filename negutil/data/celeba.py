@@ -15,9 +15,7 @@ SPLITS = {0: "train", 1: "valid", 2: "test"}
 _ATTRIBUTES, _PARTITION, _PICTURES = "list_attr_celeba.txt", "list_eval_partition.txt", "img_align_celeba"
 
 
-def load(
-    folder: Path | str, split: str | None = None, missing: _reading.Missing = "error", pictures: bool = True
-) -> Dataset:
+def load(folder: Path | str, split: str | None = None, pictures: bool = True) -> Dataset:
     """Faces of one split ("train", "valid", "test"), or all of them, with one bool column per attribute.
 
     Columns: image (unless `pictures` is False), file_name, split, and every attribute under its name in the file
@@ -43,7 +41,7 @@ def load(
     source = f"{folder} ({split or 'every split'})"
     features = {name: STRING if name in ("file_name", "split") else FLAG for name in columns}
     shown = folder / _PICTURES if pictures else None
-    return _reading.build(source, features, columns, pictures=shown, missing=missing)
+    return _reading.build(source, features, columns, pictures=shown)
 
 
 def attribute_names(folder: Path | str) -> list[str]:

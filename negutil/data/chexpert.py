@@ -36,7 +36,7 @@ FEATURES = _reading.features(
 )
 
 
-def load(file: Path | str, pictures: Path | str | None = None, missing: _reading.Missing = "error") -> Dataset:
+def load(file: Path | str, pictures: Path | str | None = None) -> Dataset:
     """Radiographs with their findings.
 
     Columns: image (only with `pictures`, the folder that holds CheXpert-v1.0 or lies in it), file_name (Path as
@@ -55,7 +55,7 @@ def load(file: Path | str, pictures: Path | str | None = None, missing: _reading
         "projection": [text or None for text in read["AP/PA"]],
         **{name: [_VALUES[text.strip()] for text in read[name]] for name in FINDINGS},
     }
-    return _reading.build(file, FEATURES, columns, pictures=pictures, missing=missing, left_out=rows.left_out)
+    return _reading.build(file, FEATURES, columns, pictures=pictures, left_out=rows.left_out)
 
 
 def _problem(row: dict[str, str]) -> str | None:

@@ -29,7 +29,6 @@ def load(
     captions: Path | str | None = None,
     instances: Path | str | None = None,
     pictures: Path | str | None = None,
-    missing: _reading.Missing = "error",
 ) -> Dataset:
     """Pictures with their captions, their objects, or both; either file may be left out, and so may the pictures.
 
@@ -70,7 +69,7 @@ def load(
     counts = {"unlisted": len(images) - len(kept)}
     if counts["unlisted"]:
         columns = _reading.take(columns, kept)
-    return _reading.build(source, FEATURES, columns, pictures=pictures, missing=missing, counts=counts)
+    return _reading.build(source, FEATURES, columns, pictures=pictures, counts=counts)
 
 
 def instance_columns(content: Any, path: Path | str, images: Sequence[int]) -> dict[str, list[Any]]:
@@ -123,6 +122,9 @@ def mask(segmentation: str, height: int, width: int, source: object = "segmentat
         if covered != height * width:
             problem = f"its run-length code covers {covered} of {height * width} pixels"
             _reading.fail(source, problem, "fetch the annotations again")
+        if isinstance(shape, list) and any(len(polygon) == 4 for polygon in shape):
+            # pycocotools would take its four numbers for a box.
+            _reading.fail(source, "it has a polygon of two points, where three are needed", "fix or remove it")
         if isinstance(shape, dict):
             coded = coco_mask.frPyObjects(shape, height, width) if isinstance(shape["counts"], list) else shape
         else:

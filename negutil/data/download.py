@@ -9,13 +9,15 @@ may be signed.
 import contextlib
 import email.utils
 import hashlib
+import io
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import filelock
 import httpx
@@ -28,6 +30,9 @@ PERMISSION, GONE = (401, 403, 407), (404, 410)
 AGAIN = (408, 425, 429, 500, 502, 503, 504)
 TOKENS = {"https://huggingface.co": "HF_TOKEN"}
 """Origin -> the environment variable with the token that is sent there and nowhere else."""
+BLOCK = 2**20
+"""Bytes that are asked for at a time where a part of a file is wanted."""
+
 _PAGES = (b"<!doctype html", b"<html")
 
 
@@ -94,6 +99,54 @@ def fetch(wanted: Wanted, target: Path, settings: Settings | None = None, room: 
             told = "is not whole, the disk is full; free some space and start again, what has come so far is kept"
         raise NegutilError(f"{target} {told}.") from problem
     return target
+
+
+@contextlib.contextmanager
+def part_of(url: str) -> Iterator[BinaryIO]:
+    """A file on a server, of which only those blocks are downloaded that are read.
+
+    Raises OSError where the server cannot be reached or does not give parts of files.
+    """
+    with httpx.Client(follow_redirects=True, timeout=Settings().stall) as client:
+        yield io.BufferedReader(_Remote(client, url), BLOCK)
+
+
+class _Remote(io.RawIOBase):
+    def __init__(self, client: httpx.Client, url: str) -> None:
+        super().__init__()
+        self._client, self._url, self._at = client, url, 0
+        self._size = int(self._get(0, 1).headers["Content-Range"].rpartition("/")[2])
+
+    def _get(self, start: int, count: int) -> httpx.Response:
+        headers = {"Range": f"bytes={start}-{start + count - 1}", "Accept-Encoding": "identity"}
+        try:
+            response = self._client.get(self._url, headers=headers)
+        except httpx.HTTPError as problem:
+            raise OSError(f"{type(problem).__name__}: {_reason(problem)}") from problem
+        if response.status_code != 206:
+            raise OSError(f"the server answers {response.status_code} where a part of the file is wanted")
+        return response
+
+    def readable(self) -> bool:
+        """It can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """It can be read at any place."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Move to a place, counted from the start, from here or from the end."""
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Download as many bytes as ``buffer`` has room for, as far as there are as many; gives their number."""
+        count = min(len(buffer), self._size - self._at)
+        if count > 0:
+            buffer[:count] = self._get(self._at, count).content
+            self._at += count
+        return max(count, 0)
 
 
 def verify(path: Path, wanted: Wanted) -> None:

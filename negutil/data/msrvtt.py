@@ -20,9 +20,7 @@ FEATURES = _reading.features(
 _SENTENCE = {"video_id": str, "sen_id": int, "caption": str}
 
 
-def load(
-    file: Path | str, videos: Path | str | None = None, split: str | None = None, missing: _reading.Missing = "error"
-) -> Dataset:
+def load(file: Path | str, videos: Path | str | None = None, split: str | None = None) -> Dataset:
     """Clips of one split ("train", "validate", "test"), or of all, with their sentences.
 
     Columns: video (path of the clip; only with `videos`), video_id ("video9770"), file_name, split, captions, sen_ids,
@@ -50,7 +48,7 @@ def load(
         "sen_ids": [[number for number, _ in captions[name]] for name in kept["video_id"]],
     }
     if videos is not None:
-        columns["video"] = _reading.find_files(columns["file_name"], videos, file, missing)
+        columns["video"] = _reading.find_files(columns["file_name"], videos, file)
     return _reading.build(f"{file} ({split or 'every split'})", FEATURES, columns)
 
 

@@ -12,7 +12,7 @@ FEATURES = _reading.features("image_id: int, caption_id: int, file_name, caption
 _ANNOTATION = {"id": int, "image_id": int, "caption": str, "updated_caption": str}
 
 
-def load(file: Path | str, pictures: Path | str | None = None, missing: _reading.Missing = "error") -> Dataset:
+def load(file: Path | str, pictures: Path | str | None = None) -> Dataset:
     """Captions, each with the version to which a true negation was added.
 
     Columns: image (only with `pictures`), image_id, caption_id, file_name, caption, updated_caption. Raises
@@ -35,4 +35,4 @@ def load(file: Path | str, pictures: Path | str | None = None, missing: _reading
         "caption": read["caption"],
         "updated_caption": read["updated_caption"],
     }
-    return _reading.build(file, FEATURES, columns, pictures=pictures, missing=missing)
+    return _reading.build(file, FEATURES, columns, pictures=pictures)

@@ -35,7 +35,7 @@ def kind(header: tuple[str, ...] | list[str]) -> str | None:
     return "binary" if "caption_2" not in names else "mcq" if "caption_3" in names else None
 
 
-def load(path: Path | str, pictures: Path | str | None = None, missing: _reading.Missing = "error") -> Dataset:
+def load(path: Path | str, pictures: Path | str | None = None) -> Dataset:
     """One NegBench file, retrieval, multiple choice or binary.
 
     Columns of all: image (only with `pictures`; for clips video, a path), file_name (as written: `pictures` is searched
@@ -79,11 +79,9 @@ def load(path: Path | str, pictures: Path | str | None = None, missing: _reading
         # Published files name a clip with or without the folders that MSR-VTT has it in.
         inside = Path(pictures).expanduser() / "videos" / "all"
         folder = inside if inside.is_dir() else pictures
-        columns["video"] = _reading.find_files(columns["file_name"], folder, path, missing)
+        columns["video"] = _reading.find_files(columns["file_name"], folder, path)
         pictures = None
-    return _reading.build(
-        path, features, columns, pictures=pictures, missing=missing, left_out=rows.left_out, counts=counts
-    )
+    return _reading.build(path, features, columns, pictures=pictures, left_out=rows.left_out, counts=counts)
 
 
 def _retrieval_problem(row: dict[str, str]) -> str | None:

@@ -10,7 +10,7 @@ FEATURES = _reading.features("file_name, phrase, boxes: [[float]], correct: int"
 _ROW = {"image": str, "phrase": str, "ref_bbox": list, "bbox_list": list}
 
 
-def load(file: Path | str, pictures: Path | str | None = None, missing: _reading.Missing = "error") -> Dataset:
+def load(file: Path | str, pictures: Path | str | None = None) -> Dataset:
     """Negated phrases, each with two boxes of the same picture, one of which it describes.
 
     Columns: image (only with `pictures`), file_name, phrase, boxes (two of [x, y, width, height], pixels), correct
@@ -29,4 +29,4 @@ def load(file: Path | str, pictures: Path | str | None = None, missing: _reading
         correct.append(boxes.index(box))
     names = {"image": "file_name", "phrase": "phrase", "bbox_list": "boxes"}
     columns = {"correct": correct} | {name: read[key] for key, name in names.items()}
-    return _reading.build(file, FEATURES, columns, pictures=pictures, missing=missing)
+    return _reading.build(file, FEATURES, columns, pictures=pictures)

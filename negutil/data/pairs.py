@@ -22,13 +22,14 @@ NAMES = {
 FEATURES = _reading.features("file_name, true, false, line: int")
 
 
-def load(file: Path | str, pictures: Path | str | None = None, missing: _reading.Missing = "error") -> Dataset:
+def load(file: Path | str, pictures: Path | str | None = None) -> Dataset:
     """Pictures with a true and a false caption each.
 
-    Columns: image (its path counts from the folder ``pictures``, without it from that of the file), file_name (as
-    written), true, false, line (of the file, from 1). A picture may be in several lines; columns of other names than
-    NAMES are ignored. Raises NegutilError, naming the line, for an empty cell, two equal captions, a picture that is
-    not there, and a line with too many or too few fields; and for a column that is missing or there twice.
+    Columns: image (its path, with slashes or backslashes, counts from the folder ``pictures``, without it from that of
+    the file), file_name (as written), true, false, line (of the file, from 1). A picture may be in several lines;
+    columns of other names than NAMES are ignored. Raises NegutilError, naming the line, for an empty cell, two equal
+    captions, a picture that is not there, and a line with too many or too few fields; and for a column that is missing
+    or there twice.
     """
     rows = _reading.read_csv(file)
     columns = {}
@@ -51,10 +52,11 @@ def load(file: Path | str, pictures: Path | str | None = None, missing: _reading
     columns = {role: [cell.strip() for cell in cells] for role, cells in columns.items()}
     folder, names = Path(pictures or Path(file).expanduser().parent), columns["image"]
     # An absolute path is taken as it is; None where there is no such file.
-    paths = {name: _reading.require_folder(folder).resolve() / Path(name).expanduser() for name in set(names)}
+    inside = _reading.require_folder(folder).resolve()
+    paths = {name: inside / Path(name.replace("\\", "/")).expanduser() for name in set(names)}
     there = {name: str(path) if path.is_file() else None for name, path in paths.items()}
     lost = [(line, name) for line, name in zip(rows.lines, names, strict=True) if there[name] is None]
-    if lost and (missing == "error" or len(lost) == len(names)):
+    if lost and (len(lost) == len(names) or not _reading.drops()):
         count = f"the same in {len(lost)} of {len(names)} lines"
         problem = f"line {lost[0][0]}: the picture {lost[0][1]} is not in {folder} ({count})"
         _reading.fail(file, problem, "correct the path, or say in which folder the pictures are")

@@ -21,7 +21,6 @@ def load(
     file: Path | str,
     pictures: Path | str | None = None,
     image_data: Path | str | None = None,
-    missing: _reading.Missing = "error",
 ) -> Dataset:
     """Phrases, each with all regions that it refers to.
 
@@ -68,7 +67,7 @@ def load(
         _reading.known(read["image_id"], row_of, f"image_id (it is not in {Path(image_data).name})", image_data)
         rows = [row_of[image_id] for image_id in read["image_id"]]
         columns |= {side: [sizes[side][row] for row in rows] for side in ("width", "height")}
-    return _reading.build(file, FEATURES, columns, pictures=pictures, missing=missing)
+    return _reading.build(file, FEATURES, columns, pictures=pictures)
 
 
 def mask(polygons: str, height: int, width: int) -> np.ndarray:

@@ -53,7 +53,6 @@ def load(
     split_by: str = "umd",
     split: str | None = None,
     pictures: Path | str | None = None,
-    missing: _reading.Missing = "error",
 ) -> Dataset:
     """Referring sentences of one split ("train", "val", "test"), or of all, each with the object that it refers to.
 
@@ -90,4 +89,4 @@ def load(
     _reading.unique([row["sent_id"] for row in rows], "sent_id", refs_source)
     columns = _reading.of_split({name: [row[name] for row in rows] for name in FEATURES}, split, refs_source)
     source = f"{refs_source} ({split or 'every split'})"
-    return _reading.build(source, FEATURES, columns, pictures=pictures, missing=missing)
+    return _reading.build(source, FEATURES, columns, pictures=pictures)

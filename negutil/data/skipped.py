@@ -3,10 +3,14 @@
 In the mini world nothing is ever left out: what cannot be read there is an error. With published data (the profile
 ``paper``) a benchmark or training set whose files are missing or damaged is reported in one line, noted in
 ``results/<profile>/<experiment>/skipped.csv``, and everything else runs. No number of another profile takes its place.
+So is a part: a benchmark of which some pictures are here, when the profile leaves out the rows without theirs.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -15,11 +19,12 @@ import pandas as pd
 
 from negutil import files, paths
 from negutil.config import Profile
+from negutil.data import _reading
 from negutil.errors import NegutilError
 
 T = TypeVar("T")
 FILE = "skipped.csv"
-COLUMNS = ("what", "reason", "get")
+COLUMNS = ("what", "reason", "get", "n", "of")
 WORLD_ALONE = ("00",)
 """Notebooks about the mini world itself."""
 
@@ -35,23 +40,48 @@ NEEDS: dict[str, tuple[str, ...]] = {
 }
 """Folders of NEGUTIL_DATA without which a notebook has nothing to show; whatever else it lacks it leaves out."""
 
+EXPERIMENTS = {
+    "01": "01_web_captions",
+    "02": "02_binary_probe",
+    "03": "03_negbench",
+    "04": "04_captions",
+    "05": "05_negationclip",
+    "06": "06_clipglasses",
+    "07": "07_text_to_image",
+    "08": "08_referring_segmentation",
+}
+"""The folder in results/ that each notebook writes to."""
+
+EXPERIMENT = "NEGUTIL_EXPERIMENT"
+"""The environment variable in which a run tells a notebook's process that folder, for what it leaves out on the way."""
+
 GET = {"coco": "coco2014"}
 """What ``negutil data get`` calls a dataset whose folder has another name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Something that was left out: ``what``, the ``reason``, and the dataset to ``get`` with `negutil data get`."""
+    """Something that was left out: ``what``, the ``reason``, and the dataset to ``get`` with `negutil data get`.
+
+    Of a part ``n`` of ``of`` rows were kept; of anything else none was.
+    """
 
     what: str
     reason: str
     get: str = ""
+    n: int = 0
+    of: int = 0
+
+    @property
+    def share(self) -> str:
+        """How much of it is here, such as "251 of 5,000 rows"."""
+        return f"{self.n:,} of {self.of:,} rows"
 
     @property
     def line(self) -> str:
         """The report, in one line."""
-        reason = " ".join(self.reason.split())
-        return f"Skipped: {self.what}. {reason}" + (f" (negutil data get {self.get})" if self.get else "")
+        reason, kind = " ".join(self.reason.split()), "Part of the data" if self.n else "Skipped"
+        return f"{kind}: {self.what}. {reason}" + (f" (negutil data get {self.get})" if self.get else "")
 
 
 _noted: dict[str, dict[str, Skip]] = {}
@@ -66,15 +96,46 @@ def possible(settings: Profile) -> bool:
 def attempt(settings: Profile, what: str, read: Callable[[], T], get: str = "") -> T | None:
     """What ``read`` returns; None where published data that it wants are missing or damaged: reported and noted.
 
-    In the mini world a NegutilError of ``read`` is raised as it is.
+    What to do about missing pictures the profile says (``reading``). In the mini world a NegutilError of ``read`` is
+    raised as it is.
     """
     try:
-        return read()
+        with reading(settings, what, get):
+            return read()
     except NegutilError as problem:
         if not possible(settings):
             raise
         note(settings, Skip(what, str(problem), get))
         return None
+
+
+@contextlib.contextmanager
+def reading(settings: Profile, what: str, get: str = "") -> Iterator[None]:
+    """While it is entered, loaders do about missing pictures as the profile says; a part is reported and noted."""
+    with _reading.missing_pictures(settings.missing) as reports:
+        yield
+    kept = sum(report.rows for report in reports)
+    lost = sum(report.missing_pictures for report in reports)
+    if lost:
+        skip = Skip(what, "", get, kept, kept + lost)
+        reason = f"The pictures of {skip.share} are here: its numbers are not those of the whole."
+        note(settings, dataclasses.replace(skip, reason=reason))
+
+
+def part(title: str) -> Skip | None:
+    """The part that this process has read for the benchmark of a ``title``; None where it has read all or nothing.
+
+    A title may be of some items of a benchmark: "VALSE existence, all items".
+    """
+    parts = {skip.what: skip for noted in _noted.values() for skip in noted.values() if skip.n}
+    names = [name for name in parts if title == name or title.startswith(f"{name}, ")]
+    return parts[max(names, key=len)] if names else None
+
+
+def with_share(title: str) -> str:
+    """A title, and of a part how much of the data it is: "COCO MCQ, paraphrased (410 of 5,914 rows)"."""
+    found = part(title)
+    return f"{title} ({found.share})" if found else title
 
 
 def note(settings: Profile, skip: Skip) -> None:
@@ -83,6 +144,9 @@ def note(settings: Profile, skip: Skip) -> None:
     if skip.what not in noted:
         print(skip.line)
     noted[skip.what] = skip
+    experiment = os.environ.get(EXPERIMENT)
+    if experiment and multiprocessing.parent_process() is None:  # others read the same again
+        save(settings, experiment)
 
 
 def found(settings: Profile) -> pd.DataFrame:
@@ -94,6 +158,17 @@ def found(settings: Profile) -> pd.DataFrame:
 def forget() -> None:
     """Forget what this process has left out."""
     _noted.clear()
+
+
+def parts(profile: str) -> pd.DataFrame:
+    """The parts that the experiments of a profile have read, by their files: a row each with ``what``, n, of."""
+    files_of = sorted(paths.results(profile).glob(f"*/{FILE}"))
+    tables = [files.read_csv(path, "run its notebook again") for path in files_of]
+    tables = [table for table in tables if {"what", "n", "of"} <= set(table)]
+    if not tables:
+        return pd.DataFrame(columns=["what", "n", "of"])
+    rows = pd.concat(tables)[["what", "n", "of"]]
+    return rows[rows["n"] > 0].drop_duplicates().reset_index(drop=True)
 
 
 def save(settings: Profile, experiment: str) -> Path | None:
@@ -108,6 +183,16 @@ def save(settings: Profile, experiment: str) -> Path | None:
         return None
     files.write_text(path, table.assign(profile=settings.name).to_csv(index=False, lineterminator="\n"))
     return path
+
+
+def stopped(settings: Profile, number: str, skip: Skip) -> None:
+    """Add to the ``skipped.csv`` of the notebook ``number`` why it, or the rest of it, was not run."""
+    if number not in EXPERIMENTS:
+        return
+    path = paths.results(settings.name) / EXPERIMENTS[number] / FILE
+    row = pd.DataFrame([dataclasses.asdict(skip) | {"profile": settings.name}])
+    rows = pd.concat([files.read_csv(path, "delete it"), row]) if path.exists() else row
+    files.write_text(path, rows.to_csv(index=False, lineterminator="\n"))
 
 
 def whole(settings: Profile, number: str) -> Skip | None:

@@ -10,11 +10,11 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from negutil import progress
-from negutil.data.download import require_space
+from negutil import files, progress
+from negutil.data.download import part_of, require_space
 from negutil.errors import FULL_DISK, NegutilError
 
 _DAMAGED = (
@@ -36,6 +36,20 @@ FILES, BYTES = 5_000_000, 500 * 10**9
 
 RATIO, SMALL = 100.0, 10**8
 """Largest ratio of unpacked bytes to bytes of the archive, where its content is more than SMALL bytes."""
+
+
+def members(url: str, names: Sequence[str], folder: Path) -> None:
+    """Take the files ``names`` out of the zip archive at ``url`` into ``folder``, without downloading the rest of it.
+
+    Raises NegutilError where the server does not give parts of files, or the archive is damaged or has no such file.
+    """
+    try:
+        with part_of(url) as remote, zipfile.ZipFile(remote) as archive:
+            for name in names:
+                files.write_bytes(folder / name, archive.read(name))
+    except (OSError, KeyError, *_DAMAGED) as problem:
+        reason = " ".join(str(problem).split()) or type(problem).__name__
+        raise NegutilError(f"{url} does not give {', '.join(names)} ({reason:.200}): try again later.") from problem
 
 
 def unpack(archive: Path, folder: Path, nested: str = "") -> int:

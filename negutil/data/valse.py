@@ -19,7 +19,7 @@ FEATURES = _reading.features(
 _ITEM = {"image_file": str, "caption": str, "foil": str, "classes": int, "mturk": dict}
 
 
-def load(file: Path | str, pictures: Path | str | None = None, missing: _reading.Missing = "error") -> Dataset:
+def load(file: Path | str, pictures: Path | str | None = None) -> Dataset:
     """Captions with their foils: all 534 items (the NegationCLIP paper's set; VALSE's own are the 505 valid ones).
 
     Columns: image (only with `pictures`), item (the key in the file), file_name, caption (true), foil (false), negated
@@ -42,4 +42,4 @@ def load(file: Path | str, pictures: Path | str | None = None, missing: _reading
         "negated": ["caption" if count == 0 else "foil" for count in read["classes"]],
         **{f"votes_{name}": counts for name, counts in votes.items()},
     }
-    return _reading.build(file, FEATURES, columns, pictures=pictures, missing=missing)
+    return _reading.build(file, FEATURES, columns, pictures=pictures)

@@ -15,7 +15,7 @@ FEATURES = _reading.features(
 _NOT_VOC = "fix the file or fetch it again"
 
 
-def load(folder: Path | str, split: str = "test", missing: _reading.Missing = "error") -> Dataset:
+def load(folder: Path | str, split: str = "test") -> Dataset:
     """The pictures of one split ("test", "trainval", ...) with their objects.
 
     `folder` holds Annotations, ImageSets and JPEGImages (VOCdevkit/VOC2007). Columns: image, image_id ("000001"),
@@ -35,7 +35,7 @@ def load(folder: Path | str, split: str = "test", missing: _reading.Missing = "e
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     columns["image_id"] = ids
     source = f"{folder} ({split})"
-    return _reading.build(source, FEATURES, columns, pictures=folder / "JPEGImages", missing=missing)
+    return _reading.build(source, FEATURES, columns, pictures=folder / "JPEGImages")
 
 
 def _annotation(path: Path) -> dict[str, Any]:

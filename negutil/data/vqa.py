@@ -25,7 +25,6 @@ def load(
     annotations: Path | str | None = None,
     pictures: Path | str | None = None,
     file_name: str | None = None,
-    missing: _reading.Missing = "error",
 ) -> Dataset:
     """Questions in the order of their file, joined to their annotations by question_id.
 
@@ -68,4 +67,4 @@ def load(
     elif pictures is not None:
         fix = 'pass file_name, for instance "COCO_train2014_{image_id:012d}.jpg"'
         _reading.fail(questions, "the file does not say how the pictures are called (no data_subtype)", fix)
-    return _reading.build(questions, FEATURES, columns, pictures=pictures, missing=missing)
+    return _reading.build(questions, FEATURES, columns, pictures=pictures)

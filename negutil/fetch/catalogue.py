@@ -32,6 +32,7 @@ class Part(Settings):
         pictures: folder of the pictures that the file names.
         model: the entry of configs/models.toml that uses it.
         counts: what is known to be in it, by ``counted``; several numbers where several releases are known.
+        least: what there is of it at the least, by ``counted``, where the number itself is not known.
         sha256, md5: of the file; ``checksum`` says whose they are.
     """
 
@@ -42,6 +43,7 @@ class Part(Settings):
     model: str = ""
     needed: bool = True
     counts: Mapping[str, int | list[int]] = dataclasses.field(default_factory=dict)
+    least: Mapping[str, int] = dataclasses.field(default_factory=dict)
     counted: str = ""
     sha256: str = ""
     md5: str = ""
@@ -55,11 +57,14 @@ class Part(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Fetch(Settings):
-    """A file to download, of ``bytes`` bytes (0 where unknown).
+    """A file to download, of ``bytes`` bytes (0 where unknown), or images one by one.
 
     Attributes:
-        to: where it is put, below the same folder as the parts.
+        url: of the file, or of the folder of the images.
+        to: where it is put, below the same folder as the parts; a folder ends in "/".
         gives: the paths after which it is not fetched again.
+        names: the part, of any entry, that names the images; ``most`` is how many of them are fetched (0: all).
+        members: files that are taken out of an archive without the rest of it.
         into: the folder in which it, an archive, is unpacked; "" for a plain file.
         nested: an archive inside it that is unpacked there too.
         needed: whether it is fetched without being asked for everything.
@@ -69,6 +74,9 @@ class Fetch(Settings):
     url: str
     to: str
     gives: list[str]
+    names: str = ""
+    most: int = 0
+    members: list[str] = dataclasses.field(default_factory=list)
     into: str = ""
     nested: str = ""
     needed: bool = True
@@ -94,6 +102,7 @@ class Entry(Settings):
     source: str
     parts: tuple[Part, ...]
     fetch: tuple[Fetch, ...] = ()
+    includes: list[str] = dataclasses.field(default_factory=list)
     steps: list[str] = dataclasses.field(default_factory=list)
     note: str = ""
     unconfirmed: list[str] = dataclasses.field(default_factory=list)

@@ -1,6 +1,6 @@
 """Check published data: read what is there with the loaders, count it against what is known, compare checksums.
 
-Every part of a dataset gets one finding: OK; SAMPLE, a part of what is published (a few rows, some pictures), on which
+Every part of a dataset gets one finding: OK; PART, less than what is published (a few rows, some images), on which
 notebooks run but whose numbers are not those of the benchmark; MISSING; or WRONG, with the file and how to fix it. A
 reader takes the file of a part and returns counts by the names that configs/datasets.toml has. Loaders raise
 NegutilError for damaged files, with the file, the place and the fix.
@@ -43,7 +43,7 @@ from negutil.fetch.catalogue import Part
 from negutil.models import checkpoints, registry
 from negutil.models.pictures import read_rgb
 
-OK, SAMPLE, MISSING, WRONG = "ok", "sample", "missing", "wrong"
+OK, PART, MISSING, WRONG = "ok", "part", "missing", "wrong"
 Count = Callable[[Dataset], int]
 CAPTION_COLUMNS = ("TEXT", "text", "Text", "caption", "CAPTION", "Caption")
 """Names of the caption column of LAION-400M's parquet shards, by release; the first that a shard has is taken."""
@@ -55,7 +55,7 @@ OPENED = 20
 class Finding:
     """What was found of one ``part`` (path or repository) of the entry ``name``.
 
-    ``status`` is OK, SAMPLE, MISSING or WRONG; ``needed`` says whether notebooks need the part.
+    ``status`` is OK, PART, MISSING or WRONG; ``needed`` says whether notebooks need the part.
     """
 
     name: str
@@ -112,16 +112,18 @@ def check(name: str, folder: Path | None = None, deep: bool = False) -> Iterator
 def failed(finding: Finding, named: bool, whole: bool = False) -> bool:
     """Whether a finding makes the command fail.
 
-    Something missing does only where it is needed and was asked for by name; a sample only where a ``whole`` dataset is
+    Something missing does only where it is needed and was asked for by name; a part only where a ``whole`` dataset is
     wanted.
     """
     lacks = finding.status == MISSING and named and finding.needed
-    return finding.status == WRONG or lacks or (finding.status == SAMPLE and whole)
+    return finding.status == WRONG or lacks or (finding.status == PART and whole)
 
 
 def judge(part: Part, located: list[Path], reading: Reading) -> tuple[str, str]:
     """Status and message of what was read: whatever is wrong first, then what is less than everything."""
     less, more = compare(reading.counts, part.counts)
+    least = part.least.items()
+    less += [f"{reading.counts[what]:,} of at least {n:,} {what}" for what, n in least if reading.counts[what] < n]
     notes = "".join(f"; {note}" for note in reading.notes)
     if reading.problem:
         return WRONG, reading.problem
@@ -129,7 +131,7 @@ def judge(part: Part, located: list[Path], reading: Reading) -> tuple[str, str]:
         fix = "it is another release or was changed, so fetch it again"
         return WRONG, f"{located[0]} has {', '.join(more)}, more than are known ({part.counted}): {fix}."
     if less:
-        return SAMPLE, f"has {', '.join(less)}{notes}"
+        return PART, f"{', '.join(less)}: a part{notes}"
     # Of several known releases the checksum is that of the first.
     firsts = {what: wanted[0] for what, wanted in part.counts.items() if isinstance(wanted, list)}
     if len(located) == 1 and all(reading.counts.get(what) == first for what, first in firsts.items()):
@@ -138,7 +140,7 @@ def judge(part: Part, located: list[Path], reading: Reading) -> tuple[str, str]:
                 told = f"{located[0]} has {kind} {actual}, where {expected} is known ({part.checksum})"
                 return WRONG, f"{told}: something in it was changed, so fetch it again."
     counts = ", ".join(f"{count:,} {what}" for what, count in reading.counts.items()) or "it is there"
-    return (SAMPLE if reading.lost else OK), f"{counts}{notes}"
+    return (PART if reading.lost else OK), f"{counts}{notes}"
 
 
 def compare(counts: Mapping[str, int], known: Mapping[str, int | list[int]]) -> tuple[list[str], list[str]]:
@@ -179,14 +181,17 @@ def read(part: Part, located: list[Path], pictures: Path | None = None, deep: bo
     names = list(dict.fromkeys(reading.names))
     if pictures is not None and names:
         if not pictures.is_dir():
-            reading.notes.append(f"the folder of its pictures, {pictures}, is not there")
+            reading.notes.append(f"the folder of its images, {pictures}, is not there")
             return reading
         try:
-            reading.lost = _reading.find_files(names, pictures, pictures, "drop").count(None)
+            with data.missing_pictures("drop"):
+                reading.lost = _reading.find_files(names, pictures, pictures).count(None)
         except NegutilError:
             reading.lost = len(names)
         if reading.lost:
-            reading.notes.append(f"{len(names) - reading.lost:,} of its {len(names):,} pictures are in {pictures.name}")
+            reading.notes.append(
+                f"{len(names) - reading.lost:,} of its {len(names):,} images are in {pictures.name}: a part"
+            )
     return reading
 
 
@@ -231,9 +236,10 @@ def _celeba_splits(file: Path) -> Reading:
 
 
 def _voc(file: Path) -> Reading:
-    told = data.report(voc.load(file.parents[2], file.stem, missing="drop"))
-    notes = [f"{told.missing_pictures:,} pictures are not there"] if told.missing_pictures else []
-    return Reading({"pictures": told.rows + told.missing_pictures}, notes, lost=told.missing_pictures)
+    with data.missing_pictures("drop"):
+        told = data.report(voc.load(file.parents[2], file.stem))
+    notes = [f"{told.missing_pictures:,} images are not there: a part"] if told.missing_pictures else []
+    return Reading({"images": told.rows + told.missing_pictures}, notes, lost=told.missing_pictures)
 
 
 def _negbench(file: Path) -> Reading:
@@ -310,11 +316,11 @@ _ROWS: dict[str, tuple[Callable[[Path], Dataset], dict[str, Count]]] = {
         # Its other columns are the file's name and the split.
         {"faces": len, "attributes": lambda rows: len(rows.column_names) - 2},
     ),
-    "coco-captions": (lambda file: coco.load(captions=file), {"pictures": len, "captions": _inside("captions")}),
+    "coco-captions": (lambda file: coco.load(captions=file), {"images": len, "captions": _inside("captions")}),
     "coco-instances": (
         lambda file: coco.load(instances=file),
         {
-            "pictures": len,
+            "images": len,
             "objects": _inside("categories"),
             "categories": lambda rows: len({kind for kinds in rows["categories"][:] for kind in kinds}),
         },
@@ -332,14 +338,14 @@ _ROWS: dict[str, tuple[Callable[[Path], Dataset], dict[str, Count]]] = {
     "ccneg": (lambda file: ccneg.load(file, n_evaluation=1), {"items": len}),
     "negrefcocog": (
         negrefcocog.load,
-        {"phrases": len, "pictures": _different("file_name"), "different phrases": _different("phrase")},
+        {"phrases": len, "images": _different("file_name"), "different phrases": _different("phrase")},
     ),
     "refcocog": (
         lambda file: refcocog.load(file.parent),
-        {"sentences": len, "objects": _different("ann_id"), "pictures": _different("file_name")},
+        {"sentences": len, "objects": _different("ann_id"), "images": _different("file_name")},
     ),
-    "phrasecut": (phrasecut.load, {"phrases": len, "pictures": _different("image_id")}),
-    "vqa": (vqa.load, {"questions": len, "pictures": _different("image_id")}),
+    "phrasecut": (phrasecut.load, {"phrases": len, "images": _different("image_id")}),
+    "vqa": (vqa.load, {"questions": len, "images": _different("image_id")}),
     "vqa-answers": (
         lambda file: vqa.load(
             file.with_name(file.name.replace("v2_", "v2_OpenEnded_").replace("annotations", "questions")), file
@@ -349,7 +355,7 @@ _ROWS: dict[str, tuple[Callable[[Path], Dataset], dict[str, Count]]] = {
     "tifa-captions": (tifa.captions, {"captions": len}),
     "tifa": (tifa.load, {"questions": len, "captions": _different("id")}),
     "prompts": (t2i_prompts.load, {"prompts": len}),
-    "classes": (folders.load, {"pictures": len, "classes": lambda rows: len(rows.features["label"].names)}),
+    "classes": (folders.load, {"images": len, "classes": lambda rows: len(rows.features["label"].names)}),
 }
 """How the rows of a file are loaded, and what is counted of them."""
 

@@ -1,17 +1,22 @@
 """Get published data: download and unpack what is free to download, and list the steps for the rest."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from negutil import progress
 from negutil.data import download, unpack
 from negutil.data.download import Settings, Wanted
 from negutil.errors import NegutilError
 from negutil.fetch import catalogue
-from negutil.fetch.catalogue import Entry, Part, Place
+from negutil.fetch.catalogue import Entry, Fetch, Part, Place
 
 UNPACKED = 1.1
 """Room for unpacking, in sizes of the archive: photographs and clips hardly shrink when they are packed."""
+
+AT_ONCE = 8
+"""Images that are downloaded side by side, where they come one by one."""
 
 _WEIGHTS = ["*.json", "*.txt", "model.safetensors", "pytorch_model.bin"]
 _NOT_ONLINE = "go online, look whether it wants an account (then set HF_TOKEN), and try again"
@@ -41,8 +46,13 @@ def get(
     """
     entry = catalogue.find(name)
     where = place(entry, folder)
+    for included in entry.includes:
+        yield from get(included, folder, everything, keep, settings)
     for one in entry.fetch:
         if not one.needed and not everything:
+            continue
+        if one.names:
+            yield _images(one, where, settings)
             continue
         if all(where.find(path) for path in one.gives):
             yield Done(one.to, "there already")
@@ -51,6 +61,10 @@ def get(
         if not where.own and (top / catalogue.WORLD).is_file():
             fix = "set NEGUTIL_DATA to a folder for the published data"
             raise NegutilError(f"{top} was made by the mini world: {fix}.")
+        if one.members:
+            unpack.members(one.url, one.members, target)
+            yield Done(one.to, "downloaded", len(one.members))
+            continue
         if not target.is_file():
             wanted = Wanted(one.url, one.bytes, one.sha256, one.md5, help=f"get it by hand from {entry.source}")
             download.fetch(wanted, target, settings, room=UNPACKED if one.into else 0.0)
@@ -78,6 +92,25 @@ def steps(entry: Entry) -> list[str]:
     if entry.downloadable and not entry.steps:
         return []
     return entry.steps or [f"look at {entry.source}"]
+
+
+def _images(one: Fetch, where: Place, settings: Settings | None) -> Done:
+    """Download the images that a part names, side by side; those that are there already are not fetched again."""
+    from negutil.fetch import check
+
+    (part,) = [part for entry in catalogue.entries().values() for part in entry.parts if part.path == one.names][:1]
+    names = dict.fromkeys(Path(name).name for name in check.read(part, where.find(one.names)).names)
+    folder = where.path(one.to)
+    lacking = [name for name in list(names)[: one.most or None] if not (folder / name).is_file()]
+
+    def fetch(name: str) -> None:
+        with progress.quiet():
+            download.fetch(Wanted(f"{one.url}/{name}"), folder / name, settings)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for _ in progress.bar(f"downloading images to {one.to}", pool.map(fetch, lacking), total=len(lacking)):
+            pass
+    return Done(one.to, "downloaded" if lacking else "there already", len(lacking))
 
 
 def _from_hub(part: Part) -> Done:

@@ -17,11 +17,14 @@ _INTRODUCTION = f"""# The published data, one by one
 
 The `mini` and `quick` profiles need nothing of this. The `paper` profile runs the same notebooks on the published
 datasets and weights. What is not there is skipped with one line that says so, so you can begin with one dataset.
+Images that are not there are left out and counted (`missing = "drop"` in configs/paper.toml): such a number is marked
+as of a part of the data, and no printed digit is judged on it.
 Only `negutil data get` writes into the folder of the datasets; all that is made from them goes to the cache.
 
 ```bash
 export NEGUTIL_DATA=/data/negation    # the folder of all datasets; checkpoints are in weights/ in the repository's root
 negutil data list                     # what there is, and what of it is on this machine
+negutil data get starter              # enough for first numbers of notebooks 03 and 05: NegBench's files, 900 images
 negutil data get negbench             # downloads what is free to download, and tells the steps for the rest
 negutil data get coco2017
 negutil data check                    # reads everything that is there, counts it, compares checksums
@@ -29,7 +32,7 @@ negutil data check                    # reads everything that is there, counts i
 ```
 
 `get` resumes where it was stopped, checks the checksum where one is known, and looks for space on the disk first.
-`check` calls less than everything a sample: notebooks run on it, but its numbers are not those of the benchmark. Tokens
+`check` calls less than everything a part: notebooks run on it, but its numbers are not those of the benchmark. Tokens
 (`HF_TOKEN`) are read from the environment and nowhere else. "Unknown" means that we found no statement; what we
 remembered or inferred is marked as not confirmed. Look at a licence yourself before you use the data.
 """
@@ -111,6 +114,7 @@ def _section(entry: Entry) -> str:
     for part in files:
         known = {what: count if isinstance(count, list) else [count] for what, count in part.counts.items()}
         counts = [f"{' or '.join(f'{one:,}' for one in several)} {what}" for what, several in known.items()]
+        counts += [f"at least {count:,} {what}" for what, count in part.least.items()]
         told = [*([", ".join(counts)] if counts else []), *([] if part.needed else ["optional"])]
         layout.append(f"{part.path:48} {'; '.join(told)}".rstrip())
     lines += ["", f"Layout, below {root}:", "", "```", *layout, "```"] if files else []

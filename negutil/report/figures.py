@@ -198,6 +198,7 @@ def _condition(axis: Axes, heading: Sequence[str], rows: pd.DataFrame, top: floa
     axis.vlines(bound, top, end, color=GREY, linestyle="--", linewidth=0.8, clip_on=False)
     for middle, row in enumerate(rows.to_dict("records")):
         kind = "holds" if row["holds"] > 0 else "contradicted" if row["contradicted"] >= 0 else "open"
+        kind = "open" if row["n"] < row["of"] else kind  # a part of the data, which decides nothing
         colour, marker = MARKS[kind]
         at = top + middle + 0.5
         axis.annotate(row["shown"], (-0.39, at + 0.2), xycoords=("axes fraction", "data"), fontsize=8, color=GREY)

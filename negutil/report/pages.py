@@ -15,7 +15,7 @@ import pandas as pd
 from negutil import config, files, paths, tables
 from negutil.compare import claims, verdicts
 from negutil.compare.verdicts import Outcome
-from negutil.data import source
+from negutil.data import skipped, source
 from negutil.report import chapters, figures, frames
 
 TEMPLATES = paths.PACKAGE / "templates"
@@ -75,6 +75,7 @@ def contents(profile: str) -> dict[str, Any]:
     return {
         "profile": profile,
         "published": not source.is_world(config.load(profile)),
+        "of_data": _texts(skipped.parts(profile)),
         "glance": glance(outcomes),
         "theirs": sum(not outcome.is_ours for outcome in outcomes),
         "ours": sum(outcome.is_ours for outcome in outcomes),

@@ -93,8 +93,9 @@ def run(
     installed wheel, and with ``parameters``, which go into each notebook.  ``fresh`` uses an empty cache, deleted
     afterwards; ``renew`` replaces the committed files also where numbers moved within the tolerance; ``timeout`` is in
     seconds for each cell.  With published data a notebook that lacks what it cannot do without is skipped with one
-    line, before it starts or at the cell that says so, and the others run.  Raises NegutilError on the first notebook
-    that fails otherwise, where the same profile is running already, and on ``renew`` without committed results.
+    line, before it starts or at the cell that says so (noted in its ``skipped.csv``), and the others run.  Raises
+    NegutilError on the first notebook that fails otherwise, where the same profile is running already, and on ``renew``
+    without committed results.
     """
     given, settings = dict(parameters or {}), config.load(profile)
     profile = settings.name
@@ -124,8 +125,11 @@ def run(
         for number, chapter in enumerate(chapters, start=1):
             label = f"[{number}/{len(chapters)}] {chapter.path.stem}"
             reason = skipped.whole(settings, chapter.number)
+            own = skipped.EXPERIMENTS.get(chapter.number, "") if skipped.possible(settings) else ""
+            if own:
+                (paths.results(profile) / own / skipped.FILE).unlink(missing_ok=True)
             if reason is None:
-                with Progress(label, stream) as progress:
+                with Progress(label, stream) as progress, paths.variables(**{skipped.EXPERIMENT: own}):
                     try:
                         written.append(_run_one(chapter, progress, folder, staged, parameters=given, timeout=timeout))
                     except UserError as problem:
@@ -134,6 +138,7 @@ def run(
                         reason = Skip(f"the rest of notebook {chapter.number}", problem.sentence)
             if reason is not None:
                 stream.write(f"{label}  {reason.line}\n")
+                skipped.stopped(settings, chapter.number, reason)
         return written, staged.close() if staged else None
 
 

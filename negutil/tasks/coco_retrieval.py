@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from negutil.config import Profile
-from negutil.data import Missing, coco, source
+from negutil.data import coco, source
 from negutil.models.pictures import PictureFiles
 from negutil.models.scorer import Features, Scorer
 from negutil.results import Record
@@ -88,13 +88,13 @@ class CocoRetrieval(Task):
         return rows.names, rows.captions, rows.picture_of_caption
 
 
-def load(folder: Path, release: str, most: int | None = None, missing: Missing = "error") -> Gallery:
+def load(folder: Path, release: str, most: int | None = None) -> Gallery:
     """The first ``most`` pictures (None: all) of ``folder``/<release> with up to five captions each.
 
     ``folder`` has COCO's layout: annotations/captions_<release>.json and the pictures in <release>/. Five captions, as
     everybody counts 25,000 for val2017; a few pictures have more. Raises NegutilError as `negutil.data.coco.load` does.
     """
-    rows = coco.load(folder / "annotations" / f"captions_{release}.json", pictures=folder / release, missing=missing)
+    rows = coco.load(folder / "annotations" / f"captions_{release}.json", pictures=folder / release)
     rows = rows.select(range(min(most or len(rows), len(rows))))
     pairs = [(text, row) for row, texts in enumerate(rows["captions"][:]) for text in texts[:CAPTIONS]]
     texts, owners = zip(*pairs, strict=True) if pairs else ((), ())

@@ -128,16 +128,21 @@ def of_rows(rows: Dataset, variation: Variation) -> Items:
 def load_all(settings: Profile, wanted: Iterable[Variation] = (*PLAIN, *VARIATIONS)) -> list[Items]:
     """Return those of the ``wanted`` variations that there are; missing published ones are noted (``skipped``).
 
-    By default all, in the paper's order, after the plain captions that they are compared with.
+    By default all, in the paper's order, after the plain captions that they are compared with. Raises NegutilError
+    where none is left.
     """
     folder = negbench_files.folder(settings)
     known = []
     for each in wanted:
-        # What a variation lacks: NegBench's file, or where that is here its images; "" without a public file.
+        # What a variation lacks: NegBench's file, or where that is here its images; "" for what is not public.
         there = bool(each.published) and (folder / each.published).is_file()
-        get = GET[each.part if there else negbench_files.FOLDER] if each.published else ""
+        part = each.part if there else negbench_files.FOLDER
+        get = "" if not each.published or (there and part == negbench_files.FOLDER) else GET[part]
         known.append(skipped.attempt(settings, each.title, functools.partial(read, settings, each, folder), get))
-    return [items for items in known if items is not None]
+    found = [items for items in known if items is not None]
+    if not found:
+        raise NegutilError(f"None of {len(known)} variations of NegBench can be asked: get what the lines above name.")
+    return found
 
 
 @dataclass(frozen=True, slots=True)

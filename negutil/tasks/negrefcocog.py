@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from datasets import Dataset
 
+from negutil import data as formats
 from negutil.captions import negrefcocog as phrases
 from negutil.captions import phrasing
 from negutil.config import Profile
@@ -26,6 +27,9 @@ TITLE = "NegRefCOCOg"
 AFFIRMED, BARE = f"{TITLE}, negation deleted", f"{TITLE}, negated clause deleted"
 METRIC = "accuracy"
 FILE = "NegRefCOCOg.json"
+LONGEST_SIDE = 10_000
+"""Pixels; an image of COCO has at most 640."""
+
 CUES = ("not", "without", "no")
 OTHER = "other"
 FIRST_BOX, LARGER_BOX = "first box of the file", "larger box"
@@ -88,14 +92,14 @@ def answers(scorer: Scorer, rows: Dataset, images: Features, texts: Sequence[str
 def crops(rows: Dataset) -> PictureFiles:
     """Both boxes of every row, cut out of its picture: 2 N pictures, row by row.
 
-    Raises NegutilError for a box of less than a pixel.
+    Raises NegutilError for a box of less than a pixel, or of a side that no image has.
     """
     boxes = [box for pair in rows["boxes"][:] for box in pair]
-    small = [number for number, (_, _, width, height) in enumerate(boxes) if min(width, height) < 1]
-    if small:
-        raise NegutilError(
-            f"Row {small[0] // 2} of NegRefCOCOg has the box {boxes[small[0]]}, too small for a pixel; fix that row."
-        )
+    for number, (_, _, *sides) in enumerate(boxes):
+        if min(sides) < 1 or max(sides) > LONGEST_SIDE:
+            wrong = "too small for a pixel" if min(sides) < 1 else f"with a side of more than {LONGEST_SIDE:,} pixels"
+            told = f"Row {number // 2} of {formats.report(rows).source} has the box {boxes[number]}, {wrong}"
+            raise NegutilError(f"{told}; fix that row.")
     return PictureFiles([file for file in PictureFiles.of(rows).paths for _ in range(2)], boxes)
 
 

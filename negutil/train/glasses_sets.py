@@ -24,7 +24,7 @@ from negutil.captions import caption_sets, statements
 from negutil.captions import negbench as builders
 from negutil.captions.statements import Grammar, Statement
 from negutil.config import Profile
-from negutil.data import built, coco, negbench, source
+from negutil.data import built, coco, negbench, skipped, source
 from negutil.errors import NegutilError
 from negutil.models import encode, text_layers
 from negutil.models.loader import LoadedModel
@@ -147,7 +147,8 @@ def load(name: str, model: LoadedModel, settings: Profile) -> CaptionPairs:
     """
     if name not in SETS:
         raise NegutilError(f"There is no training set '{name}' for glasses; there are {', '.join(SETS)}.")
-    return (sets.ccneg if name == CCNEG else retrieval)(model, settings)
+    with skipped.reading(settings, f"the training set '{name}' for glasses"):
+        return (sets.ccneg if name == CCNEG else retrieval)(model, settings)
 
 
 def _sentences(pairs: Sequence[CaptionPairs], nouns: Sequence[str], seed: int) -> dict[str, bool]:
@@ -181,8 +182,11 @@ def retrieval(model: LoadedModel, settings: Profile) -> CaptionPairs:
     """
     folder = source.folder(settings, "negbench")
     if not source.is_drawn(folder):
-        negated, plain = (negbench.load(folder / name) for name in PUBLISHED)
-        pictures = PictureFiles.of(negbench.load(folder / PUBLISHED[0], settings.data / "coco"))
+        negated, plain = (
+            negbench.load(folder / PUBLISHED[0], settings.data / "coco"),
+            negbench.load(folder / PUBLISHED[1]),
+        )
+        pictures = PictureFiles.of(negated)
         images, rows = encode.images(model, pictures, batch=settings.encode.batch), np.arange(len(pictures))
     else:
         folder, found = build_retrieval(settings), sets.gallery(model, settings)

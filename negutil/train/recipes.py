@@ -119,6 +119,9 @@ def jobs(settings: Profile, base: str, recipes: Iterable[str], wanted: Sequence[
 
     Builds the training sets and encodes the training pictures where that has not been done.
     """
+    recipes = tuple(recipes)
+    if not recipes:
+        return []
     model = loader.load(base)
 
     @functools.cache

@@ -19,7 +19,7 @@ from negutil import code, progress
 from negutil.cache import Cache
 from negutil.captions import baseline_sets, caption_sets
 from negutil.config import Profile
-from negutil.data import built, coco, negationclip, negbench, source
+from negutil.data import _reading, built, coco, negationclip, negbench, skipped, source
 from negutil.data import ccneg as ccneg_files
 from negutil.errors import NegutilError
 from negutil.models import encode
@@ -37,10 +37,11 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Features float32 [N, D] of all training pictures, and the row of each by the name of its file."""
+    """Features float32 [N, D] of all training pictures in ``folder``, and the row of each by the name of its file."""
 
     images: NDArray[np.float32]
     rows: dict[str, int]
+    folder: Path
 
     def find(self, names: Sequence[str]) -> NDArray[np.int64]:
         """Rows of the pictures called ``names`` (any folder before them); raises NegutilError for an unknown one."""
@@ -55,7 +56,8 @@ def gallery(model: LoadedModel, settings: Profile) -> Gallery:
     """Encode all training pictures of COCO, or take their features from the cache."""
     pictures, known = _pictures(settings)
     images = encode.images(model, pictures, batch=settings.encode.batch, data_sha256=known)
-    return Gallery(images, {Path(path).name: row for row, path in enumerate(pictures.paths)})
+    rows = {Path(path).name: row for row, path in enumerate(pictures.paths)}
+    return Gallery(images, rows, source.folder(settings, "coco") / PICTURES)
 
 
 def lengths(model: LoadedModel, settings: Profile) -> NDArray[np.float32]:
@@ -110,10 +112,11 @@ def examples(name: str, model: LoadedModel, settings: Profile, error: float = 0.
     if name not in SETS:
         raise NegutilError(f"There is no training set '{name}'; there are {', '.join(SETS)}.")
     files, build = require(name, settings, error), SETS[name].build
-    if build is None or _of_ccneg(name, settings):
-        triplets = ccneg(model, settings, error).examples()
-        return triplets if name == "con-clip" else replace(triplets, distractors=None)
-    return build(gallery(model, settings), *files)
+    with skipped.reading(settings, f"the training set '{name}'"):
+        if build is None or _of_ccneg(name, settings):
+            triplets = ccneg(model, settings, error).examples()
+            return triplets if name == "con-clip" else replace(triplets, distractors=None)
+        return build(gallery(model, settings), *files)
 
 
 def folder(settings: Profile, error: float = 0.0) -> Path:
@@ -157,7 +160,8 @@ def _of_ccneg(name: str, settings: Profile) -> bool:
 def with_negation(pictures: Gallery, *files: Path) -> Examples:
     """NegationCLIP: the updated captions of ``files`` train, the captions they were made from are the originals."""
     columns = ["file_name", "caption", "updated_caption"]
-    table = pd.concat([negationclip.load(file).select_columns(columns).to_pandas() for file in files])
+    read = [negationclip.load(file, pictures.folder).select_columns(columns) for file in files]
+    table = pd.concat([rows.to_pandas() for rows in read])
     rows = pictures.find(table["file_name"].tolist())
     return Examples(pictures.images, rows, table["updated_caption"].tolist(), table["caption"].tolist())
 
@@ -265,7 +269,7 @@ def ccneg_from(
     """CC-Neg's training part in the published layout under ``folder``; its mapping counts in ``distractors``.
 
     ``evaluation`` is how many of the last items are for evaluation (None: as published). Raises NegutilError where
-    files or pictures are missing.
+    files or pictures are missing; a profile may leave out the items without their picture or distractor.
     """
     files = (folder / baseline_sets.TRIPLETS, folder, folder / baseline_sets.DISTRACTORS)
     rows = ccneg_files.load(*files, split="train", n_evaluation=evaluation or ccneg_files.N_EVALUATION)
@@ -274,6 +278,9 @@ def ccneg_from(
     used = sorted(set(table["distractor"].dropna().astype(int)))
     if used and used[-1] >= len(distractors):
         raise NegutilError(f"{files[2]} counts to {used[-1]} among {len(distractors)} pictures; give all of train2017.")
+    if _reading.drops():
+        used = [index for index in used if distractors[index].is_file()]
+        table["distractor"] = table["distractor"].where(table["distractor"].isin(used))
     pictures = PictureFiles([*own.paths, *(distractors[index] for index in used)])
     images = encode.images(model, pictures, batch=settings.encode.batch)
     place = np.zeros(len(distractors), dtype=np.int64)

@@ -16,6 +16,7 @@ from negutil import config, paths, results
 from negutil.captions import probe_prompts
 from negutil.compare import binary_probe, claims
 from negutil.config import Profile, Splits
+from negutil.data import skipped
 from negutil.errors import NegutilError
 from negutil.models import encode, loader
 from negutil.results import Record
@@ -101,6 +102,19 @@ def test_the_mini_world_is_probed_where_there_is_no_folder_of_the_users(settings
     assert set(found.table["n"]) == {90}
     again = binary_probe.run(settings)
     pd.testing.assert_frame_equal(found.table, again.table)
+
+
+def test_one_missing_picture_is_left_out_and_counted(
+    official: Path, paper: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(skipped, "_noted", {})
+    (official / "img_align_celeba" / "000003.jpg").unlink()
+    with pytest.raises(NegutilError, match=r"1 of 40 pictures or clips are not in .*leave their rows out"):
+        binary_probe.run(paper)
+    found = binary_probe.run(replace(paper, missing="drop"))
+    assert set(found.table["n"]) == {COUNT - 1}
+    (row,) = pd.read_csv(paths.results("quick") / binary_probe.EXPERIMENT / skipped.FILE).to_dict("records")
+    assert (row["what"], row["n"], row["of"]) == (binary_probe.FACES, COUNT - 1, COUNT)
 
 
 def test_a_damaged_folder_is_named(official: Path, paper: Profile) -> None:

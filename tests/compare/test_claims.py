@@ -156,7 +156,8 @@ def test_every_claim_can_be_confirmed_and_contradicted(store: Path, claim: Claim
     profile, (model, *_) = claim.results or "mini", claim.models or ("m",)
     tables: dict[str, list[Record]] = {}
     for (table, task, metric), value in values.items():
-        narrow = (value, 10, value - 1e-6, value + 1e-6, "items")
+        count = max(each.of for each in (*claim.conditions, *claim.provided) if each.metric == metric) or 10
+        narrow = (value, count, value - 1e-6, value + 1e-6, "items")
         record = Record(table.partition("/")[0], task.replace("*", "any"), model, metric, *narrow)
         tables.setdefault(table, []).append(record)
     for table, records in tables.items():

@@ -82,6 +82,18 @@ def test_a_printed_digit_comes_out_or_does_not(printed: float, wanted: str) -> N
     assert _verdict(claim, "mini") == verdicts.NEEDS_PAPER
 
 
+def test_a_printed_digit_is_not_judged_on_a_part_of_the_data() -> None:
+    _save(0.6, 0.8, model="openai-vit-b-32", profile="paper")  # of 10 items
+    digit = Condition("09_test/table", "task", "accuracy", "equal", 0.7, 0.02, of=11)
+    claim = _claim(conditions=(digit,), testable_in=("paper",), why="digits", models=("openai-vit-b-32",))
+    (outcome,) = verdicts.of("paper", [claim])
+    assert (outcome.verdict, outcome.label()) == (verdicts.NO_RESULTS, "not reproduced here: part of the data")
+    (line,) = verdicts.table([outcome]).to_dict("records")
+    assert line["verdict"] == outcome.label()
+    assert "(10 of 11 items)" in str(line["decided by"])
+    assert _verdict(replace(claim, conditions=(replace(digit, of=10),)), "paper") == "replicated"
+
+
 def test_models_that_disagree_are_told_one_by_one() -> None:
     rows = [
         Record("09_test", "task", model, "accuracy", low + 0.1, 10, low, low + 0.2, "items")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from data_files import complaint, picture, truncate, write_json
+from data_files import complaint, part_of, picture, truncate, write_json
 from datasets import Image
 from pycocotools import mask as coco_mask
 
@@ -92,6 +92,8 @@ def test_masks_of_polygons_and_run_lengths(files: tuple[Path, Path, Path]) -> No
     assert coco.mask(crowd, 8, 12).sum() == 88
     assert "neither polygons" in complaint(coco.mask, '[["a"]]', 8, 12)
     assert "size" in complaint(coco.mask, crowd, 12, 8)
+    told = complaint(coco.mask, "[[1, 1, 5, 5]]", 8, 12, "instances.json, annotation 7")
+    assert told.startswith("instances.json, annotation 7: it has a polygon of two points")
 
 
 @pytest.mark.parametrize("counts", [[0, 5], [], [0, 20, 9999], "05", ""])
@@ -167,7 +169,7 @@ def test_pictures_that_the_instances_file_does_not_list_are_left_out(files: tupl
 def test_missing_pictures(files: tuple[Path, Path, Path]) -> None:
     (files[2] / "000000000003.png").unlink()
     assert "1 of 2" in complaint(coco.load, *files)
-    rows = coco.load(*files, missing="drop")
+    rows = part_of(coco.load, *files)
     assert rows["image_id"][:] == [7]
     assert data.report(rows).missing_pictures == 1
 
@@ -180,7 +182,7 @@ def test_real_files(shared_data: Path) -> None:
     assert sum(map(len, rows["captions"])) == 395
     assert sum(map(len, rows["boxes"])) == 624
     assert sum(map(sum, rows["is_crowd"])) == 5
-    with_pictures = coco.load(captions, instances, shared_data / "coco" / "val2017", missing="drop")
+    with_pictures = part_of(coco.load, captions, instances, shared_data / "coco" / "val2017")
     told = data.report(with_pictures)
     assert (told.rows, told.missing_pictures) == (40, 39)
     for row in with_pictures.select(range(4)):

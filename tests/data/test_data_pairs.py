@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from data_files import complaint, picture, write_text
+from data_files import complaint, part_of, picture, write_text
 
 from negutil import data
 from negutil.data import pairs
@@ -46,9 +46,15 @@ def test_columns_have_several_names(header: str, folder: Path) -> None:
 def test_pictures_may_be_elsewhere_or_absolute(folder: Path) -> None:
     file = write_text(folder / "lists" / "my.csv", "image,true,false", "2.png,a,b", f"{folder / '1.png'},c,d")
     assert len(pairs.load(file, folder / "sub")) == 2
-    rows = pairs.load(file, folder / "lists", "drop")
+    rows = part_of(pairs.load, file, folder / "lists")
     assert rows["line"][:] == [3]
     assert data.report(rows).missing_pictures == 1
+
+
+def test_backslashes_are_slashes(folder: Path) -> None:
+    rows = pairs.load(write_text(folder / "my.csv", "image,true,false", "sub\\2.png,a,b"))
+    assert rows["file_name"][:] == ["sub\\2.png"]
+    assert rows[0]["image"].size == (12, 8)
 
 
 @pytest.mark.parametrize(

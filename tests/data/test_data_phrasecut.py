@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from data_files import complaint, picture, truncate, write_json
+from data_files import complaint, part_of, picture, truncate, write_json
 
 from negutil import data
 from negutil.data import phrasecut
@@ -91,5 +91,5 @@ def test_bad_tasks(files: tuple[Path, Path, Path], change: Any, told: str) -> No
 def test_truncated_and_missing(files: tuple[Path, Path, Path]) -> None:
     (files[1] / "62.jpg").unlink()
     assert "1 of 2" in complaint(phrasecut.load, *files)
-    assert data.report(phrasecut.load(*files, missing="drop")).first_missing == "62.jpg"
+    assert data.report(part_of(phrasecut.load, *files)).first_missing == "62.jpg"
     assert "refer_test.json" in complaint(phrasecut.load, truncate(files[0]))

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
-from data_files import complaint, picture, truncate, write_json, write_text
+from data_files import complaint, part_of, picture, truncate, write_json, write_text
 from datasets import Dataset, List
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -201,12 +201,15 @@ def test_missing_pictures_are_told_once_or_left_out(tmp_path: Path) -> None:
     assert "2 of 3" in message
     assert "'2.png'" in message
     columns = {"file_name": names}
-    built = _reading.build("x.csv", {"file_name": STRING}, columns, pictures=tmp_path / "a", missing="drop")
+    built = part_of(_reading.build, "x.csv", {"file_name": STRING}, columns, pictures=tmp_path / "a")
     told = data.report(built)
     assert (told.rows, told.missing_pictures, told.first_missing) == (1, 2, "2.png")
     assert built[0]["image"].size == (12, 8)
-    assert "2 of 2" in complaint(_reading.find_files, names[1:], tmp_path / "a", "x.csv", "drop")
-    assert "no such choice" in complaint(_reading.find_files, names, tmp_path / "a", "x.csv", "skip")
+    with data.missing_pictures("drop") as reports:
+        _reading.build("x.csv", {"file_name": STRING}, columns, pictures=tmp_path / "a")
+        assert "2 of 2" in complaint(_reading.find_files, names[1:], tmp_path / "a", "x.csv")
+    assert reports == [told]
+    assert "2 of 3" in complaint(_reading.find_files, names, tmp_path / "a", "x.csv")
 
 
 def test_a_path_cannot_leave_its_folder(tmp_path: Path) -> None:

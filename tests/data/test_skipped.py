@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from data_files import picture
+from datasets import Dataset
 
 from negutil import config, paths
 from negutil.config import Profile
-from negutil.data import skipped
+from negutil.data import _reading, skipped
+from negutil.data._reading import STRING
 from negutil.data.skipped import Skip
 from negutil.errors import NegutilError
 
@@ -18,7 +21,7 @@ from negutil.errors import NegutilError
 @pytest.fixture
 def paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
     monkeypatch.setenv("NEGUTIL_DATA", str(tmp_path / "data"))
-    skipped.forget()
+    monkeypatch.setattr(skipped, "_noted", {})
     return config.load("paper")
 
 
@@ -59,6 +62,42 @@ def test_nothing_of_the_mini_world_is_left_out() -> None:
         skipped.attempt(mini, "a thing", missing)
     assert skipped.save(mini, "03_negbench") is None
     assert skipped.whole(mini, "00") is None
+
+
+def test_a_part_is_told_counted_and_marked(paper: Profile, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture(tmp_path / "images" / "1.png")
+    columns = {"file_name": [f"{number}.png" for number in (1, 2, 3)]}
+
+    def read() -> Dataset:
+        return _reading.build("x.csv", {"file_name": STRING}, columns, pictures=tmp_path / "images")
+
+    rows = skipped.attempt(paper, "A thing", read, "x")
+    assert rows is not None
+    assert rows["file_name"][:] == ["1.png"]
+    told = "Part of the data: A thing. The pictures of 1 of 3 rows are here: its numbers are not those of the whole."
+    assert capsys.readouterr().out == f"{told} (negutil data get x)\n"
+    assert skipped.with_share("A thing, all items") == "A thing, all items (1 of 3 rows)"
+    assert skipped.with_share("A things") == "A things"
+    skipped.note(paper, Skip("another thing", "It is not there."))
+    skipped.save(paper, "03_negbench")
+    assert skipped.parts("paper").to_dict("records") == [{"what": "A thing", "n": 1, "of": 3}]
+    with pytest.raises(NegutilError, match="2 of 3 pictures"):
+        skipped.attempt(config.load("mini"), "A thing", read)
+
+
+def test_why_a_notebook_stops_is_added_to_its_list(paper: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(skipped.EXPERIMENT, "03_negbench")  # as in the process of a notebook
+    skipped.note(paper, Skip("a thing", "It is not there.", "x"))
+    skipped.stopped(paper, "03", Skip("the rest of notebook 03", "Nothing is left."))
+    table = pd.read_csv(paths.results("paper") / "03_negbench" / "skipped.csv")
+    assert table["what"].tolist() == ["a thing", "the rest of notebook 03"]
+    assert set(table["profile"]) == {"paper"}
+
+
+def test_every_notebook_has_its_folder(committed_results: Path) -> None:
+    folders = {path.name for path in committed_results.glob("0[1-8]_*")}
+    assert set(skipped.EXPERIMENTS.values()) == folders
+    assert all(name.startswith(number) for number, name in skipped.EXPERIMENTS.items())
 
 
 def test_the_notebook_about_the_mini_world_is_skipped(paper: Profile) -> None:

@@ -20,7 +20,7 @@ from negutil.commands.cli import app
 from negutil.fetch import catalogue
 from negutil.fetch import check as data_check
 from negutil.fetch.catalogue import Part
-from negutil.fetch.check import MISSING, OK, SAMPLE, WRONG, Finding
+from negutil.fetch.check import MISSING, OK, PART, WRONG, Finding
 
 
 @pytest.fixture(scope="module")
@@ -45,16 +45,16 @@ def every(folder: Path) -> dict[str, Finding]:
 def test_every_format_is_read_and_counted(published: Path) -> None:
     found = every(published)
     assert {part: dict(one.counts) for part, one in found.items() if one.status != MISSING} == published_files.COUNTS
-    assert {one.status for one in found.values()} == {OK, SAMPLE, MISSING}
+    assert {one.status for one in found.values()} == {OK, PART, MISSING}
     parts = [part for entry in catalogue.entries().values() for part in entry.parts if entry.kind == "dataset"]
     asked = {part.read for part in parts if found[part.name].status != MISSING}
     assert asked == data_check.KNOWN - {"", "pipeline", "weights"}
 
 
-def test_less_than_everything_is_a_sample_and_told_so(published: Path) -> None:
+def test_less_than_everything_is_a_part_and_told_so(published: Path) -> None:
     found = check("celeba", published)
-    assert found["celeba/img_align_celeba/"].message == "has 3 of 202,599 files"
-    assert found["celeba/list_attr_celeba.txt"].status == SAMPLE
+    assert found["celeba/img_align_celeba/"].message == "3 of 202,599 files: a part"
+    assert found["celeba/list_attr_celeba.txt"].status == PART
     assert not any(data_check.failed(one, named=True) for one in found.values())
     assert all(data_check.failed(one, named=False, whole=True) for one in found.values())
 
@@ -96,7 +96,7 @@ def test_a_class_without_pictures_is_found(copied: Path) -> None:
 
 def test_pictures_that_a_file_names_are_looked_for(copied: Path) -> None:
     (copied / "valse" / "images" / "v7w_2.jpg").unlink()
-    assert "1 of its 2 pictures are in images" in check("valse", copied)["valse/existence.json"].message
+    assert "1 of its 2 images are in images: a part" in check("valse", copied)["valse/existence.json"].message
     shutil.rmtree(copied / "valse" / "images")
     found = check("valse", copied)
     assert "is not there" in found["valse/existence.json"].message
@@ -186,19 +186,19 @@ def test_the_command_says_what_it_found(published: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("NEGUTIL_DATA", str(published))
     done = CliRunner().invoke(app, ["data", "check", "t2i_prompts", "valse"])
     assert done.exit_code == 0
-    assert "t2i_prompts: sample, t2i_prompts/prompts_with_questions.json: has 1 of 107 prompts" in done.stdout
+    assert "t2i_prompts: part, t2i_prompts/prompts_with_questions.json: 1 of 107 prompts: a part" in done.stdout
     told = CliRunner().invoke(app, ["data", "check", "--json", "--folder", str(published / "valse"), "valse"]).stdout
-    assert [row["status"] for row in json.loads(told)] == [SAMPLE, OK]
+    assert [row["status"] for row in json.loads(told)] == [PART, OK]
     assert CliRunner().invoke(app, ["data", "check", "--whole", "valse"]).exit_code == 1
 
 
 REAL = {
-    "coco/annotations/captions_val2017.json": {"pictures": 79},
+    "coco/annotations/captions_val2017.json": {"images": 79},
     "negbench/COCO_val_mcq_llama3.1_rephrased.csv": {"rows": 5914, "positive": 2032, "negative": 1870, "hybrid": 2012},
     "negbench/COCO_val_negated_retrieval_llama3.1_rephrased_affneg_true.csv": {"rows": 5000, "captions": 25014},
     "negbench/COCO_val_retrieval.csv": {"rows": 5000, "captions": 25014},
     "valse/existence.json": {"items": 534, "valid items": 505},
-    "negrefcocog/NegRefCOCOg.json": {"phrases": 440, "pictures": 402, "different phrases": 437},
+    "negrefcocog/NegRefCOCOg.json": {"phrases": 440, "images": 402, "different phrases": 437},
     "t2i_prompts/prompts_with_questions.json": {"prompts": 107},
 }
 
@@ -207,10 +207,11 @@ def test_the_real_sample_files_have_the_known_counts_and_checksums(shared_data: 
     found = every(shared_data)
     for part, counts in REAL.items():
         assert counts.items() <= found[part].counts.items()
-        assert found[part].status in (OK, SAMPLE)
+        assert found[part].status in (OK, PART)
     assert not [one for one in found.values() if one.status == WRONG]
     assert found["t2i_prompts/prompts_with_questions.json"].status == OK
-    assert found["coco/annotations/captions_val2017.json"].message.startswith("has 79 of 5,000 pictures")
+    captions = check("coco2017", shared_data)["coco/annotations/captions_val2017.json"]
+    assert captions.message.startswith("79 of 5,000 images, 395 of 25,014 captions: a part")
 
 
 def test_a_real_file_with_a_changed_letter_is_found(shared_data: Path, tmp_path: Path) -> None:
@@ -220,20 +221,20 @@ def test_a_real_file_with_a_changed_letter_is_found(shared_data: Path, tmp_path:
     assert "is known (the copy that we counted)" in check("valse", tmp_path)["valse/existence.json"].message
 
 
-def test_a_real_file_with_fewer_rows_is_a_sample(shared_data: Path, tmp_path: Path) -> None:
+def test_a_real_file_with_fewer_rows_is_a_part(shared_data: Path, tmp_path: Path) -> None:
     name = "COCO_val_mcq_llama3.1_rephrased.csv"
     lines = (shared_data / "negbench" / name).read_text(encoding="utf-8").splitlines(keepends=True)
     (tmp_path / "negbench").mkdir()
     (tmp_path / "negbench" / name).write_text("".join(lines[:1001]), encoding="utf-8")
     finding = check("negbench", tmp_path)[f"negbench/{name}"]
-    assert finding.status == SAMPLE
-    assert finding.message.startswith("has 1,000 of 5,914 rows")
+    assert finding.status == PART
+    assert finding.message.startswith("1,000 of 5,914 rows")
 
 
 def test_real_alt_texts_are_captions_of_any_parquet(shared_data: Path) -> None:
     (finding,) = data_check.check("laion", shared_data / "web_alttext")
-    assert finding.status == OK
-    assert finding.counts["captions"] >= 1000
+    assert (finding.status, finding.counts["captions"]) == (PART, 1000)
+    assert finding.message.startswith("1,000 of at least 400,000,000 captions: a part")
 
 
 def test_findings_are_plain_data() -> None:

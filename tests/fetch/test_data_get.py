@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import io
+import itertools
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,12 +21,16 @@ from file_server import Act, FileServer, serve
 from huggingface_hub import constants
 from typer.testing import CliRunner
 
+from negutil import config, paths
+from negutil.captions.negbench_files import VARIATIONS
 from negutil.commands.cli import app
+from negutil.data import download, skipped
 from negutil.data.download import Settings
 from negutil.errors import NegutilError
 from negutil.fetch import catalogue as data_catalogue
 from negutil.fetch import get
 from negutil.models import hub
+from negutil.tasks import negbench, suite
 
 FAST = Settings(connect=2.0, stall=0.5, attempts=2, first_wait=0.01, longest_wait=1.0, reserve=0)
 CATALOGUE = """
@@ -233,3 +241,93 @@ def test_ctrl_c_keeps_the_part_and_the_next_call_goes_on(server: FileServer, tmp
     assert statuses()[0] == ("sets/pictures.zip", "unpacked", 2)
     assert server.ranges("/pictures.zip") == [None, f"bytes={have}-"]
     assert (tmp_path / "data" / "sets" / "pictures" / "1.jpg").stat().st_size == 500_000
+
+
+FEW, ARCHIVE = 6, "/annotations/annotations_trainval2017.zip"
+MCQ, REFERRING = "COCO_val_mcq_llama3.1_rephrased.csv", "NegRefCOCOg.json"
+
+
+@pytest.fixture
+def starter(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    """The real files of the starter set under the paths that they have on their own servers, and a few images."""
+    with serve() as served:
+        text = (paths.CONFIGS / "datasets.toml").read_text(encoding="utf-8")
+        for url in re.findall(r'^url = "https://raw.githubusercontent.com([^"]+)"', text, re.MULTILINE):
+            for file in shared_data.glob(f"neg*/{url.rpartition('/')[2]}"):
+                served.files[url] = file.read_bytes()
+        for host in ("http://images.cocodataset.org", "https://raw.githubusercontent.com"):
+            text = text.replace(host, served.url)
+        text = text.replace("most = 500", f"most = {FEW}").replace(
+            f'names = "negrefcocog/{REFERRING}"', f'names = "negrefcocog/{REFERRING}"\nmost = {FEW}'
+        )
+        kept = [  # without the files of NegBench of which there is no real sample
+            block
+            for block in re.split(r"(?m)^(?=\[)", text)
+            if not (block.startswith("[[negbench.fetch]]") and not any(path in block for path in served.files))
+        ]
+        catalogue = tmp_path / "datasets.toml"
+        catalogue.write_text("".join(kept), encoding="utf-8")
+        annotations = (shared_data / "coco" / "annotations").iterdir()
+        inside = {f"annotations/{file.name}": file.read_bytes() for file in annotations}
+        served.files[ARCHIVE] = zipped({"annotations/captions_train2017.json": bytes(3 * download.BLOCK)} | inside)
+        # Photographs of val2017 stand for those that are not among the samples.
+        photographs = itertools.cycle(sorted((shared_data / "coco" / "val2017").iterdir()))
+        for release, names in (("val2017", asked(shared_data)), ("train2014", referred_to(shared_data))):
+            for name, file in zip(names, photographs, strict=False):
+                served.files[f"/{release}/{name}"] = file.read_bytes()
+        monkeypatch.setattr(data_catalogue, "FILE", catalogue)
+        monkeypatch.setenv("NEGUTIL_DATA", str(tmp_path / "data"))
+        monkeypatch.setattr(skipped, "_noted", {})
+        yield served
+
+
+def asked(shared: Path) -> list[str]:
+    """The first images that the real questions are about."""
+    with (shared / "negbench" / MCQ).open(newline="", encoding="utf-8") as stream:
+        return list(dict.fromkeys(Path(row["image_path"]).name for row in csv.DictReader(stream)))[:FEW]
+
+
+def referred_to(shared: Path) -> list[str]:
+    """The first images of the real file of referring phrases."""
+    rows = json.loads((shared / "negrefcocog" / REFERRING).read_text(encoding="utf-8"))
+    return list(dict.fromkeys(row["image"] for row in rows))[:FEW]
+
+
+def test_the_starter_set_is_fetched_image_by_image_and_can_be_asked(
+    starter: FileServer, shared_data: Path, tmp_path: Path
+) -> None:
+    names = asked(shared_data)
+    done = {each.what: (each.status, each.files) for each in get.get("starter", settings=FAST)}
+    assert done["coco/"] == ("downloaded", 2)
+    assert done["coco/val2017/"] == done["coco/train2014/"] == ("downloaded", FEW)
+    coco = tmp_path / "data" / "coco"
+    assert sorted(path.name for path in (coco / "val2017").iterdir()) == sorted(names)
+    for name in ("captions_val2017.json", "instances_val2017.json"):
+        real = shared_data / "coco" / "annotations" / name
+        assert (coco / "annotations" / name).read_bytes() == real.read_bytes()
+    assert None not in starter.ranges(ARCHIVE)  # the archive was never downloaded whole
+    before = len(starter.requests)
+    assert {each.status for each in get.get("starter", settings=FAST)} == {"there already"}
+    assert len(starter.requests) == before
+    (coco / "val2017" / names[2]).unlink()
+    assert [each.files for each in get.get("starter", settings=FAST) if each.what == "coco/val2017/"] == [1]
+    with (shared_data / "negbench" / MCQ).open(newline="", encoding="utf-8") as stream:
+        answerable = sum(Path(row["image_path"]).name in names for row in csv.DictReader(stream))
+    paper = config.load("paper")
+    (questions,) = negbench.load_all(paper, [each for each in VARIATIONS if each.published == MCQ])
+    assert len(questions.rows) == answerable
+    data = suite.prepare(paper, [suite.REFERRING])
+    assert len(data[suite.REFERRING]) >= FEW
+
+
+def test_an_image_that_is_not_on_the_server_is_named(starter: FileServer, shared_data: Path) -> None:
+    name = asked(shared_data)[1]
+    del starter.files[f"/val2017/{name}"]
+    with pytest.raises(NegutilError, match=f"val2017/{name} answers 404"):
+        list(get.get("starter", settings=FAST))
+
+
+def test_a_server_that_gives_no_parts_of_an_archive_is_named(starter: FileServer) -> None:
+    starter.acts[ARCHIVE] = [Act(ranges=False)]
+    with pytest.raises(NegutilError, match=r"trainval2017\.zip does not give .* where a part of the file is wanted"):
+        list(get.get("starter", settings=FAST))

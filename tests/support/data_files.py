@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 import pytest
 from PIL import Image
 
+from negutil import data
 from negutil.errors import NegutilError
 
+T = TypeVar("T")
 ALT_TEXTS = ["Red shoe, no laces", None, "", "Café № 5"]
 
 
@@ -60,6 +62,12 @@ def complaint(function: Callable[..., Any], *arguments: Any, **options: Any) -> 
     assert message.endswith(".")
     assert len(message.rsplit("; ", 1)[-1]) > 5, f"no mend in {message!r}"
     return message
+
+
+def part_of(load: Callable[..., T], *arguments: Any, **options: Any) -> T:
+    """What a loader reads where rows without their pictures are left out."""
+    with data.missing_pictures("drop"):
+        return load(*arguments, **options)
 
 
 def listing(folder: Path) -> dict[str, tuple[int, int]]:

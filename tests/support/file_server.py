@@ -64,16 +64,18 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         tag = self.served.tags.get(path, "")
-        found = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        found = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         same = self.headers.get("If-Range", tag) == tag
         start = int(found.group(1)) if found and act.ranges and same and act.status == 200 else 0
         if start and start >= len(whole):
             self._send(416, {"Content-Range": f"bytes */{len(whole)}"}, b"", act)
             return
         headers = {"ETag": tag} if tag else {}
-        if start:
-            headers["Content-Range"] = f"bytes {start}-{len(whole) - 1}/{len(whole)}"
-        self._send(206 if start else act.status, headers, whole[start:], act)
+        end = int(found.group(2)) + 1 if found and found.group(2) and act.ranges else len(whole)
+        is_part = bool(start) or end < len(whole)
+        if is_part:
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(whole)}"
+        self._send(206 if is_part else act.status, headers, whole[start:end], act)
 
     def _send(self, status: int, headers: dict[str, str], body: bytes, act: Act) -> None:
         self.send_response(status)

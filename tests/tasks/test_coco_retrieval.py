@@ -7,7 +7,7 @@ import model_files
 import numpy as np
 import pytest
 import torch
-from data_files import write_json
+from data_files import part_of, write_json
 
 from negutil.data import negrefcocog as boxes_file
 from negutil.models import architectures, encode, loader
@@ -22,7 +22,7 @@ FEW = 6
 
 @pytest.fixture
 def photographs(shared_data: Path) -> Gallery:
-    return coco_retrieval.load(shared_data / "coco", "val2017", FEW, missing="drop")
+    return part_of(coco_retrieval.load, shared_data / "coco", "val2017", FEW)
 
 
 def test_real_captions_and_photographs_are_paired(photographs: Gallery, shared_data: Path) -> None:
@@ -33,7 +33,7 @@ def test_real_captions_and_photographs_are_paired(photographs: Gallery, shared_d
     said = {(entry["image_id"], entry["caption"]) for entry in content["annotations"]}
     for caption, row in zip(photographs.captions, photographs.picture_of_caption, strict=True):
         assert (ids[photographs.names[row]], caption) in said
-    everything = coco_retrieval.load(shared_data / "coco", "val2017", missing="drop")
+    everything = part_of(coco_retrieval.load, shared_data / "coco", "val2017")
     assert everything.names[:FEW] == photographs.names
     assert len(everything.names) > FEW
 

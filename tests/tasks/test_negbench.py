@@ -18,6 +18,7 @@ from negutil.captions import negbench_files
 from negutil.captions.negbench_files import PLAIN, VARIATIONS
 from negutil.compare import claims, negation_beyond, negbench
 from negutil.config import Profile, Splits
+from negutil.data import skipped
 from negutil.errors import NegutilError
 from negutil.models import encode
 from negutil.plots import negbench as plots
@@ -237,3 +238,41 @@ def test_published_files_that_are_not_there_are_named(
     with pytest.raises(NegutilError, match=r"datasets\.md"):
         negbench_task.load_all(dataclasses.replace(settings, published=True))
     assert negbench_files.path(VARIATIONS[2], tmp_path) is None
+
+
+def test_a_part_of_the_pictures_answers_the_questions_about_them(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for part in ("negbench", "coco"):
+        (tmp_path / part).symlink_to(shared_data / part)
+    monkeypatch.setenv("NEGUTIL_DATA", str(tmp_path))
+    monkeypatch.setattr(skipped, "_noted", {})
+    tasks = {each.variation.title: each for each in negbench_task.load_all(config.load("paper"))}
+    told, here = capsys.readouterr().out, {path.name for path in (shared_data / "coco" / "val2017").iterdir()}
+    questions, queries = tasks["COCO MCQ, paraphrased"], tasks["COCO retrieval, paraphrased"]
+    for items, file, column in (
+        (questions, "COCO_val_mcq_llama3.1_rephrased.csv", "image_path"),
+        (queries, "COCO_val_negated_retrieval_llama3.1_rephrased_affneg_true.csv", "filepath"),
+    ):
+        names = [Path(name).name for name in pd.read_csv(shared_data / "negbench" / file)[column]]
+        kept = [name for name in names if name in here]
+        part = skipped.part(items.variation.title)
+        assert part is not None
+        assert (part.n, part.of) == (len(kept), len(names))
+        assert f"Part of the data: {part.what}. The pictures of {part.share} are here" in told
+        assert {path.name for path in items.media} == set(kept)
+    assert isinstance(questions, Questions)
+    assert len(questions.options) == skipped.part(questions.variation.title).n  # type: ignore[union-attr]
+    assert "VOC2007 MCQ, paraphrased" not in tasks
+    assert skipped.part("VOC2007 MCQ, paraphrased") is None
+
+
+def test_without_any_picture_nothing_is_asked(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "negbench").symlink_to(shared_data / "negbench")
+    (tmp_path / "coco" / "val2017").mkdir(parents=True)
+    monkeypatch.setenv("NEGUTIL_DATA", str(tmp_path))
+    monkeypatch.setattr(skipped, "_noted", {})
+    with pytest.raises(NegutilError, match="None of 21 variations of NegBench can be asked"):
+        negbench_task.load_all(config.load("paper"))

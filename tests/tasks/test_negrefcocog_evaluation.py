@@ -11,6 +11,7 @@ from data_files import complaint, write_json
 from datasets import Dataset
 from PIL import Image
 
+from negutil import data
 from negutil.data import negrefcocog as file
 from negutil.errors import NegutilError
 from negutil.models import encode, loader, scorer
@@ -98,10 +99,15 @@ def test_records_in_total_and_by_cue(rows: Dataset) -> None:
     assert values == expected
 
 
-def test_a_box_without_a_pixel_is_a_sentence(tmp_path: Path) -> None:
-    bad = {**ROWS[0], "bbox_list": [LEFT, [3.0, 4.0, 0.2, 9.0]]}
-    message = complaint(negrefcocog.crops, read(tmp_path, [ROWS[1], bad]))
-    assert "Row 1 of NegRefCOCOg has the box [3.0, 4.0, 0.2, 9.0]" in message
+@pytest.mark.parametrize(
+    ("box", "told"),
+    [([3.0, 4.0, 0.2, 9.0], "too small for a pixel"), ([3.0, 4.0, 1e6, 9.0], "with a side of more than 10,000 pixels")],
+)
+def test_a_box_that_is_none_is_a_sentence(box: list[float], told: str, tmp_path: Path) -> None:
+    bad = {**ROWS[0], "bbox_list": [LEFT, box]}
+    rows = read(tmp_path, [ROWS[1], bad])
+    message = complaint(negrefcocog.crops, rows)
+    assert message.startswith(f"Row 1 of {data.report(rows).source} has the box {box}, {told}")
 
 
 def test_real_file_gives_everything_to_the_first_box(shared_data: Path, tmp_path: Path) -> None:
