@@ -180,7 +180,9 @@ class Profile(Settings):
     """All settings of a run; ``models`` are names of the model registry.
 
     Where ``published``, the data are the published ones, which the user puts under NEGUTIL_DATA; otherwise the mini
-    world's, which are built in the cache when they are missing.
+    world's, which are built in the cache when they are missing. ``intervals`` says what those of trained models cover
+    in the tables of notebooks 05 and 06: the items that were asked, or also the seeds of the training
+    (``statistics.two_way_bootstrap``); the numbers of every seed are listed either way.
     """
 
     name: str
@@ -193,6 +195,12 @@ class Profile(Settings):
     glasses: Glasses
     generation: Generation
     segmentation: Segmentation
+    intervals: Literal["items", "seeds and items"] = "items"
+
+    @property
+    def over_seeds(self) -> bool:
+        """Whether intervals of trained models cover the seeds that they were trained from."""
+        return self.intervals != "items"
 
     @property
     def built(self) -> Path:

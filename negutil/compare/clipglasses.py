@@ -297,7 +297,8 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     right = suite.table(frames, RULE).set_index(evaluation.KEYS)["right"].astype(float)
     items[RULE] = right.reindex(pd.MultiIndex.from_frame(items[evaluation.KEYS])).to_numpy()
     wanted = [column for base, own in compared.items() for column in columns(base, own)]
-    table = engine.table(items, wanted, groups(items), settings.bootstrap.moved(seed), seeds_first=True)
+    ways: dict[str, bool] = {"seeds_first": True, "over_seeds": settings.over_seeds}
+    table = engine.table(items, wanted, groups(items), settings.bootstrap.moved(seed), **ways)
     found = Findings(experiment(), table, items)
     variant, of_seed = table["method"].isin(VARIANTS).to_numpy(), table["seed"].notna().to_numpy()
     found.save(settings, {"ablations": variant & ~of_seed, "ablation_seeds": variant & of_seed}, seed=seed)

@@ -193,7 +193,7 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     names = dict.fromkeys(name for own in methods.values() for method in own for name in method.values)
     items = evaluation.items(settings, [Evaluation(name) for name in names])
     wanted = [column for base, own in methods.items() for column in engine.columns(base, own)]
-    table = engine.table(items, wanted, groups(items), settings.bootstrap.moved(seed))
+    table = engine.table(items, wanted, groups(items), settings.bootstrap.moved(seed), over_seeds=settings.over_seeds)
     found = Findings(Experiment(EXPERIMENT, title_of, {PAPER: published()}), table, items)
     found.save(settings, seed=seed)
     engine.save_items(items, settings, EXPERIMENT)
