@@ -63,6 +63,28 @@ class Bootstrap(Settings):
 
 
 @dataclass(frozen=True, slots=True)
+class Curves(Settings):
+    """Trainings of notebook 05 of which every one has another length, amount of captions, or weight of a loss.
+
+    Attributes:
+        models: of the profile, on which they are made.
+        seeds: each is trained from all of them.
+        budgets: numbers of passes over the profile's captions (of the contrastive loss; all methods take as many
+            steps), for ``methods``.
+        shares: shares of the captions, each with the steps of all ``budgets``, for ``share_methods``.
+        alphas: weights of the contrastive loss in NegFull (NegBench's alpha).
+    """
+
+    models: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    budgets: tuple[int, ...] = ()
+    methods: tuple[str, ...] = ()
+    shares: tuple[float, ...] = ()
+    share_methods: tuple[str, ...] = ()
+    alphas: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Finetuning(Settings):
     """What notebook 05 fine-tunes: names are those of ``train.recipes``.
 
@@ -78,6 +100,7 @@ class Finetuning(Settings):
         processes: how many trainings run side by side.
         released: weights of ``configs/models.toml`` that authors give out, as rows beside the model of the same
             architecture.
+        curves: further trainings, for figures of what longer training, more captions, or another loss would do.
     """
 
     source: str
@@ -91,6 +114,7 @@ class Finetuning(Settings):
     shares: tuple[float, ...]
     processes: int
     released: tuple[str, ...] = ()
+    curves: Curves = Curves()
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from negutil.compare import (
     verdicts,
 )
 from negutil.compare.claims import Claim, Condition, NoRecordError
-from negutil.config import Profile, Splits, World
+from negutil.config import Curves, Profile, Splits, World
 from negutil.data import source
 from negutil.errors import NegutilError
 from negutil.results import Record
@@ -225,6 +225,7 @@ def only_named(settings: Profile, decided: Sequence[Claim]) -> Profile:
         more_methods=named(plan.more_methods),
         controls=named(plan.controls),
         shares=tuple(share for share in plan.shares if f"{evaluation.AT}{share:g}" in texts),
+        curves=Curves(),
     )
     return dataclasses.replace(settings, finetuning=kept)
 

@@ -5,7 +5,8 @@ seed draws the items, the validation part and the order, and the initial weights
 
 Every fine-tuned model is trained for about the same number of steps: a set with fewer captions is passed over more
 often, and a method whose batches are smaller than the contrastive loss's (its examples have several texts) sees fewer
-examples.
+examples. Recipes that differ from another one in length, share of the captions or weight of a loss are found by names
+such as "plain-passes20" and made when they are asked for (``Curves`` of the profile).
 """
 
 import functools
@@ -80,17 +81,73 @@ RECIPES: dict[str, Recipe] = {
         _CONTROL("negationclip-leaked", "validation split by caption", changes={"validation_by": "caption"}),
         _CONTROL("negationclip-mixed", "half of the captions without negation", changes={"original_share": 0.5}),
         _CONTROL("negationclip-half", "half as long", changes={"epochs": 1}),
+        _CONTROL("negationclip-lowest", "lowest validation loss", changes={"keep": "lowest validation loss"}),
         Recipe(RAW, "NegFull, products not normalised", "negfull", changes={"normalise_mcq": False}, rival=NEGFULL),
     )
 }
 """Every recipe by name: methods and training sets first, then controls."""
 
 
+_CHANGED = re.compile(r"(.+)-(passes|share|alpha)(\d+(?:\.\d+)?)")
+
+
 def find(name: str) -> Recipe:
-    """The recipe called ``name``; raises NegutilError, listing those that exist, where there is none."""
-    if name not in RECIPES:
+    """The recipe called ``name``; raises NegutilError, listing those that exist, where there is none.
+
+    A name may go on with what is changed: passes over the captions, their share, NegBench's alpha, as in
+    "negationclip-share0.1-passes20" or "negfull-alpha0.5".
+    """
+    if name in RECIPES:
+        return RECIPES[name]
+    match = _CHANGED.fullmatch(name)
+    if match is None:
         raise NegutilError(f"There is no recipe '{name}'; there are {', '.join(RECIPES)}.")
-    return RECIPES[name]
+    recipe, what, value = find(match[1]), match[2], float(match[3])
+    own: dict[str, Any] = {"name": name, "rival": recipe.rival or recipe.name}
+    if what == "share":
+        return replace(recipe, title=f"{recipe.title}, {value:.0%} of the captions", share=value, **own)
+    title = f"{recipe.title}, {value:g} {'pass' if value == 1 else what}" if what == "passes" else ""
+    changes = {"epochs": int(value)} if what == "passes" else {"alpha": value}
+    return replace(
+        recipe, title=title or f"{recipe.title}, alpha {value:g}", changes={**recipe.changes, **changes}, **own
+    )
+
+
+def is_recipe(name: str) -> bool:
+    """Whether ``find`` knows the name."""
+    match = _CHANGED.fullmatch(name)
+    return name in RECIPES or (match is not None and is_recipe(match[1]))
+
+
+def curve(settings: Profile) -> dict[str, tuple[str, float, int]]:
+    """The recipes of the profile's curves of budgets: method, share of the captions and passes, by name.
+
+    A point that the settings of a method have anyway is that method itself, which is trained once.
+    """
+    plan, source = settings.finetuning.curves, settings.finetuning.source
+    points = [(method, 1.0, passes) for method in plan.methods for passes in plan.budgets]
+    less = [(method, share) for method in plan.share_methods for share in plan.shares if share < 1]
+    points += [(method, share, passes) for method, share in less for passes in plan.budgets]
+    found = {}
+    for method, share, passes in points:
+        is_usual = named.settings(sets.SETS[find(method).set].method, source).epochs == passes
+        name = method if share == 1 else f"{method}-share{share:g}"
+        found[name if is_usual else f"{name}-passes{passes}"] = (method, share, passes)
+    return found
+
+
+def alphas(settings: Profile) -> dict[str, float]:
+    """The recipes of NegBench's ablation: alpha by name; that of the settings is NegFull itself."""
+    usual = named.settings("negbench", settings.finetuning.source).alpha
+    chosen = settings.finetuning.curves.alphas
+    return {NEGFULL if alpha == usual else f"{NEGFULL}-alpha{alpha:g}": alpha for alpha in chosen}
+
+
+def on_curves(settings: Profile, base: str) -> tuple[str, ...]:
+    """The recipes of the profile's curves on ``base`` whose training sets are there or can be made."""
+    if base not in settings.finetuning.curves.models:
+        return ()
+    return possible(settings, (*curve(settings), *alphas(settings)))
 
 
 def model_name(base: str, recipe: str, seed: int) -> str:
@@ -140,7 +197,10 @@ def single(settings: Profile, base: str, recipe: Recipe, seed: int) -> Job:
 
 def seeds(settings: Profile, recipe: str) -> tuple[int, ...]:
     """From which seeds ``recipe`` is trained: controls from fewer than the rows of the tables."""
-    return settings.finetuning.control_seeds if find(recipe).rival else settings.finetuning.seeds
+    plan = settings.finetuning
+    if recipe not in RECIPES:
+        return plan.curves.seeds
+    return plan.control_seeds if find(recipe).rival else plan.seeds
 
 
 def job(settings: Profile, model: LoadedModel, recipe: Recipe, seed: int, whole: Examples) -> Job:
