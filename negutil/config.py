@@ -26,7 +26,11 @@ class Splits(Settings):
 
 @dataclass(frozen=True, slots=True)
 class World(Settings):
-    """Sizes of the mini world's parts, and the seed that everything in it follows from."""
+    """Sizes of the mini world's parts, and the seed that everything in it follows from.
+
+    ``full_captions`` is the share of the captions of COCO's training pictures, beyond the first one of each, that name
+    everything in the picture. A caption that does makes its negation redundant, so people's, which do not, teach more.
+    """
 
     seed: int
     scenes: Splits
@@ -41,6 +45,7 @@ class World(Settings):
     shapes: Splits
     ccneg: Splits
     alttexts: Splits
+    full_captions: float = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,7 @@ class Curves(Settings):
 
     Attributes:
         models: of the profile, on which they are made.
-        seeds: each is trained from all of them.
+        seeds: each is trained from all of them, which are among those of ``finetuning``.
         budgets: numbers of passes over the profile's captions (of the contrastive loss; all methods take as many
             steps), for ``methods``.
         shares: shares of the captions, each with the steps of all ``budgets``, for ``share_methods``.

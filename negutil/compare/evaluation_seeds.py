@@ -12,6 +12,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -201,10 +202,13 @@ def settings_of(settings: Profile, seed: int) -> Profile:
         )
     if seed == settings.world.seed or seed < 0:
         raise NegutilError(f"{seed} is no other seed than that of the training sets ({settings.world.seed}): try 1.")
-    sizes = {field.name: getattr(settings.world, field.name) for field in dataclasses.fields(World)}
-    del sizes["seed"]
-    drawn = {name: Splits(min(own.train, LEARNED.get(name, 0)), own.val, own.test) for name, own in sizes.items()}
-    return dataclasses.replace(settings, world=World(seed=seed, **drawn))
+    values = {field.name: getattr(settings.world, field.name) for field in dataclasses.fields(World)}
+    drawn: dict[str, Any] = {
+        name: Splits(min(own.train, LEARNED.get(name, 0)), own.val, own.test)
+        for name, own in values.items()
+        if isinstance(own, Splits)
+    }
+    return dataclasses.replace(settings, world=dataclasses.replace(settings.world, seed=seed, **drawn))
 
 
 def only_named(settings: Profile, decided: Sequence[Claim]) -> Profile:

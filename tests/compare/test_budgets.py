@@ -10,6 +10,7 @@ import pytest
 from negutil import config
 from negutil.compare import budgets
 from negutil.errors import NegutilError
+from negutil.plots import negationclip as plots
 
 
 def table(rises: list[tuple[float, float]]) -> pd.DataFrame:
@@ -38,6 +39,16 @@ def test_the_rule_takes_the_smallest_budget_from_which_on_nothing_rises(
     rises: list[tuple[float, float]], expected: int
 ) -> None:
     assert budgets.chosen(table(rises)) == expected
+
+
+def test_a_profile_without_curves_has_nothing_to_draw() -> None:
+    row = {"base": "miniclip-s-8", "method": "plain", "seed": None, "title": "COCO retrieval", "kind": ""}
+    levels = pd.DataFrame([{**row, "value": 0.5, "low": 0.4, "high": 0.6}])
+    quick = config.load("quick")
+    for made in (budgets.curve, budgets.alphas):
+        assert made(levels, quick, ("COCO retrieval",)).empty
+    figure = plots.budgets(budgets.curve(levels, quick, ("COCO retrieval",)), ("COCO retrieval",))
+    assert "Nothing to show" in figure.axes[0].texts[0].get_text()
 
 
 def test_a_rule_without_two_budgets_is_refused() -> None:

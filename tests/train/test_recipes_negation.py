@@ -33,9 +33,12 @@ def planned(examples: int) -> config.Profile:
 
 def test_every_name_in_the_profiles_is_a_recipe_of_a_known_set() -> None:
     for profile in map(config.load, config.names()):
-        for name in (*profile.finetuning.methods, *profile.finetuning.more_methods, *profile.finetuning.controls):
+        plan = profile.finetuning
+        trained_on = (*plan.methods, *plan.more_methods, *plan.controls)
+        for name in (*trained_on, *recipes.curve(profile), *recipes.alphas(profile)):
             assert recipes.find(name).set in sets.SETS
-        assert set(profile.finetuning.control_models) <= set(profile.models)
+        assert set(plan.control_models) | set(plan.curves.models) <= set(profile.models)
+        assert set(plan.curves.seeds) <= set(plan.seeds)
     assert all(not recipe.rival or recipe.rival in RECIPES for recipe in RECIPES.values())
 
 
