@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from negutil.config import Profile
 from negutil.data import skipped
 from negutil.errors import NegutilError
-from negutil.models import glasses_model, glasses_settings, loader, precision, trained
+from negutil.models import glasses_model, glasses_settings, loader, precision, text_layers, trained
 from negutil.models.glasses_model import TrainedGlasses
 from negutil.models.loader import LoadedModel
 from negutil.train import glasses, glasses_sets, sets
@@ -276,6 +276,7 @@ def _slug(name: str) -> str:
 
 FULL, RETRIEVED = f"{PREFIX}-{CCNEG}", f"{PREFIX}-{RETRIEVAL}"
 SMALL, RETRIEVED_SMALL = f"{FULL}-small", f"{RETRIEVED}-small"
+TOKENS = f"{FULL}-tokens"
 RELEASED, RELEASED_RETRIEVED = f"{FULL}-released", f"{RETRIEVED}-released"
 ABLATIONS = {name: f"{FULL}-without-{_slug(name)}" for name in glasses_settings.ABLATIONS}
 """The recipe of each row of Table 3, by the name in ``glasses_settings.ABLATIONS``."""
@@ -306,6 +307,7 @@ GLASSES: dict[str, GlassesRecipe] = {
         GlassesRecipe(RETRIEVED, "CLIPGlasses, NegBench's captions", RETRIEVAL),
         GlassesRecipe(SMALL, "CLIPGlasses, few captions of CC-Neg", CCNEG, small=True),
         GlassesRecipe(RETRIEVED_SMALL, "CLIPGlasses, few of NegBench's captions", RETRIEVAL, small=True),
+        GlassesRecipe(TOKENS, "CLIPGlasses, CC-Neg, attention over tokens", CCNEG, changes={"variant": "tokens"}),
         GlassesRecipe(RELEASED, "released code, CC-Neg", CCNEG, changes=RELEASED_TRAINING),
         GlassesRecipe(RELEASED_RETRIEVED, "released code, NegBench's captions", RETRIEVAL, changes=RELEASED_TRAINING),
         *(
@@ -355,15 +357,21 @@ def train_glasses(settings: Profile, names: Sequence[str]) -> list[TrainedGlasse
 def glasses_job(settings: Profile, name: str) -> GlassesJob:
     """The training of the pair called ``name``; its sets are built and encoded where that has not been done."""
     recipe, match = find_glasses(glasses_model.recipe_of(name)), re.search(r"/seed(\d+)$", name)
+    base = glasses_model.base_of(name)
     if match is None:
         raise NegutilError(f"'{name}' names no seed; write it as base+recipe/seed0.")
     seed = int(match[1])
-    material, base_sha256 = _material(glasses_model.base_of(name), settings)
+    material, base_sha256 = _material(base, settings)
     config = named.glasses(settings.glasses.source, seed=seed, **{**where(), **recipe.changes})
     config = replace(config, modules=dict(recipe.modules))
 
+    def with_tokens(texts: Sequence[str]) -> text_layers.TextLayers:
+        model = loader.load(base, profile=settings.name)
+        return text_layers.features(model, texts, batch=settings.encode.batch, tokens=True)
+
     def data(name: str) -> glasses_sets.GlassesData:
-        return material.data(name, _chosen(settings, recipe, len(material.sets[name]), seed))
+        chosen = _chosen(settings, recipe, len(material.sets[name]), seed)
+        return material.data(name, chosen, with_tokens if config.variant == "tokens" else None)
 
     other = config.lens_set if config.lens_set not in ("", recipe.set) else ""
     return GlassesJob(name, base_sha256, data(recipe.set), config, settings.name, data(other) if other else None)

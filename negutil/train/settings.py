@@ -31,7 +31,7 @@ CHOICES = {
     "matmul_precision": ("highest", "high", "medium"),
 }
 GLASSES_CHOICES = {
-    "variant": ("paper", "released"),
+    "variant": ("paper", "tokens", "released"),
     "distractors": ("hard", "unrelated"),
     "validation_by": ("image", "item"),
     "lens_set": ("", "ccneg", "retrieval"),
@@ -135,7 +135,8 @@ class Stage(Settings):
 class GlassesTraining(Settings):
     """Everything that a pair of glasses depends on besides its base model and its training set.
 
-    ``variant`` and ``modules`` (changes of it) are settings of the modules (``models.glasses_settings``). ``delta`` is
+    ``variant`` and ``modules`` (changes of it) are settings of the modules (``models.glasses_settings``); tokens is the
+    paper with another reading of eq. 4. ``delta`` is
     the weight of the alignment loss at the start and end of stage 1 (eq. 16). ``distractors`` unrelated takes any
     picture for a hard negative, as the released code does by mistake; without ``fourth_term`` its term of CC-Neg's loss
     is 0, as there (docs/protocols.md#glasses-training). ``lens_set`` names the set that stage 1 learns from, where it
