@@ -30,6 +30,7 @@ class World(Settings):
 
     ``full_captions`` is the share of the captions of COCO's training pictures, beyond the first one of each, that name
     everything in the picture. A caption that does makes its negation redundant, so people's, which do not, teach more.
+    Many pictures show one or two things, which other captions name as well: at 0.6, 86 % name every noun, at 0, 67 %.
     """
 
     seed: int
@@ -136,6 +137,8 @@ class Glasses(Settings):
         strengths: how many items of CC-Neg are said in four strengths of negation.
         probe_nouns: how many nouns the sentences are about in which layers are probed for negation (0: all).
         processes: how many trainings run side by side.
+        true_mask: whether every pair of glasses has a row beside it with the true mask in place of the classifier's.
+        token_lens: whether there is a row of glasses whose Lens attends to tokens (another reading of eq. 4).
     """
 
     source: str
@@ -147,6 +150,8 @@ class Glasses(Settings):
     strengths: int
     probe_nouns: int
     processes: int
+    true_mask: bool = False
+    token_lens: bool = False
 
 
 @dataclass(frozen=True, slots=True)
