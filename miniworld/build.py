@@ -28,17 +28,19 @@ class Part(NamedTuple):
     """One dataset of the mini world.
 
     ``module`` is imported when needed, and its ``function(folder, sizes, seed)`` fills the empty folder and returns
-    facts for the manifest (or None). ``sizes`` is the setting of ``profile.world`` with its sizes.
+    facts for the manifest (or None). ``sizes`` is the setting of ``profile.world`` with its sizes; the function gets
+    further ``settings`` of ``profile.world`` by their names.
     """
 
     sizes: str
     module: str
     function: str = "write"
+    settings: tuple[str, ...] = ()
 
 
 _FOLDERS = "miniworld.writers.folders"
 PARTS: dict[str, Part] = {
-    "coco": Part("scenes", "miniworld.writers.coco"),
+    "coco": Part("scenes", "miniworld.writers.coco", settings=("full_captions",)),
     "voc": Part("voc", "miniworld.writers.voc"),
     "vqa": Part("scenes", "miniworld.writers.vqa"),
     "refcocog": Part("refcocog", "miniworld.writers.refcocog"),
@@ -134,11 +136,13 @@ def _make(name: str, profile: Profile, check: bool = False) -> Outcome:
         setting = f"configs/{profile.name}.toml: world.{part.sizes}"
         raise NegutilError(f"{setting} is {counts}: make no size negative and at least one of them positive.")
     # What follows from settings and code: a folder that states anything else is written again.
+    more = {setting: getattr(profile.world, setting) for setting in part.settings}
     wanted = {"part": name, "seed": seed, "sizes": counts, "code": code.fingerprint(part.module, libraries=LIBRARIES)}
+    wanted |= more
 
     def fill(fresh: Path) -> dict[str, Any] | None:
         write = getattr(importlib.import_module(part.module), part.function)
-        facts: dict[str, Any] | None = write(fresh, sizes, seed)
+        facts: dict[str, Any] | None = write(fresh, sizes, seed, **more)
         return facts
 
     status = "checked" if check else keep(folder, wanted, fill, source.STANDS_FOR[name])

@@ -29,7 +29,12 @@ class Splits(Settings):
 
 @dataclass(frozen=True, slots=True)
 class World(Settings):
-    """Sizes of the mini world's parts, and the seed that everything in it follows from."""
+    """Sizes of the mini world's parts, and the seed that everything in it follows from.
+
+    ``full_captions`` is the share of the captions of COCO's training pictures, beyond the first one of each, that name
+    everything in the picture. A caption that does makes its negation redundant, so people's, which do not, teach more.
+    Many pictures show one or two things, which other captions name as well: at 0.6, 86 % name every noun, at 0, 67 %.
+    """
 
     seed: int
     scenes: Splits
@@ -44,6 +49,7 @@ class World(Settings):
     shapes: Splits
     ccneg: Splits
     alttexts: Splits
+    full_captions: float = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,28 @@ class Bootstrap(Settings):
 
 
 @dataclass(frozen=True, slots=True)
+class Curves(Settings):
+    """Trainings of notebook 05 of which every one has another length, amount of captions, or weight of a loss.
+
+    Attributes:
+        models: of the profile, on which they are made.
+        seeds: each is trained from all of them, which are among those of ``finetuning``.
+        budgets: numbers of passes over the profile's captions (of the contrastive loss; all methods take as many
+            steps), for ``methods``.
+        shares: shares of the captions, each with the steps of all ``budgets``, for ``share_methods``.
+        alphas: weights of the contrastive loss in NegFull (NegBench's alpha).
+    """
+
+    models: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    budgets: tuple[int, ...] = ()
+    methods: tuple[str, ...] = ()
+    shares: tuple[float, ...] = ()
+    share_methods: tuple[str, ...] = ()
+    alphas: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Finetuning(Settings):
     """What notebook 05 fine-tunes: names are those of ``train.recipes``.
 
@@ -81,6 +109,7 @@ class Finetuning(Settings):
         processes: how many trainings run side by side.
         released: weights of ``configs/models.toml`` that authors give out, as rows beside the model of the same
             architecture.
+        curves: further trainings, for figures of what longer training, more captions, or another loss would do.
     """
 
     source: str
@@ -94,6 +123,7 @@ class Finetuning(Settings):
     shares: tuple[float, ...]
     processes: int
     released: tuple[str, ...] = ()
+    curves: Curves = Curves()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +140,8 @@ class Glasses(Settings):
         strengths: how many items of CC-Neg are said in four strengths of negation.
         probe_nouns: how many nouns the sentences are about in which layers are probed for negation (0: all).
         processes: how many trainings run side by side.
+        true_mask: whether every pair of glasses has a row beside it with the true mask in place of the classifier's.
+        token_lens: whether there is a row of glasses whose Lens attends to tokens (another reading of eq. 4).
     """
 
     source: str
@@ -121,6 +153,8 @@ class Glasses(Settings):
     strengths: int
     probe_nouns: int
     processes: int
+    true_mask: bool = False
+    token_lens: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +217,10 @@ class Profile(Settings):
     """All settings of a run; ``models`` are names of the model registry.
 
     Where ``published``, the data are the published ones, which the user puts under NEGUTIL_DATA; otherwise the mini
-    world's, which are built in the cache when they are missing. ``missing`` says what loaders do about pictures that
-    are not there.
+    world's, which are built in the cache when they are missing. ``missing`` says what loaders do about images that
+    are not there. ``intervals`` says what those of trained models cover in the tables of notebooks 05 and 06: the items
+    alone, or also the seeds of the training (``statistics.two_way_bootstrap``); the numbers of every seed are listed
+    either way.
     """
 
     name: str
@@ -198,6 +234,12 @@ class Profile(Settings):
     generation: Generation
     segmentation: Segmentation
     missing: Missing = "stop"
+    intervals: Literal["items", "seeds and items"] = "items"
+
+    @property
+    def over_seeds(self) -> bool:
+        """Whether intervals of trained models cover the seeds that they were trained from."""
+        return self.intervals != "items"
 
     @property
     def built(self) -> Path:

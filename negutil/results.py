@@ -31,9 +31,10 @@ from negutil.statistics import Interval
 class Record:
     """One number, what it is, how sure it is, and the published number that it stands beside.
 
-    ``ci_over`` says what the 95 % interval covers: "items", "clusters" (images, prompts, ...), "seeds", or "" where
-    there is none.  ``seed`` is that of the trained model or the sample, where there is one.  ``paper_value`` is in the
-    unit of ``value``; ``paper_source`` names table and work.  ``provenance`` is filled in by ``save``.
+    ``ci_over`` says what the 95 % interval covers: "items", "clusters" (images, prompts, ...), "seeds and items",
+    "seeds and clusters", or "" where there is none.  ``seed`` is that of the trained model or the sample, where there
+    is one.  ``paper_value`` is in the unit of ``value``; ``paper_source`` names table and work.  ``provenance`` is
+    filled in by ``save``.
     """
 
     experiment: str

@@ -1,14 +1,15 @@
 """Intervals and paired tests for per-item scores (docs/protocols.md#statistics).
 
 Every interval is a 95 % one and says what it covers: "items", or "clusters" where items share a picture or a prompt and
-are therefore resampled together.  None of them covers the variation between trained models; for that, train several.
+are therefore resampled together.  Only those "seeds and items" (or "seeds and clusters") cover the variation between
+models that were trained from several seeds as well: seeds and items are resampled independently of each other.
 
 The bootstrap here never loops over resamples: a resample is a row of weights (how often each item was drawn), so a
 statistic is computed for many resamples at once by matrix products, in chunks of bounded memory.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,13 @@ Statistic = Callable[..., Floats]
 LEVEL = 0.95
 CHUNK = 4_000_000  # weights held at once, 32 MB as float64
 RESAMPLES = 2000
+SEEDS = "seeds and "
+"""How ``over`` begins where an interval covers trained seeds as well."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A value from ``n`` items with its 95 % interval; ``over`` says what that covers ("items" or "clusters")."""
+    """A value from ``n`` items with its 95 % interval; ``over`` says what that covers ("seeds and items", ...)."""
 
     value: float
     low: float
@@ -63,17 +66,27 @@ def bootstrap_many(
     clusters: ArrayLike | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    by_seed: Sequence[ArrayLike] = (),
 ) -> list[Interval]:
     """``bootstrap`` for several statistics of the same resamples.
 
-    ``statistic(*arrays, weights)`` returns [R, K]; the result has one interval for each of the K.
+    ``statistic(*arrays, weights)`` returns [R, K]; the result has one interval for each of the K. ``by_seed`` has for
+    each of them its values [S] with the models of each seed alone, whose mean it is: its interval then covers seeds,
+    too (``two_way_bootstrap``), unless there is but one.
     """
     items = [np.asarray(array) for array in arrays]
     n = _common_length(items)
     codes, count = _codes(clusters, n)
     values = statistic(*items, np.ones((1, n)))[0]
     drawn = np.concatenate([statistic(*items, counts[:, codes]) for counts in _draws(count, resamples, seed, width=n)])
-    return [_interval(float(value), column, n, clusters) for value, column in zip(values, drawn.T, strict=True)]
+    if not by_seed:
+        return [_interval(float(value), column, n, clusters) for value, column in zip(values, drawn.T, strict=True)]
+    found = []
+    for value, column, own in zip(values, drawn.T, by_seed, strict=True):
+        seeds = np.asarray(own, dtype=float)
+        interval = _interval(float(value), _with_seeds(column, float(value), seeds, count, seed), n, clusters)
+        found.append(replace(interval, over=SEEDS + interval.over) if len(seeds) > 1 else interval)
+    return found
 
 
 def bootstrap_mean(
@@ -115,16 +128,44 @@ def paired_bootstrap(
     return bootstrap_mean(first - second, clusters, resamples, seed)
 
 
+def two_way_bootstrap(
+    a: ArrayLike,
+    b: ArrayLike = 0.0,
+    clusters: ArrayLike | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """Mean of ``a - b`` [S, N] over S trained seeds and N items, with an interval that covers both.
+
+    ``a`` has a row of values for each seed of a model, ``b`` those of another one from the same seeds, or one row
+    [N] of a model without seeds (0: no difference). Items, or ``clusters`` [N] of them, are drawn as in ``bootstrap``,
+    and as many seeds independently of them. A few seeds say little about how far seeds differ, and drawing from them
+    says even less: their deviations are widened by sqrt(S / (S - 1)), and the whole by Student's t over the normal
+    quantile, with the degrees of freedom that Welch and Satterthwaite give to the sum of the two variances. With one
+    seed it is the bootstrap of the items.
+    """
+    values = np.atleast_2d(np.asarray(a, dtype=float) - np.asarray(b, dtype=float))
+    options: dict[str, Any] = {"clusters": clusters, "resamples": resamples, "seed": seed}
+
+    def mean(items: Floats, weights: Floats) -> Floats:
+        return weighted_mean(items, weights)[:, None]
+
+    return bootstrap_many(mean, values.mean(axis=0), by_seed=[values.mean(axis=1)], **options)[0]
+
+
 def pooled(draws: Sequence[Interval]) -> tuple[Interval, float]:
     """The mean of independent draws of the same size, and the p-value that they differ no more than chance has it.
 
     Standard errors are read off the draws' intervals, as if these were normal; the p-value is that of Cochran's Q, and
-    NaN where a draw's interval has no width.
+    NaN where a draw's interval has no width. Where intervals cover seeds, all draws are of the same trained models and
+    share that error, so pooling narrows nothing: the interval is as wide as a draw's (and rather too wide).
     """
     width = 2 * stats.norm.ppf((1 + LEVEL) / 2)
     values = np.array([draw.value for draw in draws])
     errors = np.array([draw.high - draw.low for draw in draws]) / width
-    mean, half = float(values.mean()), float(np.sqrt((errors**2).sum()) / len(draws) * width / 2)
+    shared = draws[0].over.startswith(SEEDS)
+    error = errors.mean() if shared else np.sqrt((errors**2).sum()) / len(draws)
+    mean, half = float(values.mean()), float(error * width / 2)
     interval = Interval(mean, mean - half, mean + half, sum(draw.n for draw in draws), draws[0].over)
     if (errors == 0).any():
         return interval, float("nan")
@@ -149,7 +190,22 @@ def weighted_mean(values: NDArray[Any], weights: Floats) -> Floats:
     return np.divide(weights @ values.astype(float), total, out=np.full(len(total), np.nan), where=total > 0)
 
 
-def _draws(count: int, resamples: int, seed: int, width: int) -> Iterator[Floats]:
+def _with_seeds(drawn: Floats, value: float, by_seed: Floats, units: int, seed: int) -> Floats:
+    """The resampled values [R] over ``units`` moved by as many draws of seeds; see ``two_way_bootstrap``."""
+    count = len(by_seed)
+    if count < 2:
+        return drawn
+    picks = np.concatenate(list(_draws(count, len(drawn), (seed, count), width=count)))
+    moved = drawn + (picks @ by_seed / count - by_seed.mean()) * np.sqrt(count / (count - 1))
+    of_items, of_seeds = float(np.nanvar(drawn)), float(by_seed.var(ddof=1)) / count
+    if not of_items + of_seeds > 0:
+        return moved
+    freedom = (of_items + of_seeds) ** 2 / (of_items**2 / max(units - 1, 1) + of_seeds**2 / (count - 1))
+    upper = (1 + LEVEL) / 2
+    return value + (moved - value) * float(stats.t.ppf(upper, freedom) / stats.norm.ppf(upper))
+
+
+def _draws(count: int, resamples: int, seed: int | tuple[int, int], width: int) -> Iterator[Floats]:
     """Resamples of ``count`` units as multiplicities [r, count], in chunks of at most CHUNK / ``width`` rows."""
     rng = np.random.default_rng(seed)
     rows = max(1, CHUNK // width)

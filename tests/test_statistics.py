@@ -173,3 +173,66 @@ def test_p_values_agree_with_the_interval_they_are_read_from() -> None:
     assert statistics.p_value(0.6, 0.5, 0.7, 0.5) == pytest.approx(0.05)
     assert statistics.p_value(0.5, 0.4, 0.6, 0.5) == pytest.approx(1.0)
     assert np.isnan(statistics.p_value(1.0, 1.0, 1.0, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("seeds", "of_seeds", "of_items", "of_both"), [(5, 0.05, 0.4, 0.3), (3, 0.05, 0.4, 0.3), (5, 0.2, 0.1, 0.1)]
+)
+def test_two_way_intervals_cover_where_intervals_over_items_do_not(
+    seeds: int, of_seeds: float, of_items: float, of_both: float
+) -> None:
+    rng = np.random.default_rng(1)
+    trials, truth, both, alone = 200, 0.3, 0, 0
+    for trial in range(trials):
+        effects = of_seeds * rng.normal(size=(seeds, 1)) + of_items * rng.normal(size=(1, 100))
+        values = truth + effects + of_both * rng.normal(size=(seeds, 100))
+        wide = statistics.two_way_bootstrap(values, resamples=200, seed=trial)
+        narrow = statistics.bootstrap_mean(values.mean(axis=0), resamples=200, seed=trial)
+        both += wide.low <= truth <= wide.high
+        alone += narrow.low <= truth <= narrow.high
+    assert 0.91 <= both / trials <= 0.995
+    assert alone < both - 5
+
+
+def test_the_width_of_a_two_way_interval_is_that_of_the_known_variances() -> None:
+    rng = np.random.default_rng(2)
+    seeds, items = 40, 400
+    values = 0.1 * rng.normal(size=(seeds, 1)) + 0.3 * rng.normal(size=(1, items))
+    found = statistics.two_way_bootstrap(values, resamples=4000)
+    expected = np.sqrt(0.1**2 / seeds + 0.3**2 / items)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * expected, rel=0.15)
+    assert (found.n, found.over) == (items, "seeds and items")
+
+
+def test_with_one_seed_the_two_way_bootstrap_is_that_of_the_items() -> None:
+    values = np.random.default_rng(0).random((1, 90))
+    clusters = np.repeat(np.arange(30), 3)
+    found = statistics.two_way_bootstrap(values, clusters=clusters)
+    items = statistics.bootstrap_mean(values[0], clusters)
+    assert (found.value, found.low, found.high) == pytest.approx((items.value, items.low, items.high))
+    assert (found.n, found.over) == (items.n, items.over)
+
+
+def test_seeds_that_agree_add_nothing_but_what_student_asks_for() -> None:
+    values = np.random.default_rng(0).random(300)
+    same, items = statistics.two_way_bootstrap(np.stack([values] * 4)), statistics.bootstrap_mean(values)
+    assert (same.high - same.low) / (items.high - items.low) == pytest.approx(1, abs=0.01)
+
+
+def test_a_paired_two_way_difference_takes_out_what_two_models_share() -> None:
+    rng = np.random.default_rng(3)
+    shared = 0.2 * rng.normal(size=(5, 1)) + rng.normal(size=(1, 200))
+    a, b = shared + 0.05 + 0.02 * rng.normal(size=(5, 200)), shared
+    found = statistics.two_way_bootstrap(a, b)
+    assert found.value == pytest.approx((a - b).mean())
+    assert found.low > 0
+    assert statistics.two_way_bootstrap(a).low < statistics.two_way_bootstrap(b).high
+    over_one = statistics.two_way_bootstrap(a, b[0])
+    assert over_one.value == pytest.approx((a - b[0]).mean())
+    assert over_one.high - over_one.low > found.high - found.low
+
+
+def test_draws_whose_intervals_cover_the_same_seeds_are_not_pooled_as_if_they_were_independent() -> None:
+    draws = [Interval(value, value - 0.1, value + 0.1, 100, "seeds and items") for value in (0.5, 0.55, 0.6)]
+    found, _ = statistics.pooled(draws)
+    assert (found.value, found.high - found.low) == (pytest.approx(0.55), pytest.approx(0.2))

@@ -2,7 +2,9 @@
 
 As in COCO, instances are outlined by polygons (which cover the visible pixels exactly) and have ``iscrowd`` 0. What is
 worn or held is an instance of its own. Unlike COCO, the test split has its annotations, and every caption is
-affirmative and true; captions of val and test use forms that no training set has in a quarter of the cases.
+affirmative and true; captions of val and test use forms that no training set has in a quarter of the cases. How many
+captions of training pictures name everything that is there is a setting of the profile; those of val and test do not
+depend on it, so that models which learned from other captions are asked the same.
 """
 
 import random
@@ -18,6 +20,7 @@ from miniworld.writers import _shared
 from negutil.captions import english
 from negutil.captions.english import NOUNS, SUPERCATEGORY
 from negutil.config import Splits
+from negutil.errors import NegutilError
 
 NAMES = {
     "train": (1, "train2014/COCO_train2014_{:012d}.jpg"),
@@ -28,6 +31,8 @@ RELEASES = {split: pattern.partition("/")[0] for split, (_, pattern) in NAMES.it
 CATEGORY_ID = {noun: number for number, noun in enumerate(NOUNS, start=1)}
 CAPTIONS = 5
 FULL = 0.6
+"""Share of the captions of val and test, beyond the first one, that name everything."""
+
 HELD_OUT_SHARE = 0.25
 HELD_OUT_FORMS = english.forms(english.AFFIRMATIVE, held_out=True)
 LICENSES = [{"url": "https://fontawesome.com/license/free", "id": 1, "name": "CC BY 4.0 (icons of Font Awesome Free)"}]
@@ -78,14 +83,18 @@ def instances(drawn: Sequence[Known]) -> dict[str, Any]:
     return {**_head("Instances", drawn), "annotations": annotations, "categories": categories}
 
 
-def _captions(drawn: Sequence[Known], seed: int) -> dict[str, Any]:
-    """The content of a captions file: five different ones of each picture, the first of which says everything."""
+def _captions(drawn: Sequence[Known], seed: int, full: float) -> dict[str, Any]:
+    """The content of a captions file: five different ones of each picture, the first of which says everything.
+
+    Of the others, this share is ``full`` too where the picture is for training, else FULL.
+    """
     records = []
     for entry in drawn:
+        share = full if entry.split == "train" else FULL
         rng = random.Random(f"coco/captions/{entry.split}/{seed}/{entry.image_id}")
         captions: dict[str, None] = {}
         while len(captions) < CAPTIONS:
-            describe = grammar.full_caption if not captions or rng.random() < FULL else grammar.partial_caption
+            describe = grammar.full_caption if not captions or rng.random() < share else grammar.partial_caption
             unseen = entry.split != "train" and rng.random() < HELD_OUT_SHARE
             captions[describe(entry.scene, rng, HELD_OUT_FORMS if unseen else grammar.TRAINING_FORMS)] = None
         records += [
@@ -95,13 +104,21 @@ def _captions(drawn: Sequence[Known], seed: int) -> dict[str, Any]:
     return {**_head("Captions", drawn), "annotations": records}
 
 
-def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
-    """Write the part into the empty ``folder``; return facts for the manifest."""
+def write(folder: Path, sizes: Splits, seed: int, full_captions: float = FULL) -> dict[str, Any]:
+    """Write the part into the empty ``folder``; return facts for the manifest.
+
+    ``full_captions`` is the profile's. Raises NegutilError where it is no share.
+    """
+    if not 0 <= full_captions <= 1:
+        raise NegutilError(f"world.full_captions of the profile is {full_captions}: give a share between 0 and 1.")
     drawn = pictures(sizes, seed)
     _shared.write_pictures(folder, drawn)
     counts: dict[str, dict[str, int]] = {}
     for split, chosen in _shared.by_split(drawn).items():
-        release, content = RELEASES[split], {"instances": instances(chosen), "captions": _captions(chosen, seed)}
+        release, content = (
+            RELEASES[split],
+            {"instances": instances(chosen), "captions": _captions(chosen, seed, full_captions)},
+        )
         for kind, records in content.items():
             _shared.write_json(folder / "annotations" / f"{kind}_{release}.json", records)
         counts[release] = {"pictures": len(chosen), **{k: len(v["annotations"]) for k, v in content.items()}}

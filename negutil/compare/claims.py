@@ -373,8 +373,8 @@ def _margins(condition: Condition, profile: str, model: str, claim: Claim, draws
 
 def _pooled(rows: pd.DataFrame) -> pd.Series:
     """One record from several draws of the same number."""
-    numbers = zip(rows["value"], rows["ci_low"], rows["ci_high"], rows["n"], strict=True)
-    mean, heterogeneity = statistics.pooled([Interval(*number, over="items") for number in numbers])
+    numbers = zip(*(rows[name] for name in ("value", "ci_low", "ci_high", "n", "ci_over")), strict=True)
+    mean, heterogeneity = statistics.pooled([Interval(*number) for number in numbers])
     changed = {"value": mean.value, "ci_low": mean.low, "ci_high": mean.high, "n": mean.n}
     return pd.concat([rows.iloc[0].drop([*changed]), pd.Series(changed | {"heterogeneity": heterogeneity})])
 

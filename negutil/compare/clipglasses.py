@@ -48,6 +48,8 @@ CLIP_PIXELS, RELEASED_PIXELS = f"CLIP {controls.PIXELS}", f"released-ccneg {cont
 OVER_CON_CLIP, OVER_NEGATIONCLIP = "gain over CoN-CLIP", "gain over NegationCLIP"
 OVER_SAME, OVER_FEW = "gain over fine-tuning on the same captions", "gain over CoN-CLIP on as few captions"
 OVER_RULE, OVER_FULL, OVER_PAIRS = "gain over the rule", "gain over the full glasses", "gain over lambda of every pair"
+OVER_CLASSIFIER = "gain over the classifier's mask"
+TOKENS = "glasses-ccneg-tokens"
 ANY_PIXELS = f"{CLIP_PIXELS}, for every seed"
 
 ABLATIONS = {
@@ -68,13 +70,14 @@ RECIPES = {
     SMALL: recipes.SMALL,
     RELEASED: recipes.RELEASED,
     RELEASED_RETRIEVED: recipes.RELEASED_RETRIEVED,
+    TOKENS: recipes.TOKENS,
     **{label: recipes.ABLATIONS[name] for label, name in ABLATIONS.items()},
     **DIFFERENCES,
 }
 """The recipe of everything that is trained."""
 
 CONTROLS = (controls.MASK, controls.RANDOM, controls.CONSTANT, controls.OBJECT)
-VARIANTS = (*ABLATIONS, *DIFFERENCES, *CONTROLS)
+VARIANTS = (*ABLATIONS, *DIFFERENCES, *CONTROLS, TOKENS)
 """Variants of the full glasses: they are evaluated on CC-Neg and multiple choice alone."""
 
 TITLES = {
@@ -90,6 +93,7 @@ TITLES = {
     WORN: "NegationCLIP with CLIPGlasses",
     CLIP_PIXELS: "CLIP, pictures without mean and std",
     RELEASED_PIXELS: "released code, CC-Neg, pictures without mean and std",
+    TOKENS: "CLIPGlasses, CC-Neg, attention over tokens",
 }
 
 _TITLES = {
@@ -150,15 +154,45 @@ class Method:
         return engine.Method(self.label, values, self.seeds, self.over)
 
 
+def truly_masked(label: str) -> str:
+    """The label of the row beside the glasses ``label`` that has the true mask."""
+    return f"{label}, {controls.TRUE_MASK}"
+
+
 def title_of(label: str) -> str:
     """A method as tables call it."""
+    if label.endswith(truly_masked("")):
+        return truly_masked(title_of(label.removesuffix(truly_masked(""))))
     if label in TITLES:
         return TITLES[label]
     return recipes.RECIPES[label].title if label in recipes.RECIPES else label
 
 
 def methods(settings: Profile, base: str) -> list[Method]:
-    """Every method on ``base``; the released code's, ablations and controls on the control models alone."""
+    """Every method on ``base``; the released code's, ablations and controls on the control models alone.
+
+    Where the profile wants it, glasses that are no variant have a row with the true mask after them.
+    """
+    found = _methods(settings, base)
+    if not settings.glasses.true_mask:
+        return found
+    asked = (FEW, ZERO_SHOT, RETRIEVAL)
+    beside = {
+        each.label: Method(
+            truly_masked(each.label),
+            each.models,
+            each.seeds,
+            asked,
+            controls.TRUE_MASK,
+            ((CLIP, OVER_CLIP), (each.label, OVER_CLASSIFIER)),
+        )
+        for each in found
+        if each.parts == (ALL,)
+    }
+    return [row for each in found for row in (each, beside.get(each.label)) if row is not None]
+
+
+def _methods(settings: Profile, base: str) -> list[Method]:
     seeds, controlled = settings.glasses.seeds, base in settings.glasses.control_models
     full, retrieved, released = (glasses_names(settings, base, label) for label in (FULL, RETRIEVED, RELEASED))
 
@@ -183,6 +217,9 @@ def methods(settings: Profile, base: str) -> list[Method]:
     for label in ABLATIONS:  # Table 3
         others = tuple((other, f"accuracy minus {other}") for other in ABLATIONS if other != label)
         found.append(Method(label, glasses_names(settings, base, label), seeds, (FEW,), over=(over_full, *others)))
+    if settings.glasses.token_lens:
+        names = glasses_names(settings, base, TOKENS)
+        found.append(Method(TOKENS, names, seeds, (FEW, RETRIEVAL), over=((CLIP, OVER_CLIP), over_full)))
     for label in DIFFERENCES:  # each from the first seed
         first = glasses_names(settings, base, label)[:1]
         found.append(Method(label, first, seeds[:1], (FEW,), over=(over_full,)))
@@ -297,7 +334,8 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     right = suite.table(frames, RULE).set_index(evaluation.KEYS)["right"].astype(float)
     items[RULE] = right.reindex(pd.MultiIndex.from_frame(items[evaluation.KEYS])).to_numpy()
     wanted = [column for base, own in compared.items() for column in columns(base, own)]
-    table = engine.table(items, wanted, groups(items), settings.bootstrap.moved(seed), seeds_first=True)
+    ways: dict[str, bool] = {"seeds_first": True, "over_seeds": settings.over_seeds}
+    table = engine.table(items, wanted, groups(items), settings.bootstrap.moved(seed), **ways)
     found = Findings(experiment(), table, items)
     variant, of_seed = table["method"].isin(VARIANTS).to_numpy(), table["seed"].notna().to_numpy()
     found.save(settings, {"ablations": variant & ~of_seed, "ablation_seeds": variant & of_seed}, seed=seed)
@@ -317,6 +355,30 @@ def groups(items: pd.DataFrame) -> list[Group]:
     of_text = (evaluation.TEXT, evaluation.TEXT_COSINE)
     kept = [group for group in negationclip.groups(items) if not group.title.startswith(of_text)]
     return kept + [Group(task, "logits", (items["task"] == task).to_numpy()) for task in FARS]
+
+
+AT_HUNDRED = 100.0
+"""OpenAI's exp(logit_scale), to which the paper's and the code's margins belong."""
+
+
+def margins(found: Findings, settings: Profile) -> pd.DataFrame:
+    """Table 3 where accuracy is at its ceiling: the margin between true and false caption, for the control models.
+
+    A row for the full glasses and each variant of ABLATIONS, for the paper's margin (FAR, absolute) and the code's
+    (signed), in logits of this CLIP and at OpenAI's scale of 100: base, method, title, scale ("own" or "100"), value,
+    low, high, and the paired difference from the full glasses: change, change_low, change_high.
+    """
+    bounds = {"value": "change", "low": "change_low", "high": "change_high"}
+    keys = ["base", "method", "title"]
+    levels, changes = (found.means(kind)[[*keys, *bounds]] for kind in (engine.LEVEL, OVER_FULL))
+    rows = levels.merge(changes.rename(columns=bounds), on=keys, how="left")
+    rows = rows[rows["title"].isin(FARS) & rows["method"].isin((FULL, *ABLATIONS))]
+    rows = rows[rows["base"].isin(settings.glasses.control_models)]
+    numbers = [*bounds, *bounds.values()]
+    scales = {base: loader.load(base).model.logit_scale.exp().item() for base in rows["base"].unique()}
+    factor = AT_HUNDRED / rows["base"].map(scales).astype(float)
+    both = [rows.assign(scale="own"), rows.assign(scale="100", **{name: rows[name] * factor for name in numbers})]
+    return pd.concat(both, ignore_index=True)[[*keys, "scale", *numbers]]
 
 
 def layers(settings: Profile, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:

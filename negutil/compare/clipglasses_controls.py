@@ -1,9 +1,9 @@
 """Controls of notebook 06: glasses with a part taken away or replaced after their training, and other pictures.
 
-Each answers one question that CLIPGlasses' tables leave open: what does the mask do by itself, what does the predicted
-object add to a random one, what does a lambda of every pair add to a constant, what is there before the Frame has
-learned anything, how much does the gold picture give away in retrieval, and what did pixels without CLIP's mean and
-standard deviation cost?
+Each answers one question that CLIPGlasses' tables leave open: what does the mask do by itself, what would one without
+errors do, what does the predicted object add to a random one, what does a lambda of every pair add to a constant, what
+is there before the Frame has learned anything, how much does the gold picture give away in retrieval, and what did
+pixels without CLIP's mean and standard deviation cost?
 """
 
 import copy
@@ -13,7 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from negutil.captions import phrasing
 from negutil.compare.evaluation import Evaluation, EvaluationData
 from negutil.config import Profile
 from negutil.errors import NegutilError
@@ -29,6 +31,7 @@ from negutil.train import glasses_sets
 
 MASK, RANDOM, CONSTANT = "the mask alone", "random object vector", "constant lambda"
 OBJECT, GOLD, PIXELS = "true object, untrained Frame", "lambda of the gold picture", "without mean and std"
+TRUE_MASK = "true mask"
 AVERAGED = 500
 """Training items over which the constant penalty and the constant lambda are averaged."""
 
@@ -84,6 +87,28 @@ def lambdas(model: GlassesModel, texts: Sequence[str], images: Features) -> Floa
 def masked(model: GlassesModel, texts: Sequence[str], _images: Features | None = None) -> Floats:
     """Whether the classifier calls each text negated, 1 or 0 [N]; the pictures do not matter."""
     return model.glasses.masked(model.layers(texts)[0]).numpy().astype(float)
+
+
+def negates(texts: Sequence[str]) -> NDArray[np.bool_]:
+    """The true mask [T]: whether each text holds a cue of negation, as ``captions.phrasing`` reads it."""
+    return (phrasing.table(texts)["cue"] != "").to_numpy(bool)
+
+
+class TrulyMasked(Scorer):
+    """Glasses with the true mask (``negates``) in place of the classifier's: what a classifier without errors gives."""
+
+    def __init__(self, model: GlassesModel) -> None:
+        self.name, self.tower = f"{model.name}|{TRUE_MASK}", model.tower
+        self._worn, self._bare = changed(model, mask="always"), changed(model, constant_penalty=0.0)
+
+    def paired(self, texts: Sequence[str], images: Features) -> Floats:
+        """Return the score [N] of each text with its picture."""
+        return np.where(negates(texts), self._worn.paired(texts, images), self._bare.paired(texts, images))
+
+    def matrix(self, texts: Sequence[str], images: Features) -> Floats:
+        """Return the scores [T, M]."""
+        masked = negates(texts)[:, None]
+        return np.where(masked, self._worn.matrix(texts, images), self._bare.matrix(texts, images))
 
 
 class Told(Scorer):
@@ -197,6 +222,7 @@ CHANGES: dict[str, Callable[..., LoadedModel | Scorer]] = {
         GoldPicture(model, data.queries.captions, data.queries.rows) if data.queries else model
     ),
     PIXELS: _raw_pixels,
+    TRUE_MASK: lambda model, *_: TrulyMasked(model),
 }
 """Makes the changed model from a model, the data of the benchmarks, and the settings."""
 

@@ -5,8 +5,8 @@ it is compared with), into which groups its items fall (``Group``) and what is p
 ``table`` make all numbers of it, and ``Findings`` saves them and shows them as tables for a notebook.
 
 Every number is a mean over items of a difference of models' values, so all numbers of a group are resampled at once:
-pictures (or what else is a cluster) with all their items. Intervals cover items and not seeds, whose own numbers stand
-beside them.
+pictures (or what else is a cluster) with all their items. Intervals cover seeds as well where the profile says so
+(``Profile.intervals``); the seeds' own numbers stand beside them either way.
 """
 
 import dataclasses
@@ -116,13 +116,14 @@ def table(
     *,
     zeros: bool = False,
     seeds_first: bool = False,
+    over_seeds: bool = False,
 ) -> pd.DataFrame:
     """The number of every column in every group: COLUMNS.
 
     ``items`` have a column ``cluster`` and those that ``wanted`` names. A column's number is of the rows where none of
     its values is missing; without such rows there is none. ``zeros``: see ``means``. ``seeds_first`` averages over
     seeds before it subtracts, instead of one weighted sum: the last bits differ, and each experiment keeps those of its
-    saved tables.
+    saved tables. With ``over_seeds`` intervals cover the seeds of a column as well as items.
     """
     names = sorted({name for column in wanted for name in (*column.plus, *column.minus)})
     weights, rows = mixing(wanted, names), []
@@ -144,7 +145,9 @@ def table(
             places = np.flatnonzero(pattern_of.ravel() == number).tolist()
             if known.any():
                 shares = np.array([zeros and not wanted[place].minus for place in places])
-                drawn = means(sums[known][:, places], clusters[known], bootstrap, shares)
+                of_name = dict(zip(names, values[known].mean(axis=0), strict=True))
+                own = [seed_means(of_name, wanted[place]) for place in places] if over_seeds else []
+                drawn = means(sums[known][:, places], clusters[known], bootstrap, shares, own)
                 intervals |= dict(zip(places, drawn, strict=True))
         about = {"title": group.title, "metric": group.metric}
         rows += [wanted[place].about | about | dataclasses.asdict(intervals[place]) for place in sorted(intervals)]
@@ -162,11 +165,27 @@ def mixing(wanted: Sequence[Column], names: Sequence[str]) -> Floats:
     return weights
 
 
-def means(values: Floats, clusters: NDArray[Any], bootstrap: Bootstrap, zeros: Flags | None = None) -> list[Interval]:
+def seed_means(of_name: Mapping[str, float], column: Column) -> Floats:
+    """The number [S] of a column from each seed's model alone, of the means by name.
+
+    A side with a single model, such as CLIP, has that one for every seed of the other.
+    """
+    plus, minus = (np.array([of_name[name] for name in side]) for side in (column.plus, column.minus or ()))
+    return plus - minus if column.minus else plus
+
+
+def means(
+    values: Floats,
+    clusters: NDArray[Any],
+    bootstrap: Bootstrap,
+    zeros: Flags | None = None,
+    by_seed: Sequence[Floats] = (),
+) -> list[Interval]:
     """Mean of each column of ``values`` [N, K] with its interval; clusters [N] are drawn whole.
 
     Where all values are 1 the interval is Wilson's, that of `statistics.bootstrap_share`; where all are 0 only in the
-    columns that ``zeros`` [K] marks as shares, as a difference may well be 0.
+    columns that ``zeros`` [K] marks as shares, as a difference may well be 0. ``by_seed`` has for each column its
+    means with each seed's model alone (``seed_means``); intervals then cover seeds, too.
     """
     named, codes = np.unique(clusters.astype(str), return_inverse=True)
     sizes = np.bincount(codes).astype(float)
@@ -177,11 +196,14 @@ def means(values: Floats, clusters: NDArray[Any], bootstrap: Bootstrap, zeros: F
 
     arguments = dataclasses.asdict(bootstrap)
     over = "clusters" if len(named) < len(values) else "items"
-    found = statistics.bootstrap_many(ratio, sums, sizes, **arguments)
+    found = statistics.bootstrap_many(ratio, sums, sizes, by_seed=by_seed, **arguments)
     for number, column in enumerate(values.T):
         if (column == 1).all() or (zeros is not None and zeros[number] and not column.any()):
             found[number] = statistics.bootstrap_share(column == 1, clusters.astype(str), **arguments)
-    return [dataclasses.replace(each, n=len(values), over=over) for each in found]
+    covered = [statistics.SEEDS if each.over.startswith(statistics.SEEDS) else "" for each in found]
+    return [
+        dataclasses.replace(each, n=len(values), over=more + over) for each, more in zip(found, covered, strict=True)
+    ]
 
 
 def published(

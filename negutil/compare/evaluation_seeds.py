@@ -12,6 +12,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,7 +33,7 @@ from negutil.compare import (
     verdicts,
 )
 from negutil.compare.claims import Claim, Condition, NoRecordError
-from negutil.config import Profile, Splits, World
+from negutil.config import Curves, Profile, Splits, World
 from negutil.data import source
 from negutil.errors import NegutilError
 from negutil.results import Record
@@ -201,10 +202,13 @@ def settings_of(settings: Profile, seed: int) -> Profile:
         )
     if seed == settings.world.seed or seed < 0:
         raise NegutilError(f"{seed} is no other seed than that of the training sets ({settings.world.seed}): try 1.")
-    sizes = {field.name: getattr(settings.world, field.name) for field in dataclasses.fields(World)}
-    del sizes["seed"]
-    drawn = {name: Splits(min(own.train, LEARNED.get(name, 0)), own.val, own.test) for name, own in sizes.items()}
-    return dataclasses.replace(settings, world=World(seed=seed, **drawn))
+    values = {field.name: getattr(settings.world, field.name) for field in dataclasses.fields(World)}
+    drawn: dict[str, Any] = {
+        name: Splits(min(own.train, LEARNED.get(name, 0)), own.val, own.test)
+        for name, own in values.items()
+        if isinstance(own, Splits)
+    }
+    return dataclasses.replace(settings, world=dataclasses.replace(settings.world, seed=seed, **drawn))
 
 
 def only_named(settings: Profile, decided: Sequence[Claim]) -> Profile:
@@ -225,6 +229,7 @@ def only_named(settings: Profile, decided: Sequence[Claim]) -> Profile:
         more_methods=named(plan.more_methods),
         controls=named(plan.controls),
         shares=tuple(share for share in plan.shares if f"{evaluation.AT}{share:g}" in texts),
+        curves=Curves(),
     )
     return dataclasses.replace(settings, finetuning=kept)
 

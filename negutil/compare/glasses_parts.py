@@ -18,8 +18,8 @@ import torch
 from datasets import Dataset
 
 from negutil import statistics
-from negutil.captions import english
-from negutil.compare import clipglasses, engine
+from negutil.captions import english, phrasing
+from negutil.compare import clipglasses, engine, evaluation
 from negutil.compare import clipglasses_controls as controls
 from negutil.compare.evaluation import WHOLE
 from negutil.config import Bootstrap, Profile
@@ -34,6 +34,8 @@ from negutil.statistics import Floats
 from negutil.tasks import find, suite
 
 METRIC = "share that the classifier calls negated"
+ACCURACY = "accuracy of the classifier"
+SENTENCES, WITH_CUE, WITHOUT_CUE = "all sentences", "sentences with a negation", "sentences without"
 PROMPTS, AFFIRMED, NEGATED = "prompts of ImageNet's classes", "captions of CC-Neg", "negated captions of CC-Neg"
 SENTENCE = "there is no dog on the beach, but a red car and two people with umbrellas can be seen"
 
@@ -56,6 +58,44 @@ def mask(settings: Profile, seed: int = 0) -> pd.DataFrame:
     engine.save_numbers(table, settings, clipglasses.EXPERIMENT, "mask", seed=seed)
     skipped.save(settings, clipglasses.EXPERIMENT)
     return table
+
+
+def gate(settings: Profile, seed: int = 0) -> pd.DataFrame:
+    """How often the classifier is right about a sentence of the benchmarks: ``accuracies`` with a column model.
+
+    It is about the glasses that were trained on CC-Neg; writes the table ``gate``. Raises NegutilError where they are
+    missing.
+    """
+    sentences = evaluation.prepare(settings).texts
+    parts = []
+    for base in settings.models:
+        called = np.stack([controls.masked(model, sentences) for model in _full_glasses(settings, base)])
+        bootstrap = settings.bootstrap.moved(seed)
+        parts.append(accuracies(called, sentences, bootstrap, over_seeds=settings.over_seeds).assign(model=base))
+    table = pd.concat(parts, ignore_index=True)
+    engine.save_numbers(table, settings, clipglasses.EXPERIMENT, "gate", seed=seed)
+    return table
+
+
+def accuracies(called: Floats, sentences: Sequence[str], bootstrap: Bootstrap, *, over_seeds: bool) -> pd.DataFrame:
+    """How often a classifier is right about sentences [N] that it ``called`` negated (1) or not (0), [S, N].
+
+    Columns task, metric, value, low, high, n, over. Tasks are all sentences, those with and those without a cue of
+    negation, and each cue (``captions.phrasing``) of at least ``engine.FEWEST`` of them; means over S seeds.
+    """
+    cues = phrasing.table(sentences)["cue"].to_numpy()
+    right = (called == (cues != "")).astype(float)
+    groups = {SENTENCES: np.full(len(cues), True), WITHOUT_CUE: cues == "", WITH_CUE: cues != ""}
+    groups |= {f"{WITH_CUE}: {cue}": cues == cue for cue in sorted(set(cues) - {""})}
+    rows = []
+    for task, chosen in groups.items():
+        own, count = right[:, chosen], int(chosen.sum())
+        if count >= engine.FEWEST:
+            by_seed = [own.mean(axis=1)] if over_seeds else []
+            mean, items = own.mean(axis=0)[:, None], np.arange(count).astype(str)
+            (share,) = engine.means(mean, items, bootstrap, by_seed=by_seed)
+            rows.append({"task": task, "metric": ACCURACY, **dataclasses.asdict(share)})
+    return pd.DataFrame(rows)
 
 
 def _full_glasses(settings: Profile, base: str) -> list[GlassesModel]:

@@ -96,10 +96,11 @@ def train(settings: Profile) -> list[Trained]:
 
 
 def _trained_on(settings: Profile, base: str) -> tuple[str, ...]:
-    """The recipes of ``base``, rows of the tables first."""
+    """The recipes of ``base``: rows of the tables, controls, and what the curves have beside these."""
     plan = settings.finetuning
     controls = plan.controls if base in plan.control_models else ()
-    return (*recipes.rows(settings, base), *recipes.possible(settings, controls))
+    names = (*recipes.rows(settings, base), *recipes.possible(settings, controls), *recipes.on_curves(settings, base))
+    return tuple(dict.fromkeys(names))
 
 
 def methods_of(settings: Profile, base: str) -> list[Method]:
@@ -107,8 +108,11 @@ def methods_of(settings: Profile, base: str) -> list[Method]:
     NegationCLIP (first seed) where controls are."""
     plan, methods = settings.finetuning, [Method(CLIP, (base,))]
     names = _trained_on(settings, base)
+    points = {name: point for name, point in recipes.curve(settings).items() if name not in recipes.RECIPES}
+    plain = {point[1:]: name for name, point in points.items() if point[0] == recipes.PLAIN}
     for name in names:
-        over = [(CLIP, OVER_CLIP)] + [(recipes.PLAIN, OVER_PLAIN)] * (name != recipes.PLAIN)
+        as_long = plain.get(points[name][1:], "") if name in points else recipes.PLAIN
+        over = [(CLIP, OVER_CLIP)] + [(as_long, OVER_PLAIN)] * (as_long not in ("", name))
         over += _MORE_DIFFERENCES.get(name, ())
         rival = recipes.find(name).rival
         if name in plan.controls and rival != recipes.PLAIN:  # that difference is there already
@@ -197,7 +201,7 @@ def published() -> Printed:
 def title_of(method: str) -> str:
     """A method as tables call it."""
     name, at, share = method.partition(evaluation.AT)
-    if name not in recipes.RECIPES and name:
+    if name and not recipes.is_recipe(name):
         return f"{name}, released"
     return "CLIP" if not method else f"{recipes.find(name).title}{f' ({share})' if at else ''}"
 
@@ -205,15 +209,18 @@ def title_of(method: str) -> str:
 def run(settings: Profile, seed: int = 0) -> Findings:
     """Evaluate every model that ``train`` made; writes ``levels``, ``seeds``, ``gains``, and all items.
 
+    What only the profile's curves have goes into a table of its own, ``curves``.
     ``seed`` moves the resamples. Raises NegutilError where a model is missing.
     """
     methods = {base: methods_of(settings, base) for base in settings.models}
     names = dict.fromkeys(name for own in methods.values() for method in own for name in method.values)
     items = evaluation.items(settings, [Evaluation(name) for name in names])
     wanted = [column for base, own in methods.items() for column in engine.columns(base, own)]
-    table = engine.table(items, wanted, groups(items), settings.bootstrap.moved(seed))
+    table = engine.table(items, wanted, groups(items), settings.bootstrap.moved(seed), over_seeds=settings.over_seeds)
     found = Findings(Experiment(EXPERIMENT, title_of, {PAPER: published()}), table, items)
-    found.save(settings, seed=seed)
+    curves = {**recipes.curve(settings), **recipes.alphas(settings)}
+    is_curve = table["method"].isin([name for name in curves if name not in recipes.RECIPES]).to_numpy()
+    found.save(settings, {"curves": is_curve}, seed=seed)
     engine.save_items(items, settings, EXPERIMENT)
     skipped.save(settings, EXPERIMENT)
     return found
@@ -223,8 +230,9 @@ def learned_from(settings: Profile, models: Sequence[Trained]) -> pd.DataFrame:
     """What each method of the tables is trained on: model, training set, loss, epochs, steps, kept epoch, seconds."""
     rows = []
     for model in models:
-        if model.base == settings.models[-1] and model.name.endswith(f"seed{settings.finetuning.seeds[0]}"):
-            recipe, config = _recipe_of(model), model.identity["config"]
+        recipe, config = _recipe_of(model), model.identity["config"]
+        is_first = model.name.endswith(f"seed{settings.finetuning.seeds[0]}")
+        if model.base == settings.models[-1] and is_first and recipe in recipes.RECIPES:
             about = {"model": recipe, "training set": recipes.find(recipe).set, "loss": config["method"]}
             about |= {"epochs": config["epochs"], "steps": int(_curve(model)["step"].max())}
             kept = {"kept epoch": model.about["epoch"], "validation loss": model.about["validation_loss"]}

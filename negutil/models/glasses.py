@@ -1,7 +1,8 @@
 """CLIPGlasses: scores of a frozen CLIP, less what Lens and Frame say of absent things (eq. 1 to 15).
 
 Pure modules over features: texts [T, D] (the last layer at the end token), levels [T, 3, D] (the first three layers
-there) and images [M, D]. A score is a cosine times exp(logit_scale), so it is a logit of the CLIP that wears them.
+there; where the Lens attends to tokens, then the last layer at every token) and images [M, D]. A score is a cosine
+times exp(logit_scale), so it is a logit of the CLIP that wears them.
 """
 
 import hashlib
@@ -27,9 +28,12 @@ class Lens(nn.Module):
     """T_neg [T, D] of final text vectors [T, D] and of the first three layers at the end token [T, 3, D].
 
     Inputs are floating-point features as the text tower gives them, not normalised (the released code gives the layers
-    its final norm and projection first). Eq. 1 to 3: Q_i = P_i(T_i), K = P(T), V_i = P_i'(T) with
-    P(X) = LN(GELU(W X)), W [D, D] without bias. Read in eq. 4: the softmax is over the three levels. Read in eq. 5:
-    the gate is a vector, and its bias starts at -2. Eq. 6: the FFN is D -> 2 D -> D as in the released code.
+    its final norm and projection first). Eq. 1 to 3: Q_i = P_i(T_i), K = P(T), V_i = P_i'(T) with P(X) = LN(GELU(W X)),
+    W [D, D] without bias. Read in eq. 4: the softmax is over the three levels, or (``softmax_over`` tokens) K and V_i
+    are of all tokens of the last layer, which follow the three layers in ``levels`` [T, 3 + L, D] with zeros after a
+    text's end, and the softmax is over tokens and levels together (in one for each level log alpha_i would cancel).
+    Read in eq. 5: the gate is a vector, and its bias starts at -2. Eq. 6: the FFN is D -> 2 D -> D as in the released
+    code.
     """
 
     def __init__(self, config: GlassesConfig) -> None:
@@ -60,11 +64,12 @@ class Lens(nn.Module):
 
         Raises NegutilError where the two do not fit each other or the Lens.
         """
-        width = self.config.width
-        if texts.dim() != 2 or texts.shape[1] != width or levels.shape != (len(texts), LEVELS, width):
+        width, more = self.config.width, self.config.softmax_over == "tokens"
+        rows = levels.shape[1] if more and levels.dim() == 3 and levels.shape[1] > LEVELS else LEVELS + more
+        if texts.dim() != 2 or texts.shape[1] != width or levels.shape != (len(texts), rows, width):
             raise NegutilError(
                 f"A Lens of width {width} got texts {list(texts.shape)} and levels {list(levels.shape)}; "
-                f"give [T, {width}] and [T, {LEVELS}, {width}] of the same texts."
+                f"give [T, {width}] and [T, {LEVELS}{' + tokens' if more else ''}, {width}] of the same texts."
             )
         mixed = self.attended(texts, levels)
         if self.config.residual_gate:
@@ -76,6 +81,8 @@ class Lens(nn.Module):
     def attended(self, texts: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
         """Return T_attn [T, D]: the values V_i weighed by how the levels match the text's meaning (eq. 4)."""
         queries = torch.stack([project(levels[:, i]) for i, project in enumerate(self.query)], dim=1)
+        if self.config.semantic and self.config.softmax_over == "tokens":
+            return self._over_tokens(queries, levels[:, LEVELS:])
         if self.config.semantic:
             values = torch.stack([project(texts) for project in self.value], dim=1)
             matches = (queries * self.key(texts).unsqueeze(1)).sum(dim=-1) / math.sqrt(self.config.width)
@@ -84,10 +91,20 @@ class Lens(nn.Module):
         weights = self.weights(matches if self.config.syntactic else torch.zeros_like(matches))
         return (weights.unsqueeze(-1) * values).sum(dim=1)
 
+    def _over_tokens(self, queries: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """T_attn [T, D] of Q_i [T, 3, D] and ``tokens`` [T, L, D]: what the tokens hold, as the levels look for it."""
+        values = torch.stack([project(tokens) for project in self.value], dim=1)
+        matches = torch.einsum("tid,tld->til", queries, self.key(tokens)) / math.sqrt(self.config.width)
+        matches = matches if self.config.syntactic else torch.zeros_like(matches)
+        beyond = ~tokens.any(dim=-1).unsqueeze(1)
+        scores = (matches + self.log_scale.unsqueeze(1)).masked_fill(beyond, -torch.inf)
+        weights = scores.flatten(1).softmax(dim=1).view_as(scores)
+        return torch.einsum("til,tild->td", weights, values)
+
     def weights(self, matches: torch.Tensor) -> torch.Tensor:
         """Return the weights [T, 3] of the levels from ``matches`` [T, 3] = Q_i K / sqrt(D) (eq. 4)."""
         scaled = matches * self.log_scale if self.config.log_scale == "multiplied" else matches + self.log_scale
-        return scaled.softmax(dim=1 if self.config.softmax_over == "levels" else 0)
+        return scaled.softmax(dim=0 if self.config.softmax_over == "batch" else 1)
 
     def openness(self, attended: torch.Tensor) -> torch.Tensor:
         """Return the gate g [T, D] or [T, 1] in (0, 1) of ``attended`` [T, D] (eq. 5)."""
@@ -382,12 +399,13 @@ class Glasses(nn.Module):
         """Return T_neg [T, D]: the Lens's, or random directions where the settings say so.
 
         Where the Lens's softmax is over the batch, texts go through it ``lens_batch`` at a time outside of training, in
-        their order: the published scores depend on that batch too.
+        their order: the published scores depend on that batch too. Where it is over tokens, some hundreds at a time
+        take less memory.
         """
         if self.config.negated == "random":
             return random_directions(texts, self.config.random_seed)
-        together = self.config.lens_batch
-        if self.training or not together or self.config.softmax_over == "levels":
+        together = {"batch": self.config.lens_batch, "tokens": CHUNK}.get(self.config.softmax_over, 0)
+        if self.training or not together:
             negated: torch.Tensor = self.lens(texts, levels)
             return negated
         parts = zip(texts.split(together), levels.split(together), strict=True)

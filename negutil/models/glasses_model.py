@@ -142,16 +142,24 @@ class GlassesModel(Scorer):
     _known: TextLayers | None = field(default=None, repr=False)
 
     def remember(self, texts: Sequence[str]) -> None:
-        """Encode ``texts`` together and keep their layers; raises NegutilError as ``text_layers.features`` does."""
+        """Encode ``texts`` together and keep their layers; raises NegutilError as ``text_layers.features`` does.
+
+        A Lens that attends to tokens reads too much of each text for that.
+        """
+        if self._reads_tokens:
+            return
         different = list(dict.fromkeys(texts))
         self._known = text_layers.features(self.tower, different, batch=self.batch)
         self._place = {text: row for row, text in enumerate(different)}
 
     def layers(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the last layer [T, D] and the first three [T, 3, D] of ``texts``, remembered or encoded now."""
+        """Return the last layer [T, D] and the first three [T, 3, D] of ``texts``, remembered or encoded now.
+
+        Where the Lens attends to tokens, the latter have the tokens as well (``TextLayers``).
+        """
         rows = [self._place.get(text, -1) for text in texts]
         if self._known is None or not rows or min(rows) < 0:
-            known = text_layers.features(self.tower, texts, batch=self.batch)
+            known = text_layers.features(self.tower, texts, batch=self.batch, tokens=self._reads_tokens)
         else:
             known = self._known.take(rows)
         return torch.from_numpy(known.last), torch.from_numpy(known.levels)
@@ -187,6 +195,10 @@ class GlassesModel(Scorer):
             first = (torch.nn.functional.normalize(last, dim=-1) @ seen.T).argmax(dim=1)
         scores: torch.Tensor = self.glasses(last, levels, seen, negated=self._absent(last, levels), partners=first)
         return scores.numpy().astype(float)[text][:, picture]
+
+    @property
+    def _reads_tokens(self) -> bool:
+        return self.glasses.config.softmax_over == "tokens"
 
     def _absent(self, last: torch.Tensor, levels: torch.Tensor) -> torch.Tensor | None:
         """T_neg of all texts together, unless nothing but the mask counts."""

@@ -28,10 +28,12 @@ class GlassesConfig(files.Settings):
 
     The defaults are the paper. ``width`` is D, the width of text and image features.
 
-    Lens (eq. 1 to 6): ``softmax_over`` levels weighs the three levels against each other in each text; over the batch
-    it weighs the texts against each other, so a text's vector depends on its company: ``lens_batch`` texts are taken
-    together outside of training (0: all). ``log_scale`` is the place of log alpha_i. ``gate`` is a vector [D] or one
-    number per text, after ``gate_sigmoids`` sigmoids. ``lens_dropout`` is inside the FFN, which both variants share.
+    Lens (eq. 1 to 6): ``softmax_over`` levels weighs the three levels against each other in each text; over tokens it
+    weighs the text's tokens in all three levels, so keys and values are those of the last layer's tokens; over the
+    batch it weighs the texts against each other, so a text's vector depends on its company: ``lens_batch`` texts are
+    taken together outside of training (0: all). ``log_scale`` is the place of log alpha_i. ``gate`` is a vector [D] or
+    one number per text, after ``gate_sigmoids`` sigmoids. ``lens_dropout`` is inside the FFN, which both variants
+    share.
 
     Frame (eq. 7 to 11): ``fusion`` of text and image is a joint self-attention with ``fusion_heads``, or an encoder of
     ``encoder_layers`` post-norm layers (hidden width ``encoder_growth`` x D, ``encoder_dropout``). ``context_heads``
@@ -54,7 +56,7 @@ class GlassesConfig(files.Settings):
     """
 
     width: Count
-    softmax_over: Literal["levels", "batch"] = "levels"
+    softmax_over: Literal["levels", "tokens", "batch"] = "levels"
     log_scale: Literal["added", "multiplied"] = "added"
     gate: Literal["vector", "scalar"] = "vector"
     gate_sigmoids: Literal[1, 2] = 1
@@ -122,6 +124,14 @@ def paper(width: int, **changes: Any) -> GlassesConfig:
     Raises NegutilError for a value without sense and for an unknown setting.
     """
     return files.checked(GlassesConfig, {"width": width} | changes, "the settings of the glasses")
+
+
+def tokens(width: int, **changes: Any) -> GlassesConfig:
+    """Return the paper's glasses with eq. 4 read as attention over the text's tokens, and with ``changes``.
+
+    Raises NegutilError for a value without sense and for an unknown setting.
+    """
+    return paper(width, **({"softmax_over": "tokens"} | changes))
 
 
 def released(width: int, **changes: Any) -> GlassesConfig:

@@ -28,7 +28,10 @@ LEVELS = 3
 
 @dataclass(frozen=True, slots=True)
 class TextLayers:
-    """Features of T texts: ``last`` float32 [T, D], ``levels`` float32 [T, 3, D] of the first three layers."""
+    """Features of T texts: ``last`` float32 [T, D], ``levels`` float32 [T, 3, D] of the first three layers.
+
+    With tokens ``levels`` are [T, 3 + L, D]: then the last layer at each token, with zeros after a text's end.
+    """
 
     last: NDArray[np.float32]
     levels: NDArray[np.float32]
@@ -44,10 +47,16 @@ class TextLayers:
 
 
 def features(
-    model: LoadedModel, sentences: Sequence[str], *, batch: int = encode.BATCH, cached: bool = True
+    model: LoadedModel,
+    sentences: Sequence[str],
+    *,
+    batch: int = encode.BATCH,
+    cached: bool = True,
+    tokens: bool = False,
 ) -> TextLayers:
     """Return the layers of ``sentences``, each different one encoded once; cached under weights and texts.
 
+    With ``tokens`` the last layer's states at all tokens come with them and, as they are large, nothing is cached.
     Rows of ``last``, L2-normalised, are ``encode.texts``. Raises NegutilError on no texts, where a feature is not
     finite, and for a model whose text tower is not causal or has fewer than three layers.
     """
@@ -72,13 +81,15 @@ def features(
     fields |= {name: value for name, value in model.fingerprint.items() if name != "image_tower_sha256"}
 
     def compute() -> dict[str, NDArray[np.float32]]:
-        tokens = model.tokenizer(different.tolist())
+        numbers = model.tokenizer(different.tolist())
         # Neighbours of like length: a batch is only as long as its longest text.
-        order = tokens.argmax(dim=-1).argsort(stable=True)
+        order, longest = numbers.argmax(dim=-1).argsort(stable=True), int(numbers.argmax(dim=-1).max()) + 1
         parts = []
         with progress.bar("encoding texts", total=len(order), unit="text") as bar:
             for rows in order.split(batch):
-                parts.append(at_end_token(model, tokens[rows], (*range(LEVELS), -1)))
+                states = [at_end_token(model, numbers[rows], (*range(LEVELS), -1))]
+                states += [at_tokens(model, numbers[rows], longest)] if tokens else []
+                parts.append(torch.cat(states, dim=1))
                 bar.update(len(rows))
         layers = torch.cat(parts)[order.argsort()].numpy()
         bad = np.flatnonzero(~np.isfinite(layers).all(axis=(1, 2)))
@@ -89,8 +100,9 @@ def features(
             )
         return {"layers": layers}
 
-    layers = (Cache().get_or_compute(fields, compute) if cached else compute())["layers"]
-    return TextLayers(layers[number, LEVELS], layers[number, :LEVELS])
+    layers = (Cache().get_or_compute(fields, compute) if cached and not tokens else compute())["layers"]
+    levels = np.delete(layers, LEVELS, axis=1) if tokens else layers[:, :LEVELS]
+    return TextLayers(layers[number, LEVELS], levels[number])
 
 
 @torch.inference_mode()
@@ -99,7 +111,26 @@ def at_end_token(model: LoadedModel, tokens: torch.Tensor, blocks: Sequence[int]
 
     tokens int64 [N, L] give float32 [N, K, D], each through the tower's final normalisation and projection.
     """
-    transformer, ends = model.model.transformer, tokens.argmax(dim=-1)
+    ends = tokens.argmax(dim=-1)
+    states = torch.stack([state[torch.arange(len(tokens)), ends] for state in _states(model, tokens, blocks)], dim=1)
+    return architectures.project(model.model, model.model.ln_final(states)).float().cpu()
+
+
+@torch.inference_mode()
+def at_tokens(model: LoadedModel, tokens: torch.Tensor, length: int) -> torch.Tensor:
+    """Return the last layer's states at all tokens, projected as in ``at_end_token``: float32 [N, ``length``, D].
+
+    Zeros stand after the end token of each of the texts, of which none has more than ``length`` tokens.
+    """
+    (states,) = _states(model, tokens, (-1,))
+    found = architectures.project(model.model, model.model.ln_final(states[:, :length])).float().cpu()
+    inside = torch.arange(found.shape[1]) <= tokens.argmax(dim=-1).unsqueeze(1)
+    return torch.nn.functional.pad(found * inside.unsqueeze(2), (0, 0, 0, length - found.shape[1]))
+
+
+def _states(model: LoadedModel, tokens: torch.Tensor, blocks: Sequence[int]) -> list[torch.Tensor]:
+    """The states [N, L, W] of the ``blocks`` of the text tower at every token."""
+    transformer = model.model.transformer
     heard: dict[int, torch.Tensor] = {}
 
     def listener(place: int) -> Any:
@@ -112,8 +143,7 @@ def at_end_token(model: LoadedModel, tokens: torch.Tensor, blocks: Sequence[int]
         for place, block in enumerate(blocks):
             stack.enter_context(transformer.resblocks[block].register_forward_hook(listener(place)))
         architectures.encode_text(model.model, tokens.to(model.device))
-    states = torch.stack([heard[place][torch.arange(len(tokens)), ends] for place in range(len(blocks))], dim=1)
-    return architectures.project(model.model, model.model.ln_final(states)).float().cpu()
+    return [heard[place] for place in range(len(blocks))]
 
 
 def depth(model: LoadedModel) -> int:

@@ -86,6 +86,18 @@ def strengths(lambdas: pd.DataFrame, table: pd.DataFrame) -> Figure:
     return figure
 
 
+def margins(table: pd.DataFrame, scale: str) -> Figure:
+    """What leaving a component out changes in the margin of CC-Neg, in logits at a ``scale``, with 95 % intervals.
+
+    ``table`` is that of ``clipglasses.margins``; the last architecture is shown.
+    """
+    rows = table[(table["scale"] == scale) & table["change"].notna()]
+    rows = rows[rows["base"] == rows["base"].iloc[-1]] if len(rows) else rows
+    rows = rows.assign(value=rows["change"], low=rows["change_low"], high=rows["change_high"])
+    label = f"change of the margin, logits at {'CLIP’s own scale' if scale == 'own' else 'a scale of 100'}"
+    return figures.points(rows, "method", col="title", label=label, chance=0, width=2.9)
+
+
 def changes(
     rows: pd.DataFrame,
     titles: Sequence[str],

@@ -231,24 +231,30 @@ def lines(
     labels: Sequence[str],
     limits: tuple[float, float | None] | None = None,
     line: str = "",
+    wrap: int = 0,
     **style: Any,
 ) -> Figure:
     """Values against ``x`` with intervals where there are any: a line for each ``hue``, a panel for each ``col``.
 
     ``labels`` are those of x and y, ``limits`` those of y, ``style`` is for ``seaborn.lineplot``. The panels share both
-    axes; ``line`` is what the legend calls dashed lines that the caller draws.
+    axes, with at most ``wrap`` beside each other (0: all); ``line`` is what the legend calls dashed lines that the
+    caller draws.
     """
     if rows.empty:
         return nothing()
     known, titles = marks(names(rows, hue)), names(rows, col) if col else [""]
-    size = (3.6 * len(titles) + 1.8, 3.2)
-    figure, axes = plt.subplots(1, len(titles), figsize=size, sharex=True, sharey=True, squeeze=False)
+    across = min(wrap or len(titles), len(titles))
+    down = -(-len(titles) // across)
+    size = (3.6 * across + 1.8, 3.2 * down)
+    figure, axes = plt.subplots(down, across, figsize=size, sharex=True, sharey=True, squeeze=False)
     style = {**SUMMARY, "dashes": False, **style, **look(known, hue, with_markers=True)}
-    for axis, title in zip(axes.flat, titles, strict=True):
+    for axis, title in zip(axes.flat, titles, strict=False):
         shown = _three(rows[rows[col] == title] if col else rows)
         sns.lineplot(shown, x=x, y="number", ax=axis, **style)
         axis.set(title=title, xlabel=labels[0], ylabel=labels[1], ylim=limits)
         axis.grid(visible=True)
+    for axis in axes.flat[len(titles) :]:
+        axis.set_visible(False)
     legend(figure, known, line)
     return figure
 

@@ -6,6 +6,7 @@ Each takes tables of ``negutil.compare.negationclip``.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -116,6 +117,39 @@ def wise_ft(curve: pd.DataFrame, gained: Sequence[str], kept: Sequence[str]) -> 
     means = figures.ordered(means, "title", (*gained, *kept))
     labels = ("share of the fine-tuned weights", "accuracy, recall or AUC")
     return figures.lines(means, "at", "title", "panel", labels=labels, limits=(0, 1.02))
+
+
+@figures.or_nothing
+def budgets(curve: pd.DataFrame, titles: Sequence[str]) -> Figure:
+    """Every benchmark (a panel) against the number of passes, a line for each method or share, with 95 % intervals.
+
+    ``curve`` is one of ``compare.budgets``; where it is of several architectures, the last one is shown.
+    """
+    rows = figures.ordered(curve[curve["base"] == curve["base"].iloc[-1]], "title", titles)
+    labels = ("passes over the captions", "accuracy, recall or AUC")
+    figure = figures.lines(rows, "at", "line", "title", labels=labels, limits=(0, 1.02), wrap=4)
+    shown = sorted(rows["at"].unique())
+    for axis in figure.axes:
+        axis.set_xscale("symlog", linthresh=1)
+        axis.set_xticks(shown, [f"{at:g}" for at in shown])
+        axis.minorticks_off()
+    return figure
+
+
+@figures.or_nothing
+def alphas(curve: pd.DataFrame, recall: str, accuracy: str) -> Figure:
+    """NegBench's ablation: recall of negated captions against accuracy in multiple choice, a point for each alpha."""
+    rows = curve[curve["base"] == curve["base"].iloc[-1]]
+    across, up = (rows[rows["title"] == title].set_index("at").sort_index() for title in (recall, accuracy))
+    figure, axis = plt.subplots(figsize=(5.4, 3.8))
+    look: dict[str, Any] = {"xerr": figures.reach(across), "yerr": figures.reach(up), "elinewidth": 0.8, "capsize": 0}
+    look |= {"color": figures.METHODS["NegFull"][0], "marker": "P", "linestyle": ":"}
+    axis.errorbar(across["value"], up["value"], **look)
+    for alpha, x, y in zip(across.index, across["value"], up["value"], strict=True):
+        axis.annotate(f"α = {alpha:g}", (x, y), textcoords="offset points", xytext=(6, 5), fontsize=8)
+    axis.set(xlabel=f"{recall} (recall@5)", ylabel=f"{accuracy} (accuracy)")
+    axis.grid(visible=True)
+    return figure
 
 
 @figures.or_nothing

@@ -271,8 +271,12 @@ class Run(Loop[tuple[torch.Tensor, float]]):
 
 def modules(width: int, config: GlassesTraining) -> glasses_settings.GlassesConfig:
     """The settings of the modules for features of ``width``."""
-    make = glasses_settings.released if config.variant == "released" else glasses_settings.paper
-    return make(width, **config.modules)
+    variants = {
+        "paper": glasses_settings.paper,
+        "tokens": glasses_settings.tokens,
+        "released": glasses_settings.released,
+    }
+    return variants[config.variant](width, **config.modules)
 
 
 def split(data: GlassesData, config: GlassesTraining, stage: str) -> tuple[Indices, Indices]:

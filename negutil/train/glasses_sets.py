@@ -10,7 +10,7 @@ import hashlib
 import json
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,15 +93,24 @@ class Material:
     is_negated: NDArray[np.bool_]
     scale: float
 
-    def data(self, name: str, chosen: ArrayLike | None = None) -> GlassesData:
-        """The features of the items ``chosen`` (all of them if None) of the set called ``name``."""
+    def data(
+        self,
+        name: str,
+        chosen: ArrayLike | None = None,
+        read: Callable[[Sequence[str]], TextLayers] | None = None,
+    ) -> GlassesData:
+        """The features of the items ``chosen`` (all of them if None) of the set called ``name``.
+
+        ``read`` gives the layers of captions, where glasses need more of them than there is here.
+        """
         pairs = self.sets[name] if chosen is None else self.sets[name].take(chosen)
         number, objects = pd.factorize(np.array(pairs.objects, dtype=object))
+        captions = (read or self.read)([*pairs.negated, *pairs.affirmed])
         return GlassesData(
             images=pairs.images,
             rows=pairs.rows,
-            negated=self.read(pairs.negated),
-            affirmed=self.read(pairs.affirmed),
+            negated=captions.take(np.arange(len(pairs))),
+            affirmed=captions.take(np.arange(len(pairs), 2 * len(pairs))),
             objects=self.read([target(noun) for noun in objects]).last,
             object_rows=number.astype(np.int64),
             distractors=pairs.distractors,

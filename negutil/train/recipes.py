@@ -5,7 +5,8 @@ seed draws the items, the validation part and the order, and the initial weights
 
 Every fine-tuned model is trained for about the same number of steps: a set with fewer captions is passed over more
 often, and a method whose batches are smaller than the contrastive loss's (its examples have several texts) sees fewer
-examples.
+examples. Recipes that differ from another one in length, share of the captions or weight of a loss are found by names
+such as "plain-passes20" and made when they are asked for (``Curves`` of the profile).
 """
 
 import functools
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from negutil.config import Profile
 from negutil.data import skipped
 from negutil.errors import NegutilError
-from negutil.models import glasses_model, glasses_settings, loader, precision, trained
+from negutil.models import glasses_model, glasses_settings, loader, precision, text_layers, trained
 from negutil.models.glasses_model import TrainedGlasses
 from negutil.models.loader import LoadedModel
 from negutil.train import glasses, glasses_sets, sets
@@ -80,17 +81,73 @@ RECIPES: dict[str, Recipe] = {
         _CONTROL("negationclip-leaked", "validation split by caption", changes={"validation_by": "caption"}),
         _CONTROL("negationclip-mixed", "half of the captions without negation", changes={"original_share": 0.5}),
         _CONTROL("negationclip-half", "half as long", changes={"epochs": 1}),
+        _CONTROL("negationclip-lowest", "lowest validation loss", changes={"keep": "lowest validation loss"}),
         Recipe(RAW, "NegFull, products not normalised", "negfull", changes={"normalise_mcq": False}, rival=NEGFULL),
     )
 }
 """Every recipe by name: methods and training sets first, then controls."""
 
 
+_CHANGED = re.compile(r"(.+)-(passes|share|alpha)(\d+(?:\.\d+)?)")
+
+
 def find(name: str) -> Recipe:
-    """The recipe called ``name``; raises NegutilError, listing those that exist, where there is none."""
-    if name not in RECIPES:
+    """The recipe called ``name``; raises NegutilError, listing those that exist, where there is none.
+
+    A name may go on with what is changed: passes over the captions, their share, NegBench's alpha, as in
+    "negationclip-share0.1-passes20" or "negfull-alpha0.5".
+    """
+    if name in RECIPES:
+        return RECIPES[name]
+    match = _CHANGED.fullmatch(name)
+    if match is None:
         raise NegutilError(f"There is no recipe '{name}'; there are {', '.join(RECIPES)}.")
-    return RECIPES[name]
+    recipe, what, value = find(match[1]), match[2], float(match[3])
+    own: dict[str, Any] = {"name": name, "rival": recipe.rival or recipe.name}
+    if what == "share":
+        return replace(recipe, title=f"{recipe.title}, {value:.0%} of the captions", share=value, **own)
+    title = f"{recipe.title}, {value:g} {'pass' if value == 1 else what}" if what == "passes" else ""
+    changes = {"epochs": int(value)} if what == "passes" else {"alpha": value}
+    return replace(
+        recipe, title=title or f"{recipe.title}, alpha {value:g}", changes={**recipe.changes, **changes}, **own
+    )
+
+
+def is_recipe(name: str) -> bool:
+    """Whether ``find`` knows the name."""
+    match = _CHANGED.fullmatch(name)
+    return name in RECIPES or (match is not None and is_recipe(match[1]))
+
+
+def curve(settings: Profile) -> dict[str, tuple[str, float, int]]:
+    """The recipes of the profile's curves of budgets: method, share of the captions and passes, by name.
+
+    A point that the settings of a method have anyway is that method itself, which is trained once.
+    """
+    plan, source = settings.finetuning.curves, settings.finetuning.source
+    points = [(method, 1.0, passes) for method in plan.methods for passes in plan.budgets]
+    less = [(method, share) for method in plan.share_methods for share in plan.shares if share < 1]
+    points += [(method, share, passes) for method, share in less for passes in plan.budgets]
+    found = {}
+    for method, share, passes in points:
+        is_usual = named.settings(sets.SETS[find(method).set].method, source).epochs == passes
+        name = method if share == 1 else f"{method}-share{share:g}"
+        found[name if is_usual else f"{name}-passes{passes}"] = (method, share, passes)
+    return found
+
+
+def alphas(settings: Profile) -> dict[str, float]:
+    """The recipes of NegBench's ablation: alpha by name; that of the settings is NegFull itself."""
+    usual = named.settings("negbench", settings.finetuning.source).alpha
+    chosen = settings.finetuning.curves.alphas
+    return {NEGFULL if alpha == usual else f"{NEGFULL}-alpha{alpha:g}": alpha for alpha in chosen}
+
+
+def on_curves(settings: Profile, base: str) -> tuple[str, ...]:
+    """The recipes of the profile's curves on ``base`` whose training sets are there or can be made."""
+    if base not in settings.finetuning.curves.models:
+        return ()
+    return possible(settings, (*curve(settings), *alphas(settings)))
 
 
 def model_name(base: str, recipe: str, seed: int) -> str:
@@ -143,7 +200,10 @@ def single(settings: Profile, base: str, recipe: Recipe, seed: int) -> Job:
 
 def seeds(settings: Profile, recipe: str) -> tuple[int, ...]:
     """From which seeds ``recipe`` is trained: controls from fewer than the rows of the tables."""
-    return settings.finetuning.control_seeds if find(recipe).rival else settings.finetuning.seeds
+    plan = settings.finetuning
+    if recipe not in RECIPES:
+        return plan.curves.seeds
+    return plan.control_seeds if find(recipe).rival else plan.seeds
 
 
 def job(settings: Profile, model: LoadedModel, recipe: Recipe, seed: int, whole: Examples) -> Job:
@@ -219,6 +279,7 @@ def _slug(name: str) -> str:
 
 FULL, RETRIEVED = f"{PREFIX}-{CCNEG}", f"{PREFIX}-{RETRIEVAL}"
 SMALL, RETRIEVED_SMALL = f"{FULL}-small", f"{RETRIEVED}-small"
+TOKENS = f"{FULL}-tokens"
 RELEASED, RELEASED_RETRIEVED = f"{FULL}-released", f"{RETRIEVED}-released"
 ABLATIONS = {name: f"{FULL}-without-{_slug(name)}" for name in glasses_settings.ABLATIONS}
 """The recipe of each row of Table 3, by the name in ``glasses_settings.ABLATIONS``."""
@@ -249,6 +310,7 @@ GLASSES: dict[str, GlassesRecipe] = {
         GlassesRecipe(RETRIEVED, "CLIPGlasses, NegBench's captions", RETRIEVAL),
         GlassesRecipe(SMALL, "CLIPGlasses, few captions of CC-Neg", CCNEG, small=True),
         GlassesRecipe(RETRIEVED_SMALL, "CLIPGlasses, few of NegBench's captions", RETRIEVAL, small=True),
+        GlassesRecipe(TOKENS, "CLIPGlasses, CC-Neg, attention over tokens", CCNEG, changes={"variant": "tokens"}),
         GlassesRecipe(RELEASED, "released code, CC-Neg", CCNEG, changes=RELEASED_TRAINING),
         GlassesRecipe(RELEASED_RETRIEVED, "released code, NegBench's captions", RETRIEVAL, changes=RELEASED_TRAINING),
         *(
@@ -298,15 +360,21 @@ def train_glasses(settings: Profile, names: Sequence[str]) -> list[TrainedGlasse
 def glasses_job(settings: Profile, name: str) -> GlassesJob:
     """The training of the pair called ``name``; its sets are built and encoded where that has not been done."""
     recipe, match = find_glasses(glasses_model.recipe_of(name)), re.search(r"/seed(\d+)$", name)
+    base = glasses_model.base_of(name)
     if match is None:
         raise NegutilError(f"'{name}' names no seed; write it as base+recipe/seed0.")
     seed = int(match[1])
-    material, base_sha256 = _material(glasses_model.base_of(name), settings)
+    material, base_sha256 = _material(base, settings)
     config = named.glasses(settings.glasses.source, seed=seed, **{**where(), **recipe.changes})
     config = replace(config, modules=dict(recipe.modules))
 
+    def with_tokens(texts: Sequence[str]) -> text_layers.TextLayers:
+        model = loader.load(base, profile=settings.name)
+        return text_layers.features(model, texts, batch=settings.encode.batch, tokens=True)
+
     def data(name: str) -> glasses_sets.GlassesData:
-        return material.data(name, _chosen(settings, recipe, len(material.sets[name]), seed))
+        chosen = _chosen(settings, recipe, len(material.sets[name]), seed)
+        return material.data(name, chosen, with_tokens if config.variant == "tokens" else None)
 
     other = config.lens_set if config.lens_set not in ("", recipe.set) else ""
     return GlassesJob(name, base_sha256, data(recipe.set), config, settings.name, data(other) if other else None)

@@ -31,7 +31,7 @@ CHOICES = {
     "matmul_precision": ("highest", "high", "medium"),
 }
 GLASSES_CHOICES = {
-    "variant": ("paper", "released"),
+    "variant": ("paper", "tokens", "released"),
     "distractors": ("hard", "unrelated"),
     "validation_by": ("image", "item"),
     "lens_set": ("", "ccneg", "retrieval"),
@@ -61,7 +61,8 @@ class FinetuneConfig(Settings):
     ``warmup`` counts steps; ``clip_norm`` 0 clips no gradient; ``decay`` says whether vectors (gains, biases) and the
     logit scale decay as matrices do; ``trainable`` names groups of the text tower, the rest is frozen; ``shuffle`` is
     off in CoN-CLIP's code alone; ``original_share`` of the captions are replaced by their originals, anew each epoch;
-    ``validation_by`` caption lets an image be in both parts, as in NegationCLIP's code. ``alpha`` and ``normalise_mcq``
+    ``validation_by`` caption lets an image be in both parts, as in NegationCLIP's code; ``keep`` says which epoch's
+    weights stay. ``alpha`` and ``normalise_mcq``
     are NegBench's, ``margin`` to ``constraint_weight`` CLIP-bnl's. Raises NegutilError for a value without sense.
     """
 
@@ -82,7 +83,7 @@ class FinetuneConfig(Settings):
     original_share: float = 0.0
     validation_share: float = 0.2
     validation_by: str = "image"
-    keep: str = "lowest validation loss"
+    keep: str = "last"
     alpha: float = 0.99
     normalise_mcq: bool = True
     margin: float = 0.2
@@ -134,7 +135,8 @@ class Stage(Settings):
 class GlassesTraining(Settings):
     """Everything that a pair of glasses depends on besides its base model and its training set.
 
-    ``variant`` and ``modules`` (changes of it) are settings of the modules (``models.glasses_settings``). ``delta`` is
+    ``variant`` and ``modules`` (changes of it) are settings of the modules (``models.glasses_settings``); tokens is the
+    paper with another reading of eq. 4. ``delta`` is
     the weight of the alignment loss at the start and end of stage 1 (eq. 16). ``distractors`` unrelated takes any
     picture for a hard negative, as the released code does by mistake; without ``fourth_term`` its term of CC-Neg's loss
     is 0, as there (docs/protocols.md#glasses-training). ``lens_set`` names the set that stage 1 learns from, where it

@@ -14,10 +14,12 @@ from negutil.compare import clipglasses_controls as controls
 from negutil.compare.clipglasses import Method
 from negutil.compare.engine import Findings
 from negutil.config import Bootstrap
-from negutil.models import glasses_model, trained
+from negutil.models import glasses_model, loader, trained
+from negutil.plots import clipglasses as plots
 from negutil.tasks import ccneg, suite
 
 MINI = config.load("mini")
+WITH_ALL = dataclasses.replace(MINI, glasses=dataclasses.replace(MINI.glasses, true_mask=True, token_lens=True))
 BASE = MINI.models[-1]
 BOOTSTRAP = Bootstrap(50, 0)
 FULL = Method(clipglasses.FULL, ("f0", "f1"), (0, 1), (evaluation.ALL,))
@@ -104,10 +106,78 @@ def test_every_method_has_a_name_that_can_be_loaded_and_a_title() -> None:
 
 
 def test_variants_are_of_the_control_models_alone() -> None:
-    labels = {base: {method.label for method in clipglasses.methods(MINI, base)} for base in MINI.models}
+    labels = {base: {method.label for method in clipglasses.methods(WITH_ALL, base)} for base in MINI.models}
     assert set(clipglasses.VARIANTS) <= labels[BASE]
     assert not set(clipglasses.VARIANTS) & labels[MINI.models[0]]
     assert set(clipglasses.ABLATIONS) | {clipglasses.FULL} == {name for name, _ in clipglasses.ablations()}
+
+
+def test_a_row_with_the_true_mask_stands_beside_every_pair_of_glasses_that_is_no_variant() -> None:
+    for base in MINI.models:
+        usual, more = clipglasses.methods(MINI, base), clipglasses.methods(WITH_ALL, base)
+        labels = [method.label for method in more]
+        worn = [method for method in usual if method.parts == (evaluation.ALL,)]
+        assert {clipglasses.FULL, clipglasses.RETRIEVED} <= {method.label for method in worn}
+        for method in worn:
+            place = labels.index(method.label) + 1
+            beside = more[place]
+            assert beside.label == clipglasses.truly_masked(method.label)
+            assert (beside.models, beside.change) == (method.models, controls.TRUE_MASK)
+            assert beside.parts == (evaluation.FEW, evaluation.ZERO_SHOT, evaluation.RETRIEVAL)
+            assert clipglasses.title_of(beside.label) == f"{clipglasses.title_of(method.label)}, true mask"
+        added = {method.label for method in more} - {method.label for method in usual}
+        assert len(added) == len(worn) + (base == BASE)
+        assert [method for method in more if method.label not in added] == usual
+
+
+def test_margins_are_those_of_table_3_at_both_scales() -> None:
+    rows = items()
+    left_out = Method(
+        "without repulsion weight",
+        ("g0", "g1"),
+        (0, 1),
+        (evaluation.FEW,),
+        "",
+        ((clipglasses.FULL, clipglasses.OVER_FULL),),
+    )
+    rows = rows.assign(g0=0.25, g1=0.75)
+    wanted = clipglasses.columns(BASE, [FULL, left_out])
+    rows = rows.assign(**{BASE: rows["b"]})
+    table = engine.table(rows, wanted, clipglasses.groups(rows), BOOTSTRAP, seeds_first=True)
+    found = clipglasses.margins(Findings(clipglasses.experiment(), table, rows), MINI)
+    assert set(found["title"]) == set(clipglasses.FARS) and set(found["scale"]) == {"own", "100"}
+    own = found[(found["method"] == "without repulsion weight") & (found["title"] == evaluation.FAR)]
+    own = own.set_index("scale")
+    full = rows[rows["task"] == evaluation.FAR][["f0", "f1"]].to_numpy().mean()
+    assert own.loc["own", "value"] == pytest.approx(0.5)
+    assert own.loc["own", "change"] == pytest.approx(0.5 - full)
+    scale = loader.load(BASE).model.logit_scale.exp().item()
+    assert own.loc["100", "change"] == pytest.approx((0.5 - full) * 100 / scale)
+    assert found.loc[found["method"] == clipglasses.FULL, "change"].isna().all()
+    figure = plots.margins(found, "100")
+    assert [axis.get_title() for axis in figure.axes] == ["CC-Neg, FAR", "CC-Neg, FAR as the code\ncomputes it"]
+
+
+def test_the_classifier_s_accuracy_is_told_by_cue_and_on_affirmative_sentences() -> None:
+    sentences = [f"a photo of a cat and dog number {place}" for place in range(20)]
+    sentences += [f"there is no cat, number {place}" for place in range(12)]
+    sentences += [f"a dog without a hat, number {place}" for place in range(10)] + ["a dog is never here"]
+    called = np.array([[0] * 20 + [1] * 12 + [0] * 10 + [1], [0] * 15 + [1] * 5 + [1] * 12 + [1] * 5 + [0] * 5 + [1]])
+    found = glasses_parts.accuracies(called, sentences, BOOTSTRAP, over_seeds=False).set_index("task")
+    expected = {
+        glasses_parts.SENTENCES: (33 / 43 + 33 / 43) / 2,
+        glasses_parts.WITHOUT_CUE: (1 + 15 / 20) / 2,
+        glasses_parts.WITH_CUE: (13 / 23 + 18 / 23) / 2,
+        f"{glasses_parts.WITH_CUE}: no": 1.0,
+        f"{glasses_parts.WITH_CUE}: without": 0.25,
+    }
+    assert found["value"].to_dict() == pytest.approx(expected)
+    assert found["n"].tolist() == [43, 20, 23, 12, 10], "a cue of one sentence has no row"
+    wider = glasses_parts.accuracies(called, sentences, BOOTSTRAP, over_seeds=True).set_index("task")
+    assert wider.loc[glasses_parts.WITHOUT_CUE, "over"] == "seeds and items"
+    assert (wider["high"] - wider["low"])[glasses_parts.WITHOUT_CUE] > 2 * (found["high"] - found["low"])[
+        glasses_parts.WITHOUT_CUE
+    ]
 
 
 def test_every_claim_is_about_numbers_that_are_written() -> None:

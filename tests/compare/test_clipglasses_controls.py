@@ -70,6 +70,32 @@ def test_lambda_of_the_gold_picture_is_that_of_the_pair(worn: GlassesModel, imag
         gold.matrix(TEXTS[:1], images)
 
 
+def test_the_true_mask_is_on_for_negated_texts_alone(worn: GlassesModel, images: np.ndarray) -> None:
+    never = dataclasses.replace(worn, glasses=controls.changed(worn, mask="classifier", constant_penalty=2.5).glasses)
+    last = never.glasses.gate.layers[-1]
+    assert isinstance(last, torch.nn.Linear)
+    torch.nn.init.constant_(last.bias, -100.0)  # this classifier finds no negation
+    free = controls.changed(worn, constant_penalty=0.0)
+    true = controls.CHANGES[controls.TRUE_MASK](never, None, SETTINGS)
+    assert isinstance(true, controls.TrulyMasked)
+    assert controls.negates(TEXTS).tolist() == [False, True, True]
+    np.testing.assert_allclose(never.paired(TEXTS, images[:3]), free.paired(TEXTS, images[:3]), atol=1e-4)
+    lost = free.paired(TEXTS, images[:3]) - true.paired(TEXTS, images[:3])
+    np.testing.assert_allclose(lost, [0, 2.5, 2.5], atol=1e-4)
+    lost = free.matrix(TEXTS, images) - true.matrix(TEXTS, images)
+    np.testing.assert_allclose(lost, np.array([0, 2.5, 2.5])[:, None].repeat(len(images), axis=1), atol=1e-4)
+
+
+def test_a_lens_that_attends_to_tokens_reads_them_when_it_is_asked(tower: LoadedModel, images: np.ndarray) -> None:
+    torch.manual_seed(7)
+    glasses = Glasses(glasses_settings.tokens(128, mask="always"), 100.0).eval()
+    found = GlassesModel("miniclip-s-8+clipglasses/seed0", tower, glasses)
+    found.remember(TEXTS)
+    together = found.matrix(TEXTS, images)
+    np.testing.assert_allclose(found.matrix(TEXTS[1:2], images)[0], together[1], atol=1e-3)
+    np.testing.assert_allclose(found.paired(TEXTS, images[:3]), together[np.arange(3), np.arange(3)], atol=1e-3)
+
+
 def test_the_gold_picture_is_left_alone_where_retrieval_is_not_asked(worn: GlassesModel) -> None:
     nothing = EvaluationData({}, (), None)
     assert controls.CHANGES[controls.GOLD](worn, nothing, SETTINGS) is worn

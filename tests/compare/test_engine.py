@@ -90,6 +90,28 @@ def test_numbers_are_means_over_items_and_seeds_with_the_intervals_of_the_paired
     assert of_seed.loc[negationclip.ALL_ITEMS, "metric"] == "pairwise accuracy"
 
 
+def test_intervals_over_seeds_are_those_of_the_two_way_bootstrap_and_single_seeds_keep_theirs(
+    items: pd.DataFrame,
+) -> None:
+    wanted = engine.columns("a", [Method(CLIP, ("a",)), M])
+    groups = negationclip.groups(items)
+    table = engine.table(items, wanted, groups, BOOTSTRAP, over_seeds=True)
+    rows = table[table["title"] == negationclip.ALL_ITEMS]
+    own = items[items["task"] == suite.VALSE]
+    seeds, clip = own[list(M.values)].to_numpy().T, own["a"].to_numpy()
+    options = (own["cluster"], BOOTSTRAP.resamples, BOOTSTRAP.seed)
+    for kind, expected in (
+        (LEVEL, statistics.two_way_bootstrap(seeds, 0.0, *options)),
+        (OVER_CLIP, statistics.two_way_bootstrap(seeds, clip, *options)),
+    ):
+        (row,) = rows[(rows["method"] == "m") & rows["seed"].isna() & (rows["kind"] == kind)].to_dict("records")
+        assert (row["value"], row["low"], row["high"]) == pytest.approx((expected.value, expected.low, expected.high))
+        assert row["over"] == "seeds and clusters"
+    usual = engine.table(items, wanted, groups, BOOTSTRAP)
+    single = (table["seed"].notna() | (table["method"] == CLIP)).to_numpy()
+    pd.testing.assert_frame_equal(table[single], usual[single])
+
+
 def test_the_order_of_models_and_of_items_does_not_matter(items: pd.DataFrame) -> None:
     wanted = [Column("a", CLIP, ("a",)), Column("a", "m", ("a+m/seed0",), ("a",), "gain")]
     first = _table(items, wanted)

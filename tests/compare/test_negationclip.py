@@ -13,13 +13,15 @@ import pytest
 
 from miniworld.writers import ccneg as ccneg_writer
 from negutil import config, results
-from negutil.compare import claims, evaluation, negationclip
+from negutil.captions import phrasing
+from negutil.compare import budgets, claims, evaluation, negationclip
 from negutil.compare.engine import Findings
 from negutil.compare.evaluation import Evaluation
 from negutil.config import Profile, Splits
 from negutil.errors import NegutilError
 from negutil.models import registry, trained
 from negutil.models.trained import Trained
+from negutil.plots import negationclip as plots
 from negutil.tasks import ccneg, suite
 from negutil.train import recipes
 
@@ -33,7 +35,17 @@ PLANNED: dict[str, Any] = {
     "control_seeds": (0,),
     "shares": (0.0, 0.5, 1.0),
     "processes": 1,
+    "curves": config.Curves(
+        models=("tiny",),
+        seeds=(0, 1),
+        budgets=(1, 2),
+        methods=("plain", "negationclip"),
+        shares=(0.95, 1.0),
+        share_methods=("negationclip",),
+        alphas=(0.0, 0.99),
+    ),
 }
+CURVES = ("plain-passes2", "negationclip-passes2", "negationclip-share0.95", "negationclip-share0.95-passes2")
 
 
 @pytest.fixture(scope="module")
@@ -87,11 +99,13 @@ def found(settings: Profile, models: list[Trained]) -> Findings:
 
 def test_every_model_is_trained_once_and_has_its_name(settings: Profile, models: list[Trained]) -> None:
     names = {found.name for found in models}
-    assert len(names) == len(models) == 11
+    assert len(names) == len(models) == 11 + 2 * len((*CURVES, "negfull", "negfull-alpha0"))
+    assert {f"tiny+{name}/seed1" for name in CURVES} < names
     assert {"tiny+con-clip/seed1", "tiny+negationclip-leaked/seed0"} <= names
     assert {found.sha256 for found in negationclip.train(settings)} == {found.sha256 for found in models}
     shown = negationclip.learned_from(settings, models)
-    assert shown["model"].tolist() == ["plain", "con-clip", "p1", "rand-p1", "negationclip", "negationclip-leaked"]
+    rows = ["plain", "con-clip", "p1", "rand-p1", "negationclip", "negationclip-leaked", "negfull"]
+    assert shown["model"].tolist() == rows
     assert (shown["steps"] > 0).all()
 
 
@@ -152,6 +166,50 @@ def test_levels_gains_and_seeds_are_saved_with_the_published_numbers(settings: P
         *("gain over CLIP", "gain over plain captions", "gain over Rand-P1", "gain over P1", "gain over NegationCLIP"),
     }
     assert set(seeds["seed"]) == {0, 1}
+
+
+def test_curves_have_a_table_of_their_own_and_the_rule_another(settings: Profile, found: Findings) -> None:
+    levels, curves = (results.load("quick", negationclip.EXPERIMENT, name) for name in ("levels", "curves"))
+    assert not levels["task"].str.contains("passes|share|alpha").any()
+    assert set(curves["task"].str.rpartition("/")[2]) == {*CURVES, "negfull-alpha0"}
+    longer = curves[(curves["task"] == f"{suite.COCO}/negationclip-passes2") & curves["seed"].isna()]
+    assert set(longer["metric"]) == {"recall@5", "gain over CLIP", "gain over plain captions"}
+    recall = found.items[found.items["task"] == suite.COCO]
+    own, plain = (
+        recall[[f"tiny+{name}-passes2/seed{seed}" for seed in (0, 1)]].to_numpy().mean()
+        for name in ("negationclip", "plain")
+    )
+    gain = longer.set_index("metric")["value"]["gain over plain captions"]
+    assert gain == pytest.approx(own - plain, abs=1e-5)
+    rule = budgets.choice(settings)
+    assert rule["task"].str.removeprefix("validation split, ").tolist() == ["1 pass", "2 passes", "2 passes minus 1"]
+    assert budgets.chosen(rule) in (1, 2)
+    saved = results.load("quick", negationclip.EXPERIMENT, budgets.TABLE)
+    assert saved["n"].tolist() == [4, 4, 4], "pictures of the validation split"
+
+
+def test_a_curve_begins_with_clip_and_has_each_budget(settings: Profile, found: Findings) -> None:
+    curve = budgets.curve(found.table, settings, (suite.COCO,))
+    assert curve["line"].tolist() == ["NegationCLIP"] * 3 + ["plain captions"] * 3
+    assert curve["at"].tolist() == [0, 1, 2] * 2
+    clip = found.items[found.items["task"] == suite.COCO]["tiny"].mean()
+    assert curve["value"].iloc[0] == pytest.approx(clip) == curve["value"].iloc[3]
+    less = budgets.shares(found.table, settings, (suite.COCO,), "negationclip")
+    assert less["line"].tolist() == ["100% of the captions"] * 3 + ["95% of the captions"] * 3
+    weights = budgets.alphas(found.table, settings, (suite.COCO, evaluation.MCQ))
+    assert weights["at"].tolist() == [0, 0.99] * 2
+    figure = plots.budgets(curve, (suite.COCO,))
+    assert figure.axes[0].get_xticks().tolist() == [0, 1, 2]
+    points = plots.alphas(weights, suite.COCO, evaluation.MCQ)
+    assert [text.get_text() for text in points.axes[0].texts] == ["α = 0", "α = 0.99"]
+
+
+def test_the_validation_queries_deny_nothing_that_is_held_out_for_testing(settings: Profile) -> None:
+    pictures, captions = evaluation.validation_queries(settings)
+    assert len(pictures) == len(captions) == 4
+    assert {Path(path).parent.name for path in pictures.paths} == {"val2017"}
+    rows = phrasing.table(captions)
+    assert (rows["cue"] != "").all() and not rows["held_out_noun"].any() and not rows["held_out_form"].any()
 
 
 def test_tables_have_a_row_per_model_and_the_published_rows_last(found: Findings) -> None:

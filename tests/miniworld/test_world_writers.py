@@ -25,6 +25,7 @@ from miniworld.writers import phrasecut as phrasecut_writer
 from miniworld.writers import refcocog as refcocog_writer
 from miniworld.writers import voc as voc_writer
 from miniworld.writers import vqa as vqa_writer
+from negutil import config
 from negutil.captions import english
 from negutil.captions.english import HELD_OUT_COLOURS, HELD_OUT_NOUNS, NOUNS
 from negutil.config import Splits
@@ -111,6 +112,25 @@ def test_held_out_forms_are_a_quarter_of_val_and_test_and_none_of_train(parts: F
         share[split] = sum(map(_is_held_out, captions)) / len(captions)
     assert share["train"] == 0
     assert 0.15 < share["val"] < 0.36 and 0.15 < share["test"] < 0.36
+
+
+def test_how_many_captions_name_everything_is_a_setting_of_training_pictures_alone(parts: Folders) -> None:
+    drawn = list(_known(parts["coco"]).values())
+
+    def named(split: str, full: float) -> float:
+        own = {entry.image_id: entry for entry in drawn if entry.split == split}
+        captions = coco_writer._captions(list(own.values()), 0, full)["annotations"]
+        complete = [set(english.mentions(each["caption"])) == own[each["image_id"]].scene.nouns for each in captions]
+        return sum(complete) / len(complete)
+
+    assert named("train", 0.0) < named("train", coco_writer.FULL) < named("train", 1.0) == 1
+    assert named("val", 0.0) == named("val", 1.0)
+    assert config.load("mini").world.full_captions == coco_writer.FULL, "what has always been so"
+
+
+def test_a_share_of_captions_above_one_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NegutilError, match=r"full_captions of the profile is 1\.5"):
+        coco_writer.write(tmp_path, SIZES, 0, 1.5)
 
 
 def test_official_keys_of_coco(parts: Folders, shared_data: Path) -> None:

@@ -50,14 +50,14 @@ def linear(x: Array, layer: nn.Linear) -> Array:
     return x @ layer.weight.detach().numpy().T + bias
 
 
+def project(x: Array, module: Any) -> Array:
+    return norm(gelu(linear(x, module[0])), module[2])
+
+
 def test_the_equations_in_numpy() -> None:
     made = lens()
     texts, levels = inputs()
     final, layers = texts.numpy(), levels.numpy()
-
-    def project(x: Array, module: Any) -> Array:
-        return norm(gelu(linear(x, module[0])), module[2])
-
     queries = np.stack([project(layers[:, i], made.query[i]) for i in range(3)], axis=1)
     values = np.stack([project(final, made.value[i]) for i in range(3)], axis=1)
     matches = np.einsum("tld,td->tl", queries, project(final, made.key)) / np.sqrt(WIDTH)
@@ -67,6 +67,31 @@ def test_the_equations_in_numpy() -> None:
     hidden = gelu(norm(linear(gate * attended + (1 - gate) * final, ffn[0]), ffn[1]))
     expected = norm(linear(hidden, ffn[4]), ffn[5])
     np.testing.assert_allclose(made(texts, levels).detach().numpy(), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_attention_over_tokens_in_numpy() -> None:
+    made = lens(glasses_settings.tokens(WIDTH))
+    (texts, levels), (_, tokens) = inputs(), inputs(seed=2)
+    tokens[0, 2] = 0  # the first text is a token shorter
+    queries = np.stack([project(levels[:, i].numpy(), made.query[i]) for i in range(3)], axis=1)
+    keys, values = project(tokens.numpy(), made.key), [project(tokens.numpy(), each) for each in made.value]
+    scores = np.einsum("tid,tld->til", queries, keys) / np.sqrt(WIDTH) + np.log([1.0, 0.8, 0.6])[:, None]
+    scores[0, :, 2] = -np.inf
+    weights = softmax(scores, axis=(1, 2))
+    expected = sum(np.einsum("tl,tld->td", weights[:, i], values[i]) for i in range(3))
+    found = made.attended(texts, torch.cat([levels, tokens], dim=1))
+    np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_what_stands_after_a_text_s_end_does_not_matter_and_its_tokens_do() -> None:
+    made = lens(glasses_settings.tokens(WIDTH))
+    (texts, levels), (_, tokens) = inputs(), inputs(seed=2)
+    whole = torch.cat([levels, tokens], dim=1)
+    padded = torch.cat([whole, torch.zeros(5, 4, WIDTH, dtype=torch.float64)], dim=1)
+    torch.testing.assert_close(made(texts, padded), made(texts, whole))
+    assert (made(texts, whole.index_fill(1, torch.tensor([4]), 0.0)) - made(texts, whole)).abs().max() > 1e-3
+    with pytest.raises(NegutilError, match=r"\[T, 3 \+ tokens, 16\]"):
+        made(texts, levels)
 
 
 def test_a_text_has_its_vector_whatever_its_company() -> None:

@@ -55,6 +55,18 @@ def test_texts_of_any_length_and_order_keep_their_rows(model: LoadedModel) -> No
     assert len(chosen) == 2
 
 
+def test_with_tokens_come_the_last_layer_s_states_up_to_the_end_of_each_text(model: LoadedModel) -> None:
+    usual, found = (text_layers.features(model, TEXTS, batch=2, cached=False, tokens=more) for more in (False, True))
+    ends = model.tokenizer(TEXTS).argmax(dim=-1).numpy()
+    assert found.levels.shape == (len(TEXTS), 3 + ends.max() + 1, usual.last.shape[1])
+    assert np.allclose(found.last, usual.last, atol=1e-6)
+    assert np.allclose(found.levels[:, :3], usual.levels, atol=1e-6)
+    assert np.allclose(found.levels[np.arange(len(TEXTS)), 3 + ends], usual.last, atol=1e-6)
+    for row, end in enumerate(ends):
+        assert not found.levels[row, 3 + end + 1 :].any()
+        assert found.levels[row, 3 : 3 + end + 1].any(axis=1).all()
+
+
 def test_hooks_are_gone_afterwards_and_the_cache_is_read(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     first = text_layers.features(model, TEXTS)
     assert not any(block._forward_hooks for block in model.model.transformer.resblocks)

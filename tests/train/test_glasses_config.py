@@ -29,7 +29,7 @@ def test_changes_come_on_top() -> None:
     ("text", "message"),
     [
         ("variant = 3", "variant is 3: it should be a valid string"),
-        ('variant = "none"', "write one of 'paper', 'released'"),
+        ('variant = "none"', "write one of 'paper', 'tokens', 'released'"),
         ("speed = 1", "the setting 'speed' is unknown"),
         ("delta = [1]", "the setting 1 of delta is missing"),
         ("validation_share = 1", "validation_share is 1.0"),

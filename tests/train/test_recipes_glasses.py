@@ -8,13 +8,14 @@ from pathlib import Path
 import glasses_files
 import numpy as np
 import pytest
+import torch
 
 from negutil import config
 from negutil.errors import NegutilError
 from negutil.models import glasses_model, glasses_settings
 from negutil.models.loader import LoadedModel
 from negutil.train import glasses_sets, recipes
-from negutil.train.glasses import modules
+from negutil.train.glasses import OBJECTIVES, Run, modules
 from negutil.train.recipes import GLASSES
 
 QUICK = config.load("quick")
@@ -67,6 +68,23 @@ def test_jobs_have_the_items_and_settings_of_their_recipe(material: glasses_sets
     assert np.array_equal(released.lens_data.negated.last, retrieved.data.negated.last)
     assert (modules(16, released.config).lambda_from, modules(16, small.config).lambda_from) == ("row", "pair")
     assert small.identity != released.identity
+
+
+def test_a_lens_that_attends_to_tokens_learns_from_them(
+    model: LoadedModel, material: glasses_sets.Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipes.loader, "load", lambda name, profile: model)
+    few = dataclasses.replace(QUICK, glasses=dataclasses.replace(QUICK.glasses, examples=24))
+    tokens, usual = (
+        recipes.glasses_job(few, recipes.model_name("tiny", one, 0)) for one in (recipes.TOKENS, recipes.FULL)
+    )
+    assert modules(16, tokens.config).softmax_over == "tokens"
+    assert usual.data.negated.levels.shape[1] == 3 < tokens.data.negated.levels.shape[1]
+    assert tokens.data.negated.levels.shape[1:] == tokens.data.affirmed.levels.shape[1:]
+    np.testing.assert_allclose(tokens.data.affirmed.last, usual.data.affirmed.last, atol=1e-5)
+    run = Run(tokens.data, tokens.config)
+    for stage in ("lens", "joint"):
+        assert torch.isfinite(OBJECTIVES[stage][0](run, torch.arange(8), 0.0))
 
 
 def test_items_are_those_of_the_job(model: LoadedModel, material: glasses_sets.Material) -> None:

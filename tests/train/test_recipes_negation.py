@@ -16,6 +16,7 @@ from negutil.errors import NegutilError
 from negutil.models import trained
 from negutil.models.loader import LoadedModel
 from negutil.train import recipes, sets
+from negutil.train import settings as named
 from negutil.train.recipes import RECIPES, Recipe
 
 QUICK = config.load("quick")
@@ -32,15 +33,56 @@ def planned(examples: int) -> config.Profile:
 
 def test_every_name_in_the_profiles_is_a_recipe_of_a_known_set() -> None:
     for profile in map(config.load, config.names()):
-        for name in (*profile.finetuning.methods, *profile.finetuning.more_methods, *profile.finetuning.controls):
+        plan = profile.finetuning
+        trained_on = (*plan.methods, *plan.more_methods, *plan.controls)
+        for name in (*trained_on, *recipes.curve(profile), *recipes.alphas(profile)):
             assert recipes.find(name).set in sets.SETS
-        assert set(profile.finetuning.control_models) <= set(profile.models)
+        assert set(plan.control_models) | set(plan.curves.models) <= set(profile.models)
+        assert set(plan.curves.seeds) <= set(plan.seeds)
     assert all(not recipe.rival or recipe.rival in RECIPES for recipe in RECIPES.values())
 
 
 def test_an_unknown_recipe_is_named_with_those_that_exist() -> None:
     with pytest.raises(NegutilError, match="no recipe 'negclap'; there are plain, con-clip"):
         recipes.find("negclap")
+
+
+def test_names_of_curves_are_recipes_with_that_one_change() -> None:
+    longer = recipes.find("negationclip-share0.1-passes20")
+    assert (longer.set, longer.share, dict(longer.changes), longer.rival) == (
+        "p1+p2", 0.1, {"epochs": 20}, "negationclip",
+    )  # fmt: skip
+    assert longer.title == "NegationCLIP, 10% of the captions, 20 passes"
+    assert dict(recipes.find("negfull-alpha0").changes) == {"alpha": 0.0}
+    assert recipes.find("plain-passes1").title == "plain captions, 1 pass"
+    assert recipes.find("negfull-raw-passes5").changes == {"normalise_mcq": False, "epochs": 5}
+    for name in ("plain-passes", "plain-passes-1", "nobody-passes2", "plain-epochs2"):
+        assert not recipes.is_recipe(name)
+        with pytest.raises(NegutilError, match="There is no recipe"):
+            recipes.find(name)
+
+
+def test_a_point_that_a_method_has_anyway_is_that_method() -> None:
+    curves = config.Curves(("miniclip-s-8",), (0, 1, 2), (1, 5), ("plain",), (0.1, 1.0), ("negationclip",), (0.5, 0.99))
+    settings = dataclasses.replace(QUICK, finetuning=dataclasses.replace(QUICK.finetuning, curves=curves))
+    assert recipes.curve(settings) == {
+        "plain": ("plain", 1.0, 1),
+        "plain-passes5": ("plain", 1.0, 5),
+        "negationclip-share0.1": ("negationclip", 0.1, 1),
+        "negationclip-share0.1-passes5": ("negationclip", 0.1, 5),
+    }
+    assert recipes.alphas(settings) == {"negfull-alpha0.5": 0.5, "negfull": 0.99}
+    assert recipes.on_curves(settings, "miniclip-b-8") == ()
+    assert len(recipes.on_curves(settings, "miniclip-s-8")) == 6
+    assert recipes.seeds(settings, "plain-passes5") == (0, 1, 2)
+    assert recipes.seeds(settings, "plain") == QUICK.finetuning.seeds
+    assert recipes.curve(QUICK) == recipes.alphas(QUICK) == {}
+
+
+def test_every_method_of_ours_is_as_long_and_keeps_the_same_epoch() -> None:
+    methods = {training.method for training in sets.SETS.values()}
+    for source in ("mini", "quick"):
+        assert len({(own.epochs, own.keep) for own in (named.settings(method, source) for method in methods)}) == 1
 
 
 @given(available=st.integers(1, 500), wanted=st.integers(0, 500), share=st.floats(0.01, 1), seed=st.integers(0, 9))

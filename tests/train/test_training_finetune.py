@@ -74,7 +74,8 @@ def test_the_tower_has_the_gradients_of_the_model(base: LoadedModel, examples: E
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_lowers_its_loss(base: LoadedModel, examples: Examples, tmp_path: Path, method: str) -> None:
-    found = finetune(base, examples, REPLACE(CONFIG, method=method, epochs=6), tmp_path / "run")
+    config = REPLACE(CONFIG, method=method, epochs=6, keep="lowest validation loss")
+    found = finetune(base, examples, config, tmp_path / "run")
     curve = pd.read_csv(found.folder / "curve.csv")
     assert list(curve.columns) == list(module.COLUMNS)
     assert len(curve) == 1 + 6 * 4, "the start, and every step of 36 training examples in batches of 8"
@@ -159,7 +160,8 @@ def test_hard_images_come_with_their_captions_and_negatives(base: LoadedModel, e
 
 def test_frozen_groups_stay_and_the_others_move(base: LoadedModel, examples: Examples, tmp_path: Path) -> None:
     groups = tuple(group for group in text_tower.GROUPS if group != "ln_final")
-    found = finetune(base, examples, REPLACE(CONFIG, trainable=groups, keep="last"), tmp_path / "run")
+    found = finetune(base, examples, REPLACE(CONFIG, trainable=groups), tmp_path / "run")
+    assert found.about["epoch"] == CONFIG.epochs, "the last one, whatever the validation says"
     before, after = text_tower.state(base.model), content(found.folder)
     ids = after.pop(trained.IDS)
     before = before | {text_tower.EMBEDDING: before[text_tower.EMBEDDING][ids]}

@@ -1,0 +1,145 @@
+"""How long to train: curves over the number of passes, and the rule that chooses the one of the main tables.
+
+**The rule**, written before any of these trainings ran: the main tables have the smallest budget from which on recall@5
+of negated captions on the *validation* split (``evaluation.VALIDATION``) rises by less than its standard error, from
+each budget to the next one. Recall is a mean over all methods of the curve, so the budget is the same for all of them,
+and no reported benchmark is looked at. The standard error is that of the paired rise, over seeds and pictures.
+
+The curves themselves are numbers of notebook 05 (table ``curves``): every benchmark for every method and budget, for
+smaller shares of the captions with as many steps, and for NegBench's alpha.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from negutil import statistics
+from negutil.compare import engine, evaluation, negationclip
+from negutil.compare.engine import CLIP, LEVEL
+from negutil.compare.evaluation import VALIDATION, Evaluation
+from negutil.config import Profile
+from negutil.errors import NegutilError
+from negutil.statistics import Floats
+from negutil.tasks import coco_retrieval
+from negutil.train import recipes
+
+RECALL = f"recall@{coco_retrieval.K}"
+RISE = f"rise of {RECALL}"
+TABLE = "budget"
+
+
+def choice(settings: Profile, seed: int = 0) -> pd.DataFrame:
+    """The numbers that the rule looks at; writes the table ``budget``.
+
+    A row for each budget and for each rise to the next one: model, task, metric (RECALL or RISE), passes (the smaller
+    ones of a rise), value, low, high, n, over, error (the standard error). Raises NegutilError without at least two
+    budgets, where a model is missing, and for published data.
+    """
+    values = _by_budget(settings)
+    bootstrap = dataclasses.asdict(settings.bootstrap.moved(seed))
+    model = " + ".join(settings.finetuning.curves.models)
+    numbers: list[tuple[str, str, int, Floats]] = [
+        (_passes(passes), RECALL, passes, own) for passes, own in values.items()
+    ]
+    for first, second in itertools.pairwise(values):
+        numbers.append((f"{_passes(second)} minus {first}", RISE, first, values[second] - values[first]))
+    rows = []
+    for task, metric, passes, own in numbers:
+        interval = statistics.two_way_bootstrap(own, **bootstrap)
+        about = {"model": model, "task": f"validation split, {task}", "metric": metric, "passes": passes}
+        error = (interval.high - interval.low) / (2 * stats.norm.ppf((1 + statistics.LEVEL) / 2))
+        rows.append(about | dataclasses.asdict(interval) | {"error": float(error)})
+    table = pd.DataFrame(rows)
+    engine.save_numbers(table, settings, negationclip.EXPERIMENT, TABLE, seed=seed)
+    return table
+
+
+def chosen(table: pd.DataFrame) -> int:
+    """The number of passes that the rule takes, from the table of ``choice``."""
+    budgets = sorted(table.loc[table["metric"] == RECALL, "passes"])
+    rises = table[table["metric"] == RISE].set_index("passes")
+    still = [passes for passes in budgets[:-1] if not rises.loc[passes, "value"] < rises.loc[passes, "error"]]
+    return int(budgets[budgets.index(still[-1]) + 1] if still else budgets[0])
+
+
+def _passes(count: int) -> str:
+    return f"{count} pass{'es' if count > 1 else ''}"
+
+
+def _by_budget(settings: Profile) -> dict[int, Floats]:
+    """Whether each picture [S, N] was found, by budget: for every seed, means over the methods and models."""
+    plan = settings.finetuning.curves
+    if len(set(plan.budgets)) < 2 or not plan.methods:
+        raise NegutilError(
+            f"configs/{settings.name}.toml: finetuning.curves has {len(plan.budgets)} budgets and "
+            f"{len(plan.methods)} methods: a rule that compares lengths needs two budgets and a method."
+        )
+    points = {name: passes for name, (_, share, passes) in recipes.curve(settings).items() if share == 1}
+    models: dict[int, list[list[str]]] = {passes: [[] for _ in plan.seeds] for passes in sorted(plan.budgets)}
+    for base, (name, passes) in itertools.product(plan.models, points.items()):
+        for place, seed in enumerate(plan.seeds):
+            models[passes][place].append(recipes.model_name(base, name, seed))
+    names = [name for seeds in models.values() for own in seeds for name in own]
+    items = evaluation.items(settings, [Evaluation(name, VALIDATION) for name in names])
+    return {
+        passes: np.stack([items[own].to_numpy(float).mean(axis=1) for own in seeds]) for passes, seeds in models.items()
+    }
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Curves as tables
+
+
+COLUMNS = ("base", "title", "line", "at", "value", "low", "high")
+
+
+def curve(table: pd.DataFrame, settings: Profile, titles: Sequence[str]) -> pd.DataFrame:
+    """Benchmarks against passes, a line for each method with all captions, from CLIP (0 passes) on: COLUMNS."""
+    points = {name: point for name, point in recipes.curve(settings).items() if point[1] == 1}
+    lines = {name: (recipes.find(method).title, passes) for name, (method, _, passes) in points.items()}
+    return _along(table, settings, titles, lines, first=0)
+
+
+def shares(table: pd.DataFrame, settings: Profile, titles: Sequence[str], method: str) -> pd.DataFrame:
+    """Benchmarks against passes over all captions, a line for each share of the captions of ``method``: COLUMNS.
+
+    A share is passed over more often, so that points above each other have as many steps.
+    """
+    points = {name: point for name, point in recipes.curve(settings).items() if point[0] == method}
+    lines = {name: (f"{share:.0%} of the captions", passes) for name, (_, share, passes) in points.items()}
+    return _along(table, settings, titles, lines, first=0)
+
+
+def alphas(table: pd.DataFrame, settings: Profile, titles: Sequence[str]) -> pd.DataFrame:
+    """Benchmarks against NegBench's alpha, the weight of the contrastive loss beside that of the questions: COLUMNS."""
+    lines = {name: (recipes.find(recipes.NEGFULL).title, at) for name, at in recipes.alphas(settings).items()}
+    return _along(table, settings, titles, lines)
+
+
+def _along(
+    table: pd.DataFrame,
+    settings: Profile,
+    titles: Sequence[str],
+    lines: Mapping[str, tuple[str, float]],
+    first: float | None = None,
+) -> pd.DataFrame:
+    """Means over seeds of the recipes ``lines`` (each with its line and place); every line begins with CLIP's at
+    ``first``."""
+    models = settings.finetuning.curves.models
+    levels = table[(table["kind"] == LEVEL) & table["seed"].isna() & table["title"].isin(titles)]
+    levels = levels[levels["base"].isin(models)]
+    places = pd.DataFrame([(name, *place) for name, place in lines.items()], columns=["method", "line", "at"])
+    parts = [levels.merge(places, on="method")]
+    if first is not None:
+        starts: list[dict[str, Any]] = [
+            {"method": CLIP, "line": line, "at": first} for line in dict.fromkeys(places["line"])
+        ]
+        if starts:
+            parts.append(levels.merge(pd.DataFrame(starts), on="method"))
+    found = pd.concat(parts).astype({"at": float})
+    return found.sort_values(["base", "title", "line", "at"], kind="stable")[list(COLUMNS)].reset_index(drop=True)
