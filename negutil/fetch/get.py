@@ -1,14 +1,16 @@
 """Get published data: download and unpack what is free to download, and list the steps for the rest."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from negutil import files, paths
 from negutil.data import download, unpack
 from negutil.data.download import Settings, Wanted
 from negutil.errors import NegutilError
 from negutil.fetch import catalogue
-from negutil.fetch.catalogue import Entry, Part, Place
+from negutil.fetch.catalogue import Entry, Fetch, Part, Place
 
 UNPACKED = 1.1
 """Room for unpacking, in sizes of the archive: photographs and clips hardly shrink when they are packed."""
@@ -52,8 +54,7 @@ def get(
             fix = "set NEGUTIL_DATA to a folder for the published data"
             raise NegutilError(f"{top} was made by the mini world: {fix}.")
         if not target.is_file():
-            wanted = Wanted(one.url, one.bytes, one.sha256, one.md5, help=f"get it by hand from {entry.source}")
-            download.fetch(wanted, target, settings, room=UNPACKED if one.into else 0.0)
+            _download(one, entry, target, settings)
         if not one.into:
             yield Done(one.to, "downloaded")
             continue
@@ -66,6 +67,19 @@ def get(
     for part in entry.parts:
         if part.hub and (part.needed or everything):
             yield _from_hub(part)
+
+
+def _download(one: Fetch, entry: Entry, target: Path, settings: Settings | None) -> None:
+    """Download a file. Where nobody publishes its checksum, the first download's is noted and asked of later ones."""
+    sha256, fix = one.sha256, f"get it by hand from {entry.source}"
+    note = paths.cache() / "downloads" / f"{target.name}.{hashlib.sha256(one.url.encode()).hexdigest()[:16]}.sha256"
+    if not one.sha256 and not one.md5 and note.exists():
+        sha256 = note.read_text(encoding="utf-8").strip()
+        fix = f"delete {note} if its publisher changed it"
+    wanted = Wanted(one.url, one.bytes, sha256, one.md5, help=fix)
+    download.fetch(wanted, target, settings, room=UNPACKED if one.into else 0.0)
+    if not sha256 and not one.md5:
+        files.write_text(note, files.sha256(target) + "\n")
 
 
 def place(entry: Entry, folder: Path | None = None) -> Place:
