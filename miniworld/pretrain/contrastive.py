@@ -19,7 +19,6 @@ import torch
 from miniworld import corpus
 from miniworld.alttext import Cues
 from miniworld.pretrain.pool import Pool, open_pool, pool_in, validation_of, with_texts
-from miniworld.pretrain.pretraining import CSV, Pretraining, Settings, rows_of
 from negutil import files
 from negutil.errors import NegutilError
 from negutil.models import architectures, text_tower
@@ -27,6 +26,7 @@ from negutil.models.architectures import END_TOKENS
 from negutil.tasks import retrieval
 from negutil.train.loop import cosine, fast_kernels
 from negutil.train.losses import MAX_LOGIT_SCALE, contrastive_loss
+from negutil.train.pretraining import CSV, Pretraining, Settings, rows_of
 
 PICTURES = 120_000
 
