@@ -21,7 +21,7 @@ from negutil.models.trained import Trained
 RANDOM = "random"
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 TWIN = "-quickgelu"
-NO_WEIGHTS: dict[str, Any] = {"path": "", "package": "", "tag": "", "sha256": ""}
+NO_WEIGHTS: dict[str, Any] = dict.fromkeys((*registry.PLACES, "sha256"), "")
 
 
 def load(

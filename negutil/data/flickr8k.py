@@ -6,6 +6,7 @@ of each split; the photographs are in a folder that is really spelled Flicker8k_
 
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset
 
@@ -39,7 +40,7 @@ def load(
                 problem = f"'{photograph}' is in the split {split_of[photograph]}, too"
                 _reading.fail(path, problem, "remove it from one of the two")
             split_of[photograph] = name
-    columns = {
+    columns: dict[str, list[Any]] = {
         "file_name": list(captions),
         "split": [split_of.get(name, "") for name in captions],
         "captions": list(captions.values()),
