@@ -12,6 +12,7 @@ fi
 
 source "$(dirname "${BASH_SOURCE[0]}")/scripts/environment.sh"
 set_up || exit 1
+add_photo || say "The packages of PhotoCLIP could not be installed, so its tests are skipped."
 cd "$ROOT" || exit 1
 
 # Results and figures that notebooks write while they are tested go to a temporary folder, so that the clone stays as

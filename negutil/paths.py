@@ -44,6 +44,11 @@ def cache() -> Path:
     return Path(chosen).expanduser().resolve()
 
 
+def made_weights() -> Path:
+    """Folder of the weights that are trained on this machine and not shipped: always in the cache."""
+    return cache() / "weights"
+
+
 def built(profile: str, seed: int = 0) -> Path:
     """Folder of the datasets that negutil builds for ``profile``, from a world of ``seed``: always in the cache."""
     return cache() / "data" / (f"{profile}-seed-{seed}" if seed else profile)

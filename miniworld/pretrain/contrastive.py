@@ -19,7 +19,6 @@ import torch
 from miniworld import corpus
 from miniworld.alttext import Cues
 from miniworld.pretrain.pool import Pool, open_pool, pool_in, validation_of, with_texts
-from miniworld.pretrain.pretraining import CSV, Pretraining, Settings, rows_of
 from negutil import files
 from negutil.errors import NegutilError
 from negutil.models import architectures, text_tower
@@ -27,6 +26,7 @@ from negutil.models.architectures import END_TOKENS
 from negutil.tasks import retrieval
 from negutil.train.loop import cosine, fast_kernels
 from negutil.train.losses import MAX_LOGIT_SCALE, contrastive_loss
+from negutil.train.pretraining import CSV, Pretraining, Settings, optimiser, rows_of
 
 PICTURES = 120_000
 
@@ -97,7 +97,7 @@ class Trainer(Pretraining[tuple[torch.Tensor, torch.Tensor]]):
         super().__init__(
             config,
             {"model": self.model},
-            _optimiser(self.model, config),
+            optimiser(self.model, config),
             loss=self.loss,
             sampler=self.batch,
             schedule=cosine(config.lr, config.steps, config.warmup),
@@ -220,15 +220,6 @@ def compact_model(config: PretrainConfig, vocabulary: Vocabulary) -> Any:
     rows = model.token_embedding.weight[torch.from_numpy(vocabulary.ids)]
     model.token_embedding = torch.nn.Embedding.from_pretrained(rows.detach().clone(), freeze=False)
     return model
-
-
-def _optimiser(model: torch.nn.Module, config: PretrainConfig) -> torch.optim.AdamW:
-    """AdamW with decay on matrices alone: not on gains, biases, embeddings or the logit scale."""
-    named = [(name, value) for name, value in model.named_parameters() if value.requires_grad]
-    decayed = [value for name, value in named if value.ndim >= 2 and "embedding" not in name]
-    others = [value for name, value in named if value.ndim < 2 or "embedding" in name]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98), eps=1e-6, fused=True)
 
 
 def _check(config: PretrainConfig, pool: Pool) -> None:

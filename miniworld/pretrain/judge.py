@@ -18,12 +18,12 @@ from torch.nn import functional
 
 from miniworld import judge_pictures
 from miniworld.judge_pictures import Known
-from miniworld.pretrain.pretraining import Pretraining, Settings, rows_of
 from negutil.captions import picture_facts
 from negutil.captions.english import SUPERCATEGORY
 from negutil.tasks import picture_judge
 from negutil.tasks.picture_judge import CELLS, JudgeNetwork, as_input
 from negutil.train.loop import fast_kernels
+from negutil.train.pretraining import Pretraining, Settings, rows_of
 
 CELL_LOSS, PAIR_LOSS = 0.5, 0.5
 CALIBRATION_PICTURES = 4000

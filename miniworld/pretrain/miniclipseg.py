@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from miniworld import referring, scenes, truth
-from miniworld.pretrain.pretraining import Pretraining, Settings, rows_of
 from miniworld.scenes import SIZE, Scene
 from miniworld.writers import phrasecut
 from miniworld.writers.phrasecut import Phrase
@@ -31,6 +30,7 @@ from negutil.errors import NegutilError
 from negutil.models import loader, miniclipseg
 from negutil.models.loader import LoadedModel
 from negutil.train.loop import cosine, fast_kernels
+from negutil.train.pretraining import Pretraining, Settings, rows_of
 
 Rows = NDArray[np.int64]
 CODE_VERSION = 2  # counts changes that change weights

@@ -27,13 +27,13 @@ from torch.nn import functional
 
 from miniworld import alttext, drawing, faces, grammar, scenes
 from miniworld.pretrain.pool import Item, Pool, pool_in, validation_of
-from miniworld.pretrain.pretraining import Pretraining, Settings, rows_of
 from miniworld.scenes import Scene, Thing
 from negutil.captions.english import COLOURS, NOUNS
 from negutil.errors import NegutilError
 from negutil.models import encoder_swap, loader, minisd
 from negutil.models.minisd import Shape
 from negutil.train.loop import cosine, fast_kernels
+from negutil.train.pretraining import Pretraining, Settings, rows_of
 
 FIT_PICTURES = 4000  # that the principal components are computed from
 PICTURES = 60_000

@@ -18,9 +18,9 @@ from typing import Any
 
 from miniworld.pretrain import contrastive, judge, miniclipseg, minisd
 from miniworld.pretrain.pool import Pool
-from miniworld.pretrain.pretraining import Settings
 from negutil import paths
 from negutil.errors import NegutilError
+from negutil.train.pretraining import Settings
 
 RECIPES: dict[str, Settings] = {
     **contrastive.RECIPES,

@@ -21,7 +21,7 @@ from negutil.models.trained import Trained
 RANDOM = "random"
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 TWIN = "-quickgelu"
-NO_WEIGHTS: dict[str, Any] = {"path": "", "package": "", "tag": "", "sha256": ""}
+NO_WEIGHTS: dict[str, Any] = dict.fromkeys((*registry.PLACES, "sha256"), "")
 
 
 def load(
@@ -166,11 +166,10 @@ def _from_tag(entry: Entry, tag: str, device: str) -> LoadedModel:
 
 
 def _require_plain(architecture: str) -> None:
-    """Raise NegutilError for a model that is more than an image tower and a text tower, or needs a download."""
-    settings = architectures.config(architecture)
-    if "multimodal_cfg" in settings or settings.get("text_cfg", {}).get("hf_model_name"):
+    """Raise NegutilError for a model that is more than an image tower and a text tower."""
+    if "multimodal_cfg" in architectures.config(architecture):
         raise NegutilError(
-            f"{architecture} has a text tower that is not open_clip's own, which cannot be examined; "
+            f"{architecture} has a third tower, which writes captions and cannot be examined; "
             "choose an architecture like ViT-B-32."
         )
 

@@ -21,9 +21,9 @@ from datasets import Dataset
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from negutil import files
-from negutil.captions import statements
+from negutil.captions import named_objects, statements
 from negutil.captions.statements import Statement
-from negutil.data import chexpert, coco, negbench
+from negutil.data import chexpert, coco, flickr8k, negbench
 from negutil.errors import NegutilError
 
 OPTIONS = tuple(f"caption_{number}" for number in range(4))
@@ -126,6 +126,19 @@ def from_msrvtt(
         )
         for name, number, texts, nouns in zip(*columns, strict=True)
     ]
+
+
+def from_flickr8k(dataset: Dataset, folder: str = "") -> list[Labelled]:
+    """The photographs of a dataset of `negutil.data.flickr8k`; nobody labelled them, so captions say what is there.
+
+    What they may mean (a "rider" may be a woman) is implied. See `named_objects`.
+    """
+    items = []
+    for name, texts in zip(dataset["file_name"], dataset["captions"][:], strict=True):
+        objects, implied = named_objects.find(texts)
+        captions = tuple(text.replace(" .", ".").replace(" ,", ",") for text in texts)
+        items.append(Labelled(_under(folder, name), Path(name).stem, objects, captions, implied))
+    return items
 
 
 def _under(folder: str, name: str) -> str:
@@ -424,14 +437,19 @@ def write(
     """NegBench's files from COCO-style annotations, real ones too: what `negutil negbench build` does.
 
     Writes mcq_template.csv and, with a captions file, retrieval.csv (plain) and retrieval_negated_template.csv to
-    `output`; with an annotator also mcq_paraphrased.csv and retrieval_negated_paraphrased.csv. Returns the paths.
-    Raises NegutilError for damaged annotations, and those without an object.
+    `output`; with an annotator also mcq_paraphrased.csv and retrieval_negated_paraphrased.csv. Returns the paths. Where
+    `instances` is the folder of Flickr8k, its test part is taken, with its captions. Raises NegutilError for damaged
+    annotations, and those without an object.
     """
-    items = from_coco(coco.load(captions, instances), folder)
+    of_flickr8k = Path(instances).is_dir()
+    if of_flickr8k:
+        items = from_flickr8k(flickr8k.load(instances, "test", pictures=False), folder)
+    else:
+        items = from_coco(coco.load(captions, instances), folder)
     wordings = {"template": None} | ({"paraphrased": annotator} if annotator else {})
     chosen = questions(items, per_picture=per_picture, absent=absent, seed=seed)
     made = {f"mcq_{name}": mcq_table(chosen, annotator=writer) for name, writer in wordings.items()}
-    if captions is not None:
+    if of_flickr8k or captions is not None:
         rows = queries(items, captions=captions_per_picture, absent=absent, seed=seed)
         made["retrieval"] = retrieval_table(rows, negated=False)
         made |= {f"retrieval_negated_{name}": retrieval_table(rows, annotator=each) for name, each in wordings.items()}

@@ -231,7 +231,10 @@ def world_look(
 
 @negbench_commands.command("build")
 def negbench_build(
-    instances: Annotated[Path, typer.Argument(help="COCO-style instances JSON: which things are in which picture.")],
+    instances: Annotated[
+        Path,
+        typer.Argument(help="COCO-style instances JSON: which things are in which picture; or the folder of Flickr8k."),
+    ],
     output: Annotated[Path, typer.Argument(help="Folder for the CSV files; made where it does not exist.")],
     *,
     captions: Annotated[Path | None, typer.Option(help="COCO-style captions JSON, for retrieval too.")] = None,
@@ -318,27 +321,37 @@ def negbench_ask(
 
 @app.command()
 def pretrain(
-    name: Annotated[str, typer.Argument(help="miniclip-s-8, miniclip-b-8, minisd, miniclipseg, judge, dose-5, ...")],
+    name: Annotated[
+        str, typer.Argument(help="miniclip-s-8, miniclip-b-8, minisd, miniclipseg, judge, dose-5, ..., photoclip")
+    ],
     *,
     pool: Annotated[Path | None, typer.Option(help="Folder of the corpus; made where it does not exist.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint and the learning curve.")] = None,
-    weights: Annotated[Path, typer.Option(help="Folder that receives the finished weights.")] = paths.NEW_WEIGHTS,
+    weights: Annotated[
+        Path | None, typer.Option(help="Folder that receives the finished weights; default: where they are looked for.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Steps instead of the recipe's.", min=1, max=MOST)] = None,
     seed: Annotated[int | None, typer.Option(help="Seed instead of the recipe's.", min=0, max=MOST)] = None,
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1, max=MOST_THREADS)] = 2,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
-    """Pretrain a model of the mini world on web-like captions, or resume where it stopped."""
+    """Pretrain a model of the mini world on web-like captions, or PhotoCLIP on Flickr8k; resumes where it stopped."""
     from negutil.data import source
 
     recipes = source.world("pretrain.recipes")  # first: it sets how idle threads wait before torch is loaded
     from negutil.models import precision
+    from negutil.train import photoclip
 
     device = precision.usable(device)
     for folder in filter(None, (out, weights)):  # before hours of work, not after
         folder.mkdir(parents=True, exist_ok=True)
     given: dict[str, Any] = {"steps": steps, "seed": seed, "threads": threads, "device": device}
-    file = recipes.run(name, pool=pool, out=out, weights=weights, **given)
+    if name not in photoclip.RECIPES:
+        file = recipes.run(name, pool=pool, out=out, weights=weights or paths.NEW_WEIGHTS, **given)
+    elif pool is None:
+        file = photoclip.run(name, out=out, weights=weights, **given)
+    else:
+        raise NegutilError(f"{name} learns from Flickr8k in NEGUTIL_DATA; leave out --pool.")
     if file:
         typer.echo(f"Weights are in {file}.")
 

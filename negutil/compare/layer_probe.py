@@ -23,6 +23,7 @@ from negutil.captions.english import NOUNS
 from negutil.config import Bootstrap
 from negutil.errors import NegutilError
 from negutil.models import architectures, text_layers
+from negutil.models.architectures import TextKind
 from negutil.models.loader import LoadedModel
 
 Features = NDArray[np.float32]
@@ -85,7 +86,7 @@ def layers(model: LoadedModel, texts: Sequence[str]) -> dict[str, Features]:
     That is through the tower's last normalisation and projection. Raises NegutilError for a text tower that is not
     CLIP's own, or on no texts.
     """
-    if not texts or not architectures.is_causal_clip(model.model):
+    if not texts or architectures.text_kind(model.model) is not TextKind.CAUSAL:
         raise NegutilError(f"'{model.name}' has no text tower like CLIP's, or there is no text: give a CLIP and texts.")
     blocks = range(text_layers.depth(model))
     batches = model.tokenizer(list(texts)).split(_BATCH)

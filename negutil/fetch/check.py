@@ -25,6 +25,7 @@ from negutil.data import (
     chexpert,
     coco,
     download,
+    flickr8k,
     folders,
     msrvtt,
     negbench,
@@ -253,6 +254,13 @@ def _negbench(file: Path) -> Reading:
     return _counted(rows, counts)
 
 
+def _flickr8k(file: Path) -> Reading:
+    captions, left_out = flickr8k.read_captions(file)
+    notes = [f"{len(left_out)} left out, the first is {left_out[0]}"] if left_out else []
+    counts = {"photographs": len(captions), "captions": sum(map(len, captions.values()))}
+    return Reading(counts, notes, names=list(captions))
+
+
 def _entries(content: Any, file: Path) -> Reading:
     if not isinstance(content, list | dict):
         raise NegutilError(f"{file}: it holds a {type(content).__name__}, no list or table; fetch the file again.")
@@ -363,6 +371,8 @@ _READERS: dict[str, Callable[[Path], Reading]] = {
     "celeba-splits": _celeba_splits,
     "voc": _voc,
     "negbench": _negbench,
+    "flickr8k": _flickr8k,
+    "flickr8k-split": lambda file: Reading({"photographs": len(flickr8k.read_split(file))}),
     "torch": lambda file: _entries(ccneg.read_pt(file), file),
     "json": lambda file: _entries(_reading.read_json(file), file),
     "files": lambda folder: Reading({"files": sum(file.is_file() for file in folder.iterdir())}),

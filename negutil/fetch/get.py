@@ -1,11 +1,12 @@
 """Get published data: download and unpack what is free to download, and list the steps for the rest."""
 
+import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from negutil import progress
+from negutil import files, paths, progress
 from negutil.data import download, unpack
 from negutil.data.download import Settings, Wanted
 from negutil.errors import NegutilError
@@ -66,8 +67,7 @@ def get(
             yield Done(one.to, "downloaded", len(one.members))
             continue
         if not target.is_file():
-            wanted = Wanted(one.url, one.bytes, one.sha256, one.md5, help=f"get it by hand from {entry.source}")
-            download.fetch(wanted, target, settings, room=UNPACKED if one.into else 0.0)
+            _download(one, entry, target, settings)
         if not one.into:
             yield Done(one.to, "downloaded")
             continue
@@ -80,6 +80,19 @@ def get(
     for part in entry.parts:
         if part.hub and (part.needed or everything):
             yield _from_hub(part)
+
+
+def _download(one: Fetch, entry: Entry, target: Path, settings: Settings | None) -> None:
+    """Download a file. Where nobody publishes its checksum, the first download's is noted and asked of later ones."""
+    sha256, fix = one.sha256, f"get it by hand from {entry.source}"
+    note = paths.cache() / "downloads" / f"{target.name}.{hashlib.sha256(one.url.encode()).hexdigest()[:16]}.sha256"
+    if not one.sha256 and not one.md5 and note.exists():
+        sha256 = note.read_text(encoding="utf-8").strip()
+        fix = f"delete {note} if its publisher changed it"
+    wanted = Wanted(one.url, one.bytes, sha256, one.md5, help=fix)
+    download.fetch(wanted, target, settings, room=UNPACKED if one.into else 0.0)
+    if not sha256 and not one.md5:
+        files.write_text(note, files.sha256(target) + "\n")
 
 
 def place(entry: Entry, folder: Path | None = None) -> Place:

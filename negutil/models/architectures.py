@@ -1,5 +1,6 @@
-"""open_clip with MiniCLIP's architectures registered, and the text tower run at the length a batch needs."""
+"""open_clip with MiniCLIP's architectures registered, and what the text tower of a model has (:class:`TextKind`)."""
 
+import enum
 import functools
 import re
 from collections.abc import Callable, Sequence
@@ -14,16 +15,30 @@ from torch.overrides import TorchFunctionMode
 
 from negutil import files
 from negutil.errors import NegutilError
-from negutil.models import hub
+from negutil.models import hub, packaged
 
 Tokenizer = Callable[[list[str]], torch.Tensor]
 PLAIN = re.compile(r"[ -%'-~]*")
 END_TOKENS = (49406, 49407)  # start and end of text in CLIP's vocabulary
+ONLINE = "connect to the network once, or choose an architecture with CLIP's own text tower, such as ViT-B-32"
 CONFIG = "open_clip_config.json"
 """What a folder of open_clip keeps the settings of its model in."""
 CONFIGS = Path(__file__).resolve().parent / "configs"
 RANDOM_FILLS = (init.kaiming_uniform_, init.normal_, init.uniform_, torch.Tensor.normal_, torch.Tensor.uniform_)
 """What a random start comes down to in open_clip's models, besides torch.randn; other initialisers call these."""
+
+
+class TextKind(enum.Enum):
+    """What may be left out when a text tower runs, which is all that other code has to know of one.
+
+    CAUSAL: CLIP's own, which pools at the end token and never looks behind it: texts may be cut there, share their
+    beginnings, and be read layer by layer. MASKED: one of transformers, which hides padding by a mask, so that padding
+    may be left out. WHOLE: any other (SigLIP, CoCa), which may look at its padding and is run at its full length.
+    """
+
+    CAUSAL = "causal"
+    MASKED = "masked"
+    WHOLE = "whole"
 
 
 @functools.cache
@@ -92,9 +107,22 @@ def uses_quick_gelu(architecture: str) -> bool:
 def build(architecture: str) -> Any:
     """Return a newly initialised model in float32 on the CPU; raises NegutilError for an unknown architecture."""
     settings = config(architecture)
-    module = open_clip()
-    kind = module.CustomTextCLIP if settings.pop("custom_text", False) else module.CLIP
-    return kind(**settings)
+    custom, text = settings.pop("custom_text", False), settings["text_cfg"]
+    named = text.get("hf_model_name")
+    if not named:
+        return (open_clip().CustomTextCLIP if custom else open_clip().CLIP)(**settings)
+    # The weights come from a file of the whole model, so not those of the text tower alone.
+    settings["text_cfg"] = text | {"hf_model_name": _source(named), "hf_model_pretrained": False}
+    with hub.fetching(f"{named}, the settings of the text tower of {architecture},", ONLINE):
+        model = open_clip().CustomTextCLIP(**settings)
+    if "timm_model_name" in settings["vision_cfg"]:  # convolutions are about twice as fast on a CPU
+        model.visual.to(memory_format=torch.channels_last)
+    return model
+
+
+def _source(named: str) -> str:
+    """Where transformers finds a text tower or tokenizer: the folder of the one that is in a package, or its name."""
+    return str(packaged.minilm()) if named == packaged.MINILM else named
 
 
 def build_unfilled(architecture: str) -> Any:
@@ -124,8 +152,10 @@ def tokenizer(architecture: str) -> Tokenizer:
     named = config(architecture)["text_cfg"].get("hf_tokenizer_name")
     if not named:
         return get(architecture)
-    fix = "connect to the network once, or choose an architecture with CLIP's own tokenizer, such as ViT-B-32"
-    with hub.fetching(f"{named}, the tokenizer of {architecture},", fix):
+    if named == packaged.MINILM:
+        made: Tokenizer = open_clip().tokenizer.HFTokenizer(_source(named))
+        return made
+    with hub.fetching(f"{named}, the tokenizer of {architecture},", ONLINE):
         return get(architecture)
 
 
@@ -157,43 +187,62 @@ def _word_encoder(tokenizer: Any) -> Callable[[str], list[int]]:
     return functools.cache(tokenizer.encode)
 
 
-def trimmed_length(tokens: torch.Tensor) -> int:
-    """Length of the longest text in ``tokens`` [N, L]: the end token has the highest id, so its place is the argmax."""
-    return int(tokens.argmax(dim=-1).max()) + 1
+def text_kind(model: Any) -> TextKind:
+    """Return what may be left out when the text tower of ``model`` runs."""
+    module = open_clip()
+    if isinstance(model, module.CLIP) and model.attn_mask is not None and model.text_pool_type == "argmax":
+        return TextKind.CAUSAL
+    is_masked = isinstance(getattr(model, "text", None), module.hf_model.HFTextEncoder)
+    return TextKind.MASKED if is_masked else TextKind.WHOLE
 
 
-def encode_text(model: torch.nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+def text_lengths(model: Any, tokens: torch.Tensor) -> torch.Tensor:
+    """Return how many of its ``tokens`` [N, L] each text needs, int64 [N]: those before the padding, or all."""
+    kind = text_kind(model)
+    if kind is TextKind.CAUSAL:
+        return tokens.argmax(dim=-1) + 1  # the end token has the highest id
+    if kind is TextKind.MASKED:
+        place = torch.arange(1, tokens.shape[1] + 1, device=tokens.device)
+        return ((tokens != model.text.config.pad_token_id) * place).amax(dim=-1)
+    return torch.full_like(tokens[:, 0], tokens.shape[1])
+
+
+def special_tokens(model: Any) -> tuple[int, ...]:
+    """Return the ids that keep a row of their own in an embedding of fewer tokens: padding, and CLIP's end tokens.
+
+    Of a tower of transformers they are all up to that of its padding, which then keeps its number.
+    """
+    if text_kind(model) is TextKind.MASKED:
+        return tuple(range(model.text.config.pad_token_id + 1))
+    return (0, *END_TOKENS)
+
+
+def encode_text(model: Any, tokens: torch.Tensor) -> torch.Tensor:
     """Return the L2-normalised text features [N, D] of ``tokens`` [N, L], computed only up to the longest text.
 
-    A causal text tower that pools at the end token never looks at what stands behind it, so cutting the padding off
-    changes nothing but the time. open_clip adds the whole table of positions, so the table and the mask are swapped
-    for their first rows during the call. Other text towers are run at their full length.
+    Cutting off what the tower never looks at changes nothing but the time. open_clip's causal tower adds the whole
+    table of positions, so the table and the mask are swapped for their first rows during the call.
     """
-    if not is_causal_clip(model):
-        return model.encode_text(tokens, normalize=True)  # type: ignore[operator]
-    length = trimmed_length(tokens)
+    length = int(text_lengths(model, tokens).max())
+    if text_kind(model) is not TextKind.CAUSAL:
+        features: torch.Tensor = model.encode_text(tokens[:, :length], normalize=True)
+        return features
     shorter = {
-        "positional_embedding": model.positional_embedding[:length],  # type: ignore[index]
-        "attn_mask": model.attn_mask[:length, :length],  # type: ignore[index]
+        "positional_embedding": model.positional_embedding[:length],
+        "attn_mask": model.attn_mask[:length, :length],
     }
     out = torch.func.functional_call(model, shorter, kwargs={"text": tokens[:, :length]})
     return out["text_features"] if isinstance(out, dict) else out[1]
 
 
-def encode_text_in_chunks(model: torch.nn.Module, tokens: torch.Tensor, chunks: int) -> torch.Tensor:
+def encode_text_in_chunks(model: Any, tokens: torch.Tensor, chunks: int) -> torch.Tensor:
     """Return the same as :func:`encode_text`, with the texts sorted by length and cut into ``chunks`` of equal size.
 
     Each chunk is only as long as its own longest text: a few long captions no longer make the whole batch long.
     """
-    order = tokens.argmax(dim=-1).argsort(stable=True)
+    order = text_lengths(model, tokens).argsort(stable=True)
     parts = [encode_text(model, part) for part in tokens[order].chunk(chunks)]
     return torch.cat(parts)[order.argsort()]
-
-
-def is_causal_clip(model: torch.nn.Module) -> bool:
-    """Say whether ``model`` is a plain CLIP whose text tower is causal and pools at the end token."""
-    is_plain = isinstance(model, open_clip().CLIP)
-    return is_plain and model.attn_mask is not None and model.text_pool_type == "argmax"
 
 
 def project(model: Any, states: torch.Tensor) -> torch.Tensor:

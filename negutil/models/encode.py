@@ -23,6 +23,7 @@ from negutil.cache import Cache
 from negutil.data import msrvtt
 from negutil.errors import NegutilError
 from negutil.models import architectures, precision, text_tower
+from negutil.models.architectures import TextKind
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles, as_rgb, forget_digests
 from negutil.models.text_tower import Chunk
@@ -120,7 +121,7 @@ def texts(
     for number, sentence in enumerate(sentences):
         if not isinstance(sentence, str):
             raise NegutilError(f"Text {number} to encode is {sentence!r}; give only texts.")
-    is_shared = share and architectures.is_causal_clip(model.model)
+    is_shared = share and architectures.text_kind(model.model) is TextKind.CAUSAL
     if not (cached and _keeps_texts.get()):
         return _texts(model, sentences, batch, is_shared)
     key = hashlib.sha256("".join(f"{len(sentence)}:{sentence}" for sentence in sentences).encode()).hexdigest()
@@ -178,7 +179,7 @@ def _texts(model: LoadedModel, sentences: Sequence[str], batch: int, share: bool
             return architectures.encode_text(model.model, inputs)
 
         # Neighbours of like length: a batch is only as long as its longest text.
-        by_length = tokens.argmax(dim=-1).argsort(stable=True).tolist()
+        by_length = architectures.text_lengths(model.model, tokens).argsort(stable=True).tolist()
         encoded = _in_batches(read, encode, by_length, batch, "encoding texts")
         features = np.empty_like(encoded)
         features[by_length] = encoded

@@ -157,6 +157,8 @@ def _inner(encoder: Any) -> Any:
 
 def _config(model: Any) -> Any:
     """The settings of a CLIPTextModel of the same sizes and activation as the text tower of ``model``."""
+    if not isinstance(model, architectures.open_clip().CLIP):
+        raise NegutilError(f"{type(model).__name__} has no text tower like CLIP's; choose a model of class CLIP.")
     state = text_tower.state(model)
     block = model.transformer.resblocks[0]
     quick = isinstance(block.mlp.gelu, architectures.open_clip().transformer.QuickGELU)

@@ -164,8 +164,11 @@ def locate(entry: Entry) -> tuple[Path, str]:
         with hub.fetching(f"{repository}, the weights of model '{entry.name}',", fix):
             file = Path(fetch(repository, filename=name or None, revision=entry.revision))
     if not file.is_file():
-        raise NegutilError(f"{file}, the weights of model '{entry.name}', does not exist; restore or download it.")
+        fix = f"run `negutil pretrain {entry.name}`" if entry.made else "restore or download it"
+        raise NegutilError(f"{file}, the weights of model '{entry.name}', does not exist; {fix}.")
     actual = file_sha256(file)
+    if entry.made:
+        return file, _require_made(entry, file, actual)
     if not entry.sha256 and not entry.tag:
         fix = "if it is the file that you want, write that into configs/models.toml"
         raise NegutilError(f"Model '{entry.name}' is registered without sha256; that of {file} is {actual}: {fix}.")
@@ -181,6 +184,15 @@ def locate(entry: Entry) -> tuple[Path, str]:
             "restore the file, or register it under another name."
         )
     return file, actual
+
+
+def _require_made(entry: Entry, file: Path, sha256: str) -> str:
+    """The ``sha256`` of weights that were trained here; raises NegutilError where their training noted another."""
+    again = f"run `negutil pretrain {entry.name}` again"
+    about = files.read_json(file.with_suffix(".json"), again)
+    if not isinstance(about, dict) or about.get("sha256") != sha256:
+        raise NegutilError(f"{file} is not the file that its training wrote; delete it and {again}.")
+    return sha256
 
 
 def check_activation(entry: Entry) -> None:

@@ -242,7 +242,7 @@ def activations(segmenter: Segmenter, pixels: torch.Tensor) -> list[torch.Tensor
 def conditions(segmenter: Segmenter, texts: Sequence[str], batch: int = 256) -> torch.Tensor:
     """Text features [T, D] that steer the decoder, not normalised; padding is cut off, which changes nothing."""
     tokens = segmenter.tokenizer(list(texts))
-    tokens = tokens[:, : architectures.trimmed_length(tokens)].to(segmenter.model.device)
+    tokens = tokens[:, : int(tokens.argmax(dim=-1).max()) + 1].to(segmenter.model.device)
     clip = segmenter.model.clip
     return torch.cat([clip.get_text_features(part).pooler_output for part in tokens.split(batch)])
 

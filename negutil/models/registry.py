@@ -14,16 +14,17 @@ from negutil import files, paths
 from negutil.errors import NegutilError
 
 ACTIVATIONS = ("quick_gelu", "gelu")
-PLACES = ("package", "path", "tag")
+PLACES = ("package", "path", "tag", "made")
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry(files.Settings):
-    """One model, with exactly one of ``package``, ``path`` and ``tag``; ``size`` is the side of its pictures in pixels.
+    """One model, with exactly one of PLACES; ``size`` is the side of its pictures in pixels.
 
-    ``sha256`` is that of the weight file, and empty only for a tag whose file is noted at its first download.
+    ``sha256`` is that of the weight file. It is empty only for a tag, whose file is noted at its first download, and
+    for a file that is ``made`` on this machine, whose training notes it.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Entry(files.Settings):
     package: str = ""
     path: str = ""
     tag: str = ""
+    made: str = ""
     revision: str = "main"
     mean: tuple[float, float, float] = OPENAI_MEAN
     std: tuple[float, float, float] = OPENAI_STD
@@ -46,6 +48,8 @@ class Entry(files.Settings):
         """The weight file, or None for a tag, whose file open_clip's hub decides."""
         if self.package:
             return paths.WEIGHTS / self.package
+        if self.made:
+            return paths.made_weights() / self.made
         return (paths.ROOT / Path(self.path).expanduser()) if self.path else None
 
     @property

@@ -20,6 +20,7 @@ from negutil import code, progress
 from negutil.cache import Cache
 from negutil.errors import NegutilError
 from negutil.models import architectures, encode
+from negutil.models.architectures import TextKind
 from negutil.models.loader import LoadedModel
 
 LEVELS = 3
@@ -65,7 +66,7 @@ def features(
     wrong = [sentence for sentence in sentences if not isinstance(sentence, str)]
     if wrong:
         raise NegutilError(f"One of the texts to encode is {wrong[0]!r}; give only texts.")
-    if not architectures.is_causal_clip(model.model) or depth(model) < LEVELS:
+    if architectures.text_kind(model.model) is not TextKind.CAUSAL or depth(model) < LEVELS:
         raise NegutilError(
             f"'{model.name}' has no causal text tower of {LEVELS} layers or more; choose a model that has one."
         )

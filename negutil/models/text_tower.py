@@ -1,5 +1,7 @@
 """The text tower of an open_clip model on its own: its tensors by name, and features of sentences that begin alike.
 
+Tensors are named as CLIP's text tower has them, or as a tower of transformers in a CustomTextCLIP does.
+
 In a causal text tower what stands at a place depends on the tokens up to it alone, so two sentences share everything up
 to where they part. All layers but attention, which take most of the time, run on the different beginnings only; the
 last layer is run at the end tokens alone. The features are those of ``architectures.encode_text`` up to the rounding of
@@ -20,6 +22,13 @@ from negutil.models.architectures import END_TOKENS
 
 State = dict[str, torch.Tensor]
 GROUPS = ("token_embedding", "positional_embedding", "transformer", "ln_final", "text_projection", "logit_scale")
+OF_TRANSFORMERS = {
+    "text.transformer.embeddings.word_embeddings.": "token_embedding",
+    "text.transformer.embeddings.position_embeddings.": "positional_embedding",
+    "text.transformer.": "transformer",
+    "text.proj.": "text_projection",
+}
+"""Which group of GROUPS the parameters of a text tower of transformers are of, by how their names begin."""
 EMBEDDING = "token_embedding.weight"
 IDS = "token_embedding.ids"
 """Where a file has this, it holds the rows of the token embedding with these ids alone; the others were never met."""
@@ -29,17 +38,24 @@ CHUNK = 256  # sentences that go through the tower together
 def group(name: str) -> str:
     """Return the group of :data:`GROUPS` that the parameter ``name`` is of, or "" where it is not the text tower's."""
     first = name.partition(".")[0]
-    return first if first in GROUPS else ""
+    if first in GROUPS:
+        return first
+    return next((group for start, group in OF_TRANSFORMERS.items() if name.startswith(start)), "")
+
+
+def embedding(names: Iterable[str]) -> str:
+    """Return which of the ``names`` of a text tower's tensors is the token embedding, or "" where none is."""
+    return next((name for name in names if group(name) == "token_embedding" and name.endswith(".weight")), "")
 
 
 def state(model: Any) -> State:
     """Return the tensors of the text tower of ``model`` (the logit scale too), by open_clip's names; nothing is copied.
 
-    Raises NegutilError for a model whose text tower is not CLIP's own.
+    Raises NegutilError for a model whose text tower is neither CLIP's own nor one of transformers like BERT.
     """
     tensors = {name: value for name, value in model.state_dict().items() if group(name)}
-    if EMBEDDING not in tensors:
-        raise NegutilError(f"{type(model).__name__} has no text tower like CLIP's; choose a model of class CLIP.")
+    if not embedding(tensors):
+        raise NegutilError(f"{type(model).__name__} has no text tower like CLIP's or BERT's; choose another model.")
     return tensors
 
 
@@ -68,9 +84,10 @@ def misfits(tensors: State, wanted: State) -> list[str]:
 
 def filled(tensors: State, ids: torch.Tensor, base: State) -> State:
     """Return ``tensors``, whose embedding has the rows ``ids`` alone, with all other rows from ``base``."""
-    embedding = base[EMBEDDING].detach().cpu().clone()
-    embedding[ids] = tensors[EMBEDDING]
-    return tensors | {EMBEDDING: embedding}
+    name = embedding(tensors)
+    whole = base[name].detach().cpu().clone()
+    whole[ids] = tensors[name]
+    return tensors | {name: whole}
 
 
 def expanded(tensors: State) -> State:
@@ -78,9 +95,9 @@ def expanded(tensors: State) -> State:
     if IDS not in tensors:
         return tensors
     rows = tensors[EMBEDDING]
-    embedding = rows.new_zeros(END_TOKENS[1] + 1, rows.shape[1])
-    embedding[tensors[IDS].long()] = rows
-    return {name: value for name, value in tensors.items() if name != IDS} | {EMBEDDING: embedding}
+    whole = rows.new_zeros(END_TOKENS[1] + 1, rows.shape[1])
+    whole[tensors[IDS].long()] = rows
+    return {name: value for name, value in tensors.items() if name != IDS} | {EMBEDDING: whole}
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -147,7 +164,7 @@ def _chunk(rows: torch.Tensor, tokens: torch.Tensor) -> Chunk:
 def encode(model: Any, chunks: Iterable[Chunk], device: str = "cpu") -> torch.Tensor:
     """Return the L2-normalised text features [N, D], on the CPU, of the sentences of ``chunks``, all chunks of a plan.
 
-    ``model`` is a plain causal CLIP (``architectures.is_causal_clip``) on ``device``.
+    ``model`` is a plain causal CLIP (``TextKind.CAUSAL``) on ``device``.
     """
     blocks, parts = model.transformer.resblocks, []
     for chunk in (each.to(device) for each in chunks):

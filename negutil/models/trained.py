@@ -17,7 +17,8 @@ import torch
 
 from negutil import config, files, paths
 from negutil.errors import NegutilError
-from negutil.models.text_tower import EMBEDDING, State
+from negutil.models import text_tower
+from negutil.models.text_tower import State
 
 ABOUT = "trained.json"
 TENSORS = "text_tower.safetensors"
@@ -131,8 +132,9 @@ def write(out: Path, state: State, ids: torch.Tensor, curve: str, about: dict[st
 
     Raises NegutilError where a file cannot be written, or where rows and ``ids`` of the embedding do not pair up.
     """
-    if len(state[EMBEDDING]) != len(ids):
-        raise NegutilError(f"The embedding has {len(state[EMBEDDING])} rows for {len(ids)} tokens; give one for each.")
+    rows = len(state[text_tower.embedding(state)])
+    if rows != len(ids):
+        raise NegutilError(f"The embedding has {rows} rows for {len(ids)} tokens; give one for each.")
     return Trained(out, save(out / TENSORS, out / ABOUT, state | {IDS: ids}, curve, about))
 
 

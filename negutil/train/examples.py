@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from negutil.errors import NegutilError
 from negutil.models import architectures
+from negutil.models.loader import LoadedModel
 from negutil.train import tower
 from negutil.train.settings import FinetuneConfig
 
@@ -128,7 +129,7 @@ def check(examples: Examples, config: FinetuneConfig) -> None:
                 raise NegutilError(f"Number {index} of `{name}` is {value!r}; give {fix}.")
 
 
-def prepare(examples: Examples, tokenizer: Callable[[list[str]], torch.Tensor], config: FinetuneConfig) -> Prepared:
+def prepare(examples: Examples, base: LoadedModel, config: FinetuneConfig) -> Prepared:
     """Check ``examples`` and bring them to the device of ``config``; each different text is tokenised once."""
     check(examples, config)
     wanted = ("captions", *NEEDS[config.method], *(("originals",) if config.original_share else ()))
@@ -136,8 +137,9 @@ def prepare(examples: Examples, tokenizer: Callable[[list[str]], torch.Tensor], 
     shaped = {name: np.array(getattr(examples, name), dtype=object) for name in used}
     flat = np.concatenate([texts.ravel() for texts in shaped.values()])
     number, different = pd.factorize(flat)
-    tokens = architectures.tokenize(tokenizer, different.tolist())
-    ids = tower.occurring(tokens)
+    tokens = architectures.tokenize(base.tokenizer, different.tolist())
+    tokens = tokens[:, : int(architectures.text_lengths(base.model, tokens).max())]
+    ids = tower.occurring(tokens, architectures.special_tokens(base.model))
     parts = np.split(number, np.cumsum([texts.size for texts in shaped.values()])[:-1])
 
     def tensor(array: NDArray[Any] | None) -> torch.Tensor | None:
@@ -146,7 +148,7 @@ def prepare(examples: Examples, tokenizer: Callable[[list[str]], torch.Tensor], 
     return Prepared(
         images=torch.from_numpy(examples.images).to(config.device),
         rows=torch.from_numpy(examples.rows).to(config.device),
-        tokens=tower.compact(tokens[:, : architectures.trimmed_length(tokens)], ids).to(config.device),
+        tokens=tower.compact(tokens, ids).to(config.device),
         ids=ids,
         texts={
             name: torch.from_numpy(part.reshape(shaped[name].shape)).to(config.device)

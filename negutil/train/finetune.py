@@ -52,7 +52,7 @@ class Trainer(Loop[tuple[Indices, NDArray[np.bool_]]]):
         self, base: LoadedModel, examples: Examples, config: FinetuneConfig, members: World | None = None
     ) -> None:
         self.config, self.members = config, members or World()
-        self.data = prepare(examples, base.tokenizer, config)
+        self.data = prepare(examples, base, config)
         self.train, self.validation = split(examples, config)
         self.hard: Indices | None = None  # for each example one with its hard image from the same part
         if config.method == "negclip":

@@ -1,10 +1,12 @@
 """The text tower while it is trained: embeddings for the tokens that occur, and no work on padding.
 
-Neither changes a feature: a causal text tower never looks behind the end token, and a token that does not occur has no
-gradient. Rows of the embedding that do not occur keep their values (a weight decay would have shrunk them).
+Neither changes a feature: a causal text tower never looks behind the end token, one of transformers hides padding by a
+mask, and a token that does not occur has no gradient. Rows of the embedding that do not occur keep their values (a
+weight decay would have shrunk them).
 """
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +16,7 @@ from torch.nn import functional
 
 from negutil.errors import NegutilError
 from negutil.models import architectures, text_tower
-from negutil.models.architectures import END_TOKENS
+from negutil.models.architectures import TextKind
 from negutil.models.loader import LoadedModel
 from negutil.models.text_tower import State
 
@@ -26,9 +28,9 @@ ROWS = 128
 it makes, and keeps, a kernel of its own."""
 
 
-def occurring(tokens: torch.Tensor) -> torch.Tensor:
-    """Return the different ids in ``tokens`` (any shape) with padding and the two end tokens, sorted, int64 [V]."""
-    return torch.from_numpy(np.union1d(np.unique(tokens.numpy()), (0, *END_TOKENS)).astype(np.int64))
+def occurring(tokens: torch.Tensor, special: Sequence[int]) -> torch.Tensor:
+    """Return the different ids in ``tokens`` (any shape) and the ``special`` ones of the model, sorted, int64 [V]."""
+    return torch.from_numpy(np.union1d(np.unique(tokens.numpy()), special).astype(np.int64))
 
 
 def compact(tokens: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
@@ -54,18 +56,22 @@ class TextTower(torch.nn.Module):
     """A trainable copy of the text tower of ``base``, with embeddings for the tokens ``ids`` [V] alone.
 
     ``trainable`` names the groups of parameters that learn. All layers but attention see the tokens of the batch packed
-    into one matrix; attention sees the texts in ``chunks`` of like length, padded to the longest of each. Raises
-    NegutilError where the model is not a causal CLIP.
+    into one matrix; attention sees the texts in ``chunks`` of like length, padded to the longest of each. A tower of
+    transformers sees each chunk as a whole, without dropout. Raises NegutilError where the model's text tower may look
+    at its padding.
     """
 
     def __init__(self, base: LoadedModel, ids: torch.Tensor, trainable: tuple[str, ...], chunks: int) -> None:
         super().__init__()
-        if not architectures.is_causal_clip(base.model):
-            raise NegutilError(f"'{base.name}' has no causal text tower like CLIP's; fine-tune another model.")
+        self.kind = architectures.text_kind(base.model)
+        name = text_tower.embedding(base.model.state_dict()).removesuffix(".weight")
+        if self.kind is TextKind.WHOLE or not name:
+            raise NegutilError(f"'{base.name}' has no text tower like CLIP's or BERT's; fine-tune another model.")
         clip: Any = copy.deepcopy(base.model)
         clip.visual = torch.nn.Identity()
-        rows = clip.token_embedding.weight.detach()[ids.to(clip.token_embedding.weight.device)]
-        clip.token_embedding = torch.nn.Embedding.from_pretrained(rows.clone(), freeze=False)
+        whole = clip.get_submodule(name).weight.detach()
+        rows = whole[ids.to(whole.device)].clone()
+        clip.set_submodule(name, torch.nn.Embedding.from_pretrained(rows, freeze=False))
         for name, parameter in clip.named_parameters():
             parameter.requires_grad_(text_tower.group(name) in trainable)
         self.clip, self.chunks = clip, chunks
@@ -78,7 +84,11 @@ class TextTower(torch.nn.Module):
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return raw text features [T, D] of compact ``tokens`` [T, L]."""
-        lengths, order = (tokens.argmax(dim=-1) + 1).sort(stable=True)
+        lengths, order = architectures.text_lengths(self.clip, tokens).sort(stable=True)
+        if self.kind is TextKind.MASKED:
+            parts = zip(tokens[order].chunk(self.chunks), lengths.chunk(self.chunks), strict=True)
+            features = torch.cat([self.clip.encode_text(part[:, : int(own[-1])]) for part, own in parts])
+            return features[order.argsort()]
         text, place = _inside(lengths).nonzero(as_tuple=True)
         chunks = _cut(lengths, self.chunks)
         x = self.clip.token_embedding(tokens[order][text, place]) + self.clip.positional_embedding[place]

@@ -39,7 +39,7 @@ CASES = (
     ("bench nothing --pairs {mine}", "'nothing'"),
     ("bench miniclip-s-8+nothing/seed0 --pairs {mine}", "'miniclip-s-8+nothing/seed0'"),
     ("bench ViT-B-32 --pretrained nothing --pairs {mine}", "'nothing'"),
-    ("bench roberta-ViT-B-32 --pretrained random --pairs {mine}", "roberta-ViT-B-32"),
+    ("bench coca_ViT-B-32 --pretrained random --pairs {mine}", "coca_ViT-B-32 has a third tower"),
     ("bench local-dir:{missing} --pairs {mine}", "{missing}"),
     ("bench local-dir: --pairs {mine}", "local-dir:"),
     (f"bench {MODEL} --pretrained {{missing}}.pt --pairs {{mine}}", "{missing}.pt"),
@@ -433,6 +433,7 @@ def no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     [
         ("bench hf-hub:timm/ViT-B-16-SigLIP --pairs {mine}", "hf-hub:timm/ViT-B-16-SigLIP"),
         ("bench ViT-B-16-SigLIP --pretrained random --pairs {mine}", "timm/ViT-B-16-SigLIP, the tokenizer of"),
+        ("bench roberta-ViT-B-32 --pretrained random --pairs {mine}", "roberta-base, the tokenizer of"),
         ("bench ViT-B-32 --pretrained laion2b_s34b_b79k --pairs {mine}", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"),
         (PICTURES.replace(MODEL, "hf-hub:timm/ViT-B-16-SigLIP"), "hf-hub:timm/ViT-B-16-SigLIP"),
     ],

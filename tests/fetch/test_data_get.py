@@ -109,6 +109,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServ
         catalogue.write_text(CATALOGUE.replace("URL", served.url))
         monkeypatch.setattr(data_catalogue, "FILE", catalogue)
         monkeypatch.setenv("NEGUTIL_DATA", str(tmp_path / "data"))
+        monkeypatch.setenv("NEGUTIL_CACHE", str(tmp_path / "cache"))
         yield served
 
 
@@ -146,6 +147,17 @@ def test_another_archive_than_expected_is_told(server: FileServer) -> None:
     server.files["/pictures.zip"] = zipped({"other/1.jpg": b"1"})
     with pytest.raises(NegutilError, match=r"has no sets/pictures/: it is another archive"):
         statuses()
+
+
+def test_a_later_download_has_to_be_the_file_of_the_first(server: FileServer, tmp_path: Path) -> None:
+    statuses()
+    (tmp_path / "data" / "sets" / "prompts.json").unlink()
+    server.files["/prompts.json"] = b"[]"
+    with pytest.raises(NegutilError, match=r"has sha256 \w+, where .*delete .*prompts\.json\.\w+\.sha256"):
+        statuses()
+    (note,) = (tmp_path / "cache" / "downloads").glob("prompts.json.*")
+    note.unlink()
+    assert statuses()[-1] == ("sets/prompts.json", "downloaded", 1)
 
 
 def test_the_mini_world_is_not_mixed_with_published_data(server: FileServer, tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ import torch
 from miniworld.pretrain import miniclipseg as pretrain_miniclipseg
 from miniworld.pretrain import recipes
 from miniworld.pretrain.miniclipseg import SegmentConfig
-from miniworld.pretrain.pretraining import CURVE
 from negutil.errors import NegutilError
 from negutil.models import miniclipseg
 from negutil.train import loop
+from negutil.train.pretraining import CURVE
 
 CONFIG = SegmentConfig(
     base="miniclip-s-8", steps=4, batch=4, phrases=2, pictures=8, validation=4, log_every=2, validate_every=4,

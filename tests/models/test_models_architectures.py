@@ -28,7 +28,7 @@ def tokens() -> torch.Tensor:
 @torch.no_grad()
 def test_trimming_the_padding_changes_nothing(model: torch.nn.Module, tokens: torch.Tensor) -> None:
     short = tokens[:2]
-    assert architectures.trimmed_length(short) < tokens.shape[1]
+    assert architectures.text_lengths(model, short).max() < tokens.shape[1]
     full = model.encode_text(short, normalize=True)  # type: ignore[operator]
     torch.testing.assert_close(architectures.encode_text(model, short), full, atol=2e-6, rtol=0)
 
@@ -37,14 +37,14 @@ def test_trimming_the_padding_changes_nothing(model: torch.nn.Module, tokens: to
 def test_chunks_keep_the_order(model: torch.nn.Module, tokens: torch.Tensor) -> None:
     full = model.encode_text(tokens, normalize=True)  # type: ignore[operator]
     torch.testing.assert_close(architectures.encode_text_in_chunks(model, tokens, 3), full, atol=2e-6, rtol=0)
-    assert architectures.trimmed_length(tokens) == tokens.shape[1]
+    assert architectures.text_lengths(model, tokens).max() == tokens.shape[1]
 
 
 def test_gradients_reach_the_positions_that_were_used(model: torch.nn.Module, tokens: torch.Tensor) -> None:
     architectures.encode_text(model, tokens[:1]).sum().backward()
     gradient = model.positional_embedding.grad
     assert isinstance(gradient, torch.Tensor)
-    length = architectures.trimmed_length(tokens[:1])
+    length = int(architectures.text_lengths(model, tokens[:1]).max())
     assert (gradient[:length].abs().sum(dim=1) > 0).all()
     assert (gradient[length:] == 0).all()
     model.zero_grad()

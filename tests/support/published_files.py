@@ -8,6 +8,7 @@ import test_data_ccneg as ccneg
 import test_data_celeba as celeba
 import test_data_chexpert as chexpert
 import test_data_coco as coco
+import test_data_flickr8k as flickr8k
 import test_data_msrvtt as msrvtt
 import test_data_negbench as negbench
 import test_data_negrefcocog as negrefcocog
@@ -55,6 +56,11 @@ COUNTS = {
     "tifa/tifa_v1.0_text_inputs.json": {"captions": 1},
     "tifa/tifa_v1.0_question_answers.json": {"questions": 1, "captions": 1},
     "t2i_prompts/prompts_with_questions.json": {"prompts": 1},
+    "flickr8k/Flickr8k.token.txt": {"photographs": 4, "captions": 6},
+    "flickr8k/Flickr_8k.trainImages.txt": {"photographs": 1},
+    "flickr8k/Flickr_8k.devImages.txt": {"photographs": 1},
+    "flickr8k/Flickr_8k.testImages.txt": {"photographs": 1},
+    "flickr8k/Flicker8k_Dataset/": {"files": 4},
 }
 """What is in each part that `write` writes."""
 
@@ -63,6 +69,7 @@ def write(root: Path) -> Path:
     """Write all of it into `root`, with the pictures that the files name."""
     _scenes(root)
     _questions(root)
+    flickr8k.write(root / "flickr8k")
     shard(root / "laion" / "part-00000.parquet", ALT_TEXTS)
     write_text(root / "celeba" / "list_attr_celeba.txt", "3", "Eyeglasses Male No_Beard ", *celeba.ROWS)
     write_text(root / "celeba" / "list_eval_partition.txt", "000001.jpg 0", "000002.jpg 2", "000003.jpg 2")

@@ -53,6 +53,15 @@ def rows_of(count: int, batch: int, step: int, seed: int) -> tuple[int, NDArray[
     return epoch, order[place * batch : (place + 1) * batch]
 
 
+def optimiser(model: torch.nn.Module, config: Settings) -> torch.optim.AdamW:
+    """Return CLIP's AdamW with decay on matrices alone: not on gains, biases, embeddings or the logit scale."""
+    named = [(name, value) for name, value in model.named_parameters() if value.requires_grad]
+    decayed = [value for name, value in named if value.ndim >= 2 and "embedding" not in name]
+    others = [value for name, value in named if value.ndim < 2 or "embedding" in name]
+    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98), eps=1e-6, fused=True)
+
+
 class Pretraining(Loop[Batch]):
     """A loop whose ``curve`` has the mean loss of the last steps, the rate, the speed and what is validated.
 
@@ -132,7 +141,7 @@ class Pretraining(Loop[Batch]):
             )
         for name, value in state.items():
             if not torch.isfinite(value).all():
-                raise NegutilError(f"The weight {name} does not fit into float16; pretrain again with a lower `lr`.")
+                raise NegutilError(f"The weight {name} is not finite; pretrain again with a lower `lr`.")
         files.write_bytes(weights, safetensors.torch.save(dict(state), metadata={"format": "pt"} | metadata))
         facts = code.provenance(command=about.pop("command"), seconds=round(self.seconds, 1))
         about = {"config": asdict(self.settings), "sha256": files.sha256(weights)} | about
