@@ -82,9 +82,9 @@ def training_images(settings: Profile, count: int) -> Dataset:
     releases = ("train2014", "val2017")
     there = [name for name in releases if (folder / "annotations" / f"captions_{name}.json").is_file()]
     release = (*there, releases[0])[0]
-    files = [folder / "annotations" / f"{kind}_{release}.json" for kind in ("captions", "instances")]
+    captions, instances = (folder / "annotations" / f"{kind}_{release}.json" for kind in ("captions", "instances"))
     with skipped.reading(settings, f"images of {release} for the worked example", "coco2014"):
-        rows = coco.load(*files, folder / release)
+        rows = coco.load(captions, instances, folder / release)
     labelled = [row for row, categories in enumerate(rows["categories"][:]) if categories]
     return rows.select(labelled[:count])
 

@@ -118,7 +118,7 @@ def reading(settings: Profile, what: str, get: str = "") -> Iterator[None]:
     lost = sum(report.missing_pictures for report in reports)
     if lost:
         skip = Skip(what, "", get, kept, kept + lost)
-        reason = f"The pictures of {skip.share} are here: its numbers are not those of the whole."
+        reason = f"The images of {skip.share} are here: its numbers are not those of the whole."
         note(settings, dataclasses.replace(skip, reason=reason))
 
 

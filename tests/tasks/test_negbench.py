@@ -256,10 +256,10 @@ def test_a_part_of_the_pictures_answers_the_questions_about_them(
     ):
         names = [Path(name).name for name in pd.read_csv(shared_data / "negbench" / file)[column]]
         kept = [name for name in names if name in here]
-        part = skipped.part(items.variation.title)
-        assert part is not None
-        assert (part.n, part.of) == (len(kept), len(names))
-        assert f"Part of the data: {part.what}. The pictures of {part.share} are here" in told
+        found = skipped.part(items.variation.title)
+        assert found is not None
+        assert (found.n, found.of) == (len(kept), len(names))
+        assert f"Part of the data: {found.what}. The images of {found.share} are here" in told
         assert {path.name for path in items.media} == set(kept)
     assert isinstance(questions, Questions)
     assert len(questions.options) == skipped.part(questions.variation.title).n  # type: ignore[union-attr]
