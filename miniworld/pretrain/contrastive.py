@@ -49,7 +49,7 @@ class PretrainConfig(Settings):
     validation_pictures: int = 500
 
 
-STEPS = 3200
+STEPS = 4500
 """The same for both sizes, so that comparing them compares sizes."""
 
 DOSES: dict[str, Cues] = {
