@@ -1,8 +1,9 @@
 """A small NEGUTIL_DATA in the official layout, made of real sample files, and settings for a dry run over it.
 
-Photographs, captions, instances and NegBench's rows are the published ones. COCO's val2017 sample is parted: the first
-photographs stand as val2017, the others as train2014 and train2017. CC-Neg's file is written in its official format
-with the published number of evaluation items.
+Photographs, captions, instances, alt texts and NegBench's rows are the published ones. COCO's val2017 sample is parted:
+the first photographs stand as val2017, the others as train2014 and train2017. Of val2017, and of the faces (photographs
+with attributes at random), the files name more images than there are, as where somebody has a part of a dataset.
+CC-Neg's file is written in its official format with the published number of evaluation items.
 """
 
 from __future__ import annotations
@@ -15,17 +16,22 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import safetensors.torch
 import torch
 
 from negutil import files, paths
-from negutil.data import negbench
+from negutil.captions import probe_prompts
+from negutil.data import celeba, negbench
 from negutil.models import architectures
 
-MODEL, ARCHITECTURE = "untrained-vit-b-32", "ViT-B-32-quickgelu"
+MODEL, ARCHITECTURE, SIZE = "untrained", "MiniCLIP-S-8", 64
 TESTED = 20
 """Photographs that stand as val2017."""
+
+FACES, LOST_FACES = 40, 3
+"""Faces in each of CelebA's splits, and how many of the last ones have no image."""
 
 NEGATED, PLAIN, QUESTIONS = (
     "COCO_val_negated_retrieval_llama3.1_rephrased_affneg_true.csv",
@@ -36,10 +42,15 @@ EVALUATION = 16
 """Items of CC-Neg that are asked about; the published evaluation part is the last 40,000."""
 
 
+def captioned(shared: Path) -> set[str]:
+    """The names of the images that COCO's sample annotations are about; only some of them are there."""
+    content = json.loads((shared / "coco" / "annotations" / "captions_val2017.json").read_text())
+    return {image["file_name"] for image in content["images"]}
+
+
 def photographs(shared: Path) -> list[str]:
     """The names of COCO's sample photographs that have captions, sorted."""
-    captioned = json.loads((shared / "coco" / "annotations" / "captions_val2017.json").read_text())
-    named = {image["file_name"] for image in captioned["images"]}
+    named = captioned(shared)
     return sorted(path.name for path in (shared / "coco" / "val2017").iterdir() if path.name in named)
 
 
@@ -47,9 +58,14 @@ def write(shared: Path, root: Path) -> None:
     """Write the data folder ``root`` from the sample files in ``shared``."""
     names = photographs(shared)
     tested, trained = names[:TESTED], names[TESTED:]
-    for release, own in (("val2017", tested), ("train2014", trained), ("train2017", trained)):
-        _coco(shared / "coco", root / "coco", release, own)
-    _negbench(shared / "negbench", root / "negbench", set(tested))
+    asked = captioned(shared) - set(trained)  # with images that are not there
+    _coco(shared / "coco", root / "coco", "val2017", tested, asked)
+    for release in ("train2014", "train2017"):
+        _coco(shared / "coco", root / "coco", release, trained, set(trained))
+    _negbench(shared / "negbench", root / "negbench", asked)
+    _celeba(shared / "coco" / "val2017", root / "celeba", names)
+    (root / "laion").mkdir()
+    shutil.copy(shared / "web_alttext" / "img2dataset_test_1000.parquet", root / "laion")
     _captions(shared / "negbench", root / "captions", trained)
     _ccneg(shared, root, trained, tested)
     _caltech101(shared, root / "caltech101" / "101_ObjectCategories", tested)
@@ -62,19 +78,36 @@ def _official(name: str, release: str) -> str:
     return f"COCO_{release}_{name}" if release.endswith("2014") else name
 
 
-def _coco(shared: Path, folder: Path, release: str, names: list[str]) -> None:
+def _coco(shared: Path, folder: Path, release: str, names: list[str], annotated: set[str]) -> None:
     (folder / release).mkdir(parents=True)
     (folder / "annotations").mkdir(exist_ok=True)
     for name in names:
         (folder / release / _official(name, release)).symlink_to(shared / "val2017" / name)
     for kind in ("captions", "instances"):
         content = json.loads((shared / "annotations" / f"{kind}_val2017.json").read_text())
-        images = [image for image in content["images"] if image["file_name"] in names]
+        images = [image for image in content["images"] if image["file_name"] in annotated]
         known = {image["id"] for image in images}
         own = [image | {"file_name": _official(image["file_name"], release)} for image in images]
         said = [one for one in content["annotations"] if one["image_id"] in known]
         written = json.dumps(content | {"images": own, "annotations": said})
         (folder / "annotations" / f"{kind}_{release}.json").write_text(written)
+
+
+def _celeba(photographs: Path, folder: Path, names: list[str]) -> None:
+    """CelebA's two text files with all attributes, each true of half of the faces, and most of the images."""
+    (folder / "img_align_celeba").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    attributes = list(dict.fromkeys(pair.attribute for pair in probe_prompts.read_prompts()))
+    count = len(celeba.SPLITS) * FACES
+    rows, parts = [], []
+    for number in range(count):
+        name, split = f"{number + 1:06d}.jpg", number // FACES
+        rows.append(f"{name} {' '.join(map(str, rng.choice((-1, 1), len(attributes))))}")
+        parts.append(f"{name} {split}")
+        if number < count - LOST_FACES:
+            (folder / "img_align_celeba" / name).symlink_to(photographs / names[number % len(names)])
+    (folder / "list_attr_celeba.txt").write_text("\n".join([str(count), " ".join(attributes), *rows]) + "\n")
+    (folder / "list_eval_partition.txt").write_text("\n".join(parts) + "\n")
 
 
 def _negbench(shared: Path, folder: Path, names: set[str]) -> None:
@@ -183,7 +216,7 @@ def configs(root: Path) -> None:
     entry |= {"activation": "quick_gelu", "source": "random weights"}
     told = "".join(f"{key} = {json.dumps(value)}\n" for key, value in entry.items())
     with (root / "models.toml").open("a", encoding="utf-8") as stream:
-        stream.write(f"\n[{MODEL}]\n{told}size = 224\n")
+        stream.write(f"\n[{MODEL}]\n{told}size = {SIZE}\n")
     for name, changes in CHANGES.items():
         path = root / name
         path.write_text(_changed(path.read_text(encoding="utf-8"), changes), encoding="utf-8")
