@@ -203,3 +203,12 @@ def test_real_labels_agree_with_coco(shared_data: Path) -> None:
         assert set(row["positive_objects"]) == set(image["categories"])
         assert not set(row["negative_objects"]) & set(image["categories"])
         assert sorted(row["captions"]) == sorted(image["captions"])
+
+
+def test_real_files_as_other_programs_leave_them(shared_data: Path) -> None:
+    folder = shared_data / "bad_input"
+    lists = folder / "retrieval_numpy_lists.csv"  # without commas, as NumPy prints them
+    assert "line 2: captions is not a list of strings" in complaint(negbench.load, lists)
+    told = data.report(negbench.load(folder / "unclosed_quote_mcq.csv"))
+    assert told.rows == 5
+    assert [line.partition(":")[0] for line in told.left_out] == ["line 2", "line 3"]

@@ -81,3 +81,8 @@ def test_real_file(shared_data: Path) -> None:
     assert Counter(everything["negated"]) == {"caption": 267, "foil": 267}
     assert Counter(valid["negated"]) == {"caption": 256, "foil": 249}
     assert sum(votes == 3 for votes in everything["votes_caption"]) == 410
+
+
+def test_another_piece_of_valse_is_refused(shared_data: Path) -> None:
+    told = complaint(valse.load, shared_data / "bad_input" / "valse_counting.json")
+    assert "is of VALSE's piece 'counting', and only 'existence' is about negation" in told
