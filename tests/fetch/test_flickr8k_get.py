@@ -79,7 +79,7 @@ def test_the_commands_get_and_check(server: FileServer, tmp_path: Path) -> None:
     assert "the photographs belong to their photographers" in told.stdout
     checked = CliRunner().invoke(app, ["data", "check", "flickr8k"])
     assert checked.exit_code == 0
-    assert "sample, flickr8k/Flickr8k.token.txt: has 12 of 8,091 photographs, 60 of 40,455 captions" in checked.stdout
+    assert "part, flickr8k/Flickr8k.token.txt: 12 of 8,091 photographs, 60 of 40,455 captions: a part" in checked.stdout
     assert "1 left out, the first is line 61: '2258277193_586949ec62.jpg.1' is no name" in checked.stdout
     photograph = next((tmp_path / "data" / "flickr8k" / flickr8k.PHOTOGRAPHS).glob("*.jpg"))
     photograph.write_bytes(b"damaged")
