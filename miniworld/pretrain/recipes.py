@@ -8,10 +8,7 @@ import os
 # Idle threads of OpenMP otherwise spin: two trainings on two cores then run ten times slower. Read when torch loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import dataclasses
 import functools
-import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +17,7 @@ from miniworld.pretrain import contrastive, judge, miniclipseg, minisd
 from miniworld.pretrain.pool import Pool
 from negutil import paths
 from negutil.errors import NegutilError
-from negutil.train.pretraining import Settings
+from negutil.train.pretraining import Settings, changed, command
 
 RECIPES: dict[str, Settings] = {
     **contrastive.RECIPES,
@@ -59,9 +56,8 @@ def run(
     Returns their file, or None where the training was stopped. Raises NegutilError for an unknown name, and for a
     ``pool`` or another ``device`` than the CPU where the model has use for neither.
     """
-    config, home = recipe(name), paths.cache() / "pretraining"
-    seed = config.seed if seed is None else seed
-    config = dataclasses.replace(config, steps=steps or config.steps, seed=seed, threads=threads, device=device)
+    config = changed(recipe(name), steps=steps, seed=seed, threads=threads, device=device)
+    home = paths.cache() / "pretraining"
     modules: dict[str, Any] = {"minisd": minisd, "miniclipseg": miniclipseg, "judge": judge}
     module, data = modules.get(name, contrastive), []
     if name in POOLS:
@@ -73,5 +69,5 @@ def run(
     if trainer.done < trainer.steps:
         return None
     file = weights / f"{name}.safetensors"
-    trainer.export(file, os.environ.get("NEGUTIL_COMMAND") or "negutil pretrain " + shlex.join(sys.argv[2:]))
+    trainer.export(file, command())
     return file

@@ -98,7 +98,7 @@ class CCNeg(Task):
         return {(title, METRIC): value for title, value in values.items() if title == TITLE or rows.turned_round}
 
     def rules(self, rows: Items) -> dict[str, Frames]:
-        """Return the answers of rules on each side, and on both but for the bag of words.
+        """Return the answers of rules on each side, and on both except for the bag of words.
 
         That is fitted to one of the two sides at a time, so it is no single rule for both.
         """

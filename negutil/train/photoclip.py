@@ -7,8 +7,6 @@ kept; the test part is read once, at the end. Photographs are squashed to a squa
 """
 
 import dataclasses
-import os
-import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +27,7 @@ from negutil.models.text_tower import State
 from negutil.tasks import retrieval
 from negutil.train.loop import Schedule, cosine, fast_kernels
 from negutil.train.losses import MAX_LOGIT_SCALE, contrastive_loss
-from negutil.train.pretraining import Pretraining, Settings, optimiser, rows_of
+from negutil.train.pretraining import Pretraining, Settings, changed, command, optimiser, rows_of
 
 FLOOR = 0.53
 """Recall at 5, text to image, that PhotoCLIP has to reach on Flickr8k's test part."""
@@ -207,9 +205,8 @@ def run(
     Returns their file, or None where the training was stopped. Raises NegutilError where packages or photographs are
     missing.
     """
-    config, home = RECIPES[name], paths.cache() / "pretraining"
-    seed = config.seed if seed is None else seed
-    config = dataclasses.replace(config, steps=steps or config.steps, seed=seed, threads=threads, device=device)
+    config = changed(RECIPES[name], steps=steps, seed=seed, threads=threads, device=device)
+    home = paths.cache() / "pretraining"
     folder = paths.published() / "flickr8k"
     with missing_pictures("drop"):  # a part of the photographs trains a model, too
         splits = [flickr8k.load(folder, split) for split in flickr8k.SPLITS]
@@ -221,8 +218,7 @@ def run(
         if trainer.done < trainer.steps:
             return None
         file = (weights or paths.made_weights()) / f"{name}.safetensors"
-        command = os.environ.get("NEGUTIL_COMMAND") or "negutil pretrain " + shlex.join(sys.argv[2:])
-        found = trainer.export(file, command, test)
+        found = trainer.export(file, command(), test)
     told = ", ".join(f"{key.replace('_', ' ')} {value:.3f}" for key, value in found.items())
     print(f"Flickr8k's test part, text to image: {told} (floor of recall at 5: {FLOOR}).", file=sys.stderr)
     return file

@@ -1,11 +1,14 @@
 """What all pretrainings have in common: curve, validation, checkpoints, and the files of the finished weights."""
 
+import dataclasses
 import json
+import os
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -51,6 +54,25 @@ def rows_of(count: int, batch: int, step: int, seed: int) -> tuple[int, NDArray[
     epoch, place = divmod(step, count // batch)
     order = np.random.default_rng([seed, epoch, 0]).permutation(count)
     return epoch, order[place * batch : (place + 1) * batch]
+
+
+Made = TypeVar("Made", bound=Settings)
+
+
+def changed(config: Made, *, steps: int | None, seed: int | None, threads: int, device: str) -> Made:
+    """Return the settings of a recipe with what the user asks for in place of its own (None: its own)."""
+    return dataclasses.replace(
+        config,
+        steps=steps or config.steps,
+        seed=config.seed if seed is None else seed,
+        threads=threads,
+        device=device,
+    )
+
+
+def command() -> str:
+    """Return the command that this training was started by, as the weights note it."""
+    return os.environ.get("NEGUTIL_COMMAND") or "negutil pretrain " + shlex.join(sys.argv[2:])
 
 
 def optimiser(model: torch.nn.Module, config: Settings) -> torch.optim.AdamW:

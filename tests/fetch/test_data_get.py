@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import itertools
 import json
 import os
@@ -12,12 +11,11 @@ import signal
 import subprocess
 import sys
 import time
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from file_server import Act, FileServer, serve
+from file_server import Act, FileServer, serve, zipped
 from huggingface_hub import constants
 from typer.testing import CliRunner
 
@@ -90,14 +88,6 @@ source = "https://example.org/hubbed"
 [[hubbed.parts]]
 hub = "CIDAS/clipseg-rd64-refined"
 """
-
-
-def zipped(files: dict[str, bytes]) -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as opened:
-        for name, content in files.items():
-            opened.writestr(name, content)
-    return made.getvalue()
 
 
 @pytest.fixture

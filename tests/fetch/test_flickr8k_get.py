@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from file_server import Act, FileServer, serve
+from file_server import Act, FileServer, serve, zipped
 from typer.testing import CliRunner
 
 from negutil import paths
@@ -21,14 +19,6 @@ from negutil.fetch import catalogue, get
 RELEASE = "https://github.com/jbrownlee/Datasets/releases/download/Flickr8k"
 OF_EACH_SPLIT = 4
 PATIENT = Settings(connect=2.0, stall=0.5, attempts=1, first_wait=0.01, longest_wait=0.1, reserve=0)
-
-
-def zipped(files: dict[str, bytes]) -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as opened:
-        for name, content in files.items():
-            opened.writestr(name, content)
-    return made.getvalue()
 
 
 @pytest.fixture

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import re
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    """The content of a zip archive of ``files``."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as opened:
+        for name, content in files.items():
+            opened.writestr(name, content)
+    return made.getvalue()
 
 
 @dataclass(frozen=True)
