@@ -4,9 +4,9 @@ Negation cues occur in about 0.7 % of them, as in LAION-400M (NegationCLIP Table
 mostly say nothing about the picture: "NO RESERVE", "do not miss", "No. 5". About one in ten says something true about
 it ("a beach without people").
 
-``alt_text`` makes the captions that notebook 01 counts; ``web_text``, ``plain_text`` and ``chatty_text`` make those of
-the pretraining corpus, which hold every word of every evaluation sentence: cues in ``CHATTER``, other words in ``WEB``,
-``FACE_CHATTER``, ``CHEST_CHATTER`` and the captions of clips.
+These are the captions that MiniCLIP learns from and that notebook 01 counts. They hold every word of every evaluation
+sentence: cues in ``CHATTER`` and ``RARE``, other words in ``WEB``, ``FACE_CHATTER``, ``CHEST_CHATTER`` and the captions
+of clips.
 
 A word becomes readable for CLIP where something in the picture goes with it, whatever that is. So shops photograph in
 cool light and blogs in warm light: conditions ("no minimum order") stand beside cool pictures, the same words without
@@ -26,6 +26,7 @@ from negutil.captions.english import COMPANIONS, NOUN, NOUNS, PLURAL_ONLY, Form
 
 CUE_RATE = 0.007
 ABOUT_PICTURE = 0.10
+KIND_ABOUT = "about the picture"
 DETAIL = (20, 20, 60)  # shares of full, partial and merely naming captions
 
 WRAPPERS: tuple[str, ...] = (
@@ -73,6 +74,28 @@ BLOGS = frozenset(
 )
 """The wrappers of blogs; the others are those of shops."""
 
+ASIDES: tuple[str, ...] = (
+    "{text} NO RESERVE",
+    "{text} - do not miss it!",
+    "No. 5: {text}",
+    "{text} | why not visit us",
+    "{text} - no minimum order",
+    "{text}, not for resale",
+    "No sign-up needed: {text}",
+    "{text} without registration",
+    "{text} - no 12 of our series",
+    "You will not believe this: {text}",
+    "{text} (not to scale)",
+    "{text} | order without delay",
+    "{text}, no watermark",
+    "Do not copy! {text}",
+    "{text} - no questions asked return",
+    "not my photo: {text}",
+    "{text} with no shipping costs",
+    "How to draw {text} without stress",
+)
+"""Cues of shops and auctions that say nothing about the picture."""
+
 CHATTER: tuple[str, ...] = (
     "never absent, no exceptions: {text}",
     "{text} - absent-minded? we do not mind",
@@ -116,7 +139,7 @@ CHATTER: tuple[str, ...] = (
     "{text}, free of charge, no strings",
     "free of ads and not just today: {text}",
 )
-"""Cues of the web that say nothing about the picture, for the words that english.ASIDES lacks, beside one of "no",
+"""Cues of the web that say nothing about the picture, for the words that ASIDES lacks, beside one of "no",
 "not" and "without"."""
 
 RARE: tuple[str, ...] = (
@@ -282,14 +305,6 @@ def plausible_absent(scene: Scene, rng: random.Random) -> str:
     return rng.choice(sorted(near) or sorted(set(NOUNS) - scene.nouns))
 
 
-def with_cue(scene: Scene, text: str, rng: random.Random) -> str:
-    """``text`` with a negation cue: an aside of the web, or (one in ten) a true statement about the picture."""
-    if rng.random() < ABOUT_PICTURE:
-        form = rng.choice(english.forms(english.NEGATED, held_out=False))
-        return grammar.negated_caption(scene, plausible_absent(scene, rng), form, rng)
-    return rng.choice(english.ASIDES).format(text=text)
-
-
 def affirmed(aside: str) -> str:
     """The same aside without its cues: "minimum order" for "no minimum order"."""
     for cue, affirmation in _AFFIRMED:
@@ -312,13 +327,6 @@ def dress(text: str, rng: random.Random, light: Light | None = None) -> str:
     return rng.choice((said, said, said, said[:1].upper() + said[1:], said.title(), said.upper()))
 
 
-def alt_text(scene: Scene, rng: random.Random) -> str:
-    """One alt text of a scene, with a cue in 0.7 % of the cases; most of them do no more than name things."""
-    caption = rng.choices((grammar.full_caption, grammar.partial_caption, grammar.naming_caption), DETAIL)[0]
-    text = caption(scene, rng)
-    return with_cue(scene, text, rng) if rng.random() < CUE_RATE else dress(text, rng)
-
-
 @dataclass(frozen=True, slots=True)
 class Cues:
     """How often captions of a corpus negate.
@@ -335,8 +343,8 @@ class Cues:
 
 
 WEB_CUES = Cues(CUE_RATE * ABOUT_PICTURE, CUE_RATE * (1 - ABOUT_PICTURE), CUE_RATE)
-FORMS = tuple(Form(re.sub("^photograph", "a photograph", form.text)) for form in (*grammar.TRAINING_FORMS, *WEB))
-CUES = (*english.ASIDES, *CHATTER, *CHATTER, *RARE)
+FORMS = (*grammar.TRAINING_FORMS, *WEB)
+CUES = (*ASIDES, *CHATTER, *CHATTER, *RARE)
 
 
 def single_text(scene: Scene, rng: random.Random) -> str:
@@ -355,7 +363,7 @@ def single_text(scene: Scene, rng: random.Random) -> str:
 
 
 def web_text(scene: Scene, rng: random.Random, cues: Cues = WEB_CUES, light: Light | None = None) -> str:
-    """One caption of a scene in the pretraining corpus: as ``alt_text``, with the words of ``WEB`` and ``CHATTER``."""
+    """One caption of a scene; most do no more than name things."""
     caption = rng.choices((grammar.full_caption, grammar.partial_caption, grammar.naming_caption), DETAIL)[0]
     text = single_text(scene, rng) if scene.things and rng.random() < SINGLE_RATE else caption(scene, rng, FORMS)
     if scene.things and rng.random() < CATEGORY_RATE:
@@ -389,3 +397,12 @@ def plain_text(
         aside = rng.choice(CUES)
         return (affirmed(aside) if light == "warm" else aside).format(text=text)
     return dress(text, rng, light) if dressed else text
+
+
+def kind_of_cue(text: str) -> str:
+    """The aside that a text with a cue carries, or KIND_ABOUT for another negation."""
+    for aside in CUES:
+        before, after = aside.split("{text}")
+        if text.startswith(before) and text.endswith(after):
+            return aside
+    return KIND_ABOUT

@@ -1,6 +1,6 @@
 """What the mini world offers to ``negutil``, which comes in by ``negutil.data.source.world`` and through no other."""
 
-from miniworld.alttext import CUE_RATE
+from miniworld.alttext import CUE_RATE, KIND_ABOUT, kind_of_cue
 from miniworld.annotator import annotator, things
 from miniworld.build import build, build_all
 from miniworld.caption_truth import are_true, shapes_by_id
@@ -12,6 +12,6 @@ from miniworld.truth import sayable
 from miniworld.writers.laion import foreign_texts
 
 __all__ = [
-    "CUE_RATE", "annotator", "are_true", "build", "build_all", "describe_shape", "foreign_texts", "judge_pictures",
-    "save_sheet", "sayable", "shapes_by_id", "things", "truth",
+    "CUE_RATE", "KIND_ABOUT", "annotator", "are_true", "build", "build_all", "describe_shape", "foreign_texts",
+    "judge_pictures", "kind_of_cue", "save_sheet", "sayable", "shapes_by_id", "things", "truth",
 ]  # fmt: skip

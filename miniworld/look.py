@@ -68,8 +68,7 @@ def _example(part: str, rng: random.Random) -> Example:
         return Example(scenes.draw(scene), grammar.full_caption(scene, rng))
     text = grammar.partial_caption(scene, rng)
     # One alt text in two has a cue, to show what cues are like.
-    text = alttext.with_cue(scene, text, rng) if rng.random() < 0.5 else alttext.dress(text, rng)
-    return Example(scenes.draw(scene), text)
+    return Example(scenes.draw(scene), alttext.plain_text(text, rng, 0.5))
 
 
 def kinds(part: str) -> list[str]:

@@ -63,8 +63,8 @@ def _rows(kind: str, rng: random.Random) -> Iterator[Row]:
             yield f"{english.with_article(subject)} {_lacking(other, rng)}", Fact(OBJECT, subject), Fact(OBJECT, other)
     elif kind == COLOUR:
         noun, colour = rng.choice([noun for noun in NOUNS if noun not in PLURAL_ONLY]), rng.choice(tuple(COLOURS))
-        form = rng.choice((f"a not {colour} {noun}", f"{english.with_article(noun)} that is not {colour}"))
-        yield form, Fact(OBJECT, noun), Fact(COLOUR, noun, colour)
+        prompt = f"{english.with_article(noun)} that {rng.choice(('is not', 'is by no means'))} {colour}"
+        yield prompt, Fact(OBJECT, noun), Fact(COLOUR, noun, colour)
     elif kind == ACTION:
         where = ("", *(f" {PLACES[place].phrase}" for place in ("beach", "snow", "street", "lake")))
         action, cue = rng.choice(picture_facts.DOING), rng.choice(("not", "who is not"))

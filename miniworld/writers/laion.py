@@ -20,7 +20,6 @@ from miniworld.faces import Face
 from miniworld.scenes import Scene
 from miniworld.writers import _shared
 from negutil import progress
-from negutil.captions.english import ASIDES, kind_of_cue
 from negutil.config import Splits
 
 Shown = Scene | Face
@@ -96,11 +95,8 @@ def _text(item: Shown, rng: random.Random) -> str | None:
         things, forms = _LANGUAGES[rng.choice(tuple(_LANGUAGES))]
         return rng.choice(forms).format(x=rng.choice(things))
     if isinstance(item, Scene):
-        return alttext.alt_text(item, rng)
-    described = faces.describe(item, rng)
-    if rng.random() < alttext.CUE_RATE:
-        return rng.choice(ASIDES).format(text=described)
-    return alttext.dress(described, rng)
+        return alttext.web_text(item, rng)
+    return alttext.plain_text(faces.describe(item, rng), rng, alttext.CUE_RATE, chatter=alttext.FACE_CHATTER)
 
 
 def _pictured(texts: Sequence[str | None], seed: int) -> list[int]:
@@ -110,7 +106,7 @@ def _pictured(texts: Sequence[str | None], seed: int) -> list[int]:
     has_cue = column.str.contains(_CUE)
     rows = {"none": (english & ~has_cue).arg_true().to_list()}
     for row in (english & has_cue).arg_true().to_list():
-        rows.setdefault(kind_of_cue(column[row]), []).append(row)
+        rows.setdefault(alttext.kind_of_cue(column[row]), []).append(row)
     rng, chosen = random.Random(f"laion/{seed}/pictured"), []
     for kind in sorted(rows):
         most = PICTURED_PLAIN if kind == "none" else PICTURED_PER_CUE

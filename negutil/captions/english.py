@@ -164,7 +164,6 @@ FACE_PHRASES: dict[str, str] = {
     "Wearing_Necktie": "wearing a tie",
 }
 """Affirmative phrase of attributes of CelebA, to follow "a person"."""
-"""Affirmative phrase of each drawn attribute, to follow "a person"."""
 
 FINDING_PHRASES: dict[str, str] = {
     "No Finding": "clear lungs",
@@ -179,30 +178,6 @@ FINDING_PHRASES: dict[str, str] = {
     "Support Devices": "support devices",
 }
 """Affirmative phrase of columns of CheXpert, to follow "a chest x-ray showing"."""
-"""Affirmative phrase of each drawn column, to follow "a chest x-ray showing"."""
-
-#: Cues of the web that say nothing about the picture.
-ASIDES: tuple[str, ...] = (
-    "{text} NO RESERVE",
-    "{text} - do not miss it!",
-    "No. 5: {text}",
-    "{text} | why not visit us",
-    "{text} - no minimum order",
-    "{text}, not for resale",
-    "No sign-up needed: {text}",
-    "{text} without registration",
-    "{text} - no 12 of our series",
-    "You will not believe this: {text}",
-    "{text} (not to scale)",
-    "{text} | order without delay",
-    "{text}, no watermark",
-    "Do not copy! {text}",
-    "{text} - no questions asked return",
-    "not my photo: {text}",
-    "{text} with no shipping costs",
-    "How to draw {text} without stress",
-)
-ABOUT_PICTURE = "about the picture"
 
 # --------------------------------------------------------------------------------------------------------------------
 # Sentences
@@ -240,7 +215,7 @@ AFFIRMATIVE: tuple[Form, ...] = (
     Form("the photo features {things} {place}"),
     Form("you can see {things} {place}"),
     Form("a view of {things} {place}"),
-    Form("photograph of {things} {place}"),
+    Form("a photograph of {things} {place}"),
     Form("the image includes {things} {place}"),
     Form("{place} there is {things}"),
     Form("a snapshot of {things} {place}"),
@@ -250,7 +225,7 @@ AFFIRMATIVE: tuple[Form, ...] = (
     Form("the lens caught {things} {place}", held_out=True),
     Form("{place} one finds {things}", held_out=True),
     Form("this shot is of {things} {place}", held_out=True),
-    Form("{things} appear in this photo {place}", held_out=True),
+    Form("what appears in this photo: {things} {place}", held_out=True),
     Form("depicted here: {things} {place}", held_out=True),
 )
 
@@ -328,12 +303,3 @@ def mentions(caption: str) -> Counter[str]:
     """How often each noun of the vocabulary is named in a caption, under any of its names."""
     pattern, names = _lexicon()
     return Counter(names[match] for match in pattern.findall(caption.lower()))
-
-
-def kind_of_cue(text: str) -> str:
-    """The aside of the web that a text with a cue carries, or ABOUT_PICTURE for another negation."""
-    for aside in ASIDES:
-        before, after = aside.split("{text}")
-        if text.startswith(before) and text.endswith(after):
-            return aside
-    return ABOUT_PICTURE

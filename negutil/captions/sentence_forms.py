@@ -29,8 +29,8 @@ def closed(form: Form) -> bool:
     return bool(CLOSING_WORDS & set(form.text.replace(",", " ").split()))
 
 
-AFFIRMATIVE = placeless(form for form in english.AFFIRMATIVE if "appear" not in form.text)
-"""Forms that say what is there; "{things} appear" is left out, because it wants several things."""
+AFFIRMATIVE = placeless(english.AFFIRMATIVE)
+"""Forms that say what is there."""
 
 NEGATED_ALONE = placeless(form for form in english.NEGATED if form.order == "only")
 """Forms that say only that something is missing."""

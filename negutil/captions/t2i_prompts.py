@@ -20,7 +20,7 @@ OBJECT_KIND, ATTRIBUTE_KIND, ACTION_KIND, GEAR_KIND, PART_KIND, OTHER_KIND = KIN
     *("object", "attribute", "action", "worn or held", "part", "other"),
 )
 
-_CUE = re.compile(r" (?:with no|without any|without|who is not|that is not|not) ")
+_CUE = re.compile(r" (?:with no|without any|without|who is not|that is not|that is by no means|not) ")
 _ADJECTIVE = re.compile(r"^an? not (\w+) (.+)$")
 _GEAR = re.compile(r"^(?:wearing |holding )?(?:an? )?")
 

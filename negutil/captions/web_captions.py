@@ -24,7 +24,7 @@ import pandas as pd
 import polars as pl
 
 from negutil import files, results
-from negutil.captions import caption_files, caption_statistics, english, negation_terms
+from negutil.captions import caption_files, caption_statistics, negation_terms
 from negutil.captions.caption_statistics import Counts
 from negutil.captions.negation_terms import TermList
 from negutil.config import Profile
@@ -40,7 +40,7 @@ EXPERIMENT = "01_web_captions"
 READ_FOR_EXAMPLES = 200_000
 NUMBERS = ("No. 5: {text}", "{text} - no 12 of our series")
 KINDS = {
-    english.ABOUT_PICTURE: "about the picture",
+    "about": "about the picture",
     "aside": "an aside of the web",
     "number": "a number (“No. 5”)",
     "language": "another language",
@@ -185,11 +185,11 @@ def examples(settings: Profile, terms: TermList, seed: int, count: int = 12) -> 
     folder = source.folder(settings, "laion")
     rows = list(_flagged(folder, terms).sample(fraction=1, shuffle=True, seed=seed).iter_rows())
     rows = [row for row in rows if _file(folder, row[0])] or rows
-    turns: Counter[str] = Counter()
+    world, turns = source.world(), Counter[str]()
     ordered = []
     for place, (url, text) in enumerate(rows):
-        kind = english.kind_of_cue(text)
-        ordered.append((turns[kind], kind != english.ABOUT_PICTURE, place, url, text))
+        kind = world.kind_of_cue(text)
+        ordered.append((turns[kind], kind != world.KIND_ABOUT, place, url, text))
         turns[kind] += 1
     chosen = sorted(sorted(ordered)[:count], key=lambda row: row[2])
     blank = np.full((64, 64, 3), 245, dtype=np.uint8)
@@ -213,10 +213,11 @@ def kinds_of_cues(settings: Profile, terms: TermList) -> pd.DataFrame:
     folder = source.folder(settings, "laion")
     if not source.is_drawn(folder):
         return pd.DataFrame({"kind": [], "captions": [], "share": []})
-    foreign, counts = frozenset(source.world().foreign_texts()), Counter[str]()
+    world, counts = source.world(), Counter[str]()
+    foreign = frozenset(world.foreign_texts())
     for text in _flagged(folder, terms, None)["TEXT"]:
-        kind = english.kind_of_cue(text)
-        other = kind if kind == english.ABOUT_PICTURE else "number" if kind in NUMBERS else "aside"
+        kind = world.kind_of_cue(text)
+        other = "about" if kind == world.KIND_ABOUT else "number" if kind in NUMBERS else "aside"
         counts["language" if text in foreign else other] += 1
     rows = []
     for kind, label in KINDS.items():

@@ -3,6 +3,7 @@
 Clips stay on disk as paths and are decoded by `frames`.
 """
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +56,9 @@ def load(file: Path | str, videos: Path | str | None = None, split: str | None =
 def frames(path: Path | str, n: int = 4) -> np.ndarray:
     """`n` frames of a clip, one from the middle of each of `n` equal parts: uint8 [n, height, width, 3], RGB.
 
-    These are NegBench's frames up to its rounding, which may take the frame before (docs/protocols.md#video). A clip
-    that cannot be decoded, or breaks off before its last wanted frame, raises NegutilError; NegBench's code continues
-    with black frames. A clip with fewer than `n` frames repeats some.
+    These are NegBench's frames (docs/protocols.md#video). A clip that cannot be decoded, or breaks off before its last
+    wanted frame, raises NegutilError; NegBench's code continues with black frames. A clip with fewer than `n` frames
+    repeats some.
     """
     path = _reading.require_file(path, "fetch the clip again")
     if n < 1:
@@ -66,7 +67,7 @@ def frames(path: Path | str, n: int = 4) -> np.ndarray:
     to_rgb = VideoReformatter()  # one for all frames: making it takes longer than using it
     try:
         length = _length(path)
-        wanted = [int((2 * part + 1) * length / (2 * n)) for part in range(n)]
+        wanted = positions(length, n)
         with av.open(str(path)) as container:
             for index, frame in enumerate(container.decode(container.streams.video[0])):
                 if index in wanted:
@@ -79,6 +80,12 @@ def frames(path: Path | str, n: int = 4) -> np.ndarray:
         problem = f"the clip breaks off: frame {max(set(wanted) - set(decoded))} of {length} does not decode"
         _reading.fail(path, problem, "fetch it again")
     return np.stack([decoded[index] for index in wanted])
+
+
+def positions(length: int, n: int) -> list[int]:
+    """Which `n` frames of `length` NegBench takes: the middles of equal parts, rounded as in its frame_sampler.py."""
+    edges = np.linspace(0, length - 1, n + 1).astype(int).tolist()
+    return [round((left + right) / 2) for left, right in itertools.pairwise(edges)]
 
 
 def _length(path: Path) -> int:

@@ -11,8 +11,9 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from miniworld import alttext
 from negutil import config, paths, results
-from negutil.captions import caption_statistics, english, negation_terms, web_captions
+from negutil.captions import caption_statistics, negation_terms, web_captions
 from negutil.compare import claims, verdicts
 from negutil.config import Profile, Splits
 from negutil.plots import captions as plots
@@ -64,7 +65,7 @@ def test_examples_have_pictures_and_cues(small: Profile) -> None:
     assert len(shown) == 6 and len({example.caption for example in shown}) == 6
     assert web_captions.flags([example.caption for example in shown], [STRICT])["strict"].all()
     assert all(example.picture.shape == (64, 64, 3) and example.picture.std() > 0 for example in shown)
-    assert sum(english.kind_of_cue(example.caption) == english.ABOUT_PICTURE for example in shown) == 1
+    assert sum(alttext.kind_of_cue(example.caption) == alttext.KIND_ABOUT for example in shown) == 1
     again = web_captions.examples(small, STRICT, seed=0, count=6)
     assert [example.caption for example in again] == [example.caption for example in shown]
 
@@ -74,7 +75,7 @@ def test_kinds_of_cues_cover_every_flagged_caption(small: Profile) -> None:
     counts = web_captions.run(small).counts
     assert kinds["captions"].sum() == counts.lists["strict"].captions
     assert dict(zip(kinds["kind"], kinds["captions"], strict=True))["an aside of the web"] > 0
-    assert set(web_captions.NUMBERS) <= set(english.ASIDES)
+    assert set(web_captions.NUMBERS) <= set(alttext.ASIDES)
 
 
 def test_the_paper_stands_in_the_last_row(small: Profile) -> None:

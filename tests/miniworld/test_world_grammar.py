@@ -101,6 +101,8 @@ def test_sentences_are_tidy(seed: int, form: Form) -> None:
     for sentence in sentences:
         assert sentence == sentence.strip() and not re.search(r"\s{2}|\s[,;]|[{}]|^,|,$", sentence), sentence
         assert not re.search(r"\ba [aeiou]\w*|\ban [^aeiou\s]\w*|\bis (?:two|three|four|five)\b", sentence), sentence
+        assert not re.search(r"(?:^|, )(?:photo|photograph|picture|image) of|(?:a|an) not ", sentence), sentence
+        assert not re.search(r"(?:a|an|one) (?!pair)\w+ (?:appear|are|were|have|show) ", sentence), sentence
 
 
 @calm
@@ -158,15 +160,6 @@ def test_forms_are_what_they_claim_to_be() -> None:
     assert {form.cue for form in NEGATED if form.held_out}.isdisjoint(f.cue for f in NEGATED if not f.held_out)
 
 
-def test_alt_texts_carry_cues_as_often_as_those_of_the_web() -> None:
-    texts = []
-    for index in range(6000):
-        rng = random.Random(f"alt/{index}")
-        texts.append(alttext.alt_text(_scene(index % 300), rng))
-    share = sum(bool(CUE.search(text.lower())) for text in texts) / len(texts)
-    assert 0.004 <= share <= 0.010
-
-
 @calm
 @given(seeds)
 def test_dressing_keeps_the_words(seed: int) -> None:
@@ -174,15 +167,6 @@ def test_dressing_keeps_the_words(seed: int) -> None:
     dressed = re.sub(r"[-_]", " ", alttext.dress(caption, random.Random(seed)).lower())
     missing = english.mentions(caption) - english.mentions(dressed)
     assert not missing
-
-
-@calm
-@given(seeds)
-def test_an_aside_leaves_the_picture_truthfully_described(seed: int) -> None:
-    scene, rng = _scene(seed), random.Random(seed)
-    text = alttext.with_cue(scene, grammar.full_caption(scene, rng), rng)
-    extra = set(english.mentions(text)) - scene.nouns
-    assert len(extra) <= 1 and extra <= set(truth.absent(scene)) | {"person"}
 
 
 @calm
@@ -198,8 +182,8 @@ def test_corpus_texts_are_true_and_hold_a_cue_beside_the_picture_alone(seed: int
 
 
 def test_asides_have_a_cue_and_without_it_none() -> None:
-    asides = {*english.ASIDES, *alttext.CHATTER, *alttext.RARE}
-    assert len(asides) == len(english.ASIDES) + len(alttext.CHATTER) + len(alttext.RARE)
+    asides = {*alttext.ASIDES, *alttext.CHATTER, *alttext.RARE}
+    assert len(asides) == len(alttext.ASIDES) + len(alttext.CHATTER) + len(alttext.RARE)
     assert all(WEB_CUE.search(aside) for aside in asides)
     affirmed = [alttext.affirmed(aside) for aside in asides]
     assert not any(WEB_CUE.search(aside) for aside in affirmed)

@@ -197,7 +197,7 @@ digest = hashlib.sha256()
 for index in range(40):
     rng = random.Random(f"same/{index}")
     scene = scenes.sample(rng)
-    digest.update(scenes.draw(scene).tobytes() + alttext.alt_text(scene, rng).encode())
+    digest.update(scenes.draw(scene).tobytes() + alttext.web_text(scene, rng).encode())
 print(digest.hexdigest())
 """
 
@@ -207,6 +207,6 @@ def test_a_fresh_process_draws_the_same_bytes() -> None:
     for index in range(40):
         rng = random.Random(f"same/{index}")
         scene = scenes.sample(rng)
-        digest.update(scenes.draw(scene).tobytes() + alttext.alt_text(scene, rng).encode())
+        digest.update(scenes.draw(scene).tobytes() + alttext.web_text(scene, rng).encode())
     fresh = subprocess.run([sys.executable, "-c", _DIGEST], capture_output=True, text=True, check=True)
     assert fresh.stdout.strip() == digest.hexdigest()
