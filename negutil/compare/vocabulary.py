@@ -6,24 +6,26 @@ order: did pretraining meet every token (``tokens``), does every word move the e
 does a linear probe on frozen features tell sentences with a cue from the same without (``layer_probe``)?
 """
 
-from __future__ import annotations
-
+import dataclasses
 import random
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from negutil import files
+from negutil import files, statistics
 from negutil.captions import english, probe_prompts, t2i_prompts
-from negutil.compare import evaluation, glasses_parts, layer_probe, negation_beyond, segmentation_items
+from negutil.compare import engine, evaluation, glasses_parts, layer_probe, negation_beyond, segmentation_items
+from negutil.compare.affirmative import EXPERIMENT
 from negutil.config import Profile
 from negutil.data import skipped
 from negutil.errors import NegutilError
-from negutil.models import architectures, encode, registry
+from negutil.models import architectures, encode, loader, registry
 from negutil.models.loader import LoadedModel
+from negutil.statistics import Interval
 from negutil.tasks import negbench
 
 MEETINGS = ".tokens.csv"
@@ -31,6 +33,12 @@ MEETINGS = ".tokens.csv"
 
 FEWEST = 200
 """Meetings of a token below which a model is not expected to have learned it."""
+
+LEAST = 1e-5
+"""What a word must move at the least (1 minus the cosine): beyond rounding, which stays below 1e-6."""
+
+ALL_CUES, PROBED = "all cues", "probe accuracy, new nouns"
+MET, MOVED = f"tokens met {FEWEST} times in pretraining", "words that move their sentence"
 
 WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
 
@@ -102,9 +110,40 @@ def moved(model: LoadedModel, known: pd.DataFrame, seed: int = 0) -> pd.DataFram
     return known.assign(moved=1 - np.einsum("nd,nd->n", before, after, dtype=np.float64))
 
 
-def cues(model: LoadedModel, seed: int = 0) -> pd.Series:
-    """For each cue the share of pairs with and without it that a linear probe on the output has right, on new nouns."""
+def cues(model: LoadedModel, seed: int = 0) -> pd.DataFrame:
+    """How much of every pair with and without a ``cue`` a linear probe on the output has ``right``, on new nouns."""
     sentences = layer_probe.pairs(seed=seed)
     features = layer_probe.layers(model, sentences.texts)[layer_probe.OUTPUT]
     right = layer_probe.probe(features, sentences, seed, held_out_cues=False)
-    return pd.Series(right).groupby(sentences.cues).mean()
+    return pd.DataFrame({"cue": sentences.cues, "right": right})
+
+
+def run(settings: Profile, seed: int = 0) -> pd.DataFrame:
+    """Whether every model of the profile can read what it is asked; writes the table ``reading``.
+
+    Returns the words of all texts with what each model makes of them: word, texts, where, example, moved, model.
+    """
+    asked = texts(settings)
+    known = words(asked)
+    resampling = dataclasses.asdict(settings.bootstrap)
+    rows: list[dict[str, Any]] = []
+    parts = []
+    for name in settings.models:
+        model = loader.load(name)
+        met = tokens(asked, name)["meetings"] >= FEWEST
+        changed = moved(model, known, seed)
+        read = cues(model, seed)
+        found: dict[tuple[str, str], Interval] = {
+            (MET, "share of tokens"): statistics.wilson(int(met.sum()), len(met)),
+            (MOVED, "share of words"): statistics.wilson(int((changed["moved"] > LEAST).sum()), len(changed)),
+        }
+        found[f"cue: {ALL_CUES}", PROBED] = statistics.bootstrap_mean(read["right"], read["cue"], **resampling)
+        for cue, group in read.groupby("cue"):
+            found[f"cue: {cue}", PROBED] = statistics.bootstrap_mean(group["right"], **resampling)
+        rows += [
+            {"task": task, "model": name, "metric": metric, **dataclasses.asdict(interval)}
+            for (task, metric), interval in found.items()
+        ]
+        parts.append(changed.assign(model=name))
+    engine.save_numbers(pd.DataFrame(rows), settings, EXPERIMENT, "reading", seed=seed)
+    return pd.concat(parts, ignore_index=True)
