@@ -6,6 +6,7 @@ Wide enough that no model can win by knowing one template. Design: "Rules for it
 import random
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from miniworld.scenes import SIZE, Scene, Thing
 from negutil.captions import english
@@ -120,6 +121,17 @@ def partial_caption(scene: Scene, rng: random.Random, pool: Sequence[Form] = TRA
     chosen = rng.sample(scene.things, rng.randint(1, len(scene.things)))
     place = PLACES[scene.place].phrase if rng.random() < 0.5 else ""
     return _agree(rng.choice(pool).text.format(things=things_phrase(chosen, rng, detail=0.55), place=place))
+
+
+def incomplete_caption(scene: Scene, rng: random.Random, pool: Sequence[Form] = TRAINING_FORMS) -> str:
+    """A ``partial_caption`` that leaves at least one noun unsaid, as most captions of COCO do.
+
+    Where the scene has things of one noun alone, it names them.
+    """
+    nouns = sorted({thing.noun for thing in scene.things})
+    said = rng.sample(nouns, rng.randint(1, max(1, len(nouns) - 1))) if nouns else []
+    shown = replace(scene, things=tuple(thing for thing in scene.things if thing.noun in said))
+    return partial_caption(shown, rng, pool)
 
 
 def naming_caption(scene: Scene, rng: random.Random, pool: Sequence[Form] = TRAINING_FORMS) -> str:

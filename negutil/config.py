@@ -31,9 +31,9 @@ class Splits(Settings):
 class World(Settings):
     """Sizes of the mini world's parts, and the seed that everything in it follows from.
 
-    ``full_captions`` is the share of the captions of COCO's training pictures, beyond the first one of each, that name
-    everything in the picture. A caption that does makes its negation redundant, so people's, which do not, teach more.
-    Many pictures show one or two things, which other captions name as well: at 0.6, 86 % name every noun, at 0, 67 %.
+    ``full_captions`` is the share of the captions of COCO's training images that name everything in the image. A
+    caption that does makes its negation redundant, so people's, which do not, teach more. (Of images that show a single
+    kind of thing, the others name it as well.)
     """
 
     seed: int
@@ -49,7 +49,7 @@ class World(Settings):
     shapes: Splits
     ccneg: Splits
     alttexts: Splits
-    full_captions: float = 0.6
+    full_captions: float = 0.3
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,18 +84,21 @@ def instances(drawn: Sequence[Known]) -> dict[str, Any]:
 
 
 def _captions(drawn: Sequence[Known], seed: int, full: float) -> dict[str, Any]:
-    """The content of a captions file: five different ones of each picture, the first of which says everything.
+    """The content of a captions file: five different ones of each picture.
 
-    Of the others, this share is ``full`` too where the picture is for training, else FULL.
+    Of training pictures a share of ``full`` says everything, the others leave something out; of val and test the first
+    one and a share of FULL of the others.
     """
     records = []
     for entry in drawn:
-        share = full if entry.split == "train" else FULL
+        trains = entry.split == "train"
+        share, other = (full, grammar.incomplete_caption) if trains else (FULL, grammar.partial_caption)
         rng = random.Random(f"coco/captions/{entry.split}/{seed}/{entry.image_id}")
         captions: dict[str, None] = {}
         while len(captions) < CAPTIONS:
-            describe = grammar.full_caption if not captions or rng.random() < share else grammar.partial_caption
-            unseen = entry.split != "train" and rng.random() < HELD_OUT_SHARE
+            says_all = not (captions or trains) or rng.random() < share
+            describe = grammar.full_caption if says_all else other
+            unseen = not trains and rng.random() < HELD_OUT_SHARE
             captions[describe(entry.scene, rng, HELD_OUT_FORMS if unseen else grammar.TRAINING_FORMS)] = None
         records += [
             {"image_id": entry.image_id, "id": entry.image_id * 10 + number, "caption": caption}

@@ -94,7 +94,7 @@ def test_coco_captions_are_true_affirmative_and_different(parts: Folders, split:
     for row in _load_coco(parts["coco"], split):
         scene = known[row["image_id"]].scene
         assert len(set(row["captions"])) == 5
-        assert set(english.mentions(row["captions"][0])) == scene.nouns
+        assert split == "train" or set(english.mentions(row["captions"][0])) == scene.nouns
         for caption in row["captions"]:
             assert set(english.mentions(caption)) <= truth.sayable(scene.nouns)
             assert not re.search(r"\b(no|not|without|never)\b|n't", caption)
@@ -118,14 +118,16 @@ def test_how_many_captions_name_everything_is_a_setting_of_training_pictures_alo
     drawn = list(_known(parts["coco"]).values())
 
     def named(split: str, full: float) -> float:
-        own = {entry.image_id: entry for entry in drawn if entry.split == split}
+        several = (entry for entry in drawn if len({thing.noun for thing in entry.scene.things}) > 1)
+        own = {entry.image_id: entry for entry in several if entry.split == split}
         captions = coco_writer._captions(list(own.values()), 0, full)["annotations"]
         complete = [set(english.mentions(each["caption"])) == own[each["image_id"]].scene.nouns for each in captions]
         return sum(complete) / len(complete)
 
-    assert named("train", 0.0) < named("train", coco_writer.FULL) < named("train", 1.0) == 1
+    usual = config.load("mini").world.full_captions
+    assert named("train", 0.0) < 0.02 < named("train", usual) < usual + 0.05
+    assert named("train", 1.0) == 1
     assert named("val", 0.0) == named("val", 1.0)
-    assert config.load("mini").world.full_captions == coco_writer.FULL, "what has always been so"
 
 
 def test_a_share_of_captions_above_one_is_refused(tmp_path: Path) -> None:
