@@ -117,13 +117,15 @@ def table(
     zeros: bool = False,
     seeds_first: bool = False,
     over_seeds: bool = False,
+    seed_of: Mapping[str, NDArray[Any]] | None = None,
 ) -> pd.DataFrame:
     """The number of every column in every group: COLUMNS.
 
     ``items`` have a column ``cluster`` and those that ``wanted`` names. A column's number is of the rows where none of
     its values is missing; without such rows there is none. ``zeros``: see ``means``. ``seeds_first`` averages over
     seeds before it subtracts, instead of one weighted sum: the last bits differ, and each experiment keeps those of its
-    saved tables. With ``over_seeds`` intervals cover the seeds of a column as well as items.
+    saved tables. With ``over_seeds`` intervals cover the seeds of a column as well as items. ``seed_of`` has the seed
+    of each item [N] by the name of a value whose models share the items among them, in place of one name a seed.
     """
     names = sorted({name for column in wanted for name in (*column.plus, *column.minus)})
     weights, rows = mixing(wanted, names), []
@@ -146,7 +148,12 @@ def table(
             if known.any():
                 shares = np.array([zeros and not wanted[place].minus for place in places])
                 of_name = dict(zip(names, values[known].mean(axis=0), strict=True))
-                own = [seed_means(of_name, wanted[place]) for place in places] if over_seeds else []
+                own: list[Floats] = []
+                if over_seeds and seed_of:
+                    seeds = {name: of_item[group.rows][known] for name, of_item in seed_of.items()}
+                    own = [dealt_means(sums[known][:, place], wanted[place], seeds) for place in places]
+                elif over_seeds:
+                    own = [seed_means(of_name, wanted[place]) for place in places]
                 drawn = means(sums[known][:, places], clusters[known], bootstrap, shares, own)
                 intervals |= dict(zip(places, drawn, strict=True))
         about = {"title": group.title, "metric": group.metric}
@@ -172,6 +179,15 @@ def seed_means(of_name: Mapping[str, float], column: Column) -> Floats:
     """
     plus, minus = (np.array([of_name[name] for name in side]) for side in (column.plus, column.minus or ()))
     return plus - minus if column.minus else plus
+
+
+def dealt_means(values: Floats, column: Column, seed_of: Mapping[str, NDArray[Any]]) -> Floats:
+    """The number [S] of a column over the items of each seed alone, from its values [N]; [1] without any seed.
+
+    For models that share the items, so that a difference from another model is one on the same items.
+    """
+    seeds = next((seed_of[name] for name in (*column.plus, *column.minus) if name in seed_of), np.zeros(len(values)))
+    return pd.Series(values).groupby(seeds).mean().to_numpy()
 
 
 def means(

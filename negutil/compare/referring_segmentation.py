@@ -170,7 +170,14 @@ def _by_task(found: Findings, settings: Profile, bootstrap: Bootstrap) -> list[p
             views |= {f"{task}, {cue}": rows for cue, rows in by_cue.items() if len(rows) >= FEWEST}
         for title, rows in views.items():
             answers = {name: _rows(answer, rows) for name, answer in found.answers[task].items()}
-            part = overlaps(answers, found.thresholds[task], phrases.clusters[rows], columns, bootstrap)
+            part = overlaps(
+                answers,
+                found.thresholds[task],
+                phrases.clusters[rows],
+                columns,
+                bootstrap,
+                over_seeds=settings.over_seeds,
+            )
             parts.append(part.assign(title=title))
     return parts
 
@@ -187,7 +194,7 @@ def _wordings(found: Findings, settings: Profile, bootstrap: Bootstrap) -> list[
             for name, task in itertools.product(names, (benchmarks.NEGATED, other)):
                 answers[f"{name}/{task}"] = _rows(found.answers[task][name], changed)
                 best[f"{name}/{task}"] = found.thresholds[task][name]
-        part = overlaps(answers, best, negated.clusters[changed], columns, bootstrap)
+        part = overlaps(answers, best, negated.clusters[changed], columns, bootstrap, over_seeds=settings.over_seeds)
         parts.append(part.assign(title=benchmarks.NEGATED))
     return parts
 
@@ -348,12 +355,14 @@ def overlaps(
     clusters: NDArray[np.object_],
     wanted: Sequence[Column],
     bootstrap: Bootstrap,
+    *,
+    over_seeds: bool = False,
 ) -> pd.DataFrame:
     """Every metric of every column as ``engine.table`` gives them, without a title.
 
     ``answers`` are to the same phrases, by text tower; ``thresholds`` has each one's best for every metric (places in
     ``segmentation.THRESHOLDS``); ``clusters`` names the picture of each phrase. Metrics that are not defined, as the
-    right instance where there are no others, are left out.
+    right instance where there are no others, are left out. ``over_seeds``: as for ``engine.table``.
     """
     towers = list(answers)
     features = np.stack([features_of(answers[tower], thresholds[tower]) for tower in towers], axis=1)
@@ -365,7 +374,9 @@ def overlaps(
     def statistic(values: Floats, weights: Floats) -> Floats:
         return (metrics_of(np.tensordot(weights, values, axes=1)) @ mixing).reshape(len(weights), -1)
 
-    intervals = statistics.bootstrap_many(statistic, sums, **dataclasses.asdict(bootstrap))
+    of_towers = [dict(zip(towers, values, strict=True)) for values in metrics_of(sums.sum(axis=0)[None])[0]]
+    by_seed = [engine.seed_means(of_tower, column) for of_tower in of_towers for column in wanted] if over_seeds else []
+    intervals = statistics.bootstrap_many(statistic, sums, by_seed=by_seed, **dataclasses.asdict(bootstrap))
     n, with_rivals = len(codes), int((~np.isnan(answers[towers[0]].right)).sum())
     over = "clusters" if len(sums) < n else "items"
     rows = []
@@ -373,7 +384,8 @@ def overlaps(
         itertools.product((*NAMES, RIGHT, OVER_CHANCE), wanted), intervals, strict=True
     ):
         if not np.isnan(interval.value):
-            counted = {"n": with_rivals if metric in (RIGHT, OVER_CHANCE) else n, "over": over}
+            covered = statistics.SEEDS if interval.over.startswith(statistics.SEEDS) else ""
+            counted = {"n": with_rivals if metric in (RIGHT, OVER_CHANCE) else n, "over": covered + over}
             rows.append(column.about | {"metric": metric} | dataclasses.asdict(interval) | counted)
     return pd.DataFrame(rows).astype({"seed": "Int64"})
 

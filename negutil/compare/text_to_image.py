@@ -246,6 +246,7 @@ def numbers_of(
         by_noise = ["prompt_id", "picture_seed"]
         wide = rows.pivot(index=by_noise, columns="method", values=measure).rename_axis(columns=None)
         encoders = rows.pivot(index=by_noise, columns="method", values="encoder_seed")
+        seed_of = {name: encoders[name].to_numpy() for name in settings.generation.methods if name in wide}
         for method in (name for name in settings.generation.methods if name in wide):
             for seed in settings.generation.seeds:
                 wide[f"{method}/{seed}"] = wide[method].where(encoders[method] == seed)
@@ -256,7 +257,8 @@ def numbers_of(
             groups += [
                 Group(f"{measure}, {kind}", METRIC, (of_prompt == kind).to_numpy()) for kind in sorted(set(of_prompt))
             ]
-        found = engine.table(wide, _columns(settings, list(wide)), groups, bootstrap, zeros=True)
+        ways: dict[str, Any] = {"zeros": True, "over_seeds": settings.over_seeds, "seed_of": seed_of}
+        found = engine.table(wide, _columns(settings, list(wide)), groups, bootstrap, **ways)
         parts.append(found[found["seed"].isna() | found["title"].isin((neg_score.SCORE, tifa.SCORE))])
     return pd.concat(parts, ignore_index=True)
 

@@ -112,6 +112,28 @@ def test_intervals_over_seeds_are_those_of_the_two_way_bootstrap_and_single_seed
     pd.testing.assert_frame_equal(table[single], usual[single])
 
 
+def test_seeds_that_share_the_items_have_the_numbers_of_their_own_items() -> None:
+    rng = np.random.default_rng(0)
+    seed_of = np.tile([0, 1, 2], 40)
+    values = rng.normal(seed_of * 1.0, 0.1)  # the seeds differ, their items hardly do
+    items = pd.DataFrame({"cluster": np.arange(120).astype(str), "m": values, "a": 0.0})
+    wanted = [Column("x", "m", ("m",)), Column("x", "m", ("m",), ("a",), OVER_CLIP), Column("x", "a", ("a",))]
+    groups = [Group("all", "mean", np.full(120, True))]
+    narrow, wide = (
+        engine.table(items, wanted, groups, BOOTSTRAP, over_seeds=over, seed_of={"m": seed_of})
+        for over in (False, True)
+    )
+    by_seed = [values[seed_of == seed] for seed in range(3)]
+    (expected,) = engine.means(
+        values[:, None], items["cluster"], BOOTSTRAP, by_seed=[[each.mean() for each in by_seed]]
+    )
+    for row in (0, 1):
+        assert wide.loc[row, ["low", "high"]].tolist() == pytest.approx([expected.low, expected.high])
+    assert (wide["high"] - wide["low"])[0] > 5 * (narrow["high"] - narrow["low"])[0]
+    assert wide["over"].tolist() == ["seeds and items", "seeds and items", "items"]
+    pd.testing.assert_series_equal(wide["value"], narrow["value"])
+
+
 def test_the_order_of_models_and_of_items_does_not_matter(items: pd.DataFrame) -> None:
     wanted = [Column("a", CLIP, ("a",)), Column("a", "m", ("a+m/seed0",), ("a",), "gain")]
     first = _table(items, wanted)

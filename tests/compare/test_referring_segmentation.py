@@ -160,3 +160,16 @@ def test_intervals_are_those_of_the_plain_bootstrap_of_a_mean() -> None:
     assert row["high"] - row["low"] == pytest.approx(2 * 1.96 * error, rel=0.1)
     assert row["over"] == "items"
     assert set(table["metric"]) == set(segmenting.NAMES), "without rivals nothing is said about instances"
+
+
+def test_intervals_over_seeds_are_wider_where_seeds_differ_and_a_single_tower_keeps_its_own() -> None:
+    answers = {"a": answer(50, 1.0), "b": answer(25, 0.0), "c": answer(40, 1.0)}
+    best = dict.fromkeys(answers, dict.fromkeys(segmentation.METRICS, 0))
+    clusters = np.array([str(row) for row in range(40)], object)
+    columns = [Column("x", "three", ("a", "b", "c")), Column("x", "a", ("a",))]
+    table = segmenting.overlaps(answers, best, clusters, columns, Bootstrap(200, 0), over_seeds=True)
+    rows = table[table["metric"] == "mIoU@0.3"].set_index("method")
+    assert rows["over"].to_dict() == {"three": "seeds and items", "a": "items"}
+    assert rows.loc["a", "low"] == pytest.approx(rows.loc["a", "high"]), "all phrases are alike"
+    low, high = rows.loc["three", ["low", "high"]]
+    assert low < min(each.overlap.hit[0, 0] / 51 for each in answers.values()) and high > 50 / 51 - 0.05
