@@ -53,7 +53,7 @@ def tasks(count: int) -> dict[str, Callable[[], Any]]:
         "outline a scene": each(lambda scene: [truth.polygons(mask) for mask in truth.masks(scene)], sampled),
         "write a picture": each(partial(_shared.write_picture, Path(os.devnull)), pictures),
         "caption a scene": each(partial(grammar.full_caption, rng=rng), sampled),
-        "write an alt text": each(partial(alttext.alt_text, rng=rng), sampled),
+        "write an alt text": each(partial(alttext.web_text, rng=rng), sampled),
         "make up a face": each(lambda seed: faces.sample(random.Random(seed)), seeds),
         "draw a face": each(faces.draw, portraits),
     }

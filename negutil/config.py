@@ -101,9 +101,9 @@ class Finetuning(Settings):
         source: whose settings in ``configs/finetune.toml`` are used.
         examples: how many captions the contrastive loss learns from (0: all that there are); the other methods take as
             many steps.
-        seeds: a model is trained from each.
-        methods: the rows of the tables, on every model of the profile.
-        more_methods: further rows, on ``control_models`` alone.
+        seeds: a model of ``methods`` is trained from each.
+        methods: the main rows of the tables, on every model of the profile.
+        more_methods: further rows, on ``control_models`` and from ``more_seeds`` alone.
         controls: variants that are trained on ``control_models`` alone, from ``control_seeds`` alone.
         shares: shares of the fine-tuned weights in WiSE-FT's curve.
         processes: how many trainings run side by side.
@@ -117,6 +117,7 @@ class Finetuning(Settings):
     seeds: tuple[int, ...]
     methods: tuple[str, ...]
     more_methods: tuple[str, ...]
+    more_seeds: tuple[int, ...]
     controls: tuple[str, ...]
     control_models: tuple[str, ...]
     control_seeds: tuple[int, ...]
@@ -140,8 +141,6 @@ class Glasses(Settings):
         strengths: how many items of CC-Neg are said in four strengths of negation.
         probe_nouns: how many nouns the sentences are about in which layers are probed for negation (0: all).
         processes: how many trainings run side by side.
-        true_mask: whether every pair of glasses has a row beside it with the true mask in place of the classifier's.
-        token_lens: whether there is a row of glasses whose Lens attends to tokens (another reading of eq. 4).
     """
 
     source: str
@@ -153,8 +152,6 @@ class Glasses(Settings):
     strengths: int
     probe_nouns: int
     processes: int
-    true_mask: bool = False
-    token_lens: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from negutil.captions import caption_statistics, negbench_files, web_captions
 from negutil.compare import (
     affirmative,
     binary_probe,
+    budgets,
     caption_pipelines,
     claims,
     clipglasses,
@@ -25,6 +26,7 @@ from negutil.compare import (
 from negutil.models import registry
 from negutil.tasks import exclusion
 from negutil.train import recipes
+from negutil.train import settings as named
 
 EXPERIMENTS = (
     *(affirmative.EXPERIMENT, web_captions.EXPERIMENT, binary_probe.EXPERIMENT),
@@ -142,8 +144,15 @@ def test_every_fine_tuned_model_has_its_seeds_and_its_means(committed: None) -> 
             task = f"{negationclip.ALL_ITEMS}/{recipe}"
             own = seeds[(seeds["model"] == base) & (seeds["task"] == task)]
             mean = levels[(levels["model"] == base) & (levels["task"] == task)]
-            assert set(own["seed"]) == set(settings.finetuning.seeds)
+            assert set(own["seed"]) == set(recipes.seeds(settings, recipe))
             assert mean["value"].item() == pytest.approx(own["value"].mean(), abs=1e-5)
+
+
+def test_the_number_of_passes_is_the_one_that_the_rule_chooses(committed: None) -> None:
+    table = results.load("mini", negationclip.EXPERIMENT, budgets.TABLE)
+    passes = table["task"].str.extract(r"(\d+) pass(?:es)?$")[0].astype(int)
+    error = (table["ci_high"] - table["ci_low"]) / (2 * 1.96)
+    assert named.settings("infonce", "mini").epochs == budgets.chosen(table.assign(passes=passes, error=error))
 
 
 def test_every_claim_of_a_notebook_that_ran_has_a_verdict(committed: None) -> None:

@@ -171,11 +171,9 @@ def title_of(label: str) -> str:
 def methods(settings: Profile, base: str) -> list[Method]:
     """Every method on ``base``; the released code's, ablations and controls on the control models alone.
 
-    Where the profile wants it, glasses that are no variant have a row with the true mask after them.
+    Glasses that are no variant have a row with the true mask after them.
     """
     found = _methods(settings, base)
-    if not settings.glasses.true_mask:
-        return found
     asked = (FEW, ZERO_SHOT, RETRIEVAL)
     beside = {
         each.label: Method(
@@ -217,9 +215,8 @@ def _methods(settings: Profile, base: str) -> list[Method]:
     for label in ABLATIONS:  # Table 3
         others = tuple((other, f"accuracy minus {other}") for other in ABLATIONS if other != label)
         found.append(Method(label, glasses_names(settings, base, label), seeds, (FEW,), over=(over_full, *others)))
-    if settings.glasses.token_lens:
-        names = glasses_names(settings, base, TOKENS)
-        found.append(Method(TOKENS, names, seeds, (FEW, RETRIEVAL), over=((CLIP, OVER_CLIP), over_full)))
+    tokens = glasses_names(settings, base, TOKENS)
+    found.append(Method(TOKENS, tokens, seeds, (FEW, RETRIEVAL), over=((CLIP, OVER_CLIP), over_full)))
     for label in DIFFERENCES:  # each from the first seed
         first = glasses_names(settings, base, label)[:1]
         found.append(Method(label, first, seeds[:1], (FEW,), over=(over_full,)))

@@ -49,7 +49,7 @@ def mask(settings: Profile, seed: int = 0) -> pd.DataFrame:
     texts_of, bootstrap = texts(settings), settings.bootstrap.moved(seed)
     rows = []
     for base in settings.models:
-        models = _full_glasses(settings, base)
+        models = _glasses(settings, base)
         for kind, chosen in texts_of.items():
             called = np.mean([controls.masked(model, chosen) for model in models], axis=0)
             (share,) = engine.means(called[:, None], np.arange(len(chosen)).astype(str), bootstrap)
@@ -61,19 +61,20 @@ def mask(settings: Profile, seed: int = 0) -> pd.DataFrame:
 
 
 def gate(settings: Profile, seed: int = 0) -> pd.DataFrame:
-    """How often the classifier is right about a sentence of the benchmarks: ``accuracies`` with a column model.
+    """How often the classifier is right about a sentence of the benchmarks.
 
-    It is about the glasses that were trained on CC-Neg; writes the table ``gate``. Raises NegutilError where they are
-    missing.
+    ``accuracies`` with the columns model and glasses (the label of those that were trained on CC-Neg, and of those that
+    were trained on NegBench's captions); writes the table ``gate``. Raises NegutilError where glasses are missing.
     """
-    sentences = evaluation.prepare(settings).texts
+    sentences, bootstrap = evaluation.prepare(settings).texts, settings.bootstrap.moved(seed)
     parts = []
-    for base in settings.models:
-        called = np.stack([controls.masked(model, sentences) for model in _full_glasses(settings, base)])
-        bootstrap = settings.bootstrap.moved(seed)
-        parts.append(accuracies(called, sentences, bootstrap, over_seeds=settings.over_seeds).assign(model=base))
+    for base, label in itertools.product(settings.models, (clipglasses.FULL, clipglasses.RETRIEVED)):
+        called = np.stack([controls.masked(model, sentences) for model in _glasses(settings, base, label)])
+        numbers = accuracies(called, sentences, bootstrap, over_seeds=settings.over_seeds)
+        parts.append(numbers.assign(model=base, glasses=label))
     table = pd.concat(parts, ignore_index=True)
-    engine.save_numbers(table, settings, clipglasses.EXPERIMENT, "gate", seed=seed)
+    named = table.assign(task=table["task"] + "/" + table["glasses"])
+    engine.save_numbers(named, settings, clipglasses.EXPERIMENT, "gate", seed=seed)
     return table
 
 
@@ -98,10 +99,9 @@ def accuracies(called: Floats, sentences: Sequence[str], bootstrap: Bootstrap, *
     return pd.DataFrame(rows)
 
 
-def _full_glasses(settings: Profile, base: str) -> list[GlassesModel]:
-    """Those trained on CC-Neg, from every seed."""
-    names = clipglasses.glasses_names(settings, base, clipglasses.FULL)
-    return [controls.glasses(name, settings) for name in names]
+def _glasses(settings: Profile, base: str, label: str = clipglasses.FULL) -> list[GlassesModel]:
+    """The glasses called ``label``, from every seed."""
+    return [controls.glasses(name, settings) for name in clipglasses.glasses_names(settings, base, label)]
 
 
 def texts(settings: Profile) -> dict[str, list[str]]:
@@ -228,7 +228,7 @@ def strengths(settings: Profile, seed: int = 0) -> Strengths:
     parts, shown = [], pd.DataFrame()
     for base in settings.models:
         images = encode.images(loader.load(base), denied.pictures, batch=settings.encode.batch)
-        models = _full_glasses(settings, base)
+        models = _glasses(settings, base)
         shown, masked = (
             sum(frames[1:], frames[0]) / len(frames)
             for frames in (

@@ -27,7 +27,7 @@ EXPERIMENT = "05_negationclip"
 PAPER = "published, ViT-B/32"
 """The smallest model that the papers report; ours are small ones in a drawn world."""
 
-OVER_PLAIN = "gain over plain captions"
+OVER_PLAIN, OVER_NEGFULL = "gain over plain captions", "gain over NegFull"
 _MORE_DIFFERENCES = {
     recipes.P1: ((recipes.RANDOM, "gain over Rand-P1"),),
     recipes.NEGATIONCLIP: ((recipes.P1, "gain over P1"), (recipes.P2, "gain over P2")),
@@ -109,11 +109,13 @@ def methods_of(settings: Profile, base: str) -> list[Method]:
     plan, methods = settings.finetuning, [Method(CLIP, (base,))]
     names = _trained_on(settings, base)
     points = {name: point for name, point in recipes.curve(settings).items() if name not in recipes.RECIPES}
+    alphas = [name for name in recipes.alphas(settings) if name != recipes.NEGFULL]
     plain = {point[1:]: name for name, point in points.items() if point[0] == recipes.PLAIN}
     for name in names:
         as_long = plain.get(points[name][1:], "") if name in points else recipes.PLAIN
         over = [(CLIP, OVER_CLIP)] + [(as_long, OVER_PLAIN)] * (as_long not in ("", name))
         over += _MORE_DIFFERENCES.get(name, ())
+        over += [(recipes.NEGFULL, OVER_NEGFULL)] * (name in alphas)
         rival = recipes.find(name).rival
         if name in plan.controls and rival != recipes.PLAIN:  # that difference is there already
             over.append((rival, f"gain over {recipes.find(rival).title}"))
@@ -267,7 +269,6 @@ def _curve(model: Trained) -> pd.DataFrame:
 RULE = "rule: "
 TASKS = (suite.VALSE, suite.CCNEG, ccneg.REVERSED, ccneg.BOTH)
 NOISE = {recipes.NEGATIONCLIP: 0.0, "negationclip-noise5": 5.0, "negationclip-noise20": 20.0}
-AMOUNT = {"negationclip-tenth": 0.1, "negationclip-third": 1 / 3, recipes.NEGATIONCLIP: 1.0}
 
 
 def rules(settings: Profile, seed: int = 0) -> pd.DataFrame:
@@ -313,7 +314,7 @@ def held_out(table: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
 
 
 def along(table: pd.DataFrame, titles: Sequence[str], places: Mapping[str, float]) -> pd.DataFrame:
-    """The first seed's numbers of the methods in NOISE or AMOUNT, where all are: base, title, at, value, low, high."""
+    """The first seed's numbers of the methods in NOISE, where all are: base, title, at, value, low, high."""
     return _along(table[table["seed"] == table["seed"].min()], titles, places)
 
 

@@ -92,20 +92,13 @@ def held_out(table: pd.DataFrame, base: str, tasks: Sequence[str]) -> Figure:
     return figures.points(rows, "task", "which", "factor", order=tasks, chance=0, **look)
 
 
-def amounts(noise: pd.DataFrame, amount: pd.DataFrame) -> Figure:
-    """Accuracy by the annotators' error rate, and by the share of captions in as many steps, with 95 % intervals."""
-    panels = {"Annotators' errors per answer": noise, "Share of the captions": amount.assign(at=100 * amount["at"])}
-    rows = pd.concat([own.assign(panel=title) for title, own in panels.items()], ignore_index=True)
-    rates = {at: f"{at:.0f} %" for at in sorted(rows["at"].unique())}
-    rows = figures.ordered(rows.assign(rate=rows["at"].map(rates)), "rate", list(rates.values()))
-    rows = figures.ordered(rows, "panel", list(panels))
-    look: dict[str, Any] = {
-        "label": "accuracy or AUC",
-        "order": figures.names(noise, "title"),
-        "limits": (0, 1),
-        "width": 3.4,
-    }
-    return figures.points(rows, "title", "rate", "panel", **look)
+@figures.or_nothing
+def noise(table: pd.DataFrame) -> Figure:
+    """Every benchmark by the annotators' error rate in percent, with 95 % intervals."""
+    rates = {at: f"{at:.0f} % of the answers wrong" for at in sorted(table["at"].unique())}
+    rows = figures.ordered(table.assign(rate=table["at"].map(rates)), "rate", list(rates.values()))
+    look: dict[str, Any] = {"label": "accuracy or AUC", "limits": (0, 1), "width": 3.4}
+    return figures.points(rows, "title", "rate", "base", order=figures.names(table, "title"), **look)
 
 
 @figures.or_nothing

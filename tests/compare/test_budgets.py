@@ -45,6 +45,7 @@ def test_a_profile_without_curves_has_nothing_to_draw() -> None:
     row = {"base": "miniclip-s-8", "method": "plain", "seed": None, "title": "COCO retrieval", "kind": ""}
     levels = pd.DataFrame([{**row, "value": 0.5, "low": 0.4, "high": 0.6}])
     quick = config.load("quick")
+    quick = dataclasses.replace(quick, finetuning=dataclasses.replace(quick.finetuning, curves=config.Curves()))
     for made in (budgets.curve, budgets.alphas):
         assert made(levels, quick, ("COCO retrieval",)).empty
     figure = plots.budgets(budgets.curve(levels, quick, ("COCO retrieval",)), ("COCO retrieval",))

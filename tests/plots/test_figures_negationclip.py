@@ -108,9 +108,10 @@ def _along(places: tuple[float, ...]) -> pd.DataFrame:
     return frame.assign(low=frame["value"] - 0.1, high=frame["value"] + 0.1)
 
 
-def test_amounts_have_a_mark_per_rate_and_wise_ft_a_line_per_benchmark() -> None:
-    plot = drawn.amounts(_along((0.0, 5.0, 20.0)), _along((0.1, 1.0)))
-    assert [text.get_text() for text in plot.legends[0].get_texts()] == ["0 %", "5 %", "20 %", "10 %", "100 %"]
+def test_noise_has_a_mark_per_rate_and_wise_ft_a_line_per_benchmark() -> None:
+    plot = drawn.noise(_along((0.0, 5.0, 20.0)))
+    names = [f"{rate} % of the answers wrong" for rate in (0, 5, 20)]
+    assert [text.get_text() for text in plot.legends[0].get_texts()] == names
     assert [len(values) for values in _series(plot.axes[0]) if not np.isnan(values).all()] == [2, 2, 2]
     curve = drawn.wise_ft(_along((0.0, 0.5, 1.0)), ("one",), ("two",))
     left, right = ([line for line in axis.lines if len(np.asarray(line.get_xdata()))] for axis in curve.axes)
@@ -119,7 +120,7 @@ def test_amounts_have_a_mark_per_rate_and_wise_ft_a_line_per_benchmark() -> None
 
 
 def test_figures_of_controls_that_a_profile_does_not_train_are_empty_and_not_wrong() -> None:
-    plot = drawn.amounts(_along((0.0,)), _along(())[:0])
+    plot = drawn.noise(_along(())[:0])
     assert len(plot.axes) == 1
 
 

@@ -38,7 +38,7 @@ def test_every_name_in_the_profiles_is_a_recipe_of_a_known_set() -> None:
         for name in (*trained_on, *recipes.curve(profile), *recipes.alphas(profile)):
             assert recipes.find(name).set in sets.SETS
         assert set(plan.control_models) | set(plan.curves.models) <= set(profile.models)
-        assert set(plan.curves.seeds) <= set(plan.seeds)
+        assert set(plan.curves.seeds) <= set(plan.seeds) >= set(plan.more_seeds)
     assert all(not recipe.rival or recipe.rival in RECIPES for recipe in RECIPES.values())
 
 
@@ -75,8 +75,13 @@ def test_a_point_that_a_method_has_anyway_is_that_method() -> None:
     assert recipes.on_curves(settings, "miniclip-b-8") == ()
     assert len(recipes.on_curves(settings, "miniclip-s-8")) == 6
     assert recipes.seeds(settings, "plain-passes5") == (0, 1, 2)
-    assert recipes.seeds(settings, "plain") == QUICK.finetuning.seeds
-    assert recipes.curve(QUICK) == recipes.alphas(QUICK) == {}
+    plan = dataclasses.replace(settings.finetuning, seeds=(0, 1, 2), control_seeds=(1,))
+    seeds = [
+        recipes.seeds(dataclasses.replace(settings, finetuning=plan), name) for name in ("plain", "p1", "negfull-raw")
+    ]
+    assert seeds == [(0, 1, 2), QUICK.finetuning.more_seeds, (1,)]
+    without = dataclasses.replace(settings, finetuning=dataclasses.replace(plan, curves=config.Curves()))
+    assert recipes.curve(without) == recipes.alphas(without) == {}
 
 
 def test_every_method_of_ours_is_as_long_and_keeps_the_same_epoch() -> None:
