@@ -4,9 +4,9 @@
 set -uo pipefail
 
 if [[ ${1:-} == -h || ${1:-} == --help ]]; then
-    echo "Usage: ./run_tests.sh"
+    echo "Usage: ./run_tests.sh [arguments of pytest, such as -k NAME or tests/test_config.py]"
     echo "Sets up as run_all.sh does, then runs ruff, mypy, nbval over the notebooks (quick profile), compares the values that"
-    echo "they wrote with those kept in tests/quick/, and runs pytest."
+    echo "they wrote with those kept in tests/quick/, and runs pytest. With arguments it runs pytest alone."
     exit 0
 fi
 
@@ -45,6 +45,10 @@ types() {
     cat "$SCRATCH/mypy.txt"
     return "$status"
 }
+
+if (($#)); then
+    exec env OMP_NUM_THREADS=1 "$PYTHON" -m pytest "$@"
+fi
 
 stage "ruff check" "$PYTHON" -m ruff check .
 stage "ruff format" "$PYTHON" -m ruff format --check .

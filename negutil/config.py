@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from negutil import files, paths
-from negutil.errors import NegutilError
+from negutil.errors import NegutilError, no_such
 from negutil.files import Settings
 
 Missing = Literal["stop", "drop"]
@@ -265,7 +265,7 @@ def resolve(name: str | None = None) -> str:
     """
     chosen = name or os.environ.get("NEGUTIL_PROFILE") or "mini"
     if chosen not in names():
-        raise NegutilError(f"There is no profile {chosen!r}: choose one of {', '.join(names())}.")
+        raise no_such("profile", chosen, names())
     return chosen
 
 

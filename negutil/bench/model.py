@@ -5,6 +5,7 @@ MODEL is a name of the registry, of a fine-tuned model (base+method/run), or an 
 QuickGELU, and most files do not say what they need, so whoever brings a file has to (docs/protocols.md#activation).
 """
 
+import difflib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,10 +49,13 @@ def load(
     is_tuned = trained.is_name(name)
     is_registered = is_tuned or name in registry.entries()
     if not is_registered and architectures.find(name) is None:
-        examples = ", ".join(list(registry.entries())[:4])
+        names = list(registry.entries())
+        examples = ", ".join(names[:4])
+        close = difflib.get_close_matches(name, [*names, *architectures.open_clip().list_models()], n=1)
         raise NegutilError(
-            f"There is no model '{name}'; give a name of `negutil models list` ({examples}, ...), a fine-tuned one "
-            "like miniclip-b-8+negationclip/seed0, or an architecture of open_clip like ViT-B-32."
+            f"There is no model '{name}'{f' (did you mean {close[0]}?)' if close else ''}; give a name of "
+            f"`negutil models list` ({examples}, ...), a fine-tuned one like miniclip-b-8+negationclip/seed0, or an "
+            "architecture of open_clip like ViT-B-32."
         )
     if not pretrained and (folder := architectures.folder_of(name)):
         pretrained = str(_weights_in(folder))

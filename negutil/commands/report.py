@@ -10,7 +10,9 @@ from negutil.errors import NegutilError
 
 
 def report(*, profile: ProfileName = "", as_json: AsJson = False) -> None:
-    """Write report.html and report.md into results/<profile>/: every claim, its verdict, and the numbers that decided.
+    """Write report.html and report.md into results/<profile>/.
+
+    Every claim, its verdict, and the numbers that decided.
 
     Only tables in results/ are read; what is missing is said, with the notebook that makes it. With --json the verdicts
     are printed too, a record for each claim and model.
@@ -39,7 +41,9 @@ def seeds(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Draw other evaluation sets, ask the models that notebooks 05 and 06 trained, and compare the verdicts on claims.
+    """Repeat the evaluation on other draws of images and questions.
+
+    Of the models that notebooks 05 and 06 trained, with the verdicts compared.
 
     Run the notebooks first, with the same cache: nothing is trained here. The tables of every seed are kept in
     results/<profile>/evaluation_seeds/, the verdicts side by side in results/<profile>/evaluation_seeds.csv.

@@ -21,7 +21,7 @@ from negutil.captions import baseline_sets, caption_sets
 from negutil.config import Profile
 from negutil.data import _reading, built, coco, negationclip, negbench, skipped, source
 from negutil.data import ccneg as ccneg_files
-from negutil.errors import NegutilError
+from negutil.errors import NegutilError, no_such
 from negutil.models import encode
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
@@ -110,7 +110,7 @@ def examples(name: str, model: LoadedModel, settings: Profile, error: float = 0.
     Raises NegutilError, listing those that exist, where there is none of that name.
     """
     if name not in SETS:
-        raise NegutilError(f"There is no training set '{name}'; there are {', '.join(SETS)}.")
+        raise no_such("training set", name, SETS)
     files, build = require(name, settings, error), SETS[name].build
     with skipped.reading(settings, f"the training set '{name}'"):
         if build is None or _of_ccneg(name, settings):
