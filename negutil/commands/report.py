@@ -1,4 +1,4 @@
-"""``negutil report`` (every claim with its verdict, as HTML and Markdown) and ``negutil seeds`` (over three seeds)."""
+"""``negutil report`` (every claim with its verdict), ``table`` (one for a paper) and ``seeds`` (other draws)."""
 
 import json
 from typing import Annotated
@@ -28,6 +28,30 @@ def report(*, profile: ProfileName = "", as_json: AsJson = False) -> None:
         return
     for path in written:
         typer.echo(path)
+
+
+def table(
+    place: Annotated[str, typer.Argument(metavar="NOTEBOOK/NAME", help="Which table: 05/table-2.")],
+    *,
+    profile: ProfileName = "",
+    latex: Annotated[bool, typer.Option("--latex", help="As a LaTeX table (booktabs).")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="As CSV.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="As Markdown, which is the default.")] = False,
+) -> None:
+    """Print a table of a notebook as LaTeX, Markdown or CSV."""
+    from negutil import config
+    from negutil.report import table
+
+    if latex + csv + as_markdown > 1:
+        raise NegutilError("Choose one of --latex, --csv and --markdown.")
+    caption, frame = table.read(place, config.resolve(profile))
+    if csv:
+        typer.echo(frame.to_csv(index=False), nl=False)
+    elif latex:
+        shown = frame.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
+        typer.echo(shown.to_latex(hrules=True, caption=caption, label=f"tab:{place}"), nl=False)
+    else:
+        typer.echo(table.markdown(frame))
 
 
 def seeds(
