@@ -82,6 +82,17 @@ def finetune(
     profile: Annotated[
         str, typer.Option(help="Settings and data: mini, quick or paper (default: NEGUTIL_PROFILE, or mini).")
     ] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write the model here as well, for open_clip's local-dir:FOLDER."),
+    ] = None,
+    transformers: Annotated[
+        bool, typer.Option("--transformers", help="With --out: as a CLIPModel of transformers, too.")
+    ] = False,
+    card: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="With --out: a report card of negutil bench, for the model card."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Fine-tune a text tower as notebook 05 does.
@@ -102,8 +113,25 @@ def finetune(
         base = loader.load_entry(registry.find(job.base))
         found = train(base, job.examples, job.config, job.out, replace=job.replace)
         if members.writes:
+            if out:
+                from negutil.bench import export
+
+                export.write(loader.load_tuned(found), out, found, card, transformers=transformers)
             facts = {"model": model, "folder": str(found.folder), "sha256": found.sha256, "processes": members.size}
             typer.echo(json.dumps(facts, indent=1) if as_json else f"{model}: {found.folder}")
+
+
+def push(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `negutil finetune --out` wrote.")],
+    repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The repository; made where there is none.")],
+) -> None:
+    """Upload a model to the Hugging Face hub.
+
+    The token is that of HF_TOKEN, or of `hf auth login`.
+    """
+    from negutil.bench import export
+
+    typer.echo(export.push(folder, repository))
 
 
 def models_list(as_json: AsJson = False) -> None:
