@@ -12,6 +12,12 @@ from negutil.commands.options import MOST, MOST_THREADS, Activation, Address, As
 from negutil.errors import NegutilError
 
 
+Kind = Annotated[
+    Literal["images", "captions"] | None, typer.Option(help="What to encode (default: what the paths hold).")
+]
+OnError = Annotated[Literal["stop", "skip"], typer.Option(help="What to do with an image that cannot be read.")]
+
+
 def encode(
     paths: Annotated[
         list[str],
@@ -24,9 +30,7 @@ def encode(
     out: Annotated[Path, typer.Option(help="Folder for the features; made where it does not exist.")],
     pretrained: Annotated[str, typer.Option(help="Weights for an architecture: a tag of open_clip or a file.")] = "",
     activation: Activation = None,
-    kind: Annotated[
-        Literal["images", "captions"] | None, typer.Option(help="What to encode (default: what the paths hold).")
-    ] = None,
+    kind: Kind = None,
     column: Annotated[str | None, typer.Option(help="Column with the captions.")] = None,
     format_name: Annotated[
         Literal["safetensors", "parquet"], typer.Option("--format", help="Format of the files.")
@@ -37,9 +41,7 @@ def encode(
     device: Device = "auto",
     dtype: Dtype = "float32",
     threads: Annotated[int, typer.Option(help="Threads of each process on the CPU.", min=1, max=MOST_THREADS)] = 1,
-    on_error: Annotated[
-        Literal["stop", "skip"], typer.Option(help="What to do with an image that cannot be read.")
-    ] = "stop",
+    on_error: OnError = "stop",
     engine: EngineName = "local",
     address: Address = "",
     workers: Workers = 0,

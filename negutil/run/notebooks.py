@@ -10,13 +10,14 @@ inside a notebook are kept by ``negutil.cache``.
 
 import ast
 import contextlib
+import functools
 import json
 import logging
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -31,6 +32,7 @@ from nbstripout import strip_output
 from papermill.exceptions import PapermillExecutionError
 
 from negutil import code, config, files, paths
+from negutil.config import Profile
 from negutil.data import skipped
 from negutil.data.skipped import Skip
 from negutil.errors import NegutilError
@@ -123,23 +125,29 @@ def run(
         _for_kernels(profile),
     ):
         for number, chapter in enumerate(chapters, start=1):
-            label = f"[{number}/{len(chapters)}] {chapter.path.stem}"
-            reason = skipped.whole(settings, chapter.number)
-            own = skipped.EXPERIMENTS.get(chapter.number, "") if skipped.possible(settings) else ""
-            if own:
-                (paths.results(profile) / own / skipped.FILE).unlink(missing_ok=True)
-            if reason is None:
-                with Progress(label, stream) as progress, paths.variables(**{skipped.EXPERIMENT: own}):
-                    try:
-                        written.append(_run_one(chapter, progress, folder, staged, parameters=given, timeout=timeout))
-                    except UserError as problem:
-                        if not skipped.possible(settings):
-                            raise
-                        reason = Skip(f"the rest of notebook {chapter.number}", problem.sentence)
-            if reason is not None:
-                stream.write(f"{label}  {reason.line}\n")
-                skipped.stopped(settings, chapter.number, reason)
+            progress = Progress(f"[{number}/{len(chapters)}] {chapter.path.stem}", stream)
+            run_it = functools.partial(_run_one, chapter, progress, folder, staged, parameters=given, timeout=timeout)
+            written += _unless_skipped(chapter, settings, progress, run_it)
         return written, staged.close() if staged else None
+
+
+def _unless_skipped(chapter: Chapter, settings: Profile, progress: Progress, run_it: Callable[[], Path]) -> list[Path]:
+    """What ``run_it`` writes; nothing, with one line, where the notebook lacks published data that it needs."""
+    reason = skipped.whole(settings, chapter.number)
+    own = skipped.EXPERIMENTS.get(chapter.number, "") if skipped.possible(settings) else ""
+    if own:
+        (paths.results(settings.name) / own / skipped.FILE).unlink(missing_ok=True)
+    if reason is None:
+        with progress, paths.variables(**{skipped.EXPERIMENT: own}):
+            try:
+                return [run_it()]
+            except UserError as problem:
+                if not skipped.possible(settings):
+                    raise
+                reason = Skip(f"the rest of notebook {chapter.number}", problem.sentence)
+    progress.stream.write(f"{progress.label}  {reason.line}\n")
+    skipped.stopped(settings, chapter.number, reason)
+    return []
 
 
 def place(chapters: Sequence[Chapter], parameters: Mapping[str, Any]) -> contextlib.AbstractContextManager[None]:
