@@ -11,7 +11,6 @@ import typer
 from negutil.commands.options import MOST, MOST_THREADS, Activation, Address, AsJson, Device, Dtype, EngineName, Workers
 from negutil.errors import NegutilError
 
-
 Kind = Annotated[
     Literal["images", "captions"] | None, typer.Option(help="What to encode (default: what the paths hold).")
 ]
