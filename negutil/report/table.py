@@ -34,8 +34,9 @@ def read(place: str, profile: str) -> tuple[str, pd.DataFrame]:
 
 def markdown(frame: pd.DataFrame) -> str:
     """The table in GitHub's Markdown."""
-    lines = [list(frame), ["---"] * frame.shape[1], *frame.to_numpy().tolist()]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+    cells = [list(frame), ["---"] * frame.shape[1], *frame.itertuples(index=False)]
+    lines = [" | ".join(str(cell).replace("|", r"\|") for cell in line) for line in cells]
+    return "\n".join(f"| {line} |" for line in lines)
 
 
 def _executed(notebook: Path, profile: str) -> Path:
