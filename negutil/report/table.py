@@ -1,5 +1,6 @@
 """A table of an executed notebook, as it is shown there, for a paper: LaTeX, Markdown or CSV."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -34,7 +35,7 @@ def read(place: str, profile: str) -> tuple[str, pd.DataFrame]:
 
 def markdown(frame: pd.DataFrame) -> str:
     """The table in GitHub's Markdown."""
-    cells = [list(frame), ["---"] * frame.shape[1], *frame.itertuples(index=False)]
+    cells: list[Iterable[object]] = [list(frame), ["---"] * frame.shape[1], *frame.itertuples(index=False)]
     lines = [" | ".join(str(cell).replace("|", r"\|") for cell in line) for line in cells]
     return "\n".join(f"| {line} |" for line in lines)
 
