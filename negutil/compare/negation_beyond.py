@@ -88,7 +88,7 @@ def gallery(settings: Profile, seed: int = 0) -> Gallery | None:
 
     def read() -> Gallery:
         rows = _coco(settings, _scenes(settings)[1])
-        there = exclusion_queries.labels(rows["categories"][:], rows["supercategories"][:])
+        there = exclusion_queries.labels(rows["categories"][:], rows["supercategories"][:], rows["implied"][:])
         fewest = min(FEWEST_PICTURES, max(2, len(rows) // 100))
         queries = exclusion_queries.queries(there, fewest, PAIRS, seed)
         return Gallery(PictureFiles.of(rows), there, queries, affirmation_bias.sentences(there))
@@ -126,7 +126,7 @@ def _scenes(settings: Profile) -> tuple[str, str]:
 
     The published test split has no public labels, and val2017 is a part of val2014.
     """
-    return ("val2017", "test2017") if source.is_drawn(source.folder(settings, "coco")) else ("train2014", "val2017")
+    return ("val2017", "test2017") if source.is_built(source.folder(settings, "coco")) else ("train2014", "val2017")
 
 
 def _coco(settings: Profile, split: str) -> Dataset:
@@ -142,8 +142,9 @@ def _first(rows: Dataset) -> Dataset:
 
 def _objects(settings: Profile, split: str, **options: Any) -> ClaimData:
     rows = _coco(settings, split)
-    there = exclusion_queries.labels(rows["categories"][:], rows["supercategories"][:])
-    return claim_items.objects(there, **options), PictureFiles.of(rows)
+    labels = rows["categories"][:], rows["supercategories"][:]
+    there, perhaps = exclusion_queries.labels(*labels), exclusion_queries.labels(*labels, rows["implied"][:])
+    return claim_items.objects(there, perhaps, **options), PictureFiles.of(rows)
 
 
 def _attributes(settings: Profile, split: str, **options: Any) -> ClaimData:

@@ -33,14 +33,16 @@ from papermill.exceptions import PapermillExecutionError
 
 from negutil import code, config, files, paths
 from negutil.config import Profile
-from negutil.data import skipped
+from negutil.data import skipped, source
 from negutil.data.skipped import Skip
 from negutil.errors import NegutilError
+from negutil.models import registry
 from negutil.plots import pngs
 from negutil.progress import Progress
 from negutil.report.chapters import Chapter, read
 from negutil.run import verify
 from negutil.run.verify import Comparison, Staging
+from negutil.train import photoclip
 
 COMMITTED = "mini"
 """The profile whose results, figures and executed notebooks are committed."""
@@ -112,6 +114,7 @@ def run(
         raise NegutilError(
             f"--renew replaces the committed results of {COMMITTED} in a checkout: leave out other parameters."
         )
+    _prepare(settings, stream)
     # An interruption passes through tornado's callbacks and leaves asyncio a task that nobody waits for: both would
     # log a traceback where one sentence is enough.
     for name in ("tornado", "asyncio"):
@@ -148,6 +151,20 @@ def _unless_skipped(chapter: Chapter, settings: Profile, progress: Progress, run
     progress.stream.write(f"{progress.label}  {reason.line}\n")
     skipped.stopped(settings, chapter.number, reason)
     return []
+
+
+def _prepare(settings: Profile, stream: TextIO) -> None:
+    """Train the models of a profile that are made on this machine, where that has not been done, or resume it.
+
+    Raises NegutilError where what they are trained on is missing.
+    """
+    if not settings.photographs:
+        return
+    source.folder(settings, "coco")  # first: it says where Flickr8k comes from
+    for entry in map(registry.find, settings.models):
+        if entry.file and not entry.file.is_file():
+            stream.write(f"{entry.name} has no weights yet: training it, once; an interrupted training resumes.\n")
+            photoclip.run(entry.name, photographs=settings.photographs.train)
 
 
 def place(chapters: Sequence[Chapter], parameters: Mapping[str, Any]) -> contextlib.AbstractContextManager[None]:
