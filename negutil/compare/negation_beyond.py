@@ -170,7 +170,7 @@ def _radiographs(settings: Profile, split: str, **options: Any) -> ClaimData:
 
 
 def run(settings: Profile, gallery: Gallery | None, claims: Mapping[str, Domain], seed: int = 0) -> Findings:
-    """Examine every model; writes the tables ``exclusion``, ``bias`` and ``claims`` and their per-item scores.
+    """Examine the models of ``negbench.models``; writes the tables ``exclusion``, ``bias`` and ``claims`` and their per-item scores.
 
     Without a gallery, or claims, their frames are empty, and what was left out is written as ``skipped.csv``.
     """
@@ -181,7 +181,7 @@ def run(settings: Profile, gallery: Gallery | None, claims: Mapping[str, Domain]
         texts = encode.texts(model, part[0].claims["text"].tolist(), batch=batch)
         return part[0], texts, encode.images(model, part[1], batch=batch)
 
-    for name in settings.models:
+    for name in negbench.models(settings):
         model, frames = loader.load(name), {}
         if gallery:
             images, there = encode.images(model, gallery.pictures, batch=batch), gallery.there

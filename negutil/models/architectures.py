@@ -260,9 +260,23 @@ def encode_text_in_chunks(model: Any, tokens: torch.Tensor, chunks: int) -> torc
     return torch.cat(parts)[order.argsort()]
 
 
+def pooled_layers(model: Any, tokens: torch.Tensor, blocks: Sequence[int]) -> torch.Tensor:
+    """Return the states of ``blocks`` [K] (from 0; -1 is the last) of a tower of transformers, each pooled: [N, K, W].
+
+    tokens int64 [N, L]; the pooling is the tower's own.
+    """
+    from transformers.modeling_outputs import BaseModelOutput
+
+    tokens = tokens[:, : int(text_lengths(model, tokens).max())].to(next(model.parameters()).device)
+    mask = (tokens != model.text.config.pad_token_id).long()
+    layers = model.text.transformer(input_ids=tokens, attention_mask=mask, output_hidden_states=True).hidden_states[1:]
+    pooled = [model.text.pooler(BaseModelOutput(last_hidden_state=layers[block]), mask) for block in blocks]
+    return torch.stack(pooled, dim=1)
+
+
 def project(model: Any, states: torch.Tensor) -> torch.Tensor:
     """Project ``states`` [..., W] into the space of the images, as open_clip's ``encode_text`` does."""
-    projection = model.text_projection
+    projection = model.text.proj if text_kind(model) is TextKind.MASKED else model.text_projection
     if projection is None:
         return states
     return projection(states) if isinstance(projection, torch.nn.Linear) else states @ projection
