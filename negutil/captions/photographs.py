@@ -11,9 +11,7 @@ Photographs are linked, never copied. A photograph without a file is left out or
 """
 
 import json
-import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +71,7 @@ def _origin(settings: Profile) -> dict[str, Any]:
     return {
         "folder": str(folder),
         "files": {path.name: file_sha256(path) for path in names},
-        "photographs": len(os.listdir(shown)) if shown.is_dir() else 0,
+        "photographs": len(list(shown.iterdir())) if shown.is_dir() else 0,
         "sizes": [sizes.train, sizes.val, sizes.test] if sizes else [],
     }
 

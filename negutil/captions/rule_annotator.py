@@ -38,9 +38,9 @@ class RuleAnnotator:
 
     Options = Options
 
-    def __init__(self, shown: Mapping[str, Shown], options: Options = Options()) -> None:
+    def __init__(self, shown: Mapping[str, Shown], options: Options | None = None) -> None:
         self.name = "rules"
-        self.options = options
+        self.options = options or Options()
         self._shown = shown
         self._counts = negbench.cooccurrence([each.there for each in shown.values()])
 

@@ -170,7 +170,7 @@ def _radiographs(settings: Profile, split: str, **options: Any) -> ClaimData:
 
 
 def run(settings: Profile, gallery: Gallery | None, claims: Mapping[str, Domain], seed: int = 0) -> Findings:
-    """Examine the models of ``negbench.models``; writes the tables ``exclusion``, ``bias`` and ``claims`` and their per-item scores.
+    """Examine the models of ``negbench.models``; writes the tables ``exclusion``, ``bias`` and ``claims``, with items.
 
     Without a gallery, or claims, their frames are empty, and what was left out is written as ``skipped.csv``.
     """

@@ -40,9 +40,9 @@ WORLDS = {"mini": "photo", "photo": "mini"}
 """Profiles whose verdicts stand beside each other: drawings with a grammar, photographs with people's captions."""
 
 WHY_WORLDS_DIFFER = (
-    "Where {one} and {other} disagree, three things differ at once: the language (a grammar, or people's sentences), the "
-    "images (drawings of which everything is known, or photographs of which only what captions name), and the training "
-    "(a model that has read nothing else, or one whose text tower has read a billion pairs of sentences)."
+    "Where {one} and {other} disagree, three things differ at once: the language (a grammar, or people's sentences), "
+    "the images (drawings of which everything is known, or photographs of which only what captions name), and the "
+    "training (a model that has read nothing else, or one whose text tower has read a billion pairs of sentences)."
 )
 
 DRAWS = "evaluation_seeds"

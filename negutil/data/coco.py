@@ -37,10 +37,10 @@ def load(
     supercategories, category_ids (the official ids, which have gaps: 1 to 90 for 80 categories), annotation_ids, boxes
     ([x, y, width, height], pixels), areas (square pixels), segmentations (JSON of polygons or run-length code, see
     `mask`), is_crowd; and implied, the categories that a picture may show without being labelled with them (in files of
-    `negutil.captions.photographs` alone). Pictures come in the order of the files; without objects the lists are empty. Of pictures that an
-    instances file does not list nobody knows what they show: beside one they are left out, and counted in the report
-    as "unlisted". Raises NegutilError for damaged files, duplicate ids, and annotations of unknown pictures or
-    categories.
+    `negutil.captions.photographs` alone). Pictures come in the order of the files; without objects the lists are empty.
+    Of pictures that an instances file does not list nobody knows what they show: beside one they are left out, and
+    counted in the report as "unlisted". Raises NegutilError for damaged files, duplicate ids, and annotations of
+    unknown pictures or categories.
     """
     if captions is None and instances is None:
         _reading.fail("COCO", "neither a captions nor an instances file was given", "name at least one of them")

@@ -94,7 +94,7 @@ def is_world(settings: Profile) -> bool:
 
 
 def has(settings: Profile, name: str) -> bool:
-    """Whether a profile can have a dataset of STANDS_FOR at all; one of photographs has no questions of VQA about them."""
+    """Whether a profile can have a dataset of STANDS_FOR at all: VQA has no questions about Flickr8k's photographs."""
     return settings.photographs is None or name != "vqa"
 
 

@@ -116,7 +116,8 @@ def at_end_token(model: LoadedModel, tokens: torch.Tensor, blocks: Sequence[int]
     transformers pools each layer as it pools the last.
     """
     if architectures.text_kind(model.model) is TextKind.MASKED:
-        return architectures.project(model.model, architectures.pooled_layers(model.model, tokens, blocks)).float().cpu()
+        pooled = architectures.pooled_layers(model.model, tokens, blocks)
+        return architectures.project(model.model, pooled).float().cpu()
     ends = tokens.argmax(dim=-1)
     states = torch.stack([state[torch.arange(len(tokens)), ends] for state in _states(model, tokens, blocks)], dim=1)
     return architectures.project(model.model, model.model.ln_final(states)).float().cpu()
