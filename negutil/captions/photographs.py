@@ -22,7 +22,7 @@ from negutil import code, files, paths
 from negutil.captions import baseline_sets, named_objects, negbench
 from negutil.captions.negbench import Labelled
 from negutil.captions.p1 import Source
-from negutil.captions.rule_annotator import RuleAnnotator, Shown
+from negutil.captions.rule_annotator import Options, RuleAnnotator, Shown
 from negutil.captions.statements import Grammar
 from negutil.config import Profile
 from negutil.data import built, coco, flickr8k, skipped, source
@@ -195,4 +195,4 @@ def annotator(options: Mapping[str, Any], settings: Profile) -> RuleAnnotator:
     for split, release in RELEASES.items():
         for item in negbench.from_coco(coco.load(*_annotation_files(folder, split)), release):
             shown[item.file_name] = Shown(item.objects, frozenset((*item.objects, *item.implied)))
-    return RuleAnnotator(shown, files.checked(RuleAnnotator.Options, dict(options), "annotator rules"))
+    return RuleAnnotator(shown, files.checked(Options, dict(options), "annotator rules"))

@@ -36,8 +36,6 @@ class Options(files.Settings):
 class RuleAnnotator:
     """A language and vision annotator; ``shown`` has each photograph by the last two parts of its path."""
 
-    Options = Options
-
     def __init__(self, shown: Mapping[str, Shown], options: Options | None = None) -> None:
         self.name = "rules"
         self.options = options or Options()

@@ -242,9 +242,10 @@ def _labelled_by_hand(folder: Path, terms: TermList) -> Counter[str]:
     counts: Counter[str] = Counter()
     for number, url in flagged.select("SAMPLE_ID", "URL").iter_rows():
         key = (Path(url).name, number % 10)
-        if label_of.get(key) not in PHOTO_KINDS:
+        label = label_of.get(key)
+        if label not in PHOTO_KINDS:
             raise NegutilError(f"{PHOTO_LABELS} has no label of caption {key[1]} of {key[0]}: add it.")
-        counts[label_of[key]] += 1
+        counts[str(label)] += 1
     return counts
 
 
