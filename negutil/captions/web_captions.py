@@ -250,8 +250,8 @@ def _labelled_by_hand(folder: Path, terms: TermList) -> Counter[str]:
 
 
 def _shares(counts: Counter[str], kinds: Mapping[str, str]) -> pd.DataFrame:
-    rows = []
-    for kind, label in kinds.items():
+    rows: list[tuple[str, int, str]] = []
+    for kind, label in kinds.items() if counts else ():
         share = wilson(counts[kind], counts.total())
         rows.append((label, counts[kind], with_interval(share.value, share.low, share.high)))
     return pd.DataFrame(rows, columns=["kind", "captions", "share"])
