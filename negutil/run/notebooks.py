@@ -42,7 +42,6 @@ from negutil.progress import Progress
 from negutil.report.chapters import Chapter, read
 from negutil.run import verify
 from negutil.run.verify import Comparison, Staging
-from negutil.train import photoclip
 
 COMMITTED = "mini"
 """The profile whose results, figures and executed notebooks are committed."""
@@ -160,6 +159,8 @@ def _prepare(settings: Profile, stream: TextIO) -> None:
     """
     if not settings.photographs:
         return
+    from negutil.train import photoclip  # brings torch
+
     source.folder(settings, "coco")  # first: it says where Flickr8k comes from
     for entry in map(registry.find, settings.models):
         if entry.file and not entry.file.is_file():
