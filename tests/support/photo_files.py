@@ -17,27 +17,41 @@ OWN = 12
 """Photographs of COCO that NegBench's published rows are about."""
 
 _ONE = f'["{MODEL}"]'
-CHANGES = [
-    ("", "models", _ONE),
-    ("", "photographs", f"{{ train = {TRAINED}, val = {CHOSEN}, test = {TESTED} }}"),
-    ("world", "ccneg", "{ train = 0, val = 0, test = 30 }"),
-    ("world", "shapes", "{ train = 20, val = 10, test = 10 }"),
-    ("bootstrap", "resamples", "100"),
-    ("finetuning", "examples", "64"),
-    ("finetuning", "seeds", "[0]"),
-    ("finetuning", "more_methods", "[]"),
-    ("finetuning", "control_models", _ONE),
-    ("finetuning", "shares", "[0.0, 1.0]"),
-    ("finetuning", "processes", "1"),
-    ("glasses", "examples", "32"),
-    ("glasses", "small", "12"),
-    ("glasses", "seeds", "[0]"),
-    ("glasses", "rivals", '["plain", "negationclip"]'),
-    ("glasses", "control_models", _ONE),
-    ("glasses", "strengths", "8"),
-    ("glasses", "probe_nouns", "8"),
-    ("glasses", "processes", "1"),
-]
+CHANGES = {
+    "photo.toml": [
+        ("", "models", _ONE),
+        ("", "photographs", f"{{ train = {TRAINED}, val = {CHOSEN}, test = {TESTED} }}"),
+        ("world", "ccneg", "{ train = 0, val = 0, test = 30 }"),
+        ("world", "shapes", "{ train = 20, val = 10, test = 10 }"),
+        ("bootstrap", "resamples", "100"),
+        ("finetuning", "examples", "64"),
+        ("finetuning", "seeds", "[0]"),
+        ("finetuning", "more_methods", "[]"),
+        ("finetuning", "control_models", _ONE),
+        ("finetuning", "shares", "[0.0, 1.0]"),
+        ("finetuning", "processes", "1"),
+        ("glasses", "examples", "32"),
+        ("glasses", "small", "12"),
+        ("glasses", "seeds", "[0]"),
+        ("glasses", "rivals", '["plain", "negationclip"]'),
+        ("glasses", "control_models", _ONE),
+        ("glasses", "strengths", "8"),
+        ("glasses", "probe_nouns", "8"),
+        ("glasses", "processes", "1"),
+    ],
+    "finetune.toml": [
+        ("infonce.photo", "batch", "16"),
+        ("con-clip.photo", "batch", "8"),
+        ("negbench.photo", "batch", "8"),
+        *((f"{method}.photo", "warmup", "1") for method in ("infonce", "con-clip", "negbench")),
+    ],
+    "glasses.toml": [
+        ("photo", "gate", "{ lr = 1e-2, epochs = 1, batch = 64 }"),
+        ("photo", "lens", "{ lr = 3e-3, epochs = 1, batch = 8 }"),
+        ("photo", "frame", "{ lr = 1e-3, epochs = 1, batch = 8 }"),
+        ("photo", "joint", "{ lr = 1e-3, epochs = 1, batch = 8 }"),
+    ],
+}
 
 
 def write(shared: Path, root: Path) -> None:
@@ -52,5 +66,6 @@ def write(shared: Path, root: Path) -> None:
 def configs(root: Path) -> None:
     """A copy of the settings in ``root`` with few photographs and resamples, and short trainings, in `photo`."""
     shutil.copytree(paths.ROOT / "configs", root)
-    path = root / "photo.toml"
-    path.write_text(paper_files.changed(path.read_text(encoding="utf-8"), CHANGES), encoding="utf-8")
+    for name, changes in CHANGES.items():
+        path = root / name
+        path.write_text(paper_files.changed(path.read_text(encoding="utf-8"), changes), encoding="utf-8")
