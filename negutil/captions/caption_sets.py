@@ -135,11 +135,11 @@ def annotators_of(settings: Profile, error: float = 0.0, seed: int = 0) -> Annot
         if error:
             raise NegutilError("Only the mini world's annotators have an error rate: take error 0 for others.")
         if kind == "rules":  # they know the captions of the profile's photographs
-            by_rules = [
+            one, other, eyes = (
                 photographs.annotator({"seed": seed, **_without_kind(table[name])}, settings)
                 for name in ("language", "random_language", "vision")
-            ]
-            return Annotators(*by_rules, False, HELD_OUT, table)
+            )
+            return Annotators(one, other, eyes, False, HELD_OUT, table)
         language, random_language, vision = (
             annotators.build(table[name]) for name in ("language", "random_language", "vision")
         )
