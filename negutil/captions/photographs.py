@@ -191,8 +191,17 @@ _FILL: Mapping[str, Callable[[Path, Profile], dict[str, Any]]] = {
 
 def annotator(options: Mapping[str, Any], settings: Profile) -> RuleAnnotator:
     """The annotator that knows the captions of all photographs of a profile; raises NegutilError for wrong options."""
-    folder, shown = build("coco", settings), {}
+    folder = build("coco", settings)
+    return RuleAnnotator(
+        _shown(folder, source.digest(folder)), files.checked(Options, dict(options), "annotator rules")
+    )
+
+
+@lru_cache(maxsize=1)
+def _shown(folder: Path, _sha256: str) -> dict[str, Shown]:
+    """What the captions of every photograph say, by release and name."""
+    shown = {}
     for split, release in RELEASES.items():
         for item in negbench.from_coco(coco.load(*_annotation_files(folder, split)), release):
             shown[item.file_name] = Shown(item.objects, frozenset((*item.objects, *item.implied)))
-    return RuleAnnotator(shown, files.checked(Options, dict(options), "annotator rules"))
+    return shown
