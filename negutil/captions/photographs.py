@@ -12,6 +12,7 @@ Photographs are linked, never copied. A photograph without a file is left out or
 
 import json
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -192,9 +193,8 @@ _FILL: Mapping[str, Callable[[Path, Profile], dict[str, Any]]] = {
 def annotator(options: Mapping[str, Any], settings: Profile) -> RuleAnnotator:
     """The annotator that knows the captions of all photographs of a profile; raises NegutilError for wrong options."""
     folder = build("coco", settings)
-    return RuleAnnotator(
-        _shown(folder, source.digest(folder)), files.checked(Options, dict(options), "annotator rules")
-    )
+    checked = files.checked(Options, dict(options), "annotator rules")
+    return RuleAnnotator(_shown(folder, source.digest(folder)), checked)
 
 
 @lru_cache(maxsize=1)
