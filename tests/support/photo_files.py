@@ -10,7 +10,7 @@ import paper_files
 from negutil import paths
 
 MODEL = "photoclip-projections"
-TRAINED, CHOSEN, TESTED = 90, 30, 80
+TRAINED, CHOSEN, TESTED = 120, 40, 40
 """Photographs of each part: 200 in all."""
 
 OWN = 12
@@ -21,11 +21,12 @@ CHANGES = {
     "photo.toml": [
         ("", "models", _ONE),
         ("", "photographs", f"{{ train = {TRAINED}, val = {CHOSEN}, test = {TESTED} }}"),
-        ("world", "ccneg", "{ train = 0, val = 0, test = 30 }"),
+        ("world", "ccneg", "{ train = 0, val = 0, test = 20 }"),
         ("world", "shapes", "{ train = 20, val = 10, test = 10 }"),
         ("bootstrap", "resamples", "100"),
         ("finetuning", "examples", "64"),
         ("finetuning", "seeds", "[0]"),
+        ("finetuning", "methods", '["plain", "con-clip", "negfull", "negationclip"]'),
         ("finetuning", "more_methods", "[]"),
         ("finetuning", "control_models", _ONE),
         ("finetuning", "shares", "[0.0, 1.0]"),
