@@ -113,7 +113,6 @@ def run(
         raise NegutilError(
             f"--renew replaces the committed results of {COMMITTED} in a checkout: leave out other parameters."
         )
-    _prepare(settings, stream)
     # An interruption passes through tornado's callbacks and leaves asyncio a task that nobody waits for: both would
     # log a traceback where one sentence is enough.
     for name in ("tornado", "asyncio"):
@@ -124,12 +123,15 @@ def run(
         _only_run_of(profile) as folder,
         _empty_cache() if fresh else contextlib.nullcontext(),
         verify.staging(profile, renew=renew) if is_committed else contextlib.nullcontext() as staged,
-        _for_kernels(profile),
     ):
-        for number, chapter in enumerate(chapters, start=1):
-            progress = Progress(f"[{number}/{len(chapters)}] {chapter.path.stem}", stream)
-            run_it = functools.partial(_run_one, chapter, progress, folder, staged, parameters=given, timeout=timeout)
-            written += _unless_skipped(chapter, settings, progress, run_it)
+        _prepare(settings, stream)
+        with _for_kernels(profile):
+            for number, chapter in enumerate(chapters, start=1):
+                progress = Progress(f"[{number}/{len(chapters)}] {chapter.path.stem}", stream)
+                run_it = functools.partial(
+                    _run_one, chapter, progress, folder, staged, parameters=given, timeout=timeout
+                )
+                written += _unless_skipped(chapter, settings, progress, run_it)
         return written, staged.close() if staged else None
 
 
