@@ -1,6 +1,7 @@
 """The profile of photographs from Flickr8k's files to the report, in small: 200 photographs and projections alone.
 
-Notebooks 05 and 06, whose sixty models read thousands of sentences each, are left out. Nothing but the amounts (``photo_files.CHANGES``, and the steps of the training) differs from a full run.
+Notebooks 05 and 06, whose sixty models read thousands of sentences each, are left out. Nothing but the amounts
+(``photo_files.CHANGES``, and the steps of the training) differs from a full run.
 """
 
 from __future__ import annotations
