@@ -105,20 +105,28 @@ _FINDING_FORMS: tuple[Form, ...] = (
 )
 
 
-def objects(there: Mapping[str, Flags], *, most: int = 0, held_out: bool = True, seed: int = 0) -> ClaimSet:
+def objects(
+    there: Mapping[str, Flags],
+    perhaps: Mapping[str, Flags] | None = None,
+    *,
+    most: int = 0,
+    held_out: bool = True,
+    seed: int = 0,
+) -> ClaimSet:
     """Claims that a thing is in the picture or is not, from which pictures show each noun (bool [N] per noun).
 
-    ``there`` is complete: what is not shown is absent, and a noun shown by all pictures or none has no claim. For
-    ``most``, ``held_out`` and ``seed`` see ``claims``.
+    ``perhaps`` says which may show it (None: those of ``there`` alone): what is not among them is absent. A noun shown
+    by all pictures or none has no claim. For ``most``, ``held_out`` and ``seed`` see ``claims``.
     """
     shown = np.stack(list(there.values()), axis=1)
+    absent = ~np.stack([(perhaps or there)[noun] for noun in there], axis=1)
     sayings: dict[str, list[Saying]] = {noun: [] for noun in there}
     for form in (*sentence_forms.AFFIRMATIVE, *sentence_forms.NEGATED_ALONE):
         short = sentence_forms.name(form, missing="X")
         for noun in there:
             text = sentence_forms.fill(form, statements.with_article(noun), noun)
             sayings[noun].append(Saying(text, short, form.cue, form.held_out))
-    known = Known(tuple(there), shown, ~shown)
+    known = Known(tuple(there), shown, absent)
     return claims(OBJECTS, known, sayings, most=most, held_out=held_out, seed=seed)
 
 

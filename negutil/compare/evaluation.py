@@ -57,7 +57,7 @@ VALIDATION = "validation"
 """No part of any benchmark: negated retrieval on the pictures that are for choosing how to train."""
 
 CHOOSING = "val2017"
-"""Those pictures, in the mini world; it reports those of test2017 alone."""
+"""Those pictures, where this project made the data; it reports those of test2017 alone."""
 
 COLUMNS = ("task", "item", "cluster", "type", "valid", "cue", "held_out_noun", "held_out_form")
 KEYS = ["task", "item"]
@@ -268,7 +268,7 @@ def validation_queries(settings: Profile) -> tuple[PictureFiles, list[str]]:
     data, of which every picture that is not trained on is reported.
     """
     folder = source.folder(settings, "coco")
-    if not source.is_drawn(folder):
+    if not source.is_built(folder):
         raise NegutilError(
             f"{folder} has no pictures apart from those that are trained on and those that are reported: "
             "choose the number of passes in the mini profile."
