@@ -113,7 +113,9 @@ def at_end_token(model: LoadedModel, tokens: torch.Tensor, blocks: Sequence[int]
     tokens int64 [N, L] give float32 [N, K, D], each through the tower's final normalisation and projection.
     """
     ends = tokens.argmax(dim=-1)
-    states = torch.stack([state[torch.arange(len(tokens)), ends] for state in _states(model, tokens, blocks)], dim=1)
+    states = torch.stack(
+        [state[torch.arange(len(tokens)), ends] for state in block_states(model, tokens, blocks)], dim=1
+    )
     return architectures.project(model.model, model.model.ln_final(states)).float().cpu()
 
 
@@ -123,13 +125,13 @@ def at_tokens(model: LoadedModel, tokens: torch.Tensor, length: int) -> torch.Te
 
     Zeros stand after the end token of each of the texts, of which none has more than ``length`` tokens.
     """
-    (states,) = _states(model, tokens, (-1,))
+    (states,) = block_states(model, tokens, (-1,))
     found = architectures.project(model.model, model.model.ln_final(states[:, :length])).float().cpu()
     inside = torch.arange(found.shape[1]) <= tokens.argmax(dim=-1).unsqueeze(1)
     return torch.nn.functional.pad(found * inside.unsqueeze(2), (0, 0, 0, length - found.shape[1]))
 
 
-def _states(model: LoadedModel, tokens: torch.Tensor, blocks: Sequence[int]) -> list[torch.Tensor]:
+def block_states(model: LoadedModel, tokens: torch.Tensor, blocks: Sequence[int]) -> list[torch.Tensor]:
     """The states [N, L, W] of the ``blocks`` of the text tower at every token."""
     transformer = model.model.transformer
     heard: dict[int, torch.Tensor] = {}
