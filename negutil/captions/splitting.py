@@ -143,6 +143,7 @@ _TRAILING = _LEADING | frozenset(
         *("noticeably", "notably", "clearly", "a", "an", "the"),
     }
 )
+_COPULA = re.compile(r"(?:an? |the )?((?:[\w-]+ )*?[\w-]+)(?: that| which| who)? (?:is|are|was|were)$")
 _FURTHER = re.compile(r"\b(?:n?or|and no|and without|and not)\b")
 _ARTICLE = re.compile(r"(?:an?|the)\s+$")
 _SIGNS = frozenset({"sign", "signs"})  # those of a road: "sign of" is gone by then
@@ -177,6 +178,10 @@ def _by_rules(text: str) -> Split:
     left, right, kept = negated[:start], negated[match.end() :], [before]
     if any(denied := [_thing(part) for part in _FURTHER.split(right)]):
         kept.append(left)
+        verb = negated[start : match.start()] if match.group() == "n't" else ""
+        subject = _COPULA.match(f"{before}{left}{verb}".strip()) if not _words(right)[1:] else None
+        if subject and content(subject[1]):  # "the frog is not green" denies a green frog
+            denied = [english.with_article(f"{_words(right)[0]} {subject[1]}")]
     else:
         # "a child in a dress with a hat absent": all of the clause is affirmed but for what the cue belongs to.
         first, found, last = left.rpartition(" with ")

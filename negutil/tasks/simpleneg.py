@@ -70,8 +70,8 @@ class SimpleNeg(Task):
         folder = source.folder(settings, "coco")
         if not source.is_drawn(folder):
             raise NegutilError("What published photographs show is not known: judge them with an annotator.")
-        files = (folder / "annotations" / f"{kind}_test2017.json" for kind in ("captions", "instances"))
-        rows = coco.load(*files, pictures=folder / "test2017")
+        captions, instances = (folder / "annotations" / f"{kind}_test2017.json" for kind in ("captions", "instances"))
+        rows = coco.load(captions, instances, folder / "test2017")
         there = exclusion.labels(rows["categories"][:], rows["supercategories"][:])
         return Items(queries(there, seed=settings.world.seed), PictureFiles.of(rows), there)
 
