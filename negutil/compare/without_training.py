@@ -9,7 +9,6 @@ and the same number, so their difference is what the errors of the rules cost.
 
 import dataclasses
 import functools
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +17,7 @@ import pandas as pd
 
 from negutil import paths, progress, statistics
 from negutil.captions import claim_items, english, phrasing, sentence_forms, splitting
-from negutil.captions.english import HELD_OUT_NOUNS, NOUNS
+from negutil.captions.english import HELD_OUT_NOUNS
 from negutil.compare import claims, engine, evaluation, negation_beyond, negationclip
 from negutil.compare.claims import Claim
 from negutil.compare.engine import CLIP, OVER_CLIP, Column, Experiment, Findings, Group
@@ -60,7 +59,6 @@ MEASURES = ("recall@5, negated captions", "mAP, X but no Y", "AUC, no X")
 """What numbers are chosen by: each validation picture by its negated caption; all pictures with X and without Y, in the
 whole gallery; and pictures without X against those with it, for a sentence that only denies."""
 
-STEERING_PAIRS = 400
 TITLES = {
     CLIP: "CLIP",
     AFFIRMED: "affirmed part alone",
@@ -173,35 +171,13 @@ def chosen(name: str, settings: Profile) -> dict[str, float]:
     return DEFAULTS | {str(method): float(number) for method, number in best.items()}
 
 
-def steering_pairs(count: int = STEERING_PAIRS, seed: int = 0) -> list[tuple[str, str]]:
-    """Return sentences of the grammar with their negations: of two things, or one, the last of which is denied.
-
-    No noun is held out, and no wording is.
-    """
-    rng = random.Random(f"steering/{seed}")
-    nouns = [noun for noun in NOUNS if noun not in HELD_OUT_NOUNS]
-    affirmative, excluding, alone = (
-        english.forms(pool, held_out=False)
-        for pool in (sentence_forms.AFFIRMATIVE, sentence_forms.EXCLUDING, sentence_forms.NEGATED_ALONE)
-    )
-    pairs = []
-    for number in range(count):
-        there, gone = rng.sample(nouns, 2)
-        first, second = english.with_article(there), english.with_article(gone)
-        both = number % 2 == 0
-        affirmed = sentence_forms.fill(rng.choice(affirmative), f"{first} and {second}" if both else second)
-        negated = sentence_forms.fill(rng.choice(excluding if both else alone), first if both else "", gone)
-        pairs.append((affirmed, negated))
-    return pairs
-
-
 @functools.lru_cache(maxsize=8)
 def _towards_of(name: str, settings: Profile) -> queries.Features:
     return _towards(loader.load(name, profile=settings.name), settings)
 
 
 def _towards(model: LoadedModel, settings: Profile) -> queries.Features:
-    affirmed, negated = zip(*steering_pairs(seed=settings.world.seed), strict=True)
+    affirmed, negated = zip(*sentence_forms.negation_pairs(seed=settings.world.seed), strict=True)
     return queries.directions(model, affirmed, negated, settings.encode.batch)
 
 

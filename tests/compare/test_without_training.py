@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from negutil import config, results
-from negutil.captions import phrasing
+from negutil.captions import phrasing, sentence_forms
 from negutil.captions.english import HELD_OUT_NOUNS
 from negutil.compare import claims, engine, evaluation, negation_beyond, without_training
 from negutil.compare.evaluation import COLUMNS, Evaluation
@@ -57,8 +57,8 @@ def test_the_number_with_the_best_mean_is_chosen(small: Profile, monkeypatch: py
 
 
 def test_steering_learns_from_pairs_that_hold_nothing_out() -> None:
-    pairs = without_training.steering_pairs(60)
-    assert len(pairs) == 60 and pairs == without_training.steering_pairs(60)
+    pairs = sentence_forms.negation_pairs(60)
+    assert len(pairs) == 60 and pairs == sentence_forms.negation_pairs(60)
     for affirmed, negated in pairs:
         assert not phrasing.of(affirmed).cue and phrasing.of(negated).cue
         assert not phrasing.of(negated).held_out_noun and not phrasing.of(negated).held_out_form
