@@ -13,10 +13,12 @@ from typing import Any
 import torch
 
 from negutil import files
+from negutil.captions import sentence_forms, splitting
 from negutil.errors import NegutilError
-from negutil.models import architectures, checkpoints, loader, precision, registry, trained
+from negutil.models import architectures, checkpoints, encode, loader, precision, queries, registry, scorer, trained
 from negutil.models.loader import LoadedModel
 from negutil.models.registry import ACTIVATIONS, Entry
+from negutil.models.scorer import Scorer
 from negutil.models.trained import Trained
 
 RANDOM = "random"
@@ -97,6 +99,31 @@ def _entry(name: str) -> Entry:
     activation = _computed_activation(name)
     about: dict[str, Any] = {"activation": activation, "sha256": "", "size": size, "source": "open_clip"}
     return Entry(name=name, architecture=name, **about | architectures.preprocessing(name))
+
+
+def with_method(model: LoadedModel, method: str = "", batch: int = encode.BATCH) -> Scorer:
+    """Return what asks ``model``: its cosines, or those of queries made by a method without training.
+
+    ``method`` is one of ``queries.METHODS``, with a number behind it ("caps=0.9") or with that of ``queries.DEFAULTS``.
+    Sentences are split by the rules for English; steering learns its directions from sentences of the mini world's
+    grammar. Raises NegutilError for another method, for a number that is none or out of range, and where the text tower
+    cannot be steered.
+    """
+    if not method:
+        return scorer.of(model, batch)
+    name, _, said = method.partition("=")
+    if name not in queries.METHODS:
+        raise NegutilError(f"There is no method '{name}': choose one of {', '.join(queries.METHODS)}.")
+    try:
+        number = float(said) if said else queries.DEFAULTS[name]
+    except ValueError as problem:
+        raise NegutilError(f"The number of the method '{method}' is '{said}': write such as {name}=0.9.") from problem
+    called = f"{model.name}, {name} {number:g}" if number else f"{model.name}, {name}"
+    if name == queries.STEERED:
+        affirmed, negated = zip(*sentence_forms.negation_pairs(), strict=True)
+        towards = queries.directions(model, affirmed, negated, batch)
+        return queries.Steered(model, towards, number, called, batch)
+    return queries.SplitQuery(model, splitting.Rules(), queries.combination(name, number), called, batch=batch)
 
 
 def _weights_in(folder: Path) -> Path:

@@ -26,6 +26,13 @@ Pretrained = Annotated[
         help="Weights: a .safetensors or .pt file, the folder of a fine-tuning, a tag of open_clip, or random.",
     ),
 ]
+Method = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME[=NUMBER]",
+        help="Ask by a method without training: 'affirmed part', subtraction, caps or steering; such as caps=0.9.",
+    ),
+]
 NegBench = Annotated[
     list[Path] | None, typer.Option(metavar="FILE.csv", help="NegBench's retrieval or choice CSV; may be repeated.")
 ]
@@ -75,6 +82,7 @@ def bench(
     *,
     pretrained: Pretrained = "",
     activation: Activation = None,
+    method: Method = "",
     negbench: NegBench = None,
     valse: Valse = None,
     ccneg: CcNeg = None,
@@ -114,8 +122,9 @@ def bench(
     asks_world = bool(profile or only) or (not files.any and bench_model.is_miniclip(loaded))
     settings = sources.settings(profile if asks_world else "mini", batch)
     units = [*(sources.world(settings, only or []) if asks_world else []), *sources.of_files(files, settings)]
-    folder = out or cards.default_folder(loaded.name)
-    card = cards.run(loaded, units, folder, settings.encode.batch)
+    who = bench_model.with_method(loaded, method, settings.encode.batch)
+    folder = out or cards.default_folder(who.name)
+    card = cards.run(loaded, units, folder, settings.encode.batch, who)
     base = loaded.name.partition("+")[0]
     others = references.of_cards(card, against or [])
     if any(task["world"] for task in card.tasks):

@@ -80,14 +80,16 @@ EMPTY = pd.DataFrame(columns=["model", "form", "domain", "kind", "metric", "valu
 """What stands for a table without a number."""
 
 
-def gallery(settings: Profile, seed: int = 0) -> Gallery | None:
+def gallery(settings: Profile, seed: int = 0, *, validation: bool = False) -> Gallery | None:
     """The test scenes with the queries about them; None where published ones are missing (``negutil.data.skipped``).
+
+    With ``validation`` those that thresholds are chosen on.
 
     Raises NegutilError where too few pictures share two things.
     """
 
     def read() -> Gallery:
-        rows = _coco(settings, _scenes(settings)[1])
+        rows = _coco(settings, _scenes(settings)[0 if validation else 1])
         there = exclusion_queries.labels(rows["categories"][:], rows["supercategories"][:], rows["implied"][:])
         fewest = min(FEWEST_PICTURES, max(2, len(rows) // 100))
         queries = exclusion_queries.queries(there, fewest, PAIRS, seed)

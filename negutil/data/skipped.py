@@ -57,6 +57,7 @@ EXPERIMENTS = {
     "06": "06_clipglasses",
     "07": "07_text_to_image",
     "08": "08_referring_segmentation",
+    "10": "10_without_training",
 }
 """The folder in results/ that each notebook writes to."""
 

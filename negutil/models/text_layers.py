@@ -119,7 +119,9 @@ def at_end_token(model: LoadedModel, tokens: torch.Tensor, blocks: Sequence[int]
         pooled = architectures.pooled_layers(model.model, tokens, blocks)
         return architectures.project(model.model, pooled).float().cpu()
     ends = tokens.argmax(dim=-1)
-    states = torch.stack([state[torch.arange(len(tokens)), ends] for state in _states(model, tokens, blocks)], dim=1)
+    states = torch.stack(
+        [state[torch.arange(len(tokens)), ends] for state in block_states(model, tokens, blocks)], dim=1
+    )
     return architectures.project(model.model, model.model.ln_final(states)).float().cpu()
 
 
@@ -132,13 +134,13 @@ def at_tokens(model: LoadedModel, tokens: torch.Tensor, length: int) -> torch.Te
     """
     if architectures.text_kind(model.model) is not TextKind.CAUSAL:
         raise NegutilError(f"'{model.name}' has no causal text tower, whose tokens this needs; choose another model.")
-    (states,) = _states(model, tokens, (-1,))
+    (states,) = block_states(model, tokens, (-1,))
     found = architectures.project(model.model, model.model.ln_final(states[:, :length])).float().cpu()
     inside = torch.arange(found.shape[1]) <= tokens.argmax(dim=-1).unsqueeze(1)
     return torch.nn.functional.pad(found * inside.unsqueeze(2), (0, 0, 0, length - found.shape[1]))
 
 
-def _states(model: LoadedModel, tokens: torch.Tensor, blocks: Sequence[int]) -> list[torch.Tensor]:
+def block_states(model: LoadedModel, tokens: torch.Tensor, blocks: Sequence[int]) -> list[torch.Tensor]:
     """The states [N, L, W] of the ``blocks`` of the text tower at every token."""
     transformer = model.model.transformer
     heard: dict[int, torch.Tensor] = {}
