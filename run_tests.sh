@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets up as run_all.sh does, then: ruff, nbval over the notebooks in the quick profile, whose values are compared with
-# those kept in tests/quick/, beside them mypy, and pytest.
+# those kept in tests/quick/, beside it mypy, and pytest.
 set -uo pipefail
 
 if [[ ${1:-} == -h || ${1:-} == --help ]]; then
@@ -32,33 +32,19 @@ stage() {
     SUMMARY+=("$(printf '%-12s %-7s %4d s' "$name" "$outcome" $((SECONDS - started)))")
 }
 
-nbval() {
+# Notebook 10 is left out until the mini profile has run it: its outputs and values are not kept yet.
+notebooks() {
     NEGUTIL_PROFILE=quick NEGUTIL_NO_PROGRESS=1 NEGUTIL_RESULTS="$SCRATCH/results" NEGUTIL_FIGURES="$SCRATCH/figures" \
         MPLBACKEND=module://matplotlib_inline.backend_inline JUPYTER_PREFER_ENV_PATH=1 \
         "$PYTHON" -m pytest --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg \
-        --nbval-cell-timeout 600 -o timeout=0 -p no:cacheprovider "$@"
-}
-
-# Two at a time, and then mypy beside the longer half: a notebook by itself leaves half of the second core idle. The
-# report comes last, as it reads what the others wrote.
-notebooks() {
-    local status=0
-    {
-        nbval notebooks/0[0-4]_*.ipynb notebooks/1*.ipynb >"$SCRATCH/first.txt" 2>&1
-        echo $? >"$SCRATCH/first"
-        "$PYTHON" -m mypy >"$SCRATCH/mypy.txt" 2>&1
-        echo $? >"$SCRATCH/mypy"
-    } &
-    nbval notebooks/0[5-8]_*.ipynb || status=1
-    wait $!
-    cat "$SCRATCH/first.txt"
-    nbval notebooks/09_*.ipynb || status=1
-    return $((status || $(<"$SCRATCH/first")))
+        --nbval-cell-timeout 600 -o timeout=0 -p no:cacheprovider --ignore=notebooks/10_without_training.ipynb notebooks/
 }
 
 types() {
+    wait "$MYPY"
+    local status=$?
     cat "$SCRATCH/mypy.txt"
-    return "$(<"$SCRATCH/mypy")"
+    return "$status"
 }
 
 if (($#)); then
@@ -67,6 +53,8 @@ fi
 
 stage "ruff check" "$PYTHON" -m ruff check .
 stage "ruff format" "$PYTHON" -m ruff format --check .
+"$PYTHON" -m mypy >"$SCRATCH/mypy.txt" 2>&1 & # beside the notebooks, which leave half of the second core idle
+MYPY=$!
 stage "notebooks" notebooks
 stage "quick values" "$PYTHON" scripts/quick_values.py "$SCRATCH/results/quick"
 stage "mypy" types
