@@ -4,13 +4,14 @@ set -euo pipefail
 
 usage() {
     cat <<'TEXT'
-Usage: ./run_all.sh [--profile mini|quick|paper] [--only 01,02] [--seed N] [--fresh] [--timeout S] [--list] [--help]
+Usage: ./run_all.sh [--profile mini|quick|photo|paper] [--only 01,02] [--seed N] [--fresh] [--timeout S] [--list] [--help]
 
 Regenerates every table and figure. On first use it installs what is needed into .venv (or uses the active conda
 environment made from environment.yml). It can be stopped and started again: finished work is kept.
 
   --profile NAME   mini: the default, no network, account or GPU needed; quick: the same with fewer items, a first look
-                   in minutes; paper: the published datasets in the folder NEGUTIL_DATA, made for a GPU
+                   in minutes; photo: photographs and people's captions (Flickr8k in NEGUTIL_DATA: negutil data get
+                   flickr8k), about an hour; paper: the published datasets in the folder NEGUTIL_DATA, made for a GPU
   --only 01,02     run these notebooks only
   --seed N         use this seed in place of the notebooks' own (it moves resamples and the order of options; models are
                    trained as ever); everything is written to results/seed-N/ and figures/seed-N/, and nothing else
@@ -32,4 +33,10 @@ done
 
 source "$(dirname "${BASH_SOURCE[0]}")/scripts/environment.sh"
 set_up
+if [[ " $* " =~ " --profile photo " || " $* " =~ " --profile=photo " || ${NEGUTIL_PROFILE:-} == photo ]]; then
+    if ! has_photo; then
+        say "Installing the packages that PhotoCLIP is made of."
+        add_photo
+    fi
+fi
 exec "$PYTHON" -m negutil run "$@"

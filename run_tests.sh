@@ -4,9 +4,9 @@
 set -uo pipefail
 
 if [[ ${1:-} == -h || ${1:-} == --help ]]; then
-    echo "Usage: ./run_tests.sh"
+    echo "Usage: ./run_tests.sh [arguments of pytest, such as -k NAME or tests/test_config.py]"
     echo "Sets up as run_all.sh does, then runs ruff, mypy, nbval over the notebooks (quick profile), compares the values that"
-    echo "they wrote with those kept in tests/quick/, and runs pytest."
+    echo "they wrote with those kept in tests/quick/, and runs pytest. With arguments it runs pytest alone."
     exit 0
 fi
 
@@ -32,11 +32,12 @@ stage() {
     SUMMARY+=("$(printf '%-12s %-7s %4d s' "$name" "$outcome" $((SECONDS - started)))")
 }
 
+# Notebook 10 is left out until the mini profile has run it: its outputs and values are not kept yet.
 notebooks() {
     NEGUTIL_PROFILE=quick NEGUTIL_NO_PROGRESS=1 NEGUTIL_RESULTS="$SCRATCH/results" NEGUTIL_FIGURES="$SCRATCH/figures" \
         MPLBACKEND=module://matplotlib_inline.backend_inline JUPYTER_PREFER_ENV_PATH=1 \
         "$PYTHON" -m pytest --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg \
-        --nbval-cell-timeout 600 -o timeout=0 -p no:cacheprovider notebooks/
+        --nbval-cell-timeout 600 -o timeout=0 -p no:cacheprovider --ignore=notebooks/10_without_training.ipynb notebooks/
 }
 
 types() {
@@ -45,6 +46,10 @@ types() {
     cat "$SCRATCH/mypy.txt"
     return "$status"
 }
+
+if (($#)); then
+    exec env OMP_NUM_THREADS=1 "$PYTHON" -m pytest "$@"
+fi
 
 stage "ruff check" "$PYTHON" -m ruff check .
 stage "ruff format" "$PYTHON" -m ruff format --check .

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from negutil import files, paths
-from negutil.errors import NegutilError
+from negutil.errors import NegutilError, no_such
 from negutil.files import Settings
 
 Missing = Literal["stop", "drop"]
@@ -218,6 +218,10 @@ class Profile(Settings):
     are not there. ``intervals`` says what those of trained models cover in the tables of notebooks 05 and 06: the items
     alone, or also the seeds of the training (``statistics.two_way_bootstrap``); the numbers of every seed are listed
     either way.
+
+    With ``photographs`` Flickr8k takes the place of COCO, LAION, CC-Neg and NegBench's pictures: how many photographs
+    of its training, dev and test part are used (0: all). ``beside`` names models that notebook 03 evaluates too, where
+    their weights can be had.
     """
 
     name: str
@@ -231,6 +235,8 @@ class Profile(Settings):
     generation: Generation
     segmentation: Segmentation
     missing: Missing = "stop"
+    photographs: Splits | None = None
+    beside: tuple[str, ...] = ()
     intervals: Literal["items", "seeds and items"] = "items"
 
     @property
@@ -240,13 +246,13 @@ class Profile(Settings):
 
     @property
     def built(self) -> Path:
-        """Folder of the datasets that negutil builds itself: the mini world, and captions made by annotators."""
+        """Folder of the datasets that negutil builds itself: the mini world, and what is made of other data."""
         return paths.built(self.name, self.world.seed)
 
     @property
     def data(self) -> Path:
         """Folder in which datasets are looked for: that of the published ones, or ``built``."""
-        return paths.published() if self.published else self.built
+        return paths.published() if self.published and self.photographs is None else self.built
 
 
 def names() -> list[str]:
@@ -262,7 +268,7 @@ def resolve(name: str | None = None) -> str:
     """
     chosen = name or os.environ.get("NEGUTIL_PROFILE") or "mini"
     if chosen not in names():
-        raise NegutilError(f"There is no profile {chosen!r}: choose one of {', '.join(names())}.")
+        raise no_such("profile", chosen, names())
     return chosen
 
 

@@ -1,6 +1,8 @@
 """The one exception that users see: a sentence that names the file and the fix."""
 
+import difflib
 import errno
+from collections.abc import Iterable
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 """What an OSError says where there is no room left."""
@@ -12,6 +14,14 @@ class NegutilError(Exception):
     The message is one clear sentence: which file or setting, what is wrong with it, and what to do.
     The command line prints it without a traceback and exits with status 2.
     """
+
+
+def no_such(what: str, name: str, known: Iterable[str], where: str = "") -> NegutilError:
+    """The error for a ``name`` that is none of those ``known``; it suggests the one that looks like it."""
+    names = list(known)
+    close = [each for each in names if each.startswith(name)] or difflib.get_close_matches(name, names, n=1)
+    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    return NegutilError(f"There is no {what} '{name}'{where}{hint}; there are {', '.join(names)}.")
 
 
 def of_system(problem: OSError) -> str:

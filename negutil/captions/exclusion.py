@@ -43,17 +43,20 @@ class ExclusionQuery:
 
 
 def labels(
-    categories: Sequence[Collection[str]], supercategories: Sequence[Collection[str]] | None = None
+    categories: Sequence[Collection[str]],
+    supercategories: Sequence[Collection[str]] | None = None,
+    implied: Sequence[Collection[str]] | None = None,
 ) -> dict[str, Flags]:
     """For every category, which of the N pictures show it (bool [N]), in alphabetical order.
 
-    A supercategory that is itself the name of a category counts as shown: a woman is a person too. The arguments are
-    columns of ``negutil.data.coco.load``. Absence is as sure as the annotations are complete: exact in the mini world.
+    A supercategory that is itself the name of a category counts as shown: a woman is a person too. With ``implied`` so
+    does what a picture may show, so that what is left is surely absent. The arguments are columns of
+    ``negutil.data.coco.load``. Absence is as sure as the annotations are complete: exact in the mini world.
     """
     shown = [set(names) for names in categories]
     known = sorted(set().union(*shown))
-    if supercategories is not None:
-        shown = [names | (set(above) & set(known)) for names, above in zip(shown, supercategories, strict=True)]
+    for more in filter(None, (supercategories, implied)):
+        shown = [names | (set(above) & set(known)) for names, above in zip(shown, more, strict=True)]
     return {noun: np.array([noun in names for names in shown], dtype=bool) for noun in known}
 
 

@@ -47,8 +47,8 @@ def find(captions: Sequence[str], file: Path = FILE) -> tuple[tuple[str, ...], t
     Raises NegutilError where ``file`` is damaged.
     """
     lexicon = _lexicon(file)
-    words = [set(_WORD.findall(caption.lower())) for caption in captions]
-    named = [{lexicon.named[word] for word in own if word in lexicon.named} for own in words]
+    both = [mentions(caption, file) for caption in captions]
+    named = [set(nouns) for nouns, _ in both]
     counts = Counter(noun for own in named for noun in own)
     there: list[str] = []
     for noun in sorted(counts, key=lambda noun: (-counts[noun], noun)):
@@ -56,8 +56,23 @@ def find(captions: Sequence[str], file: Path = FILE) -> tuple[tuple[str, ...], t
         is_apart = all(any({noun, other} <= own for own in named) for other in rivals)
         if is_apart and counts[noun] >= min(AGREED, len(captions)):
             there.append(noun)
-    hinted = {noun for own in words for word in own for noun in lexicon.hinted.get(word, ())}
+    hinted = {noun for _, nouns in both for noun in nouns}
     return tuple(there), tuple(sorted((hinted | counts.keys()) - set(there)))
+
+
+def mentions(caption: str, file: Path = FILE) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Return the things that one caption names, in its order, and those that its hints may mean.
+
+    Raises NegutilError where ``file`` is damaged.
+    """
+    lexicon, words = _lexicon(file), _WORD.findall(caption.lower())
+    named = tuple(dict.fromkeys(lexicon.named[word] for word in words if word in lexicon.named))
+    return named, frozenset(noun for word in words for noun in lexicon.hinted.get(word, ()))
+
+
+def group_of(noun: str, file: Path = FILE) -> str:
+    """Return the name of the group of ``noun``."""
+    return _lexicon(file).group[noun]
 
 
 @functools.cache

@@ -80,13 +80,14 @@ def from_coco(dataset: Dataset, folder: str = "") -> list[Labelled]:
     """The pictures of a dataset of `negutil.data.coco` with their categories and, where loaded, captions.
 
     `folder` is put before every file name. A category that is also the supercategory of an object of the picture is
-    implied: a woman is a person. Crowd regions count as objects.
+    implied: a woman is a person. So is what the file itself calls implied. Crowd regions count as objects.
     """
-    wanted = ["file_name", "image_id", "categories", "supercategories", "captions"]
+    wanted = ["file_name", "image_id", "categories", "supercategories", "implied", "captions"]
     rows = dataset.select_columns([name for name in wanted if name in dataset.column_names]).to_pandas()
     names = {noun for nouns in rows["categories"] for noun in nouns}
     captions = rows["captions"] if "captions" in rows else [()] * len(rows)
-    columns = (rows["file_name"], rows["image_id"], rows["categories"], rows["supercategories"], captions)
+    above = [{*supers, *more} for supers, more in zip(rows["supercategories"], rows["implied"], strict=True)]
+    columns = (rows["file_name"], rows["image_id"], rows["categories"], above, captions)
     return [
         Labelled(
             _under(folder, file_name),

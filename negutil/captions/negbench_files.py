@@ -4,14 +4,17 @@
 See docs/protocols.md#negbench.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from negutil import paths
 from negutil.config import Profile
 from negutil.data import source
 from negutil.errors import NegutilError
 
 FOLDER = "negbench"
+OWN = "NegBench's own"
+"""Before the dataset of published rows, where a profile has rows of its own about other photographs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,20 @@ PLAIN: tuple[Variation, ...] = (
 )
 """Retrieval with the captions as they are: what the drop is measured from."""
 
+NEGBENCHS_OWN: tuple[Variation, ...] = tuple(
+    replace(variation, dataset=f"{OWN} {variation.dataset}", file=variation.published)
+    for variation in (*PLAIN, *VARIATIONS)
+    if variation.dataset == "COCO" and variation.published
+)
+"""The published rows about COCO, for a profile in which other photographs stand for COCO."""
+
+
+def chosen(settings: Profile) -> tuple[Variation, ...]:
+    """The variations that a profile asks: all of them, or those about its photographs and NEGBENCHS_OWN."""
+    if not settings.photographs:
+        return (*PLAIN, *VARIATIONS)
+    return (*(each for each in (*PLAIN, *VARIATIONS) if each.dataset == "COCO"), *NEGBENCHS_OWN)
+
 
 def folder(settings: Profile) -> Path:
     """The folder with the files of the variations; raises NegutilError where it has none at all."""
@@ -92,12 +109,20 @@ def folder(settings: Profile) -> Path:
     return there
 
 
+def place(variation: Variation, folder: Path) -> Path:
+    """Where a variation's file is or would be: the folder that ``folder`` gave, or that of the published files."""
+    return paths.published() / FOLDER if variation in NEGBENCHS_OWN else folder
+
+
 def path(variation: Variation, folder: Path) -> Path | None:
-    """The file of a variation in the folder that ``folder`` gave; None for one that is not there."""
+    """The file of a variation, by the folder that ``folder`` gave; None for one that is not there."""
+    folder = place(variation, folder)
     names = [variation.file, *filter(None, [variation.published])]
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def pictures(settings: Profile, variation: Variation, folder: Path) -> Path:
     """The folder to give to `negutil.data.negbench.load` for the pictures or clips of a variation."""
+    if variation in NEGBENCHS_OWN:
+        return paths.published() / variation.part
     return folder if variation.part == FOLDER else settings.data / variation.part

@@ -53,7 +53,7 @@ _BREAK = re.compile(
     r"|\bas (?!well\b)|\bin this (?:[\w-]+ ){0,4}(?:image|picture|photo|photograph|scene|shot) of\b"
 )
 # Words that say nothing about what is to be seen.
-_FRAME = frozenset(
+FRAME = frozenset(
     {
         "a", "all", "also", "although", "an", "and", "any", "anywhere", "appear", "appearing", "appears", "are",
         "around", "at", "background", "be", "being", "both", "but", "can", "chest", "clearly", "clip", "completely",
@@ -67,7 +67,7 @@ _FRAME = frozenset(
         "was", "we", "where", "which", "while", "with", "x-ray", "yet", "you",
     }
 )  # fmt: skip
-_WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
+WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +89,20 @@ class Phrasing:
 @functools.lru_cache(maxsize=100_000)
 def of(text: str) -> Phrasing:
     """Return how ``text`` negates; remembered, because every model of a table is asked the same texts."""
-    cue, before, negated, after = _parts(text)
+    cue, before, negated, after = parts(text)
     if not cue:
         return Phrasing("", "none", False, False)
     held_out = not HELD_OUT_NOUNS.isdisjoint(english.mentions(negated))
     # Words before and after the negated clause that affirm something about the picture.
     affirmed = " ".join(part for part in _BREAK.split(after) if not _cue(part))
-    ahead, behind = (sum(word not in _FRAME for word in _WORD.findall(part)) for part in (before, affirmed))
+    ahead, behind = (sum(word not in FRAME for word in WORD.findall(part)) for part in (before, affirmed))
     position = "only" if not ahead and not behind else "first" if behind > ahead else "last"
     return Phrasing(cue, position, held_out, cue in held_out_cues())
 
 
 def negated_part(text: str) -> str:
     """Return the part of ``text`` that its first cue negates, in lower case, or "" without a cue."""
-    return _parts(text)[2].strip()
+    return parts(text)[2].strip()
 
 
 def table(texts: Sequence[str]) -> pd.DataFrame:
@@ -151,7 +151,7 @@ def held_out_cues() -> frozenset[str]:
 
 
 @functools.cache
-def _pattern() -> re.Pattern[str]:
+def pattern() -> re.Pattern[str]:
     """Every term of CUES and of the declared list "wide"."""
     (wide,) = negation_terms.load("wide")
     ours = [term for terms in CUES.values() for term in terms]
@@ -162,17 +162,17 @@ def _pattern() -> re.Pattern[str]:
 
 def _cue(text: str) -> str:
     """The key of CUES that the first cue in ``text`` belongs to; "" for none."""
-    match = _pattern().search(text)
+    match = pattern().search(text)
     if match is None:
         return ""
     plain = negation_terms.normalise(match.group())
     return next((name for name, terms in CUES.items() if plain in terms), OTHER)
 
 
-def _parts(text: str) -> tuple[str, str, str, str]:
+def parts(text: str) -> tuple[str, str, str, str]:
     """The first cue, and the plain text before, in and after the clause that it negates; "" without a cue."""
     plain = negation_terms.normalise(text).replace("there's", "there is").strip(" \"'“”")
-    match, cue = _pattern().search(plain), _cue(plain)
+    match, cue = pattern().search(plain), _cue(plain)
     if match is None:
         return "", "", "", ""
     breaks = list(_BREAK.finditer(plain))

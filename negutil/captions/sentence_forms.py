@@ -3,6 +3,7 @@
 Design: "Rules for it" (a quarter of the forms is held out for testing).
 """
 
+import random
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -50,3 +51,24 @@ def fill(form: Form, things: str = "", missing: str = "") -> str:
 def name(form: Form, things: str = "X", missing: str = "Y") -> str:
     """The form in short, such as "X, but no Y"."""
     return form.text.format(things=things, absent=missing, bare=missing, plural=f"{missing}s")
+
+
+def negation_pairs(count: int = 400, seed: int = 0) -> list[tuple[str, str]]:
+    """Return ``count`` sentences with their negations: of two things, or one, the last of which is denied.
+
+    No noun is held out, and no wording is.
+    """
+    rng = random.Random(f"negation pairs/{seed}")
+    nouns = [noun for noun in english.NOUNS if noun not in english.HELD_OUT_NOUNS]
+    affirmative, excluding, alone = (
+        english.forms(pool, held_out=False) for pool in (AFFIRMATIVE, EXCLUDING, NEGATED_ALONE)
+    )
+    pairs = []
+    for number in range(count):
+        there, gone = rng.sample(nouns, 2)
+        first, second = english.with_article(there), english.with_article(gone)
+        both = number % 2 == 0
+        affirmed = fill(rng.choice(affirmative), f"{first} and {second}" if both else second)
+        negated = fill(rng.choice(excluding if both else alone), first if both else "", gone)
+        pairs.append((affirmed, negated))
+    return pairs

@@ -64,7 +64,7 @@ def kind(statement: Statement) -> str:
 # As in VOC2007_mcq.csv, COCO_val_negated_retrieval_template.csv and msr_vtt_mcq_templated.csv; "neither", the second
 # order and radiographs, which no published file words by template, are ours.
 
-_TEMPLATES = {
+TEMPLATES = {
     "affirmation": "This {medium} {includes} {present}",
     "negation": "This {medium} does not {include} {absent}",
     "hybrid": "This {medium} {includes} {present}{comma} but not {absent}",
@@ -86,9 +86,9 @@ def template(statement: Statement) -> str:
     Raises NegutilError as `kind` does.
     """
     name = kind(statement)
-    if statement.negation_first and f"{name} first" in _TEMPLATES:
+    if statement.negation_first and f"{name} first" in TEMPLATES:
         name += " first"
-    return _TEMPLATES[name].format(
+    return TEMPLATES[name].format(
         **_fixed(statement.medium),
         present=" and ".join(statement.present),
         absent=" nor ".join(statement.absent),
@@ -108,7 +108,7 @@ def _patterns() -> tuple[tuple[str, str, re.Pattern[str]], ...]:
     order = ("retrieval", "retrieval first", "neither", "hybrid first", "negation", "hybrid", "affirmation")
     groups = {"caption": "(?P<caption>.+)", "absent": "(?P<absent>.+?)", "present": "(?P<present>.+?)"}
     return tuple(
-        (name, medium, re.compile(_TEMPLATES[name].replace(".", r"\.").format(**_fixed(medium), **groups), re.DOTALL))
+        (name, medium, re.compile(TEMPLATES[name].replace(".", r"\.").format(**_fixed(medium), **groups), re.DOTALL))
         for name in order
         for medium in MEDIA
     )

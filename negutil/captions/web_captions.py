@@ -15,7 +15,7 @@ often anything occurs on the web.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +45,15 @@ KINDS = {
     "number": "a number (“No. 5”)",
     "language": "another language",
 }
+PHOTO_KINDS = {
+    english.ABOUT_PICTURE: "about the picture",
+    "quoted": "a sign, or a saying",
+    "aside": "nothing that the picture lacks (“not far behind”)",
+    "look-alike": "no cue (“a lack dog”)",
+}
+PHOTO_LABELS = Path(__file__).with_name("labelled_photo_captions.csv")
+"""Labels by hand (one labeller) of all of Flickr8k's captions that the widest list flags, by photograph and number."""
+
 SAMPLE = Path(__file__).with_name("labelled_captions.csv")
 SAMPLE_COLUMNS = ("caption", "cue", "kind", "about_picture", "note")
 CUE_KINDS = ("word", "contraction", "lexical", "affix", "other language")
@@ -206,11 +215,14 @@ def _file(folder: Path, url: str | None) -> Path | None:
 
 
 def kinds_of_cues(settings: Profile, terms: TermList) -> pd.DataFrame:
-    """What the flagged captions of the mini world say, by the truth of its generator: kind, captions, share.
+    """What the flagged captions say: kind, captions, share.
 
-    Empty for shards that were not made here, of which nobody knows it.
+    Of the mini world's by the truth of its generator, of Flickr8k's by hand (PHOTO_LABELS). Empty for shards that were
+    not made here, of which nobody knows it.
     """
     folder = source.folder(settings, "laion")
+    if settings.photographs:
+        return _shares(_labelled_by_hand(folder, terms), PHOTO_KINDS)
     if not source.is_drawn(folder):
         return pd.DataFrame({"kind": [], "captions": [], "share": []})
     world, counts = source.world(), Counter[str]()
@@ -219,8 +231,28 @@ def kinds_of_cues(settings: Profile, terms: TermList) -> pd.DataFrame:
         kind = world.kind_of_cue(text)
         other = "about" if kind == world.KIND_ABOUT else "number" if kind in NUMBERS else "aside"
         counts["language" if text in foreign else other] += 1
-    rows = []
-    for kind, label in KINDS.items():
+    return _shares(counts, KINDS)
+
+
+def _labelled_by_hand(folder: Path, terms: TermList) -> Counter[str]:
+    """How many captions that the list flags have each label; raises NegutilError where one has none."""
+    labels = files.read_csv(PHOTO_LABELS)
+    label_of = {(row.photograph, row.number): row.kind for row in labels.itertuples()}
+    captions = pl.read_parquet(folder / "captions.parquet")
+    flagged = captions.filter(pl.col("TEXT").str.to_lowercase().str.contains(terms.pattern))
+    counts: Counter[str] = Counter()
+    for number, url in flagged.select("SAMPLE_ID", "URL").iter_rows():
+        key = (Path(url).name, number % 10)
+        label = label_of.get(key)
+        if label not in PHOTO_KINDS:
+            raise NegutilError(f"{PHOTO_LABELS} has no label of caption {key[1]} of {key[0]}: add it.")
+        counts[str(label)] += 1
+    return counts
+
+
+def _shares(counts: Counter[str], kinds: Mapping[str, str]) -> pd.DataFrame:
+    rows: list[tuple[str, int, str]] = []
+    for kind, label in kinds.items() if counts else ():
         share = wilson(counts[kind], counts.total())
         rows.append((label, counts[kind], with_interval(share.value, share.low, share.high)))
     return pd.DataFrame(rows, columns=["kind", "captions", "share"])

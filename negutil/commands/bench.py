@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from negutil.commands.options import MOST, AsJson
+from negutil.commands.options import MOST, Activation, AsJson, Device, Dtype
 
 if TYPE_CHECKING:
     from negutil.bench.run import Card
@@ -26,8 +26,12 @@ Pretrained = Annotated[
         help="Weights: a .safetensors or .pt file, the folder of a fine-tuning, a tag of open_clip, or random.",
     ),
 ]
-Activation = Annotated[
-    str, typer.Option(help="What a file of weights was trained with, where it does not say: quick_gelu or gelu.")
+Method = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME[=NUMBER]",
+        help="Ask by a method without training: 'affirmed part', subtraction, caps or steering; such as caps=0.9.",
+    ),
 ]
 NegBench = Annotated[
     list[Path] | None, typer.Option(metavar="FILE.csv", help="NegBench's retrieval or choice CSV; may be repeated.")
@@ -70,8 +74,6 @@ Out = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Seed of random weights.", min=0, max=MOST)]
 Batch = Annotated[int, typer.Option(help="Pictures or texts at a time (0: 256).", min=0, max=MOST)]
-Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: the GPU where there is one.")]
-Dtype = Annotated[str, typer.Option(help="float32, bfloat16 or float16.")]
 Every = Annotated[bool, typer.Option("--all", help="Print every number, not only the main ones of each task.")]
 
 
@@ -79,7 +81,8 @@ def bench(
     model: Model,
     *,
     pretrained: Pretrained = "",
-    activation: Activation = "",
+    activation: Activation = None,
+    method: Method = "",
     negbench: NegBench = None,
     valse: Valse = None,
     ccneg: CcNeg = None,
@@ -98,7 +101,7 @@ def bench(
     every: Every = False,
     as_json: AsJson = False,
 ) -> None:
-    """Examine any open_clip model on negation and write its report card (HTML, JSON, CSV).
+    """Test any open_clip model on negation: a report card.
 
     A MiniCLIP is asked about the mini world; any model about the files that you name, in the formats of NegBench,
     VALSE, CC-Neg and NegRefCOCOg, or as pairs of captions of your own pictures. What is finished is kept in the card's
@@ -113,14 +116,15 @@ def bench(
     lists |= {name: [path] if path else None for name, path in single.items()}
     files = sources.Files(**{name: tuple(paths or ()) for name, paths in lists.items()}, partial=partial)
     loaded = bench_model.load(
-        model, pretrained, activation=activation, seed=seed, device=device, dtype=dtype, profile=profile
+        model, pretrained, activation=activation or "", seed=seed, device=device, dtype=dtype, profile=profile
     )
     # The mini world where it is asked for, or where there is nothing else to ask a MiniCLIP about.
     asks_world = bool(profile or only) or (not files.any and bench_model.is_miniclip(loaded))
     settings = sources.settings(profile if asks_world else "mini", batch)
     units = [*(sources.world(settings, only or []) if asks_world else []), *sources.of_files(files, settings)]
-    folder = out or cards.default_folder(loaded.name)
-    card = cards.run(loaded, units, folder, settings.encode.batch)
+    who = bench_model.with_method(loaded, method, settings.encode.batch)
+    folder = out or cards.default_folder(who.name)
+    card = cards.run(loaded, units, folder, settings.encode.batch, who)
     base = loaded.name.partition("+")[0]
     others = references.of_cards(card, against or [])
     if any(task["world"] for task in card.tasks):

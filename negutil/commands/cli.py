@@ -7,13 +7,14 @@ imported inside the command that needs it, so that ``--help`` is quick.  Every c
 
 import dataclasses
 import errno
+import importlib.metadata
 import io
 import json
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -21,9 +22,9 @@ from typer.core import TyperGroup
 from negutil import paths
 from negutil.commands import data
 from negutil.commands.bench import Images, Partial, bench
-from negutil.commands.models import encode, finetune, models_list
-from negutil.commands.options import MOST, MOST_THREADS, Address, AsJson, EngineName, ProfileName, Workers
-from negutil.commands.report import report, seeds
+from negutil.commands.models import encode, finetune, models_list, push
+from negutil.commands.options import MOST, MOST_THREADS, Address, AsJson, Device, EngineName, ProfileName, Workers
+from negutil.commands.report import report, seeds, table
 from negutil.errors import NegutilError, of_system
 from negutil.report import chapters
 
@@ -63,10 +64,23 @@ app = typer.Typer(
     cls=Commands,
     help='Does CLIP understand "no"? Tools for the replication of four works on negation in vision-language models.',
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"negutil {importlib.metadata.version('negutil')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None: ...
 
 
 def _group(name: str, text: str) -> typer.Typer:
@@ -78,14 +92,14 @@ def _group(name: str, text: str) -> typer.Typer:
 
 cache_commands = _group("cache", "The cache of features and other expensive steps.")
 stats_commands = _group("stats", "Statistics of your own data.")
-world_commands = _group("world", "The mini world: datasets that are made here, in the published formats.")
+world_commands = _group("world", "The mini world: datasets made here, in the published formats.")
 negbench_commands = _group(
     "negbench",
-    "NegBench: make its files from your own annotations, see what files give away, and ask a generative model.",
+    "NegBench: make its files, check them, ask a generative model.",
 )
 _group("models", "The models of the registry, configs/models.toml.").command("list")(models_list)
 app.add_typer(data.commands, name="data")
-for command in (encode, finetune, seeds, report, bench):
+for command in (encode, finetune, push, seeds, report, table, bench):
     app.command()(command)
 
 
@@ -93,7 +107,7 @@ for command in (encode, finetune, seeds, report, bench):
 def run(
     *,
     profile: ProfileName = "",
-    only: Annotated[str | None, typer.Option(help="Numbers of the notebooks to run, such as 01,02.")] = None,
+    only: Annotated[str | None, typer.Option(help="Numbers of the notebooks to run, such as 01,03-05.")] = None,
     seed: Annotated[
         int | None, typer.Option(help="Seed in place of the notebooks' own; writes to results/seed-N.", min=0, max=MOST)
     ] = None,
@@ -110,7 +124,10 @@ def run(
     timeout: Annotated[int | None, typer.Option(help="Seconds that a single cell may take.", min=1, max=MOST)] = None,
     only_list: Annotated[bool, typer.Option("--list", help="List the notebooks and stop.")] = False,
 ) -> None:
-    """Run the notebooks in order and write results, figures and the executed notebooks."""
+    """Run the notebooks in order; write results and figures.
+
+    The executed notebooks are written too.
+    """
     from negutil import config
     from negutil.report import generated
     from negutil.run import notebooks
@@ -148,7 +165,7 @@ def readme(
     profile: Annotated[str, typer.Option(help="Profile whose results the pages report (default: mini).")] = "mini",
     check: Annotated[bool, typer.Option("--check", help="Only check whether the pages are up to date.")] = False,
 ) -> None:
-    """Update README.md, docs/index.md and docs/reproducibility.md from the tables in results/."""
+    """Update the generated pages: README.md, docs/index.md, and more."""
     from negutil import config
     from negutil.report import generated
 
@@ -201,7 +218,7 @@ def world_build(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the mini world's datasets where they are missing or out of date."""
+    """Write its datasets where they are missing or out of date."""
     from negutil.data import source
 
     outcomes = source.world().build_all(profile, only or (), check)
@@ -223,7 +240,10 @@ def world_look(
     profile: Annotated[str, typer.Option(help="Whose folder of figures, without --out.")] = "",
     out: Annotated[Path | None, typer.Option(metavar="FILE.png", help="The file to write.")] = None,
 ) -> None:
-    """Draw a contact sheet: pictures of each part of the mini world, with what is said of them."""
+    """Draw a contact sheet of each part of the mini world.
+
+    Images, with what is said of them.
+    """
     from negutil.data import source
 
     typer.echo(str(source.world().save_sheet(part, seed, profile, out)))
@@ -238,12 +258,15 @@ def negbench_build(
     output: Annotated[Path, typer.Argument(help="Folder for the CSV files; made where it does not exist.")],
     *,
     captions: Annotated[Path | None, typer.Option(help="COCO-style captions JSON, for retrieval too.")] = None,
-    absent: Annotated[str, typer.Option(help="Absent things: plausible or random.")] = "plausible",
+    absent: Annotated[Literal["plausible", "random"], typer.Option(help="Which absent things.")] = "plausible",
     questions: Annotated[int, typer.Option(help="Multiple-choice questions about each picture.", min=1, max=MOST)] = 1,
     paraphrase: Annotated[bool, typer.Option("--paraphrase", help="Word everything freely as well.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of all chance.", min=0, max=MOST)] = 0,
 ) -> None:
-    """Make negated captions and multiple-choice questions in NegBench's format from COCO-style annotations."""
+    """Make NegBench's files from COCO-style annotations.
+
+    Negated captions for retrieval, and multiple-choice questions.
+    """
     from negutil.captions import negbench
     from negutil.captions.statements import Grammar
 
@@ -262,7 +285,7 @@ def negbench_check(
     save: Annotated[bool, typer.Option("--save", help="Keep the numbers in results/published/.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what multiple-choice files give away to scorers that never see a picture."""
+    """Say what questions give away to scorers that see no image."""
     from negutil import results
     from negutil.compare import negbench
     from negutil.files import sha256 as file_digest
@@ -295,7 +318,10 @@ def negbench_ask(
     out: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Keep every question with its reply.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a generative model the questions of a multiple-choice file, and print how many it gets right."""
+    """Ask a generative model the questions of a file.
+
+    Prints how many of them it gets right.
+    """
     from negutil import config, tables
     from negutil.bench import sources
     from negutil.captions import caption_sets
@@ -333,9 +359,12 @@ def pretrain(
     steps: Annotated[int | None, typer.Option(help="Steps instead of the recipe's.", min=1, max=MOST)] = None,
     seed: Annotated[int | None, typer.Option(help="Seed instead of the recipe's.", min=0, max=MOST)] = None,
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1, max=MOST_THREADS)] = 2,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Device = "auto",
 ) -> None:
-    """Pretrain a model of the mini world on web-like captions, or PhotoCLIP on Flickr8k; resumes where it stopped."""
+    """Pretrain MiniCLIP and its companions, or PhotoCLIP.
+
+    Those of the mini world learn from web-like captions, PhotoCLIP from Flickr8k. A stopped run resumes.
+    """
     from negutil.data import source
 
     recipes = source.world("pretrain.recipes")  # first: it sets how idle threads wait before torch is loaded
@@ -375,7 +404,10 @@ def stats_captions(
     workers: Workers = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Count captions with negation, and negation cues among their words (NegationCLIP Table 1)."""
+    """Count captions with negation, and cues among their words.
+
+    As NegationCLIP's Table 1 does.
+    """
     from negutil.captions import caption_statistics, negation_terms
     from negutil.data.engines import Engine
 

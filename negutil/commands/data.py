@@ -19,7 +19,7 @@ Folder = Annotated[
 ]
 
 commands = typer.Typer(
-    help="The published datasets and checkpoints of the paper profile: list, check and get them.",
+    help="The published datasets and checkpoints: list, check, get.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -33,7 +33,10 @@ def data_list(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/data.md, the page about all data.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List what there is, what it is for, under which licence and where from, and what of it is on this machine."""
+    """List the datasets and what of them is here.
+
+    With what each is for, its licence, and where it comes from.
+    """
     from negutil.fetch import listing
 
     if markdown:
@@ -55,7 +58,9 @@ def data_check(
     whole: Annotated[bool, typer.Option("--whole", help="Less than what is published is wrong too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read what is there, count it against what is known, compare checksums, and say what is wrong and how to fix it.
+    """Check what is here: counts, checksums, readability.
+
+    Says what is wrong and how to fix it.
 
     The exit status is 1 where something is wrong, or was asked for by name and is missing.
     """
@@ -85,7 +90,10 @@ def data_get(
     everything: Annotated[bool, typer.Option("--all", help="What notebooks do not need, too.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep archives after unpacking.")] = False,
 ) -> None:
-    """Download and unpack what is free to download; start again to go on. Print the steps for what is not."""
+    """Download and unpack what is free to download.
+
+    Resumes where it stopped. Prints the steps for what a program cannot download.
+    """
     from negutil.fetch import catalogue, get
 
     entry = catalogue.find(name)

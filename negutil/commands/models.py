@@ -4,12 +4,17 @@ import dataclasses
 import json
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from negutil.commands.options import MOST, MOST_THREADS, Address, AsJson, EngineName, Workers
+from negutil.commands.options import MOST, MOST_THREADS, Activation, Address, AsJson, Device, Dtype, EngineName, Workers
 from negutil.errors import NegutilError
+
+Kind = Annotated[
+    Literal["images", "captions"] | None, typer.Option(help="What to encode (default: what the paths hold).")
+]
+OnError = Annotated[Literal["stop", "skip"], typer.Option(help="What to do with an image that cannot be read.")]
 
 
 def encode(
@@ -23,38 +28,42 @@ def encode(
     ],
     out: Annotated[Path, typer.Option(help="Folder for the features; made where it does not exist.")],
     pretrained: Annotated[str, typer.Option(help="Weights for an architecture: a tag of open_clip or a file.")] = "",
-    activation: Annotated[
-        str, typer.Option(help="quick_gelu or gelu: what the weights of a file were trained with.")
-    ] = "",
-    kind: Annotated[str, typer.Option(help="images or captions (default: what the paths hold).")] = "",
+    activation: Activation = None,
+    kind: Kind = None,
     column: Annotated[str | None, typer.Option(help="Column with the captions.")] = None,
-    format_name: Annotated[str, typer.Option("--format", help="safetensors or parquet.")] = "safetensors",
-    store: Annotated[str, typer.Option(help="Numbers in the files: float32 or float16.")] = "float32",
+    format_name: Annotated[
+        Literal["safetensors", "parquet"], typer.Option("--format", help="Format of the files.")
+    ] = "safetensors",
+    store: Annotated[Literal["float32", "float16"], typer.Option(help="Numbers in the files.")] = "float32",
     shard_size: Annotated[int, typer.Option(help="Pictures or captions in a file.", min=1, max=MOST)] = 10_000,
     batch: Annotated[int, typer.Option(help="Pictures or captions at a time.", min=1, max=MOST)] = 256,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    dtype: Annotated[str, typer.Option(help="What the model computes with: float32, bfloat16 or float16.")] = "float32",
+    device: Device = "auto",
+    dtype: Dtype = "float32",
     threads: Annotated[int, typer.Option(help="Threads of each process on the CPU.", min=1, max=MOST_THREADS)] = 1,
-    on_error: Annotated[str, typer.Option(help="stop, or skip: leave out pictures that cannot be read.")] = "stop",
+    on_error: OnError = "stop",
     engine: EngineName = "local",
     address: Address = "",
     workers: Workers = 0,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete what an earlier run left, and begin anew.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Encode pictures or captions with a model into sharded files with a manifest; a stopped run resumes."""
+    """Encode images or captions into sharded files with a manifest.
+
+    A stopped run resumes.
+    """
     from negutil.bench import encoding
     from negutil.data.engines import Engine
+    from negutil.models import precision
 
     settings = encoding.Settings(
-        *(model, pretrained, activation, device, dtype, batch, threads),
+        *(model, pretrained, activation or "", precision.usable(device), dtype, batch, threads),
         format=format_name,
         store=store,
         on_error=on_error,
     )
     chosen = Engine(engine, address, workers)
     made = encoding.run(
-        paths, out, settings, kind=kind, column=column, shard_size=shard_size, fresh=fresh, engine=chosen
+        paths, out, settings, kind=kind or "", column=column, shard_size=shard_size, fresh=fresh, engine=chosen
     )
     if as_json:
         typer.echo(json.dumps(made, indent=1, sort_keys=True))
@@ -74,9 +83,23 @@ def finetune(
     profile: Annotated[
         str, typer.Option(help="Settings and data: mini, quick or paper (default: NEGUTIL_PROFILE, or mini).")
     ] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write the model here as well, for open_clip's local-dir:FOLDER."),
+    ] = None,
+    transformers: Annotated[
+        bool, typer.Option("--transformers", help="With --out: as a CLIPModel of transformers, too.")
+    ] = False,
+    card: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="With --out: a report card of negutil bench, for the model card."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fine-tune a text tower as notebook 05 does, or resume where it stopped; torchrun shares the batch out."""
+    """Fine-tune a text tower as notebook 05 does.
+
+    A stopped run resumes; torchrun splits the batch among processes.
+    """
     from negutil import config
     from negutil.models import loader, registry
     from negutil.train import distributed, recipes
@@ -91,8 +114,25 @@ def finetune(
         base = loader.load_entry(registry.find(job.base))
         found = train(base, job.examples, job.config, job.out, replace=job.replace)
         if members.writes:
+            if out:
+                from negutil.bench import export
+
+                export.write(loader.load_tuned(found), out, found, card, transformers=transformers)
             facts = {"model": model, "folder": str(found.folder), "sha256": found.sha256, "processes": members.size}
             typer.echo(json.dumps(facts, indent=1) if as_json else f"{model}: {found.folder}")
+
+
+def push(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `negutil finetune --out` wrote.")],
+    repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The repository; made where there is none.")],
+) -> None:
+    """Upload a model to the Hugging Face hub.
+
+    The token is that of HF_TOKEN, or of `hf auth login`.
+    """
+    from negutil.bench import export
+
+    typer.echo(export.push(folder, repository))
 
 
 def models_list(as_json: AsJson = False) -> None:

@@ -1,4 +1,4 @@
-"""``negutil report`` (every claim with its verdict, as HTML and Markdown) and ``negutil seeds`` (over three seeds)."""
+"""``negutil report`` (every claim with its verdict), ``table`` (one for a paper) and ``seeds`` (other draws)."""
 
 import json
 from typing import Annotated
@@ -10,7 +10,9 @@ from negutil.errors import NegutilError
 
 
 def report(*, profile: ProfileName = "", as_json: AsJson = False) -> None:
-    """Write report.html and report.md into results/<profile>/: every claim, its verdict, and the numbers that decided.
+    """Write report.html and report.md into results/<profile>/.
+
+    Every claim, its verdict, and the numbers that decided.
 
     Only tables in results/ are read; what is missing is said, with the notebook that makes it. With --json the verdicts
     are printed too, a record for each claim and model.
@@ -28,6 +30,30 @@ def report(*, profile: ProfileName = "", as_json: AsJson = False) -> None:
         typer.echo(path)
 
 
+def table(
+    place: Annotated[str, typer.Argument(metavar="NOTEBOOK/NAME", help="Which table: 05/table-2.")],
+    *,
+    profile: ProfileName = "",
+    latex: Annotated[bool, typer.Option("--latex", help="As a LaTeX table (booktabs).")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="As CSV.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="As Markdown, which is the default.")] = False,
+) -> None:
+    """Print a table of a notebook as LaTeX, Markdown or CSV."""
+    from negutil import config
+    from negutil.report import table
+
+    if latex + csv + as_markdown > 1:
+        raise NegutilError("Choose one of --latex, --csv and --markdown.")
+    caption, frame = table.read(place, config.resolve(profile))
+    if csv:
+        typer.echo(frame.to_csv(index=False), nl=False)
+    elif latex:
+        shown = frame.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
+        typer.echo(shown.to_latex(hrules=True, caption=caption, label=f"tab:{place}"), nl=False)
+    else:
+        typer.echo(table.markdown(frame))
+
+
 def seeds(
     *,
     profile: Annotated[str, typer.Option(help="Settings: mini or quick (default: NEGUTIL_PROFILE, or mini).")] = "",
@@ -39,7 +65,9 @@ def seeds(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Draw other evaluation sets, ask the models that notebooks 05 and 06 trained, and compare the verdicts on claims.
+    """Repeat the evaluation on other draws of images and questions.
+
+    Of the models that notebooks 05 and 06 trained, with the verdicts compared.
 
     Run the notebooks first, with the same cache: nothing is trained here. The tables of every seed are kept in
     results/<profile>/evaluation_seeds/, the verdicts side by side in results/<profile>/evaluation_seeds.csv.

@@ -10,7 +10,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from negutil.captions import baseline_sets, caption_quality, caption_sets, negbe
 from negutil.captions.caption_quality import NGrams
 from negutil.compare import engine
 from negutil.config import Profile
-from negutil.data import built, source
+from negutil.data import built, skipped, source
 from negutil.data import negrefcocog as referring_file
 from negutil.data.source import Example
 from negutil.models.pictures import read_rgb
@@ -53,6 +53,7 @@ PUBLISHED = {P1: 147_000, P2: 82_000}
 """Pairs that each pipeline gave the authors."""
 PUBLISHED_ROWS = {"rows": 440, "not": 198, "without": 96, "no": 142}
 """Phrases of the authors' NegRefCOCOg.json in all and by cue, counted in the file (docs/protocols.md#negrefcocog)."""
+REFERRING_COLUMNS = ["cue", "phrases", "share", "authors' phrases", "authors' share"]
 SOURCE = "NegationCLIP Sec. 3"
 
 
@@ -83,11 +84,14 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     """
     rates = ERRORS if source.is_drawn(source.folder(settings, "coco")) else ERRORS[:1]
     folders = {error: caption_sets.build(settings, error) for error in rates}
-    source.folder(settings, "negrefcocog")
     items = pd.concat([study(settings, error, seed) for error in rates], ignore_index=True)
     quality, referring = _measures(items, settings, seed), referring_table(settings)
     written = items[(items["error"] == 0) & (items["dropped"] == "")]
-    negations = [caption_quality.kinds_of_negation(written[written["set"] == name]).assign(set=name) for name in SETS]
+    negations = [
+        caption_quality.kinds_of_negation(written[written["set"] == name]).assign(set=name)
+        for name in SETS
+        if name in set(written["set"])
+    ]
     counts = [
         {"file": file, "annotators' errors": error, **counted, "share": counted["captions"] / counted["of"]}
         for error, folder in folders.items()
@@ -95,7 +99,9 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     ]
     sets = pd.DataFrame(counts)
     results.save(_records(quality, sets, referring), settings.name, EXPERIMENT, "quality")
-    results.save_items(items, settings.name, EXPERIMENT, "items")
+    # Captions that people wrote are nobody's to publish: their numbers stay.
+    texts = ["caption", "updated_caption"] if settings.photographs else []
+    results.save_items(items.drop(columns=texts), settings.name, EXPERIMENT, "items")
     columns = ["set", "factor", "level", "share"]
     return Findings(sets, items, quality, pd.concat(negations, ignore_index=True)[columns], referring)
 
@@ -109,11 +115,9 @@ def study(settings: Profile, error: float = 0.0, seed: int = 0) -> pd.DataFrame:
     captions = caption_sets.sources(settings, 1, pictures, world_seed)
     ccneg = baseline_sets.ccneg_triplets(captions, who.language, held_out=who.held_out, seed=world_seed)
     ccneg = ccneg.rename(columns={"negated_caption": "updated_caption", "negated_object": "absent"})
+    files = {P1: caption_sets.P1, RANDOM: caption_sets.RANDOM, P2: caption_sets.P2, SHAPES: caption_sets.SHAPES}
     made = {
-        P1: sets[caption_sets.P1],
-        RANDOM: sets[caption_sets.RANDOM],
-        P2: sets[caption_sets.P2],
-        SHAPES: sets[caption_sets.SHAPES],
+        **{name: sets[file] for name, file in files.items() if file in sets},
         NEGCAP: baseline_sets.negcap(labels, who.language, world_seed),
         CCNEG: ccneg.assign(kind="object", about="", dropped=""),  # these are false on purpose
     }
@@ -175,14 +179,14 @@ def _measures(items: pd.DataFrame, settings: Profile, seed: int) -> pd.DataFrame
     studied = {source.image_id for source in caption_sets.sources(settings, 1, _pictures(settings))}
     model = NGrams(source.caption for source in caption_sets.sources(settings, 2) if source.image_id not in studied)
     written = items[(items["error"] == 0) & (items["dropped"] == "")]
-    for name in (P1, RANDOM, P2, NEGCAP):
+    for name in (name for name in (P1, RANDOM, P2, NEGCAP) if name in set(written["set"])):
         part = written[(written["set"] == name) & written["kind"].isin(("object", "presence"))]
         part = part.sample(min(JUDGED, len(part)), random_state=seed)
         texts = {"": part["updated_caption"].tolist(), **caption_quality.references(part, seed)}
         for label, captions in texts.items():
             bits = statistics.bootstrap_mean(model.bits(captions), part["image_id"], **bootstrap)
             add(name, 0.0, f"{BITS}, {label}" if label else BITS, bits)
-    for name in SETS:
+    for name in (name for name in SETS if name in set(written["set"])):
         part = written[written["set"] == name]
         for metric, value in caption_quality.diversity(part).items():
             add(name, 0.0, metric, Interval(value, np.nan, np.nan, len(part), ""))
@@ -190,7 +194,15 @@ def _measures(items: pd.DataFrame, settings: Profile, seed: int) -> pd.DataFrame
 
 
 def referring_table(settings: Profile) -> pd.DataFrame:
-    """Our NegRefCOCOg by cue beside the authors': cue, phrases, share, authors' phrases, authors' share."""
+    """Our NegRefCOCOg by cue beside the authors': cue, phrases, share, authors' phrases, authors' share.
+
+    Empty where it is missing (``negutil.data.skipped``).
+    """
+    table = skipped.attempt(settings, "NegRefCOCOg", partial(_referring_table, settings), "negrefcocog")
+    return pd.DataFrame(columns=REFERRING_COLUMNS) if table is None else table
+
+
+def _referring_table(settings: Profile) -> pd.DataFrame:
     rows = referring_file.load(source.folder(settings, "negrefcocog") / negrefcocog.FILE)
     known = (*referring_task.CUES, referring_task.OTHER)
     counts = Counter(
@@ -212,6 +224,8 @@ def _records(quality: pd.DataFrame, sets: pd.DataFrame, referring: pd.DataFrame)
         paper, model = published.get(row["file"]), annotator_name(row["annotators' errors"])
         printed: dict[str, Any] = {"paper_value": paper, "paper_source": SOURCE if paper else ""}
         found.append(Record(EXPERIMENT, row["file"], model, "captions", row["captions"], row["of"], **printed))
+    if referring.empty:
+        return found
     total = int(referring["phrases"].sum())
     counted = {"all": (total, PUBLISHED_ROWS["rows"])}
     columns = (referring[name].tolist() for name in ("cue", "phrases", "authors' phrases"))
@@ -256,7 +270,7 @@ def sample(settings: Profile, items: pd.DataFrame, count: int = 6, seed: int = 0
 
 def one_picture(settings: Profile, items: pd.DataFrame, count: int = 6, seed: int = 0) -> list[Example]:
     """Captions of P1, Rand-P1 and P2 of the same pictures, picture by picture, without errors; ``count`` in all."""
-    names = (P1, RANDOM, P2)
+    names = tuple(name for name in (P1, RANDOM, P2) if name in set(items["set"]))
     rows = items[(items["error"] == 0) & items["set"].isin(names) & (items["dropped"] == "")]
     rows = rows.drop_duplicates(["set", "image_id"])
     shared = rows.groupby("image_id")["set"].nunique()
@@ -306,7 +320,11 @@ def step_by_step(settings: Profile, count: int = 5, seed: int = 0) -> pd.DataFra
 
 
 def referred(settings: Profile, count: int = 4, seed: int = 0) -> list[Referred]:
-    """``count`` rows of NegRefCOCOg with their pictures and controls, drawn at random."""
+    """``count`` rows of NegRefCOCOg with their pictures and controls, drawn at random; none where it is missing."""
+    return skipped.attempt(settings, "NegRefCOCOg", partial(_referred, settings, count, seed), "negrefcocog") or []
+
+
+def _referred(settings: Profile, count: int, seed: int) -> list[Referred]:
     pictures = source.folder(settings, "refcocog") / "train2014"
     rows = referring_file.load(source.folder(settings, "negrefcocog") / negrefcocog.FILE, pictures)
     chosen = np.random.default_rng(seed).permutation(len(rows))[:count].tolist()

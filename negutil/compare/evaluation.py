@@ -32,7 +32,19 @@ from negutil.models import encode, glasses_model, loader, precision, processes, 
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
 from negutil.models.scorer import Cosine, Scorer
-from negutil.tasks import ccneg, coco_retrieval, exclusion, find, mcq, modules, negbench, probe, suite
+from negutil.tasks import (
+    ccneg,
+    coco_retrieval,
+    exclusion,
+    find,
+    mcq,
+    modules,
+    negbench,
+    probe,
+    simpleneg,
+    suite,
+    true_false,
+)
 from negutil.tasks.negbench import Items, Queries, Questions
 from negutil.tasks.suite import Data
 from negutil.train import wiseft
@@ -53,16 +65,24 @@ WHOLE, ALL, FEW, ZERO_SHOT, RETRIEVAL, CCNEG = "", "all", "few", "zero-shot", "r
 """Parts of the benchmarks: all but FAR; all; CC-Neg with FAR and multiple choice; classification; negated retrieval;
 CC-Neg with FAR."""
 
+JUDGED = "judged"
+"""A part of its own, no part of any table but notebook 10's: claims true or false, and SimpleNeg."""
+
+CLAIMS, TOP_1, TOP_5 = "claims", f"{simpleneg.TITLE}, top-1", f"{simpleneg.TITLE}, top-5"
+
 VALIDATION = "validation"
 """No part of any benchmark: negated retrieval on the pictures that are for choosing how to train."""
 
 CHOOSING = "val2017"
-"""Those pictures, in the mini world; it reports those of test2017 alone."""
+"""Those pictures, where this project made the data; it reports those of test2017 alone."""
 
 COLUMNS = ("task", "item", "cluster", "type", "valid", "cue", "held_out_noun", "held_out_form")
 KEYS = ["task", "item"]
 AT = "@"
 """Between the name of a model and the share of it in weights between it and its base."""
+
+_JUDGED = ("celeba", "chexpert")
+"""Datasets of the part JUDGED beside the others."""
 
 _DATASETS = ("valse", "negrefcocog", "negbench", "refcocog", "imagenet", "caltech101", "ccneg", "coco")
 
@@ -143,6 +163,7 @@ def evaluate(model: LoadedModel | Scorer, data: EvaluationData, settings: Profil
         ZERO_SHOT: (partial(_suite, titles=(suite.IMAGENET, suite.CALTECH101)),),
         RETRIEVAL: (_retrieval,),
         VALIDATION: (_validation,),
+        JUDGED: (_claims, _simpleneg),
     }
     parts = [rows for task in tasks[part] for rows in task(who, data, settings)]
     whole = [rows.reindex(columns=[*COLUMNS, "value"]) for rows in parts if len(rows)]
@@ -251,6 +272,44 @@ def _retrieval(model: Scorer, data: EvaluationData, settings: Profile) -> list[p
     return [pd.DataFrame(about | {"value": recalled.astype(float)})]
 
 
+def _claims(model: Scorer, _data: EvaluationData, settings: Profile) -> list[pd.DataFrame]:
+    """Whether each claim is judged rightly, at the threshold that is best for validation claims."""
+    parts = []
+    for name, domain in _domains(settings).items():
+        scored = []
+        for claims, pictures in (domain.val, domain.test):
+            images = encode.images(model.tower, pictures, batch=settings.encode.batch)
+            scored.append(true_false.score_by(model, claims, images))
+        judged = true_false.items(scored[1], true_false.thresholds(scored[0]))
+        about = {
+            "task": f"{CLAIMS}, {name}",
+            "item": np.arange(len(judged)),
+            "cluster": judged["pair"],
+            "type": np.where(judged["negated"], "negated", "affirmative"),
+            "cue": judged["cue"],
+            "held_out_form": judged["held_out"],
+            "value": judged["right"].astype(float),
+        }
+        parts.append(pd.DataFrame(about))
+    return parts
+
+
+@functools.lru_cache(maxsize=1)
+def _domains(settings: Profile) -> dict[str, negation_beyond.Domain]:
+    return negation_beyond.domains(settings)
+
+
+def _simpleneg(model: Scorer, _data: EvaluationData, settings: Profile) -> list[pd.DataFrame]:
+    """Whether the first picture satisfies each query, and the share of the first five that do."""
+    task = find()[simpleneg.TITLE]
+    rows = skipped.attempt(settings, task.title, partial(task.read, settings), "coco2017")
+    if rows is None:
+        return []
+    answers = task.evaluate(model, rows, settings.encode.batch)[task.title]
+    values = {TOP_1: answers["right"], TOP_5: answers["share"]}
+    return [answers.assign(task=title, value=value.astype(float)) for title, value in values.items()]
+
+
 def _validation(model: Scorer, _data: EvaluationData, settings: Profile) -> list[pd.DataFrame]:
     """Whether the negated caption of each picture of CHOOSING has it among the first five."""
     pictures, captions = validation_queries(settings)
@@ -268,7 +327,7 @@ def validation_queries(settings: Profile) -> tuple[PictureFiles, list[str]]:
     data, of which every picture that is not trained on is reported.
     """
     folder = source.folder(settings, "coco")
-    if not source.is_drawn(folder):
+    if not source.is_built(folder):
         raise NegutilError(
             f"{folder} has no pictures apart from those that are trained on and those that are reported: "
             "choose the number of passes in the mini profile."
@@ -402,6 +461,8 @@ def cache_fields(evaluation: Evaluation, settings: Profile, data: str, load: Loa
         base = registry.find(_base(name))
         weights = f"{loader.locate(base)[1]} {base.architecture} {base.activation} {sorted(base.preprocessing.items())}"
         weights += f" {trained.read(tuned, settings.name).sha256} {share}" if trained.is_name(tuned) else ""
+    if evaluation.part == JUDGED:
+        data = " ".join([data, *(source.digest(source.folder(settings, name)) for name in _JUDGED)])
     fields = {"kind": "evaluation", "code_version": _code_version(load.__module__), "data": data, "model": weights}
     return fields | {"name": evaluation.name, "part": evaluation.part, "batch": str(settings.encode.batch)}
 

@@ -141,7 +141,8 @@ def costs(settings: Profile) -> pd.DataFrame:
     rows = []
     for label, model, weights, examples in trained_parts:
         tower = model.tower if isinstance(model, GlassesModel) else model
-        per_text, per_pair = text_operations(tower), 2.0 * tower.model.visual.output_dim
+        width = architectures.encode_text(tower.model, tower.tokenizer([SENTENCE])).shape[1]
+        per_text, per_pair = text_operations(tower), 2.0 * width
         if isinstance(model, GlassesModel):
             more, per_pair = glasses_operations(model)
             per_text += more

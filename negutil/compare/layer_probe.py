@@ -23,7 +23,6 @@ from negutil.captions.english import NOUNS
 from negutil.config import Bootstrap
 from negutil.errors import NegutilError
 from negutil.models import architectures, text_layers
-from negutil.models.architectures import TextKind
 from negutil.models.loader import LoadedModel
 
 Features = NDArray[np.float32]
@@ -83,10 +82,10 @@ def pairs(nouns: Sequence[str] = NOUNS, seed: int = 0) -> Pairs:
 def layers(model: LoadedModel, texts: Sequence[str]) -> dict[str, Features]:
     """What the text tower holds at the end token: "layer 1" ... and "output", each [T, D] as the Lens reads them.
 
-    That is through the tower's last normalisation and projection. Raises NegutilError for a text tower that is not
-    CLIP's own, or on no texts.
+    That is through the tower's last normalisation and projection. Raises NegutilError for a text tower that is neither
+    CLIP's own nor one of transformers, or on no texts.
     """
-    if not texts or architectures.text_kind(model.model) is not TextKind.CAUSAL:
+    if not texts or not text_layers.depth(model):
         raise NegutilError(f"'{model.name}' has no text tower like CLIP's, or there is no text: give a CLIP and texts.")
     blocks = range(text_layers.depth(model))
     batches = model.tokenizer(list(texts)).split(_BATCH)
@@ -97,7 +96,7 @@ def layers(model: LoadedModel, texts: Sequence[str]) -> dict[str, Features]:
 
 def lengths(model: LoadedModel, texts: Sequence[str]) -> Features:
     """The number of tokens of every text, one column for each number that occurs [T, K]: what length alone can tell."""
-    count = model.tokenizer(list(texts)).argmax(dim=-1).numpy()
+    count = architectures.text_lengths(model.model, model.tokenizer(list(texts))).numpy()
     return (count[:, None] == np.unique(count)[None]).astype(np.float32)
 
 

@@ -80,15 +80,17 @@ EMPTY = pd.DataFrame(columns=["model", "form", "domain", "kind", "metric", "valu
 """What stands for a table without a number."""
 
 
-def gallery(settings: Profile, seed: int = 0) -> Gallery | None:
+def gallery(settings: Profile, seed: int = 0, *, validation: bool = False) -> Gallery | None:
     """The test scenes with the queries about them; None where published ones are missing (``negutil.data.skipped``).
+
+    With ``validation`` those that thresholds are chosen on.
 
     Raises NegutilError where too few pictures share two things.
     """
 
     def read() -> Gallery:
-        rows = _coco(settings, _scenes(settings)[1])
-        there = exclusion_queries.labels(rows["categories"][:], rows["supercategories"][:])
+        rows = _coco(settings, _scenes(settings)[0 if validation else 1])
+        there = exclusion_queries.labels(rows["categories"][:], rows["supercategories"][:], rows["implied"][:])
         fewest = min(FEWEST_PICTURES, max(2, len(rows) // 100))
         queries = exclusion_queries.queries(there, fewest, PAIRS, seed)
         return Gallery(PictureFiles.of(rows), there, queries, affirmation_bias.sentences(there))
@@ -126,7 +128,7 @@ def _scenes(settings: Profile) -> tuple[str, str]:
 
     The published test split has no public labels, and val2017 is a part of val2014.
     """
-    return ("val2017", "test2017") if source.is_drawn(source.folder(settings, "coco")) else ("train2014", "val2017")
+    return ("val2017", "test2017") if source.is_built(source.folder(settings, "coco")) else ("train2014", "val2017")
 
 
 def _coco(settings: Profile, split: str) -> Dataset:
@@ -142,8 +144,9 @@ def _first(rows: Dataset) -> Dataset:
 
 def _objects(settings: Profile, split: str, **options: Any) -> ClaimData:
     rows = _coco(settings, split)
-    there = exclusion_queries.labels(rows["categories"][:], rows["supercategories"][:])
-    return claim_items.objects(there, **options), PictureFiles.of(rows)
+    labels = rows["categories"][:], rows["supercategories"][:]
+    there, perhaps = exclusion_queries.labels(*labels), exclusion_queries.labels(*labels, rows["implied"][:])
+    return claim_items.objects(there, perhaps, **options), PictureFiles.of(rows)
 
 
 def _attributes(settings: Profile, split: str, **options: Any) -> ClaimData:
@@ -169,7 +172,7 @@ def _radiographs(settings: Profile, split: str, **options: Any) -> ClaimData:
 
 
 def run(settings: Profile, gallery: Gallery | None, claims: Mapping[str, Domain], seed: int = 0) -> Findings:
-    """Examine every model; writes the tables ``exclusion``, ``bias`` and ``claims`` and their per-item scores.
+    """Examine the models of ``negbench.models``; writes the tables ``exclusion``, ``bias`` and ``claims``, with items.
 
     Without a gallery, or claims, their frames are empty, and what was left out is written as ``skipped.csv``.
     """
@@ -180,7 +183,7 @@ def run(settings: Profile, gallery: Gallery | None, claims: Mapping[str, Domain]
         texts = encode.texts(model, part[0].claims["text"].tolist(), batch=batch)
         return part[0], texts, encode.images(model, part[1], batch=batch)
 
-    for name in settings.models:
+    for name in negbench.models(settings):
         model, frames = loader.load(name), {}
         if gallery:
             images, there = encode.images(model, gallery.pictures, batch=batch), gallery.there

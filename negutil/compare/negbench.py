@@ -24,7 +24,7 @@ from negutil.data import negbench as negbench_csv
 from negutil.data import skipped
 from negutil.errors import NegutilError
 from negutil.files import read_csv
-from negutil.models import loader
+from negutil.models import loader, registry
 from negutil.results import Record
 from negutil.statistics import Interval
 from negutil.tasks import BLIND, CHANCE, Report, blind, mcq
@@ -49,9 +49,23 @@ class Findings:
     phrasings: pd.DataFrame
     scaling: pd.DataFrame
 
+    @property
+    def models(self) -> list[str]:
+        """The models that were examined, in their order."""
+        return list(dict.fromkeys(self.items["model"]))
+
+
+def models(settings: Profile) -> tuple[str, ...]:
+    """The models of a profile, and those ``beside`` whose weights can be had; the others are noted (``skipped``)."""
+
+    def is_here(name: str) -> bool:
+        return skipped.attempt(settings, name, lambda: loader.locate(registry.find(name))) is not None
+
+    return (*settings.models, *filter(is_here, settings.beside))
+
 
 def run(settings: Profile, tasks: Sequence[Items], seed: int = 0) -> Findings:
-    """Examine every model of the profile on ``tasks`` (``tasks.negbench.load_all``).
+    """Examine the ``models`` of the profile on ``tasks`` (``tasks.negbench.load_all``).
 
     Writes the tables ``tasks``, ``phrasings`` and ``scaling``, and each model's per-item scores. ``seed`` moves the
     order of the options and the resamples. Raises NegutilError where a model is missing or gives a score that is not
@@ -62,7 +76,7 @@ def run(settings: Profile, tasks: Sequence[Items], seed: int = 0) -> Findings:
     records = [record for own, rows in variations.values() for record in own.baselines(rows, EXPERIMENT, **resampling)]
     every: list[pd.DataFrame] = []
     sizes: dict[str, int] = {}
-    for name in settings.models:
+    for name in models(settings):
         model = loader.load(name)
         sizes[name] = sum(weights.numel() for weights in model.model.parameters())
         answers = score(model, tasks, settings.encode.batch, seed)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 import pandas as pd
 from scipy import stats
 
-from negutil import config, paths
+from negutil import config, paths, tables
 from negutil.compare import claims
 from negutil.compare.claims import (
     FACT,
@@ -36,6 +36,15 @@ TESTED = KINDS[:4]
 FINDINGS = {REPLICATED: "holds", NOT_REPLICATED: "does not hold"}
 """What these verdicts are called on a claim of ours: nobody has published it, so there is nothing to replicate."""
 
+WORLDS = {"mini": "photo", "photo": "mini"}
+"""Profiles whose verdicts stand beside each other: drawings with a grammar, photographs with people's captions."""
+
+WHY_WORLDS_DIFFER = (
+    "Where {one} and {other} disagree, three things differ at once: the language (a grammar, or people's sentences), "
+    "the images (drawings of which everything is known, or photographs of which only what captions name), and the "
+    "training (a model that has read nothing else, or one whose text tower has read a billion pairs of sentences)."
+)
+
 DRAWS = "evaluation_seeds"
 """The folder in results/<profile>/ with the tables of other draws of the evaluation sets (``negutil seeds``)."""
 
@@ -53,6 +62,7 @@ class Outcome:
         rows: the verdict for each model; empty where it was not tested.
         reason: why it was not tested, is a fact, or that the draws differ; empty where there is nothing to say.
         draws: folders in results/ with the other draws of the evaluation sets that are pooled with the profile's own.
+        beside: what became of it in the other one of WORLDS, where that has results.
     """
 
     claim: Claim
@@ -60,6 +70,7 @@ class Outcome:
     rows: tuple[Verdict, ...] = ()
     reason: str = ""
     draws: tuple[str, ...] = ()
+    beside: "Outcome | None" = None
 
     @property
     def work(self) -> str:
@@ -81,13 +92,29 @@ class Outcome:
         shown = verdict or (PART if self.is_of_part else self.verdict)
         return FINDINGS.get(shown, shown) if self.is_ours else shown
 
+    @property
+    def told(self) -> str:
+        """The verdict with the number of each model, in one line."""
+        numbers = [f"{row.model} {tables.with_interval(row.value, row.ci_low, row.ci_high)}" for row in self.rows]
+        return f"{self.label()}: {', '.join(numbers)}" if numbers else self.label()
+
+
+def other_world(profile: str) -> str:
+    """The profile whose verdicts stand beside those of ``profile``: the other one of WORLDS; "" without results."""
+    other = WORLDS.get(profile, "")
+    return other if other and any(paths.results(other).glob("*/*.csv")) else ""
+
 
 def of(profile: str, stated: Sequence[Claim] | None = None) -> list[Outcome]:
-    """The outcome of every claim of the file (or of ``stated``), in its order.
+    """The outcome of every claim of the file (or of ``stated``), in its order, beside that in the other world.
 
     Raises NegutilError where a table is there but damaged; that one is missing is an outcome.
     """
-    outcomes = [_outcome(claim, profile) for claim in (stated or claims.read())]
+    other = other_world(profile)
+    outcomes = [
+        replace(_outcome(claim, profile), beside=_outcome(claim, other) if other else None)
+        for claim in (stated or claims.read())
+    ]
     tested = [row.p for outcome in outcomes for row in outcome.rows if row.verdict in TESTED and not math.isnan(row.p)]
     adjusted = dict(zip(tested, stats.false_discovery_control(tested), strict=True)) if tested else {}
     return [
@@ -125,7 +152,10 @@ def counts(outcomes: Sequence[Outcome], by: str = "work") -> pd.DataFrame:
 
 
 def table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
-    """A row of texts for each claim and model: those of ``claims.table`` and q; a row with a reason where untested."""
+    """A row of texts for each claim and model: those of ``claims.table`` and q; a row with a reason where untested.
+
+    The last column is the verdict in the other world, where that has results.
+    """
     numbers = (math.nan, math.nan, math.nan, 0)
     rows = [
         (outcome, row)
@@ -135,7 +165,9 @@ def table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
     found = claims.table((row for _, row in rows), (outcome.claim for outcome in outcomes))
     found["verdict"] = [outcome.label(row.verdict) for outcome, row in rows]
     found.insert(6, "q", [q_value(row.q) for _, row in rows])
-    return found.assign(n=[f"{row.n:,}" if row.model else "" for _, row in rows])
+    found["n"] = [f"{row.n:,}" if row.model else "" for _, row in rows]
+    beside = [outcome.beside.told if outcome.beside else "" for outcome, _ in rows]
+    return found.assign(**{"in the other world": beside}) if any(beside) else found
 
 
 def q_value(q: float) -> str:

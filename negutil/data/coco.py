@@ -17,7 +17,7 @@ from negutil.errors import NegutilError
 FEATURES = _reading.features(
     "image_id: int, file_name, width: int, height: int, captions: [str], caption_ids: [int], categories: [str], "
     "supercategories: [str], category_ids: [int], annotation_ids: [int], boxes: [[float]], areas: [float], "
-    "segmentations: [str], is_crowd: [bool]"
+    "segmentations: [str], is_crowd: [bool], implied: [str]"
 )
 _IMAGE = {"id": int, "file_name": str, "width": int, "height": int}
 _CAPTION = {"id": int, "image_id": int, "caption": str}
@@ -36,10 +36,11 @@ def load(
     captions file: captions, caption_ids; from the instances file, one entry per object: categories (names),
     supercategories, category_ids (the official ids, which have gaps: 1 to 90 for 80 categories), annotation_ids, boxes
     ([x, y, width, height], pixels), areas (square pixels), segmentations (JSON of polygons or run-length code, see
-    `mask`), is_crowd. Pictures come in the order of the files; without objects the lists are empty. Of pictures that an
-    instances file does not list nobody knows what they show: beside one they are left out, and counted in the report
-    as "unlisted". Raises NegutilError for damaged files, duplicate ids, and annotations of unknown pictures or
-    categories.
+    `mask`), is_crowd; and implied, the categories that a picture may show without being labelled with them (in files of
+    `negutil.captions.photographs` alone). Pictures come in the order of the files; without objects the lists are empty.
+    Of pictures that an instances file does not list nobody knows what they show: beside one they are left out, and
+    counted in the report as "unlisted". Raises NegutilError for damaged files, duplicate ids, and annotations of
+    unknown pictures or categories.
     """
     if captions is None and instances is None:
         _reading.fail("COCO", "neither a captions nor an instances file was given", "name at least one of them")
@@ -93,7 +94,9 @@ def instance_columns(content: Any, path: Path | str, images: Sequence[int]) -> d
         "segmentations": [None if shape is None else json.dumps(shape) for shape in read["segmentation"]],
         "is_crowd": [bool(crowd) for crowd in read["iscrowd"]],
     }
-    return _per_image(columns, read["image_id"], images)
+    named = _reading.json_columns(path, {"id": int}, {"implied": list}, key="images", content=content)
+    implied = dict(zip(named["id"], named["implied"], strict=True))
+    return _per_image(columns, read["image_id"], images) | {"implied": [implied.get(image) or [] for image in images]}
 
 
 def categories(content: Any, path: Path | str) -> tuple[dict[int, str], dict[int, str | None]]:

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from negutil import progress
-from negutil.errors import NegutilError, of_system
+from negutil.errors import NegutilError, no_such, of_system
 
 NAMES = ("local", "ray")
 OBJECT_STORE = 100 << 20  # bytes of shared memory of a local Ray, which only carries names of files and counts
@@ -43,7 +43,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         if self.name not in NAMES:
-            raise NegutilError(f"There is no engine '{self.name}': choose one of {', '.join(NAMES)}.")
+            raise no_such("engine", self.name, NAMES)
         if self.name == "local" and (self.address or self.workers):
             raise NegutilError("--address and --workers are for the engine ray: add --engine ray, or leave them out.")
         if self.workers < 0:

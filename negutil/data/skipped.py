@@ -28,6 +28,14 @@ COLUMNS = ("what", "reason", "get", "n", "of")
 WORLD_ALONE = ("00",)
 """Notebooks about the mini world itself."""
 
+OTHER_DATA = {
+    "00": "drawings of which everything is known",
+    "02": "faces with labelled attributes",
+    "07": "prompts for a text-to-image model, and what judges its images",
+    "08": "outlines of what phrases refer to",
+}
+"""What notebooks need that photographs with captions are not."""
+
 NEEDS: dict[str, tuple[str, ...]] = {
     "01": ("laion",),
     "02": ("celeba",),
@@ -49,6 +57,7 @@ EXPERIMENTS = {
     "06": "06_clipglasses",
     "07": "07_text_to_image",
     "08": "08_referring_segmentation",
+    "10": "10_without_training",
 }
 """The folder in results/ that each notebook writes to."""
 
@@ -200,6 +209,9 @@ def whole(settings: Profile, number: str) -> Skip | None:
     if not possible(settings):
         return None
     what = f"notebook {number}"
+    if settings.photographs:
+        needed = OTHER_DATA.get(number)
+        return Skip(what, f"It needs other data: {needed}; run it with --profile mini.") if needed else None
     if number in WORLD_ALONE:
         return Skip(what, "It is about the mini world alone: run it with --profile mini.")
     for name in NEEDS.get(number, ()):

@@ -1,4 +1,5 @@
-"""Where a profile's data come from: published datasets in the user's folder, or the mini world, which draws them.
+"""Where a profile's data come from: published datasets in the user's folder, the mini world, which draws them, or
+Flickr8k's photographs in the place of some of them.
 
 The package ``miniworld`` is reached here alone. ``folder`` finds or builds what is a dataset; ``world`` is for what
 only a drawn world has: the truth about its pictures, the annotator that knows it, and the judge's pictures.
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from negutil import paths
 from negutil.config import Profile
 from negutil.data import built
 from negutil.errors import NegutilError
@@ -18,6 +20,12 @@ from negutil.errors import NegutilError
 WORLD, DOORS = "miniworld", "doors"
 """The package of the mini world, and its module with everything that it offers. Both are imported by name, so that no
 cached result depends on the code that draws, but on what was drawn."""
+
+PHOTOGRAPHS = "negutil.captions.photographs"
+"""The module that makes datasets of Flickr8k's photographs, imported by name for the same reason."""
+
+OF_PHOTOGRAPHS = ("coco", "negbench", "ccneg", "laion")
+"""What it makes; other datasets of a profile of photographs are the published ones."""
 
 ANNOTATING = ("miniworld.annotator", "miniworld.shapes")
 """Modules with the code that annotates drawn pictures: captions are written again where it has changed."""
@@ -64,14 +72,17 @@ class Example:
 def folder(settings: Profile, name: str, where: str = "") -> Path:
     """The folder of a dataset of STANDS_FOR: the published one where the profile wants it, else the mini world's.
 
-    The latter is built where it is missing. ``where`` says how to get the published one. Raises NegutilError where that
-    is not there.
+    The latter is built where it is missing, as is what Flickr8k's photographs stand for. ``where`` says how to get the
+    published one. Raises NegutilError where that, or Flickr8k, is not there.
     """
     if is_world(settings):
         path: Path = world().build(name, settings)
         return path
-    own = settings.data / name
-    if own.is_dir() and not is_drawn(own):
+    if settings.photographs and name in OF_PHOTOGRAPHS:
+        made: Path = importlib.import_module(PHOTOGRAPHS).build(name, settings)
+        return made
+    own = paths.published() / name
+    if own.is_dir() and not is_built(own):
         return own
     wanted = where or WHERE.get(name) or f"put {STANDS_FOR[name]} there in its published layout"
     raise NegutilError(f"{own} has no published data: {wanted}, or set NEGUTIL_DATA to the folder that has it.")
@@ -82,9 +93,19 @@ def is_world(settings: Profile) -> bool:
     return not settings.published
 
 
-def is_drawn(folder: Path) -> bool:
-    """Whether the data in a folder were made by this project, so that the truth about them is known."""
+def has(settings: Profile, name: str) -> bool:
+    """Whether a profile can have a dataset of STANDS_FOR at all: VQA has no questions about Flickr8k's photographs."""
+    return settings.photographs is None or name != "vqa"
+
+
+def is_built(folder: Path) -> bool:
+    """Whether the data in a folder were made by this project, in its own layout."""
     return built.manifest(folder) is not None
+
+
+def is_drawn(folder: Path) -> bool:
+    """Whether the data in a folder were drawn, so that the truth about them is known."""
+    return not (built.manifest(folder) or {PHOTOGRAPHS: True}).get(PHOTOGRAPHS)
 
 
 def digest(folder: Path) -> str:

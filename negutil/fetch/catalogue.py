@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from negutil import files, paths
-from negutil.errors import NegutilError
+from negutil.errors import NegutilError, no_such
 from negutil.files import Settings
 
 FILE = paths.CONFIGS / "datasets.toml"
@@ -139,7 +139,7 @@ def find(name: str, file: Path | None = None) -> Entry:
     """The entry called ``name``; raises NegutilError, listing those that exist, where there is none."""
     known = entries(file)
     if name not in known:
-        raise NegutilError(f"There is no dataset or checkpoint '{name}': choose among {', '.join(known)}.")
+        raise no_such("dataset or checkpoint", name, known)
     return known[name]
 
 

@@ -28,6 +28,10 @@ RANDOM_FILLS = (init.kaiming_uniform_, init.normal_, init.uniform_, torch.Tensor
 """What a random start comes down to in open_clip's models, besides torch.randn; other initialisers call these."""
 
 
+CONVOLVED = 2
+"""Images that a convolutional tower is given at a time on a CPU."""
+
+
 class TextKind(enum.Enum):
     """What may be left out when a text tower runs, which is all that other code has to know of one.
 
@@ -187,6 +191,17 @@ def _word_encoder(tokenizer: Any) -> Callable[[str], list[int]]:
     return functools.cache(tokenizer.encode)
 
 
+def images_at_once(model: Any, device: str) -> int:
+    """Return how many images go through the image tower of ``model`` together at most; 0 for as many as there are.
+
+    A convolutional tower of timm holds large images in its first layers: for 256 photographs of 260 pixels a layer
+    takes 1.7 GB, which the system has to clear anew for each layer, and that takes longer than the convolutions. Below
+    32 MB, the most that malloc ever keeps, memory is used again.
+    """
+    is_convolutional = isinstance(model.visual, open_clip().timm_model.TimmModel)
+    return CONVOLVED if is_convolutional and torch.device(device).type == "cpu" else 0
+
+
 def text_kind(model: Any) -> TextKind:
     """Return what may be left out when the text tower of ``model`` runs."""
     module = open_clip()
@@ -245,9 +260,23 @@ def encode_text_in_chunks(model: Any, tokens: torch.Tensor, chunks: int) -> torc
     return torch.cat(parts)[order.argsort()]
 
 
+def pooled_layers(model: Any, tokens: torch.Tensor, blocks: Sequence[int]) -> torch.Tensor:
+    """Return the states of ``blocks`` [K] (from 0; -1 is the last) of a tower of transformers, each pooled: [N, K, W].
+
+    tokens int64 [N, L]; the pooling is the tower's own.
+    """
+    from transformers.modeling_outputs import BaseModelOutput
+
+    tokens = tokens[:, : int(text_lengths(model, tokens).max())].to(next(model.parameters()).device)
+    mask = (tokens != model.text.config.pad_token_id).long()
+    layers = model.text.transformer(input_ids=tokens, attention_mask=mask, output_hidden_states=True).hidden_states[1:]
+    pooled = [model.text.pooler(BaseModelOutput(last_hidden_state=layers[block]), mask) for block in blocks]
+    return torch.stack(pooled, dim=1)
+
+
 def project(model: Any, states: torch.Tensor) -> torch.Tensor:
     """Project ``states`` [..., W] into the space of the images, as open_clip's ``encode_text`` does."""
-    projection = model.text_projection
+    projection = model.text.proj if text_kind(model) is TextKind.MASKED else model.text_projection
     if projection is None:
         return states
     return projection(states) if isinstance(projection, torch.nn.Linear) else states @ projection

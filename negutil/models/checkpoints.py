@@ -16,7 +16,7 @@ import safetensors
 import torch
 
 from negutil.errors import NegutilError
-from negutil.models import text_tower
+from negutil.models import text_tower, transformers_names
 
 State = dict[str, torch.Tensor]
 
@@ -28,29 +28,6 @@ PREFIXES = ("module.", "_orig_mod.", "model.", "clip.")
 
 NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")
 """Three numbers that OpenAI's archives keep among the weights."""
-
-TRANSFORMERS = "text_model.embeddings.token_embedding.weight"
-"""A name by which the weights of a CLIPModel of ``transformers`` are known."""
-
-_RENAMED = (
-    (r"(vision|text)_model\.encoder\.layers\.", r"\1.transformer.resblocks."),
-    (r"layer_norm([12])", r"ln_\1"),
-    (r"mlp\.fc1", "mlp.c_fc"),
-    (r"mlp\.fc2", "mlp.c_proj"),
-    (r"self_attn\.", "attn."),
-    (r"vision_model\.embeddings\.class_embedding", "vision.class_embedding"),
-    (r"vision_model\.embeddings\.patch_embedding", "vision.conv1"),
-    (r"(vision|text)_model\.embeddings\.position_embedding\.weight", r"\1.positional_embedding"),
-    (r"text_model\.embeddings\.token_embedding", "text.token_embedding"),
-    (r"vision_model\.pre_layrnorm", "vision.ln_pre"),  # their spelling
-    (r"vision_model\.post_layernorm", "vision.ln_post"),
-    (r"text_model\.final_layer_norm", "text.ln_final"),
-    (r"visual_projection\.weight", "vision.proj"),
-    (r"text_projection\.weight", "text.text_projection"),
-    (r"^vision\.", "visual."),
-    (r"^text\.", ""),
-)
-"""Patterns in names of ``transformers`` and what open_clip has in their place, one after the other."""
 
 _REFUSED = re.compile(r"GLOBAL ([\w.]+)")
 
@@ -67,7 +44,7 @@ def read(file: Path, activation: str | None = None) -> State:
     state = _unwrapped(_content(file), file)
     while prefix := next((each for each in PREFIXES if all(name.startswith(each) for name in state)), ""):
         state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-    state = _from_transformers(state) if TRANSFORMERS in state else state
+    state = transformers_names.from_transformers(state) if transformers_names.KNOWN_BY in state else state
     return text_tower.expanded({name: tensor for name, tensor in state.items() if name not in NOT_WEIGHTS})
 
 
@@ -138,18 +115,3 @@ def _unwrapped(content: Any, file: Path) -> State:
     if not isinstance(found, Mapping):
         raise NegutilError(f"{file} holds a {type(content).__name__} and no state dict; export the weights alone.")
     return dict(found)
-
-
-def _from_transformers(state: State) -> State:
-    """The weights of a CLIPModel of ``transformers`` under open_clip's names: attention's three matrices in one, and
-    both projections transposed."""
-    found: State = {}
-    for name, tensor in state.items():
-        ours = name
-        for theirs, written in _RENAMED:
-            ours = re.sub(theirs, written, ours)
-        found[ours] = tensor.T.contiguous() if ours in ("visual.proj", "text_projection") else tensor
-    for query in [name for name in found if ".attn.q_proj." in name]:
-        parts = [found.pop(query.replace(".q_proj.", f".{part}_proj.")) for part in "qkv"]
-        found[query.replace(".q_proj.", ".in_proj_")] = torch.cat(parts)
-    return {name: tensor for name, tensor in found.items() if not name.endswith("position_ids")}

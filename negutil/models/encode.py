@@ -57,7 +57,9 @@ def images(
             return _preprocessed(model, [pictures[first[row]] for row in rows])
 
         def encode(inputs: torch.Tensor) -> torch.Tensor:
-            return model.model.encode_image(inputs.to(model.device, model.dtype), normalize=True)
+            parts = inputs.split(architectures.images_at_once(model.model, model.device) or len(inputs))
+            placed = (part.to(model.device, model.dtype) for part in parts)
+            return torch.cat([model.model.encode_image(part, normalize=True) for part in placed])
 
         features = _in_batches(read, encode, list(range(len(first))), batch, "encoding images")
         _require_finite(features, lambda row: f"Picture {first[row]}", model)

@@ -11,27 +11,13 @@ from typing import Any
 import torch
 
 from negutil.errors import NegutilError
-from negutil.models import architectures, hub, text_tower
+from negutil.models import architectures, hub, text_tower, transformers_names
 from negutil.models.loader import LoadedModel
+from negutil.models.transformers_names import State
 
-State = dict[str, torch.Tensor]
 START, END = "<|startoftext|>", "<|endoftext|>"
 ENCODERS = ("text_encoder", "text_encoder_2")
 PROJECTION = "text_projection.weight"
-LAYER_NAMES = {
-    "ln_1": "layer_norm1",
-    "ln_2": "layer_norm2",
-    "attn.out_proj": "self_attn.out_proj",
-    "mlp.c_fc": "mlp.fc1",
-    "mlp.c_proj": "mlp.fc2",
-}
-OUTER_NAMES = {
-    "token_embedding.weight": "embeddings.token_embedding.weight",
-    "positional_embedding": "embeddings.position_embedding.weight",
-    "ln_final.weight": "final_layer_norm.weight",
-    "ln_final.bias": "final_layer_norm.bias",
-}
-STACKED = ("q_proj", "k_proj", "v_proj")  # open_clip keeps these three in one matrix, in this order
 
 
 def to_transformers(model: Any) -> Any:
@@ -58,20 +44,8 @@ def to_transformers_projected(model: Any) -> Any:
 
 def renamed(state: State) -> State:
     """Return open_clip's text tower ``state`` under the names of transformers (without projection and logit scale)."""
-    named = {OUTER_NAMES[name]: value for name, value in state.items() if name in OUTER_NAMES}
-    for name, value in state.items():
-        if not name.startswith("transformer.resblocks."):
-            continue
-        number, inner = name.removeprefix("transformer.resblocks.").split(".", 1)
-        layer = f"encoder.layers.{number}"
-        if inner.startswith("attn.in_proj_"):
-            kind = inner.removeprefix("attn.in_proj_")
-            parts = value.chunk(3)
-            named |= {f"{layer}.self_attn.{one}.{kind}": part for one, part in zip(STACKED, parts, strict=True)}
-        else:
-            module, kind = inner.rsplit(".", 1)
-            named[f"{layer}.{LAYER_NAMES[module]}.{kind}"] = value
-    return named
+    named = transformers_names.to_transformers(state)
+    return {name.removeprefix("text_model."): each for name, each in named.items() if name.startswith("text_model.")}
 
 
 @functools.cache

@@ -23,7 +23,7 @@ from PIL import Image
 from negutil import files, paths
 from negutil.cache import settings_sha256
 from negutil.errors import NegutilError
-from negutil.models import architectures, encoder_swap, hub, loader, registry
+from negutil.models import architectures, encoder_swap, hub, loader, registry, transformers_names
 from negutil.models.loader import LoadedModel
 
 if TYPE_CHECKING:
@@ -168,11 +168,9 @@ def untrained(base: LoadedModel) -> Segmenter:
     """Return CLIPSeg with both towers of ``base`` and a newly initialised decoder, on the CPU."""
     model: CLIPSegForImageSegmentation = hub.library("transformers").CLIPSegForImageSegmentation(configuration(base))
     state = base.model.visual.state_dict()
-    # Blocks are named as in a text tower; the projection lies outside the vision model in transformers.
-    vision = encoder_swap.renamed(state)
-    vision |= {_VISION_NAMES[name]: value for name, value in state.items() if name in _VISION_NAMES}
-    model.clip.visual_projection.weight.data.copy_(state["proj"].T.contiguous())
-    model.clip.vision_model.load_state_dict(vision)
+    named = transformers_names.to_transformers({f"visual.{name}": value for name, value in state.items()})
+    model.clip.visual_projection.weight.data.copy_(named.pop("visual_projection.weight"))
+    model.clip.vision_model.load_state_dict({name.removeprefix("vision_model."): each for name, each in named.items()})
     encoder_swap.swap_clipseg(model, base)
     # transformers draws the linear maps with a standard deviation of 1, its default where a configuration names none:
     # scores are in the tens then, and a thousand steps of training teach next to nothing. CLIPSeg's own code draws them
@@ -185,45 +183,14 @@ def untrained(base: LoadedModel) -> Segmenter:
 
 def configuration(base: LoadedModel) -> CLIPSegConfig:
     """The settings of CLIPSeg on the towers of ``base``, an open_clip model with vision and text transformers."""
-    settings = architectures.config(base.entry.architecture)
-    vision, text = settings["vision_cfg"], settings["text_cfg"]
-    activation = base.entry.activation
     config: CLIPSegConfig = hub.library("transformers").CLIPSegConfig(
-        text_config={
-            "vocab_size": text["vocab_size"],
-            "hidden_size": text["width"],
-            "intermediate_size": 4 * text["width"],
-            "num_hidden_layers": text["layers"],
-            "num_attention_heads": text["heads"],
-            "max_position_embeddings": text["context_length"],
-            "hidden_act": activation,
-        },
-        vision_config={
-            "hidden_size": vision["width"],
-            "intermediate_size": 4 * vision["width"],
-            "num_hidden_layers": vision["layers"],
-            "num_attention_heads": vision["width"] // vision["head_width"],
-            "image_size": vision["image_size"],
-            "patch_size": vision["patch_size"],
-            "hidden_act": activation,
-        },
-        projection_dim=settings["embed_dim"],
+        **transformers_names.config(base.entry.architecture),
         extract_layers=list(EXTRACT_LAYERS),
         reduce_dim=REDUCE_DIM,
         decoder_num_attention_heads=HEADS,
         decoder_intermediate_size=HIDDEN,
     )
     return config
-
-
-_VISION_NAMES = {
-    "class_embedding": "embeddings.class_embedding",
-    "conv1.weight": "embeddings.patch_embedding.weight",
-    "ln_pre.weight": "pre_layrnorm.weight",  # transformers spells it so
-    "ln_pre.bias": "pre_layrnorm.bias",
-    "ln_post.weight": "post_layernorm.weight",
-    "ln_post.bias": "post_layernorm.bias",
-}
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from negutil import files, paths
-from negutil.errors import NegutilError
+from negutil.errors import NegutilError, no_such
 
 ACTIVATIONS = ("quick_gelu", "gelu")
 PLACES = ("package", "path", "tag", "made")
@@ -73,7 +73,7 @@ def find(name: str, file: Path | None = None) -> Entry:
     file = file or paths.CONFIGS / "models.toml"
     tables = files.read_toml(file)
     if name not in tables:
-        raise NegutilError(f"There is no model '{name}' in configs/models.toml; there are {', '.join(tables)}.")
+        raise no_such("model", name, tables, " in configs/models.toml")
     return _entry(name, tables[name], file)
 
 

@@ -1,7 +1,8 @@
 """What the glasses read of a text: the first three layers of the text tower and the last, each at the end token.
 
 CLIPGlasses, eq. 1 to 3 and the released code (docs/protocols.md#lens): a layer's state at the end token goes through
-the tower's own final normalisation and projection, so that it lies in the space of the text features. Nothing is
+the tower's own final normalisation and projection, so that it lies in the space of the text features. A tower of
+transformers has no end token: its own pooling (MiniLM's is the mean over the tokens) takes its place. Nothing is
 L2-normalised.
 """
 
@@ -59,16 +60,16 @@ def features(
 
     With ``tokens`` the last layer's states at all tokens come with them and, as they are large, nothing is cached.
     Rows of ``last``, L2-normalised, are ``encode.texts``. Raises NegutilError on no texts, where a feature is not
-    finite, and for a model whose text tower is not causal or has fewer than three layers.
+    finite, and for a model whose text tower cannot be read layer by layer or has fewer than three layers.
     """
     if not len(sentences):
         raise NegutilError("There is no text to encode; check the data.")
     wrong = [sentence for sentence in sentences if not isinstance(sentence, str)]
     if wrong:
         raise NegutilError(f"One of the texts to encode is {wrong[0]!r}; give only texts.")
-    if architectures.text_kind(model.model) is not TextKind.CAUSAL or depth(model) < LEVELS:
+    if depth(model) < LEVELS:
         raise NegutilError(
-            f"'{model.name}' has no causal text tower of {LEVELS} layers or more; choose a model that has one."
+            f"'{model.name}' has no text tower like CLIP's or BERT's of {LEVELS} layers or more; choose another model."
         )
     number, different = pd.factorize(np.array(sentences, dtype=object))
     joined = "".join(f"{len(sentence)}:{sentence}" for sentence in different)
@@ -84,7 +85,8 @@ def features(
     def compute() -> dict[str, NDArray[np.float32]]:
         numbers = model.tokenizer(different.tolist())
         # Neighbours of like length: a batch is only as long as its longest text.
-        order, longest = numbers.argmax(dim=-1).argsort(stable=True), int(numbers.argmax(dim=-1).max()) + 1
+        lengths = architectures.text_lengths(model.model, numbers)
+        order, longest = lengths.argsort(stable=True), int(lengths.max())
         parts = []
         with progress.bar("encoding texts", total=len(order), unit="text") as bar:
             for rows in order.split(batch):
@@ -110,10 +112,16 @@ def features(
 def at_end_token(model: LoadedModel, tokens: torch.Tensor, blocks: Sequence[int]) -> torch.Tensor:
     """Return the states of the ``blocks`` [K] (from 0; -1 is the last) of the text tower at the end token, projected.
 
-    tokens int64 [N, L] give float32 [N, K, D], each through the tower's final normalisation and projection.
+    tokens int64 [N, L] give float32 [N, K, D], each through the tower's final normalisation and projection. A tower of
+    transformers pools each layer as it pools the last.
     """
+    if architectures.text_kind(model.model) is TextKind.MASKED:
+        pooled = architectures.pooled_layers(model.model, tokens, blocks)
+        return architectures.project(model.model, pooled).float().cpu()
     ends = tokens.argmax(dim=-1)
-    states = torch.stack([state[torch.arange(len(tokens)), ends] for state in _states(model, tokens, blocks)], dim=1)
+    states = torch.stack(
+        [state[torch.arange(len(tokens)), ends] for state in block_states(model, tokens, blocks)], dim=1
+    )
     return architectures.project(model.model, model.model.ln_final(states)).float().cpu()
 
 
@@ -121,15 +129,18 @@ def at_end_token(model: LoadedModel, tokens: torch.Tensor, blocks: Sequence[int]
 def at_tokens(model: LoadedModel, tokens: torch.Tensor, length: int) -> torch.Tensor:
     """Return the last layer's states at all tokens, projected as in ``at_end_token``: float32 [N, ``length``, D].
 
-    Zeros stand after the end token of each of the texts, of which none has more than ``length`` tokens.
+    Zeros stand after the end token of each of the texts, of which none has more than ``length`` tokens. Raises
+    NegutilError for a tower of transformers.
     """
-    (states,) = _states(model, tokens, (-1,))
+    if architectures.text_kind(model.model) is not TextKind.CAUSAL:
+        raise NegutilError(f"'{model.name}' has no causal text tower, whose tokens this needs; choose another model.")
+    (states,) = block_states(model, tokens, (-1,))
     found = architectures.project(model.model, model.model.ln_final(states[:, :length])).float().cpu()
     inside = torch.arange(found.shape[1]) <= tokens.argmax(dim=-1).unsqueeze(1)
     return torch.nn.functional.pad(found * inside.unsqueeze(2), (0, 0, 0, length - found.shape[1]))
 
 
-def _states(model: LoadedModel, tokens: torch.Tensor, blocks: Sequence[int]) -> list[torch.Tensor]:
+def block_states(model: LoadedModel, tokens: torch.Tensor, blocks: Sequence[int]) -> list[torch.Tensor]:
     """The states [N, L, W] of the ``blocks`` of the text tower at every token."""
     transformer = model.model.transformer
     heard: dict[int, torch.Tensor] = {}
@@ -148,5 +159,8 @@ def _states(model: LoadedModel, tokens: torch.Tensor, blocks: Sequence[int]) -> 
 
 
 def depth(model: LoadedModel) -> int:
-    """Return how many layers the text tower of ``model`` has."""
-    return len(model.model.transformer.resblocks)
+    """Return how many layers the text tower of ``model`` has that can be read; 0 where it is of another kind."""
+    kind = architectures.text_kind(model.model)
+    if kind is TextKind.MASKED:
+        return int(model.model.text.config.num_hidden_layers)
+    return len(model.model.transformer.resblocks) if kind is TextKind.CAUSAL else 0

@@ -75,6 +75,7 @@ def negations(table: pd.DataFrame) -> Figure:
     return figure
 
 
+@figures.or_nothing
 def referring(rows: Sequence[Referred]) -> Figure:
     """Rows of NegRefCOCOg: the image with both boxes, then both crops, the one that is meant first."""
     figure, axes = plt.subplots(3, len(rows), figsize=(2.3 * len(rows), 6.4), squeeze=False)

@@ -7,6 +7,7 @@ and range of the three. The palette is that of Okabe and Ito (2008), "Color Univ
 import functools
 import io
 import itertools
+import os
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from matplotlib.lines import Line2D
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from numpy.typing import NDArray
 
-from negutil import files, paths
+from negutil import config, files, paths
 from negutil.plots import pngs
 
 P = ParamSpec("P")
@@ -369,16 +370,21 @@ def frame(axis: Axes, colour: str, width: float = 3) -> None:
 def save(figure: Figure, profile: str, experiment: str, name: str) -> Path:
     """Write ``figures/<profile>/<experiment>/<name>.png``, and ``.svg`` unless it shows images; return the first.
 
+    With NEGUTIL_PDF=1 there is a .pdf besides.
+
     Equal figures give equal bytes: no dates, no program versions, fixed SVG ids.  The figure stays open, so that a
-    notebook can show it.
+    notebook can show it. Nothing is written that shows Flickr8k's photographs, which nobody may pass on.
     """
     path = paths.figures(profile) / experiment / f"{name}.png"
     # An SVG would hold the pixels of images in colour once more.
     images = [image for image in figure.findobj(AxesImage) if isinstance(image, AxesImage)]
     in_colour = any(np.asarray(image.get_array()).ndim == 3 for image in images)
     path.with_suffix(".svg").unlink(missing_ok=True)
-    for kind in ("png",) if in_colour else ("png", "svg"):
-        dates = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
+    if in_colour and profile in config.names() and config.load(profile).photographs:
+        return path
+    kinds = ["png"] if in_colour else ["png", "svg"]
+    for kind in [*kinds, "pdf"] if os.environ.get("NEGUTIL_PDF") else kinds:
+        dates = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None}}[kind]
         buffer = io.BytesIO()
         with mpl.rc_context({"svg.hashsalt": RC["svg.hashsalt"]}):
             figure.savefig(buffer, format=kind, metadata=dates, bbox_inches="tight")

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from negutil.captions.exclusion import ALONE, BOTH
-from negutil.captions.negbench_files import PLAIN, VARIATIONS
+from negutil.captions.negbench_files import NEGBENCHS_OWN, PLAIN, VARIATIONS
 from negutil.captions.statements import with_article
 from negutil.compare import negation_beyond
 from negutil.compare.negation_beyond import Gallery
@@ -213,7 +213,7 @@ def find(tasks: Sequence[Items], title: str) -> Items | None:
     for task in tasks:
         if task.variation.title == title:
             return task
-    known = [variation.title for variation in (*PLAIN, *VARIATIONS)]
+    known = [variation.title for variation in (*PLAIN, *VARIATIONS, *NEGBENCHS_OWN)]
     if title in known:
         return None
     raise NegutilError(f"There is no variation {title!r} here: choose among {', '.join(known)}.")

@@ -44,15 +44,20 @@ def read(path: Path) -> NotebookNode:
 
 
 def choose(chapters: Sequence[Chapter], only: str | None) -> list[Chapter]:
-    """The chapters that ``only`` asks for: numbers with commas between, such as "01,02"; None means all.
+    """The chapters that ``only`` asks for: numbers and ranges with commas between, such as "01,03-05"; None means all.
 
     Raises NegutilError where there is no such chapter.
     """
     if only is None:
         return list(chapters)
-    wanted = {word.strip().zfill(2) for word in only.split(",") if word.strip()}
-    known = {chapter.number for chapter in chapters}
+    known, wanted = {chapter.number for chapter in chapters}, set()
+    for word in filter(None, (word.strip() for word in only.split(","))):
+        first, _, last = (part.strip().zfill(2) for part in word.partition("-"))
+        inside = {number for number in known if first <= number <= last} if "-" in word else set()
+        wanted |= inside | {first, *([last] if "-" in word else [])}
     if not wanted or wanted - known:
         there = ", ".join(sorted(known)) or "none"
-        raise NegutilError(f"--only {only}: there is no such notebook; there are {there}, written like --only 01,02.")
+        raise NegutilError(
+            f"--only {only}: there is no such notebook; there are {there}, written like --only 01,03-05."
+        )
     return [chapter for chapter in chapters if chapter.number in wanted]

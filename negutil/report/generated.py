@@ -190,13 +190,15 @@ def index(profile: str) -> str:
         profile=profile,
         report=link("the report", paths.results(profile) / pages.MARKDOWN, INDEX),
     )
-    parts = [introduction.rstrip(), _overview(outcomes, profile)]
+    other = verdicts.other_world(profile)
+    why = [verdicts.WHY_WORLDS_DIFFER.format(one=profile, other=other)] if other else []
+    parts = [introduction.rstrip(), *why, _overview(outcomes, profile)]
     for chapter in chapters.find():
         here = [outcome for outcome in outcomes if outcome.claim.notebook == chapter.number]
         parts += [f"## {chapter.title}", link("Open the notebook", chapter.path, INDEX)]
         for heading, are_ours in (("Claims of the papers", False), ("Findings of our own", True)):
             listed = rows([outcome for outcome in here if outcome.is_ours == are_ours], profile)
-            parts += [f"**{heading}**", table(COLUMNS, listed)] if listed else []
+            parts += [f"**{heading}**", table((*COLUMNS, *filter(None, [other])), listed)] if listed else []
         for kind, folder, suffix in (("Tables", paths.results, "csv"), ("Figures", paths.figures, "png")):
             left = sorted(folder(profile).glob(f"{chapter.number}_*/*.{suffix}"))
             links = " · ".join(link(path.stem, path, INDEX) for path in left)
@@ -205,7 +207,7 @@ def index(profile: str) -> str:
 
 
 def rows(outcomes: Sequence[Outcome], profile: str) -> list[tuple[str, ...]]:
-    """A row for each claim with the columns of the page, models below each other."""
+    """A row for each claim with the columns of the page, models below each other; the other world's comes last."""
     found = []
     for outcome in outcomes:
         claim = outcome.claim
@@ -223,7 +225,8 @@ def rows(outcomes: Sequence[Outcome], profile: str) -> list[tuple[str, ...]]:
         values = [with_interval(row.value, row.ci_low, row.ci_high) for row in outcome.rows]
         counts = dict.fromkeys(f"{row.n:,}" for row in outcome.rows)
         cells = ([row.model for row in outcome.rows], values, counts, [claim.published], links)
-        found.append((statement, verdict, *("<br>".join(cell) for cell in cells)))
+        beside = [f"{pages.MARKS[outcome.beside.verdict]} {outcome.beside.told}"] if outcome.beside else []
+        found.append((statement, verdict, *("<br>".join(cell) for cell in cells), *beside))
     return found
 
 

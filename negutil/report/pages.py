@@ -75,6 +75,9 @@ def contents(profile: str) -> dict[str, Any]:
     return {
         "profile": profile,
         "published": not source.is_world(config.load(profile)),
+        "photographs": config.load(profile).photographs is not None,
+        "other": verdicts.other_world(profile),
+        "why_worlds_differ": verdicts.WHY_WORLDS_DIFFER.format(one=profile, other=verdicts.other_world(profile)),
         "of_data": _texts(skipped.parts(profile)),
         "glance": glance(outcomes),
         "theirs": sum(not outcome.is_ours for outcome in outcomes),

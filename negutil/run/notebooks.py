@@ -10,13 +10,14 @@ inside a notebook are kept by ``negutil.cache``.
 
 import ast
 import contextlib
+import functools
 import json
 import logging
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -31,9 +32,11 @@ from nbstripout import strip_output
 from papermill.exceptions import PapermillExecutionError
 
 from negutil import code, config, files, paths
-from negutil.data import skipped
+from negutil.config import Profile
+from negutil.data import skipped, source
 from negutil.data.skipped import Skip
 from negutil.errors import NegutilError
+from negutil.models import registry
 from negutil.plots import pngs
 from negutil.progress import Progress
 from negutil.report.chapters import Chapter, read
@@ -120,26 +123,51 @@ def run(
         _only_run_of(profile) as folder,
         _empty_cache() if fresh else contextlib.nullcontext(),
         verify.staging(profile, renew=renew) if is_committed else contextlib.nullcontext() as staged,
-        _for_kernels(profile),
     ):
-        for number, chapter in enumerate(chapters, start=1):
-            label = f"[{number}/{len(chapters)}] {chapter.path.stem}"
-            reason = skipped.whole(settings, chapter.number)
-            own = skipped.EXPERIMENTS.get(chapter.number, "") if skipped.possible(settings) else ""
-            if own:
-                (paths.results(profile) / own / skipped.FILE).unlink(missing_ok=True)
-            if reason is None:
-                with Progress(label, stream) as progress, paths.variables(**{skipped.EXPERIMENT: own}):
-                    try:
-                        written.append(_run_one(chapter, progress, folder, staged, parameters=given, timeout=timeout))
-                    except UserError as problem:
-                        if not skipped.possible(settings):
-                            raise
-                        reason = Skip(f"the rest of notebook {chapter.number}", problem.sentence)
-            if reason is not None:
-                stream.write(f"{label}  {reason.line}\n")
-                skipped.stopped(settings, chapter.number, reason)
+        _prepare(settings, stream)
+        with _for_kernels(profile):
+            for number, chapter in enumerate(chapters, start=1):
+                progress = Progress(f"[{number}/{len(chapters)}] {chapter.path.stem}", stream)
+                run_it = functools.partial(
+                    _run_one, chapter, progress, folder, staged, parameters=given, timeout=timeout
+                )
+                written += _unless_skipped(chapter, settings, progress, run_it)
         return written, staged.close() if staged else None
+
+
+def _unless_skipped(chapter: Chapter, settings: Profile, progress: Progress, run_it: Callable[[], Path]) -> list[Path]:
+    """What ``run_it`` writes; nothing, with one line, where the notebook lacks published data that it needs."""
+    reason = skipped.whole(settings, chapter.number)
+    own = skipped.EXPERIMENTS.get(chapter.number, "") if skipped.possible(settings) else ""
+    if own:
+        (paths.results(settings.name) / own / skipped.FILE).unlink(missing_ok=True)
+    if reason is None:
+        with progress, paths.variables(**{skipped.EXPERIMENT: own}):
+            try:
+                return [run_it()]
+            except UserError as problem:
+                if not skipped.possible(settings):
+                    raise
+                reason = Skip(f"the rest of notebook {chapter.number}", problem.sentence)
+    progress.stream.write(f"{progress.label}  {reason.line}\n")
+    skipped.stopped(settings, chapter.number, reason)
+    return []
+
+
+def _prepare(settings: Profile, stream: TextIO) -> None:
+    """Train the models of a profile that are made on this machine, where that has not been done, or resume it.
+
+    Raises NegutilError where what they are trained on is missing.
+    """
+    if not settings.photographs:
+        return
+    from negutil.train import photoclip  # brings torch
+
+    source.folder(settings, "coco")  # first: it says where Flickr8k comes from
+    for entry in map(registry.find, settings.models):
+        if entry.file and not entry.file.is_file():
+            stream.write(f"{entry.name} has no weights yet: training it, once; an interrupted training resumes.\n")
+            photoclip.run(entry.name, photographs=settings.photographs.train)
 
 
 def place(chapters: Sequence[Chapter], parameters: Mapping[str, Any]) -> contextlib.AbstractContextManager[None]:

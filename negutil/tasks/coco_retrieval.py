@@ -48,7 +48,7 @@ class CocoRetrieval(Task):
     def read(self, settings: Profile, most: int | None = MOST) -> Gallery:
         """Return the gallery."""
         folder = source.folder(settings, "coco", WHERE)
-        release, most = ("test2017", most) if source.is_drawn(folder) else ("val2017", None)
+        release, most = ("test2017", most) if source.is_built(folder) else ("val2017", None)
         return load(folder, release, most)
 
     def texts(self, rows: Gallery) -> list[str]:

@@ -106,7 +106,8 @@ def read(settings: Profile, variation: Variation, folder: Path) -> Items:
     path = negbench_files.path(variation, folder)
     if path is None:
         name = variation.published
-        raise NegutilError(f"{folder / name} is not there." if name else "Its file is not public.")
+        lacking = negbench_files.place(variation, folder) / name
+        raise NegutilError(f"{lacking} is not there." if name else "Its file is not public.")
     return of_rows(negbench.load(path, negbench_files.pictures(settings, variation, folder)), variation)
 
 
@@ -125,17 +126,17 @@ def of_rows(rows: Dataset, variation: Variation) -> Items:
     return Questions(variation, media, media_names, owners, rows["options"][:], np.array(rows["correct"]), types)
 
 
-def load_all(settings: Profile, wanted: Iterable[Variation] = (*PLAIN, *VARIATIONS)) -> list[Items]:
+def load_all(settings: Profile, wanted: Iterable[Variation] = ()) -> list[Items]:
     """Return those of the ``wanted`` variations that there are; missing published ones are noted (``skipped``).
 
-    By default all, in the paper's order, after the plain captions that they are compared with. Raises NegutilError
-    where none is left.
+    By default all of the profile, in the paper's order, after the plain captions that they are compared with. Raises
+    NegutilError where none is left.
     """
     folder = negbench_files.folder(settings)
     known = []
-    for each in wanted:
+    for each in wanted or negbench_files.chosen(settings):
         # What a variation lacks: NegBench's file, or where that is here its images; "" for what is not public.
-        there = bool(each.published) and (folder / each.published).is_file()
+        there = bool(each.published) and (negbench_files.place(each, folder) / each.published).is_file()
         part = each.part if there else negbench_files.FOLDER
         get = "" if not each.published or (there and part == negbench_files.FOLDER) else GET[part]
         known.append(skipped.attempt(settings, each.title, functools.partial(read, settings, each, folder), get))
@@ -181,8 +182,9 @@ class NegBench(Task):
         is_retrieval = variation.task == "retrieval"
         self.metric, self.counts = ("recall@5", "captions") if is_retrieval else ("accuracy", "questions")
         self.guess = "5 / images" if is_retrieval else "1 / options"
-        if self.title in TABLE_1:
-            metric, column, n = TABLE_1[self.title]
+        self._printed = self.title.removeprefix(f"{negbench_files.OWN} ")
+        if self._printed in TABLE_1:
+            metric, column, n = TABLE_1[self._printed]
             self.published = (Published(self.title, metric, "negbench_table1.csv", column, n),)
 
     def read(self, settings: Profile) -> Items:
@@ -220,7 +222,7 @@ class NegBench(Task):
         numbers = (_recalls if self.variation.task == "retrieval" else _accuracies)(part, plain, resampling)
         records = []
         for metric, interval in numbers.items():
-            value, source = published().get((self.title, metric), (None, ""))
+            value, source = published().get((self._printed, metric), (None, ""))
             record = report.record(self.title, metric, interval)
             records.append(dataclasses.replace(record, paper_value=value, paper_source=source))
         return records

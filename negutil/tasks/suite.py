@@ -13,7 +13,7 @@ import pandas as pd
 
 from negutil.config import Profile
 from negutil.data import skipped
-from negutil.errors import NegutilError
+from negutil.errors import no_such
 from negutil.models import loader, scorer
 from negutil.models.loader import LoadedModel
 from negutil.models.scorer import Scorer
@@ -46,7 +46,7 @@ def prepare(settings: Profile, tasks: Sequence[str] | None = None) -> Data:
     data: dict[str, Any] = {}
     for title in names() if tasks is None else tasks:
         if title not in names():
-            raise NegutilError(f"There is no benchmark '{title}'; choose among {', '.join(names())}.")
+            raise no_such("benchmark", title, names())
         task = find()[title]
         rows = skipped.attempt(settings, title, functools.partial(task.read, settings), task.get)
         if rows is not None:

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from negutil import statistics
 from negutil.captions.claim_items import ClaimSet
 from negutil.errors import NegutilError
+from negutil.models.scorer import Scorer
 from negutil.tasks import Entry, probe, require_finite
 
 Flags = NDArray[np.bool_]
@@ -53,6 +54,14 @@ def score(claims: ClaimSet, texts: NDArray[np.float32], images: NDArray[np.float
     _check(claims, texts, images)
     features = images[claims.claims["picture"].to_numpy()]
     return claims.claims.assign(domain=claims.domain, score=np.einsum("cd,cd->c", texts, features, dtype=np.float64))
+
+
+def score_by(scorer: Scorer, claims: ClaimSet, images: NDArray[np.float32]) -> pd.DataFrame:
+    """The same as ``score`` by a scorer, whose scores may be no cosines; images [N, D] are features of its tower."""
+    texts = claims.claims["text"].tolist()
+    scorer.remember(texts)
+    scores = scorer.paired(texts, images[claims.claims["picture"].to_numpy()])
+    return claims.claims.assign(domain=claims.domain, score=scores)
 
 
 @dataclass(frozen=True, slots=True)

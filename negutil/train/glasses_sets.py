@@ -190,7 +190,7 @@ def retrieval(model: LoadedModel, settings: Profile) -> CaptionPairs:
     (docs/protocols.md#leakage).
     """
     folder = source.folder(settings, "negbench")
-    if not source.is_drawn(folder):
+    if not source.is_built(folder):
         negated, plain = (
             negbench.load(folder / PUBLISHED[0], settings.data / "coco"),
             negbench.load(folder / PUBLISHED[1]),

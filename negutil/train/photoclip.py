@@ -199,13 +199,16 @@ def run(
     seed: int | None = None,
     threads: int = 2,
     device: str = "cpu",
+    photographs: int = 0,
 ) -> Path | None:
     """Make the model ``name`` of RECIPES, or resume, and write its weights into the folder ``weights`` (the cache's).
 
-    Returns their file, or None where the training was stopped. Raises NegutilError where packages or photographs are
-    missing.
+    Of each part the first ``photographs`` are used (0: all). Returns the file of the weights, or None where the
+    training was stopped. Raises NegutilError where packages or photographs are missing.
     """
     config = changed(RECIPES[name], steps=steps, seed=seed, threads=threads, device=device)
+    if photographs:
+        config = dataclasses.replace(config, photographs=photographs, batch=min(config.batch, photographs))
     home = paths.cache() / "pretraining"
     folder = paths.published() / "flickr8k"
     with missing_pictures("drop"):  # a part of the photographs trains a model, too

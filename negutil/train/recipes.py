@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from negutil.config import Profile
 from negutil.data import skipped
-from negutil.errors import NegutilError
+from negutil.errors import NegutilError, no_such
 from negutil.models import glasses_model, glasses_settings, loader, precision, text_layers, trained
 from negutil.models.glasses_model import TrainedGlasses
 from negutil.models.loader import LoadedModel
@@ -98,7 +98,7 @@ def find(name: str) -> Recipe:
         return RECIPES[name]
     match = _CHANGED.fullmatch(name)
     if match is None:
-        raise NegutilError(f"There is no recipe '{name}'; there are {', '.join(RECIPES)}.")
+        raise no_such("recipe", name, RECIPES)
     recipe, what, value = find(match[1]), match[2], float(match[3])
     own: dict[str, Any] = {"name": name, "rival": recipe.rival or recipe.name}
     if what == "share":
@@ -332,7 +332,7 @@ GLASSES: dict[str, GlassesRecipe] = {
 def find_glasses(name: str) -> GlassesRecipe:
     """The recipe of glasses called ``name``; raises NegutilError, listing those that exist, where there is none."""
     if name not in GLASSES:
-        raise NegutilError(f"There is no recipe '{name}' for glasses; there are {', '.join(GLASSES)}.")
+        raise no_such("recipe", name, GLASSES, " for glasses")
     return GLASSES[name]
 
 

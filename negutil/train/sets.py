@@ -21,7 +21,7 @@ from negutil.captions import baseline_sets, caption_sets
 from negutil.config import Profile
 from negutil.data import _reading, built, coco, negationclip, negbench, skipped, source
 from negutil.data import ccneg as ccneg_files
-from negutil.errors import NegutilError
+from negutil.errors import NegutilError, no_such
 from negutil.models import encode
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
@@ -110,7 +110,7 @@ def examples(name: str, model: LoadedModel, settings: Profile, error: float = 0.
     Raises NegutilError, listing those that exist, where there is none of that name.
     """
     if name not in SETS:
-        raise NegutilError(f"There is no training set '{name}'; there are {', '.join(SETS)}.")
+        raise no_such("training set", name, SETS)
     files, build = require(name, settings, error), SETS[name].build
     with skipped.reading(settings, f"the training set '{name}'"):
         if build is None or _of_ccneg(name, settings):
@@ -125,7 +125,7 @@ def folder(settings: Profile, error: float = 0.0) -> Path:
     Raises NegutilError where neither is possible.
     """
     own = settings.data / caption_sets.FOLDER
-    if not error and own.is_dir() and not source.is_drawn(own):
+    if not error and own.is_dir() and not source.is_built(own):
         return own
     return caption_sets.build(settings, error)
 
@@ -133,7 +133,8 @@ def folder(settings: Profile, error: float = 0.0) -> Path:
 def require(name: str, settings: Profile, error: float = 0.0) -> list[Path]:
     """Return the files of a training set; raises NegutilError where one is not there and cannot be made.
 
-    NegationCLIP's captions of both kinds are those of the published file, where it is there.
+    NegationCLIP's captions of both kinds are those of the published file, where it is there, and of P1 alone where
+    nobody asks questions about the pictures.
     """
     if _of_ccneg(name, settings):
         files = [settings.data / "ccneg" / baseline_sets.TRIPLETS]
@@ -141,6 +142,8 @@ def require(name: str, settings: Profile, error: float = 0.0) -> list[Path]:
         where, names = folder(settings, error), SETS[name].files
         if names == (caption_sets.P1, caption_sets.P2) and (where / PUBLISHED).is_file():
             names = (PUBLISHED,)
+        elif not source.has(settings, "vqa"):
+            names = tuple(name for name in names if name != caption_sets.P2) or names
         files = [where / file for file in names]
     lacking = [file for file in files if not file.is_file()]
     if lacking:
@@ -150,7 +153,7 @@ def require(name: str, settings: Profile, error: float = 0.0) -> list[Path]:
 
 def _of_ccneg(name: str, settings: Profile) -> bool:
     """Whether a set is made of CC-Neg's published training part (docs/protocols.md#con-clip)."""
-    return name in ("con-clip", "clip-bnl") and not source.is_world(settings)
+    return name in ("con-clip", "clip-bnl") and not source.is_built(source.folder(settings, "ccneg"))
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -251,7 +254,7 @@ def ccneg(model: LoadedModel, settings: Profile, error: float = 0.0) -> CaptionP
     ``error``.
     """
     published = source.folder(settings, "ccneg")
-    if not source.is_drawn(published):
+    if not source.is_built(published):
         # The pictures of COCO's train2017 in torchvision's order: by image id.
         coco_folder = settings.data / "coco"
         frame = coco.load(coco_folder / "annotations" / "captions_train2017.json").to_pandas().sort_values("image_id")

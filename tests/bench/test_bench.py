@@ -66,6 +66,30 @@ def units(folder: Path, settings: Profile, **more: Any) -> list[Unit]:
     return sources.of_files(dataclasses.replace(files, **more), settings)
 
 
+@pytest.mark.parametrize("method", ["affirmed part", "subtraction=0.4", "caps=0.5", "steering"])
+def test_a_method_without_training_has_a_card_of_its_own(
+    folder: Path, settings: Profile, model: LoadedModel, method: str
+) -> None:
+    own = units(folder, settings)
+    who = bench_model.with_method(model, method, 8)
+    card = run.run(model, own, folder / "card", 8, who)
+    assert card.model["name"] == who.name and who.name.startswith(f"{model.name}, {method.partition('=')[0]}")
+    assert {record.model for record in card.records} == {who.name}
+    run.run(model, own, folder / "plain", 8)
+    kept = [run.load(folder / place, own[0]) for place in ("card", "plain")]
+    margins = [next(iter(each.frames.values()))["margin"].tolist() for each in kept if each]
+    assert len(margins) == 2 and margins[0] != margins[1]
+    assert f"has the card of '{who.name}'" in complaint(run.run, model, own, folder / "card", 8)
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [("magic", "no method 'magic'"), ("caps=high", "write such as caps=0.9"), ("caps=2", "between 0")],
+)
+def test_a_wrong_method_is_refused(model: LoadedModel, method: str, said: str) -> None:
+    assert said in complaint(bench_model.with_method, model, method)
+
+
 def test_files_make_records_with_baselines(folder: Path, settings: Profile, model: LoadedModel) -> None:
     card = run.run(model, units(folder, settings), folder / "card", 8)
     table = run.table(card).set_index(["task", "metric"])

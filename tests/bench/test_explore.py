@@ -86,6 +86,13 @@ def test_the_top_are_those_with_the_highest_cosine(explorer: Explorer, gallery: 
     assert explorer.top("something red", "second").right is None
 
 
+def test_a_method_without_training_asks_for_the_affirmed_part(settings: Profile, gallery: Gallery) -> None:
+    found = Explorer(settings, gallery, "affirmed part").top("a dog and no cat", "second", 8)
+    plain = Explorer(settings, gallery).top("a dog", "second", 8)
+    assert found.rows == plain.rows and found.scores == pytest.approx(plain.scores, abs=1e-6)
+    assert found.scores != Explorer(settings, gallery).top("a dog and no cat", "second", 8).scores
+
+
 def test_models_differ_and_do_not_share_features(explorer: Explorer) -> None:
     assert explorer.top("a cat", "first", 8).scores != explorer.top("a cat", "second", 8).scores
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -37,14 +38,32 @@ def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
     usage, _, rest = done.output.partition("\n")
     assert usage.startswith(" ".join(("Usage: negutil", *words)))
     assert len(rest.split("Options:")[0].split()) >= 4, "a help text says what the command does"
+    assert "..." not in rest.partition("Commands:")[2], "no summary of a command is cut"
 
 
 def test_module_and_version_of_the_command_agree() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "negutil", "--help"], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert "negutil" in done.stdout
-    assert "cache" in done.stdout
+    command = [sys.executable, "-m", "negutil", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == f"negutil {importlib.metadata.version('negutil')}"
+    assert runner.invoke(cli.app, ["--version"]).output == done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("benhc",), "Did you mean 'bench'"),
+        (("bench", "ViT-B32"), "did you mean ViT-B-32?"),
+        (("bench", "miniclip-s8"), "did you mean miniclip-s-8?"),
+        (("data", "check", "celebb"), "did you mean 'celeba'?"),
+        (("world", "build", "--profile", "mimi"), "did you mean 'mini'?"),
+        (("encode", "x", "--model", "m", "--out", "o", "--dtype", "float31"), "'float32', 'bfloat16', 'float16'"),
+    ],
+    ids=" ".join,
+)
+def test_a_name_that_is_slightly_wrong_is_told_the_right_one(words: tuple[str, ...], said: str) -> None:
+    done = runner.invoke(cli.app, words)
+    assert done.exit_code == 2
+    assert said in " ".join(done.output.split())
 
 
 def test_cache_info_and_clear() -> None:

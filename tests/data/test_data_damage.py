@@ -27,7 +27,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from negutil import paths
-from negutil.data import coco, msrvtt, negationclip, negrefcocog, phrasecut, refcocog, t2i_prompts, tifa, valse, vqa
+from negutil.data import (
+    coco,
+    msrvtt,
+    negationclip,
+    negrefcocog,
+    phrasecut,
+    refcocog,
+    simpleneg,
+    t2i_prompts,
+    tifa,
+    valse,
+    vqa,
+)
 from negutil.errors import NegutilError
 
 
@@ -58,6 +70,8 @@ FORMATS: dict[str, tuple[Any, Callable[[Path], Dataset]]] = {
     "negrefcocog": (test_data_negrefcocog.ROWS, negrefcocog.load),
     "phrasecut": (test_data_phrasecut.TASKS, phrasecut.load),
     "refcocog": (test_data_refcocog.REFS, _refs),
+    "simpleneg": ([["a desk with no lamp", "is there a lamp?", "is there a desk?"]] * 2, simpleneg.load),
+    "simpleneg pairs": ({"a dog runs": "no dog runs", "a cat": "no cat"}, simpleneg.pairs),
     "t2i prompts": (test_data_t2i_prompts.ROWS, t2i_prompts.load),
     "tifa": ([test_tifa.ROW], tifa.load),
     "tifa captions": ([test_tifa.ROW], tifa.captions),

@@ -130,7 +130,7 @@ def test_what_is_wrong_with_a_shard_is_said_as_by_the_local_engine(tmp_path: Pat
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        ({"name": "spark"}, "no engine 'spark': choose one of local, ray"),
+        ({"name": "spark"}, "no engine 'spark'; there are local, ray"),
         ({"address": "auto"}, "are for the engine ray"),
         ({"workers": 2}, "are for the engine ray"),
         ({"name": "ray", "workers": -1}, "--workers is -1"),

@@ -135,5 +135,7 @@ def test_a_damaged_catalogue_is_told(before: str, after: str, told: str, tmp_pat
 
 
 def test_an_unknown_name_is_told_with_those_that_exist() -> None:
-    with pytest.raises(NegutilError, match=r"no dataset or checkpoint 'coco': choose among laion, celeba"):
+    with pytest.raises(
+        NegutilError, match=r"no dataset or checkpoint 'coco' \(did you mean 'coco2017'\?\); there are laion, celeba"
+    ):
         catalogue.find("coco")

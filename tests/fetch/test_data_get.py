@@ -234,7 +234,7 @@ def test_ctrl_c_keeps_the_part_and_the_next_call_goes_on(server: FileServer, tmp
         while not (part.exists() and part.stat().st_size >= 200_000) and time.monotonic() < deadline:
             time.sleep(0.02)
         stopped.send_signal(signal.SIGINT)
-        _, told = stopped.communicate(timeout=15)
+        _, told = stopped.communicate(timeout=60)
     assert stopped.returncode == 130
     assert "Interrupted" in told
     assert "Traceback" not in told

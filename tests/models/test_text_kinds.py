@@ -111,10 +111,25 @@ def test_what_cannot_work_is_one_sentence(bert: LoadedModel, siglip: LoadedModel
     told = complaint(Trainer, siglip, finetune_files.examples(), finetune_files.CONFIG)
     assert "no text tower like CLIP's or BERT's; fine-tune another model" in told
     for model in (bert, siglip):
-        assert "no causal text tower of 3 layers or more" in complaint(text_layers.features, model, TEXTS)
+        assert "like CLIP's or BERT's of 3 layers or more" in complaint(text_layers.features, model, TEXTS)
         assert "no text tower like CLIP's" in complaint(encoder_swap.to_transformers, model.model)
-        with pytest.raises(NegutilError, match="no text tower like CLIP's"):
-            layer_probe.layers(model, TEXTS)
+    with pytest.raises(NegutilError, match="no text tower like CLIP's"):
+        layer_probe.layers(siglip, TEXTS)
+    with pytest.raises(NegutilError, match="no causal text tower, whose tokens"):
+        text_layers.at_tokens(bert, bert.tokenizer(TEXTS), 18)
+
+
+def test_layers_are_pooled_as_the_tower_pools_its_last(bert: LoadedModel) -> None:
+    """Padding moves nothing, the first layer is what the states of the first block make, the last the text feature."""
+    found = layer_probe.layers(bert, TEXTS)
+    assert list(found) == ["layer 1", "output"]
+    output = found["output"] / np.linalg.norm(found["output"], axis=1, keepdims=True)
+    np.testing.assert_allclose(output, encode.texts(bert, TEXTS, cached=False), atol=1e-5)
+    tokens = bert.tokenizer(TEXTS[:1])[:, :4]
+    with torch.inference_mode():
+        states = bert.model.text.transformer(input_ids=tokens, output_hidden_states=True).hidden_states[1]
+        expected = bert.model.text.proj(states.mean(dim=1)).numpy()
+    np.testing.assert_allclose(found["layer 1"][:1], expected, atol=1e-5)
 
 
 def test_bench_examines_them(bert: LoadedModel, siglip: LoadedModel, tmp_path: Path) -> None:

@@ -79,5 +79,5 @@ def test_wrong_input_is_one_sentence(model: LoadedModel, tmp_path: Path) -> None
         text_layers.features(model, [])
     with pytest.raises(NegutilError, match="is 3; give only texts"):
         text_layers.features(model, ["a", 3])  # type: ignore[list-item]
-    with pytest.raises(NegutilError, match="no causal text tower of 3 layers or more"):
+    with pytest.raises(NegutilError, match="no text tower like CLIP's or BERT's of 3 layers or more"):
         text_layers.features(finetune_files.model(tmp_path / "shallow"), ["a"])

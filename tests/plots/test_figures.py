@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pytest
 from matplotlib.figure import Figure
 
 from negutil.plots import figures
@@ -17,6 +18,14 @@ def draw() -> Figure:
     axes.legend()
     axes.set_title("a title")
     return figure
+
+
+def test_a_pdf_is_written_on_request_alone_and_has_no_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = figures.save(draw(), "quick", "00_world", "lines").with_suffix(".pdf")
+    assert not path.exists()
+    monkeypatch.setenv("NEGUTIL_PDF", "1")
+    figures.save(draw(), "quick", "00_world", "lines")
+    assert path.read_bytes().startswith(b"%PDF") and b"CreationDate" not in path.read_bytes()
 
 
 def test_saved_twice_gives_the_same_bytes_without_dates() -> None:

@@ -53,9 +53,10 @@ def test_notebooks_are_found_in_order_with_their_titles(tmp_path: Path) -> None:
     ]
     assert chapters.choose(found, None) == found
     assert chapters.choose(found, "2") == chapters.choose(found, " 02 ,") == found[1:]
+    assert chapters.choose(found, "0-2") == chapters.choose(found, "00,2-2") == found
 
 
-@pytest.mark.parametrize("only", ["03", "", "0,9", "b"])
+@pytest.mark.parametrize("only", ["03", "", "0,9", "b", "0-3", "3-5"])
 def test_choosing_what_is_not_there_names_what_is(tmp_path: Path, only: str) -> None:
     write(tmp_path, "00_a")
     with pytest.raises(NegutilError, match=r"there are 00"):

@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 
 from negutil import files
-from negutil.models import architectures, encoder_swap, text_tower
+from negutil.models import architectures, encoder_swap, text_tower, transformers_names
 from negutil.models.registry import Entry
 
 ARCHITECTURE = "Tiny-Test"
@@ -67,18 +67,4 @@ def to_open_clip(encoder: Any, model: Any) -> None:
 
 def restored(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return what ``encoder_swap.renamed`` returned under open_clip's names again."""
-    outer = {theirs: ours for ours, theirs in encoder_swap.OUTER_NAMES.items()}
-    layer_names = {theirs: ours for ours, theirs in encoder_swap.LAYER_NAMES.items()}
-    found = {outer[name]: value for name, value in state.items() if name in outer}
-    for name, value in state.items():
-        if not name.startswith("encoder.layers."):
-            continue
-        number, inner = name.removeprefix("encoder.layers.").split(".", 1)
-        module, kind = inner.rsplit(".", 1)
-        block = f"transformer.resblocks.{number}"
-        if module in layer_names:
-            found[f"{block}.{layer_names[module]}.{kind}"] = value
-        elif module == f"self_attn.{encoder_swap.STACKED[0]}":
-            parts = [state[f"encoder.layers.{number}.self_attn.{one}.{kind}"] for one in encoder_swap.STACKED]
-            found[f"{block}.attn.in_proj_{kind}"] = torch.cat(parts)
-    return found
+    return transformers_names.from_transformers({f"text_model.{name}": each for name, each in state.items()})

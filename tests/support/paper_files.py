@@ -219,10 +219,10 @@ def configs(root: Path) -> None:
         stream.write(f"\n[{MODEL}]\n{told}size = {SIZE}\n")
     for name, changes in CHANGES.items():
         path = root / name
-        path.write_text(_changed(path.read_text(encoding="utf-8"), changes), encoding="utf-8")
+        path.write_text(changed(path.read_text(encoding="utf-8"), changes), encoding="utf-8")
 
 
-def _changed(text: str, changes: list[tuple[str, str, str]]) -> str:
+def changed(text: str, changes: list[tuple[str, str, str]]) -> str:
     """TOML ``text`` with a setting of a section replaced, for each (section, setting, value)."""
     for section, key, value in changes:
         head = re.escape(f"[{section}]") if section else r"\A"

@@ -43,7 +43,7 @@ def test_every_name_in_the_profiles_is_a_recipe_of_a_known_set() -> None:
 
 
 def test_an_unknown_recipe_is_named_with_those_that_exist() -> None:
-    with pytest.raises(NegutilError, match="no recipe 'negclap'; there are plain, con-clip"):
+    with pytest.raises(NegutilError, match=r"no recipe 'negclap' \(did you mean 'negcap'\?\); there are plain, con"):
         recipes.find("negclap")
 
 
