@@ -46,7 +46,7 @@ KINDS = {
     "language": "another language",
 }
 PHOTO_KINDS = {
-    english.ABOUT_PICTURE: "about the picture",
+    "about the picture": "about the picture",
     "quoted": "a sign, or a saying",
     "aside": "nothing that the picture lacks (“not far behind”)",
     "look-alike": "no cue (“a lack dog”)",
