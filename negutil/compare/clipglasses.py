@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import pandas as pd
 
@@ -331,7 +332,7 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     right = suite.table(frames, RULE).set_index(evaluation.KEYS)["right"].astype(float)
     items[RULE] = right.reindex(pd.MultiIndex.from_frame(items[evaluation.KEYS])).to_numpy()
     wanted = [column for base, own in compared.items() for column in columns(base, own)]
-    ways: dict[str, bool] = {"seeds_first": True, "over_seeds": settings.over_seeds}
+    ways: dict[str, Any] = {"seeds_first": True, "over_seeds": settings.over_seeds}
     table = engine.table(items, wanted, groups(items), settings.bootstrap.moved(seed), **ways)
     found = Findings(experiment(), table, items)
     variant, of_seed = table["method"].isin(VARIANTS).to_numpy(), table["seed"].notna().to_numpy()

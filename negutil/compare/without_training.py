@@ -11,6 +11,7 @@ import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -265,7 +266,7 @@ def run(settings: Profile, seed: int = 0) -> Findings:
         ]
     items = evaluation.items(settings, wanted, load)
     columns = [column for base, own in compared.items() for column in _columns(base, own, settings)]
-    ways: dict[str, bool] = {"over_seeds": settings.over_seeds}
+    ways: dict[str, Any] = {"over_seeds": settings.over_seeds}
     table = engine.table(items, columns, groups(items), settings.bootstrap.moved(seed), **ways)
     found = Findings(experiment(), table, items)
     found.save(settings, seed=seed)

@@ -125,10 +125,10 @@ def test_seeds_that_share_the_items_have_the_numbers_of_their_own_items() -> Non
     )
     by_seed = [values[seed_of == seed] for seed in range(3)]
     (expected,) = engine.means(
-        values[:, None], items["cluster"], BOOTSTRAP, by_seed=[[each.mean() for each in by_seed]]
+        values[:, None], items["cluster"].to_numpy(), BOOTSTRAP, by_seed=[np.array([each.mean() for each in by_seed])]
     )
-    for row in (0, 1):
-        assert wide.loc[row, ["low", "high"]].tolist() == pytest.approx([expected.low, expected.high])
+    for bounds in wide[["low", "high"]].to_numpy()[:2]:
+        assert bounds == pytest.approx([expected.low, expected.high])
     assert (wide["high"] - wide["low"])[0] > 5 * (narrow["high"] - narrow["low"])[0]
     assert wide["over"].tolist() == ["seeds and items", "seeds and items", "items"]
     pd.testing.assert_series_equal(wide["value"], narrow["value"])
