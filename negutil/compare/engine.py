@@ -187,7 +187,7 @@ def dealt_means(values: Floats, column: Column, seed_of: Mapping[str, NDArray[An
     For models that share the items, so that a difference from another model is one on the same items.
     """
     seeds = next((seed_of[name] for name in (*column.plus, *column.minus) if name in seed_of), np.zeros(len(values)))
-    return pd.Series(values).groupby(seeds).mean().to_numpy(dtype=np.float64)
+    return np.array([values[seeds == seed].mean() for seed in np.unique(seeds)])
 
 
 def means(

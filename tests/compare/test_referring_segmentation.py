@@ -171,5 +171,5 @@ def test_intervals_over_seeds_are_wider_where_seeds_differ_and_a_single_tower_ke
     rows = table[table["metric"] == "mIoU@0.3"].set_index("method")
     assert rows["over"].to_dict() == {"three": "seeds and items", "a": "items"}
     assert rows.loc["a", "low"] == pytest.approx(rows.loc["a", "high"]), "all phrases are alike"
-    low, high = rows.loc["three", ["low", "high"]]
+    low, high = rows.loc["three", ["low", "high"]].to_numpy(dtype=float)
     assert low < min(each.overlap.hit[0, 0] / 51 for each in answers.values()) and high > 50 / 51 - 0.05
