@@ -91,7 +91,7 @@ class FinetuneConfig(Settings):
     text_bounds: tuple[float, float] = (0.1, 0.3)
     constraint_weight: float = 1e-3
     seed: int = 0
-    text_chunks: int = 8
+    text_chunks: int = 4
     matmul_precision: str = "highest"
     threads: int = 1
     device: str = "cpu"

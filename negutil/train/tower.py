@@ -42,7 +42,8 @@ def compact(tokens: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
 class _Chunk:
     """``texts`` texts of up to ``length`` tokens: rows ``start`` to ``stop`` of the packed tokens.
 
-    ``places`` int64 [stop - start] is where each of these tokens stands when the texts are padded and laid end to end.
+    ``places`` int64 [stop - start] is where each of these tokens stands when the texts are padded and laid end to end;
+    ``padding`` [texts, 1, length] is -inf behind the end of a text, else 0.
     """
 
     start: int
@@ -50,15 +51,16 @@ class _Chunk:
     texts: int
     length: int
     places: torch.Tensor
+    padding: torch.Tensor
 
 
 class TextTower(torch.nn.Module):
     """A trainable copy of the text tower of ``base``, with embeddings for the tokens ``ids`` [V] alone.
 
     ``trainable`` names the groups of parameters that learn. All layers but attention see the tokens of the batch packed
-    into one matrix; attention sees the texts in ``chunks`` of like length, padded to the longest of each. A tower of
-    transformers sees each chunk as a whole, without dropout. Raises NegutilError where the model's text tower may look
-    at its padding.
+    into one matrix; attention sees the texts in ``chunks`` of like length, padded to the longest of each. The last
+    layer is computed at the end tokens alone. A tower of transformers sees each chunk as a whole, without dropout.
+    Raises NegutilError where the model's text tower may look at its padding.
     """
 
     def __init__(self, base: LoadedModel, ids: torch.Tensor, trainable: tuple[str, ...], chunks: int) -> None:
@@ -93,12 +95,15 @@ class TextTower(torch.nn.Module):
         chunks = _cut(lengths, self.chunks)
         x = self.clip.token_embedding(tokens[order][text, place]) + self.clip.positional_embedding[place]
         x = functional.pad(x, (0, 0, 0, -len(x) % ROWS))
-        for block in self.clip.transformer.resblocks:
+        *blocks, last = self.clip.transformer.resblocks
+        for block in blocks:
             x = x + block.ls_1(_attend(block.attn, block.ln_1(x), chunks))
             x = x + block.ls_2(_mlp(block.mlp, block.ln_2(x)))
-        last = self.clip.ln_final(x[lengths.cumsum(dim=0) - 1])
+        ends = lengths.cumsum(dim=0) - 1
+        x = x[ends] + last.ls_1(_attend_at_ends(last.attn, last.ln_1(x), ends, chunks))
+        x = self.clip.ln_final(x + last.ls_2(_mlp(last.mlp, last.ln_2(x))))
         projection = self.clip.text_projection
-        features = projection(last) if isinstance(projection, torch.nn.Linear) else last @ projection
+        features = projection(x) if isinstance(projection, torch.nn.Linear) else x @ projection
         return features[order.argsort()]
 
     def state(self) -> State:
@@ -116,8 +121,10 @@ def _cut(lengths: torch.Tensor, count: int) -> list[_Chunk]:
     chunks: list[_Chunk] = []
     start = 0
     for part in lengths.chunk(count):
-        places = _inside(part).flatten().nonzero().squeeze(1)
-        chunks.append(_Chunk(start, start + len(places), len(part), int(part[-1]), places))
+        inside = _inside(part)
+        places = inside.flatten().nonzero().squeeze(1)
+        padding = torch.where(inside, 0.0, -torch.inf).unsqueeze(1)
+        chunks.append(_Chunk(start, start + len(places), len(part), int(part[-1]), places, padding))
         start += len(places)
     return chunks
 
@@ -128,22 +135,47 @@ def _attend(attention: Any, x: torch.Tensor, chunks: list[_Chunk]) -> torch.Tens
     projected = functional.linear(x, attention.in_proj_weight, attention.in_proj_bias)
     parts = []
     for chunk in chunks:
-        padded = projected.new_zeros(chunk.texts * chunk.length, 3 * width)
-        padded = padded.index_copy(0, chunk.places, projected[chunk.start : chunk.stop])
-        each = padded.view(chunk.texts, chunk.length, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
-        query, key, value = each.reshape(3, chunk.texts * heads, chunk.length, width // heads)
-        mixed = _causal(query, key, value).view(chunk.texts, heads, chunk.length, width // heads)
+        mixed = _causal(*_by_head(projected, 3, heads, chunk)).view(chunk.texts, heads, chunk.length, width // heads)
         parts.append(mixed.transpose(1, 2).reshape(-1, width)[chunk.places])
     parts.append(x.new_zeros(len(x) - chunks[-1].stop, width))
     out: torch.Tensor = attention.out_proj(torch.cat(parts))
     return out
 
 
+def _attend_at_ends(attention: Any, x: torch.Tensor, ends: torch.Tensor, chunks: list[_Chunk]) -> torch.Tensor:
+    """The rows ``ends`` [T] of the same attention, each over all tokens of its text: [T, W]."""
+    width, heads = x.shape[1], attention.num_heads
+    own, others = attention.in_proj_weight.split([width, 2 * width])
+    own_bias, others_bias = attention.in_proj_bias.split([width, 2 * width])
+    queries = functional.linear(x[ends], own, own_bias).split([chunk.texts for chunk in chunks])
+    projected = functional.linear(x, others, others_bias)
+    parts = []
+    for chunk, query in zip(chunks, queries, strict=True):
+        key, value = _by_head(projected, 2, heads, chunk)
+        hidden = chunk.padding.repeat_interleave(heads, dim=0)
+        parts.append(_mixed(query.reshape(len(key), 1, -1), key, value, hidden).view(chunk.texts, width))
+    out: torch.Tensor = attention.out_proj(torch.cat(parts))
+    return out
+
+
+def _by_head(projected: torch.Tensor, count: int, heads: int, chunk: _Chunk) -> torch.Tensor:
+    """The packed rows of a chunk, ``count`` vectors each, padded and by head: [count, texts * heads, length, E]."""
+    padded = projected.new_zeros(chunk.texts * chunk.length, projected.shape[1])
+    padded = padded.index_copy(0, chunk.places, projected[chunk.start : chunk.stop])
+    each = padded.view(chunk.texts, chunk.length, count, heads, -1).permute(2, 0, 3, 1, 4)
+    return each.reshape(count, chunk.texts * heads, chunk.length, -1)
+
+
 def _causal(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """Causal attention [B, L, E]; on a CPU, over a few dozen tokens, three operations are faster than torch's one."""
-    length, width = query.shape[1:]
+    length = query.shape[1]
     hidden = torch.full((length, length), -torch.inf, dtype=query.dtype, device=query.device).triu(1)
-    scores = torch.baddbmm(hidden, query, key.transpose(1, 2), alpha=width**-0.5)
+    return _mixed(query, key, value, hidden)
+
+
+def _mixed(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+    """Attention of the queries [B, Q, E] to the keys [B, L, E], scores being ``hidden`` [.., L] where that is -inf."""
+    scores = torch.baddbmm(hidden, query, key.transpose(1, 2), alpha=query.shape[2] ** -0.5)
     return torch.bmm(scores.softmax(dim=-1), value)
 
 
