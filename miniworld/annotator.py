@@ -113,18 +113,14 @@ class WorldAnnotator:
         said = []
         for caption, noun in zip(captions, absent, strict=True):
             rng = self._chance("negate", f"{caption}/{noun}/wording")
-            wanted = Statement(absent=(noun,), caption=caption, negation_first=rng.random() < 0.5)
-            said.append(self._worded("negate", wanted, rng))
+            said.append(self._worded("negate", statements.woven(caption, noun, rng), rng))
         return said
 
     def paraphrase(self, captions: Sequence[str]) -> list[str]:
         """Each templated sentence in other words; raises NegutilError for one that ``statements.read`` cannot read."""
         said = []
         for caption in captions:
-            wanted = statements.read(caption)
-            if wanted is None:
-                problem = f"The mini world cannot paraphrase {caption!r:.80}"
-                raise NegutilError(f"{problem}: give a templated sentence of NegBench.")
+            wanted = statements.require(caption, "The mini world")
             said.append(self._worded("paraphrase", wanted, self._chance("paraphrase", f"{caption}/wording")))
         return said
 

@@ -2,7 +2,7 @@
 
 import difflib
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 """What an OSError says where there is no room left."""
@@ -19,9 +19,15 @@ class NegutilError(Exception):
 def no_such(what: str, name: str, known: Iterable[str], where: str = "") -> NegutilError:
     """The error for a ``name`` that is none of those ``known``; it suggests the one that looks like it."""
     names = list(known)
-    close = [each for each in names if each.startswith(name)] or difflib.get_close_matches(name, names, n=1)
-    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    close = meant(name, names)
+    hint = f" (did you mean '{close}'?)" if close else ""
     return NegutilError(f"There is no {what} '{name}'{where}{hint}; there are {', '.join(names)}.")
+
+
+def meant(name: str, known: Sequence[str]) -> str:
+    """The one of the names ``known`` that begins like ``name`` or looks like it, "" for none."""
+    close = [each for each in known if each.startswith(name)] or difflib.get_close_matches(name, known, n=1)
+    return close[0] if close else ""
 
 
 def of_system(problem: OSError) -> str:

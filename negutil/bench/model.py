@@ -5,7 +5,6 @@ MODEL is a name of the registry, of a fine-tuned model (base+method/run), or an 
 QuickGELU, and most files do not say what they need, so whoever brings a file has to (docs/protocols.md#activation).
 """
 
-import difflib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import torch
 
 from negutil import files
 from negutil.captions import sentence_forms, splitting
-from negutil.errors import NegutilError
+from negutil.errors import NegutilError, meant
 from negutil.models import architectures, checkpoints, encode, loader, precision, queries, registry, scorer, trained
 from negutil.models.loader import LoadedModel
 from negutil.models.registry import ACTIVATIONS, Entry
@@ -53,9 +52,9 @@ def load(
     if not is_registered and architectures.find(name) is None:
         names = list(registry.entries())
         examples = ", ".join(names[:4])
-        close = difflib.get_close_matches(name, [*names, *architectures.open_clip().list_models()], n=1)
+        close = meant(name, [*names, *architectures.open_clip().list_models()])
         raise NegutilError(
-            f"There is no model '{name}'{f' (did you mean {close[0]}?)' if close else ''}; give a name of "
+            f"There is no model '{name}'{f' (did you mean {close}?)' if close else ''}; give a name of "
             f"`negutil models list` ({examples}, ...), a fine-tuned one like miniclip-b-8+negationclip/seed0, or an "
             "architecture of open_clip like ViT-B-32."
         )

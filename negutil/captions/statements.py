@@ -128,6 +128,19 @@ def read(sentence: str) -> Statement | None:
     return None
 
 
+def require(sentence: str, who: str) -> Statement:
+    """What a templated sentence says; raises NegutilError, naming ``who`` was asked to paraphrase it, for any other."""
+    found = read(sentence)
+    if found is None:
+        raise NegutilError(f"{who} cannot paraphrase {sentence!r:.80}: give a templated sentence of NegBench.")
+    return found
+
+
+def woven(caption: str, noun: str, rng: random.Random) -> Statement:
+    """The caption with the absence of ``noun``, either clause first."""
+    return Statement(absent=(noun,), caption=caption, negation_first=rng.random() < 0.5)
+
+
 def _own(order: str, cue: str, *texts: str, held_out: bool = False) -> tuple[Form, ...]:
     return tuple(Form(text, cue, order, held_out) for text in texts)
 

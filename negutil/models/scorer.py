@@ -60,15 +60,17 @@ class Cosine(Scorer):
     def remember(self, texts: Sequence[str]) -> None:
         """Encode ``texts`` together and keep their features, unless all are known; raises as ``encode.texts`` does."""
         if not self._rows.keys() >= set(texts):
-            self._known = encode.texts(self.tower, texts, batch=self._batch, share=self._share)
+            self._known = self._encode(texts)
             self._rows = {text: row for row, text in enumerate(texts)}
 
     def features(self, texts: Sequence[str]) -> Features:
         """Return the features [T, D] of ``texts``: those remembered, or all encoded together where one is not."""
         rows = [self._rows.get(text, -1) for text in texts]
-        if not rows or min(rows) < 0:
-            return encode.texts(self.tower, texts, batch=self._batch, share=self._share)
-        return self._known[rows]
+        return self._known[rows] if rows and min(rows) >= 0 else self._encode(texts)
+
+    def _encode(self, texts: Sequence[str]) -> Features:
+        """The features [T, D] of ``texts``, made now; another way to make them is all that a subclass needs."""
+        return encode.texts(self.tower, texts, batch=self._batch, share=self._share)
 
     def paired(self, texts: Sequence[str], images: Features) -> Floats:
         """Return the cosine [N] of each text with its picture, in float64; see :func:`paired_cosines`."""
