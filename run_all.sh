@@ -4,7 +4,7 @@ set -euo pipefail
 
 usage() {
     cat <<'TEXT'
-Usage: ./run_all.sh [--profile mini|quick|photo|paper] [--only 01,02] [--seed N] [--fresh] [--timeout S] [--list] [--help]
+Usage: ./run_all.sh [--profile mini|quick|photo|paper] [--only 01,02] [--seed N] [--fresh] [--out DIR] [--list] [--help]
 
 Regenerates every table and figure. On first use it installs what is needed into .venv (or uses the active conda
 environment made from environment.yml). It can be stopped and started again: finished work is kept.
@@ -17,6 +17,8 @@ environment made from environment.yml). It can be stopped and started again: fin
                    trained as ever); everything is written to results/seed-N/ and figures/seed-N/, and nothing else
                    changes. For other pictures and questions: negutil seeds --help
   --fresh          use an empty cache for this run; yours stays as it is
+  --out DIR        write tables, figures and executed notebooks below DIR and nothing into the clone; with mini, the
+                   last lines compare them with the committed tables, and negutil verify DIR does so again in full
   --renew          replace the committed tables, figures and notebooks also where their numbers moved within the
                    declared tolerance only (configs/tolerances.toml); for maintainers
   --timeout S      stop where a single cell takes longer than S seconds

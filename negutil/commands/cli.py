@@ -5,6 +5,7 @@ imported inside the command that needs it, so that ``--help`` is quick.  Every c
 ``--json``.  What goes wrong is one sentence on stderr: exit status 2 for what the user can fix, 130 for Ctrl-C.
 """
 
+import contextlib
 import dataclasses
 import errno
 import importlib.metadata
@@ -24,7 +25,7 @@ from negutil.commands import data
 from negutil.commands.bench import Images, Partial, bench
 from negutil.commands.models import encode, finetune, models_list, push
 from negutil.commands.options import MOST, MOST_THREADS, Address, AsJson, Device, EngineName, ProfileName, Workers
-from negutil.commands.report import report, seeds, table
+from negutil.commands.report import report, seeds, table, verify
 from negutil.errors import NegutilError, of_system
 from negutil.report import chapters
 
@@ -99,7 +100,7 @@ negbench_commands = _group(
 )
 _group("models", "The models of the registry, configs/models.toml.").command("list")(models_list)
 app.add_typer(data.commands, name="data")
-for command in (encode, finetune, push, seeds, report, table, bench):
+for command in (encode, finetune, push, seeds, report, table, verify, bench):
     app.command()(command)
 
 
@@ -122,6 +123,9 @@ def run(
         typer.Option("--renew", help="Replace the committed results also where numbers moved within tolerance alone."),
     ] = False,
     timeout: Annotated[int | None, typer.Option(help="Seconds that a single cell may take.", min=1, max=MOST)] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Write everything below DIR; the clone stays as it is.")
+    ] = None,
     only_list: Annotated[bool, typer.Option("--list", help="List the notebooks and stop.")] = False,
 ) -> None:
     """Run the notebooks in order; write results and figures.
@@ -131,6 +135,7 @@ def run(
     from negutil import config
     from negutil.report import generated
     from negutil.run import notebooks
+    from negutil.run.verify import elsewhere
 
     found_chapters = chapters.choose(chapters.find(), only)
     if only_list:
@@ -143,11 +148,15 @@ def run(
         parameters["seed"] = seed
     # On SIGTERM in an orderly way too, so that the kernel is shut down and the lock given back.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    written, comparison = notebooks.run(found_chapters, name, parameters, fresh=fresh, renew=renew, timeout=timeout)
-    for path in written:
-        typer.echo(path)
-    with notebooks.place(found_chapters, parameters):
-        typer.echo(f"Tables are in {paths.results(name)}, figures in {paths.figures(name)}.")
+    out = out.expanduser().resolve() if out else None
+    with elsewhere(name, out) if out else contextlib.nullcontext():
+        written, comparison = notebooks.run(
+            found_chapters, name, parameters, fresh=fresh, renew=renew, timeout=timeout, out=out
+        )
+        for path in written:
+            typer.echo(path)
+        with notebooks.place(found_chapters, parameters):
+            typer.echo(f"Tables are in {paths.results(name)}, figures in {paths.figures(name)}.")
     if not written:  # every notebook lacks its data
         raise typer.Exit(1)
     if comparison is None:

@@ -1,6 +1,7 @@
-"""``negutil report`` (every claim with its verdict), ``table`` (one for a paper) and ``seeds`` (other draws)."""
+"""``negutil report`` (every claim with its verdict), ``table``, ``verify`` (a run beside the committed), ``seeds``."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -52,6 +53,38 @@ def table(
         typer.echo(shown.to_latex(hrules=True, caption=caption, label=f"tab:{place}"), nl=False)
     else:
         typer.echo(table.markdown(frame))
+
+
+def verify(
+    run: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="Folder of ./run_all.sh --out DIR (default: the clone).")
+    ] = None,
+    *,
+    profile: Annotated[str, typer.Option(help="Whose tables (default: mini).")] = "mini",
+    as_json: AsJson = False,
+) -> None:
+    """Compare a run with the committed results, table by table.
+
+    A line for each table says how many numbers are equal, within tolerance (configs/tolerances.toml) and beyond; those
+    beyond are named, and so are the verdicts that changed. Committed is what the last commit of the clone has.
+
+    The exit status is 1 where a number is beyond tolerance or a verdict changed.
+    """
+    from negutil import config, paths
+    from negutil.run import verify
+
+    made = run.expanduser().resolve() / "results" if run else paths.results("")
+    found = verify.of_run(config.resolve(profile), made)
+    if not found.tables:
+        raise NegutilError(f"{made / profile} has no tables to compare: run ./run_all.sh first.")
+    if as_json:
+        tables = {name: counts._asdict() | {"moved": found.beyond[name]} for name, counts in found.tables.items()}
+        facts = {name: getattr(found, name) for name in ("absent", "verdicts", "changed", "summary")}
+        typer.echo(json.dumps({"tables": tables, **facts}, indent=1))
+    else:
+        typer.echo(found.report)
+    if not found.is_same:
+        raise typer.Exit(1)
 
 
 def seeds(
