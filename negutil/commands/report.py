@@ -106,7 +106,7 @@ def seeds(
     results/<profile>/evaluation_seeds/, the verdicts side by side in results/<profile>/evaluation_seeds.csv.
     """
     from negutil import config
-    from negutil.compare import evaluation_seeds
+    from negutil.compare import claims, evaluation_seeds, verdicts
 
     settings = config.load(profile)
     try:
@@ -129,6 +129,8 @@ def seeds(
         draw = row["seed"] if row["seed"] == evaluation_seeds.POOLED else f"seed {row['seed']}"
         typer.echo(f"{row['claim']}, {row['model']}, {draw}: {row['verdict']}, {interval}")
     cases = found[found["seed"] == evaluation_seeds.POOLED]
-    for verdict, count in cases["verdict"].value_counts().items():
-        typer.echo(f"{verdict}: {count} of {len(cases)} pairs of a claim and a model")
+    is_ours = cases["claim"].isin([claim.id for claim in claims.read() if claim.work == claims.OURS])
+    for title, names, own in (("papers", {}, cases[~is_ours]), ("our findings", verdicts.FINDINGS, cases[is_ours])):
+        for verdict, count in own["verdict"].replace(names).value_counts().items():
+            typer.echo(f"{title}, {verdict}: {count} of {len(own)} pairs of a claim and a model")
     typer.echo(written)

@@ -229,9 +229,10 @@ def records(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
     found = []
     for outcome in outcomes:
         about: dict[str, object] = {"claim": outcome.claim.id, "notebook": outcome.claim.notebook}
-        about |= {"together": outcome.verdict, "reason": outcome.reason}
+        about |= {"together": outcome.label(), "reason": outcome.reason}
         found += [] if outcome.rows else [about]
         for row in outcome.rows:
             values = {key: value for key, value in asdict(row).items() if key != "claim"}
+            values["verdict"] = outcome.label(row.verdict)
             found.append(about | {k: None if isinstance(v, float) and pd.isna(v) else v for k, v in values.items()})
     return found

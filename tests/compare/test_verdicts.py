@@ -108,6 +108,24 @@ def test_models_that_disagree_are_told_one_by_one() -> None:
     assert _verdict(_claim()) == "inconclusive"
 
 
+def test_two_models_with_nearly_the_same_interval_do_not_differ() -> None:
+    rows = [
+        Record("09_test", "task", model, "accuracy", value, 100, low, high, "items")
+        for model, value, low, high in (
+            ("miniclip-s-8", -0.030, -0.049, -0.013),
+            ("miniclip-b-8", -0.029, -0.049, -0.010),
+        )
+    ]
+    results.save(rows, "mini", "09_test", "table")
+    # Wherever the bound lies, the two are never replicated and contradicted: at most one of them is open.
+    for bound in (-0.06, -0.049, -0.03, -0.012, -0.010, 0.0, 0.02):
+        for side in ("above", "below"):
+            (outcome,) = verdicts.of("mini", [_claim(conditions=(replace(ABOVE, side=side, bound=bound),))])
+            assert outcome.verdict != verdicts.DIFFERS, (side, bound)
+    (between,) = verdicts.of("mini", [_claim(conditions=(replace(ABOVE, side="below", bound=-0.012),))])
+    assert [row.verdict for row in between.rows] == ["replicated", "inconclusive"] and between.verdict == "inconclusive"
+
+
 def test_the_verdict_over_several_draws_is_that_of_the_pooled_numbers(store: Path) -> None:
     _save(0.6, 0.8)
     other = Record("09_test", "task", "miniclip-s-8", "accuracy", 0.35, 10, 0.25, 0.45, "items")

@@ -78,6 +78,33 @@ def test_it_is_a_whole_page_that_needs_nothing_beside_it(committed: dict[str, An
     assert str(paths.ROOT) not in text and str(Path.home()) not in text and "@import" not in text and "url(" not in text
 
 
+def test_findings_of_ours_are_counted_apart_and_never_called_replicated(committed: dict[str, Any]) -> None:
+    found = committed
+    papers, ours = found["glance"]
+    assert (papers["total"], ours["total"]) == (found["theirs"], found["ours"])
+    for side in (papers, ours):
+        assert sum(sum(row["counts"]) for row in side["rows"]) == side["total"]
+    assert not [kind for kind in ours["kinds"] if "replicated" in kind["name"]]
+    page = pages.render(pages.HTML, found)
+    sections = re.findall(r'<section class="claim".*?</section>', page, re.DOTALL)
+    assert len(sections) == found["theirs"] + found["ours"]
+    findings = [section for section in sections if "data-ours" in section.partition(">")[0]]
+    assert len(findings) == found["ours"]
+    assert not [one for one in findings if re.search(r"[^-]\breplicated", re.sub(r"<h4>.*?</h4>", "", one))]
+    assert not [one for one in findings if "replicated</span>" in one]
+    for text in pages.render(pages.MARKDOWN, found).split("**Our own findings**")[1:]:
+        rows = text.split("**Claims of the papers**")[0].split("\n\n")[1].splitlines()
+        assert rows and not [row for row in rows if row.rstrip(" |").endswith("replicated")]
+
+
+def test_every_figure_has_its_numbers_in_words(committed: dict[str, Any]) -> None:
+    page = pages.render(pages.HTML, committed)
+    labels = re.findall(r'<svg class="forest"[^>]* role="img" aria-label="([^"]+)"', page)
+    assert len(labels) == page.count("<svg") > 60
+    assert all(re.search(r"\d\.\d{3}", label) for label in labels)
+    assert "title=" not in page and "<title>" not in page[page.index("<body>") :]
+
+
 def test_each_tested_claim_has_its_figure_once(committed: dict[str, Any]) -> None:
     claims = [claim for chapter in committed["chapters"] for claim in chapter["claims"]]
     assert all(figure.count("<svg") == bool(outcome.rows) for outcome, figure in claims)
