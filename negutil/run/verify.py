@@ -21,7 +21,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -196,7 +196,7 @@ def tally(numbers: pd.DataFrame) -> Tally:
     return Tally(*(int(counts.get(name, 0)) for name in Tally._fields))
 
 
-def _sentence(row: Mapping[str, Any]) -> str:
+def _sentence(row: Mapping[Hashable, Any]) -> str:
     """A row of ``differences`` in words."""
     seed = "" if pd.isna(row["seed"]) else f"seed {row['seed']}"
     words = (row["task"], row["model"], seed, row["metric"], row["number"])

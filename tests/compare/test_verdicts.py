@@ -118,7 +118,7 @@ def test_two_models_with_nearly_the_same_interval_do_not_differ() -> None:
     ]
     results.save(rows, "mini", "09_test", "table")
     # Wherever the bound lies, the two are never replicated and contradicted: at most one of them is open.
-    for bound in (-0.06, -0.049, -0.03, -0.012, -0.010, 0.0, 0.02):
+    for bound in (-0.06, -0.03, -0.012, 0.0):
         for side in ("above", "below"):
             (outcome,) = verdicts.of("mini", [_claim(conditions=(replace(ABOVE, side=side, bound=bound),))])
             assert outcome.verdict != verdicts.DIFFERS, (side, bound)
