@@ -11,6 +11,7 @@ import importlib.metadata
 import io
 import json
 import os
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -418,7 +419,8 @@ def stats_captions(
 
 
 def main() -> None:
-    """Entry point of the command line."""
+    """Entry point of the command line; the command as it was typed goes into the provenance of what it makes."""
+    os.environ.setdefault("NEGUTIL_COMMAND", shlex.join(["negutil", *sys.argv[1:]]))
     for stream in (sys.stdout, sys.stderr):
         # A terminal that knows ASCII alone gets "\\xe9" instead of a traceback.
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
