@@ -23,6 +23,7 @@ from typer.core import TyperGroup
 from negutil import paths
 from negutil.commands import data
 from negutil.commands.bench import Images, Partial, bench
+from negutil.commands.explore import explore
 from negutil.commands.models import encode, finetune, models_list, push
 from negutil.commands.options import MOST, MOST_THREADS, Address, AsJson, Device, EngineName, ProfileName, Workers
 from negutil.commands.report import report, seeds, table
@@ -100,7 +101,7 @@ negbench_commands = _group(
 )
 _group("models", "The models of the registry, configs/models.toml.").command("list")(models_list)
 app.add_typer(data.commands, name="data")
-for command in (encode, finetune, push, seeds, report, table, bench):
+for command in (encode, explore, finetune, push, seeds, report, table, bench):
     app.command()(command)
 
 
