@@ -144,7 +144,10 @@ class FolderExplorer:
 
 def without_negation(split: Split) -> str:
     """Return the query that affirms what ``split`` denies: "a street" and "a dog" make "a street with a dog"."""
-    return f"{split.affirmed} with {split.denied}" if split.affirmed else split.denied
+    if not split.affirmed:
+        return split.denied
+    joint = "and" if " with " in split.affirmed else "with"
+    return f"{split.affirmed} {joint} {split.denied}"
 
 
 def _images(folder: Path) -> tuple[Part, dict[str, str]]:

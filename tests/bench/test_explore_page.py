@@ -26,6 +26,7 @@ from negutil import paths
 from negutil.bench import explore_page
 from negutil.bench import model as bench_model
 from negutil.bench.explore_page import FolderExplorer, Server
+from negutil.captions.splitting import Split
 from negutil.models import encode, queries
 from negutil.models.loader import LoadedModel
 
@@ -116,6 +117,7 @@ def test_a_query_without_a_negation_has_one_column(address: str) -> None:
     assert (found["models"][0]["same"], len(found["models"][0]["lists"][0])) == (None, explore_page.SHOWN)
     only = search(address, "query=no+dog&count=1")
     assert [column["text"] for column in only["columns"]] == ["no dog", "a dog", "a photo − a dog"]
+    assert explore_page.without_negation(Split("a street with cars", "a dog")) == "a street with cars and a dog"
 
 
 def test_an_empty_query_is_refused_in_words(address: str) -> None:
