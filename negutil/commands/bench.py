@@ -120,6 +120,8 @@ def bench(
     single = {"valse": valse, "ccneg": ccneg, "negrefcocog": negrefcocog}
     lists = {"negbench": negbench, "pairs": pairs, "images": images}
     lists |= {name: [path] if path else None for name, path in single.items()}
+    if clip_benchmark:  # before hours of work, not after
+        clip_benchmark.mkdir(parents=True, exist_ok=True)
     files = sources.Files(**{name: tuple(paths or ()) for name, paths in lists.items()}, partial=partial)
     loaded = bench_model.load(
         model, pretrained, activation=activation or "", seed=seed, device=device, dtype=dtype, profile=profile

@@ -78,10 +78,10 @@ def own_rows(file: Path | str, names: Mapping[str, Sequence[str]]) -> OwnRows:
 
 
 def _more(others: Sequence[str]) -> str:
-    """The numbers of other lines with the same kind of problem, of many the first five."""
+    """Which other lines have such a problem, of many the first five: " (also lines 4, 7)"."""
     numbers = [other.removeprefix("line ").partition(":")[0] for other in others]
-    shown = ", ".join(numbers[:5]) + (", ..." if len(numbers) > 5 else "")
-    return f" (as are {len(numbers)} more lines: {shown})" if numbers else ""
+    shown = ", ".join(numbers[:5]) + (f", ..., {len(numbers)} in all" if len(numbers) > 5 else "")
+    return f" (also line{'s' if len(numbers) > 1 else ''} {shown})" if numbers else ""
 
 
 def own_images(file: Path | str, rows: OwnRows, folder: Path | str | None) -> list[str | None]:

@@ -53,6 +53,7 @@ CASES = (
     (f"{BENCH} --pairs {{mine}} --images {{missing}}", "{missing}"),
     (f"{BENCH} --pairs {{mine}} --images {{mine}}", "{mine}"),
     (f"{BENCH} --pairs {{mine}} --against {{missing}}", "{missing}"),
+    (f"{BENCH} --pairs {{mine}} --clip-benchmark {{mine}}", "{mine}"),
     (f"{BENCH} --pairs {{mine}} --out {{mine}}", "{mine}"),
     (f"{BENCH} --pairs {{mine}} --out {{mine}}/under", "{mine}/under"),
     (f"{BENCH} --pairs {{mine}} --pairs {{mine}}", "'mine'"),

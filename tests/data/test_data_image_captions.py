@@ -40,11 +40,12 @@ def test_rows_without_their_image_are_counted_where_that_is_allowed(folder: Path
     [
         (["image,words", "1.png,a"], "no column is 'caption' (columns: image, words)"),
         (["image,caption,text", "1.png,a,b"], "several columns for 'caption': caption, text"),
-        (["image,caption", "1.png,a", "1.png, ", "1.png,"], "line 3: the cell of 'caption' is empty (as are 1 more"),
+        (["image,caption", "1.png,a", "1.png, ", "1.png,"], "line 3: the cell of 'caption' is empty (also line 4)"),
         (
             ["image,caption", "1.png,a,b", "1.png,a", "1.png,a,c"],
-            "line 2: 3 fields where 2 are expected (as are 1 more",
+            "line 2: 3 fields where 2 are expected (also line 4)",
         ),
+        (["image,caption", *["1.png,"] * 8], "(also lines 3, 4, 5, 6, 7, ..., 7 in all)"),
         (["image,caption"], "no usable rows"),
     ],
 )
