@@ -4,6 +4,7 @@ As in ``pairs``, the first row that is wrong is an error, because whoever wrote 
 """
 
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset
 
@@ -28,5 +29,5 @@ def load(file: Path | str, images: Path | str | None = None) -> Dataset:
     twice.
     """
     rows = pairs.own_rows(file, NAMES)
-    names = {"file_name": rows.cells["image"], "caption": rows.cells["caption"], "line": rows.lines}
-    return _reading.build(file, FEATURES, {"image": pairs.own_images(file, rows, images), **names})
+    columns: dict[str, list[Any]] = {"image": pairs.own_images(file, rows, images), "file_name": rows.cells["image"]}
+    return _reading.build(file, FEATURES, columns | {"caption": rows.cells["caption"], "line": rows.lines})

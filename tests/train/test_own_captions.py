@@ -16,9 +16,10 @@ from data_files import complaint, picture, write_text
 from typer.testing import CliRunner, Result
 
 from negutil import config
-from negutil.captions import phrasing
+from negutil.captions import caption_sets, english, phrasing
 from negutil.commands import cli
 from negutil.config import Profile
+from negutil.data import source
 from negutil.models import loader, registry
 from negutil.models.loader import LoadedModel
 from negutil.train import own, recipes
@@ -127,6 +128,20 @@ def test_an_endpoint_adds_the_negations(folder: Path, model: LoadedModel, settin
         own.single, settings, model, recipes.find("rand-p1"), 0, Own(folder / "mine.csv", annotator=str(file))
     )
     assert "[random_language]" in told
+
+
+def test_the_world_annotates_its_own_images(tmp_path: Path, model: LoadedModel, settings: Profile) -> None:
+    chosen = caption_sets.sources(settings, pictures=24)
+    lines = [f'{each.picture},"{each.caption}"' for each in chosen]
+    own_file = Own(write_text(tmp_path / "mine.csv", "image,caption", *lines), annotator="world")
+    made = own.single(settings, model, recipes.find("p1"), 0, own_file, batch=8)
+    things = source.world().things(source.folder(settings, "coco"))
+    kept = made.job.examples
+    assert 8 <= made.examples <= 24
+    for caption, original, row in zip(kept.captions, kept.originals or [], kept.rows, strict=True):
+        added = english.mentions(caption) - english.mentions(original)
+        picture = "/".join(chosen[row].picture.parts[-2:])
+        assert added and not added.keys() & things[picture]
 
 
 def test_the_command_trains_and_writes_a_model(folder: Path, model: LoadedModel) -> None:
