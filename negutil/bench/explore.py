@@ -17,9 +17,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from negutil import progress
+from negutil.bench import world_words
 from negutil.bench.model import with_method
 from negutil.captions import english, phrasing
 from negutil.config import Profile
+from negutil.data import source
 from negutil.errors import NegutilError
 from negutil.models import encode, loader, trained
 from negutil.models.scorer import Scorer
@@ -50,7 +52,8 @@ class Found:
     """The pictures that a model puts first for a query, best first.
 
     ``rows`` are their numbers in the gallery, ``scores`` those of the model; ``wrong`` says for each what is wrong with
-    it ("" for nothing), and is empty where the query names nothing that the gallery has labels for.
+    it ("" for nothing), and is empty where the query names nothing that the gallery has labels for, or something that
+    is not in the mini world (``unknown``).
     """
 
     query: str
@@ -58,6 +61,7 @@ class Found:
     rows: tuple[int, ...]
     scores: tuple[float, ...]
     wrong: tuple[str, ...]
+    unknown: tuple[str, ...] = ()
 
     @property
     def right(self) -> int | None:
@@ -130,8 +134,10 @@ class Explorer:
         with progress.quiet(), encode.without_text_cache():
             scores = who.matrix([query], images)[0]
         rows = tuple(int(row) for row in np.argsort(-scores, kind="stable")[:count])
-        wrong = mistakes(rows, named(query, list(self.gallery.there)), self.gallery.there)
-        return Found(query, model, rows, tuple(float(scores[row]) for row in rows), wrong)
+        unknown = world_words.unknown(query) if source.is_world(self.settings) else ()
+        asked = named(query, list(self.gallery.there))
+        wrong = () if unknown else mistakes(rows, asked, self.gallery.there)
+        return Found(query, model, rows, tuple(float(scores[row]) for row in rows), wrong, unknown)
 
     def picture(self, row: int, side: int = 160) -> NDArray[np.uint8]:
         """Return a picture of the gallery, uint8 [H, W, 3], no side longer than ``side`` pixels."""
@@ -159,6 +165,7 @@ def figure(
     rows = []
     for found in (explorer.top(query, name, count) for query in queries for name in chosen):
         summary = found.model if found.right is None else f"{found.model}, {found.right} of {len(found.rows)} right"
+        summary += f", {' and '.join(found.unknown)} not in this world" if found.unknown else ""
         right = [not wrong for wrong in found.wrong]
         pictures = [explorer.picture(row) for row in found.rows]
         rows.append(figures.Ranked(found.query, pictures, right, found.wrong, summary))

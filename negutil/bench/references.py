@@ -5,20 +5,23 @@ profile mini, for published files the papers' numbers where the file is complete
 the same digest. Whether a number is published is in its ``paper_source``.
 """
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from negutil import files, results
+from negutil import files, results, statistics
+from negutil.bench import run
 from negutil.bench.run import FORMAT, NUMBERS, Card
+from negutil.bench.sources import Unit
 from negutil.compare import negbench
 from negutil.errors import NegutilError
 from negutil.results import Record
 from negutil.tasks import find
 
 PUBLISHED, OTHER = "published", "other card"
+DIFFERENCE = "share of right answers, difference"
 METHODS = ("con-clip", "negationclip")
 """Fine-tunings of notebook 05 that stand beside a model, as means over their seeds."""
 
@@ -106,6 +109,29 @@ def of_cards(card: Card, folders: Iterable[Path]) -> list[Record]:
         if not same:
             raise NegutilError(f"{folder} has no task on the same data as this card; examine that model on them.")
         found += [Record(**(row | {"experiment": OTHER})) for row in content["records"] if _is_of(row["task"], same)]
+    return found
+
+
+def differences(card: Card, units: Sequence[Unit], out: Path, folders: Iterable[Path]) -> list[Record]:
+    """How much more often the model of ``card``, in ``out``, is right than those of other cards, item by item.
+
+    One record for each of ``folders`` and each task that both answered on the same data: the mean of the paired
+    differences with its interval, for which images are resampled with all their items.
+    """
+    found = []
+    for folder in folders:
+        other = files.read_json(folder / NUMBERS)["model"]["name"]
+        for unit in units:
+            own, theirs = run.load(out, unit), run.load(folder, unit)
+            titles = own.frames.keys() & theirs.frames.keys() if own and theirs else ()
+            for title in sorted(titles):
+                first, second = (kept.frames[title].set_index("item") for kept in (own, theirs) if kept)
+                right = [frame["right"].reindex(first.index).astype(float) for frame in (first, second)]
+                clusters = first["cluster"].to_numpy() if first["cluster"].duplicated().any() else None
+                resampling = {"resamples": unit.bootstrap.resamples, "seed": unit.bootstrap.seed}
+                gain = statistics.paired_bootstrap(*right, clusters, **resampling)
+                model = f"{card.model['name']} minus {other}"
+                found.append(Record.of(gain, experiment=OTHER, task=title, model=model, metric=DIFFERENCE))
     return found
 
 

@@ -39,7 +39,7 @@ class Card:
     """Everything that is known about one model: ``records`` of its own, of ``baselines`` and of ``references``.
 
     ``model`` says which model it is, ``tasks`` has title, world, digest, notes and seconds of every unit, ``main`` the
-    (task, metric) pairs that stand for them.
+    (task, metric) pairs that stand for them. ``differences`` are those from other models on the same items.
     """
 
     model: dict[str, Any]
@@ -49,6 +49,7 @@ class Card:
     baselines: list[Record]
     references: list[Record]
     provenance: dict[str, Any]
+    differences: list[Record] = dataclasses.field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,14 +216,15 @@ def _read(path: Path) -> dict[str, Any]:
 def save(card: Card, out: Path) -> list[Path]:
     """Write ``bench.csv`` (with its provenance) and ``bench.json`` to ``out``; returns their paths."""
     about = {"model": card.model, "tasks": card.tasks, "device": card.provenance["device"]}
-    table = results.write([*card.records, *card.baselines, *card.references], out / "bench.csv", **about)
+    every = [*card.records, *card.baselines, *card.references, *card.differences]
+    table = results.write(every, out / "bench.csv", **about)
     files.write_text(out / NUMBERS, json.dumps(as_json(card), indent=1) + "\n")
     return [table, out / NUMBERS]
 
 
 def as_json(card: Card) -> dict[str, Any]:
     """``card`` as plain values; a number that is not known (NaN) is null."""
-    lists = {name: getattr(card, name) for name in ("records", "baselines", "references")}
+    lists = {name: getattr(card, name) for name in ("records", "baselines", "references", "differences")}
     rows = {
         name: [
             {key: None if pd.isna(value) else value for key, value in dataclasses.asdict(record).items()}

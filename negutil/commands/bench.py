@@ -10,6 +10,7 @@ import typer
 from negutil.commands.options import MOST, Activation, AsJson, Device, Dtype
 
 if TYPE_CHECKING:
+    from negutil.bench.examples import Examples
     from negutil.bench.run import Card
 
 Model = Annotated[
@@ -72,6 +73,10 @@ Against = Annotated[
 Out = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="Folder of the card (default: ./negutil-bench-<model>).")
 ]
+ClipBenchmark = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Write the numbers here as well, a file per task for `clip_benchmark build`."),
+]
 Seed = Annotated[int, typer.Option(help="Seed of random weights.", min=0, max=MOST)]
 Batch = Annotated[int, typer.Option(help="Pictures or texts at a time (0: 256).", min=0, max=MOST)]
 Every = Annotated[bool, typer.Option("--all", help="Print every number, not only the main ones of each task.")]
@@ -94,6 +99,7 @@ def bench(
     only: Only = None,
     against: Against = None,
     out: Out = None,
+    clip_benchmark: ClipBenchmark = None,
     seed: Seed = 0,
     batch: Batch = 0,
     device: Device = "auto",
@@ -107,13 +113,15 @@ def bench(
     VALSE, CC-Neg and NegRefCOCOg, or as pairs of captions of your own pictures. What is finished is kept in the card's
     folder, so the same command resumes where it stopped.
     """
+    from negutil.bench import clip_benchmark_files, examples, references, sources
     from negutil.bench import model as bench_model
-    from negutil.bench import references, sources
     from negutil.bench import run as cards
 
     single = {"valse": valse, "ccneg": ccneg, "negrefcocog": negrefcocog}
     lists = {"negbench": negbench, "pairs": pairs, "images": images}
     lists |= {name: [path] if path else None for name, path in single.items()}
+    if clip_benchmark:  # before hours of work, not after
+        clip_benchmark.mkdir(parents=True, exist_ok=True)
     files = sources.Files(**{name: tuple(paths or ()) for name, paths in lists.items()}, partial=partial)
     loaded = bench_model.load(
         model, pretrained, activation=activation or "", seed=seed, device=device, dtype=dtype, profile=profile
@@ -130,10 +138,15 @@ def bench(
     if any(task["world"] for task in card.tasks):
         others += references.of_world(settings.name, base if base.startswith("miniclip") else "miniclip-b-8")
     others += references.published(card)
-    _write(dataclasses.replace(card, references=references.shown(card, others)), folder, every, as_json)
+    gains = references.differences(card, units, folder, against or [])
+    card = dataclasses.replace(card, references=references.shown(card, others), differences=gains)
+    if clip_benchmark:
+        used = ", ".join(filter(None, (pretrained or loaded.name, method)))
+        clip_benchmark_files.write(card, clip_benchmark, used)
+    _write(card, folder, examples.of(units, folder), every, as_json)
 
 
-def _write(card: "Card", folder: Path, every: bool, as_json: bool) -> None:
+def _write(card: "Card", folder: Path, shown_pairs: "list[Examples]", every: bool, as_json: bool) -> None:
     """Write the card's files and print its numbers."""
     import pandas as pd
 
@@ -141,7 +154,7 @@ def _write(card: "Card", folder: Path, every: bool, as_json: bool) -> None:
     from negutil.bench import run as cards
 
     table, numbers = cards.save(card, folder)
-    page = bench_card.save(card, folder)
+    page = bench_card.save(card, folder, shown_pairs)
     if as_json:
         typer.echo(json.dumps(cards.as_json(card), indent=1))
         return
@@ -156,6 +169,8 @@ def _write(card: "Card", folder: Path, every: bool, as_json: bool) -> None:
     for task in card.tasks:
         for note in task["notes"]:
             typer.echo(f"{task['title']}: {note}")
+    for sentence in bench_card.summary(card):
+        typer.echo(sentence)
     typer.echo(
         f"All {len(rows)} numbers, the figure and what other models reach: {page} ({numbers.name}, {table.name})."
     )

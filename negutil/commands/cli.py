@@ -12,6 +12,7 @@ import importlib.metadata
 import io
 import json
 import os
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ from typer.core import TyperGroup
 from negutil import paths
 from negutil.commands import data
 from negutil.commands.bench import Images, Partial, bench
+from negutil.commands.explore import explore
 from negutil.commands.models import encode, finetune, models_list, push
 from negutil.commands.options import MOST, MOST_THREADS, Address, AsJson, Device, EngineName, ProfileName, Workers
 from negutil.commands.report import report, seeds, table, verify
@@ -100,7 +102,7 @@ negbench_commands = _group(
 )
 _group("models", "The models of the registry, configs/models.toml.").command("list")(models_list)
 app.add_typer(data.commands, name="data")
-for command in (encode, finetune, push, seeds, report, table, verify, bench):
+for command in (encode, explore, finetune, push, seeds, report, table, verify, bench):
     app.command()(command)
 
 
@@ -427,7 +429,8 @@ def stats_captions(
 
 
 def main() -> None:
-    """Entry point of the command line."""
+    """Entry point of the command line; the command as it was typed goes into the provenance of what it makes."""
+    os.environ.setdefault("NEGUTIL_COMMAND", shlex.join(["negutil", *sys.argv[1:]]))
     for stream in (sys.stdout, sys.stderr):
         # A terminal that knows ASCII alone gets "\\xe9" instead of a traceback.
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":

@@ -94,23 +94,52 @@ def finetune(
         Path | None,
         typer.Option(metavar="FOLDER", help="With --out: a report card of negutil bench, for the model card."),
     ] = None,
+    captions: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.csv", help="Your own captions: a CSV with the columns image and caption."),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="With --captions: where the images are (default: the file's folder)."),
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="With --captions: leave out rows whose images are not there.")
+    ] = False,
+    annotator: Annotated[
+        str,
+        typer.Option(metavar="NAME|FILE.toml", help="With --captions, who adds negations: rules, world, or a file."),
+    ] = "rules",
+    epochs: Annotated[
+        int | None, typer.Option(help="With --captions: passes instead of the recipe's.", min=1, max=MOST)
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="With --captions: examples at a time.", min=1, max=MOST)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fine-tune a text tower as notebook 05 does.
+    """Fine-tune a text tower as notebook 05 does, or on your own captions.
 
     A stopped run resumes; torchrun splits the batch among processes.
     """
     from negutil import config
     from negutil.models import loader, registry
-    from negutil.train import distributed, recipes
+    from negutil.train import distributed, own, recipes
     from negutil.train.finetune import finetune as train
 
     parts = re.fullmatch(r"(?P<base>[^+/]+)\+(?P<recipe>[^+/]+)/seed(?P<seed>\d+)", model)
     if parts is None:
         raise NegutilError(f"'{model}' is no name of a fine-tuned model: write it as BASE+RECIPE/seedN.")
-    recipe, settings = recipes.find(parts["recipe"]), config.load(profile)
+    if captions is None and (images or partial or epochs or batch or annotator != "rules"):
+        raise NegutilError("--images, --partial, --annotator, --epochs and --batch go with --captions; add that file.")
+    recipe, settings, seed = recipes.find(parts["recipe"]), config.load(profile), int(parts["seed"])
     with distributed.processes() as members:
-        job = recipes.single(settings, parts["base"], recipe, int(parts["seed"]))
+        if captions is None:
+            job = recipes.single(settings, parts["base"], recipe, seed)
+        else:
+            given = own.Own(captions, images, annotator, partial)
+            base = loader.load(parts["base"])
+            planned = own.single(settings, base, recipe, seed, given, epochs=epochs, batch=batch)
+            job = planned.job
+            if members.writes:
+                typer.echo(planned.summary, err=True)
         base = loader.load_entry(registry.find(job.base))
         found = train(base, job.examples, job.config, job.out, replace=job.replace)
         if members.writes:

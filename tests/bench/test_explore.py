@@ -7,11 +7,13 @@ import model_files
 import nbformat
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 from negutil import config
-from negutil.bench import explore
+from negutil.bench import explore, world_words
 from negutil.bench.explore import Explorer, Named
+from negutil.captions import english
 from negutil.compare.negation_beyond import Gallery
 from negutil.config import Profile
 from negutil.errors import NegutilError
@@ -91,6 +93,41 @@ def test_a_method_without_training_asks_for_the_affirmed_part(settings: Profile,
     plain = Explorer(settings, gallery).top("a dog", "second", 8)
     assert found.rows == plain.rows and found.scores == pytest.approx(plain.scores, abs=1e-6)
     assert found.scores != Explorer(settings, gallery).top("a dog and no cat", "second", 8).scores
+
+
+def test_words_that_the_world_does_not_have_are_named(explorer: Explorer, settings: Profile, gallery: Gallery) -> None:
+    """Nothing is then called right: a cat without a hat does not show zebras."""
+    found = explorer.top("a cat and zebras but no dog", "second")
+    assert (found.unknown, found.right) == (("zebra",), None)
+    assert explorer.top("no cat", "second").unknown == ()
+    plot = explore.figure(explorer, ["no zebra"], ["second"], 3)
+    assert any("zebra not in this world" in text.get_text() for text in plot.findobj(Text))
+    published = dataclasses.replace(settings, published=True)
+    assert Explorer(published, gallery).top("a cat and zebras", "second").unknown == ()
+
+
+def test_every_noun_is_in_the_world() -> None:
+    for noun in english.NOUN_LIST:
+        for name in (noun.name, noun.plural, *noun.synonyms):
+            assert world_words.unknown(f"a photo of two red {name}, and no {name} on the beach") == (), name
+
+
+def test_sentences_of_the_world_have_only_its_words() -> None:
+    named = {
+        "things": "a dog and two cats",
+        "place": "in a kitchen",
+        "absent": "a hat",
+        "bare": "hat",
+        "plural": "hats",
+    }
+    for form in (*english.AFFIRMATIVE, *english.NEGATED):
+        assert world_words.unknown(form.text.format(**named)) == (), form.text
+    assert world_words.unknown("an elephant riding 3 unicycles, no giraffe") == (
+        "elephant",
+        "riding",
+        "unicycle",
+        "giraffe",
+    )
 
 
 def test_models_differ_and_do_not_share_features(explorer: Explorer) -> None:
