@@ -104,7 +104,7 @@ def _start() -> str:
     extra = seconds["ray"] - seconds["local"]
     return (
         f"Ray took {extra.min():.0f} to {extra.max():.0f} more core-seconds than the local engine for the same work\n"
-        f"(measured on {len(extra)} tasks), to start and to load the package and the model in every worker, once per run.\n"
+        f"(measured on {len(extra)} tasks), to start and to load package and model in every worker, once per run.\n"
         "It pays off when the work takes many minutes."
     )
 

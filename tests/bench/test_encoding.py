@@ -113,7 +113,7 @@ def test_command(captions: Path, pictures: Path, tmp_path: Path) -> None:
     assert status == 0
     assert (json.loads(said)["rows"], json.loads(said)["width"]) == (6, 128)
     status, said, _ = run(captions, "--model", MODEL, "--out", out)
-    assert status == 0 and "6 captions of 128 numbers in 1 shards (1 of them were there already)" in said
+    assert status == 0 and "6 captions of 128 numbers in 1 shards (1 of them already existed)" in said
     problems: dict[str, tuple[object, ...]] = {
         "pass --column": (_unusual(tmp_path), "--model", MODEL),
         "There is no model 'nonsense'": (captions, "--model", "nonsense"),
