@@ -108,7 +108,7 @@ class Part:
         with caption_files.reading(Path(self.root)):
             texts: list[str | None] = frame.slice(self.first, self.rows).collect().to_series().to_list()
         if len(texts) != self.rows:
-            raise NegutilError(f"{self.root} has changed while it was encoded: start again when it is whole.")
+            raise NegutilError(f"{self.root} changed during encoding: start again when it is complete.")
         return texts
 
     def readable(self) -> tuple[Part, dict[str, str]]:
@@ -124,9 +124,7 @@ class Part:
                 left_out[file] = str(problem)
         kept = [file for file in self.files if file not in left_out]
         if not kept:
-            raise NegutilError(
-                f"{self.root}: none of {len(self.files)} pictures can be read: {left_out[self.files[0]]}"
-            )
+            raise NegutilError(f"{self.root}: none of {len(self.files)} images can be read: {left_out[self.files[0]]}")
         return replace(self, files=kept), left_out
 
     def inputs(self) -> dict[str, Any]:
@@ -238,7 +236,9 @@ def run(
         gpus=int(settings.device.startswith("cuda")),
     )
     if len({canonical(result["fingerprint"]) for result in done}) > 1:
-        raise NegutilError(f"{out}: the workers loaded different weights for one model: give all machines the same.")
+        raise NegutilError(
+            f"{out}: the workers loaded different weights for the same model: give all machines the same weights."
+        )
     records = [result["record"] for result in done]
     manifest = {"negutil": __version__, "model": done[0]["fingerprint"], **planned}
     left_out = {file: reason for record in records for file, reason in record.get("left_out", {}).items()}
@@ -256,9 +256,9 @@ def _claim(out: Path, plan: dict[str, Any], fresh: bool) -> None:
             for file in out.glob(pattern):
                 file.unlink()
     if noted.exists() and noted.read_bytes() != text.encode():
-        raise NegutilError(f"{out} holds features of other inputs or settings: name another folder, or add --fresh.")
+        raise NegutilError(f"{out} contains features of other inputs or settings: name another folder, or add --fresh.")
     if not noted.exists() and out.exists() and any(out.iterdir()):
-        raise NegutilError(f"{out} is not empty, and not a folder of features: name another one.")
+        raise NegutilError(f"{out} is neither empty nor a folder of features: name another one.")
     files.write_text(noted, text)
     (out / MANIFEST).unlink(missing_ok=True)
 
@@ -275,7 +275,7 @@ def plan(given: Sequence[str | Path], kind: str, column: str | None, size: int) 
         names = [name.lower() for folder in folders for _, _, below in os.walk(folder) for name in below]
         kind = "images" if any(is_picture(Path(name)) for name in names) else "captions"
         if kind == "images" and any(name.endswith((".parquet", ".csv", ".tsv")) for name in names):
-            raise NegutilError(f"{folders[0]} holds pictures and tables: say with --kind images or captions which.")
+            raise NegutilError(f"{folders[0]} contains images and tables: choose with --kind images or captions.")
     if kind not in KINDS:
         raise NegutilError(f"There is no kind of input '{kind}': choose one of {', '.join(KINDS)}.")
     parts = _image_parts(given, size) if kind == "images" else _caption_parts(given, column, size)
@@ -302,11 +302,11 @@ def _image_parts(given: Sequence[str | Path], size: int) -> Iterable[dict[str, A
     for path in given:
         root = Path(path).expanduser().resolve()
         if not root.is_dir():
-            raise NegutilError(f"{path} is no folder: name the folder that holds the pictures.")
+            raise NegutilError(f"{path} is not a folder: name the folder with the images.")
         pictures = (file for file in root.rglob("*") if is_picture(file) and file.is_file())
         found = sorted(file.relative_to(root).as_posix() for file in pictures)
         if not found:
-            raise NegutilError(f"{path} holds no picture ({', '.join(SUFFIXES)}): name the folder with the pictures.")
+            raise NegutilError(f"{path} has no images ({', '.join(SUFFIXES)}): name the folder with the images.")
         files.check_names(found)
         for first in range(0, len(found), size):
             yield {"kind": "images", "root": str(root), "files": found[first : first + size]}
@@ -319,7 +319,7 @@ def _caption_parts(given: Sequence[str | Path], column: str | None, size: int) -
         with caption_files.reading(file):
             counts.append(int(frame.select(pl.len()).collect(engine="streaming").item()))
     if not sum(counts):
-        raise NegutilError(f"{tables[0]}: there is no row in it: name a file with captions.")
+        raise NegutilError(f"{tables[0]} has no rows: name a file with captions.")
     for file, count in zip(tables, counts, strict=True):
         for first in range(0, count, size):
             place = {"root": str(file.resolve()), "column": column, "first": first}

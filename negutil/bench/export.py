@@ -62,7 +62,7 @@ def push(folder: Path, repository: str) -> str:
     where the hub refuses.
     """
     if not (folder / architectures.CONFIG).exists():
-        raise NegutilError(f"{folder} has no {architectures.CONFIG}: write it by `negutil finetune --out {folder}`.")
+        raise NegutilError(f"{folder} has no {architectures.CONFIG}: write it with `negutil finetune --out {folder}`.")
     api = HfApi()
     try:
         api.create_repo(repository, exist_ok=True)
@@ -96,7 +96,7 @@ def _write_transformers(
 
 def _results(card: Path) -> list[EvalResult]:
     """The main numbers of a report card, for the metadata of the model card."""
-    content = files.read_json(card / NUMBERS, f"make it by `{BENCH} --out {card}`")
+    content = files.read_json(card / NUMBERS, f"make it with `{BENCH} --out {card}`")
     main = {tuple(pair) for pair in content.get("main", [])}
     found = [
         EvalResult(
@@ -110,7 +110,7 @@ def _results(card: Path) -> list[EvalResult]:
         if (row["task"], row["metric"]) in main
     ]
     if not found:
-        raise NegutilError(f"{card / NUMBERS} has no numbers: make it by `{BENCH} --out {card}`.")
+        raise NegutilError(f"{card / NUMBERS} has no numbers: make it with `{BENCH} --out {card}`.")
     return found
 
 

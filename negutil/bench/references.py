@@ -1,4 +1,4 @@
-"""What stands beside a model on its card: results of this repository's models, published numbers, or other cards.
+"""What a card compares its model with: results of this repository's models, published numbers, or other cards.
 
 A reference is given only where it was computed on the same items: for the mini world the committed results of the
 profile mini, for published files the papers' numbers where the file is complete, and another card where the data have
@@ -20,7 +20,7 @@ from negutil.tasks import find
 
 PUBLISHED, OTHER = "published", "other card"
 METHODS = ("con-clip", "negationclip")
-"""Fine-tunings of notebook 05 that stand beside a model, as means over their seeds."""
+"""Fine-tuned models of notebook 05 to compare with, as means over their seeds."""
 
 _NEGBENCH_ROWS = {
     "CLIP | fine-tuned on None": "CLIP",
@@ -85,7 +85,7 @@ def published(card: Card) -> list[Record]:
 
 
 def _model(row: str, architecture: str) -> str:
-    """What the model of a row is called on the card; "" where it does not stand beside this architecture."""
+    """What the model of a row is called on the card; "" if it is not compared with this architecture."""
     if row in _NEGBENCH_ROWS:
         return f"{_NEGBENCH_ROWS[row]} (ViT-B/32)"
     return f"{row.rpartition(' | ')[2]} ({architecture})" if row.partition(" | ")[0] == architecture else ""
@@ -101,10 +101,12 @@ def of_cards(card: Card, folders: Iterable[Path]) -> list[Record]:
     for folder in folders:
         content = files.read_json(folder / NUMBERS, "give the folder of a card of `negutil bench`")
         if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise NegutilError(f"{folder / NUMBERS} is no card of this version of `negutil bench`; make it again.")
+            raise NegutilError(f"{folder / NUMBERS} is not a card of this version of `negutil bench`: make it again.")
         same = {task["title"] for task in content["tasks"] if own.get(task["title"]) == task["data_sha256"]}
         if not same:
-            raise NegutilError(f"{folder} has no task on the same data as this card; examine that model on them.")
+            raise NegutilError(
+                f"{folder} has no task on the same data as this card: evaluate that model on these data."
+            )
         found += [Record(**(row | {"experiment": OTHER})) for row in content["records"] if _is_of(row["task"], same)]
     return found
 
@@ -114,7 +116,7 @@ def _is_of(task: str, titles: Iterable[str]) -> bool:
 
 
 def shown(card: Card, found: Iterable[Record]) -> list[Record]:
-    """Those of ``found`` that stand beside a number of ``card``, and are of another model."""
+    """The records in ``found`` that match a number of ``card`` and come from another model."""
     numbers = {(record.task, record.metric) for record in card.records}
     name = card.model["name"]
     return [record for record in found if (record.task, record.metric) in numbers and record.model != name]

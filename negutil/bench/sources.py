@@ -41,7 +41,7 @@ class Unit:
         task: the task, whose title is different from that of any other unit.
         rows: what it read.
         bootstrap: how the intervals of its numbers are drawn.
-        notes: what the reader of the numbers should know.
+        notes: what a reader of the numbers should know.
         world: whether it is about the mini world.
     """
 
@@ -77,7 +77,7 @@ class OwnPairs(Pairs):
 
     def read(self, settings: Profile) -> Dataset:
         """Raise NegutilError: what is asked is in a file of the user's."""
-        raise NegutilError(f"'{self.title}' is a file of yours, not a part of {settings.name}.")
+        raise NegutilError(f"'{self.title}' is your own file, not a part of {settings.name}.")
 
     def pairs(self, rows: Dataset) -> list[tuple[str, str]]:
         """Return the true and the false caption of every line."""
@@ -123,7 +123,7 @@ def settings(profile: str | None, batch: int) -> Profile:
     found = config.load(profile)
     if not source.is_world(found):
         raise NegutilError(
-            f"The profile {found.name} has no world of its own; name your files (--negbench, --valse, --ccneg, "
+            f"The profile {found.name} has no mini world: name your files (--negbench, --valse, --ccneg, "
             "--negrefcocog, --pairs), or choose --profile mini or quick."
         )
     return dataclasses.replace(found, encode=Encode(batch)) if batch else found
@@ -137,7 +137,7 @@ def world(chosen: Profile, only: Sequence[str] = ()) -> list[Unit]:
     names = list(dict.fromkeys([*suite.names(), *find()]))
     unknown = [text for text in only if not any(text.lower() in name.lower() for name in names)]
     if unknown:
-        raise NegutilError(f"No task of the mini world has '{unknown[0]}' in its name; there are {'; '.join(names)}.")
+        raise NegutilError(f"No mini-world task has '{unknown[0]}' in its name; there are {'; '.join(names)}.")
     kept = [name for name in names if not only or any(text.lower() in name.lower() for text in only)]
     tasks = [find()[name] for name in kept]
     return [Unit(each, each.read(chosen), chosen.bootstrap, world=True) for each in tasks]
@@ -159,7 +159,7 @@ def of_files(files: Files, chosen: Profile) -> list[Unit]:
             task, rows = _task(name, path, read)
             lacking, notes = formats.report(read), []
             if lacking.missing_pictures:
-                notes.append(f"{lacking.missing_pictures} rows were left out, as their pictures are not there.")
+                notes.append(f"{lacking.missing_pictures} rows were left out because their images are missing.")
             if lacking.left_out:
                 count, first = len(lacking.left_out), lacking.left_out[0]
                 notes.append(f"{count} malformed rows were left out, the first: {first}.")
@@ -167,7 +167,7 @@ def of_files(files: Files, chosen: Profile) -> list[Unit]:
     titles = [unit.title for unit in units]
     twice = [title for title in titles if titles.count(title) > 1]
     if twice:
-        raise NegutilError(f"Two files would both be called '{twice[0]}'; rename one, or examine them one at a time.")
+        raise NegutilError(f"Two files have the same name '{twice[0]}': rename one, or evaluate them one at a time.")
     return units
 
 

@@ -58,6 +58,6 @@ def choose(chapters: Sequence[Chapter], only: str | None) -> list[Chapter]:
     if not wanted or wanted - known:
         there = ", ".join(sorted(known)) or "none"
         raise NegutilError(
-            f"--only {only}: there is no such notebook; there are {there}, written like --only 01,03-05."
+            f"--only {only}: there is no such notebook; there are {there}. Write for example --only 01,03-05."
         )
     return [chapter for chapter in chapters if chapter.number in wanted]

@@ -97,12 +97,12 @@ def test_a_stopped_run_goes_on_and_what_is_damaged_is_made_again(captions: Path,
 def test_a_folder_of_other_features_or_of_somebody_else_is_left_alone(captions: Path, tmp_path: Path) -> None:
     out, other = tmp_path / "out", tmp_path / "other"
     encoding.run([captions], out, Settings(MODEL))
-    with pytest.raises(NegutilError, match="holds features of other inputs or settings"):
+    with pytest.raises(NegutilError, match="contains features of other inputs or settings"):
         encoding.run([captions], out, Settings(MODEL, batch=2))
     other.mkdir()
     (other / "mine.txt").write_text("mine")
     for fresh in (False, True):
-        with pytest.raises(NegutilError, match="not a folder of features"):
+        with pytest.raises(NegutilError, match="nor a folder of features"):
             encoding.run([captions], other, Settings(MODEL), fresh=fresh)
     assert [file.name for file in other.iterdir()] == ["mine.txt"]
 
@@ -117,9 +117,9 @@ def test_command(captions: Path, pictures: Path, tmp_path: Path) -> None:
     problems: dict[str, tuple[object, ...]] = {
         "pass --column": (_unusual(tmp_path), "--model", MODEL),
         "There is no model 'nonsense'": (captions, "--model", "nonsense"),
-        "is no folder": (captions, "--model", MODEL, "--kind", "images"),
-        "holds no picture": (_empty(tmp_path), "--model", MODEL, "--kind", "images"),
-        "say with --kind": (_both(pictures), "--model", MODEL),
+        "is not a folder": (captions, "--model", MODEL, "--kind", "images"),
+        "has no images": (_empty(tmp_path), "--model", MODEL, "--kind", "images"),
+        "choose with --kind": (_both(pictures), "--model", MODEL),
         "are for the engine ray": (captions, "--model", MODEL, "--workers", 2),
     }
     for number, (says, arguments) in enumerate(problems.items()):

@@ -135,7 +135,7 @@ def test_an_archive_that_is_there_is_not_fetched(server: FileServer, tmp_path: P
 
 def test_another_archive_than_expected_is_told(server: FileServer) -> None:
     server.files["/pictures.zip"] = zipped({"other/1.jpg": b"1"})
-    with pytest.raises(NegutilError, match=r"has no sets/pictures/: it is another archive"):
+    with pytest.raises(NegutilError, match=r"has no sets/pictures/: delete this archive"):
         statuses()
 
 

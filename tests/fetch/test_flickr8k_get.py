@@ -75,4 +75,4 @@ def test_the_commands_get_and_check(server: FileServer, tmp_path: Path) -> None:
     photograph.write_bytes(b"damaged")
     checked = CliRunner().invoke(app, ["data", "check", "flickr8k"])
     assert checked.exit_code == 1
-    assert f"the first is {photograph.name}: delete and fetch them again" in checked.stdout
+    assert f"the first is {photograph.name}: delete and download them again" in checked.stdout
