@@ -82,7 +82,7 @@ def _event(rng: random.Random, thing: Thing, length: int) -> Event:
         return Event(thing, kind, turn, length - 1, 0)
     if kind == "goes":
         return Event(thing, kind, 0, turn, 0)
-    # How far it can move before its outline leaves the picture.
+    # How far it can move before its outline leaves the image.
     left, right = min(box[0] for box in thing.boxes), SIZE - max(box[0] + box[2] for box in thing.boxes)
     if kind == "stays" or left + right < SHORTEST_WAY:
         return Event(thing, "stays", 0, length - 1, 0)

@@ -41,7 +41,7 @@ DRAWN: tuple[str, ...] = tuple(name for name in CELEBA_ATTRIBUTES if name not in
 
 
 class HairStyle(NamedTuple):
-    """One hair drawing: its length, its texture (None where neither straight nor wavy) and whether it has a fringe."""
+    """One hair drawing: its length, its texture (None if neither straight nor wavy) and whether it has a fringe."""
 
     length: str
     texture: str | None
@@ -253,7 +253,7 @@ def sample(rng: random.Random) -> Face:
 # --------------------------------------------------------------------------------------------------------------------
 # Drawing: a stack of layers, each rendered once by resvg and kept in memory
 
-_CROP = "36 28 192 192"  # of the avatars' 264 x 280 canvas: the face fills the picture, shoulders are cut
+_CROP = "36 28 192 192"  # of the avatars' 264 x 280 canvas: the face fills the image, shoulders are cut
 _BRIM = round((70 - 28) / 192 * SIZE)  # first pixel row below a hat's brim, where long hair shows again
 _PARTS = Path(pa.__file__).parent
 _PLACES: dict[type, tuple[str, str]] = {

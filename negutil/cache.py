@@ -69,7 +69,7 @@ class Cache:
     def load(self, key: str) -> Arrays | None:
         """The arrays of ``key``, or None if there are none.
 
-        Raises NegutilError where the entry is not what it says it is: fields that are not those of the key, or a
+        Raises NegutilError if the entry is not what it says it is: fields that are not those of the key, or a
         payload whose hash is not the recorded one.
         """
         path = self.sidecar_path(key)
@@ -100,7 +100,7 @@ class Cache:
     def store(self, key: str, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], seconds: float = 0.0) -> None:
         """Write ``arrays`` under ``key``; ``meta`` are the fields of the key, ``seconds`` the time spent.
 
-        Raises NegutilError where meta and key disagree, or where the entry cannot be written (a full disk, ...); then
+        Raises NegutilError if meta and key disagree, or where the entry cannot be written (a full disk, ...); then
         nothing of it is left.
         """
         if self.key(**meta) != key:

@@ -15,7 +15,7 @@ from negutil.errors import NegutilError, no_such
 from negutil.files import Settings
 
 Missing = Literal["stop", "drop"]
-"""What to do about pictures that are not on disk: stop, or leave out the rows about them and count these."""
+"""What to do about images that are not on disk: stop, or leave out the rows about them and count these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,9 @@ class Splits(Settings):
 class World(Settings):
     """Sizes of the mini world's parts, and the seed that everything in it follows from.
 
-    ``full_captions`` is the share of the captions of COCO's training pictures, beyond the first one of each, that name
-    everything in the picture. A caption that does makes its negation redundant, so people's, which do not, teach more.
-    Many pictures show one or two things, which other captions name as well: at 0.6, 86 % name every noun, at 0, 67 %.
+    ``full_captions`` is the share of the captions of COCO's training images, beyond the first one of each, that name
+    everything in the image. A caption that does makes its negation redundant, so people's, which do not, teach more.
+    Many images show one or two things, which other captions name as well: at 0.6, 86 % name every noun, at 0, 67 %.
     """
 
     seed: int
@@ -140,7 +140,7 @@ class Glasses(Settings):
         strengths: how many items of CC-Neg are said in four strengths of negation.
         probe_nouns: how many nouns the sentences are about in which layers are probed for negation (0: all).
         processes: how many trainings run side by side.
-        true_mask: whether every pair of glasses has a row beside it with the true mask in place of the classifier's.
+        true_mask: whether every pair of glasses has a row beside it with the true mask instead of the classifier's.
         token_lens: whether there is a row of glasses whose Lens attends to tokens (another reading of eq. 4).
     """
 
@@ -167,13 +167,13 @@ class Generation(Settings):
         methods: the fine-tuned text towers that are put in its place.
         seeds: towers from each of these seeds, which have to be among those of ``finetuning``.
         prompts: how many of the negated prompts (0: all).
-        picture_seeds: pictures of each negated prompt and method; encoders from several seeds share them.
+        picture_seeds: images of each negated prompt and method; encoders from several seeds share them.
         captions: how many captions of TIFA (0: all).
         floor: how many affirmative prompts of each kind.
         steps, guidance, batch: of the sampler.
-        judge: what looks at the pictures: "world", the mini world's judge, or "annotators", the vision model of
+        judge: what looks at the images: "world", the mini world's judge, or "annotators", the vision model of
             ``configs/annotators.toml``.
-        judge_pictures: on how many held-out pictures the judge is tested.
+        judge_pictures: on how many held-out images the judge is tested.
         processes: how many encoders draw side by side.
     """
 
@@ -199,9 +199,9 @@ class Segmentation(Settings):
 
     Attributes:
         model: of ``configs/segmenters.toml``, which also says whose text towers fit.
-        methods: the fine-tuned text towers that are put in place of its own.
+        methods: the fine-tuned text towers that are put instead of its own.
         seeds: towers from each of these seeds, which have to be among those of ``finetuning``.
-        batch: how many pictures or phrases go through the model at a time.
+        batch: how many images or phrases go through the model at a time.
         processes: how many trainings run side by side, where towers are not trained yet.
     """
 
@@ -218,11 +218,11 @@ class Profile(Settings):
 
     Where ``published``, the data are the published ones, which the user puts under NEGUTIL_DATA; otherwise the mini
     world's, which are built in the cache when they are missing. ``missing`` says what loaders do about images that
-    are not there. ``intervals`` says what those of trained models cover in the tables of notebooks 05 and 06: the items
+    are missing. ``intervals`` says what those of trained models cover in the tables of notebooks 05 and 06: the items
     alone, or also the seeds of the training (``statistics.two_way_bootstrap``); the numbers of every seed are listed
     either way.
 
-    With ``photographs`` Flickr8k takes the place of COCO, LAION, CC-Neg and NegBench's pictures: how many photographs
+    With ``photographs`` Flickr8k takes the place of COCO, LAION, CC-Neg and NegBench's images: how many photographs
     of its training, dev and test part are used (0: all). ``beside`` names models that notebook 03 evaluates too, where
     their weights can be had.
     """
@@ -267,7 +267,7 @@ def names() -> list[str]:
 def resolve(name: str | None = None) -> str:
     """Name of the profile to use: ``name``, else the environment variable NEGUTIL_PROFILE, else ``mini``.
 
-    Raises NegutilError where there is no such profile.
+    Raises NegutilError if there is no such profile.
     """
     chosen = name or os.environ.get("NEGUTIL_PROFILE") or "mini"
     if chosen not in names():
@@ -276,7 +276,7 @@ def resolve(name: str | None = None) -> str:
 
 
 def load(name: str | None = None) -> Profile:
-    """The profile ``name`` (None or "": NEGUTIL_PROFILE, or ``mini``); raises NegutilError where its file is wrong."""
+    """The profile ``name`` (None or "": NEGUTIL_PROFILE, or ``mini``); raises NegutilError if its file is wrong."""
     return read(paths.CONFIGS / f"{resolve(name)}.toml")
 
 

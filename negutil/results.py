@@ -32,7 +32,7 @@ class Record:
     """One number, what it is, how sure it is, and the published number that it stands beside.
 
     ``ci_over`` says what the 95 % interval covers: "items", "clusters" (images, prompts, ...), "seeds and items",
-    "seeds and clusters", or "" where there is none.  ``seed`` is that of the trained model or the sample, where there
+    "seeds and clusters", or "" if there is none.  ``seed`` is that of the trained model or the sample, where there
     is one.  ``paper_value`` is in the unit of ``value``; ``paper_source`` names table and work.  ``provenance`` is
     filled in by ``save``.
     """
@@ -102,12 +102,12 @@ def save_items(items: pd.DataFrame, profile: str, experiment_folder: str, name: 
 
 
 def load(profile: str, experiment_folder: str, name: str) -> pd.DataFrame:
-    """The table that ``save`` wrote; raises NegutilError where it is missing or has other columns."""
+    """The table that ``save`` wrote; raises NegutilError if it is missing or has other columns."""
     return read(paths.results(profile) / experiment_folder / f"{name}.csv")
 
 
 def read(path: Path) -> pd.DataFrame:
-    """The table of records in ``path``; raises NegutilError where it is missing or has other columns."""
+    """The table of records in ``path``; raises NegutilError if it is missing or has other columns."""
     if not path.exists():
         raise NegutilError(f"{path} is not there: run the notebook that writes it.")
     return _parse(path, path.stat().st_mtime_ns).copy()

@@ -1,6 +1,6 @@
 """Intervals and paired tests for per-item scores (docs/protocols.md#statistics).
 
-Every interval is a 95 % one and says what it covers: "items", or "clusters" where items share a picture or a prompt and
+Every interval is a 95 % one and says what it covers: "items", or "clusters" where items share an image or a prompt and
 are therefore resampled together.  Only those "seeds and items" (or "seeds and clusters") cover the variation between
 models that were trained from several seeds as well: seeds and items are resampled independently of each other.
 
@@ -54,7 +54,7 @@ def bootstrap(
 
     ``statistic(*arrays, weights)`` takes the arrays ([N, ...] each) and weights [R, N], and returns [R] values.
     ``clusters`` [N] names each item's cluster: whole clusters are drawn then.  A resample in which the statistic is
-    undefined (NaN) is left out.  Raises ValueError where the arrays differ in length or are empty.
+    undefined (NaN) is left out.  Raises ValueError if the arrays differ in length or are empty.
     """
     options: dict[str, Any] = {"clusters": clusters, "resamples": resamples, "seed": seed}
     return bootstrap_many(lambda *given: statistic(*given)[:, None], *arrays, **options)[0]

@@ -1,4 +1,4 @@
-"""Features of a folder of pictures, or of captions on disk, as shards of files with a manifest: ``negutil encode``.
+"""Features of a folder of images, or of captions on disk, as shards of files with a manifest: ``negutil encode``.
 
 A shard is a fixed part of the inputs, encoded by itself, so that it has the same bytes whoever encodes it: this process
 or a worker of Ray (``negutil.data.engines``). Beside its features, NNNNN.safetensors or NNNNN.parquet, stands
@@ -40,7 +40,7 @@ FORMATS = ("safetensors", "parquet")
 STORED = ("float32", "float16")
 KINDS = ("images", "captions")
 ON_ERROR = ("stop", "skip")
-"""What happens at a picture that cannot be read."""
+"""What happens at an image that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Settings:
         pretrained: weights for an architecture (a tag or a file); "" for those that belong to the name.
         activation: with which the weights of a file were trained, where the file does not say.
         device, dtype: what the model computes with ("cpu", "cuda"; "float32", "bfloat16", "float16").
-        batch: pictures or texts at a time; it moves the last digit, as the number of ``threads`` may.
+        batch: images or texts at a time; it moves the last digit, as the number of ``threads`` may.
         threads: of one worker on the CPU.
         format: "safetensors" or "parquet"; store: "float32" or "float16", the numbers in the files.
     """
@@ -96,14 +96,14 @@ class Part:
 
     @cached_property
     def pictures(self) -> PictureFiles:
-        """The pictures, none of them opened."""
+        """The images, none of them opened."""
         from negutil.models.pictures import PictureFiles
 
         return PictureFiles([f"{self.root}/{file}" for file in self.files])
 
     @cached_property
     def captions(self) -> list[str | None]:
-        """The captions; raises NegutilError where the file has other rows than when it was planned."""
+        """The captions; raises NegutilError if the file has other rows than when it was planned."""
         frame = caption_files.scan(Path(self.root), self.column)
         with caption_files.reading(Path(self.root)):
             texts: list[str | None] = frame.slice(self.first, self.rows).collect().to_series().to_list()
@@ -112,9 +112,9 @@ class Part:
         return texts
 
     def readable(self) -> tuple[Part, dict[str, str]]:
-        """The part with the pictures that can be read, and why each of the others cannot.
+        """The part with the images that can be read, and why each of the others cannot.
 
-        Raises NegutilError where none can.
+        Raises NegutilError if none can.
         """
         left_out = {}
         for row, file in enumerate(self.files):
@@ -140,7 +140,7 @@ class Part:
         return {"kind": self.kind, **place, "null": self.captions.count(None), "sha256": files.text_sha256(content)}
 
     def keys(self) -> list[Any]:
-        """One key for each row: the picture's path below its folder, or the number of the caption's row in its file."""
+        """One key for each row: the image's path below its folder, or the number of the caption's row in its file."""
         return list(self.files) if self.kind == "images" else list(range(self.first, self.first + self.rows))
 
 
@@ -214,10 +214,10 @@ def run(
     fresh: bool = False,
     engine: Engine = LOCAL,
 ) -> dict[str, Any]:
-    """Encode the pictures or captions that ``given`` names into the folder ``out``; the manifest, and what was kept.
+    """Encode the images or captions that ``given`` names into the folder ``out``; the manifest, and what was kept.
 
-    Raises NegutilError where there is nothing to encode, ``out`` holds features of something else (``fresh`` begins
-    anew), a picture or table cannot be read, the model cannot be loaded, or the engine cannot be used.
+    Raises NegutilError if there is nothing to encode, ``out`` holds features of something else (``fresh`` begins
+    again), an image or table cannot be read, the model cannot be loaded, or the engine cannot be used.
     """
     shards = plan(given, kind, column, shard_size)
     # The inputs without the folders of this machine.
@@ -248,7 +248,7 @@ def run(
 
 
 def _claim(out: Path, plan: dict[str, Any], fresh: bool) -> None:
-    """Make ``out`` the folder of this plan; raises NegutilError where it is that of another."""
+    """Make ``out`` the folder of this plan; raises NegutilError if it is that of another."""
     noted, text = out / PLAN, json.dumps(plan, indent=1, sort_keys=True) + "\n"
     if fresh:
         digits = "[0-9]" * 5
@@ -266,7 +266,7 @@ def _claim(out: Path, plan: dict[str, Any], fresh: bool) -> None:
 def plan(given: Sequence[str | Path], kind: str, column: str | None, size: int) -> list[Part]:
     """The inputs that ``given`` names as parts of at most ``size``; ``kind`` "" finds out what they are.
 
-    Raises NegutilError where nothing is there, it could be either, or a table cannot be read.
+    Raises NegutilError if nothing is there, it could be either, or a table cannot be read.
     """
     if size < 1:
         raise NegutilError(f"--shard-size is {size}: give a number above 0.")

@@ -1,6 +1,6 @@
 """Search images with models in your own words, and compare what each of them ranks first.
 
-Whether a picture is right is read off its labels: every thing that the query names has to be there, but those in the
+Whether an image is right is read off its labels: every thing that the query names has to be there, but those in the
 part that it negates must not be (``phrasing.negated_part``, a rule of thumb for sentences with one negation).
 """
 
@@ -82,7 +82,7 @@ def _mentioned(text: str, nouns: Sequence[str]) -> tuple[str, ...]:
 def mistakes(rows: Sequence[int], asked: Named, there: Mapping[str, Flags]) -> tuple[str, ...]:
     """Return what is wrong with each image of ``rows``: "no dog", "has a cat", or "" for nothing.
 
-    ``there`` says for every noun which pictures show it. Without anything named the answer is empty.
+    ``there`` says for every noun which images show it. Without anything named the answer is empty.
     """
     if not asked.wanted and not asked.unwanted:
         return ()
@@ -120,7 +120,7 @@ class Explorer:
     def top(self, query: str, model: str, count: int = COUNT) -> Found:
         """Return the ``count`` images that score highest for ``query``, the earlier one among ties.
 
-        Raises NegutilError for an empty query, for more pictures than there are, and as ``loader.load`` does.
+        Raises NegutilError for an empty query, for more images than there are, and as ``loader.load`` does.
         """
         if not query.strip():
             raise NegutilError("The query is empty: write what the image should show.")

@@ -36,7 +36,7 @@ def write(
     """Write ``model`` into the folder ``out``; returns the files.
 
     ``tuned`` is the fine-tuning that it comes from; the model card gets the numbers of ``card``, a folder of ``negutil
-    bench``. Raises NegutilError where ``card`` holds none, or where transformers has no such model.
+    bench``. Raises NegutilError if ``card`` holds none, or where transformers has no such model.
     """
     results = _results(card) if card else []  # before anything is written
     settings = transformers_names.config(model.entry.architecture) if transformers else {}
@@ -58,7 +58,7 @@ def write(
 def push(folder: Path, repository: str) -> str:
     """Upload ``folder`` to ``repository`` (owner/name) on the hub, and return its address.
 
-    The token is that of HF_TOKEN or of `hf auth login`. Raises NegutilError where the folder is none of ``write``, and
+    The token is that of HF_TOKEN or of `hf auth login`. Raises NegutilError if the folder is none of ``write``, and
     where the hub refuses.
     """
     if not (folder / architectures.CONFIG).exists():

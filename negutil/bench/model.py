@@ -39,7 +39,7 @@ def load(
     """Load the model ``name`` with the weights ``pretrained`` ("": those that belong to the name).
 
     ``activation`` says with which one the weights of a file were trained, where nothing else does; ``seed`` is that of
-    random weights; ``profile`` is where a fine-tuned model is looked for. Raises NegutilError where there is no such
+    random weights; ``profile`` is where a fine-tuned model is looked for. Raises NegutilError if there is no such
     model or file, weights and architecture do not fit, or device or dtype cannot be used.
     """
     device = precision.usable(device)
@@ -128,7 +128,7 @@ def with_method(model: LoadedModel, method: str = "", batch: int = encode.BATCH)
 
 
 def _weights_in(folder: Path) -> Path:
-    """The weights in a folder of open_clip; raises NegutilError where there are none."""
+    """The weights in a folder of open_clip; raises NegutilError if there are none."""
     names = [f"open_clip_{name}" for name in ("model.safetensors", "pytorch_model.safetensors", "pytorch_model.bin")]
     found = next((folder / name for name in names if (folder / name).exists()), None)
     if found is None:

@@ -35,7 +35,7 @@ _ARCHITECTURES |= {"ViT-L-14-336": "ViT-L/14@336px"}
 def of_world(profile: str, base: str) -> list[Record]:
     """The committed results of the two MiniCLIPs, and of METHODS on ``base``, in a profile of the mini world.
 
-    Empty for a profile whose results are not there, as quick's.
+    Empty for a profile whose results are missing, as quick's.
     """
     try:
         tasks = results.load(profile, negbench.EXPERIMENT, "tasks")
@@ -43,7 +43,7 @@ def of_world(profile: str, base: str) -> list[Record]:
     except NegutilError:
         return []
     plain = tasks[tasks["model"].str.startswith("miniclip")]
-    # Notebook 05's retrieval with negation has a query per picture, so it asks other items than here.
+    # Notebook 05's retrieval with negation has a query per image, so it asks other items than here.
     names = [name for name in levels["task"].str.rpartition("/")[0].unique() if name != "COCO retrieval, paraphrased"]
     found = [_record(row) for row in plain.to_dict("records")]
     for row in levels.to_dict("records"):
@@ -61,7 +61,7 @@ def published(card: Card) -> list[Record]:
     """The papers' numbers for the tasks of ``card`` that have all items of the published file.
 
     NegBench's are of ViT-B/32; NegationCLIP's of the card's architecture where the paper has it, else of ViT-B/32.
-    CC-Neg has none: CLIPGlasses does not say of how many of its items Table 1 is.
+    CC-Neg has none: CLIPGlasses does not say about how many of its items Table 1 is.
     """
     own = {each["title"] for each in card.tasks if not each["world"]}
     whole = {record.task: record.n for record in card.records if (record.task, record.metric) in card.main}
@@ -94,7 +94,7 @@ def _model(row: str, architecture: str) -> str:
 def of_cards(card: Card, folders: Iterable[Path]) -> list[Record]:
     """The numbers of other cards for the tasks whose data are the same as in ``card``.
 
-    Raises NegutilError where a folder has no card.
+    Raises NegutilError if a folder has no card.
     """
     own = {task["title"]: task["data_sha256"] for task in card.tasks}
     found: list[Record] = []

@@ -158,7 +158,7 @@ def identity(model: LoadedModel, name: str = "") -> dict[str, Any]:
 def claim(out: Path, model: LoadedModel, name: str = "") -> None:
     """Note in the folder ``out``, made where it is missing, which model it is about.
 
-    Raises NegutilError where that is another one, or the same name with other weights, or ``out`` is a file.
+    Raises NegutilError if that is another one, or the same name with other weights, or ``out`` is a file.
     """
     note, own = out / MODEL, json.loads(json.dumps(identity(model, name)))
     if out.exists() and not out.is_dir():
@@ -188,7 +188,7 @@ def keep(out: Path, unit: Unit, kept: Kept) -> None:
 
 
 def load(out: Path, unit: Unit) -> Kept | None:
-    """The unit as ``keep`` wrote it, or None where it is not finished or its data have changed since."""
+    """The unit as ``keep`` wrote it, or None if it is not finished or its data have changed since."""
     table, note = _paths(out, unit)
     if not note.exists() or not table.exists():
         return None
@@ -235,7 +235,7 @@ def as_json(card: Card) -> dict[str, Any]:
 
 
 def table(card: Card) -> pd.DataFrame:
-    """Every number of the model with the columns TABLE: its interval, chance, and the best rule that sees no picture.
+    """Every number of the model with the columns TABLE: its interval, chance, and the best rule that sees no image.
 
     That rule is the one that is best over all items of a task, for parts of them too. ``main`` marks the numbers that
     stand for a task.

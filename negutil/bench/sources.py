@@ -58,7 +58,7 @@ class Unit:
 
     @cached_property
     def digest(self) -> str:
-        """What the answers depend on besides the model: facts, and path, size and time of change of every picture."""
+        """What the answers depend on besides the model: facts, and path, size and time of change of every image."""
         facts = json.dumps([CODE_VERSION, self.task.facts(self.rows)], sort_keys=True)
         found = hashlib.sha256(facts.encode())
         for path in dict.fromkeys(path for group in self.task.pictures(self.rows) for path in group.paths):
@@ -89,19 +89,19 @@ class OwnPairs(Pairs):
         return np.select([true & false, true, false], [PAIR_TYPES[2], *PAIR_TYPES[:2]], PAIR_TYPES[3]).tolist()
 
     def items(self, rows: Dataset) -> pd.DataFrame:
-        """Return item (the line of the file) and cluster (the picture)."""
+        """Return item (the line of the file) and cluster (the image)."""
         return pd.DataFrame({"item": rows["line"][:], "cluster": rows["file_name"][:]})
 
     def rules(self, rows: Dataset, bag_of_words: bool = True) -> dict[str, Frames]:
-        """Return the answers of rules, without the bag of words where there are too few pictures to fit it to."""
+        """Return the answers of rules, without the bag of words where there are too few images to fit it to."""
         return super().rules(rows, bag_of_words and len(set(rows["file_name"][:])) >= FEWEST)
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """The user's own files by format, and the folders under which their pictures are (none: each file's own).
+    """The user's own files by format, and the folders under which their images are (none: each file's own).
 
-    With ``partial``, rows whose pictures are not there are left out and counted.
+    With ``partial``, rows whose images are missing are left out and counted.
     """
 
     negbench: tuple[Path, ...] = ()
@@ -150,7 +150,7 @@ def world(chosen: Profile, only: Sequence[str] = ()) -> list[Unit]:
 def of_files(files: Files, chosen: Profile) -> list[Unit]:
     """A unit for every file of ``files``.
 
-    Raises NegutilError where a file or picture is missing or damaged, and where two files would have one name.
+    Raises NegutilError if a file or image is missing or damaged, and where two files would have one name.
     """
     units = []
     for name, load in _LOADERS.items():
@@ -185,7 +185,7 @@ _LOADERS: Mapping[str, Load] = {
     "ccneg": _ccneg,
     "pairs": pairs.load,
 }
-"""How the files of each field of ``Files`` are read: file, folder of its pictures."""
+"""How the files of each field of ``Files`` are read: file, folder of its images."""
 
 
 def _task(name: str, path: Path, read: Dataset) -> tuple[Task, Any]:
@@ -204,7 +204,7 @@ def _task(name: str, path: Path, read: Dataset) -> tuple[Task, Any]:
 
 
 def _read(load: Load, path: Path, files: Files) -> Dataset:
-    """What ``load`` reads with the pictures of the first folder that has them (with ``partial``: that has most)."""
+    """What ``load`` reads with the images of the first folder that has them (with ``partial``: that has most)."""
     read: list[Dataset] = []
     problems: list[NegutilError] = []
     for folder in files.images or (path.expanduser().parent,):

@@ -45,7 +45,7 @@ def find(paths: Iterable[str | Path]) -> list[Path]:
     """The files that the paths name: files as they are, folders with all that is below them, glob patterns.
 
     A README.txt and the like beside shards is not read. Each file comes once, in the order given, sorted within a
-    folder or pattern. Raises NegutilError where a path leads to nothing that can be read, and where a folder holds
+    folder or pattern. Raises NegutilError if a path leads to nothing that can be read, and where a folder holds
     captions in files of several kinds.
     """
     chosen: list[Path] = []
@@ -86,7 +86,7 @@ def scan(path: Path, column: str | None = None) -> pl.LazyFrame:
     """A lazy frame with one column, the captions in the file (String, may be null), under its own name.
 
     ``column`` names it; None takes the only column, or the first of USUAL_COLUMNS.  In a CSV or TSV file a number n
-    means the nth column of a file without a header line.  Raises NegutilError where the file cannot be read, or the
+    means the nth column of a file without a header line.  Raises NegutilError if the file cannot be read, or the
     column is missing or does not hold text.
     """
     kind = kind_of(path)
@@ -145,7 +145,7 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def _stray_quote(path: Path) -> int:
-    """The first line of a CSV file with a quotation mark in the middle of a field; 0 where there is none."""
+    """The first line of a CSV file with a quotation mark in the middle of a field; 0 if there is none."""
     if path.suffix.lower() != ".csv":
         return 0
     with path.open(encoding="utf-8", errors="replace") as lines:

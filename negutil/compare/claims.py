@@ -25,10 +25,10 @@ from negutil.statistics import Interval
 FILE = paths.CONFIGS / "claims.toml"
 REPLICATED, NOT_REPLICATED, INCONCLUSIVE = VERDICTS = ("replicated", "not replicated", "inconclusive")
 PART = "not reproduced here: part of the data"
-"""In place of a verdict on a printed digit, where the number is not of all items that the digit is about."""
+"""Instead of a verdict on a printed digit, where the number is not of all items that the digit is about."""
 
 FACT = "fact"
-"""In place of a verdict, for what could not have come out otherwise or was found by looking."""
+"""Instead of a verdict, for what could not have come out otherwise or was found by looking."""
 BEFORE = "before the run"
 WORKS = ("NegBench", "NegationCLIP", "CLIPGlasses", "CoN-CLIP")
 OURS = "our controls"
@@ -231,7 +231,7 @@ def _read(path: Path) -> _File:
 
 
 def _condition(row: dict[str, Any], claim: dict[str, Any], path: Path) -> dict[str, Any]:
-    """A condition with ``side`` and ``bound`` in place of above, below or equal."""
+    """A condition with ``side`` and ``bound`` instead of above, below or equal."""
     sides = [side for side in ("above", "below", "equal") if side in row]
     if len(sides) != 1 or {"within", "of"} & {*row} != ({"within", "of"} if "equal" in row else set()):
         wanted = "table, task, metric and one of above, below, equal with within and of"
@@ -247,7 +247,7 @@ def of_notebook(notebook: str, path: Path = FILE) -> tuple[Claim, ...]:
 def headlines(path: Path = FILE) -> tuple[Headline, ...]:
     """The headlines in their order.
 
-    Raises NegutilError where a key is missing, and where one is not a claim of a paper with a test from before the run.
+    Raises NegutilError if a key is missing, and where one is not a claim of a paper with a test from before the run.
     """
     found = _read(path)
     known = {claim.id: claim for claim in found.claim}
@@ -261,7 +261,7 @@ def headlines(path: Path = FILE) -> tuple[Headline, ...]:
 
 
 def controls(path: Path = FILE) -> tuple[Control, ...]:
-    """Every control; raises NegutilError where a key is missing or a claim is not in the file."""
+    """Every control; raises NegutilError if a key is missing or a claim is not in the file."""
     return _read(path).control
 
 
@@ -272,7 +272,7 @@ def judge(
 
     ``draws`` are folders in results/ with the same numbers from other draws of the evaluation sets; a verdict is then
     that of the pooled numbers. ``floors`` is the folder that says what a model can do (``provided``), if another one.
-    Raises NegutilError where a table is missing, and NoRecordError where no record of any model fits a condition. With
+    Raises NegutilError if a table is missing, and NoRecordError where no record of any model fits a condition. With
     published data a claim whose data are not here has no verdict: ``skipped.csv`` says what is missing.
     """
     found = []

@@ -108,7 +108,7 @@ def other_world(profile: str) -> str:
 def of(profile: str, stated: Sequence[Claim] | None = None) -> list[Outcome]:
     """The outcome of every claim of the file (or of ``stated``), in its order, beside that in the other world.
 
-    Raises NegutilError where a table is there but damaged; that one is missing is an outcome.
+    Raises NegutilError if a table is there but damaged; that one is missing is an outcome.
     """
     other = other_world(profile)
     outcomes = [
@@ -171,7 +171,7 @@ def table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
 
 
 def q_value(q: float) -> str:
-    """A q-value as text; empty where there is none."""
+    """A q-value as text; empty if there is none."""
     return "" if math.isnan(q) else f"{q:.3f}" if q >= 0.001 else "< 0.001"
 
 

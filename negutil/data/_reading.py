@@ -1,7 +1,7 @@
 """Reading and checking that every format module shares.
 
 A loader reads its files with `json_columns` or `read_csv`, checks columns with `unique` and `known`, and hands plain
-lists to `build`, which finds the pictures and makes the `datasets.Dataset`. Whatever is wrong is raised as
+lists to `build`, which finds the images and makes the `datasets.Dataset`. Whatever is wrong is raised as
 `negutil.errors.NegutilError` in one sentence: the file, the place in it, and the fix.
 """
 
@@ -69,9 +69,9 @@ _reports: ContextVar[list[Report] | None] = ContextVar("reports", default=None)
 
 @contextmanager
 def missing_pictures(rule: Missing) -> Iterator[list[Report]]:
-    """While it is entered, every loader does this about pictures that are not on disk (else: "stop").
+    """While it is entered, every loader does this about images that are not on disk (else: "stop").
 
-    Gives the reports of all that loaders read in the meantime with pictures or clips, in that order.
+    Gives the reports of all that loaders read in the meantime with images or clips, in that order.
     """
     reports: list[Report] = []
     before = _missing.set(rule), _reports.set(reports)
@@ -83,7 +83,7 @@ def missing_pictures(rule: Missing) -> Iterator[list[Report]]:
 
 
 def drops() -> bool:
-    """Whether `missing_pictures` says that rows without their pictures are left out."""
+    """Whether `missing_pictures` says that rows without their images are left out."""
     return _missing.get() == "drop"
 
 
@@ -350,7 +350,7 @@ def _numbered_rows(path: Path) -> Iterator[tuple[int, list[str] | str]]:
 
 
 def string_list(text: str) -> list[str] | None:
-    """The strings of a Python list literal such as "['dog', 'sofa']", or None where it is something else.
+    """The strings of a Python list literal such as "['dog', 'sofa']", or None if it is something else.
 
     A list as NumPy prints it, "['dog' 'sofa']", is something else: Python would join the two.
     """
@@ -364,7 +364,7 @@ def string_list(text: str) -> list[str] | None:
 
 
 def _has_joined_strings(text: str) -> bool:
-    """Whether two string literals stand side by side; raises SyntaxError where this is no Python."""
+    """Whether two string literals stand side by side; raises SyntaxError if this is no Python."""
     try:
         kinds = [token.type for token in tokenize.generate_tokens(io.StringIO(text).readline)]
     except tokenize.TokenError as problem:
@@ -381,17 +381,17 @@ def _names_in(folder: str) -> frozenset[str]:
 
 
 def find_files(names: Sequence[str], folder: Path | str, source: object) -> list[str | None]:
-    """Full path of every named file under `folder`; None for what is not there (only where `missing_pictures` drops).
+    """Full path of every named file under `folder`; None for what is missing (only where `missing_pictures` drops).
 
     A name may carry folders of its author's machine ("/home/a/data/coco/val2017/1.jpg"): the longest tail of it that
-    exists under `folder` is taken, so equal file names in different folders stay apart. Raises NegutilError where
+    exists under `folder` is taken, so equal file names in different folders stay apart. Raises NegutilError if
     nothing is there, and without "drop" where something is not.
     """
     folder = require_folder(folder).resolve()
     inside: dict[str, frozenset[str]] = {}  # names of the files in a folder
     paths: list[str | None] = []
     for name in names:
-        # Plain strings: with pathlib this loop takes most of the time of loading 200,000 pictures.
+        # Plain strings: with pathlib this loop takes most of the time of loading 200,000 images.
         parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
         parts = parts[-1:] if ".." in parts else parts
         paths.append(None)

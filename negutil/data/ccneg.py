@@ -1,4 +1,4 @@
-"""CC-Neg: ccneg_preprocessed.pt, distractor_image_mapping.pt and the folder of CC3M pictures.
+"""CC-Neg: ccneg_preprocessed.pt, distractor_image_mapping.pt and the folder of CC3M images.
 
 Both .pt files are opened with `weights_only=True`, which cannot run code. See docs/protocols.md#cc-neg.
 """
@@ -25,12 +25,12 @@ def load(
     split: str | None = None,
     n_evaluation: int = N_EVALUATION,
 ) -> Dataset:
-    """Pictures with their true caption and a negated caption that is false of them.
+    """Images with their true caption and a negated caption that is false of them.
 
     Columns: image (only with `pictures`), item (index in the file), file_name, caption, negated_caption (as published:
-    the evaluation removes its commas before it tokenises), negated_object (None where the file has none), split
+    the evaluation removes its commas before it tokenises), negated_object (None if the file has none), split
     ("train", and "evaluation" for the last `n_evaluation` items), and with `distractors` distractor (the first index
-    that the mapping gives, into COCO train2017 captions in torchvision's order; None where it has none). Raises
+    that the mapping gives, into COCO train2017 captions in torchvision's order; None if it has none). Raises
     NegutilError for files that are damaged or hold more than plain data, and for items without captions.
     """
     content = read_pt(file)

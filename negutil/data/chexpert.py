@@ -40,9 +40,9 @@ def load(file: Path | str, pictures: Path | str | None = None) -> Dataset:
     """Radiographs with their findings.
 
     Columns: image (only with `pictures`, the folder that holds CheXpert-v1.0 or lies in it), file_name (Path as
-    written), sex, age (years), view ("Frontal", "Lateral"), projection ("AP", "PA", ...; None where blank), and every
+    written), sex, age (years), view ("Frontal", "Lateral"), projection ("AP", "PA", ...; None if blank), and every
     name in FINDINGS: 1 present, 0 absent, -1 uncertain, None not mentioned. Rows with another value, or an age that is
-    no number, are kept out and listed by line in the report; a missing column or picture raises NegutilError.
+    no number, are kept out and listed by line in the report; a missing column or image raises NegutilError.
     """
     rows = _reading.read_csv(file, required=(*_ABOUT, *FINDINGS)).keep(_problem)
     read = rows.columns

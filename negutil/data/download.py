@@ -77,7 +77,7 @@ class _AgainError(Exception):
 def fetch(wanted: Wanted, target: Path, settings: Settings | None = None, room: float = 0.0) -> Path:
     """Download ``wanted`` to ``target``, going on with what an earlier call left, and return ``target``.
 
-    ``room`` is how many times the file's size has to be free besides, for unpacking. Raises NegutilError where the disk
+    ``room`` is how many times the file's size has to be free besides, for unpacking. Raises NegutilError if the disk
     is too small or full, the server refuses, keeps failing or has another file, or the checksum is not the right one.
     """
     settings = settings or Settings()
@@ -105,7 +105,7 @@ def fetch(wanted: Wanted, target: Path, settings: Settings | None = None, room: 
 def part_of(url: str) -> Iterator[BinaryIO]:
     """A file on a server, of which only those blocks are downloaded that are read.
 
-    Raises OSError where the server cannot be reached or does not give parts of files.
+    Raises OSError if the server cannot be reached or does not give parts of files.
     """
     with httpx.Client(follow_redirects=True, timeout=Settings().stall) as client:
         yield io.BufferedReader(_Remote(client, url), BLOCK)
@@ -182,7 +182,7 @@ def require_space(folder: Path, needed: float, what: str, reserve: int = 0) -> N
 
 
 def digest(path: Path, kind: str) -> str:
-    """Hex "sha256" or "md5" of a file's bytes; raises NegutilError where it cannot be read."""
+    """Hex "sha256" or "md5" of a file's bytes; raises NegutilError if it cannot be read."""
     if kind == "sha256":
         return files.sha256(path)
     with path.open("rb") as stream:

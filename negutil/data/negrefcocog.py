@@ -1,4 +1,4 @@
-"""NegRefCOCOg: NegRefCOCOg.json and a folder of COCO train2014 pictures (docs/protocols.md#negrefcocog)."""
+"""NegRefCOCOg: NegRefCOCOg.json and a folder of COCO train2014 images (docs/protocols.md#negrefcocog)."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ _ROW = {"image": str, "phrase": str, "ref_bbox": list, "bbox_list": list}
 
 
 def load(file: Path | str, pictures: Path | str | None = None) -> Dataset:
-    """Negated phrases, each with two boxes of the same picture, one of which it describes.
+    """Negated phrases, each with two boxes of the same image, one of which it describes.
 
     Columns: image (only with `pictures`), file_name, phrase, boxes (two of [x, y, width, height], pixels), correct
     (index of ref_bbox in boxes; in the published file always 0, so shuffle before scoring). Raises NegutilError for

@@ -1,4 +1,4 @@
-"""Your own pictures, each with a caption that is true of it and one that is false: a CSV file of three columns.
+"""Your own images, each with a caption that is true of it and one that is false: a CSV file of three columns.
 
 Unlike the loaders of published files this one leaves no line out: whoever wrote the file can fix it, so the first line
 that is wrong is an error.
@@ -23,12 +23,12 @@ FEATURES = _reading.features("file_name, true, false, line: int")
 
 
 def load(file: Path | str, pictures: Path | str | None = None) -> Dataset:
-    """Pictures with a true and a false caption each.
+    """Images with a true and a false caption each.
 
     Columns: image (its path, with slashes or backslashes, counts from the folder ``pictures``, without it from that of
-    the file), file_name (as written), true, false, line (of the file, from 1). A picture may be in several lines;
+    the file), file_name (as written), true, false, line (of the file, from 1). An image may be in several lines;
     columns of other names than NAMES are ignored. Raises NegutilError, naming the line, for an empty cell, two equal
-    captions, a picture that is not there, and a line with too many or too few fields; and for a column that is missing
+    captions, an image that is missing, and a line with too many or too few fields; and for a column that is missing
     or there twice.
     """
     rows = _reading.read_csv(file)
@@ -51,7 +51,7 @@ def load(file: Path | str, pictures: Path | str | None = None) -> Dataset:
             _reading.fail(file, f"line {line}: both captions are the same", "correct one, or remove that line")
     columns = {role: [cell.strip() for cell in cells] for role, cells in columns.items()}
     folder, names = Path(pictures or Path(file).expanduser().parent), columns["image"]
-    # An absolute path is taken as it is; None where there is no such file.
+    # An absolute path is taken as it is; None if there is no such file.
     inside = _reading.require_folder(folder).resolve()
     paths = {name: inside / Path(name.replace("\\", "/")).expanduser() for name in set(names)}
     there = {name: str(path) if path.is_file() else None for name, path in paths.items()}

@@ -59,7 +59,7 @@ def load(
     Columns: image (only with `pictures`, the COCO train2014 folder), ref_id, sent_id, ann_id, image_id, file_name,
     split, sentence (cleaned by RefCOCOg's authors), raw, category, box ([x, y, width, height], pixels), segmentation
     (JSON; see `negutil.data.coco.mask`), width, height. Raises NegutilError for damaged files, duplicate ids, a pickle
-    that is more than data, references to unknown objects or pictures, and a split that is not there.
+    that is more than data, references to unknown objects or images, and a split that is missing.
     """
     folder = Path(folder)
     refs_source = f"{folder / f'refs({split_by})'}"
@@ -69,7 +69,7 @@ def load(
     content = _reading.read_json(path)
     images = _reading.json_columns(path, _IMAGE, key="images", different="id", content=content)
     columns = coco.instance_columns(content, path, images["id"])
-    # Facts about every annotated object by its annotation id; file names are those of the pictures themselves.
+    # Facts about every annotated object by its annotation id; file names are those of the images themselves.
     objects: dict[int, dict[str, Any]] = {}
     for row, values in enumerate(zip(*images.values(), strict=True)):
         shared = dict(zip(("image_id", "file_name", "width", "height"), values, strict=True))

@@ -2,7 +2,7 @@
 Flickr8k's photographs in the place of some of them.
 
 The package ``miniworld`` is reached here alone. ``folder`` finds or builds what is a dataset; ``world`` is for what
-only a drawn world has: the truth about its pictures, the annotator that knows it, and the judge's pictures.
+only a drawn world has: the truth about its images, the annotator that knows it, and the judge's images.
 """
 
 import importlib
@@ -28,7 +28,7 @@ OF_PHOTOGRAPHS = ("coco", "negbench", "ccneg", "laion")
 """What it makes; other datasets of a profile of photographs are the published ones."""
 
 ANNOTATING = ("miniworld.annotator", "miniworld.shapes")
-"""Modules with the code that annotates drawn pictures: captions are written again where it has changed."""
+"""Modules with the code that annotates drawn images: captions are written again where it has changed."""
 
 STANDS_FOR = {
     "coco": "MS COCO: instances and captions",
@@ -63,7 +63,7 @@ WHERE = {
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A picture (uint8 [height, width, 3]; of a clip, four frames side by side) and a text about it."""
+    """An image (uint8 [height, width, 3]; of a clip, four frames side by side) and a text about it."""
 
     picture: np.ndarray
     caption: str
@@ -73,7 +73,7 @@ def folder(settings: Profile, name: str, where: str = "") -> Path:
     """The folder of a dataset of STANDS_FOR: the published one where the profile wants it, else the mini world's.
 
     The latter is built where it is missing, as is what Flickr8k's photographs stand for. ``where`` says how to get the
-    published one. Raises NegutilError where that, or Flickr8k, is not there.
+    published one. Raises NegutilError if that, or Flickr8k, is missing.
     """
     if is_world(settings):
         path: Path = world().build(name, settings)

@@ -41,7 +41,7 @@ RATIO, SMALL = 100.0, 10**8
 def members(url: str, names: Sequence[str], folder: Path) -> None:
     """Take the files ``names`` out of the zip archive at ``url`` into ``folder``, without downloading the rest of it.
 
-    Raises NegutilError where the server does not give parts of files, or the archive is damaged or has no such file.
+    Raises NegutilError if the server does not give parts of files, or the archive is damaged or has no such file.
     """
     try:
         with part_of(url) as remote, zipfile.ZipFile(remote) as archive:
@@ -166,7 +166,7 @@ def zip_names(file: Path) -> list[str]:
 def tar_members(file: Path, endings: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
     """Name and content of each file in a tar archive whose name has one of ``endings``; nothing is written to disk.
 
-    Raises NegutilError where the archive is damaged.
+    Raises NegutilError if the archive is damaged.
     """
     try:
         with tarfile.open(file) as archive:

@@ -16,13 +16,13 @@ _NOT_VOC = "fix the file or fetch it again"
 
 
 def load(folder: Path | str, split: str = "test") -> Dataset:
-    """The pictures of one split ("test", "trainval", ...) with their objects.
+    """The images of one split ("test", "trainval", ...) with their objects.
 
     `folder` holds Annotations, ImageSets and JPEGImages (VOCdevkit/VOC2007). Columns: image, image_id ("000001"),
     file_name, width, height (pixels), and per object: categories, boxes ([x, y, width, height], pixels, x and y from 0:
-    the published corners count from 1 and include the last pixel), difficult, truncated, poses (None where unstated).
+    the published corners count from 1 and include the last pixel), difficult, truncated, poses (None if unstated).
     Raises NegutilError for a missing split, damaged XML, XML with a document type (entities are never expanded), and
-    missing pictures.
+    missing images.
     """
     folder = _reading.require_folder(folder)
     path = folder / "ImageSets" / "Main" / f"{split}.txt"

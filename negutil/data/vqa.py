@@ -31,8 +31,8 @@ def load(
     Columns: image (only with `pictures`), question_id, image_id, file_name, question; with `annotations`: answer (the
     multiple_choice_answer), answers (of the annotators), answer_type ("yes/no", "number", "other"), question_type.
     `file_name` is a pattern such as "COCO_train2014_{image_id:012d}.jpg"; by default it follows the data_subtype that
-    the official files state, and without either there is no file_name column. Raises NegutilError where a question
-    has no annotation, an annotation no question, or the two disagree about the picture.
+    the official files state, and without either there is no file_name column. Raises NegutilError if a question
+    has no annotation, an annotation no question, or the two disagree about the image.
     """
     content = _reading.read_json(questions)
     columns = _reading.json_columns(questions, _QUESTION, key="questions", different="question_id", content=content)

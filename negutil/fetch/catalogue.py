@@ -118,7 +118,7 @@ class Entry(Settings):
 
 
 def entries(file: Path | None = None) -> dict[str, Entry]:
-    """Every entry by name, in the order of ``file`` (FILE); raises NegutilError where it is damaged or inconsistent."""
+    """Every entry by name, in the order of ``file`` (FILE); raises NegutilError if it is damaged or inconsistent."""
     return _read(file or FILE)
 
 
@@ -136,7 +136,7 @@ def _read(file: Path) -> dict[str, Entry]:
 
 
 def find(name: str, file: Path | None = None) -> Entry:
-    """The entry called ``name``; raises NegutilError, listing those that exist, where there is none."""
+    """The entry called ``name``; raises NegutilError, listing those that exist, if there is none."""
     known = entries(file)
     if name not in known:
         raise no_such("dataset or checkpoint", name, known)

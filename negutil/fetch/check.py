@@ -49,7 +49,7 @@ Count = Callable[[Dataset], int]
 CAPTION_COLUMNS = ("TEXT", "text", "Text", "caption", "CAPTION", "Caption")
 """Names of the caption column of LAION-400M's parquet shards, by release; the first that a shard has is taken."""
 OPENED = 20
-"""How many pictures or clips of a folder are opened, spread over it, unless all are to be."""
+"""How many images or clips of a folder are opened, spread over it, unless all are to be."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ _REFUSED = re.compile(r"GLOBAL ([\w.]+)")
 def read(file: Path, activation: str | None = None) -> State:
     """Return the tensors of a file of weights under open_clip's names.
 
-    Raises NegutilError where the file cannot be read, is damaged, holds anything but tensors and plain values, or says
+    Raises NegutilError if the file cannot be read, is damaged, holds anything but tensors and plain values, or says
     (in its safetensors metadata) that it was trained with an activation other than ``activation``.
     """
     trained_with = noted_activation(file)

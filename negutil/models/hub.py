@@ -39,7 +39,7 @@ def revision(repository: str, given: str | None = None) -> str:
 
 
 def pinned() -> dict[str, str]:
-    """Commits by repository; raises NegutilError where the table cannot be read."""
+    """Commits by repository; raises NegutilError if the table cannot be read."""
     return {name: str(commit) for name, commit in files.read_toml(paths.CONFIGS / TABLE).items()}
 
 
@@ -71,7 +71,7 @@ def fetching(what: str, fix: str) -> Iterator[None]:
 
 @functools.cache
 def is_reachable() -> bool:
-    """Whether the hub answers, asked once in a process; False where its client was told to stay offline."""
+    """Whether the hub answers, asked once in a process; False if its client was told to stay offline."""
     from huggingface_hub import constants
 
     if constants.is_offline_mode():

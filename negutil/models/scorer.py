@@ -1,6 +1,6 @@
-"""What ranks pictures for a text: a CLIP by its cosines, or anything else that takes texts and features of pictures.
+"""What ranks images for a text: a CLIP by its cosines, or anything else that takes texts and features of images.
 
-Benchmarks ask a :class:`Scorer` and never multiply features themselves, so that a score need not be a cosine. Pictures
+Benchmarks ask a :class:`Scorer` and never multiply features themselves, so that a score need not be a cosine. Images
 are encoded once, by the image tower of ``scorer.tower`` (``encode.images``), and go in as features.
 """
 
@@ -20,10 +20,10 @@ CHUNK = 8_000_000  # products held at once, 64 MB as float64
 
 
 class Scorer(Protocol):
-    """Scores of texts with pictures, higher where they fit better.
+    """Scores of texts with images, higher where they fit better.
 
     ``name`` is what it is called in tables and in the registry; the image tower of ``tower`` makes the features, its
-    tokenizer reads the texts. Equal texts get exactly equal scores with equal pictures, so that ties are seen
+    tokenizer reads the texts. Equal texts get exactly equal scores with equal images, so that ties are seen
     (docs/protocols.md#ties). A class that is a scorer names this one as its base, and so has ``remember``.
     """
 
@@ -31,11 +31,11 @@ class Scorer(Protocol):
     tower: LoadedModel
 
     def paired(self, texts: Sequence[str], images: Features) -> Floats:
-        """Return the score [N] of each text with the picture of its row; ``images`` [N, D]."""
+        """Return the score [N] of each text with the image of its row; ``images`` [N, D]."""
         ...
 
     def matrix(self, texts: Sequence[str], images: Features) -> Floats:
-        """Return the scores [T, M] of all texts with all pictures [M, D]; memory beyond the result is bounded."""
+        """Return the scores [T, M] of all texts with all images [M, D]; memory beyond the result is bounded."""
         ...
 
     def remember(self, texts: Sequence[str]) -> None:
@@ -47,7 +47,7 @@ class Scorer(Protocol):
 
 
 class Cosine(Scorer):
-    """The cosine of text and picture: how every CLIP scores; ``batch`` and ``share`` are those of ``encode.texts``."""
+    """The cosine of text and image: how every CLIP scores; ``batch`` and ``share`` are those of ``encode.texts``."""
 
     def __init__(self, tower: LoadedModel, batch: int = encode.BATCH, share: bool = False) -> None:
         self.name = tower.name
@@ -73,7 +73,7 @@ class Cosine(Scorer):
         return encode.texts(self.tower, texts, batch=self._batch, share=self._share)
 
     def paired(self, texts: Sequence[str], images: Features) -> Floats:
-        """Return the cosine [N] of each text with its picture, in float64; see :func:`paired_cosines`."""
+        """Return the cosine [N] of each text with its image, in float64; see :func:`paired_cosines`."""
         return paired_cosines(self.features(texts), images)
 
     def matrix(self, texts: Sequence[str], images: Features) -> Floats:
@@ -89,7 +89,7 @@ def of(model: LoadedModel | Scorer, batch: int = encode.BATCH, share: bool = Fal
 def paired_cosines(texts: Features, images: Features) -> Floats:
     """Return the cosine [N] of each row of ``texts`` with that of ``images``, both L2-normalised [N, D].
 
-    Equal rows get exactly equal scores, whatever their place. Raises NegutilError where the shapes differ.
+    Equal rows get exactly equal scores, whatever their place. Raises NegutilError if the shapes differ.
     """
     if texts.ndim != 2 or texts.shape != images.shape or not len(texts):
         raise NegutilError(

@@ -62,7 +62,7 @@ def state(model: Any) -> State:
 def put(model: Any, tensors: State, source: str) -> None:
     """Copy ``tensors`` into the text tower of ``model``, all of it; ``source`` says in an error where they are from.
 
-    Raises NegutilError where a tensor is missing, left over, or of another shape.
+    Raises NegutilError if a tensor is missing, left over, or of another shape.
     """
     wrong = misfits(tensors, state(model))
     if wrong:

@@ -1,6 +1,6 @@
 """The report's tables beside the claims: every method on every benchmark, NegBench, paper against code, provenance.
 
-Each is made from the tables in ``results/`` and the notes beside them. Where a table is not there, a function returns
+Each is made from the tables in ``results/`` and the notes beside them. Where a table is missing, a function returns
 an empty frame and the report says which notebook makes it.
 """
 

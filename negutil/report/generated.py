@@ -48,7 +48,7 @@ def relative(path: Path, page: Path) -> str:
 
 
 def text_with(parts: Mapping[str, str], path: Path) -> str:
-    """The text of a page with each of ``parts`` between its markers; raises NegutilError where a marker is missing."""
+    """The text of a page with each of ``parts`` between its markers; raises NegutilError if a marker is missing."""
     text = path.read_text(encoding="utf-8")
     for name, part in parts.items():
         begin, end = BEGIN.format(name), END.format(name)
@@ -149,7 +149,7 @@ def findings(profile: str) -> str:
 
 
 def readme(profile: str, path: Path = README) -> str:
-    """README with current generated parts; raises NegutilError where a marker is missing or a table is damaged."""
+    """README with current generated parts; raises NegutilError if a marker is missing or a table is damaged."""
     parts = {"image": image(profile), "time": time(profile), "findings": findings(profile)}
     return text_with(parts, path)
 
@@ -180,7 +180,7 @@ is the one closest to failing.
 
 
 def index(profile: str) -> str:
-    """The page for the results of ``profile``; raises NegutilError where a table is damaged."""
+    """The page for the results of ``profile``; raises NegutilError if a table is damaged."""
     outcomes = verdicts.of(profile)
     ours = sum(outcome.is_ours for outcome in outcomes)
     introduction = INTRODUCTION.format(
@@ -329,7 +329,7 @@ def _of_glasses(difference: str) -> tuple[Effect, ...]:
 def disagreements(work: str, profile: str) -> str:
     """Return the disagreements of ``work`` in Markdown, each with its effect in ``profile``.
 
-    Raises NegutilError where a table of results is missing or lacks a number.
+    Raises NegutilError if a table of results is missing or lacks a number.
     """
     own = [entry for entry in read_disagreements() if entry.work == work]
     rows = [(entry.paper, entry.code, _told(entry, profile)) for entry in own]
@@ -368,7 +368,7 @@ def reproducibility_parts(profile: str) -> dict[str, str]:
 
 
 def reproducibility(profile: str, path: Path = REPRODUCIBILITY) -> str:
-    """Return the page as it should be; raises NegutilError where a marker is missing, and as ``disagreements`` does."""
+    """Return the page as it should be; raises NegutilError if a marker is missing, and as ``disagreements`` does."""
     return text_with(reproducibility_parts(profile), path)
 
 
@@ -390,7 +390,7 @@ def _told(entry: Disagreement, profile: str) -> str:
 
 
 def _records(effect: Effect, profile: str) -> pd.DataFrame:
-    """The records that an effect means; raises NegutilError where there is none, or one without a value."""
+    """The records that an effect means; raises NegutilError if there is none, or one without a value."""
     place = effect.results or profile
     rows = results.read(paths.results(place) / f"{effect.table}.csv")
     own = rows[(rows["metric"] == effect.metric) & results.matching(rows, task=effect.task, model=effect.model)]

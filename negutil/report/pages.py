@@ -1,6 +1,6 @@
 """The report of a profile: every claim with its verdict, as one HTML page and as Markdown, from ``results/`` alone.
 
-The page needs nothing beside itself: pictures are SVG inside it, the style is in its head. The same results give the
+The page needs nothing beside itself: images are SVG inside it, the style is in its head. The same results give the
 same bytes: there is no time of writing, and what says how long something took was noted when it ran. All numbers come
 from tables and notes in ``results/`` and from ``configs/claims.toml``; the templates have none.
 """
@@ -30,7 +30,7 @@ MARKS = dict(zip(verdicts.KINDS, ("✔", "✘", "◐", "?", "•", "…", "∅",
 def write(profile: str = "") -> list[Path]:
     """Write ``report.html`` and ``report.md`` into the results of a profile; returns their paths.
 
-    Raises NegutilError where a table is damaged; what is missing is said in the report.
+    Raises NegutilError if a table is damaged; what is missing is said in the report.
     """
     name = config.resolve(profile)
     found = contents(name)

@@ -92,7 +92,7 @@ def run(
 ) -> tuple[list[Path], Comparison | None]:
     """Run the chapters one after the other; return where the executed notebooks are, and what they changed.
 
-    The second is None where there are no committed results to compare with: in other profiles than ``mini``, in an
+    The second is None if there are no committed results to compare with: in other profiles than ``mini``, in an
     installed wheel, and with ``parameters``, which go into each notebook.  ``fresh`` uses an empty cache, deleted
     afterwards; ``renew`` replaces the committed files also where numbers moved within the tolerance; ``timeout`` is in
     seconds for each cell.  With published data a notebook that lacks what it cannot do without is skipped with one
@@ -157,7 +157,7 @@ def _unless_skipped(chapter: Chapter, settings: Profile, progress: Progress, run
 def _prepare(settings: Profile, stream: TextIO) -> None:
     """Train or resume the models that a profile makes on this machine and that are not finished.
 
-    Raises NegutilError where what they are trained on is missing.
+    Raises NegutilError if what they are trained on is missing.
     """
     if not settings.photographs:
         return
@@ -194,7 +194,7 @@ def clean(notebook: NotebookNode) -> NotebookNode:
     """The notebook without time stamps and paths: what remains depends only on its cells and their outputs.
 
     Widgets are dropped as well: without a kernel they are empty, and viewers on the web show an error in their place.
-    Pictures are compacted, and text that was printed in several pieces, which is a matter of time, becomes one.
+    Images are compacted, and text that was printed in several pieces, which is a matter of time, becomes one.
     """
     notebook = strip_output(
         notebook, keep_output=True, keep_count=True, keep_id=True, extra_keys=list(STAMPS), drop_tagged_cells=[INJECTED]

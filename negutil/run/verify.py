@@ -104,7 +104,7 @@ class Comparison:
 def tolerance(table: str, path: Path = FILE) -> Tolerance:
     """The tolerance of the table ``<experiment>/<name>``: that of the last pattern it fits, over the default.
 
-    Raises NegutilError where the file lacks a default or has an unknown key.
+    Raises NegutilError if the file lacks a default or has an unknown key.
     """
     content = files.read_toml(path)
     settings: dict[str, Any] = dict(content.get("default", {}))

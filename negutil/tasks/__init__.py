@@ -30,11 +30,11 @@ from negutil.results import Record
 from negutil.statistics import Interval
 
 NEEDED = ("item", "cluster", "type", "right")
-"""Columns of the answers to every task, a row per item: its name, its picture, a kind ("" for none), and whether the
+"""Columns of the answers to every task, a row per item: its name, its image, a kind ("" for none), and whether the
 model was right: a tie is not."""
 
 CHANCE, BLIND = "chance", "blind: "
-"""What stands for a model in records of guessing, and before the name of a rule that sees no picture."""
+"""What stands for a model in records of guessing, and before the name of a rule that sees no image."""
 
 Frames = Mapping[str, pd.DataFrame]
 """Answers by title: that of the task, and those of its controls."""
@@ -104,7 +104,7 @@ class Task(abc.ABC):
         get: its dataset as `negutil data get` calls it, if that knows it.
         counts: what an item is; guess: what guessing gets, in words.
         in_suite: whether notebooks 05 and 06 ask it whole.
-        shares_pictures: whether the report card encodes its pictures together with those of other such tasks.
+        shares_pictures: whether the report card encodes its images together with those of other such tasks.
         kinds: types of items that have a number of their own, in order; None for all that occur.
         published: what papers report of it.
     """
@@ -122,19 +122,19 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def read(self, settings: Profile) -> Any:
-        """Return what is asked (not None); raises NegutilError where it is not there, saying where to get it."""
+        """Return what is asked (not None); raises NegutilError if it is missing, saying where to get it."""
 
     @abc.abstractmethod
     def texts(self, rows: Any) -> list[str]:
         """Return the texts that are asked about; all tasks' texts are read together beforehand."""
 
     def pictures(self, rows: Any) -> list[PictureFiles]:
-        """Return the pictures that are asked about, in one or several groups; unless overridden, those of a dataset."""
+        """Return the images that are asked about, in one or several groups; unless overridden, those of a dataset."""
         return [PictureFiles.of(rows)]
 
     @abc.abstractmethod
     def score(self, scorer: Scorer, rows: Any, *images: Features) -> Frames:
-        """Return the answers by title, with the columns NEEDED and more, for the features of each group of pictures."""
+        """Return the answers by title, with the columns NEEDED and more, for the features of each group of images."""
 
     def chance(self, rows: Any) -> dict[tuple[str, str], float]:
         """Return what guessing gets, by title and metric; unless overridden, one half."""
@@ -173,11 +173,11 @@ class Task(abc.ABC):
         return len(rows)
 
     def facts(self, rows: Any) -> Any:
-        """Return what is asked apart from the pictures, as plain values: other facts, new answers."""
+        """Return what is asked apart from the images, as plain values: other facts, new answers."""
         return rows.remove_columns("image")[:] if isinstance(rows, Dataset) else list(self.texts(rows))
 
     def features(self, tower: LoadedModel, rows: Any, batch: int) -> list[Features]:
-        """Return the features of each group of pictures."""
+        """Return the features of each group of images."""
         return [encode.images(tower, group, batch=batch) for group in self.pictures(rows)]
 
     def evaluate(self, model: LoadedModel | Scorer, rows: Any, batch: int = encode.BATCH) -> Frames:
@@ -187,7 +187,7 @@ class Task(abc.ABC):
 
 
 def checked(frames: Frames) -> Frames:
-    """Return ``frames``; raises NegutilError where one is empty, lacks a column of NEEDED, or has an item twice."""
+    """Return ``frames``; raises NegutilError if one is empty, lacks a column of NEEDED, or has an item twice."""
     for title, frame in frames.items():
         lacking = [name for name in NEEDED if name not in frame]
         if lacking:

@@ -77,7 +77,7 @@ class Questions:
     """Questions with K ``options`` each; ``correct`` [N] is right.
 
     ``rows`` [N] of ``media`` says which image or clip each is about, and ``names`` how the file calls those.
-    ``types`` has a type for each question, or is None where the file has none (CheXpert).
+    ``types`` has a type for each question, or is None if the file has none (CheXpert).
     """
 
     variation: Variation
@@ -100,7 +100,7 @@ Items = Queries | Questions
 def read(settings: Profile, variation: Variation, folder: Path) -> Items:
     """Read one variation from the files in ``folder`` (see ``negbench_files.folder``).
 
-    Raises NegutilError where the published file is not public or not there, and where it, an image or a clip is
+    Raises NegutilError if the published file is not public or not there, and where it, an image or a clip is
     damaged.
     """
     path = negbench_files.path(variation, folder)
@@ -274,7 +274,7 @@ class NegBench(Task):
 def answers(scorer: Scorer, rows: Items, images: Features, seed: int = 0) -> pd.DataFrame:
     """Return a row per query (its rank) or question (what was chosen); ``seed`` moves the order of the options.
 
-    Columns: variation, item, picture (as the file calls it), text (the query, or the right option), rank (retrieval)
+    Columns: variation, item, image (as the file calls it), text (the query, or the right option), rank (retrieval)
     and those of ``mcq.items``. Raises NegutilError for a score that is not finite, naming the item.
     """
     if isinstance(rows, Queries):

@@ -196,8 +196,8 @@ def finetune(
     """Fine-tune the text tower of ``base`` on ``examples`` into the folder ``out``, or resume where it stopped.
 
     A finished ``out`` of the same base, examples and settings is returned as it is. Ctrl-C (or a polite kill) finishes
-    the step, saves, and raises Stopped. Raises NegutilError where ``out`` was made from something else (``replace``
-    starts it anew), examples are wrong, the loss is not finite, or a file cannot be written.
+    the step, saves, and raises Stopped. Raises NegutilError if ``out`` was made from something else (``replace``
+    starts it again), examples are wrong, the loss is not finite, or a file cannot be written.
     """
     members = distributed.world()
     identity = _identity(base.name, str(base.fingerprint["weights_sha256"]), examples, config)
@@ -309,7 +309,7 @@ def _identity(base: str, base_sha256: str, examples: Examples, config: FinetuneC
 
 
 def locked(out: Path) -> FileLock:
-    """Return a lock on the folder ``out``, which is made; raises NegutilError where it cannot be."""
+    """Return a lock on the folder ``out``, which is made; raises NegutilError if it cannot be."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
