@@ -146,7 +146,7 @@ def test_pictures_that_cannot_be_read_can_be_left_out(pictures: Path, tmp_path: 
     (pictures / "._z.png").write_bytes(b"what macOS keeps beside a picture")
     code, said, told = run(pictures, "--model", MODEL, "--out", tmp_path / "out", "--on-error", "skip")
     assert code == 0 and "2 images" in said
-    assert "c.png cannot be read as a picture" in told and "Pictures left out: 1" in told
+    assert "c.png cannot be read as a picture" in told and "Images left out: 1" in told
     kept = json.loads((tmp_path / "out" / "00000.json").read_text())
     assert kept["names"] == ["b/a.JPG", "z.png"] and list(kept["left_out"]) == ["b/c.png"]
     opened = [Image.open(pictures / name).convert("RGB") for name in kept["names"]]

@@ -151,7 +151,7 @@ def test_weights_are_read_and_their_sha256_told(weights: Path) -> None:
     (finding,) = data_check.check("negclip", weights)
     assert finding.status == OK
     assert finding.counts["tensors"] == len(model_files.state())
-    assert "write it into configs/models.toml, [negclip-vit-b-32]" in finding.message
+    assert "copy it into configs/models.toml, [negclip-vit-b-32]" in finding.message
     truncate(weights / "weights" / "negclip.pth")
     (finding,) = data_check.check("negclip", weights)
     assert finding.status == WRONG
