@@ -162,7 +162,7 @@ def count_files(
     total = reduce(Counts.__add__, (Counts(**plain) for plain in counted))
     if not total.captions:
         names = ", ".join(str(file) for file in files[:3])
-        raise NegutilError(f"{names}: there is no caption in it ({total.rows} rows, none with text): check the column.")
+        raise NegutilError(f"{names} has no captions ({total.rows} rows, none with text): check the column.")
     return total
 
 

@@ -148,7 +148,7 @@ class ReplyStore:
 
 def _foreign(path: Path, number: int) -> NegutilError:
     fix = "delete the line, or give another file"
-    return NegutilError(f"{path}: line {number} is no reply that was kept here; {fix}.")
+    return NegutilError(f"{path}: line {number} is not a saved reply; {fix}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,7 +433,7 @@ def _requests(chats: Sequence[Chat], sampling: Sampling, settings: Endpoint, cou
 def _media_type(picture: Path) -> str:
     kind = mimetypes.guess_type(picture.name)[0]
     if kind not in PICTURES:
-        raise NegutilError(f"{picture} is no picture that endpoints take: give a JPEG, PNG, WebP or GIF file.")
+        raise NegutilError(f"{picture} is not an image that endpoints accept: give a JPEG, PNG, WebP or GIF file.")
     return kind
 
 
@@ -442,7 +442,7 @@ def _key(settings: Endpoint) -> str:
     name = settings.key_variable
     key = os.environ.get(name, "").strip() if name else ""
     if name and not (key and key.isascii() and key.isprintable()):
-        raise NegutilError(f"The environment variable {name} holds no API key: set it, or leave key_variable empty.")
+        raise NegutilError(f"The environment variable {name} has no API key: set it, or leave key_variable empty.")
     return key
 
 
@@ -460,7 +460,7 @@ def _attempt(client: httpx.Client, url: str, body: Mapping[str, Any], settings: 
             raise NegutilError(told)
         wait = download.retry_after(response.headers.get("Retry-After", ""))
         if wait > settings.longest_wait:
-            raise NegutilError(f"{told}: the server wants {wait:.0f} s of rest, more than longest_wait")
+            raise NegutilError(f"{told}: the server requests a pause of {wait:.0f} s, more than longest_wait")
         raise _AskAgainError(told, wait)
     try:
         content = response.json()

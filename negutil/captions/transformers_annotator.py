@@ -101,7 +101,7 @@ class LocalModel:
         """The tokenizer of a language model, or the processor of text and images; pads on the left."""
         processor = self._load("AutoProcessor" if self.settings.vision else "AutoTokenizer")
         if getattr(processor, "chat_template", None) is None:
-            raise NegutilError(f"{self.name} has no chat template: give a model that is made for conversations.")
+            raise NegutilError(f"{self.name} has no chat template: give a chat model.")
         tokenizer = getattr(processor, "tokenizer", processor)
         tokenizer.padding_side = "left"
         if tokenizer.pad_token is None:
@@ -123,7 +123,7 @@ def _messages(chat: Chat, vision: bool) -> list[dict[str, Any]]:
     """The chat as ``transformers`` wants it: for models of images every turn is a list of parts."""
     if not vision:
         if chat.picture is not None:
-            raise NegutilError(f"{chat.picture} was given to a language model: set vision = true for one with eyes.")
+            raise NegutilError(f"{chat.picture} was given to a language model: set vision = true for a vision model.")
         return [{"role": role, "content": text} for role, text in chat.turns]
     parts: list[list[dict[str, Any]]] = [[{"type": "text", "text": text}] for _, text in chat.turns]
     if chat.picture is not None:

@@ -148,7 +148,7 @@ def read(profile: str) -> pd.DataFrame:
     """The table that ``write`` wrote; raises NegutilError if it is missing or has other columns."""
     file = path(profile)
     if not file.exists():
-        raise NegutilError(f"{file} is not there: run `negutil seeds --profile {profile}`.")
+        raise NegutilError(f"{file} is missing: run `negutil seeds --profile {profile}`.")
     found = files.read_csv(file, f"run `negutil seeds --profile {profile}`", dtype={"seed": str})
     if tuple(found.columns) != COLUMNS:
         raise NegutilError(f"{file} has other columns than {', '.join(COLUMNS)}: run `negutil seeds --judge`.")

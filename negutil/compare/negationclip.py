@@ -136,7 +136,7 @@ def released(settings: Profile, base: str) -> tuple[str, ...]:
     alike = [entry for entry in entries if entry.architecture == registry.find(base).architecture]
     for entry in alike:
         if not (entry.file and entry.file.exists()):
-            skipped.note(settings, Skip(entry.name, f"{entry.file} is not there: docs/data.md says how to get it."))
+            skipped.note(settings, Skip(entry.name, f"{entry.file} is missing: docs/data.md says how to get it."))
     return tuple(entry.name for entry in alike if entry.file and entry.file.exists())
 
 

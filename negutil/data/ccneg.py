@@ -62,7 +62,7 @@ def load(
         columns["distractor"] = [None] * len(items)
         for item, indices in enumerate(mapping) if isinstance(mapping, list) else mapping.items():
             if not isinstance(item, int) or not isinstance(indices, list) or not all(type(i) is int for i in indices):
-                _reading.fail(distractors, f"entry {item!r} is not a list of picture indices", fix)
+                _reading.fail(distractors, f"entry {item!r} is not a list of image indices", fix)
             if 0 <= item < len(items) and indices:
                 columns["distractor"][item] = indices[0]
     columns = _reading.of_split(columns, split, f"{file} with n_evaluation={n_evaluation}")
@@ -76,5 +76,5 @@ def read_pt(path: Path | str) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged or unsafe file
-        problem = "this torch file is damaged or holds more than plain data, and was not run"
-        _reading.fail(path, problem, "fetch it again from its authors", error)
+        problem = "this torch file is damaged or contains more than plain data, so it was not loaded"
+        _reading.fail(path, problem, "download it again from its authors", error)

@@ -64,4 +64,4 @@ def _problem(row: dict[str, str]) -> str | None:
     except (ValueError, OverflowError):
         return f"the age {row['Age']!r} is not a number"
     wrong = [name for name in FINDINGS if row[name].strip() not in _VALUES]
-    return f"{wrong[0]} is {row[wrong[0]]!r}, where 1.0, 0.0, -1.0 or nothing is needed" if wrong else None
+    return f"{wrong[0]} is {row[wrong[0]]!r} instead of 1.0, 0.0, -1.0 or nothing" if wrong else None

@@ -127,7 +127,7 @@ def mask(segmentation: str, height: int, width: int, source: object = "segmentat
             _reading.fail(source, problem, "fetch the annotations again")
         if isinstance(shape, list) and any(len(polygon) == 4 for polygon in shape):
             # pycocotools would take its four numbers for a box.
-            _reading.fail(source, "it has a polygon of two points, where three are needed", "fix or remove it")
+            _reading.fail(source, "it has a polygon of two points instead of at least three", "fix or remove it")
         if isinstance(shape, dict):
             coded = coco_mask.frPyObjects(shape, height, width) if isinstance(shape["counts"], list) else shape
         else:
@@ -138,7 +138,7 @@ def mask(segmentation: str, height: int, width: int, source: object = "segmentat
     except Exception as error:  # pycocotools raises bare Exceptions
         _reading.fail(source, f"{segmentation:.60} is neither polygons nor run-length code", "fix it", error)
     if drawn.shape != (height, width):
-        _reading.fail(source, f"its size {drawn.shape} is not the picture's {(height, width)}", "fix it")
+        _reading.fail(source, f"its size {drawn.shape} is not the image's {(height, width)}", "fix it")
     return drawn
 
 

@@ -37,13 +37,13 @@ def load(folder: Path | str, names: Mapping[str, str] | None = None) -> Dataset:
     folder = next((folder / name for name in _INSIDE if (folder / name).is_dir()), folder)
     classes = [part for part in sorted(folder.iterdir()) if part.is_dir() and part.name not in NOT_CLASSES]
     if not classes:
-        problem = "there are no class folders in it"
-        _reading.fail(folder, problem, "put every picture in a folder that is named after its class")
+        problem = "it has no class folders"
+        _reading.fail(folder, problem, "put every image in a folder named after its class")
     found: dict[str, list[Path]] = {}
     for part in classes:
         found[part.name] = sorted(file for file in part.iterdir() if is_picture(file))
         if not found[part.name]:
-            _reading.fail(part, "there are no pictures in this class folder", "add them or remove the folder")
+            _reading.fail(part, "there are no images in this class folder", "add them or remove the folder")
     _reading.known(found, names or found, "class (its folder has no name)", folder)
     labels = [name for name, pictures in found.items() for _ in pictures]
     files = [picture for pictures in found.values() for picture in pictures]

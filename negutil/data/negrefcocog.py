@@ -24,8 +24,8 @@ def load(file: Path | str, pictures: Path | str | None = None) -> Dataset:
         _reading.check_boxes(boxes, "bbox_list", f"{file}, entry {row}")
         if len(boxes) != 2 or boxes.count(box) != 1:
             counts = f"{len(boxes)} boxes, {boxes.count(box)} of them the ref_bbox"
-            fix = "fix that entry or fetch the file again"
-            _reading.fail(file, f"entry {row} has {counts}, where 2 and 1 are needed", fix)
+            fix = "fix that entry or download the file again"
+            _reading.fail(file, f"entry {row} has {counts} instead of 2 and 1", fix)
         correct.append(boxes.index(box))
     names = {"image": "file_name", "phrase": "phrase", "bbox_list": "boxes"}
     columns = {"correct": correct} | {name: read[key] for key, name in names.items()}

@@ -58,7 +58,7 @@ def load(file: Path | str, pictures: Path | str | None = None) -> Dataset:
     lost = [(line, name) for line, name in zip(rows.lines, names, strict=True) if there[name] is None]
     if lost and (len(lost) == len(names) or not _reading.drops()):
         count = f"the same in {len(lost)} of {len(names)} lines"
-        problem = f"line {lost[0][0]}: the picture {lost[0][1]} is not in {folder} ({count})"
-        _reading.fail(file, problem, "correct the path, or say in which folder the pictures are")
+        problem = f"line {lost[0][0]}: the image {lost[0][1]} is not in {folder} ({count})"
+        _reading.fail(file, problem, "correct the path, or give the folder of the images")
     filled: dict[str, list[Any]] = {"image": [there[name] for name in names], "file_name": names, "line": rows.lines}
     return _reading.build(file, FEATURES, filled | {role: columns[role] for role in ("true", "false")})

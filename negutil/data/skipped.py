@@ -127,7 +127,7 @@ def reading(settings: Profile, what: str, get: str = "") -> Iterator[None]:
     lost = sum(report.missing_pictures for report in reports)
     if lost:
         skip = Skip(what, "", get, kept, kept + lost)
-        reason = f"The images of {skip.share} are here: its numbers are not those of the whole."
+        reason = f"The images of {skip.share} are here: its numbers do not cover the whole."
         note(settings, dataclasses.replace(skip, reason=reason))
 
 
@@ -213,7 +213,7 @@ def whole(settings: Profile, number: str) -> Skip | None:
         needed = OTHER_DATA.get(number)
         return Skip(what, f"It needs other data: {needed}; run it with --profile mini.") if needed else None
     if number in WORLD_ALONE:
-        return Skip(what, "It is about the mini world alone: run it with --profile mini.")
+        return Skip(what, "It is only about the mini world: run it with --profile mini.")
     for name in NEEDS.get(number, ()):
         folder = settings.data / name
         if not folder.is_dir():

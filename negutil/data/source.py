@@ -54,7 +54,7 @@ STANDS_FOR = {
 """Every dataset that a profile can have, by the name of its folder."""
 
 WHERE = {
-    "negbench": "fetch its files by the links in NegBench's datasets.md",
+    "negbench": "download its files from the links in NegBench's datasets.md",
     "negrefcocog": "fetch NegRefCOCOg.json from github.com/parkquasar/NegationCLIP",
     "t2i_prompts": "put prompts_with_questions.json there",
 }

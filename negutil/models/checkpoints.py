@@ -82,8 +82,8 @@ def _content(file: Path) -> Any:
         refused = _REFUSED.search(str(problem))
         reason = f"to read it, {refused[1]} would have to run" if refused else type(problem).__name__
         raise NegutilError(
-            f"{file} is damaged, or holds more than tensors and plain values ({reason}); restore it, or save its state "
-            "dict as .safetensors."
+            f"{file} is damaged, or contains more than tensors and plain values ({reason}); restore it, or save its "
+            "state dict as .safetensors."
         ) from problem
 
 
@@ -113,5 +113,5 @@ def _unwrapped(content: Any, file: Path) -> State:
             )
         found = inner
     if not isinstance(found, Mapping):
-        raise NegutilError(f"{file} holds a {type(content).__name__} and no state dict; export the weights alone.")
+        raise NegutilError(f"{file} holds a {type(content).__name__} and no state dict: export only the weights.")
     return dict(found)

@@ -40,7 +40,7 @@ def read_rgb(path: Path | str) -> Image.Image:
     except Exception as problem:  # Pillow's decoders raise many kinds for damaged files
         is_unknown = isinstance(problem, UnidentifiedImageError)
         reason = "no type that Pillow knows" if is_unknown else " ".join(str(problem).split()) or type(problem).__name__
-        raise NegutilError(f"{path} cannot be read as a picture ({reason}); fetch or build it again.") from problem
+        raise NegutilError(f"{path} cannot be read as an image ({reason}); download or build it again.") from problem
 
 
 def as_rgb(picture: Image.Image) -> Image.Image:

@@ -65,7 +65,7 @@ def is_name(name: str) -> bool:
 def folder(name: str, profile: str | None = None) -> Path:
     """Return where the model called ``name`` is, or would be; raises NegutilError for a name that is none."""
     if not NAME.fullmatch(name) or ".." in name:
-        raise NegutilError(f"'{name}' is no name of a fine-tuned model; write it as base+method/run.")
+        raise NegutilError(f"'{name}' is not the name of a fine-tuned model: write it as base+method/run.")
     return paths.cache() / "trained" / config.resolve(profile) / name
 
 

@@ -35,7 +35,7 @@ def ask(annotator: VisionAnnotator, items: Items, *, one_by_one: bool = False, o
     if not isinstance(items, Questions):
         raise NegutilError(f"{title} is a retrieval file, which has no options: give one of multiple choice.")
     if any(path.suffix.lower() in negbench.CLIPS for path in items.media):
-        raise NegutilError(f"{title} asks about clips, and an annotator sees one picture: give a file about pictures.")
+        raise NegutilError(f"{title} asks about clips, but an annotator sees one image: give a file about images.")
     pictures = [items.media[row] for row in items.rows]
     if not one_by_one:
         return choices(annotator, pictures, items.options, items.correct.tolist(), items.types, order_seed=order_seed)

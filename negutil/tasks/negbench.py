@@ -142,7 +142,9 @@ def load_all(settings: Profile, wanted: Iterable[Variation] = ()) -> list[Items]
         known.append(skipped.attempt(settings, each.title, functools.partial(read, settings, each, folder), get))
     found = [items for items in known if items is not None]
     if not found:
-        raise NegutilError(f"None of {len(known)} variations of NegBench can be asked: get what the lines above name.")
+        raise NegutilError(
+            f"None of {len(known)} variations of NegBench can be evaluated: get the data that the lines above name."
+        )
     return found
 
 

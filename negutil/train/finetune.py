@@ -216,7 +216,7 @@ def finetune(
             _train(Trainer(base, examples, config, members), out, identity)
             found = trained.find(out)
     if found is None:
-        raise NegutilError(f"{out} was changed while it was trained; run it again with nothing else at work there.")
+        raise NegutilError(f"{out} changed during training: run again, and let nothing else write there.")
     return found
 
 
@@ -251,9 +251,7 @@ def run_calls(calls: Sequence[Callable[[], str]], processes: int, total: int, wh
                 bar.set_postfix_str(name)
                 bar.update()
         except KeyboardInterrupt:
-            raise Stopped(
-                "Stopped; what is finished is kept, what was at work is saved: the same call goes on."
-            ) from None
+            raise Stopped("Stopped; finished work is kept and unfinished work saved: the same call resumes.") from None
 
 
 def _side_by_side(calls: Sequence[Callable[[], str]], processes: int) -> Iterator[str]:
@@ -288,7 +286,7 @@ def _train(trainer: Trainer, out: Path, identity: dict[str, Any]) -> None:
         train(trainer, out, identity, members=members)
     if trainer.done < trainer.steps:
         raise Stopped(
-            f"Stopped after step {trainer.done} of {trainer.steps} and saved in {out}; the same call goes on from here."
+            f"Stopped after step {trainer.done} of {trainer.steps} and saved in {out}; the same call resumes here."
         )
     if members.writes:
         best = trainer.best

@@ -176,7 +176,7 @@ def test_what_is_wrong_with_data_or_model_is_told(folder: Path, settings: Profil
     assert "Two files have the same name 'mine'" in complaint(sources.of_files, twice, settings)
     (folder / "1.png").write_bytes(b"no picture")
     own = units(folder, settings, negbench=())
-    assert "1.png cannot be read as a picture" in complaint(run.run, model, own, folder / "card", 8)
+    assert "1.png cannot be read as an image" in complaint(run.run, model, own, folder / "card", 8)
     picture(folder / "1.png")
     broken = bench_model.load(model_files.ARCHITECTURE, "random")
     with torch.no_grad():

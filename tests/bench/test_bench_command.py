@@ -63,7 +63,7 @@ def test_json_is_the_file(folder: Path) -> None:
         ((MODEL, *WEIGHTS), "Nothing to evaluate"),
         ((MODEL, *WEIGHTS, "--pairs", "gone.csv"), "gone.csv: there is no such file"),
         ((MODEL, *WEIGHTS, "--negbench", "mine.csv"), "these columns are not NegBench's"),
-        ((MODEL, *WEIGHTS, "--pairs", "mine.csv", "--images", "pictures"), "line 2: the picture pictures/0.png is not"),
+        ((MODEL, *WEIGHTS, "--pairs", "mine.csv", "--images", "pictures"), "line 2: the image pictures/0.png is not"),
         ((MODEL, *WEIGHTS, "--pairs", "mine.csv", "--profile", "paper"), "has no mini world"),
         ((MODEL, *WEIGHTS, "--pairs", "mine.csv", "--out", "mine.csv"), "mine.csv is a file"),
     ],

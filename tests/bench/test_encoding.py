@@ -135,7 +135,7 @@ def test_command(captions: Path, pictures: Path, tmp_path: Path) -> None:
 
 def test_a_broken_picture_is_named(pictures: Path, tmp_path: Path) -> None:
     (pictures / "b" / "c.png").write_bytes(b"no picture")
-    with pytest.raises(NegutilError, match=r"c\.png cannot be read as a picture"):
+    with pytest.raises(NegutilError, match=r"c\.png cannot be read as an image"):
         encoding.run([pictures], tmp_path / "out", Settings(MODEL), shard_size=1)
     assert not (tmp_path / "out" / encoding.MANIFEST).exists()
     assert (tmp_path / "out" / "00000.json").exists()
@@ -146,7 +146,7 @@ def test_pictures_that_cannot_be_read_can_be_left_out(pictures: Path, tmp_path: 
     (pictures / "._z.png").write_bytes(b"what macOS keeps beside a picture")
     code, said, told = run(pictures, "--model", MODEL, "--out", tmp_path / "out", "--on-error", "skip")
     assert code == 0 and "2 images" in said
-    assert "c.png cannot be read as a picture" in told and "Images left out: 1" in told
+    assert "c.png cannot be read as an image" in told and "Images left out: 1" in told
     kept = json.loads((tmp_path / "out" / "00000.json").read_text())
     assert kept["names"] == ["b/a.JPG", "z.png"] and list(kept["left_out"]) == ["b/c.png"]
     opened = [Image.open(pictures / name).convert("RGB") for name in kept["names"]]

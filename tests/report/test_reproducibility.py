@@ -58,7 +58,7 @@ def test_a_changed_number_changes_the_page(
     rows.to_csv(tmp_path / "mini" / table, index=False)
     monkeypatch.setenv("NEGUTIL_RESULTS", str(tmp_path))
     assert "scalar gate" in generated.moving("mini")
-    with pytest.raises(NegutilError, match=r"is not there: run the notebook"):
+    with pytest.raises(NegutilError, match=r"is missing: run the notebook"):
         generated.disagreements("CoN-CLIP", "mini")
 
 
