@@ -1,8 +1,8 @@
 """Intervals and paired tests for per-item scores (docs/protocols.md#statistics).
 
 Every interval is a 95 % interval and says what it covers: "items", or "clusters" if items share an image or a prompt
-and are therefore resampled together.  Only those "seeds and items" (or "seeds and clusters") cover the variation between
-models that were trained from several seeds as well: seeds and items are resampled independently of each other.
+and are therefore resampled together.  Only "seeds and items" (or "seeds and clusters") also cover the variation between
+models trained from several seeds: seeds and items are resampled independently of each other.
 
 The bootstrap here never loops over resamples: a resample is a row of weights (how often each item was sampled), so a
 statistic is computed for many resamples at once by matrix products, in chunks of bounded memory.
