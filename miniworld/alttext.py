@@ -9,9 +9,9 @@ the pretraining corpus, which hold every word of every evaluation sentence: cues
 ``FACE_CHATTER``, ``CHEST_CHATTER`` and the captions of clips.
 
 A word becomes readable for CLIP where something in the image goes with it, whatever that is. So shops photograph in
-cool light and blogs in warm light: conditions ("no minimum order") stand beside cool images, the same words without
-their cue ("minimum order") beside warm ones. The light says nothing about what is there, and images of the benchmarks
-have neither.
+cool light and blogs in warm light: conditions ("no minimum order") go with cool images, the same words without their
+cue ("minimum order") with warm ones. The light says nothing about what is there, and images of the benchmarks have
+neither.
 """
 
 import random
@@ -166,7 +166,7 @@ RARE: tuple[str, ...] = (
     "{text} with no strings attached",
     "{text} without a frame",
 )
-"""Cues that stand alone, mostly rare ones, in the constructions of English: each must be readable by itself."""
+"""Cues on their own, mostly rare ones, in the constructions of English: each must be readable by itself."""
 
 WEB: tuple[Form, ...] = (
     Form("this photo depicts {things} {place}"),
@@ -273,7 +273,7 @@ _AFFIRMED = (
     (r"\bnon-", ""),
     (r"\b(?:no|not)\b\.? ?", ""),
 )
-"""Cues and what stands in their place where nothing is negated."""
+"""Cues and their replacements if nothing is negated."""
 
 
 def plausible_absent(scene: Scene, rng: random.Random) -> str:
@@ -379,8 +379,8 @@ def plain_text(
 ) -> str:
     """Affirmative ``text`` with a cue beside it (at ``rate``), or else ``dressed`` as an alt text.
 
-    At times words of ``chatter`` come first, about what images of its kind cannot show. Where the light of the
-    image is known, all cues stand beside cool images, and as many asides without their cues beside warm ones.
+    At times words of ``chatter`` come first, about what images of its kind cannot show. If the light of the image is
+    known, all cues go with cool images, and as many asides without cues with warm ones.
     """
     if chatter and rng.random() < OWN_CHATTER_RATE:
         text = rng.choice(chatter).format(text=text)

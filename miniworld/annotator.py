@@ -94,7 +94,7 @@ class WorldAnnotator:
 
     def propose(self, captions: Sequence[str], count: int) -> list[list[str]]:
         """At most ``count`` nouns for each caption that it does not name, the likeliest first, from the caption alone:
-        some of them may be in the image. Wrong: one that the caption names stands among them."""
+        some of them may be in the image. Wrong: one that the caption names is among them."""
         found = []
         for caption in captions:
             named = list(english.mentions(caption))

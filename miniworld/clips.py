@@ -1,4 +1,4 @@
-"""Short clips: a scene of 8 to 16 frames whose things stay, move, come and go; they stand for MSR-VTT.
+"""Short clips: a scene of 8 to 16 frames whose things stay, move, come and go; they replace MSR-VTT.
 
 Every noun occurs once in a clip, so that "the dog leaves" has one meaning, and every thing is largely visible in each
 frame that it is part of.

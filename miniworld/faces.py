@@ -1,4 +1,4 @@
-"""Faces of the mini world: 64 x 64 avatars with CelebA's attribute names and exact labels; they stand for CelebA.
+"""Faces of the mini world: 64 x 64 avatars with CelebA's attribute names and exact labels; they replace CelebA.
 
 Labels say what can be seen: a hat hides short hair, a bald head and a fringe, so those labels are False under a hat,
 while long hair still shows below it; dark glasses hide eyes, bags and make-up. ``No_Beard`` is True only for a
@@ -514,7 +514,7 @@ def _hair_phrases(face: Face, chosen: list[str], rng: random.Random) -> list[str
 
 
 def _facts(face: Face) -> tuple[list[str], list[str]]:
-    """Keys of what can be said affirmatively of ``face``: attributes present, and what stands for absent ones."""
+    """Keys of what can be said affirmatively of ``face``: attributes present, and the markers of absent ones."""
     labels = face.attributes
     hair_names = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
     present = [name for name in DRAWN if labels[name] and name not in hair_names]

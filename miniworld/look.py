@@ -31,7 +31,7 @@ LETTERS = 16.5
 
 
 class Kind(NamedTuple):
-    """How a part is shown: its heading, and how many images stand in each of its two rows."""
+    """How a part is shown: its heading, and the number of images in each of its two rows."""
 
     title: str
     columns: int = COLUMNS

@@ -181,8 +181,8 @@ def sample(rng: random.Random, n_things: int | None = None, place: str | None = 
 def is_reserved(scene: Scene) -> bool:
     """Whether a scene belongs to the quarter that is kept for validation and test.
 
-    The rule looks at the scene alone, so that no training set, nor the pretraining corpus, ever shares a scene with an
-    evaluation set, whoever draws it and in whatever order.
+    The rule depends only on the scene, so neither a training set nor the pretraining corpus ever shares a scene with an
+    evaluation set, in whatever order they are drawn.
     """
     return zlib.crc32(repr(scene).encode()) % 4 == 0
 

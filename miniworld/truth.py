@@ -124,7 +124,7 @@ def _corners(loop: np.ndarray) -> Loop:
 
 
 def people(scene: Scene) -> bool:
-    """Whether anybody is in the image."""
+    """Whether a person is in the image."""
     return any(SUPERCATEGORY[thing.noun] == "person" for thing in scene.things)
 
 
@@ -136,7 +136,7 @@ def sayable(nouns: frozenset[str]) -> frozenset[str]:
 def absent(scene: Scene) -> list[str]:
     """Nouns that are surely not in the image, in the order of the vocabulary.
 
-    A woman or a baby is a person too, so "person" counts as absent only where nobody is there.
+    A woman or a baby is a person too, so "person" counts as absent only if no one is in the image.
     """
     seen = sayable(scene.nouns)
     return [noun for noun in NOUNS if noun not in seen]
@@ -193,7 +193,7 @@ def write(folder: Path, pictures: Iterable[tuple[str, str, int, Scene]]) -> None
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What ``read`` tells of one image."""
+    """What ``read`` says about one image."""
 
     file_name: str
     split: str

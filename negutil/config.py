@@ -221,9 +221,9 @@ class Profile(Settings):
     ``intervals`` says what intervals of trained models cover in the tables of notebooks 05 and 06: only the items, or
     also the training seeds (``statistics.two_way_bootstrap``); the numbers of every seed are listed either way.
 
-    With ``photographs`` Flickr8k replaces COCO, LAION, CC-Neg and NegBench's images: how many photographs
-    of its training, dev and test part are used (0: all). ``beside`` names models that notebook 03 evaluates too, where
-    their weights can be had.
+    With ``photographs`` Flickr8k replaces COCO, LAION, CC-Neg and NegBench's images: how many photographs of its
+    training, dev and test part are used (0: all). ``beside`` names models that notebook 03 also evaluates, if their
+    weights are available.
     """
 
     name: str

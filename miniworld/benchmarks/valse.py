@@ -34,7 +34,7 @@ ERROR = 0.08
 def build(settings: Profile, count: int | None = None) -> Path:
     """The folder ``settings.built/valse`` with ``count`` items.
 
-    None stands for as many as published, or one for two images of COCO's test split where that is less.
+    None means as many as published, or one for two images of COCO's test split if that is fewer.
     """
     number = min(COUNT, settings.world.scenes.test // 4 * 2) if count is None else count
     fill = partial(write, count=number, seed=settings.world.seed)

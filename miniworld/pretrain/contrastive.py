@@ -145,8 +145,8 @@ class Trainer(Pretraining[tuple[torch.Tensor, torch.Tensor]]):
     def export(self, weights: Path, command: str) -> None:
         """Write the weights in float16 under open_clip's names; raises NegutilError as :meth:`write` does.
 
-        Of the token embedding the rows of tokens that occur in the pool are written, with their ids. How often
-        training meets each of them stands in a table beside the weights.
+        Of the token embedding the rows of tokens that occur in the pool are written, with their ids. A table next to
+        the weights has the number of times that training meets each of them.
         """
         architecture = self.config.architecture
         state = {name: value.detach().cpu().half().contiguous() for name, value in self.model.state_dict().items()}

@@ -27,7 +27,7 @@ Shown = Scene | Face
 
 SHARDS = 4
 TEXTS_PER_PICTURE = 20
-"""Texts made of each image, so that sampling images takes little of the time."""
+"""Texts per image, so that drawing images takes little of the time."""
 
 FACE_SHARE = 0.1
 EMPTY, MISSING, FOREIGN = 0.002, 0.001, 0.006

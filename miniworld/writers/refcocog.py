@@ -3,7 +3,7 @@ train2014.
 
 In every image two or three things share their name, and each sentence fits exactly one of them; about half of the
 sentences are negated. In val and test a quarter of the sentences have forms that are not in train, where nothing is
-negated that negation training must not meet. ``sentences.json`` tells the clue behind every sentence.
+negated that negation training must not meet. ``sentences.json`` has the clue behind every sentence.
 """
 
 import random

@@ -1,8 +1,8 @@
 """easy-VQA as VQA v2: questions and annotations JSON with images (docs/protocols.md#negationclip-captions).
 
-Images, questions and answers are those of the package ``easy-vqa``, written by somebody else; only the format is
-changed. Its training images make up the training and validation splits, its test images the test split. Stands for
-VQA v2 as a third-party data set; the questions about scenes are in the part ``vqa``.
+Images, questions and answers come from the third-party package ``easy-vqa``; only the format is changed. Its training
+images make up the training and validation splits, its test images the test split. Stands for VQA v2 as a third-party
+data set; the questions about scenes are in the part ``vqa``.
 """
 
 import re

@@ -1,10 +1,9 @@
 """Features of a folder of images, or of captions on disk, as shards of files with a manifest: ``negutil encode``.
 
-A shard is a fixed part of the inputs, encoded by itself, so that it has the same bytes whoever encodes it: this process
-or a worker of Ray (``negutil.data.engines``). Beside its features, NNNNN.safetensors or NNNNN.parquet, stands
-NNNNN.json, written last: what the features are of and were made with, and their sha256. A shard whose sidecar is still
-true is kept, so a run that was stopped resumes with the first shard that is missing. manifest.json comes when all are
-there.
+A shard is a fixed part of the inputs, encoded separately, so that every worker produces the same bytes: this process or
+a worker of Ray (``negutil.data.engines``). Its features, NNNNN.safetensors or NNNNN.parquet, have a sidecar NNNNN.json,
+written last: what the features are of and were made with, and their sha256. A shard whose sidecar is still true is
+kept, so a run that was stopped resumes with the first shard that is missing. manifest.json comes when all are there.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The model that ``negutil bench`` examines: by name, or an architecture with weights of any kind.
 
 MODEL is a name of the registry, of a fine-tuned model (base+method/run), or an architecture of open_clip;
-``pretrained`` is a file or folder of weights, a tag of open_clip, or "random". Weights that derive from OpenAI's need
-QuickGELU, and most files do not say what they need, so whoever brings a file has to (docs/protocols.md#activation).
+``pretrained`` is a file or folder of weights, a tag of open_clip, or "random". Weights derived from OpenAI's need
+QuickGELU, and most files do not say what they need, so the user has to (docs/protocols.md#activation).
 """
 
 from dataclasses import replace

@@ -38,8 +38,8 @@ TABLE = ("task", "metric", "value", "low", "high", "n", "chance", "blind", "blin
 class Card:
     """Everything that is known about one model: ``records`` of its own, of ``baselines`` and of ``references``.
 
-    ``model`` says which model it is, ``tasks`` has title, world, digest, notes and seconds of every unit, ``main`` the
-    (task, metric) pairs that stand for them.
+    ``model`` says which model it is, ``tasks`` has title, world, digest, notes and seconds of every unit, ``main``
+    their main (task, metric) pairs.
     """
 
     model: dict[str, Any]
@@ -237,8 +237,8 @@ def as_json(card: Card) -> dict[str, Any]:
 def table(card: Card) -> pd.DataFrame:
     """Every number of the model with the columns TABLE: its interval, chance, and the best rule that sees no image.
 
-    That rule is the one that is best over all items of a task, for parts of them too. ``main`` marks the numbers that
-    stand for a task.
+    That rule is the one that is best over all items of a task, for parts of them too. ``main`` marks the main numbers
+    of a task.
     """
     chance = [record for record in card.baselines if record.model == CHANCE]
     rules = [record for record in card.baselines if record.model.startswith(BLIND)]

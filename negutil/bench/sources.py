@@ -68,7 +68,7 @@ class Unit:
 
 
 class OwnPairs(Pairs):
-    """Pairs of ``negutil.data.pairs``, told apart by which caption of each has the negation."""
+    """Pairs of ``negutil.data.pairs``, reported by which caption has the negation."""
 
     kinds = PAIR_TYPES
 

@@ -44,7 +44,7 @@ OTHER_SEPARATORS = {".csv": ";|\t", ".tsv": ";|,"}
 def find(paths: Iterable[str | Path]) -> list[Path]:
     """The files that the paths name: files as they are, folders with all that is below them, glob patterns.
 
-    A README.txt and the like beside shards is not read. Each file comes once, in the order given, sorted within a
+    Files such as README.txt next to shards are not read. Each file comes once, in the order given, sorted within a
     folder or pattern. Raises NegutilError if a path leads to nothing that can be read, and where a folder holds
     captions in files of several kinds.
     """

@@ -1,7 +1,7 @@
 """The training sets with negation, made from COCO, VQA and easy-VQA as they lie on disk.
 
 ``build`` writes them to ``settings.built/captions``; with an error rate of the annotators, P1 and P2 to
-``captions-<percent>``. ``sources`` and ``annotators_of`` are what the sets are made of. Nothing that is held out
+``captions-<percent>``. ``sources`` and ``annotators_of`` are their inputs. Nothing that is held out
 (``english.HELD_OUT_NOUNS``, ``HELD_OUT_COLOURS``, held-out forms) is ever negated in them.
 """
 
@@ -54,7 +54,7 @@ class Annotators:
 def sources(settings: Profile, captions: int = 1, pictures: int = 0, seed: int = 0) -> list[Source]:
     """``captions`` captions, drawn at random, of each training image of COCO or of the first ``pictures``.
 
-    ``pictures`` 0 stands for all.
+    ``pictures`` 0 means all.
     """
     folder = source.folder(settings, "coco")
     chosen = []
@@ -214,8 +214,8 @@ def frames(
 ) -> dict[str, pd.DataFrame]:
     """The sets of P1, P2, Rand-P1 and P2 from the questions of easy-VQA, by file name, with the columns of ``p1``.
 
-    P1 gets ``captions`` captions of each of the first ``pictures`` images (0: of all). Where nobody asks questions
-    about the images there is no P2.
+    P1 gets ``captions`` captions of each of the first ``pictures`` images (0: of all). Without questions about the
+    images there is no P2.
     """
     seed = settings.world.seed
     chosen = sources(settings, captions, pictures, seed)

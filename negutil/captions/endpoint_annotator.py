@@ -1,4 +1,4 @@
-"""Language and vision models behind any OpenAI-compatible endpoint (vLLM and the like).
+"""Language and vision models behind any OpenAI-compatible endpoint (such as vLLM).
 
 Many questions at a time up to a bound, with time-outs, and retries that wait longer and longer (at random, and at least
 as long as the server asks). Several servers of one model share the questions, and those of one that dies go to the
@@ -56,7 +56,7 @@ class ReplyStore:
 
     The file has one JSON line for each reply, appended and flushed as soon as the reply is there, so that a run that is
     killed loses none; a last line that was cut short by that is dropped when the file is opened again. To be used as
-    ``with store:`` around additions; whoever else wants the same file meanwhile gets a NegutilError. Raises one too for
+    ``with store:`` around additions; any other process that opens the same file gets a NegutilError. Raises one too for
     a file that is not of this kind or cannot be written.
     """
 

@@ -1,4 +1,4 @@
-"""Which things the captions of a photograph name, where nobody labelled its objects.
+"""Which things the captions of a photograph name, without object labels.
 
 ``configs/photo_objects.toml`` has the things with their plurals and synonyms, in groups of what is easily taken for
 each other, and the hints that may mean any thing of a group ("animal", "rider").

@@ -130,7 +130,7 @@ def from_msrvtt(
 
 
 def from_flickr8k(dataset: Dataset, folder: str = "") -> list[Labelled]:
-    """The photographs of a dataset of `negutil.data.flickr8k`; nobody labelled them, so captions say what is there.
+    """The photographs of a dataset of `negutil.data.flickr8k`; they have no labels, so captions say what they show.
 
     What they may mean (a "rider" may be a woman) is implied. See `named_objects`.
     """
@@ -226,7 +226,7 @@ class Queries:
 def queries(
     items: Sequence[Labelled], *, captions: int = 5, absent: str = "plausible", medium: str = "image", seed: int = 0
 ) -> list[Queries]:
-    """Every image with its first `captions` captions, each to be told with one absent object.
+    """Every image with its first `captions` captions, each to be extended with one absent object.
 
     Half of the negations, at random, are to come before the caption. Images without a caption are left out.
     See docs/protocols.md#retrieval.

@@ -89,7 +89,7 @@ NEGBENCHS_OWN: tuple[Variation, ...] = tuple(
     for variation in (*PLAIN, *VARIATIONS)
     if variation.dataset == "COCO" and variation.published
 )
-"""The published rows about COCO, for a profile in which other photographs stand for COCO."""
+"""The published rows about COCO, for a profile in which other photographs replace COCO."""
 
 
 def chosen(settings: Profile) -> tuple[Variation, ...]:

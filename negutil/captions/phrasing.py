@@ -37,7 +37,7 @@ CUES: dict[str, tuple[str, ...]] = {
     "missing": ("missing",),
     "devoid of": ("devoid of", "devoid", "void of", "empty of"),
 }
-"""Ways to negate and the terms of each; "other" stands for the terms that only the declared list "wide" has."""
+"""Ways to negate and the terms of each; "other" means the terms that only the declared list "wide" has."""
 
 OTHER = "other"
 FACTORS = ("cue", "position", "held_out_noun", "held_out_form")
@@ -74,7 +74,7 @@ WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
 class Phrasing:
     """How one caption negates.
 
-    ``cue`` is a key of CUES, "other", or "" for none. ``position`` says where the negated clause stands: "first" or
+    ``cue`` is a key of CUES, "other", or "" for none. ``position`` is the position of the negated clause: "first" or
     "last" beside something affirmed, "only" where nothing else is said, "none" without a cue. ``held_out_noun``: a noun
     of the mini world's HELD_OUT_NOUNS is in the negated clause. ``held_out_form``: the mini world keeps this cue for
     testing (another unseen sentence with a familiar cue cannot be known from the text).

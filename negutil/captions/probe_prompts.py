@@ -10,7 +10,7 @@ from negutil import files, paths
 from negutil.errors import NegutilError
 
 ANTONYM = "antonym"
-"""Name of the control in which an affirmative antonym stands instead of a negation."""
+"""Name of the control in which an affirmative antonym replaces the negation."""
 
 ALONE = "affirmative alone"
 """Name of the reference in which the affirmative prompt's score alone ranks the images."""

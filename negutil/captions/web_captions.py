@@ -218,7 +218,7 @@ def kinds_of_cues(settings: Profile, terms: TermList) -> pd.DataFrame:
     """What the flagged captions say: kind, captions, share.
 
     Of the mini world's by the truth of its generator, of Flickr8k's by hand (PHOTO_LABELS). Empty for shards that were
-    not made here, of which nobody knows it.
+    not made here, where it is unknown.
     """
     folder = source.folder(settings, "laion")
     if settings.photographs:

@@ -237,7 +237,7 @@ def _records(quality: pd.DataFrame, sets: pd.DataFrame, referring: pd.DataFrame)
 
 
 def annotator_name(error: float) -> str:
-    """What stands in the column "model": who wrote the captions."""
+    """The values of the column "model": who wrote the captions."""
     return f"annotators with {100 * error:.0f} % errors"
 
 

@@ -45,7 +45,7 @@ class Condition(Settings):
 
     Attributes:
         table: ``<experiment>/<name>`` of a table in results/.
-        task: the records' task, where ``*`` stands for any text; ``metric``: their metric.
+        task: the records' task, where ``*`` matches any text; ``metric``: their metric.
         side: "above" or "below", the side of ``bound`` on which the whole interval must lie; or "equal": the number
             itself must be within ``within`` of it and cover at least ``of`` items.
     """

@@ -6,7 +6,7 @@ it is compared with), into which groups its items fall (``Group``) and what is p
 
 Every number is a mean over items of a difference of models' values, so all numbers of a group are resampled at once:
 images (or what else is a cluster) with all their items. Intervals cover seeds as well where the profile says so
-(``Profile.intervals``); the seeds' own numbers stand beside them either way.
+(``Profile.intervals``); the seeds' own numbers are listed either way.
 """
 
 import dataclasses
@@ -227,7 +227,7 @@ def source(work: str, row: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """What stands beside the numbers of an experiment.
+    """Printed numbers to compare with those of an experiment.
 
     Attributes:
         name: its folder in results/.

@@ -45,7 +45,7 @@ SEEDS = (1, 2)
 """Beside the seed of the profile's own world."""
 
 POOLED = "pooled"
-"""What stands for a seed where all draws are pooled."""
+"""The value of the seed if all samples are pooled."""
 
 COLUMNS = ("claim", "model", "seed", "verdict", "decided_by", "value", "ci_low", "ci_high", "n", "p", "heterogeneity")
 EVALUATED_AGAIN = (

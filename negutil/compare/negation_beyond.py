@@ -77,7 +77,7 @@ class Findings:
 
 KINDS = tuple(field.name for field in dataclasses.fields(Findings))
 EMPTY = pd.DataFrame(columns=["model", "form", "domain", "kind", "metric", "value", "low", "high", "n", "over"])
-"""What stands for a table without a number."""
+"""The placeholder in a table without a number."""
 
 
 def gallery(settings: Profile, seed: int = 0, *, validation: bool = False) -> Gallery | None:

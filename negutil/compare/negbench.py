@@ -56,7 +56,7 @@ class Findings:
 
 
 def models(settings: Profile) -> tuple[str, ...]:
-    """The models of a profile, and those ``beside`` whose weights can be had; the others are noted (``skipped``)."""
+    """The models of a profile, and those ``beside`` whose weights are available; the others are noted (``skipped``)."""
 
     def is_here(name: str) -> bool:
         return skipped.attempt(settings, name, lambda: loader.locate(registry.find(name))) is not None

@@ -3,8 +3,8 @@
 A method is a way to make the query (``negutil.models.queries``) on a model as it is; ``make`` has them all by label.
 Its number (weight, threshold, strength) is chosen for each model on the mini world's validation images (``choices``),
 by a rule that looks at no reported image, wording or held-out noun; published data have no such images, and
-``queries.DEFAULTS`` count. Beside every method that splits sentences by rules stands the same with an oracle's split
-and the same number, so their difference is what the errors of the rules cost.
+``queries.DEFAULTS`` count. Every method that splits sentences by rules is also run with an oracle's split and the same
+hyperparameter, so their difference is the cost of the rules' errors.
 """
 
 import dataclasses
@@ -207,7 +207,7 @@ def load(each: Evaluation, _data: EvaluationData, settings: Profile) -> Scorer:
 
 
 def labels(settings: Profile) -> list[str]:
-    """The methods of a profile: without an oracle's split where nobody has one."""
+    """The methods of a profile: without an oracle's split if there is none."""
     plain = [AFFIRMED, SUBTRACTED, CAPS, DEFAULT, STEERED]
     return plain + [f"{method}{ORACLE}" for method in SPLITTING] * source.is_world(settings)
 
@@ -241,7 +241,7 @@ def train(settings: Profile) -> None:
 
 
 def claims_of_notebook() -> tuple[Claim, ...]:
-    """The claims about these methods, which stand in a file of their own."""
+    """The claims about these methods, which have their own file."""
     return claims.read(CLAIMS_FILE)
 
 
@@ -315,7 +315,7 @@ def split_errors(settings: Profile, seed: int = 0) -> pd.DataFrame:
     """Write the table ``splits`` and return it: how often the rules split a negated sentence wrongly, by the oracle.
 
     Columns: task (a benchmark, or "all sentences" and a cue), metric, value, low, high, n, over. Each sentence counts
-    once for each benchmark. Without rows where nobody has an oracle.
+    once for each benchmark. Without rows if there is no oracle.
     """
     oracle = splitting.oracle(settings)
     if oracle is None:

@@ -38,7 +38,7 @@ def load(
     ([x, y, width, height], pixels), areas (square pixels), segmentations (JSON of polygons or run-length code, see
     `mask`), is_crowd; and implied, the categories that an image may show without being labelled with them (in files of
     `negutil.captions.photographs` alone). Images come in the order of the files; without objects the lists are empty.
-    Of images that an instances file does not list nobody knows what they show: beside one they are left out, and
+    It is unknown what images show that an instances file does not list: beside one they are left out, and
     counted in the report as "unlisted". Raises NegutilError for damaged files, duplicate ids, and annotations of
     unknown images or categories.
     """

@@ -38,7 +38,7 @@ _PAGES = (b"<!doctype html", b"<html")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to download; size (0) and checksums ("") may be unknown. ``help`` says where else the file can be had."""
+    """What to download; size (0) and checksums ("") may be unknown. ``help`` says how else to get the file."""
 
     url: str
     bytes: int = 0

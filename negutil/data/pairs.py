@@ -1,7 +1,7 @@
 """Your own images, each with a caption that is true of it and one that is false: a CSV file of three columns.
 
-Unlike the loaders of published files this one leaves no line out: whoever wrote the file can fix it, so the first line
-that is wrong is an error.
+Unlike the loaders of published files this one leaves no line out: its author can fix it, so the first invalid line is
+an error.
 """
 
 import re

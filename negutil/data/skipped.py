@@ -62,7 +62,7 @@ EXPERIMENTS = {
 """The folder in results/ that each notebook writes to."""
 
 EXPERIMENT = "NEGUTIL_EXPERIMENT"
-"""The environment variable in which a run tells a notebook's process that folder, for what it leaves out on the way."""
+"""The environment variable with which a run passes that folder to a notebook's process, for what it leaves out."""
 
 GET = {"coco": "coco2014"}
 """What ``negutil data get`` calls a dataset whose folder has another name."""

@@ -72,8 +72,8 @@ class Example:
 def folder(settings: Profile, name: str, where: str = "") -> Path:
     """The folder of a dataset of STANDS_FOR: the published one where the profile wants it, else the mini world's.
 
-    The latter is built where it is missing, as is what Flickr8k's photographs stand for. ``where`` says how to get the
-    published one. Raises NegutilError if that, or Flickr8k, is missing.
+    The latter is built if missing, as are the datasets that Flickr8k's photographs replace. ``where`` says how to get
+    the published one. Raises NegutilError if that, or Flickr8k, is missing.
     """
     if is_world(settings):
         path: Path = world().build(name, settings)

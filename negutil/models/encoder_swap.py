@@ -153,7 +153,7 @@ def _config(model: Any) -> Any:
 
 
 def _require_same_size(old: Any, new: Any, name: str, place: str, projected: bool) -> None:
-    """Raise NegutilError unless the new encoder's states can stand where the old one's stood."""
+    """Raise NegutilError unless the new encoder's states can replace the old one's."""
     keys = ["hidden_size", "max_position_embeddings", "vocab_size", *(["projection_dim"] if projected else [])]
     for key in keys:
         if getattr(old, key) != getattr(new, key):

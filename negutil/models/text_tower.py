@@ -2,10 +2,10 @@
 
 Tensors are named as CLIP's text tower has them, or as a tower of transformers in a CustomTextCLIP does.
 
-In a causal text tower what stands at a place depends on the tokens up to it alone, so two sentences share everything up
-to where they part. All layers but attention, which take most of the time, run on the different beginnings only; the
-last layer is run at the end tokens alone. The features are those of ``architectures.encode_text`` up to the rounding of
-float32 (about 1e-7).
+In a causal text tower the state at a position depends only on the tokens up to it, so two sentences share everything up
+to the first difference. All layers but attention, which take most of the time, run on the different beginnings only;
+the last layer is run at the end tokens alone. The features are those of ``architectures.encode_text`` up to the
+rounding of float32 (about 1e-7).
 """
 
 from collections.abc import Iterable

@@ -277,9 +277,9 @@ GLASSES = {
 
 @dataclass(frozen=True, slots=True)
 class Effect(Settings):
-    """Numbers of a table in results/: the records with this ``task``, ``metric`` and ``model`` (* stands for any text).
+    """Numbers of a table in results/: the records with this ``task``, ``metric`` and ``model`` (* matches any text).
 
-    ``says`` tells what they are; ``results`` is the folder in results/, the profile's own where it is empty.
+    ``says`` describes them; ``results`` is the folder in results/, the profile's own where it is empty.
     """
 
     table: str
@@ -338,7 +338,7 @@ def disagreements(work: str, profile: str) -> str:
 
 
 def untestable(work: str) -> str:
-    """Return the claims of ``work`` that nobody can test, in Markdown, with what is missing."""
+    """Return the untestable claims of ``work`` in Markdown, with what is missing."""
     starts = (work, *(source for source, other in SOURCES.items() if other == work))
     found = [claim for claim in claims.read() if claim.missing and claim.source.startswith(starts)]
     rows = [(claim.source, claim.statement, claim.missing) for claim in found]
@@ -361,7 +361,7 @@ def moving(profile: str) -> str:
 
 
 def reproducibility_parts(profile: str) -> dict[str, str]:
-    """Return what stands between the markers of the page, by the markers' names; raises as ``disagreements`` does."""
+    """Return the generated parts of the page by their markers' names; raises as ``disagreements`` does."""
     found = {f"differences-{name}": disagreements(work, profile) for work, name in WORKS.items()}
     found["moving"] = moving(profile)
     return found | {f"missing-{name}": untestable(work) for work, name in WORKS.items()}

@@ -24,7 +24,7 @@ CLASSES = dict(zip(verdicts.KINDS, ("yes", "no", "differs", "open", "fact", "pap
 """The style class of each verdict."""
 
 MARKS = dict(zip(verdicts.KINDS, ("✔", "✘", "◐", "?", "•", "…", "∅", "–"), strict=True))
-"""A sign for each verdict, so that it can be told without colours."""
+"""A sign for each verdict, to distinguish them without colours."""
 
 
 def write(profile: str = "") -> list[Path]:
@@ -95,7 +95,7 @@ def contents(profile: str) -> dict[str, Any]:
 
 
 def glance(outcomes: list[Outcome]) -> list[dict[str, Any]]:
-    """The claims of the papers, and apart from them our own findings, which nobody can replicate.
+    """The claims of the papers, and separately our own findings, which are not replications.
 
     For each side its ``title``, the ``kinds`` of verdicts, and ``rows``: for each work its counts, and a sign for each
     of its claims, those of one verdict side by side.

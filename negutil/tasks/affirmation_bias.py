@@ -49,7 +49,7 @@ class Sentence:
 def sentences(there: Mapping[str, Flags], minimum: int = 5) -> list[Sentence]:
     """Every wording about every noun that at least ``minimum`` images show and as many do not.
 
-    ``there`` tells for each noun which images show it (bool [N]). Raises NegutilError if no noun is left.
+    ``there`` says for each noun which images show it (bool [N]). Raises NegutilError if no noun is left.
     """
     nouns = [noun for noun, flags in there.items() if minimum <= flags.sum() <= len(flags) - minimum]
     if not nouns:

@@ -22,7 +22,7 @@ from negutil.tasks import mcq
 from negutil.tasks.negbench import Items, Questions
 
 UNREAD = -1
-"""What stands for the answer in a reply that could not be read."""
+"""The answer of a reply that could not be parsed."""
 
 
 def ask(annotator: VisionAnnotator, items: Items, *, one_by_one: bool = False, order_seed: int = 0) -> pd.DataFrame:

@@ -7,9 +7,9 @@ Two numbers per query, both from the scores of one query with a gallery of which
 - AUC: the chance that an image with X and without Y scores above one with X and Y, ties counted half. A model that
   ignores what follows "but no" has 1/2; one that takes Y for a wish has less.
 
-Beside mAP stand the exact expectation of a random ranking, and of a ranking that puts all images with X first and
-knows nothing of Y. Intervals resample pairs (X, Y), all wordings of a pair together; they do not cover the choice of
-the gallery.
+mAP is reported with the exact expectation of a random ranking, and of a ranking that puts all images with X first and
+ignores Y. Intervals resample pairs (X, Y), all wordings of a pair together; they do not cover the choice of the
+gallery.
 """
 
 import dataclasses
@@ -100,7 +100,7 @@ def items(
     ap, ap_chance, ap_over_chance, ap_knowing_x (expected of a ranking that knows X and nothing of Y), ap_of_x (AP of
     all images with X), auc, below_half (whether it is), pictures_right (X without Y), pictures_both (X and Y).
 
-    texts [Q, D] and images [N, D] are L2-normalised; ``there`` tells for each noun which images show it (bool [N]).
+    texts [Q, D] and images [N, D] are L2-normalised; ``there`` says for each noun which images show it (bool [N]).
     Raises NegutilError if they do not fit together, and on a feature that is not finite.
     """
     if not queries or len(texts) != len(queries) or len(images) == 0:

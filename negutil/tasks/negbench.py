@@ -349,8 +349,8 @@ def blind_records(items: pd.DataFrame, clusters: ArrayLike, report: Report, titl
 def published() -> dict[tuple[str, str], tuple[float, str]]:
     """Return NegBench's numbers for CLIP-OpenAI (ViT-B/32), as fractions, and where each is printed.
 
-    The keys are title and metric as in the table of notebook 03. A published number stands beside ours for its
-    direction alone: ours is made on the mini world by a small model.
+    The keys are title and metric as in the table of notebook 03. A published number is compared with ours only in its
+    direction: ours is made on the mini world by a small model.
     """
     numbers: dict[tuple[str, str], tuple[float, str]] = {}
     for file in ("negbench_mcq_breakdown.csv", "negbench_mcq_total.csv"):

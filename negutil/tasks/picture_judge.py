@@ -2,9 +2,9 @@
 
 In the mini world it is a small network of its own (``JudgeNetwork``), which is trained on images and labels alone
 (``miniworld.pretrain.judge``) and shares nothing with MiniCLIP, so that it does not have the defect that is measured;
-with published data a vision-language model of ``configs/annotators.toml`` ("vision"). Every score stands beside the
-judge's accuracy and calibration on held-out images, and is also given corrected for its error rates, by the
-estimator of Rogan and Gladen (1978).
+with published data a vision-language model of ``configs/annotators.toml`` ("vision"). Every score is reported with the
+judge's accuracy and calibration on held-out images, and also corrected for its error rates, by the estimator of Rogan
+and Gladen (1978).
 """
 
 import dataclasses

@@ -3,8 +3,8 @@
 For attribute a and image i the prediction is 1[s(i, affirmative) > s(i, negated)], so a tie counts as negative;
 balanced accuracy is the mean of the true positive and the true negative rate, its chance level 1/2
 (docs/protocols.md#binary-probe). As the two prompts share almost all words, a threshold of zero between them is
-arbitrary; the area under the ROC curve of the difference does not depend on it and stands beside it, as does the rate
-at which the affirmative prompt is preferred.
+arbitrary; the area under the ROC curve of the difference does not depend on it and is also reported, as is the rate at
+which the affirmative prompt is preferred.
 
 ``presence`` asks the same noun by noun: do images with a thing score above images without it? The area under the
 curve is 1/2 by guessing, ties counted half. For "a photo with no X" the images *without* X should score higher, so a
@@ -177,7 +177,7 @@ def evaluate(
 def records(outcome: Outcome, experiment: str, model: str) -> list[Record]:
     """The table of an outcome as records; tasks are "<attribute>/<phrasing>".
 
-    The paper's number stands beside the mean balanced accuracy of its own phrasing, "not".
+    The paper's number is compared with the mean balanced accuracy of its own phrasing, "not".
     """
     records = []
     for row in outcome.table.to_dict("records"):

@@ -96,7 +96,7 @@ class SimpleNeg(Task):
     def shares(self, title: str, frame: pd.DataFrame, report: Report) -> list[Record]:
         """Return the share of first images that satisfy their query, and the mean share of the first five.
 
-        Beside them stands what a ranking may expect that puts all images with X first and knows nothing of Y.
+        They are compared with the expectation of a ranking that puts all images with X first and ignores Y.
         """
         metrics = {TOP_5: "share", KNOWING_X: "context_share"}
         means = {

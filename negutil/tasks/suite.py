@@ -1,6 +1,6 @@
 """The benchmarks of NegationCLIP's and CLIPGlasses' tables on one model, and whatever other tasks are in this folder.
 
-A model's per-item outcomes stand in one long frame, so that any two models, or their means over seeds, can be paired
+A model's per-item outcomes are in one long frame, so that any two models, or their means over seeds, can be paired
 later. Image features are shared by all models with the same image tower; a fine-tuned text tower only encodes texts.
 """
 

@@ -3,7 +3,7 @@
 A claim is called true where the cosine of its sentence with its image is above a threshold. The threshold is one
 number, chosen on validation claims to maximise the accuracy over all of them, affirmative and negated together. A model
 that overlooks negation gets one half at any threshold, so its best one is arbitrary and may lie at the end of the
-scale, where even affirmative claims are guessed; therefore everything that depends on the threshold stands there a
+scale, where even affirmative claims are guessed; therefore everything that depends on the threshold is reported a
 second time, as "calibrated", with the threshold that is best for the affirmative validation claims alone.
 
 - accuracy: the share of all test claims judged rightly (chance 1/2, and 1/2 for any rule that reads only the sentence,

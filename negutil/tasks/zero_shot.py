@@ -2,7 +2,7 @@
 
 One prompt per class unless more are given; then a class is the normalised mean of its prompts' features, as CLIP's
 ensembles are, or has the mean of its prompts' scores where those are no cosines. Top-1 accuracy is over images; the
-mean over classes, which papers on Caltech101 use, stands beside it.
+mean over classes, which papers on Caltech101 use, is also reported.
 """
 
 import json

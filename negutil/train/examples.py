@@ -187,7 +187,7 @@ def parts(units: NDArray[np.int64], share: float, seed: int) -> tuple[NDArray[np
 def hard_examples(examples: Examples, part: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     """Return for each example of ``part`` the index of an example of ``part`` that has its hard image (NegCLIP).
 
-    Where the hard image has several, one is drawn; where it has none in this part, any other example stands in.
+    Where the hard image has several, one is drawn; where it has none in this part, any other example is used.
     """
     rng = np.random.default_rng([seed, 1])
     shuffled = rng.permutation(part)

@@ -133,7 +133,7 @@ def digest(*arrays: NDArray[Any], start: str = "") -> str:
 
 
 def target(noun: str) -> str:
-    """The sentence whose text vector stands for an object: "This image shows a dog."."""
+    """The sentence whose text vector represents an object: "This image shows a dog."."""
     return TARGET.format(statements.with_article(noun))
 
 

@@ -30,7 +30,7 @@ CHECKPOINT = "checkpoint.pt"
 
 
 class Stopped(NegutilError):
-    """A training was interrupted and has saved where it stands."""
+    """A training was interrupted and has saved its progress."""
 
 
 def cosine(lr: float, steps: int, warmup: int = 0, floor: float = 0.0) -> Schedule:

@@ -94,7 +94,7 @@ _CHANGED = re.compile(r"(.+)-(passes|share|alpha)(\d+(?:\.\d+)?)")
 def find(name: str) -> Recipe:
     """The recipe called ``name``; raises NegutilError, listing those that exist, if there is none.
 
-    A name may go on with what is changed: passes over the captions, their share, NegBench's alpha, as in
+    A name may continue with what is changed: passes over the captions, their share, NegBench's alpha, as in
     "negationclip-share0.1-passes20" or "negfull-alpha0.5".
     """
     if name in RECIPES:
