@@ -69,7 +69,7 @@ class WorldAnnotator:
     """
 
     def __init__(self, things: Mapping[str, Collection[str]] | None = None, settings: World | None = None) -> None:
-        """``things``: by the end of a picture's path ("val2017/000000000001.jpg"), all that may truly be said to be in
+        """``things``: by the end of an image's path ("val2017/000000000001.jpg"), all that may truly be said to be in
         it (``truth.sayable``); needed for ``shows`` and ``answer`` alone."""
         self.name = "world"
         self.settings = settings or World()
@@ -94,7 +94,7 @@ class WorldAnnotator:
 
     def propose(self, captions: Sequence[str], count: int) -> list[list[str]]:
         """At most ``count`` nouns for each caption that it does not name, the likeliest first, from the caption alone:
-        some of them may be in the picture. Wrong: one that the caption names stands among them."""
+        some of them may be in the image. Wrong: one that the caption names is among them."""
         found = []
         for caption in captions:
             named = list(english.mentions(caption))
@@ -125,7 +125,7 @@ class WorldAnnotator:
         return said
 
     def shows(self, pictures: Sequence[Path], nouns: Sequence[str]) -> list[bool | None]:
-        """Whether each picture shows its noun, under any name; raises NegutilError for a picture without truth."""
+        """Whether each image shows its noun, under any name; raises NegutilError for an image without truth."""
         annotators.require_same_length(pictures, nouns, "pictures", "nouns")
         found: list[bool | None] = []
         for picture, noun in zip(pictures, nouns, strict=True):
@@ -138,7 +138,7 @@ class WorldAnnotator:
 
     def answer(self, pictures: Sequence[Path], questions: Sequence[str]) -> list[str]:
         """The letter of the first true option, or "yes" or "no", to the questions of ``prompts``; templated sentences
-        alone are understood, anything else gets UNSURE. Raises NegutilError for a picture without truth."""
+        alone are understood, anything else gets UNSURE. Raises NegutilError for an image without truth."""
         annotators.require_same_length(pictures, questions, "pictures", "questions")
         found = []
         for picture, question in zip(pictures, questions, strict=True):
@@ -162,7 +162,7 @@ class WorldAnnotator:
         return said if isinstance(said, str) else statements.paraphrase(said, rng, held_out)
 
     def _truth(self, picture: Path) -> tuple[str, frozenset[str]]:
-        """The longest end of a picture's path that is known, and what is in the picture."""
+        """The longest end of an image's path that is known, and what is in the image."""
         for start in range(len(picture.parts)):
             tail = picture.parts[start:]
             if tail in self._things:
@@ -182,7 +182,7 @@ class WorldAnnotator:
 
 
 def things(folder: Path, split: str = "train") -> dict[str, frozenset[str]]:
-    """What may truly be said of each picture of a split of a part of the world, by its file name."""
+    """What may truly be said of each image of a split of a part of the world, by its file name."""
     return {one.file_name: truth.sayable(one.scene.nouns) for one in truth.read(folder) if one.split == split}
 
 
@@ -222,7 +222,7 @@ def _misread(wanted: Statement, rng: random.Random) -> Statement | str:
 
 
 def _right_answer(question: str, things: frozenset[str]) -> tuple[str, Sequence[str]]:
-    """The reply to a question of ``prompts`` about a picture with these things, and all possible replies."""
+    """The reply to a question of ``prompts`` about an image with these things, and all possible replies."""
     options, claim = prompts.options_of(question), prompts.claim_of(question)
     if options:
         letters = ascii_uppercase[: len(options)]
@@ -233,7 +233,7 @@ def _right_answer(question: str, things: frozenset[str]) -> tuple[str, Sequence[
 
 
 def _is_true(sentence: str, things: frozenset[str]) -> bool | None:
-    """Whether a templated sentence is true of a picture with these things; None where it cannot be read."""
+    """Whether a templated sentence is true of an image with these things; None if it cannot be read."""
     said = statements.read(sentence)
     if said is None:
         return None

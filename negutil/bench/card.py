@@ -1,4 +1,4 @@
-"""The card of ``negutil bench`` as a page that needs nothing but itself: a figure, tables, notes, provenance."""
+"""The card of ``negutil bench`` as a self-contained page: a figure, tables, notes, provenance."""
 
 import base64
 import io
@@ -25,7 +25,7 @@ from negutil.tables import with_interval
 
 TEMPLATE, PAGE = "bench_card.html.j2", "card.html"
 MOST = 6
-"""More reference models than this are in the table only: the figure could not tell them apart."""
+"""Largest number of reference models in the figure; the table has the others."""
 
 ROW_HEIGHT, WIDTH = 0.3, 9.0  # inches
 
@@ -65,7 +65,7 @@ def html(card: Card, examples: Sequence[Examples] = ()) -> str:
     lead = f"{model['architecture']}, {model['parameters'] / 1e6:.1f} million parameters, {model['dtype']}."
     if any(task["world"] for task in card.tasks):
         lead += (
-            " Asked about the mini world: small drawn pictures, for which every label is exact. These numbers show "
+            " Evaluated on the mini world: small drawn images with exact labels. These numbers show "
             "whether and where a model fails on negation; they cannot be compared with published ones."
         )
     versions = {"negutil": made["version"], **made["packages"]}

@@ -1,6 +1,6 @@
 """The project's own English: word lists, sentence patterns with and without negation, articles and plurals.
 
-The words are those that the mini world can draw; captions, prompts and questions about published pictures take theirs
+The words are those that the mini world can draw; captions, prompts and questions about published images take theirs
 from here too. Of the patterns a quarter is held out (``held_out=True``) for testing only.
 """
 
@@ -181,7 +181,7 @@ FINDING_PHRASES: dict[str, str] = {
 """Affirmative phrase of columns of CheXpert, to follow "a chest x-ray showing"."""
 """Affirmative phrase of each drawn column, to follow "a chest x-ray showing"."""
 
-#: Cues of the web that say nothing about the picture.
+#: Cues of the web that say nothing about the image.
 ASIDES: tuple[str, ...] = (
     "{text} NO RESERVE",
     "{text} - do not miss it!",

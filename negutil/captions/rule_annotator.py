@@ -18,7 +18,7 @@ from negutil.errors import NegutilError
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What captions say of a photograph: the things that are ``there``, and all that it may show."""
+    """What captions say about a photograph: the things that are ``there``, and all that it may show."""
 
     there: Collection[str]
     perhaps: frozenset[str]

@@ -271,7 +271,7 @@ def form_of(statement: Statement, rng: random.Random, held_out: bool = False) ->
 
 @cache
 def _pool(name: str, medium: str, held_out: bool) -> tuple[Form, ...]:
-    """Forms of `name`; those that speak of a photo are for pictures alone."""
+    """Forms of `name`; those that speak of a photo are for images alone."""
     chosen = english.forms(FORMS[name], held_out)
     others = {"image": r"$^", "video": _STILL, "radiograph": rf"{_STILL}|\bscene\b|\bview\b|\baround\b"}
     return tuple(form for form in chosen if not re.search(others[medium], form.text))

@@ -1,4 +1,4 @@
-"""``negutil report`` (every claim with its verdict), ``table``, ``verify`` (a run beside the committed), ``seeds``."""
+"""``negutil report`` (every claim with its verdict), ``table``, ``verify`` (a run and the committed one) and ``seeds``."""
 
 import json
 from pathlib import Path
@@ -13,10 +13,10 @@ from negutil.errors import NegutilError
 def report(*, profile: ProfileName = "", as_json: AsJson = False) -> None:
     """Write report.html and report.md into results/<profile>/.
 
-    Every claim, its verdict, and the numbers that decided.
+    They show every claim, its verdict, and the numbers that decided it.
 
-    Only tables in results/ are read; what is missing is said, with the notebook that makes it. With --json the verdicts
-    are printed too, a record for each claim and model.
+    Only tables in results/ are read; the report names missing ones and the notebooks that make them. With --json the
+    verdicts are printed too, a record for each claim and model.
     """
     from negutil import config
     from negutil.compare import verdicts
@@ -91,19 +91,25 @@ def seeds(
     *,
     profile: Annotated[str, typer.Option(help="Settings: mini or quick (default: NEGUTIL_PROFILE, or mini).")] = "",
     chosen: Annotated[
-        str, typer.Option("--seeds", metavar="1,2", help="Base seeds of the evaluation sets, beside the profile's own.")
+        str,
+        typer.Option(
+            "--seeds", metavar="1,2", help="Base seeds of the evaluation sets, in addition to the profile's own."
+        ),
     ] = "1,2",
     judge: Annotated[
-        bool, typer.Option("--judge", help="Ask nothing: judge again what is kept, as after a change of the claims.")
+        bool,
+        typer.Option(
+            "--judge", help="Evaluate nothing; judge the saved results again, for example after editing claims."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Repeat the evaluation on other draws of images and questions.
+    """Repeat the evaluation on other samples of images and questions.
 
-    Of the models that notebooks 05 and 06 trained, with the verdicts compared.
+    Evaluates the models that notebooks 05 and 06 trained, and compares the verdicts.
 
-    Run the notebooks first, with the same cache: nothing is trained here. The tables of every seed are kept in
-    results/<profile>/evaluation_seeds/, the verdicts side by side in results/<profile>/evaluation_seeds.csv.
+    Run the notebooks first, with the same cache: this command trains nothing. It saves the tables of every seed in
+    results/<profile>/evaluation_seeds/, and the verdicts side by side in results/<profile>/evaluation_seeds.csv.
     """
     from negutil import config
     from negutil.compare import claims, evaluation_seeds, verdicts
@@ -112,9 +118,11 @@ def seeds(
     try:
         wanted = tuple(int(word) for word in chosen.split(","))
     except ValueError as problem:
-        raise NegutilError(f"--seeds {chosen} is no list of whole numbers: write for example --seeds 1,2.") from problem
+        raise NegutilError(
+            f"--seeds {chosen} is not a list of whole numbers: write for example --seeds 1,2."
+        ) from problem
     if len(set(wanted)) < len(wanted):
-        raise NegutilError(f"--seeds {chosen} names a seed twice: write each once.")
+        raise NegutilError(f"--seeds {chosen} repeats a seed: write each once.")
     if not judge:
         for seed in wanted:
             for experiment, seconds in evaluation_seeds.evaluate(settings, seed):
@@ -132,5 +140,5 @@ def seeds(
     is_ours = cases["claim"].isin([claim.id for claim in claims.read() if claim.work == claims.OURS])
     for title, names, own in (("papers", {}, cases[~is_ours]), ("our findings", verdicts.FINDINGS, cases[is_ours])):
         for verdict, count in own["verdict"].replace(names).value_counts().items():
-            typer.echo(f"{title}, {verdict}: {count} of {len(own)} pairs of a claim and a model")
+            typer.echo(f"{title}, {verdict}: {count} of {len(own)} claim-model pairs")
     typer.echo(written)

@@ -1,7 +1,7 @@
-"""Your own pictures, each with a caption that is true of it and one that is false: a CSV file of three columns.
+"""Your own images, each with a caption that is true of it and one that is false: a CSV file of three columns.
 
-Unlike the loaders of published files this one leaves no line out: whoever wrote the file can fix it, so the first line
-that is wrong is an error.
+Unlike the loaders of published files this one leaves no line out: its author can fix it, so the first invalid line is
+an error.
 """
 
 import re
@@ -33,12 +33,12 @@ class OwnRows:
 
 
 def load(file: Path | str, pictures: Path | str | None = None) -> Dataset:
-    """Pictures with a true and a false caption each.
+    """Images with a true and a false caption each.
 
     Columns: image (its path, with slashes or backslashes, counts from the folder ``pictures``, without it from that of
-    the file), file_name (as written), true, false, line (of the file, from 1). A picture may be in several lines;
+    the file), file_name (as written), true, false, line (of the file, from 1). An image may be in several lines;
     columns of other names than NAMES are ignored. Raises NegutilError, naming the line, for an empty cell, two equal
-    captions, a picture that is not there, and a line with too many or too few fields; and for a column that is missing
+    captions, an image that is missing, and a line with too many or too few fields; and for a column that is missing
     or there twice.
     """
     rows = own_rows(file, NAMES)
@@ -97,7 +97,7 @@ def own_images(file: Path | str, rows: OwnRows, folder: Path | str | None) -> li
     lost = [(line, name) for line, name in zip(rows.lines, names, strict=True) if there[name] is None]
     if lost and (len(lost) == len(names) or not _reading.drops()):
         count = f"the same in {len(lost)} of {len(names)} lines"
-        problem = f"line {lost[0][0]}: the picture {lost[0][1]} is not in {folder} ({count})"
-        fix = "correct the path, name the folder of the pictures (--images), or leave such rows out (--partial)"
+        problem = f"line {lost[0][0]}: the image {lost[0][1]} is not in {folder} ({count})"
+        fix = "correct the path, give the folder of the images (--images), or leave such rows out (--partial)"
         _reading.fail(file, problem, fix)
     return [there[name] for name in names]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from negutil.captions.splitting import Splitter
 
 NOTHING, OF_DENIED = "a photo", "a photo of {}"
-"""What stands for the affirmed part where nothing is affirmed, and the sentence about the denied part."""
+"""The affirmed part if nothing is affirmed, and the sentence about the denied part."""
 
 AFFIRMED, SUBTRACTED, CAPS, STEERED = METHODS = ("affirmed part", "subtraction", "caps", "steering")
 DEFAULTS = {AFFIRMED: 0.0, SUBTRACTED: 0.25, CAPS: 0.92, STEERED: 0.13}
@@ -160,8 +160,8 @@ def directions(
 ) -> Features:
     """Return the direction of negation in each layer of the text tower: unit vectors [layers, W].
 
-    In each layer a logistic regression without intercept tells the end token's states of ``affirmed`` sentences from
-    those of their negations ``negated``; the direction is its normal. Raises NegutilError for a text tower without
+    In each layer a logistic regression without intercept separates the end token's states of ``affirmed`` sentences
+    from those of their negations ``negated``; the direction is its normal. Raises NegutilError for a text tower without
     such layers, and where either list is empty.
     """
     from sklearn.linear_model import LogisticRegression  # slow to import

@@ -82,7 +82,7 @@ def _translated(name: str, pairs: list[tuple[str, str]]) -> str:
 
 def config(architecture: str) -> dict[str, Any]:
     """The settings of a CLIPModel (``text_config``, ``vision_config``, ``projection_dim``) with the sizes of
-    ``architecture``; raises NegutilError where its towers are not CLIP's two transformers."""
+    ``architecture``; raises NegutilError if its towers are not CLIP's two transformers."""
     settings = architectures.config(architecture)
     vision, text = settings["vision_cfg"], settings["text_cfg"]
     if settings.get("custom_text") or not isinstance(vision.get("layers"), int) or "hf_model_name" in text:

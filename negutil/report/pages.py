@@ -25,7 +25,7 @@ CLASSES = dict(zip(verdicts.KINDS, ("yes", "no", "differs", "open", "fact", "pap
 """The style class of each verdict."""
 
 MARKS = dict(zip(verdicts.KINDS, ("✔", "✘", "◐", "?", "•", "…", "∅", "–"), strict=True))
-"""A sign for each verdict, so that it can be told without colours."""
+"""A sign for each verdict, to distinguish them without colours."""
 
 ELSEWHERE = {verdicts.NEEDS_PAPER: "paper", verdicts.NOT_REPRODUCIBLE: "nowhere"}
 """Where a claim with this verdict can be tested, if not in the profile of the report."""
@@ -36,7 +36,7 @@ OUR_FINDINGS = "our findings"
 def write(profile: str = "") -> list[Path]:
     """Write ``report.html`` and ``report.md`` into the results of a profile; returns their paths.
 
-    Raises NegutilError where a table is damaged; what is missing is said in the report.
+    Raises NegutilError if a table is damaged; what is missing is said in the report.
     """
     name = config.resolve(profile)
     found = contents(name)
@@ -127,7 +127,7 @@ def filters(outcomes: list[Outcome], profile: str) -> dict[str, dict[str, str]]:
 
 
 def glance(outcomes: list[Outcome]) -> list[dict[str, Any]]:
-    """The claims of the papers, and apart from them our own findings, which nobody can replicate.
+    """The claims of the papers, and separately our own findings, which are not replications.
 
     For each side its ``title``, the ``kinds`` of verdicts that occur, and ``rows``: for each work its counts.
     """

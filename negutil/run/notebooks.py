@@ -62,7 +62,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 class UserError(NegutilError):
-    """A notebook stopped at something that the user can fix, which ``sentence`` says."""
+    """A notebook stopped because of something that the user can fix; ``sentence`` says what."""
 
     sentence = ""
 
@@ -94,7 +94,7 @@ def run(
 ) -> tuple[list[Path], Comparison | None]:
     """Run the chapters one after the other; return where the executed notebooks are, and what they changed.
 
-    The second is None where there are no committed results to compare with: in other profiles than ``mini``, in an
+    The second is None if there are no committed results to compare with: in other profiles than ``mini``, in an
     installed wheel, and with ``parameters``, which go into each notebook.  ``fresh`` uses an empty cache, deleted
     afterwards; ``renew`` replaces the committed files also where numbers moved within the tolerance; ``timeout`` is in
     seconds for each cell; ``out`` is the folder of ``verify.elsewhere``, which the caller has entered.  With published
@@ -142,7 +142,7 @@ def run(
 
 
 def _unless_skipped(chapter: Chapter, settings: Profile, progress: Progress, run_it: Callable[[], Path]) -> list[Path]:
-    """What ``run_it`` writes; nothing, with one line, where the notebook lacks published data that it needs."""
+    """What ``run_it`` writes; nothing, and one line of explanation, if published data are missing."""
     reason = skipped.whole(settings, chapter.number)
     own = skipped.EXPERIMENTS.get(chapter.number, "") if skipped.possible(settings) else ""
     if own:
@@ -161,9 +161,9 @@ def _unless_skipped(chapter: Chapter, settings: Profile, progress: Progress, run
 
 
 def _prepare(settings: Profile, stream: TextIO) -> None:
-    """Train the models of a profile that are made on this machine, where that has not been done, or resume it.
+    """Train or resume the models that a profile makes on this machine and that are not finished.
 
-    Raises NegutilError where what they are trained on is missing.
+    Raises NegutilError if what they are trained on is missing.
     """
     if not settings.photographs:
         return
@@ -172,7 +172,9 @@ def _prepare(settings: Profile, stream: TextIO) -> None:
     source.folder(settings, "coco")  # first: it says where Flickr8k comes from
     for entry in map(registry.find, settings.models):
         if entry.file and not entry.file.is_file():
-            stream.write(f"{entry.name} has no weights yet: training it, once; an interrupted training resumes.\n")
+            stream.write(
+                f"{entry.name} has no weights yet, so it is trained now, once; an interrupted training resumes.\n"
+            )
             photoclip.run(entry.name, photographs=settings.photographs.train)
 
 
@@ -186,7 +188,7 @@ def place(chapters: Sequence[Chapter], parameters: Mapping[str, Any]) -> context
     if seed is None:
         return contextlib.nullcontext()
     if type(seed) is not int or seed < 0:
-        raise NegutilError(f"The seed {seed!r} is no whole number from 0 on: write for example --seed 1.")
+        raise NegutilError(f"The seed {seed!r} is not a whole number of at least 0: write for example --seed 1.")
     own = {papermill.inspect_notebook(chapter.path)["seed"]["default"] for chapter in chapters}
     if own == {str(seed)}:
         return contextlib.nullcontext()
@@ -195,10 +197,10 @@ def place(chapters: Sequence[Chapter], parameters: Mapping[str, Any]) -> context
 
 
 def clean(notebook: NotebookNode) -> NotebookNode:
-    """The notebook without stamps of time and place: what stays depends on its cells and their outputs alone.
+    """The notebook without time stamps and paths: what remains depends only on its cells and their outputs.
 
     Widgets are dropped as well: without a kernel they are empty, and viewers on the web show an error in their place.
-    Pictures are compacted, and text that was printed in several pieces, which is a matter of time, becomes one.
+    Images are compacted, and text that was printed in several pieces, which is a matter of time, becomes one.
     """
     notebook = strip_output(
         notebook, keep_output=True, keep_count=True, keep_id=True, extra_keys=list(STAMPS), drop_tagged_cells=[INJECTED]
@@ -258,7 +260,7 @@ def _run_one(
             reason = f"it took longer than {timeout} s"
         told = (
             f"{chapter.path.name} failed in code cell {progress.cell} of {progress.cells} ({reason}): "
-            f"see {failed}, fix the cause and start again, finished work is kept."
+            f"see {failed}, fix the cause and start again; finished work is kept."
         )
         if isinstance(problem, PapermillExecutionError) and problem.ename in ("NegutilError", "NoRecordError"):
             user_error = UserError(told)
@@ -315,6 +317,6 @@ def _only_run_of(profile: str) -> Iterator[Path]:
     try:
         lock = FileLock(path, timeout=0).acquire()
     except Timeout as problem:
-        raise NegutilError(f"The profile {profile} is being run already ({path}): wait for that run.") from problem
+        raise NegutilError(f"The profile {profile} is already running ({path}): wait for that run.") from problem
     with lock:
         yield path.parent

@@ -48,7 +48,7 @@ Verdicts = dict[tuple[str, str], str]
 
 @dataclass(frozen=True, slots=True)
 class Tolerance(Settings):
-    """How far a number may lie from the committed one: the largest of three distances.
+    """How far a number may be from the committed one: the largest of three distances.
 
     Attributes:
         relative: share of the committed value.
@@ -76,7 +76,7 @@ def total(tallies: Iterable[Tally]) -> Tally:
 
 @dataclass(slots=True)
 class Comparison:
-    """A run beside the committed results.
+    """A run compared with the committed results.
 
     Attributes:
         tables: the tally of each table, by ``<experiment>/<name>``.
@@ -153,7 +153,7 @@ class Comparison:
 def tolerance(table: str, path: Path = FILE) -> Tolerance:
     """The tolerance of the table ``<experiment>/<name>``: that of the last pattern it fits, over the default.
 
-    Raises NegutilError where the file lacks a default or has an unknown key.
+    Raises NegutilError if the file lacks a default or has an unknown key.
     """
     content = files.read_toml(path)
     settings: dict[str, Any] = dict(content.get("default", {}))
@@ -226,7 +226,7 @@ def _words(notebook: nbformat.NotebookNode) -> list[tuple[str, ...]]:
 
 
 class Staging:
-    """Copies of ``results/`` and ``figures/`` that a run works on, and the way of its files into the clone."""
+    """Copies of ``results/`` and ``figures/`` that a run writes to, and the transfer of its files into the clone."""
 
     def __init__(self, profile: str, folder: Path, renew: bool) -> None:
         self.profile, self.renew, self.comparison = profile, renew, Comparison()
@@ -240,7 +240,7 @@ class Staging:
                 shutil.copytree(source, target, ignore=shutil.ignore_patterns(*OTHER_RUNS), dirs_exist_ok=True)
 
     def start(self, number: str) -> None:
-        """Called before notebook ``number`` runs: with ``renew`` nothing of its earlier results is left to reuse."""
+        """Called before notebook ``number`` runs: with ``renew`` its earlier results are removed."""
         if self.renew:
             for root in self.roots.values():
                 for folder in (root / self.profile).glob(f"{number}_*"):
@@ -276,12 +276,12 @@ class Staging:
             self._write(notebook, (nbformat.writes(executed) + "\n").encode())
 
     def close(self) -> Comparison:
-        """Judge all claims by the tables as the run made them, beside the verdicts before; the whole comparison."""
+        """Judge all claims by the tables of the run; returns the comparison with the verdicts before."""
         self.comparison.judge(self._before, _verdicts(self.profile, self._as_made))
         return self.comparison
 
     def _settle(self, made: Path, committed: Path, changed: bool) -> None:
-        """Make a file of the run and the committed one equal: the committed one where the run's is to be kept."""
+        """Make a file of the run and the committed one equal: overwrite the committed one if the run's is kept."""
         if not changed and committed.exists():
             shutil.copyfile(committed, made)
         else:
@@ -302,7 +302,7 @@ def _verdicts(profile: str, root: Path) -> Verdicts:
 
 @contextlib.contextmanager
 def staging(profile: str, *, renew: bool = False) -> Iterator[Staging]:
-    """While it is entered, results and figures are written to copies; ``Staging.finish`` takes them into the clone."""
+    """In this block, results and figures are written to copies; ``Staging.finish`` transfers them into the clone."""
     with tempfile.TemporaryDirectory(prefix="negutil-run-") as folder:
         staged = Staging(profile, Path(folder), renew)
         with paths.folders(**staged.roots):

@@ -57,7 +57,7 @@ class TextTower(torch.nn.Module):
 
     ``trainable`` names the groups of parameters that learn. All layers but attention see the tokens of the batch packed
     into one matrix; attention sees the texts in ``chunks`` of like length, padded to the longest of each. A tower of
-    transformers sees each chunk as a whole, without dropout. Raises NegutilError where the model's text tower may look
+    transformers sees each chunk as a whole, without dropout. Raises NegutilError if the model's text tower may look
     at its padding.
     """
 

@@ -89,7 +89,7 @@ def test_a_method_without_training_has_a_card_of_its_own(
 
 @pytest.mark.parametrize(
     ("method", "said"),
-    [("magic", "no method 'magic'"), ("caps=high", "write such as caps=0.9"), ("caps=2", "between 0")],
+    [("magic", "no method 'magic'"), ("caps=high", "write for example caps=0.9"), ("caps=2", "between 0")],
 )
 def test_a_wrong_method_is_refused(model: LoadedModel, method: str, said: str) -> None:
     assert said in complaint(bench_model.with_method, model, method)
@@ -167,7 +167,7 @@ def test_a_folder_is_about_one_model(folder: Path, settings: Profile, model: Loa
     renamed = dataclasses.replace(model, fingerprint=other.fingerprint)
     assert "in its weights_sha256" in complaint(run.run, renamed, own, folder / "card", 8)
     assert "is a file" in complaint(run.run, model, own, folder / "mine.csv", 8)
-    assert "nothing to ask" in complaint(run.run, model, [], folder / "card", 8)
+    assert "Nothing to evaluate" in complaint(run.run, model, [], folder / "card", 8)
 
 
 def test_what_is_wrong_with_data_or_model_is_told(folder: Path, settings: Profile, model: LoadedModel) -> None:
@@ -176,12 +176,12 @@ def test_what_is_wrong_with_data_or_model_is_told(folder: Path, settings: Profil
     assert "gone.png" in told
     assert "--partial" in told
     (unit,) = sources.of_files(Files(negbench=(lost,), partial=True), settings)
-    assert unit.notes == ("1 rows were left out, as their pictures are not there.",)
+    assert unit.notes == ("1 rows were left out because their images are missing.",)
     twice = Files(pairs=(folder / "mine.csv", folder / "mine.csv"))
-    assert "Two files would both be called 'mine'" in complaint(sources.of_files, twice, settings)
+    assert "Two files have the same name 'mine'" in complaint(sources.of_files, twice, settings)
     (folder / "1.png").write_bytes(b"no picture")
     own = units(folder, settings, negbench=())
-    assert "1.png cannot be read as a picture" in complaint(run.run, model, own, folder / "card", 8)
+    assert "1.png cannot be read as an image" in complaint(run.run, model, own, folder / "card", 8)
     picture(folder / "1.png")
     broken = bench_model.load(model_files.ARCHITECTURE, "random")
     with torch.no_grad():
@@ -237,8 +237,8 @@ def test_the_mini_world(settings: Profile, tmp_path: Path) -> None:
     assert main["value"].between(0.1, 1).all()
     assert all(task["world"] for task in card.tasks)
     assert "mini world" in bench_card.html(card)
-    assert "No task of the mini world has 'Flickr'" in complaint(sources.world, settings, ["Flickr"])
-    assert "has no world of its own" in complaint(sources.settings, "paper", 0)
+    assert "No mini-world task has 'Flickr'" in complaint(sources.world, settings, ["Flickr"])
+    assert "has no mini world" in complaint(sources.settings, "paper", 0)
     assert sources.settings("mini", 7).encode.batch == 7
 
 

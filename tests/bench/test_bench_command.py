@@ -78,13 +78,13 @@ def test_the_command_is_kept_as_it_was_typed(folder: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ((MODEL, "--pairs", "mine.csv"), "is an architecture without weights; add --pretrained"),
+        ((MODEL, "--pairs", "mine.csv"), "is an architecture without weights: add --pretrained"),
         (("Tiny", *WEIGHTS, "--pairs", "mine.csv"), "There is no model 'Tiny'"),
-        ((MODEL, *WEIGHTS), "There is nothing to ask"),
+        ((MODEL, *WEIGHTS), "Nothing to evaluate"),
         ((MODEL, *WEIGHTS, "--pairs", "gone.csv"), "gone.csv: there is no such file"),
         ((MODEL, *WEIGHTS, "--negbench", "mine.csv"), "these columns are not NegBench's"),
-        ((MODEL, *WEIGHTS, "--pairs", "mine.csv", "--images", "pictures"), "line 2: the picture pictures/0.png is not"),
-        ((MODEL, *WEIGHTS, "--pairs", "mine.csv", "--profile", "paper"), "has no world of its own"),
+        ((MODEL, *WEIGHTS, "--pairs", "mine.csv", "--images", "pictures"), "line 2: the image pictures/0.png is not"),
+        ((MODEL, *WEIGHTS, "--pairs", "mine.csv", "--profile", "paper"), "has no mini world"),
         ((MODEL, *WEIGHTS, "--pairs", "mine.csv", "--out", "mine.csv"), "mine.csv is a file"),
     ],
 )

@@ -135,7 +135,7 @@ def test_models_differ_and_do_not_share_features(explorer: Explorer) -> None:
 
 
 def test_what_cannot_be_asked(explorer: Explorer, settings: Profile) -> None:
-    for query, count, told in ((" ", 3, "is empty"), ("a cat", 9, "ask for fewer"), ("a cat", 0, "ask for fewer")):
+    for query, count, told in ((" ", 3, "is empty"), ("a cat", 9, "choose fewer"), ("a cat", 0, "choose fewer")):
         with pytest.raises(NegutilError, match=told):
             explorer.top(query, "first", count)
     with pytest.raises(NegutilError, match="no query"):

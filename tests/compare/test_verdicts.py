@@ -48,7 +48,7 @@ def test_a_missing_table_is_a_line_that_says_which_notebook_makes_it() -> None:
     (outcome,) = verdicts.of("mini", [_claim(notebook="07")])
     assert outcome.verdict == verdicts.NO_RESULTS and "run notebook 07" in outcome.reason
     (line,) = verdicts.table([outcome]).to_dict("records")
-    assert line["verdict"] == verdicts.NO_RESULTS and "09_test/table.csv is not there" in str(line["decided by"])
+    assert line["verdict"] == verdicts.NO_RESULTS and "09_test/table.csv is missing" in str(line["decided by"])
 
 
 def test_a_table_without_the_record_is_a_line_too() -> None:

@@ -171,7 +171,7 @@ def test_the_command_writes_the_same_bytes_elsewhere(store: Path, committed: dic
 def test_a_damaged_note_is_named(store: Path) -> None:
     (store / "mini" / "03_negbench" / "tasks.provenance.json").write_text("{}")
     done = CliRunner().invoke(app, ["report", "--profile", "mini"])
-    assert done.exit_code == 2 and "tasks.provenance.json lacks" in done.output
+    assert done.exit_code == 2 and "tasks.provenance.json is not a complete" in done.output
 
 
 def test_the_committed_report_is_what_the_committed_results_say(committed: dict[str, Any]) -> None:

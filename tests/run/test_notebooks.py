@@ -167,7 +167,7 @@ def test_the_notebooks_own_seed_needs_no_place_of_its_own_and_no_seed_is_a_word(
     ((same,), _) = notebooks.run(chapters.find(tmp_path), "mini", {"seed": 0})
     assert same == paths.results("mini") / "notebooks" / "00_a.ipynb"
     for wrong in ("../mini", -1, 1.5, True):
-        with pytest.raises(NegutilError, match="no whole number from 0 on"):
+        with pytest.raises(NegutilError, match="not a whole number of at least 0"):
             notebooks.run(chapters.find(tmp_path), "mini", {"seed": wrong})
 
 
@@ -324,7 +324,7 @@ def test_stopped_politely_it_says_so_and_takes_its_kernel_along(
 
 def test_the_same_profile_twice_at_once_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "00_a")
-    with notebooks._only_run_of("mini"), pytest.raises(NegutilError, match="being run already"):
+    with notebooks._only_run_of("mini"), pytest.raises(NegutilError, match="already running"):
         notebooks.run(chapters.find(tmp_path), "mini")
     assert len(notebooks.run(chapters.find(tmp_path), "mini")[0]) == 1
 
