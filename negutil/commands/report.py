@@ -1,4 +1,4 @@
-"""``negutil report`` (every claim with its verdict), ``table``, ``verify`` (a run and the committed one) and ``seeds``."""
+"""``negutil report`` (every claim with its verdict), ``table``, ``verify`` (a run and the committed) and ``seeds``."""
 
 import json
 from pathlib import Path
