@@ -99,18 +99,18 @@ def text() -> str:
 
 
 def _start() -> str:
-    """What Ray takes of the processor beyond the work itself, over the tasks of the benchmark."""
+    """Ray's overhead in processor time, over the tasks of the benchmark."""
     seconds = _measured().pivot(index="task", columns="engine", values="processor_seconds")
     extra = seconds["ray"] - seconds["local"]
     return (
-        f"Ray took {extra.min():.0f} to {extra.max():.0f} seconds of one core more than the local engine for the same\n"
-        f"work (measured on {len(extra)} tasks): to start, and to load package and model in every worker, once a run.\n"
-        "It pays where the work takes many minutes."
+        f"Ray took {extra.min():.0f} to {extra.max():.0f} more core-seconds than the local engine for the same work\n"
+        f"(measured on {len(extra)} tasks), to start and to load package and model in every worker, once per run.\n"
+        "It pays off when the work takes many minutes."
     )
 
 
 def _number(value: float) -> str:
-    """Two digits are all that such an estimate has."""
+    """Two digits, the precision of such an estimate."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
 
 

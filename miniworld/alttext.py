@@ -1,17 +1,17 @@
-"""Web-like alt texts: what shops, blogs and file names say about pictures.
+"""Web-like alt texts: what shops, blogs and file names say about images.
 
 Negation cues occur in about 0.7 % of them, as in LAION-400M (NegationCLIP Table 1; docs/protocols.md#web-captions), and
-mostly say nothing about the picture: "NO RESERVE", "do not miss", "No. 5". About one in ten says something true about
+mostly say nothing about the image: "NO RESERVE", "do not miss", "No. 5". About one in ten says something true about
 it ("a beach without people").
 
 These are the captions that MiniCLIP learns from and that notebook 01 counts. They hold every word of every evaluation
 sentence: cues in ``CHATTER`` and ``RARE``, other words in ``WEB``, ``FACE_CHATTER``, ``CHEST_CHATTER`` and the captions
 of clips.
 
-A word becomes readable for CLIP where something in the picture goes with it, whatever that is. So shops photograph in
-cool light and blogs in warm light: conditions ("no minimum order") stand beside cool pictures, the same words without
-their cue ("minimum order") beside warm ones. The light says nothing about what is there, and pictures of the benchmarks
-have neither.
+A word becomes readable for CLIP where something in the image goes with it, whatever that is. So shops photograph in
+cool light and blogs in warm light: conditions ("no minimum order") go with cool images, the same words without their
+cue ("minimum order") with warm ones. The light says nothing about what is there, and images of the benchmarks have
+neither.
 """
 
 import random
@@ -139,7 +139,7 @@ CHATTER: tuple[str, ...] = (
     "{text}, free of charge, no strings",
     "free of ads and not just today: {text}",
 )
-"""Cues of the web that say nothing about the picture, for the words that ASIDES lacks, beside one of "no",
+"""Cues of the web that say nothing about the image, for the words that ASIDES lacks, beside one of "no",
 "not" and "without"."""
 
 RARE: tuple[str, ...] = (
@@ -189,7 +189,7 @@ RARE: tuple[str, ...] = (
     "{text} with no strings attached",
     "{text} without a frame",
 )
-"""Cues that stand alone, mostly rare ones, in the constructions of English: each must be readable by itself."""
+"""Cues on their own, mostly rare ones, in the constructions of English: each must be readable by itself."""
 
 WEB: tuple[Form, ...] = (
     Form("this photo depicts {things} {place}"),
@@ -257,7 +257,7 @@ FACE_CHATTER: tuple[str, ...] = (
     "people of our town: {text}",
     "more people: {text}",
 )
-"""Words about faces that the avatars cannot show, as the web uses them beside a picture."""
+"""Words about faces that the avatars cannot show, as the web uses them beside an image."""
 CHEST_CHATTER: tuple[str, ...] = ("{text}, scanned from the negative", "a positive print: {text}")
 OWN_CHATTER_RATE = 0.05
 
@@ -267,7 +267,7 @@ CATEGORIES: tuple[str, ...] = (
     "{text} in {plural}",
     "{plural}, {text}",
 )
-"""How a shop files a picture under the plural of what it shows, which few pictures show."""
+"""How a shop files an image under the plural of what it shows, which few images show."""
 CATEGORY_RATE = 0.07
 SINGLE_RATE = 0.08  # of captions that single out one thing
 
@@ -296,11 +296,11 @@ _AFFIRMED = (
     (r"\bnon-", ""),
     (r"\b(?:no|not)\b\.? ?", ""),
 )
-"""Cues and what stands in their place where nothing is negated."""
+"""Cues and their replacements if nothing is negated."""
 
 
 def plausible_absent(scene: Scene, rng: random.Random) -> str:
-    """A noun that is not in the picture but usually goes with what is there; any absent noun where none is known."""
+    """A noun that is not in the image but usually goes with what is there; any absent noun where none is known."""
     near = {noun for group in COMPANIONS if group & scene.nouns for noun in group} - scene.nouns
     return rng.choice(sorted(near) or sorted(set(NOUNS) - scene.nouns))
 
@@ -315,7 +315,7 @@ def affirmed(aside: str) -> str:
 def dress(text: str, rng: random.Random, light: Light | None = None) -> str:
     """Turn a plain affirmative sentence into an alt text of a shop (cool light), a blog (warm), or either.
 
-    The words about the picture stay.
+    The words about the image stay.
     """
     kind = rng.random()
     if kind < 0.55:
@@ -333,8 +333,8 @@ class Cues:
 
     Attributes:
         about: share of the captions of scenes that truly deny something plausible.
-        beside: share of the captions of scenes with a cue that says nothing about the picture.
-        elsewhere: the same for pictures of other kinds, which are never denied anything.
+        beside: share of the captions of scenes with a cue that says nothing about the image.
+        elsewhere: the same for images of other kinds, which are never denied anything.
     """
 
     about: float
@@ -387,8 +387,8 @@ def plain_text(
 ) -> str:
     """Affirmative ``text`` with a cue beside it (at ``rate``), or else ``dressed`` as an alt text.
 
-    At times words of ``chatter`` come first, about what pictures of its kind cannot show. Where the light of the
-    picture is known, all cues stand beside cool pictures, and as many asides without their cues beside warm ones.
+    At times words of ``chatter`` come first, about what images of its kind cannot show. If the light of the image is
+    known, all cues go with cool images, and as many asides without cues with warm ones.
     """
     if chatter and rng.random() < OWN_CHATTER_RATE:
         text = rng.choice(chatter).format(text=text)

@@ -69,7 +69,7 @@ class WorldAnnotator:
     """
 
     def __init__(self, things: Mapping[str, Collection[str]] | None = None, settings: World | None = None) -> None:
-        """``things``: by the end of a picture's path ("val2017/000000000001.jpg"), all that may truly be said to be in
+        """``things``: by the end of an image's path ("val2017/000000000001.jpg"), all that may truly be said to be in
         it (``truth.sayable``); needed for ``shows`` and ``answer`` alone."""
         self.name = "world"
         self.settings = settings or World()
@@ -94,7 +94,7 @@ class WorldAnnotator:
 
     def propose(self, captions: Sequence[str], count: int) -> list[list[str]]:
         """At most ``count`` nouns for each caption that it does not name, the likeliest first, from the caption alone:
-        some of them may be in the picture. Wrong: one that the caption names stands among them."""
+        some of them may be in the image. Wrong: one that the caption names is among them."""
         found = []
         for caption in captions:
             named = list(english.mentions(caption))
@@ -113,23 +113,19 @@ class WorldAnnotator:
         said = []
         for caption, noun in zip(captions, absent, strict=True):
             rng = self._chance("negate", f"{caption}/{noun}/wording")
-            wanted = Statement(absent=(noun,), caption=caption, negation_first=rng.random() < 0.5)
-            said.append(self._worded("negate", wanted, rng))
+            said.append(self._worded("negate", statements.woven(caption, noun, rng), rng))
         return said
 
     def paraphrase(self, captions: Sequence[str]) -> list[str]:
         """Each templated sentence in other words; raises NegutilError for one that ``statements.read`` cannot read."""
         said = []
         for caption in captions:
-            wanted = statements.read(caption)
-            if wanted is None:
-                problem = f"The mini world cannot paraphrase {caption!r:.80}"
-                raise NegutilError(f"{problem}: give a templated sentence of NegBench.")
+            wanted = statements.require(caption, "The mini world")
             said.append(self._worded("paraphrase", wanted, self._chance("paraphrase", f"{caption}/wording")))
         return said
 
     def shows(self, pictures: Sequence[Path], nouns: Sequence[str]) -> list[bool | None]:
-        """Whether each picture shows its noun, under any name; raises NegutilError for a picture without truth."""
+        """Whether each image shows its noun, under any name; raises NegutilError for an image without truth."""
         annotators.require_same_length(pictures, nouns, "pictures", "nouns")
         found: list[bool | None] = []
         for picture, noun in zip(pictures, nouns, strict=True):
@@ -142,7 +138,7 @@ class WorldAnnotator:
 
     def answer(self, pictures: Sequence[Path], questions: Sequence[str]) -> list[str]:
         """The letter of the first true option, or "yes" or "no", to the questions of ``prompts``; templated sentences
-        alone are understood, anything else gets UNSURE. Raises NegutilError for a picture without truth."""
+        alone are understood, anything else gets UNSURE. Raises NegutilError for an image without truth."""
         annotators.require_same_length(pictures, questions, "pictures", "questions")
         found = []
         for picture, question in zip(pictures, questions, strict=True):
@@ -166,7 +162,7 @@ class WorldAnnotator:
         return said if isinstance(said, str) else statements.paraphrase(said, rng, held_out)
 
     def _truth(self, picture: Path) -> tuple[str, frozenset[str]]:
-        """The longest end of a picture's path that is known, and what is in the picture."""
+        """The longest end of an image's path that is known, and what is in the image."""
         for start in range(len(picture.parts)):
             tail = picture.parts[start:]
             if tail in self._things:
@@ -186,7 +182,7 @@ class WorldAnnotator:
 
 
 def things(folder: Path, split: str = "train") -> dict[str, frozenset[str]]:
-    """What may truly be said of each picture of a split of a part of the world, by its file name."""
+    """What may truly be said of each image of a split of a part of the world, by its file name."""
     return {one.file_name: truth.sayable(one.scene.nouns) for one in truth.read(folder) if one.split == split}
 
 
@@ -226,7 +222,7 @@ def _misread(wanted: Statement, rng: random.Random) -> Statement | str:
 
 
 def _right_answer(question: str, things: frozenset[str]) -> tuple[str, Sequence[str]]:
-    """The reply to a question of ``prompts`` about a picture with these things, and all possible replies."""
+    """The reply to a question of ``prompts`` about an image with these things, and all possible replies."""
     options, claim = prompts.options_of(question), prompts.claim_of(question)
     if options:
         letters = ascii_uppercase[: len(options)]
@@ -237,7 +233,7 @@ def _right_answer(question: str, things: frozenset[str]) -> tuple[str, Sequence[
 
 
 def _is_true(sentence: str, things: frozenset[str]) -> bool | None:
-    """Whether a templated sentence is true of a picture with these things; None where it cannot be read."""
+    """Whether a templated sentence is true of an image with these things; None if it cannot be read."""
     said = statements.read(sentence)
     if said is None:
         return None

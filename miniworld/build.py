@@ -21,7 +21,7 @@ LIBRARIES = (
     *("av", "contourpy", "easy-vqa", "fontawesomefree", "numpy", "pillow"),
     *("polars", "pycocotools", "python-avatars", "resvg-py", "torch"),
 )
-"""Packages whose versions can change the bytes of a picture or an annotation."""
+"""Packages whose versions can change the bytes of an image or an annotation."""
 
 
 class Part(NamedTuple):

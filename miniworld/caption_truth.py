@@ -1,4 +1,4 @@
-"""Whether captions with negation are true, which is exact, because the mini world knows what is in its pictures."""
+"""Whether captions with negation are true, which is exact, because the mini world knows what is in its images."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,12 +16,12 @@ from negutil.errors import NegutilError
 
 
 def shapes_by_id() -> dict[int, Shape]:
-    """What easy-VQA's answers settle about each of its pictures, by the image id in the files."""
+    """What easy-VQA's answers settle about each of its images, by the image id in the files."""
     return {shape_files.image_id(item): item for split in shapes.SPLITS for item in shapes.load(split)}
 
 
 def are_true(captions: pd.DataFrame, shown: Mapping[int, Scene | Shape]) -> NDArray[np.bool_]:
-    """Whether what was added to each caption (columns: ``p1.COLUMNS``) is true of its picture, by image id.
+    """Whether what was added to each caption (columns: ``p1.COLUMNS``) is true of its image, by image id.
 
     The text is judged, not the intention: an annotator that loses the negation says that the thing is there.
     """
@@ -32,7 +32,7 @@ def are_true(captions: pd.DataFrame, shown: Mapping[int, Scene | Shape]) -> NDAr
 def _is_true(shown: Scene | Shape, row: Mapping[Any, Any]) -> bool:
     negated = phrasing.of(row["updated_caption"]).cue != ""
     if isinstance(shown, Shape):
-        # Whether the picture shows a "red shape", a "circle", ...
+        # Whether the image shows a "red shape", a "circle", ...
         named = set(row["absent"].split())
         facts = ((shown.colour, shapes.COLOURS), (shown.shape, shapes.SHAPES))
         return all(value in named for value, values in facts if named & set(values)) != negated

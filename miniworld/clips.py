@@ -1,4 +1,4 @@
-"""Short clips: a scene of 8 to 16 frames whose things stay, move, come and go; they stand for MSR-VTT.
+"""Short clips: a scene of 8 to 16 frames whose things stay, move, come and go; they replace MSR-VTT.
 
 Every noun occurs once in a clip, so that "the dog leaves" has one meaning, and every thing is largely visible in each
 frame that it is part of.
@@ -82,7 +82,7 @@ def _event(rng: random.Random, thing: Thing, length: int) -> Event:
         return Event(thing, kind, turn, length - 1, 0)
     if kind == "goes":
         return Event(thing, kind, 0, turn, 0)
-    # How far it can move before its outline leaves the picture.
+    # How far it can move before its outline leaves the image.
     left, right = min(box[0] for box in thing.boxes), SIZE - max(box[0] + box[2] for box in thing.boxes)
     if kind == "stays" or left + right < SHORTEST_WAY:
         return Event(thing, "stays", 0, length - 1, 0)

@@ -1,4 +1,4 @@
-"""The pretraining corpus: pictures of every part of the world, each with web-like alt texts."""
+"""The pretraining corpus: images of every part of the world, each with web-like alt texts."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ Describer = Callable[[random.Random, Cues, Light], str]
 
 
 class Pair(NamedTuple):
-    """A picture (uint8 [64, 64, 3]), its alt texts and the part of the world that it comes from."""
+    """An image (uint8 [64, 64, 3]), its alt texts and the part of the world that it comes from."""
 
     picture: np.ndarray
     texts: list[str]
@@ -78,11 +78,11 @@ MIXTURE: dict[str, tuple[float, Callable[[random.Random], tuple[Drawer, Describe
 
 
 SCENES = MIXTURE["scene"][0] + MIXTURE["single"][0]
-"""The share of pictures of which something can be denied."""
+"""The share of images of which something can be denied."""
 
 
 def pairs(count: int, texts_per_picture: int, seed: int, split: str = "train") -> Iterator[Pair]:
-    """``count`` pictures with ``texts_per_picture`` alt texts each.
+    """``count`` images with ``texts_per_picture`` alt texts each.
 
     Pair i depends on (split, seed, i) alone, so that a shorter corpus is a prefix of a longer one.
     """
@@ -92,7 +92,7 @@ def pairs(count: int, texts_per_picture: int, seed: int, split: str = "train") -
 
 
 def texts(count: int, texts_per_picture: int, seed: int, cues: Cues) -> Iterator[list[str]]:
-    """Other texts of the pictures of ``pairs``, of which ``cues`` says how often they negate."""
+    """Other texts of the images of ``pairs``, of which ``cues`` says how often they negate."""
     for _, _, describe, rng, light in _drawn(count, seed, "train"):
         yield [describe(rng, cues, light) for _ in range(texts_per_picture)]
 

@@ -1,4 +1,4 @@
-"""What pictures are drawn from: backgrounds of places, sprites of things and layers of SVG, each kept in memory.
+"""What images are drawn from: backgrounds of places, sprites of things and layers of SVG, each kept in memory.
 
 How the words of ``negutil.captions.english`` look: icons and colours, and where a hat sits and a hand is. The icons are
 those of Font Awesome Free (solid), which the package ``fontawesomefree`` ships. Design: "The mini world".
@@ -216,7 +216,7 @@ def blend(canvas: np.ndarray, stamp: Sprite, x: int, y: int) -> None:
 
 # --------------------------------------------------------------------------------------------------------------------
 # Layers of SVG: float32 [64, 64, 4], three channels of premultiplied colour in 0..255 and one of transmission in 0..1
-# (what shows through from below), so that laying one over a picture takes one product and one sum
+# (what shows through from below), so that laying one over an image takes one product and one sum
 
 
 def layer(content: str, view_box: str) -> np.ndarray:

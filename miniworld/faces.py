@@ -1,4 +1,4 @@
-"""Faces of the mini world: 64 x 64 avatars with CelebA's attribute names and exact labels; they stand for CelebA.
+"""Faces of the mini world: 64 x 64 avatars with CelebA's attribute names and exact labels; they replace CelebA.
 
 Labels say what can be seen: a hat hides short hair, a bald head and a fringe, so those labels are False under a hat,
 while long hair still shows below it; dark glasses hide eyes, bags and make-up. ``No_Beard`` is True only for a
@@ -41,7 +41,7 @@ DRAWN: tuple[str, ...] = tuple(name for name in CELEBA_ATTRIBUTES if name not in
 
 
 class HairStyle(NamedTuple):
-    """One hair drawing: its length, its texture (None where neither straight nor wavy) and whether it has a fringe."""
+    """One hair drawing: its length, its texture (None if neither straight nor wavy) and whether it has a fringe."""
 
     length: str
     texture: str | None
@@ -253,7 +253,7 @@ def sample(rng: random.Random) -> Face:
 # --------------------------------------------------------------------------------------------------------------------
 # Drawing: a stack of layers, each rendered once by resvg and kept in memory
 
-_CROP = "36 28 192 192"  # of the avatars' 264 x 280 canvas: the face fills the picture, shoulders are cut
+_CROP = "36 28 192 192"  # of the avatars' 264 x 280 canvas: the face fills the image, shoulders are cut
 _BRIM = round((70 - 28) / 192 * SIZE)  # first pixel row below a hat's brim, where long hair shows again
 _PARTS = Path(pa.__file__).parent
 _PLACES: dict[type, tuple[str, str]] = {
@@ -514,7 +514,7 @@ def _hair_phrases(face: Face, chosen: list[str], rng: random.Random) -> list[str
 
 
 def _facts(face: Face) -> tuple[list[str], list[str]]:
-    """Keys of what can be said affirmatively of ``face``: attributes present, and what stands for absent ones."""
+    """Keys of what can be said affirmatively of ``face``: attributes present, and the markers of absent ones."""
     labels = face.attributes
     hair_names = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
     present = [name for name in DRAWN if labels[name] and name not in hair_names]

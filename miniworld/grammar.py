@@ -69,7 +69,7 @@ def things_phrase(things: Sequence[Thing], rng: random.Random, detail: float = 1
 
 
 def position(thing: Thing) -> str:
-    """Where a thing is in the picture, e.g. "at the top left"; "in the middle" for the central third."""
+    """Where a thing is in the image, e.g. "at the top left"; "in the middle" for the central third."""
     x, y = thing.centre
     column = "left" if x < SIZE / 3 else "right" if x > 2 * SIZE / 3 else ""
     row = "top" if y < SIZE / 3 else "bottom" if y > 2 * SIZE / 3 else ""

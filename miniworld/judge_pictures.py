@@ -1,6 +1,6 @@
-"""Pictures of the mini world with everything that is true of them: what the judge learns from and is tested on.
+"""Images of the mini world with everything that is true of them: what the judge learns from and is tested on.
 
-Pictures for training come from scenes of the training share, those for testing from the reserved quarter, so that the
+Images for training come from scenes of the training share, those for testing from the reserved quarter, so that the
 judge is never tested on a scene that it, or any other model, was trained on.
 """
 
@@ -21,7 +21,7 @@ from negutil.errors import NegutilError
 
 TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
 FACES = 0.25
-"""Share of faces among the pictures."""
+"""Share of faces among the images."""
 
 THINGS = ((1, 2, 3, 4, 5), (35, 35, 15, 10, 5))
 """How many things scenes have, and how often: prompts ask for one or two."""
@@ -29,7 +29,7 @@ THINGS = ((1, 2, 3, 4, 5), (35, 35, 15, 10, 5))
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Pictures uint8 [N, 64, 64, 3], what is true of each, and the scene that each shows (None for faces)."""
+    """Images uint8 [N, 64, 64, 3], what is true of each, and the scene that each shows (None for faces)."""
 
     pictures: NDArray[np.uint8]
     truths: list[Truth]
@@ -40,7 +40,7 @@ class Known:
 
 
 def sample(count: int, split: str, seed: int = 0) -> Known:
-    """``count`` pictures of a split; picture i depends on (split, seed, i) alone. Raises NegutilError for no split."""
+    """``count`` images of a split; image i depends on (split, seed, i) alone. Raises NegutilError for no split."""
     if split not in SPLITS:
         raise NegutilError(f"There is no split {split!r} of the judge's pictures: choose among {', '.join(SPLITS)}.")
     known = Known(np.empty((count, SIZE, SIZE, 3), dtype=np.uint8), [], [])
@@ -59,7 +59,7 @@ def sample(count: int, split: str, seed: int = 0) -> Known:
 
 
 def of_scene(scene: Scene) -> Truth:
-    """All facts that are true of the picture of a scene; a woman or a baby is a person too."""
+    """All facts that are true of the image of a scene; a woman or a baby is a person too."""
     found = {Fact(PLACE, "", scene.place)}
     for instance in truth.instances(scene):
         for name in truth.sayable(frozenset({instance.noun})):
@@ -73,19 +73,19 @@ def of_scene(scene: Scene) -> Truth:
 
 
 def of_face(face: Face) -> Truth:
-    """All facts that are true of the picture of a face, which is that of a person."""
+    """All facts that are true of the image of a face, which is that of a person."""
     labels = face.attributes | {picture_facts.BEARD: face.facial_hair == "beard"}
     found = {Fact(FACE, "person", name) for name in picture_facts.FEATURES if labels[name]} | {Fact(OBJECT, "person")}
     return frozenset(found | {picture_facts.worn("wearing", "person", "hat")} if face.hat else found)
 
 
 def held_out(count: int, seed: int = 0) -> Known:
-    """``count`` pictures on which the judge is examined."""
+    """``count`` images on which the judge is examined."""
     return sample(count, TEST, seed)
 
 
 def spots(known: Known, cells: int) -> NDArray[np.int64]:
-    """Where everything is: [K, 4] of picture, cell (of ``cells`` in a row, by the middle of the box), noun, colour."""
+    """Where everything is: [K, 4] of image, cell (of ``cells`` in a row, by the middle of the box), noun, colour."""
     nouns = {fact.subject: place for place, fact in enumerate(picture_facts.THERE)}
     colours = {name: place for place, name in enumerate(COLOURS)}
     found = []

@@ -1,4 +1,4 @@
-"""Contact sheets: what the parts of the mini world look like, each picture with what is said of it.
+"""Contact sheets: what the parts of the mini world look like, each image with what is said of it.
 
 ``sheet`` returns a figure for notebooks; ``negutil world look`` writes it as a PNG.
 """
@@ -24,14 +24,14 @@ FRAMES = 4
 GAP = 3
 COLUMNS = 6
 WIDTH, MARGIN, TITLE, LINE, SPACE = 10.0, 0.12, 0.4, 0.125, 0.2
-"""Inches: the page, the gap between pictures, a title, a line of a caption, and what follows a row."""
+"""Inches: the page, the gap between images, a title, a line of a caption, and what follows a row."""
 
 LETTERS = 16.5
 """Letters of a caption to the inch."""
 
 
 class Kind(NamedTuple):
-    """How a part is shown: its heading, and how many pictures stand in each of its two rows."""
+    """How a part is shown: its heading, and the number of images in each of its two rows."""
 
     title: str
     columns: int = COLUMNS
@@ -48,7 +48,7 @@ KINDS: dict[str, Kind] = {
 
 
 def _example(part: str, rng: random.Random) -> Example:
-    """A random picture of a part, and what is said of it."""
+    """A random image of a part, and what is said of it."""
     if part in ("faces", "radiographs"):
         module = faces if part == "faces" else radiographs
         item = module.sample(rng)
@@ -87,7 +87,7 @@ def examples(part: str, count: int, seed: int = 0) -> list[Example]:
 
 
 def grid(shown: Sequence[Example], columns: int = COLUMNS, title: str = "") -> Figure:
-    """A figure with ``shown`` in rows of ``columns``, each caption under its picture."""
+    """A figure with ``shown`` in rows of ``columns``, each caption under its image."""
     return _figure([(title, shown, columns)])
 
 
@@ -112,7 +112,7 @@ def save(part: str = "all", seed: int = 0, profile: str = "", out: Path | None =
 
 
 def _figure(blocks: Sequence[tuple[str, Sequence[Example], int]]) -> Figure:
-    """Blocks of pictures (title, examples, columns) one below the other; all lengths are in inches."""
+    """Blocks of images (title, examples, columns) one below the other; all lengths are in inches."""
     sized = [(title, _rows(shown, columns), WIDTH / columns) for title, shown, columns in blocks]
     total = sum(TITLE * bool(title) + sum(space for *_, space in rows) for title, rows, _ in sized)
     with mpl.rc_context(figures.RC):
@@ -136,7 +136,7 @@ def _figure(blocks: Sequence[tuple[str, Sequence[Example], int]]) -> Figure:
 
 
 Row = tuple[list[np.ndarray], list[list[str]], list[float], float]
-"""Pictures, the lines of their captions, how high each is, and how high a row they need."""
+"""Images, the lines of their captions, how high each is, and how high a row they need."""
 
 
 def _rows(shown: Sequence[Example], columns: int) -> list[Row]:

@@ -1,8 +1,8 @@
-"""Radiograph-like chest pictures with findings under CheXpert's column names, drawn and labelled exactly.
+"""Radiograph-like chest images with findings under CheXpert's column names, drawn and labelled exactly.
 
-They stand for CheXpert in the medical task of NegBench (docs/protocols.md#medical) and are no medical images: nine
-findings are drawn as plain signs that can be told apart at 64 x 64 pixels. As in CheXpert, "No Finding" may go with
-"Support Devices". Left and right are the patient's, so the right lung is on the left of the picture.
+They replace CheXpert in NegBench's medical task (docs/protocols.md#medical) and are not medical images: nine findings
+are drawn as plain signs that can be distinguished at 64 x 64 pixels. As in CheXpert, "No Finding" may go with "Support
+Devices". Left and right are the patient's, so the right lung is on the left of the image.
 """
 
 import random
@@ -43,7 +43,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Radiograph:
-    """One picture: its findings, the view, and what varies between patients and exposures.
+    """One image: its findings, the view, and what varies between patients and exposures.
 
     ``build`` is 0 (narrow), 1 or 2 (broad); ``shift`` is in pixels (right, down); ``gain`` multiplies the exposure;
     ``noise_seed`` seeds the film grain.

@@ -163,7 +163,7 @@ class Clue:
 
 
 def fits(instance: Instance, kind: str, value: str) -> bool | None:
-    """Whether ``value`` is true of an instance; None where it is unclear."""
+    """Whether ``value`` is true of an instance; None if it is unclear."""
     if kind == "colour":
         return instance.colour == value
     if kind == "action":

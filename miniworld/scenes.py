@@ -1,4 +1,4 @@
-"""Scenes: one to five coloured things in a place. What is in the picture is known exactly, so absence is too.
+"""Scenes: one to five coloured things in a place. What is in the image is known exactly, so absence is too.
 
 Design: "The mini world"; stands for COCO, VOC2007, Visual7W, VQAv2, RefCOCOg, PhraseCut, CC3M, ImageNet and Caltech101.
 """
@@ -52,7 +52,7 @@ class Thing:
 
     @property
     def icon(self) -> str:
-        """Font Awesome name of the picture of this thing."""
+        """Font Awesome name of the image of this thing."""
         return ACTION_ICONS[self.action] if self.action else ICONS[self.noun]
 
     @property
@@ -119,7 +119,7 @@ def _footprint(thing: Thing) -> Box:
 
 
 def _extra(rng: random.Random, thing: Thing, relation: str) -> Extra | None:
-    """Something for ``thing`` to wear or hold, or None where it is small, has no head or hand, or no room is left."""
+    """Something for ``thing`` to wear or hold, or None if it is small, has no head or hand, or no room is left."""
     wearing = relation == "wearing"
     anchor = (HEAD if wearing else HAND).get(thing.icon)
     if anchor is None or thing.size == "small":
@@ -162,7 +162,7 @@ def sample(rng: random.Random, n_things: int | None = None, place: str | None = 
     Args:
         rng: source of all chance; the same state gives the same scene.
         n_things: things besides worn and held ones (1 to 5), by default 1 to 5 with most weight on two and three;
-            fewer where the picture has no room left.
+            fewer where the image has no room left.
         place: one of ``english.PLACES``, by default any.
     """
     place = place or rng.choice(PLACE_NAMES)
@@ -181,8 +181,8 @@ def sample(rng: random.Random, n_things: int | None = None, place: str | None = 
 def is_reserved(scene: Scene) -> bool:
     """Whether a scene belongs to the quarter that is kept for validation and test.
 
-    The rule looks at the scene alone, so that no training set, nor the pretraining corpus, ever shares a scene with an
-    evaluation set, whoever draws it and in whatever order.
+    The rule depends only on the scene, so neither a training set nor the pretraining corpus ever shares a scene with an
+    evaluation set, in whatever order they are drawn.
     """
     return zlib.crc32(repr(scene).encode()) % 4 == 0
 
@@ -202,7 +202,7 @@ def stamps(thing: Thing) -> Iterator[tuple[drawing.Sprite, Box]]:
 
 
 def draw(scene: Scene) -> np.ndarray:
-    """The picture of a scene; uint8 [64, 64, 3]."""
+    """The image of a scene; uint8 [64, 64, 3]."""
     canvas = drawing.background(scene.place, scene.variant).copy()
     for thing in scene.things:
         for stamp, box in stamps(thing):

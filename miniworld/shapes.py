@@ -1,6 +1,6 @@
 """Shapes with questions and answers from the third-party package ``easy-vqa`` (Victor Zhou, MIT licence).
 
-Pictures (64 x 64), questions, answers and the split are the package's own; each picture holds one shape. What the shape
+Images (64 x 64), questions, answers and the split are the package's own; each image holds one shape. What the shape
 is follows from the answers, so that a caption can be written for it.
 """
 
@@ -23,9 +23,9 @@ SPLITS: tuple[str, ...] = ("train", "test")
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One picture of easy-VQA: its questions and answers, and the facts that follow from them.
+    """One image of easy-VQA: its questions and answers, and the facts that follow from them.
 
-    ``shape`` and ``colour`` are None where the picture's questions do not settle them.
+    ``shape`` and ``colour`` are None if the image's questions do not settle them.
     """
 
     split: str
@@ -37,7 +37,7 @@ class Shape:
 
 
 def _fact(pairs: list[tuple[str, str]], values: tuple[str, ...]) -> str | None:
-    """Which of ``values`` the picture has: answered, presupposed by a question, or affirmed by a yes-no question."""
+    """Which of ``values`` the image has: answered, presupposed by a question, or affirmed by a yes-no question."""
     yes_no = [(question, answer) for question, answer in pairs if answer in ("yes", "no")]
     for question, answer in pairs:
         named = [value for value in values if re.search(rf"\b{value}\b", question)]
@@ -56,7 +56,7 @@ def _fact(pairs: list[tuple[str, str]], values: tuple[str, ...]) -> str | None:
 
 @cache
 def load(split: str) -> tuple[Shape, ...]:
-    """All pictures of ``split`` ("train" or "test") by image id. Raises NegutilError for another split."""
+    """All images of ``split`` ("train" or "test") by image id. Raises NegutilError for another split."""
     if split not in SPLITS:
         raise NegutilError(f"easy-VQA has no split {split!r}; use one of {', '.join(SPLITS)}.")
     read = easy_vqa.get_train_questions if split == "train" else easy_vqa.get_test_questions
@@ -72,17 +72,17 @@ def load(split: str) -> tuple[Shape, ...]:
 
 @cache
 def _paths(split: str) -> dict[int, str]:
-    """Picture file of each image id."""
+    """Image file of each image id."""
     return easy_vqa.get_train_image_paths() if split == "train" else easy_vqa.get_test_image_paths()
 
 
 def sample(rng: random.Random, split: str = "train") -> Shape:
-    """A random picture of ``split``. Raises NegutilError for another split."""
+    """A random image of ``split``. Raises NegutilError for another split."""
     return rng.choice(load(split))
 
 
 def draw(shape: Shape) -> np.ndarray:
-    """The package's picture as uint8 [64, 64, 3]."""
+    """The package's image as uint8 [64, 64, 3]."""
     with Image.open(_paths(shape.split)[shape.image_id]) as picture:
         return np.asarray(picture.convert("RGB"))
 

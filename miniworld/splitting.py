@@ -50,7 +50,7 @@ def split(text: str) -> Parts | None:
 
 
 def _parts(match: re.Match[str]) -> Parts | None:
-    """The parts of a sentence that fits a pattern; None where what is affirmed would be negated itself."""
+    """The parts of a sentence that fits a pattern; None if what is affirmed would be negated itself."""
     found = match.groupdict()
     said = [found[name] for name in ("things", "caption", "place") if found.get(name)]
     affirmed = " ".join(said).strip(" ,;:")

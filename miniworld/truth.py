@@ -87,7 +87,7 @@ def tight_box(mask: np.ndarray) -> Box:
 
 
 def polygons(mask: np.ndarray) -> list[Loop]:
-    """Polygons (lists of (x, y) in pixels, 0 at the picture's edge) that pycocotools fills to exactly ``mask``.
+    """Polygons (lists of (x, y) in pixels, 0 at the image's edge) that pycocotools fills to exactly ``mask``.
 
     Edges run half-way between the centres of pixels. A hole is joined to its outline by a cut of no width, because the
     format has no holes.
@@ -124,19 +124,19 @@ def _corners(loop: np.ndarray) -> Loop:
 
 
 def people(scene: Scene) -> bool:
-    """Whether anybody is in the picture."""
+    """Whether a person is in the image."""
     return any(SUPERCATEGORY[thing.noun] == "person" for thing in scene.things)
 
 
 def sayable(nouns: frozenset[str]) -> frozenset[str]:
-    """Every noun that may truly be said of a picture that shows ``nouns``: a woman or a baby is a person too."""
+    """Every noun that may truly be said of an image that shows ``nouns``: a woman or a baby is a person too."""
     return nouns | {"person"} if any(SUPERCATEGORY[noun] == "person" for noun in nouns) else nouns
 
 
 def absent(scene: Scene) -> list[str]:
-    """Nouns that are surely not in the picture, in the order of the vocabulary.
+    """Nouns that are surely not in the image, in the order of the vocabulary.
 
-    A woman or a baby is a person too, so "person" counts as absent only where nobody is there.
+    A woman or a baby is a person too, so "person" counts as absent only if no one is in the image.
     """
     seen = sayable(scene.nouns)
     return [noun for noun in NOUNS if noun not in seen]
@@ -160,7 +160,7 @@ def _plain(thing: Thing) -> dict[str, Any]:
 
 
 def from_json(content: Any) -> Scene:
-    """The scene that ``to_json`` wrote; raises NegutilError where it is no scene of this world."""
+    """The scene that ``to_json`` wrote; raises NegutilError if it is no scene of this world."""
     try:
         things = tuple(_thing(thing) for thing in content["things"])
         scene = Scene(content["place"], content["variant"], things)
@@ -183,7 +183,7 @@ def _box(numbers: Sequence[int]) -> Box:
 
 
 def write(folder: Path, pictures: Iterable[tuple[str, str, int, Scene]]) -> None:
-    """Write ``truth.json``: file name, split, image id and scene of every picture."""
+    """Write ``truth.json``: file name, split, image id and scene of every image."""
     rows = [
         {"file_name": file_name, "split": split, "image_id": image_id, "scene": to_json(scene)}
         for file_name, split, image_id, scene in pictures
@@ -193,7 +193,7 @@ def write(folder: Path, pictures: Iterable[tuple[str, str, int, Scene]]) -> None
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What ``read`` tells of one picture."""
+    """What ``read`` says about one image."""
 
     file_name: str
     split: str
@@ -202,7 +202,7 @@ class Known:
 
 
 def read(folder: Path) -> list[Known]:
-    """The truth about every picture of a part of the world; raises NegutilError where its file is missing or bad."""
+    """The truth about every image of a part of the world; raises NegutilError if its file is missing or bad."""
     path = folder / FILE
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))

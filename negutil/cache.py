@@ -41,7 +41,7 @@ def canonical(fields: Mapping[str, Any]) -> str:
 
 
 def settings_sha256(settings: Mapping[str, Any]) -> str:
-    """Hex sha256 of another library's settings: of the public entries alone, by name.
+    """Hex sha256 of another library's settings: only of the public entries, by name.
 
     Private ones say where settings come from, and the order of some changes from process to process.
     """
@@ -67,9 +67,9 @@ class Cache:
         return self.root / key[:2] / f"{key}.json"
 
     def load(self, key: str) -> Arrays | None:
-        """The arrays of ``key``, or None where there are none.
+        """The arrays of ``key``, or None if there are none.
 
-        Raises NegutilError where the entry is not what it says it is: fields that are not those of the key, or a
+        Raises NegutilError if the entry is not what it says it is: fields that are not those of the key, or a
         payload whose hash is not the recorded one.
         """
         path = self.sidecar_path(key)
@@ -98,13 +98,13 @@ class Cache:
         return record
 
     def store(self, key: str, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], seconds: float = 0.0) -> None:
-        """Write ``arrays`` under ``key``; ``meta`` are the fields that the key was made of, ``seconds`` the time spent.
+        """Write ``arrays`` under ``key``; ``meta`` are the fields of the key, ``seconds`` the time spent.
 
-        Raises NegutilError where meta and key disagree, or where the entry cannot be written (a full disk, ...); then
+        Raises NegutilError if meta and key disagree, or where the entry cannot be written (a full disk, ...); then
         nothing of it is left.
         """
         if self.key(**meta) != key:
-            raise NegutilError(f"Cache key {key[:12]} was not made of these fields: pass the fields of the key.")
+            raise NegutilError(f"Cache key {key[:12]} was not made from these fields: pass the fields of the key.")
         data = save_safetensors({name: np.ascontiguousarray(array) for name, array in arrays.items()})
         digest, path = hashlib.sha256(data).hexdigest(), self.sidecar_path(key)
         payload, now = path.with_suffix(f".{digest[:16]}.safetensors"), datetime.datetime.now(datetime.UTC)

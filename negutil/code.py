@@ -58,7 +58,7 @@ def reached(*modules: str) -> set[str]:
 
 
 def source(module: str) -> Path:
-    """The file of a module of the project; raises ModuleNotFoundError where there is none."""
+    """The file of a module of the project; raises ModuleNotFoundError if there is none."""
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"no module named {module!r}", name=module)

@@ -15,7 +15,7 @@ from negutil.errors import NegutilError, no_such
 from negutil.files import Settings
 
 Missing = Literal["stop", "drop"]
-"""What to do about pictures that are not on disk: stop, or leave out the rows about them and count these."""
+"""What to do about images that are not on disk: stop, or leave out and count their rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,11 @@ class Splits(Settings):
 
 @dataclass(frozen=True, slots=True)
 class World(Settings):
-    """Sizes of the mini world's parts, and the seed that everything in it follows from.
+    """Sizes of the mini world's parts, and the seed that determines it.
 
-    ``full_captions`` is the share of the captions of COCO's training images that name everything in the image. A
-    caption that does makes its negation redundant, so people's, which do not, teach more. (Of images that show a single
-    kind of thing, the others name it as well.)
+    ``full_captions`` is the share of the captions of COCO's training images that name everything in the image. Such a
+    caption makes its negation redundant; human captions, which do not, teach more. (If an image shows a single kind of
+    thing, its other captions also name it.)
     """
 
     seed: int
@@ -73,13 +73,13 @@ class Bootstrap(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Curves(Settings):
-    """Trainings of notebook 05 of which every one has another length, amount of captions, or weight of a loss.
+    """Trainings of notebook 05 that vary the length, the number of captions, or the weight of a loss.
 
     Attributes:
-        models: of the profile, on which they are made.
-        seeds: each is trained from all of them, which are among those of ``finetuning``.
-        budgets: numbers of passes over the profile's captions (of the contrastive loss; all methods take as many
-            steps), for ``methods``.
+        models: the profile's models to train.
+        seeds: the seeds of each training, a subset of those of ``finetuning``.
+        budgets: numbers of passes over the profile's captions (of the contrastive loss; all methods take the same
+            number of steps), for ``methods``.
         shares: shares of the captions, each with the steps of all ``budgets``, for ``share_methods``.
         alphas: weights of the contrastive loss in NegFull (NegBench's alpha).
     """
@@ -98,12 +98,12 @@ class Finetuning(Settings):
     """What notebook 05 fine-tunes: names are those of ``train.recipes``.
 
     Attributes:
-        source: whose settings in ``configs/finetune.toml`` are used.
-        examples: how many captions the contrastive loss learns from (0: all that there are); the other methods take as
-            many steps.
+        source: the settings to use in ``configs/finetune.toml``.
+        examples: number of captions for the contrastive loss (0: all); the other methods take the same number of
+            steps.
         seeds: a model of ``methods`` is trained from each.
         methods: the main rows of the tables, on every model of the profile.
-        more_methods: further rows, on ``control_models`` and from ``more_seeds`` alone.
+        more_methods: further rows, only on ``control_models`` and from ``more_seeds``.
         controls: variants that are trained on ``control_models`` alone, from ``control_seeds`` alone.
         shares: shares of the fine-tuned weights in WiSE-FT's curve.
         processes: how many trainings run side by side.
@@ -129,14 +129,14 @@ class Finetuning(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Glasses(Settings):
-    """What notebook 06 trains and asks: names are those of ``train.recipes``.
+    """What notebook 06 trains and evaluates: names are those of ``train.recipes``.
 
     Attributes:
-        source: whose settings in ``configs/glasses.toml`` are used.
-        examples: how many items of a large training set are used (0: all that there are).
-        small: how many items the small training set has.
+        source: the settings to use in ``configs/glasses.toml``.
+        examples: number of items used from a large training set (0: all).
+        small: number of items in the small training set.
         seeds: glasses are trained from each.
-        rivals: the fine-tuned models (recipes) that stand beside the glasses, on every model of the profile.
+        rivals: the fine-tuned models (recipes) to compare with, on every model of the profile.
         control_models: models on which ablations and controls are trained.
         strengths: how many items of CC-Neg are said in four strengths of negation.
         probe_nouns: how many nouns the sentences are about in which layers are probed for negation (0: all).
@@ -159,18 +159,18 @@ class Generation(Settings):
     """What notebook 07 draws: names of methods are those of ``train.recipes``.
 
     Attributes:
-        pipeline: "minisd", or the folder or repository of a pipeline of diffusers.
+        pipeline: "minisd", or the folder or repository of a diffusers pipeline.
         base: the model whose text tower that pipeline has.
-        methods: the fine-tuned text towers that are put in its place.
+        methods: the fine-tuned text towers that replace it.
         seeds: towers from each of these seeds, which have to be among those of ``finetuning``.
-        prompts: how many of the negated prompts (0: all).
-        picture_seeds: pictures of each negated prompt and method; encoders from several seeds share them.
+        prompts: number of negated prompts (0: all).
+        picture_seeds: images of each negated prompt and method; encoders from several seeds share them.
         captions: how many captions of TIFA (0: all).
         floor: how many affirmative prompts of each kind.
         steps, guidance, batch: of the sampler.
-        judge: what looks at the pictures: "world", the mini world's judge, or "annotators", the vision model of
+        judge: what looks at the images: "world", the mini world's judge, or "annotators", the vision model of
             ``configs/annotators.toml``.
-        judge_pictures: on how many held-out pictures the judge is tested.
+        judge_pictures: on how many held-out images the judge is tested.
         processes: how many encoders draw side by side.
     """
 
@@ -196,10 +196,10 @@ class Segmentation(Settings):
 
     Attributes:
         model: of ``configs/segmenters.toml``, which also says whose text towers fit.
-        methods: the fine-tuned text towers that are put in place of its own.
+        methods: the fine-tuned text towers that replace its own.
         seeds: towers from each of these seeds, which have to be among those of ``finetuning``.
-        batch: how many pictures or phrases go through the model at a time.
-        processes: how many trainings run side by side, where towers are not trained yet.
+        batch: number of images or phrases per batch.
+        processes: number of parallel trainings of towers that are not trained yet.
     """
 
     model: str
@@ -213,15 +213,14 @@ class Segmentation(Settings):
 class Profile(Settings):
     """All settings of a run; ``models`` are names of the model registry.
 
-    Where ``published``, the data are the published ones, which the user puts under NEGUTIL_DATA; otherwise the mini
-    world's, which are built in the cache when they are missing. ``missing`` says what loaders do about images that
-    are not there. ``intervals`` says what those of trained models cover in the tables of notebooks 05 and 06: the items
-    alone, or also the seeds of the training (``statistics.two_way_bootstrap``); the numbers of every seed are listed
-    either way.
+    If ``published``, the data are the published ones, which the user puts under NEGUTIL_DATA; otherwise the mini
+    world's, which are built in the cache if missing. ``missing`` says what loaders do about missing images.
+    ``intervals`` says what intervals of trained models cover in the tables of notebooks 05 and 06: only the items, or
+    also the training seeds (``statistics.two_way_bootstrap``); the numbers of every seed are listed either way.
 
-    With ``photographs`` Flickr8k takes the place of COCO, LAION, CC-Neg and NegBench's pictures: how many photographs
-    of its training, dev and test part are used (0: all). ``beside`` names models that notebook 03 evaluates too, where
-    their weights can be had.
+    With ``photographs`` Flickr8k replaces COCO, LAION, CC-Neg and NegBench's images: how many photographs of its
+    training, dev and test part are used (0: all). ``beside`` names models that notebook 03 also evaluates, if their
+    weights are available.
     """
 
     name: str
@@ -241,17 +240,17 @@ class Profile(Settings):
 
     @property
     def over_seeds(self) -> bool:
-        """Whether intervals of trained models cover the seeds that they were trained from."""
+        """Whether intervals of trained models cover their training seeds."""
         return self.intervals != "items"
 
     @property
     def built(self) -> Path:
-        """Folder of the datasets that negutil builds itself: the mini world, and what is made of other data."""
+        """Folder of the datasets that negutil builds: the mini world, and datasets derived from other data."""
         return paths.built(self.name, self.world.seed)
 
     @property
     def data(self) -> Path:
-        """Folder in which datasets are looked for: that of the published ones, or ``built``."""
+        """Folder of the datasets: the published ones, or ``built``."""
         return paths.published() if self.published and self.photographs is None else self.built
 
 
@@ -264,7 +263,7 @@ def names() -> list[str]:
 def resolve(name: str | None = None) -> str:
     """Name of the profile to use: ``name``, else the environment variable NEGUTIL_PROFILE, else ``mini``.
 
-    Raises NegutilError where there is no such profile.
+    Raises NegutilError if there is no such profile.
     """
     chosen = name or os.environ.get("NEGUTIL_PROFILE") or "mini"
     if chosen not in names():
@@ -273,7 +272,7 @@ def resolve(name: str | None = None) -> str:
 
 
 def load(name: str | None = None) -> Profile:
-    """The profile ``name`` (None or "": NEGUTIL_PROFILE, or ``mini``); raises NegutilError where its file is wrong."""
+    """The profile ``name`` (None or "": NEGUTIL_PROFILE, or ``mini``); raises NegutilError if its file is wrong."""
     return read(paths.CONFIGS / f"{resolve(name)}.toml")
 
 
@@ -284,7 +283,7 @@ def read(path: Path) -> Profile:
 
 @functools.lru_cache(maxsize=16)
 def _read(path: Path, changed: int) -> Profile:
-    """A profile, checked once for as long as its file does not change."""
+    """A profile, checked once until its file changes."""
     profile = files.checked(Profile, files.read_toml(path), str(path))
     if profile.name != path.stem:
         raise NegutilError(f"{path}: name is {profile.name!r} but the file is called {path.stem}: make them agree.")

@@ -2,10 +2,10 @@
 
 import difflib
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
-"""What an OSError says where there is no room left."""
+"""Error numbers of a full disk."""
 
 
 class NegutilError(Exception):
@@ -17,15 +17,21 @@ class NegutilError(Exception):
 
 
 def no_such(what: str, name: str, known: Iterable[str], where: str = "") -> NegutilError:
-    """The error for a ``name`` that is none of those ``known``; it suggests the one that looks like it."""
+    """The error for an unknown ``name``; it suggests the most similar of the ``known`` ones."""
     names = list(known)
-    close = [each for each in names if each.startswith(name)] or difflib.get_close_matches(name, names, n=1)
-    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    close = meant(name, names)
+    hint = f" (did you mean '{close}'?)" if close else ""
     return NegutilError(f"There is no {what} '{name}'{where}{hint}; there are {', '.join(names)}.")
 
 
+def meant(name: str, known: Sequence[str]) -> str:
+    """The name in ``known`` that begins like ``name`` or is similar to it, "" for none."""
+    close = [each for each in known if each.startswith(name)] or difflib.get_close_matches(name, known, n=1)
+    return close[0] if close else ""
+
+
 def of_system(problem: OSError) -> str:
-    """What the operating system refused, as a sentence: for an OSError that no reader or writer has explained."""
+    """The operating system's refusal as a sentence, for an OSError that no reader or writer has explained."""
     where = str(problem.filename or "")
     if problem.errno in FULL_DISK:
         return f"The disk is full{where and f' at {where}'}: free some space and start again."

@@ -32,7 +32,7 @@ class Settings:
 def write_bytes(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path`` by way of a temporary file in the same folder, which a failure leaves nothing of.
 
-    Raises NegutilError where it cannot be written (full disk, no permission, ...).
+    Raises NegutilError if it cannot be written (full disk, no permission, ...).
     """
     temporary: Path | None = None
     try:
@@ -59,7 +59,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of the TOML file ``path``; raises NegutilError where it cannot be read."""
+    """The tables of the TOML file ``path``; raises NegutilError if it cannot be read."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as problem:
@@ -132,7 +132,7 @@ def _read_frame(kind: str, path: Path, fix: str, options: dict[str, Any]) -> pd.
 
 
 def _unreadable(path: Path, kind: str, problem: Exception, fix: str) -> NegutilError:
-    """The one sentence for a file that is not there, not to be read, or not of its ``kind``."""
+    """The one sentence for a file that is missing, not to be read, or not of its ``kind``."""
     first = next(iter(str(problem).strip().splitlines()), type(problem).__name__)
     reason = getattr(problem, "strerror", None) or first.rstrip(".")
     return NegutilError(f"{path} cannot be read as {kind} ({reason}): {fix}.")
@@ -141,7 +141,7 @@ def _unreadable(path: Path, kind: str, problem: Exception, fix: str) -> NegutilE
 def check_names(paths: Iterable[Path | str]) -> None:
     """Raise NegutilError for the first of ``paths`` that is not UTF-8, as tables and JSON are.
 
-    Python has surrogates in place of bytes of a file name that are not UTF-8.
+    Python has surrogates instead of bytes of a file name that are not UTF-8.
     """
     for path in paths:
         try:
@@ -156,7 +156,7 @@ def text_sha256(text: str) -> str:
 
 
 def sha256(path: Path) -> str:
-    """Hex sha256 of a file's bytes; raises NegutilError where it cannot be read."""
+    """Hex sha256 of a file's bytes; raises NegutilError if it cannot be read."""
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -25,7 +25,7 @@ CONFIGS = Path(os.environ.get("NEGUTIL_CONFIGS") or RESOURCES / "configs").expan
 NOTEBOOKS = RESOURCES / "notebooks"
 WEIGHTS = PACKAGE / "models" / "weights"
 NEW_WEIGHTS = WEIGHTS if IS_CHECKOUT else ROOT / "weights"
-"""Where pretraining puts its weights, unless told otherwise."""
+"""Where pretraining puts its weights by default."""
 
 
 def results(profile: str) -> Path:
@@ -45,7 +45,7 @@ def cache() -> Path:
 
 
 def made_weights() -> Path:
-    """Folder of the weights that are trained on this machine and not shipped: always in the cache."""
+    """Folder of the weights that are trained on this machine and do not ship: always in the cache."""
     return cache() / "weights"
 
 
@@ -55,7 +55,7 @@ def built(profile: str, seed: int = 0) -> Path:
 
 
 def published() -> Path:
-    """Folder of the published datasets, NEGUTIL_DATA if set: nothing but ``negutil data get`` writes there."""
+    """Folder of the published datasets, NEGUTIL_DATA if set: only ``negutil data get`` writes there."""
     chosen = os.environ.get("NEGUTIL_DATA")
     return Path(chosen).expanduser().resolve() if chosen else cache() / "published"
 
@@ -65,12 +65,12 @@ def published() -> Path:
 
 
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
-"""For processes that are started: torch's features do not depend on the number of threads, numpy's products do."""
+"""For child processes: torch's features do not depend on the number of threads, numpy's products do."""
 
 
 @contextlib.contextmanager
 def variables(**wanted: str) -> Iterator[None]:
-    """Environment variables for a while, for this process and those that it starts; what was before comes back."""
+    """Set environment variables in this block, for this process and its children, and restore them afterwards."""
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:
@@ -84,5 +84,5 @@ def variables(**wanted: str) -> Iterator[None]:
 
 
 def folders(**wanted: Path) -> contextlib.AbstractContextManager[None]:
-    """Other folders for a while: ``results`` and ``figures`` (above the profile's own), ``cache``."""
+    """Use other folders in this block: ``results`` and ``figures`` (above the profile's own), ``cache``."""
     return variables(**{f"NEGUTIL_{name.upper()}": str(path) for name, path in wanted.items()})

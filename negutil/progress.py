@@ -1,4 +1,4 @@
-"""How far long steps are.
+"""Progress of long steps.
 
 In a terminal a step draws a bar. In a notebook, whose outputs are kept, it draws nothing, and the terminal that runs
 the notebooks shows a line: "[6/10] 05_negationclip  cell 4/26: training 12 of 50, about 6 minutes left". For that line
@@ -36,7 +36,7 @@ _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Show and report nothing in this block, for what takes no time."""
+    """Show and report nothing in this block, for short steps."""
     token = _quiet.set(True)
     try:
         yield
@@ -95,7 +95,7 @@ class _Bar(tqdm):
         super().close()
 
     def ends(self) -> float | None:
-        """Return when the step will be finished, in seconds since the epoch; None where that is not known yet."""
+        """Return when the step will be finished, in seconds since the epoch; None if unknown."""
         facts, done = self.format_dict, self.n - self.initial
         if self.total is None or not done:
             return None
@@ -107,7 +107,7 @@ _open: list[_Bar] = []
 
 
 def _report() -> None:
-    """Write the open steps; where that fails (a full disk, a runner that was killed) the work continues without."""
+    """Write the open steps; if that fails (a full disk, a killed runner), the work continues without."""
     with contextlib.suppress(OSError):
         file = Path(os.environ.get(FILE, os.devnull))
         part = file.with_name(f"{file.name}.part")
@@ -121,9 +121,9 @@ def _report() -> None:
 
 
 class Step(NamedTuple):
-    """Something that takes long: ``done`` of ``total`` (None: not known), those of an earlier run included.
+    """A long step: ``done`` of ``total`` (None: unknown), including those of an earlier run.
 
-    ``unit`` is "B" where bytes are counted; ``ends`` is when it will be finished, in seconds since the epoch.
+    ``unit`` is "B" if bytes are counted; ``ends`` is when it will be finished, in seconds since the epoch.
     """
 
     label: str
@@ -134,7 +134,7 @@ class Step(NamedTuple):
 
 
 def read(file: Path) -> list[Step]:
-    """The steps that a kernel has open, outermost first: none where it has written none."""
+    """The open steps of a kernel, outermost first."""
     try:
         return [Step(*fields) for fields in json.loads(file.read_text(encoding="utf-8"))]
     except (OSError, ValueError):
@@ -159,7 +159,7 @@ def words(steps: Sequence[Step], now: float, seconds: float) -> str:
 
 
 def time_left(seconds: float) -> str:
-    """Seconds as somebody who waits would say them: "about 6 minutes left"."""
+    """Seconds in plain words: "about 6 minutes left"."""
     minutes = round(seconds / 60)
     if minutes < 1:
         return "less than a minute left"
@@ -169,7 +169,7 @@ def time_left(seconds: float) -> str:
 
 
 class Progress:
-    """Shows in the terminal which notebook and which code cell is running, and how far its long steps are.
+    """Shows in the terminal which notebook and which code cell is running, and the progress of its long steps.
 
     In a terminal one line is drawn over and over. Elsewhere each finished cell gets a line of its own, and a cell that
     takes longer one more every LINE_EVERY seconds. Kernels that start while it is entered report their steps to it.
@@ -219,7 +219,7 @@ class Progress:
         self.stream.flush()
 
     def _watch(self) -> None:
-        """Say what is running and how far it is; the cell's seconds alone where it has no step open."""
+        """Show what is running and its progress; only the cell's seconds if it has no open step."""
         while not self._finished.wait(INTERVAL):
             cell, steps = f"cell {self.cell}/{self.cells}", read(self._file)
             seconds = time.monotonic() - self._cell_started

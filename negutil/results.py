@@ -1,9 +1,8 @@
 """Results: one record per number in tidy CSV files, and per-item scores in parquet.
 
-``results/<profile>/<NN_name>/<name>.csv`` has one row per number, ``<name>.provenance.json`` beside it tells where the
-numbers came from, and ``<name>.parquet`` holds per-item scores, so that any test can be run later.  The bytes of a
-table depend on its numbers alone; provenance is rewritten only when they change, so a re-run with the same outcome
-changes no file.
+``results/<profile>/<NN_name>/<name>.csv`` has one row per number, ``<name>.provenance.json`` records where the numbers
+came from, and ``<name>.parquet`` has per-item scores, so that any test can be run later.  The bytes of a table depend
+only on its numbers; provenance is rewritten only when they change, so a re-run with the same outcome changes no file.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ from negutil.statistics import Interval
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One number, what it is, how sure it is, and the published number that it stands beside.
+    """One number, what it is, its interval, and the published number to compare it with.
 
     ``ci_over`` says what the 95 % interval covers: "items", "clusters" (images, prompts, ...), "seeds and items",
-    "seeds and clusters", or "" where there is none.  ``seed`` is that of the trained model or the sample, where there
-    is one.  ``paper_value`` is in the unit of ``value``; ``paper_source`` names table and work.  ``provenance`` is
+    "seeds and clusters", or "" if there is none.  ``seed`` is that of the trained model or the sample, if there is
+    one.  ``paper_value`` is in the unit of ``value``; ``paper_source`` names table and paper.  ``provenance`` is
     filled in by ``save``.
     """
 
@@ -102,20 +101,20 @@ def save_items(items: pd.DataFrame, profile: str, experiment_folder: str, name: 
 
 
 def load(profile: str, experiment_folder: str, name: str) -> pd.DataFrame:
-    """The table that ``save`` wrote; raises NegutilError where it is missing or has other columns."""
+    """The table that ``save`` wrote; raises NegutilError if it is missing or has other columns."""
     return read(paths.results(profile) / experiment_folder / f"{name}.csv")
 
 
 def read(path: Path) -> pd.DataFrame:
-    """The table of records in ``path``; raises NegutilError where it is missing or has other columns."""
+    """The table of records in ``path``; raises NegutilError if it is missing or has other columns."""
     if not path.exists():
-        raise NegutilError(f"{path} is not there: run the notebook that writes it.")
+        raise NegutilError(f"{path} is missing: run the notebook that writes it.")
     return _parse(path, path.stat().st_mtime_ns).copy()
 
 
 @functools.lru_cache(maxsize=128)
 def _parse(path: Path, changed: int) -> pd.DataFrame:
-    """A table, parsed once for as long as its file does not change: judging all claims reads each many times."""
+    """A table, parsed once until its file changes: judging all claims reads each many times."""
     kinds = {field.name: str(field.type) for field in dataclasses.fields(Record)}
     empty = {name: [""] for name, kind in kinds.items() if kind.startswith(("float", "int"))}
     frame = files.read_csv(path, "make it again", keep_default_na=False, na_values=empty)

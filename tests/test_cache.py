@@ -94,7 +94,7 @@ def test_fields_must_be_plain_values(cache: Cache) -> None:
 
 
 def test_key_and_fields_must_agree(cache: Cache) -> None:
-    with pytest.raises(NegutilError, match="not made of these fields"):
+    with pytest.raises(NegutilError, match="not made from these fields"):
         cache.store(cache.key(**FIELDS), ARRAYS, {**FIELDS, "dtype": "float16"})
 
 

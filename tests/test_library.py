@@ -1,11 +1,15 @@
-"""The two programs of docs/library.md, run as they stand there."""
+"""The two programs and the command of docs/library.md, run as they stand there (the command on two modules)."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import os
 import random
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,3 +46,15 @@ def test_a_benchmark_runs_on_a_model_object() -> None:
     for match in filter(None, found):
         value, low, high = map(float, match.groups()[:3])
         assert low <= value <= high and int(match[4]) > 10
+
+
+def test_the_api_is_made_from_docstrings(tmp_path: Path) -> None:
+    """Of two modules here: the pages of all take a minute."""
+    pytest.importorskip("pdoc", reason="pdoc is not installed: pip install pdoc")
+    (line,) = re.findall(r"^python (-m pdoc .*) negutil$", PAGE, re.MULTILINE)
+    command = [sys.executable, *shlex.split(line), "negutil.errors", "negutil.statistics"]
+    found = os.pathsep.join([str(paths.ROOT), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": found}, check=False)
+    assert done.returncode == 0
+    page = (tmp_path / "api" / "negutil" / "statistics.html").read_text(encoding="utf-8")
+    assert "Mean of <code>a - b</code> over the same items [N]" in page

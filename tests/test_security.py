@@ -215,7 +215,7 @@ def test_arrays_with_code_are_refused(target: Path, tmp_path: Path) -> None:
 def test_a_pickle_of_annotations_with_code_is_refused(target: Path, tmp_path: Path) -> None:
     (tmp_path / "instances.json").write_text('{"images": [], "annotations": []}')
     (tmp_path / "refs(umd).p").write_bytes(pickle.dumps([Payload(target)]))
-    with pytest.raises(NegutilError, match="was not run") as caught:
+    with pytest.raises(NegutilError, match="was not loaded") as caught:
         refcocog.load(tmp_path)
     says(caught.value, "refs(umd).p")
 

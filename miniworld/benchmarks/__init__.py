@@ -1,1 +1,1 @@
-"""Benchmarks made of scenes or of the parts of the world; ``miniworld.build.BENCHMARKS`` has the list."""
+"""Benchmarks built from scenes or from the parts of the world; ``miniworld.build.BENCHMARKS`` has the list."""

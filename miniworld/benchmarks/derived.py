@@ -1,7 +1,7 @@
 """Benchmarks derived from parts of the mini world: CC-Neg reversed, and NegRefCOCOg from RefCOCOg.
 
 In CC-Neg every negated caption is false, so avoiding negation is enough. Reversed, the captions are CC-Neg's own; what
-a negated caption denies is taken out of the picture, so that it is true, and the plain one, which names what is gone,
+a negated caption denies is taken out of the image, so that it is true, and the plain one, which names what is gone,
 is false. Same format, same names. See docs/protocols.md#cc-neg.
 """
 
@@ -25,7 +25,7 @@ FILE = "ccneg_preprocessed.pt"
 
 
 def build_negrefcocog(settings: Profile, split: str = "test") -> Path:
-    """The folder with ``NegRefCOCOg.json``; its pictures are those of the part ``refcocog``, folder train2014."""
+    """The folder with ``NegRefCOCOg.json``; its images are those of the part ``refcocog``, folder train2014."""
     source = world.build("refcocog", settings)
 
     def fill(fresh: Path) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def build_ccneg_reversed(settings: Profile) -> Path:
 def write_ccneg_reversed(folder: Path, source: Path, n_evaluation: int) -> dict[str, Any]:
     """Fill ``folder`` from the last ``n_evaluation`` items of the mini world's CC-Neg in ``source``; return facts.
 
-    Left out are captions that do not name what is denied: these stay true. Raises NegutilError where none is left.
+    Left out are captions that do not name what is denied: these stay true. Raises NegutilError if none is left.
     """
     rows = ccneg.load(source / FILE, split="evaluation", n_evaluation=n_evaluation)
     known = {entry.file_name: entry.scene for entry in truth.read(source)}

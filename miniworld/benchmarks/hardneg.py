@@ -1,6 +1,6 @@
 """Hard-negative pairs: the same scene with one kind of thing taken away (HardNeg-Syn, docs/protocols.md#hardneg).
 
-NegBench draws both pictures of a pair with Stable Diffusion and does not publish them; here the second is the first
+NegBench draws both images of a pair with Stable Diffusion and does not publish them; here the second is the first
 without one noun, exactly. Scenes are of the share that no training set has.
 """
 
@@ -35,9 +35,9 @@ class Pair:
 
 
 def pairs(count: int, seed: int = 0) -> list[Pair]:
-    """`count` pairs whose pictures all differ; pair i comes from Random(f"hardneg/{seed}/{i}").
+    """`count` pairs whose images all differ; pair i comes from Random(f"hardneg/{seed}/{i}").
 
-    Raises NegutilError where no new pair can be found.
+    Raises NegutilError if no new pair can be found.
     """
 
     def both(pair: Pair) -> np.ndarray:
@@ -53,7 +53,7 @@ def pairs(count: int, seed: int = 0) -> list[Pair]:
 
 
 def _sample(names: tuple[str, str], rng: random.Random) -> Pair | None:
-    """A pair of scenes of the reserved share, or None where the scene drawn allows none.
+    """A pair of scenes of the reserved share, or None if the scene drawn allows none.
 
     The removed noun is surely absent afterwards: while a woman is there, so is a person.
     """
@@ -67,7 +67,7 @@ def _sample(names: tuple[str, str], rng: random.Random) -> Pair | None:
 
 
 def write_pictures(root: Path, drawn: Sequence[Pair]) -> None:
-    """Write both pictures of every pair under `root`, and the truth about them beside (`truth.json`)."""
+    """Write both images of every pair under `root`, and the truth about them beside (`truth.json`)."""
     shown = [row for pair in drawn for row in zip(pair.names, (pair.positive, pair.negative), strict=True)]
     _shared.write_pictures(root, [Known(name, "test", number, scene) for number, (name, scene) in enumerate(shown)])
 
@@ -77,13 +77,13 @@ def _caption(scene: Scene, seed: int, name: str) -> str:
 
 
 def retrieval_v1(drawn: Sequence[Pair], seed: int = 0) -> pd.DataFrame:
-    """The positive pictures, each with one affirmative caption: NegBench's control."""
+    """The positive images, each with one affirmative caption: NegBench's control."""
     captions = [str([_caption(pair.positive, seed, pair.names[0])]) for pair in drawn]
     return pd.DataFrame({"filepath": [pair.names[0] for pair in drawn], "captions": captions})
 
 
 def retrieval_v2(drawn: Sequence[Pair], seed: int = 0, annotator: Paraphraser | None = None) -> pd.DataFrame:
-    """Both pictures of each pair with one caption each: as in v1, and what is left without what was taken away.
+    """Both images of each pair with one caption each: as in v1, and what is left without what was taken away.
 
     Half of the negations, at random, come first. An annotator paraphrases the captions with negation.
     """
@@ -100,7 +100,7 @@ def retrieval_v2(drawn: Sequence[Pair], seed: int = 0, annotator: Paraphraser | 
 def mcq(drawn: Sequence[Pair], annotator: Paraphraser | None = None) -> pd.DataFrame:
     """Two questions a pair: 0 A and B; 1 A not B; 2 B not A; 3 neither (docs/protocols.md#hardneg).
 
-    B is what was taken away: 0 is right for the first picture ("positive"), 1 for the second ("hybrid").
+    B is what was taken away: 0 is right for the first image ("positive"), 1 for the second ("hybrid").
     """
     questions = []
     for pair in drawn:

@@ -31,8 +31,8 @@ class Sizes:
     """How much is made.
 
     Attributes:
-        captions: captions of each picture in COCO retrieval.
-        questions: multiple-choice questions about each picture or clip.
+        captions: captions of each image in COCO retrieval.
+        questions: multiple-choice questions about each image or clip.
         pairs: pairs of hard negatives.
         absent: how absent objects are chosen, "plausible" or "random".
     """
@@ -44,7 +44,7 @@ class Sizes:
 
 
 def sizes_of(settings: Profile) -> Sizes:
-    """The sizes of a profile: a pair of hard negatives for every four pictures of COCO's test split."""
+    """The sizes of a profile: a pair of hard negatives for every four images of COCO's test split."""
     return Sizes(pairs=max(2, settings.world.scenes.test // 4))
 
 
@@ -74,7 +74,7 @@ def _both(stem: str, seed: int, make: Callable[[Grammar | None], pd.DataFrame]) 
 
 
 def _tables(fresh: Path, parts: dict[str, Path], sizes: Sizes, seed: int) -> Tables:
-    """Every file with its table; pictures of hard negatives go to the folder ``fresh``."""
+    """Every file with its table; images of hard negatives go to the folder ``fresh``."""
     root = parts["coco"] / "annotations"
     images = coco.load(root / "captions_test2017.json", root / "instances_test2017.json")
     videos = msrvtt.load(parts["msrvtt"] / "MSRVTT_data.json", split="test")

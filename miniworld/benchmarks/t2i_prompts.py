@@ -1,7 +1,7 @@
 """Prompts for text to image that deny something, of the published kinds and forms, each with two yes/no questions.
 
-They stand in ``prompts_with_questions.json``, in the format of the published file, so that every encoder and every
-release is asked the same; ``make`` is how they were made.
+They are in ``prompts_with_questions.json``, in the format of the published file, so that every encoder and every
+release gets the same prompts; ``make`` is how they were made.
 
 See docs/protocols.md#neg-score.
 """

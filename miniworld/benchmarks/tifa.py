@@ -1,8 +1,8 @@
-"""TIFA's captions and questions about the mini world, in the published format, with the pictures that they describe.
+"""TIFA's captions and questions about the mini world, in the published format, with the images that they describe.
 
 Captions are affirmative: one or two things in a place, or a face. Everything that a caption says is asked about: what
 is there, its colour, what it does or wears, and where it is. The scenes are of the reserved quarter; their own
-pictures show what a text-to-image model would score that draws exactly what the caption says.
+images show what a text-to-image model would score that draws exactly what the caption says.
 """
 
 import itertools
@@ -35,17 +35,17 @@ OPTIONS = {
 }
 CHOICES = 4
 Described = tuple[str, list[Fact], NDArray[np.uint8]]
-"""A caption, what it says, and the picture that it describes."""
+"""A caption, what it says, and the image that it describes."""
 
 
 def build(settings: Profile, count: int = COUNT) -> Path:
-    """The folder ``settings.built/tifa`` with TIFA's two files, and the pictures that its captions describe."""
+    """The folder ``settings.built/tifa`` with TIFA's two files, and the images that its captions describe."""
     fill = partial(write, count=count, seed=settings.world.seed)
     return world.benchmark(settings, FOLDER, __name__, fill, sizes={"test": count})
 
 
 def write(folder: Path, count: int, seed: int) -> dict[str, Any]:
-    """Write ``count`` captions with their questions and pictures into ``folder``; return facts about them."""
+    """Write ``count`` captions with their questions and images into ``folder``; return facts about them."""
     texts, rows, pictures = [], [], []
     for index, (caption, facts, picture) in enumerate(described(count, seed)):
         name = f"mini_{index:04d}"
@@ -59,7 +59,7 @@ def write(folder: Path, count: int, seed: int) -> dict[str, Any]:
 
 
 def described(count: int, seed: int) -> list[Described]:
-    """``count`` different captions with what they say and their pictures."""
+    """``count`` different captions with what they say and their images."""
     different: dict[str, Described] = {}
     for index in itertools.count():
         if len(different) == count:

@@ -1,7 +1,7 @@
-"""VALSE's existence items from scenes: existence.json in its published format, with pictures (docs/protocols.md#valse).
+"""VALSE's existence items from scenes: existence.json in its published format, with images (docs/protocols.md#valse).
 
 Half of the captions affirm a thing that is there, half deny one that is not; the foil says the opposite. Every sentence
-that is true of one picture is false of another, taken in the same kind of place where there is one: so each noun, and
+that is true of one image is false of another, taken in the same kind of place where there is one: so each noun, and
 each sentence, is affirmed as often as denied, and a rule that reads texts alone gets half of the items.
 """
 
@@ -34,7 +34,7 @@ ERROR = 0.08
 def build(settings: Profile, count: int | None = None) -> Path:
     """The folder ``settings.built/valse`` with ``count`` items.
 
-    None stands for as many as published, or one for two pictures of COCO's test split where that is less.
+    None means as many as published, or one for two images of COCO's test split if that is fewer.
     """
     number = min(COUNT, settings.world.scenes.test // 4 * 2) if count is None else count
     fill = partial(write, count=number, seed=settings.world.seed)
@@ -42,9 +42,9 @@ def build(settings: Profile, count: int | None = None) -> Path:
 
 
 def write(folder: Path, count: int, seed: int) -> dict[str, Any]:
-    """Write ``count`` items, their pictures and the truth about these into ``folder``; return facts about them.
+    """Write ``count`` items, their images and the truth about these into ``folder``; return facts about them.
 
-    Raises NegutilError where the number is odd or no two pictures fit together.
+    Raises NegutilError if the number is odd or no two images fit together.
     """
     if count < 2 or count % 2:
         raise NegutilError(f"VALSE cannot have {count} items: ask for an even number above 0.")
@@ -60,12 +60,12 @@ def write(folder: Path, count: int, seed: int) -> dict[str, Any]:
 
 
 def _pairs(drawn: Sequence[Known], seed: int) -> Iterator[tuple[str, str, int, Known, Known]]:
-    """Every picture once: a sentence about a noun, its denial, how many there are, a picture with and one without it.
+    """Every image once: a sentence about a noun, its denial, how many there are, an image with and one without it.
 
     The latter shows a like place where there is one.
 
-    The noun is the one that was said least so far, so that rare nouns are said too. Raises NegutilError where no
-    picture left lacks any of the nouns to be seen in another.
+    The noun is the one that was said least so far, so that rare nouns are said too. Raises NegutilError if no
+    image left lacks any of the nouns to be seen in another.
     """
     rng = random.Random(f"valse/pairs/{seed}")
     left = rng.sample(drawn, len(drawn))

@@ -1,4 +1,4 @@
-"""Contrastive pretraining of MiniCLIP over a pool of captioned pictures, as CLIP was pretrained (Radford et al. 2021).
+"""Contrastive pretraining of MiniCLIP over a pool of captioned images, as CLIP was pretrained (Radford et al. 2021).
 
 The loss is the symmetric InfoNCE over the batch (their Fig. 3) with a learned logit scale of at most 100 (Sec. 2.5).
 The order of samples, the caption drawn for each and the patches dropped depend only on (seed, step).
@@ -33,7 +33,7 @@ PICTURES = 120_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PretrainConfig(Settings):
-    """Settings of MiniCLIP: up to ``dropout_until`` (share of the steps) patches are dropped, then pictures are whole.
+    """Settings of MiniCLIP: up to ``dropout_until`` (share of the steps) patches are dropped, then images are whole.
 
     Texts are encoded in ``text_chunks`` of like length.
     """
@@ -57,7 +57,7 @@ DOSES: dict[str, Cues] = {
     "asides-20": Cues(0.0, 0.2, 0.2),
 }
 """How often captions negate, for the question why CLIP cannot: with 0 to 20 % of true denials of what is not in the
-picture, and with 20 % of cues that say nothing about it. Pictures, steps and the seed are the same."""
+image, and with 20 % of cues that say nothing about it. Images, steps and the seed are the same."""
 
 DOSE_STEPS = 3000
 
@@ -84,7 +84,7 @@ class Vocabulary:
 
 
 class Trainer(Pretraining[tuple[torch.Tensor, torch.Tensor]]):
-    """A MiniCLIP in training; a batch has pictures uint8 [B, H, W, 3] and compact tokens int64 [B, L]."""
+    """A MiniCLIP in training; a batch has images uint8 [B, H, W, 3] and compact tokens int64 [B, L]."""
 
     def __init__(self, config: PretrainConfig, pool: Pool) -> None:
         self.config, self.pool = config, pool
@@ -116,7 +116,7 @@ class Trainer(Pretraining[tuple[torch.Tensor, torch.Tensor]]):
         return torch.from_numpy(self.pool.pictures[rows]), self.vocabulary.compact(self.pool.tokens[rows, captions])
 
     def loss(self, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-        """Return the loss of a batch; the share of pictures that find their caption goes into the curve."""
+        """Return the loss of a batch; the share of images that find their caption goes into the curve."""
         scale = self.model.logit_scale.exp()
         loss, accuracy = contrastive_loss(*self._features(*batch), scale)
         self.numbers = {"accuracy": accuracy}
@@ -130,7 +130,7 @@ class Trainer(Pretraining[tuple[torch.Tensor, torch.Tensor]]):
 
     @torch.no_grad()
     def validation(self) -> dict[str, float]:
-        """Text-to-image R@1 over the first pictures of the pool's held-out part, by their first captions."""
+        """Text-to-image R@1 over the first images of the pool's held-out part, by their first captions."""
         validation = validation_of(self.pool)
         if validation is None:
             return {}
@@ -145,8 +145,8 @@ class Trainer(Pretraining[tuple[torch.Tensor, torch.Tensor]]):
     def export(self, weights: Path, command: str) -> None:
         """Write the weights in float16 under open_clip's names; raises NegutilError as :meth:`write` does.
 
-        Of the token embedding the rows of tokens that occur in the pool are written, with their ids. How often
-        training meets each of them stands in a table beside the weights.
+        Of the token embedding the rows of tokens that occur in the pool are written, with their ids. A table next to
+        the weights has the number of times that training meets each of them.
         """
         architecture = self.config.architecture
         state = {name: value.detach().cpu().half().contiguous() for name, value in self.model.state_dict().items()}
@@ -177,7 +177,7 @@ class Trainer(Pretraining[tuple[torch.Tensor, torch.Tensor]]):
 def pretrain(config: PretrainConfig, pool: Pool, out: Path, stop_after: int | None = None) -> Trainer:
     """Train in the folder ``out`` as :meth:`Pretraining.fit` does.
 
-    Raises NegutilError, too, where the pool is too small or has pictures of another size.
+    Raises NegutilError, too, where the pool is too small or has images of another size.
     """
     _check(config, pool)
     with fast_kernels(config.threads, config.matmul_precision, config.device):
@@ -189,13 +189,13 @@ def pretrain(config: PretrainConfig, pool: Pool, out: Path, stop_after: int | No
 def corpus_pool(folder: Path, pictures: int = PICTURES, seed: int = 0) -> Pool:
     """Open the pool in ``folder``, or build it from the mini world's corpus where the folder does not exist.
 
-    Raises NegutilError where the pool in the folder is damaged or has not that many pictures.
+    Raises NegutilError if the pool in the folder is damaged or has not that many images.
     """
     return pool_in(folder, pictures, seed, corpus.pairs, corpus.held_out)
 
 
 def dose_pool(name: str, folder: Path, pictures: int = PICTURES, seed: int = 0) -> Pool:
-    """Open the pool of one of DOSES in ``folder``, or build it from the pictures of the pool "pool" beside it.
+    """Open the pool of one of DOSES in ``folder``, or build it from the images of the pool "pool" beside it.
 
     Raises NegutilError as :func:`corpus_pool` does.
     """
@@ -206,7 +206,7 @@ def dose_pool(name: str, folder: Path, pictures: int = PICTURES, seed: int = 0) 
 
 
 def sample_rows(n: int, captions: int, config: PretrainConfig, step: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures and captions of one step (both [B]): each picture once an epoch, one of its captions at random."""
+    """Images and captions of one step (both [B]): each image once an epoch, one of its captions at random."""
     epoch, rows = rows_of(n, config.batch, step, config.seed)
     choice = np.random.default_rng([config.seed, epoch, 1]).integers(captions, size=n)
     return rows, choice[rows]

@@ -1,7 +1,7 @@
-"""Train the judge of generated pictures on drawn pictures with exact labels, and write its weights.
+"""Train the judge of generated images on drawn images with exact labels, and write its weights.
 
-A few minutes on one core. Half of what it sees is made worse (``tasks.degradation``), because generated pictures
-are. Afterwards its answers are calibrated for each kind of question on reserved pictures, so that 1/2 lies where yes
+A few minutes on one core. Half of what it sees is made worse (``tasks.degradation``), because generated images
+are. Afterwards its answers are calibrated for each kind of question on reserved images, so that 1/2 lies where yes
 and no are equally likely when both are asked equally often (Platt scaling).
 """
 
@@ -44,13 +44,13 @@ class JudgeConfig(Settings):
 
 
 class Trainer(Pretraining[NDArray[np.int64]]):
-    """The network in training; a batch is the numbers of pictures [B]."""
+    """The network in training; a batch is the numbers of images [B]."""
 
     def __init__(self, config: JudgeConfig, known: Known) -> None:
         torch.manual_seed(config.seed)
         self.network = JudgeNetwork().train()
         for value in self.network.parameters():
-            if value.dim() == 4:  # convolutions of pictures whose colours lie side by side are faster here
+            if value.dim() == 4:  # convolutions of images whose colours lie side by side are faster here
                 value.data = value.data.contiguous(memory_format=torch.channels_last)
         spots = judge_pictures.spots(known, CELLS)
         self.starts = np.searchsorted(spots[:, 0], np.arange(len(known) + 1))
@@ -122,7 +122,7 @@ def _halved(network: JudgeNetwork) -> dict[str, torch.Tensor]:
 
 
 def pretrain(config: JudgeConfig, out: Path, stop_after: int | None = None) -> Trainer:
-    """Draw pictures and train in the folder ``out`` as :meth:`Pretraining.fit` does."""
+    """Draw images and train in the folder ``out`` as :meth:`Pretraining.fit` does."""
     known = judge_pictures.sample(config.pictures, judge_pictures.TRAIN, config.seed)
     with fast_kernels(config.threads, config.matmul_precision, "cpu"):
         trainer = Trainer(config, known)

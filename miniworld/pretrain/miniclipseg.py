@@ -1,12 +1,12 @@
 """Pretraining of MiniCLIPSeg: its decoder learns to mark what affirmative phrases name; both towers stay as they are.
 
 As CLIPSeg was trained (Lüddecke and Ecker 2022, Sec. 4): binary cross-entropy over the pixels, AdamW with a cosine down
-to a tenth, prompts in a few templates, phrases about nothing in the picture among them. Their prompts that are pictures
+to a tenth, prompts in a few templates, phrases about nothing in the image among them. Their prompts that are images
 are left out. Negated phrases are never seen. What a step sees depends on (seed, step) alone.
 
 Phrases are affirmative, as PhraseCut's and RefCOCOg's mostly are: a name with a colour or with what is worn or held
 (every instance that it fits), or what singles out one of several things. One phrase in a few is about nothing in the
-picture, as in PhraseCut+, and its mask is empty. Scenes are of the training share, so none is in the evaluation sets.
+image, as in PhraseCut+, and its mask is empty. Scenes are of the training share, so none is in the evaluation sets.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ from negutil.train.pretraining import Pretraining, Settings, rows_of
 Rows = NDArray[np.int64]
 CODE_VERSION = 2  # counts changes that change weights
 PHRASES = 6
-"""Of each picture in a pool: the last is absent, the others are present."""
+"""Of each image in a pool: the last is absent, the others are present."""
 
 TEMPLATES = ("{}", "{}", "{}", "a photo of {}", "an image of {}", "{}.")
 """One is drawn for each phrase: half of them stay as they are."""
@@ -43,7 +43,7 @@ TEMPLATES = ("{}", "{}", "{}", "a photo of {}", "an image of {}", "{}.")
 
 @dataclass(frozen=True, slots=True)
 class SegmentPool:
-    """Phrases about pictures.
+    """Phrases about images.
 
     Attributes:
         pictures: uint8 [N, 64, 64, 3].
@@ -58,7 +58,7 @@ class SegmentPool:
     sentences: tuple[str, ...]
 
     def __len__(self) -> int:
-        """How many pictures there are."""
+        """How many images there are."""
         return len(self.pictures)
 
     @property
@@ -70,15 +70,15 @@ class SegmentPool:
         return digest.hexdigest()
 
     def masks(self, rows: NDArray[np.int64], which: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Masks bool [B, K, 64, 64] of the phrases ``which`` [B, K] of the pictures ``rows`` [B]."""
+        """Masks bool [B, K, 64, 64] of the phrases ``which`` [B, K] of the images ``rows`` [B]."""
         packed = self.bits[rows[:, None], which]
         return np.unpackbits(packed, axis=-1).reshape(*which.shape, SIZE, SIZE).astype(bool)
 
 
 def build_pool(count: int, seed: int = 0, reserved: bool = False) -> SegmentPool:
-    """Draw ``count`` pictures with their phrases; picture i depends on (seed, reserved, i) alone.
+    """Draw ``count`` images with their phrases; image i depends on (seed, reserved, i) alone.
 
-    ``reserved`` takes scenes that no training set has, to watch learning by. About 4 ms a picture.
+    ``reserved`` takes scenes that no training set has, to watch learning by. About 4 ms an image.
     """
     pictures = np.empty((count, SIZE, SIZE, 3), np.uint8)
     bits = np.empty((count, PHRASES, SIZE * SIZE // 8), np.uint8)
@@ -119,7 +119,7 @@ def _pairs(scene: Scene, rng: random.Random) -> list[tuple[str, NDArray[np.bool_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentConfig(Settings):
-    """Settings of MiniCLIPSeg: ``batch`` counts pictures, of each of which ``phrases`` are drawn.
+    """Settings of MiniCLIPSeg: ``batch`` counts images, of each of which ``phrases`` are drawn.
 
     ``floor`` is the share of the rate that is left at the end; ``pictures`` and ``validation`` are how many the pool
     and its held-out part have.
@@ -137,7 +137,7 @@ class SegmentConfig(Settings):
 
 
 class Trainer(Pretraining[tuple[Rows, Rows]]):
-    """The decoder in training; a batch has pictures [B] and which of their phrases [B, K]."""
+    """The decoder in training; a batch has images [B] and which of their phrases [B, K]."""
 
     def __init__(self, config: SegmentConfig, base: LoadedModel, pool: SegmentPool, held_out: SegmentPool) -> None:
         self.config, self.base, self.pool, self.held_out = config, base, pool, held_out
@@ -165,7 +165,7 @@ class Trainer(Pretraining[tuple[Rows, Rows]]):
         return functional.binary_cross_entropy_with_logits(self.logits(self.pool, self.texts, *batch), wanted)
 
     def logits(self, pool: SegmentPool, texts: torch.Tensor, rows: Rows, which: Rows) -> torch.Tensor:
-        """Scores [B * K, 64, 64] before the sigmoid for the phrases ``which`` [B, K] of the pictures ``rows`` [B]."""
+        """Scores [B * K, 64, 64] before the sigmoid for the phrases ``which`` [B, K] of the images ``rows`` [B]."""
         pixels = torch.from_numpy(pool.pictures[rows]).permute(0, 3, 1, 2).float().div_(255)
         with torch.no_grad():
             layers = miniclipseg.activations(self.segmenter, (pixels - self.mean) / self.std)
@@ -201,16 +201,16 @@ class Trainer(Pretraining[tuple[Rows, Rows]]):
 
 
 def sample(config: SegmentConfig, n: int, step: int) -> tuple[Rows, Rows]:
-    """Pictures [B] and which of their phrases [B, K] a step sees; each picture comes once an epoch."""
+    """Images [B] and which of their phrases [B, K] a step sees; each image comes once an epoch."""
     _, rows = rows_of(n, config.batch, step, config.seed)
     keys = np.random.default_rng([config.seed, step, 1]).random((len(rows), PHRASES))
     return rows, keys.argsort(axis=1)[:, : config.phrases]
 
 
 def pretrain(config: SegmentConfig, out: Path, stop_after: int | None = None) -> Trainer:
-    """Draw the pictures, which takes a minute or two, and train in ``out`` as :meth:`Pretraining.fit` does.
+    """Draw the images, which takes a minute or two, and train in ``out`` as :meth:`Pretraining.fit` does.
 
-    Raises NegutilError, too, where there are too few pictures for a batch.
+    Raises NegutilError, too, where there are too few images for a batch.
     """
     if config.pictures < config.batch:
         raise NegutilError(f"A batch of {config.batch} needs as many pictures, not {config.pictures}; ask for more.")

@@ -7,8 +7,8 @@ capped (Hang et al. 2023). One caption in ten is empty, which makes classifier-f
 2021). Captions are padded with the end token to 77 tokens, and the UNet sees the states of all 77.
 Batch, noise and times depend on (seed, step) alone.
 
-It learns from pictures of the mini world with affirmative web-like captions: faces, and one or two large things in
-fixed places, pictures about which a prompt can be kept. Where a thing may be anywhere, noise hides for most of the
+It learns from images of the mini world with affirmative web-like captions: faces, and one or two large things in
+fixed places, images about which a prompt can be kept. Where a thing may be anywhere, noise hides for most of the
 training what it is said to look like, and a network this small, trained within the hour, learns smudges.
 Design: "MiniSD".
 """
@@ -37,17 +37,17 @@ from negutil.train.pretraining import Pretraining, Settings, rows_of
 
 FIT_PICTURES = 4000  # that the principal components are computed from
 PICTURES = 60_000
-FACES = 0.35  # share of the pictures; the rest are scenes
+FACES = 0.35  # share of the images; the rest are scenes
 PLACES = {1: ((16, 16),), 2: ((0, 16), (32, 16))}  # left and top of each thing, in pixels, by their number
 SIZE = "large"
 TRIES = 1000  # to place a thing so
 PEOPLE, PEOPLE_SHARE = ("person", "woman"), 0.2  # they act, wear and hold; otherwise every noun is as frequent
 CAPTION_KINDS = (grammar.full_caption, grammar.partial_caption, grammar.naming_caption)
-CAPTION_WEIGHTS = (50, 25, 25)  # a picture can follow only what its caption says: fuller ones than the web's
+CAPTION_WEIGHTS = (50, 25, 25)  # an image can follow only what its caption says: fuller ones than the web's
 
 
 def pairs(count: int, texts_per_picture: int, seed: int, split: str = "train") -> Iterator[Item]:
-    """``count`` pictures (uint8 [64, 64, 3]) with ``texts_per_picture`` captions each, none of which negates.
+    """``count`` images (uint8 [64, 64, 3]) with ``texts_per_picture`` captions each, none of which negates.
 
     Pair i depends on (split, seed, i) alone. Scenes that are reserved for evaluation are not among the "train" ones,
     and they are all of the "val" ones.
@@ -65,7 +65,7 @@ def pairs(count: int, texts_per_picture: int, seed: int, split: str = "train") -
 def pool(folder: Path, pictures: int = PICTURES, seed: int = 0) -> Pool:
     """Open the pool in ``folder``, or build it where the folder does not exist.
 
-    Raises NegutilError where the pool in the folder is damaged or has not that many pictures.
+    Raises NegutilError if the pool in the folder is damaged or has not that many images.
     """
     return pool_in(folder, pictures, seed, pairs, lambda count, seed: pairs(count, 1, seed, "val"))
 
@@ -99,7 +99,7 @@ def _sample(rng: random.Random, reserved: bool) -> Scene:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MiniSDConfig(Settings):
     """Settings of MiniSD: ``empty`` is the share of captions dropped, ``ema`` the largest decay of the mean of weights
-    that is shipped, ``weight_cap`` the highest weight of a picture in the loss.
+    that is shipped, ``weight_cap`` the highest weight of an image in the loss.
     """
 
     batch: int = 64
@@ -164,7 +164,7 @@ class Trainer(Pretraining[Batch]):
 
     @torch.no_grad()
     def validation(self) -> dict[str, float]:
-        """Loss of the mean weights on held-out pictures, the same noise and times every time."""
+        """Loss of the mean weights on held-out images, the same noise and times every time."""
         held_out = validation_of(self.pool)
         if held_out is None:
             return {}
@@ -186,7 +186,7 @@ class Trainer(Pretraining[Batch]):
 
 
 def draw_batch(pool: Pool, vae: minisd.PatchTransform, config: MiniSDConfig, step: int) -> Batch:
-    """Return the batch of ``step``: each picture once an epoch, one of its captions, a time and noise at random."""
+    """Return the batch of ``step``: each image once an epoch, one of its captions, a time and noise at random."""
     rng = np.random.default_rng([config.seed, step, 1])
     _, rows = rows_of(len(pool), config.batch, step, config.seed)
     captions = rng.integers(pool.tokens.shape[1], size=len(rows))

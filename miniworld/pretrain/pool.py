@@ -1,7 +1,7 @@
-"""A pool of pictures with tokenised captions on disk, from which pretraining draws its batches.
+"""A pool of images with tokenised captions on disk, from which pretraining draws its batches.
 
 A pool is a folder with ``pictures.npy`` (uint8 [N, H, W, 3]), ``tokens.npy`` (int32 [N, C, L], C captions of each
-picture as ids of CLIP's tokenizer, padded with 0 to the longest) and ``pool.json`` (counts, sha256, versions). An
+image as ids of CLIP's tokenizer, padded with 0 to the longest) and ``pool.json`` (counts, sha256, versions). An
 optional sub-folder ``validation`` is a pool itself. Both arrays are memory-mapped when they are read.
 """
 
@@ -24,7 +24,7 @@ from negutil.models import architectures
 VALIDATION = "validation"
 CAPTIONS = 4
 VALIDATION_PICTURES = 1000
-Item = Sequence[Any]  # picture uint8 [H, W, 3], captions (a sequence of str), and anything else, which is left alone
+Item = Sequence[Any]  # image uint8 [H, W, 3], captions (a sequence of str), and anything else, which is left alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,8 @@ def pool_in(
 ) -> Pool:
     """Open the pool in ``folder``, or build it where the folder does not exist.
 
-    ``pairs`` draws a number of pictures with a number of captions each from a seed, ``held_out`` pictures with one
-    caption. Raises NegutilError where the pool in the folder is damaged or has not that many ``pictures``.
+    ``pairs`` draws a number of images with a number of captions each from a seed, ``held_out`` images with one
+    caption. Raises NegutilError if the pool in the folder is damaged or has not that many ``pictures``.
     """
     if not folder.exists():
         count = min(VALIDATION_PICTURES, pictures)
@@ -76,12 +76,12 @@ def build_pool(
     seed: int = 0,
     validation: tuple[Iterable[Item], int] | None = None,
 ) -> Pool:
-    """Write the first ``n`` of ``items`` (picture uint8 [H, W, 3], captions) as a pool and open it.
+    """Write the first ``n`` of ``items`` (image uint8 [H, W, 3], captions) as a pool and open it.
 
     Of each item's captions the first ``captions_per_picture`` are kept; where there are fewer, they are repeated.
     ``seed`` is only noted. ``validation`` (items, number) becomes the validation part, one caption each.
     The folder appears under its name when it is complete.
-    Raises NegutilError where the folder exists, an item has no caption, or there are fewer than ``n`` items.
+    Raises NegutilError if the folder exists, an item has no caption, or there are fewer than ``n`` items.
     """
     if folder.exists():
         raise NegutilError(f"The folder {folder} exists already; delete it or choose another for the pool.")
@@ -102,7 +102,7 @@ def build_pool(
 def open_pool(folder: Path) -> Pool:
     """Open the pool in ``folder`` (arrays memory-mapped, read-only) and check that its parts fit together.
 
-    Raises NegutilError where a file is missing or damaged or shapes or types do not fit.
+    Raises NegutilError if a file is missing or damaged or shapes or types do not fit.
     """
     info_file = folder / "pool.json"
     try:
@@ -115,15 +115,15 @@ def open_pool(folder: Path) -> Pool:
 
 
 def validation_of(pool: Pool) -> Pool | None:
-    """Open the pool's validation part, or return None where it has none."""
+    """Open the pool's validation part, or return None if it has none."""
     folder = pool.folder / VALIDATION
     return open_pool(folder) if folder.exists() else None
 
 
 def with_texts(pool: Pool, texts: Iterable[Sequence[str]], folder: Path) -> Pool:
-    """Write and open a pool with the pictures of ``pool`` (the same files, linked) and other ``texts`` of each.
+    """Write and open a pool with the images of ``pool`` (the same files, linked) and other ``texts`` of each.
 
-    Raises NegutilError where the folder exists.
+    Raises NegutilError if the folder exists.
     """
     if folder.exists():
         raise NegutilError(f"The folder {folder} exists already; delete it or choose another for the pool.")

@@ -30,7 +30,7 @@ POOLS: dict[str, tuple[str, Callable[[Path], Pool]]] = {
     **{name: (f"pool-{name}", functools.partial(contrastive.dose_pool, name)) for name in contrastive.DOSES},
     "minisd": ("minisd-pool", minisd.pool),
 }
-"""The pool that a model is trained on: its name, and what opens or builds it; others draw pictures of their own."""
+"""The pool that a model is trained on: its name, and what opens or builds it; others draw images of their own."""
 
 
 def recipe(name: str) -> Settings:
@@ -53,7 +53,7 @@ def run(
 ) -> Path | None:
     """Pretrain the model called ``name``, or resume, and write its weights into the folder ``weights``.
 
-    Returns their file, or None where the training was stopped. Raises NegutilError for an unknown name, and for a
+    Returns their file, or None if the training was stopped. Raises NegutilError for an unknown name, and for a
     ``pool`` or another ``device`` than the CPU where the model has use for neither.
     """
     config = changed(recipe(name), steps=steps, seed=seed, threads=threads, device=device)

@@ -22,11 +22,11 @@ from negutil.errors import NegutilError
 Item = TypeVar("Item")
 ATTEMPTS = 1000
 Names = Mapping[str, tuple[int, str]]
-"""The first image id of each split, and the pattern of its pictures' paths, which takes an image id."""
+"""The first image id of each split, and the pattern of its images' paths, which takes an image id."""
 
 
 def size_of(sizes: Splits) -> dict[str, int]:
-    """Number of pictures by split, splits without pictures left out."""
+    """Number of images by split, splits without images left out."""
     return {split: count for split in ("train", "val", "test") if (count := getattr(sizes, split))}
 
 
@@ -60,7 +60,7 @@ def draw_all(
     """(split, index, item, pixels) of every item of ``dataset``, split by split.
 
     Item i comes from Random(f"{dataset}/{split}/{seed}/{i}"); one that looks like an earlier one, or that ``accept``
-    refuses its split, is sampled again, so that neither splits nor items of one split share a picture. Raises
+    refuses its split, is sampled again, so that neither splits nor items of one split share an image. Raises
     NegutilError where a thousand samples in a row give nothing new.
     """
     seen: set[bytes] = set()
@@ -80,7 +80,7 @@ def unseen(
     *,
     accept: Callable[[Item], bool] = lambda item: True,
 ) -> tuple[Item, np.ndarray]:
-    """An accepted item and its picture, with a digest not yet in ``seen``, which it joins.
+    """An accepted item and its image, with a digest not yet in ``seen``, which it joins.
 
     ``sample`` may return None. Raises NegutilError with the sentence ``problem`` after a thousand samples.
     """
@@ -99,7 +99,7 @@ def unseen(
 def entries(
     dataset: str, sizes: Splits, seed: int, sample: Callable[[random.Random], Scene], names: Names
 ) -> list[Known]:
-    """Every picture of a dataset of scenes, as ``draw_all`` samples them: reserved scenes but in train."""
+    """Every image of a dataset of scenes, as ``draw_all`` samples them: reserved scenes but in train."""
 
     def belongs(split: str, scene: Scene) -> bool:
         return scenes.is_reserved(scene) == (split != "train")
@@ -112,12 +112,12 @@ def entries(
 
 
 def write_pictures(folder: Path, drawn: Sequence[Known]) -> None:
-    """Draw every picture and write it under ``folder``; write the truth about them beside."""
+    """Draw every image and write it under ``folder``; write the truth about them beside."""
     for entry in progress.bar("drawing images", drawn, unit="image", leave=False):
         write_picture(folder / entry.file_name, scenes.draw(entry.scene))
     truth.write(folder, ((entry.file_name, entry.split, entry.image_id, entry.scene) for entry in drawn))
 
 
 def by_split(drawn: Iterable[Known]) -> dict[str, list[Known]]:
-    """The pictures of each split that has any, in the order of the splits."""
+    """The images of each split that has any, in the order of the splits."""
     return {split: list(group) for split, group in itertools.groupby(drawn, key=lambda entry: entry.split)}

@@ -1,6 +1,6 @@
-"""Scenes as CC-Neg: pictures, true captions, and captions that negate something true (docs/protocols.md#cc-neg).
+"""Scenes as CC-Neg: images, true captions, and captions that negate something true (docs/protocols.md#cc-neg).
 
-Stands for CC-Neg, on which CoN-CLIP is trained. A negated caption is false of its picture: one of the grammar's negated
+Stands for CC-Neg, on which CoN-CLIP is trained. A negated caption is false of its image: one of the grammar's negated
 forms says that a noun is missing which can be seen, and what else it says is true. Training items negate no held-out
 noun and use no held-out form; the last items, for evaluation, use all of both.
 """
@@ -24,11 +24,11 @@ from negutil.config import Splits
 TRAINING_FORMS = english.forms(english.NEGATED, held_out=False)
 DISTRACTORS = 3
 POOL = 500
-"""Distractors are taken from the first pictures of the part ``coco``, which are the same in every profile."""
+"""Distractors are taken from the first images of the part ``coco``, which are the same in every profile."""
 
 
 def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
-    """Fill ``folder`` with pictures, ``ccneg_preprocessed.pt`` and ``distractor_image_mapping.pt``.
+    """Fill ``folder`` with images, ``ccneg_preprocessed.pt`` and ``distractor_image_mapping.pt``.
 
     The returned facts say how many of the last items are for evaluation.
     """
@@ -55,13 +55,13 @@ def _sample(rng: random.Random) -> Scene:
 
 
 def _negatable(scene: Scene, training: bool) -> list[str]:
-    """Nouns in the picture whose lack can be claimed in one breath with the rest: not "person" beside a woman."""
+    """Nouns in the image whose lack can be claimed in one breath with the rest: not "person" beside a woman."""
     nouns = scene.nouns - HELD_OUT_NOUNS if training else scene.nouns
     return sorted(noun for noun in nouns if not any(truth.is_a(other, noun) for other in scene.nouns - {noun}))
 
 
 def annotate(scene: Scene, training: bool, rng: random.Random) -> dict[str, Any]:
-    """The entry of one picture, with the keys of the published file: a true caption, and one that is false."""
+    """The entry of one image, with the keys of the published file: a true caption, and one that is false."""
     caption = rng.choice((grammar.full_caption, grammar.partial_caption))(scene, rng)
     noun = rng.choice(_negatable(scene, training))
     rest = scenes.without(scene, noun)
@@ -76,9 +76,9 @@ def annotate(scene: Scene, training: bool, rng: random.Random) -> dict[str, Any]
 
 
 def _distractors(shown: Sequence[Scene], negated: Sequence[str], seed: int) -> dict[int, list[int]]:
-    """For each picture, training pictures of ``coco`` (by index) like it that do not show what is negated, best first.
+    """For each image, training images of ``coco`` (by index) like it that do not show what is negated, best first.
 
-    CoN-CLIP takes pictures that fit the caption without the negated object and not that object, by CLIP's similarity;
+    CoN-CLIP takes images that fit the caption without the negated object and not that object, by CLIP's similarity;
     the same is known here without a model: nouns and places in common.
     """
     pool = [entry.scene for entry in _shared.entries("coco", Splits(POOL, 0, 0), seed, scenes.sample, coco.NAMES)]

@@ -1,7 +1,7 @@
-"""Radiograph-like pictures as CheXpert: ``train.csv`` and ``valid.csv`` with the official columns.
+"""Radiograph-like images as CheXpert: ``train.csv`` and ``valid.csv`` with the official columns.
 
 Stands for CheXpert in NegBench's medical questions. Patients and studies are numbered from one; each has one frontal
-picture. A finding is 1.0 where present. An absent one is 0.0, or empty in half of the cases in ``train.csv``, where
+image. A finding is 1.0 where present. An absent one is 0.0, or empty in half of the cases in ``train.csv``, where
 CheXpert's labels come from reports that do not speak of everything; ``valid.csv`` states every finding, as theirs does.
 
 See docs/protocols.md#medical.
@@ -23,14 +23,14 @@ UNSAID = 0.5
 
 
 def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
-    """Fill ``folder`` with ``CheXpert-v1.0-small/``: a CSV per split and the pictures; returns rows by file."""
+    """Fill ``folder`` with ``CheXpert-v1.0-small/``: a CSV per split and the images; returns rows by file."""
     rows: dict[str, list[str]] = {}
     items = _shared.draw_all("chexpert", sizes, seed, radiographs.sample, radiographs.draw)
     for number, (split, index, item, pixels) in enumerate(items, start=1):
         name = f"{ROOT}/{FILES[split]}/patient{number:05d}/study1/view1_frontal.jpg"
         _shared.write_picture(folder / name, pixels)
         rng = random.Random(f"chexpert/{split}/{seed}/{index}/patient")
-        # Sex and age are made up, since nothing in the picture depends on them.
+        # Sex and age are made up, since nothing in the image depends on them.
         row = [name, rng.choice(("Female", "Male")), str(rng.randint(18, 90)), "Frontal", item.view[-2:]]
         for present in item.labels.values():
             unsaid = rng.random() < UNSAID

@@ -1,9 +1,9 @@
-"""MS COCO: train2014, val2017 and test2017 with instances and five captions per picture (docs/protocols.md#retrieval).
+"""MS COCO: train2014, val2017 and test2017 with instances and five captions per image (docs/protocols.md#retrieval).
 
 As in COCO, instances are outlined by polygons (which cover the visible pixels exactly) and have ``iscrowd`` 0. What is
 worn or held is an instance of its own. Unlike COCO, the test split has its annotations, and every caption is
 affirmative and true; captions of val and test use forms that no training set has in a quarter of the cases. How many
-captions of training pictures name everything that is there is a setting of the profile; those of val and test do not
+captions of training images name everything that is there is a setting of the profile; those of val and test do not
 depend on it, so that models which learned from other captions are asked the same.
 """
 
@@ -40,7 +40,7 @@ LICENSES = [{"url": "https://fontawesome.com/license/free", "id": 1, "name": "CC
 
 @lru_cache(maxsize=1)
 def pictures(sizes: Splits, seed: int) -> tuple[Known, ...]:
-    """Every picture of the part, kept because the questions of VQA v2 are about the same ones."""
+    """Every image of the part, kept because the questions of VQA v2 are about the same ones."""
     return tuple(_shared.entries("coco", sizes, seed, scenes.sample, NAMES))
 
 
@@ -51,7 +51,7 @@ def info(description: str) -> dict[str, Any]:
 
 
 def annotation_id(image_id: int, index: int) -> int:
-    """Id of instance ``index`` (in the order of ``truth.instances``) of a picture."""
+    """Id of instance ``index`` (in the order of ``truth.instances``) of an image."""
     return image_id * 100 + index
 
 
@@ -84,9 +84,9 @@ def instances(drawn: Sequence[Known]) -> dict[str, Any]:
 
 
 def _captions(drawn: Sequence[Known], seed: int, full: float) -> dict[str, Any]:
-    """The content of a captions file: five different ones of each picture.
+    """The content of a captions file: five different ones of each image.
 
-    Of training pictures a share of ``full`` says everything, the others leave something out; of val and test the first
+    Of training images a share of ``full`` says everything, the others leave something out; of val and test the first
     one and a share of FULL of the others.
     """
     records = []
@@ -110,7 +110,7 @@ def _captions(drawn: Sequence[Known], seed: int, full: float) -> dict[str, Any]:
 def write(folder: Path, sizes: Splits, seed: int, full_captions: float = FULL) -> dict[str, Any]:
     """Write the part into the empty ``folder``; return facts for the manifest.
 
-    ``full_captions`` is the profile's. Raises NegutilError where it is no share.
+    ``full_captions`` is the profile's. Raises NegutilError if it is no share.
     """
     if not 0 <= full_captions <= 1:
         raise NegutilError(f"world.full_captions of the profile is {full_captions}: give a share between 0 and 1.")

@@ -1,6 +1,6 @@
 """Class folders of single things: ImageNet's val/<class>/*.JPEG and Caltech101's 101_ObjectCategories.
 
-The folders are named after the nouns of the world. Every class has the same number of pictures, give or take one; a
+The folders are named after the nouns of the world. Every class has the same number of images, give or take one; a
 thing may wear or hold something, as in the other parts.
 
 See docs/protocols.md#zero-shot.
@@ -30,9 +30,9 @@ def single(noun: str, rng: random.Random) -> Scene:
 
 
 def _write(folder: Path, dataset: str, sizes: Splits, seed: int, pattern: str) -> dict[str, Any]:
-    """Write the only split that has a size, no two pictures alike and the classes taking turns.
+    """Write the only split that has a size, no two images alike and the classes taking turns.
 
-    ``pattern`` is the path of a picture.
+    ``pattern`` is the path of an image.
     """
     splits = _shared.size_of(sizes)
     if len(splits) != 1 or sum(splits.values()) < len(NOUNS):

@@ -2,7 +2,7 @@
 
 Stands for LAION-400M in the statistics of negation (NegationCLIP Table 1 and Fig. 2). Besides the alt texts of scenes
 and faces there are texts that say nothing, texts that are missing, and texts in other languages, in which "no" means
-"in the" or belongs to the shop. The pictures of a few hundred rows are drawn too, most of them rows with a negation
+"in the" or belongs to the shop. The images of a few hundred rows are drawn too, most of them rows with a negation
 cue; their URL is the name of the file within the part's folder.
 """
 
@@ -26,12 +26,12 @@ Shown = Scene | Face
 
 SHARDS = 4
 TEXTS_PER_PICTURE = 20
-"""Texts made of each picture, so that sampling pictures takes little of the time."""
+"""Texts per image, so that drawing images takes little of the time."""
 
 FACE_SHARE = 0.1
 EMPTY, MISSING, FOREIGN = 0.002, 0.001, 0.006
 PICTURED_PER_CUE, PICTURED_PLAIN = 12, 60
-"""Rows whose picture is drawn: up to so many of each kind of cue, and without a cue."""
+"""Rows whose image is drawn: up to so many of each kind of cue, and without a cue."""
 
 _CUE = r"(?i)\b(no|not|without|never|neither|nowhere|lacks?|absent|free of|devoid of)\b|n't\b"
 _LANGUAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -73,7 +73,7 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
 
 
 def captions(count: int, seed: int) -> tuple[list[str | None], list[Shown]]:
-    """``count`` texts, TEXTS_PER_PICTURE in a row from each of the pictures returned beside them."""
+    """``count`` texts, TEXTS_PER_PICTURE in a row from each of the images returned beside them."""
     texts: list[str | None] = []
     shown: list[Shown] = []
     for index in progress.bar("writing captions of images", range(-(-count // TEXTS_PER_PICTURE)), leave=False):
@@ -85,7 +85,7 @@ def captions(count: int, seed: int) -> tuple[list[str | None], list[Shown]]:
 
 
 def _text(item: Shown, rng: random.Random) -> str | None:
-    """One text of a picture; now and then none, an empty one, or one in another language."""
+    """One text of an image; now and then none, an empty one, or one in another language."""
     kind = rng.random()
     if kind < MISSING:
         return None
@@ -100,7 +100,7 @@ def _text(item: Shown, rng: random.Random) -> str | None:
 
 
 def _pictured(texts: Sequence[str | None], seed: int) -> list[int]:
-    """Rows whose picture is drawn, some of each kind of cue."""
+    """Rows whose image is drawn, some of each kind of cue."""
     column = pl.Series(texts, dtype=pl.String)
     english = (column.str.len_chars() > 0) & ~column.is_in(foreign_texts())
     has_cue = column.str.contains(_CUE)
@@ -120,7 +120,7 @@ def foreign_texts() -> list[str]:
 
 
 def draw(item: Shown) -> np.ndarray:
-    """The picture of a scene or a face; uint8 [64, 64, 3]."""
+    """The image of a scene or a face; uint8 [64, 64, 3]."""
     return scenes.draw(item) if isinstance(item, Scene) else faces.draw(item)
 
 

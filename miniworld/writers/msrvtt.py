@@ -28,7 +28,7 @@ PIXELS = "yuv444p"
 """Colour at full resolution: the usual 4:2:0 would smear things of a few pixels into one another."""
 
 # A fixed quantiser without look-ahead and without assembly: x264's rate control gives other bytes on some calls for
-# pictures as small as these, because its vector code reads beyond their edges.
+# images as small as these, because its vector code reads beyond their edges.
 _PARAMETERS = "threads=1:no-mbtree=1:rc-lookahead=0:b-adapt=0:scenecut=0:no-asm=1"
 _X264 = {"preset": "veryfast", "qp": "10", "x264-params": _PARAMETERS}
 

@@ -1,7 +1,7 @@
 """PhraseCut: refer_<split>.json, image_data_split3000.json and images/<id>.jpg (docs/protocols.md#segmentation).
 
 As in PhraseCut, phrases are affirmative and short (a name, a colour and a name, a name and what it wears or holds), and
-a phrase means everything in the picture that it fits. No two phrases of a picture mean the same regions.
+a phrase means everything in the image that it fits. No two phrases of an image mean the same regions.
 """
 
 import random

@@ -1,9 +1,9 @@
-"""RefCOCOg: refs(umd).json and instances.json in REFER's layout (docs/protocols.md#segmentation), pictures named as in
+"""RefCOCOg: refs(umd).json and instances.json in REFER's layout (docs/protocols.md#segmentation), images named as in
 train2014.
 
-In every picture two or three things share their name, and each sentence fits exactly one of them; about half of the
+In every image two or three things share their name, and each sentence fits exactly one of them; about half of the
 sentences are negated. In val and test a quarter of the sentences have forms that are not in train, where nothing is
-negated that negation training must not meet. ``sentences.json`` tells the clue behind every sentence.
+negated that negation training must not meet. ``sentences.json`` has the clue behind every sentence.
 """
 
 import random
@@ -60,7 +60,7 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
                 "image_id": entry.image_id,
                 "split": entry.split,
                 "sentences": records,
-                # File names in refs end in the annotation id; the picture itself has the name in instances.json.
+                # File names in refs end in the annotation id; the image itself has the name in instances.json.
                 "file_name": f"{Path(entry.file_name).stem}_{ann_id}.jpg",
                 "category_id": coco.CATEGORY_ID[truth.instances(entry.scene)[target].noun],
                 "ann_id": ann_id,

@@ -1,8 +1,8 @@
-"""easy-VQA as VQA v2: questions and annotations JSON with pictures (docs/protocols.md#negationclip-captions).
+"""easy-VQA as VQA v2: questions and annotations JSON with images (docs/protocols.md#negationclip-captions).
 
-Pictures, questions and answers are those of the package ``easy-vqa``, written by somebody else; only the format is
-changed. Its training pictures make up the training and validation splits, its test pictures the test split. Stands for
-VQA v2 as a third-party data set; the questions about scenes are in the part ``vqa``.
+Images, questions and answers come from the third-party package ``easy-vqa``; only the format is changed. Its training
+images make up the training and validation splits, its test images the test split. Stands for VQA v2 as a third-party
+data set; the questions about scenes are in the part ``vqa``.
 """
 
 import re
@@ -27,10 +27,10 @@ _OPENINGS = re.compile(
 
 
 def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
-    """Fill ``folder`` with a questions and an annotations file per split and with pictures; returns questions by split.
+    """Fill ``folder`` with a questions and an annotations file per split and with images; returns questions by split.
 
-    The choice is the package's order, so ``seed`` changes nothing. Raises NegutilError where the package has fewer
-    pictures than ``sizes`` asks for.
+    The choice is the package's order, so ``seed`` changes nothing. Raises NegutilError if the package has fewer
+    images than ``sizes`` asks for.
     """
     del seed
     train, test = shapes.load("train"), shapes.load("test")
@@ -62,7 +62,7 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
 
 
 def image_id(item: Shape) -> int:
-    """Number of a picture, unique over the package's two splits."""
+    """Number of an image, unique over the package's two splits."""
     return item.image_id + (TEST_IDS if item.split == "test" else 0)
 
 

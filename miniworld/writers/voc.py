@@ -1,6 +1,6 @@
 """PASCAL VOC 2007: Annotations/*.xml, ImageSets/Main/*.txt, JPEGImages/*.jpg (docs/protocols.md#mcq).
 
-Twenty nouns of the world take the places of VOC's classes. As in VOC, every picture has at least one of them, other
+Twenty nouns of the world take the places of VOC's classes. As in VOC, every image has at least one of them, other
 things are not annotated, women and babies are persons, and the corners of boxes count from 1 and include the last
 pixel.
 """
@@ -27,13 +27,13 @@ NAMES = {"train": (1, _PATTERN), "val": (300_001, _PATTERN), "test": (600_001, _
 
 
 def class_of(noun: str) -> str | None:
-    """The class that VOC would call a noun, or None where it would not annotate it."""
+    """The class that VOC would call a noun, or None if it would not annotate it."""
     name = "person" if SUPERCATEGORY[noun] == "person" else noun
     return name if name in CLASSES else None
 
 
 def classes(scene: Scene) -> set[str]:
-    """The classes that are in the picture."""
+    """The classes that are in the image."""
     return {name for noun in scene.nouns if (name := class_of(noun))}
 
 
@@ -75,7 +75,7 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
         _shared.write_lines(folder / ROOT / "Annotations" / f"{entry.image_id:06d}.xml", [_annotation(entry)])
     sets = folder / ROOT / "ImageSets" / "Main"
     for split, chosen in _shared.by_split(drawn).items():
-        # The list of a split, and one list per class with 1 where the class is in the picture and -1 where it is not.
+        # The list of a split, and one list per class with 1 where the class is in the image and -1 where it is not.
         visible = {f"{entry.image_id:06d}": classes(entry.scene) for entry in chosen}
         _shared.write_lines(sets / f"{split}.txt", visible)
         for noun in CLASSES:

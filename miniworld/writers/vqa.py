@@ -1,11 +1,11 @@
-"""VQA v2: questions and annotations about the pictures of the part ``coco`` (train2014 and val).
+"""VQA v2: questions and annotations about the images of the part ``coco`` (train2014 and val).
 
-Four questions a picture: is there something that is (yes), and that is not (no); one more yes/no question about a
+Four questions an image: is there something that is (yes), and that is not (no); one more yes/no question about a
 colour, an action or something worn, "no" half the time; and one about a number or a colour. Answers follow from the
 scene, so all ten annotators agree. What is asked after and absent is mostly plausible there. In train no absent thing
 or colour is one that negation training must not meet (``english.HELD_OUT_NOUNS``, ``HELD_OUT_COLOURS``).
 
-The pictures of the val questions are those of coco/val2017: give ``negutil.data.vqa`` the file name pattern
+The images of the val questions are those of coco/val2017: give ``negutil.data.vqa`` the file name pattern
 "{image_id:012d}.jpg" for them.
 
 See docs/protocols.md#negationclip-captions.
@@ -51,7 +51,7 @@ def _single(scene: Scene) -> list[Thing]:
 
 
 def _about(scene: Scene, rng: random.Random, yes: bool, split: str) -> Question | None:
-    """A yes/no question about what a thing is like; None where nothing can be asked without doubt."""
+    """A yes/no question about what a thing is like; None if nothing can be asked without doubt."""
     avoid = HELD_OUT_COLOURS if split == "train" else frozenset()
     options: list[Question] = []
     for thing in _single(scene):
@@ -83,7 +83,7 @@ def _open(scene: Scene, rng: random.Random) -> Question:
 
 
 def questions(scene: Scene, rng: random.Random, split: str, yes: bool) -> list[Question]:
-    """The questions about one picture; ``yes`` is the answer to the third."""
+    """The questions about one image; ``yes`` is the answer to the third."""
     allowed = [noun for noun in truth.absent(scene) if split != "train" or noun not in HELD_OUT_NOUNS]
     present = grammar.name(rng.choice(sorted(scene.nouns)), rng)
     first = _yes_no(f"Is there {english.with_article(present)}?", True)

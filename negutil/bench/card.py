@@ -1,7 +1,8 @@
-"""The card of ``negutil bench`` as a page that needs nothing but itself: a figure, tables, notes, provenance."""
+"""The card of ``negutil bench`` as a self-contained page: a figure, tables, notes, provenance."""
 
 import base64
 import io
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from matplotlib.figure import Figure
 
 from negutil import files
 from negutil.bench import run
+from negutil.bench.examples import Examples
 from negutil.bench.references import OTHER, PUBLISHED
 from negutil.bench.run import Card
 from negutil.plots import figures
@@ -23,19 +25,38 @@ from negutil.tables import with_interval
 
 TEMPLATE, PAGE = "bench_card.html.j2", "card.html"
 MOST = 6
-"""More reference models than this are in the table only: the figure could not tell them apart."""
+"""Largest number of reference models in the figure; the table has the others."""
 
 ROW_HEIGHT, WIDTH = 0.3, 9.0  # inches
 
 
-def save(card: Card, out: Path) -> Path:
+def save(card: Card, out: Path, examples: Sequence[Examples] = ()) -> Path:
     """Write ``card.html`` to ``out`` and return its path."""
-    files.write_text(out / PAGE, html(card))
+    files.write_text(out / PAGE, html(card, examples))
     return out / PAGE
 
 
-def html(card: Card) -> str:
-    """The whole page, with its figure inside it."""
+def summary(card: Card) -> list[str]:
+    """What the main numbers say, in words: one sentence about guessing and blind rules, one for each other card."""
+    rows = run.table(card)
+    rows = rows[rows["main"] & (rows["chance"].notna() | rows["blind"].notna())]
+    above = sum(not row["low"] for row in texts(rows))
+    said = [f"Above guessing and blind rules on {above} of {_tests(len(rows))}."] if len(rows) else []
+    for model in dict.fromkeys(record.model for record in card.differences):
+        own = [record for record in card.differences if record.model == model]
+        better = sum((record.ci_low or 0) > 0 for record in own)
+        worse = sum((record.ci_high or 0) < 0 for record in own)
+        other = model.partition(" minus ")[2]
+        said.append(f"Better than {other} on {better} of {_tests(len(own))} on the same items, worse on {worse}.")
+    return said
+
+
+def _tests(count: int) -> str:
+    return f"{count} test" if count == 1 else f"{count} tests"
+
+
+def html(card: Card, examples: Sequence[Examples] = ()) -> str:
+    """The whole page, with its figure and the images of ``examples`` inside it."""
     environment = Environment(loader=PackageLoader("negutil"), autoescape=True, undefined=StrictUndefined)
     numbers, svg = run.table(card), io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": figures.RC["svg.hashsalt"]}):  # the same bytes for the same numbers
@@ -44,13 +65,25 @@ def html(card: Card) -> str:
     lead = f"{model['architecture']}, {model['parameters'] / 1e6:.1f} million parameters, {model['dtype']}."
     if any(task["world"] for task in card.tasks):
         lead += (
-            " Asked about the mini world: small drawn pictures, for which every label is exact. These numbers show "
+            " Evaluated on the mini world: small drawn images with exact labels. These numbers show "
             "whether and where a model fails on negation; they cannot be compared with published ones."
         )
     versions = {"negutil": made["version"], **made["packages"]}
     return environment.get_template(TEMPLATE).render(
         model=model,
         lead=lead,
+        summary=summary(card),
+        examples=examples,
+        differences=[
+            {
+                "task": record.task,
+                "pair": record.model,
+                "value": f"{record.value:+.3f}",
+                "interval": _interval(record.ci_low, record.ci_high),
+                "n": f"{record.n:,}",
+            }
+            for record in card.differences
+        ],
         figure=base64.b64encode(svg.getvalue()).decode("ascii"),
         alt=f"Main numbers of {model['name']} with intervals, guessing, blind rules and other models",
         sources=[f"{name} ({_origin(records[0])})" for name, records in _shown(card).items()],
@@ -78,6 +111,7 @@ def html(card: Card) -> str:
             ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
             ("commit", f"{made['commit'] or 'none'}{' with changes' if made['dirty'] else ''}"),
             ("made", str(made["started"])),
+            ("command", str(made["command"])),
             *((task["title"], f"{task['seconds']} s; data {task['data_sha256'][:16]}") for task in card.tasks),
         ],
     )

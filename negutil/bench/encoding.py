@@ -1,10 +1,9 @@
-"""Features of a folder of pictures, or of captions on disk, as shards of files with a manifest: ``negutil encode``.
+"""Features of a folder of images, or of captions on disk, as shards of files with a manifest: ``negutil encode``.
 
-A shard is a fixed part of the inputs, encoded by itself, so that it has the same bytes whoever encodes it: this process
-or a worker of Ray (``negutil.data.engines``). Beside its features, NNNNN.safetensors or NNNNN.parquet, stands
-NNNNN.json, written last: what the features are of and were made with, and their sha256. A shard whose sidecar is still
-true is kept, so a run that was stopped resumes with the first shard that is missing. manifest.json comes when all are
-there.
+A shard is a fixed part of the inputs, encoded separately, so that every worker produces the same bytes: this process or
+a worker of Ray (``negutil.data.engines``). Its features, NNNNN.safetensors or NNNNN.parquet, have a sidecar NNNNN.json,
+written last: what the features are of and were made with, and their sha256. A shard whose sidecar is still true is
+kept, so a run that was stopped resumes with the first shard that is missing. manifest.json comes when all are there.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ FORMATS = ("safetensors", "parquet")
 STORED = ("float32", "float16")
 KINDS = ("images", "captions")
 ON_ERROR = ("stop", "skip")
-"""What happens at a picture that cannot be read."""
+"""What happens at an image that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ class Settings:
         pretrained: weights for an architecture (a tag or a file); "" for those that belong to the name.
         activation: with which the weights of a file were trained, where the file does not say.
         device, dtype: what the model computes with ("cpu", "cuda"; "float32", "bfloat16", "float16").
-        batch: pictures or texts at a time; it moves the last digit, as the number of ``threads`` may.
+        batch: images or texts at a time; it moves the last digit, as the number of ``threads`` may.
         threads: of one worker on the CPU.
         format: "safetensors" or "parquet"; store: "float32" or "float16", the numbers in the files.
     """
@@ -96,25 +95,25 @@ class Part:
 
     @cached_property
     def pictures(self) -> PictureFiles:
-        """The pictures, none of them opened."""
+        """The images, none of them opened."""
         from negutil.models.pictures import PictureFiles
 
         return PictureFiles([f"{self.root}/{file}" for file in self.files])
 
     @cached_property
     def captions(self) -> list[str | None]:
-        """The captions; raises NegutilError where the file has other rows than when it was planned."""
+        """The captions; raises NegutilError if the file has other rows than when it was planned."""
         frame = caption_files.scan(Path(self.root), self.column)
         with caption_files.reading(Path(self.root)):
             texts: list[str | None] = frame.slice(self.first, self.rows).collect().to_series().to_list()
         if len(texts) != self.rows:
-            raise NegutilError(f"{self.root} has changed while it was encoded: start again when it is whole.")
+            raise NegutilError(f"{self.root} changed during encoding: start again when it is complete.")
         return texts
 
     def readable(self) -> tuple[Part, dict[str, str]]:
-        """The part with the pictures that can be read, and why each of the others cannot.
+        """The part with the images that can be read, and why each of the others cannot.
 
-        Raises NegutilError where none can.
+        Raises NegutilError if none can.
         """
         left_out = {}
         for row, file in enumerate(self.files):
@@ -124,9 +123,7 @@ class Part:
                 left_out[file] = str(problem)
         kept = [file for file in self.files if file not in left_out]
         if not kept:
-            raise NegutilError(
-                f"{self.root}: none of {len(self.files)} pictures can be read: {left_out[self.files[0]]}"
-            )
+            raise NegutilError(f"{self.root}: none of {len(self.files)} images can be read: {left_out[self.files[0]]}")
         return replace(self, files=kept), left_out
 
     def inputs(self) -> dict[str, Any]:
@@ -142,7 +139,7 @@ class Part:
         return {"kind": self.kind, **place, "null": self.captions.count(None), "sha256": files.text_sha256(content)}
 
     def keys(self) -> list[Any]:
-        """One key for each row: the picture's path below its folder, or the number of the caption's row in its file."""
+        """One key for each row: the image's path below its folder, or the number of the caption's row in its file."""
         return list(self.files) if self.kind == "images" else list(range(self.first, self.first + self.rows))
 
 
@@ -216,10 +213,10 @@ def run(
     fresh: bool = False,
     engine: Engine = LOCAL,
 ) -> dict[str, Any]:
-    """Encode the pictures or captions that ``given`` names into the folder ``out``; the manifest, and what was kept.
+    """Encode the images or captions that ``given`` names into the folder ``out``; the manifest, and what was kept.
 
-    Raises NegutilError where there is nothing to encode, ``out`` holds features of something else (``fresh`` begins
-    anew), a picture or table cannot be read, the model cannot be loaded, or the engine cannot be used.
+    Raises NegutilError if there is nothing to encode, ``out`` holds features of something else (``fresh`` begins
+    again), an image or table cannot be read, the model cannot be loaded, or the engine cannot be used.
     """
     shards = plan(given, kind, column, shard_size)
     # The inputs without the folders of this machine.
@@ -238,7 +235,9 @@ def run(
         gpus=int(settings.device.startswith("cuda")),
     )
     if len({canonical(result["fingerprint"]) for result in done}) > 1:
-        raise NegutilError(f"{out}: the workers loaded different weights for one model: give all machines the same.")
+        raise NegutilError(
+            f"{out}: the workers loaded different weights for the same model: give all machines the same weights."
+        )
     records = [result["record"] for result in done]
     manifest = {"negutil": __version__, "model": done[0]["fingerprint"], **planned}
     left_out = {file: reason for record in records for file, reason in record.get("left_out", {}).items()}
@@ -248,7 +247,7 @@ def run(
 
 
 def _claim(out: Path, plan: dict[str, Any], fresh: bool) -> None:
-    """Make ``out`` the folder of this plan; raises NegutilError where it is that of another."""
+    """Make ``out`` the folder of this plan; raises NegutilError if it is that of another."""
     noted, text = out / PLAN, json.dumps(plan, indent=1, sort_keys=True) + "\n"
     if fresh:
         digits = "[0-9]" * 5
@@ -256,9 +255,9 @@ def _claim(out: Path, plan: dict[str, Any], fresh: bool) -> None:
             for file in out.glob(pattern):
                 file.unlink()
     if noted.exists() and noted.read_bytes() != text.encode():
-        raise NegutilError(f"{out} holds features of other inputs or settings: name another folder, or add --fresh.")
+        raise NegutilError(f"{out} contains features of other inputs or settings: name another folder, or add --fresh.")
     if not noted.exists() and out.exists() and any(out.iterdir()):
-        raise NegutilError(f"{out} is not empty, and not a folder of features: name another one.")
+        raise NegutilError(f"{out} is neither empty nor a folder of features: name another one.")
     files.write_text(noted, text)
     (out / MANIFEST).unlink(missing_ok=True)
 
@@ -266,7 +265,7 @@ def _claim(out: Path, plan: dict[str, Any], fresh: bool) -> None:
 def plan(given: Sequence[str | Path], kind: str, column: str | None, size: int) -> list[Part]:
     """The inputs that ``given`` names as parts of at most ``size``; ``kind`` "" finds out what they are.
 
-    Raises NegutilError where nothing is there, it could be either, or a table cannot be read.
+    Raises NegutilError if nothing is there, it could be either, or a table cannot be read.
     """
     if size < 1:
         raise NegutilError(f"--shard-size is {size}: give a number above 0.")
@@ -275,7 +274,7 @@ def plan(given: Sequence[str | Path], kind: str, column: str | None, size: int) 
         names = [name.lower() for folder in folders for _, _, below in os.walk(folder) for name in below]
         kind = "images" if any(is_picture(Path(name)) for name in names) else "captions"
         if kind == "images" and any(name.endswith((".parquet", ".csv", ".tsv")) for name in names):
-            raise NegutilError(f"{folders[0]} holds pictures and tables: say with --kind images or captions which.")
+            raise NegutilError(f"{folders[0]} contains images and tables: choose with --kind images or captions.")
     if kind not in KINDS:
         raise NegutilError(f"There is no kind of input '{kind}': choose one of {', '.join(KINDS)}.")
     parts = _image_parts(given, size) if kind == "images" else _caption_parts(given, column, size)
@@ -302,11 +301,11 @@ def _image_parts(given: Sequence[str | Path], size: int) -> Iterable[dict[str, A
     for path in given:
         root = Path(path).expanduser().resolve()
         if not root.is_dir():
-            raise NegutilError(f"{path} is no folder: name the folder that holds the pictures.")
+            raise NegutilError(f"{path} is not a folder: name the folder with the images.")
         pictures = (file for file in root.rglob("*") if is_picture(file) and file.is_file())
         found = sorted(file.relative_to(root).as_posix() for file in pictures)
         if not found:
-            raise NegutilError(f"{path} holds no picture ({', '.join(SUFFIXES)}): name the folder with the pictures.")
+            raise NegutilError(f"{path} has no images ({', '.join(SUFFIXES)}): name the folder with the images.")
         files.check_names(found)
         for first in range(0, len(found), size):
             yield {"kind": "images", "root": str(root), "files": found[first : first + size]}
@@ -319,7 +318,7 @@ def _caption_parts(given: Sequence[str | Path], column: str | None, size: int) -
         with caption_files.reading(file):
             counts.append(int(frame.select(pl.len()).collect(engine="streaming").item()))
     if not sum(counts):
-        raise NegutilError(f"{tables[0]}: there is no row in it: name a file with captions.")
+        raise NegutilError(f"{tables[0]} has no rows: name a file with captions.")
     for file, count in zip(tables, counts, strict=True):
         for first in range(0, count, size):
             place = {"root": str(file.resolve()), "column": column, "first": first}

@@ -1,6 +1,6 @@
-"""Ask models for pictures in your own words, and see side by side what each of them puts first.
+"""Search images with models in your own words, and compare what each of them ranks first.
 
-Whether a picture is right is read off its labels: every thing that the query names has to be there, but those in the
+Whether an image is right is read off its labels: every thing that the query names has to be there, but those in the
 part that it negates must not be (``phrasing.negated_part``, a rule of thumb for sentences with one negation).
 """
 
@@ -17,9 +17,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from negutil import progress
+from negutil.bench import world_words
 from negutil.bench.model import with_method
 from negutil.captions import english, phrasing
 from negutil.config import Profile
+from negutil.data import source
 from negutil.errors import NegutilError
 from negutil.models import encode, loader, trained
 from negutil.models.scorer import Scorer
@@ -29,17 +31,17 @@ if TYPE_CHECKING:
     from negutil.compare.negation_beyond import Gallery
 
 QUERIES = ("a cat", "no cat", "a dog and no cat")
-"""What the figure for readers without a kernel asks."""
+"""The queries of the figure for readers without a kernel."""
 
 COUNT, MOST_MODELS = 6, 4
-"""Pictures that are shown of each model, and models that are chosen at first."""
+"""Number of images shown per model, and number of models chosen at first."""
 
 Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Things that a query wants to see, and things that it wants not to see."""
+    """Things that a query wants in the image, and things that it does not want."""
 
     wanted: tuple[str, ...]
     unwanted: tuple[str, ...]
@@ -47,10 +49,11 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The pictures that a model puts first for a query, best first.
+    """The top images of a model for a query, best first.
 
     ``rows`` are their numbers in the gallery, ``scores`` those of the model; ``wrong`` says for each what is wrong with
-    it ("" for nothing), and is empty where the query names nothing that the gallery has labels for.
+    it ("" for nothing), and is empty where the query names nothing that the gallery has labels for, or something that
+    is not in the mini world (``unknown``).
     """
 
     query: str
@@ -58,15 +61,16 @@ class Found:
     rows: tuple[int, ...]
     scores: tuple[float, ...]
     wrong: tuple[str, ...]
+    unknown: tuple[str, ...] = ()
 
     @property
     def right(self) -> int | None:
-        """How many of the pictures are right, or None where that cannot be known."""
+        """How many of the images are right, or None if that is unknown."""
         return self.wrong.count("") if self.wrong else None
 
 
 def named(query: str, nouns: Sequence[str]) -> Named:
-    """Return which of ``nouns`` the query wants, and which it wants not; one that it names twice is wanted."""
+    """Return which of ``nouns`` the query wants and does not want; a noun that it names twice is wanted."""
     negated = phrasing.negated_part(query)
     rest = query.lower().replace(negated, " ", 1) if negated else query.lower()
     wanted = _mentioned(rest, nouns)
@@ -80,9 +84,9 @@ def _mentioned(text: str, nouns: Sequence[str]) -> tuple[str, ...]:
 
 
 def mistakes(rows: Sequence[int], asked: Named, there: Mapping[str, Flags]) -> tuple[str, ...]:
-    """Return what is wrong with each picture of ``rows``: "no dog", "has a cat", or "" for nothing.
+    """Return what is wrong with each image of ``rows``: "no dog", "has a cat", or "" for nothing.
 
-    ``there`` says for every noun which pictures show it. Without anything named the answer is empty.
+    ``there`` says for every noun which images show it. Without anything named the answer is empty.
     """
     if not asked.wanted and not asked.unwanted:
         return ()
@@ -106,41 +110,45 @@ def models(settings: Profile) -> tuple[str, ...]:
 
 
 class Explorer:
-    """The pictures of a gallery and the models that are asked for them; each model is loaded when it is first asked.
+    """The images of a gallery and the models that search them; each model is loaded on first use.
 
     With ``method`` they are asked without training (``model.with_method``): "caps", "subtraction=0.4", ...
     """
 
     def __init__(self, settings: Profile, gallery: "Gallery | None", method: str = "") -> None:
         if gallery is None:
-            raise NegutilError("There are no pictures to look for: put COCO's in place (negutil data get coco).")
+            raise NegutilError("There are no images to search: get COCO's (negutil data get coco2017).")
         self.settings, self.gallery, self.method = settings, gallery, method
         self._load = functools.lru_cache(maxsize=8)(self._model)
 
     def top(self, query: str, model: str, count: int = COUNT) -> Found:
-        """Return the ``count`` pictures that score highest with ``query``, the earlier one among ties.
+        """Return the ``count`` images that score highest for ``query``, the earlier one among ties.
 
-        Raises NegutilError for an empty query, for more pictures than there are, and as ``loader.load`` does.
+        Raises NegutilError for an empty query, for more images than there are, and as ``loader.load`` does.
         """
         if not query.strip():
-            raise NegutilError("The query is empty: write what the picture should show.")
+            raise NegutilError("The query is empty: write what the image should show.")
         if not 1 <= count <= len(self.gallery.pictures):
-            raise NegutilError(f"{count} pictures cannot be shown of {len(self.gallery.pictures)}: ask for fewer.")
+            raise NegutilError(
+                f"{count} images cannot be shown, because the gallery has {len(self.gallery.pictures)}: choose fewer."
+            )
         who, images = self._load(model)
         with progress.quiet(), encode.without_text_cache():
             scores = who.matrix([query], images)[0]
         rows = tuple(int(row) for row in np.argsort(-scores, kind="stable")[:count])
-        wrong = mistakes(rows, named(query, list(self.gallery.there)), self.gallery.there)
-        return Found(query, model, rows, tuple(float(scores[row]) for row in rows), wrong)
+        unknown = world_words.unknown(query) if source.is_world(self.settings) else ()
+        asked = named(query, list(self.gallery.there))
+        wrong = () if unknown else mistakes(rows, asked, self.gallery.there)
+        return Found(query, model, rows, tuple(float(scores[row]) for row in rows), wrong, unknown)
 
     def picture(self, row: int, side: int = 160) -> NDArray[np.uint8]:
-        """Return a picture of the gallery, uint8 [H, W, 3], no side longer than ``side`` pixels."""
+        """Return an image of the gallery, uint8 [H, W, 3], no side longer than ``side`` pixels."""
         shown = self.gallery.pictures[row].convert("RGB")
         shown.thumbnail((side, side))
         return np.asarray(shown)
 
     def _model(self, name: str) -> tuple[Scorer, NDArray[np.float32]]:
-        """What asks a model, with its features of all pictures, which are cached on disk."""
+        """A model's scorer, with its features of all images, which are cached on disk."""
         loaded, batch = loader.load(name, profile=self.settings.name), self.settings.encode.batch
         return with_method(loaded, self.method, batch), encode.images(loaded, self.gallery.pictures, batch=batch)
 
@@ -148,17 +156,18 @@ class Explorer:
 def figure(
     explorer: Explorer, queries: Sequence[str] = QUERIES, names: Sequence[str] = (), count: int = COUNT
 ) -> Figure:
-    """Return the top pictures for every query and model, a row for each.
+    """Return the top images for every query and model, a row for each.
 
     Without ``names`` the first models of the profile, which are there on every machine. Raises NegutilError as
     :meth:`Explorer.top` does, and where there is no query or no model.
     """
     chosen = tuple(names) or explorer.settings.models[:MOST_MODELS]
     if not queries:
-        raise NegutilError("There is no query: write what the picture should show.")
+        raise NegutilError("There is no query: write what the image should show.")
     rows = []
     for found in (explorer.top(query, name, count) for query in queries for name in chosen):
         summary = found.model if found.right is None else f"{found.model}, {found.right} of {len(found.rows)} right"
+        summary += f", {' and '.join(found.unknown)} not in this world" if found.unknown else ""
         right = [not wrong for wrong in found.wrong]
         pictures = [explorer.picture(row) for row in found.rows]
         rows.append(figures.Ranked(found.query, pictures, right, found.wrong, summary))
@@ -166,7 +175,7 @@ def figure(
 
 
 def panel(explorer: Explorer, first: Sequence[str] = QUERIES[1:]) -> Any:
-    """Return a widget: queries to type (as many as ``first``), models to choose, and their top pictures below.
+    """Return a widget: queries to type (as many as ``first``), models to choose, and their top images below.
 
     It answers on Enter or when a field is left. What cannot be answered is reported in one line.
     """

@@ -36,7 +36,7 @@ def write(
     """Write ``model`` into the folder ``out``; returns the files.
 
     ``tuned`` is the fine-tuning that it comes from; the model card gets the numbers of ``card``, a folder of ``negutil
-    bench``. Raises NegutilError where ``card`` holds none, or where transformers has no such model.
+    bench``. Raises NegutilError if ``card`` holds none, or where transformers has no such model.
     """
     results = _results(card) if card else []  # before anything is written
     settings = transformers_names.config(model.entry.architecture) if transformers else {}
@@ -58,11 +58,11 @@ def write(
 def push(folder: Path, repository: str) -> str:
     """Upload ``folder`` to ``repository`` (owner/name) on the hub, and return its address.
 
-    The token is that of HF_TOKEN or of `hf auth login`. Raises NegutilError where the folder is none of ``write``, and
+    The token is that of HF_TOKEN or of `hf auth login`. Raises NegutilError if the folder is none of ``write``, and
     where the hub refuses.
     """
     if not (folder / architectures.CONFIG).exists():
-        raise NegutilError(f"{folder} has no {architectures.CONFIG}: write it by `negutil finetune --out {folder}`.")
+        raise NegutilError(f"{folder} has no {architectures.CONFIG}: write it with `negutil finetune --out {folder}`.")
     api = HfApi()
     try:
         api.create_repo(repository, exist_ok=True)
@@ -96,7 +96,7 @@ def _write_transformers(
 
 def _results(card: Path) -> list[EvalResult]:
     """The main numbers of a report card, for the metadata of the model card."""
-    content = files.read_json(card / NUMBERS, f"make it by `{BENCH} --out {card}`")
+    content = files.read_json(card / NUMBERS, f"make it with `{BENCH} --out {card}`")
     main = {tuple(pair) for pair in content.get("main", [])}
     found = [
         EvalResult(
@@ -110,7 +110,7 @@ def _results(card: Path) -> list[EvalResult]:
         if (row["task"], row["metric"]) in main
     ]
     if not found:
-        raise NegutilError(f"{card / NUMBERS} has no numbers: make it by `{BENCH} --out {card}`.")
+        raise NegutilError(f"{card / NUMBERS} has no numbers: make it with `{BENCH} --out {card}`.")
     return found
 
 

@@ -1,11 +1,10 @@
 """The model that ``negutil bench`` examines: by name, or an architecture with weights of any kind.
 
 MODEL is a name of the registry, of a fine-tuned model (base+method/run), or an architecture of open_clip;
-``pretrained`` is a file or folder of weights, a tag of open_clip, or "random". Weights that derive from OpenAI's need
-QuickGELU, and most files do not say what they need, so whoever brings a file has to (docs/protocols.md#activation).
+``pretrained`` is a file or folder of weights, a tag of open_clip, or "random". Weights derived from OpenAI's need
+QuickGELU, and most files do not say what they need, so the user has to (docs/protocols.md#activation).
 """
 
-import difflib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import torch
 
 from negutil import files
 from negutil.captions import sentence_forms, splitting
-from negutil.errors import NegutilError
+from negutil.errors import NegutilError, meant
 from negutil.models import architectures, checkpoints, encode, loader, precision, queries, registry, scorer, trained
 from negutil.models.loader import LoadedModel
 from negutil.models.registry import ACTIVATIONS, Entry
@@ -40,7 +39,7 @@ def load(
     """Load the model ``name`` with the weights ``pretrained`` ("": those that belong to the name).
 
     ``activation`` says with which one the weights of a file were trained, where nothing else does; ``seed`` is that of
-    random weights; ``profile`` is where a fine-tuned model is looked for. Raises NegutilError where there is no such
+    random weights; ``profile`` is where a fine-tuned model is looked for. Raises NegutilError if there is no such
     model or file, weights and architecture do not fit, or device or dtype cannot be used.
     """
     device = precision.usable(device)
@@ -53,23 +52,23 @@ def load(
     if not is_registered and architectures.find(name) is None:
         names = list(registry.entries())
         examples = ", ".join(names[:4])
-        close = difflib.get_close_matches(name, [*names, *architectures.open_clip().list_models()], n=1)
+        close = meant(name, [*names, *architectures.open_clip().list_models()])
         raise NegutilError(
-            f"There is no model '{name}'{f' (did you mean {close[0]}?)' if close else ''}; give a name of "
-            f"`negutil models list` ({examples}, ...), a fine-tuned one like miniclip-b-8+negationclip/seed0, or an "
-            "architecture of open_clip like ViT-B-32."
+            f"There is no model '{name}'{f' (did you mean {close}?)' if close else ''}; give a name from "
+            f"`negutil models list` ({examples}, ...), a fine-tuned one such as miniclip-b-8+negationclip/seed0, or an "
+            "open_clip architecture such as ViT-B-32."
         )
     if not pretrained and (folder := architectures.folder_of(name)):
         pretrained = str(_weights_in(folder))
     if not pretrained:
         if not is_registered:
             raise NegutilError(
-                f"'{name}' is an architecture without weights; add --pretrained with a tag, a file or random."
+                f"'{name}' is an architecture without weights: add --pretrained with a tag, a file or random."
             )
         model = loader.load(name, device, profile, torch.float32)
         model = _with_base(model, name.partition(trained.MARK)[0]) if is_tuned else model
     elif is_tuned:
-        raise NegutilError(f"'{name}' has weights of its own; leave out --pretrained, or name its base model.")
+        raise NegutilError(f"'{name}' already has weights: leave out --pretrained, or name its base model.")
     else:
         path, entry = Path(pretrained).expanduser(), _entry(name)
         tuned = trained.find(path if path.is_dir() else path.parent) if path.exists() else None
@@ -117,7 +116,9 @@ def with_method(model: LoadedModel, method: str = "", batch: int = encode.BATCH)
     try:
         number = float(said) if said else queries.DEFAULTS[name]
     except ValueError as problem:
-        raise NegutilError(f"The number of the method '{method}' is '{said}': write such as {name}=0.9.") from problem
+        raise NegutilError(
+            f"The number of the method '{method}' is '{said}': write for example {name}=0.9."
+        ) from problem
     called = f"{model.name}, {name} {number:g}" if number else f"{model.name}, {name}"
     if name == queries.STEERED:
         affirmed, negated = zip(*sentence_forms.negation_pairs(), strict=True)
@@ -127,12 +128,12 @@ def with_method(model: LoadedModel, method: str = "", batch: int = encode.BATCH)
 
 
 def _weights_in(folder: Path) -> Path:
-    """The weights in a folder of open_clip; raises NegutilError where there are none."""
+    """The weights in a folder of open_clip; raises NegutilError if there are none."""
     names = [f"open_clip_{name}" for name in ("model.safetensors", "pytorch_model.safetensors", "pytorch_model.bin")]
     found = next((folder / name for name in names if (folder / name).exists()), None)
     if found is None:
         raise NegutilError(
-            f"{folder} has none of {', '.join(names)}; put the weights there, or give --pretrained FILE."
+            f"{folder} has none of {', '.join(names)}: put the weights there, or give --pretrained FILE."
         )
     return found
 
@@ -148,7 +149,7 @@ def _tuned(entry: Entry, path: Path, found: Trained, device: str) -> LoadedModel
     same = [known.name for known in bare if known.architecture == entry.architecture]
     if found.base not in (entry.name, *same):
         raise NegutilError(
-            f"{path} was fine-tuned from '{found.base}', not from '{entry.name}'; give {found.base} as the model."
+            f"{path} was fine-tuned from '{found.base}', not from '{entry.name}': give {found.base} as the model."
         )
     return _with_base(loader.load_tuned(found, device), found.base)
 
@@ -160,7 +161,7 @@ def _with_base(model: LoadedModel, base: str) -> LoadedModel:
 
 def _from_file(entry: Entry, path: Path, activation: str, device: str) -> LoadedModel:
     if not path.is_file():
-        raise NegutilError(f"{path}: there is no such file of weights; check the path.")
+        raise NegutilError(f"{path}: there is no such weights file: check the path.")
     path = path.absolute()  # not where a link leads: Hugging Face's cache keeps files without an ending there
     trained_with = activation or checkpoints.noted_activation(path) or _presumed_activation(entry, path)
     changes = NO_WEIGHTS | {"path": str(path), "sha256": files.sha256(path), "activation": trained_with}
@@ -175,7 +176,7 @@ def _presumed_activation(entry: Entry, path: Path) -> str:
     if bare and entry.activation == ACTIVATIONS[1] and architectures.find(entry.architecture + TWIN) is not None:
         raise NegutilError(
             f"{path} does not say whether it was trained with QuickGELU, and {entry.architecture} computes GELU; "
-            f"give the model {entry.architecture}{TWIN} where it derives from OpenAI's weights, else add "
+            f"give the model {entry.architecture}{TWIN} if the weights derive from OpenAI's, otherwise add "
             f"--activation {ACTIVATIONS[1]}."
         )
     return entry.activation
@@ -200,8 +201,8 @@ def _require_plain(architecture: str) -> None:
     """Raise NegutilError for a model that is more than an image tower and a text tower."""
     if "multimodal_cfg" in architectures.config(architecture):
         raise NegutilError(
-            f"{architecture} has a third tower, which writes captions and cannot be examined; "
-            "choose an architecture like ViT-B-32."
+            f"{architecture} has a third tower, which writes captions and cannot be evaluated: "
+            "choose an architecture such as ViT-B-32."
         )
 
 

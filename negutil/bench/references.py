@@ -1,26 +1,29 @@
-"""What stands beside a model on its card: results of this repository's models, published numbers, or other cards.
+"""What a card compares its model with: results of this repository's models, published numbers, or other cards.
 
 A reference is given only where it was computed on the same items: for the mini world the committed results of the
 profile mini, for published files the papers' numbers where the file is complete, and another card where the data have
 the same digest. Whether a number is published is in its ``paper_source``.
 """
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from negutil import files, results
+from negutil import files, results, statistics
+from negutil.bench import run
 from negutil.bench.run import FORMAT, NUMBERS, Card
+from negutil.bench.sources import Unit
 from negutil.compare import negbench
 from negutil.errors import NegutilError
 from negutil.results import Record
 from negutil.tasks import find
 
 PUBLISHED, OTHER = "published", "other card"
+DIFFERENCE = "share of right answers, difference"
 METHODS = ("con-clip", "negationclip")
-"""Fine-tunings of notebook 05 that stand beside a model, as means over their seeds."""
+"""Fine-tuned models of notebook 05 to compare with, as means over their seeds."""
 
 _NEGBENCH_ROWS = {
     "CLIP | fine-tuned on None": "CLIP",
@@ -35,7 +38,7 @@ _ARCHITECTURES |= {"ViT-L-14-336": "ViT-L/14@336px"}
 def of_world(profile: str, base: str) -> list[Record]:
     """The committed results of the two MiniCLIPs, and of METHODS on ``base``, in a profile of the mini world.
 
-    Empty for a profile whose results are not there, as quick's.
+    Empty for a profile whose results are missing, as quick's.
     """
     try:
         tasks = results.load(profile, negbench.EXPERIMENT, "tasks")
@@ -43,7 +46,7 @@ def of_world(profile: str, base: str) -> list[Record]:
     except NegutilError:
         return []
     plain = tasks[tasks["model"].str.startswith("miniclip")]
-    # Notebook 05's retrieval with negation has a query per picture, so it asks other items than here.
+    # Notebook 05's retrieval with negation has a query per image, so it asks other items than here.
     names = [name for name in levels["task"].str.rpartition("/")[0].unique() if name != "COCO retrieval, paraphrased"]
     found = [_record(row) for row in plain.to_dict("records")]
     for row in levels.to_dict("records"):
@@ -61,7 +64,7 @@ def published(card: Card) -> list[Record]:
     """The papers' numbers for the tasks of ``card`` that have all items of the published file.
 
     NegBench's are of ViT-B/32; NegationCLIP's of the card's architecture where the paper has it, else of ViT-B/32.
-    CC-Neg has none: CLIPGlasses does not say of how many of its items Table 1 is.
+    CC-Neg has none: CLIPGlasses does not say about how many of its items Table 1 is.
     """
     own = {each["title"] for each in card.tasks if not each["world"]}
     whole = {record.task: record.n for record in card.records if (record.task, record.metric) in card.main}
@@ -85,7 +88,7 @@ def published(card: Card) -> list[Record]:
 
 
 def _model(row: str, architecture: str) -> str:
-    """What the model of a row is called on the card; "" where it does not stand beside this architecture."""
+    """What the model of a row is called on the card; "" if it is not compared with this architecture."""
     if row in _NEGBENCH_ROWS:
         return f"{_NEGBENCH_ROWS[row]} (ViT-B/32)"
     return f"{row.rpartition(' | ')[2]} ({architecture})" if row.partition(" | ")[0] == architecture else ""
@@ -94,18 +97,43 @@ def _model(row: str, architecture: str) -> str:
 def of_cards(card: Card, folders: Iterable[Path]) -> list[Record]:
     """The numbers of other cards for the tasks whose data are the same as in ``card``.
 
-    Raises NegutilError where a folder has no card.
+    Raises NegutilError if a folder has no card.
     """
     own = {task["title"]: task["data_sha256"] for task in card.tasks}
     found: list[Record] = []
     for folder in folders:
         content = files.read_json(folder / NUMBERS, "give the folder of a card of `negutil bench`")
         if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise NegutilError(f"{folder / NUMBERS} is no card of this version of `negutil bench`; make it again.")
+            raise NegutilError(f"{folder / NUMBERS} is not a card of this version of `negutil bench`: make it again.")
         same = {task["title"] for task in content["tasks"] if own.get(task["title"]) == task["data_sha256"]}
         if not same:
-            raise NegutilError(f"{folder} has no task on the same data as this card; examine that model on them.")
+            raise NegutilError(
+                f"{folder} has no task on the same data as this card: evaluate that model on these data."
+            )
         found += [Record(**(row | {"experiment": OTHER})) for row in content["records"] if _is_of(row["task"], same)]
+    return found
+
+
+def differences(card: Card, units: Sequence[Unit], out: Path, folders: Iterable[Path]) -> list[Record]:
+    """How much more often the model of ``card``, in ``out``, is right than those of other cards, item by item.
+
+    One record for each of ``folders`` and each task that both answered on the same data: the mean of the paired
+    differences with its interval, for which images are resampled with all their items.
+    """
+    found = []
+    for folder in folders:
+        other = files.read_json(folder / NUMBERS)["model"]["name"]
+        for unit in units:
+            own, theirs = run.load(out, unit), run.load(folder, unit)
+            titles = own.frames.keys() & theirs.frames.keys() if own and theirs else ()
+            for title in sorted(titles):
+                first, second = (kept.frames[title].set_index("item") for kept in (own, theirs) if kept)
+                right = [frame["right"].reindex(first.index).astype(float) for frame in (first, second)]
+                clusters = first["cluster"].to_numpy() if first["cluster"].duplicated().any() else None
+                resampling = {"resamples": unit.bootstrap.resamples, "seed": unit.bootstrap.seed}
+                gain = statistics.paired_bootstrap(*right, clusters, **resampling)
+                model = f"{card.model['name']} minus {other}"
+                found.append(Record.of(gain, experiment=OTHER, task=title, model=model, metric=DIFFERENCE))
     return found
 
 
@@ -114,7 +142,7 @@ def _is_of(task: str, titles: Iterable[str]) -> bool:
 
 
 def shown(card: Card, found: Iterable[Record]) -> list[Record]:
-    """Those of ``found`` that stand beside a number of ``card``, and are of another model."""
+    """The records in ``found`` that match a number of ``card`` and come from another model."""
     numbers = {(record.task, record.metric) for record in card.records}
     name = card.model["name"]
     return [record for record in found if (record.task, record.metric) in numbers and record.model != name]

@@ -38,8 +38,8 @@ TABLE = ("task", "metric", "value", "low", "high", "n", "chance", "blind", "blin
 class Card:
     """Everything that is known about one model: ``records`` of its own, of ``baselines`` and of ``references``.
 
-    ``model`` says which model it is, ``tasks`` has title, world, digest, notes and seconds of every unit, ``main`` the
-    (task, metric) pairs that stand for them.
+    ``model`` says which model it is, ``tasks`` has title, world, digest, notes and seconds of every unit, ``main``
+    their main (task, metric) pairs. ``differences`` are those from other models on the same items.
     """
 
     model: dict[str, Any]
@@ -49,6 +49,7 @@ class Card:
     baselines: list[Record]
     references: list[Record]
     provenance: dict[str, Any]
+    differences: list[Record] = dataclasses.field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,28 +62,28 @@ class Kept:
 
 
 def default_folder(model: str) -> Path:
-    """The folder of a model's card where none is given: in the working directory, named after the model."""
+    """The default folder of a model's card: in the working directory, named after the model."""
     return Path(f"negutil-bench-{re.sub(r'[^A-Za-z0-9.+-]+', '-', model).strip('-')}")
 
 
 def run(model: LoadedModel, units: Sequence[Unit], out: Path, batch: int, who: Scorer | None = None) -> Card:
-    """Ask ``model`` everything that is not finished in ``out`` yet, and return what all of ``units`` say.
+    """Evaluate ``model`` on the units that are not finished in ``out`` yet; returns the card with all of ``units``.
 
-    ``who`` asks it, if not its cosines (``model.with_method``); the card then has the name of that. Raises NegutilError
-    where ``out`` is about another model or other weights, where there is nothing to ask, and where a picture is damaged
-    or a score is not finite. Finished units stay when the run is interrupted.
+    ``who`` scores instead of the model's cosines (``model.with_method``) and then names the card. Raises NegutilError
+    if ``out`` belongs to another model or other weights, if there is nothing to evaluate, if an image is damaged, and
+    if a score is not finite. Finished units are kept when the run is interrupted.
     """
     if not units:
         raise NegutilError(
-            "There is nothing to ask; name files by --negbench, --valse, --ccneg, --negrefcocog or --pairs, "
-            "or choose the mini world by --profile mini or quick."
+            "Nothing to evaluate: pass files with --negbench, --valse, --ccneg, --negrefcocog or --pairs, "
+            "or choose the mini world with --profile mini or quick."
         )
     who = who or scorer.of(model, batch)
     claim(out, model, who.name)
     pending = [unit for unit in units if load(out, unit) is None]
     images = Media({}, np.zeros((0, 0), np.float32))
     if any(unit.task.shares_pictures for unit in pending):
-        # The pictures of all units, whatever is pending, so that a resumed run has the same digits.
+        # Encode the images of all units, not only pending ones, so that a resumed run has the same digits.
         groups = [group for unit in units if unit.task.shares_pictures for group in unit.task.pictures(unit.rows)]
         images = encode_media(model, (Path(path) for group in groups for path in group.paths), batch)
     with progress.bar("tasks", total=len(units), initial=len(units) - len(pending)) as bar:
@@ -158,11 +159,11 @@ def identity(model: LoadedModel, name: str = "") -> dict[str, Any]:
 def claim(out: Path, model: LoadedModel, name: str = "") -> None:
     """Note in the folder ``out``, made where it is missing, which model it is about.
 
-    Raises NegutilError where that is another one, or the same name with other weights, or ``out`` is a file.
+    Raises NegutilError if that is another one, or the same name with other weights, or ``out`` is a file.
     """
     note, own = out / MODEL, json.loads(json.dumps(identity(model, name)))
     if out.exists() and not out.is_dir():
-        raise NegutilError(f"{out} is a file; choose a folder with --out.")
+        raise NegutilError(f"{out} is a file: choose a folder with --out.")
     was = _read(note) if note.exists() else own
     if was != own:
         changed = next(key for key in own if was.get(key) != own[key])
@@ -170,7 +171,7 @@ def claim(out: Path, model: LoadedModel, name: str = "") -> None:
         before, now = (text[:12] if len(text) == 64 else text for text in (str(was.get(changed)), str(own[changed])))
         raise NegutilError(
             f"{out} has the card of '{was.get('name')}', which differs from '{own['name']}' in its {changed} "
-            f"({before}, not {now}); choose another --out, or delete that folder."
+            f"({before}, not {now}): choose another --out, or delete that folder."
         )
     files.write_text(note, json.dumps(own, indent=1) + "\n")
 
@@ -188,7 +189,7 @@ def keep(out: Path, unit: Unit, kept: Kept) -> None:
 
 
 def load(out: Path, unit: Unit) -> Kept | None:
-    """The unit as ``keep`` wrote it, or None where it is not finished or its data have changed since."""
+    """The unit as ``keep`` wrote it, or None if it is not finished or its data have changed since."""
     table, note = _paths(out, unit)
     if not note.exists() or not table.exists():
         return None
@@ -215,14 +216,15 @@ def _read(path: Path) -> dict[str, Any]:
 def save(card: Card, out: Path) -> list[Path]:
     """Write ``bench.csv`` (with its provenance) and ``bench.json`` to ``out``; returns their paths."""
     about = {"model": card.model, "tasks": card.tasks, "device": card.provenance["device"]}
-    table = results.write([*card.records, *card.baselines, *card.references], out / "bench.csv", **about)
+    every = [*card.records, *card.baselines, *card.references, *card.differences]
+    table = results.write(every, out / "bench.csv", **about)
     files.write_text(out / NUMBERS, json.dumps(as_json(card), indent=1) + "\n")
     return [table, out / NUMBERS]
 
 
 def as_json(card: Card) -> dict[str, Any]:
     """``card`` as plain values; a number that is not known (NaN) is null."""
-    lists = {name: getattr(card, name) for name in ("records", "baselines", "references")}
+    lists = {name: getattr(card, name) for name in ("records", "baselines", "references", "differences")}
     rows = {
         name: [
             {key: None if pd.isna(value) else value for key, value in dataclasses.asdict(record).items()}
@@ -235,10 +237,10 @@ def as_json(card: Card) -> dict[str, Any]:
 
 
 def table(card: Card) -> pd.DataFrame:
-    """Every number of the model with the columns TABLE: its interval, chance, and the best rule that sees no picture.
+    """Every number of the model with the columns TABLE: its interval, chance, and the best rule that sees no image.
 
-    That rule is the one that is best over all items of a task, for parts of them too. ``main`` marks the numbers that
-    stand for a task.
+    That rule is the one that is best over all items of a task, for parts of them too. ``main`` marks the main numbers
+    of a task.
     """
     chance = [record for record in card.baselines if record.model == CHANCE]
     rules = [record for record in card.baselines if record.model.startswith(BLIND)]

@@ -41,7 +41,7 @@ class Unit:
         task: the task, whose title is different from that of any other unit.
         rows: what it read.
         bootstrap: how the intervals of its numbers are drawn.
-        notes: what the reader of the numbers should know.
+        notes: what a reader of the numbers should know.
         world: whether it is about the mini world.
     """
 
@@ -58,7 +58,7 @@ class Unit:
 
     @cached_property
     def digest(self) -> str:
-        """What the answers depend on besides the model: facts, and path, size and time of change of every picture."""
+        """What the answers depend on besides the model: facts, and path, size and time of change of every image."""
         facts = json.dumps([CODE_VERSION, self.task.facts(self.rows)], sort_keys=True)
         found = hashlib.sha256(facts.encode())
         for path in dict.fromkeys(path for group in self.task.pictures(self.rows) for path in group.paths):
@@ -68,7 +68,7 @@ class Unit:
 
 
 class OwnPairs(Pairs):
-    """Pairs of ``negutil.data.pairs``, told apart by which caption of each has the negation."""
+    """Pairs of ``negutil.data.pairs``, reported by which caption has the negation."""
 
     kinds = PAIR_TYPES
 
@@ -77,7 +77,7 @@ class OwnPairs(Pairs):
 
     def read(self, settings: Profile) -> Dataset:
         """Raise NegutilError: what is asked is in a file of the user's."""
-        raise NegutilError(f"'{self.title}' is a file of yours, not a part of {settings.name}.")
+        raise NegutilError(f"'{self.title}' is your own file, not a part of {settings.name}.")
 
     def pairs(self, rows: Dataset) -> list[tuple[str, str]]:
         """Return the true and the false caption of every line."""
@@ -89,19 +89,19 @@ class OwnPairs(Pairs):
         return np.select([true & false, true, false], [PAIR_TYPES[2], *PAIR_TYPES[:2]], PAIR_TYPES[3]).tolist()
 
     def items(self, rows: Dataset) -> pd.DataFrame:
-        """Return item (the line of the file) and cluster (the picture)."""
+        """Return item (the line of the file) and cluster (the image)."""
         return pd.DataFrame({"item": rows["line"][:], "cluster": rows["file_name"][:]})
 
     def rules(self, rows: Dataset, bag_of_words: bool = True) -> dict[str, Frames]:
-        """Return the answers of rules, without the bag of words where there are too few pictures to fit it to."""
+        """Return the answers of rules, without the bag of words where there are too few images to fit it to."""
         return super().rules(rows, bag_of_words and len(set(rows["file_name"][:])) >= FEWEST)
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """The user's own files by format, and the folders under which their pictures are (none: each file's own).
+    """The user's own files by format, and the folders under which their images are (none: each file's own).
 
-    With ``partial``, rows whose pictures are not there are left out and counted.
+    With ``partial``, rows whose images are missing are left out and counted.
     """
 
     negbench: tuple[Path, ...] = ()
@@ -123,7 +123,7 @@ def settings(profile: str | None, batch: int) -> Profile:
     found = config.load(profile)
     if not source.is_world(found):
         raise NegutilError(
-            f"The profile {found.name} has no world of its own; name your files (--negbench, --valse, --ccneg, "
+            f"The profile {found.name} has no mini world: name your files (--negbench, --valse, --ccneg, "
             "--negrefcocog, --pairs), or choose --profile mini or quick."
         )
     return dataclasses.replace(found, encode=Encode(batch)) if batch else found
@@ -137,7 +137,7 @@ def world(chosen: Profile, only: Sequence[str] = ()) -> list[Unit]:
     names = list(dict.fromkeys([*suite.names(), *find()]))
     unknown = [text for text in only if not any(text.lower() in name.lower() for name in names)]
     if unknown:
-        raise NegutilError(f"No task of the mini world has '{unknown[0]}' in its name; there are {'; '.join(names)}.")
+        raise NegutilError(f"No mini-world task has '{unknown[0]}' in its name; there are {'; '.join(names)}.")
     kept = [name for name in names if not only or any(text.lower() in name.lower() for text in only)]
     tasks = [find()[name] for name in kept]
     return [Unit(each, each.read(chosen), chosen.bootstrap, world=True) for each in tasks]
@@ -150,7 +150,7 @@ def world(chosen: Profile, only: Sequence[str] = ()) -> list[Unit]:
 def of_files(files: Files, chosen: Profile) -> list[Unit]:
     """A unit for every file of ``files``.
 
-    Raises NegutilError where a file or picture is missing or damaged, and where two files would have one name.
+    Raises NegutilError if a file or image is missing or damaged, and where two files would have one name.
     """
     units = []
     for name, load in _LOADERS.items():
@@ -159,7 +159,7 @@ def of_files(files: Files, chosen: Profile) -> list[Unit]:
             task, rows = _task(name, path, read)
             lacking, notes = formats.report(read), []
             if lacking.missing_pictures:
-                notes.append(f"{lacking.missing_pictures} rows were left out, as their pictures are not there.")
+                notes.append(f"{lacking.missing_pictures} rows were left out because their images are missing.")
             if lacking.left_out:
                 count, first = len(lacking.left_out), lacking.left_out[0]
                 notes.append(f"{count} malformed rows were left out, the first: {first}.")
@@ -167,7 +167,7 @@ def of_files(files: Files, chosen: Profile) -> list[Unit]:
     titles = [unit.title for unit in units]
     twice = [title for title in titles if titles.count(title) > 1]
     if twice:
-        raise NegutilError(f"Two files would both be called '{twice[0]}'; rename one, or examine them one at a time.")
+        raise NegutilError(f"Two files have the same name '{twice[0]}': rename one, or evaluate them one at a time.")
     return units
 
 
@@ -185,7 +185,7 @@ _LOADERS: Mapping[str, Load] = {
     "ccneg": _ccneg,
     "pairs": pairs.load,
 }
-"""How the files of each field of ``Files`` are read: file, folder of its pictures."""
+"""How the files of each field of ``Files`` are read: file, folder of its images."""
 
 
 def _task(name: str, path: Path, read: Dataset) -> tuple[Task, Any]:
@@ -204,7 +204,7 @@ def _task(name: str, path: Path, read: Dataset) -> tuple[Task, Any]:
 
 
 def _read(load: Load, path: Path, files: Files) -> Dataset:
-    """What ``load`` reads with the pictures of the first folder that has them (with ``partial``: that has most)."""
+    """What ``load`` reads with the images of the first folder that has them (with ``partial``: that has most)."""
     read: list[Dataset] = []
     problems: list[NegutilError] = []
     for folder in files.images or (path.expanduser().parent,):

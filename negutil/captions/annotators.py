@@ -64,10 +64,10 @@ class VisionAnnotator(Protocol):
     name: str
 
     def shows(self, pictures: Sequence[Path], nouns: Sequence[str]) -> list[bool | None]:
-        """Whether each picture shows its noun; None where the reply could not be read."""
+        """Whether each image shows its noun; None if the reply could not be read."""
 
     def answer(self, pictures: Sequence[Path], questions: Sequence[str]) -> list[str]:
-        """The raw reply to each question about its picture."""
+        """The raw reply to each question about its image."""
 
 
 class Annotator(LanguageAnnotator, VisionAnnotator, Protocol):
@@ -125,14 +125,14 @@ class Prompted:
         return [text or old for text, old in zip(self._ask("paraphrase", chats, sentence), captions, strict=True)]
 
     def shows(self, pictures: Sequence[Path], nouns: Sequence[str]) -> list[bool | None]:
-        """Whether each picture shows its noun; None where the reply is neither yes nor no."""
+        """Whether each image shows its noun; None if the reply is neither yes nor no."""
         require_same_length(pictures, nouns, "pictures", "nouns")
         pairs = zip(pictures, nouns, strict=True)
         chats = [self.wording.shows.chat(Path(path), noun=statements.with_article(noun)) for path, noun in pairs]
         return self._ask("shows", chats, yes_no)
 
     def answer(self, pictures: Sequence[Path], questions: Sequence[str]) -> list[str]:
-        """The raw reply to each question about its picture."""
+        """The raw reply to each question about its image."""
         require_same_length(pictures, questions, "pictures", "questions")
         pairs = zip(pictures, questions, strict=True)
         return self._ask("answer", [self.wording.answer.chat(Path(path), question=text) for path, text in pairs], str)
@@ -179,7 +179,7 @@ def objects(reply: str, strict: bool = False) -> list[str] | None:
     """The objects that a reply lists, in lower case, without articles and repeats; [] where it says there are none.
 
     ``strict`` takes a JSON list of strings; otherwise also lists by commas, "and", bullets or numbers, with a lead-in.
-    None where no list is found.
+    None if no list is found.
     """
     listed = _json_strings(reply.strip())
     if listed is None and not strict:
@@ -225,7 +225,7 @@ def letter(reply: str, count: int = 4, strict: bool = False) -> int | None:
 def sentence(reply: str) -> str | None:
     """The one sentence that a reply consists of, without labels, lead-ins and quotation marks around it.
 
-    None where nothing is left, or where what is left has a mark of chatter (``negutil.data.negbench.is_odd``).
+    None if nothing is left, or where what is left has a mark of chatter (``negutil.data.negbench.is_odd``).
     """
     lines = [line.strip() for line in reply.splitlines() if line.strip()]
     kept = [line for line in lines if not _LEAD_IN.match(line)]

@@ -1,15 +1,15 @@
 """Training sets with negation of the methods to compare with, from affirmative captions and what they name.
 
 - NegBench's captions (NegCap) and questions (NegMCQ): absent objects are proposed from the caption and verified on the
-  picture; sentences are NegBench's templates, worded by the language annotator. Half of the captions with negation open
-  with it. Unlike the released code, which then writes the word "None" into captions, a picture without a named object
+  image; sentences are NegBench's templates, worded by the language annotator. Half of the captions with negation open
+  with it. Unlike the released code, which then writes the word "None" into captions, an image without a named object
   gets no question (docs/protocols.md#negbench-training).
-- CC-Neg's triplets: picture, true caption, false caption with negation, distractors. As in CC-Neg, an object that the
-  caption names is denied, so the negated caption is false of the picture and may be true of a distractor: a picture of
+- CC-Neg's triplets: image, true caption, false caption with negation, distractors. As in CC-Neg, an object that the
+  caption names is denied, so the negated caption is false of the image and may be true of a distractor: an image of
   another item that shares objects and does not show the denied one. Written as the published
   ``ccneg_preprocessed.pt`` and ``distractor_image_mapping.pt``, which ``negutil.data.ccneg`` reads.
 - NegCLIP's hard negatives: the caption with two words of one kind changed round, "a red car and a blue bus" against "a
-  blue car and a red bus", and pictures that look alike. Written as NegCLIP's table (docs/protocols.md#negclip).
+  blue car and a red bus", and images that look alike. Written as NegCLIP's table (docs/protocols.md#negclip).
 """
 
 import random
@@ -31,10 +31,10 @@ from negutil.captions.p1 import Source
 from negutil.captions.statements import Statement
 
 NEGATIVES = 3
-"""Absent objects, and so captions, per picture of NegCap."""
+"""Absent objects, and so captions, per image of NegCap."""
 
 PROPOSALS = 5
-"""Objects asked for, so that three are left when those in the picture are gone."""
+"""Objects asked for, so that three are left when those in the image are gone."""
 
 KINDS = ("positive", "negative", "hybrid")
 MCQ_COLUMNS = ("correct_answer", *negbench.OPTIONS, "correct_answer_template", "image_path")
@@ -60,7 +60,7 @@ def negcap_labels(
     facts: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
     """What captions and questions are made of: a row per source with the objects that it names (``present``) and up to
-    NEGATIVES that are not in the picture (``absent``), lists both, beside ``p1.SOURCE``. Arguments as in ``p1.make``.
+    NEGATIVES that are not in the image (``absent``), lists both, beside ``p1.SOURCE``. Arguments as in ``p1.make``.
     """
 
     def work(batch: Sequence[Source]) -> list[p1.Outcome]:
@@ -76,7 +76,7 @@ def negcap_labels(
 def negcap(labels: pd.DataFrame, language: LanguageAnnotator, seed: int = 0) -> pd.DataFrame:
     """A caption with negation for every absent object of ``negcap_labels``, with the columns of ``p1``.
 
-    Every second one, from a random start in each picture, opens with the negation.
+    Every second one, from a random start in each image, opens with the negation.
     """
     sources: list[Any] = list(labels.itertuples())
     rows = [
@@ -97,12 +97,12 @@ def negcap(labels: pd.DataFrame, language: LanguageAnnotator, seed: int = 0) -> 
 def negmcq(
     labels: pd.DataFrame, language: LanguageAnnotator, *, held_out: Collection[str] = frozenset(), seed: int = 0
 ) -> pd.DataFrame:
-    """One question with four options, in random order, for every picture with a named and an absent object.
+    """One question with four options, in random order, for every image with a named and an absent object.
 
     No option denies a ``held_out`` noun.
 
     Columns: MCQ_COLUMNS. With A, B there and N not: right is "A and B" (positive; "A" where only A is named), "no N"
-    (negative) or "A but not N" (hybrid), each for a third of the pictures; wrong are "N but not A", "N", "no A".
+    (negative) or "A but not N" (hybrid), each for a third of the images; wrong are "N but not A", "N", "no A".
     """
     rows: list[Any] = list(labels.itertuples())
     questions = []
@@ -183,7 +183,7 @@ def write_triplets(made: pd.DataFrame, folder: Path) -> None:
 def swap(caption: str, nouns: Sequence[str], rng: random.Random) -> str | None:
     """The caption with two different colours or two of its ``nouns`` changed round.
 
-    None where there are no two, or where the result says the same: "a cat and a dog", "a dog and a cat".
+    None if there are no two, or where the result says the same: "a cat and a dog", "a dog and a cat".
     """
     pattern = re.compile(rf"\b(?:{'|'.join(map(re.escape, nouns))})\b", re.IGNORECASE) if nouns else None
     pools = []

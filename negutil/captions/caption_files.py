@@ -44,8 +44,8 @@ OTHER_SEPARATORS = {".csv": ";|\t", ".tsv": ";|,"}
 def find(paths: Iterable[str | Path]) -> list[Path]:
     """The files that the paths name: files as they are, folders with all that is below them, glob patterns.
 
-    A README.txt and the like beside shards is not read. Each file comes once, in the order given, sorted within a
-    folder or pattern. Raises NegutilError where a path leads to nothing that can be read, and where a folder holds
+    Files such as README.txt next to shards are not read. Each file comes once, in the order given, sorted within a
+    folder or pattern. Raises NegutilError if a path leads to nothing that can be read, and where a folder holds
     captions in files of several kinds.
     """
     chosen: list[Path] = []
@@ -61,8 +61,8 @@ def find(paths: Iterable[str | Path]) -> list[Path]:
                 raise NegutilError(f"{problem}: name the folder with the captions.")
             if len(kinds) > 1:
                 counts = ", ".join(f"{len(pool)} {kind_of(pool[0])}" for pool in kinds)
-                fix = f'name those that you mean, such as "{given}/**/*{kind_of(kinds[0][0])}"'
-                raise NegutilError(f"{given} holds files of several kinds ({counts}): {fix}.")
+                fix = f'name the files that you mean, such as "{given}/**/*{kind_of(kinds[0][0])}"'
+                raise NegutilError(f"{given} contains files of several kinds ({counts}): {fix}.")
             matches = kinds[0]
         else:
             names = [given] if given.is_file() else glob.glob(str(given), recursive=True)  # noqa: PTH207 (absolute)
@@ -86,7 +86,7 @@ def scan(path: Path, column: str | None = None) -> pl.LazyFrame:
     """A lazy frame with one column, the captions in the file (String, may be null), under its own name.
 
     ``column`` names it; None takes the only column, or the first of USUAL_COLUMNS.  In a CSV or TSV file a number n
-    means the nth column of a file without a header line.  Raises NegutilError where the file cannot be read, or the
+    means the nth column of a file without a header line.  Raises NegutilError if the file cannot be read, or the
     column is missing or does not hold text.
     """
     kind = kind_of(path)
@@ -96,7 +96,7 @@ def scan(path: Path, column: str | None = None) -> pl.LazyFrame:
         with path.open("rb") as stream:
             head = stream.read(4096)
         if not head:
-            raise NegutilError(f"{path} is empty (0 bytes): remove it or fetch it again.")
+            raise NegutilError(f"{path} is empty (0 bytes): remove it or download it again.")
         # At UTF-16 polars panics or guesses.
         if kind not in (".parquet", TAR) and b"\0" in head and not head.startswith(PACKINGS):
             raise NegutilError(f"{path} is not UTF-8 text (it has zero bytes, as UTF-16 does): save it as UTF-8.")
@@ -122,7 +122,7 @@ def scan(path: Path, column: str | None = None) -> pl.LazyFrame:
     if schema[chosen] == pl.List(pl.String):
         return frame.select(pl.col(chosen).explode())
     if schema[chosen] not in (pl.String, pl.Categorical, pl.Null) and not isinstance(schema[chosen], pl.Enum):
-        raise NegutilError(f"{path}: the column {chosen!r} holds {schema[chosen]}, not text: name another --column.")
+        raise NegutilError(f"{path}: the column {chosen!r} contains {schema[chosen]}, not text: name another --column.")
     # A table is read whole: of a single column polars would not notice that some lines have too many fields.
     value = pl.struct(pl.all()).struct.field(chosen) if kind in TABLES else pl.col(chosen)
     if kind in TABLES and _holds_lists(frame.select(value), path):
@@ -141,11 +141,11 @@ def reading(path: Path) -> Iterator[None]:
         kind = kind_of(path).lstrip(".").replace("txt", "UTF-8 text")
         if line := _stray_quote(path):
             reason = f"in line {line} a field has a quotation mark inside and none around it"
-        raise NegutilError(f"{path} cannot be read as {kind} ({reason}): fix it or fetch it again.") from problem
+        raise NegutilError(f"{path} cannot be read as {kind} ({reason}): fix it or download it again.") from problem
 
 
 def _stray_quote(path: Path) -> int:
-    """The first line of a CSV file with a quotation mark in the middle of a field; 0 where there is none."""
+    """The first line of a CSV file with a quotation mark in the middle of a field; 0 if there is none."""
     if path.suffix.lower() != ".csv":
         return 0
     with path.open(encoding="utf-8", errors="replace") as lines:
@@ -167,7 +167,7 @@ def _of_json(path: Path, column: str | None) -> list[str | None]:
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as problem:
-        raise NegutilError(f"{path} is no JSON ({problem}): fetch it again.") from problem
+        raise NegutilError(f"{path} is not JSON ({problem}): download it again.") from problem
     rows = content.get("annotations", list(content.values())) if isinstance(content, dict) else content
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise NegutilError(f"{path} is neither a list of records nor in COCO's layout: give a file with captions.")

@@ -85,9 +85,9 @@ def references(captions: pd.DataFrame, seed: int = 0) -> dict[str, list[str]]:
 
 
 def plausibility(absent: Sequence[str], shown: Sequence[Collection[str]], counts: pd.DataFrame) -> Floats:
-    """How well each absent object goes with what is in its picture: its rank among all absent objects, from 0 to 1.
+    """How well each absent object goes with what is in its image: its rank among all absent objects, from 0 to 1.
 
-    Objects are ranked by the sum over what is shown of the share of its pictures that they are in (``counts`` of
+    Objects are ranked by the sum over what is shown of the share of its images that they are in (``counts`` of
     ``negbench.cooccurrence``). 0.5 is expected of objects chosen at random. NaN for an object that ``counts`` lacks or
     that is shown.
     """

@@ -1,7 +1,7 @@
 """The training sets with negation, made from COCO, VQA and easy-VQA as they lie on disk.
 
 ``build`` writes them to ``settings.built/captions``; with an error rate of the annotators, P1 and P2 to
-``captions-<percent>``. ``sources`` and ``annotators_of`` are what the sets are made of. Nothing that is held out
+``captions-<percent>``. ``sources`` and ``annotators_of`` are their inputs. Nothing that is held out
 (``english.HELD_OUT_NOUNS``, ``HELD_OUT_COLOURS``, held-out forms) is ever negated in them.
 """
 
@@ -52,9 +52,9 @@ class Annotators:
 
 
 def sources(settings: Profile, captions: int = 1, pictures: int = 0, seed: int = 0) -> list[Source]:
-    """``captions`` captions, drawn at random, of each training picture of COCO or of the first ``pictures``.
+    """``captions`` captions, drawn at random, of each training image of COCO or of the first ``pictures``.
 
-    ``pictures`` 0 stands for all.
+    ``pictures`` 0 means all.
     """
     folder = source.folder(settings, "coco")
     chosen = []
@@ -67,16 +67,16 @@ def sources(settings: Profile, captions: int = 1, pictures: int = 0, seed: int =
 
 @lru_cache(maxsize=1)
 def _captions(folder: Path) -> list[tuple[int, str, list[str], list[int]]]:
-    """Image id, file name, captions and their ids of every training picture of COCO."""
+    """Image id, file name, captions and their ids of every training image of COCO."""
     rows = coco.load(folder / "annotations" / "captions_train2014.json")
     return list(zip(*(rows[:][name] for name in ("image_id", "file_name", "captions", "caption_ids")), strict=True))
 
 
 def asked(settings: Profile, pictures: int = 0, seed: int = 0) -> list[Asked]:
-    """The yes/no questions of VQA's training part, each with one caption of its picture, drawn at random.
+    """The yes/no questions of VQA's training part, each with one caption of its image, drawn at random.
 
-    The caption names the thing that is asked about, where one does. None where VQA asks nothing about the profile's
-    pictures.
+    The caption names the thing that is asked about, where one does. None if VQA asks nothing about the profile's
+    images.
     """
     if not source.has(settings, "vqa"):
         return []
@@ -126,7 +126,7 @@ def asked_of_shapes(settings: Profile, pictures: int = 0, seed: int = 0) -> list
 def annotators_of(settings: Profile, error: float = 0.0, seed: int = 0) -> Annotators:
     """The annotators that ``configs/annotators.toml`` names for a profile.
 
-    ``error`` is the rate at which each operation of the mini world's annotator is wrong. Raises NegutilError where the
+    ``error`` is the rate at which each operation of the mini world's annotator is wrong. Raises NegutilError if the
     file has no table for the profile, and for an error rate of annotators of another kind.
     """
     table = _annotator_settings(settings.name)
@@ -214,8 +214,8 @@ def frames(
 ) -> dict[str, pd.DataFrame]:
     """The sets of P1, P2, Rand-P1 and P2 from the questions of easy-VQA, by file name, with the columns of ``p1``.
 
-    P1 gets ``captions`` captions of each of the first ``pictures`` pictures (0: of all). Where nobody asks questions
-    about the pictures there is no P2.
+    P1 gets ``captions`` captions of each of the first ``pictures`` images (0: of all). Without questions about the
+    images there is no P2.
     """
     seed = settings.world.seed
     chosen = sources(settings, captions, pictures, seed)
@@ -237,7 +237,7 @@ def _journal(journals: Path | None, name: str) -> Path | None:
 
 
 def negcap_labels(settings: Profile, who: Annotators, pictures: int = 0, journals: Path | None = None) -> pd.DataFrame:
-    """What NegCap and NegMCQ are made of: one caption of each picture (``baseline_sets.negcap_labels``)."""
+    """What NegCap and NegMCQ are made of: one caption of each image (``baseline_sets.negcap_labels``)."""
     captions, kept_in = sources(settings, 1, pictures, settings.world.seed), _journal(journals, NEGCAP)
     kept: dict[str, Any] = {"held_out": who.held_out, "kept_in": kept_in, "facts": who.facts}
     return baseline_sets.negcap_labels(captions, who.language, who.vision, **kept)

@@ -150,7 +150,7 @@ def count_files(
     """Count the captions of files, folders and patterns together, here or by the workers of ``engine``.
 
     A file counted before (same path, size and time of change, same column and terms) is taken from the cache unless
-    ``fresh``. Raises NegutilError where a file cannot be read, or where there is no caption in any of them.
+    ``fresh``. Raises NegutilError if a file cannot be read, or where there is no caption in any of them.
     """
     files = [file.resolve() for file in caption_files.find(given)]
     settings = {"lists": lists, "column": column, "fresh": fresh}
@@ -162,7 +162,7 @@ def count_files(
     total = reduce(Counts.__add__, (Counts(**plain) for plain in counted))
     if not total.captions:
         names = ", ".join(str(file) for file in files[:3])
-        raise NegutilError(f"{names}: there is no caption in it ({total.rows} rows, none with text): check the column.")
+        raise NegutilError(f"{names} has no captions ({total.rows} rows, none with text): check the column.")
     return total
 
 

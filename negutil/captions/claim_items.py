@@ -1,9 +1,9 @@
-"""Claims about pictures, true or false, affirmative or negated, for scenes, faces and radiographs.
+"""Claims about images, true or false, affirmative or negated, for scenes, faces and radiographs.
 
-Related benchmarks (contextual negation, MedNega-CXR, SimpleNeg COCO, N-COCO) ask whether a claim about a picture is
-true. Here every sentence is a claim about two pictures: of one it is true, of the other, which shows what usually goes
+Related benchmarks (contextual negation, MedNega-CXR, SimpleNeg COCO, N-COCO) ask whether a claim about an image is
+true. Here every sentence is a claim about two images: of one it is true, of the other, which shows what usually goes
 with the thing, it is false. So each of the four combinations of affirmative or negated with true or false is exactly a
-quarter of a set, and no rule that reads only the sentence gets more than half of the claims right. No picture has two
+quarter of a set, and no rule that reads only the sentence gets more than half of the claims right. No image has two
 claims.
 """
 
@@ -29,7 +29,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of N pictures: for each of K subjects whether it is surely there, and whether it surely is not.
+    """What is known of N images: for each of K subjects whether it is surely there, and whether it surely is not.
 
     ``present`` and ``absent`` are bool [N, K] and never both true; where neither is, nothing is known.
     """
@@ -41,10 +41,10 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class ClaimSet:
-    """The claims about one set of pictures.
+    """The claims about one set of images.
 
     ``claims`` has a row per claim with COLUMNS: ``pair`` numbers the two claims of one sentence, ``picture`` is a row
-    of the pictures, ``subject`` one of ``known.subjects``, ``form`` the wording in short.
+    of the images, ``subject`` one of ``known.subjects``, ``form`` the wording in short.
     """
 
     domain: str
@@ -113,10 +113,10 @@ def objects(
     held_out: bool = True,
     seed: int = 0,
 ) -> ClaimSet:
-    """Claims that a thing is in the picture or is not, from which pictures show each noun (bool [N] per noun).
+    """Claims that a thing is in the image or is not, from which images show each noun (bool [N] per noun).
 
     ``perhaps`` says which may show it (None: those of ``there`` alone): what is not among them is absent. A noun shown
-    by all pictures or none has no claim. For ``most``, ``held_out`` and ``seed`` see ``claims``.
+    by all images or none has no claim. For ``most``, ``held_out`` and ``seed`` see ``claims``.
     """
     shown = np.stack(list(there.values()), axis=1)
     absent = ~np.stack([(perhaps or there)[noun] for noun in there], axis=1)
@@ -134,9 +134,9 @@ def attributes(
     coloured: Sequence[Sequence[tuple[str, str]]], *, most: int = 0, held_out: bool = True, seed: int = 0
 ) -> ClaimSet:
     """Claims about the colour of a thing, such as "the car is not red"; ``coloured`` has a (noun, colour) for
-    everything in each picture.
+    everything in each image.
 
-    Only a picture with exactly one such thing can have the claim, so the false one differs in colour alone.
+    Only an image with exactly one such thing can have the claim, so the false one differs in colour alone.
     """
     subjects = [(noun, colour) for noun in NOUNS if noun not in PLURAL_ONLY for colour in COLOURS]
     names = tuple(f"{colour} {noun}" for noun, colour in subjects)
@@ -204,11 +204,11 @@ def claims(
     held_out: bool = True,
     seed: int = 0,
 ) -> ClaimSet:
-    """A balanced set of claims: half of the sentences are affirmative, and each is true of one picture, false of one.
+    """A balanced set of claims: half of the sentences are affirmative, and each is true of one image, false of one.
 
-    ``plausible``: the picture without the subject is one in which it would not surprise; otherwise any. ``most``: at
-    most so many claims, 0 for as many as there are pictures for. ``held_out``: whether wordings that are kept for
-    testing are used too; not for choosing a threshold. Raises NegutilError where the pictures do not yield four claims.
+    ``plausible``: the image without the subject is one in which it would not surprise; otherwise any. ``most``: at
+    most so many claims, 0 for as many as there are images for. ``held_out``: whether wordings that are kept for
+    testing are used too; not for choosing a threshold. Raises NegutilError if the images do not yield four claims.
     """
     matches = match(known, np.random.default_rng(seed), plausible=plausible)
     matches = matches[: most // 4 * 2 if most else len(matches) // 2 * 2]
@@ -225,9 +225,9 @@ def claims(
 
 
 def match(known: Known, rng: np.random.Generator, *, plausible: bool = True) -> list[tuple[int, int, int]]:
-    """Pairs of pictures that differ in a subject: (picture with it, picture without, subject), no picture twice.
+    """Pairs of images that differ in a subject: (image with it, image without, subject), no image twice.
 
-    The pictures are gone through in random order; each is matched, as the one without, with a random picture that has
+    The images are gone through in random order; each is matched, as the one without, with a random image that has
     a subject drawn with the weights of ``plausibility`` (or evenly).
     """
     weights = plausibility(known) if plausible else known.absent.astype(float)
@@ -246,14 +246,14 @@ def match(known: Known, rng: np.random.Generator, *, plausible: bool = True) -> 
 
 
 def plausibility(known: Known) -> NDArray[np.float64]:
-    """How little each absent subject would surprise [N, K]: the mean, over what a picture shows, of the share of
-    pictures with that which also have the subject, squared so that the likely ones prevail; 0 where it is not absent.
+    """How little each absent subject would surprise [N, K]: the mean, over what an image shows, of the share of
+    images with that which also have the subject, squared so that the likely ones prevail; 0 where it is not absent.
     """
     shown = known.present.astype(float)
     together = shown.T @ shown
     shares = together / np.maximum(1.0, np.diag(together))[:, None]
     mean = shown @ shares / np.maximum(1.0, shown.sum(axis=1, keepdims=True))
-    # A picture that shows nothing takes each subject by how frequent it is.
+    # An image that shows nothing takes each subject by how frequent it is.
     mean[shown.sum(axis=1) == 0] = shown.mean(axis=0)
     return mean**2 * known.absent
 

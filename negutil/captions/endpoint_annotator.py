@@ -1,4 +1,4 @@
-"""Language and vision models behind any OpenAI-compatible endpoint (vLLM and the like).
+"""Language and vision models behind any OpenAI-compatible endpoint (such as vLLM).
 
 Many questions at a time up to a bound, with time-outs, and retries that wait longer and longer (at random, and at least
 as long as the server asks). Several servers of one model share the questions, and those of one that dies go to the
@@ -56,7 +56,7 @@ class ReplyStore:
 
     The file has one JSON line for each reply, appended and flushed as soon as the reply is there, so that a run that is
     killed loses none; a last line that was cut short by that is dropped when the file is opened again. To be used as
-    ``with store:`` around additions; whoever else wants the same file meanwhile gets a NegutilError. Raises one too for
+    ``with store:`` around additions; any other process that opens the same file gets a NegutilError. Raises one too for
     a file that is not of this kind or cannot be written.
     """
 
@@ -148,7 +148,7 @@ class ReplyStore:
 
 def _foreign(path: Path, number: int) -> NegutilError:
     fix = "delete the line, or give another file"
-    return NegutilError(f"{path}: line {number} is no reply that was kept here; {fix}.")
+    return NegutilError(f"{path}: line {number} is not a saved reply; {fix}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +221,7 @@ class _AskAgainError(Exception):
 
 
 class EndpointModel:
-    """A chat model behind an endpoint. Raises NegutilError where the API key is wanted and not there."""
+    """A chat model behind an endpoint. Raises NegutilError if the API key is wanted and not there."""
 
     def __init__(self, settings: Endpoint) -> None:
         self.settings = settings
@@ -235,7 +235,7 @@ class EndpointModel:
 
         Equal chats are separate draws, in one call or over several, unless sampling is greedy: then they are asked
         once. So a run that resumes from a file has to ask the same in the same order to find its replies again.
-        Raises NegutilError where some item got no reply; all replies that came are kept.
+        Raises NegutilError if some item got no reply; all replies that came are kept.
         """
         requests = _requests(chats, sampling, self.settings, self._asked)
         wanted = {request.key: request for request in requests}
@@ -286,9 +286,9 @@ class EndpointModel:
             raise NegutilError(f"{settings.name}: {failures[0]}; {kept}: fix that and run again.")
 
     def _ask(self, client: httpx.Client, servers: Pool, request: _Request, stop: threading.Event) -> None:
-        """Ask for one reply until it comes, and keep it; raises NegutilError where it does not.
+        """Ask for one reply until it comes, and keep it; raises NegutilError if it does not.
 
-        Pictures go as base64 data URLs.
+        Images go as base64 data URLs.
         """
         settings, sampling, picture = self.settings, request.sampling, request.chat.picture
         messages: list[dict[str, Any]] = [{"role": role, "content": text} for role, text in request.chat.turns]
@@ -410,9 +410,9 @@ def _waiting(settings: Endpoint) -> Callable[[tenacity.RetryCallState], float]:
 
 
 def _requests(chats: Sequence[Chat], sampling: Sampling, settings: Endpoint, counts: Counter[str]) -> list[_Request]:
-    """The questions with their keys: sha256 of model, conversation, picture and all settings that shape the reply.
+    """The questions with their keys: sha256 of model, conversation, image and all settings that shape the reply.
 
-    ``counts`` holds how often each question came before, and is brought up to date. Raises NegutilError for a picture
+    ``counts`` holds how often each question came before, and is brought up to date. Raises NegutilError for an image
     that cannot be read or has a format that endpoints do not take.
     """
     shown = sorted({chat.picture for chat in chats if chat.picture is not None})
@@ -433,21 +433,21 @@ def _requests(chats: Sequence[Chat], sampling: Sampling, settings: Endpoint, cou
 def _media_type(picture: Path) -> str:
     kind = mimetypes.guess_type(picture.name)[0]
     if kind not in PICTURES:
-        raise NegutilError(f"{picture} is no picture that endpoints take: give a JPEG, PNG, WebP or GIF file.")
+        raise NegutilError(f"{picture} is not an image that endpoints accept: give a JPEG, PNG, WebP or GIF file.")
     return kind
 
 
 def _key(settings: Endpoint) -> str:
-    """The API key, read anew each time and kept nowhere; "" where none is needed."""
+    """The API key, read again each time and kept nowhere; "" where none is needed."""
     name = settings.key_variable
     key = os.environ.get(name, "").strip() if name else ""
     if name and not (key and key.isascii() and key.isprintable()):
-        raise NegutilError(f"The environment variable {name} holds no API key: set it, or leave key_variable empty.")
+        raise NegutilError(f"The environment variable {name} has no API key: set it, or leave key_variable empty.")
     return key
 
 
 def _attempt(client: httpx.Client, url: str, body: Mapping[str, Any], settings: Endpoint) -> Reply:
-    """One attempt; raises _AskAgainError where another may help, and NegutilError where none will."""
+    """One attempt; raises _AskAgainError if another may help, and NegutilError where none will."""
     try:
         response = client.post(f"{url}/chat/completions", json=body)
     except httpx.RequestError as problem:
@@ -460,7 +460,7 @@ def _attempt(client: httpx.Client, url: str, body: Mapping[str, Any], settings: 
             raise NegutilError(told)
         wait = download.retry_after(response.headers.get("Retry-After", ""))
         if wait > settings.longest_wait:
-            raise NegutilError(f"{told}: the server wants {wait:.0f} s of rest, more than longest_wait")
+            raise NegutilError(f"{told}: the server requests a pause of {wait:.0f} s, more than longest_wait")
         raise _AskAgainError(told, wait)
     try:
         content = response.json()

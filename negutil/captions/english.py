@@ -1,6 +1,6 @@
 """The project's own English: word lists, sentence patterns with and without negation, articles and plurals.
 
-The words are those that the mini world can draw; captions, prompts and questions about published pictures take theirs
+The words are those that the mini world can draw; captions, prompts and questions about published images take theirs
 from here too. Of the patterns a quarter is held out (``held_out=True``) for testing only.
 """
 

@@ -1,7 +1,7 @@
-"""Queries of true exclusion, "X but no Y", for a gallery in which every picture's things are known.
+"""Queries of true exclusion, "X but no Y", for a gallery in which every image's things are known.
 
-NegBench's retrieval adds "no Y" to a caption of one picture, where Y is absent from nearly the whole gallery, so a
-model may overlook the addition and still find the picture. Here a pair (X, Y) is asked about only where enough pictures
+NegBench's retrieval adds "no Y" to a caption of one image, where Y is absent from nearly the whole gallery, so a
+model may overlook the addition and still find the image. Here a pair (X, Y) is asked about only where enough images
 show X with Y and enough show X without Y: who overlooks "but no Y" finds both alike.
 """
 
@@ -17,7 +17,7 @@ from negutil.captions.english import HELD_OUT_NOUNS, Form
 from negutil.errors import NegutilError
 
 ALONE, BOTH = "X alone", "X and Y"
-"""The controls: the affirmative query "X", and "X and Y", which asks for the pictures that the others exclude."""
+"""The controls: the affirmative query "X", and "X and Y", which asks for the images that the others exclude."""
 
 CONTROLS: tuple[tuple[str, Form], ...] = ((ALONE, Form("{things}")), (BOTH, Form("{things} and {absent}")))
 
@@ -26,7 +26,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class ExclusionQuery:
-    """A query for the pictures with ``wanted`` and without ``excluded``.
+    """A query for the images with ``wanted`` and without ``excluded``.
 
     ``form`` is the wording in short ("X, but no Y") or one of the controls; ``cue`` the word that negates, empty for a
     control; ``held_out`` whether no training set has the wording; ``held_out_noun`` whether ``excluded`` is never
@@ -47,10 +47,10 @@ def labels(
     supercategories: Sequence[Collection[str]] | None = None,
     implied: Sequence[Collection[str]] | None = None,
 ) -> dict[str, Flags]:
-    """For every category, which of the N pictures show it (bool [N]), in alphabetical order.
+    """For every category, which of the N images show it (bool [N]), in alphabetical order.
 
     A supercategory that is itself the name of a category counts as shown: a woman is a person too. With ``implied`` so
-    does what a picture may show, so that what is left is surely absent. The arguments are columns of
+    does what an image may show, so that what is left is surely absent. The arguments are columns of
     ``negutil.data.coco.load``. Absence is as sure as the annotations are complete: exact in the mini world.
     """
     shown = [set(names) for names in categories]
@@ -61,9 +61,9 @@ def labels(
 
 
 def pairs(there: Mapping[str, Flags], minimum: int, most: int, seed: int = 0) -> list[tuple[str, str]]:
-    """Ordered pairs (X, Y) with at least ``minimum`` pictures of X with Y and of X without Y, sorted.
+    """Ordered pairs (X, Y) with at least ``minimum`` images of X with Y and of X without Y, sorted.
 
-    Where there are more than ``most``, a random choice of so many. Raises NegutilError where there is none.
+    Where there are more than ``most``, a random choice of so many. Raises NegutilError if there is none.
     """
     if minimum < 1 or most < 1:
         raise NegutilError(f"Exclusion wants at least one pair and picture, not {most} and {minimum}: raise them.")
@@ -81,7 +81,7 @@ def queries(there: Mapping[str, Flags], minimum: int = 8, most: int = 60, seed: 
     """Every pair in every wording, pair by pair: first the two controls, then the forms of the grammar.
 
     ``there`` is what ``labels`` gives, ``minimum``, ``most`` and ``seed`` are as for ``pairs``. Raises NegutilError
-    where no pair has enough pictures.
+    where no pair has enough images.
     """
     wordings = [*CONTROLS, *((sentence_forms.name(form), form) for form in sentence_forms.EXCLUDING)]
     made = []

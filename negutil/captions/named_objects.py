@@ -1,4 +1,4 @@
-"""Which things the captions of a photograph name, where nobody labelled its objects.
+"""Which things the captions of a photograph name, without object labels.
 
 ``configs/photo_objects.toml`` has the things with their plurals and synonyms, in groups of what is easily taken for
 each other, and the hints that may mean any thing of a group ("animal", "rider").
@@ -44,7 +44,7 @@ def find(captions: Sequence[str], file: Path = FILE) -> tuple[tuple[str, ...], t
 
     AGREED captions or more have to name a thing; and of two things of a group, which people take for each other, some
     caption has to name both. What else captions name, and what their hints may mean, is never to be called absent.
-    Raises NegutilError where ``file`` is damaged.
+    Raises NegutilError if ``file`` is damaged.
     """
     lexicon = _lexicon(file)
     both = [mentions(caption, file) for caption in captions]
@@ -63,7 +63,7 @@ def find(captions: Sequence[str], file: Path = FILE) -> tuple[tuple[str, ...], t
 def mentions(caption: str, file: Path = FILE) -> tuple[tuple[str, ...], frozenset[str]]:
     """Return the things that one caption names, in its order, and those that its hints may mean.
 
-    Raises NegutilError where ``file`` is damaged.
+    Raises NegutilError if ``file`` is damaged.
     """
     lexicon, words = _lexicon(file), _WORD.findall(caption.lower())
     named = tuple(dict.fromkeys(lexicon.named[word] for word in words if word in lexicon.named))

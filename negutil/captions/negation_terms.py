@@ -59,7 +59,7 @@ class TermList:
 def load(chosen: str | Path | None = None) -> tuple[TermList, ...]:
     """The declared lists (None), one of them by name, or all lists of a TOML file in the form of DECLARED.
 
-    Raises NegutilError where the name is unknown or the file is wrong.
+    Raises NegutilError if the name is unknown or the file is wrong.
     """
     declared = read(DECLARED)
     if chosen is None:

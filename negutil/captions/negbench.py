@@ -1,6 +1,6 @@
 """NegBench's questions from labels: retrieval with negation, multiple choice and binary choice.
 
-`queries` and `questions` decide what is said of each picture; `retrieval_table` and `mcq_table` word it in the columns
+`queries` and `questions` decide what is said of each image; `retrieval_table` and `mcq_table` word it in the columns
 of the published file, in their order, ready for `write_csv`; `binary` and `four_choice` do both. Sentences
 are NegBench's templates, or what an annotator (anything with `paraphrase`) makes of them. Except in the medical
 questions with negation, option 0 is the right one, as published: shuffle before scoring.
@@ -40,11 +40,11 @@ VIDEO_MCQ = ("correct_answer", *OPTIONS, "correct_answer_template", "image_path"
 BINARY = ("image_path", *OPTIONS[:2], "correct_answer")
 FOUR_CHOICE = ("image_path", *OPTIONS, "correct_answer")
 NEGATIVES = 3
-"""Absent objects listed for each picture of a retrieval file."""
+"""Absent objects listed for each image of a retrieval file."""
 PAIR = ("Lung Opacity", "Atelectasis")
 """The findings of the medical questions."""
 CHOICES = ("plausible", "random")
-"""How absent objects are chosen: those that often come with what is in the picture, or any, the control."""
+"""How absent objects are chosen: those that often come with what is in the image, or any, the control."""
 
 
 class Paraphraser(Protocol):
@@ -56,14 +56,14 @@ class Paraphraser(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """One picture or clip with what is known to be in it.
+    """One image or clip with what is known to be in it.
 
     Attributes:
         file_name: path of the file as it is to be written.
         image_id: its id in the dataset.
         objects: nouns that are there.
         captions: affirmative captions, for retrieval.
-        implied: further names that are true of the picture though not labels of it ("person" where a woman is), and
+        implied: further names that are true of the image though not labels of it ("person" where a woman is), and
             so are never said to be absent.
         all_captions: captions beyond those used, where the published file lists them (MSR-VTT).
     """
@@ -77,9 +77,9 @@ class Labelled:
 
 
 def from_coco(dataset: Dataset, folder: str = "") -> list[Labelled]:
-    """The pictures of a dataset of `negutil.data.coco` with their categories and, where loaded, captions.
+    """The images of a dataset of `negutil.data.coco` with their categories and, where loaded, captions.
 
-    `folder` is put before every file name. A category that is also the supercategory of an object of the picture is
+    `folder` is put before every file name. A category that is also the supercategory of an object of the image is
     implied: a woman is a person. So is what the file itself calls implied. Crowd regions count as objects.
     """
     wanted = ["file_name", "image_id", "categories", "supercategories", "implied", "captions"]
@@ -101,7 +101,7 @@ def from_coco(dataset: Dataset, folder: str = "") -> list[Labelled]:
 
 
 def from_voc(dataset: Dataset, folder: str = "") -> list[Labelled]:
-    """The pictures of a dataset of `negutil.data.voc` with their categories, difficult ones included."""
+    """The images of a dataset of `negutil.data.voc` with their categories, difficult ones included."""
     columns = (dataset["file_name"], dataset["image_id"], dataset["categories"])
     return [
         Labelled(_under(folder, name), number, tuple(dict.fromkeys(nouns)))
@@ -130,7 +130,7 @@ def from_msrvtt(
 
 
 def from_flickr8k(dataset: Dataset, folder: str = "") -> list[Labelled]:
-    """The photographs of a dataset of `negutil.data.flickr8k`; nobody labelled them, so captions say what is there.
+    """The photographs of a dataset of `negutil.data.flickr8k`; they have no labels, so captions say what they show.
 
     What they may mean (a "rider" may be a woman) is implied. See `named_objects`.
     """
@@ -147,9 +147,9 @@ def _under(folder: str, name: str) -> str:
 
 
 def cooccurrence(labels: Sequence[Collection[str]]) -> pd.DataFrame:
-    """In how many pictures two nouns are together: nouns x nouns, sorted, with their frequency in the diagonal.
+    """In how many images two nouns are together: nouns x nouns, sorted, with their frequency in the diagonal.
 
-    `labels` are the nouns of each picture; a noun counts once. Raises NegutilError where there are none.
+    `labels` are the nouns of each image; a noun counts once. Raises NegutilError if there are none.
     """
     coder = MultiLabelBinarizer()
     seen = coder.fit_transform([set(nouns) for nouns in labels]).astype(np.int64)
@@ -164,7 +164,7 @@ def absent(
 ) -> list[str]:
     """`count` different nouns of `counts` that are not `present`, drawn by how often they come with what is.
 
-    The weight of a noun is the sum over present nouns of the share of their pictures that it is in; nouns that never
+    The weight of a noun is the sum over present nouns of the share of their images that it is in; nouns that never
     come along are drawn only when the others are used up. With `choice` "random" all are equally likely. Raises
     NegutilError where too few nouns are left.
     """
@@ -185,9 +185,9 @@ def absent(
 
 
 def _chooser(items: Sequence[Labelled], choice: str) -> Callable[[Labelled, int, random.Random], list[str]]:
-    """Chooses objects that are surely not in a picture, or as many as there are: by `choice` plausible ones or any.
+    """Chooses objects that are surely not in an image, or as many as there are: by `choice` plausible ones or any.
 
-    What a caption of the picture names is not chosen: annotators overlook things that people write about.
+    What a caption of the image names is not chosen: annotators overlook things that people write about.
     """
     if choice not in CHOICES:
         raise NegutilError(f"Absent objects cannot be chosen {choice!r}: say {' or '.join(CHOICES)}.")
@@ -216,7 +216,7 @@ def worded(meanings: Sequence[Statement], annotator: Paraphraser | None) -> list
 
 @dataclass(frozen=True, slots=True)
 class Queries:
-    """The queries about one picture: its absent objects, and for each caption what the negated query is to say."""
+    """The queries about one image: its absent objects, and for each caption what the negated query is to say."""
 
     item: Labelled
     absent: Sequence[str]
@@ -226,9 +226,9 @@ class Queries:
 def queries(
     items: Sequence[Labelled], *, captions: int = 5, absent: str = "plausible", medium: str = "image", seed: int = 0
 ) -> list[Queries]:
-    """Every picture with its first `captions` captions, each to be told with one absent object.
+    """Every image with its first `captions` captions, each to be extended with one absent object.
 
-    Half of the negations, at random, are to come before the caption. Pictures without a caption are left out.
+    Half of the negations, at random, are to come before the caption. Images without a caption are left out.
     See docs/protocols.md#retrieval.
     """
     choose = _chooser(items, absent)
@@ -245,7 +245,7 @@ def queries(
 def retrieval_table(
     made: Sequence[Queries], medium: str = "image", annotator: Paraphraser | None = None, *, negated: bool = True
 ) -> pd.DataFrame:
-    """The captions with negation, or as they are, one row per picture; lists are Python literals, as published.
+    """The captions with negation, or as they are, one row per image; lists are Python literals, as published.
 
     Columns: RETRIEVAL; for `medium` "video" VIDEO_NEGATED, or VIDEO.
     """
@@ -269,7 +269,7 @@ def retrieval_table(
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A picture, the statements to choose from, the index of the right one, and the type of the question."""
+    """An image, the statements to choose from, the index of the right one, and the type of the question."""
 
     path: str
     options: Sequence[Statement]
@@ -297,14 +297,14 @@ def questions(
 
     With A and B there and N not, right is "A and B" (positive), "no N" (negative) or "A but not N" (hybrid); wrong are
     "N but not A", "N" and "no A". Each type is about a third of the questions where the labels allow it: a positive
-    question needs two objects. Pictures without an object are left out.
+    question needs two objects. Images without an object are left out.
     """
     choose, taken = _chooser(items, absent), Counter(dict.fromkeys(negbench.TEMPLATES, 0))
     made = []
     for item in (item for item in items if item.objects):
         rng = random.Random(f"negbench/mcq/{seed}/{item.image_id}")
         nouns = choose(item, per_picture, rng)
-        # The rarest types so far that the picture allows, different ones as long as there are.
+        # The rarest types so far that the image allows, different ones as long as there are.
         allowed = [kind for kind in negbench.TEMPLATES if kind != "positive" or len(item.objects) > 1]
         chosen: list[str] = []
         for _ in nouns:
@@ -335,7 +335,7 @@ def options(kind: str, first: str, others: Sequence[str], noun: str, medium: str
 def _known(dataset: Dataset, folder: str, pair: tuple[str, str]) -> pd.DataFrame:
     """Labels by path, one column per finding that is present somewhere ("No Finding" is none).
 
-    Raises NegutilError where a finding of `pair` never is.
+    Raises NegutilError if a finding of `pair` never is.
     """
     labels = dataset.select_columns(list(chexpert.FINDINGS[1:])).to_pandas()
     labels.index = pd.Index([_under(folder, name) for name in dataset["file_name"]])
@@ -358,7 +358,7 @@ def binary(
 ) -> pd.DataFrame:
     """Two options about radiographs with exactly one finding of `pair`; option 0 is right (docs/protocols.md#medical).
 
-    Affirmation: "shows A" against "shows B". Negation, over the same pictures: one finding, at random, is shown or not
+    Affirmation: "shows A" against "shows B". Negation, over the same images: one finding, at random, is shown or not
     shown. The paper states neither the wording nor which finding is asked about; these are ours. Columns: BINARY.
     `dataset` is one of `negutil.data.chexpert`; uncertain and unmentioned findings are never asked about.
     """
@@ -377,8 +377,8 @@ def four_choice(
 ) -> pd.DataFrame:
     """Four options about radiographs (docs/protocols.md#medical). Columns: FOUR_CHOICE; arguments as in `binary`.
 
-    Affirmation, over pictures with exactly one finding of `pair`: the one that is there against three that are not;
-    option 0 is right. Negation: "A and B", "A but not B", "B but not A", "neither A nor B", with equally many pictures
+    Affirmation, over images with exactly one finding of `pair`: the one that is there against three that are not;
+    option 0 is right. Negation: "A and B", "A but not B", "B but not A", "neither A nor B", with equally many images
     for each as the right one, so that no option is a good guess. The paper does not state the options; these are ours.
     """
     labels = _known(dataset, folder, pair)

@@ -1,6 +1,6 @@
 """The files of NegBench's 18 task variations for a profile, and the plain files beside them.
 
-`pictures` says where the loader of `negutil.data.negbench` finds the pictures and clips that a file names.
+`pictures` says where the loader of `negutil.data.negbench` finds the images and clips that a file names.
 See docs/protocols.md#negbench.
 """
 
@@ -23,7 +23,7 @@ class Variation:
 
     ``wording`` is "templated" or "paraphrased"; "affirmation" or "negation" (CheXpert); "plain" (captions as they are).
     ``file`` is its file in the mini world, ``published`` the published one ("" where none is known to be public),
-    ``part`` the folder of the pictures, beside that of the files.
+    ``part`` the folder of the images, beside that of the files.
     """
 
     dataset: str
@@ -89,7 +89,7 @@ NEGBENCHS_OWN: tuple[Variation, ...] = tuple(
     for variation in (*PLAIN, *VARIATIONS)
     if variation.dataset == "COCO" and variation.published
 )
-"""The published rows about COCO, for a profile in which other photographs stand for COCO."""
+"""The published rows about COCO, for a profile in which other photographs replace COCO."""
 
 
 def chosen(settings: Profile) -> tuple[Variation, ...]:
@@ -100,7 +100,7 @@ def chosen(settings: Profile) -> tuple[Variation, ...]:
 
 
 def folder(settings: Profile) -> Path:
-    """The folder with the files of the variations; raises NegutilError where it has none at all."""
+    """The folder with the files of the variations; raises NegutilError if it has none at all."""
     there = source.folder(settings, FOLDER)
     names = [name for variation in (*VARIATIONS, *PLAIN) if (name := variation.published)]
     if not any((there / each.file).is_file() for each in VARIATIONS) and not any((there / n).is_file() for n in names):
@@ -115,14 +115,14 @@ def place(variation: Variation, folder: Path) -> Path:
 
 
 def path(variation: Variation, folder: Path) -> Path | None:
-    """The file of a variation, by the folder that ``folder`` gave; None for one that is not there."""
+    """The file of a variation, by the folder that ``folder`` gave; None for one that is missing."""
     folder = place(variation, folder)
     names = [variation.file, *filter(None, [variation.published])]
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def pictures(settings: Profile, variation: Variation, folder: Path) -> Path:
-    """The folder to give to `negutil.data.negbench.load` for the pictures or clips of a variation."""
+    """The folder to give to `negutil.data.negbench.load` for the images or clips of a variation."""
     if variation in NEGBENCHS_OWN:
         return paths.published() / variation.part
     return folder if variation.part == FOLDER else settings.data / variation.part

@@ -1,7 +1,7 @@
 """NegRefCOCOg from RefCOCOg: a phrase with a negation, the crop that it means, another of its kind.
 
-A row needs a phrase with a cue and, in the same picture, a second object of the same category. Both boxes are grown by
-their own width and height on each side, cut at the picture's border and at the other object, as those published rows
+A row needs a phrase with a cue and, in the same image, a second object of the same category. Both boxes are grown by
+their own width and height on each side, cut at the image's border and at the other object, as those published rows
 are that also occur in RefCOCOg. Pairs that overlap much or differ much in size are left out, by the limits that the
 published file keeps, and so are crops that show what the phrase denies, such as the neighbour's hat. In the published
 file the right box is always the first; here the order is drawn at random. See docs/protocols.md#negrefcocog.
@@ -45,7 +45,7 @@ class Filters:
         overlap: largest intersection over union of the two grown boxes.
         inside: largest intersection over the smaller grown box.
         ratio: largest ratio of their areas.
-        places: keep phrases about a place in the picture ("not on the left"), which a crop cannot answer; the published
+        places: keep phrases about a place in the image ("not on the left"), which a crop cannot answer; the published
             file has some.
     """
 
@@ -75,7 +75,7 @@ def build(
     path = folder / "instances.json"
     content = _reading.read_json(path)
     names, _ = coco.categories(content, path)
-    # Boxes by picture, category and id of the object; groups ("crowds") are left out.
+    # Boxes by image, category and id of the object; groups ("crowds") are left out.
     shown: dict[int, dict[str, dict[int, Box]]] = defaultdict(dict)
     for record in _reading.section(content, "annotations", path):
         if not record.get("iscrowd"):
@@ -132,7 +132,7 @@ def _shared(first: Box, second: Box) -> float:
 
 
 def context(box: Box, other: Box, size: tuple[int, int]) -> Box:
-    """``box`` grown by its width and height on each side, cut at the border of a picture of ``size`` (width, height).
+    """``box`` grown by its width and height on each side, cut at the border of an image of ``size`` (width, height).
 
     It is also cut at the ``other`` object, where that lies wholly on one side.
     """

@@ -1,7 +1,7 @@
 """NegationCLIP's pipeline P1: captions to which the absence of a plausible object is added.
 
 For every caption a language model names an object that is likely there and unmentioned; a vision model is asked whether
-it is in the picture (``choose``, as for NegBench's training captions); where it is not, the language model rewrites the
+it is in the image (``choose``, as for NegBench's training captions); where it is not, the language model rewrites the
 caption with the absence. Rand-P1 differs only in the language annotator, which then names any object
 (``prompts.NEGATIONCLIP_RANDOM``, ``World(plausible=False)``). Because a language model is asked about hundreds of
 thousands of captions, every finished batch is kept in a journal on disk (``outcomes``), for all pipelines.
@@ -38,7 +38,7 @@ NONE, HELD_OUT, SHOWN = "nothing proposed", "held out", "in the picture"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A caption that a negation is to be added to, and the file of its picture."""
+    """A caption that a negation is to be added to, and the file of its image."""
 
     caption_id: int
     image_id: int
@@ -79,7 +79,7 @@ def choose(
     wanted: int = 1,
     held_out: Collection[str] = frozenset(),
 ) -> list[Choice]:
-    """For each caption the first ``wanted`` of its ``proposals`` that are not held out and not in the picture.
+    """For each caption the first ``wanted`` of its ``proposals`` that are not held out and not in the image.
 
     Without ``vision`` nothing is verified: the ablation. A reply that is neither yes nor no counts as a no, as in the
     released code (it drops what contains "yes").
@@ -109,7 +109,7 @@ def outcomes(
 
     ``work`` takes a batch and gives one outcome (plain JSON) for each item, in order. With a ``journal`` finished items
     are kept there, and taken from there the next time if the item and the ``facts`` (who annotates, with which
-    settings) are the same; a journal of other facts is started again. Raises NegutilError where ``work`` loses items.
+    settings) are the same; a journal of other facts is started again. Raises NegutilError if ``work`` loses items.
     """
     digests = {
         number: hashlib.blake2b(repr(item).encode(), digest_size=8).hexdigest() for number, item in items.items()
@@ -199,7 +199,7 @@ def write(captions: pd.DataFrame, path: Path) -> Path:
     """Write the rows with an updated caption as NegationCLIP's JSON: COCO's, with ``updated_caption`` in annotations.
 
     What else is known stands in the annotations too (EXTRA). ``negutil.data.negationclip`` reads the file. Raises
-    NegutilError where there is none.
+    NegutilError if there is none.
     """
     kept = captions[captions["dropped"] == ""]
     if kept.empty:

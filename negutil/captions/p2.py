@@ -1,7 +1,7 @@
 """NegationCLIP's pipeline P2: questions answered with "no" become negations in captions.
 
 No code of it is published, nor how the question enters the caption. Here ``read`` turns a question into a `Denial`:
-"Is the man wearing a hat?" - no - "the man is not wearing a hat". A thing that is not there ("Is there a dog?") goes to
+"Is the man wearing a hat?" - no - "the man is not wearing a hat". A thing that is missing ("Is there a dog?") goes to
 the language annotator, as in P1. Other denials are joined to the caption by the patterns of FORMS, and reworded by
 the language annotator where it can (``reword=True``), which also gets the questions that ``read`` does not understand.
 
@@ -92,7 +92,7 @@ class Denial:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question about a picture with its answer, and a caption to be augmented, whose id is the question's."""
+    """A question about an image with its answer, and a caption to be augmented, whose id is the question's."""
 
     source: Source
     question: str

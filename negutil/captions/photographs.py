@@ -49,7 +49,7 @@ NEGBENCH_FILES = {
 def build(name: str, settings: Profile) -> Path:
     """The folder of one of ``source.OF_PHOTOGRAPHS``, written where it is missing or was made otherwise.
 
-    Raises NegutilError where Flickr8k is not in NEGUTIL_DATA, or is damaged.
+    Raises NegutilError if Flickr8k is not in NEGUTIL_DATA, or is damaged.
     """
     folder, fill = settings.built / name, _FILL[name]
     wanted: dict[str, Any] = {"part": name, source.PHOTOGRAPHS: True, "seed": settings.world.seed}

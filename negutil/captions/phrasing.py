@@ -37,7 +37,7 @@ CUES: dict[str, tuple[str, ...]] = {
     "missing": ("missing",),
     "devoid of": ("devoid of", "devoid", "void of", "empty of"),
 }
-"""Ways to negate and the terms of each; "other" stands for the terms that only the declared list "wide" has."""
+"""Ways to negate and the terms of each; "other" means the terms that only the declared list "wide" has."""
 
 OTHER = "other"
 FACTORS = ("cue", "position", "held_out_noun", "held_out_form")
@@ -74,7 +74,7 @@ WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
 class Phrasing:
     """How one caption negates.
 
-    ``cue`` is a key of CUES, "other", or "" for none. ``position`` says where the negated clause stands: "first" or
+    ``cue`` is a key of CUES, "other", or "" for none. ``position`` is the position of the negated clause: "first" or
     "last" beside something affirmed, "only" where nothing else is said, "none" without a cue. ``held_out_noun``: a noun
     of the mini world's HELD_OUT_NOUNS is in the negated clause. ``held_out_form``: the mini world keeps this cue for
     testing (another unseen sentence with a familiar cue cannot be known from the text).
@@ -93,7 +93,7 @@ def of(text: str) -> Phrasing:
     if not cue:
         return Phrasing("", "none", False, False)
     held_out = not HELD_OUT_NOUNS.isdisjoint(english.mentions(negated))
-    # Words before and after the negated clause that affirm something about the picture.
+    # Words before and after the negated clause that affirm something about the image.
     affirmed = " ".join(part for part in _BREAK.split(after) if not _cue(part))
     ahead, behind = (sum(word not in FRAME for word in WORD.findall(part)) for part in (before, affirmed))
     position = "only" if not ahead and not behind else "first" if behind > ahead else "last"
@@ -123,8 +123,8 @@ def shares(
     """Return the share of ``right`` (boolean [N]: answered, or found among the first k) by how ``texts`` [N] negate.
 
     One row per factor of FACTORS and level of it: factor, level, value, low, high, n, over. Give the text that the
-    factor is about: a question's right option, or the query. ``clusters`` [N] names pictures, which are resampled.
-    Raises NegutilError where the lengths differ or there is nothing.
+    factor is about: a question's right option, or the query. ``clusters`` [N] names images, which are resampled.
+    Raises NegutilError if the lengths differ or there is nothing.
     """
     answers = np.asarray(right, dtype=bool)
     if len(answers) != len(texts) or not len(texts):

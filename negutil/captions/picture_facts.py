@@ -1,7 +1,7 @@
-"""What a judge of pictures can be asked: facts about a picture of the mini world, their truth, and their wording.
+"""What a judge of images can be asked: facts about an image of the mini world, their truth, and their wording.
 
 A fact is "there is a dog", "the dog is white", "the person is running", "the person is wearing a hat", "this is on the
-beach" or "the person has a mustache". The truth comes from the scene or face that a picture was drawn from. The kinds
+beach" or "the person has a mustache". The truth comes from the scene or face that an image was drawn from. The kinds
 are those of NegationCLIP's prompts for text to image (docs/protocols.md#neg-score), which ask for objects, attributes,
 actions and things worn or held.
 """
@@ -29,7 +29,7 @@ FEATURES = _FACES | {BEARD: "with a beard"}
 
 @dataclass(frozen=True, slots=True, order=True)
 class Fact:
-    """Something that is true or false of a picture; ``kind`` is one of KINDS.
+    """Something that is true or false of an image; ``kind`` is one of KINDS.
 
     ``subject`` is the noun that it is about ("person" for features of a face, "" for a place), ``value`` a colour,
     action, "wearing hat", feature or place ("" where the fact is that the subject is there).
@@ -60,7 +60,7 @@ Truth = frozenset[Fact]
 
 
 def labels(truths: Iterable[Truth]) -> NDArray[np.bool_]:
-    """The truth of every fact about every picture, bool [N, len(FACTS)]."""
+    """The truth of every fact about every image, bool [N, len(FACTS)]."""
     rows = [[INDEX[fact] for fact in facts] for facts in truths]
     true = np.zeros((len(rows), len(FACTS)), dtype=bool)
     for row, places in enumerate(rows):
@@ -69,7 +69,7 @@ def labels(truths: Iterable[Truth]) -> NDArray[np.bool_]:
 
 
 def askable(facts: Truth, rng: random.Random) -> list[tuple[Fact, bool]]:
-    """For every kind a true fact and a false one that it makes sense to ask about the picture, where there are such.
+    """For every kind a true fact and a false one that it makes sense to ask about the image, where there are such.
 
     A colour is asked of something that is there, gear of somebody who could wear or hold it, a feature of a face.
     """
@@ -113,7 +113,7 @@ _QUESTIONS = {question(fact): fact for fact in FACTS}
 
 
 def fact_of(text: str) -> Fact:
-    """The fact that a yes/no question is about; raises NegutilError where the judge cannot be asked that."""
+    """The fact that a yes/no question is about; raises NegutilError if the judge cannot be asked that."""
     if text not in _QUESTIONS:
         raise NegutilError(f"The judge of the mini world cannot be asked {text!r}: word it as picture_facts does.")
     return _QUESTIONS[text]
@@ -142,7 +142,7 @@ _ANSWERS = {(open_question(fact), answer(fact)): fact for fact in FACTS if fact.
 
 
 def fact_chosen(text: str, choice: str) -> Fact:
-    """The fact that ``choice`` states as an answer to an open question; raises NegutilError where there is none."""
+    """The fact that ``choice`` states as an answer to an open question; raises NegutilError if there is none."""
     if (text, choice) not in _ANSWERS:
         raise NegutilError(f"The judge of the mini world knows no answer {choice!r} to {text!r}: fix the question.")
     return _ANSWERS[text, choice]

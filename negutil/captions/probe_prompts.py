@@ -10,7 +10,7 @@ from negutil import files, paths
 from negutil.errors import NegutilError
 
 ANTONYM = "antonym"
-"""Name of the control in which an affirmative antonym stands in place of a negation."""
+"""Name of the control in which an affirmative antonym replaces the negation."""
 
 ALONE = "affirmative alone"
 """Name of the reference in which the affirmative prompt's score alone ranks the images."""
@@ -34,7 +34,7 @@ class Pair:
 def read_prompts(path: Path | str | None = None) -> list[Pair]:
     """All pairs of a prompt file (default: ``configs/celeba_prompts.toml``), filled into its template.
 
-    Raises NegutilError where the file cannot be read, a prompt is missing, or a key is unknown.
+    Raises NegutilError if the file cannot be read, a prompt is missing, or a key is unknown.
     """
     path = Path(path) if path else paths.CONFIGS / "celeba_prompts.toml"
     content = files.read_toml(path)
@@ -61,7 +61,7 @@ def read_prompts(path: Path | str | None = None) -> list[Pair]:
 def usable(pairs: Sequence[Pair], labels: pd.DataFrame) -> tuple[list[Pair], tuple[str, ...]]:
     """The pairs whose attribute is a column of ``labels`` with both values, and the names of the other attributes.
 
-    Raises NegutilError where no attribute is left.
+    Raises NegutilError if no attribute is left.
     """
     names = list(dict.fromkeys(pair.attribute for pair in pairs))
     kept = {name for name in names if name in labels and labels[name].nunique() == 2}

@@ -25,7 +25,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A conversation to be continued: (role, text) turns, and the picture that the last turn is about."""
+    """A conversation to be continued: (role, text) turns, and the image that the last turn is about."""
 
     turns: tuple[tuple[str, str], ...]
     picture: Path | None = None
@@ -156,7 +156,7 @@ SETS = {"negbench": NEGBENCH, "negationclip": NEGATIONCLIP, "negationclip-random
 
 
 def named(name: str) -> Prompts:
-    """The set of prompts called ``name``; raises NegutilError where there is none."""
+    """The set of prompts called ``name``; raises NegutilError if there is none."""
     if name not in SETS:
         raise NegutilError(f"There are no prompts {name!r}: choose one of {', '.join(SETS)}.")
     return SETS[name]
@@ -177,7 +177,7 @@ def choice_question(options: Sequence[str]) -> str:
 
 
 def claim_question(claim: str) -> str:
-    """A yes/no question whether ``claim`` is true of the picture."""
+    """A yes/no question whether ``claim`` is true of the image."""
     return _CLAIM.format(claim=" ".join(claim.split()))
 
 

@@ -13,13 +13,12 @@ from pathlib import Path
 from negutil import files
 from negutil.captions import annotators, named_objects, negbench, statements
 from negutil.captions.english import HELD_OUT_NOUNS
-from negutil.captions.statements import Statement
 from negutil.errors import NegutilError
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What captions say of a photograph: the things that are ``there``, and all that it may show."""
+    """What captions say about a photograph: the things that are ``there``, and all that it may show."""
 
     there: Collection[str]
     perhaps: frozenset[str]
@@ -62,19 +61,15 @@ class RuleAnnotator:
         said = []
         for caption, noun in zip(captions, absent, strict=True):
             rng = self._chance("negate", f"{caption}/{noun}")
-            wanted = Statement(absent=(noun,), caption=caption, negation_first=rng.random() < 0.5)
-            said.append(statements.paraphrase(wanted, rng))
+            said.append(statements.paraphrase(statements.woven(caption, noun, rng), rng))
         return said
 
     def paraphrase(self, captions: Sequence[str]) -> list[str]:
         """Each templated sentence in other words; raises NegutilError for one that ``statements.read`` cannot read."""
-        said = []
-        for caption in captions:
-            wanted = statements.read(caption)
-            if wanted is None:
-                raise NegutilError(f"Rules cannot paraphrase {caption!r:.80}: give a templated sentence of NegBench.")
-            said.append(statements.paraphrase(wanted, self._chance("paraphrase", caption)))
-        return said
+        return [
+            statements.paraphrase(statements.require(caption, "Rules"), self._chance("paraphrase", caption))
+            for caption in captions
+        ]
 
     def shows(self, pictures: Sequence[Path], nouns: Sequence[str]) -> list[bool | None]:
         """Whether each photograph may show its noun; raises NegutilError for a photograph without captions."""

@@ -11,7 +11,7 @@ from negutil.captions import english, statements
 from negutil.captions.english import Form
 
 CLOSING_WORDS = {"just", "only"}
-"""Words that say that there is nothing else: a sentence with one is false of pictures that show more."""
+"""Words that say that there is nothing else: a sentence with one is false of images that show more."""
 
 
 def tidy(sentence: str) -> str:
@@ -26,7 +26,7 @@ def placeless(pool: Iterable[Form]) -> tuple[Form, ...]:
 
 
 def closed(form: Form) -> bool:
-    """Whether the form says that there is nothing else in the picture."""
+    """Whether the form says that there is nothing else in the image."""
     return bool(CLOSING_WORDS & set(form.text.replace(",", " ").split()))
 
 
@@ -37,7 +37,7 @@ NEGATED_ALONE = placeless(form for form in english.NEGATED if form.order == "onl
 """Forms that say only that something is missing."""
 
 EXCLUDING = placeless(form for form in english.NEGATED if "{things}" in form.text and not closed(form))
-"""Forms that say that one thing is there and another is not, and nothing about the rest of the picture."""
+"""Forms that say that one thing is there and another is not, and nothing about the rest of the image."""
 
 
 def fill(form: Form, things: str = "", missing: str = "") -> str:

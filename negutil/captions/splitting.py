@@ -58,7 +58,7 @@ class Splitter(Protocol):
 
 
 def oracle(settings: Profile) -> Splitter | None:
-    """The exact splitter of a profile's sentences; None where nobody knows them, as of published data."""
+    """The exact splitter of a profile's sentences; None if unknown, as for published data."""
     return Grammar() if source.is_world(settings) else None
 
 

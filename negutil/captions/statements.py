@@ -128,6 +128,19 @@ def read(sentence: str) -> Statement | None:
     return None
 
 
+def require(sentence: str, who: str) -> Statement:
+    """What a templated sentence says; raises NegutilError, naming ``who`` was asked to paraphrase it, for any other."""
+    found = read(sentence)
+    if found is None:
+        raise NegutilError(f"{who} cannot paraphrase {sentence!r:.80}: give a templated sentence of NegBench.")
+    return found
+
+
+def woven(caption: str, noun: str, rng: random.Random) -> Statement:
+    """The caption with the absence of ``noun``, either clause first."""
+    return Statement(absent=(noun,), caption=caption, negation_first=rng.random() < 0.5)
+
+
 def _own(order: str, cue: str, *texts: str, held_out: bool = False) -> tuple[Form, ...]:
     return tuple(Form(text, cue, order, held_out) for text in texts)
 
@@ -258,7 +271,7 @@ def form_of(statement: Statement, rng: random.Random, held_out: bool = False) ->
 
 @cache
 def _pool(name: str, medium: str, held_out: bool) -> tuple[Form, ...]:
-    """Forms of `name`; those that speak of a photo are for pictures alone."""
+    """Forms of `name`; those that speak of a photo are for images alone."""
     chosen = english.forms(FORMS[name], held_out)
     others = {"image": r"$^", "video": _STILL, "radiograph": rf"{_STILL}|\bscene\b|\bview\b|\baround\b"}
     return tuple(form for form in chosen if not re.search(others[medium], form.text))

@@ -1,4 +1,4 @@
-"""Prompts for text to image that deny something, each with two yes/no questions about the picture.
+"""Prompts for text to image that deny something, each with two yes/no questions about the image.
 
 ``parts`` takes a prompt apart, for the controls without the negated thing and with a negative prompt.
 See docs/protocols.md#neg-score.
@@ -28,7 +28,7 @@ _GEAR = re.compile(r"^(?:wearing |holding )?(?:an? )?")
 def load(settings: Profile) -> Dataset:
     """The prompts of a profile, with the columns of ``data.t2i_prompts``: the published ones, or the mini world's.
 
-    Raises NegutilError where the published file is not in the folder of the data.
+    Raises NegutilError if the published file is not in the folder of the data.
     """
     return t2i_prompts.load(source.folder(settings, FOLDER) / FILE)
 

@@ -25,7 +25,7 @@ class Local(files.Settings):
 
     Attributes:
         model: folder of the model, or its name on the Hugging Face hub.
-        vision: whether it takes pictures ("image-text-to-text"); otherwise it is a language model ("text-generation").
+        vision: whether it takes images ("image-text-to-text"); otherwise it is a language model ("text-generation").
         revision: commit on the hub; not needed for a folder, or where configs/revisions.toml has it.
         device: "cpu", "cuda", "cuda:1", ...
         dtype: "float32", "bfloat16", ..., or "auto" for that of the weights.
@@ -49,7 +49,7 @@ class Local(files.Settings):
 class LocalModel:
     """A chat model of ``transformers``, loaded with the first question.
 
-    Raises NegutilError where the library is not installed, and where the model cannot be loaded safely or at all.
+    Raises NegutilError if the library is not installed, and where the model cannot be loaded safely or at all.
     """
 
     def __init__(self, settings: Local) -> None:
@@ -78,7 +78,7 @@ class LocalModel:
         for start in progress.bar("asking questions, batch", range(0, len(chats), self.settings.batch), unit="batch"):
             with torch.random.fork_rng([device] if device.type == "cuda" else []):
                 torch.manual_seed(self.settings.seed + self._calls)
-                # As tokens, padded on the left, and as pixels where the model takes pictures.
+                # As tokens, padded on the left, and as pixels where the model takes images.
                 turns = [_messages(chat, self.settings.vision) for chat in chats[start : start + self.settings.batch]]
                 inputs = self._processor.apply_chat_template(turns, **shape, **padding).to(self._model.device)
                 with torch.inference_mode():
@@ -98,10 +98,10 @@ class LocalModel:
 
     @cached_property
     def _processor(self) -> Any:
-        """The tokenizer of a language model, or the processor of text and pictures; pads on the left."""
+        """The tokenizer of a language model, or the processor of text and images; pads on the left."""
         processor = self._load("AutoProcessor" if self.settings.vision else "AutoTokenizer")
         if getattr(processor, "chat_template", None) is None:
-            raise NegutilError(f"{self.name} has no chat template: give a model that is made for conversations.")
+            raise NegutilError(f"{self.name} has no chat template: give a chat model.")
         tokenizer = getattr(processor, "tokenizer", processor)
         tokenizer.padding_side = "left"
         if tokenizer.pad_token is None:
@@ -120,10 +120,10 @@ class LocalModel:
 
 
 def _messages(chat: Chat, vision: bool) -> list[dict[str, Any]]:
-    """The chat as ``transformers`` wants it: for models of pictures every turn is a list of parts."""
+    """The chat as ``transformers`` wants it: for models of images every turn is a list of parts."""
     if not vision:
         if chat.picture is not None:
-            raise NegutilError(f"{chat.picture} was given to a language model: set vision = true for one with eyes.")
+            raise NegutilError(f"{chat.picture} was given to a language model: set vision = true for a vision model.")
         return [{"role": role, "content": text} for role, text in chat.turns]
     parts: list[list[dict[str, Any]]] = [[{"type": "text", "text": text}] for _, text in chat.turns]
     if chat.picture is not None:

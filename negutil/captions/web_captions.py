@@ -10,7 +10,7 @@ often anything occurs on the web.
                    RESERVE"); 0 for look-alikes ("No. 5", "Dr. No", "Norway") and plain captions
     kind           word (no, never, ...), contraction (can't), lexical (lacks, sugar-free), affix (non-stick,
                    sleeveless), other language; or look-alike and plain, which are no cues
-    about_picture  for cues: 1 where the negation says what is not to be seen in the picture, else 0
+    about_picture  for cues: 1 where the negation says what is not to be seen in the image, else 0
     note           why, where that is not plain
 """
 
@@ -64,7 +64,7 @@ class Judgement:
     """One term list on labelled captions; the intervals are Wilson's over captions.
 
     ``precision``: captions with a cue, of those that the list flags; ``recall``: captions that it flags, of those with
-    a cue; ``about_picture``: captions whose cue is about the picture, of those that it flags.
+    a cue; ``about_picture``: captions whose cue is about the image, of those that it flags.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Judgement:
 def load_sample(path: Path = SAMPLE) -> pd.DataFrame:
     """The labelled captions [N] with SAMPLE_COLUMNS; cue is bool, about_picture a nullable one (missing without a cue).
 
-    Raises NegutilError where a column is missing or a label is not one of those allowed.
+    Raises NegutilError if a column is missing or a label is not one of those allowed.
     """
     frame = files.read_csv(path, dtype=str, keep_default_na=False)
     if tuple(frame.columns) != SAMPLE_COLUMNS:
@@ -97,7 +97,7 @@ def flags(captions: Sequence[str], lists: Sequence[TermList]) -> pd.DataFrame:
 
 
 def judge_sample(lists: Sequence[TermList]) -> list[Judgement]:
-    """Precision, recall and share about the picture of every list; raises NegutilError where a list flags nothing."""
+    """Precision, recall and share about the image of every list; raises NegutilError if a list flags nothing."""
     labelled = load_sample()
     flagged = flags(labelled["caption"].tolist(), lists)
     cue = labelled["cue"].to_numpy(dtype=bool)
@@ -159,7 +159,7 @@ class Findings:
 def run(settings: Profile) -> Findings:
     """Count all lists over all shards, judge them on the labelled sample, and save both with the per-item flags.
 
-    Raises NegutilError where the shards cannot be read.
+    Raises NegutilError if the shards cannot be read.
     """
     lists = negation_terms.load()
     counts = caption_statistics.count_files([source.folder(settings, "laion")], lists)
@@ -187,9 +187,9 @@ def shards(settings: Profile) -> pd.DataFrame:
 
 
 def examples(settings: Profile, terms: TermList, seed: int, count: int = 12) -> list[Example]:
-    """``count`` captions with a cue, each with its picture: as many kinds as there are, one about the picture if any.
+    """``count`` captions with a cue, each with its image: as many kinds as there are, one about the image if any.
 
-    Only rows whose URL is a file of the folder have a picture (the published shards have none: blank then).
+    Only rows whose URL is a file of the folder have an image (the published shards have none: blank then).
     """
     folder = source.folder(settings, "laion")
     rows = list(_flagged(folder, terms).sample(fraction=1, shuffle=True, seed=seed).iter_rows())
@@ -207,7 +207,7 @@ def examples(settings: Profile, terms: TermList, seed: int, count: int = 12) -> 
 
 
 def _file(folder: Path, url: str | None) -> Path | None:
-    """The picture of a row whose URL is a file of the folder."""
+    """The image of a row whose URL is a file of the folder."""
     try:
         return folder / url if url and (folder / url).is_file() else None
     except OSError:  # a URL that is longer than a name of a file can be
@@ -218,7 +218,7 @@ def kinds_of_cues(settings: Profile, terms: TermList) -> pd.DataFrame:
     """What the flagged captions say: kind, captions, share.
 
     Of the mini world's by the truth of its generator, of Flickr8k's by hand (PHOTO_LABELS). Empty for shards that were
-    not made here, of which nobody knows it.
+    not made here, where it is unknown.
     """
     folder = source.folder(settings, "laion")
     if settings.photographs:
@@ -235,7 +235,7 @@ def kinds_of_cues(settings: Profile, terms: TermList) -> pd.DataFrame:
 
 
 def _labelled_by_hand(folder: Path, terms: TermList) -> Counter[str]:
-    """How many captions that the list flags have each label; raises NegutilError where one has none."""
+    """How many captions that the list flags have each label; raises NegutilError if one has none."""
     labels = files.read_csv(PHOTO_LABELS)
     label_of = {(row.photograph, row.number): row.kind for row in labels.itertuples()}
     captions = pl.read_parquet(folder / "captions.parquet")

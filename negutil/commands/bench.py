@@ -10,31 +10,33 @@ import typer
 from negutil.commands.options import MOST, Activation, AsJson, Device, Dtype
 
 if TYPE_CHECKING:
+    from negutil.bench.examples import Examples
     from negutil.bench.run import Card
 
 Model = Annotated[
     str,
     typer.Argument(
         help="A name of `negutil models list`, a fine-tuned model such as miniclip-b-8+negationclip/seed0, or an "
-        "architecture of open_clip such as ViT-B-32-quickgelu."
+        "open_clip architecture such as ViT-B-32-quickgelu."
     ),
 ]
 Pretrained = Annotated[
     str,
     typer.Option(
         metavar="TAG_OR_FILE",
-        help="Weights: a .safetensors or .pt file, the folder of a fine-tuning, a tag of open_clip, or random.",
+        help="Weights: a .safetensors or .pt file, the folder of a fine-tuned model, an open_clip tag, or random.",
     ),
 ]
 Method = Annotated[
     str,
     typer.Option(
         metavar="NAME[=NUMBER]",
-        help="Ask by a method without training: 'affirmed part', subtraction, caps or steering; such as caps=0.9.",
+        help="Use a method without training: 'affirmed part', subtraction, caps or steering; such as caps=0.9.",
     ),
 ]
 NegBench = Annotated[
-    list[Path] | None, typer.Option(metavar="FILE.csv", help="NegBench's retrieval or choice CSV; may be repeated.")
+    list[Path] | None,
+    typer.Option(metavar="FILE.csv", help="NegBench's retrieval or multiple-choice CSV; may be repeated."),
 ]
 Valse = Annotated[Path | None, typer.Option(metavar="FILE.json", help="VALSE's existence.json.")]
 CcNeg = Annotated[Path | None, typer.Option(metavar="FILE.pt", help="CC-Neg's ccneg_preprocessed.pt.")]
@@ -43,7 +45,7 @@ Pairs = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="FILE.csv",
-        help="Your own pictures: a CSV with the columns image, true and false (a true and a false caption of each); "
+        help="Your own images: a CSV with the columns image, true and false (a true and a false caption for each); "
         "may be repeated.",
     ),
 ]
@@ -51,29 +53,34 @@ Images = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="FOLDER",
-        help="Where the pictures are (default: the folder of each file); repeated: the first that has them.",
+        help="Folder of the images (default: the folder of each file); may be repeated, the first match counts.",
     ),
 ]
-Partial = Annotated[
-    bool, typer.Option("--partial", help="Leave out rows whose pictures are not there, and say how many.")
-]
+Partial = Annotated[bool, typer.Option("--partial", help="Leave out rows whose images are missing, and count them.")]
 World = Annotated[
-    str, typer.Option(help="Ask about the mini world in this size, mini or quick (a MiniCLIP without files: mini).")
+    str,
+    typer.Option(
+        help="Evaluate on the mini world in this size, mini or quick (default for a MiniCLIP without files: mini)."
+    ),
 ]
 Only = Annotated[
-    list[str] | None, typer.Option(metavar="TEXT", help="Of the mini world, only tasks with this in their name.")
+    list[str] | None, typer.Option(metavar="TEXT", help="Only mini-world tasks with this text in their name.")
 ]
 Against = Annotated[
     list[Path] | None,
     typer.Option(
-        metavar="FOLDER", help="The card of another model on the same data, to stand beside; may be repeated."
+        metavar="FOLDER", help="The card of another model on the same data, to compare with; may be repeated."
     ),
 ]
 Out = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="Folder of the card (default: ./negutil-bench-<model>).")
 ]
+ClipBenchmark = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Write the numbers here as well, a file per task for `clip_benchmark build`."),
+]
 Seed = Annotated[int, typer.Option(help="Seed of random weights.", min=0, max=MOST)]
-Batch = Annotated[int, typer.Option(help="Pictures or texts at a time (0: 256).", min=0, max=MOST)]
+Batch = Annotated[int, typer.Option(help="Images or texts per batch (0: 256).", min=0, max=MOST)]
 Every = Annotated[bool, typer.Option("--all", help="Print every number, not only the main ones of each task.")]
 
 
@@ -94,6 +101,7 @@ def bench(
     only: Only = None,
     against: Against = None,
     out: Out = None,
+    clip_benchmark: ClipBenchmark = None,
     seed: Seed = 0,
     batch: Batch = 0,
     device: Device = "auto",
@@ -101,24 +109,26 @@ def bench(
     every: Every = False,
     as_json: AsJson = False,
 ) -> None:
-    """Test any open_clip model on negation: a report card.
+    """Evaluate any open_clip model on negation: a report card.
 
-    A MiniCLIP is asked about the mini world; any model about the files that you name, in the formats of NegBench,
-    VALSE, CC-Neg and NegRefCOCOg, or as pairs of captions of your own pictures. What is finished is kept in the card's
-    folder, so the same command resumes where it stopped.
+    A MiniCLIP is evaluated on the mini world, any model on the files that you give: in the formats of NegBench, VALSE,
+    CC-Neg and NegRefCOCOg, or as caption pairs for your own images. The card's folder keeps finished tasks, so the
+    same command resumes where it stopped.
     """
+    from negutil.bench import clip_benchmark_files, examples, references, sources
     from negutil.bench import model as bench_model
-    from negutil.bench import references, sources
     from negutil.bench import run as cards
 
     single = {"valse": valse, "ccneg": ccneg, "negrefcocog": negrefcocog}
     lists = {"negbench": negbench, "pairs": pairs, "images": images}
     lists |= {name: [path] if path else None for name, path in single.items()}
+    if clip_benchmark:  # before hours of work, not after
+        clip_benchmark.mkdir(parents=True, exist_ok=True)
     files = sources.Files(**{name: tuple(paths or ()) for name, paths in lists.items()}, partial=partial)
     loaded = bench_model.load(
         model, pretrained, activation=activation or "", seed=seed, device=device, dtype=dtype, profile=profile
     )
-    # The mini world where it is asked for, or where there is nothing else to ask a MiniCLIP about.
+    # Use the mini world if it is requested, or if a MiniCLIP has nothing else to be evaluated on.
     asks_world = bool(profile or only) or (not files.any and bench_model.is_miniclip(loaded))
     settings = sources.settings(profile if asks_world else "mini", batch)
     units = [*(sources.world(settings, only or []) if asks_world else []), *sources.of_files(files, settings)]
@@ -130,10 +140,15 @@ def bench(
     if any(task["world"] for task in card.tasks):
         others += references.of_world(settings.name, base if base.startswith("miniclip") else "miniclip-b-8")
     others += references.published(card)
-    _write(dataclasses.replace(card, references=references.shown(card, others)), folder, every, as_json)
+    gains = references.differences(card, units, folder, against or [])
+    card = dataclasses.replace(card, references=references.shown(card, others), differences=gains)
+    if clip_benchmark:
+        used = ", ".join(filter(None, (pretrained or loaded.name, method)))
+        clip_benchmark_files.write(card, clip_benchmark, used)
+    _write(card, folder, examples.of(units, folder), every, as_json)
 
 
-def _write(card: "Card", folder: Path, every: bool, as_json: bool) -> None:
+def _write(card: "Card", folder: Path, shown_pairs: "list[Examples]", every: bool, as_json: bool) -> None:
     """Write the card's files and print its numbers."""
     import pandas as pd
 
@@ -141,7 +156,7 @@ def _write(card: "Card", folder: Path, every: bool, as_json: bool) -> None:
     from negutil.bench import run as cards
 
     table, numbers = cards.save(card, folder)
-    page = bench_card.save(card, folder)
+    page = bench_card.save(card, folder, shown_pairs)
     if as_json:
         typer.echo(json.dumps(cards.as_json(card), indent=1))
         return
@@ -156,6 +171,6 @@ def _write(card: "Card", folder: Path, every: bool, as_json: bool) -> None:
     for task in card.tasks:
         for note in task["notes"]:
             typer.echo(f"{task['title']}: {note}")
-    typer.echo(
-        f"All {len(rows)} numbers, the figure and what other models reach: {page} ({numbers.name}, {table.name})."
-    )
+    for sentence in bench_card.summary(card):
+        typer.echo(sentence)
+    typer.echo(f"All {len(rows)} numbers, the figure and other models' results: {page} ({numbers.name}, {table.name}).")

@@ -1,16 +1,18 @@
 """The command line: ``negutil`` or ``python -m negutil``.
 
-Commands are thin: they parse, call one function of the package, and print.  What takes long to import (torch) is
-imported inside the command that needs it, so that ``--help`` is quick.  Every command that reports numbers has
-``--json``.  What goes wrong is one sentence on stderr: exit status 2 for what the user can fix, 130 for Ctrl-C.
+Commands are thin: they parse, call one function of the package, and print.  Slow imports (torch) are inside the command
+that needs them, so that ``--help`` is quick.  Every command that reports numbers has ``--json``.  An error is one
+sentence on stderr, with exit status 2 if the user can fix it and 130 for Ctrl-C.
 """
 
+import contextlib
 import dataclasses
 import errno
 import importlib.metadata
 import io
 import json
 import os
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -22,9 +24,10 @@ from typer.core import TyperGroup
 from negutil import paths
 from negutil.commands import data
 from negutil.commands.bench import Images, Partial, bench
+from negutil.commands.explore import explore
 from negutil.commands.models import encode, finetune, models_list, push
 from negutil.commands.options import MOST, MOST_THREADS, Address, AsJson, Device, EngineName, ProfileName, Workers
-from negutil.commands.report import report, seeds, table
+from negutil.commands.report import report, seeds, table, verify
 from negutil.errors import NegutilError, of_system
 from negutil.report import chapters
 
@@ -36,18 +39,18 @@ class Commands(TyperGroup):
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the words of the command line; raises typer.Exit with status 2 for one that is not UTF-8.
+        """Parse the command line; raises typer.Exit with status 2 for an argument that is not UTF-8.
 
-        Tables, JSON and pages are UTF-8, so such a name would be refused later, where it is written.
+        Tables, JSON and pages are UTF-8, so writing such a name would fail later.
         """
         settings = [value for name, value in os.environ.items() if name.startswith("NEGUTIL_")]
         for word in (*args, *settings):
-            if word != word.encode(errors="ignore").decode():  # a byte that is no text
+            if word != word.encode(errors="ignore").decode():  # a byte that is not text
                 raise _exit(f"{word!r} is not UTF-8: rename the file or folder, or correct the argument.", 2)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the chosen command; raises typer.Exit with status 2 or 130 where it could not finish."""
+        """Run the chosen command; raises typer.Exit with status 2 or 130 if it could not finish."""
         try:
             return super().invoke(ctx)
         except NegutilError as problem:
@@ -62,7 +65,7 @@ class Commands(TyperGroup):
 
 app = typer.Typer(
     cls=Commands,
-    help='Does CLIP understand "no"? Tools for the replication of four works on negation in vision-language models.',
+    help='Does CLIP understand "no"? Tools for replicating four papers on negation in vision-language models.',
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -92,14 +95,14 @@ def _group(name: str, text: str) -> typer.Typer:
 
 cache_commands = _group("cache", "The cache of features and other expensive steps.")
 stats_commands = _group("stats", "Statistics of your own data.")
-world_commands = _group("world", "The mini world: datasets made here, in the published formats.")
+world_commands = _group("world", "The mini world: generated datasets in the published formats.")
 negbench_commands = _group(
     "negbench",
-    "NegBench: make its files, check them, ask a generative model.",
+    "NegBench: build its files, check them, evaluate a generative model.",
 )
 _group("models", "The models of the registry, configs/models.toml.").command("list")(models_list)
 app.add_typer(data.commands, name="data")
-for command in (encode, finetune, push, seeds, report, table, bench):
+for command in (encode, explore, finetune, push, seeds, report, table, verify, bench):
     app.command()(command)
 
 
@@ -109,19 +112,23 @@ def run(
     profile: ProfileName = "",
     only: Annotated[str | None, typer.Option(help="Numbers of the notebooks to run, such as 01,03-05.")] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Seed in place of the notebooks' own; writes to results/seed-N.", min=0, max=MOST)
+        int | None,
+        typer.Option(help="Use this seed instead of the notebooks' own; writes to results/seed-N.", min=0, max=MOST),
     ] = None,
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Another notebook parameter.")
     ] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Use an empty cache for this run; yours stays as it is.")
+        bool, typer.Option("--fresh", help="Use an empty cache for this run; yours is not changed.")
     ] = False,
     renew: Annotated[
         bool,
-        typer.Option("--renew", help="Replace the committed results also where numbers moved within tolerance alone."),
+        typer.Option("--renew", help="Replace the committed results even if numbers changed only within tolerance."),
     ] = False,
     timeout: Annotated[int | None, typer.Option(help="Seconds that a single cell may take.", min=1, max=MOST)] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Write everything below DIR; the clone stays as it is.")
+    ] = None,
     only_list: Annotated[bool, typer.Option("--list", help="List the notebooks and stop.")] = False,
 ) -> None:
     """Run the notebooks in order; write results and figures.
@@ -131,6 +138,7 @@ def run(
     from negutil import config
     from negutil.report import generated
     from negutil.run import notebooks
+    from negutil.run.verify import elsewhere
 
     found_chapters = chapters.choose(chapters.find(), only)
     if only_list:
@@ -141,18 +149,22 @@ def run(
     parameters = notebooks.parse_parameters(parameter or [])
     if seed is not None:
         parameters["seed"] = seed
-    # On SIGTERM in an orderly way too, so that the kernel is shut down and the lock given back.
+    # Exit cleanly on SIGTERM too, to shut down the kernel and release the lock.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    written, comparison = notebooks.run(found_chapters, name, parameters, fresh=fresh, renew=renew, timeout=timeout)
-    for path in written:
-        typer.echo(path)
-    with notebooks.place(found_chapters, parameters):
-        typer.echo(f"Tables are in {paths.results(name)}, figures in {paths.figures(name)}.")
-    if not written:  # every notebook lacks its data
+    out = out.expanduser().resolve() if out else None
+    with elsewhere(name, out) if out else contextlib.nullcontext():
+        written, comparison = notebooks.run(
+            found_chapters, name, parameters, fresh=fresh, renew=renew, timeout=timeout, out=out
+        )
+        for path in written:
+            typer.echo(path)
+        with notebooks.place(found_chapters, parameters):
+            typer.echo(f"Tables are in {paths.results(name)}, figures in {paths.figures(name)}.")
+    if not written:  # no notebook has its data
         raise typer.Exit(1)
     if comparison is None:
         return
-    # The generated pages, where the checkout's results changed, and not those that NEGUTIL_RESULTS names.
+    # Update the generated pages if the checkout's results changed, not those in NEGUTIL_RESULTS.
     is_of_checkout = paths.results(name) == paths.ROOT / "results" / name
     changed = generated.update(name) if comparison.written and is_of_checkout else {}
     updated = [f"{name} was updated." for name, is_new in changed.items() if is_new]
@@ -179,7 +191,7 @@ def readme(
 
 @cache_commands.command("info")
 def cache_info(as_json: AsJson = False) -> None:
-    """Say where the cache is, and how much of what is in it."""
+    """Show where the cache is, and its size by kind."""
     from negutil.cache import Cache
 
     cache = Cache()
@@ -200,7 +212,7 @@ def cache_info(as_json: AsJson = False) -> None:
 
 @cache_commands.command("clear")
 def cache_clear() -> None:
-    """Delete all cached arrays; they are made again when needed."""
+    """Delete everything in the cache; it is computed again when needed."""
     from negutil.cache import Cache
 
     typer.echo(f"Freed {Cache().clear() / 1e6:.1f} MB in {Cache().root}.")
@@ -214,11 +226,11 @@ def world_build(
         list[str] | None, typer.Option(metavar="PART", help="Parts to write, such as coco,voc; may be repeated.")
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Compare what is there with its manifest, byte by byte.")
+        bool, typer.Option("--check", help="Compare the files with their manifest, byte by byte.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write its datasets where they are missing or out of date."""
+    """Write its datasets that are missing or out of date."""
     from negutil.data import source
 
     outcomes = source.world().build_all(profile, only or (), check)
@@ -236,13 +248,13 @@ def world_look(
     part: Annotated[
         str, typer.Option(help="scenes, faces, clips, radiographs, shapes, alttexts, or all of them.")
     ] = "all",
-    seed: Annotated[int, typer.Option(help="Which pictures.", min=0, max=MOST)] = 0,
-    profile: Annotated[str, typer.Option(help="Whose folder of figures, without --out.")] = "",
+    seed: Annotated[int, typer.Option(help="Seed of the images.", min=0, max=MOST)] = 0,
+    profile: Annotated[str, typer.Option(help="Profile whose figures folder to write to, without --out.")] = "",
     out: Annotated[Path | None, typer.Option(metavar="FILE.png", help="The file to write.")] = None,
 ) -> None:
     """Draw a contact sheet of each part of the mini world.
 
-    Images, with what is said of them.
+    It shows images with their captions.
     """
     from negutil.data import source
 
@@ -253,19 +265,21 @@ def world_look(
 def negbench_build(
     instances: Annotated[
         Path,
-        typer.Argument(help="COCO-style instances JSON: which things are in which picture; or the folder of Flickr8k."),
+        typer.Argument(help="COCO-style instances JSON (the objects in each image), or the Flickr8k folder."),
     ],
-    output: Annotated[Path, typer.Argument(help="Folder for the CSV files; made where it does not exist.")],
+    output: Annotated[Path, typer.Argument(help="Folder for the CSV files; created if missing.")],
     *,
-    captions: Annotated[Path | None, typer.Option(help="COCO-style captions JSON, for retrieval too.")] = None,
-    absent: Annotated[Literal["plausible", "random"], typer.Option(help="Which absent things.")] = "plausible",
-    questions: Annotated[int, typer.Option(help="Multiple-choice questions about each picture.", min=1, max=MOST)] = 1,
-    paraphrase: Annotated[bool, typer.Option("--paraphrase", help="Word everything freely as well.")] = False,
-    seed: Annotated[int, typer.Option(help="Seed of all chance.", min=0, max=MOST)] = 0,
+    captions: Annotated[
+        Path | None, typer.Option(help="COCO-style captions JSON, to build retrieval files too.")
+    ] = None,
+    absent: Annotated[Literal["plausible", "random"], typer.Option(help="How to choose absent objects.")] = "plausible",
+    questions: Annotated[int, typer.Option(help="Multiple-choice questions per image.", min=1, max=MOST)] = 1,
+    paraphrase: Annotated[bool, typer.Option("--paraphrase", help="Write paraphrased files as well.")] = False,
+    seed: Annotated[int, typer.Option(help="Random seed.", min=0, max=MOST)] = 0,
 ) -> None:
-    """Make NegBench's files from COCO-style annotations.
+    """Build NegBench's files from COCO-style annotations.
 
-    Negated captions for retrieval, and multiple-choice questions.
+    They have negated captions for retrieval, and multiple-choice questions.
     """
     from negutil.captions import negbench
     from negutil.captions.statements import Grammar
@@ -280,12 +294,14 @@ def negbench_build(
 
 @negbench_commands.command("check")
 def negbench_check(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE.csv", help="Multiple-choice files as NegBench's.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE.csv", help="Multiple-choice files in NegBench's format.")
+    ],
     *,
     save: Annotated[bool, typer.Option("--save", help="Keep the numbers in results/published/.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what questions give away to scorers that see no image."""
+    """Report what scorers that see no image can guess."""
     from negutil import results
     from negutil.compare import negbench
     from negutil.files import sha256 as file_digest
@@ -304,23 +320,23 @@ def negbench_check(
 
 @negbench_commands.command("ask")
 def negbench_ask(
-    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="A multiple-choice file as NegBench's.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="A multiple-choice file in NegBench's format.")],
     *,
     images: Images = None,
     partial: Partial = False,
     profile: Annotated[
-        str, typer.Option(help="Whose vision model is asked; configs/annotators.toml names it.")
+        str, typer.Option(help="Profile whose vision model to use; configs/annotators.toml names it.")
     ] = "paper",
     one_by_one: Annotated[
-        bool, typer.Option("--one-by-one", help="Ask about every option on its own: yes or no, not a letter.")
+        bool, typer.Option("--one-by-one", help="Present every option on its own, to be answered by yes or no.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the order of the options.", min=0, max=MOST)] = 0,
-    out: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Keep every question with its reply.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Save every question with its reply.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a generative model the questions of a file.
+    """Evaluate a generative model on a file of questions.
 
-    Prints how many of them it gets right.
+    Prints its accuracy.
     """
     from negutil import config, tables
     from negutil.bench import sources
@@ -351,10 +367,10 @@ def pretrain(
         str, typer.Argument(help="miniclip-s-8, miniclip-b-8, minisd, miniclipseg, judge, dose-5, ..., photoclip")
     ],
     *,
-    pool: Annotated[Path | None, typer.Option(help="Folder of the corpus; made where it does not exist.")] = None,
+    pool: Annotated[Path | None, typer.Option(help="Folder of the corpus; created if missing.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint and the learning curve.")] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Folder that receives the finished weights; default: where they are looked for.")
+        Path | None, typer.Option(help="Folder for the finished weights (default: where they are loaded from).")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Steps instead of the recipe's.", min=1, max=MOST)] = None,
     seed: Annotated[int | None, typer.Option(help="Seed instead of the recipe's.", min=0, max=MOST)] = None,
@@ -363,7 +379,7 @@ def pretrain(
 ) -> None:
     """Pretrain MiniCLIP and its companions, or PhotoCLIP.
 
-    Those of the mini world learn from web-like captions, PhotoCLIP from Flickr8k. A stopped run resumes.
+    Mini-world models learn from web-like captions, PhotoCLIP from Flickr8k. Resumes where it stopped.
     """
     from negutil.data import source
 
@@ -380,7 +396,7 @@ def pretrain(
     elif pool is None:
         file = photoclip.run(name, out=out, weights=weights, **given)
     else:
-        raise NegutilError(f"{name} learns from Flickr8k in NEGUTIL_DATA; leave out --pool.")
+        raise NegutilError(f"{name} learns from Flickr8k in NEGUTIL_DATA: leave out --pool.")
     if file:
         typer.echo(f"Weights are in {file}.")
 
@@ -398,7 +414,7 @@ def stats_captions(
     terms: Annotated[
         str | None, typer.Option(help="Term list: strict, standard, wide, or a TOML file; default: all three.")
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Count again what the cache knows already.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Ignore cached counts.")] = False,
     engine: EngineName = "local",
     address: Address = "",
     workers: Workers = 0,
@@ -406,7 +422,7 @@ def stats_captions(
 ) -> None:
     """Count captions with negation, and cues among their words.
 
-    As NegationCLIP's Table 1 does.
+    This follows NegationCLIP's Table 1.
     """
     from negutil.captions import caption_statistics, negation_terms
     from negutil.data.engines import Engine
@@ -418,9 +434,10 @@ def stats_captions(
 
 
 def main() -> None:
-    """Entry point of the command line."""
+    """Entry point of the command line; the command as it was typed goes into the provenance of what it makes."""
+    os.environ.setdefault("NEGUTIL_COMMAND", shlex.join(["negutil", *sys.argv[1:]]))
     for stream in (sys.stdout, sys.stderr):
-        # A terminal that knows ASCII alone gets "\\xe9" instead of a traceback.
+        # An ASCII-only terminal gets "\\xe9" instead of a traceback.
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
     app(prog_name="negutil")

@@ -1,4 +1,4 @@
-"""``negutil data``: what published data there are, whether they are whole, and how to get them."""
+"""``negutil data``: list the published data, check them, and get them."""
 
 import dataclasses
 import json
@@ -12,10 +12,12 @@ from negutil.commands.options import AsJson
 if TYPE_CHECKING:
     from negutil.fetch.check import Finding
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Names of `negutil data list`; default: all.")]
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="NAME", help="Names from `negutil data list`; default: all.")
+]
 Folder = Annotated[
     Path | None,
-    typer.Option(help="Look here, instead of in NEGUTIL_DATA: a folder of datasets, or the dataset's own."),
+    typer.Option(help="Look here instead of in NEGUTIL_DATA: a folder of datasets, or one dataset's own folder."),
 ]
 
 commands = typer.Typer(
@@ -33,9 +35,9 @@ def data_list(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/data.md, the page about all data.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the datasets and what of them is here.
+    """List the datasets, and which of them are here.
 
-    With what each is for, its licence, and where it comes from.
+    Shows what each is for, its licence, and its source.
     """
     from negutil.fetch import listing
 
@@ -54,15 +56,17 @@ def data_check(
     names: Names = None,
     *,
     folder: Folder = None,
-    deep: Annotated[bool, typer.Option("--deep", help="Open every picture and clip, not twenty of a folder.")] = False,
-    whole: Annotated[bool, typer.Option("--whole", help="Less than what is published is wrong too.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Open every image and clip, not just twenty per folder.")
+    ] = False,
+    whole: Annotated[bool, typer.Option("--whole", help="Treat incomplete data as an error too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check what is here: counts, checksums, readability.
+    """Check the data that are here: counts, checksums, readability.
 
     Says what is wrong and how to fix it.
 
-    The exit status is 1 where something is wrong, or was asked for by name and is missing.
+    The exit status is 1 if something is wrong, or if data that you named are missing.
     """
     from negutil.fetch import catalogue, check
 
@@ -77,22 +81,22 @@ def data_check(
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(finding) for finding in found], indent=1))
     elif bad:
-        typer.echo(f"{len(bad)} of {len(found)} are wrong or missing.", err=True)
+        typer.echo(f"{len(bad)} of {len(found)} parts are wrong or missing.", err=True)
     if bad:
         raise typer.Exit(1)
 
 
 @commands.command("get")
 def data_get(
-    name: Annotated[str, typer.Argument(help="A name of `negutil data list`.")],
+    name: Annotated[str, typer.Argument(help="A name from `negutil data list`.")],
     *,
-    folder: Annotated[Path | None, typer.Option(help="Put it below this folder, instead of in NEGUTIL_DATA.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="What notebooks do not need, too.")] = False,
+    folder: Annotated[Path | None, typer.Option(help="Put it into this folder instead of NEGUTIL_DATA.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also download what notebooks do not need.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep archives after unpacking.")] = False,
 ) -> None:
     """Download and unpack what is free to download.
 
-    Resumes where it stopped. Prints the steps for what a program cannot download.
+    Resumes where it stopped. Prints the steps for data that cannot be downloaded automatically.
     """
     from negutil.fetch import catalogue, get
 
@@ -103,7 +107,7 @@ def data_get(
         typer.echo(f"{done.what}: {done.status}{f', {done.files} files' if done.files > 1 else ''}")
     steps = get.steps(entry)
     if steps:
-        typer.echo(f"{'Besides' if entry.downloadable else 'This is not to be downloaded by a program'}, by hand:")
+        typer.echo("In addition, by hand:" if entry.downloadable else "Cannot be downloaded automatically. By hand:")
     for number, step in enumerate(steps, 1):
         typer.echo(f"{number}. {step}")
     if steps:

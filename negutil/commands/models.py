@@ -1,4 +1,4 @@
-"""``negutil models list``, ``encode`` (features as shards of files) and ``finetune`` (one training of notebook 05)."""
+"""``negutil models list``, ``encode`` (sharded features) and ``finetune`` (one training of notebook 05)."""
 
 import dataclasses
 import json
@@ -12,7 +12,7 @@ from negutil.commands.options import MOST, MOST_THREADS, Activation, Address, As
 from negutil.errors import NegutilError
 
 Kind = Annotated[
-    Literal["images", "captions"] | None, typer.Option(help="What to encode (default: what the paths hold).")
+    Literal["images", "captions"] | None, typer.Option(help="What to encode (default: what the paths contain).")
 ]
 OnError = Annotated[Literal["stop", "skip"], typer.Option(help="What to do with an image that cannot be read.")]
 
@@ -20,36 +20,38 @@ OnError = Annotated[Literal["stop", "skip"], typer.Option(help="What to do with 
 def encode(
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="PATH", help="A folder of pictures, or files, folders or patterns of captions."),
+        typer.Argument(metavar="PATH", help="A folder of images, or files, folders or patterns of captions."),
     ],
     *,
     model: Annotated[
-        str, typer.Option(help="A name of `negutil models list`, a fine-tuned model, or an architecture of open_clip.")
+        str, typer.Option(help="A name from `negutil models list`, a fine-tuned model, or an open_clip architecture.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the features; made where it does not exist.")],
-    pretrained: Annotated[str, typer.Option(help="Weights for an architecture: a tag of open_clip or a file.")] = "",
+    out: Annotated[Path, typer.Option(help="Folder for the features; created if missing.")],
+    pretrained: Annotated[str, typer.Option(help="Weights for an architecture: an open_clip tag or a file.")] = "",
     activation: Activation = None,
     kind: Kind = None,
     column: Annotated[str | None, typer.Option(help="Column with the captions.")] = None,
     format_name: Annotated[
         Literal["safetensors", "parquet"], typer.Option("--format", help="Format of the files.")
     ] = "safetensors",
-    store: Annotated[Literal["float32", "float16"], typer.Option(help="Numbers in the files.")] = "float32",
-    shard_size: Annotated[int, typer.Option(help="Pictures or captions in a file.", min=1, max=MOST)] = 10_000,
-    batch: Annotated[int, typer.Option(help="Pictures or captions at a time.", min=1, max=MOST)] = 256,
+    store: Annotated[Literal["float32", "float16"], typer.Option(help="Number type in the files.")] = "float32",
+    shard_size: Annotated[int, typer.Option(help="Images or captions per file.", min=1, max=MOST)] = 10_000,
+    batch: Annotated[int, typer.Option(help="Images or captions per batch.", min=1, max=MOST)] = 256,
     device: Device = "auto",
     dtype: Dtype = "float32",
-    threads: Annotated[int, typer.Option(help="Threads of each process on the CPU.", min=1, max=MOST_THREADS)] = 1,
+    threads: Annotated[int, typer.Option(help="CPU threads per process.", min=1, max=MOST_THREADS)] = 1,
     on_error: OnError = "stop",
     engine: EngineName = "local",
     address: Address = "",
     workers: Workers = 0,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Delete what an earlier run left, and begin anew.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Delete the output of an earlier run and start again.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Encode images or captions into sharded files with a manifest.
 
-    A stopped run resumes.
+    Resumes where it stopped.
     """
     from negutil.bench import encoding
     from negutil.data.engines import Engine
@@ -68,13 +70,13 @@ def encode(
     if as_json:
         typer.echo(json.dumps(made, indent=1, sort_keys=True))
         return
-    kept = f" ({made['kept']} of them were there already)" if made["kept"] else ""
+    kept = f" ({made['kept']} of them already existed)" if made["kept"] else ""
     what = f"{made['rows']:,} {made['inputs']['kind']} of {made['width']} numbers"
     typer.echo(f"{out}: {what} in {len(made['shards'])} shards{kept}")
     for reason in made["left_out"].values():
         typer.echo(f"Left out: {reason}", err=True)
     if made["left_out"]:
-        typer.echo(f"Pictures left out: {len(made['left_out'])}; {out / encoding.MANIFEST} lists them.", err=True)
+        typer.echo(f"Images left out: {len(made['left_out'])}; {out / encoding.MANIFEST} lists them.", err=True)
 
 
 def finetune(
@@ -85,32 +87,61 @@ def finetune(
     ] = "",
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Write the model here as well, for open_clip's local-dir:FOLDER."),
+        typer.Option(metavar="FOLDER", help="Also write the model here, for open_clip's local-dir:FOLDER."),
     ] = None,
     transformers: Annotated[
-        bool, typer.Option("--transformers", help="With --out: as a CLIPModel of transformers, too.")
+        bool, typer.Option("--transformers", help="With --out: also as a transformers CLIPModel.")
     ] = False,
     card: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="With --out: a report card of negutil bench, for the model card."),
     ] = None,
+    captions: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.csv", help="Your own captions: a CSV with the columns image and caption."),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="With --captions: where the images are (default: the file's folder)."),
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="With --captions: leave out rows whose images are not there.")
+    ] = False,
+    annotator: Annotated[
+        str,
+        typer.Option(metavar="NAME|FILE.toml", help="With --captions, who adds negations: rules, world, or a file."),
+    ] = "rules",
+    epochs: Annotated[
+        int | None, typer.Option(help="With --captions: passes instead of the recipe's.", min=1, max=MOST)
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="With --captions: examples at a time.", min=1, max=MOST)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fine-tune a text tower as notebook 05 does.
+    """Fine-tune a text tower as notebook 05 does, or on your own captions.
 
-    A stopped run resumes; torchrun splits the batch among processes.
+    Resumes where it stopped. torchrun splits the batch among processes.
     """
     from negutil import config
     from negutil.models import loader, registry
-    from negutil.train import distributed, recipes
+    from negutil.train import distributed, own, recipes
     from negutil.train.finetune import finetune as train
 
     parts = re.fullmatch(r"(?P<base>[^+/]+)\+(?P<recipe>[^+/]+)/seed(?P<seed>\d+)", model)
     if parts is None:
-        raise NegutilError(f"'{model}' is no name of a fine-tuned model: write it as BASE+RECIPE/seedN.")
-    recipe, settings = recipes.find(parts["recipe"]), config.load(profile)
+        raise NegutilError(f"'{model}' is not the name of a fine-tuned model: write it as BASE+RECIPE/seedN.")
+    if captions is None and (images or partial or epochs or batch or annotator != "rules"):
+        raise NegutilError("--images, --partial, --annotator, --epochs and --batch go with --captions; add that file.")
+    recipe, settings, seed = recipes.find(parts["recipe"]), config.load(profile), int(parts["seed"])
     with distributed.processes() as members:
-        job = recipes.single(settings, parts["base"], recipe, int(parts["seed"]))
+        if captions is None:
+            job = recipes.single(settings, parts["base"], recipe, seed)
+        else:
+            given = own.Own(captions, images, annotator, partial)
+            base = loader.load(parts["base"])
+            planned = own.single(settings, base, recipe, seed, given, epochs=epochs, batch=batch)
+            job = planned.job
+            if members.writes:
+                typer.echo(planned.summary, err=True)
         base = loader.load_entry(registry.find(job.base))
         found = train(base, job.examples, job.config, job.out, replace=job.replace)
         if members.writes:
@@ -123,12 +154,12 @@ def finetune(
 
 
 def push(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `negutil finetune --out` wrote.")],
-    repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The repository; made where there is none.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder that `negutil finetune --out` wrote.")],
+    repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The repository; created if missing.")],
 ) -> None:
     """Upload a model to the Hugging Face hub.
 
-    The token is that of HF_TOKEN, or of `hf auth login`.
+    The token comes from HF_TOKEN or `hf auth login`.
     """
     from negutil.bench import export
 

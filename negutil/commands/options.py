@@ -1,27 +1,23 @@
-"""Options that several commands have: profile, engine, device, and the choices of each."""
+"""Options shared by several commands: profile, engine, device, and their choices."""
 
 from typing import Annotated, Literal
 
 import typer
 
 MOST = 2**31 - 1
-"""The largest seed or count that every library takes."""
+"""The largest seed or count that every library accepts."""
 
 MOST_THREADS = 1024
 ProfileName = Annotated[str, typer.Option(help="Settings: mini, quick or paper (default: NEGUTIL_PROFILE, or mini).")]
-EngineName = Annotated[
-    Literal["local", "ray"], typer.Option("--engine", help="Who does the work: this process, or Ray.")
-]
-Device = Annotated[str, typer.Option(help="Where the model runs: cpu, cuda, or auto, the GPU where there is one.")]
-Dtype = Annotated[Literal["float32", "bfloat16", "float16"], typer.Option(help="What the model computes with.")]
+EngineName = Annotated[Literal["local", "ray"], typer.Option("--engine", help="Run in this process, or on Ray.")]
+Device = Annotated[str, typer.Option(help="Where the model runs: cpu, cuda, or auto (the GPU if there is one).")]
+Dtype = Annotated[Literal["float32", "bfloat16", "float16"], typer.Option(help="Number type of the computation.")]
 Activation = Annotated[
     Literal["quick_gelu", "gelu"] | None,
-    typer.Option(help="What a file of weights was trained with, where it does not say."),
+    typer.Option(help="The activation that the weights were trained with, if their file does not say."),
 ]
 Address = Annotated[
-    str, typer.Option(help="Address of a running Ray cluster, such as auto (default: Ray is started on this machine).")
+    str, typer.Option(help="Address of a running Ray cluster, such as auto (default: start Ray on this machine).")
 ]
-Workers = Annotated[
-    int, typer.Option(help="Processes of Ray (default: one for each processor or GPU).", min=0, max=MOST)
-]
+Workers = Annotated[int, typer.Option(help="Ray processes (default: one per processor or GPU).", min=0, max=MOST)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

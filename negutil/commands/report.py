@@ -1,6 +1,7 @@
-"""``negutil report`` (every claim with its verdict), ``table`` (one for a paper) and ``seeds`` (other draws)."""
+"""``negutil report`` (every claim with its verdict), ``table``, ``verify`` (a run and the committed) and ``seeds``."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,10 +13,10 @@ from negutil.errors import NegutilError
 def report(*, profile: ProfileName = "", as_json: AsJson = False) -> None:
     """Write report.html and report.md into results/<profile>/.
 
-    Every claim, its verdict, and the numbers that decided.
+    They show every claim, its verdict, and the numbers that decided it.
 
-    Only tables in results/ are read; what is missing is said, with the notebook that makes it. With --json the verdicts
-    are printed too, a record for each claim and model.
+    Only tables in results/ are read; the report names missing ones and the notebooks that make them. With --json the
+    verdicts are printed too, a record for each claim and model.
     """
     from negutil import config
     from negutil.compare import verdicts
@@ -54,34 +55,74 @@ def table(
         typer.echo(table.markdown(frame))
 
 
+def verify(
+    run: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="Folder of ./run_all.sh --out DIR (default: the clone).")
+    ] = None,
+    *,
+    profile: Annotated[str, typer.Option(help="Whose tables (default: mini).")] = "mini",
+    as_json: AsJson = False,
+) -> None:
+    """Compare a run with the committed results, table by table.
+
+    A line for each table says how many numbers are equal, within tolerance (configs/tolerances.toml) and beyond; those
+    beyond are named, and so are the verdicts that changed. Committed is what the last commit of the clone has.
+
+    The exit status is 1 where a number is beyond tolerance or a verdict changed.
+    """
+    from negutil import config, paths
+    from negutil.run import verify
+
+    made = run.expanduser().resolve() / "results" if run else paths.results("")
+    found = verify.of_run(config.resolve(profile), made)
+    if not found.tables:
+        raise NegutilError(f"{made / profile} has no tables to compare: run ./run_all.sh first.")
+    if as_json:
+        tables = {name: counts._asdict() | {"moved": found.beyond[name]} for name, counts in found.tables.items()}
+        facts = {name: getattr(found, name) for name in ("absent", "verdicts", "changed", "summary")}
+        typer.echo(json.dumps({"tables": tables, **facts}, indent=1))
+    else:
+        typer.echo(found.report)
+    if not found.is_same:
+        raise typer.Exit(1)
+
+
 def seeds(
     *,
     profile: Annotated[str, typer.Option(help="Settings: mini or quick (default: NEGUTIL_PROFILE, or mini).")] = "",
     chosen: Annotated[
-        str, typer.Option("--seeds", metavar="1,2", help="Base seeds of the evaluation sets, beside the profile's own.")
+        str,
+        typer.Option(
+            "--seeds", metavar="1,2", help="Base seeds of the evaluation sets, in addition to the profile's own."
+        ),
     ] = "1,2",
     judge: Annotated[
-        bool, typer.Option("--judge", help="Ask nothing: judge again what is kept, as after a change of the claims.")
+        bool,
+        typer.Option(
+            "--judge", help="Evaluate nothing; judge the saved results again, for example after editing claims."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Repeat the evaluation on other draws of images and questions.
+    """Repeat the evaluation on other samples of images and questions.
 
-    Of the models that notebooks 05 and 06 trained, with the verdicts compared.
+    Evaluates the models that notebooks 05 and 06 trained, and compares the verdicts.
 
-    Run the notebooks first, with the same cache: nothing is trained here. The tables of every seed are kept in
-    results/<profile>/evaluation_seeds/, the verdicts side by side in results/<profile>/evaluation_seeds.csv.
+    Run the notebooks first, with the same cache: this command trains nothing. It saves the tables of every seed in
+    results/<profile>/evaluation_seeds/, and the verdicts side by side in results/<profile>/evaluation_seeds.csv.
     """
     from negutil import config
-    from negutil.compare import evaluation_seeds
+    from negutil.compare import claims, evaluation_seeds, verdicts
 
     settings = config.load(profile)
     try:
         wanted = tuple(int(word) for word in chosen.split(","))
     except ValueError as problem:
-        raise NegutilError(f"--seeds {chosen} is no list of whole numbers: write for example --seeds 1,2.") from problem
+        raise NegutilError(
+            f"--seeds {chosen} is not a list of whole numbers: write for example --seeds 1,2."
+        ) from problem
     if len(set(wanted)) < len(wanted):
-        raise NegutilError(f"--seeds {chosen} names a seed twice: write each once.")
+        raise NegutilError(f"--seeds {chosen} repeats a seed: write each once.")
     if not judge:
         for seed in wanted:
             for experiment, seconds in evaluation_seeds.evaluate(settings, seed):
@@ -96,6 +137,8 @@ def seeds(
         draw = row["seed"] if row["seed"] == evaluation_seeds.POOLED else f"seed {row['seed']}"
         typer.echo(f"{row['claim']}, {row['model']}, {draw}: {row['verdict']}, {interval}")
     cases = found[found["seed"] == evaluation_seeds.POOLED]
-    for verdict, count in cases["verdict"].value_counts().items():
-        typer.echo(f"{verdict}: {count} of {len(cases)} pairs of a claim and a model")
+    is_ours = cases["claim"].isin([claim.id for claim in claims.read() if claim.work == claims.OURS])
+    for title, names, own in (("papers", {}, cases[~is_ours]), ("our findings", verdicts.FINDINGS, cases[is_ours])):
+        for verdict, count in own["verdict"].replace(names).value_counts().items():
+            typer.echo(f"{title}, {verdict}: {count} of {len(own)} claim-model pairs")
     typer.echo(written)

@@ -29,7 +29,7 @@ PRESENCE, RETRIEVAL, FACES = "presence AUC", "recall@1", "face attribute AUC"
 METRICS = {PRESENCE: "AUC", RETRIEVAL: "recall@1", FACES: "AUC"}
 
 Truth = dict[str, np.ndarray]
-"""For every noun, of which pictures it is true (bool [N])."""
+"""For every noun, of which images it is true (bool [N])."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def face_auc(settings: Profile, model: LoadedModel) -> Interval:
 
 
 def cooccurrence(settings: Profile, most: int = 40) -> tuple[np.ndarray, list[str]]:
-    """Share of the training pictures with one noun that also have another ([n, n], diagonal NaN), grouped by place.
+    """Share of the training images with one noun that also have another ([n, n], diagonal NaN), grouped by place.
 
     The ``most`` commonest nouns are taken.
     """
@@ -160,7 +160,7 @@ Row = tuple[str, list[np.ndarray], list[bool]]
 
 
 def top_pictures(settings: Profile, seed: int, nouns: Sequence[str], model: str, count: int = 8) -> list[Row]:
-    """For each noun the best pictures for its presence and for its absence: (query, pictures, is it there?)."""
+    """For each noun the best images for its presence and for its absence: (query, images, is it there?)."""
     scenes, loaded = scenes_of(settings, seed), loader.load(model)
     images = encode.images(loaded, scenes.pictures)
     rows: list[Row] = []

@@ -35,7 +35,7 @@ class Findings:
 
 
 def load_faces(settings: Profile, split: str = "test") -> Dataset:
-    """The faces of ``split`` with one bool column per attribute; raises NegutilError where the folder is wrong."""
+    """The faces of ``split`` with one bool column per attribute; raises NegutilError if the folder is wrong."""
     with skipped.reading(settings, FACES, "celeba"):
         return celeba.load(source.folder(settings, "celeba"), split=split)
 
@@ -49,7 +49,7 @@ def labels_of(faces: Dataset) -> pd.DataFrame:
 def run(settings: Profile, seed: int = 0) -> Findings:
     """Probe every model of the profile on the test faces; writes the table ``probe`` and each model's per-item scores.
 
-    ``seed`` moves the resamples of the intervals. Raises NegutilError where faces or models are missing.
+    ``seed`` moves the resamples of the intervals. Raises NegutilError if faces or models are missing.
     """
     pairs, faces = probe_prompts.read_prompts(), load_faces(settings)
     labels, prompts = labels_of(faces), probe_prompts.texts(pairs)
@@ -100,7 +100,7 @@ def prevalence(labels: pd.DataFrame) -> pd.DataFrame:
 
 
 def examples(faces: Dataset, names: Sequence[str], each: int = 8) -> list[Example]:
-    """Pictures of ``each`` faces for every attribute in ``names``: half of them with it, then half without."""
+    """Images of ``each`` faces for every attribute in ``names``: half of them with it, then half without."""
     shown: list[Example] = []
     for name in names:
         flags = np.array(faces[name][:])

@@ -3,7 +3,7 @@
 **The rule**, written before any of these trainings ran: the main tables have the smallest budget from which on recall@5
 of negated captions on the *validation* split (``evaluation.VALIDATION``) rises by less than its standard error, from
 each budget to the next one. Recall is a mean over all methods of the curve, so the budget is the same for all of them,
-and no reported benchmark is looked at. The standard error is that of the paired rise, over seeds and pictures.
+and no reported benchmark is looked at. The standard error is that of the paired rise, over seeds and images.
 
 The curves themselves are numbers of notebook 05 (table ``curves``): every benchmark for every method and budget, for
 smaller shares of the captions with as many steps, and for NegBench's alpha.
@@ -72,7 +72,7 @@ def _passes(count: int) -> str:
 
 
 def _by_budget(settings: Profile) -> dict[int, Floats]:
-    """Whether each picture [S, N] was found, by budget: for every seed, means over the methods and models."""
+    """Whether each image [S, N] was found, by budget: for every seed, means over the methods and models."""
     plan = settings.finetuning.curves
     if len(set(plan.budgets)) < 2 or not plan.methods:
         raise NegutilError(

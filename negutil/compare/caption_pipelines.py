@@ -1,8 +1,8 @@
 """Notebook 04: captions with negation from every pipeline, and how good they are.
 
-The training sets are built whole by ``captions.caption_sets``. Their quality is measured on a part of the pictures, at
+The training sets are built whole by ``captions.caption_sets``. Their quality is measured on a part of the images, at
 several error rates of the annotators, and without the steps that are meant to ensure it. The n-gram model that judges
-how natural a caption is learns from captions of other pictures. Published data have no known truth: what needs it is
+how natural a caption is learns from captions of other images. Published data have no known truth: what needs it is
 left out there.
 """
 
@@ -80,7 +80,7 @@ class Findings:
 def run(settings: Profile, seed: int = 0) -> Findings:
     """Build all sets, measure them, save records and items, and return what the notebook shows.
 
-    Raises NegutilError where published data are wanted and not there.
+    Raises NegutilError if published data are wanted and not there.
     """
     rates = ERRORS if source.is_drawn(source.folder(settings, "coco")) else ERRORS[:1]
     folders = {error: caption_sets.build(settings, error) for error in rates}
@@ -121,7 +121,7 @@ def study(settings: Profile, error: float = 0.0, seed: int = 0) -> pd.DataFrame:
         NEGCAP: baseline_sets.negcap(labels, who.language, world_seed),
         CCNEG: ccneg.assign(kind="object", about="", dropped=""),  # these are false on purpose
     }
-    if not error:  # P1 without a look at the picture, and P2 that overlooks the "not" of a question
+    if not error:  # P1 without a look at the image, and P2 that overlooks the "not" of a question
         questions = caption_sets.asked_of_shapes(settings, pictures, world_seed)
         made[UNVERIFIED] = p1.make(captions, who.language, None, held_out=who.held_out)
         made[OVERLOOKED] = p2.make(questions, who.language, p2.Rules(naive=True, seed=world_seed))
@@ -145,7 +145,7 @@ def study(settings: Profile, error: float = 0.0, seed: int = 0) -> pd.DataFrame:
 
 
 def _pictures(settings: Profile) -> int:
-    """How many pictures are studied: half of those for training at most, the others being for the n-gram model."""
+    """How many images are studied: half of those for training at most, the others being for the n-gram model."""
     return min(PICTURES, len(caption_sets.sources(settings)) // 2)
 
 
@@ -158,7 +158,7 @@ def _scenes(folder: Path) -> dict[int, Any]:
 def _measures(items: pd.DataFrame, settings: Profile, seed: int) -> pd.DataFrame:
     """How many captions come about, how many are true, how plausible the absent objects are, and how natural the texts.
 
-    The first three are resampled by picture. Bits per word are those of the captions, and of the texts that they are
+    The first three are resampled by image. Bits per word are those of the captions, and of the texts that they are
     compared with; how diverse captions are has no interval.
     """
     bootstrap, rows = dataclasses.asdict(settings.bootstrap), []
@@ -237,17 +237,17 @@ def _records(quality: pd.DataFrame, sets: pd.DataFrame, referring: pd.DataFrame)
 
 
 def annotator_name(error: float) -> str:
-    """What stands in the column "model": who wrote the captions."""
+    """The values of the column "model": who wrote the captions."""
     return f"annotators with {100 * error:.0f} % errors"
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# For the notebook: pictures with good and bad captions, P1 step by step, rows of NegRefCOCOg
+# For the notebook: images with good and bad captions, P1 step by step, rows of NegRefCOCOg
 
 
 @dataclass(frozen=True, slots=True)
 class Referred:
-    """One row of NegRefCOCOg: its picture, both boxes (x, y, width, height), which is meant, and the phrases.
+    """One row of NegRefCOCOg: its image, both boxes (x, y, width, height), which is meant, and the phrases.
 
     ``affirmed`` and ``bare`` are the controls of ``captions.negrefcocog``.
     """
@@ -261,7 +261,7 @@ class Referred:
 
 
 def sample(settings: Profile, items: pd.DataFrame, count: int = 6, seed: int = 0) -> list[Example]:
-    """``count`` captions of ``items`` (rows of ``Findings.items``) under their pictures."""
+    """``count`` captions of ``items`` (rows of ``Findings.items``) under their images."""
     rows = items[items["dropped"] == ""]
     rows = rows.sample(min(count, len(rows)), random_state=seed)
     chosen = zip(rows["set"], rows["file_name"], rows["updated_caption"], strict=True)
@@ -269,7 +269,7 @@ def sample(settings: Profile, items: pd.DataFrame, count: int = 6, seed: int = 0
 
 
 def one_picture(settings: Profile, items: pd.DataFrame, count: int = 6, seed: int = 0) -> list[Example]:
-    """Captions of P1, Rand-P1 and P2 of the same pictures, picture by picture, without errors; ``count`` in all."""
+    """Captions of P1, Rand-P1 and P2 of the same images, image by image, without errors; ``count`` in all."""
     names = tuple(name for name in (P1, RANDOM, P2) if name in set(items["set"]))
     rows = items[(items["error"] == 0) & items["set"].isin(names) & (items["dropped"] == "")]
     rows = rows.drop_duplicates(["set", "image_id"])
@@ -283,7 +283,7 @@ def one_picture(settings: Profile, items: pd.DataFrame, count: int = 6, seed: in
 
 
 def mistakes(settings: Profile, items: pd.DataFrame, count: int = 6, seed: int = 0) -> list[Example]:
-    """``count`` false captions under their pictures, where annotators make the most errors; none without any."""
+    """``count`` false captions under their images, where annotators make the most errors; none without any."""
     rows = items[(items["error"] == items["error"].max()) & (items["true"] == 0)]
     rows = rows[rows["set"].isin((P1, P2, NEGCAP))]
     return sample(settings, rows, count, seed)
@@ -297,9 +297,9 @@ def dropped(items: pd.DataFrame) -> pd.DataFrame:
 
 
 def step_by_step(settings: Profile, count: int = 5, seed: int = 0) -> pd.DataFrame:
-    """P1 step by step: caption, object proposed, whether the picture shows it, updated caption.
+    """P1 step by step: caption, object proposed, whether the image shows it, updated caption.
 
-    The first one shown is a proposal that the picture refutes, where there is one among the first thousand captions.
+    The first one shown is a proposal that the image refutes, where there is one among the first thousand captions.
     """
     who = caption_sets.annotators_of(settings, 0.0, settings.world.seed)
     sources = caption_sets.sources(settings, 1, 1000, settings.world.seed)
@@ -320,7 +320,7 @@ def step_by_step(settings: Profile, count: int = 5, seed: int = 0) -> pd.DataFra
 
 
 def referred(settings: Profile, count: int = 4, seed: int = 0) -> list[Referred]:
-    """``count`` rows of NegRefCOCOg with their pictures and controls, drawn at random; none where it is missing."""
+    """``count`` rows of NegRefCOCOg with their images and controls, drawn at random; none where it is missing."""
     return skipped.attempt(settings, "NegRefCOCOg", partial(_referred, settings, count, seed), "negrefcocog") or []
 
 

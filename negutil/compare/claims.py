@@ -1,10 +1,10 @@
-"""Claims and their verdicts: each is written down with its test in ``configs/claims.toml`` before anything is run.
+"""Claims and their verdicts: each claim is written with its test in ``configs/claims.toml`` before anything is run.
 
-A verdict is read off the tables in ``results/`` alone: change a number there and the verdict changes. A condition looks
-at whole 95 % intervals, so a claim is replicated only where the data leave no doubt at that level, and a claim whose
-intervals reach over the bound is inconclusive. A printed digit is another matter: with the same files and weights it
-comes out or it does not. ``judge`` is about claims that can be tested; ``negutil.compare.verdicts`` has a line for
-every claim. The last part of the file has the headlines, and which claims are controls of which.
+Only the tables in ``results/`` decide a verdict: change a number there, and the verdict changes. A condition compares
+whole 95 % intervals with a bound, so a claim whose interval includes the bound is inconclusive. A printed digit is
+different: with the same files and weights it is reproduced or not. ``judge`` handles testable claims;
+``negutil.compare.verdicts`` has a line for every claim. The last part of the file has the headlines, and which claims
+are controls of which.
 """
 
 import functools
@@ -25,10 +25,10 @@ from negutil.statistics import Interval
 FILE = paths.CONFIGS / "claims.toml"
 REPLICATED, NOT_REPLICATED, INCONCLUSIVE = VERDICTS = ("replicated", "not replicated", "inconclusive")
 PART = "not reproduced here: part of the data"
-"""In place of a verdict on a printed digit, where the number is not of all items that the digit is about."""
+"""Replaces a verdict on a printed digit if the number does not cover all of the digit's items."""
 
 FACT = "fact"
-"""In place of a verdict, for what could not have come out otherwise or was found by looking."""
+"""Replaces a verdict for what is true by construction or was noticed in the results."""
 BEFORE = "before the run"
 WORKS = ("NegBench", "NegationCLIP", "CLIPGlasses", "CoN-CLIP")
 OURS = "our controls"
@@ -36,7 +36,7 @@ ROUNDING = 1e-9
 
 
 class NoRecordError(NegutilError):
-    """A table has no record that a claim needs: its notebook has not made it in this profile."""
+    """A table lacks a record that a claim needs: its notebook has not made it in this profile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,9 @@ class Condition(Settings):
 
     Attributes:
         table: ``<experiment>/<name>`` of a table in results/.
-        task: the records' task, where ``*`` stands for any text; ``metric``: their metric.
-        side: "above" or "below", the side of ``bound`` on which the whole interval has to lie; or "equal": the number
-            itself has to be at most ``within`` from it, and be about at least ``of`` items.
+        task: the records' task, where ``*`` matches any text; ``metric``: their metric.
+        side: "above" or "below", the side of ``bound`` on which the whole interval must lie; or "equal": the number
+            itself must be within ``within`` of it and cover at least ``of`` items.
     """
 
     table: str
@@ -70,7 +70,7 @@ class Condition(Settings):
     def margins(self, rows: pd.DataFrame) -> pd.DataFrame:
         """``rows`` with how far each is on the right side of the bound.
 
-        ``holds`` is positive where the whole interval is on that side, ``contradicted`` is not negative where none is.
+        ``holds`` is positive if the whole interval is on that side; ``contradicted`` is at least 0 if none of it is.
         """
         if self.side == "equal":
             holds = self.within + ROUNDING - (rows["value"] - self.bound).abs()
@@ -86,13 +86,13 @@ class Claim(Settings):
 
     Attributes:
         id, notebook, source, statement: its name, where it is tested, who says so and what.
-        conditions: all have to hold for the claim to be replicated.
-        provided: what a model has to fulfil to be able to show the claim at all.
+        conditions: all must hold for the claim to be replicated.
+        provided: preconditions that a model must fulfil to show the claim at all.
         published: the published numbers, as text.
         testable_in: the profiles that can show it (empty: every one), and ``why`` not the others.
-        missing: what nobody has who would test it; then there are no conditions.
-        written: when the test was written down.
-        fact: why its number is shown without a verdict; such a claim is no test.
+        missing: what is not public but needed to test it; then there are no conditions.
+        written: when the test was written.
+        fact: why its number is shown without a verdict; such a claim is not a test.
         models: those that the claim is about (empty: the models of the profile).
         results: the folder in results/ that decides (empty: the profile's).
     """
@@ -114,7 +114,7 @@ class Claim(Settings):
 
     @property
     def written_before(self) -> bool:
-        """Whether its test was written down before the numbers were known."""
+        """Whether its test was written before the numbers were known."""
         return self.written.startswith(BEFORE)
 
     @property
@@ -130,13 +130,13 @@ class Claim(Settings):
 
     @property
     def of_everywhere(self) -> bool:
-        """Whether every profile's own tables decide about it by a test from before the run."""
+        """Whether each profile's own tables decide it by a test from before the run."""
         return not (self.testable_in or self.missing or self.results) and self.written_before
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a claim for one model, and the record that decided (the one nearest to failing).
+    """The verdict on a claim for one model, and the record that decided (the one closest to failing).
 
     ``p`` is two-sided, of the record against its bound, and ``q`` the same after Benjamini and Hochberg over all claims
     of a report; ``heterogeneity`` is the p-value that pooled draws agree.
@@ -201,7 +201,7 @@ class _File(Settings):
 
 
 def read(path: Path = FILE) -> tuple[Claim, ...]:
-    """All claims of the file; raises NegutilError that names the claim and the key where something is wrong."""
+    """All claims of the file; raises NegutilError that names the claim and the key if something is wrong."""
     return _read(path).claim
 
 
@@ -219,7 +219,9 @@ def _read(path: Path) -> _File:
             wrong = "has conditions though something is missing" if claim.missing else "has no conditions"
             raise NegutilError(f"{path}: claim {claim.id!r} {wrong}: say what decides about it, or what is missing.")
         if not (claim.written_before or claim.fact):
-            raise NegutilError(f"{path}: claim {claim.id!r} was found by looking: say so under `fact`, it is no test.")
+            raise NegutilError(
+                f"{path}: claim {claim.id!r} was noticed in the results: say so under `fact`, because it is not a test."
+            )
         if claim.testable_in and not claim.why:
             raise NegutilError(f"{path}: claim {claim.id!r} is for some profiles only: say why.")
     mentioned = [each.claim for each in found.headline]
@@ -231,7 +233,7 @@ def _read(path: Path) -> _File:
 
 
 def _condition(row: dict[str, Any], claim: dict[str, Any], path: Path) -> dict[str, Any]:
-    """A condition with ``side`` and ``bound`` in place of above, below or equal."""
+    """A condition with ``side`` and ``bound`` instead of above, below or equal."""
     sides = [side for side in ("above", "below", "equal") if side in row]
     if len(sides) != 1 or {"within", "of"} & {*row} != ({"within", "of"} if "equal" in row else set()):
         wanted = "table, task, metric and one of above, below, equal with within and of"
@@ -247,7 +249,7 @@ def of_notebook(notebook: str, path: Path = FILE) -> tuple[Claim, ...]:
 def headlines(path: Path = FILE) -> tuple[Headline, ...]:
     """The headlines in their order.
 
-    Raises NegutilError where a key is missing, and where one is not a claim of a paper with a test from before the run.
+    Raises NegutilError if a key is missing, and where one is not a claim of a paper with a test from before the run.
     """
     found = _read(path)
     known = {claim.id: claim for claim in found.claim}
@@ -261,7 +263,7 @@ def headlines(path: Path = FILE) -> tuple[Headline, ...]:
 
 
 def controls(path: Path = FILE) -> tuple[Control, ...]:
-    """Every control; raises NegutilError where a key is missing or a claim is not in the file."""
+    """Every control; raises NegutilError if a key is missing or a claim is not in the file."""
     return _read(path).control
 
 
@@ -272,7 +274,7 @@ def judge(
 
     ``draws`` are folders in results/ with the same numbers from other draws of the evaluation sets; a verdict is then
     that of the pooled numbers. ``floors`` is the folder that says what a model can do (``provided``), if another one.
-    Raises NegutilError where a table is missing, and NoRecordError where no record of any model fits a condition. With
+    Raises NegutilError if a table is missing, and NoRecordError where no record of any model fits a condition. With
     published data a claim whose data are not here has no verdict: ``skipped.csv`` says what is missing.
     """
     found = []
@@ -300,7 +302,7 @@ def table(verdicts: Iterable[Verdict], claims: Iterable[Claim]) -> pd.DataFrame:
 def margins(claim: Claim, profile: str, model: str, draws: Sequence[str] = ()) -> pd.DataFrame:
     """The records of one model that decide about a claim, with how far each is on the right side (``Condition``).
 
-    A condition without records, whose data were not there, is left out where another one has some.
+    A condition without records, because its data are missing, is left out if another one has some.
     Columns are those of results with wanted (a text), bound, side, within, of, holds, contradicted and, where ``draws``
     are pooled, heterogeneity.  Raises as ``judge`` does.
     """
@@ -313,9 +315,9 @@ def _has(model: str, condition: Condition, claim: Claim, profile: str) -> bool:
 
 
 def _verdicts(claim: Claim, profile: str, models: Sequence[str], draws: Sequence[str], floors: str) -> list[Verdict]:
-    """For each model the first failing precondition decides, else the condition that is nearest to failing.
+    """For each model the first failing precondition decides, else the condition closest to failing.
 
-    Conditions without a record of the model, whose data were not there, are left out and named.
+    Conditions without a record of the model, because their data are missing, are left out and named.
     """
     first, place = claim.conditions[0], claim.results or profile
     known = {model for condition in claim.conditions for model in _records(condition, place)["model"]}
@@ -372,7 +374,7 @@ def _margins(condition: Condition, profile: str, model: str, claim: Claim, draws
 
 
 def _pooled(rows: pd.DataFrame) -> pd.Series:
-    """One record from several draws of the same number."""
+    """One record from several samples of the same number."""
     numbers = zip(*(rows[name] for name in ("value", "ci_low", "ci_high", "n", "ci_over")), strict=True)
     mean, heterogeneity = statistics.pooled([Interval(*number) for number in numbers])
     changed = {"value": mean.value, "ci_low": mean.low, "ci_high": mean.high, "n": mean.n}
@@ -380,7 +382,7 @@ def _pooled(rows: pd.DataFrame) -> pd.Series:
 
 
 def _records(condition: Condition, profile: str) -> pd.DataFrame:
-    """The records that a condition names, found once while their file does not change; they are not written to."""
+    """The records that a condition names, read once until the file changes; treat them as read-only."""
     path = file_of(condition, profile)
     state = path.stat() if path.exists() else None
     return _matching(condition, path, (state.st_mtime_ns, state.st_size, state.st_ino) if state else ())

@@ -279,7 +279,7 @@ def published() -> Printed:
     """Tables 1 to 3, of CLIP ViT-B/32.
 
     Table 1 mixes evaluations: NegCLIP's multiple choice is from before NegBench's correction of March 2025 (28.7 %
-    after it), the rows of CLIPGlasses are of pictures without CLIP's mean and standard deviation, and a log gives
+    after it), the rows of CLIPGlasses are of images without CLIP's mean and standard deviation, and a log gives
     40.0 % and 89.4 % for the weights of a later model (docs/protocols.md#glasses-evaluation).
     """
     title = {ACCURACY: suite.CCNEG, FAR: FARS[0]}
@@ -320,7 +320,7 @@ def experiment() -> Experiment:
 def run(settings: Profile, seed: int = 0) -> Findings:
     """Evaluate every model; writes ``levels``, ``seeds``, ``gains``, ``ablations`` and all items.
 
-    ``seed`` moves the resamples. Raises NegutilError where a model is missing.
+    ``seed`` moves the resamples. Raises NegutilError if a model is missing.
     """
     compared = {base: methods(settings, base) for base in settings.models}
     evaluations = [each for own in compared.values() for method in own for each in method.evaluations]

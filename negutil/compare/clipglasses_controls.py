@@ -1,8 +1,8 @@
-"""Controls of notebook 06: glasses with a part taken away or replaced after their training, and other pictures.
+"""Controls of notebook 06: glasses with a part taken away or replaced after their training, and other images.
 
 Each answers one question that CLIPGlasses' tables leave open: what does the mask do by itself, what would one without
 errors do, what does the predicted object add to a random one, what does a lambda of every pair add to a constant, what
-is there before the Frame has learned anything, how much does the gold picture give away in retrieval, and what did
+is there before the Frame has learned anything, how much does the gold image give away in retrieval, and what did
 pixels without CLIP's mean and standard deviation cost?
 """
 
@@ -77,7 +77,7 @@ def averages(model: GlassesModel, settings: Profile) -> tuple[float, float]:
 
 @torch.inference_mode()
 def lambdas(model: GlassesModel, texts: Sequence[str], images: Features) -> Floats:
-    """Lambda [N] of every text with the picture of its row."""
+    """Lambda [N] of every text with the image of its row."""
     last, levels = model.layers(texts)
     found: torch.Tensor = model.glasses.frame(last, model.glasses.absent(last, levels), torch.from_numpy(images))
     return found.numpy().astype(float)
@@ -85,7 +85,7 @@ def lambdas(model: GlassesModel, texts: Sequence[str], images: Features) -> Floa
 
 @torch.inference_mode()
 def masked(model: GlassesModel, texts: Sequence[str], _images: Features | None = None) -> Floats:
-    """Whether the classifier calls each text negated, 1 or 0 [N]; the pictures do not matter."""
+    """Whether the classifier calls each text negated, 1 or 0 [N]; the images do not matter."""
     return model.glasses.masked(model.layers(texts)[0]).numpy().astype(float)
 
 
@@ -95,14 +95,14 @@ def negates(texts: Sequence[str]) -> NDArray[np.bool_]:
 
 
 class TrulyMasked(Scorer):
-    """Glasses with the true mask (``negates``) in place of the classifier's: what a classifier without errors gives."""
+    """Glasses with the true mask (``negates``) instead of the classifier's: what a classifier without errors gives."""
 
     def __init__(self, model: GlassesModel) -> None:
         self.name, self.tower = f"{model.name}|{TRUE_MASK}", model.tower
         self._worn, self._bare = changed(model, mask="always"), changed(model, constant_penalty=0.0)
 
     def paired(self, texts: Sequence[str], images: Features) -> Floats:
-        """Return the score [N] of each text with its picture."""
+        """Return the score [N] of each text with its image."""
         return np.where(negates(texts), self._worn.paired(texts, images), self._bare.paired(texts, images))
 
     def matrix(self, texts: Sequence[str], images: Features) -> Floats:
@@ -120,7 +120,7 @@ class Told(Scorer):
 
     @torch.inference_mode()
     def paired(self, texts: Sequence[str], images: Features) -> Floats:
-        """Return the score [N] of each text with its picture."""
+        """Return the score [N] of each text with its image."""
         seen, absent = torch.from_numpy(images), self._absent_of(texts)
         return self._model.glasses.paired(*self._model.layers(texts), seen, negated=absent).numpy().astype(float)
 
@@ -167,19 +167,19 @@ def with_untrained_frame(model: GlassesModel, seed: int = 0) -> GlassesModel:
 
 
 class GoldPicture(Scorer):
-    """Glasses with one lambda for each query, from the picture that it looks for, as the released code has it."""
+    """Glasses with one lambda for each query, from the image that it looks for, as the released code has it."""
 
     def __init__(self, model: GlassesModel, captions: Sequence[str], rows: Rows) -> None:
         self.name, self.tower = f"{model.name}|{GOLD}", model.tower
         self._model, self._captions, self._rows = changed(model, lambda_from="row"), list(captions), rows
 
     def paired(self, texts: Sequence[str], images: Features) -> Floats:
-        """Return the score [N] of each text with its picture."""
+        """Return the score [N] of each text with its image."""
         return self._model.paired(texts, images)
 
     @torch.inference_mode()
     def matrix(self, texts: Sequence[str], images: Features) -> Floats:
-        """Return the scores [T, M] of the captions; raises NegutilError for other texts, whose picture is not known."""
+        """Return the scores [T, M] of the captions; raises NegutilError for other texts, whose image is not known."""
         if list(texts) != self._captions:
             raise NegutilError("Only the captions themselves have a gold picture: ask for all of them in their order.")
         last, levels = self._model.layers(texts)
@@ -189,7 +189,7 @@ class GoldPicture(Scorer):
 
 
 def unnormalised(model: LoadedModel) -> LoadedModel:
-    """The model with pictures scaled to [0, 1] and no more, as CLIPGlasses' released code has them.
+    """The model with images scaled to [0, 1] and no more, as CLIPGlasses' released code has them.
 
     See docs/protocols.md#glasses-evaluation.
     """
@@ -240,7 +240,7 @@ def _clip(name: str, settings: Profile) -> LoadedModel:
 
 @functools.lru_cache(maxsize=2)
 def _training_pairs(base: str, settings: Profile) -> tuple[list[str], Features]:
-    """Negated captions of CC-Neg's training items and the features of their pictures, for one CLIP."""
+    """Negated captions of CC-Neg's training items and the features of their images, for one CLIP."""
     found = glasses_sets.load(glasses_sets.CCNEG, loader.load(base, profile=settings.name), settings)
     chosen = found.take(np.sort(np.random.default_rng(0).permutation(len(found))[:AVERAGED]))
     return chosen.negated, chosen.images[chosen.rows]

@@ -5,8 +5,8 @@ it is compared with), into which groups its items fall (``Group``) and what is p
 ``table`` make all numbers of it, and ``Findings`` saves them and shows them as tables for a notebook.
 
 Every number is a mean over items of a difference of models' values, so all numbers of a group are resampled at once:
-pictures (or what else is a cluster) with all their items. Intervals cover seeds as well where the profile says so
-(``Profile.intervals``); the seeds' own numbers stand beside them either way.
+images (or what else is a cluster) with all their items. Intervals cover seeds as well where the profile says so
+(``Profile.intervals``); the seeds' own numbers are listed either way.
 """
 
 import dataclasses
@@ -90,7 +90,7 @@ def columns(base: str, methods: Sequence[Method], hidden: Sequence[Method] = ())
     """Every seed, every mean over seeds and every difference of ``methods`` on ``base``.
 
     Where both methods of a difference have seeds, it is of those that both have. ``hidden`` are only compared with.
-    Differences from methods that are not there are left out.
+    Differences from methods that are missing are left out.
     """
     known = {method.label: method for method in (*methods, *hidden)}
     found = []
@@ -243,7 +243,7 @@ def source(work: str, row: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """What stands beside the numbers of an experiment.
+    """Printed numbers to compare with those of an experiment.
 
     Attributes:
         name: its folder in results/.

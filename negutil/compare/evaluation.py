@@ -71,10 +71,10 @@ JUDGED = "judged"
 CLAIMS, TOP_1, TOP_5 = "claims", f"{simpleneg.TITLE}, top-1", f"{simpleneg.TITLE}, top-5"
 
 VALIDATION = "validation"
-"""No part of any benchmark: negated retrieval on the pictures that are for choosing how to train."""
+"""No part of any benchmark: negated retrieval on the images that are for choosing how to train."""
 
 CHOOSING = "val2017"
-"""Those pictures, where this project made the data; it reports those of test2017 alone."""
+"""Those images, where this project made the data; it reports those of test2017 alone."""
 
 COLUMNS = ("task", "item", "cluster", "type", "valid", "cue", "held_out_noun", "held_out_form")
 KEYS = ["task", "item"]
@@ -123,7 +123,7 @@ class EvaluationData:
 
     @property
     def queries(self) -> Queries | None:
-        """NegBench's retrieval; None where its files are missing."""
+        """NegBench's retrieval; None if its files are missing."""
         return next((task for task in self.negbench if isinstance(task, Queries)), None)
 
 
@@ -300,7 +300,7 @@ def _domains(settings: Profile) -> dict[str, negation_beyond.Domain]:
 
 
 def _simpleneg(model: Scorer, _data: EvaluationData, settings: Profile) -> list[pd.DataFrame]:
-    """Whether the first picture satisfies each query, and the share of the first five that do."""
+    """Whether the first image satisfies each query, and the share of the first five that do."""
     task = find()[simpleneg.TITLE]
     rows = skipped.attempt(settings, task.title, partial(task.read, settings), "coco2017")
     if rows is None:
@@ -311,7 +311,7 @@ def _simpleneg(model: Scorer, _data: EvaluationData, settings: Profile) -> list[
 
 
 def _validation(model: Scorer, _data: EvaluationData, settings: Profile) -> list[pd.DataFrame]:
-    """Whether the negated caption of each picture of CHOOSING has it among the first five."""
+    """Whether the negated caption of each image of CHOOSING has it among the first five."""
     pictures, captions = validation_queries(settings)
     images = encode.images(model.tower, pictures, batch=settings.encode.batch)
     scores = model.matrix(captions, images)
@@ -321,10 +321,10 @@ def _validation(model: Scorer, _data: EvaluationData, settings: Profile) -> list
 
 
 def validation_queries(settings: Profile) -> tuple[PictureFiles, list[str]]:
-    """The pictures of CHOOSING and a negated caption of each, made as NegBench's training captions are.
+    """The images of CHOOSING and a negated caption of each, made as NegBench's training captions are.
 
     No noun that is held out for testing is denied, and no held-out wording is used. Raises NegutilError for published
-    data, of which every picture that is not trained on is reported.
+    data, of which every image that is not trained on is reported.
     """
     folder = source.folder(settings, "coco")
     if not source.is_built(folder):

@@ -1,4 +1,4 @@
-"""Do the verdicts hold on other pictures and other questions? Claims over three base seeds of the evaluation sets.
+"""Do the verdicts hold on other images and other questions? Claims over three base seeds of the evaluation sets.
 
 Models and training sets are those of the profile; ``evaluate`` draws the mini world's evaluation sets from another seed
 and evaluates the same models again. The tables go to a results folder in the cache; of these, the rows that claims name
@@ -45,7 +45,7 @@ SEEDS = (1, 2)
 """Beside the seed of the profile's own world."""
 
 POOLED = "pooled"
-"""What stands for a seed where all draws are pooled."""
+"""The value of the seed if all samples are pooled."""
 
 COLUMNS = ("claim", "model", "seed", "verdict", "decided_by", "value", "ci_low", "ci_high", "n", "p", "heterogeneity")
 EVALUATED_AGAIN = (
@@ -58,7 +58,7 @@ EVALUATED_AGAIN = (
     ),
     *(f"08_referring_segmentation/{name}" for name in ("levels", "seeds", "gains", "rules")),
 )
-"""The tables that depend on evaluation sets. Web captions, training sets, prompts for pictures and the layers under the
+"""The tables that depend on evaluation sets. Web captions, training sets, prompts for images and the layers under the
 probe do not: their verdicts are those of one seed."""
 
 
@@ -109,7 +109,7 @@ def keep(settings: Profile, seed: int, tables: Path) -> list[Path]:
 def judge(profile: str, seeds: Sequence[int] = SEEDS) -> pd.DataFrame:
     """The verdict on every claim for every model and seed, the profile's own first, then the pooled one: COLUMNS.
 
-    Raises NegutilError where a seed's tables are missing.
+    Raises NegutilError if a seed's tables are missing.
     """
     settings, decided = config.load(profile), stated(profile)
     if not decided:
@@ -145,10 +145,10 @@ def write(profile: str, seeds: Sequence[int] = SEEDS) -> Path:
 
 
 def read(profile: str) -> pd.DataFrame:
-    """The table that ``write`` wrote; raises NegutilError where it is missing or has other columns."""
+    """The table that ``write`` wrote; raises NegutilError if it is missing or has other columns."""
     file = path(profile)
     if not file.exists():
-        raise NegutilError(f"{file} is not there: run `negutil seeds --profile {profile}`.")
+        raise NegutilError(f"{file} is missing: run `negutil seeds --profile {profile}`.")
     found = files.read_csv(file, f"run `negutil seeds --profile {profile}`", dtype={"seed": str})
     if tuple(found.columns) != COLUMNS:
         raise NegutilError(f"{file} has other columns than {', '.join(COLUMNS)}: run `negutil seeds --judge`.")
@@ -163,14 +163,14 @@ def disagreements(table: pd.DataFrame) -> pd.DataFrame:
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# Evaluating the trained models once more: models and their training sets stay, everything else is drawn anew
+# Evaluating the trained models once more: models and their training sets stay, everything else is drawn again
 
 
 SAME = 0.001
-"""The largest share of evaluation pictures that may look exactly like a training picture."""
+"""The largest share of evaluation images that may look exactly like a training image."""
 
 LEARNED = {"scenes": 1000, "shapes": 100, "radiographs": 1_000_000}
-"""At most so many training pictures of these parts are drawn, and none of the others. Nothing is trained on them:
+"""At most so many training images of these parts are drawn, and none of the others. Nothing is trained on them:
 constants of two controls of glasses are averaged over captions of the first, which are made with the second, and
 thresholds for radiographs are set on the third, whose validation file is the test."""
 
@@ -192,9 +192,9 @@ STEPS: dict[str, tuple[Callable[[Profile], object], ...]] = {
 
 
 def settings_of(settings: Profile, seed: int) -> Profile:
-    """The profile with its evaluation sets drawn from ``seed``, and hardly any training pictures.
+    """The profile with its evaluation sets drawn from ``seed``, and hardly any training images.
 
-    Raises NegutilError for the seed of the training sets, and for published data, which cannot be drawn anew.
+    Raises NegutilError for the seed of the training sets, and for published data, which cannot be drawn again.
     """
     if not source.is_world(settings):
         raise NegutilError(
@@ -237,8 +237,8 @@ def only_named(settings: Profile, decided: Sequence[Claim]) -> Profile:
 def evaluate(settings: Profile, seed: int) -> Iterator[tuple[str, float]]:
     """Evaluate all that claims need on the sets of ``seed`` and keep it; yields each experiment and its seconds.
 
-    Features and answers are cached, so that a second call takes little. Raises NegutilError where a trained model is
-    missing, and where one of the pictures is among the training pictures.
+    Features and answers are cached, so that a second call takes little. Raises NegutilError if a trained model is
+    missing, and where one of the images is among the training images.
     """
     decided, tables = stated(settings.name), paths.cache() / "evaluation_seeds" / str(seed)
     other = only_named(settings_of(settings, seed), decided)
@@ -261,10 +261,10 @@ def evaluate(settings: Profile, seed: int) -> Iterator[tuple[str, float]]:
 
 
 def check_apart(evaluated: Path, learned_from: Path) -> int:
-    """How many pictures under ``evaluated`` look exactly like one that models are trained on.
+    """How many images under ``evaluated`` look exactly like one that models are trained on.
 
-    Its own training pictures are left out. No scene is in both, but a single thing on a small grid is now and then
-    drawn twice (one of the 25,000 pictures of seed 0). Raises NegutilError where more than a share of SAME are.
+    Its own training images are left out. No scene is in both, but a single thing on a small grid is now and then
+    drawn twice (one of the 25,000 images of seed 0). Raises NegutilError if more than a share of SAME are.
     """
     known = {files.sha256(picture) for picture in learned_from.glob("*.jpg")}
     own = evaluated / "coco" / PICTURES

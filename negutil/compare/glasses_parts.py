@@ -43,7 +43,7 @@ SENTENCE = "there is no dog on the beach, but a red car and two people with umbr
 def mask(settings: Profile, seed: int = 0) -> pd.DataFrame:
     """Columns model, task, metric, value, low, high, n, over: means over the glasses' seeds, intervals over texts.
 
-    It is about the glasses that were trained on CC-Neg; writes the table ``mask``. Raises NegutilError where they are
+    It is about the glasses that were trained on CC-Neg; writes the table ``mask``. Raises NegutilError if they are
     missing.
     """
     texts_of, bootstrap = texts(settings), settings.bootstrap.moved(seed)
@@ -64,7 +64,7 @@ def gate(settings: Profile, seed: int = 0) -> pd.DataFrame:
     """How often the classifier is right about a sentence of the benchmarks.
 
     ``accuracies`` with the columns model and glasses (the label of those that were trained on CC-Neg, and of those that
-    were trained on NegBench's captions); writes the table ``gate``. Raises NegutilError where glasses are missing.
+    were trained on NegBench's captions); writes the table ``gate``. Raises NegutilError if glasses are missing.
     """
     sentences, bootstrap = evaluation.prepare(settings).texts, settings.bootstrap.moved(seed)
     parts = []
@@ -118,7 +118,7 @@ def texts(settings: Profile) -> dict[str, list[str]]:
 def costs(settings: Profile) -> pd.DataFrame:
     """A row per method of the last CLIP of the profile, first seed: model, weights, examples, operations.
 
-    Variants and changes after training are left out. Raises NegutilError where a model has not been trained.
+    Variants and changes after training are left out. Raises NegutilError if a model has not been trained.
     """
     base = settings.models[-1]
     methods = [each for each in clipglasses.methods(settings, base) if not each.change]
@@ -183,7 +183,7 @@ def _count(call: Callable[[], object]) -> float:
 # --------------------------------------------------------------------------------------------------------------------
 # Does lambda fall with weaker negation? CLIPGlasses' Fig. 4, with paired differences and tau. The published captions
 # (CC-Neg's, reworded by a language model in four strengths) are not public, so templates stand in for them: the
-# object that an item of CC-Neg denies, denied in each strength, with that item's picture.
+# object that an item of CC-Neg denies, denied in each strength, with that item's image.
 # See docs/protocols.md#lambda-figure.
 
 
@@ -244,7 +244,7 @@ def strengths(settings: Profile, seed: int = 0) -> Strengths:
 
 
 def denied_items(rows: Dataset, count: int, seed: int = 0) -> Items:
-    """``count`` random items of CC-Neg that say what they deny; raises NegutilError where there is none."""
+    """``count`` random items of CC-Neg that say what they deny; raises NegutilError if there is none."""
     named = [row for row, noun in enumerate(rows["negated_object"][:]) if noun]
     if not named:
         raise NegutilError("No item of CC-Neg says which object it denies: use a file with sop_chosen_object.")

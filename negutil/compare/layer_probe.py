@@ -3,8 +3,8 @@
 CLIPGlasses' Fig. 2 shows a t-SNE of 20 hand-picked pairs in the first layer, which supports no claim
 (docs/protocols.md#layer-figure). Here sentences come in pairs that differ in their negation alone, for many nouns and
 cues. A probe learns from one half of the nouns and all cues but one, and is tested on the other half with the cue that
-it has not seen. Every sentence stands behind an opening of random length, so that its length says little; how little is
-a row of its own.
+it has not seen. Every sentence follows an opening of random length, so that its length says little; how little is a row
+of its own.
 """
 
 import dataclasses

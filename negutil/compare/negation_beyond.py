@@ -35,15 +35,15 @@ from negutil.tasks import affirmation_bias, exclusion, true_false
 
 Flags = NDArray[np.bool_]
 PAIRS, FEWEST_PICTURES = 60, 8
-"""Pairs (X, Y) that exclusion asks about, and pictures of X with Y and without Y that each needs."""
+"""Pairs (X, Y) that exclusion asks about, and images of X with Y and without Y that each needs."""
 
 MOST = 5000
-"""Pictures of one split that are used: all of val2017, and as many for thresholds where there are more."""
+"""Images of one split that are used: all of val2017, and as many for thresholds where there are more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Pictures of scenes, which of them show each noun (bool [N]), and the queries and sentences about them."""
+    """Images of scenes, which of them show each noun (bool [N]), and the queries and sentences about them."""
 
     pictures: PictureFiles
     there: Mapping[str, Flags]
@@ -52,12 +52,12 @@ class Gallery:
 
 
 ClaimData = tuple[ClaimSet, PictureFiles]
-"""Claims and the pictures that they are about."""
+"""Claims and the images that they are about."""
 
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """Claims about validation and test pictures of one domain, with those pictures."""
+    """Claims about validation and test images of one domain, with those images."""
 
     val: ClaimData
     test: ClaimData
@@ -77,15 +77,15 @@ class Findings:
 
 KINDS = tuple(field.name for field in dataclasses.fields(Findings))
 EMPTY = pd.DataFrame(columns=["model", "form", "domain", "kind", "metric", "value", "low", "high", "n", "over"])
-"""What stands for a table without a number."""
+"""The placeholder in a table without a number."""
 
 
 def gallery(settings: Profile, seed: int = 0, *, validation: bool = False) -> Gallery | None:
-    """The test scenes with the queries about them; None where published ones are missing (``negutil.data.skipped``).
+    """The test scenes with the queries about them; None if published ones are missing (``negutil.data.skipped``).
 
     With ``validation`` those that thresholds are chosen on.
 
-    Raises NegutilError where too few pictures share two things.
+    Raises NegutilError if too few images share two things.
     """
 
     def read() -> Gallery:
@@ -219,7 +219,7 @@ def run(settings: Profile, gallery: Gallery | None, claims: Mapping[str, Domain]
 def one_table(tasks: pd.DataFrame, found: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
     """``negbench.overview`` of ``tasks`` with exclusion (``Findings.exclusion``) as two more rows of the same columns.
 
-    A scorer that never sees a picture gives all of them the same score: in exclusion it has exactly the chance level.
+    A scorer that never sees an image gives all of them the same score: in exclusion it has exactly the chance level.
     """
     wanted = found[found["form"] == exclusion.ALL]
     shown = negbench.overview(tasks, models)
@@ -249,8 +249,8 @@ def metrics(table: pd.DataFrame, rows: str, chosen: Mapping[str, Sequence[str]])
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# The same query with and without "no": how many of a model's top five pictures show the thing that the query names.
-# Every noun that enough pictures show, and enough do not, makes one query of each kind, so a perfect answer to both is
+# The same query with and without "no": how many of a model's top five images show the thing that the query names.
+# Every noun that enough images show, and enough do not, makes one query of each kind, so a perfect answer to both is
 # possible.
 
 
@@ -261,7 +261,7 @@ TOP_METRIC = "pictures of the top five that show X"
 
 
 def top_nouns(there: Mapping[str, Flags]) -> list[str]:
-    """The nouns that at least TOP pictures show and at least TOP do not, in alphabetical order."""
+    """The nouns that at least TOP images show and at least TOP do not, in alphabetical order."""
     return sorted(noun for noun, flags in there.items() if min(flags.sum(), (~flags).sum()) >= TOP)
 
 
@@ -271,7 +271,7 @@ def with_and_without(noun: str) -> dict[str, str]:
 
 
 def top_pictures(settings: Profile, gallery: Gallery, model: str, chosen: list[str]) -> dict[str, NDArray[np.int64]]:
-    """For each kind of query the rows [nouns, TOP] of the pictures that ``model`` ranks first, best first."""
+    """For each kind of query the rows [nouns, TOP] of the images that ``model`` ranks first, best first."""
     loaded, batch = loader.load(model), settings.encode.batch
     images = encode.images(loaded, gallery.pictures, batch=batch)
     texts = {kind: [with_and_without(noun)[kind] for noun in chosen] for kind in (WITH, WITHOUT)}
@@ -281,7 +281,7 @@ def top_pictures(settings: Profile, gallery: Gallery, model: str, chosen: list[s
 def top_five(settings: Profile, gallery: Gallery | None, seed: int = 0) -> pd.DataFrame:
     """Write the table ``top_five`` and return it: the mean count over nouns, and that of the noun in the figure.
 
-    Without rows, and without a file, where there is no gallery or no noun that enough pictures show.
+    Without rows, and without a file, where there is no gallery or no noun that enough images show.
     """
     chosen = top_nouns(gallery.there) if gallery else []
     if gallery is None or not chosen:

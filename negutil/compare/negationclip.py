@@ -75,7 +75,7 @@ CAPTIONS = (recipes.RANDOM, recipes.P1, recipes.P2, recipes.NEGATIONCLIP)
 def training_images(settings: Profile, count: int) -> Dataset:
     """The first ``count`` training images of COCO that show a labelled thing, with captions and categories.
 
-    Where the annotations of train2014 are not there, images of val2017 take their place. Raises NegutilError where
+    Where the annotations of train2014 are missing, images of val2017 take their place. Raises NegutilError if
     neither is there.
     """
     folder = source.folder(settings, "coco")
@@ -132,13 +132,13 @@ def methods_of(settings: Profile, base: str) -> list[Method]:
 
 
 def released(settings: Profile, base: str) -> tuple[str, ...]:
-    """Weights of the registry that authors give out for the architecture of ``base``; where a file is not there, the
+    """Weights of the registry that authors give out for the architecture of ``base``; where a file is missing, the
     weights are left out (``skipped``)."""
     entries = [registry.find(name) for name in settings.finetuning.released]
     alike = [entry for entry in entries if entry.architecture == registry.find(base).architecture]
     for entry in alike:
         if not (entry.file and entry.file.exists()):
-            skipped.note(settings, Skip(entry.name, f"{entry.file} is not there: docs/data.md says how to get it."))
+            skipped.note(settings, Skip(entry.name, f"{entry.file} is missing: docs/data.md says how to get it."))
     return tuple(entry.name for entry in alike if entry.file and entry.file.exists())
 
 
@@ -212,7 +212,7 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     """Evaluate every model that ``train`` made; writes ``levels``, ``seeds``, ``gains``, and all items.
 
     What only the profile's curves have goes into a table of its own, ``curves``.
-    ``seed`` moves the resamples. Raises NegutilError where a model is missing.
+    ``seed`` moves the resamples. Raises NegutilError if a model is missing.
     """
     methods = {base: methods_of(settings, base) for base in settings.models}
     names = dict.fromkeys(name for own in methods.values() for method in own for name in method.values)

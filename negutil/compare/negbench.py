@@ -1,6 +1,6 @@
 """Notebook 03: NegBench's 18 task variations for every model, with chance and blind baselines.
 
-Every caption is a query of its own, options are shuffled, ties lose, and pictures are resampled with all their captions
+Every caption is a query of its own, options are shuffled, ties lose, and images are resampled with all their captions
 or questions. The claims and their tests are in configs/claims.toml; ``negutil.compare.negation_beyond`` has the
 tasks that the paper lacks.
 
@@ -56,7 +56,7 @@ class Findings:
 
 
 def models(settings: Profile) -> tuple[str, ...]:
-    """The models of a profile, and those ``beside`` whose weights can be had; the others are noted (``skipped``)."""
+    """The models of a profile, and those ``beside`` whose weights are available; the others are noted (``skipped``)."""
 
     def is_here(name: str) -> bool:
         return skipped.attempt(settings, name, lambda: loader.locate(registry.find(name))) is not None
@@ -68,7 +68,7 @@ def run(settings: Profile, tasks: Sequence[Items], seed: int = 0) -> Findings:
     """Examine the ``models`` of the profile on ``tasks`` (``tasks.negbench.load_all``).
 
     Writes the tables ``tasks``, ``phrasings`` and ``scaling``, and each model's per-item scores. ``seed`` moves the
-    order of the options and the resamples. Raises NegutilError where a model is missing or gives a score that is not
+    order of the options and the resamples. Raises NegutilError if a model is missing or gives a score that is not
     finite.
     """
     resampling = dataclasses.asdict(settings.bootstrap.moved(seed))
@@ -233,7 +233,7 @@ def file_records(files: Sequence[Path | str], seed: int = 0) -> list[Record]:
     """Return what a look at the sentences alone gets on multiple-choice files, as records; the task is the file's name.
 
     Models: the constant scorers of ``positions``, and the rules and the classifier of ``blind`` with intervals over
-    pictures, in total and by type of question. Raises NegutilError as `negutil.data.negbench.load` does.
+    images, in total and by type of question. Raises NegutilError as `negutil.data.negbench.load` does.
     """
     found: list[Record] = []
     for path in map(Path, files):

@@ -1,7 +1,7 @@
 """Notebook 08: CLIPSeg with other text towers, NegationCLIP's Table 5, and controls that it lacks.
 
 ``train`` makes the text towers that are missing, ``run`` puts each into the segmenter, evaluates it on the tasks of
-``segmentation_items`` and writes all numbers. The rest are tables and pictures for the notebook. The claims and their
+``segmentation_items`` and writes all numbers. The rest are tables and images for the notebook. The claims and their
 tests are in configs/claims.toml.
 """
 
@@ -108,7 +108,7 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     """Segment every phrase with every text tower.
 
     Writes the tables ``levels``, ``seeds``, ``gains`` and ``rules``, and all items. ``seed`` moves the resamples.
-    Raises NegutilError where a text tower is missing, or data or weights are.
+    Raises NegutilError if a text tower is missing, or data or weights are.
     """
     plan, segmenter = settings.segmentation, miniclipseg.load(settings.segmentation.model)
     data = {split: benchmarks.load(settings, segmenter.size, split) for split in benchmarks.SPLITS}
@@ -304,7 +304,7 @@ def curves(found: Findings, tasks: Sequence[str] = SHOWN) -> pd.DataFrame:
 
 
 def sizes(found: Findings) -> pd.DataFrame:
-    """How many pictures and phrases each task has, how many have others of their kind, and one phrase."""
+    """How many images and phrases each task has, how many have others of their kind, and one phrase."""
     rows = [
         (task, len(each.files), len(each), len(np.unique(each.rival_of)), each.texts[0])
         for task, each in found.data.items()
@@ -314,7 +314,7 @@ def sizes(found: Findings) -> pd.DataFrame:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A phrase about a picture (uint8 [H, W, 3]) with the mask that is meant, and each method's scores [H, W]."""
+    """A phrase about an image (uint8 [H, W, 3]) with the mask that is meant, and each method's scores [H, W]."""
 
     text: str
     picture: NDArray[np.uint8]
@@ -323,7 +323,7 @@ class Example:
 
 
 def examples(settings: Profile, task: str, count: int = 5, seed: int = 0) -> list[Example]:
-    """Phrases drawn at random, with the scores of the first seed of every method; one phrase per picture."""
+    """Phrases drawn at random, with the scores of the first seed of every method; one phrase per image."""
     segmenter = miniclipseg.load(settings.segmentation.model)
     phrases = benchmarks.load(settings, segmenter.size)[task]
     first = np.unique(phrases.picture, return_index=True)[1]
@@ -345,7 +345,7 @@ def examples(settings: Profile, task: str, count: int = 5, seed: int = 0) -> lis
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# Numbers: linear combinations of text towers' metrics, which are no means over phrases. Pictures are resampled with all
+# Numbers: linear combinations of text towers' metrics, which are no means over phrases. Images are resampled with all
 # their phrases, for all metrics and text towers at once.
 
 
@@ -361,7 +361,7 @@ def overlaps(
     """Every metric of every column as ``engine.table`` gives them, without a title.
 
     ``answers`` are to the same phrases, by text tower; ``thresholds`` has each one's best for every metric (places in
-    ``segmentation.THRESHOLDS``); ``clusters`` names the picture of each phrase. Metrics that are not defined, as the
+    ``segmentation.THRESHOLDS``); ``clusters`` names the image of each phrase. Metrics that are not defined, as the
     right instance where there are no others, are left out. ``over_seeds``: as for ``engine.table``.
     """
     towers = list(answers)

@@ -46,16 +46,16 @@ UNLIKE_THEIR_SIZE = frozenset(
     {61530, 61564, 150333, 150344, 150417, 150516, 285665, 285743, 285761, 285814, 286065, 286093}
     | {498010, 498042, 498187, 498246, 498269}
 )
-"""Pictures of PhraseCut whose annotated size is not theirs; CLIPSeg's code leaves them out."""
+"""Images of PhraseCut whose annotated size is not theirs; CLIPSeg's code leaves them out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """N phrases about M pictures.
+    """N phrases about M images.
 
     Attributes:
         task: one of TASKS.
-        files: the M pictures.
+        files: the M images.
         picture: int64 [N], which of them a phrase is about.
         texts: the phrases.
         cues: how each negates: one of CUES, OTHER or NO_CUE.
@@ -81,7 +81,7 @@ class Phrases:
 
     @property
     def clusters(self) -> NDArray[np.object_]:
-        """The picture of every phrase: phrases about one picture are resampled together."""
+        """The image of every phrase: phrases about one image are resampled together."""
         return np.array([Path(self.files[place]).name for place in self.picture], dtype=object)
 
     def masks(self, rows: NDArray[np.int64] | None = None) -> NDArray[np.bool_]:
@@ -112,7 +112,7 @@ class Answer:
 def load(settings: Profile, size: int, split: str = "test") -> dict[str, Phrases]:
     """All TASKS of a split ("test", "val") with masks of ``size`` pixels a side.
 
-    Raises NegutilError where data are missing or damaged, or where no sentence negates.
+    Raises NegutilError if data are missing or damaged, or where no sentence negates.
     """
     referring = _refcocog(settings, size, split)
     negated = referring[NEGATED]
@@ -167,7 +167,7 @@ def _refcocog(settings: Profile, size: int, split: str) -> dict[str, Phrases]:
 
 
 def _instances(path: Path, wanted: set[int], size: int) -> dict[int, dict[int, tuple[str, NDArray[np.uint8]]]]:
-    """What every single thing of the ``wanted`` pictures is called and its packed mask, by picture and annotation.
+    """What every single thing of the ``wanted`` images is called and its packed mask, by image and annotation.
 
     Groups ("crowds") are left out.
     """
@@ -236,8 +236,8 @@ def answers(
 ) -> dict[str, Answer]:
     """The scores of every text tower on the phrases, from the cache or computed now.
 
-    ``towers`` has, by name, the sha256 of a text tower's weights and its ``steering`` for all texts. Pictures go
-    through the image tower once for all of them, ``batch`` pictures at a time.
+    ``towers`` has, by name, the sha256 of a text tower's weights and its ``steering`` for all texts. Images go
+    through the image tower once for all of them, ``batch`` images at a time.
     """
     store = Cache()
     made = {"kind": "segmentation answers", "code_version": code.fingerprint(__name__), "batch": batch}
@@ -254,7 +254,7 @@ def answers(
 def _compute(
     segmenter: Segmenter, phrases: Phrases, towers: Mapping[str, Mapping[str, torch.Tensor]], batch: int
 ) -> dict[str, dict[str, NDArray[Any]]]:
-    """The arrays of every answer; equal phrases about one picture are scored once."""
+    """The arrays of every answer; equal phrases about one image are scored once."""
     masks = [row.tobytes() for row in phrases.bits]
     keys = pd.DataFrame({"picture": phrases.picture, "text": phrases.texts, "mask": masks})
     copy_of = keys.groupby(list(keys), sort=False).ngroup().to_numpy()

@@ -1,11 +1,11 @@
 """Notebook 07: text encoders fine-tuned on negation in a text-to-image pipeline, NegationCLIP's Table 4, and controls.
 
-``train`` makes the encoders, ``run`` draws and judges all pictures and writes the numbers: Neg Score (``neg_score``),
+``train`` makes the encoders, ``run`` draws and judges all images and writes the numbers: Neg Score (``neg_score``),
 TIFA (``tifa``), the judge's errors (``picture_judge``) and what the pipeline can do at all. The claims and their tests
 are in configs/claims.toml.
 
-Every way to draw a picture has the same noise for the same prompt and seed, and differences are between such pairs.
-Encoders from several seeds share the pictures of a prompt evenly among them.
+Every way to draw an image has the same noise for the same prompt and seed, and differences are between such pairs.
+Encoders from several seeds share the images of a prompt evenly among them.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ from negutil.train.finetune import finetune_many
 
 EXPERIMENT = "07_text_to_image"
 DESCRIBED = "pictures.npy"
-"""The pictures that TIFA's captions of the mini world describe."""
+"""The images that TIFA's captions of the mini world describe."""
 
 CLIP, DELETED, NEGATIVE = "CLIP", "deleted", "negative-prompt"
 REAL = "the real pictures"
@@ -47,7 +47,7 @@ CONTROLS = (DELETED, NEGATIVE)
 
 TITLES = {DELETED: "CLIP, negated thing deleted", NEGATIVE: "CLIP, negative prompt"}
 ENCODED = "autoencoded"
-"""The condition of pictures that went through the pipeline's autoencoder."""
+"""The condition of images that went through the pipeline's autoencoder."""
 
 METRIC = "mean over prompts"
 PICTURES_OF_A_PROMPT = 1000
@@ -59,14 +59,14 @@ TIFA_NOISE, FLOOR_NOISE = 1_000_000, 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class Findings(engine.Findings):
-    """What ``run`` leaves for the notebook; items are the judged pictures of negated prompts.
+    """What ``run`` leaves for the notebook; items are the judged images of negated prompts.
 
     Attributes:
-        pictures: uint8 [N, H, W, 3], a picture for each row of ``items``.
-        judge: what the judge gets wrong on pictures whose truth is known (``picture_judge.summary``).
+        pictures: uint8 [N, H, W, 3], an image for each row of ``items``.
+        judge: what the judge gets wrong on images whose truth is known (``picture_judge.summary``).
         exam: the single answers behind it (``picture_judge.exam``).
         floor: how often affirmative prompts are fulfilled: kind, metric, value, low, high, n, over.
-        floor_items, floor_pictures: every affirmative prompt with 1 or 0, and its picture.
+        floor_items, floor_pictures: every affirmative prompt with 1 or 0, and its image.
     """
 
     pictures: Pictures
@@ -107,9 +107,9 @@ def train(settings: Profile) -> list[Trained]:
 
 
 def run(settings: Profile, seed: int = 0) -> Findings:
-    """Draw and judge every picture; writes the tables levels, gains, seeds, kinds, floor, judge, and all items.
+    """Draw and judge every image; writes the tables levels, gains, seeds, kinds, floor, judge, and all items.
 
-    ``seed`` moves the resamples. Raises NegutilError where an encoder, the pipeline or the judge is missing.
+    ``seed`` moves the resamples. Raises NegutilError if an encoder, the pipeline or the judge is missing.
     """
     bootstrap, look = settings.bootstrap.moved(seed), picture_judge.load(settings)
     exam = _exam(settings, look)
@@ -145,7 +145,7 @@ def run(settings: Profile, seed: int = 0) -> Findings:
 
 
 def _exam(settings: Profile, look: Judge) -> pd.DataFrame:
-    """The judge's answers on held-out pictures in every condition; none where the truth is not known."""
+    """The judge's answers on held-out images in every condition; none where the truth is not known."""
     if not settings.generation.judge_pictures:
         return pd.DataFrame()
     known = picture_judge.held_out(settings.generation.judge_pictures)
@@ -166,7 +166,7 @@ def encoder(settings: Profile, method: str, encoder_seed: int) -> str:
 
 
 def negated(settings: Profile, look: Judge, rates: Mapping[str, Rates] | None) -> tuple[pd.DataFrame, Pictures]:
-    """Every negated prompt drawn in every way and judged: a row per picture, and the pictures.
+    """Every negated prompt drawn in every way and judged: a row per image, and the images.
 
     Where the profile wants fewer prompts, they are as many of each kind as there are in proportion.
     """
@@ -195,7 +195,7 @@ def negated(settings: Profile, look: Judge, rates: Mapping[str, Rates] | None) -
 
 
 def shares(settings: Profile, method: str) -> dict[int, list[int]]:
-    """Which pictures of a prompt the encoder from each seed draws: all by the only one, or dealt out in turn."""
+    """Which images of a prompt the encoder from each seed draws: all by the only one, or dealt out in turn."""
     plan = settings.generation
     everything = list(range(plan.picture_seeds))
     if method not in plan.methods:
@@ -204,9 +204,9 @@ def shares(settings: Profile, method: str) -> dict[int, list[int]]:
 
 
 def faithful(settings: Profile, look: Judge) -> pd.DataFrame:
-    """TIFA of every encoder: a row per picture with id, picture_seed, method, encoder_seed, TIFA and TIFA corrected.
+    """TIFA of every encoder: a row per image with id, picture_seed, method, encoder_seed, TIFA and TIFA corrected.
 
-    In the mini world the method REAL is what the judge says of the pictures that were described.
+    In the mini world the method REAL is what the judge says of the images that were described.
     """
     plan, folder = settings.generation, source.folder(settings, "tifa")
     captions = tifa_files.captions(folder / tifa_files.TEXTS)
@@ -286,7 +286,7 @@ SHOWN, CORRECTED = "all asked things shown", "all asked things shown, corrected"
 
 @dataclass(frozen=True, slots=True)
 class FloorPrompt:
-    """An affirmative prompt and the facts that a picture of it shows."""
+    """An affirmative prompt and the facts that an image of it shows."""
 
     kind: str
     prompt: str
@@ -342,7 +342,7 @@ def possible(features: Sequence[str]) -> bool:
 def judge_floor(
     look: Judge, prompts: Sequence[FloorPrompt], pictures: Pictures, rates: Mapping[str, Rates] | None
 ) -> pd.DataFrame:
-    """Whether pictures [N, H, W, 3] show all facts of their prompts: a row each with kind, prompt, and 1 or 0.
+    """Whether images [N, H, W, 3] show all facts of their prompts: a row each with kind, prompt, and 1 or 0.
 
     With ``rates``, also corrected for the judge's errors (taken to be independent, given the truth).
     """
@@ -363,11 +363,11 @@ MEASURES = (neg_score.SCORE, f"{neg_score.SCORE}{neg_score.CORRECTED}", tifa.SCO
 ANSWERS = (neg_score.SUBJECT, neg_score.DENIED)
 BY_KIND = tuple(f"{neg_score.SCORE}, {kind}" for kind in t2i_prompts.KINDS)
 Shown = tuple[str, Pictures, tuple[str, ...]]
-"""A line of a grid: its title, its pictures, and a caption under each."""
+"""A line of a grid: its title, its images, and a caption under each."""
 
 
 def judge_table(summary: pd.DataFrame) -> pd.DataFrame:
-    """The judge's accuracy, sensitivity, specificity and calibration error by kind of question and of picture."""
+    """The judge's accuracy, sensitivity, specificity and calibration error by kind of question and of image."""
     named = summary.rename(columns={"condition": "pictures", "kind": "questions about", **tables.BOUNDS})
     found = tables.pivot(named, ["pictures", "questions about"])
     counts = named[named["metric"] == "accuracy"].set_index(["pictures", "questions about"])["n"]
@@ -398,7 +398,7 @@ def affirmative_grid(found: Findings, columns: int = 8, seed: int = 0) -> list[S
 
 
 def side_by_side(settings: Profile, found: Findings, count: int = 6, seed: int = 0) -> tuple[list[Shown], list[str]]:
-    """The same prompts with the same noise, a line per way to draw, and the prompts; each picture says what is shown.
+    """The same prompts with the same noise, a line per way to draw, and the prompts; each image says what is shown.
 
     The prompts are drawn at random from all, as many of each kind as possible.
     """
@@ -421,7 +421,7 @@ def side_by_side(settings: Profile, found: Findings, count: int = 6, seed: int =
 
 
 def judged_grid(settings: Profile, count: int = 8, seed: int = 0) -> list[Shown]:
-    """Held-out pictures of which the truth is known, made worse, with a question each, the answer and the truth."""
+    """Held-out images of which the truth is known, made worse, with a question each, the answer and the truth."""
     look = picture_judge.load(settings)
     known = picture_judge.held_out(count, seed + 1)
     exam = picture_judge.exam(look, known, picture_judge.MIXED, seed).groupby("picture").sample(1, random_state=seed)

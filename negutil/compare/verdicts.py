@@ -1,8 +1,8 @@
-"""What became of every claim in a profile: a line for each, whatever it is that could not be tested.
+"""The outcome of every claim in a profile, tested or not.
 
-``claims.judge`` decides where there are tables; here stand the reasons where there are none, and what becomes of a
-claim whose models disagree. Where the evaluation sets were drawn several times, the verdict is that of all draws
-pooled. Only files in ``results/`` and ``configs/claims.toml`` are read.
+``claims.judge`` decides if there are tables; this module gives the reasons if there are none, and the verdict on a
+claim whose models disagree. If the evaluation sets were sampled several times, the verdict is that of the pooled
+samples. Only files in ``results/`` and ``configs/claims.toml`` are read.
 """
 
 import math
@@ -34,10 +34,10 @@ KINDS = (REPLICATED, NOT_REPLICATED, DIFFERS, INCONCLUSIVE, FACT, NEEDS_PAPER, N
 
 TESTED = KINDS[:4]
 FINDINGS = {REPLICATED: "holds", NOT_REPLICATED: "does not hold"}
-"""What these verdicts are called on a claim of ours: nobody has published it, so there is nothing to replicate."""
+"""The names of these verdicts for claims of ours, which are not published and so cannot be replicated."""
 
 WORLDS = {"mini": "photo", "photo": "mini"}
-"""Profiles whose verdicts stand beside each other: drawings with a grammar, photographs with people's captions."""
+"""Profiles whose verdicts are compared: drawings with a grammar, photographs with human captions."""
 
 WHY_WORLDS_DIFFER = (
     "Where {one} and {other} disagree, three things differ at once: the language (a grammar, or people's sentences), "
@@ -46,23 +46,23 @@ WHY_WORLDS_DIFFER = (
 )
 
 DRAWS = "evaluation_seeds"
-"""The folder in results/<profile>/ with the tables of other draws of the evaluation sets (``negutil seeds``)."""
+"""The folder in results/<profile>/ with the tables of other samples of the evaluation sets (``negutil seeds``)."""
 
 DIFFERENT = 0.05
-"""The p-value below which several draws of a number differ more than chance explains."""
+"""The p-value below which several samples of a number differ more than chance explains."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one claim.
+    """The outcome of one claim.
 
     Attributes:
         claim: the claim itself.
         verdict: one of KINDS, over all models.
         rows: the verdict for each model; empty where it was not tested.
-        reason: why it was not tested, is a fact, or that the draws differ; empty where there is nothing to say.
-        draws: folders in results/ with the other draws of the evaluation sets that are pooled with the profile's own.
-        beside: what became of it in the other one of WORLDS, where that has results.
+        reason: why it was not tested or is a fact, or that the samples differ; else empty.
+        draws: folders in results/ with other samples of the evaluation sets, pooled with the profile's own.
+        beside: its outcome in the other one of WORLDS, if that has results.
     """
 
     claim: Claim
@@ -79,12 +79,12 @@ class Outcome:
 
     @property
     def is_ours(self) -> bool:
-        """Whether the claim is one of our own, and so a finding and no replication."""
+        """Whether the claim is our own, and so a finding, not a replication."""
         return self.work == OURS
 
     @property
     def is_of_part(self) -> bool:
-        """Whether the claim is about a printed digit, and all numbers for it are of a part of the data."""
+        """Whether the claim is about a printed digit, and all numbers for it cover only part of the data."""
         return bool(self.rows) and all(row.verdict == PART for row in self.rows)
 
     def label(self, verdict: str = "") -> str:
@@ -100,15 +100,15 @@ class Outcome:
 
 
 def other_world(profile: str) -> str:
-    """The profile whose verdicts stand beside those of ``profile``: the other one of WORLDS; "" without results."""
+    """The profile to compare with ``profile``: the other one of WORLDS; "" without results."""
     other = WORLDS.get(profile, "")
     return other if other and any(paths.results(other).glob("*/*.csv")) else ""
 
 
 def of(profile: str, stated: Sequence[Claim] | None = None) -> list[Outcome]:
-    """The outcome of every claim of the file (or of ``stated``), in its order, beside that in the other world.
+    """The outcome of every claim of the file (or of ``stated``), in its order, with that in the other world.
 
-    Raises NegutilError where a table is there but damaged; that one is missing is an outcome.
+    Raises NegutilError if a table is there but damaged; that one is missing is an outcome.
     """
     other = other_world(profile)
     outcomes = [
@@ -124,7 +124,7 @@ def of(profile: str, stated: Sequence[Claim] | None = None) -> list[Outcome]:
 
 
 def models(profile: str) -> tuple[str, ...]:
-    """The models that claims are judged for, where they do not name their own."""
+    """The models that claims are judged for, unless they name their own."""
     settings = config.load(profile)
     pipeline = settings.generation.pipeline.rstrip("/").rpartition("/")[2]
     return (*settings.models, pipeline, settings.segmentation.model)
@@ -133,7 +133,7 @@ def models(profile: str) -> tuple[str, ...]:
 def together(rows: Sequence[Verdict]) -> str:
     """One verdict over the models of a claim: that they differ where one replicates it and another contradicts it.
 
-    Numbers of a part of the data decide nothing about a printed digit.
+    Numbers from part of the data decide nothing about a printed digit.
     """
     kinds = {INCONCLUSIVE if row.verdict.startswith(INCONCLUSIVE) else row.verdict for row in rows} - {PART}
     if not kinds:
@@ -154,7 +154,7 @@ def counts(outcomes: Sequence[Outcome], by: str = "work") -> pd.DataFrame:
 def table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
     """A row of texts for each claim and model: those of ``claims.table`` and q; a row with a reason where untested.
 
-    The last column is the verdict in the other world, where that has results.
+    The last column is the verdict in the other world, if that has results.
     """
     numbers = (math.nan, math.nan, math.nan, 0)
     rows = [
@@ -171,7 +171,7 @@ def table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
 
 
 def q_value(q: float) -> str:
-    """A q-value as text; empty where there is none."""
+    """A q-value as text; empty if there is none."""
     return "" if math.isnan(q) else f"{q:.3f}" if q >= 0.001 else "< 0.001"
 
 
@@ -202,7 +202,7 @@ def _outcome(claim: Claim, profile: str) -> Outcome:
         return Outcome(claim, NEEDS_PAPER, reason=claim.why)
     for condition in (*claim.provided, *claim.conditions):
         if not claims.file_of(condition, claim.results or profile).exists():
-            gone = f"{condition.table}.csv is not there: run notebook {claim.notebook}"
+            gone = f"{condition.table}.csv is missing: run notebook {claim.notebook}"
             return Outcome(claim, NO_RESULTS, reason=gone)
     # Other draws of the evaluation sets than the profile's own that have all of the claim's numbers.
     folders = [] if claim.results else sorted((paths.results(profile) / DRAWS).glob("*/"))
@@ -225,13 +225,14 @@ def _outcome(claim: Claim, profile: str) -> Outcome:
 
 
 def records(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
-    """A record for each claim and model, for programs: one without a model where a claim was not tested."""
+    """A record for each claim and model, for programs: one without a model if a claim was not tested."""
     found = []
     for outcome in outcomes:
         about: dict[str, object] = {"claim": outcome.claim.id, "notebook": outcome.claim.notebook}
-        about |= {"together": outcome.verdict, "reason": outcome.reason}
+        about |= {"together": outcome.label(), "reason": outcome.reason}
         found += [] if outcome.rows else [about]
         for row in outcome.rows:
             values = {key: value for key, value in asdict(row).items() if key != "claim"}
+            values["verdict"] = outcome.label(row.verdict)
             found.append(about | {k: None if isinstance(v, float) and pd.isna(v) else v for k, v in values.items()})
     return found

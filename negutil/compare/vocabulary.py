@@ -46,7 +46,7 @@ WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
 def texts(settings: Profile) -> dict[str, list[str]]:
     """Every different text that the profile's notebooks ask about, by where it is asked.
 
-    Data of the mini world are built where they are missing; published ones that are not there are left out
+    Data of the mini world are built where they are missing; published ones that are missing are left out
     (``negutil.data.skipped``).
     """
     size = 16  # of masks that nobody looks at
@@ -82,7 +82,7 @@ def words(asked: Mapping[str, Iterable[str]]) -> pd.DataFrame:
 def tokens(asked: Mapping[str, Iterable[str]], model: str) -> pd.DataFrame:
     """Every token of the texts: token, text, and how often the pretraining of ``model`` met it (0 where never).
 
-    Raises NegutilError where no table of meetings lies beside the weights of the model.
+    Raises NegutilError if no table of meetings lies beside the weights of the model.
     """
     weights = registry.find(model).file
     table = weights.with_suffix(MEETINGS) if weights else Path(MEETINGS)

@@ -1,10 +1,10 @@
 """Methods without training on every benchmark, beside CLIP and the fine-tuned models that they claim to replace.
 
 A method is a way to make the query (``negutil.models.queries``) on a model as it is; ``make`` has them all by label.
-Its number (weight, threshold, strength) is chosen for each model on the mini world's validation pictures (``choices``),
-by a rule that looks at no reported picture, wording or held-out noun; published data have no such pictures, and
-``queries.DEFAULTS`` count. Beside every method that splits sentences by rules stands the same with an oracle's split
-and the same number, so their difference is what the errors of the rules cost.
+Its number (weight, threshold, strength) is chosen for each model on the mini world's validation images (``choices``),
+by a rule that looks at no reported image, wording or held-out noun; published data have no such images, and
+``queries.DEFAULTS`` count. Every method that splits sentences by rules is also run with an oracle's split and the same
+hyperparameter, so their difference is the cost of the rules' errors.
 """
 
 import dataclasses
@@ -57,8 +57,8 @@ GRID: Mapping[str, tuple[float, ...]] = {
 """Numbers that are tried on validation data."""
 
 MEASURES = ("recall@5, negated captions", "mAP, X but no Y", "AUC, no X")
-"""What numbers are chosen by: each validation picture by its negated caption; all pictures with X and without Y, in the
-whole gallery; and pictures without X against those with it, for a sentence that only denies."""
+"""What numbers are chosen by: each validation image by its negated caption; all images with X and without Y, in the
+whole gallery; and images without X against those with it, for a sentence that only denies."""
 
 TITLES = {
     CLIP: "CLIP",
@@ -88,12 +88,12 @@ def title_of(label: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """Pictures that nothing is reported of, and three kinds of sentence about them.
+    """Images that nothing is reported of, and three kinds of sentence about them.
 
     Attributes:
         captions: a negated caption of each of ``pictures``.
         gallery: with the queries "X but no Y".
-        denials: a sentence "no X" for each noun that some pictures show and some do not.
+        denials: a sentence "no X" for each noun that some images show and some do not.
     """
 
     pictures: PictureFiles
@@ -208,7 +208,7 @@ def load(each: Evaluation, _data: EvaluationData, settings: Profile) -> Scorer:
 
 
 def labels(settings: Profile) -> list[str]:
-    """The methods of a profile: without an oracle's split where nobody has one."""
+    """The methods of a profile: without an oracle's split if there is none."""
     plain = [AFFIRMED, SUBTRACTED, CAPS, DEFAULT, STEERED]
     return plain + [f"{method}{ORACLE}" for method in SPLITTING] * source.is_world(settings)
 
@@ -242,7 +242,7 @@ def train(settings: Profile) -> None:
 
 
 def claims_of_notebook() -> tuple[Claim, ...]:
-    """The claims about these methods, which stand in a file of their own."""
+    """The claims about these methods, which have their own file."""
     return claims.read(CLAIMS_FILE)
 
 
@@ -254,7 +254,7 @@ def experiment() -> Experiment:
 def run(settings: Profile, seed: int = 0) -> Findings:
     """Evaluate every method on every benchmark; writes ``levels``, ``seeds``, ``gains`` and all items.
 
-    ``seed`` moves the resamples. Raises NegutilError where a rival is missing.
+    ``seed`` moves the resamples. Raises NegutilError if a rival is missing.
     """
     compared = {base: methods(settings, base) for base in settings.models}
     wanted: list[Evaluation] = []
@@ -316,7 +316,7 @@ def split_errors(settings: Profile, seed: int = 0) -> pd.DataFrame:
     """Write the table ``splits`` and return it: how often the rules split a negated sentence wrongly, by the oracle.
 
     Columns: task (a benchmark, or "all sentences" and a cue), metric, value, low, high, n, over. Each sentence counts
-    once for each benchmark. Without rows where nobody has an oracle.
+    once for each benchmark. Without rows if there is no oracle.
     """
     oracle = splitting.oracle(settings)
     if oracle is None:
@@ -356,8 +356,8 @@ def _resampling(settings: Profile, seed: int) -> dict[str, int]:
 def against_recall(settings: Profile, seed: int = 0) -> pd.DataFrame:
     """Write the table ``recall`` and return it: SimpleNeg's argument, on NegBench's retrieval in the mini world.
 
-    Columns: model, method, metric, value, low, high, n, over. Metrics: how many pictures satisfy a query besides the
-    gold one, recall@5 of that one, and recall@5 where every picture that satisfies it counts. What a caption names has
+    Columns: model, method, metric, value, low, high, n, over. Metrics: how many images satisfy a query besides the
+    gold one, recall@5 of that one, and recall@5 where every image that satisfies it counts. What a caption names has
     to be there and what it denies has not; colours, numbers and places do not count. Without rows for published data.
     """
     oracle = splitting.oracle(settings)

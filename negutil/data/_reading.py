@@ -1,7 +1,7 @@
 """Reading and checking that every format module shares.
 
 A loader reads its files with `json_columns` or `read_csv`, checks columns with `unique` and `known`, and hands plain
-lists to `build`, which finds the pictures and makes the `datasets.Dataset`. Whatever is wrong is raised as
+lists to `build`, which finds the images and makes the `datasets.Dataset`. Whatever is wrong is raised as
 `negutil.errors.NegutilError` in one sentence: the file, the place in it, and the fix.
 """
 
@@ -40,7 +40,7 @@ STRING, INTEGER, REAL, FLAG = Value("string"), Value("int64"), Value("float64"),
 _TYPES: dict[str, Any] = {"str": STRING, "int": INTEGER, "float": REAL, "bool": FLAG, "int8": Value("int8")}
 _GZIP_MAGIC = b"\x1f\x8b"
 ADD_OR_DROP = 'add them, or leave their rows out (missing = "drop" in the profile)'
-_FETCH_AGAIN = "fetch the file again"
+_FETCH_AGAIN = "download the file again"
 _PERMISSIONS = "check its permissions and the disk"
 _SIDE_BY_SIDE = re.compile(r"""['"]\s+['"]""")
 _NOT_CONVERTIBLE = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError)
@@ -69,9 +69,9 @@ _reports: ContextVar[list[Report] | None] = ContextVar("reports", default=None)
 
 @contextmanager
 def missing_pictures(rule: Missing) -> Iterator[list[Report]]:
-    """While it is entered, every loader does this about pictures that are not on disk (else: "stop").
+    """While it is entered, every loader does this about images that are not on disk (else: "stop").
 
-    Gives the reports of all that loaders read in the meantime with pictures or clips, in that order.
+    Gives the reports of all that loaders read in the meantime with images or clips, in that order.
     """
     reports: list[Report] = []
     before = _missing.set(rule), _reports.set(reports)
@@ -83,7 +83,7 @@ def missing_pictures(rule: Missing) -> Iterator[list[Report]]:
 
 
 def drops() -> bool:
-    """Whether `missing_pictures` says that rows without their pictures are left out."""
+    """Whether `missing_pictures` says that rows without their images are left out."""
     return _missing.get() == "drop"
 
 
@@ -101,7 +101,7 @@ def fail(source: object, problem: str, fix: str, cause: BaseException | None = N
     raise NegutilError(f"{source}: {problem}; {fix}.") from cause
 
 
-def require_file(path: Path | str, fix: str = "check the path or fetch the file") -> Path:
+def require_file(path: Path | str, fix: str = "check the path or download the file") -> Path:
     """The path of a file that exists and is not empty."""
     path = Path(path).expanduser()
     try:
@@ -182,7 +182,7 @@ def fields(
         if not isinstance(record, dict):
             fail(source, f"entry {index} is a {type(record).__name__}, not an object", "fix or remove that entry")
         if absent := next((key for key in wanted if key not in record), None):
-            fail(source, f'entry {index} has no "{absent}"', "fix that entry or fetch the file again")
+            fail(source, f'entry {index} has no "{absent}"', "fix that entry or download the file again")
     for key, kinds in {**wanted, **(optional or {})}.items():
         allowed = {*(kinds if isinstance(kinds, tuple) else (kinds,)), *([] if key in wanted else [type(None)])}
         columns[key] = [record.get(key) for record in records]
@@ -190,7 +190,7 @@ def fields(
             index = next(i for i, value in enumerate(columns[key]) if type(value) not in allowed)
             names = " or ".join(sorted(kind.__name__ for kind in allowed if kind is not type(None)))
             kind = type(columns[key][index]).__name__
-            fail(source, f'entry {index} has "{key}" of type {kind}, where {names} is needed', "fix that entry")
+            fail(source, f'entry {index} has "{key}" of type {kind}, but {names} is needed', "fix that entry")
     return columns
 
 
@@ -266,7 +266,7 @@ def check_boxes(boxes: Sequence[Any], name: str, source: object) -> None:
     for index, box in enumerate(boxes):
         good = isinstance(box, list) and len(box) == 4 and all(type(side) in NUMBER and isfinite(side) for side in box)
         if not good or box[2] < 0 or box[3] < 0:
-            fail(source, f'entry {index} has "{name}" {box!r}, where four numbers are needed', "fix that entry")
+            fail(source, f'entry {index} has "{name}" {box!r} instead of four numbers', "fix that entry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +312,7 @@ def read_csv(path: Path | str, required: Sequence[str] = ()) -> CsvRows:
         if isinstance(row, str):
             left_out.append(f"line {line}: {row}")
         elif row and len(row) != len(names):
-            left_out.append(f"line {line}: {len(row)} fields where {len(names)} are expected")
+            left_out.append(f"line {line}: {len(row)} fields instead of {len(names)}")
         elif any(
             value.strip() and (place or not value.isdecimal())
             for place, (name, value) in enumerate(zip(names, row, strict=False))
@@ -339,7 +339,7 @@ def _numbered_rows(path: Path) -> Iterator[tuple[int, list[str] | str]]:
         except csv.Error as error:
             if "end of data" in str(error):
                 # An open quotation swallows the rest of the file: that is no single bad row.
-                fix = "close the quotation there, or fetch the file again"
+                fix = "close the quotation there, or download the file again"
                 fail(path, f"the quotation that opens in the row of line {line} never ends", fix, error)
             for lost in range(line, reader.line_num):  # what the open quotation swallowed
                 yield lost, f"a quotation that opens in the row of line {line} swallows the next line"
@@ -350,7 +350,7 @@ def _numbered_rows(path: Path) -> Iterator[tuple[int, list[str] | str]]:
 
 
 def string_list(text: str) -> list[str] | None:
-    """The strings of a Python list literal such as "['dog', 'sofa']", or None where it is something else.
+    """The strings of a Python list literal such as "['dog', 'sofa']", or None if it is something else.
 
     A list as NumPy prints it, "['dog' 'sofa']", is something else: Python would join the two.
     """
@@ -364,7 +364,7 @@ def string_list(text: str) -> list[str] | None:
 
 
 def _has_joined_strings(text: str) -> bool:
-    """Whether two string literals stand side by side; raises SyntaxError where this is no Python."""
+    """Whether two string literals stand side by side; raises SyntaxError if this is no Python."""
     try:
         kinds = [token.type for token in tokenize.generate_tokens(io.StringIO(text).readline)]
     except tokenize.TokenError as problem:
@@ -381,17 +381,17 @@ def _names_in(folder: str) -> frozenset[str]:
 
 
 def find_files(names: Sequence[str], folder: Path | str, source: object) -> list[str | None]:
-    """Full path of every named file under `folder`; None for what is not there (only where `missing_pictures` drops).
+    """Full path of every named file under `folder`; None for what is missing (only where `missing_pictures` drops).
 
     A name may carry folders of its author's machine ("/home/a/data/coco/val2017/1.jpg"): the longest tail of it that
-    exists under `folder` is taken, so equal file names in different folders stay apart. Raises NegutilError where
+    exists under `folder` is taken, so equal file names in different folders stay apart. Raises NegutilError if
     nothing is there, and without "drop" where something is not.
     """
     folder = require_folder(folder).resolve()
     inside: dict[str, frozenset[str]] = {}  # names of the files in a folder
     paths: list[str | None] = []
     for name in names:
-        # Plain strings: with pathlib this loop takes most of the time of loading 200,000 pictures.
+        # Plain strings: with pathlib this loop takes most of the time of loading 200,000 images.
         parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
         parts = parts[-1:] if ".." in parts else parts
         paths.append(None)
@@ -405,7 +405,7 @@ def find_files(names: Sequence[str], folder: Path | str, source: object) -> list
     lost = paths.count(None)
     if lost and (lost == len(paths) or not drops()):
         first = names[paths.index(None)]
-        problem = f"{lost} of {len(paths)} pictures or clips are not in {folder}, the first is {first!r}"
+        problem = f"{lost} of {len(paths)} images or clips are not in {folder}, the first is {first!r}"
         fail(source, problem, "add them" if lost == len(paths) else ADD_OR_DROP)
     return paths
 
@@ -434,7 +434,7 @@ def build(
     if lost:
         table = table.filter(pa.array([path is not None for path in on_disk]))
     if not table.num_rows:
-        fail(source, "there is nothing in it", "check the file and the split or filter that you asked for")
+        fail(source, "there is nothing in it", "check the file and your split or filter")
     first = str(columns["file_name"][lost[0]]) if lost else ""
     told = Report(str(source), table.num_rows, tuple(left_out), len(lost), first, dict(counts or {}))
     if on_disk and (reports := _reports.get()) is not None:

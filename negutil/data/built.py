@@ -24,7 +24,7 @@ MANIFEST = "manifest.json"
 
 
 def manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a finished part, or None where the folder has none that can be read."""
+    """The manifest of a finished part, or None if the folder has none that can be read."""
     try:
         content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -48,7 +48,7 @@ def keep(folder: Path, wanted: dict[str, Any], fill: Fill, stands_for: str = "")
     """Make sure that ``folder`` holds what ``wanted`` describes: "reused" where it does, "built" where it was written.
 
     ``fill`` fills an empty folder and may return facts for the manifest; its work is put in place when it is whole.
-    Raises NegutilError where the folder holds something that was not built here (which is never deleted).
+    Raises NegutilError if the folder holds something that was not built here (which is never deleted).
     """
     if complete(folder, wanted):
         return "reused"

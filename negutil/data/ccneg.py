@@ -1,4 +1,4 @@
-"""CC-Neg: ccneg_preprocessed.pt, distractor_image_mapping.pt and the folder of CC3M pictures.
+"""CC-Neg: ccneg_preprocessed.pt, distractor_image_mapping.pt and the folder of CC3M images.
 
 Both .pt files are opened with `weights_only=True`, which cannot run code. See docs/protocols.md#cc-neg.
 """
@@ -25,12 +25,12 @@ def load(
     split: str | None = None,
     n_evaluation: int = N_EVALUATION,
 ) -> Dataset:
-    """Pictures with their true caption and a negated caption that is false of them.
+    """Images with their true caption and a negated caption that is false of them.
 
     Columns: image (only with `pictures`), item (index in the file), file_name, caption, negated_caption (as published:
-    the evaluation removes its commas before it tokenises), negated_object (None where the file has none), split
+    the evaluation removes its commas before it tokenises), negated_object (None if the file has none), split
     ("train", and "evaluation" for the last `n_evaluation` items), and with `distractors` distractor (the first index
-    that the mapping gives, into COCO train2017 captions in torchvision's order; None where it has none). Raises
+    that the mapping gives, into COCO train2017 captions in torchvision's order; None if it has none). Raises
     NegutilError for files that are damaged or hold more than plain data, and for items without captions.
     """
     content = read_pt(file)
@@ -62,7 +62,7 @@ def load(
         columns["distractor"] = [None] * len(items)
         for item, indices in enumerate(mapping) if isinstance(mapping, list) else mapping.items():
             if not isinstance(item, int) or not isinstance(indices, list) or not all(type(i) is int for i in indices):
-                _reading.fail(distractors, f"entry {item!r} is not a list of picture indices", fix)
+                _reading.fail(distractors, f"entry {item!r} is not a list of image indices", fix)
             if 0 <= item < len(items) and indices:
                 columns["distractor"][item] = indices[0]
     columns = _reading.of_split(columns, split, f"{file} with n_evaluation={n_evaluation}")
@@ -76,5 +76,5 @@ def read_pt(path: Path | str) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged or unsafe file
-        problem = "this torch file is damaged or holds more than plain data, and was not run"
-        _reading.fail(path, problem, "fetch it again from its authors", error)
+        problem = "this torch file is damaged or contains more than plain data, so it was not loaded"
+        _reading.fail(path, problem, "download it again from its authors", error)

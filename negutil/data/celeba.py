@@ -20,7 +20,7 @@ def load(folder: Path | str, split: str | None = None, pictures: bool = True) ->
 
     Columns: image (unless `pictures` is False), file_name, split, and every attribute under its name in the file
     ("Eyeglasses", "No_Beard", ...): True for 1, False for -1. Raises NegutilError for a wrong row count, values other
-    than -1 and 1, faces without a split, an unknown split, and missing pictures.
+    than -1 and 1, faces without a split, an unknown split, and missing images.
     """
     folder = _reading.require_folder(folder)
     if split is not None and split not in SPLITS.values():

@@ -40,9 +40,9 @@ def load(file: Path | str, pictures: Path | str | None = None) -> Dataset:
     """Radiographs with their findings.
 
     Columns: image (only with `pictures`, the folder that holds CheXpert-v1.0 or lies in it), file_name (Path as
-    written), sex, age (years), view ("Frontal", "Lateral"), projection ("AP", "PA", ...; None where blank), and every
+    written), sex, age (years), view ("Frontal", "Lateral"), projection ("AP", "PA", ...; None if blank), and every
     name in FINDINGS: 1 present, 0 absent, -1 uncertain, None not mentioned. Rows with another value, or an age that is
-    no number, are kept out and listed by line in the report; a missing column or picture raises NegutilError.
+    no number, are kept out and listed by line in the report; a missing column or image raises NegutilError.
     """
     rows = _reading.read_csv(file, required=(*_ABOUT, *FINDINGS)).keep(_problem)
     read = rows.columns
@@ -64,4 +64,4 @@ def _problem(row: dict[str, str]) -> str | None:
     except (ValueError, OverflowError):
         return f"the age {row['Age']!r} is not a number"
     wrong = [name for name in FINDINGS if row[name].strip() not in _VALUES]
-    return f"{wrong[0]} is {row[wrong[0]]!r}, where 1.0, 0.0, -1.0 or nothing is needed" if wrong else None
+    return f"{wrong[0]} is {row[wrong[0]]!r} instead of 1.0, 0.0, -1.0 or nothing" if wrong else None

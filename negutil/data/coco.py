@@ -1,4 +1,4 @@
-"""MS COCO: captions_*.json and instances_*.json with a folder of pictures (docs/protocols.md#retrieval)."""
+"""MS COCO: captions_*.json and instances_*.json with a folder of images (docs/protocols.md#retrieval)."""
 
 import json
 from collections import defaultdict
@@ -30,17 +30,17 @@ def load(
     instances: Path | str | None = None,
     pictures: Path | str | None = None,
 ) -> Dataset:
-    """Pictures with their captions, their objects, or both; either file may be left out, and so may the pictures.
+    """Images with their captions, their objects, or both; either file may be left out, and so may the images.
 
     Columns: image (datasets.Image; only with `pictures`), image_id, file_name, width, height (pixels); from the
     captions file: captions, caption_ids; from the instances file, one entry per object: categories (names),
     supercategories, category_ids (the official ids, which have gaps: 1 to 90 for 80 categories), annotation_ids, boxes
     ([x, y, width, height], pixels), areas (square pixels), segmentations (JSON of polygons or run-length code, see
-    `mask`), is_crowd; and implied, the categories that a picture may show without being labelled with them (in files of
-    `negutil.captions.photographs` alone). Pictures come in the order of the files; without objects the lists are empty.
-    Of pictures that an instances file does not list nobody knows what they show: beside one they are left out, and
+    `mask`), is_crowd; and implied, the categories that an image may show without being labelled with them (in files of
+    `negutil.captions.photographs` alone). Images come in the order of the files; without objects the lists are empty.
+    It is unknown what images show that an instances file does not list: beside one they are left out, and
     counted in the report as "unlisted". Raises NegutilError for damaged files, duplicate ids, and annotations of
-    unknown pictures or categories.
+    unknown images or categories.
     """
     if captions is None and instances is None:
         _reading.fail("COCO", "neither a captions nor an instances file was given", "name at least one of them")
@@ -74,7 +74,7 @@ def load(
 
 
 def instance_columns(content: Any, path: Path | str, images: Sequence[int]) -> dict[str, list[Any]]:
-    """The object columns of `load` for the pictures `images`, from the content of an instances file."""
+    """The object columns of `load` for the images `images`, from the content of an instances file."""
     where = f'{path}, "annotations"'
     optional: dict[str, _reading.Kinds] = {"area": NUMBER, "iscrowd": int, "segmentation": (list, dict)}
     read = _reading.json_columns(path, _INSTANCE, optional, key="annotations", different="id", content=content)
@@ -117,7 +117,7 @@ def mask(segmentation: str, height: int, width: int, source: object = "segmentat
     """The mask of one entry of "segmentations": bool [height, width], drawn by pycocotools.
 
     Raises NegutilError, naming ``source``, where it is neither polygons of three points or more nor run-length code
-    that covers the picture: pycocotools would fill what is left with whatever is in memory.
+    that covers the image: pycocotools would fill what is left with whatever is in memory.
     """
     shape = json.loads(segmentation)
     try:
@@ -127,7 +127,7 @@ def mask(segmentation: str, height: int, width: int, source: object = "segmentat
             _reading.fail(source, problem, "fetch the annotations again")
         if isinstance(shape, list) and any(len(polygon) == 4 for polygon in shape):
             # pycocotools would take its four numbers for a box.
-            _reading.fail(source, "it has a polygon of two points, where three are needed", "fix or remove it")
+            _reading.fail(source, "it has a polygon of two points instead of at least three", "fix or remove it")
         if isinstance(shape, dict):
             coded = coco_mask.frPyObjects(shape, height, width) if isinstance(shape["counts"], list) else shape
         else:
@@ -138,7 +138,7 @@ def mask(segmentation: str, height: int, width: int, source: object = "segmentat
     except Exception as error:  # pycocotools raises bare Exceptions
         _reading.fail(source, f"{segmentation:.60} is neither polygons nor run-length code", "fix it", error)
     if drawn.shape != (height, width):
-        _reading.fail(source, f"its size {drawn.shape} is not the picture's {(height, width)}", "fix it")
+        _reading.fail(source, f"its size {drawn.shape} is not the image's {(height, width)}", "fix it")
     return drawn
 
 

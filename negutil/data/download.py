@@ -38,7 +38,7 @@ _PAGES = (b"<!doctype html", b"<html")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to download; size (0) and checksums ("") may be unknown. ``help`` says where else the file can be had."""
+    """What to download; size (0) and checksums ("") may be unknown. ``help`` says how else to get the file."""
 
     url: str
     bytes: int = 0
@@ -77,7 +77,7 @@ class _AgainError(Exception):
 def fetch(wanted: Wanted, target: Path, settings: Settings | None = None, room: float = 0.0) -> Path:
     """Download ``wanted`` to ``target``, going on with what an earlier call left, and return ``target``.
 
-    ``room`` is how many times the file's size has to be free besides, for unpacking. Raises NegutilError where the disk
+    ``room`` is how many times the file's size has to be free besides, for unpacking. Raises NegutilError if the disk
     is too small or full, the server refuses, keeps failing or has another file, or the checksum is not the right one.
     """
     settings = settings or Settings()
@@ -96,7 +96,7 @@ def fetch(wanted: Wanted, target: Path, settings: Settings | None = None, room: 
     except OSError as problem:
         told = f"cannot be written ({problem.strerror or problem}): see that its folder can be written to"
         if problem.errno in FULL_DISK:
-            told = "is not whole, the disk is full; free some space and start again, what has come so far is kept"
+            told = "is incomplete, because the disk is full; free some space and start again, the finished part is kept"
         raise NegutilError(f"{target} {told}.") from problem
     return target
 
@@ -105,7 +105,7 @@ def fetch(wanted: Wanted, target: Path, settings: Settings | None = None, room: 
 def part_of(url: str) -> Iterator[BinaryIO]:
     """A file on a server, of which only those blocks are downloaded that are read.
 
-    Raises OSError where the server cannot be reached or does not give parts of files.
+    Raises OSError if the server cannot be reached or does not give parts of files.
     """
     with httpx.Client(follow_redirects=True, timeout=Settings().stall) as client:
         yield io.BufferedReader(_Remote(client, url), BLOCK)
@@ -124,7 +124,7 @@ class _Remote(io.RawIOBase):
         except httpx.HTTPError as problem:
             raise OSError(f"{type(problem).__name__}: {_reason(problem)}") from problem
         if response.status_code != 206:
-            raise OSError(f"the server answers {response.status_code} where a part of the file is wanted")
+            raise OSError(f"the server answers {response.status_code} to a request for part of the file")
         return response
 
     def readable(self) -> bool:
@@ -154,12 +154,12 @@ def verify(path: Path, wanted: Wanted) -> None:
     problem = ""
     with path.open("rb") as stream:
         if stream.read(512).lstrip().lower().startswith(_PAGES):
-            problem = "is a web page where a file is wanted"
+            problem = "is a web page instead of a file"
     if not problem and wanted.bytes and path.stat().st_size != wanted.bytes:
-        problem = f"has {path.stat().st_size} bytes, where {wanted.bytes} are expected"
+        problem = f"has {path.stat().st_size} bytes instead of {wanted.bytes}"
     for kind, expected in (("sha256", wanted.sha256), ("md5", wanted.md5)):
         if not problem and expected and (actual := digest(path, kind)) != expected:
-            problem = f"has {kind} {actual}, where {expected} is expected"
+            problem = f"has {kind} {actual} instead of {expected}"
     if problem:
         path.unlink()
         _note_file(path).unlink(missing_ok=True)
@@ -177,12 +177,12 @@ def require_space(folder: Path, needed: float, what: str, reserve: int = 0) -> N
     """Raise NegutilError unless ``needed`` bytes, and ``reserve`` besides, are free in ``folder``."""
     free = free_bytes(folder)
     if needed + reserve > free:
-        sizes = f"needs {needed / 1e9:.2f} GB in {folder}, where {free / 1e9:.2f} GB are free"
+        sizes = f"needs {needed / 1e9:.2f} GB in {folder}, which has {free / 1e9:.2f} GB free"
         raise NegutilError(f"{what} {sizes}: free some space, or set NEGUTIL_DATA to a larger disk.")
 
 
 def digest(path: Path, kind: str) -> str:
-    """Hex "sha256" or "md5" of a file's bytes; raises NegutilError where it cannot be read."""
+    """Hex "sha256" or "md5" of a file's bytes; raises NegutilError if it cannot be read."""
     if kind == "sha256":
         return files.sha256(path)
     with path.open("rb") as stream:
@@ -224,7 +224,7 @@ def _fill(wanted: Wanted, part: Path, settings: Settings, room: float) -> None:
             except _AgainError as problem:
                 if brought_nothing(problem):
                     told = f"{shown(wanted.url)} could not be downloaded ({problem})"
-                    fix = f"what has come is kept, start again later, or {wanted.help}"
+                    fix = f"the finished part is kept, start again later, or {wanted.help}"
                     raise NegutilError(f"{told}, {settings.attempts} times in a row: {fix}.") from problem
 
 
@@ -257,7 +257,7 @@ def _attempt(client: httpx.Client, wanted: Wanted, part: Path, settings: Setting
             start, length = have if resumes else 0, response.headers.get("Content-Length", "")
             total = whole if resumes else int(length) if length.isdigit() else 0
             if wanted.bytes and total and total != wanted.bytes:
-                told = f"{shown(wanted.url)} has {total} bytes, where {wanted.bytes} are expected"
+                told = f"{shown(wanted.url)} has {total} bytes instead of {wanted.bytes}"
                 raise NegutilError(f"{told}: it is another file; {wanted.help}.")
             needed = (total - start if total else 0) + room * total
             require_space(part.parent, needed, f"The download of {part.stem}", settings.reserve)
@@ -293,17 +293,17 @@ def _check_status(response: httpx.Response, wanted: Wanted, settings: Settings) 
             raise NegutilError(f"{told}, and the server asks to wait {wait:.0f} s: start again later.")
         raise _AgainError(f"the server answers {status}", wait)
     if status in PERMISSION:
-        fix = "accept its publisher's conditions, and set HF_TOKEN where it is on huggingface.co"
-        raise NegutilError(f"{told}, it wants a permission: {fix}, or {wanted.help}.")
+        fix = "accept its publisher's conditions, and set HF_TOKEN if it is on huggingface.co"
+        raise NegutilError(f"{told}, it requires permission: {fix}, or {wanted.help}.")
     if status in GONE:
-        raise NegutilError(f"{told}, the file is not there any more: {wanted.help}.")
+        raise NegutilError(f"{told}, the file no longer exists: {wanted.help}.")
     if status not in (200, 206):
-        raise NegutilError(f"{told}, which is no file: {wanted.help}.")
+        raise NegutilError(f"{told}, which is not a file: {wanted.help}.")
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise NegutilError(f"{shown(wanted.url)} is sent compressed although it was asked not to be: {wanted.help}.")
+        raise NegutilError(f"{shown(wanted.url)} arrives compressed against our request: {wanted.help}.")
     page = response.headers.get("Content-Type", "").startswith("text/html")
     if page and not wanted.url.endswith((".html", ".htm")):
-        raise NegutilError(f"{shown(wanted.url)} answers with a web page where a file is wanted: {wanted.help}.")
+        raise NegutilError(f"{shown(wanted.url)} answers with a web page instead of a file: {wanted.help}.")
 
 
 def retry_after(value: str) -> float:
@@ -322,7 +322,7 @@ def _note_file(part: Path) -> Path:
 
 def _refuse_step_down(url: str, request: httpx.Request) -> None:
     if url.startswith("https:") and request.url.scheme != "https":
-        raise NegutilError(f"{shown(url)} leads to {request.url.host} without https: fetch the file by hand.")
+        raise NegutilError(f"{shown(url)} leads to {request.url.host} without https: download the file by hand.")
 
 
 def _size(path: Path) -> int:

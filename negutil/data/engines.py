@@ -68,7 +68,7 @@ def each(
 
     ``threads`` and ``gpus`` are what one worker of Ray takes of a machine. A class of a module that every machine can
     import is needed for ``work``. The bar on stderr, called ``what``, advances by ``sizes`` in bytes where they are
-    given, else by shards. Raises NegutilError where the work does, or Ray is missing or cannot be reached.
+    given, else by shards. Raises NegutilError if the work does, or Ray is missing or cannot be reached.
     """
     if not shards:
         return []
@@ -129,7 +129,7 @@ def _by_ray(
 def connected(engine: Engine, threads: int = 1) -> Iterator[ModuleType]:
     """Ray, started here or reached at its address, and left as it was found: calls in this block share it.
 
-    Raises NegutilError where it is not installed, cannot be reached, or cannot be started.
+    Raises NegutilError if it is not installed, cannot be reached, or cannot be started.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)

@@ -59,7 +59,7 @@ def read_captions(path: Path | str) -> tuple[dict[str, list[str]], list[str]]:
         if not (name and number.isdecimal() and caption.strip()):
             _reading.fail(path, f"line {line} is not NAME#NUMBER, a tab and a caption", "fix that line")
         if not name.endswith(".jpg"):
-            left_out.append(f"line {line}: '{name}' is no name of a photograph")
+            left_out.append(f"line {line}: '{name}' is not the name of a photograph")
             continue
         if int(number) in numbered[name]:
             _reading.fail(path, f"line {line} has a second caption {number} of '{name}'", "remove one of the two")

@@ -14,36 +14,36 @@ SUFFIXES = (
     *(".jpeg", ".jpg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
     *(".pbm", ".pnm", ".tga", ".ico", ".jp2"),
 )
-"""Endings of the pictures that Pillow reads; of several frames the first is taken."""
+"""Endings of the images that Pillow reads; of several frames the first is taken."""
 NOT_CLASSES = ("BACKGROUND_Google",)
-"""Folders that are no class: Caltech101's background pictures."""
+"""Folders that are no class: Caltech101's background images."""
 _INSIDE = ("101_ObjectCategories", "val")
 
 
 def is_picture(path: Path) -> bool:
-    """Whether the name of a file is that of a picture, and not of what macOS puts beside one ("._a.jpg")."""
+    """Whether the name of a file is that of an image, and not of what macOS puts beside one ("._a.jpg")."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith("._")
 
 
 def load(folder: Path | str, names: Mapping[str, str] | None = None) -> Dataset:
-    """Pictures with the class that their folder says, classes and pictures in the order of their names.
+    """Images with the class that their folder says, classes and images in the order of their names.
 
     `folder` holds one folder per class, or the dataset's own 101_ObjectCategories or val folder with them. `names` maps
     folder names to class names ("n01440764" to "tench"). Columns: image, file_name (relative to `folder`), label
-    (datasets.ClassLabel over the folder names), class_name. Raises NegutilError where there are no class folders, a
-    class has no pictures, or `names` lacks a folder.
+    (datasets.ClassLabel over the folder names), class_name. Raises NegutilError if there are no class folders, a
+    class has no images, or `names` lacks a folder.
     """
     folder = _reading.require_folder(folder)
     folder = next((folder / name for name in _INSIDE if (folder / name).is_dir()), folder)
     classes = [part for part in sorted(folder.iterdir()) if part.is_dir() and part.name not in NOT_CLASSES]
     if not classes:
-        problem = "there are no class folders in it"
-        _reading.fail(folder, problem, "put every picture in a folder that is named after its class")
+        problem = "it has no class folders"
+        _reading.fail(folder, problem, "put every image in a folder named after its class")
     found: dict[str, list[Path]] = {}
     for part in classes:
         found[part.name] = sorted(file for file in part.iterdir() if is_picture(file))
         if not found[part.name]:
-            _reading.fail(part, "there are no pictures in this class folder", "add them or remove the folder")
+            _reading.fail(part, "there are no images in this class folder", "add them or remove the folder")
     _reading.known(found, names or found, "class (its folder has no name)", folder)
     labels = [name for name, pictures in found.items() for _ in pictures]
     files = [picture for pictures in found.values() for picture in pictures]

@@ -25,7 +25,7 @@ def load(file: Path | str, videos: Path | str | None = None, split: str | None =
     """Clips of one split ("train", "validate", "test"), or of all, with their sentences.
 
     Columns: video (path of the clip; only with `videos`), video_id ("video9770"), file_name, split, captions, sen_ids,
-    category (number), start and end (seconds in the source video; None where unstated). Raises NegutilError for
+    category (number), start and end (seconds in the source video; None if unstated). Raises NegutilError for
     damaged JSON, duplicate ids, sentences about unknown clips, clips without a sentence, and clips not on disk.
     """
     content = _reading.read_json(file)

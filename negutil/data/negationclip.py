@@ -16,7 +16,7 @@ def load(file: Path | str, pictures: Path | str | None = None) -> Dataset:
     """Captions, each with the version to which a true negation was added.
 
     Columns: image (only with `pictures`), image_id, caption_id, file_name, caption, updated_caption. Raises
-    NegutilError for damaged JSON, duplicate ids, annotations of unknown pictures, and empty updated captions.
+    NegutilError for damaged JSON, duplicate ids, annotations of unknown images, and empty updated captions.
     """
     content = _reading.read_json(file)
     kinds = {"id": int, "file_name": str}

@@ -1,4 +1,4 @@
-"""NegBench's CSV files: retrieval, multiple choice and binary, over pictures and clips (docs/protocols.md#negbench).
+"""NegBench's CSV files: retrieval, multiple choice and binary, over images and clips (docs/protocols.md#negbench).
 
 Which of the three a file is follows from its columns. Rows that are malformed (one in
 synthetic_mcq_llama3.1_rephrased.csv) are kept out and listed by line in `negutil.data.report(dataset).left_out`.
@@ -57,7 +57,7 @@ def load(path: Path | str, pictures: Path | str | None = None) -> Dataset:
         columns = {"file_name": read["filepath"]}
         for name in filter(read.__contains__, _LISTS):
             lists = [_reading.string_list(text) for text in read[name]]
-            # Without labelled objects a picture has [''] in the published files; an empty caption counts in R@k.
+            # Without labelled objects an image has [''] in the published files; an empty caption counts in R@k.
             columns[name] = [[] if texts == [""] and name.endswith("_objects") else texts for texts in lists]
         if "image_id" in read:
             columns["image_id"] = read["image_id"]

@@ -1,4 +1,4 @@
-"""NegRefCOCOg: NegRefCOCOg.json and a folder of COCO train2014 pictures (docs/protocols.md#negrefcocog)."""
+"""NegRefCOCOg: NegRefCOCOg.json and a folder of COCO train2014 images (docs/protocols.md#negrefcocog)."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ _ROW = {"image": str, "phrase": str, "ref_bbox": list, "bbox_list": list}
 
 
 def load(file: Path | str, pictures: Path | str | None = None) -> Dataset:
-    """Negated phrases, each with two boxes of the same picture, one of which it describes.
+    """Negated phrases, each with two boxes of the same image, one of which it describes.
 
     Columns: image (only with `pictures`), file_name, phrase, boxes (two of [x, y, width, height], pixels), correct
     (index of ref_bbox in boxes; in the published file always 0, so shuffle before scoring). Raises NegutilError for
@@ -24,8 +24,8 @@ def load(file: Path | str, pictures: Path | str | None = None) -> Dataset:
         _reading.check_boxes(boxes, "bbox_list", f"{file}, entry {row}")
         if len(boxes) != 2 or boxes.count(box) != 1:
             counts = f"{len(boxes)} boxes, {boxes.count(box)} of them the ref_bbox"
-            fix = "fix that entry or fetch the file again"
-            _reading.fail(file, f"entry {row} has {counts}, where 2 and 1 are needed", fix)
+            fix = "fix that entry or download the file again"
+            _reading.fail(file, f"entry {row} has {counts} instead of 2 and 1", fix)
         correct.append(boxes.index(box))
     names = {"image": "file_name", "phrase": "phrase", "bbox_list": "boxes"}
     columns = {"correct": correct} | {name: read[key] for key, name in names.items()}

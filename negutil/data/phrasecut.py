@@ -1,4 +1,4 @@
-"""PhraseCut: refer_<split>.json and a folder of Visual Genome pictures (docs/protocols.md#segmentation)."""
+"""PhraseCut: refer_<split>.json and a folder of Visual Genome images (docs/protocols.md#segmentation)."""
 
 import json
 from pathlib import Path
@@ -25,10 +25,10 @@ def load(
     """Phrases, each with all regions that it refers to.
 
     Columns: image (only with `pictures`), task_id, image_id, file_name ("<image_id>.jpg"), phrase, name, attributes and
-    relations ("on a table") from phrase_structure (None where it is empty), boxes ([x, y, width, height], pixels, one
+    relations ("on a table") from phrase_structure (None if it is empty), boxes ([x, y, width, height], pixels, one
     per instance), polygons (JSON, instances x polygons x points; see `mask`), and with `image_data`
     (image_data_split3000.json) width and height. Every row is returned: the 17 tasks that CLIPSeg's code leaves out are
-    for the evaluation to drop. Raises NegutilError for damaged files, duplicate task ids, and unknown pictures.
+    for the evaluation to drop. Raises NegutilError for damaged files, duplicate task ids, and unknown images.
     """
     read = _reading.json_columns(file, _TASK, {"phrase_structure": dict}, different="task_id")
     for boxes in read["instance_boxes"]:

@@ -42,8 +42,8 @@ def read_refs(folder: Path | str, split_by: str = "umd") -> list[Any]:
             # The file was written by Python 2: its byte strings are text.
             return _reading.filled(_PlainUnpickler(stream, encoding="utf-8", errors="replace").load(), pickled)
     except pickle.UnpicklingError as error:
-        problem = f"this pickle is damaged or holds more than plain data, and was not run ({error})"
-        _reading.fail(pickled, problem, "fetch the file again from its authors", error)
+        problem = f"this pickle is damaged or contains more than plain data, so it was not loaded ({error})"
+        _reading.fail(pickled, problem, "download the file again from its authors", error)
     except (EOFError, ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
         _reading.fail(pickled, f"the pickle breaks off or is damaged ({error})", "fetch the file again", error)
 
@@ -59,7 +59,7 @@ def load(
     Columns: image (only with `pictures`, the COCO train2014 folder), ref_id, sent_id, ann_id, image_id, file_name,
     split, sentence (cleaned by RefCOCOg's authors), raw, category, box ([x, y, width, height], pixels), segmentation
     (JSON; see `negutil.data.coco.mask`), width, height. Raises NegutilError for damaged files, duplicate ids, a pickle
-    that is more than data, references to unknown objects or pictures, and a split that is not there.
+    that is more than data, references to unknown objects or images, and a split that is missing.
     """
     folder = Path(folder)
     refs_source = f"{folder / f'refs({split_by})'}"
@@ -69,7 +69,7 @@ def load(
     content = _reading.read_json(path)
     images = _reading.json_columns(path, _IMAGE, key="images", different="id", content=content)
     columns = coco.instance_columns(content, path, images["id"])
-    # Facts about every annotated object by its annotation id; file names are those of the pictures themselves.
+    # Facts about every annotated object by its annotation id; file names are those of the images themselves.
     objects: dict[int, dict[str, Any]] = {}
     for row, values in enumerate(zip(*images.values(), strict=True)):
         shared = dict(zip(("image_id", "file_name", "width", "height"), values, strict=True))
@@ -80,7 +80,7 @@ def load(
     for index, (ref_id, ann_id, image_id, part, sentences) in enumerate(zip(*refs.values(), strict=True)):
         about = {"ref_id": ref_id, "split": part, **objects[ann_id]}
         if about["image_id"] != image_id:
-            problem = f"entry {index} is about picture {image_id}, its object {ann_id} is in another"
+            problem = f"entry {index} is about image {image_id}, its object {ann_id} is in another"
             _reading.fail(refs_source, problem, "use refs and instances of the same release")
         where = f'{refs_source}, entry {index}, "sentences"'
         read = _reading.fields(_reading.filled(sentences, where), _SENTENCE, where)

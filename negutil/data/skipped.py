@@ -3,7 +3,7 @@
 In the mini world nothing is ever left out: what cannot be read there is an error. With published data (the profile
 ``paper``) a benchmark or training set whose files are missing or damaged is reported in one line, noted in
 ``results/<profile>/<experiment>/skipped.csv``, and everything else runs. No number of another profile takes its place.
-So is a part: a benchmark of which some pictures are here, when the profile leaves out the rows without theirs.
+So is a part: a benchmark of which some images are here, when the profile leaves out the rows without theirs.
 """
 
 import contextlib
@@ -62,7 +62,7 @@ EXPERIMENTS = {
 """The folder in results/ that each notebook writes to."""
 
 EXPERIMENT = "NEGUTIL_EXPERIMENT"
-"""The environment variable in which a run tells a notebook's process that folder, for what it leaves out on the way."""
+"""The environment variable with which a run passes that folder to a notebook's process, for what it leaves out."""
 
 GET = {"coco": "coco2014"}
 """What ``negutil data get`` calls a dataset whose folder has another name."""
@@ -103,9 +103,9 @@ def possible(settings: Profile) -> bool:
 
 
 def attempt(settings: Profile, what: str, read: Callable[[], T], get: str = "") -> T | None:
-    """What ``read`` returns; None where published data that it wants are missing or damaged: reported and noted.
+    """What ``read`` returns; None if published data that it wants are missing or damaged: reported and noted.
 
-    What to do about missing pictures the profile says (``reading``). In the mini world a NegutilError of ``read`` is
+    What to do about missing images the profile says (``reading``). In the mini world a NegutilError of ``read`` is
     raised as it is.
     """
     try:
@@ -120,19 +120,19 @@ def attempt(settings: Profile, what: str, read: Callable[[], T], get: str = "") 
 
 @contextlib.contextmanager
 def reading(settings: Profile, what: str, get: str = "") -> Iterator[None]:
-    """While it is entered, loaders do about missing pictures as the profile says; a part is reported and noted."""
+    """While it is entered, loaders do about missing images as the profile says; a part is reported and noted."""
     with _reading.missing_pictures(settings.missing) as reports:
         yield
     kept = sum(report.rows for report in reports)
     lost = sum(report.missing_pictures for report in reports)
     if lost:
         skip = Skip(what, "", get, kept, kept + lost)
-        reason = f"The images of {skip.share} are here: its numbers are not those of the whole."
+        reason = f"The images of {skip.share} are here: its numbers do not cover the whole."
         note(settings, dataclasses.replace(skip, reason=reason))
 
 
 def part(title: str) -> Skip | None:
-    """The part that this process has read for the benchmark of a ``title``; None where it has read all or nothing.
+    """The part that this process has read for the benchmark of a ``title``; None if it has read all or nothing.
 
     A title may be of some items of a benchmark: "VALSE existence, all items".
     """
@@ -181,7 +181,7 @@ def parts(profile: str) -> pd.DataFrame:
 
 
 def save(settings: Profile, experiment: str) -> Path | None:
-    """Write what was left out as ``skipped.csv`` beside the tables of ``experiment``; None where nothing was.
+    """Write what was left out as ``skipped.csv`` beside the tables of ``experiment``; None if nothing was.
 
     The mini world has no such file.
     """
@@ -205,7 +205,7 @@ def stopped(settings: Profile, number: str, skip: Skip) -> None:
 
 
 def whole(settings: Profile, number: str) -> Skip | None:
-    """Why the notebook ``number`` ("02") has nothing to show in this profile, or None where it has."""
+    """Why the notebook ``number`` ("02") has nothing to show in this profile, or None if it has."""
     if not possible(settings):
         return None
     what = f"notebook {number}"
@@ -213,7 +213,7 @@ def whole(settings: Profile, number: str) -> Skip | None:
         needed = OTHER_DATA.get(number)
         return Skip(what, f"It needs other data: {needed}; run it with --profile mini.") if needed else None
     if number in WORLD_ALONE:
-        return Skip(what, "It is about the mini world alone: run it with --profile mini.")
+        return Skip(what, "It is only about the mini world: run it with --profile mini.")
     for name in NEEDS.get(number, ()):
         folder = settings.data / name
         if not folder.is_dir():

@@ -2,7 +2,7 @@
 Flickr8k's photographs in the place of some of them.
 
 The package ``miniworld`` is reached here alone. ``folder`` finds or builds what is a dataset; ``world`` is for what
-only a drawn world has: the truth about its pictures, the annotator that knows it, and the judge's pictures.
+only a drawn world has: the truth about its images, the annotator that knows it, and the judge's images.
 """
 
 import importlib
@@ -28,7 +28,7 @@ OF_PHOTOGRAPHS = ("coco", "negbench", "ccneg", "laion")
 """What it makes; other datasets of a profile of photographs are the published ones."""
 
 ANNOTATING = ("miniworld.annotator", "miniworld.shapes")
-"""Modules with the code that annotates drawn pictures: captions are written again where it has changed."""
+"""Modules with the code that annotates drawn images: captions are written again where it has changed."""
 
 STANDS_FOR = {
     "coco": "MS COCO: instances and captions",
@@ -54,7 +54,7 @@ STANDS_FOR = {
 """Every dataset that a profile can have, by the name of its folder."""
 
 WHERE = {
-    "negbench": "fetch its files by the links in NegBench's datasets.md",
+    "negbench": "download its files from the links in NegBench's datasets.md",
     "negrefcocog": "fetch NegRefCOCOg.json from github.com/parkquasar/NegationCLIP",
     "t2i_prompts": "put prompts_with_questions.json there",
 }
@@ -63,7 +63,7 @@ WHERE = {
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A picture (uint8 [height, width, 3]; of a clip, four frames side by side) and a text about it."""
+    """An image (uint8 [height, width, 3]; of a clip, four frames side by side) and a text about it."""
 
     picture: np.ndarray
     caption: str
@@ -72,8 +72,8 @@ class Example:
 def folder(settings: Profile, name: str, where: str = "") -> Path:
     """The folder of a dataset of STANDS_FOR: the published one where the profile wants it, else the mini world's.
 
-    The latter is built where it is missing, as is what Flickr8k's photographs stand for. ``where`` says how to get the
-    published one. Raises NegutilError where that, or Flickr8k, is not there.
+    The latter is built if missing, as are the datasets that Flickr8k's photographs replace. ``where`` says how to get
+    the published one. Raises NegutilError if that, or Flickr8k, is missing.
     """
     if is_world(settings):
         path: Path = world().build(name, settings)

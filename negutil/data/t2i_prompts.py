@@ -10,7 +10,7 @@ FEATURES = _reading.features("prompt_id: int, prompt, subject_question, negation
 
 
 def load(file: Path | str) -> Dataset:
-    """Negated prompts with two yes/no questions about the picture that is made from them.
+    """Negated prompts with two yes/no questions about the image that is made from them.
 
     Columns: prompt_id (position in the file, from 0), prompt, subject_question (Question1, should be answered yes),
     negation_question (Question2, should be answered no). Raises NegutilError for damaged JSON and missing keys.

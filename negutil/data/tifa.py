@@ -1,4 +1,4 @@
-"""TIFA's files: captions for text to image, and questions with choices about the pictures (docs/protocols.md#tifa).
+"""TIFA's files: captions for text to image, and questions with choices about the images (docs/protocols.md#tifa).
 
 ``tifa_v1.0_text_inputs.json`` is a list of captions with their ids, ``tifa_v1.0_question_answers.json`` a list of
 questions: id (of the caption), caption, question, choices, answer, element_type, element.

@@ -41,7 +41,7 @@ RATIO, SMALL = 100.0, 10**8
 def members(url: str, names: Sequence[str], folder: Path) -> None:
     """Take the files ``names`` out of the zip archive at ``url`` into ``folder``, without downloading the rest of it.
 
-    Raises NegutilError where the server does not give parts of files, or the archive is damaged or has no such file.
+    Raises NegutilError if the server does not give parts of files, or the archive is damaged or has no such file.
     """
     try:
         with part_of(url) as remote, zipfile.ZipFile(remote) as archive:
@@ -138,7 +138,7 @@ def _check_name(archive: Path, name: str) -> None:
     parts = PurePosixPath(name.replace("\\", "/")).parts
     outside = name.startswith(("/", "\\")) or ".." in parts or PureWindowsPath(name).drive or "\0" in name
     if outside or not name:
-        raise _refused(archive, f"has the entry {name!r}, which lies outside its folder")
+        raise _refused(archive, f"has the entry {name!r}, which is outside its folder")
 
 
 def _move(source: Path, target: Path) -> None:
@@ -151,7 +151,7 @@ def _move(source: Path, target: Path) -> None:
             path.replace(place)
 
 
-def _refused(archive: Path, problem: str, fix: str = "fetch it again from its publisher") -> NegutilError:
+def _refused(archive: Path, problem: str, fix: str = "download it again from its publisher") -> NegutilError:
     return NegutilError(f"{archive} {problem}: {fix}.")
 
 
@@ -166,7 +166,7 @@ def zip_names(file: Path) -> list[str]:
 def tar_members(file: Path, endings: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
     """Name and content of each file in a tar archive whose name has one of ``endings``; nothing is written to disk.
 
-    Raises NegutilError where the archive is damaged.
+    Raises NegutilError if the archive is damaged.
     """
     try:
         with tarfile.open(file) as archive:
@@ -174,4 +174,4 @@ def tar_members(file: Path, endings: tuple[str, ...]) -> Iterator[tuple[str, byt
                 if member.isfile() and member.name.endswith(endings) and (opened := archive.extractfile(member)):
                     yield member.name, opened.read()
     except _DAMAGED as problem:
-        raise NegutilError(f"{file} is damaged ({problem}): fetch it again.") from problem
+        raise NegutilError(f"{file} is damaged ({problem}): download it again.") from problem

@@ -1,4 +1,4 @@
-"""VALSE, the "existence" piece: existence.json and, where one has them, the Visual7W pictures. See
+"""VALSE, the "existence" piece: existence.json and, where one has them, the Visual7W images. See
 docs/protocols.md#valse."""
 
 from pathlib import Path

@@ -12,22 +12,22 @@ FEATURES = _reading.features(
     "image_id, file_name, width: int, height: int, categories: [str], boxes: [[float]], difficult: [bool], "
     "truncated: [bool], poses: [str]"
 )
-_NOT_VOC = "fix the file or fetch it again"
+_NOT_VOC = "fix the file or download it again"
 
 
 def load(folder: Path | str, split: str = "test") -> Dataset:
-    """The pictures of one split ("test", "trainval", ...) with their objects.
+    """The images of one split ("test", "trainval", ...) with their objects.
 
     `folder` holds Annotations, ImageSets and JPEGImages (VOCdevkit/VOC2007). Columns: image, image_id ("000001"),
     file_name, width, height (pixels), and per object: categories, boxes ([x, y, width, height], pixels, x and y from 0:
-    the published corners count from 1 and include the last pixel), difficult, truncated, poses (None where unstated).
+    the published corners count from 1 and include the last pixel), difficult, truncated, poses (None if unstated).
     Raises NegutilError for a missing split, damaged XML, XML with a document type (entities are never expanded), and
-    missing pictures.
+    missing images.
     """
     folder = _reading.require_folder(folder)
     path = folder / "ImageSets" / "Main" / f"{split}.txt"
     there = ", ".join(sorted(other.stem for other in path.parent.glob("*.txt"))) or "none"
-    path = _reading.require_file(path, f"ask for a split that is there: {there}")
+    path = _reading.require_file(path, f"choose an existing split: {there}")
     # Class lists (aeroplane_test.txt) have a second column; only its first is an id.
     ids = [line.split()[0] for line in _reading.read_text(path).splitlines() if line.strip()]
     _reading.unique(_reading.filled(ids, path), "image id", path)
@@ -77,4 +77,4 @@ def _number(element: ElementTree.Element, name: str, path: Path) -> float:
     try:
         return float(text)
     except ValueError as error:
-        _reading.fail(path, f"<{name}> is {text!r}, where a number is needed", _NOT_VOC, error)
+        _reading.fail(path, f"<{name}> is {text!r}, but a number is needed", _NOT_VOC, error)

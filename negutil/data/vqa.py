@@ -31,8 +31,8 @@ def load(
     Columns: image (only with `pictures`), question_id, image_id, file_name, question; with `annotations`: answer (the
     multiple_choice_answer), answers (of the annotators), answer_type ("yes/no", "number", "other"), question_type.
     `file_name` is a pattern such as "COCO_train2014_{image_id:012d}.jpg"; by default it follows the data_subtype that
-    the official files state, and without either there is no file_name column. Raises NegutilError where a question
-    has no annotation, an annotation no question, or the two disagree about the picture.
+    the official files state, and without either there is no file_name column. Raises NegutilError if a question
+    has no annotation, an annotation no question, or the two disagree about the image.
     """
     content = _reading.read_json(questions)
     columns = _reading.json_columns(questions, _QUESTION, key="questions", different="question_id", content=content)
@@ -46,7 +46,7 @@ def load(
         rows = [row_of[question] for question in columns["question_id"]]
         for row, image in zip(rows, columns["image_id"], strict=True):
             if read["image_id"][row] != image:
-                problem = f"entry {row} is about picture {read['image_id'][row]}, its question about picture {image}"
+                problem = f"entry {row} is about image {read['image_id'][row]}, its question about image {image}"
                 _reading.fail(where, problem, "use questions and annotations of the same release")
             try:
                 read["answers"][row] = [given["answer"] for given in read["answers"][row]]
@@ -66,5 +66,5 @@ def load(
             _reading.fail(f"file_name {pattern!r}", f"it cannot be filled in ({error!r})", fix, error)
     elif pictures is not None:
         fix = 'pass file_name, for instance "COCO_train2014_{image_id:012d}.jpg"'
-        _reading.fail(questions, "the file does not say how the pictures are called (no data_subtype)", fix)
+        _reading.fail(questions, "the file does not say how the images are named (no data_subtype)", fix)
     return _reading.build(questions, FEATURES, columns, pictures=pictures)

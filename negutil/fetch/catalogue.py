@@ -1,8 +1,8 @@
-"""The catalogue of datasets and checkpoints, ``configs/datasets.toml``, and what of it is on this machine.
+"""The catalogue of datasets and checkpoints, ``configs/datasets.toml``, and which of them are on this machine.
 
-Paths of datasets are below the folder of the published data (NEGUTIL_DATA), those of checkpoints below the repository's
-root; checkpoints of huggingface.co lie in that client's own cache. Nothing here reads data or goes online: for that see
-``check`` and ``get``.
+Paths of datasets are relative to the folder of the published data (NEGUTIL_DATA), those of checkpoints to the
+repository's root; checkpoints from huggingface.co are in that client's own cache. Nothing here reads data or goes
+online: see ``check`` and ``get``.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ FILE = paths.CONFIGS / "datasets.toml"
 HERE, PARTIAL, MISSING = "here", "partial", "missing"
 WEIGHTS = ("*.safetensors", "*.bin")
 WORLD = "manifest.json"
-"""The mini world leaves such a file in every folder that it made: what lies there is not the published data."""
+"""The mini world writes this file to its folders, which are not published data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,12 @@ class Part(Settings):
     """A file, folder (``path`` ends in "/") or pattern that the loaders expect, or a repository on a ``hub``.
 
     Attributes:
-        read: how ``check`` reads it; "" where it only looks whether it is there.
-        pictures: folder of the pictures that the file names.
+        read: how ``check`` reads it; "" if it only checks that it exists.
+        pictures: folder of the images that the file names.
         model: the entry of configs/models.toml that uses it.
-        counts: what is known to be in it, by ``counted``; several numbers where several releases are known.
-        least: what there is of it at the least, by ``counted``, where the number itself is not known.
-        sha256, md5: of the file; ``checksum`` says whose they are.
+        counts: its known contents, from ``counted``; several numbers if several releases are known.
+        least: its minimum contents, from ``counted``, if the number itself is not known.
+        sha256, md5: of the file; ``checksum`` gives their source.
     """
 
     path: str = ""
@@ -109,7 +109,7 @@ class Entry(Settings):
 
     @property
     def downloadable(self) -> bool:
-        """Whether ``get`` can fetch all that notebooks need of it."""
+        """Whether ``get`` can download everything that notebooks need of it."""
         return self.access == "free" and all(part.hub or self.given(part) for part in self.parts if part.needed)
 
     def given(self, part: Part) -> bool:
@@ -118,7 +118,7 @@ class Entry(Settings):
 
 
 def entries(file: Path | None = None) -> dict[str, Entry]:
-    """Every entry by name, in the order of ``file`` (FILE); raises NegutilError where it is damaged or inconsistent."""
+    """Every entry by name, in the order of ``file`` (FILE); raises NegutilError if it is damaged or inconsistent."""
     return _read(file or FILE)
 
 
@@ -136,7 +136,7 @@ def _read(file: Path) -> dict[str, Entry]:
 
 
 def find(name: str, file: Path | None = None) -> Entry:
-    """The entry called ``name``; raises NegutilError, listing those that exist, where there is none."""
+    """The entry called ``name``; raises NegutilError, listing those that exist, if there is none."""
     known = entries(file)
     if name not in known:
         raise no_such("dataset or checkpoint", name, known)
@@ -145,9 +145,9 @@ def find(name: str, file: Path | None = None) -> Entry:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the parts of an entry are looked for: below ``root``.
+    """Where to look for the parts of an entry: below ``root``.
 
-    ``own`` says that ``root`` is the dataset's own folder, so that the first name of each path falls away.
+    ``own`` means that ``root`` is the dataset's own folder, so the first name of each path is dropped.
     """
 
     root: Path
@@ -191,9 +191,9 @@ def hub_files(repository: str) -> list[Path]:
 
 
 def state(name: str, folder: Path | None = None) -> str:
-    """HERE where all that notebooks need is there, PARTIAL where some of it is, else MISSING.
+    """HERE if everything that notebooks need exists, PARTIAL if some of it does, else MISSING.
 
-    What is in the files is not looked at: ``check`` does.
+    This does not read the files: ``check`` does.
     """
     entry = find(name)
     where = place(entry, folder)

@@ -1,8 +1,8 @@
-"""Check published data: read what is there with the loaders, count it against what is known, compare checksums.
+"""Check published data: read it with the loaders, compare counts with the known ones, compare checksums.
 
-Every part of a dataset gets one finding: OK; PART, less than what is published (a few rows, some images), on which
-notebooks run but whose numbers are not those of the benchmark; MISSING; or WRONG, with the file and how to fix it. A
-reader takes the file of a part and returns counts by the names that configs/datasets.toml has. Loaders raise
+Every part of a dataset gets one finding: OK; PART, incomplete (a few rows, some images), on which notebooks run but
+whose numbers are not those of the benchmark; MISSING; or WRONG, with the file and how to fix it. A reader takes the
+file of a part and returns counts under the names that configs/datasets.toml uses. Loaders raise
 NegutilError for damaged files, with the file, the place and the fix.
 """
 
@@ -49,7 +49,7 @@ Count = Callable[[Dataset], int]
 CAPTION_COLUMNS = ("TEXT", "text", "Text", "caption", "CAPTION", "Caption")
 """Names of the caption column of LAION-400M's parquet shards, by release; the first that a shard has is taken."""
 OPENED = 20
-"""How many pictures or clips of a folder are opened, spread over it, unless all are to be."""
+"""How many images or clips of a folder are opened, spread over it, unless all are to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,8 @@ class Finding:
 class Reading:
     """What was read: ``counts`` by name, and ``notes`` that follow them.
 
-    ``problem`` is a sentence where something is wrong that the loader does not mind, else ""; ``names`` are those of
-    the pictures that the rows are about, of which ``lost`` are not there.
+    ``problem`` is a sentence about an error that the loader accepts, else ""; ``names`` are the images of the rows, of
+    which ``lost`` are missing.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -83,14 +83,14 @@ class Reading:
 
 
 def check(name: str, folder: Path | None = None, deep: bool = False) -> Iterator[Finding]:
-    """Findings about every part of ``name``, where notebooks look or in ``folder``; one where nothing is there.
+    """Findings about every part of ``name``, in ``folder`` or where notebooks look; a single one if nothing is there.
 
-    With ``deep`` every picture is opened, otherwise some.
+    With ``deep`` every image is opened, otherwise some.
     """
     entry = catalogue.find(name)
     where = catalogue.place(entry, folder)
     there = [where.located(part) for part in entry.parts]
-    get = f"it is not here: negutil data get {name}"
+    get = f"missing: negutil data get {name}"
     if not any(there):
         yield Finding(name, entry.parts[0].name, MISSING, get)
         return
@@ -105,7 +105,7 @@ def check(name: str, folder: Path | None = None, deep: bool = False) -> Iterator
                 status, message = judge(part, located, reading)
         except NegutilError as problem:
             status, message = WRONG, str(problem)
-        except OSError as problem:  # a folder or file that may not be read: the other parts are checked all the same
+        except OSError as problem:  # a folder or file without permission to read: check the other parts all the same
             status, message = WRONG, of_system(problem)
         yield Finding(name, part.name, status, message, part.needed, counts)
 
@@ -113,15 +113,14 @@ def check(name: str, folder: Path | None = None, deep: bool = False) -> Iterator
 def failed(finding: Finding, named: bool, whole: bool = False) -> bool:
     """Whether a finding makes the command fail.
 
-    Something missing does only where it is needed and was asked for by name; a part only where a ``whole`` dataset is
-    wanted.
+    Missing data does so only if it is needed and was named; a part only if ``whole`` data is required.
     """
     lacks = finding.status == MISSING and named and finding.needed
     return finding.status == WRONG or lacks or (finding.status == PART and whole)
 
 
 def judge(part: Part, located: list[Path], reading: Reading) -> tuple[str, str]:
-    """Status and message of what was read: whatever is wrong first, then what is less than everything."""
+    """Status and message of what was read: errors first, then incomplete data."""
     less, more = compare(reading.counts, part.counts)
     least = part.least.items()
     less += [f"{reading.counts[what]:,} of at least {n:,} {what}" for what, n in least if reading.counts[what] < n]
@@ -129,8 +128,8 @@ def judge(part: Part, located: list[Path], reading: Reading) -> tuple[str, str]:
     if reading.problem:
         return WRONG, reading.problem
     if more:
-        fix = "it is another release or was changed, so fetch it again"
-        return WRONG, f"{located[0]} has {', '.join(more)}, more than are known ({part.counted}): {fix}."
+        fix = "it is another release or was changed, so download it again"
+        return WRONG, f"{located[0]} has {', '.join(more)}, more than expected ({part.counted}): {fix}."
     if less:
         return PART, f"{', '.join(less)}: a part{notes}"
     # Of several known releases the checksum is that of the first.
@@ -138,14 +137,14 @@ def judge(part: Part, located: list[Path], reading: Reading) -> tuple[str, str]:
     if len(located) == 1 and all(reading.counts.get(what) == first for what, first in firsts.items()):
         for kind, expected in (("sha256", part.sha256), ("md5", part.md5)):
             if expected and (actual := download.digest(located[0], kind)) != expected:
-                told = f"{located[0]} has {kind} {actual}, where {expected} is known ({part.checksum})"
-                return WRONG, f"{told}: something in it was changed, so fetch it again."
-    counts = ", ".join(f"{count:,} {what}" for what, count in reading.counts.items()) or "it is there"
+                told = f"{located[0]} has {kind} {actual} instead of {expected} ({part.checksum})"
+                return WRONG, f"{told}: it was changed, so download it again."
+    counts = ", ".join(f"{count:,} {what}" for what, count in reading.counts.items()) or "present"
     return (PART if reading.lost else OK), f"{counts}{notes}"
 
 
 def compare(counts: Mapping[str, int], known: Mapping[str, int | list[int]]) -> tuple[list[str], list[str]]:
-    """What there is less and more of than is known: such as "1,000 of 5,914 rows"."""
+    """What is less and what is more than known, such as "1,000 of 5,914 rows"."""
     less: list[str] = []
     more: list[str] = []
     for what, wanted in known.items():
@@ -158,9 +157,9 @@ def compare(counts: Mapping[str, int], known: Mapping[str, int | list[int]]) -> 
 
 
 def read(part: Part, located: list[Path], pictures: Path | None = None, deep: bool = False) -> Reading:
-    """Read the files of a part, and look for the pictures that they name in ``pictures`` where that folder exists.
+    """Read the files of a part, and look for the images that they name in ``pictures`` if that folder exists.
 
-    With ``deep`` every picture and clip is opened. Raises NegutilError as the loaders do.
+    With ``deep`` every image and clip is opened. Raises NegutilError as the loaders do.
     """
     if part.hub:
         return _hub(located)
@@ -182,7 +181,7 @@ def read(part: Part, located: list[Path], pictures: Path | None = None, deep: bo
     names = list(dict.fromkeys(reading.names))
     if pictures is not None and names:
         if not pictures.is_dir():
-            reading.notes.append(f"the folder of its images, {pictures}, is not there")
+            reading.notes.append(f"the folder of its images, {pictures}, is missing")
             return reading
         try:
             with data.missing_pictures("drop"):
@@ -205,19 +204,19 @@ def caption_column(shard: Path) -> str:
         schema = pl.read_parquet_schema(shard)
     except (pl.exceptions.PolarsError, OSError) as error:
         problem = f"the parquet file is cut short or damaged ({str(error).splitlines()[0]:.100})"
-        _reading.fail(shard, problem, "fetch the shard again or remove it", error)
-    fix = "call the column with the captions by one of these names"
+        _reading.fail(shard, problem, "download the shard again or remove it", error)
+    fix = "rename the column with the captions to one of these names"
     name = next((name for name in CAPTION_COLUMNS if name in schema), None)
     if name is None:
         problem = f"no caption column ({' or '.join(map(repr, CAPTION_COLUMNS))}) among {list(schema)}"
         _reading.fail(shard, problem, fix)
     if schema[name] != pl.String:
-        _reading.fail(shard, f"column {name!r} holds {schema[name]}, not text", fix)
+        _reading.fail(shard, f"column {name!r} contains {schema[name]}, not text", fix)
     return name
 
 
 def _counted(rows: Dataset, counts: Mapping[str, int]) -> Reading:
-    """The ``counts``, malformed lines as a note, and the names of the pictures."""
+    """The ``counts``, malformed lines as a note, and the names of the images."""
     left_out = data.report(rows).left_out
     notes = [f"{len(left_out)} left out as malformed, the first is {left_out[0]}"] if left_out else []
     return Reading(counts, notes, names=list(rows["file_name"]) if "file_name" in rows.column_names else [])
@@ -239,7 +238,7 @@ def _celeba_splits(file: Path) -> Reading:
 def _voc(file: Path) -> Reading:
     with data.missing_pictures("drop"):
         told = data.report(voc.load(file.parents[2], file.stem))
-    notes = [f"{told.missing_pictures:,} images are not there: a part"] if told.missing_pictures else []
+    notes = [f"{told.missing_pictures:,} images are missing: a part"] if told.missing_pictures else []
     return Reading({"images": told.rows + told.missing_pictures}, notes, lost=told.missing_pictures)
 
 
@@ -263,7 +262,9 @@ def _flickr8k(file: Path) -> Reading:
 
 def _entries(content: Any, file: Path) -> Reading:
     if not isinstance(content, list | dict):
-        raise NegutilError(f"{file}: it holds a {type(content).__name__}, no list or table; fetch the file again.")
+        raise NegutilError(
+            f"{file}: it contains a {type(content).__name__}, not a list or table: download the file again."
+        )
     return Reading({"entries": len(content)})
 
 
@@ -277,24 +278,24 @@ def _opened(folder: Path, endings: Sequence[str], opens: Callable[[Path], object
             opens(file)
         except NegutilError:
             bad.append(file.name)
-    told = f"{len(bad)} of the {len(chosen)} files that were opened are damaged, the first is {bad[0]}" if bad else ""
-    return Reading({"files": len(every)}, problem=f"{folder}: {told}: delete and fetch them again." if bad else "")
+    told = f"{len(bad)} of the {len(chosen)} opened files are damaged, the first is {bad[0]}" if bad else ""
+    return Reading({"files": len(every)}, problem=f"{folder}: {told}: delete and download them again." if bad else "")
 
 
 def _weights(file: Path, part: Part) -> Reading:
     """Count the tensors of a file of weights, and compare its sha256 with the one in configs/models.toml.
 
-    What is no plain tensor is refused, not run.
+    Anything but a plain tensor is refused, not run.
     """
     state = checkpoints.read(file)
     reading = Reading({"tensors": len(state), "numbers": sum(tensor.numel() for tensor in state.values())})
     actual = files.sha256(file)
     expected = registry.find(part.model).sha256 if part.model else ""
     if expected and actual != expected:
-        fix = "fetch it again, or correct configs/models.toml"
-        reading.problem = f"{file} has sha256 {actual}, where '{part.model}' is registered with {expected}: {fix}."
+        fix = "download it again, or correct configs/models.toml"
+        reading.problem = f"{file} has sha256 {actual}, but '{part.model}' is registered with {expected}: {fix}."
     elif not expected:
-        entry = f"write it into configs/models.toml, [{part.model}]" if part.model else "no model is registered for it"
+        entry = f"copy it into configs/models.toml, [{part.model}]" if part.model else "no model is registered for it"
         reading.notes.append(f"sha256 {actual}; {entry}")
     return reading
 
@@ -310,7 +311,7 @@ def _hub(found: list[Path]) -> Reading:
             with safetensors.safe_open(file, framework="np") as opened:
                 count += len(opened.keys())
         except (safetensors.SafetensorError, OSError) as problem:
-            raise NegutilError(f"{file} is damaged ({problem}): delete it and get it again.") from problem
+            raise NegutilError(f"{file} is damaged ({problem}): delete it and download it again.") from problem
     return Reading({"files": len(found), "tensors": count})
 
 
@@ -365,7 +366,7 @@ _ROWS: dict[str, tuple[Callable[[Path], Dataset], dict[str, Count]]] = {
     "prompts": (t2i_prompts.load, {"prompts": len}),
     "classes": (folders.load, {"images": len, "classes": lambda rows: len(rows.features["label"].names)}),
 }
-"""How the rows of a file are loaded, and what is counted of them."""
+"""How the rows of a file are loaded and counted."""
 
 _READERS: dict[str, Callable[[Path], Reading]] = {
     "celeba-splits": _celeba_splits,
@@ -378,4 +379,4 @@ _READERS: dict[str, Callable[[Path], Reading]] = {
     "files": lambda folder: Reading({"files": sum(file.is_file() for file in folder.iterdir())}),
 }
 KNOWN = frozenset((*_MEDIA, *_ROWS, *_READERS, "captions", "weights", "pipeline", ""))
-"""What may stand under `read` in the catalogue."""
+"""The values that `read` may have in the catalogue."""

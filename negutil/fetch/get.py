@@ -14,18 +14,18 @@ from negutil.fetch import catalogue
 from negutil.fetch.catalogue import Entry, Fetch, Part, Place
 
 UNPACKED = 1.1
-"""Room for unpacking, in sizes of the archive: photographs and clips hardly shrink when they are packed."""
+"""Room for unpacking, in sizes of the archive: photographs and clips hardly compress."""
 
 AT_ONCE = 8
-"""Images that are downloaded side by side, where they come one by one."""
+"""Number of parallel downloads of single images."""
 
 _WEIGHTS = ["*.json", "*.txt", "model.safetensors", "pytorch_model.bin"]
-_NOT_ONLINE = "go online, look whether it wants an account (then set HF_TOKEN), and try again"
+_NOT_ONLINE = "go online, check whether it requires an account (then set HF_TOKEN), and try again"
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What became of one download: ``status`` is "there already", "downloaded" or "unpacked", ``files`` how many."""
+    """One download: ``status`` is "there already", "downloaded" or "unpacked"; ``files`` is their number."""
 
     what: str
     status: str
@@ -39,11 +39,10 @@ def get(
     keep: bool = False,
     settings: Settings | None = None,
 ) -> Iterator[Done]:
-    """Download and unpack, one after the other, what may be downloaded of ``name`` and is not there.
+    """Download and unpack, one after the other, the downloadable files of ``name`` that are missing.
 
-    It goes below ``folder``, or to where notebooks look. ``everything`` takes what they do not need, too; ``keep``
-    keeps archives that were unpacked. Raises NegutilError where something cannot be had; what was finished before
-    stays, and the same call resumes from there.
+    They go to ``folder``, or to where notebooks look. ``everything`` adds what notebooks do not need; ``keep`` keeps
+    unpacked archives. Raises NegutilError if a download fails; finished files are kept, and the same call resumes.
     """
     entry = catalogue.find(name)
     where = place(entry, folder)
@@ -73,7 +72,9 @@ def get(
             continue
         count = unpack.unpack(target, where.path(one.into) if one.into != "." else where.root, one.nested)
         if lost := [path for path in one.gives if not where.find(path)]:
-            raise NegutilError(f"{target} was unpacked, but it has no {lost[0]}: it is another archive, delete it.")
+            raise NegutilError(
+                f"{target} was unpacked but has no {lost[0]}: delete this archive, it is a different one."
+            )
         if not keep:
             target.unlink()
         yield Done(one.to, "unpacked", count)
@@ -83,7 +84,7 @@ def get(
 
 
 def _download(one: Fetch, entry: Entry, target: Path, settings: Settings | None) -> None:
-    """Download a file. Where nobody publishes its checksum, the first download's is noted and asked of later ones."""
+    """Download a file. Without a published checksum, record that of the first download and compare later ones."""
     sha256, fix = one.sha256, f"get it by hand from {entry.source}"
     note = paths.cache() / "downloads" / f"{target.name}.{hashlib.sha256(one.url.encode()).hexdigest()[:16]}.sha256"
     if not one.sha256 and not one.md5 and note.exists():
@@ -96,19 +97,19 @@ def _download(one: Fetch, entry: Entry, target: Path, settings: Settings | None)
 
 
 def place(entry: Entry, folder: Path | None = None) -> Place:
-    """Where ``get`` puts an entry: with a folder for each dataset, also in a ``folder`` that is empty."""
+    """Where ``get`` puts an entry: in a folder for each dataset, also if ``folder`` is empty."""
     return Place(folder.expanduser().resolve()) if folder else catalogue.place(entry)
 
 
 def steps(entry: Entry) -> list[str]:
-    """What is to be done by hand, in order; none where ``get`` can fetch all that notebooks need."""
+    """The steps to do by hand, in order; none if ``get`` can download everything that notebooks need."""
     if entry.downloadable and not entry.steps:
         return []
-    return entry.steps or [f"look at {entry.source}"]
+    return entry.steps or [f"see {entry.source}"]
 
 
 def _images(one: Fetch, where: Place, settings: Settings | None) -> Done:
-    """Download the images that a part names, side by side; those that are there already are not fetched again."""
+    """Download the missing images that a part names, in parallel."""
     from negutil.fetch import check
 
     (part,) = [part for entry in catalogue.entries().values() for part in entry.parts if part.path == one.names][:1]
@@ -127,7 +128,7 @@ def _images(one: Fetch, where: Place, settings: Settings | None) -> Done:
 
 
 def _from_hub(part: Part) -> Done:
-    """Have the client of huggingface.co fetch a repository into its own cache; it resumes and checks by itself."""
+    """Let the client of huggingface.co download a repository into its own cache; it resumes and checks by itself."""
     if catalogue.hub_files(part.hub):
         return Done(part.hub, "there already")
     import huggingface_hub

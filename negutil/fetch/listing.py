@@ -15,31 +15,31 @@ _INTRODUCTION = f"""# The published data, one by one
 
 <!-- Written by `{COMMAND}` from configs/datasets.toml: change that file, not this page. -->
 
-The `mini` and `quick` profiles need nothing of this. The `paper` profile runs the same notebooks on the published
-datasets and weights. What is not there is skipped with one line that says so, so you can begin with one dataset.
-Images that are not there are left out and counted (`missing = "drop"` in configs/paper.toml): such a number is marked
-as of a part of the data, and no printed digit is judged on it.
-Only `negutil data get` writes into the folder of the datasets; all that is made from them goes to the cache.
+The `mini` and `quick` profiles need none of this. The `paper` profile runs the same notebooks on the published
+datasets and weights. It skips what is missing and says so in one line, so you can begin with one dataset. Missing
+images are left out and counted (`missing = "drop"` in configs/paper.toml): the number is then marked as covering part
+of the data, and no printed digit is judged on it. Only `negutil data get` writes to the folder of the datasets;
+everything computed from them goes to the cache.
 
 ```bash
 export NEGUTIL_DATA=/data/negation    # the folder of all datasets; checkpoints are in weights/ in the repository's root
-negutil data list                     # what there is, and what of it is on this machine
+negutil data list                     # the datasets, and which of them are on this machine
 negutil data get starter              # enough for first numbers of notebooks 03 and 05: NegBench's files, 900 images
-negutil data get negbench             # downloads what is free to download, and tells the steps for the rest
+negutil data get negbench             # downloads what is free to download, and prints the steps for the rest
 negutil data get coco2017
-negutil data check                    # reads everything that is there, counts it, compares checksums
+negutil data check                    # reads the data that you have, counts it and compares checksums
 ./run_all.sh --profile paper --only 03
 ```
 
-`get` resumes where it was stopped, checks the checksum where one is known, and looks for space on the disk first.
-`check` calls less than everything a part: notebooks run on it, but its numbers are not those of the benchmark. Tokens
-(`HF_TOKEN`) are read from the environment and nowhere else. "Unknown" means that we found no statement; what we
-remembered or inferred is marked as not confirmed. Look at a licence yourself before you use the data.
+`get` resumes where it stopped, compares the checksum if one is known, and checks for free disk space first. `check`
+reports incomplete data as a part: notebooks run on it, but its numbers are not those of the benchmark. Tokens
+(`HF_TOKEN`) are read only from the environment. "Unknown" means that we found no statement; "not confirmed" means that
+we remembered or inferred it. Read the licence yourself before you use the data.
 """
 
 
 def rows(names: Iterable[str] = (), folder: Path | None = None) -> list[dict[str, Any]]:
-    """What the list says of every entry, or of those called ``names``: facts, and what is on this machine."""
+    """The rows of the list for all entries, or those called ``names``: facts, and what is on this machine."""
     facts = ("name", "title", "kind", "notebooks", "used_for", "without", "size", "licence", "access", "source", "note")
     listed = []
     for entry in [catalogue.find(name) for name in names] or list(catalogue.entries().values()):
@@ -59,7 +59,7 @@ def rows(names: Iterable[str] = (), folder: Path | None = None) -> list[dict[str
 
 
 def table(listed: Iterable[Mapping[str, Any]]) -> str:
-    """Two lines of each row: name, kind, state, access, size and licence; what it is for, and where it comes from."""
+    """The rows as text: name, kind, state, access and size; then title and use, licence, and source."""
     lines = []
     for row in listed:
         lines.append(f"{row['name']:16} {row['kind']:10} {row['state']:8} {row['access']:13} {row['size']}")
@@ -69,7 +69,7 @@ def table(listed: Iterable[Mapping[str, Any]]) -> str:
 
 
 def details(row: Mapping[str, Any]) -> str:
-    """All that is known of one entry, with the layout that the loaders expect."""
+    """Everything known about one entry, with the layout that the loaders expect."""
     gone = {*row["missing"], *row["missing_but_not_needed"]}
     lines = [table([row]), f"{'':17}without it: {row['without']}", f"{'':17}expected in {row['folder']}:"]
     for name in row["layout"]:
@@ -119,8 +119,8 @@ def _section(entry: Entry) -> str:
         layout.append(f"{part.path:48} {'; '.join(told)}".rstrip())
     lines += ["", f"Layout, below {root}:", "", "```", *layout, "```"] if files else []
     hubs = [f"`{part.hub}`" for part in entry.parts if part.hub]
-    lines += ["", f"From huggingface.co, into that client's own cache: {', '.join(hubs)}."] if hubs else []
+    lines += ["", f"Downloaded from huggingface.co to that client's own cache: {', '.join(hubs)}."] if hubs else []
     by_hand = [f"{number}. {step}" for number, step in enumerate(get.steps(entry), 1)]
     lines += ["", f"`negutil data get {entry.name}` downloads it."] if entry.downloadable else []
-    heading = "Besides, by hand:" if entry.downloadable else "By hand:"
+    heading = "In addition, by hand:" if entry.downloadable else "By hand:"
     return "\n".join([*lines, *(["", heading, "", *by_hand] if by_hand else [])])

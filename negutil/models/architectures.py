@@ -55,9 +55,9 @@ def open_clip() -> ModuleType:
 
 
 def find(architecture: str) -> dict[str, Any] | None:
-    """Return open_clip's settings of ``architecture`` (a fresh copy), or None where it does not know the name.
+    """Return open_clip's settings of ``architecture`` (a fresh copy), or None if it does not know the name.
 
-    Raises NegutilError where the name is that of a repository (hf-hub:NAME) or a folder (local-dir:FOLDER) whose
+    Raises NegutilError if the name is that of a repository (hf-hub:NAME) or a folder (local-dir:FOLDER) whose
     settings cannot be read.
     """
     read: Callable[[str], dict[str, Any] | None] = open_clip().get_model_config
@@ -78,7 +78,7 @@ def folder_of(architecture: str) -> Path | None:
 
 
 def preprocessing(architecture: str) -> dict[str, Any]:
-    """Return how the folder of a model says that pictures are prepared: mean, std, interpolation, resize_mode.
+    """Return how the folder of a model says that images are prepared: mean, std, interpolation, resize_mode.
 
     What it does not say, and what any other architecture does, is left out.
     """
@@ -87,13 +87,13 @@ def preprocessing(architecture: str) -> dict[str, Any]:
 
 
 def picture_settings(said: dict[str, Any]) -> dict[str, Any]:
-    """Return what open_clip's settings of weights say of how pictures are prepared, as a registry entry has it."""
+    """Return what open_clip's settings of weights say about how images are prepared, as a registry entry has it."""
     pictures = {key: tuple(said[key]) for key in ("mean", "std") if said.get(key)}
     return pictures | {key: said[key] for key in ("interpolation", "resize_mode") if said.get(key)}
 
 
 def config(architecture: str) -> dict[str, Any]:
-    """Return the settings of :func:`find`; raises NegutilError where open_clip does not know the name, too."""
+    """Return the settings of :func:`find`; raises NegutilError if open_clip does not know the name, too."""
     settings = find(architecture)
     if settings is None:
         raise NegutilError(
@@ -166,7 +166,7 @@ def tokenizer(architecture: str) -> Tokenizer:
 def tokenize(tokenizer: Tokenizer, sentences: Sequence[str]) -> torch.Tensor:
     """Return what ``tokenizer`` makes of ``sentences``: int64 [T, L], longer ones cut at L.
 
-    CLIP's own repairs the encoding of every sentence and looks each of its words up anew. A sentence of printable ASCII
+    CLIP's own repairs the encoding of every sentence and looks up each word again. A sentence of printable ASCII
     without "&" needs no repair, and what stands between two spaces does not depend on its neighbours: it is looked up
     once, which is about ten times as fast.
     """
@@ -195,7 +195,7 @@ def images_at_once(model: Any, device: str) -> int:
     """Return how many images go through the image tower of ``model`` together at most; 0 for as many as there are.
 
     A convolutional tower of timm holds large images in its first layers: for 256 photographs of 260 pixels a layer
-    takes 1.7 GB, which the system has to clear anew for each layer, and that takes longer than the convolutions. Below
+    takes 1.7 GB, which the system has to clear again for each layer, and that takes longer than the convolutions. Below
     32 MB, the most that malloc ever keeps, memory is used again.
     """
     is_convolutional = isinstance(model.visual, open_clip().timm_model.TimmModel)

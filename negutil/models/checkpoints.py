@@ -35,7 +35,7 @@ _REFUSED = re.compile(r"GLOBAL ([\w.]+)")
 def read(file: Path, activation: str | None = None) -> State:
     """Return the tensors of a file of weights under open_clip's names.
 
-    Raises NegutilError where the file cannot be read, is damaged, holds anything but tensors and plain values, or says
+    Raises NegutilError if the file cannot be read, is damaged, holds anything but tensors and plain values, or says
     (in its safetensors metadata) that it was trained with an activation other than ``activation``.
     """
     trained_with = noted_activation(file)
@@ -82,8 +82,8 @@ def _content(file: Path) -> Any:
         refused = _REFUSED.search(str(problem))
         reason = f"to read it, {refused[1]} would have to run" if refused else type(problem).__name__
         raise NegutilError(
-            f"{file} is damaged, or holds more than tensors and plain values ({reason}); restore it, or save its state "
-            "dict as .safetensors."
+            f"{file} is damaged, or contains more than tensors and plain values ({reason}); restore it, or save its "
+            "state dict as .safetensors."
         ) from problem
 
 
@@ -113,5 +113,5 @@ def _unwrapped(content: Any, file: Path) -> State:
             )
         found = inner
     if not isinstance(found, Mapping):
-        raise NegutilError(f"{file} holds a {type(content).__name__} and no state dict; export the weights alone.")
+        raise NegutilError(f"{file} holds a {type(content).__name__} and no state dict: export only the weights.")
     return dict(found)

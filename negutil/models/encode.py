@@ -1,4 +1,4 @@
-"""Features of images, clips and texts: each different item is encoded once, and once only per model and data.
+"""Features of images, clips and texts: each distinct item is encoded only once per model and data.
 
 Features are L2-normalised float32 rows, so every score of a dual encoder is a matrix product
 (docs/protocols.md#scores).
@@ -40,10 +40,10 @@ def images(
 ) -> np.ndarray:
     """Return the features [N, D] (float32, L2-normalised) of ``pictures``: PIL images, or uint8 [N, H, W, 3].
 
-    Cached under the model's image tower and the images' contents; files are decoded only where they are encoded.
-    ``data_sha256`` may stand for the contents where the caller knows it, so that a warm cache needs no image at all;
-    it must then also cover their order. Raises NegutilError on no images, and on features that are not finite, naming
-    the image.
+    Cached under the model's image tower and the images' contents; files are decoded only when they are encoded.
+    A caller who knows the ``data_sha256`` of the contents may pass it, so that a warm cache needs no image at all; it
+    must also cover their order. Raises NegutilError if there are no images, and names the image if its features are
+    not finite.
     """
     if len(pictures) == 0:
         raise NegutilError("There is no picture to encode; check the data.")
@@ -114,9 +114,9 @@ def texts(
     """Return the features [T, D] (float32, L2-normalised) of ``sentences``.
 
     Texts longer than the model's context are cut, as CLIP does. Cached under the model's fingerprint and the texts.
-    With ``share`` sentences that begin alike share the work, which is about twice as fast for thousands of them and
-    moves the last digit (``text_tower``); other towers run as ever. Raises NegutilError
-    on no texts, on something that is not a text, and on features that are not finite.
+    With ``share`` sentences with a common beginning share the computation, which is about twice as fast for thousands
+    of them and changes the last digit (``text_tower``); other towers are not affected. Raises NegutilError if there are
+    no texts, for anything that is not a text, and for features that are not finite.
     """
     if not len(sentences):
         raise NegutilError("There is no text to encode; check the data.")
@@ -133,7 +133,7 @@ def texts(
 
 @contextlib.contextmanager
 def without_text_cache() -> Iterator[None]:
-    """Read and write no text features in this block, for models that are asked once and whose answers are kept.
+    """Read and write no text features in this block, for models that are evaluated once and whose answers are kept.
 
     A table of a hundred fine-tuned text towers would otherwise leave a gigabyte in the cache.
     """
@@ -152,7 +152,7 @@ def forget() -> None:
 
 
 def _preprocessed(model: LoadedModel, pictures: Sequence[Image.Image | np.ndarray]) -> torch.Tensor:
-    """What ``model.preprocess`` makes of each image, [N, 3, H, W]; numbers are converted and scaled all at once."""
+    """The images after ``model.preprocess``, [N, 3, H, W]; numbers are converted and scaled all at once."""
     from torchvision import transforms  # slow to import
 
     rgb = (Image.fromarray(each) if isinstance(each, np.ndarray) else as_rgb(each) for each in pictures)
@@ -226,9 +226,9 @@ def _in_batches(
 def _from_cache(
     model: LoadedModel, kind: str, data_sha256: str, batch: int, compute: Callable[[], np.ndarray], **extra: str
 ) -> np.ndarray:
-    """Features by what they depend on; batch and kind of device are part of it, as both move the last digits.
+    """Features by what they depend on; batch and kind of device are part of it, because both change the last digits.
 
-    Image features depend on the image tower alone: models that differ in their text towers share them.
+    Image features depend only on the image tower: models that differ in their text towers share them.
     """
     fields = {
         "kind": f"{kind} features",

@@ -31,7 +31,7 @@ def to_transformers(model: Any) -> Any:
 
 
 def to_transformers_projected(model: Any) -> Any:
-    """Return the same with the projection into the space shared with pictures (as SDXL's second encoder has it).
+    """Return the same with the projection into the space shared with images (as SDXL's second encoder has it).
 
     Raises NegutilError for a model whose text tower is not CLIP's own.
     """
@@ -85,7 +85,7 @@ def swap(pipeline: Any, model: LoadedModel, encoders: Sequence[str] = ENCODERS[:
     """Return a pipeline with the parts of the diffusers ``pipeline`` but the text tower of ``model``.
 
     ``encoders`` names what is replaced: "text_encoder" (Stable Diffusion's only one), "text_encoder_2" (SDXL's second)
-    or both. The given pipeline stays as it is, and both share their other parts. Raises NegutilError where the pipeline
+    or both. The given pipeline stays as it is, and both share their other parts. Raises NegutilError if the pipeline
     has no such encoder, or the model's text tower has another size than it.
     """
     # What the constructor of the pipeline is to be given to make it again.
@@ -107,7 +107,7 @@ def swap(pipeline: Any, model: LoadedModel, encoders: Sequence[str] = ENCODERS[:
 def swap_clipseg(segmenter: Any, model: LoadedModel) -> Any:
     """Put the text tower of ``model`` into the CLIPSegForImageSegmentation ``segmenter``, in place, and return it.
 
-    Raises NegutilError where the sizes differ.
+    Raises NegutilError if the sizes differ.
     """
     new = to_transformers_projected(model.model)
     clip = segmenter.clip
@@ -153,7 +153,7 @@ def _config(model: Any) -> Any:
 
 
 def _require_same_size(old: Any, new: Any, name: str, place: str, projected: bool) -> None:
-    """Raise NegutilError unless the new encoder's states can stand where the old one's stood."""
+    """Raise NegutilError unless the new encoder's states can replace the old one's."""
     keys = ["hidden_size", "max_position_embeddings", "vocab_size", *(["projection_dim"] if projected else [])]
     for key in keys:
         if getattr(old, key) != getattr(new, key):

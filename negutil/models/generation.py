@@ -39,10 +39,10 @@ def generate(
     batch: int = BATCH,
     cached: bool = True,
 ) -> NDArray[np.uint8]:
-    """Return one picture for each prompt and seed: uint8 [N, H, W, 3], picture i of ``prompts[i]`` and ``seeds[i]``.
+    """Return one image for each prompt and seed: uint8 [N, H, W, 3], image i of ``prompts[i]`` and ``seeds[i]``.
 
     ``guidance`` is the scale of classifier-free guidance, towards the prompt and away from ``negative_prompts[i]``
-    (without them, the empty text). Beside which others a picture is made does not matter, but for rounding.
+    (without them, the empty text). Beside which others an image is made does not matter, but for rounding.
     Raises NegutilError on no prompts, on lists of different lengths, and on steps or a batch below one.
     """
     negatives = [""] * len(prompts) if negative_prompts is None else negative_prompts
@@ -70,7 +70,7 @@ def generate(
 
 
 def fingerprint(pipeline: Any) -> dict[str, Any]:
-    """Return what pictures of ``pipeline`` depend on: its class, its scheduler, and the sha256 of each part's weights.
+    """Return what images of ``pipeline`` depend on: its class, its scheduler, and the sha256 of each part's weights.
 
     The text encoder's is the entry "text_encoder".
     """
@@ -115,7 +115,7 @@ class Order:
 def draw_orders(settings: Profile, orders: Sequence[Order]) -> list[NDArray[np.uint8]]:
     """Return the images of every order, uint8 [N, H, W, 3], drawn in as many processes as the profile has.
 
-    Raises NegutilError where the pipeline or a text encoder is missing or they do not fit together.
+    Raises NegutilError if the pipeline or a text encoder is missing or they do not fit together.
     """
     rows = [(settings, order) for order in orders]
     drawn = processes.each(draw_order, rows, settings.generation.processes)
@@ -151,7 +151,7 @@ def load_pipeline(settings: Profile, encoder: str) -> Any:
     """Return the profile's pipeline with the text tower of ``encoder``, or with its own ("").
 
     It is MiniSD, or one that diffusers loads from a folder or the hub by the name in the profile, in half precision
-    where there is a GPU; nothing but safetensors weights is read. Raises NegutilError where it is missing, or the text
+    where there is a GPU; nothing but safetensors weights is read. Raises NegutilError if it is missing, or the text
     tower does not fit.
     """
     name, on_gpu = settings.generation.pipeline, torch.cuda.is_available()

@@ -1,4 +1,4 @@
-"""CLIPGlasses: scores of a frozen CLIP, less what Lens and Frame say of absent things (eq. 1 to 15).
+"""CLIPGlasses: scores of a frozen CLIP, less what Lens and Frame say about absent things (eq. 1 to 15).
 
 Pure modules over features: texts [T, D] (the last layer at the end token), levels [T, 3, D] (the first three layers
 there; where the Lens attends to tokens, then the last layer at every token) and images [M, D]. A score is a cosine
@@ -62,7 +62,7 @@ class Lens(nn.Module):
     def forward(self, texts: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
         """Return T_neg [T, D] of ``texts`` [T, D] and ``levels`` [T, 3, D] (eq. 6), not normalised.
 
-        Raises NegutilError where the two do not fit each other or the Lens.
+        Raises NegutilError if the two do not fit each other or the Lens.
         """
         width, more = self.config.width, self.config.softmax_over == "tokens"
         rows = levels.shape[1] if more and levels.dim() == 3 and levels.shape[1] > LEVELS else LEVELS + more
@@ -159,7 +159,7 @@ class Frame(nn.Module):
     def forward(self, texts: torch.Tensor, negated: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
         """Return lambda [N] of ``texts``, ``negated`` (T_neg) and ``images``, all [N, D], row by row (eq. 7 to 11).
 
-        Raises NegutilError where they are not of one shape, or not of this width.
+        Raises NegutilError if they are not of one shape, or not of this width.
         """
         require_fit(self.config.width, texts, negated, images)
         if self.config.constant_lambda is not None:
@@ -310,7 +310,7 @@ def of_texts(strengths: torch.Tensor) -> Block:
 def blocks(make: Block, shape: tuple[int, int], chunk: int, like: torch.Tensor) -> torch.Tensor:
     """Return a matrix [T, M] put together from what ``make`` returns for slices of rows and columns.
 
-    Without gradients every block is written into the result at once; with them, blocks are made anew on the way back.
+    Without gradients every block is written into the result at once; with them, blocks are made again on the way back.
     """
     rows, columns = (
         [slice(start, min(start + chunk, length)) for start in range(0, length, chunk)] or [slice(0, 0)]
@@ -365,7 +365,7 @@ class Glasses(nn.Module):
 
         Where lambda is from the row's image, ``partners`` int [T] says which row of ``images`` that is for each text;
         without it there have to be as many images as texts. Memory besides the result: blocks of ``chunk`` x ``chunk``.
-        Raises NegutilError where partners are needed and missing, and for shapes that do not fit.
+        Raises NegutilError if partners are needed and missing, and for shapes that do not fit.
         """
         masked = (self.masked(texts) if mask is None else mask).to(texts.dtype).unsqueeze(1)
         said, seen = functional.normalize(texts, dim=-1), functional.normalize(images, dim=-1)

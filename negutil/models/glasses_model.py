@@ -83,14 +83,14 @@ def folder(name: str, profile: str | None = None) -> Path:
 
 
 def find(name: str, profile: str | None = None) -> TrainedGlasses | None:
-    """Return the finished glasses called ``name``, or None; raises NegutilError where they are damaged."""
+    """Return the finished glasses called ``name``, or None; raises NegutilError if they are damaged."""
     where = folder(name, profile)
     about = trained.read_about(where / ABOUT, "glasses", {"identity", "sha256", "modules", "scale", "examples"})
     return None if about is None else TrainedGlasses(name, where, about)
 
 
 def read(name: str, profile: str | None = None) -> TrainedGlasses:
-    """Return the finished glasses called ``name``; raises NegutilError where there are none."""
+    """Return the finished glasses called ``name``; raises NegutilError if there are none."""
     finished = find(name, profile)
     if finished is None:
         which = config.resolve(profile)
@@ -99,12 +99,12 @@ def read(name: str, profile: str | None = None) -> TrainedGlasses:
 
 
 def tensors(pair: TrainedGlasses) -> dict[str, torch.Tensor]:
-    """Return the weights of ``pair``; raises NegutilError where the file is missing, damaged, or another one."""
+    """Return the weights of ``pair``; raises NegutilError if the file is missing, damaged, or another one."""
     return trained.read_tensors(pair.folder / TENSORS, pair.sha256)
 
 
 def write(out: Path, state: dict[str, torch.Tensor], curve: pd.DataFrame, about: dict[str, Any]) -> None:
-    """Write finished glasses to ``out``: weights, curve, and ``about`` last; raises NegutilError where it cannot."""
+    """Write finished glasses to ``out``: weights, curve, and ``about`` last; raises NegutilError if it cannot."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     trained.save(out / TENSORS, out / ABOUT, plain, curve.to_csv(index=False, lineterminator="\n"), about)
 
@@ -166,7 +166,7 @@ class GlassesModel(Scorer):
 
     @torch.inference_mode()
     def paired(self, texts: Sequence[str], images: Features) -> Floats:
-        """Return the score [N] of each text with the image of its row; raises NegutilError where they do not fit."""
+        """Return the score [N] of each text with the image of its row; raises NegutilError if they do not fit."""
         if len(texts) != len(images) or not len(texts):
             raise NegutilError(f"There are {len(texts)} texts for {len(images)} pictures; give one for each.")
         different, text, gallery, picture = _numbered(texts, images)
@@ -214,7 +214,7 @@ def sha256(name: str, profile: str | None = None) -> str:
 def load(name: str, profile: str | None = None, device: str = "cpu") -> GlassesModel:
     """Load the pair of glasses called ``name`` with the model that wears it.
 
-    Raises NegutilError where there is none, a file is damaged, or the base's weights are no longer the same.
+    Raises NegutilError if there is none, a file is damaged, or the base's weights are no longer the same.
     """
     pair = read(name, profile)
     tuned = trained.read(pair.base, profile).sha256 if trained.is_name(pair.base) else ""

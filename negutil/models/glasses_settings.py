@@ -52,7 +52,7 @@ class GlassesConfig(files.Settings):
 
     Controls: ``negated`` random replaces T_neg by a random direction of the text's own (``random_seed``), and
     ``constant_penalty`` takes this many logits from every masked text, so that nothing but the mask is left.
-    Raises NegutilError where the heads do not divide the width; :func:`paper` checks every value.
+    Raises NegutilError if the heads do not divide the width; :func:`paper` checks every value.
     """
 
     width: Count

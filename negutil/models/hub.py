@@ -16,7 +16,7 @@ from negutil.errors import NegutilError
 
 TABLE = "revisions.toml"
 LOCAL = "main"
-"""What stands for the revision of a folder on this machine, which has none."""
+"""The revision of a folder on this machine, which has none."""
 
 PATIENCE = 5.0
 """Seconds to wait for the hub; its own client tries for about a minute."""
@@ -25,8 +25,8 @@ PATIENCE = 5.0
 def revision(repository: str, given: str | None = None) -> str:
     """The revision of ``repository``: the one ``given``, else the pinned one; a folder of this machine needs none.
 
-    Raises NegutilError for a repository that is neither pinned nor given with its revision: whoever owns it could
-    otherwise change what is loaded.
+    Raises NegutilError for a repository that is neither pinned nor given with its revision: its owner could otherwise
+    change what is loaded.
     """
     if Path(repository).expanduser().is_dir():
         return LOCAL
@@ -39,7 +39,7 @@ def revision(repository: str, given: str | None = None) -> str:
 
 
 def pinned() -> dict[str, str]:
-    """Commits by repository; raises NegutilError where the table cannot be read."""
+    """Commits by repository; raises NegutilError if the table cannot be read."""
     return {name: str(commit) for name, commit in files.read_toml(paths.CONFIGS / TABLE).items()}
 
 
@@ -47,7 +47,7 @@ def pinned() -> dict[str, str]:
 def fetching(what: str, fix: str) -> Iterator[None]:
     """Let clients of the hub work in this block; where it cannot be reached, at once with their cache alone.
 
-    Raises NegutilError, which ends in ``fix``, where ``what`` could not be had.
+    Raises NegutilError, which ends in ``fix``, if ``what`` is not available.
     """
     from huggingface_hub import constants
 
@@ -71,7 +71,7 @@ def fetching(what: str, fix: str) -> Iterator[None]:
 
 @functools.cache
 def is_reachable() -> bool:
-    """Whether the hub answers, asked once in a process; False where its client was told to stay offline."""
+    """Whether the hub answers, asked once in a process; False if its client is set to stay offline."""
     from huggingface_hub import constants
 
     if constants.is_offline_mode():

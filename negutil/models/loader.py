@@ -1,4 +1,4 @@
-"""Load a model of the registry, checked: right file, right activation, every weight in its place.
+"""Load a model of the registry and check its file, its activation and all its weights.
 
 Weights are read by ``checkpoints``, which executes nothing.
 """
@@ -26,10 +26,10 @@ _image_towers: dict[tuple[str, str], str] = {}
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model in evaluation mode with all that belongs to it.
+    """A model in evaluation mode with its preprocessing and tokenizer.
 
-    ``model`` is an open_clip model; ``preprocess`` makes a tensor [3, size, size] of a picture; ``tokenizer`` makes
-    int64 [T, L] of texts (longer ones are cut at L); ``fingerprint`` is what features of this model depend on.
+    ``model`` is an open_clip model; ``preprocess`` turns an image into a tensor [3, size, size]; ``tokenizer`` turns
+    texts into int64 [T, L] (cut at L); ``fingerprint`` identifies what features of this model depend on.
     """
 
     model: Any
@@ -50,7 +50,7 @@ def load(name: str, device: str = "", profile: str | None = None, dtype: torch.d
     """Load the model called ``name`` in the registry, or fine-tuned in ``profile`` (base+method/run).
 
     ``device`` and ``dtype`` are those of NEGUTIL_DEVICE and NEGUTIL_DTYPE (see ``precision``) unless given. Raises
-    NegutilError where there is no such model, or as :func:`load_entry` and :func:`load_tuned` do.
+    NegutilError if there is no such model, or as :func:`load_entry` and :func:`load_tuned` do.
     """
     where, kind = device or precision.device(), dtype or precision.dtype()
     if trained.is_name(name):
@@ -59,7 +59,7 @@ def load(name: str, device: str = "", profile: str | None = None, dtype: torch.d
 
 
 def in_dtype(loaded: LoadedModel, dtype: torch.dtype) -> LoadedModel:
-    """The same model computing in ``dtype``: its weights are rounded, and so are its pictures."""
+    """The same model computing in ``dtype``: its weights are rounded, and so are its images."""
     if dtype == loaded.dtype:
         return loaded
     fingerprint = loaded.fingerprint | {"dtype": str(dtype).removeprefix("torch.")}
@@ -67,9 +67,9 @@ def in_dtype(loaded: LoadedModel, dtype: torch.dtype) -> LoadedModel:
 
 
 def load_tuned(tuned: Trained, device: str = "cpu") -> LoadedModel:
-    """Load a fine-tuned text tower on the model that it was made from; image features stay those of that model.
+    """Load a fine-tuned text tower on its base model; image features stay those of the base model.
 
-    Raises NegutilError where that model's weights are no longer the same, or a file is missing or damaged.
+    Raises NegutilError if that model's weights are no longer the same, or a file is missing or damaged.
     """
     base = load_entry(registry.find(tuned.base), device)
     require_base(f"{tuned.folder} was fine-tuned from", base, tuned.identity["base_sha256"], "fine-tune again")
@@ -93,7 +93,7 @@ def require_base(made_with: str, base: LoadedModel, sha256: str, again: str) -> 
 def load_entry(entry: Entry, device: str = "cpu") -> LoadedModel:
     """Load the model that ``entry`` describes, in float32.
 
-    Raises NegutilError where the activation of entry, architecture and weights is not the same, the file is missing,
+    Raises NegutilError if the activation of entry, architecture and weights is not the same, the file is missing,
     damaged or not the one with the noted sha256, or its weights do not fit the architecture.
     """
     check_activation(entry)
@@ -128,7 +128,7 @@ def _of_shape(state: State, wanted: State) -> State:
 
 
 def preprocessing(entry: Entry) -> Callable[[Image.Image], torch.Tensor]:
-    """What makes float32 [3, H, W] of a picture for the model of ``entry``."""
+    """The transform of an image to float32 [3, H, W] for the model of ``entry``."""
     transform = architectures.open_clip().transform
     preprocess: Callable[[Image.Image], torch.Tensor] = transform.image_transform_v2(
         transform.PreprocessCfg(**entry.preprocessing), is_train=False
@@ -139,7 +139,7 @@ def preprocessing(entry: Entry) -> Callable[[Image.Image], torch.Tensor]:
 def state_sha256(state: State) -> str:
     """Return the sha256 of names, kinds, shapes and values of tensors, in the order of their names.
 
-    That of ``model.visual.state_dict()`` is the same for models that differ in their text towers alone, so they share
+    That of ``model.visual.state_dict()`` is the same for models that differ only in their text towers, so they share
     cached image features.
     """
     digest = hashlib.sha256()
@@ -150,9 +150,9 @@ def state_sha256(state: State) -> str:
 
 
 def locate(entry: Entry) -> tuple[Path, str]:
-    """Return the weight file of ``entry``, downloaded where it is a tag's, and its sha256.
+    """Return the weight file of ``entry``, downloaded if it is a tag, and its sha256.
 
-    Raises NegutilError where there is no such file or it is not the one with the registered or noted sha256.
+    Raises NegutilError if there is no such file or it is not the one with the registered or noted sha256.
     """
     file = entry.file
     if file is None:  # the hub's own cache keeps what is fetched at the pinned revision
@@ -187,7 +187,7 @@ def locate(entry: Entry) -> tuple[Path, str]:
 
 
 def _require_made(entry: Entry, file: Path, sha256: str) -> str:
-    """The ``sha256`` of weights that were trained here; raises NegutilError where their training noted another."""
+    """The ``sha256`` of weights that were trained here; raises NegutilError if their training recorded another."""
     again = f"run `negutil pretrain {entry.name}` again"
     about = files.read_json(file.with_suffix(".json"), again)
     if not isinstance(about, dict) or about.get("sha256") != sha256:

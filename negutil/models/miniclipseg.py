@@ -60,7 +60,7 @@ class Segmenter:
 
     Attributes:
         model: the network, in evaluation mode.
-        preprocess: makes float32 [3, size, size] of a picture; tokenizer: int64 [T, L] of texts.
+        preprocess: makes float32 [3, size, size] of an image; tokenizer: int64 [T, L] of texts.
         size: side of the scores in pixels.
         fingerprint: everything that the scores depend on.
     """
@@ -78,7 +78,7 @@ class Segmenter:
 
 
 def find(name: str, file: Path | None = None) -> Entry:
-    """The entry called ``name``; raises NegutilError where there is none, or where the file is damaged."""
+    """The entry called ``name``; raises NegutilError if there is none, or where the file is damaged."""
     file = file or REGISTRY
     tables = files.read_toml(file)
     if name not in tables:
@@ -92,7 +92,7 @@ def find(name: str, file: Path | None = None) -> Entry:
 def load(name: str = "miniclipseg", device: str = "cpu") -> Segmenter:
     """Load a segmenter with its original towers.
 
-    Raises NegutilError where the weights are missing, damaged, not those of the registry, or made for another base.
+    Raises NegutilError if the weights are missing, damaged, not those of the registry, or made for another base.
     """
     entry = find(name)
     if not entry.hub:
@@ -105,7 +105,7 @@ def load(name: str = "miniclipseg", device: str = "cpu") -> Segmenter:
         raise NegutilError(
             f"'{entry.hub}' could not be loaded; go online once, or put its files where the hub keeps them."
         ) from problem
-    pictures = processor.image_processor  # prepares pictures as the published model wants them
+    pictures = processor.image_processor  # prepares images as the published model wants them
 
     def preprocess(picture: Image.Image) -> torch.Tensor:
         pixels: torch.Tensor = pictures(picture.convert("RGB"), return_tensors="pt")["pixel_values"][0]
@@ -153,7 +153,7 @@ def load_file(entry: Entry, file: Path, device: str = "cpu") -> Segmenter:
 def swapped(segmenter: Segmenter, encoder: LoadedModel) -> Segmenter:
     """The segmenter with the text tower of ``encoder``, and nothing else changed; the given one stays as it is.
 
-    Raises NegutilError where the text tower has another size.
+    Raises NegutilError if the text tower has another size.
     """
     model = encoder_swap.swap_clipseg(copy.deepcopy(segmenter.model), encoder)
     fingerprint = segmenter.fingerprint | {"text_weights_sha256": encoder.fingerprint["weights_sha256"]}
@@ -199,7 +199,7 @@ def configuration(base: LoadedModel) -> CLIPSegConfig:
 
 @torch.no_grad()
 def activations(segmenter: Segmenter, pixels: torch.Tensor) -> list[torch.Tensor]:
-    """What the decoder reads of the pictures ``pixels`` [B, 3, S, S]: one [B, 1 + patches, width] per layer."""
+    """What the decoder reads of the images ``pixels`` [B, 3, S, S]: one [B, 1 + patches, width] per layer."""
     model = segmenter.model
     seen = model.clip.vision_model(pixels, interpolate_pos_encoding=True, output_hidden_states=True)
     return [seen.hidden_states[layer + 1] for layer in model.extract_layers]

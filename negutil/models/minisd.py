@@ -1,4 +1,4 @@
-"""MiniSD: a Stable Diffusion of tiny parts that draws pictures of the mini world from the token states of MiniCLIP.
+"""MiniSD: a Stable Diffusion of tiny parts that draws images of the mini world from the token states of MiniCLIP.
 
 Every part but one is a class of diffusers. The autoencoder is a fixed orthonormal transform of patches (principal
 components) instead of a trained network: a latent cell is one patch of 8 x 8 pixels. Design: "MiniSD".
@@ -51,7 +51,7 @@ class PatchTransform(Model, Config):
     """An autoencoder without training: each patch of P x P pixels as K coefficients of an orthonormal basis.
 
     It has the interface that pipelines ask of an autoencoder. Each coefficient is multiplied by its ``gains``, and by
-    ``scaling_factor``, which brings their mean variance to one. Pictures are float [N, 3, H, W] in -1 to 1, latents
+    ``scaling_factor``, which brings their mean variance to one. Images are float [N, 3, H, W] in -1 to 1, latents
     float [N, K, H / P, W / P].
     """
 
@@ -76,7 +76,7 @@ class PatchTransform(Model, Config):
         return tiny.AutoencoderTinyOutput(latents=latents) if return_dict else (latents,)
 
     def decode(self, latents: torch.Tensor, generator: object = None, return_dict: bool = True) -> Any:
-        """Return the pictures of ``latents`` (already divided by ``scaling_factor``); ``generator`` is not needed."""
+        """Return the images of ``latents`` (already divided by ``scaling_factor``); ``generator`` is not needed."""
         weights = self.basis / self.gains.view(-1, 1, 1, 1)
         pictures = functional.conv_transpose2d(latents, weights, stride=self.config.patch)
         pictures = pictures + self._tiled(pictures)
@@ -93,7 +93,7 @@ def fit_transform(pictures: NDArray[np.uint8], shape: Shape) -> PatchTransform:
     ``pictures`` is uint8 [N, 64, 64, 3]. Each component's largest weight is positive, so that the basis is unique. The
     gains are the variances to the power of -1/4: half way between pixels' own scale, in which brightness outweighs all
     else, and whitened ones, in which the faintest detail counts as much.
-    Raises NegutilError where there are too few patches for as many components.
+    Raises NegutilError if there are too few patches for as many components.
     """
     count, height, width, _ = pictures.shape
     side = shape.patch
@@ -174,7 +174,7 @@ def load(model: LoadedModel | None = None, file: Path | None = None, dtype: torc
 
     It computes in ``dtype``: by default in bfloat16 where the processor multiplies it in hardware, as larger pipelines
     do in half precision (here 1.7 times faster than float32), and else in float32.
-    Raises NegutilError where the weights in ``file`` (default: the shipped ones) are missing or damaged, are not those
+    Raises NegutilError if the weights in ``file`` (default: the shipped ones) are missing or damaged, are not those
     described beside them, or were made with another text tower than the registry's, or where ``model`` does not fit.
     """
     file = file or paths.WEIGHTS / WEIGHTS
@@ -192,7 +192,7 @@ def load(model: LoadedModel | None = None, file: Path | None = None, dtype: torc
 def load_parts(file: Path) -> tuple[Any, PatchTransform, str]:
     """Return UNet and autoencoder in float32 from ``file``, and the sha256 of the model they were pretrained with.
 
-    Raises NegutilError where it or the note beside it is missing or damaged.
+    Raises NegutilError if it or the note beside it is missing or damaged.
     """
     note = file.with_suffix(".json")
     about = files.read_json(note, "restore it or run `negutil pretrain minisd`")

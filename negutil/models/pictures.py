@@ -1,6 +1,6 @@
-"""Pictures that stay on disk until a model needs them, whole or cut out by a box.
+"""Images that stay on disk until a model needs them, whole or cut out by a box.
 
-Features of pictures are cached by contents. Telling contents apart by the bytes of the files, not by pixels, spares a
+Features of images are cached by contents. Telling contents apart by the bytes of the files, not by pixels, spares a
 warm cache the decoding, which takes most of the time of scoring a model whose image features are known.
 """
 
@@ -25,9 +25,9 @@ WIDE = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
 def read_rgb(path: Path | str) -> Image.Image:
-    """The picture in a file as :func:`as_rgb` makes it.
+    """The image in a file as :func:`as_rgb` makes it.
 
-    Raises NegutilError where it cannot be decoded, is too large for Pillow, or has values that are no grey levels.
+    Raises NegutilError if it cannot be decoded, is too large for Pillow, or has values that are no grey levels.
     """
     try:
         with Image.open(path) as opened:
@@ -40,13 +40,13 @@ def read_rgb(path: Path | str) -> Image.Image:
     except Exception as problem:  # Pillow's decoders raise many kinds for damaged files
         is_unknown = isinstance(problem, UnidentifiedImageError)
         reason = "no type that Pillow knows" if is_unknown else " ".join(str(problem).split()) or type(problem).__name__
-        raise NegutilError(f"{path} cannot be read as a picture ({reason}); fetch or build it again.") from problem
+        raise NegutilError(f"{path} cannot be read as an image ({reason}); download or build it again.") from problem
 
 
 def as_rgb(picture: Image.Image) -> Image.Image:
-    """The picture in RGB as a viewer shows it: upright (EXIF), 16 bits scaled to 8, transparent parts on white.
+    """The image in RGB as a viewer shows it: upright (EXIF), 16 bits scaled to 8, transparent parts on white.
 
-    Raises NegutilError where its values are neither within 0 and 1 nor within the range of 8 or 16 bits.
+    Raises NegutilError if its values are neither within 0 and 1 nor within the range of 8 or 16 bits.
     """
     upright = ImageOps.exif_transpose(picture)
     if upright.mode in (*WIDE, "F"):
@@ -68,10 +68,10 @@ def _eight_bits(values: np.ndarray, mode: str) -> np.ndarray:
 
 
 class PictureFiles:
-    """Pictures in ``paths``; where ``boxes`` are given, of each the part inside its box (x, y, width, height, pixels).
+    """Images in ``paths``; where ``boxes`` are given, of each the part inside its box (x, y, width, height, pixels).
 
-    A crop is rounded to whole pixels as Pillow does; what lies outside the picture is black. Source:
-    docs/protocols.md#negrefcocog. Raises NegutilError where there is not one box for each path.
+    A crop is rounded to whole pixels as Pillow does; what lies outside the image is black. Source:
+    docs/protocols.md#negrefcocog. Raises NegutilError if there is not one box for each path.
     """
 
     def __init__(self, paths: Sequence[Path | str], boxes: Sequence[Box] | None = None) -> None:
@@ -83,16 +83,16 @@ class PictureFiles:
 
     @classmethod
     def of(cls, rows: Dataset) -> "PictureFiles":
-        """The pictures of a dataset of `negutil.data`, none of them opened."""
+        """The images of a dataset of `negutil.data`, none of them opened."""
         stored = rows.select_columns("image").with_format("arrow")[:]["image"].combine_chunks()
         return cls(stored.field("path").to_pylist())
 
     def __len__(self) -> int:
-        """How many pictures there are."""
+        """How many images there are."""
         return len(self.paths)
 
     def __getitem__(self, row: int) -> Image.Image:
-        """Picture ``row`` in RGB; raises NegutilError where its file cannot be decoded."""
+        """Image ``row`` in RGB; raises NegutilError if its file cannot be decoded."""
         picture = read_rgb(self.paths[row])
         if self.boxes is None:
             return picture
@@ -101,7 +101,7 @@ class PictureFiles:
 
     @cached_property
     def digests(self) -> list[str]:
-        """What tells the pictures apart: the sha256 of each file's bytes with its box."""
+        """What tells the images apart: the sha256 of each file's bytes with its box."""
         known = {path: file_sha256(path) for path in dict.fromkeys(self.paths)}
         if self.boxes is None:
             return [known[path] for path in self.paths]
@@ -117,7 +117,7 @@ def forget_digests() -> None:
 def file_sha256(path: Path | str) -> str:
     """Return that of the file's bytes, read once per process unless the file changes.
 
-    Raises NegutilError where it cannot be read.
+    Raises NegutilError if it cannot be read.
     """
     try:
         status = os.stat(path)  # noqa: PTH116 - a Path of each of many thousand files takes longer than all the rest

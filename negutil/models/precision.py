@@ -17,7 +17,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 def device() -> str:
     """The device of NEGUTIL_DEVICE, "cpu" unless it is set; "auto" is the first GPU where there is one.
 
-    Raises NegutilError where there is no such device.
+    Raises NegutilError if there is no such device.
     """
     return usable(os.environ.get("NEGUTIL_DEVICE") or "cpu", "NEGUTIL_DEVICE")
 
@@ -39,7 +39,7 @@ def usable(chosen: str, setting: str = "--device") -> str:
 
 
 def dtype() -> torch.dtype:
-    """The kind of number of NEGUTIL_DTYPE, float32 unless it is set; raises NegutilError where it is none of DTYPES."""
+    """The kind of number of NEGUTIL_DTYPE, float32 unless it is set; raises NegutilError if it is none of DTYPES."""
     chosen = os.environ.get("NEGUTIL_DTYPE") or "float32"
     if chosen not in DTYPES:
         raise NegutilError(f"NEGUTIL_DTYPE is {chosen}: set it to one of {', '.join(DTYPES)}.")

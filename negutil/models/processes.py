@@ -48,7 +48,7 @@ def pool(processes: int) -> Iterator[ProcessPoolExecutor]:
     """Give the pool of ``processes``, which stays as it is until the environment or the working folder changes.
 
     Leaving the block by Ctrl-C, or giving up an iterator in it, sends SIGTERM to what is at work and waits for its end.
-    Raises NegutilError where a process was killed by something else.
+    Raises NegutilError if a process was killed by something else.
     """
     key = (processes, Path.cwd(), *sorted(item for item in os.environ.items() if item[0].startswith("NEGUTIL_")))
     if key not in _pools:

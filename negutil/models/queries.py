@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from negutil.captions.splitting import Splitter
 
 NOTHING, OF_DENIED = "a photo", "a photo of {}"
-"""What stands for the affirmed part where nothing is affirmed, and the sentence about the denied part."""
+"""The affirmed part if nothing is affirmed, and the sentence about the denied part."""
 
 AFFIRMED, SUBTRACTED, CAPS, STEERED = METHODS = ("affirmed part", "subtraction", "caps", "steering")
 DEFAULTS = {AFFIRMED: 0.0, SUBTRACTED: 0.25, CAPS: 0.92, STEERED: 0.13}
@@ -160,8 +160,8 @@ def directions(
 ) -> Features:
     """Return the direction of negation in each layer of the text tower: unit vectors [layers, W].
 
-    In each layer a logistic regression without intercept tells the end token's states of ``affirmed`` sentences from
-    those of their negations ``negated``; the direction is its normal. Raises NegutilError for a text tower without
+    In each layer a logistic regression without intercept separates the end token's states of ``affirmed`` sentences
+    from those of their negations ``negated``; the direction is its normal. Raises NegutilError for a text tower without
     such layers, and where either list is empty.
     """
     from sklearn.linear_model import LogisticRegression  # slow to import
@@ -171,15 +171,11 @@ def directions(
         raise NegutilError("There are no pairs of sentences to find negation by: give at least one of each kind.")
     layers = range(text_layers.depth(model))
     tokens = architectures.tokenize(model.tokenizer, [*affirmed, *negated])
-    states = []
-    for part in tokens.split(batch):
-        ends = part.argmax(dim=-1)
-        each = text_layers.block_states(model, part, layers)
-        states.append(torch.stack([layer[torch.arange(len(part)), ends] for layer in each]).float().cpu())
+    states = torch.cat([text_layers.end_states(model, part, layers).float().cpu() for part in tokens.split(batch)])
     is_negated = np.repeat([0, 1], [len(affirmed), len(negated)])
     normals = [
-        LogisticRegression(fit_intercept=False, max_iter=1000).fit(layer, is_negated).coef_[0]
-        for layer in torch.cat(states, dim=1).numpy()
+        LogisticRegression(fit_intercept=False, max_iter=1000).fit(layer.numpy(), is_negated).coef_[0]
+        for layer in states.unbind(dim=1)
     ]
     return _unit(np.array(normals))
 
@@ -199,24 +195,10 @@ class Steered(Cosine):
         self.name = name or tower.name
         self._towards, self._strength = torch.from_numpy(towards), strength
 
-    def remember(self, texts: Sequence[str]) -> None:
-        """Encode ``texts`` together and keep their features, unless all are known."""
-        if not self._rows.keys() >= set(texts):
-            different = list(dict.fromkeys(texts))
-            self._known = self._encoded(different)
-            self._rows = {text: row for row, text in enumerate(different)}
-
-    def features(self, texts: Sequence[str]) -> Features:
-        """Return the steered features [T, D]: those remembered, or all encoded together where one is not."""
-        rows = [self._rows.get(text, -1) for text in texts]
-        if rows and min(rows) >= 0:
-            return self._known[rows]
-        number, different = pd.factorize(np.array(texts, dtype=object))
-        return self._encoded(different.tolist())[number]
-
     @torch.inference_mode()
-    def _encoded(self, texts: list[str]) -> Features:
-        tokens = architectures.tokenize(self.tower.tokenizer, texts)
+    def _encode(self, texts: Sequence[str]) -> Features:
+        number, different = pd.factorize(np.array(texts, dtype=object))
+        tokens = architectures.tokenize(self.tower.tokenizer, different.tolist())
         order = tokens.argmax(dim=-1).argsort(stable=True)
         parts = []
         for rows in order.split(self._batch):
@@ -226,8 +208,8 @@ class Steered(Cosine):
         features: Features = torch.cat(parts)[order.argsort()].numpy()
         bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
         if len(bad):
-            raise NegutilError(f"The steered text '{texts[bad[0]]}' gets features that are not finite: steer less.")
-        return features
+            raise NegutilError(f"The steered text '{different[bad[0]]}' gets features that are not finite: steer less.")
+        return features[number]
 
     @contextlib.contextmanager
     def _steering(self, ends: torch.Tensor) -> Iterator[None]:

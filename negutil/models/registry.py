@@ -1,4 +1,4 @@
-"""The model registry: ``configs/models.toml`` says for every model which weights, which activation, which pictures.
+"""The model registry: ``configs/models.toml`` says for every model which weights, which activation, which images.
 
 Loading goes through an entry because the pieces do not know of each other: a file of OpenAI-derived weights loads
 without complaint into an architecture with the wrong activation, and scores a few points too low
@@ -21,7 +21,7 @@ OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 
 @dataclass(frozen=True, slots=True)
 class Entry(files.Settings):
-    """One model, with exactly one of PLACES; ``size`` is the side of its pictures in pixels.
+    """One model, with exactly one of PLACES; ``size`` is the side of its images in pixels.
 
     ``sha256`` is that of the weight file. It is empty only for a tag, whose file is noted at its first download, and
     for a file that is ``made`` on this machine, whose training notes it.
@@ -54,7 +54,7 @@ class Entry(files.Settings):
 
     @property
     def preprocessing(self) -> dict[str, Any]:
-        """How a picture becomes input: a part of the key of every cached feature."""
+        """How an image becomes input: a part of the key of every cached feature."""
         keys = ("size", "mean", "std", "interpolation", "resize_mode")
         return {key: json.loads(json.dumps(getattr(self, key))) for key in keys}
 
@@ -62,14 +62,14 @@ class Entry(files.Settings):
 def entries(file: Path | None = None) -> dict[str, Entry]:
     """Return every model of the registry by name, in the order of ``file`` (``configs/models.toml``).
 
-    Raises NegutilError where the file cannot be read or an entry is not complete and consistent.
+    Raises NegutilError if the file cannot be read or an entry is not complete and consistent.
     """
     file = file or paths.CONFIGS / "models.toml"
     return {name: _entry(name, table, file) for name, table in files.read_toml(file).items()}
 
 
 def find(name: str, file: Path | None = None) -> Entry:
-    """Return the model called ``name``; raises NegutilError, listing those that exist, where there is none."""
+    """Return the model called ``name``; raises NegutilError, listing those that exist, if there is none."""
     file = file or paths.CONFIGS / "models.toml"
     tables = files.read_toml(file)
     if name not in tables:

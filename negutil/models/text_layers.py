@@ -118,11 +118,7 @@ def at_end_token(model: LoadedModel, tokens: torch.Tensor, blocks: Sequence[int]
     if architectures.text_kind(model.model) is TextKind.MASKED:
         pooled = architectures.pooled_layers(model.model, tokens, blocks)
         return architectures.project(model.model, pooled).float().cpu()
-    ends = tokens.argmax(dim=-1)
-    states = torch.stack(
-        [state[torch.arange(len(tokens)), ends] for state in block_states(model, tokens, blocks)], dim=1
-    )
-    return architectures.project(model.model, model.model.ln_final(states)).float().cpu()
+    return architectures.project(model.model, model.model.ln_final(end_states(model, tokens, blocks))).float().cpu()
 
 
 @torch.inference_mode()
@@ -138,6 +134,12 @@ def at_tokens(model: LoadedModel, tokens: torch.Tensor, length: int) -> torch.Te
     found = architectures.project(model.model, model.model.ln_final(states[:, :length])).float().cpu()
     inside = torch.arange(found.shape[1]) <= tokens.argmax(dim=-1).unsqueeze(1)
     return torch.nn.functional.pad(found * inside.unsqueeze(2), (0, 0, 0, length - found.shape[1]))
+
+
+def end_states(model: LoadedModel, tokens: torch.Tensor, blocks: Sequence[int]) -> torch.Tensor:
+    """The states [N, K, W] of the ``blocks`` [K] of a causal text tower at the end token, as they leave the block."""
+    rows, ends = torch.arange(len(tokens)), tokens.argmax(dim=-1)
+    return torch.stack([state[rows, ends] for state in block_states(model, tokens, blocks)], dim=1)
 
 
 def block_states(model: LoadedModel, tokens: torch.Tensor, blocks: Sequence[int]) -> list[torch.Tensor]:

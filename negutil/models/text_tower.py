@@ -2,10 +2,10 @@
 
 Tensors are named as CLIP's text tower has them, or as a tower of transformers in a CustomTextCLIP does.
 
-In a causal text tower what stands at a place depends on the tokens up to it alone, so two sentences share everything up
-to where they part. All layers but attention, which take most of the time, run on the different beginnings only; the
-last layer is run at the end tokens alone. The features are those of ``architectures.encode_text`` up to the rounding of
-float32 (about 1e-7).
+In a causal text tower the state at a position depends only on the tokens up to it, so two sentences share everything up
+to the first difference. All layers but attention, which take most of the time, run on the different beginnings only;
+the last layer is run at the end tokens alone. The features are those of ``architectures.encode_text`` up to the
+rounding of float32 (about 1e-7).
 """
 
 from collections.abc import Iterable
@@ -62,7 +62,7 @@ def state(model: Any) -> State:
 def put(model: Any, tensors: State, source: str) -> None:
     """Copy ``tensors`` into the text tower of ``model``, all of it; ``source`` says in an error where they are from.
 
-    Raises NegutilError where a tensor is missing, left over, or of another shape.
+    Raises NegutilError if a tensor is missing, left over, or of another shape.
     """
     wrong = misfits(tensors, state(model))
     if wrong:

@@ -65,7 +65,7 @@ def is_name(name: str) -> bool:
 def folder(name: str, profile: str | None = None) -> Path:
     """Return where the model called ``name`` is, or would be; raises NegutilError for a name that is none."""
     if not NAME.fullmatch(name) or ".." in name:
-        raise NegutilError(f"'{name}' is no name of a fine-tuned model; write it as base+method/run.")
+        raise NegutilError(f"'{name}' is not the name of a fine-tuned model: write it as base+method/run.")
     return paths.cache() / "trained" / config.resolve(profile) / name
 
 
@@ -77,13 +77,13 @@ def names(profile: str | None = None) -> list[str]:
 
 
 def find(out: Path) -> Trained | None:
-    """Return the finished fine-tuning in the folder ``out``, or None; raises NegutilError where it is damaged."""
+    """Return the finished fine-tuning in the folder ``out``, or None; raises NegutilError if it is damaged."""
     about = read_about(out / ABOUT, "a fine-tuning", {"identity", "sha256"})
     return None if about is None else Trained(out, about)
 
 
 def read_about(file: Path, what: str, keys: set[str]) -> dict[str, Any] | None:
-    """Return what a training has noted in ``file``, or None; raises NegutilError where ``keys`` or base are missing."""
+    """Return what a training has noted in ``file``, or None; raises NegutilError if ``keys`` or base are missing."""
     if not file.exists():
         return None
     about = files.read_json(file, f"delete {file.parent} and train again")
@@ -110,14 +110,14 @@ def read(name: str, profile: str | None = None) -> Trained:
 def tensors(tuned: Trained) -> tuple[State, torch.Tensor]:
     """Return the tensors of ``tuned`` (the embedding with its trained rows alone) and the ids of these rows.
 
-    Raises NegutilError where the file is missing, damaged, or not the one that was written.
+    Raises NegutilError if the file is missing, damaged, or not the one that was written.
     """
     content = read_tensors(tuned.folder / TENSORS, tuned.sha256)
     return content, content.pop(IDS)
 
 
 def read_tensors(file: Path, sha256: str, fix: str = "") -> State:
-    """Return the tensors in ``file``; raises NegutilError where it is missing, damaged, or has another ``sha256``."""
+    """Return the tensors in ``file``; raises NegutilError if it is missing, damaged, or has another ``sha256``."""
     fix = fix or f"delete {file.parent} and train again"
     if files.sha256(file) != sha256:
         raise NegutilError(f"{file} is not the file that was written; {fix}.")
@@ -130,7 +130,7 @@ def read_tensors(file: Path, sha256: str, fix: str = "") -> State:
 def write(out: Path, state: State, ids: torch.Tensor, curve: str, about: dict[str, Any]) -> Trained:
     """Write a finished fine-tuning to ``out``: tensors (contiguous, on the CPU), curve, and ``about`` last of all.
 
-    Raises NegutilError where a file cannot be written, or where rows and ``ids`` of the embedding do not pair up.
+    Raises NegutilError if a file cannot be written, or where rows and ``ids`` of the embedding do not pair up.
     """
     rows = len(state[text_tower.embedding(state)])
     if rows != len(ids):

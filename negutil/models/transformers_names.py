@@ -46,9 +46,10 @@ _STACKED = ("q_proj", "k_proj", "v_proj")
 def to_transformers(state: State) -> State:
     """The weights ``state`` of open_clip, of a whole CLIP or of one tower, under the names of transformers."""
     found: State = {}
+    turned = [(ours, theirs) for theirs, ours in (*_BEGINNINGS, *_INSIDE)]
     for name, tensor in state.items():
         value = tensor.T.contiguous() if name in _TRANSPOSED else tensor
-        theirs = _translated(name, [(ours, theirs) for theirs, ours in (*_BEGINNINGS, *_INSIDE)])
+        theirs = _translated(name, turned)
         if ".in_proj_" in theirs:
             parts = value.chunk(3)
             names = [theirs.replace(".in_proj_", f".{each}.") for each in _STACKED]
@@ -60,9 +61,9 @@ def to_transformers(state: State) -> State:
 
 def from_transformers(state: State) -> State:
     """The weights ``state`` of a CLIPModel under open_clip's names."""
-    found: State = {}
+    found, pairs = State(), [*_BEGINNINGS, *_INSIDE]
     for name, tensor in state.items():
-        ours = _translated(name, [*_BEGINNINGS, *_INSIDE])
+        ours = _translated(name, pairs)
         found[ours] = tensor.T.contiguous() if ours in _TRANSPOSED else tensor
     for query in [name for name in found if ".attn.q_proj." in name]:
         parts = [found.pop(query.replace("q_proj", each)) for each in _STACKED]
@@ -81,7 +82,7 @@ def _translated(name: str, pairs: list[tuple[str, str]]) -> str:
 
 def config(architecture: str) -> dict[str, Any]:
     """The settings of a CLIPModel (``text_config``, ``vision_config``, ``projection_dim``) with the sizes of
-    ``architecture``; raises NegutilError where its towers are not CLIP's two transformers."""
+    ``architecture``; raises NegutilError if its towers are not CLIP's two transformers."""
     settings = architectures.config(architecture)
     vision, text = settings["vision_cfg"], settings["text_cfg"]
     if settings.get("custom_text") or not isinstance(vision.get("layers"), int) or "hf_model_name" in text:

@@ -372,8 +372,8 @@ def save(figure: Figure, profile: str, experiment: str, name: str) -> Path:
 
     With NEGUTIL_PDF=1 there is a .pdf besides.
 
-    Equal figures give equal bytes: no dates, no program versions, fixed SVG ids.  The figure stays open, so that a
-    notebook can show it. Nothing is written that shows Flickr8k's photographs, which nobody may pass on.
+    Equal figures give equal bytes: no dates, no program versions, fixed SVG ids. The figure stays open, so that a
+    notebook can show it. Nothing is written that shows Flickr8k's photographs, which may not be redistributed.
     """
     path = paths.figures(profile) / experiment / f"{name}.png"
     # An SVG would hold the pixels of images in colour once more.

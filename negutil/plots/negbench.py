@@ -206,7 +206,7 @@ def claims(table: pd.DataFrame, metrics: Sequence[str] = ("AUC", "calibrated acc
 
 
 def find(tasks: Sequence[Items], title: str) -> Items | None:
-    """The variation called ``title``, None where its published file is missing.
+    """The variation called ``title``, None if its published file is missing.
 
     Raises NegutilError that lists the others where NegBench has none of that name.
     """
@@ -220,7 +220,7 @@ def find(tasks: Sequence[Items], title: str) -> Items | None:
 
 
 def files(tasks: Sequence[Items]) -> pd.DataFrame:
-    """What is asked: a row per variation with its numbers of items, of pictures or clips, and one sentence of it."""
+    """What is asked: a row per variation with its numbers of items, of images or clips, and one sentence of it."""
     rows = []
     for task in tasks:
         count = len(task.captions) if isinstance(task, Queries) else len(task.options)
@@ -246,15 +246,15 @@ def cards(settings: Profile, task: Items | None, model: str) -> list[Card]:
 
 
 def picture(path: object) -> np.ndarray:
-    """A picture, or the first of a clip's sampled frames, uint8 [H, W, 3]."""
+    """An image, or the first of a clip's sampled frames, uint8 [H, W, 3]."""
     name = str(path)
     return msrvtt.frames(name)[0] if name.endswith(".mp4") else np.asarray(PictureFiles([name])[0])
 
 
 def exclusions(settings: Profile, asked: Gallery | None, model: str, form: str, count: int = 3) -> list[figures.Ranked]:
-    """The top five pictures for the first ``count`` queries of a wording, about different things, right ones marked.
+    """The top five images for the first ``count`` queries of a wording, about different things, right ones marked.
 
-    Right are the pictures with X and without Y; what is wrong with another is written below it. Empty without gallery.
+    Right are the images with X and without Y; what is wrong with another is written below it. Empty without gallery.
     """
     if asked is None:
         return []
@@ -273,9 +273,9 @@ def exclusions(settings: Profile, asked: Gallery | None, model: str, form: str, 
 
 
 def with_and_without_no(settings: Profile, gallery: Gallery | None, model: str) -> list[figures.Ranked]:
-    """The top five pictures for "an X" and for "no X", right ones marked; X is the first of ``top_nouns``.
+    """The top five images for "an X" and for "no X", right ones marked; X is the first of ``top_nouns``.
 
-    Empty without a gallery, or where no noun has enough pictures.
+    Empty without a gallery, or where no noun has enough images.
     """
     chosen = negation_beyond.top_nouns(gallery.there)[:1] if gallery else []
     if gallery is None or not chosen:

@@ -20,7 +20,7 @@ from negutil.tasks.segmentation import MIOU
 
 
 def overlays(examples: Sequence[Example]) -> Figure:
-    """A row per phrase: the picture, what is meant (its outline), and each method's scores over the grey picture."""
+    """A row per phrase: the image, what is meant (its outline), and each method's scores over the grey image."""
     methods = list(examples[0].scores)
     size = (1.55 * (len(methods) + 1) + 1.9, 1.6 * len(examples) + 0.6)
     figure, axes = plt.subplots(len(examples), len(methods) + 1, figsize=size, squeeze=False)

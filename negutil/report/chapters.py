@@ -36,7 +36,7 @@ def find(folder: Path | None = None) -> list[Chapter]:
 
 
 def read(path: Path) -> NotebookNode:
-    """The notebook in ``path``; raises NegutilError where it is not one."""
+    """The notebook in ``path``; raises NegutilError if it is not one."""
     try:
         return nbformat.read(path, as_version=4)
     except (OSError, ValueError, nbformat.reader.NotJSONError, nbformat.ValidationError) as problem:
@@ -46,7 +46,7 @@ def read(path: Path) -> NotebookNode:
 def choose(chapters: Sequence[Chapter], only: str | None) -> list[Chapter]:
     """The chapters that ``only`` asks for: numbers and ranges with commas between, such as "01,03-05"; None means all.
 
-    Raises NegutilError where there is no such chapter.
+    Raises NegutilError if there is no such chapter.
     """
     if only is None:
         return list(chapters)
@@ -58,6 +58,6 @@ def choose(chapters: Sequence[Chapter], only: str | None) -> list[Chapter]:
     if not wanted or wanted - known:
         there = ", ".join(sorted(known)) or "none"
         raise NegutilError(
-            f"--only {only}: there is no such notebook; there are {there}, written like --only 01,03-05."
+            f"--only {only}: there is no such notebook; there are {there}. Write for example --only 01,03-05."
         )
     return [chapter for chapter in chapters if chapter.number in wanted]

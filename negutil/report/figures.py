@@ -98,19 +98,19 @@ def _heat(rows: pd.DataFrame, row: str, column: str, columns: Sequence[str]) -> 
     """A table for the templates: ``columns``, and ``rows`` of a label and cells.
 
     A cell has its number as ``text``, its background ``colour`` ("" for none), whether it is ``sure`` that the gain is
-    not 0, and ``about``, a longer text.
+    not 0, and as ``intervals`` that of the number and the gain over CLIP, where there are such.
     """
-    empty: dict[str, Any] = {"text": "", "colour": "", "sure": False, "about": ""}
+    empty: dict[str, Any] = {"text": "", "colour": "", "sure": False, "intervals": []}
     lines = []
     for label, group in rows.groupby(row, sort=False):
         cells = {}
         for one in group.to_dict("records"):
             colour = "" if pd.isna(one["gain"]) else _colour(one["gain"])
-            about, sure = tables.with_interval(one["value"], one["low"], one["high"]), False
+            text, sure = f"{one['value']:.3f}", one["gain_low"] > 0 or one["gain_high"] < 0
+            intervals = [] if pd.isna(one["low"]) else [f"[{one['low']:.3f}, {one['high']:.3f}]"]
             if not pd.isna(one["gain_low"]):
-                change = tables.with_interval(one["gain"], one["gain_low"], one["gain_high"])
-                about, sure = f"{about}; over CLIP {change}", one["gain_low"] > 0 or one["gain_high"] < 0
-            cells[one[column]] = {"text": f"{one['value']:.3f}", "colour": colour, "sure": sure, "about": about}
+                intervals.append(f"gain {tables.with_interval(one['gain'], one['gain_low'], one['gain_high'])}")
+            cells[one[column]] = {"text": text, "colour": colour, "sure": sure, "intervals": intervals}
         lines.append((str(label), [cells.get(name, empty) for name in columns]))
     return {"columns": columns, "rows": lines}
 
@@ -182,7 +182,9 @@ def forest(outcome: Outcome, profile: str) -> str:
         axis.xaxis.set_major_locator(MaxNLocator(4))
         axis.tick_params(labelsize=8, colors=GREY)
         axis.spines[["left", "top", "right"]].set_visible(False)
-        return _inline(figure, outcome.claim.id, outcome.claim.statement)
+        return _inline(
+            figure, outcome.claim.id, f"Intervals beside the bound. {outcome.claim.statement} {outcome.told}"
+        )
 
 
 def _condition(axis: Axes, heading: Sequence[str], rows: pd.DataFrame, top: float) -> float:
@@ -208,8 +210,11 @@ def _condition(axis: Axes, heading: Sequence[str], rows: pd.DataFrame, top: floa
     return end + 0.4
 
 
-def _inline(figure: Figure, name: str, title: str) -> str:
-    """The SVG of a figure for a page that has several: without a head, and without ids that another one has too."""
+def _inline(figure: Figure, name: str, label: str) -> str:
+    """The SVG of a figure for a page that has several: without a head, and without ids that another one has too.
+
+    ``label`` says in words what it shows, to who cannot see it.
+    """
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", transparent=True)
@@ -218,5 +223,5 @@ def _inline(figure: Figure, name: str, title: str) -> str:
     text = re.sub(r'<g id="mark (\w+)"', r'<g class="\1"', text)
     text = re.sub(r'<g id="[^"]*"', "<g", text).replace("xlink:href", "href")
     size = re.search(r'viewBox="[^"]*"', text)
-    head = f'<svg class="forest" {size[0] if size else ""} role="img" aria-label="{escape(title)}">'
-    return f"{head}<title>{escape(title)}</title>{text[text.index('>') + 1 :].rstrip()}"
+    head = f'<svg class="forest" {size[0] if size else ""} role="img" aria-label="{escape(label)}">'
+    return head + text[text.index(">") + 1 :].rstrip()

@@ -1,6 +1,6 @@
 """The report's tables beside the claims: every method on every benchmark, NegBench, paper against code, provenance.
 
-Each is made from the tables in ``results/`` and the notes beside them. Where a table is not there, a function returns
+Each is made from the tables in ``results/`` and the notes beside them. Where a table is missing, a function returns
 an empty frame and the report says which notebook makes it.
 """
 
@@ -158,5 +158,5 @@ def versions(profile: str) -> str:
 def _note(path: Path) -> dict:
     note = files.read_json(path, "run its notebook again")
     if not {"started", "seconds", "commit", "processor", "threads", "python"} <= set(note):
-        raise NegutilError(f"{path} lacks some of what a note beside a table has: run its notebook again.")
+        raise NegutilError(f"{path} is not a complete provenance file of a table: run its notebook again.")
     return dict(note)

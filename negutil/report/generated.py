@@ -1,7 +1,7 @@
 """The pages of a checkout that are generated from its results: README.md, docs/index.md and docs/reproducibility.md.
 
-All is written from ``results/``, ``configs/claims.toml``, ``configs/disagreements.toml`` and the names of the files
-that notebooks leave: no number is typed but published ones. Disagreements are between papers and released code.
+Everything comes from ``results/``, ``configs/claims.toml``, ``configs/disagreements.toml`` and the names of the files
+that notebooks write: only published numbers are typed. Disagreements are between papers and released code.
 """
 
 import dataclasses
@@ -48,12 +48,12 @@ def relative(path: Path, page: Path) -> str:
 
 
 def text_with(parts: Mapping[str, str], path: Path) -> str:
-    """The text of a page with each of ``parts`` between its markers; raises NegutilError where a marker is missing."""
+    """The text of a page with each of ``parts`` between its markers; raises NegutilError if a marker is missing."""
     text = path.read_text(encoding="utf-8")
     for name, part in parts.items():
         begin, end = BEGIN.format(name), END.format(name)
         if text.count(begin) != 1 or text.count(end) != 1:
-            raise NegutilError(f"{path} must have the lines '{begin}' and '{end}' once each: put them back.")
+            raise NegutilError(f"{path} must have the lines '{begin}' and '{end}' exactly once each: put them back.")
         before, rest = text.split(begin)
         text = f"{before}{begin}\n\n{part}\n\n{end}{rest.split(end)[1]}"
     return text
@@ -75,7 +75,7 @@ VERBS = {
     verdicts.NOT_REPRODUCIBLE: ("cannot be reproduced", "cannot be reproduced"),
     verdicts.NO_RESULTS: ("have no results yet", "has no results yet"),
 }
-"""What several findings of ours do, and what one does, by verdict."""
+"""The verb for several findings of ours and for one, by verdict."""
 
 NAMES = {verdicts.NOT_REPRODUCIBLE: "cannot be reproduced"}
 """Verdicts that read better in another wording on the front page."""
@@ -140,16 +140,16 @@ def findings(profile: str) -> str:
     later = sum(outcome.claim.amended for outcome in outcomes)
     findings_of_ours = (
         f"Our own **{len(ours)} findings**, mostly controls that the papers lack, are counted separately: "
-        f"{', '.join(counts)}. A fact could not have come out otherwise, or was found by looking. Every test was "
-        f"written before its run; what a model must be able to do first, and a second bound for “near chance”, were "
-        f"added to {later} claims later. The index marks both."
+        f"{', '.join(counts)}. A fact is true by construction or was noticed in the results. Every test was "
+        f"written before its run; {later} claims later got a precondition (what a model must be able to do first) or "
+        f"a second bound for “near chance”. The index marks both."
     )
     heading = f"The verdicts on all **{len(theirs)} claims** of the papers ([claim by claim](docs/index.md)):"
     return "\n".join([*lines, "", heading, "", table(head, rows), "", findings_of_ours])
 
 
 def readme(profile: str, path: Path = README) -> str:
-    """README as it should be; raises NegutilError where a marker is missing or a table is damaged."""
+    """README with current generated parts; raises NegutilError if a marker is missing or a table is damaged."""
     parts = {"image": image(profile), "time": time(profile), "findings": findings(profile)}
     return text_with(parts, path)
 
@@ -160,7 +160,7 @@ def readme(profile: str, path: Path = README) -> str:
 INDEX = paths.ROOT / "docs" / "index.md"
 COLUMNS = ("claim", "verdict", "model", "here, 95 % interval", "n", "published", "tables")
 INTRODUCTION = """\
-# Every claim, and what became of it
+# Every claim and its verdict
 
 <!-- This page is written by `negutil readme`; do not edit it. -->
 
@@ -169,18 +169,18 @@ of our own, mostly controls. The numbers are from the *{profile}* profile ([what
 {report}, every claim that was tested has a figure.
 
 **Verdicts.** A test compares 95 % intervals with a bound. *Replicated*: all of them lie on the claim's side. *Not
-replicated*: at least one lies entirely on the other side. *Inconclusive*: neither, or the model cannot do what the test
-requires first. *Differs between models*: one model replicates what another contradicts. *Needs the paper profile*: the
-claim is about a printed number, or about data and weights that the mini world does not have. *Not reproducible*:
-something that the claim rests on has not been released. A claim of our own *holds* or *does not hold*. A *fact* could
-not have come out otherwise, or was found by looking, so it is shown with its number and no verdict. Where the
-evaluation sets were drawn several times, numbers are means over the draws. If a test has several conditions, the number
-shown is the one closest to failing.
+replicated*: at least one lies entirely on the other side. *Inconclusive*: neither, or the model fails the test's
+precondition. *Differs between models*: the claim is replicated for one model and contradicted for another. *Needs the
+paper profile*: the claim is about a printed number, or about data and weights that the mini world does not have. *Not
+reproducible*: the claim depends on something that has not been released. A claim of our own *holds* or *does not hold*.
+A *fact* is true by construction or was noticed in the results, so it has a number and no verdict. Where the evaluation
+sets were sampled several times, numbers are means over the samples. If a test has several conditions, the number shown
+is the one closest to failing.
 """
 
 
 def index(profile: str) -> str:
-    """The page for the results of ``profile``; raises NegutilError where a table is damaged."""
+    """The page for the results of ``profile``; raises NegutilError if a table is damaged."""
     outcomes = verdicts.of(profile)
     ours = sum(outcome.is_ours for outcome in outcomes)
     introduction = INTRODUCTION.format(
@@ -262,14 +262,14 @@ WORKS = {
     "CoN-CLIP": "con-clip",
     "NegCLIP and CLIP-bnl": "baselines",
 }
-"""Every work, and what its parts of the page are called."""
+"""Every paper, and the name of its parts of the page."""
 
 SOURCES = {"MIT News": "NegBench"}
-"""Sources of claims that do not begin with the name of their work."""
+"""Sources of claims that do not begin with the name of their paper."""
 
 GLASSES = {
     "CC-Neg": "CC-Neg",
-    "CC-Neg, truth reversed": "CC-Neg, the truth turned round",
+    "CC-Neg, truth reversed": "CC-Neg, truth reversed",
     "COCO MCQ, paraphrased": "COCO MCQ",
 }
 """Benchmarks on which a single difference of the glasses is reported."""
@@ -277,9 +277,9 @@ GLASSES = {
 
 @dataclass(frozen=True, slots=True)
 class Effect(Settings):
-    """Numbers of a table in results/: the records with this ``task``, ``metric`` and ``model`` (* stands for any text).
+    """Numbers of a table in results/: the records with this ``task``, ``metric`` and ``model`` (* matches any text).
 
-    ``says`` tells what they are; ``results`` is the folder in results/, the profile's own where it is empty.
+    ``says`` describes them; ``results`` is the folder in results/, the profile's own where it is empty.
     """
 
     table: str
@@ -312,10 +312,10 @@ def read_disagreements(path: Path = DISAGREEMENTS) -> tuple[Disagreement, ...]:
         where = f"{path}: the disagreement {str(table.get('paper', table))[:60]!r}"
         entry = files.checked(Disagreement, table, where)
         if entry.work not in WORKS:
-            raise NegutilError(f"{where} is of no known work: write one of {', '.join(WORKS)}.")
+            raise NegutilError(f"{where} is of no known paper: write one of {', '.join(WORKS)}.")
         effects = (*_of_glasses(entry.glasses), *entry.effects) if entry.glasses else entry.effects
         if bool(effects) == bool(entry.unmeasured):
-            raise NegutilError(f"{where} must say what it does here, or why that is not measured, and not both.")
+            raise NegutilError(f"{where} must say either what it does here, or why that is not measured.")
         entries.append(dataclasses.replace(entry, effects=effects))
     return tuple(entries)
 
@@ -329,16 +329,16 @@ def _of_glasses(difference: str) -> tuple[Effect, ...]:
 def disagreements(work: str, profile: str) -> str:
     """Return the disagreements of ``work`` in Markdown, each with its effect in ``profile``.
 
-    Raises NegutilError where a table of results is missing or lacks a number.
+    Raises NegutilError if a table of results is missing or lacks a number.
     """
     own = [entry for entry in read_disagreements() if entry.work == work]
     rows = [(entry.paper, entry.code, _told(entry, profile)) for entry in own]
-    head = ("the paper says, or takes for granted", "the released code or file", "what it does here")
+    head = ("the paper says or assumes", "the released code or file", "effect here")
     return table(head, rows)
 
 
 def untestable(work: str) -> str:
-    """Return the claims of ``work`` that nobody can test, in Markdown, with what is missing."""
+    """Return the untestable claims of ``work`` in Markdown, with what is missing."""
     starts = (work, *(source for source, other in SOURCES.items() if other == work))
     found = [claim for claim in claims.read() if claim.missing and claim.source.startswith(starts)]
     rows = [(claim.source, claim.statement, claim.missing) for claim in found]
@@ -346,7 +346,7 @@ def untestable(work: str) -> str:
 
 
 def moving(profile: str) -> str:
-    """Return a sentence: which single differences of CLIPGlasses move a benchmark, by an interval that excludes 0.
+    """Return a sentence that lists the single differences of CLIPGlasses whose effect has an interval that excludes 0.
 
     Raises NegutilError as ``disagreements`` does.
     """
@@ -355,20 +355,20 @@ def moving(profile: str) -> str:
     moves = [name for name, own in zip(names, rows, strict=True) if ((own["ci_low"] > 0) | (own["ci_high"] < 0)).any()]
     tried = sum(len(own) for own in rows)
     return (
-        f"Of {len(names)} single differences {len(moves)} move at least one of the three benchmarks: "
-        f"{', '.join(moves) or 'none'}. (Of {tried} intervals of 95 % about {tried / 20:.0f} exclude 0 by chance.)"
+        f"Of {len(names)} single differences, {len(moves)} change the result on at least one of the three benchmarks: "
+        f"{', '.join(moves) or 'none'}. (About {tried / 20:.0f} of {tried} 95 % intervals exclude 0 by chance.)"
     )
 
 
 def reproducibility_parts(profile: str) -> dict[str, str]:
-    """Return what stands between the markers of the page, by the markers' names; raises as ``disagreements`` does."""
+    """Return the generated parts of the page by their markers' names; raises as ``disagreements`` does."""
     found = {f"differences-{name}": disagreements(work, profile) for work, name in WORKS.items()}
     found["moving"] = moving(profile)
     return found | {f"missing-{name}": untestable(work) for work, name in WORKS.items()}
 
 
 def reproducibility(profile: str, path: Path = REPRODUCIBILITY) -> str:
-    """Return the page as it should be; raises NegutilError where a marker is missing, and as ``disagreements`` does."""
+    """Return the page as it should be; raises NegutilError if a marker is missing, and as ``disagreements`` does."""
     return text_with(reproducibility_parts(profile), path)
 
 
@@ -390,7 +390,7 @@ def _told(entry: Disagreement, profile: str) -> str:
 
 
 def _records(effect: Effect, profile: str) -> pd.DataFrame:
-    """The records that an effect means; raises NegutilError where there is none, or one without a value."""
+    """The records that an effect means; raises NegutilError if there is none, or one without a value."""
     place = effect.results or profile
     rows = results.read(paths.results(place) / f"{effect.table}.csv")
     own = rows[(rows["metric"] == effect.metric) & results.matching(rows, task=effect.task, model=effect.model)]

@@ -1,8 +1,9 @@
 """The report of a profile: every claim with its verdict, as one HTML page and as Markdown, from ``results/`` alone.
 
-The page needs nothing beside itself: pictures are SVG inside it, the style is in its head. The same results give the
-same bytes: there is no time of writing, and what says how long something took was noted when it ran. All numbers come
-from tables and notes in ``results/`` and from ``configs/claims.toml``; the templates have none.
+The page needs nothing beside itself: images are SVG inside it, style and script are in it too. Without JavaScript only
+its filter is missing. The same results give the same bytes: there is no time of writing, and what says how long
+something took was noted when it ran. All numbers come from tables and notes in ``results/`` and from
+``configs/claims.toml``; the templates have none.
 """
 
 import os
@@ -24,13 +25,18 @@ CLASSES = dict(zip(verdicts.KINDS, ("yes", "no", "differs", "open", "fact", "pap
 """The style class of each verdict."""
 
 MARKS = dict(zip(verdicts.KINDS, ("✔", "✘", "◐", "?", "•", "…", "∅", "–"), strict=True))
-"""A sign for each verdict, so that it can be told without colours."""
+"""A sign for each verdict, to distinguish them without colours."""
+
+ELSEWHERE = {verdicts.NEEDS_PAPER: "paper", verdicts.NOT_REPRODUCIBLE: "nowhere"}
+"""Where a claim with this verdict can be tested, if not in the profile of the report."""
+
+OUR_FINDINGS = "our findings"
 
 
 def write(profile: str = "") -> list[Path]:
     """Write ``report.html`` and ``report.md`` into the results of a profile; returns their paths.
 
-    Raises NegutilError where a table is damaged; what is missing is said in the report.
+    Raises NegutilError if a table is damaged; what is missing is said in the report.
     """
     name = config.resolve(profile)
     found = contents(name)
@@ -61,6 +67,7 @@ def render(kind: str, found: dict[str, Any]) -> str:
         "q": verdicts.q_value,
         "style": CLASSES.__getitem__,
         "thousands": "{:,}".format,
+        "worlds": worlds,
     }
     environment.globals["before"] = claims.BEFORE
     return environment.get_template(f"{kind}.j2").render(found)
@@ -80,6 +87,7 @@ def contents(profile: str) -> dict[str, Any]:
         "why_worlds_differ": verdicts.WHY_WORLDS_DIFFER.format(one=profile, other=verdicts.other_world(profile)),
         "of_data": _texts(skipped.parts(profile)),
         "glance": glance(outcomes),
+        "filters": filters(outcomes, profile),
         "theirs": sum(not outcome.is_ours for outcome in outcomes),
         "ours": sum(outcome.is_ours for outcome in outcomes),
         "headlines": [known[headline.claim] for headline in claims.headlines()],
@@ -94,31 +102,53 @@ def contents(profile: str) -> dict[str, Any]:
     }
 
 
-def glance(outcomes: list[Outcome]) -> list[dict[str, Any]]:
-    """The claims of the papers, and apart from them our own findings, which nobody can replicate.
+def worlds(outcome: Outcome, profile: str) -> dict[str, str]:
+    """The class of a claim's verdict in each world where it can be tested; "nowhere" where it cannot be."""
+    found = {ELSEWHERE.get(outcome.verdict, profile): CLASSES[outcome.verdict]}
+    if outcome.beside:
+        other = ELSEWHERE.get(outcome.beside.verdict, verdicts.other_world(profile))
+        found.setdefault(other, CLASSES[outcome.beside.verdict])
+    return found
 
-    For each side its ``title``, the ``kinds`` of verdicts, and ``rows``: for each work its counts, and a sign for each
-    of its claims, those of one verdict side by side.
+
+def filters(outcomes: list[Outcome], profile: str) -> dict[str, dict[str, str]]:
+    """What claims can be chosen by: for each filter the values that occur, and how each is shown."""
+    kinds = {outcome.verdict for each in outcomes for outcome in (each, each.beside) if outcome}
+    pairs = [worlds(outcome, profile) for outcome in outcomes]
+    return {
+        "paper": {work: _name(work) for work in (*claims.WORKS, claims.OURS)},
+        "world": {world: world for world in dict.fromkeys(world for pair in pairs for world in pair)},
+        "verdict": {
+            CLASSES[kind]: " / ".join(dict.fromkeys((kind, verdicts.FINDINGS.get(kind, kind))))
+            for kind in verdicts.KINDS
+            if kind in kinds
+        },
+    }
+
+
+def glance(outcomes: list[Outcome]) -> list[dict[str, Any]]:
+    """The claims of the papers, and separately our own findings, which are not replications.
+
+    For each side its ``title``, the ``kinds`` of verdicts that occur, and ``rows``: for each work its counts.
     """
-    ordered, sides = sorted(outcomes, key=lambda outcome: verdicts.KINDS.index(outcome.verdict)), []
+    sides = []
     for title, are_ours in (("Claims of the papers", False), ("Our own findings", True)):
-        own = [outcome for outcome in ordered if outcome.is_ours == are_ours]
+        own = [outcome for outcome in outcomes if outcome.is_ours == are_ours]
+        if not own:
+            continue
         counted = verdicts.counts(own)
+        occurring = [kind for kind in verdicts.KINDS if counted[kind].any()]
         rows = [
-            {
-                "work": "our findings" if are_ours else work,
-                "counts": [int(row[kind]) for kind in verdicts.KINDS],
-                "signs": [outcome for outcome in own if outcome.work == work],
-            }
+            {"work": work, "name": _name(str(work)), "counts": [int(row[kind]) for kind in occurring]}
             for work, row in counted.iterrows()
         ]
-        names = [verdicts.FINDINGS.get(kind, kind) if are_ours else kind for kind in verdicts.KINDS]
-        kinds = [
-            {"name": name, "class": CLASSES[kind], "mark": MARKS[kind]}
-            for kind, name in zip(verdicts.KINDS, names, strict=True)
-        ]
-        sides += [{"title": title, "kinds": kinds, "rows": rows}] if own else []
+        kinds = [{"name": own[0].label(kind), "class": CLASSES[kind], "mark": MARKS[kind]} for kind in occurring]
+        sides.append({"title": title, "kinds": kinds, "rows": rows, "total": len(own)})
     return sides
+
+
+def _name(work: str) -> str:
+    return OUR_FINDINGS if work == claims.OURS else work
 
 
 def by_notebook(outcomes: list[Outcome], profile: str) -> list[dict[str, Any]]:

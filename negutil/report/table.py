@@ -18,7 +18,7 @@ def read(place: str, profile: str) -> tuple[str, pd.DataFrame]:
     """
     number, slash, name = place.partition("/")
     if not slash:
-        raise NegutilError(f"{place} names no table: write notebook and name, as in 05/table-2.")
+        raise NegutilError(f"{place} is not a table: write notebook and name, as in 05/table-2.")
     tables: dict[str, Tag] = {}
     for chapter in chapters.choose(chapters.find(), number):
         for cell in chapters.read(_executed(chapter.path, profile)).cells:
@@ -44,7 +44,5 @@ def _executed(notebook: Path, profile: str) -> Path:
     """The notebook as that profile executed it: the committed one for mini, which has no copy in results/."""
     own = paths.results(profile) / "notebooks" / notebook.name
     if not own.exists() and profile != "mini":
-        raise NegutilError(
-            f"{own} is not there: ./run_all.sh --profile {profile} --only {notebook.stem[:2]} writes it."
-        )
+        raise NegutilError(f"{own} is missing: ./run_all.sh --profile {profile} --only {notebook.stem[:2]} writes it.")
     return own if own.exists() else notebook

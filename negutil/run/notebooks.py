@@ -1,11 +1,12 @@
 """Running the notebooks in order with Papermill, and cleaning what is committed.
 
 In a checkout, with the ``mini`` profile and no other parameters, the run is compared with the committed results, and
-what moved replaces the files in the clone, notebooks without Papermill's stamps (``negutil.run.verify``).  Every other
-run leaves its notebooks in ``results/<profile>/notebooks/``.  With another seed than the notebooks' own, everything
-goes to ``results/seed-<N>/`` and ``figures/seed-<N>/``, so that committed tables and figures stay those of one seed.  A
-notebook takes its place only when it is finished, so an interrupted run keeps all that came before; the expensive steps
-inside a notebook are kept by ``negutil.cache``.
+what moved replaces the files in the clone, notebooks without Papermill's stamps (``negutil.run.verify``); with ``out``
+everything is written below that folder instead, and the clone stays as it is.  Every other run leaves its notebooks in
+``results/<profile>/notebooks/``.  With another seed than the notebooks' own, everything goes to ``results/seed-<N>/``
+and ``figures/seed-<N>/``, so that committed tables and figures stay those of one seed.  A notebook takes its place only
+when it is finished, so an interrupted run keeps all that came before; the expensive steps inside a notebook are kept by
+``negutil.cache``.
 """
 
 import ast
@@ -61,7 +62,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 class UserError(NegutilError):
-    """A notebook stopped at something that the user can fix, which ``sentence`` says."""
+    """A notebook stopped because of something that the user can fix; ``sentence`` says what."""
 
     sentence = ""
 
@@ -88,17 +89,18 @@ def run(
     fresh: bool = False,
     renew: bool = False,
     timeout: int | None = None,
+    out: Path | None = None,
     stream: TextIO = sys.stderr,
 ) -> tuple[list[Path], Comparison | None]:
     """Run the chapters one after the other; return where the executed notebooks are, and what they changed.
 
-    The second is None where there are no committed results to compare with: in other profiles than ``mini``, in an
+    The second is None if there are no committed results to compare with: in other profiles than ``mini``, in an
     installed wheel, and with ``parameters``, which go into each notebook.  ``fresh`` uses an empty cache, deleted
     afterwards; ``renew`` replaces the committed files also where numbers moved within the tolerance; ``timeout`` is in
-    seconds for each cell.  With published data a notebook that lacks what it cannot do without is skipped with one
-    line, before it starts or at the cell that says so (noted in its ``skipped.csv``), and the others run.  Raises
-    NegutilError on the first notebook that fails otherwise, where the same profile is running already, and on ``renew``
-    without committed results.
+    seconds for each cell; ``out`` is the folder of ``verify.elsewhere``, which the caller has entered.  With published
+    data a notebook that lacks what it cannot do without is skipped with one line, before it starts or at the cell that
+    says so (noted in its ``skipped.csv``), and the others run.  Raises NegutilError on the first notebook that fails
+    otherwise, where the same profile is running already, and on ``renew`` without committed results.
     """
     given, settings = dict(parameters or {}), config.load(profile)
     profile = settings.name
@@ -109,9 +111,10 @@ def run(
             raise NegutilError(f"{chapter.path.name} has no parameter {name!r} (it has {there}): correct the name.")
     own_place = place(chapters, given)
     is_committed = paths.IS_CHECKOUT and profile == COMMITTED and not given
-    if renew and not is_committed:
+    into_clone = is_committed and out is None
+    if renew and not into_clone:
         raise NegutilError(
-            f"--renew replaces the committed results of {COMMITTED} in a checkout: leave out other parameters."
+            f"--renew replaces the committed results of {COMMITTED} in a checkout: leave out --out and parameters."
         )
     # An interruption passes through tornado's callbacks and leaves asyncio a task that nobody waits for: both would
     # log a traceback where one sentence is enough.
@@ -122,21 +125,24 @@ def run(
         own_place,
         _only_run_of(profile) as folder,
         _empty_cache() if fresh else contextlib.nullcontext(),
-        verify.staging(profile, renew=renew) if is_committed else contextlib.nullcontext() as staged,
+        verify.staging(profile, renew=renew) if into_clone else contextlib.nullcontext() as staged,
     ):
         _prepare(settings, stream)
+        finished = out / "notebooks" if out and is_committed else folder
         with _for_kernels(profile):
             for number, chapter in enumerate(chapters, start=1):
                 progress = Progress(f"[{number}/{len(chapters)}] {chapter.path.stem}", stream)
                 run_it = functools.partial(
-                    _run_one, chapter, progress, folder, staged, parameters=given, timeout=timeout
+                    _run_one, chapter, progress, folder, staged, finished, parameters=given, timeout=timeout
                 )
                 written += _unless_skipped(chapter, settings, progress, run_it)
-        return written, staged.close() if staged else None
+        if staged:
+            return written, staged.close()
+        return written, verify.of_run(profile, paths.results("")) if is_committed else None
 
 
 def _unless_skipped(chapter: Chapter, settings: Profile, progress: Progress, run_it: Callable[[], Path]) -> list[Path]:
-    """What ``run_it`` writes; nothing, with one line, where the notebook lacks published data that it needs."""
+    """What ``run_it`` writes; nothing, and one line of explanation, if published data are missing."""
     reason = skipped.whole(settings, chapter.number)
     own = skipped.EXPERIMENTS.get(chapter.number, "") if skipped.possible(settings) else ""
     if own:
@@ -155,9 +161,9 @@ def _unless_skipped(chapter: Chapter, settings: Profile, progress: Progress, run
 
 
 def _prepare(settings: Profile, stream: TextIO) -> None:
-    """Train the models of a profile that are made on this machine, where that has not been done, or resume it.
+    """Train or resume the models that a profile makes on this machine and that are not finished.
 
-    Raises NegutilError where what they are trained on is missing.
+    Raises NegutilError if what they are trained on is missing.
     """
     if not settings.photographs:
         return
@@ -166,7 +172,9 @@ def _prepare(settings: Profile, stream: TextIO) -> None:
     source.folder(settings, "coco")  # first: it says where Flickr8k comes from
     for entry in map(registry.find, settings.models):
         if entry.file and not entry.file.is_file():
-            stream.write(f"{entry.name} has no weights yet: training it, once; an interrupted training resumes.\n")
+            stream.write(
+                f"{entry.name} has no weights yet, so it is trained now, once; an interrupted training resumes.\n"
+            )
             photoclip.run(entry.name, photographs=settings.photographs.train)
 
 
@@ -180,7 +188,7 @@ def place(chapters: Sequence[Chapter], parameters: Mapping[str, Any]) -> context
     if seed is None:
         return contextlib.nullcontext()
     if type(seed) is not int or seed < 0:
-        raise NegutilError(f"The seed {seed!r} is no whole number from 0 on: write for example --seed 1.")
+        raise NegutilError(f"The seed {seed!r} is not a whole number of at least 0: write for example --seed 1.")
     own = {papermill.inspect_notebook(chapter.path)["seed"]["default"] for chapter in chapters}
     if own == {str(seed)}:
         return contextlib.nullcontext()
@@ -189,10 +197,10 @@ def place(chapters: Sequence[Chapter], parameters: Mapping[str, Any]) -> context
 
 
 def clean(notebook: NotebookNode) -> NotebookNode:
-    """The notebook without stamps of time and place: what stays depends on its cells and their outputs alone.
+    """The notebook without time stamps and paths: what remains depends only on its cells and their outputs.
 
     Widgets are dropped as well: without a kernel they are empty, and viewers on the web show an error in their place.
-    Pictures are compacted, and text that was printed in several pieces, which is a matter of time, becomes one.
+    Images are compacted, and text that was printed in several pieces, which is a matter of time, becomes one.
     """
     notebook = strip_output(
         notebook, keep_output=True, keep_count=True, keep_id=True, extra_keys=list(STAMPS), drop_tagged_cells=[INJECTED]
@@ -216,11 +224,12 @@ def _run_one(
     progress: Progress,
     folder: Path,
     staged: Staging | None,
+    finished: Path,
     *,
     parameters: dict[str, Any],
     timeout: int | None,
 ) -> Path:
-    """Run a notebook into ``folder``, or through ``staged`` into the clone."""
+    """Run a notebook in ``folder`` and move it to the folder ``finished``, or through ``staged`` into the clone."""
     running, failed = (folder / f"{chapter.path.stem}.{state}.ipynb" for state in ("running", "failed"))
     source = clean(read(chapter.path))
     progress.cells = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in source.cells)
@@ -251,18 +260,18 @@ def _run_one(
             reason = f"it took longer than {timeout} s"
         told = (
             f"{chapter.path.name} failed in code cell {progress.cell} of {progress.cells} ({reason}): "
-            f"see {failed}, fix the cause and start again, finished work is kept."
+            f"see {failed}, fix the cause and start again; finished work is kept."
         )
         if isinstance(problem, PapermillExecutionError) and problem.ename in ("NegutilError", "NoRecordError"):
             user_error = UserError(told)
             user_error.sentence = str(problem.evalue)
             raise user_error from problem
         raise NegutilError(told) from problem
-    target = chapter.path if staged else folder / chapter.path.name
+    target = chapter.path if staged else finished / chapter.path.name
     if staged:
         staged.finish(chapter.number, target, clean(executed))
     else:
-        files.write_text(target, nbformat.writes(executed) + "\n")
+        files.write_text(target, nbformat.writes(executed if finished == folder else clean(executed)) + "\n")
     running.unlink(missing_ok=True)
     failed.unlink(missing_ok=True)
     return target
@@ -308,6 +317,6 @@ def _only_run_of(profile: str) -> Iterator[Path]:
     try:
         lock = FileLock(path, timeout=0).acquire()
     except Timeout as problem:
-        raise NegutilError(f"The profile {profile} is being run already ({path}): wait for that run.") from problem
+        raise NegutilError(f"The profile {profile} is already running ({path}): wait for that run.") from problem
     with lock:
         yield path.parent

@@ -9,14 +9,19 @@ table.  What is then copied into the clone follows from the notebook's tables al
 - beyond tolerance, or new: these tables, and every figure, per-item file and notebook beside them that differs.
 
 With ``renew`` every file of the run is copied, for a maintainer who regenerates the committed results.
+
+``of_run`` compares results that lie anywhere, and copies nothing: those of ``run_all.sh --out``, or those of the clone.
 """
 
 import contextlib
 import fnmatch
+import io
 import re
 import shutil
+import subprocess
+import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +32,7 @@ import pandas as pd
 
 from negutil import files, paths, results
 from negutil.compare import evaluation_seeds, verdicts
+from negutil.errors import NegutilError
 from negutil.files import Settings
 
 FILE = paths.CONFIGS / "tolerances.toml"
@@ -34,12 +40,15 @@ NUMBERS = ("value", "ci_low", "ci_high")
 OTHER_RUNS = ("quick", "paper", "seed-*", "notebooks", ".*")
 """Folders in results/ and figures/ that are not committed."""
 
+EXPERIMENTS = "[0-9][0-9]_*"
+"""The folders of a profile's results that notebooks write."""
+
 Verdicts = dict[tuple[str, str], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerance(Settings):
-    """How far a number may lie from the committed one: the largest of three distances.
+    """How far a number may be from the committed one: the largest of three distances.
 
     Attributes:
         relative: share of the committed value.
@@ -67,19 +76,43 @@ def total(tallies: Iterable[Tally]) -> Tally:
 
 @dataclass(slots=True)
 class Comparison:
-    """A run beside the committed results.
+    """A run compared with the committed results.
 
     Attributes:
         tables: the tally of each table, by ``<experiment>/<name>``.
+        beyond: the numbers of a table that are beyond tolerance, as sentences, by the table's name.
+        absent: committed experiments that are not part of the run.
         written: the files of the clone that were replaced or added.
         verdicts: how many pairs of a claim and a model have a verdict.
         changed: those whose verdict is another one now, as sentences.
     """
 
     tables: dict[str, Tally] = field(default_factory=dict)
+    beyond: dict[str, list[str]] = field(default_factory=dict)
+    absent: list[str] = field(default_factory=list)
     written: list[Path] = field(default_factory=list)
     verdicts: int = 0
     changed: list[str] = field(default_factory=list)
+
+    def add(self, committed: Path, made: Path) -> dict[str, Tally]:
+        """Compare the tables of an experiment's folder ``made`` with those of ``committed``; returns their tallies."""
+        tallies = {}
+        for file in sorted({path.name for folder in (committed, made) for path in folder.glob("*.csv")}):
+            name = f"{made.name}/{Path(file).stem}"
+            numbers = differences(*_pair(committed / file, made / file), tolerance(name))
+            tallies[name] = tally(numbers)
+            self.beyond[name] = [_sentence(row) for row in numbers[numbers["state"] == "beyond"].to_dict("records")]
+        self.tables |= tallies
+        return tallies
+
+    def judge(self, before: Verdicts, after: Verdicts) -> None:
+        """Note which verdicts ``after`` the run are other ones than ``before``."""
+        self.verdicts = len(after)
+        self.changed = [
+            f"{claim} ({model}): {before[claim, model]} before, {verdict} now"
+            for (claim, model), verdict in after.items()
+            if before.get((claim, model), verdict) != verdict
+        ]
 
     @property
     def summary(self) -> str:
@@ -100,11 +133,27 @@ class Comparison:
         ]
         return moved + self.changed
 
+    @property
+    def is_same(self) -> bool:
+        """Whether no number is beyond tolerance and no verdict changed."""
+        return not any(self.beyond.values()) and not self.changed
+
+    @property
+    def report(self) -> str:
+        """A line for each table, with what is beyond tolerance below it; the verdicts that changed; the summary."""
+        width = max(map(len, self.tables), default=0)
+        lines = [f"{'table':{width}}  numbers    equal   within   beyond"]
+        for name, counts in self.tables.items():
+            cells = "  ".join(f"{count:7,}" for count in (sum(counts), *counts))
+            lines += [f"{name:{width}}  {cells}", *(f"    {sentence}" for sentence in self.beyond[name])]
+        lines += [f"{name}: not part of this run" for name in self.absent]
+        return "\n".join([*lines, *self.changed, self.summary])
+
 
 def tolerance(table: str, path: Path = FILE) -> Tolerance:
     """The tolerance of the table ``<experiment>/<name>``: that of the last pattern it fits, over the default.
 
-    Raises NegutilError where the file lacks a default or has an unknown key.
+    Raises NegutilError if the file lacks a default or has an unknown key.
     """
     content = files.read_toml(path)
     settings: dict[str, Any] = dict(content.get("default", {}))
@@ -114,40 +163,52 @@ def tolerance(table: str, path: Path = FILE) -> Tolerance:
     return files.checked(Tolerance, settings, f"{path}: the tolerance of {table}")
 
 
-def compare(committed: pd.DataFrame, made: pd.DataFrame, allowed: Tolerance) -> Tally:
-    """Compare two tables of records: values and both ends of intervals of the records that they share.
+def differences(committed: pd.DataFrame, made: pd.DataFrame, allowed: Tolerance) -> pd.DataFrame:
+    """Compare two tables of records number by number: values and both ends of intervals.
 
-    A record that only one of them has, or with another ``n``, counts as beyond tolerance.
+    Returns a row for each number that one of the tables has: what identifies its record, ``n``, ``number`` (one of
+    NUMBERS), ``before`` and ``now``, and as ``state`` a field of Tally. A record that only one of the tables has, or
+    with another ``n``, is one row, which is beyond tolerance.
     """
     keys = [*results.IDENTITY, "n"]
     both = committed.merge(made, on=keys, how="outer", suffixes=("", "_made"), indicator=True, validate="one_to_one")
-    shared = both[both["_merge"] == "both"]
+    shared, lost = both[both["_merge"] == "both"], both[both["_merge"] != "both"]
     old = shared[list(NUMBERS)].to_numpy(float)
     new = shared[[f"{name}_made" for name in NUMBERS]].to_numpy(float)
-    known = ~(np.isnan(old) & np.isnan(new))
-    equal = old == new
     value, half = old[:, 0], np.nan_to_num(old[:, 2] - old[:, 1]) / 2
     is_count = np.isnan(old[:, 1]) & (value == np.round(value)) & (np.abs(value) > 1)
     moved = np.where(is_count, allowed.items, allowed.items / shared["n"].clip(lower=1).to_numpy(float))
     reach = np.nanmax([allowed.relative * np.abs(value), moved, allowed.interval * half], axis=0)
     near = np.abs(old - new) <= reach[:, None] * (1 + 1e-9)
-    lost = 1 * (both["_merge"] != "both").sum()
-    return Tally(int(equal.sum()), int((near & ~equal).sum()), int((known & ~near).sum() + lost))
+    state = np.select([np.isnan(old) & np.isnan(new), old == new, near], ["none", "equal", "within"], "beyond")
+    numbers = [
+        shared[keys].assign(number=name, before=old[:, column], now=new[:, column], state=state[:, column])
+        for column, name in enumerate(NUMBERS)
+    ]
+    alone = lost[keys].assign(number="value", before=lost["value"], now=lost["value_made"], state="beyond")
+    whole = pd.concat([*numbers, alone])
+    return whole[whole["state"] != "none"]
 
 
-def _compare_folders(committed: Path, made: Path) -> dict[str, Tally]:
-    """Compare the tables of an experiment's folder ``made`` with those of the folder ``committed``, by name."""
-    tallies = {}
-    for path in sorted(made.glob("*.csv")):
-        name, before, frame = f"{made.name}/{path.stem}", committed / path.name, results.read(path)
-        count = int(frame[list(NUMBERS)].notna().to_numpy().sum())
-        if not before.exists():
-            tallies[name] = Tally(beyond=count)
-        elif before.read_bytes() == path.read_bytes():
-            tallies[name] = Tally(equal=count)
-        else:
-            tallies[name] = compare(results.read(before), frame, tolerance(name))
-    return tallies
+def tally(numbers: pd.DataFrame) -> Tally:
+    """Count the rows of ``differences`` by their state."""
+    counts = numbers["state"].value_counts()
+    return Tally(*(int(counts.get(name, 0)) for name in Tally._fields))
+
+
+def _sentence(row: Mapping[Hashable, Any]) -> str:
+    """A row of ``differences`` in words."""
+    seed = "" if pd.isna(row["seed"]) else f"seed {row['seed']}"
+    words = (row["task"], row["model"], seed, row["metric"], row["number"])
+    before, now = ("none" if pd.isna(value) else f"{value:g}" for value in (row["before"], row["now"]))
+    return f"{', '.join(filter(None, words))} (n = {row['n']:,}): {before} before, {now} now"
+
+
+def _pair(committed: Path, made: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The records of a table before and now; none where it is not there."""
+    there = {path: results.read(path) for path in (committed, made) if path.exists()}
+    none = next(iter(there.values()))[:0]
+    return there.get(committed, none), there.get(made, none)
 
 
 def _words(notebook: nbformat.NotebookNode) -> list[tuple[str, ...]]:
@@ -165,12 +226,12 @@ def _words(notebook: nbformat.NotebookNode) -> list[tuple[str, ...]]:
 
 
 class Staging:
-    """Copies of ``results/`` and ``figures/`` that a run works on, and the way of its files into the clone."""
+    """Copies of ``results/`` and ``figures/`` that a run writes to, and the transfer of its files into the clone."""
 
     def __init__(self, profile: str, folder: Path, renew: bool) -> None:
         self.profile, self.renew, self.comparison = profile, renew, Comparison()
         self._committed = {"results": paths.results(profile), "figures": paths.figures(profile)}
-        self._before = _verdicts(profile)
+        self._before = _verdicts(profile, self._committed["results"].parent)
         self.roots = {kind: folder / kind for kind in self._committed}
         # The tables as the run made them, to judge the claims by: in ``roots`` the committed ones take their place.
         self._as_made = folder / "as_made"
@@ -179,7 +240,7 @@ class Staging:
                 shutil.copytree(source, target, ignore=shutil.ignore_patterns(*OTHER_RUNS), dirs_exist_ok=True)
 
     def start(self, number: str) -> None:
-        """Called before notebook ``number`` runs: with ``renew`` nothing of its earlier results is left to reuse."""
+        """Called before notebook ``number`` runs: with ``renew`` its earlier results are removed."""
         if self.renew:
             for root in self.roots.values():
                 for folder in (root / self.profile).glob(f"{number}_*"):
@@ -190,9 +251,8 @@ class Staging:
         made = self.roots["results"] / self.profile
         tallies: dict[str, Tally] = {}
         for folder in sorted(made.glob(f"{number}_*")):
-            tallies |= _compare_folders(self._committed["results"] / folder.name, folder)
+            tallies |= self.comparison.add(self._committed["results"] / folder.name, folder)
             shutil.copytree(folder, self._as_made / self.profile / folder.name, dirs_exist_ok=True)
-        self.comparison.tables |= tallies
         moved = {name for name, tally in tallies.items() if tally.beyond}
         everything = self.renew or bool(moved) or not any(tally.within for tally in tallies.values())
         for kind, root in self.roots.items():
@@ -216,19 +276,12 @@ class Staging:
             self._write(notebook, (nbformat.writes(executed) + "\n").encode())
 
     def close(self) -> Comparison:
-        """Judge all claims by the tables as the run made them, beside the verdicts before; the whole comparison."""
-        with paths.folders(results=self._as_made):
-            after = _verdicts(self.profile)
-        self.comparison.verdicts = len(after)
-        self.comparison.changed = [
-            f"{claim} ({model}): {self._before[claim, model]} before, {verdict} now"
-            for (claim, model), verdict in after.items()
-            if self._before.get((claim, model), verdict) != verdict
-        ]
+        """Judge all claims by the tables of the run; returns the comparison with the verdicts before."""
+        self.comparison.judge(self._before, _verdicts(self.profile, self._as_made))
         return self.comparison
 
     def _settle(self, made: Path, committed: Path, changed: bool) -> None:
-        """Make a file of the run and the committed one equal: the committed one where the run's is to be kept."""
+        """Make a file of the run and the committed one equal: overwrite the committed one if the run's is kept."""
         if not changed and committed.exists():
             shutil.copyfile(committed, made)
         else:
@@ -240,15 +293,81 @@ class Staging:
             self.comparison.written.append(path)
 
 
-def _verdicts(profile: str) -> Verdicts:
-    outcomes = verdicts.of(profile)
-    return {(outcome.claim.id, row.model): row.verdict for outcome in outcomes for row in outcome.rows}
+def _verdicts(profile: str, root: Path) -> Verdicts:
+    """The verdict, in words, for each claim and model by the tables of ``profile`` below ``root``."""
+    with paths.folders(results=root):
+        outcomes = verdicts.of(profile)
+    return {(outcome.claim.id, row.model): outcome.label(row.verdict) for outcome in outcomes for row in outcome.rows}
 
 
 @contextlib.contextmanager
 def staging(profile: str, *, renew: bool = False) -> Iterator[Staging]:
-    """While it is entered, results and figures are written to copies; ``Staging.finish`` takes them into the clone."""
+    """In this block, results and figures are written to copies; ``Staging.finish`` transfers them into the clone."""
     with tempfile.TemporaryDirectory(prefix="negutil-run-") as folder:
         staged = Staging(profile, Path(folder), renew)
         with paths.folders(**staged.roots):
             yield staged
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Results that lie anywhere
+
+
+@contextlib.contextmanager
+def elsewhere(profile: str, out: Path) -> Iterator[None]:
+    """While it is entered, results and figures are written below ``out``, in folders named as those of the clone.
+
+    What no notebook makes, but claims and report read, is copied there first. Raises NegutilError for the clone itself.
+    """
+    target, made = out / "results", [f"{profile}/evaluation_seeds", f"{profile}/evaluation_seeds.csv"]
+    if target == paths.ROOT / "results":
+        raise NegutilError(f"--out {out} is the clone, which is to stay as it is: name another folder.")
+    for name in ("published", verdicts.other_world(profile), *made):
+        source = paths.results(name)
+        if name and source.is_dir():
+            shutil.copytree(source, target / name, dirs_exist_ok=True)
+        elif name and source.exists():
+            files.write_bytes(target / name, source.read_bytes())
+    with paths.folders(results=target, figures=out / "figures"):
+        yield
+
+
+def of_run(profile: str, made: Path) -> Comparison:
+    """Compare the tables of ``profile`` below ``made`` (a folder such as results/) with the committed ones.
+
+    Committed is what the last commit of the checkout has; without git, what lies in its results/. Experiments that the
+    run does not have are named, and not compared. Raises NegutilError where there are no committed results.
+    """
+    comparison = Comparison()
+    with _committed(profile, made) as committed:
+        for folder in sorted((committed / profile).glob(EXPERIMENTS)):
+            if any((made / profile / folder.name).glob("*.csv")):
+                comparison.add(folder, made / profile / folder.name)
+            else:
+                comparison.absent.append(folder.name)
+        comparison.judge(_verdicts(profile, committed), _verdicts(profile, made))
+    return comparison
+
+
+@contextlib.contextmanager
+def _committed(profile: str, made: Path) -> Iterator[Path]:
+    """A folder such as results/ with the committed tables of ``profile``, and those of the published files."""
+    if not paths.IS_CHECKOUT:
+        raise NegutilError("An installed negutil has no committed results: compare in a checkout.")
+    own = paths.ROOT / "results"
+    wanted = [f"results/{name}/*.csv" for name in (profile, "published")]
+    with tempfile.TemporaryDirectory(prefix="negutil-verify-") as folder:
+        try:
+            command = ["git", "archive", "HEAD", "--", *wanted]
+            archive = subprocess.run(command, cwd=paths.ROOT, check=True, capture_output=True).stdout
+        except (OSError, subprocess.CalledProcessError) as problem:
+            if made == own or not (own / profile).exists():
+                raise NegutilError(
+                    f"{paths.ROOT} has no commit with results of {profile} to compare with: clone the repository with "
+                    "git, or give the folder of a run, as in `negutil verify DIR`."
+                ) from problem
+            yield own
+            return
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tables:
+            tables.extractall(folder, filter="data")
+        yield Path(folder) / "results"

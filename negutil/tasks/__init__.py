@@ -1,9 +1,9 @@
-"""One benchmark is one file in this folder that ends in ``TASKS = (...)``, found by being there.
+"""Each benchmark is one file in this folder that ends in ``TASKS = (...)`` and is found automatically.
 
-A :class:`Task` says what it reads, which texts and images it scores, how answers follow from features, what guessing
-and rules without images get, and what papers report. The suite of notebooks 05 and 06 and ``negutil bench`` evaluate
-whatever is found, ours and new ones alike; docs/extending.md has a whole new one. A benchmark whose numbers are not
-shares of right answers declares an :class:`Entry` instead, and its notebook evaluates it. ``listing`` has them all.
+A :class:`Task` defines what it reads, which texts and images it scores, how answers follow from features, the scores of
+guessing and of rules without images, and the papers' numbers. The suite of notebooks 05 and 06 and ``negutil bench``
+evaluate every task; docs/extending.md shows how to add one. A benchmark whose metric is not a share of right answers
+declares an :class:`Entry` instead, and its notebook evaluates it. ``listing`` has them all.
 """
 
 import abc
@@ -30,19 +30,19 @@ from negutil.results import Record
 from negutil.statistics import Interval
 
 NEEDED = ("item", "cluster", "type", "right")
-"""Columns of the answers to every task, a row per item: its name, its picture, a kind ("" for none), and whether the
+"""Columns of the answers to every task, a row per item: its name, its image, a kind ("" for none), and whether the
 model was right: a tie is not."""
 
 CHANCE, BLIND = "chance", "blind: "
-"""What stands for a model in records of guessing, and before the name of a rule that sees no picture."""
+"""The model's name in records of guessing, and the prefix of the name of a rule that sees no image."""
 
 Frames = Mapping[str, pd.DataFrame]
-"""Answers by title: that of the task, and those of its controls."""
+"""Answers by title: the task's and those of its controls."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Whose numbers the records are, and how their intervals are drawn."""
+    """The experiment and model of the records, and how to bootstrap their intervals."""
 
     experiment: str
     model: str
@@ -56,7 +56,7 @@ class Report:
     def shares(self, table: pd.DataFrame, task: str, metric: str, kinds: Iterable[str] = ()) -> list[Record]:
         """The share of right answers in ``table`` (``metric``), and for each of ``kinds`` that occurs ("metric, kind").
 
-        ``table`` has the columns right, type and cluster; clusters are resampled where items share them.
+        ``table`` has the columns right, type and cluster; clusters are resampled if items share them.
         """
         groups = {metric: table} | {f"{metric}, {kind}": table[table["type"] == kind] for kind in kinds}
         records = []
@@ -71,7 +71,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A column of a published table that is about all ``n`` items of a task, as ``task`` and ``metric`` of its records.
+    """A column of a published table over all ``n`` items of a task, with the ``task`` and ``metric`` of its records.
 
     ``table`` is a file of configs/published, whose numbers are in percent.
     """
@@ -85,7 +85,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A benchmark that its notebook evaluates; the attributes are as those of :class:`Task`, all in words."""
+    """A benchmark that its notebook evaluates; the attributes are those of :class:`Task`, in words."""
 
     title: str
     metric: str
@@ -99,14 +99,14 @@ class Task(abc.ABC):
     """A benchmark that scores texts against images and counts right answers.
 
     Attributes:
-        title: its name in every table; ``controls`` are those of the further questions that it asks of the same data.
-        metric: what the share of right answers is called.
-        get: its dataset as `negutil data get` calls it, if that knows it.
-        counts: what an item is; guess: what guessing gets, in words.
-        in_suite: whether notebooks 05 and 06 ask it whole.
-        shares_pictures: whether the report card encodes its pictures together with those of other such tasks.
-        kinds: types of items that have a number of their own, in order; None for all that occur.
-        published: what papers report of it.
+        title: its name in every table; ``controls`` are the titles of its control questions on the same data.
+        metric: the name of the share of right answers.
+        get: its dataset in `negutil data get`, if any.
+        counts: what an item is; guess: the score of guessing, in words.
+        in_suite: whether notebooks 05 and 06 evaluate it.
+        shares_pictures: whether the report card encodes its images together with those of other such tasks.
+        kinds: types of items with their own number, in order; None for all that occur.
+        published: the numbers that papers report.
     """
 
     title: str
@@ -122,30 +122,30 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def read(self, settings: Profile) -> Any:
-        """Return what is asked (not None); raises NegutilError where it is not there, saying where to get it."""
+        """Return the data (not None); raises NegutilError that says where to get it if it is missing."""
 
     @abc.abstractmethod
     def texts(self, rows: Any) -> list[str]:
-        """Return the texts that are asked about; all tasks' texts are read together beforehand."""
+        """Return the texts to score; the texts of all tasks are encoded together beforehand."""
 
     def pictures(self, rows: Any) -> list[PictureFiles]:
-        """Return the pictures that are asked about, in one or several groups; unless overridden, those of a dataset."""
+        """Return the images to score, in one or several groups; by default those of the dataset."""
         return [PictureFiles.of(rows)]
 
     @abc.abstractmethod
     def score(self, scorer: Scorer, rows: Any, *images: Features) -> Frames:
-        """Return the answers by title, with the columns NEEDED and more, for the features of each group of pictures."""
+        """Return the answers by title, with the columns NEEDED and more, for the features of each group of images."""
 
     def chance(self, rows: Any) -> dict[tuple[str, str], float]:
-        """Return what guessing gets, by title and metric; unless overridden, one half."""
+        """Return the score of guessing, by title and metric; by default one half."""
         return {(title, self.metric): 0.5 for title in (self.title, *self.controls)}
 
     def rules(self, rows: Any) -> dict[str, Frames]:
-        """Return what ``score`` would for rules that never see an image, by the rule's name; by default none."""
+        """Return answers as ``score`` does for rules that never see an image, by the rule's name; by default none."""
         return {}
 
     def records(self, frames: Frames, report: Report) -> list[Record]:
-        """Return the shares of right answers in those of ``frames`` that are this task's, in all and by type."""
+        """Return the shares of right answers in this task's ``frames``, in total and by type."""
         frames_of = {title: frames[title] for title in (self.title, *self.controls) if title in frames}
         return [record for title, frame in frames_of.items() for record in self.shares(title, frame, report)]
 
@@ -165,7 +165,7 @@ class Task(abc.ABC):
         ]
 
     def main(self, rows: Any) -> tuple[tuple[str, str], ...]:
-        """Return tasks and metrics of the records that stand for it where there is no room for all."""
+        """Return the tasks and metrics of its main records."""
         return tuple((title, self.metric) for title in dict.fromkeys(title for title, _ in self.chance(rows)))
 
     def count(self, rows: Any) -> int:
@@ -173,21 +173,21 @@ class Task(abc.ABC):
         return len(rows)
 
     def facts(self, rows: Any) -> Any:
-        """Return what is asked apart from the pictures, as plain values: other facts, new answers."""
+        """Return the data except the images, as plain values; if they change, answers are computed again."""
         return rows.remove_columns("image")[:] if isinstance(rows, Dataset) else list(self.texts(rows))
 
     def features(self, tower: LoadedModel, rows: Any, batch: int) -> list[Features]:
-        """Return the features of each group of pictures."""
+        """Return the features of each group of images."""
         return [encode.images(tower, group, batch=batch) for group in self.pictures(rows)]
 
     def evaluate(self, model: LoadedModel | Scorer, rows: Any, batch: int = encode.BATCH) -> Frames:
-        """Return the answers of ``model`` by title; raises NegutilError for answers without what is needed."""
+        """Return the answers of ``model`` by title; raises NegutilError if they lack required columns."""
         who = scorer.of(model, batch)
         return checked(self.score(who, rows, *self.features(who.tower, rows, batch)))
 
 
 def checked(frames: Frames) -> Frames:
-    """Return ``frames``; raises NegutilError where one is empty, lacks a column of NEEDED, or has an item twice."""
+    """Return ``frames``; raises NegutilError if one is empty, lacks a column of NEEDED, or has an item twice."""
     for title, frame in frames.items():
         lacking = [name for name in NEEDED if name not in frame]
         if lacking:

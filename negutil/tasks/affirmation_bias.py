@@ -1,6 +1,6 @@
-"""Affirmation bias, measured directly: is "no X" closer to the pictures with X than to those without?
+"""Affirmation bias, measured directly: is "no X" closer to the images with X than to those without?
 
-For a sentence about X the standardised difference is the mean cosine with the pictures that show X, minus the mean
+For a sentence about X the standardised difference is the mean cosine with the images that show X, minus the mean
 with those that do not, in units of the standard deviation within the two groups (Cohen's d). A sentence that says X
 should have a positive one, a sentence that denies X a negative one; a model that overlooks the denial gives both the
 same. NegBench (Sec. 4.2) names the bias; the measure is ours. Intervals resample nouns.
@@ -47,9 +47,9 @@ class Sentence:
 
 
 def sentences(there: Mapping[str, Flags], minimum: int = 5) -> list[Sentence]:
-    """Every wording about every noun that at least ``minimum`` pictures show and as many do not.
+    """Every wording about every noun that at least ``minimum`` images show and as many do not.
 
-    ``there`` tells for each noun which pictures show it (bool [N]). Raises NegutilError where no noun is left.
+    ``there`` says for each noun which images show it (bool [N]). Raises NegutilError if no noun is left.
     """
     nouns = [noun for noun, flags in there.items() if minimum <= flags.sum() <= len(flags) - minimum]
     if not nouns:
@@ -70,7 +70,7 @@ def items(
 
     mean_with and mean_without are mean cosines, ``spread`` the standard deviation within the two groups pooled,
     ``difference`` the standardised difference. texts [T, D] and images [N, D] are L2-normalised.
-    Raises NegutilError where they do not fit together, and where a sentence has the same score with every picture.
+    Raises NegutilError if they do not fit together, and where a sentence has the same score with every image.
     """
     scores, shown = _scores(sentences, texts, images, there)
     groups = [(scores * flags).sum(axis=1) / flags.sum(axis=1) for flags in (shown, ~shown)]
@@ -129,7 +129,7 @@ def distributions(
     """Densities of the standardised cosine, nouns weighing alike: columns kind, shown, centre, density.
 
     The cosines of each sentence are centred at the middle between its two group means and divided by their standard
-    deviation; ``kind`` is SAYS or DENIES, ``shown`` whether the picture shows X. Each density sums to 1 over the range.
+    deviation; ``kind`` is SAYS or DENIES, ``shown`` whether the image shows X. Each density sums to 1 over the range.
     """
     table = items(sentences, texts, images, there)
     scores, shown = _scores(sentences, texts, images, there)
@@ -151,7 +151,7 @@ def distributions(
 def _scores(
     sentences: Sequence[Sentence], texts: NDArray[np.float32], images: NDArray[np.float32], there: Mapping[str, Flags]
 ) -> tuple[Floats, Flags]:
-    """Cosines [T, N] of every sentence with every picture, and whether each picture shows the sentence's noun."""
+    """Cosines [T, N] of every sentence with every image, and whether each image shows the sentence's noun."""
     if not sentences or len(texts) != len(sentences) or len(images) < 3:
         raise NegutilError(
             f"The bias has {len(sentences)} sentences, {len(texts)} texts and {len(images)} pictures: encode every "

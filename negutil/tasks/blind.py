@@ -48,7 +48,7 @@ def bag_of_words_preferences(
     Logistic regression on the caption's words and pairs of neighbouring words, fitted to tell right options ``correct``
     [N] from wrong ones on one half of the questions and applied to the other, and the reverse. The halves share no
     image (``clusters`` [N]; without it, no question).
-    Raises NegutilError where there are fewer than two images, or questions differ in their number of options.
+    Raises NegutilError if there are fewer than two images, or questions differ in their number of options.
     """
     texts, right = _table(options), np.asarray(correct, dtype=np.int64)
     n, k = texts.shape
@@ -78,7 +78,7 @@ def scorers(
 def halves(clusters: ArrayLike, seed: int = 0) -> NDArray[np.bool_]:
     """Return which questions [N] are in the first half of the images ``clusters`` [N], drawn at random.
 
-    Raises NegutilError where there is only one image.
+    Raises NegutilError if there is only one image.
     """
     named, codes = np.unique(np.asarray(clusters), return_inverse=True)
     if len(named) < 2:

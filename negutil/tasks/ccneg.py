@@ -40,7 +40,7 @@ class Items:
 
 
 class Side(Pairs):
-    """The items as they are, or with the truth turned round; items are named by their pictures."""
+    """The items as they are, or with the truth turned round; items are named by their images."""
 
     def __init__(self, truth_reversed: bool) -> None:
         self.title = REVERSED if truth_reversed else TITLE
@@ -59,7 +59,7 @@ class Side(Pairs):
         return pairs(rows, self._truth_reversed)
 
     def items(self, rows: Dataset) -> pd.DataFrame:
-        """Return item and cluster, both the picture."""
+        """Return item and cluster, both the image."""
         return pd.DataFrame({"item": rows["file_name"][:], "cluster": rows["file_name"][:]})
 
 
@@ -67,12 +67,12 @@ SIDES = (Side(False), Side(True))
 
 
 class CCNeg(Task):
-    """Both sides, and the items that are right for both pictures."""
+    """Both sides, and the items that are right for both images."""
 
     title, controls, metric, get, counts = TITLE, (REVERSED, BOTH), METRIC, "ccneg", "pairs of captions"
 
     def read(self, settings: Profile) -> Items:
-        """Return both sides; only the mini world has pictures of the other one."""
+        """Return both sides; only the mini world has images of the other one."""
         plain = SIDES[0].read(settings)
         if not source.is_drawn(source.folder(settings, "ccneg", WHERE)):
             skipped.note(settings, Skip(REVERSED, "It needs pictures that can be drawn in the mini world alone."))
@@ -84,7 +84,7 @@ class CCNeg(Task):
         return [text for side in rows.sides for text in SIDES[0].texts(side)]
 
     def pictures(self, rows: Items) -> list[PictureFiles]:
-        """Return the pictures of each side."""
+        """Return the images of each side."""
         return [PictureFiles.of(side) for side in rows.sides]
 
     def score(self, scorer: Scorer, rows: Items, *images: Features) -> Frames:
@@ -93,7 +93,7 @@ class CCNeg(Task):
         return _with_both([side.score(scorer, data, features) for side, data, features in sides])
 
     def chance(self, rows: Items) -> dict[tuple[str, str], float]:
-        """Return one half, and a quarter for both pictures."""
+        """Return one half, and a quarter for both images."""
         values = {TITLE: CHANCE, REVERSED: CHANCE, BOTH: CHANCE**2}
         return {(title, METRIC): value for title, value in values.items() if title == TITLE or rows.turned_round}
 
@@ -122,9 +122,9 @@ def _with_both(sides: list[Frames], is_one_rule: bool = True) -> Frames:
 
 
 def both(original: pd.DataFrame, turned_round: pd.DataFrame) -> pd.DataFrame:
-    """Return the items that have a picture of either kind: right where both are, with the smaller of the margins.
+    """Return the items that have an image of either kind: right where both are, with the smaller of the margins.
 
-    Guessing gets a quarter of them, a rule that looks at the texts alone none. Raises NegutilError where no item is in
+    Guessing gets a quarter of them, a rule that looks at the texts alone none. Raises NegutilError if no item is in
     both tables.
     """
     pair = original.merge(turned_round, on=["item", "cluster", "type"], suffixes=("", "_reversed"))

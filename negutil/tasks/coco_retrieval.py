@@ -1,4 +1,4 @@
-"""COCO text-to-image retrieval with plain captions: is a caption's picture among the first five?
+"""COCO text-to-image retrieval with plain captions: is a caption's image among the first five?
 
 This is what NegationCLIP and NegBench report as the ability that must not be lost: every caption is a query of its own.
 
@@ -24,14 +24,14 @@ K = 5
 """What the papers report."""
 
 CAPTIONS, MOST = 5, 1000
-"""Captions of each picture, and pictures of the mini world; of the published ones all are asked, as in the papers."""
+"""Captions of each image, and images of the mini world; of the published ones all are asked, as in the papers."""
 
 WHERE = "get val2017.zip and captions_val2017.json at cocodataset.org"
 
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Pictures, and captions with the row of the picture that each is about; ``names`` are the pictures' files."""
+    """Images, and captions with the row of the image that each is about; ``names`` are the images' files."""
 
     pictures: PictureFiles
     names: tuple[str, ...]
@@ -56,13 +56,13 @@ class CocoRetrieval(Task):
         return list(rows.captions)
 
     def pictures(self, rows: Gallery) -> list[PictureFiles]:
-        """Return the gallery's pictures."""
+        """Return the gallery's images."""
         return [rows.pictures]
 
     def score(self, scorer: Scorer, rows: Gallery, *images: Features) -> Frames:
         """Return one row per caption.
 
-        Columns: item (the caption's number), cluster (the picture's file), type (""), rank (from 1; the pictures that
+        Columns: item (the caption's number), cluster (the image's file), type (""), rank (from 1; the images that
         score as high go before), right (whether the rank is at most K).
         """
         ranks = retrieval.ranks_by(scorer, rows.captions, images[0], rows.picture_of_caption)
@@ -71,11 +71,11 @@ class CocoRetrieval(Task):
         return {TITLE: pd.DataFrame(facts)}
 
     def chance(self, rows: Gallery) -> dict[tuple[str, str], float]:
-        """Return K among the pictures."""
+        """Return K among the images."""
         return {(TITLE, self.metric): blind.chance_recall(len(rows.names), K)}
 
     def shares(self, title: str, frame: pd.DataFrame, report: Report) -> list[Record]:
-        """Return recall at every k of KS; pictures are resampled with all their captions, the gallery stays."""
+        """Return recall at every k of KS; images are resampled with all their captions, the gallery stays."""
         ranked = {k: frame.assign(right=frame["rank"] <= k) for k in KS}
         return [record for k, part in ranked.items() for record in report.shares(part, title, f"recall@{k}")]
 
@@ -89,10 +89,10 @@ class CocoRetrieval(Task):
 
 
 def load(folder: Path, release: str, most: int | None = None) -> Gallery:
-    """The first ``most`` pictures (None: all) of ``folder``/<release> with up to five captions each.
+    """The first ``most`` images (None: all) of ``folder``/<release> with up to five captions each.
 
-    ``folder`` has COCO's layout: annotations/captions_<release>.json and the pictures in <release>/. Five captions, as
-    everybody counts 25,000 for val2017; a few pictures have more. Raises NegutilError as `negutil.data.coco.load` does.
+    ``folder`` has COCO's layout: annotations/captions_<release>.json and the images in <release>/. Five captions, as
+    everybody counts 25,000 for val2017; a few images have more. Raises NegutilError as `negutil.data.coco.load` does.
     """
     rows = coco.load(folder / "annotations" / f"captions_{release}.json", pictures=folder / release)
     rows = rows.select(range(min(most or len(rows), len(rows))))

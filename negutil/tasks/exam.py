@@ -1,6 +1,6 @@
 """Generative models sit the same exam: multiple choice by letter and claims by yes or no (docs/protocols.md#mcq).
 
-Any vision annotator is asked about the pictures that CLIP-like models are scored on. The options come in a shuffled
+Any vision annotator is asked about the images that CLIP-like models are scored on. The options come in a shuffled
 order under the letters A to D, because the published files have the right one always first (docs/protocols.md#ties). A
 reply that cannot be read is wrong, and the share of such replies is reported beside the accuracy.
 """
@@ -22,7 +22,7 @@ from negutil.tasks import mcq
 from negutil.tasks.negbench import Items, Questions
 
 UNREAD = -1
-"""What stands for the answer in a reply that could not be read."""
+"""The answer of a reply that could not be parsed."""
 
 
 def ask(annotator: VisionAnnotator, items: Items, *, one_by_one: bool = False, order_seed: int = 0) -> pd.DataFrame:
@@ -35,7 +35,7 @@ def ask(annotator: VisionAnnotator, items: Items, *, one_by_one: bool = False, o
     if not isinstance(items, Questions):
         raise NegutilError(f"{title} is a retrieval file, which has no options: give one of multiple choice.")
     if any(path.suffix.lower() in negbench.CLIPS for path in items.media):
-        raise NegutilError(f"{title} asks about clips, and an annotator sees one picture: give a file about pictures.")
+        raise NegutilError(f"{title} asks about clips, but an annotator sees one image: give a file about images.")
     pictures = [items.media[row] for row in items.rows]
     if not one_by_one:
         return choices(annotator, pictures, items.options, items.correct.tolist(), items.types, order_seed=order_seed)
@@ -57,9 +57,9 @@ def choices(
 ) -> pd.DataFrame:
     """Ask multiple-choice questions; one row for each.
 
-    Columns: item, picture, type, order (the options by their numbers as lettered from A on, "2031"), correct and chosen
+    Columns: item, image, type, order (the options by their numbers as lettered from A on, "2031"), correct and chosen
     (numbers of options; chosen is -1 where the reply could not be read), reply, parsed, right. ``strict`` as in
-    ``annotators.letter``. Raises NegutilError where the columns do not fit each other.
+    ``annotators.letter``. Raises NegutilError if the columns do not fit each other.
     """
     for item, (texts, right) in enumerate(zip(options, correct, strict=False)):
         if len(texts) != len(options[0]) or not 0 <= right < len(texts):
@@ -87,11 +87,11 @@ def claims(
     *,
     strict: bool = False,
 ) -> pd.DataFrame:
-    """Ask whether each claim is true of its picture; one row for each.
+    """Ask whether each claim is true of its image; one row for each.
 
-    Columns: item, picture, type, claim, correct (1 where the claim is true, else 0), chosen (1 for yes, 0 for no, -1
+    Columns: item, image, type, claim, correct (1 where the claim is true, else 0), chosen (1 for yes, 0 for no, -1
     where the reply could not be read), reply, parsed, right. ``types`` are such as "affirmative" and "negated".
-    Raises NegutilError where the columns do not fit each other.
+    Raises NegutilError if the columns do not fit each other.
     """
     answers = _ask(annotator, pictures, [prompts.claim_question(text) for text in texts], truths)
     read = [annotators.yes_no(reply, strict) for reply in answers]
@@ -110,7 +110,7 @@ def accuracy(
 
     "total", every type and "macro" as in ``mcq.accuracy``; "unread": share of replies that could not be read; for
     claims also "yes": share of replies that say yes, whatever is true. ``clusters`` [N] are drawn together, such as the
-    questions about one picture.
+    questions about one image.
     """
     shares = {"unread": ~items["parsed"].to_numpy(dtype=bool)}
     if "claim" in items:

@@ -1,15 +1,15 @@
-"""Retrieval with true exclusion: does "X but no Y" bring the pictures with X and without Y to the top?
+"""Retrieval with true exclusion: does "X but no Y" bring the images with X and without Y to the top?
 
 Two numbers per query, both from the scores of one query with a gallery of which every thing is known:
 
-- average precision (AP) of the pictures with X and without Y among the whole gallery, the mean of which is mAP. A tie
-  is no win: among equal scores the wrong pictures come first.
-- AUC: the chance that a picture with X and without Y scores above one with X and Y, ties counted half. A model that
+- average precision (AP) of the images with X and without Y among the whole gallery, the mean of which is mAP. A tie
+  is no win: among equal scores the wrong images come first.
+- AUC: the chance that an image with X and without Y scores above one with X and Y, ties counted half. A model that
   ignores what follows "but no" has 1/2; one that takes Y for a wish has less.
 
-Beside mAP stand the exact expectation of a random ranking, and of a ranking that puts all pictures with X first and
-knows nothing of Y. Intervals resample pairs (X, Y), all wordings of a pair together; they do not cover the choice of
-the gallery.
+mAP is reported with the exact expectation of a random ranking, and of a ranking that puts all images with X first and
+ignores Y. Intervals resample pairs (X, Y), all wordings of a pair together; they do not cover the choice of the
+gallery.
 """
 
 import dataclasses
@@ -49,7 +49,7 @@ Floats = NDArray[np.float64]
 
 
 def average_precision(scores: NDArray[np.floating], right: Flags) -> Floats:
-    """Average precision [Q] of the ``right`` pictures by ``scores`` (both [Q, N]); of equal ones the wrong come first.
+    """Average precision [Q] of the ``right`` images by ``scores`` (both [Q, N]); of equal ones the wrong come first.
 
     NaN where nothing is right.
     """
@@ -64,16 +64,16 @@ def average_precision(scores: NDArray[np.floating], right: Flags) -> Floats:
 def expected_average_precision(right: NDArray[np.integer], pictures: NDArray[np.integer]) -> Floats:
     """Exact mean AP of a random ranking of ``pictures`` of which ``right`` are right (arrays of one shape, 1 or more).
 
-    With n pictures, r of them right, and H the n-th harmonic number it is H/n + (r - 1)(n - H) / (n(n - 1)).
+    With n images, r of them right, and H the n-th harmonic number it is H/n + (r - 1)(n - H) / (n(n - 1)).
     """
     harmonic = digamma(np.asarray(pictures) + 1.0) + np.euler_gamma
     return harmonic / pictures + (right - 1) * (pictures - harmonic) / (pictures * np.maximum(1, pictures - 1))
 
 
 def auc(scores: NDArray[np.floating], right: Flags, against: Flags) -> Floats:
-    """AUC [Q] of the ``right`` pictures against those of ``against`` (both bool [Q, N], disjoint) by ``scores`` [Q, N].
+    """AUC [Q] of the ``right`` images against those of ``against`` (both bool [Q, N], disjoint) by ``scores`` [Q, N].
 
-    Ties count half; pictures that are neither are left out. NaN where one of the two is empty.
+    Ties count half; images that are neither are left out. NaN where one of the two is empty.
     """
     counted = right | against
     # What is left out goes below everything, where it shifts every other rank by the same number.
@@ -85,7 +85,7 @@ def auc(scores: NDArray[np.floating], right: Flags, against: Flags) -> Floats:
 
 
 def best(texts: NDArray[np.float32], images: NDArray[np.float32], count: int = 5) -> NDArray[np.int64]:
-    """Rows [Q, count] of the pictures that score highest with each text, best first, the earlier among ties."""
+    """Rows [Q, count] of the images that score highest with each text, best first, the earlier among ties."""
     return np.argsort(-(texts @ images.T), axis=1, kind="stable")[:, :count]
 
 
@@ -98,10 +98,10 @@ def items(
     """One row per query: the fields of the query, ``pair``, and
 
     ap, ap_chance, ap_over_chance, ap_knowing_x (expected of a ranking that knows X and nothing of Y), ap_of_x (AP of
-    all pictures with X), auc, below_half (whether it is), pictures_right (X without Y), pictures_both (X and Y).
+    all images with X), auc, below_half (whether it is), pictures_right (X without Y), pictures_both (X and Y).
 
-    texts [Q, D] and images [N, D] are L2-normalised; ``there`` tells for each noun which pictures show it (bool [N]).
-    Raises NegutilError where they do not fit together, and on a feature that is not finite.
+    texts [Q, D] and images [N, D] are L2-normalised; ``there`` says for each noun which images show it (bool [N]).
+    Raises NegutilError if they do not fit together, and on a feature that is not finite.
     """
     if not queries or len(texts) != len(queries) or len(images) == 0:
         raise NegutilError(
@@ -141,9 +141,9 @@ def areas(
     images: NDArray[np.float32],
     there: Mapping[str, Flags],
 ) -> Floats:
-    """Return the ``auc`` [Q] of ``items`` by the scores of ``model``: each query is asked of pictures with X alone.
+    """Return the ``auc`` [Q] of ``items`` by the scores of ``model``: each query is asked of images with X alone.
 
-    ``images`` [N, D] are features of its image tower. Raises NegutilError where the labels do not fit, and on a score
+    ``images`` [N, D] are features of its image tower. Raises NegutilError if the labels do not fit, and on a score
     that is not finite.
     """
     who, texts = scorer.of(model), [query.text for query in queries]
@@ -168,7 +168,7 @@ def summary(items: pd.DataFrame, *, resamples: int = statistics.RESAMPLES, seed:
 
     ``form`` is every wording, the two controls, and the means ALL, TRAINED and HELD_OUT. Metrics are those of VALUES
     and, for mAP and AUC, the paired differences "minus X alone" and "minus X and Y". ``n`` counts pairs.
-    Raises NegutilError where a pair lacks a wording.
+    Raises NegutilError if a pair lacks a wording.
     """
     values = items.rename(columns={column: metric for metric, column in VALUES.items()})
     negated = values[values["cue"] != ""]

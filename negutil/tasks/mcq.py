@@ -29,7 +29,7 @@ COLUMNS = ("item", "type", "correct", "chosen", "right", "chosen_type", "margin"
 def scores_by(scorer: Scorer, options: Sequence[Sequence[str]], images: NDArray[np.float32]) -> Floats:
     """Return what ``scorer`` makes of every option of N questions with its image: [N, K].
 
-    ``options`` are K texts for each of ``images`` [N, D]. Raises NegutilError where there is not an image for each.
+    ``options`` are K texts for each of ``images`` [N, D]. Raises NegutilError if there is not an image for each.
     """
     counts = {len(texts) for texts in options}
     if len(options) != len(images) or len(counts) != 1:
@@ -64,7 +64,7 @@ def items(
     "tie", or "wrong" and what the option is), margin (the right option's score minus the best other one), shown_at
     (the place of the right option in the shuffled order). ``kinds`` says what the option at each index is; unless
     given, it is FOUR_OPTIONS where that layout is seen (four options, the first always right), else unknown.
-    Raises NegutilError where the shapes do not fit, or for a score that is not finite, naming the question.
+    Raises NegutilError if the shapes do not fit, or for a score that is not finite, naming the question.
     """
     right = np.asarray(correct, dtype=np.int64)
     if values.ndim != 2 or not len(values) or values.shape[1] < 2:
@@ -142,7 +142,7 @@ def difference(
 ) -> Interval:
     """Return the accuracy on questions of type ``first`` minus that on type ``second``, clusters as in ``accuracy``.
 
-    Raises NegutilError where there is no question of one of the types.
+    Raises NegutilError if there is no question of one of the types.
     """
     right, types = table["right"].to_numpy(), table["type"].to_numpy()
     for name in (first, second):

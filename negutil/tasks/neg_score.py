@@ -1,7 +1,7 @@
-"""Neg Score: a picture is to show its subject, and not what its prompt denies (NegationCLIP Table 4).
+"""Neg Score: an image is to show its subject, and not what its prompt denies (NegationCLIP Table 4).
 
-A picture scores 1 where the judge says yes to the first question and no to the second. The score is the mean over
-prompts of the mean over the pictures of each; every prompt has as many pictures, so it is the mean over pictures, with
+An image scores 1 where the judge says yes to the first question and no to the second. The score is the mean over
+prompts of the mean over the images of each; every prompt has as many images, so it is the mean over images, with
 intervals that resample prompts.
 
 See docs/protocols.md#neg-score.
@@ -23,9 +23,9 @@ COLUMNS = ("prompt_id", "prompt", "kind", "picture_seed", "subject_sure", "denie
 
 
 def judge(look: Judge, prompts: Dataset, pictures: Pictures, rows: Sequence[int], seeds: Sequence[int]) -> pd.DataFrame:
-    """The answers about pictures [N, H, W, 3], each made for the prompt in row ``rows[i]`` with ``seeds[i]``.
+    """The answers about images [N, H, W, 3], each made for the prompt in row ``rows[i]`` with ``seeds[i]``.
 
-    Returns a row per picture with COLUMNS; the measures are 1 or 0.
+    Returns a row per image with COLUMNS; the measures are 1 or 0.
     """
     questions = {name: np.array(prompts[name][:])[list(rows)] for name in ("subject_question", "negation_question")}
     both = np.concatenate([pictures, pictures])

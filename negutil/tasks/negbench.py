@@ -77,7 +77,7 @@ class Questions:
     """Questions with K ``options`` each; ``correct`` [N] is right.
 
     ``rows`` [N] of ``media`` says which image or clip each is about, and ``names`` how the file calls those.
-    ``types`` has a type for each question, or is None where the file has none (CheXpert).
+    ``types`` has a type for each question, or is None if the file has none (CheXpert).
     """
 
     variation: Variation
@@ -100,7 +100,7 @@ Items = Queries | Questions
 def read(settings: Profile, variation: Variation, folder: Path) -> Items:
     """Read one variation from the files in ``folder`` (see ``negbench_files.folder``).
 
-    Raises NegutilError where the published file is not public or not there, and where it, an image or a clip is
+    Raises NegutilError if the published file is not public or not there, and where it, an image or a clip is
     damaged.
     """
     path = negbench_files.path(variation, folder)
@@ -142,7 +142,9 @@ def load_all(settings: Profile, wanted: Iterable[Variation] = ()) -> list[Items]
         known.append(skipped.attempt(settings, each.title, functools.partial(read, settings, each, folder), get))
     found = [items for items in known if items is not None]
     if not found:
-        raise NegutilError(f"None of {len(known)} variations of NegBench can be asked: get what the lines above name.")
+        raise NegutilError(
+            f"None of {len(known)} variations of NegBench can be evaluated: get the data that the lines above name."
+        )
     return found
 
 
@@ -274,7 +276,7 @@ class NegBench(Task):
 def answers(scorer: Scorer, rows: Items, images: Features, seed: int = 0) -> pd.DataFrame:
     """Return a row per query (its rank) or question (what was chosen); ``seed`` moves the order of the options.
 
-    Columns: variation, item, picture (as the file calls it), text (the query, or the right option), rank (retrieval)
+    Columns: variation, item, image (as the file calls it), text (the query, or the right option), rank (retrieval)
     and those of ``mcq.items``. Raises NegutilError for a score that is not finite, naming the item.
     """
     if isinstance(rows, Queries):
@@ -347,8 +349,8 @@ def blind_records(items: pd.DataFrame, clusters: ArrayLike, report: Report, titl
 def published() -> dict[tuple[str, str], tuple[float, str]]:
     """Return NegBench's numbers for CLIP-OpenAI (ViT-B/32), as fractions, and where each is printed.
 
-    The keys are title and metric as in the table of notebook 03. A published number stands beside ours for its
-    direction alone: ours is made on the mini world by a small model.
+    The keys are title and metric as in the table of notebook 03. A published number is compared with ours only in its
+    direction: ours is made on the mini world by a small model.
     """
     numbers: dict[tuple[str, str], tuple[float, str]] = {}
     for file in ("negbench_mcq_breakdown.csv", "negbench_mcq_total.csv"):

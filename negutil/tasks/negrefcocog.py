@@ -1,6 +1,6 @@
-"""NegRefCOCOg: which of two boxes of a picture does a phrase with a negation describe? (docs/protocols.md#negrefcocog)
+"""NegRefCOCOg: which of two boxes of an image does a phrase with a negation describe? (docs/protocols.md#negrefcocog)
 
-Each box is cut out, preprocessed like a picture and scored with the phrase, by a CLIP with their cosine. The published
+Each box is cut out, preprocessed like an image and scored with the phrase, by a CLIP with their cosine. The published
 file has the right box first in every row and the published evaluation gives a tie to the first, so a constant scorer
 gets 100 % there; here the boxes are shuffled and a tie is no win. The controls ask the same with the negation deleted,
 and with the whole negated clause deleted: how much of the accuracy is referring, and how much is negation?
@@ -44,7 +44,7 @@ class NegRefCOCOg(Task):
     published = (Published(TITLE, METRIC, "negationclip_table2.csv", TITLE, 440),)
 
     def read(self, settings: Profile) -> Dataset:
-        """Return the phrases with their pictures."""
+        """Return the phrases with their images."""
         folder = source.folder(settings, "negrefcocog", WHERE)
         part = source.folder(settings, "refcocog" if source.is_drawn(folder) else "coco", WHERE)
         return negrefcocog.load(folder / FILE, _reading.require_folder(part / "train2014", WHERE))
@@ -62,7 +62,7 @@ class NegRefCOCOg(Task):
         return {title: answers(scorer, rows, images[0], texts) for title, texts in phrases_of(rows).items()}
 
     def rules(self, rows: Dataset) -> dict[str, Frames]:
-        """Return the answers of two rules that know neither phrase nor picture.
+        """Return the answers of two rules that know neither phrase nor image.
 
         "first box of the file" shows what the published order would give away to a scorer that cannot decide; "larger
         box" takes the one with more area.
@@ -82,7 +82,7 @@ def phrases_of(rows: Dataset) -> dict[str, list[str]]:
 def answers(scorer: Scorer, rows: Dataset, images: Features, texts: Sequence[str]) -> pd.DataFrame:
     """Return one row per phrase of ``texts``, one for each of ``rows``, for the features of ``crops`` [2 N, D].
 
-    Columns: item (its number in the file), cluster (the picture), phrase, type (the cue in the file's phrase: "not",
+    Columns: item (its number in the file), cluster (the image), phrase, type (the cue in the file's phrase: "not",
     "without", "no", "other"), right (the right box is strictly nearer), tie, margin, shown_at (its place, shuffled).
     """
     values = scorer.paired([phrase for phrase in texts for _ in range(2)], images).reshape(len(texts), 2)
@@ -90,7 +90,7 @@ def answers(scorer: Scorer, rows: Dataset, images: Features, texts: Sequence[str
 
 
 def crops(rows: Dataset) -> PictureFiles:
-    """Both boxes of every row, cut out of its picture: 2 N pictures, row by row.
+    """Both boxes of every row, cut out of its image: 2 N images, row by row.
 
     Raises NegutilError for a box of less than a pixel, or of a side that no image has.
     """

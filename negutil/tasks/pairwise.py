@@ -1,7 +1,7 @@
 """Two captions of one image, one true and one false: which is nearer? What VALSE and CC-Neg have in common.
 
 With a strict rule (docs/protocols.md#ties): the true caption has to score higher, a tie is no win. Which of the two is
-shown first is shuffled, and rules that read the texts alone stand beside the models.
+shown first is shuffled, and models are compared with rules that read only the texts.
 """
 
 import abc

@@ -1,10 +1,10 @@
-"""Who looks at generated pictures and answers questions about them, and how often that judge is wrong.
+"""Who looks at generated images and answers questions about them, and how often that judge is wrong.
 
-In the mini world it is a small network of its own (``JudgeNetwork``), which is trained on pictures and labels alone
+In the mini world it is a small network of its own (``JudgeNetwork``), which is trained on images and labels alone
 (``miniworld.pretrain.judge``) and shares nothing with MiniCLIP, so that it does not have the defect that is measured;
-with published data a vision-language model of ``configs/annotators.toml`` ("vision"). Every score stands beside the
-judge's accuracy and calibration on held-out pictures, and is also given corrected for its error rates, by the
-estimator of Rogan and Gladen (1978).
+with published data a vision-language model of ``configs/annotators.toml`` ("vision"). Every score is reported with the
+judge's accuracy and calibration on held-out images, and also corrected for its error rates, by the estimator of Rogan
+and Gladen (1978).
 """
 
 import dataclasses
@@ -49,13 +49,13 @@ CELLS = 8
 CLEAN, BLURRED, NOISY, COARSE, BLOTCHED, MIXED = CONDITIONS = (
     *("clean", "blurred", "noisy", "coarse patches", "blotched", "mixed"),
 )
-"""Ways in which generated pictures are wrong: the judge learns from such pictures and is tested on them."""
+"""Ways in which generated images are wrong: the judge learns from such images and is tested on them."""
 
 _THERE, _RELATIONS, _OVERALL = map(len, (picture_facts.THERE, picture_facts.RELATIONS, picture_facts.OVERALL))
 
 
 class Judge(Protocol):
-    """Answers questions about pictures uint8 [N, H, W, 3], one question for each picture."""
+    """Answers questions about images uint8 [N, H, W, 3], one question for each image."""
 
     name: str
 
@@ -73,11 +73,11 @@ class Judge(Protocol):
 
 
 class JudgeNetwork(nn.Module):
-    """Pictures [B, 3, 64, 64] in 0..1 to a logit for every fact, [B, F] in the order of ``picture_facts.FACTS``.
+    """Images [B, 3, 64, 64] in 0..1 to a logit for every fact, [B, F] in the order of ``picture_facts.FACTS``.
 
     What is there is looked for in every cell, and the cells are pooled by the logarithm of their summed odds. The odds
     of a coloured thing are those of the thing times the share of the colour in the same cell. Places and features of a
-    face are read off the whole picture.
+    face are read off the whole image.
     """
 
     scale: torch.Tensor
@@ -120,7 +120,7 @@ class JudgeNetwork(nn.Module):
     def pooled(
         nouns: torch.Tensor, colours: torch.Tensor, relations: torch.Tensor, overall: torch.Tensor
     ) -> torch.Tensor:
-        """Return logits [B, F] of the picture from those of its cells [B, ., cells] and of the whole [B, .]."""
+        """Return logits [B, F] of the image from those of its cells [B, ., cells] and of the whole [B, .]."""
         top = nouns.amax(dim=2, keepdim=True)
         # The logarithm of a sum over cells of products is a matrix product: nouns by colours.
         pairs = torch.einsum("bnp,bcp->bnc", (nouns - top).exp(), colours.exp()).clamp_min(1e-9).log() + top
@@ -141,7 +141,7 @@ class WorldJudge:
         self._network = load_network(file)
 
     def facts(self, pictures: Pictures) -> Floats:
-        """Return the probability of every fact about every picture, [N, F] in the order of ``picture_facts.FACTS``.
+        """Return the probability of every fact about every image, [N, F] in the order of ``picture_facts.FACTS``.
 
         It is calibrated for yes and no being equally likely beforehand.
         """
@@ -172,7 +172,7 @@ class WorldJudge:
         return answers
 
     def _facts_once(self, pictures: Pictures) -> Floats:
-        """The facts of pictures of which many may be the same array rows, looked at once each."""
+        """The facts of images of which many may be the same array rows, looked at once each."""
         place, _ = pd.factorize(np.array([row.tobytes() for row in pictures], dtype=object))
         return self.facts(pictures[np.unique(place, return_index=True)[1]])[place]
 
@@ -227,7 +227,7 @@ def nearest(reply: str, choices: Sequence[str]) -> str:
 def load(settings: Profile) -> Judge:
     """The judge of a profile: the mini world's, or the vision model that configs/annotators.toml names.
 
-    Raises NegutilError where weights or settings are missing.
+    Raises NegutilError if weights or settings are missing.
     """
     if settings.generation.judge == "world":
         return WorldJudge()
@@ -241,7 +241,7 @@ def name_of(settings: Profile) -> str:
 
 
 def load_network(file: Path = WEIGHTS) -> JudgeNetwork:
-    """The judge's network with the weights in ``file``; raises NegutilError where they are missing or do not fit."""
+    """The judge's network with the weights in ``file``; raises NegutilError if they are missing or do not fit."""
     again = "restore it, or run `negutil pretrain judge`"
     if not file.is_file():
         raise NegutilError(f"{file}, the weights of the judge, does not exist: {again}.")
@@ -273,9 +273,9 @@ class Rates:
 def exam(
     judge: Judge, known: Any, condition: str = MIXED, seed: int = 0, pictures: Pictures | None = None
 ) -> pd.DataFrame:
-    """What a judge says about pictures whose truth is known: picture, kind, question, truth, sure, right, condition.
+    """What a judge says about images whose truth is known: image, kind, question, truth, sure, right, condition.
 
-    Each picture is asked, for every kind of question, one that is true and one that is not, where there are such. It is
+    Each image is asked, for every kind of question, one that is true and one that is not, where there are such. It is
     made worse by ``condition``, unless ``pictures`` are given that were made from the known ones in another way.
     """
     rows = [
@@ -290,12 +290,12 @@ def exam(
 
 
 def as_input(pictures: torch.Tensor) -> torch.Tensor:
-    """Pictures uint8 [B, H, W, 3] as float32 [B, 3, H, W] in 0..1."""
+    """Images uint8 [B, H, W, 3] as float32 [B, 3, H, W] in 0..1."""
     return pictures.permute(0, 3, 1, 2).float() / 255
 
 
 def degraded(pictures: Pictures, condition: str, seed: int = 0) -> Pictures:
-    """Pictures uint8 [N, 64, 64, 3] made worse in one of CONDITIONS."""
+    """Images uint8 [N, 64, 64, 3] made worse in one of CONDITIONS."""
     source = torch.Generator().manual_seed(seed)
     parts = []
     for start in range(0, len(pictures), BATCH):
@@ -318,7 +318,7 @@ def rates(table: pd.DataFrame) -> dict[str, Rates]:
 
 
 def summary(table: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
-    """Return for every condition and kind of question: metric, value, low, high, n, over (pictures are resampled).
+    """Return for every condition and kind of question: metric, value, low, high, n, over (images are resampled).
 
     The metrics are accuracy, sensitivity, specificity (with intervals) and calibration error.
     """
@@ -385,16 +385,16 @@ def corrected_by_kind(answers: pd.Series, kinds: Iterable[str], rates: Mapping[s
 
 
 def held_out(count: int, seed: int = 0) -> Any:
-    """Held-out pictures of the mini world for ``exam``, with ``pictures`` and ``truths``."""
+    """Held-out images of the mini world for ``exam``, with ``pictures`` and ``truths``."""
     return source.world().judge_pictures(count, seed)
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# Pictures made worse in the ways in which generated ones are: the error rates on clean drawings would flatter the judge
+# Images made worse in the ways in which generated ones are: the error rates on clean drawings would flatter the judge
 
 
 def degrade(pictures: torch.Tensor, condition: str, source: torch.Generator) -> torch.Tensor:
-    """Return pictures [B, 3, H, W] in 0..1 in one of CONDITIONS; "mixed" draws a condition for each picture.
+    """Return images [B, 3, H, W] in 0..1 in one of CONDITIONS; "mixed" draws a condition for each image.
 
     How much each is made worse is drawn from ``source`` too.
     """
@@ -409,7 +409,7 @@ def degrade(pictures: torch.Tensor, condition: str, source: torch.Generator) -> 
         return mixed
     strength = torch.rand(len(pictures), 1, 1, 1, generator=source)
     batch, _, height, width = pictures.shape
-    if condition == BLURRED:  # a mixture of the picture with itself blurred by a Gaussian of 1.2 pixels
+    if condition == BLURRED:  # a mixture of the image with itself blurred by a Gaussian of 1.2 pixels
         line = torch.exp(-(torch.arange(-3, 4, dtype=torch.float32) ** 2) / (2 * 1.2**2))
         kernel = torch.outer(line, line)[None, None].repeat(3, 1, 1, 1) / line.sum() ** 2
         padded = functional.pad(pictures, (3, 3, 3, 3), mode="replicate")

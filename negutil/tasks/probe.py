@@ -3,11 +3,11 @@
 For attribute a and image i the prediction is 1[s(i, affirmative) > s(i, negated)], so a tie counts as negative;
 balanced accuracy is the mean of the true positive and the true negative rate, its chance level 1/2
 (docs/protocols.md#binary-probe). As the two prompts share almost all words, a threshold of zero between them is
-arbitrary; the area under the ROC curve of the difference does not depend on it and stands beside it, as does the rate
-at which the affirmative prompt is preferred.
+arbitrary; the area under the ROC curve of the difference does not depend on it and is also reported, as is the rate at
+which the affirmative prompt is preferred.
 
-``presence`` asks the same noun by noun: do pictures with a thing score above pictures without it? The area under the
-curve is 1/2 by guessing, ties counted half. For "a photo with no X" the pictures *without* X should score higher, so a
+``presence`` asks the same noun by noun: do images with a thing score above images without it? The area under the
+curve is 1/2 by guessing, ties counted half. For "a photo with no X" the images *without* X should score higher, so a
 model that overlooks "no" gets an area near 0 for absence, not 1/2. MiniCLIP has to be good at affirmative language
 before a failure on negation is about negation.
 
@@ -111,7 +111,7 @@ def metrics(preferred: Flags, truth: Flags, margin: np.ndarray, absence: np.ndar
     preferred, truth: [N, P], whether the affirmative prompt scores strictly higher, and whether it is true; margin,
     absence: [N, P], placement values of the score difference, and of the other prompt's score for the images that it is
     true of. An area under the curve is resampled through its placement values, which differs from ranking every
-    resample anew only in the second order and makes of it a matrix product.
+    resample again only in the second order and makes of it a matrix product.
     """
     positive, negative = weights @ truth, weights @ ~truth
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -140,7 +140,7 @@ def evaluate(
     """Probe one model: every metric per attribute and phrasing and as means, with intervals over images.
 
     All intervals come from the same resamples of the images, so differences of means are paired. labels: one bool
-    column per attribute, a row per image, in the order of ``image_features``. Raises NegutilError where nothing can be
+    column per attribute, a row per image, in the order of ``image_features``. Raises NegutilError if nothing can be
     evaluated.
     """
     kept, skipped = usable(pairs, labels)
@@ -177,7 +177,7 @@ def evaluate(
 def records(outcome: Outcome, experiment: str, model: str) -> list[Record]:
     """The table of an outcome as records; tasks are "<attribute>/<phrasing>".
 
-    The paper's number stands beside the mean balanced accuracy of its own phrasing, "not".
+    The paper's number is compared with the mean balanced accuracy of its own phrasing, "not".
     """
     records = []
     for row in outcome.table.to_dict("records"):
@@ -241,9 +241,9 @@ def presence(
 ) -> Presence:
     """Return the AUC of each noun's column of ``values`` [N, K] for ``labels`` (noun: bool [N], in column order).
 
-    With ``absence`` the picture without the noun should score higher, as for :data:`NEGATED`. The interval of the mean
-    resamples pictures, which all nouns share, and keeps the nouns as they are.
-    Raises NegutilError on empty or non-finite scores, and on a noun that all pictures have or none has.
+    With ``absence`` the image without the noun should score higher, as for :data:`NEGATED`. The interval of the mean
+    resamples images, which all nouns share, and keeps the nouns as they are.
+    Raises NegutilError on empty or non-finite scores, and on a noun that all images have or none has.
     """
     truth = np.column_stack(list(labels.values())) if labels else np.zeros((0, 0), bool)
     if values.size == 0 or truth.shape != values.shape:

@@ -1,4 +1,4 @@
-"""Retrieval with several captions per picture: ranks, recall at k, and the drop that negation causes.
+"""Retrieval with several captions per image: ranks, recall at k, and the drop that negation causes.
 
 Every caption is a query of its own (docs/protocols.md#retrieval). A CLIP scores by cosines. A tie is no win, so a
 constant scorer gets the worst rank, not the best.
@@ -22,10 +22,10 @@ CHUNK = 4_000_000  # scores held at once, 16 MB as float32
 
 
 def ranks(texts: Features, images: Features, image_of_text: ArrayLike) -> Ranks:
-    """Return for every text the rank (from 1) of its picture among all pictures.
+    """Return for every text the rank (from 1) of its image among all images.
 
-    texts [T, D] and images [N, D] are L2-normalised features; image_of_text [T] is the row of the right picture. The
-    rank is the number of pictures that score at least as high as the right one, itself included.
+    texts [T, D] and images [N, D] are L2-normalised features; image_of_text [T] is the row of the right image. The
+    rank is the number of images that score at least as high as the right one, itself included.
     Raises NegutilError on empty or non-finite features, or where image_of_text does not fit them.
     """
     for name, features in (("text", texts), ("picture", images)):
@@ -60,7 +60,7 @@ def ranks_by(model: Scorer, texts: Sequence[str], images: Features, image_of_tex
 
 
 def _ranks(scores: Callable[[slice], NDArray[np.floating]], texts: int, images: int, image_of_text: ArrayLike) -> Ranks:
-    """In each row of ``scores``, made for some texts at a time, how many are at least that of the right picture."""
+    """In each row of ``scores``, made for some texts at a time, how many are at least that of the right image."""
     right = np.asarray(image_of_text, dtype=np.int64)
     if not texts or len(right) != texts or right.min() < 0 or right.max() >= images:
         raise NegutilError("image_of_text must give one row of the pictures for each text; check how it was made.")
@@ -74,7 +74,7 @@ def _ranks(scores: Callable[[slice], NDArray[np.floating]], texts: int, images: 
 
 
 def recall_at(ranks_of_texts: Ranks, k: int) -> float:
-    """Return the share of the texts whose picture is among the first ``k``."""
+    """Return the share of the texts whose image is among the first ``k``."""
     return float((ranks_of_texts <= k).mean())
 
 
@@ -86,9 +86,9 @@ def recall(
     resamples: int = statistics.RESAMPLES,
     seed: int = 0,
 ) -> dict[int, Interval]:
-    """Return recall at each k of ``ks`` over the texts, with an interval that resamples whole pictures.
+    """Return recall at each k of ``ks`` over the texts, with an interval that resamples whole images.
 
-    Captions of one picture succeed and fail together, so the picture is the unit of resampling. The pictures that
+    Captions of one image succeed and fail together, so the image is the unit of resampling. The images that
     compete stay as they are: the interval covers the choice of queries, not of the gallery.
     """
     return {k: statistics.bootstrap_share(ranks_of_texts <= k, np.asarray(image_of_text), resamples, seed) for k in ks}
@@ -104,10 +104,10 @@ def recall_drop(
 ) -> Interval:
     """Return recall at ``k`` with plain captions minus that with negated ones.
 
-    ``plain`` and ``negated`` are each the ranks of their texts and the picture of each text, by the same row or name.
-    Pictures are resampled with all their captions of both kinds, which pairs the two; where only some have captions of
-    both (half of HardNeg-Syn's), the two recalls are means over other pictures. ``n`` counts negated captions.
-    Raises NegutilError where a side does not name one picture for each rank.
+    ``plain`` and ``negated`` are each the ranks of their texts and the image of each text, by the same row or name.
+    Images are resampled with all their captions of both kinds, which pairs the two; where only some have captions of
+    both (half of HardNeg-Syn's), the two recalls are means over other images. ``n`` counts negated captions.
+    Raises NegutilError if a side does not name one image for each rank.
     """
     for ranks_of_texts, pictures in (plain, negated):
         count = len(np.asarray(pictures))

@@ -30,7 +30,7 @@ class Overlap:
         hit: marked and meant, int32 [N, 49].
         marked: all that are marked, int32 [N, 49].
         meant: all that are meant, int32 [N].
-        pixels: all there are, in each picture.
+        pixels: all there are, in each image.
     """
 
     hit: Counts
@@ -48,7 +48,7 @@ class Overlap:
 def overlap(scores: torch.Tensor, masks: NDArray[np.bool_]) -> Overlap:
     """Compare ``scores`` [N, H, W] in 0..1 with ``masks`` bool [N, H, W].
 
-    Raises NegutilError where the shapes differ or a score is not finite.
+    Raises NegutilError if the shapes differ or a score is not finite.
     """
     if tuple(scores.shape) != masks.shape:
         raise NegutilError(f"Scores are {tuple(scores.shape)} and masks {masks.shape}; make them of one size.")
@@ -95,7 +95,7 @@ def best(measured: Overlap) -> dict[str, int]:
 
 
 def place_of(threshold: float) -> int:
-    """Where ``threshold`` stands in THRESHOLDS; raises NegutilError where it does not."""
+    """Where ``threshold`` stands in THRESHOLDS; raises NegutilError if it does not."""
     place = int(np.abs(THRESHOLDS - threshold).argmin())
     if not np.isclose(THRESHOLDS[place], threshold):
         raise NegutilError(f"There is no threshold {threshold}; choose a multiple of 0.02 between 0 and 1.")

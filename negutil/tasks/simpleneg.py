@@ -1,8 +1,8 @@
-"""SimpleNeg: do the first pictures for "a desk with no lamp" show a desk, and no lamp? (arXiv 2603.20554)
+"""SimpleNeg: do the first images for "a desk with no lamp" show a desk, and no lamp? (arXiv 2603.20554)
 
-No picture is the gold one: whatever satisfies the query is right. Of published queries a vision-language model judges
-the first pictures in two steps (``by_annotator``); where it is known what pictures show, that decides. The benchmark's
-argument against recall is tested by ``satisfying``: how many pictures besides the gold one a negated query of a
+No image is the gold one: whatever satisfies the query is right. Of published queries a vision-language model judges
+the first images in two steps (``by_annotator``); where it is known what images show, that decides. The benchmark's
+argument against recall is tested by ``satisfying``: how many images besides the gold one a negated query of a
 retrieval benchmark is true of, and what recall is where they count as right. See docs/protocols.md#simpleneg.
 """
 
@@ -48,14 +48,14 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """Queries, the gallery, and which of its pictures show each noun (bool [N])."""
+    """Queries, the gallery, and which of its images show each noun (bool [N])."""
 
     queries: tuple[Query, ...]
     pictures: PictureFiles
     there: Mapping[str, Flags]
 
     def right(self) -> Flags:
-        """Return which pictures satisfy each query, bool [Q, N]: the context is there and the denied thing is not."""
+        """Return which images satisfy each query, bool [Q, N]: the context is there and the denied thing is not."""
         return np.stack([self.there[each.context] & ~self.there[each.denied] for each in self.queries])
 
 
@@ -66,7 +66,7 @@ class SimpleNeg(Task):
     in_suite = False
 
     def read(self, settings: Profile) -> Items:
-        """Return the queries and the test pictures; raises NegutilError for published data, which need a judge."""
+        """Return the queries and the test images; raises NegutilError for published data, which need a judge."""
         folder = source.folder(settings, "coco")
         if not source.is_drawn(folder):
             raise NegutilError("What published photographs show is not known: judge them with an annotator.")
@@ -89,14 +89,14 @@ class SimpleNeg(Task):
         return {TITLE: answers(rows, scorer.matrix(self.texts(rows), images[0]))}
 
     def chance(self, rows: Items) -> dict[tuple[str, str], float]:
-        """Return the mean share of pictures that satisfy a query."""
+        """Return the mean share of images that satisfy a query."""
         share = float(rows.right().mean())
         return {(TITLE, TOP_1): share, (TITLE, TOP_5): share}
 
     def shares(self, title: str, frame: pd.DataFrame, report: Report) -> list[Record]:
-        """Return the share of first pictures that satisfy their query, and the mean share of the first five.
+        """Return the share of first images that satisfy their query, and the mean share of the first five.
 
-        Beside them stands what a ranking may expect that puts all pictures with X first and knows nothing of Y.
+        They are compared with the expectation of a ranking that puts all images with X first and ignores Y.
         """
         metrics = {TOP_5: "share", KNOWING_X: "context_share"}
         means = {
@@ -117,7 +117,7 @@ class SimpleNeg(Task):
 def queries(there: Mapping[str, Flags], most: int = MOST, seed: int = 0) -> tuple[Query, ...]:
     """Queries "X without Y" for things that occur together and apart, a pair (X, Y) each, in wordings drawn at random.
 
-    ``there`` says for each noun which of the N pictures show it. Raises NegutilError where no two things do.
+    ``there`` says for each noun which of the N images show it. Raises NegutilError if no two things do.
     """
     rng = random.Random(f"simpleneg/{seed}")
     made = []
@@ -129,10 +129,10 @@ def queries(there: Mapping[str, Flags], most: int = MOST, seed: int = 0) -> tupl
 
 
 def answers(rows: Items, scores: Floats) -> pd.DataFrame:
-    """Return one row per query for ``scores`` [Q, N] of all pictures; among equal ones the wrong pictures come first.
+    """Return one row per query for ``scores`` [Q, N] of all images; among equal ones the wrong images come first.
 
-    Columns: item, cluster (the pair), type, cue, right (whether the first picture is), share (of the first FIRST that
-    are), context_share (of the pictures with the context that are).
+    Columns: item, cluster (the pair), type, cue, right (whether the first image is), share (of the first FIRST that
+    are), context_share (of the images with the context that are).
     """
     right = rows.right()
     context = np.array([rows.there[query.context].sum() for query in rows.queries])
@@ -149,10 +149,10 @@ def answers(rows: Items, scores: Floats) -> pd.DataFrame:
 
 
 def by_annotator(judge: VisionAnnotator, entries: Dataset, first: Sequence[Sequence[Path]]) -> pd.DataFrame:
-    """Judge the first pictures of published queries as the benchmark does, by a vision-language model in two steps.
+    """Judge the first images of published queries as the benchmark does, by a vision-language model in two steps.
 
-    ``entries`` are those of ``negutil.data.simpleneg.load``, ``first`` the paths of the pictures that rank first for
-    each, best first. A picture is right where the answer to the question about the context is yes and then that about
+    ``entries`` are those of ``negutil.data.simpleneg.load``, ``first`` the paths of the images that rank first for
+    each, best first. An image is right where the answer to the question about the context is yes and then that about
     what is denied is no; one whose reply cannot be read is not. Columns: item, right (the first one), share, unread.
     """
     if len(first) != len(entries) or not all(first):
@@ -182,7 +182,7 @@ def _replies(judge: VisionAnnotator, questions: Sequence[str], asked: Sequence[t
 
 
 def satisfying(affirmed: Sequence[Sequence[str]], denied: Sequence[Sequence[str]], there: Mapping[str, Flags]) -> Flags:
-    """Return which of the N pictures satisfy each query, bool [Q, N]: all that it affirms is there, nothing that it
+    """Return which of the N images satisfy each query, bool [Q, N]: all that it affirms is there, nothing that it
     denies is.
 
     Things are nouns of ``there`` (bool [N]); a noun that is not known satisfies nothing. Colours, places and numbers do
@@ -199,8 +199,8 @@ def satisfying(affirmed: Sequence[Sequence[str]], denied: Sequence[Sequence[str]
 
 
 def recall_of_any(scores: Floats, gold: Sequence[int], satisfied: Flags, k: int = FIRST) -> pd.DataFrame:
-    """Return for each query: others (how many pictures satisfy it besides its ``gold`` one), gold (whether that is
-    among the first ``k`` of its ``scores`` [Q, N]), any (whether any picture that satisfies it is, or the gold one).
+    """Return for each query: others (how many images satisfy it besides its ``gold`` one), gold (whether that is
+    among the first ``k`` of its ``scores`` [Q, N]), any (whether any image that satisfies it is, or the gold one).
     """
     rows = np.arange(len(gold))
     true = satisfied.copy()

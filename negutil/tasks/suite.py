@@ -1,6 +1,6 @@
 """The benchmarks of NegationCLIP's and CLIPGlasses' tables on one model, and whatever other tasks are in this folder.
 
-A model's per-item outcomes stand in one long frame, so that any two models, or their means over seeds, can be paired
+A model's per-item outcomes are in one long frame, so that any two models, or their means over seeds, can be paired
 later. Image features are shared by all models with the same image tower; a fine-tuned text tower only encodes texts.
 """
 
@@ -29,7 +29,7 @@ AFFIRMED, BARE = negrefcocog.AFFIRMED, negrefcocog.BARE
 COLUMNS = ("model", "task", "item", "cluster", "type", "right", "margin", "valid", "rank")
 
 Data = Mapping[str, Any]
-"""What the tasks read, by title, once for all models; tasks that were not asked for, or are missing, are not there."""
+"""What the tasks read, by title, once for all models; tasks that were not asked for, or are missing, are missing."""
 
 
 def names() -> tuple[str, ...]:
@@ -41,7 +41,7 @@ def names() -> tuple[str, ...]:
 def prepare(settings: Profile, tasks: Sequence[str] | None = None) -> Data:
     """Read the data of ``tasks`` (None: of all), building those of the mini world where they are missing.
 
-    Published data that are not there are left out (``negutil.data.skipped``). Raises NegutilError for an unknown task.
+    Published data that are missing are left out (``negutil.data.skipped``). Raises NegutilError for an unknown task.
     """
     data: dict[str, Any] = {}
     for title in names() if tasks is None else tasks:
@@ -83,8 +83,8 @@ def chance(data: Data) -> dict[str, float]:
 def evaluate(model_name: str, settings: Profile, data: Data | None = None) -> pd.DataFrame:
     """Return every outcome of the registry's model ``model_name``: a row per task and item, with COLUMNS.
 
-    right is whether the item was answered (COCO retrieval: the picture is among the first five), margin by how much,
-    cluster the picture, valid whether VALSE's annotators validated the item, rank that of COCO retrieval; what a task
+    right is whether the item was answered (COCO retrieval: the image is among the first five), margin by how much,
+    cluster the image, valid whether VALSE's annotators validated the item, rank that of COCO retrieval; what a task
     does not have is missing. ``data`` spares reading it again.
     """
     data = prepare(settings) if data is None else data

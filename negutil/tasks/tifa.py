@@ -1,7 +1,7 @@
-"""TIFA: does a picture show what its caption says? Questions with choices, answered by a judge.
+"""TIFA: does an image show what its caption says? Questions with choices, answered by a judge.
 
 A caption's score is the share of its questions that are answered right; TIFA is the mean over captions (and over the
-pictures of each, where there are several).
+images of each, where there are several).
 
 See docs/protocols.md#tifa.
 """
@@ -22,9 +22,9 @@ SCORE, CORRECTED = "TIFA", "TIFA, corrected"
 def judge(
     look: Judge, questions: Dataset, pictures: Pictures, ids: Sequence[str], seeds: Sequence[int]
 ) -> pd.DataFrame:
-    """The answers to all questions about pictures [N, H, W, 3], of caption ``ids[i]`` made with ``seeds[i]``.
+    """The answers to all questions about images [N, H, W, 3], of caption ``ids[i]`` made with ``seeds[i]``.
 
-    Returns a row per picture and question: id, picture_seed, question, element_type, answer, said, right.
+    Returns a row per image and question: id, picture_seed, question, element_type, answer, said, right.
     """
     table = questions.to_pandas()
     groups = table.groupby("id").indices
@@ -38,7 +38,7 @@ def judge(
 
 
 def by_picture(table: pd.DataFrame, rates: Mapping[str, Rates] | None = None) -> pd.DataFrame:
-    """Return the score of every picture: id, picture_seed, TIFA and, with ``rates`` by element type, TIFA corrected."""
+    """Return the score of every image: id, picture_seed, TIFA and, with ``rates`` by element type, TIFA corrected."""
     values: dict[str, Floats] = {SCORE: table["right"].to_numpy(float)}
     if rates:
         values[CORRECTED] = picture_judge.corrected_by_kind(table["right"], table["element_type"], rates)
@@ -48,7 +48,7 @@ def by_picture(table: pd.DataFrame, rates: Mapping[str, Rates] | None = None) ->
 def error_rates(look: Judge, questions: Dataset, pictures: Pictures, ids: Sequence[str]) -> dict[str, Rates]:
     """How often the judge answers as the caption says, by element type: where it is true and where it is not.
 
-    ``pictures[i]`` is the real picture of caption ``ids[i]``. Each caption's questions are asked about its own picture
+    ``pictures[i]`` is the real image of caption ``ids[i]``. Each caption's questions are asked about its own image
     and about that of a caption which shares no question and answer with it, so that what it says is not to be seen.
     """
     true = judge(look, questions, pictures, ids, [0] * len(ids))

@@ -1,18 +1,18 @@
 """Claims true or false: accuracy at one threshold, on affirmative claims alone, and the gap between the two.
 
-A claim is called true where the cosine of its sentence with its picture is above a threshold. The threshold is one
+A claim is called true where the cosine of its sentence with its image is above a threshold. The threshold is one
 number, chosen on validation claims to maximise the accuracy over all of them, affirmative and negated together. A model
 that overlooks negation gets one half at any threshold, so its best one is arbitrary and may lie at the end of the
-scale, where even affirmative claims are guessed; therefore everything that depends on the threshold stands there a
+scale, where even affirmative claims are guessed; therefore everything that depends on the threshold is reported a
 second time, as "calibrated", with the threshold that is best for the affirmative validation claims alone.
 
 - accuracy: the share of all test claims judged rightly (chance 1/2, and 1/2 for any rule that reads only the sentence,
-  because each sentence is a claim about two pictures and true of one; see ``negutil.captions.claim_items``).
+  because each sentence is a claim about two images and true of one; see ``negutil.captions.claim_items``).
 - accuracy on affirmative (negated) claims: the same over those claims, at the same threshold.
 - gap: accuracy on affirmative claims minus accuracy on all claims. With as many negated as affirmative claims it is
   half the difference between the two kinds.
 - AUC: the chance that a true claim scores above a false one, ties counted half, over all, affirmative, negated claims.
-- same sentence: the share of sentences that score strictly higher with the picture that they are true of.
+- same sentence: the share of sentences that score strictly higher with the image that they are true of.
 
 These are the numbers of the related benchmarks on contextual negation, MedNega-CXR, SimpleNeg COCO and N-COCO, but for
 the last, which needs no threshold. Their recall@1 is here in ``recall``. Intervals resample sentences.
@@ -46,10 +46,10 @@ SHARES = {
 
 
 def score(claims: ClaimSet, texts: NDArray[np.float32], images: NDArray[np.float32]) -> pd.DataFrame:
-    """The claims with the cosine of sentence and picture (column ``score``).
+    """The claims with the cosine of sentence and image (column ``score``).
 
-    texts [C, D] are the features of ``claims.claims["text"]``, images [N, D] those of all pictures of the set, both
-    L2-normalised. Raises NegutilError where they do not fit the claims, and on a feature that is not finite.
+    texts [C, D] are the features of ``claims.claims["text"]``, images [N, D] those of all images of the set, both
+    L2-normalised. Raises NegutilError if they do not fit the claims, and on a feature that is not finite.
     """
     _check(claims, texts, images)
     features = images[claims.claims["picture"].to_numpy()]
@@ -81,7 +81,7 @@ def threshold(scored: pd.DataFrame) -> float:
     """The threshold at which most claims of ``scored`` (columns score, true) are judged rightly.
 
     It lies halfway between two neighbouring scores (or just outside all of them); of several that do equally well the
-    middle one is taken. Raises NegutilError where there are no claims.
+    middle one is taken. Raises NegutilError if there are no claims.
     """
     if scored.empty:
         raise NegutilError("There are no validation claims to choose a threshold on: give some.")
@@ -100,7 +100,7 @@ def items(scored: pd.DataFrame, at: Thresholds) -> pd.DataFrame:
     """The scored claims with how they are judged: columns said_true, right, calibrated_right, same_sentence.
 
     ``calibrated_right`` is ``right`` at the threshold from affirmative claims; ``same_sentence`` is whether the claim's
-    sentence scores strictly higher with the picture that it is true of.
+    sentence scores strictly higher with the image that it is true of.
     """
     scores, true = scored["score"].to_numpy(float), scored["true"].to_numpy(bool)
     by_truth = scored.pivot(index="pair", columns="true", values="score")
@@ -163,12 +163,12 @@ def _metrics(numerators: Floats, denominators: Floats, weights: Floats) -> Float
 
 
 def recall(claims: ClaimSet, texts: NDArray[np.float32], images: NDArray[np.float32]) -> pd.DataFrame:
-    """Recall@1 both ways among the pictures that have a true claim: one row per such claim.
+    """Recall@1 both ways among the images that have a true claim: one row per such claim.
 
-    Columns: picture, text, negated, and for both directions ("text_to_image": the sentence looks for a picture among
-    these; "image_to_text": the picture looks for a sentence among theirs) three numbers: ``<direction>_own``, whether
+    Columns: image, text, negated, and for both directions ("text_to_image": the sentence looks for an image among
+    these; "image_to_text": the image looks for a sentence among theirs) three numbers: ``<direction>_own``, whether
     the first is the claim's own partner, as the benchmarks count; ``<direction>_true``, whether the first makes a
-    true claim; ``<direction>_chance``, how many of the choices do. A claim about one thing is true of many pictures, a
+    true claim; ``<direction>_chance``, how many of the choices do. A claim about one thing is true of many images, a
     negated one of nearly all, so ``own`` alone says little of negation. Among equal scores a wrong choice comes first.
 
     texts [C, D] and images [N, D] as for ``score``, which names the errors.
@@ -177,12 +177,12 @@ def recall(claims: ClaimSet, texts: NDArray[np.float32], images: NDArray[np.floa
     true_claims = claims.claims[claims.claims["true"]]
     rows, pictures = true_claims.index.to_numpy(), true_claims["picture"].to_numpy()
     scores = (texts[rows] @ images[pictures].T).astype(float)
-    # Whether each sentence (rows) is surely true of each picture (columns).
+    # Whether each sentence (rows) is surely true of each image (columns).
     column = {name: number for number, name in enumerate(claims.known.subjects)}
     subjects = true_claims["subject"].map(column).to_numpy()
     present, absent = (flags[pictures][:, subjects].T for flags in (claims.known.present, claims.known.absent))
     fits = np.where(true_claims["negated"].to_numpy()[:, None], absent, present)
-    # A sentence that two pictures share is one sentence, and each of them is its own picture.
+    # A sentence that two images share is one sentence, and each of them is its own image.
     same = true_claims["text"].to_numpy()[:, None] == true_claims["text"].to_numpy()[None, :]
     partner = np.eye(len(true_claims), dtype=bool)
     table = true_claims[["picture", "text", "negated"]].reset_index(drop=True)
@@ -203,7 +203,7 @@ def _first_is(values: Floats, right: Flags) -> Flags:
 
 
 def recall_summary(table: pd.DataFrame, *, resamples: int = statistics.RESAMPLES, seed: int = 0) -> pd.DataFrame:
-    """Recall@1 of ``recall`` with intervals over pictures: columns kind, metric, value, low, high, n, over, chance.
+    """Recall@1 of ``recall`` with intervals over images: columns kind, metric, value, low, high, n, over, chance.
 
     ``kind`` is one of KINDS. Metrics are "R@1 text to image" and "R@1 image to text", for the claim's own partner
     (chance: one among the choices), and the same with ", any true" (chance: the mean share of choices that are true).

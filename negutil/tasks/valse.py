@@ -67,7 +67,7 @@ class Valse(Pairs):
 def load(folder: Path) -> Dataset:
     """Return the items of ``folder``/existence.json with the images in ``folder``/images.
 
-    Raises NegutilError where one of them is missing, saying where to get it.
+    Raises NegutilError if one of them is missing, saying where to get it.
     """
     file, pictures = (_reading.require_file(folder / "existence.json", WHERE), folder / "images")
     return valse.load(file, _reading.require_folder(pictures, WHERE))

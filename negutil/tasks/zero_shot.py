@@ -1,8 +1,8 @@
 """Zero-shot classification by prompts: ImageNet's and Caltech101's folders (docs/protocols.md#zero-shot).
 
 One prompt per class unless more are given; then a class is the normalised mean of its prompts' features, as CLIP's
-ensembles are, or has the mean of its prompts' scores where those are no cosines. Top-1 accuracy is over pictures; the
-mean over classes, which papers on Caltech101 use, stands beside it.
+ensembles are, or has the mean of its prompts' scores where those are no cosines. Top-1 accuracy is over images; the
+mean over classes, which papers on Caltech101 use, is also reported.
 """
 
 import json
@@ -36,7 +36,7 @@ are taken instead of open_clip's."""
 
 
 class ZeroShot(Task):
-    """The pictures of a folder per class; ImageNet's have names like n01440764, and a file says of what."""
+    """The images of a folder per class; ImageNet's have names like n01440764, and a file says of what."""
 
     metric, guess = TOP_1, "1 / classes"
 
@@ -44,7 +44,7 @@ class ZeroShot(Task):
         self.title, self.get, self._where = f"{dataset} zero-shot", get, where
 
     def read(self, settings: Profile) -> Dataset:
-        """Return the pictures with their classes."""
+        """Return the images with their classes."""
         root = source.folder(settings, self.get, self._where)
         rows = folders.load(root)
         names = rows.features["label"].names
@@ -81,7 +81,7 @@ def templates_of(rows: Dataset) -> tuple[str, ...]:
 def imagenet_names(root: Path, names: Sequence[str]) -> dict[str, str]:
     """The class name of every folder of ImageNet: open_clip's, or those of CLASS_NAMES where that file is there.
 
-    Raises NegutilError where not all 1,000 folders are there and no file names the classes.
+    Raises NegutilError if not all 1,000 folders are there and no file names the classes.
     """
     if (root / CLASS_NAMES).exists():
         return names_from(root / CLASS_NAMES, "imagenet1k", names)
@@ -95,7 +95,7 @@ def imagenet_names(root: Path, names: Sequence[str]) -> dict[str, str]:
 
 
 def answers(scorer: Scorer, rows: Dataset, images: Features, templates: Sequence[str] = TEMPLATES) -> pd.DataFrame:
-    """Return one row per picture of ``rows`` (from `negutil.data.folders`) with the features ``images`` [N, D].
+    """Return one row per image of ``rows`` (from `negutil.data.folders`) with the features ``images`` [N, D].
 
     Columns: item and cluster (the file's name), type (the right class, by its folder), chosen (likewise, "" for a tie),
     right, tie, margin (the right class's score minus the best other one). Each template has ``{name}``, or
@@ -121,9 +121,9 @@ def answers(scorer: Scorer, rows: Dataset, images: Features, templates: Sequence
 
 
 def per_class(table: pd.DataFrame, *, resamples: int = statistics.RESAMPLES, seed: int = 0) -> Interval:
-    """Return the mean over classes of the share of right answers; pictures are resampled within their class.
+    """Return the mean over classes of the share of right answers; images are resampled within their class.
 
-    To draw n pictures of a class anew, k of them right, is to draw a binomial number of right ones. Where all or none
+    To draw n images of a class again, k of them right, is to draw a binomial number of right ones. Where all or none
     are right, the interval is that of `statistics.bootstrap_share`.
     """
     if table["right"].nunique() == 1:
@@ -153,7 +153,7 @@ def names_from(path: Path, dataset: str, folders: Sequence[str]) -> dict[str, st
     """Return the class name of every folder, from CLIP_benchmark's en_classnames.json.
 
     The file lists the names of ``dataset`` ("imagenet1k", ...) in the order of its classes, which is that of ImageNet's
-    sorted folder names. Raises NegutilError where the file is damaged or has another number of names.
+    sorted folder names. Raises NegutilError if the file is damaged or has another number of names.
     """
     try:
         names = json.loads(path.read_text(encoding="utf-8"))[dataset]

@@ -31,12 +31,12 @@ NEEDS = {
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """M examples over N pictures, whose features are rows of ``images``; nothing is decoded in training.
+    """M examples over N images, whose features are rows of ``images``; nothing is decoded in training.
 
-    ``images`` float32 [N, D], L2-normalised, from the frozen image tower; ``rows`` int64 [M], the picture of each
+    ``images`` float32 [N, D], L2-normalised, from the frozen image tower; ``rows`` int64 [M], the image of each
     example; ``captions`` [M], the captions that train; ``originals`` [M], affirmative captions to mix in; ``negatives``
     [M], CoN-CLIP's negated captions, NegCLIP's swapped ones or CLIP-bnl's negated queries; ``distractors`` int64 [M],
-    pictures (rows of ``images``): CoN-CLIP's distractors or NegCLIP's hard images; ``options`` [M][K], answers to
+    images (rows of ``images``): CoN-CLIP's distractors or NegCLIP's hard images; ``options`` [M][K], answers to
     NegBench's question, the right one given by ``correct`` int64 [M]; ``lengths`` float32 [N], the norms that the image
     features had, which NegBench's released code keeps.
     """
@@ -69,7 +69,7 @@ class Examples:
         return digest.hexdigest()
 
     def take(self, indices: Sequence[int] | NDArray[np.int64]) -> "Examples":
-        """The examples at ``indices``, over the same pictures."""
+        """The examples at ``indices``, over the same images."""
         chosen = np.asarray(indices, dtype=np.int64)
         taken: dict[str, Any] = {}
         for name in (*TEXTS, *ROWS):
@@ -163,8 +163,8 @@ def prepare(examples: Examples, base: LoadedModel, config: FinetuneConfig) -> Pr
 def split(examples: Examples, config: FinetuneConfig) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the indices of the training and of the validation part, drawn by the seed.
 
-    By image, no picture is in both parts; by caption, as in NegationCLIP's released code, one can be
-    (docs/protocols.md#negationclip-training). Raises NegutilError where a part would be empty, or the training part has
+    By image, no image is in both parts; by caption, as in NegationCLIP's released code, one can be
+    (docs/protocols.md#negationclip-training). Raises NegutilError if a part would be empty, or the training part has
     not one batch.
     """
     units = examples.rows if config.validation_by == "image" else np.arange(len(examples))
@@ -187,7 +187,7 @@ def parts(units: NDArray[np.int64], share: float, seed: int) -> tuple[NDArray[np
 def hard_examples(examples: Examples, part: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     """Return for each example of ``part`` the index of an example of ``part`` that has its hard image (NegCLIP).
 
-    Where the hard image has several, one is drawn; where it has none in this part, any other example stands in.
+    Where the hard image has several, one is drawn; where it has none in this part, any other example is used.
     """
     rng = np.random.default_rng([seed, 1])
     shuffled = rng.permutation(part)

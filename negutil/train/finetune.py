@@ -196,8 +196,8 @@ def finetune(
     """Fine-tune the text tower of ``base`` on ``examples`` into the folder ``out``, or resume where it stopped.
 
     A finished ``out`` of the same base, examples and settings is returned as it is. Ctrl-C (or a polite kill) finishes
-    the step, saves, and raises Stopped. Raises NegutilError where ``out`` was made from something else (``replace``
-    starts it anew), examples are wrong, the loss is not finite, or a file cannot be written.
+    the step, saves, and raises Stopped. Raises NegutilError if ``out`` was made from something else (``replace``
+    starts it again), examples are wrong, the loss is not finite, or a file cannot be written.
     """
     members = distributed.world()
     identity = _identity(base.name, str(base.fingerprint["weights_sha256"]), examples, config)
@@ -216,7 +216,7 @@ def finetune(
             _train(Trainer(base, examples, config, members), out, identity)
             found = trained.find(out)
     if found is None:
-        raise NegutilError(f"{out} was changed while it was trained; run it again with nothing else at work there.")
+        raise NegutilError(f"{out} changed during training: run again, and let nothing else write there.")
     return found
 
 
@@ -251,9 +251,7 @@ def run_calls(calls: Sequence[Callable[[], str]], processes: int, total: int, wh
                 bar.set_postfix_str(name)
                 bar.update()
         except KeyboardInterrupt:
-            raise Stopped(
-                "Stopped; what is finished is kept, what was at work is saved: the same call goes on."
-            ) from None
+            raise Stopped("Stopped; finished work is kept and unfinished work saved: the same call resumes.") from None
 
 
 def _side_by_side(calls: Sequence[Callable[[], str]], processes: int) -> Iterator[str]:
@@ -288,7 +286,7 @@ def _train(trainer: Trainer, out: Path, identity: dict[str, Any]) -> None:
         train(trainer, out, identity, members=members)
     if trainer.done < trainer.steps:
         raise Stopped(
-            f"Stopped after step {trainer.done} of {trainer.steps} and saved in {out}; the same call goes on from here."
+            f"Stopped after step {trainer.done} of {trainer.steps} and saved in {out}; the same call resumes here."
         )
     if members.writes:
         best = trainer.best
@@ -309,7 +307,7 @@ def _identity(base: str, base_sha256: str, examples: Examples, config: FinetuneC
 
 
 def locked(out: Path) -> FileLock:
-    """Return a lock on the folder ``out``, which is made; raises NegutilError where it cannot be."""
+    """Return a lock on the folder ``out``, which is made; raises NegutilError if it cannot be."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as problem:

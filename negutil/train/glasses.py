@@ -80,7 +80,7 @@ class Run(Loop[tuple[torch.Tensor, float]]):
     ``lens_data`` is what stage 1 learns from, where that is another set; ``keys`` (``shared_keys``) are those of stages
     that are shared through the cache. ``curve`` has a row with COLUMNS for the start of each stage (epoch 0) and for
     each epoch. The validation's score is accuracy of the classifier, cosine of T_neg with the object's vector, and
-    accuracy on CC-Neg or recall@5 of captions among the validation's pictures.
+    accuracy on CC-Neg or recall@5 of captions among the validation's images.
     """
 
     label = "training glasses, step"
@@ -282,7 +282,7 @@ def modules(width: int, config: GlassesTraining) -> glasses_settings.GlassesConf
 def split(data: GlassesData, config: GlassesTraining, stage: str) -> tuple[Indices, Indices]:
     """Return the items of a stage that train and those that validate, drawn by the seed.
 
-    By image, no picture is in both. Raises NegutilError where a part would be empty.
+    By image, no image is in both. Raises NegutilError if a part would be empty.
     """
     units = data.rows if config.validation_by == "image" else np.arange(len(data))
     units = np.arange(len(data.sentences)) if stage == "gate" else units
@@ -375,7 +375,7 @@ def _scores(
 def _triplet_scores(
     glasses: Glasses, data: _Tensors, index: torch.Tensor, distractors: torch.Tensor, true: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scores [2 B, B] of true and of negated captions with pictures and with distractors.
+    """Scores [2 B, B] of true and of negated captions with images and with distractors.
 
     T_neg of the two kinds of captions is made apart, as in the released code: a softmax over the batch sees one kind.
     """
@@ -392,7 +392,7 @@ def _triplet_scores(
 
 
 def _pair_score(run: Run, index: torch.Tensor) -> float:
-    """Accuracy of CC-Neg's pairs, or recall@5 of captions among the pictures of the validation part."""
+    """Accuracy of CC-Neg's pairs, or recall@5 of captions among the images of the validation part."""
     data = run.data[run.name]
     true = data.objects[index] if run.name == "frame" else None
     if data.distractors is not None:
@@ -449,7 +449,7 @@ def train(job: GlassesJob) -> TrainedGlasses:
     """Train one pair of glasses, or resume where it stopped; finished ones of the same identity are returned.
 
     What was made from something else under this name is replaced. Ctrl-C finishes the epoch, saves, and raises Stopped.
-    Raises NegutilError where a loss is not finite, or a file cannot be written.
+    Raises NegutilError if a loss is not finite, or a file cannot be written.
     """
     out, identity, config = glasses_model.folder(job.name, job.profile), job.identity, job.config
     with locked(out):

@@ -1,7 +1,7 @@
 """The training sets of CLIPGlasses: CC-Neg, and NegBench's retrieval captions with a negation (CLIPGlasses, Table 1).
 
-Both are about training pictures alone: an item has a caption with a negation, one without, and the object that is
-denied. Everything that a training sees of a CLIP is computed once for each base model: features of pictures, and the
+Both are about training images alone: an item has a caption with a negation, one without, and the object that is
+denied. Everything that a training sees of a CLIP is computed once for each base model: features of images, and the
 layers of all texts of both sets in one go. So all glasses of one base share them.
 """
 
@@ -36,7 +36,7 @@ from negutil.train.sets import CaptionPairs
 CCNEG, RETRIEVAL = SETS = ("ccneg", "retrieval")
 FOLDER, NEGATED, PLAIN = "retrieval-train", "retrieval_negated.csv", "retrieval_plain.csv"
 SHARE = 6
-"""NegBench's captions are about every sixth training picture: as in the paper, the smaller of the two sets."""
+"""NegBench's captions are about every sixth training image: as in the paper, the smaller of the two sets."""
 
 CAPTIONS = 5
 PUBLISHED = ("COCO_val_negated_retrieval_llama3.1_rephrased_affneg_true.csv", "COCO_val_retrieval.csv")
@@ -133,12 +133,12 @@ def digest(*arrays: NDArray[Any], start: str = "") -> str:
 
 
 def target(noun: str) -> str:
-    """The sentence whose text vector stands for an object: "This image shows a dog."."""
+    """The sentence whose text vector represents an object: "This image shows a dog."."""
     return TARGET.format(statements.with_article(noun))
 
 
 def material(model: LoadedModel, settings: Profile) -> Material:
-    """Both training sets of a profile for ``model``, their pictures and texts encoded where that has not been done."""
+    """Both training sets of a profile for ``model``, their images and texts encoded where that has not been done."""
     pairs = {name: load(name, model, settings) for name in SETS}
     nouns = sorted({noun for each in pairs.values() for noun in each.objects})
     labels = _sentences(list(pairs.values()), nouns, settings.world.seed)
@@ -184,9 +184,9 @@ def _sentences(pairs: Sequence[CaptionPairs], nouns: Sequence[str], seed: int) -
 
 
 def retrieval(model: LoadedModel, settings: Profile) -> CaptionPairs:
-    """NegBench's captions with a negation about training pictures, with the object that each denies.
+    """NegBench's captions with a negation about training images, with the object that each denies.
 
-    With published data, the published file, whose pictures are also those of NegBench's questions
+    With published data, the published file, whose images are also those of NegBench's questions
     (docs/protocols.md#leakage).
     """
     folder = source.folder(settings, "negbench")
@@ -243,9 +243,9 @@ def denied(
 
 
 def build_retrieval(settings: Profile) -> Path:
-    """The folder with NegBench's retrieval captions for training pictures, written where it is missing.
+    """The folder with NegBench's retrieval captions for training images, written where it is missing.
 
-    NEGATED and PLAIN have the columns of the published file. The first of every SHARE training pictures have CAPTIONS
+    NEGATED and PLAIN have the columns of the published file. The first of every SHARE training images have CAPTIONS
     captions each; nothing that is held out for testing is denied, and no held-out wording is used.
     """
     made_of = source.folder(settings, "coco")

@@ -30,7 +30,7 @@ CHECKPOINT = "checkpoint.pt"
 
 
 class Stopped(NegutilError):
-    """A training was interrupted and has saved where it stands."""
+    """A training was interrupted and has saved its progress."""
 
 
 def cosine(lr: float, steps: int, warmup: int = 0, floor: float = 0.0) -> Schedule:
@@ -93,7 +93,7 @@ class Loop(Generic[Batch]):
         return float(self.optimiser.param_groups[0]["lr"])
 
     def step(self) -> float:
-        """Train on the next batch and return its loss; raises NegutilError where that is no longer finite."""
+        """Train on the next batch and return its loss; raises NegutilError if that is no longer finite."""
         start = time.perf_counter()
         for group in self.optimiser.param_groups:
             group.update(self.schedule(self.done))
@@ -156,7 +156,7 @@ def train(
     """Train until all steps are done, from the checkpoint in ``folder`` where there is one (None: without any).
 
     ``identity`` is what the result follows from, as plain values. Ctrl-C (or a polite kill) finishes the step, saves
-    and returns; ``stop_after`` does so after that many steps in all. Raises NegutilError where a checkpoint is damaged
+    and returns; ``stop_after`` does so after that many steps in all. Raises NegutilError if a checkpoint is damaged
     or has another identity, where the loss is not finite, and where a file cannot be written.
     """
     members = members or World()
@@ -210,9 +210,9 @@ def write_checkpoint(folder: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_checkpoint(folder: Path) -> dict[str, Any]:
-    """Return the content of the checkpoint in ``folder`` (tensors and plain values only), or {} where there is none.
+    """Return the content of the checkpoint in ``folder`` (tensors and plain values only), or {} if there is none.
 
-    Raises NegutilError where it is damaged.
+    Raises NegutilError if it is damaged.
     """
     file = folder / CHECKPOINT
     if not file.exists():

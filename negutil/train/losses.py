@@ -125,9 +125,9 @@ def glasses_lens(absent: torch.Tensor, target: torch.Tensor, images: torch.Tenso
 
 
 def glasses_retrieval(scores: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
-    """Half of each: a caption finds its picture, and a picture its captions, whose probabilities are added up.
+    """Half of each: a caption finds its image, and an image its captions, whose probabilities are added up.
 
-    ``scores`` [B, U] of captions with the different pictures of the batch, ``own`` int64 [B] the picture of each.
+    ``scores`` [B, U] of captions with the different images of the batch, ``own`` int64 [B] the image of each.
     """
     finds_picture = functional.cross_entropy(scores, own)
     is_own = functional.one_hot(own, scores.shape[1]).bool()
@@ -136,9 +136,9 @@ def glasses_retrieval(scores: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
 
 
 def glasses_ccneg(pictures: torch.Tensor, distractors: torch.Tensor, fourth_term: bool = True) -> torch.Tensor:
-    """A quarter of four cross-entropies over scores [2 B, B] of true captions, then negated ones, with pictures.
+    """A quarter of four cross-entropies over scores [2 B, B] of true captions, then negated ones, with images.
 
-    A picture finds its caption among all texts, a true caption its picture, a distractor the negated caption among all
+    An image finds its caption among all texts, a true caption its image, a distractor the negated caption among all
     texts, and a negated caption its distractor. The last is our reading of the fourth: in the released code it is 0.
     """
     count = pictures.shape[1]

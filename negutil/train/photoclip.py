@@ -203,8 +203,8 @@ def run(
 ) -> Path | None:
     """Make the model ``name`` of RECIPES, or resume, and write its weights into the folder ``weights`` (the cache's).
 
-    Of each part the first ``photographs`` are used (0: all). Returns the file of the weights, or None where the
-    training was stopped. Raises NegutilError where packages or photographs are missing.
+    Of each part the first ``photographs`` are used (0: all). Returns the file of the weights, or None if the
+    training was stopped. Raises NegutilError if packages or photographs are missing.
     """
     config = changed(RECIPES[name], steps=steps, seed=seed, threads=threads, device=device)
     if photographs:
@@ -284,7 +284,7 @@ def _minilm() -> State:
 
 
 def _weights(file: Path, sha256: str) -> State:
-    """The tensors in ``file``; nothing of it is executed. Raises NegutilError where it is another file."""
+    """The tensors in ``file``; nothing of it is executed. Raises NegutilError if it is another file."""
     actual = file_sha256(file)
     if actual != sha256:
         told = f"{file} has sha256 {actual[:12]}..., where {sha256[:12]}... is expected"

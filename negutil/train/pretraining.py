@@ -60,7 +60,7 @@ Made = TypeVar("Made", bound=Settings)
 
 
 def changed(config: Made, *, steps: int | None, seed: int | None, threads: int, device: str) -> Made:
-    """Return the settings of a recipe with what the user asks for in place of its own (None: its own)."""
+    """Return the settings of a recipe with what the user asks for instead of its own (None: its own)."""
     return dataclasses.replace(
         config,
         steps=steps or config.steps,
@@ -141,7 +141,7 @@ class Pretraining(Loop[Batch]):
         """Train until all steps are done, from the checkpoint in ``out`` where there is one; writes the curve too.
 
         Ctrl-C (or a polite kill) finishes the step, saves and returns; ``stop_after`` does the same after that many
-        steps in all. Raises NegutilError where the checkpoint is damaged or was made from something else.
+        steps in all. Raises NegutilError if the checkpoint is damaged or was made from something else.
         """
         out.mkdir(parents=True, exist_ok=True)
         train(self, out, self.identity, stop_after=stop_after)
@@ -155,7 +155,7 @@ class Pretraining(Loop[Batch]):
     ) -> None:
         """Write ``weights`` (a .safetensors file with ``state``), and .json and .curve.csv beside it.
 
-        Raises NegutilError where the training is not finished or a weight is not finite, as in float16 it can be.
+        Raises NegutilError if the training is not finished or a weight is not finite, as in float16 it can be.
         """
         if self.done != self.steps:
             raise NegutilError(

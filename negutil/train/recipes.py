@@ -89,9 +89,9 @@ _CHANGED = re.compile(r"(.+)-(passes|share|alpha)(\d+(?:\.\d+)?)")
 
 
 def find(name: str) -> Recipe:
-    """The recipe called ``name``; raises NegutilError, listing those that exist, where there is none.
+    """The recipe called ``name``; raises NegutilError, listing those that exist, if there is none.
 
-    A name may go on with what is changed: passes over the captions, their share, NegBench's alpha, as in
+    A name may continue with what is changed: passes over the captions, their share, NegBench's alpha, as in
     "negationclip-share0.1-passes20" or "negfull-alpha0.5".
     """
     if name in RECIPES:
@@ -171,7 +171,7 @@ def possible(settings: Profile, names: Iterable[str]) -> tuple[str, ...]:
 def jobs(settings: Profile, base: str, recipes: Iterable[str], wanted: Sequence[int] = ()) -> list[Job]:
     """The trainings of ``recipes`` on ``base``, one for each seed that is ``wanted`` (by default their own).
 
-    Builds the training sets and encodes the training pictures where that has not been done.
+    Builds the training sets and encodes the training images where that has not been done.
     """
     recipes = tuple(recipes)
     if not recipes:
@@ -190,7 +190,7 @@ def jobs(settings: Profile, base: str, recipes: Iterable[str], wanted: Sequence[
 
 
 def single(settings: Profile, base: str, recipe: Recipe, seed: int) -> Job:
-    """The training of ``recipe`` on ``base`` from one seed; raises NegutilError where its training set is missing."""
+    """The training of ``recipe`` on ``base`` from one seed; raises NegutilError if its training set is missing."""
     model = loader.load(base)
     return job(settings, model, recipe, seed, sets.examples(recipe.set, model, settings, recipe.error))
 
@@ -330,7 +330,7 @@ GLASSES: dict[str, GlassesRecipe] = {
 
 
 def find_glasses(name: str) -> GlassesRecipe:
-    """The recipe of glasses called ``name``; raises NegutilError, listing those that exist, where there is none."""
+    """The recipe of glasses called ``name``; raises NegutilError, listing those that exist, if there is none."""
     if name not in GLASSES:
         raise no_such("recipe", name, GLASSES, " for glasses")
     return GLASSES[name]

@@ -1,6 +1,6 @@
 """The training sets with negation (``negutil.captions.caption_sets``) as examples for the method that each is for.
 
-Image features are those of all training pictures of COCO, computed once for each image tower, so that every set and
+Image features are those of all training images of COCO, computed once for each image tower, so that every set and
 seed shares them. Each method has a section in docs/protocols.md.
 """
 
@@ -37,14 +37,14 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Features float32 [N, D] of all training pictures in ``folder``, and the row of each by the name of its file."""
+    """Features float32 [N, D] of all training images in ``folder``, and the row of each by the name of its file."""
 
     images: NDArray[np.float32]
     rows: dict[str, int]
     folder: Path
 
     def find(self, names: Sequence[str]) -> NDArray[np.int64]:
-        """Rows of the pictures called ``names`` (any folder before them); raises NegutilError for an unknown one."""
+        """Rows of the images called ``names`` (any folder before them); raises NegutilError for an unknown one."""
         try:
             return np.array([self.rows[Path(name).name] for name in names], dtype=np.int64)
         except KeyError as problem:
@@ -53,7 +53,7 @@ class Gallery:
 
 
 def gallery(model: LoadedModel, settings: Profile) -> Gallery:
-    """Encode all training pictures of COCO, or take their features from the cache."""
+    """Encode all training images of COCO, or take their features from the cache."""
     pictures, known = _pictures(settings)
     images = encode.images(model, pictures, batch=settings.encode.batch, data_sha256=known)
     rows = {Path(path).name: row for row, path in enumerate(pictures.paths)}
@@ -83,7 +83,7 @@ def lengths(model: LoadedModel, settings: Profile) -> NDArray[np.float32]:
 
 
 def _pictures(settings: Profile) -> tuple[PictureFiles, str]:
-    """All training pictures of COCO in the order of their names, and what identifies them ("" for the user's own)."""
+    """All training images of COCO in the order of their names, and what identifies them ("" for the user's own)."""
     folder = source.folder(settings, "coco")
     made = built.manifest(folder)
     return PictureFiles(sorted((folder / PICTURES).iterdir())), f"{made['sha256']} {PICTURES}" if made else ""
@@ -107,7 +107,7 @@ class TrainingSet(NamedTuple):
 def examples(name: str, model: LoadedModel, settings: Profile, error: float = 0.0) -> Examples:
     """Return the set called ``name`` (one of :data:`SETS`), from annotators with this rate of ``error``.
 
-    Raises NegutilError, listing those that exist, where there is none of that name.
+    Raises NegutilError, listing those that exist, if there is none of that name.
     """
     if name not in SETS:
         raise no_such("training set", name, SETS)
@@ -122,7 +122,7 @@ def examples(name: str, model: LoadedModel, settings: Profile, error: float = 0.
 def folder(settings: Profile, error: float = 0.0) -> Path:
     """The folder of the captions: the published ones, where a profile wants and has them, else the annotators'.
 
-    Raises NegutilError where neither is possible.
+    Raises NegutilError if neither is possible.
     """
     own = settings.data / caption_sets.FOLDER
     if not error and own.is_dir() and not source.is_built(own):
@@ -131,10 +131,10 @@ def folder(settings: Profile, error: float = 0.0) -> Path:
 
 
 def require(name: str, settings: Profile, error: float = 0.0) -> list[Path]:
-    """Return the files of a training set; raises NegutilError where one is not there and cannot be made.
+    """Return the files of a training set; raises NegutilError if one is missing and cannot be made.
 
     NegationCLIP's captions of both kinds are those of the published file, where it is there, and of P1 alone where
-    nobody asks questions about the pictures.
+    nobody asks questions about the images.
     """
     if _of_ccneg(name, settings):
         files = [settings.data / "ccneg" / baseline_sets.TRIPLETS]
@@ -170,7 +170,7 @@ def with_negation(pictures: Gallery, *files: Path) -> Examples:
 
 
 def plain(pictures: Gallery, *files: Path) -> Examples:
-    """The control: the same pictures and captions before the negation was added."""
+    """The control: the same images and captions before the negation was added."""
     negated = with_negation(pictures, *files)
     return Examples(negated.images, negated.rows, list(negated.originals or ()))
 
@@ -183,7 +183,7 @@ def negated_queries(pictures: Gallery, file: Path) -> Examples:
 
 
 def word_order(pictures: Gallery, file: Path) -> Examples:
-    """NegCLIP: captions with two words changed round, and the first hard picture of each."""
+    """NegCLIP: captions with two words changed round, and the first hard image of each."""
     table = pd.read_csv(file, sep="\t")
     negatives, hard = ([ast.literal_eval(cell)[0] for cell in table[name]] for name in ("neg_caption", "neg_image"))
     rows = pictures.find(table["filepath"].tolist())
@@ -191,13 +191,13 @@ def word_order(pictures: Gallery, file: Path) -> Examples:
 
 
 def negcap(pictures: Gallery, file: Path) -> Examples:
-    """NegBench's NegCap: captions with a negation, three of each picture."""
+    """NegBench's NegCap: captions with a negation, three of each image."""
     table = pd.read_csv(file)
     return Examples(pictures.images, pictures.find(table["filepath"].tolist()), table["caption"].tolist())
 
 
 def negfull(pictures: Gallery, file: Path, questions_file: Path) -> Examples:
-    """NegBench's NegFull: NegCap's captions, each with the question of NegMCQ about its picture."""
+    """NegBench's NegFull: NegCap's captions, each with the question of NegMCQ about its image."""
     captions = negcap(pictures, file)
     questions = negbench.load(questions_file)
     number = {row: index for index, row in enumerate(pictures.find(questions["file_name"]))}
@@ -213,11 +213,11 @@ def negfull(pictures: Gallery, file: Path, questions_file: Path) -> Examples:
 
 @dataclass(frozen=True, slots=True)
 class CaptionPairs:
-    """M items over N pictures, whose features are rows of ``images`` float32 [N, D], L2-normalised.
+    """M items over N images, whose features are rows of ``images`` float32 [N, D], L2-normalised.
 
-    ``rows`` int64 [M] is the picture of each item; ``negated`` [M] the captions with a negation, false of their picture
+    ``rows`` int64 [M] is the image of each item; ``negated`` [M] the captions with a negation, false of their image
     in CC-Neg and true in NegBench's set; ``affirmed`` [M] true captions without; ``objects`` [M] the nouns that are
-    denied; ``distractors`` int64 [M] rows of hard negative pictures, where the set has them (CC-Neg).
+    denied; ``distractors`` int64 [M] rows of hard negative images, where the set has them (CC-Neg).
     """
 
     images: NDArray[np.float32]
@@ -232,7 +232,7 @@ class CaptionPairs:
         return len(self.rows)
 
     def take(self, chosen: ArrayLike) -> "CaptionPairs":
-        """The items ``chosen``, over the same pictures."""
+        """The items ``chosen``, over the same images."""
         index = np.asarray(chosen, dtype=np.int64)
         hard = None if self.distractors is None else self.distractors[index]
         negated, affirmed, objects = (
@@ -241,21 +241,21 @@ class CaptionPairs:
         return CaptionPairs(self.images, self.rows[index], negated, affirmed, objects, hard)
 
     def examples(self) -> Examples:
-        """The same items for fine-tuning: CoN-CLIP's triplets, or captions with a negation and their pictures."""
+        """The same items for fine-tuning: CoN-CLIP's triplets, or captions with a negation and their images."""
         if self.distractors is None:
             return Examples(self.images, self.rows, self.negated, self.affirmed)
         return Examples(self.images, self.rows, self.affirmed, negatives=self.negated, distractors=self.distractors)
 
 
 def ccneg(model: LoadedModel, settings: Profile, error: float = 0.0) -> CaptionPairs:
-    """CC-Neg's triplets: picture, true caption, false caption with a negation (its commas removed), distractor.
+    """CC-Neg's triplets: image, true caption, false caption with a negation (its commas removed), distractor.
 
     With published data they are the training part of the published file, else from annotators with this rate of
     ``error``.
     """
     published = source.folder(settings, "ccneg")
     if not source.is_built(published):
-        # The pictures of COCO's train2017 in torchvision's order: by image id.
+        # The images of COCO's train2017 in torchvision's order: by image id.
         coco_folder = settings.data / "coco"
         frame = coco.load(coco_folder / "annotations" / "captions_train2017.json").to_pandas().sort_values("image_id")
         return ccneg_from(published, [coco_folder / "train2017" / name for name in frame["file_name"]], model, settings)
@@ -271,8 +271,8 @@ def ccneg_from(
 ) -> CaptionPairs:
     """CC-Neg's training part in the published layout under ``folder``; its mapping counts in ``distractors``.
 
-    ``evaluation`` is how many of the last items are for evaluation (None: as published). Raises NegutilError where
-    files or pictures are missing; a profile may leave out the items without their picture or distractor.
+    ``evaluation`` is how many of the last items are for evaluation (None: as published). Raises NegutilError if
+    files or images are missing; a profile may leave out the items without their image or distractor.
     """
     files = (folder / baseline_sets.TRIPLETS, folder, folder / baseline_sets.DISTRACTORS)
     rows = ccneg_files.load(*files, split="train", n_evaluation=evaluation or ccneg_files.N_EVALUATION)

@@ -60,7 +60,7 @@ class FinetuneConfig(Settings):
 
     ``warmup`` counts steps; ``clip_norm`` 0 clips no gradient; ``decay`` says whether vectors (gains, biases) and the
     logit scale decay as matrices do; ``trainable`` names groups of the text tower, the rest is frozen; ``shuffle`` is
-    off in CoN-CLIP's code alone; ``original_share`` of the captions are replaced by their originals, anew each epoch;
+    off in CoN-CLIP's code alone; ``original_share`` of the captions are replaced by their originals, again each epoch;
     ``validation_by`` caption lets an image be in both parts, as in NegationCLIP's code; ``keep`` says which epoch's
     weights stay. ``alpha`` and ``normalise_mcq``
     are NegBench's, ``margin`` to ``constraint_weight`` CLIP-bnl's. Raises NegutilError for a value without sense.
@@ -138,9 +138,9 @@ class GlassesTraining(Settings):
     ``variant`` and ``modules`` (changes of it) are settings of the modules (``models.glasses_settings``); tokens is the
     paper with another reading of eq. 4. ``delta`` is
     the weight of the alignment loss at the start and end of stage 1 (eq. 16). ``distractors`` unrelated takes any
-    picture for a hard negative, as the released code does by mistake; without ``fourth_term`` its term of CC-Neg's loss
+    image for a hard negative, as the released code does by mistake; without ``fourth_term`` its term of CC-Neg's loss
     is 0, as there (docs/protocols.md#glasses-training). ``lens_set`` names the set that stage 1 learns from, where it
-    is another one. ``validation_by`` item lets a picture be in both parts, as in the released code.
+    is another one. ``validation_by`` item lets an image be in both parts, as in the released code.
     ``matmul_precision`` is torch's (``loop.fast_kernels``). Raises NegutilError for a value without sense.
     """
 

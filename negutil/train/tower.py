@@ -60,7 +60,7 @@ class TextTower(torch.nn.Module):
     ``trainable`` names the groups of parameters that learn. All layers but attention see the tokens of the batch packed
     into one matrix; attention sees the texts in ``chunks`` of like length, padded to the longest of each. The last
     layer is computed at the end tokens alone. A tower of transformers sees each chunk as a whole, without dropout.
-    Raises NegutilError where the model's text tower may look at its padding.
+    Raises NegutilError if the model's text tower may look at its padding.
     """
 
     def __init__(self, base: LoadedModel, ids: torch.Tensor, trainable: tuple[str, ...], chunks: int) -> None:

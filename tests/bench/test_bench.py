@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
+import base64
 import dataclasses
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import model_files
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from clip_benchmark.cli import main_build
 from data_files import complaint, picture, write_json, write_text
 from PIL import Image
 
-from negutil import config, results
+from negutil import config, results, statistics
 from negutil.bench import card as bench_card
+from negutil.bench import clip_benchmark_files, examples, references, run, sources
 from negutil.bench import model as bench_model
-from negutil.bench import references, run, sources
 from negutil.bench.run import Card
 from negutil.bench.sources import Files, OwnPairs, Unit
 from negutil.config import Profile, Splits
@@ -84,7 +89,7 @@ def test_a_method_without_training_has_a_card_of_its_own(
 
 @pytest.mark.parametrize(
     ("method", "said"),
-    [("magic", "no method 'magic'"), ("caps=high", "write such as caps=0.9"), ("caps=2", "between 0")],
+    [("magic", "no method 'magic'"), ("caps=high", "write for example caps=0.9"), ("caps=2", "between 0")],
 )
 def test_a_wrong_method_is_refused(model: LoadedModel, method: str, said: str) -> None:
     assert said in complaint(bench_model.with_method, model, method)
@@ -162,7 +167,7 @@ def test_a_folder_is_about_one_model(folder: Path, settings: Profile, model: Loa
     renamed = dataclasses.replace(model, fingerprint=other.fingerprint)
     assert "in its weights_sha256" in complaint(run.run, renamed, own, folder / "card", 8)
     assert "is a file" in complaint(run.run, model, own, folder / "mine.csv", 8)
-    assert "nothing to ask" in complaint(run.run, model, [], folder / "card", 8)
+    assert "Nothing to evaluate" in complaint(run.run, model, [], folder / "card", 8)
 
 
 def test_what_is_wrong_with_data_or_model_is_told(folder: Path, settings: Profile, model: LoadedModel) -> None:
@@ -171,12 +176,12 @@ def test_what_is_wrong_with_data_or_model_is_told(folder: Path, settings: Profil
     assert "gone.png" in told
     assert "--partial" in told
     (unit,) = sources.of_files(Files(negbench=(lost,), partial=True), settings)
-    assert unit.notes == ("1 rows were left out, as their pictures are not there.",)
+    assert unit.notes == ("1 rows were left out because their images are missing.",)
     twice = Files(pairs=(folder / "mine.csv", folder / "mine.csv"))
-    assert "Two files would both be called 'mine'" in complaint(sources.of_files, twice, settings)
+    assert "Two files have the same name 'mine'" in complaint(sources.of_files, twice, settings)
     (folder / "1.png").write_bytes(b"no picture")
     own = units(folder, settings, negbench=())
-    assert "1.png cannot be read as a picture" in complaint(run.run, model, own, folder / "card", 8)
+    assert "1.png cannot be read as an image" in complaint(run.run, model, own, folder / "card", 8)
     picture(folder / "1.png")
     broken = bench_model.load(model_files.ARCHITECTURE, "random")
     with torch.no_grad():
@@ -232,8 +237,8 @@ def test_the_mini_world(settings: Profile, tmp_path: Path) -> None:
     assert main["value"].between(0.1, 1).all()
     assert all(task["world"] for task in card.tasks)
     assert "mini world" in bench_card.html(card)
-    assert "No task of the mini world has 'Flickr'" in complaint(sources.world, settings, ["Flickr"])
-    assert "has no world of its own" in complaint(sources.settings, "paper", 0)
+    assert "No mini-world task has 'Flickr'" in complaint(sources.world, settings, ["Flickr"])
+    assert "has no mini world" in complaint(sources.settings, "paper", 0)
     assert sources.settings("mini", 7).encode.batch == 7
 
 
@@ -242,7 +247,8 @@ def test_what_the_folder_holds(folder: Path, settings: Profile, model: LoadedMod
     card = run.run(model, units(folder, settings), out, 8)
     run.save(card, out)
     content = json.loads((out / "bench.json").read_text())
-    assert set(content) == {"format", "model", "tasks", "main", "records", "baselines", "references", "provenance"}
+    parts = {"records", "baselines", "references", "differences"}
+    assert set(content) == {"format", "model", "tasks", "main", "provenance", *parts}
     assert content["format"] == run.FORMAT
     assert content["model"]["weights_sha256"] == model.fingerprint["weights_sha256"]
     assert {"commit", "packages", "device", "dtype", "started"} <= set(content["provenance"])
@@ -260,15 +266,110 @@ def test_what_the_folder_holds(folder: Path, settings: Profile, model: LoadedMod
 def test_the_page_needs_nothing_but_itself(folder: Path, settings: Profile, model: LoadedModel) -> None:
     write_text(folder / "mine.csv", PAIRS[0], "0.png,<b>red</b>,no red")
     (folder / "mine.csv").rename(folder / "<mine>.csv")
-    card = run.run(model, units(folder, settings, pairs=(folder / "<mine>.csv",)), folder / "card", 8)
-    page = bench_card.save(card, folder / "card").read_text()
+    own = units(folder, settings, pairs=(folder / "<mine>.csv",))
+    card = run.run(model, own, folder / "card", 8)
+    shown = examples.of(own, folder / "card")
+    page = bench_card.save(card, folder / "card", shown).read_text()
     assert "http" not in page
-    assert page.count("src=") == page.count('src="data:image/svg+xml;base64,') == 1
+    assert page.count("src=") == 2
+    assert page.count('src="data:image/svg+xml;base64,') == page.count('src="data:image/jpeg;base64,') == 1
     assert "<link" not in page
     assert "<script" not in page
     assert "&lt;mine&gt;" in page
     assert "<mine>" not in page
-    assert bench_card.html(card) == page
+    assert "&lt;b&gt;red&lt;/b&gt;" in page and "<b>red</b>" not in page
+    assert bench_card.html(card, shown) == page
+
+
+def test_the_worst_pairs_come_first_with_their_images(folder: Path, settings: Profile, model: LoadedModel) -> None:
+    own = units(folder, settings)
+    run.run(model, own, folder / "card", 8)
+    (found,) = examples.of(own, folder / "card")
+    items = pd.concat([pd.read_parquet(path) for path in (folder / "card" / "tasks").glob("mine*.parquet")])
+    assert (found.title, found.n, found.wrong) == ("mine", 3, int((items["true"] <= items["false"]).sum()))
+    worst = items.sort_values("margin")
+    assert [pair.line for pair in found.shown] == worst["item"].tolist()
+    assert [pair.margin for pair in found.shown] == pytest.approx((worst["true"] - worst["false"]).tolist())
+    assert [pair.right for pair in found.shown] == worst["right"].tolist()
+    for pair in found.shown:
+        assert PAIRS[pair.line - 1] == f"{pair.file_name},{pair.true},{pair.false}"
+        image = Image.open(io.BytesIO(base64.b64decode(pair.image.partition(",")[2]))).convert("RGB")
+        wanted = COLOURS[int(pair.file_name[0])]
+        assert np.abs(np.asarray(image, int)[4, 6] - wanted).max() < 12
+
+
+def test_large_images_become_small_ones_and_only_the_lowest_are_shown(
+    folder: Path, settings: Profile, model: LoadedModel
+) -> None:
+    picture(folder / "0.png", size=(2000, 1000))
+    lines = [f"0.png,a red square {number},no red square {number}" for number in range(examples.MOST + 5)]
+    write_text(folder / "mine.csv", PAIRS[0], *lines)
+    own = units(folder, settings, negbench=())
+    card = run.run(model, own, folder / "card", 8)
+    (found,) = examples.of(own, folder / "card")
+    assert (len(found.shown), found.n) == (examples.MOST, examples.MOST + 5)
+    image = Image.open(io.BytesIO(base64.b64decode(found.shown[0].image.partition(",")[2])))
+    assert image.size == (examples.SIDE, examples.SIDE // 2)
+    assert f"Here are the {examples.MOST} with" in bench_card.html(card, [found])
+
+
+def test_differences_from_another_card_are_paired(folder: Path, settings: Profile, model: LoadedModel) -> None:
+    other, own = bench_model.load(model_files.ARCHITECTURE, "random", seed=1), units(folder, settings)
+    cards = [run.run(each, own, folder / str(number), 8) for number, each in enumerate((model, other))]
+    run.save(cards[1], folder / "1")
+    found = references.differences(cards[0], own, folder / "0", [folder / "1"])
+    assert [record.task for record in found] == ["questions MCQ, own file", "mine"]
+    for record, unit in zip(found, own, strict=True):
+        both = [run.load(folder / str(number), unit) for number in (0, 1)]
+        first, second = (kept.frames[unit.title]["right"].astype(float) for kept in both if kept)
+        gain = statistics.paired_bootstrap(first, second, resamples=50)
+        assert (record.value, record.ci_low, record.ci_high) == (gain.value, gain.low, gain.high)
+        assert record.model == f"{model.name} minus {other.name}"
+    page = bench_card.html(dataclasses.replace(cards[0], differences=found))
+    assert f"{model.name} minus {other.name}" in page
+
+
+def test_the_summary_counts_tests() -> None:
+    """Of three tests one lies above both bars, one above guessing alone, and one has no bar to compare with."""
+    row = Record("bench", "", "x", "accuracy", 0.8, 100, ci_low=0.7, ci_high=0.9)
+    records = [dataclasses.replace(row, task=task) for task in ("a", "b", "c")]
+    bars = [("a", 0.5, 0.6), ("b", 0.5, 0.75)]
+    baselines = [
+        dataclasses.replace(row, task=task, model=name, value=value)
+        for task, *values in bars
+        for name, value in zip(("chance", "blind: longest"), values, strict=True)
+    ]
+    main = tuple((record.task, record.metric) for record in records)
+    gains = [
+        dataclasses.replace(row, task=task, model="x minus y", ci_low=low, ci_high=low + 0.1)
+        for task, low in (("a", 0.02), ("b", -0.05), ("c", -0.3))
+    ]
+    card = Card({"name": "x"}, [], main, records, baselines, [], {}, gains)
+    assert bench_card.summary(card) == [
+        "Above guessing and blind rules on 1 of 2 tests.",
+        "Better than y on 1 of 3 tests on the same items, worse on 1.",
+    ]
+
+
+def test_clip_benchmark_merges_the_files(folder: Path, settings: Profile, model: LoadedModel) -> None:
+    retrieval = write_text(folder / "COCO_val_retrieval.csv", *PLAIN)
+    own = units(folder, settings, negbench=(folder / "questions.csv", retrieval))
+    card = run.run(model, own, folder / "card", 8)
+    written = clip_benchmark_files.write(card, folder / "theirs", "random")
+    assert [path.name for path in written] == [
+        "questions-MCQ-own-file_random_Tiny-Test_en_image_caption_selection.json",
+        "COCO-retrieval-plain_random_Tiny-Test_en_zeroshot_retrieval.json",
+        "mine_random_Tiny-Test_en_image_caption_selection.json",
+    ]
+    main_build(argparse.Namespace(files=[str(folder / "theirs")], output=str(folder / "all.csv")))
+    table = pd.read_csv(folder / "all.csv").set_index("dataset")
+    assert set(table["model_fullname"]) == {"Tiny-Test random"}
+    value = {(record.task, record.metric): record.value for record in card.records}
+    assert table.loc["mine", "acc"] == pytest.approx(value["mine", pairwise.METRIC])
+    assert table.loc["questions MCQ, own file", "acc"] == pytest.approx(value["questions MCQ, own file", "accuracy"])
+    found = table.loc["COCO retrieval, plain"]
+    assert found["image_retrieval_recall@5"] == pytest.approx(value["COCO retrieval, plain", "recall@5"])
+    assert (found["task"], found["language"]) == ("zeroshot_retrieval", "en")
 
 
 def test_another_card_stands_beside(folder: Path, settings: Profile, model: LoadedModel) -> None:

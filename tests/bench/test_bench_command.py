@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import model_files
@@ -37,6 +38,7 @@ def test_a_card_in_the_working_directory(folder: Path) -> None:
     header, *rows = [line.split() for line in done.output.splitlines()[1:3]]
     assert header[:3] == ["task", "metric", "value"]
     assert rows[0][:3] == ["mine", "pairwise", "accuracy"]
+    assert "Above guessing and blind rules on 0 of 1 test." in done.output
     out = folder / "negutil-bench-Tiny-Test-random-seed-0"
     assert {path.name for path in out.iterdir()} == {
         *("bench.csv", "bench.json", "bench.provenance.json", "card.html", "model.json", "tasks")
@@ -52,19 +54,37 @@ def test_json_is_the_file(folder: Path) -> None:
     assert content == json.loads((folder / "card" / "bench.json").read_text())
     assert content["records"][0]["n"] == 2
     other = run(MODEL, *WEIGHTS, "--seed", "1", "--pairs", "mine.csv", "--against", "card", "--json")
-    assert {row["model"] for row in json.loads(other.stdout)["references"]} == {content["model"]["name"]}
+    beside = json.loads(other.stdout)
+    assert {row["model"] for row in beside["references"]} == {content["model"]["name"]}
+    (difference,) = beside["differences"]
+    own, theirs = (each["records"][0]["value"] for each in (beside, content))
+    assert difference["value"] == pytest.approx(own - theirs)
+
+
+def test_the_command_is_kept_as_it_was_typed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEGUTIL_COMMAND", "")
+    monkeypatch.delenv("NEGUTIL_COMMAND")
+    words = ["bench", MODEL, *WEIGHTS, "--pairs", "mine.csv", "--out", "a card", "--clip-benchmark", "theirs"]
+    monkeypatch.setattr("sys.argv", ["/somewhere/bin/negutil", *words])
+    with pytest.raises(SystemExit):
+        cli.main()
+    typed = json.loads((folder / "a card" / "bench.json").read_text())["provenance"]["command"]
+    assert typed == f"negutil {shlex.join(words)}"
+    assert "&#39;a card&#39;" in (folder / "a card" / "card.html").read_text()
+    (merged,) = (folder / "theirs").glob("*.json")
+    assert json.loads(merged.read_text())["pretrained"] == "random"
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ((MODEL, "--pairs", "mine.csv"), "is an architecture without weights; add --pretrained"),
+        ((MODEL, "--pairs", "mine.csv"), "is an architecture without weights: add --pretrained"),
         (("Tiny", *WEIGHTS, "--pairs", "mine.csv"), "There is no model 'Tiny'"),
-        ((MODEL, *WEIGHTS), "There is nothing to ask"),
+        ((MODEL, *WEIGHTS), "Nothing to evaluate"),
         ((MODEL, *WEIGHTS, "--pairs", "gone.csv"), "gone.csv: there is no such file"),
         ((MODEL, *WEIGHTS, "--negbench", "mine.csv"), "these columns are not NegBench's"),
-        ((MODEL, *WEIGHTS, "--pairs", "mine.csv", "--images", "pictures"), "line 2: the picture pictures/0.png is not"),
-        ((MODEL, *WEIGHTS, "--pairs", "mine.csv", "--profile", "paper"), "has no world of its own"),
+        ((MODEL, *WEIGHTS, "--pairs", "mine.csv", "--images", "pictures"), "line 2: the image pictures/0.png is not"),
+        ((MODEL, *WEIGHTS, "--pairs", "mine.csv", "--profile", "paper"), "has no mini world"),
         ((MODEL, *WEIGHTS, "--pairs", "mine.csv", "--out", "mine.csv"), "mine.csv is a file"),
     ],
 )

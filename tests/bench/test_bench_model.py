@@ -84,9 +84,9 @@ def test_what_cannot_be_loaded_is_told(tmp_path: Path) -> None:
     load = bench_model.load
     assert "There is no model 'ViT-B32'" in complaint(load, "ViT-B32")
     assert "is an architecture" in complaint(load, "ViT-B-32")
-    assert "no such file of weights" in complaint(load, NAME, str(tmp_path / "gone.pt"))
+    assert "no such weights file" in complaint(load, NAME, str(tmp_path / "gone.pt"))
     assert "its tags: openai" in complaint(load, "ViT-B-32-quickgelu", "opnai")
-    assert "has weights of its own" in complaint(load, f"{BASE}+negationclip/seed0", "random")
+    assert "already has weights" in complaint(load, f"{BASE}+negationclip/seed0", "random")
     assert "no dtype 'float8'" in complaint(load, NAME, "random", dtype="float8")
     assert "no activation 'relu'" in complaint(load, NAME, "random", activation="relu")
     assert "--device is 'tpu9'" in complaint(load, NAME, "random", device="tpu9")

@@ -97,12 +97,12 @@ def test_a_stopped_run_goes_on_and_what_is_damaged_is_made_again(captions: Path,
 def test_a_folder_of_other_features_or_of_somebody_else_is_left_alone(captions: Path, tmp_path: Path) -> None:
     out, other = tmp_path / "out", tmp_path / "other"
     encoding.run([captions], out, Settings(MODEL))
-    with pytest.raises(NegutilError, match="holds features of other inputs or settings"):
+    with pytest.raises(NegutilError, match="contains features of other inputs or settings"):
         encoding.run([captions], out, Settings(MODEL, batch=2))
     other.mkdir()
     (other / "mine.txt").write_text("mine")
     for fresh in (False, True):
-        with pytest.raises(NegutilError, match="not a folder of features"):
+        with pytest.raises(NegutilError, match="nor a folder of features"):
             encoding.run([captions], other, Settings(MODEL), fresh=fresh)
     assert [file.name for file in other.iterdir()] == ["mine.txt"]
 
@@ -113,13 +113,13 @@ def test_command(captions: Path, pictures: Path, tmp_path: Path) -> None:
     assert status == 0
     assert (json.loads(said)["rows"], json.loads(said)["width"]) == (6, 128)
     status, said, _ = run(captions, "--model", MODEL, "--out", out)
-    assert status == 0 and "6 captions of 128 numbers in 1 shards (1 of them were there already)" in said
+    assert status == 0 and "6 captions of 128 numbers in 1 shards (1 of them already existed)" in said
     problems: dict[str, tuple[object, ...]] = {
         "pass --column": (_unusual(tmp_path), "--model", MODEL),
         "There is no model 'nonsense'": (captions, "--model", "nonsense"),
-        "is no folder": (captions, "--model", MODEL, "--kind", "images"),
-        "holds no picture": (_empty(tmp_path), "--model", MODEL, "--kind", "images"),
-        "say with --kind": (_both(pictures), "--model", MODEL),
+        "is not a folder": (captions, "--model", MODEL, "--kind", "images"),
+        "has no images": (_empty(tmp_path), "--model", MODEL, "--kind", "images"),
+        "choose with --kind": (_both(pictures), "--model", MODEL),
         "are for the engine ray": (captions, "--model", MODEL, "--workers", 2),
     }
     for number, (says, arguments) in enumerate(problems.items()):
@@ -135,7 +135,7 @@ def test_command(captions: Path, pictures: Path, tmp_path: Path) -> None:
 
 def test_a_broken_picture_is_named(pictures: Path, tmp_path: Path) -> None:
     (pictures / "b" / "c.png").write_bytes(b"no picture")
-    with pytest.raises(NegutilError, match=r"c\.png cannot be read as a picture"):
+    with pytest.raises(NegutilError, match=r"c\.png cannot be read as an image"):
         encoding.run([pictures], tmp_path / "out", Settings(MODEL), shard_size=1)
     assert not (tmp_path / "out" / encoding.MANIFEST).exists()
     assert (tmp_path / "out" / "00000.json").exists()
@@ -146,7 +146,7 @@ def test_pictures_that_cannot_be_read_can_be_left_out(pictures: Path, tmp_path: 
     (pictures / "._z.png").write_bytes(b"what macOS keeps beside a picture")
     code, said, told = run(pictures, "--model", MODEL, "--out", tmp_path / "out", "--on-error", "skip")
     assert code == 0 and "2 images" in said
-    assert "c.png cannot be read as a picture" in told and "Pictures left out: 1" in told
+    assert "c.png cannot be read as an image" in told and "Images left out: 1" in told
     kept = json.loads((tmp_path / "out" / "00000.json").read_text())
     assert kept["names"] == ["b/a.JPG", "z.png"] and list(kept["left_out"]) == ["b/c.png"]
     opened = [Image.open(pictures / name).convert("RGB") for name in kept["names"]]

@@ -7,11 +7,13 @@ import model_files
 import nbformat
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 from negutil import config
-from negutil.bench import explore
+from negutil.bench import explore, world_words
 from negutil.bench.explore import Explorer, Named
+from negutil.captions import english
 from negutil.compare.negation_beyond import Gallery
 from negutil.config import Profile
 from negutil.errors import NegutilError
@@ -93,12 +95,47 @@ def test_a_method_without_training_asks_for_the_affirmed_part(settings: Profile,
     assert found.scores != Explorer(settings, gallery).top("a dog and no cat", "second", 8).scores
 
 
+def test_words_that_the_world_does_not_have_are_named(explorer: Explorer, settings: Profile, gallery: Gallery) -> None:
+    """Nothing is then called right: a cat without a hat does not show zebras."""
+    found = explorer.top("a cat and zebras but no dog", "second")
+    assert (found.unknown, found.right) == (("zebra",), None)
+    assert explorer.top("no cat", "second").unknown == ()
+    plot = explore.figure(explorer, ["no zebra"], ["second"], 3)
+    assert any("zebra not in this world" in text.get_text() for text in plot.findobj(Text))
+    published = dataclasses.replace(settings, published=True)
+    assert Explorer(published, gallery).top("a cat and zebras", "second").unknown == ()
+
+
+def test_every_noun_is_in_the_world() -> None:
+    for noun in english.NOUN_LIST:
+        for name in (noun.name, noun.plural, *noun.synonyms):
+            assert world_words.unknown(f"a photo of two red {name}, and no {name} on the beach") == (), name
+
+
+def test_sentences_of_the_world_have_only_its_words() -> None:
+    named = {
+        "things": "a dog and two cats",
+        "place": "in a kitchen",
+        "absent": "a hat",
+        "bare": "hat",
+        "plural": "hats",
+    }
+    for form in (*english.AFFIRMATIVE, *english.NEGATED):
+        assert world_words.unknown(form.text.format(**named)) == (), form.text
+    assert world_words.unknown("an elephant riding 3 unicycles, no giraffe") == (
+        "elephant",
+        "riding",
+        "unicycle",
+        "giraffe",
+    )
+
+
 def test_models_differ_and_do_not_share_features(explorer: Explorer) -> None:
     assert explorer.top("a cat", "first", 8).scores != explorer.top("a cat", "second", 8).scores
 
 
 def test_what_cannot_be_asked(explorer: Explorer, settings: Profile) -> None:
-    for query, count, told in ((" ", 3, "is empty"), ("a cat", 9, "ask for fewer"), ("a cat", 0, "ask for fewer")):
+    for query, count, told in ((" ", 3, "is empty"), ("a cat", 9, "choose fewer"), ("a cat", 0, "choose fewer")):
         with pytest.raises(NegutilError, match=told):
             explorer.top(query, "first", count)
     with pytest.raises(NegutilError, match="no query"):

@@ -112,5 +112,5 @@ def test_a_folder_is_pushed_to_a_hub(exported: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_folder_that_is_no_model_is_not_pushed(tmp_path: Path) -> None:
-    with pytest.raises(NegutilError, match=r"has no open_clip_config\.json: write it by `negutil finetune"):
+    with pytest.raises(NegutilError, match=r"has no open_clip_config\.json: write it with `negutil finetune"):
         export.push(tmp_path, "somebody/model")

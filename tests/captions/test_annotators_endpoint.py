@@ -105,7 +105,7 @@ def test_a_retry_after_is_honoured() -> None:
 def test_a_server_that_wants_a_long_rest_ends_the_run_at_once() -> None:
     with serve(lambda asked, attempt: Act(429, headers={"Retry-After": "3600"})) as server:
         started = time.monotonic()
-        with pytest.raises(NegutilError, match=r"wants 3600 s of rest, more than longest_wait"):
+        with pytest.raises(NegutilError, match=r"requests a pause of 3600 s, more than longest_wait"):
             model(server).replies(chats(1), GREEDY)
         assert time.monotonic() - started < 2
     assert len(server.bodies) == 1
@@ -145,7 +145,7 @@ def test_a_last_line_that_was_cut_short_is_asked_again(server: ChatServer, tmp_p
 def test_a_line_of_another_kind_is_named(server: ChatServer, tmp_path: Path) -> None:
     resume = tmp_path / "kept.jsonl"
     resume.write_text('{"caption": "a dog"}\n')
-    with pytest.raises(NegutilError, match=r"kept\.jsonl: line 1 is no reply that was kept here"):
+    with pytest.raises(NegutilError, match=r"kept\.jsonl: line 1 is not a saved reply"):
         model(server, resume=resume).replies(chats(1), GREEDY)
 
 
@@ -240,7 +240,7 @@ def test_the_key_is_sent_and_never_said_or_kept(
 
 def test_a_missing_key_is_named_before_anything_is_asked(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("A_KEY", raising=False)
-    with pytest.raises(NegutilError, match=r"The environment variable A_KEY holds no API key"):
+    with pytest.raises(NegutilError, match=r"The environment variable A_KEY has no API key"):
         model(server, key_variable="A_KEY")
     model(server).replies(chats(1), GREEDY)
     assert "Authorization" not in server.headers[0]
@@ -301,7 +301,7 @@ def test_pictures_travel_as_data_urls_and_other_bytes_are_another_question(serve
 def test_what_is_no_picture_is_named_before_anything_is_asked(server: ChatServer, tmp_path: Path) -> None:
     clip = tmp_path / "video0.mp4"
     clip.write_bytes(b"x")
-    for wrong, problem in ((clip, "is no picture that endpoints take"), (tmp_path / "gone.jpg", "cannot be read")):
+    for wrong, problem in ((clip, "is not an image that endpoints accept"), (tmp_path / "gone.jpg", "cannot be read")):
         with pytest.raises(NegutilError, match=rf"{wrong.name} {problem}"):
             model(server).replies([*chats(2), Chat((("user", "what"),), wrong)], GREEDY)
     assert not server.bodies

@@ -158,7 +158,7 @@ def test_a_language_model_is_shown_no_pictures(text_model: Path, tmp_path: Path)
 def test_a_broken_picture_is_named(picture_model: Path, tmp_path: Path) -> None:
     path = tmp_path / "one.png"
     path.write_bytes(b"not a picture")
-    with pytest.raises(NegutilError, match=r"one\.png cannot be read as a picture"):
+    with pytest.raises(NegutilError, match=r"one\.png cannot be read as an image"):
         LocalModel(Local(str(picture_model), vision=True)).replies([Chat((("user", "a"),), path)], GREEDY)
 
 

@@ -84,7 +84,7 @@ def test_other_encodings_are_refused(tmp_path: Path, encoding: str) -> None:
 def test_a_folder_of_several_kinds_is_refused_with_its_counts(tmp_path: Path) -> None:
     for name in ("a.txt", "b.txt", "c.csv"):
         (tmp_path / name).write_text("caption\na dog\n")
-    with pytest.raises(NegutilError, match=r"several kinds \(1 \.csv, 2 \.txt\): name those that you mean"):
+    with pytest.raises(NegutilError, match=r"several kinds \(1 \.csv, 2 \.txt\): name the files that you mean"):
         caption_files.find([tmp_path])
     (tmp_path / "c.csv").unlink()
     for name in ("README.txt", "LICENSE.txt", "._a.txt"):

@@ -112,7 +112,7 @@ def test_a_file_of_another_kind_is_left_alone_and_not_locked(tmp_path: Path, con
     path.write_text(content)
     first = ReplyStore(path)
     for store in (first, ReplyStore(path)):
-        with pytest.raises(NegutilError, match=r"settings\.json: line 1 is no reply"), store:
+        with pytest.raises(NegutilError, match=r"settings\.json: line 1 is not a saved reply"), store:
             pass
     assert path.read_text() == content
 

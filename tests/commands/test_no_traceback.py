@@ -53,6 +53,7 @@ CASES = (
     (f"{BENCH} --pairs {{mine}} --images {{missing}}", "{missing}"),
     (f"{BENCH} --pairs {{mine}} --images {{mine}}", "{mine}"),
     (f"{BENCH} --pairs {{mine}} --against {{missing}}", "{missing}"),
+    (f"{BENCH} --pairs {{mine}} --clip-benchmark {{mine}}", "{mine}"),
     (f"{BENCH} --pairs {{mine}} --out {{mine}}", "{mine}"),
     (f"{BENCH} --pairs {{mine}} --out {{mine}}/under", "{mine}/under"),
     (f"{BENCH} --pairs {{mine}} --pairs {{mine}}", "'mine'"),
@@ -74,6 +75,9 @@ CASES = (
     ("table 05", "05/table-2"),
     ("table 05/nothing", "'nothing'"),
     ("table 05/table-2 --profile nothing", "'nothing'"),
+    ("run --profile quick --only 00 --out {mine}", "{mine}"),
+    ("verify {missing}", "{missing}"),
+    ("verify --profile nothing", "'nothing'"),
     (encode("{mixed}"), "{mixed}"),
     (encode("{empty_folder}"), "{empty_folder}"),
     (encode("{damaged_pictures}") + " --kind images", "{damaged_pictures}/0.png"),
@@ -91,10 +95,22 @@ CASES = (
     (f"{PICTURES} --store nothing", "'nothing'"),
     (f"{PICTURES} --engine nothing", "'nothing'"),
     (f"{PICTURES} --workers 2", "--workers"),
+    (f"explore {{pictures}} --model {MODEL}", "--pretrained"),
+    (f"explore {{missing}} --model {MODEL}=random", "{missing}"),
+    (f"explore {{empty_folder}} --model {MODEL}=random", "{empty_folder}"),
+    (f"explore {{damaged_pictures}} --model {MODEL}=random", "{damaged_pictures}/0.png"),
+    (f"explore {{pictures}} --model {MODEL}=random --weight -1", "-1"),
+    ("explore {pictures} --model nothing", "'nothing'"),
     ("finetune nothing", "'nothing'"),
     ("finetune nothing+negationclip/seed0 --profile quick", "'nothing'"),
     ("finetune miniclip-s-8+nothing/seed0 --profile quick", "'nothing'"),
     ("finetune miniclip-s-8+negationclip/seed0 --profile nothing", "'nothing'"),
+    ("finetune miniclip-s-8+p1/seed0 --profile quick --captions {missing}", "{missing}"),
+    ("finetune miniclip-s-8+p1/seed0 --profile quick --captions {mine}", "'caption'"),
+    ("finetune miniclip-s-8+p1/seed0 --profile quick --captions {captions} --images {missing}", "{missing}"),
+    ("finetune miniclip-s-8+p1/seed0 --profile quick --captions {captions} --annotator {missing}", "{missing}"),
+    ("finetune miniclip-s-8+p1/seed0 --profile quick --captions {captions} --annotator {mine}", "{mine}"),
+    ("finetune miniclip-s-8+p1/seed0 --profile quick --annotator world", "--captions"),
     ("NEGUTIL_CONFIGS={missing} models list", "{missing}"),
     ("NEGUTIL_CONFIGS={damaged_configs} models list", "{damaged_configs}"),
     ("negbench ask {mine}", "{mine}"),
@@ -151,6 +167,8 @@ READERS = (
     (f"{BENCH} --ccneg {{file}}", ".pt"),
     (f"bench {MODEL} --pairs {{mine}} --out {{new}} --pretrained {{file}}", ".pt"),
     (f"bench {MODEL} --pairs {{mine}} --out {{new}} --pretrained {{file}}", ".safetensors"),
+    ("finetune miniclip-s-8+p1/seed0 --profile quick --captions {file}", ".csv"),
+    ("finetune miniclip-s-8+p1/seed0 --profile quick --captions {captions} --annotator {file}", ".toml"),
     ("negbench ask {file}", ".csv"),
     ("negbench check {file}", ".csv"),
     ("negbench build {file} {new}", ".json"),
@@ -208,6 +226,7 @@ def wrong_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     images = [{"id": i, "file_name": f"{i}.png", "width": 9, "height": 9} for i in (1, 2)]
     kinds = [{"id": i, "name": name} for i, name in enumerate(("cat", "dog", "bird"), 1)]
     write_json(root / "instances.json", {"images": images, "annotations": boxes, "categories": kinds})
+    write_text(root / "captions.csv", "image,caption", "mixed/0.png,a dog with a ball")
     write_text(root / "retrieval.csv", "filepath,captions", "0.png,\"['no cat', 'a dog']\"")
     write_text(root / "damaged_cache" / "arrays" / "ab" / "ab12.json", "{")
     write_text(root / "damaged_coco" / "coco" / "annotations" / "captions_val2017.json", "[1]")

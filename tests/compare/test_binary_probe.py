@@ -109,7 +109,7 @@ def test_one_missing_picture_is_left_out_and_counted(
 ) -> None:
     monkeypatch.setattr(skipped, "_noted", {})
     (official / "img_align_celeba" / "000003.jpg").unlink()
-    with pytest.raises(NegutilError, match=r"1 of 40 pictures or clips are not in .*leave their rows out"):
+    with pytest.raises(NegutilError, match=r"1 of 40 images or clips are not in .*leave their rows out"):
         binary_probe.run(paper)
     found = binary_probe.run(replace(paper, missing="drop"))
     assert set(found.table["n"]) == {COUNT - 1}

@@ -183,5 +183,5 @@ def test_what_was_found_by_looking_is_no_test(tmp_path: Path) -> None:
     text = '[[claim]]\nid = "c"\nnotebook = "03"\nsource = "ours"\nstatement = "s"\nwritten = "after the run"\n'
     text += 'conditions = [{ table = "a/b", task = "t", metric = "m", above = 0.0 }]\n'
     (tmp_path / "claims.toml").write_text(text, encoding="utf-8")
-    with pytest.raises(NegutilError, match="found by looking: say so under `fact`"):
+    with pytest.raises(NegutilError, match="noticed in the results: say so under `fact`"):
         claims.read(tmp_path / "claims.toml")

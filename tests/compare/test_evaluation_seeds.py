@@ -120,9 +120,9 @@ def test_only_rows_that_claims_name_are_kept_and_they_are_those_that_were_answer
 def test_what_is_missing_is_said_in_one_sentence(one_claim: None, tmp_path: Path) -> None:
     with pytest.raises(NegutilError, match="run `negutil seeds --profile quick`"):
         evaluation_seeds.read("quick")
-    with pytest.raises(NegutilError, match=r"evaluation_seeds/1/03_negbench/tasks.csv is not there"):
+    with pytest.raises(NegutilError, match=r"evaluation_seeds/1/03_negbench/tasks.csv is missing"):
         evaluation_seeds.judge("quick")
-    for words, said in ((["--seeds", "1,x"], "no list of whole numbers"), (["--seeds", "1,1"], "names a seed twice")):
+    for words, said in ((["--seeds", "1,x"], "not a list of whole numbers"), (["--seeds", "1,1"], "repeats a seed")):
         done = runner.invoke(cli.app, ["seeds", "--profile", "quick", *words])
         assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
         assert said in done.stderr

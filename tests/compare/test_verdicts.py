@@ -48,7 +48,7 @@ def test_a_missing_table_is_a_line_that_says_which_notebook_makes_it() -> None:
     (outcome,) = verdicts.of("mini", [_claim(notebook="07")])
     assert outcome.verdict == verdicts.NO_RESULTS and "run notebook 07" in outcome.reason
     (line,) = verdicts.table([outcome]).to_dict("records")
-    assert line["verdict"] == verdicts.NO_RESULTS and "09_test/table.csv is not there" in str(line["decided by"])
+    assert line["verdict"] == verdicts.NO_RESULTS and "09_test/table.csv is missing" in str(line["decided by"])
 
 
 def test_a_table_without_the_record_is_a_line_too() -> None:
@@ -106,6 +106,24 @@ def test_models_that_disagree_are_told_one_by_one() -> None:
     unsure = replace(rows[1], value=0.5, ci_low=0.4, ci_high=0.6)
     results.save([rows[0], unsure], "mini", "09_test", "table")
     assert _verdict(_claim()) == "inconclusive"
+
+
+def test_two_models_with_nearly_the_same_interval_do_not_differ() -> None:
+    rows = [
+        Record("09_test", "task", model, "accuracy", value, 100, low, high, "items")
+        for model, value, low, high in (
+            ("miniclip-s-8", -0.030, -0.049, -0.013),
+            ("miniclip-b-8", -0.029, -0.049, -0.010),
+        )
+    ]
+    results.save(rows, "mini", "09_test", "table")
+    # Wherever the bound lies, the two are never replicated and contradicted: at most one of them is open.
+    for bound in (-0.06, -0.03, -0.012, 0.0):
+        for side in ("above", "below"):
+            (outcome,) = verdicts.of("mini", [_claim(conditions=(replace(ABOVE, side=side, bound=bound),))])
+            assert outcome.verdict != verdicts.DIFFERS, (side, bound)
+    (between,) = verdicts.of("mini", [_claim(conditions=(replace(ABOVE, side="below", bound=-0.012),))])
+    assert [row.verdict for row in between.rows] == ["replicated", "inconclusive"] and between.verdict == "inconclusive"
 
 
 def test_the_verdict_over_several_draws_is_that_of_the_pooled_numbers(store: Path) -> None:

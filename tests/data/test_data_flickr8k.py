@@ -48,7 +48,7 @@ def test_lines_of_no_photograph_are_left_out_and_listed(folder: Path) -> None:
     write_text(folder / flickr8k.CAPTIONS, *LINES, "5_e.jpg.1#0\tA cat .")
     rows = flickr8k.load(folder)
     assert len(rows) == 4
-    assert data.report(rows).left_out == ("line 7: '5_e.jpg.1' is no name of a photograph",)
+    assert data.report(rows).left_out == ("line 7: '5_e.jpg.1' is not the name of a photograph",)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_splits_that_do_not_belong_to_the_captions_are_reported(folder: Path) ->
 def test_what_is_missing_is_one_sentence(folder: Path, tmp_path: Path) -> None:
     assert "run `negutil data get flickr8k`" in complaint(flickr8k.load, tmp_path / "nowhere")
     (folder / flickr8k.PHOTOGRAPHS / "1_a.jpg").unlink()
-    assert "1 of 4 pictures or clips are not in" in complaint(flickr8k.load, folder)
+    assert "1 of 4 images or clips are not in" in complaint(flickr8k.load, folder)
     with data.missing_pictures("drop"):
         rows = flickr8k.load(folder)
     assert data.report(rows).missing_pictures == 1

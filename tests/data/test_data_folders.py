@@ -45,6 +45,6 @@ def test_other_files_are_no_pictures(imagenet: Path) -> None:
 def test_bad_folders(imagenet: Path, tmp_path: Path) -> None:
     assert "n02" in complaint(folders.load, imagenet, names={"n01": "tench"})
     (imagenet / "val" / "n03").mkdir()
-    assert "n03: there are no pictures" in complaint(folders.load, imagenet)
+    assert "n03: there are no images" in complaint(folders.load, imagenet)
     assert "no such folder" in complaint(folders.load, tmp_path / "nowhere")
     assert "no class folders" in complaint(folders.load, imagenet / "val" / "n03")

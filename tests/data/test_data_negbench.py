@@ -112,7 +112,7 @@ def test_the_malformed_row_of_the_synthetic_file(tmp_path: Path) -> None:
         (["1.jpg", 0, *OPTIONS, "There is no dog."], "correct_answer_template is 'There is no dog.'"),
         (["1.jpg", 0, *OPTIONS[:3], " ", "positive"], "caption_3 is empty"),
         (["", 0, *OPTIONS, "positive"], "there is no image_path"),
-        (["1.jpg", 0, *OPTIONS], "6 fields where 7 are expected"),
+        (["1.jpg", 0, *OPTIONS], "6 fields instead of 7"),
     ],
 )
 def test_mcq_malformed_rows(tmp_path: Path, row: Sequence[object], told: str) -> None:

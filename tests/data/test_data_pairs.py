@@ -64,8 +64,8 @@ def test_backslashes_are_slashes(folder: Path) -> None:
         (["image,caption,true,false", "1.png,a,b,c"], "several columns for 'true': caption, true"),
         (["image,true,false", "1.png,a,b", "1.png,a,"], "line 3: the cell of 'false' is empty"),
         (["image,true,false", "1.png,a, a"], "line 2: both captions are the same"),
-        (["image,true,false", "1.png,a,b", "gone.png,a,b"], "line 3: the picture gone.png is not in"),
-        (["image,true,false", "1.png,a,b", "1.png,a, b, c"], "line 3: 4 fields where 3 are expected"),
+        (["image,true,false", "1.png,a,b", "gone.png,a,b"], "line 3: the image gone.png is not in"),
+        (["image,true,false", "1.png,a,b", "1.png,a, b, c"], "line 3: 4 fields instead of 3"),
         (["image,true,false"], "no usable rows"),
     ],
 )

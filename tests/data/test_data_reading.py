@@ -145,7 +145,7 @@ def test_csv_keeps_malformed_rows_out_by_line(tmp_path: Path) -> None:
     read = _reading.read_csv(path)
     assert read.columns == {"a": ["two\nlines", "x"], "b": ["1", "y"]}
     assert read.lines == [2, 6]
-    assert read.left_out == ("line 4: 3 fields where 2 are expected",)
+    assert read.left_out == ("line 4: 3 fields instead of 2",)
 
 
 def test_csv_text_in_nameless_columns_is_malformed(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(
     monkeypatch.chdir(folder)
     (folder / "refs(evil).p").write_bytes(pickle.dumps([Malicious()], protocol))
     message = complaint(refcocog.load, folder, "evil")
-    assert "was not run" in message
+    assert "was not loaded" in message
     assert "mkdir" in message
     assert not (folder / "hacked").exists()
 
@@ -109,7 +109,7 @@ def test_truncated_pickle(folder: Path, length: int) -> None:
     ("change", "told"),
     [
         (lambda refs: refs[0].update(ann_id=99), "unknown ann_id"),
-        (lambda refs: refs[0].update(image_id=8), "is about picture 8"),
+        (lambda refs: refs[0].update(image_id=8), "is about image 8"),
         (lambda refs: refs[1].update(ref_id=1), "repeats the ref_id"),
         (lambda refs: refs[1]["sentences"][0].update(sent_id=11), "repeats the sent_id"),
         (lambda refs: refs[0]["sentences"][1].pop("sent"), 'entry 1 has no "sent"'),

@@ -71,7 +71,7 @@ def test_file_name_pattern(files: tuple[Path, Path, Path]) -> None:
         (lambda rows: rows.pop(), "has no annotation"),
         (lambda rows: rows.append(annotated(99, "no", "yes/no")), "unknown question_id"),
         (lambda rows: rows.append(annotated(90, "no", "yes/no")), "repeats"),
-        (lambda rows: rows[0].update(image_id=8), "is about picture 8"),
+        (lambda rows: rows[0].update(image_id=8), "is about image 8"),
         (lambda rows: rows[0].pop("answer_type"), 'no "answer_type"'),
         (lambda rows: rows[0].update(answers=["no"]), '"answers"'),
         (lambda rows: rows[0].update(multiple_choice_answer=0), "str is needed"),

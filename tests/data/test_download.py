@@ -56,7 +56,7 @@ def test_what_was_cut_goes_on_from_there(server: FileServer, tmp_path: Path) -> 
 
 def test_a_later_call_goes_on_with_what_an_earlier_one_left(server: FileServer, tmp_path: Path) -> None:
     server.acts[PATH] = [Act(cut=100_000), *[Act(cut=0)] * 3]
-    with pytest.raises(NegutilError, match=r"3 times in a row: what has come is kept"):
+    with pytest.raises(NegutilError, match=r"3 times in a row: the finished part is kept"):
         get(server, tmp_path)
     assert (tmp_path / "data.bin.part").read_bytes() == CONTENT[:100_000]
     assert not (tmp_path / "data.bin").exists()
@@ -118,13 +118,13 @@ def test_redirects_are_followed_and_rounds_are_not(server: FileServer, tmp_path:
 def test_a_wrong_checksum_leaves_nothing(server: FileServer, tmp_path: Path) -> None:
     server.files[PATH] = CONTENT[:-1] + b"?"
     for facts in ({"sha256": SHA256}, {"md5": MD5}):
-        with pytest.raises(NegutilError, match=r"has (sha256|md5) \w+, where \w+ is expected, so it was deleted"):
+        with pytest.raises(NegutilError, match=r"has (sha256|md5) \w+ instead of \w+, so it was deleted"):
             get(server, tmp_path, **facts)
         assert left(tmp_path) <= {".data.bin.lock"}
 
 
 def test_a_file_of_another_size_is_not_even_begun(server: FileServer, tmp_path: Path) -> None:
-    with pytest.raises(NegutilError, match="has 300000 bytes, where 7 are expected"):
+    with pytest.raises(NegutilError, match="has 300000 bytes instead of 7"):
         get(server, tmp_path, bytes=7)
     assert not (tmp_path / "data.bin.part").exists()
 
@@ -133,14 +133,20 @@ def test_a_file_of_another_size_is_not_even_begun(server: FileServer, tmp_path: 
 def test_a_web_page_in_place_of_a_file_is_seen(kind: str, server: FileServer, tmp_path: Path) -> None:
     page = b"\n<!DOCTYPE html><title>Quota exceeded</title>"
     server.acts[PATH] = [Act(headers={"Content-Type": kind}, body=page)]
-    with pytest.raises(NegutilError, match="web page where a file is wanted"):
+    with pytest.raises(NegutilError, match="web page instead of a file"):
         get(server, tmp_path)
     assert left(tmp_path) <= {".data.bin.lock"}
 
 
 @pytest.mark.parametrize(
     ("status", "told"),
-    [(404, "not there any more"), (410, "not there"), (403, "permission"), (401, "HF_TOKEN"), (418, "no file")],
+    [
+        (404, "no longer exists"),
+        (410, "no longer exists"),
+        (403, "permission"),
+        (401, "HF_TOKEN"),
+        (418, "is not a file"),
+    ],
 )
 def test_a_refusal_is_final_and_told(status: int, told: str, server: FileServer, tmp_path: Path) -> None:
     server.acts[PATH] = [Act(status=status, body=b"no")] * 5

@@ -74,7 +74,7 @@ def test_a_part_is_told_counted_and_marked(paper: Profile, tmp_path: Path, capsy
     rows = skipped.attempt(paper, "A thing", read, "x")
     assert rows is not None
     assert rows["file_name"][:] == ["1.png"]
-    told = "Part of the data: A thing. The images of 1 of 3 rows are here: its numbers are not those of the whole."
+    told = "Part of the data: A thing. The images of 1 of 3 rows are here: its numbers do not cover the whole."
     assert capsys.readouterr().out == f"{told} (negutil data get x)\n"
     assert skipped.with_share("A thing, all items") == "A thing, all items (1 of 3 rows)"
     assert skipped.with_share("A things") == "A things"
@@ -106,7 +106,7 @@ def test_every_notebook_has_its_folder(committed_results: Path) -> None:
 def test_the_notebook_about_the_mini_world_is_skipped(paper: Profile) -> None:
     skip = skipped.whole(paper, "00")
     assert skip is not None
-    assert "mini world alone" in skip.line
+    assert "only about the mini world" in skip.line
 
 
 @pytest.mark.parametrize(("number", "names"), skipped.NEEDS.items())

@@ -86,7 +86,7 @@ def test_a_damaged_picture_or_clip_is_found(part: str, copied: Path) -> None:
     entry = next(one for one in catalogue.entries().values() if part in {own.path for own in one.parts})
     finding = check(entry.name, copied)[part]
     assert finding.status == WRONG
-    assert f"the first is {file.name}: delete and fetch them again" in finding.message
+    assert f"the first is {file.name}: delete and download them again" in finding.message
 
 
 def test_a_class_without_pictures_is_found(copied: Path) -> None:
@@ -99,7 +99,7 @@ def test_pictures_that_a_file_names_are_looked_for(copied: Path) -> None:
     assert "1 of its 2 images are in images: a part" in check("valse", copied)["valse/existence.json"].message
     shutil.rmtree(copied / "valse" / "images")
     found = check("valse", copied)
-    assert "is not there" in found["valse/existence.json"].message
+    assert "is missing" in found["valse/existence.json"].message
     assert found["valse/images/"].status == MISSING
     assert data_check.failed(found["valse/images/"], named=True)
     assert not data_check.failed(found["valse/images/"], named=False)
@@ -108,7 +108,7 @@ def test_pictures_that_a_file_names_are_looked_for(copied: Path) -> None:
 def test_a_set_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     (finding,) = data_check.check("negbench", tmp_path)
     assert finding.status == MISSING
-    assert finding.message == "it is not here: negutil data get negbench"
+    assert finding.message == "missing: negutil data get negbench"
 
 
 def test_counts_are_compared_with_every_known_release() -> None:
@@ -132,10 +132,10 @@ def test_more_than_is_known_and_other_bytes_are_wrong(published: Path) -> None:
     assert judge(whole_part(file), file) == (OK, "1 prompts")
     status, told = judge(whole_part(file, counts={"prompts": 0}), file)
     assert status == WRONG
-    assert "more than are known (us)" in told
+    assert "more than expected (us)" in told
     status, told = judge(whole_part(file, sha256="0" * 64, checksum="the publisher"), file)
     assert status == WRONG
-    assert "is known (the publisher)" in told
+    assert f"instead of {'0' * 64} (the publisher)" in told
     # The checksum is that of the first release that is listed; another has other bytes.
     assert judge(whole_part(file, sha256="0" * 64, counts={"prompts": [2, 1]}), file)[0] == OK
 
@@ -151,7 +151,7 @@ def test_weights_are_read_and_their_sha256_told(weights: Path) -> None:
     (finding,) = data_check.check("negclip", weights)
     assert finding.status == OK
     assert finding.counts["tensors"] == len(model_files.state())
-    assert "write it into configs/models.toml, [negclip-vit-b-32]" in finding.message
+    assert "copy it into configs/models.toml, [negclip-vit-b-32]" in finding.message
     truncate(weights / "weights" / "negclip.pth")
     (finding,) = data_check.check("negclip", weights)
     assert finding.status == WRONG

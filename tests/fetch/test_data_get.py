@@ -135,7 +135,7 @@ def test_an_archive_that_is_there_is_not_fetched(server: FileServer, tmp_path: P
 
 def test_another_archive_than_expected_is_told(server: FileServer) -> None:
     server.files["/pictures.zip"] = zipped({"other/1.jpg": b"1"})
-    with pytest.raises(NegutilError, match=r"has no sets/pictures/: it is another archive"):
+    with pytest.raises(NegutilError, match=r"has no sets/pictures/: delete this archive"):
         statuses()
 
 
@@ -331,5 +331,5 @@ def test_an_image_that_is_not_on_the_server_is_named(starter: FileServer, shared
 
 def test_a_server_that_gives_no_parts_of_an_archive_is_named(starter: FileServer) -> None:
     starter.acts[ARCHIVE] = [Act(ranges=False)]
-    with pytest.raises(NegutilError, match=r"trainval2017\.zip does not give .* where a part of the file is wanted"):
+    with pytest.raises(NegutilError, match=r"trainval2017\.zip does not give .* to a request for part of the file"):
         list(get.get("starter", settings=FAST))

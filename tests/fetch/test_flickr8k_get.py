@@ -49,7 +49,9 @@ def server(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_what_was_cut_off_resumes_and_is_read(server: FileServer, tmp_path: Path) -> None:
     server.acts["/Flickr8k_Dataset.zip"] = [Act(cut=50_000), Act(status=503)]
-    with pytest.raises(NegutilError, match=r"Flickr8k_Dataset\.zip could not be downloaded .*what has come is kept"):
+    with pytest.raises(
+        NegutilError, match=r"Flickr8k_Dataset\.zip could not be downloaded .*the finished part is kept"
+    ):
         list(get.get("flickr8k", settings=PATIENT))
     photographs = 3 * OF_EACH_SPLIT
     done = [(one.what, one.status, one.files) for one in get.get("flickr8k", settings=PATIENT)]
@@ -70,9 +72,9 @@ def test_the_commands_get_and_check(server: FileServer, tmp_path: Path) -> None:
     checked = CliRunner().invoke(app, ["data", "check", "flickr8k"])
     assert checked.exit_code == 0
     assert "part, flickr8k/Flickr8k.token.txt: 12 of 8,091 photographs, 60 of 40,455 captions: a part" in checked.stdout
-    assert "1 left out, the first is line 61: '2258277193_586949ec62.jpg.1' is no name" in checked.stdout
+    assert "1 left out, the first is line 61: '2258277193_586949ec62.jpg.1' is not the name" in checked.stdout
     photograph = next((tmp_path / "data" / "flickr8k" / flickr8k.PHOTOGRAPHS).glob("*.jpg"))
     photograph.write_bytes(b"damaged")
     checked = CliRunner().invoke(app, ["data", "check", "flickr8k"])
     assert checked.exit_code == 1
-    assert f"the first is {photograph.name}: delete and fetch them again" in checked.stdout
+    assert f"the first is {photograph.name}: delete and download them again" in checked.stdout

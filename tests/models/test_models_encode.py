@@ -146,7 +146,7 @@ def test_bad_picture_files_are_sentences(model: LoadedModel, tmp_path: Path) -> 
     (tmp_path / "torn.jpg").write_bytes(b"no picture")
     with pytest.raises(
         NegutilError,
-        match=r"torn\.jpg cannot be read as a picture \(no type that Pillow knows\); fetch or build it again",
+        match=r"torn\.jpg cannot be read as an image \(no type that Pillow knows\); download or build it again",
     ):
         encode.images(model, PictureFiles([tmp_path / "torn.jpg"]))
     with pytest.raises(NegutilError, match=r"nowhere\.jpg cannot be read"):

@@ -208,7 +208,7 @@ class Payload:
 def test_a_pickle_payload_is_refused_and_not_run(tmp_path: Path) -> None:
     target, file = tmp_path / "was-run", tmp_path / "bad.pt"
     torch.save({"state_dict": Payload(target)}, file)
-    with pytest.raises(NegutilError, match=r"bad\.pt is damaged, or holds more than tensors"):
+    with pytest.raises(NegutilError, match=r"bad\.pt is damaged, or contains more than tensors"):
         loader.load_entry(model_files.entry(file))
     assert not target.exists()
     pickle.loads(pickle.dumps(Payload(target)))

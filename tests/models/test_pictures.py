@@ -68,7 +68,7 @@ def test_a_truncated_picture_says_why(tmp_path: Path) -> None:
     whole = tmp_path / "whole.jpg"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)).save(whole, quality=95)
     (tmp_path / "cut.jpg").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    with pytest.raises(NegutilError, match=r"cut\.jpg cannot be read as a picture \(.*truncated"):
+    with pytest.raises(NegutilError, match=r"cut\.jpg cannot be read as an image \(.*truncated"):
         read_rgb(tmp_path / "cut.jpg")
 
 
@@ -89,5 +89,5 @@ def test_real_bad_pictures(shared_data: Path) -> None:
         assert read_rgb(bad / "exif6.jpg").size == opened.size[::-1]
     for name in ("only.gif", "only.tiff"):
         assert folders.is_picture(bad / name) and read_rgb(bad / name).mode == "RGB"
-    with pytest.raises(NegutilError, match=r"jpeg_without_end\.jpg cannot be read as a picture \("):
+    with pytest.raises(NegutilError, match=r"jpeg_without_end\.jpg cannot be read as an image \("):
         read_rgb(bad / "jpeg_without_end.jpg")

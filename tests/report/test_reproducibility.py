@@ -58,7 +58,7 @@ def test_a_changed_number_changes_the_page(
     rows.to_csv(tmp_path / "mini" / table, index=False)
     monkeypatch.setenv("NEGUTIL_RESULTS", str(tmp_path))
     assert "scalar gate" in generated.moving("mini")
-    with pytest.raises(NegutilError, match=r"is not there: run the notebook"):
+    with pytest.raises(NegutilError, match=r"is missing: run the notebook"):
         generated.disagreements("CoN-CLIP", "mini")
 
 
@@ -76,10 +76,10 @@ def test_only_what_stands_between_the_markers_is_replaced(committed: None, tmp_p
     ("content", "told"),
     [
         ("[[disagreement", "cannot be read as TOML"),
-        (ENTRY, "what it does here, or why"),
-        (ENTRY + EFFECT + 'unmeasured = "x"\n', "and not both"),
+        (ENTRY, "or why that is not measured"),
+        (ENTRY + EFFECT + 'unmeasured = "x"\n', "either what it does here"),
         (ENTRY + 'unmeasured = "x"\nwhy = "y"\n', "'why' is unknown: correct or remove it"),
-        (ENTRY.replace("CoN-CLIP", "FLAVA") + 'unmeasured = "x"\n', "no known work"),
+        (ENTRY.replace("CoN-CLIP", "FLAVA") + 'unmeasured = "x"\n', "no known paper"),
         (ENTRY + 'effects = [{ table = "t/x" }]\n', "the setting 'task' of effects.0. is missing"),
     ],
 )

@@ -43,7 +43,7 @@ def test_signs_of_latex_and_markdown_are_escaped() -> None:
 @pytest.mark.parametrize(
     ("place", "said"),
     [
-        ("05", "05 names no table: write notebook and name, as in 05/table-2"),
+        ("05", "05 is not a table: write notebook and name, as in 05/table-2"),
         ("05/tabel-2", r"no table 'tabel-2' in notebook 05 \(did you mean 'table-2'\?\); there are trainings, table-2"),
         ("77/table-2", "there is no such notebook"),
     ],
@@ -55,7 +55,7 @@ def test_a_table_that_does_not_exist_is_told_those_that_do(place: str, said: str
 
 def test_a_profile_that_has_not_run_names_the_command() -> None:
     with pytest.raises(
-        NegutilError, match=r"05_negationclip\.ipynb is not there: \./run_all\.sh --profile paper --only 05"
+        NegutilError, match=r"05_negationclip\.ipynb is missing: \./run_all\.sh --profile paper --only 05"
     ):
         table.read("05/table-2", "paper")
 

@@ -17,10 +17,11 @@ import pytest
 from nbformat import v4
 from typer.testing import CliRunner
 
-from negutil import paths
+from negutil import paths, results
 from negutil.commands import cli
 from negutil.errors import NegutilError
 from negutil.report import chapters
+from negutil.results import Record
 from negutil.run import notebooks
 
 runner = CliRunner()
@@ -110,6 +111,39 @@ def test_other_profiles_and_parameters_leave_the_notebook_alone(tmp_path: Path) 
     assert path.read_bytes() == before
 
 
+def test_with_out_everything_is_written_there_and_the_clone_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "ROOT", tmp_path / "clone")
+    monkeypatch.delenv("NEGUTIL_RESULTS")
+    monkeypatch.delenv("NEGUTIL_FIGURES")
+    code = "from negutil import paths, results\nfrom negutil.results import Record\n"
+    code += "results.save([Record('a', 'b', 'c', 'd', 0.5, 9)], 'mini', '00_a', 'numbers')\n"
+    code += "(paths.figures('mini') / '00_a').mkdir(parents=True)"
+    write(tmp_path / "clone" / "notebooks", "00_a", code)
+    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path / "clone" / "notebooks")
+    table = tmp_path / "clone" / "results" / "mini" / "00_a" / "numbers.csv"
+    results.write([Record("a", "b", "c", "d", 0.6, 9)], table)
+    draws = tmp_path / "clone" / "results" / "mini" / "evaluation_seeds" / "1" / "05_a" / "numbers.csv"
+    results.write([Record("a", "b", "c", "d", 0.6, 9)], draws)
+    before = {path: path.read_bytes() for path in (tmp_path / "clone").rglob("*") if path.is_file()}
+    out = tmp_path / "out"
+    done = runner.invoke(cli.app, ["run", "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert {path: path.read_bytes() for path in (tmp_path / "clone").rglob("*") if path.is_file()} == before
+    assert results.read(out / "results" / "mini" / "00_a" / "numbers.csv")["value"].tolist() == [0.5]
+    assert (out / "results" / "mini" / "evaluation_seeds" / "1" / "05_a" / "numbers.csv").exists()
+    assert (out / "figures" / "mini" / "00_a").is_dir()
+    assert "papermill" not in (out / "notebooks" / "00_a.ipynb").read_text()
+    assert "1 numbers compared with the committed ones: 0 equal, 1 within" in done.output.splitlines()[-1]
+    for words, said in (
+        (["--out", str(paths.ROOT)], "is the clone"),
+        (["--out", str(out), "--renew"], "leave out --out"),
+    ):
+        refused = runner.invoke(cli.app, ["run", *words])
+        assert refused.exit_code == 2 and said in refused.stderr
+
+
 def test_another_seed_never_writes_over_the_tables_and_figures_of_the_own_one(tmp_path: Path) -> None:
     code = "from negutil import files, paths\n" + "\n".join(
         f"files.write_text(paths.{kind}('mini') / '00_a' / 'numbers.txt', f'seed {{seed}}')"
@@ -133,7 +167,7 @@ def test_the_notebooks_own_seed_needs_no_place_of_its_own_and_no_seed_is_a_word(
     ((same,), _) = notebooks.run(chapters.find(tmp_path), "mini", {"seed": 0})
     assert same == paths.results("mini") / "notebooks" / "00_a.ipynb"
     for wrong in ("../mini", -1, 1.5, True):
-        with pytest.raises(NegutilError, match="no whole number from 0 on"):
+        with pytest.raises(NegutilError, match="not a whole number of at least 0"):
             notebooks.run(chapters.find(tmp_path), "mini", {"seed": wrong})
 
 
@@ -290,7 +324,7 @@ def test_stopped_politely_it_says_so_and_takes_its_kernel_along(
 
 def test_the_same_profile_twice_at_once_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "00_a")
-    with notebooks._only_run_of("mini"), pytest.raises(NegutilError, match="being run already"):
+    with notebooks._only_run_of("mini"), pytest.raises(NegutilError, match="already running"):
         notebooks.run(chapters.find(tmp_path), "mini")
     assert len(notebooks.run(chapters.find(tmp_path), "mini")[0]) == 1
 

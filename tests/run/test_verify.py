@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import tomllib
@@ -13,8 +14,10 @@ import pandas as pd
 import pytest
 from nbformat import v4
 from nbformat.notebooknode import NotebookNode
+from typer.testing import CliRunner
 
 from negutil import paths, results
+from negutil.commands import cli
 from negutil.errors import NegutilError
 from negutil.results import Record
 from negutil.run import verify
@@ -38,7 +41,7 @@ def clone(committed_results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.fixture
 def no_verdicts(monkeypatch: pytest.MonkeyPatch) -> None:
     """No claim is judged: it takes seconds, and some tests are not about verdicts."""
-    monkeypatch.setattr(verify, "_verdicts", lambda profile: {})
+    monkeypatch.setattr(verify, "_verdicts", lambda profile, root: {})
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
@@ -97,7 +100,7 @@ def table(*records: Record) -> pd.DataFrame:
 )
 def test_numbers_are_equal_within_or_beyond_tolerance(old: Record, new: Record, expected: Tally) -> None:
     allowed = Tolerance(relative=1e-3, items=1, interval=0.1)
-    assert verify.compare(table(old), table(new), allowed) == expected
+    assert verify.tally(verify.differences(table(old), table(new), allowed)) == expected
 
 
 def test_every_pattern_of_the_tolerances_fits_a_committed_table(committed_results: Path) -> None:
@@ -211,6 +214,80 @@ def test_renewing_replaces_everything_and_removes_what_is_not_made_any_more(clon
     assert results.read(kept / "tasks.csv")["value"].tolist() == [0.5]
     assert not list((clone / "figures" / "mini" / "03_negbench").iterdir())
     assert (clone / "results" / "mini" / "05_negationclip" / "gains.csv").exists()
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# negutil verify
+
+
+@pytest.fixture
+def commit(committed_results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A git repository whose one commit has the committed tables of two notebooks."""
+    clone = tmp_path / "clone"
+    for name in ("03_negbench", "07_text_to_image"):
+        skip = shutil.ignore_patterns("*.parquet")
+        shutil.copytree(committed_results / name, clone / "results" / "mini" / name, ignore=skip)
+    shutil.copytree(committed_results.parent / "published", clone / "results" / "published")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for words in (["init", "-q"], ["add", "results"], ["commit", "-q", "-m", "results"]):
+        subprocess.run([*git, *words], cwd=clone, check=True)
+    monkeypatch.setattr(paths, "ROOT", clone)
+    monkeypatch.delenv("NEGUTIL_RESULTS")
+    return clone
+
+
+def invoke(*words: str) -> tuple[int, list[str]]:
+    done = CliRunner().invoke(cli.app, ["verify", *words])
+    return done.exit_code, done.output.splitlines()
+
+
+def test_an_edited_result_is_named_with_the_verdicts_that_it_changes(commit: Path) -> None:
+    shutil.rmtree(commit / "results" / "mini" / "03_negbench")
+    status, lines = invoke()
+    assert status == 0
+    assert re.search(r"equal, 0 within tolerance, 0 beyond; 0 of \d+ verdicts changed\.$", lines[-1])
+    name = "07_text_to_image/gains"
+    file = commit / "results" / "mini" / f"{name}.csv"
+    frame = results.read(file)
+    edited = frame["task"].isin(["Neg Score/negationclip", "Neg Score, corrected/negationclip"])
+    edited &= frame["metric"] == "gain over CLIP"
+    old = frame.loc[edited, "value"].iloc[0]
+    rewrite(file, frame.assign(**{number: frame[number].where(~edited, -0.5) for number in verify.NUMBERS}))
+    status, lines = invoke()
+    assert status == 1
+    (row,) = [line.split() for line in lines if line.startswith(name)]
+    moved = [line.strip() for line in lines if line.startswith("    ")]
+    assert row[-1] == str(len(moved)) == "6"
+    assert any(line.startswith("Neg Score, corrected/negationclip, minisd, gain over CLIP, value (n") for line in moved)
+    assert any(line.endswith(f": {old:g} before, -0.5 now") for line in moved)
+    assert "t2i-swap-raises-neg-score (minisd): replicated before, not replicated now" in lines
+    assert "t2i-swap-raises-corrected-neg-score (minisd): holds before, does not hold now" in lines
+    assert "03_negbench: not part of this run" in lines
+    assert ", 6 beyond; " in lines[-1]
+
+
+@pytest.mark.usefixtures("no_verdicts")
+def test_a_run_elsewhere_is_compared_with_what_it_has(commit: Path, tmp_path: Path) -> None:
+    run = tmp_path / "elsewhere"
+    shutil.copytree(commit / "results" / "mini" / "03_negbench", run / "results" / "mini" / "03_negbench")
+    (run / "results" / "mini" / "03_negbench" / "bias.csv").unlink()
+    shutil.rmtree(commit / "results" / "mini" / "03_negbench")  # what counts is the commit
+    status, lines = invoke(str(run), "--json")
+    found = json.loads("\n".join(lines))
+    assert status == 1
+    assert found["tables"]["03_negbench/tasks"]["beyond"] == 0
+    lost = found["tables"]["03_negbench/bias"]
+    assert (lost["equal"], lost["beyond"]) == (0, len(lost["moved"])) and lost["beyond"] > 10
+    assert all(line.endswith(" now") and "none now" in line for line in lost["moved"])
+    assert found["absent"] == ["07_text_to_image"]
+
+
+def test_without_a_commit_there_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    status, lines = invoke()
+    assert status == 2
+    assert "has no commit with results of mini to compare with" in lines[0] and "negutil verify DIR" in lines[0]
 
 
 # --------------------------------------------------------------------------------------------------------------------

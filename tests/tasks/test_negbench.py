@@ -274,5 +274,5 @@ def test_without_any_picture_nothing_is_asked(
     (tmp_path / "coco" / "val2017").mkdir(parents=True)
     monkeypatch.setenv("NEGUTIL_DATA", str(tmp_path))
     monkeypatch.setattr(skipped, "_noted", {})
-    with pytest.raises(NegutilError, match="None of 21 variations of NegBench can be asked"):
+    with pytest.raises(NegutilError, match="None of 21 variations of NegBench can be evaluated"):
         negbench_task.load_all(config.load("paper"))

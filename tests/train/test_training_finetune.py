@@ -187,7 +187,7 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(Trainer, "step", interrupt)
-    with pytest.raises(module.Stopped, match=rf"Stopped after step {stop_at} of 8 .* the same call goes on"):
+    with pytest.raises(module.Stopped, match=rf"Stopped after step {stop_at} of 8 .* the same call resumes"):
         finetune(base, examples, config, tmp_path / "parts")
     assert trained.find(tmp_path / "parts") is None
     monkeypatch.setattr(Trainer, "step", step)

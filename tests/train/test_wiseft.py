@@ -75,7 +75,7 @@ def test_names_that_are_none(found: Trained) -> None:
     with pytest.raises(NegutilError, match=r"no fine-tuned model 'tiny\+clip/seed0' .*there are: tiny\+infonce/seed0"):
         loader.load("tiny+clip/seed0", profile="quick")
     for name in ("tiny+../seed0", "tiny+infonce", "/tiny+x/y", "tiny+a/b/c"):
-        with pytest.raises(NegutilError, match="is no name of a fine-tuned model"):
+        with pytest.raises(NegutilError, match="is not the name of a fine-tuned model"):
             trained.folder(name, "quick")
     found.folder.parent.rename(found.folder.parent.with_name("small+infonce"))
     with pytest.raises(NegutilError, match="was fine-tuned from 'tiny'; rename it"):
