@@ -44,11 +44,11 @@ def of(units: Sequence[Unit], out: Path) -> list[Examples]:
     """
     found = []
     for unit in units:
-        kept = run.load(out, unit) if isinstance(unit.task, OwnPairs) else None
-        if kept is None:
+        task, kept = unit.task, run.load(out, unit)
+        if not isinstance(task, OwnPairs) or kept is None:
             continue
         answers = kept.frames[unit.title].reset_index(drop=True)
-        images, pairs = PictureFiles.of(unit.rows), unit.task.pairs(unit.rows)
+        images, pairs = PictureFiles.of(unit.rows), task.pairs(unit.rows)
         lowest = answers["margin"].sort_values(kind="stable").index[:MOST]
         shown = tuple(
             Example(

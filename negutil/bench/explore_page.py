@@ -194,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
         image = re.fullmatch(r"/image/(\d{1,9})", address.path, re.ASCII)
         explorer = self.server.explorer
         try:
-            if self.headers.get("Host") not in (f"{name}:{self.server.server_port}" for name in (HOST, "localhost")):
+            if self.headers.get("Host") not in [f"{name}:{self.server.server_port}" for name in (HOST, "localhost")]:
                 raise IndexError  # a page elsewhere whose name was made to lead here
             if address.path == "/":
                 self._send(PAGE.read_bytes(), "text/html; charset=utf-8")

@@ -128,10 +128,13 @@ def differences(card: Card, units: Sequence[Unit], out: Path, folders: Iterable[
             titles = own.frames.keys() & theirs.frames.keys() if own and theirs else ()
             for title in sorted(titles):
                 first, second = (kept.frames[title].set_index("item") for kept in (own, theirs) if kept)
-                right = [frame["right"].reindex(first.index).astype(float) for frame in (first, second)]
+                own_right, their_right = (
+                    frame["right"].reindex(first.index).to_numpy(dtype=float) for frame in (first, second)
+                )
                 clusters = first["cluster"].to_numpy() if first["cluster"].duplicated().any() else None
-                resampling = {"resamples": unit.bootstrap.resamples, "seed": unit.bootstrap.seed}
-                gain = statistics.paired_bootstrap(*right, clusters, **resampling)
+                gain = statistics.paired_bootstrap(
+                    own_right, their_right, clusters, unit.bootstrap.resamples, unit.bootstrap.seed
+                )
                 model = f"{card.model['name']} minus {other}"
                 found.append(Record.of(gain, experiment=OTHER, task=title, model=model, metric=DIFFERENCE))
     return found
