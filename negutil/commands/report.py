@@ -11,9 +11,9 @@ from negutil.errors import NegutilError
 
 
 def report(*, profile: ProfileName = "", as_json: AsJson = False) -> None:
-    """Write report.html and report.md into results/<profile>/.
+    """Write the report: every claim, its verdict and its numbers.
 
-    They show every claim, its verdict, and the numbers that decided it.
+    It goes to report.html and report.md in results/<profile>.
 
     Only tables in results/ are read; the report names missing ones and the notebooks that make them. With --json the
     verdicts are printed too, a record for each claim and model.

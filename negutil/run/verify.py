@@ -15,7 +15,6 @@ With ``renew`` every file of the run is copied, for a maintainer who regenerates
 
 import contextlib
 import fnmatch
-import io
 import re
 import shutil
 import subprocess
