@@ -104,6 +104,11 @@ def _is_module(name: str) -> bool:
 # Where a result came from
 
 
+def command() -> str:
+    """The command that started this process, as the command line and ``run_all.sh`` note it."""
+    return os.environ.get("NEGUTIL_COMMAND") or Path(sys.argv[0]).name
+
+
 def provenance(**details: Any) -> dict[str, Any]:
     """Facts about this run, and ``details`` that only the caller knows (``seconds``: by default this process' age)."""
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
@@ -121,7 +126,7 @@ def provenance(**details: Any) -> dict[str, Any]:
         **_torch_settings(),
         "device": os.environ.get("NEGUTIL_DEVICE") or "cpu",
         "dtype": os.environ.get("NEGUTIL_DTYPE") or "float32",
-        "command": os.environ.get("NEGUTIL_COMMAND") or Path(sys.argv[0]).name,
+        "command": command(),
         "started": started.isoformat(timespec="seconds"),
         "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
         **details,

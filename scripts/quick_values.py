@@ -64,7 +64,7 @@ def compare(folder: Path, kept: Path = KEPT) -> dict[str, Tally]:
         rows = pd.read_csv(kept / f"{experiment}.csv", keep_default_na=False, na_values={"ci_low": "", "ci_high": ""})
         rows = rows[rows["table"] == name]
         rows = rows.assign(experiment=experiment, seed=pd.array([pd.NA] * len(rows), "Int64"))
-        tallies[table] = verify.compare(rows, chosen(folder, table), verify.tolerance(table))
+        tallies[table] = verify.tally(verify.differences(rows, chosen(folder, table), verify.tolerance(table)))
     return tallies
 
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from miniworld.pretrain import contrastive, judge, miniclipseg, minisd
 from miniworld.pretrain.pool import Pool
-from negutil import paths
+from negutil import code, paths
 from negutil.errors import NegutilError
-from negutil.train.pretraining import Settings, changed, command
+from negutil.train.pretraining import Settings, changed
 
 RECIPES: dict[str, Settings] = {
     **contrastive.RECIPES,
@@ -69,5 +69,5 @@ def run(
     if trainer.done < trainer.steps:
         return None
     file = weights / f"{name}.safetensors"
-    trainer.export(file, command())
+    trainer.export(file, code.command())
     return file

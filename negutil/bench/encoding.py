@@ -26,7 +26,7 @@ from negutil.cache import canonical
 from negutil.captions import caption_files
 from negutil.data import engines
 from negutil.data.engines import LOCAL, Engine, Result, Shard
-from negutil.data.folders import SUFFIXES, is_picture
+from negutil.data.folders import SUFFIXES, below, is_picture
 from negutil.errors import NegutilError
 
 if TYPE_CHECKING:
@@ -302,8 +302,7 @@ def _image_parts(given: Sequence[str | Path], size: int) -> Iterable[dict[str, A
         root = Path(path).expanduser().resolve()
         if not root.is_dir():
             raise NegutilError(f"{path} is not a folder: name the folder with the images.")
-        pictures = (file for file in root.rglob("*") if is_picture(file) and file.is_file())
-        found = sorted(file.relative_to(root).as_posix() for file in pictures)
+        found = sorted(file.relative_to(root).as_posix() for file in below(root))
         if not found:
             raise NegutilError(f"{path} has no images ({', '.join(SUFFIXES)}): name the folder with the images.")
         files.check_names(found)

@@ -1,7 +1,6 @@
 """What a model makes of single pairs of the user's own images: the image, both captions, and their margin."""
 
 import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,11 +43,14 @@ def of(units: Sequence[Unit], out: Path) -> list[Examples]:
     """
     found = []
     for unit in units:
-        kept = run.load(out, unit) if isinstance(unit.task, OwnPairs) else None
+        task = unit.task
+        if not isinstance(task, OwnPairs):
+            continue
+        kept = run.load(out, unit)
         if kept is None:
             continue
         answers = kept.frames[unit.title].reset_index(drop=True)
-        images, pairs = PictureFiles.of(unit.rows), unit.task.pairs(unit.rows)
+        images, pairs = PictureFiles.of(unit.rows), task.pairs(unit.rows)
         lowest = answers["margin"].sort_values(kind="stable").index[:MOST]
         shown = tuple(
             Example(
@@ -68,7 +70,4 @@ def of(units: Sequence[Unit], out: Path) -> list[Examples]:
 
 def small(images: PictureFiles, row: int) -> str:
     """Return an image as a JPEG of at most SIDE pixels in a data URL, for a page that needs no other file."""
-    image, buffer = images[row], io.BytesIO()
-    image.thumbnail((SIDE, SIDE))
-    image.save(buffer, format="JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    return f"data:image/jpeg;base64,{base64.b64encode(images.jpeg(row, SIDE, quality=80)).decode('ascii')}"

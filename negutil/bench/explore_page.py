@@ -5,7 +5,6 @@ server listens on the loopback address alone, and gives out the page, answers, a
 by their number, so nothing else can be read through it.
 """
 
-import io
 import json
 import re
 import threading
@@ -23,7 +22,7 @@ from negutil.bench import model as bench_model
 from negutil.bench import world_words
 from negutil.bench.encoding import Part
 from negutil.captions.splitting import Rules, Split
-from negutil.data.folders import SUFFIXES, is_picture
+from negutil.data.folders import SUFFIXES, below
 from negutil.errors import NegutilError
 from negutil.models import encode, queries, scorer
 from negutil.models.loader import LoadedModel
@@ -136,10 +135,7 @@ class FolderExplorer:
         """Return a small copy of an image as JPEG; raises IndexError for a number that none has."""
         if not 0 <= number < len(self.names):
             raise IndexError(number)
-        copy, buffer = self._pictures[number], io.BytesIO()
-        copy.thumbnail((SIDE, SIDE))
-        copy.save(buffer, format="JPEG", quality=85)
-        return buffer.getvalue()
+        return self._pictures.jpeg(number, SIDE, quality=85)
 
 
 def without_negation(split: Split) -> str:
@@ -154,7 +150,7 @@ def _images(folder: Path) -> tuple[Part, dict[str, str]]:
     """The images below ``folder``, and which are left out because they are links that lead elsewhere."""
     if not folder.is_dir():
         raise NegutilError(f"{folder} is no folder: name the folder that holds the images.")
-    files = sorted(file for file in folder.rglob("*") if is_picture(file) and file.is_file())
+    files = sorted(below(folder))
     inside = [file for file in files if file.resolve().is_relative_to(folder)]
     if not inside:
         raise NegutilError(f"{folder} holds no image ({', '.join(SUFFIXES)}): name the folder with the images.")
@@ -194,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
         image = re.fullmatch(r"/image/(\d{1,9})", address.path, re.ASCII)
         explorer = self.server.explorer
         try:
-            if self.headers.get("Host") not in (f"{name}:{self.server.server_port}" for name in (HOST, "localhost")):
+            if self.headers.get("Host") not in [f"{name}:{self.server.server_port}" for name in (HOST, "localhost")]:
                 raise IndexError  # a page elsewhere whose name was made to lead here
             if address.path == "/":
                 self._send(PAGE.read_bytes(), "text/html; charset=utf-8")

@@ -114,24 +114,29 @@ def of_cards(card: Card, folders: Iterable[Path]) -> list[Record]:
     return found
 
 
-def differences(card: Card, units: Sequence[Unit], out: Path, folders: Iterable[Path]) -> list[Record]:
+def differences(card: Card, units: Sequence[Unit], out: Path, folders: Sequence[Path]) -> list[Record]:
     """How much more often the model of ``card``, in ``out``, is right than those of other cards, item by item.
 
     One record for each of ``folders`` and each task that both answered on the same data: the mean of the paired
     differences with its interval, for which images are resampled with all their items.
     """
-    found = []
+    if not folders:
+        return []
+    found, answered = [], [run.load(out, unit) for unit in units]
     for folder in folders:
         other = files.read_json(folder / NUMBERS)["model"]["name"]
-        for unit in units:
-            own, theirs = run.load(out, unit), run.load(folder, unit)
+        for unit, own in zip(units, answered, strict=True):
+            theirs = run.load(folder, unit)
             titles = own.frames.keys() & theirs.frames.keys() if own and theirs else ()
             for title in sorted(titles):
                 first, second = (kept.frames[title].set_index("item") for kept in (own, theirs) if kept)
-                right = [frame["right"].reindex(first.index).astype(float) for frame in (first, second)]
+                own_right, their_right = (
+                    frame["right"].reindex(first.index).to_numpy(dtype=float) for frame in (first, second)
+                )
                 clusters = first["cluster"].to_numpy() if first["cluster"].duplicated().any() else None
-                resampling = {"resamples": unit.bootstrap.resamples, "seed": unit.bootstrap.seed}
-                gain = statistics.paired_bootstrap(*right, clusters, **resampling)
+                gain = statistics.paired_bootstrap(
+                    own_right, their_right, clusters, unit.bootstrap.resamples, unit.bootstrap.seed
+                )
                 model = f"{card.model['name']} minus {other}"
                 found.append(Record.of(gain, experiment=OTHER, task=title, model=model, metric=DIFFERENCE))
     return found

@@ -12,18 +12,19 @@ below next wearing holding worn held thing things"""
 
 @functools.cache
 def known() -> frozenset[str]:
-    """The words that name something in the mini world, plurals as singulars (``splitting.content``)."""
+    """The words that name something in the mini world, and cues of negation; plurals as singulars (``content``)."""
     nouns = [text for noun in english.NOUN_LIST for text in (noun.name, noun.plural, *noun.synonyms)]
     plurals = [english.plural(text) for text in nouns]
     places = [text for place in english.PLACES.values() for text in (place.name, place.phrase)]
     phrases = [*english.FACE_PHRASES.values(), *english.FINDING_PHRASES.values(), *english.ASIDES, *phrasing.FRAME]
     forms = [*english.AFFIRMATIVE, *english.NEGATED, *(form for pool in statements.FORMS.values() for form in pool)]
-    words = [*nouns, *plurals, *english.COLOURS, *english.ACTIONS, *places, *phrases, *(form.text for form in forms)]
+    cues = [term for terms in phrasing.CUES.values() for term in terms]
+    things = [*nouns, *plurals, *english.COLOURS, *english.ACTIONS, *places, *phrases]
+    words = [*things, *(form.text for form in forms), *cues]
     return frozenset(content(" . ".join([*words, RELATIONS])))
 
 
 def unknown(text: str) -> tuple[str, ...]:
     """Return the words of ``text`` that name something which the mini world does not have, plurals as singulars."""
-    cues = set(content(" ".join(term for terms in phrasing.CUES.values() for term in terms)))
     words = dict.fromkeys(word for word in content(text) if not word.isdecimal())
-    return tuple(word for word in words if word not in known() and word not in cues)
+    return tuple(word for word in words if word not in known())

@@ -168,6 +168,11 @@ def nearest(
     return neighbours
 
 
+def write_negcap(made: pd.DataFrame, path: Path) -> None:
+    """Write NegBench's table of NegCap."""
+    negbench.write_csv(path, made[["file_name", "updated_caption"]].set_axis(["filepath", "caption"], axis=1))
+
+
 def write_triplets(made: pd.DataFrame, folder: Path) -> None:
     """Write both files of CC-Neg into ``folder``; distractors are rows of the same file."""
     rows = zip(made["caption"], made["negated_caption"], made["negated_object"], strict=True)

@@ -248,8 +248,7 @@ def _write_baselines(fresh: Path, settings: Profile, who: Annotators, journals: 
     seed, held_out = settings.world.seed, who.held_out
     labels = negcap_labels(settings, who, journals=journals)
     written = baseline_sets.negcap(labels, who.language, seed)
-    table = written[["file_name", "updated_caption"]].set_axis(["filepath", "caption"], axis=1)
-    negbench.write_csv(fresh / NEGCAP, table)
+    baseline_sets.write_negcap(written, fresh / NEGCAP)
     questions = baseline_sets.negmcq(labels, who.language, held_out=held_out, seed=seed)
     negbench.write_csv(fresh / NEGMCQ, questions)
     captions = sources(settings, 1, 0, seed)

@@ -120,8 +120,7 @@ def write(names: Sequence[str], captions: Sequence[Source], who: Annotators, fol
         journal = folder / f"{Path(NEGCAP).stem}.jsonl"
         labels = baseline_sets.negcap_labels(captions, who.language, who.vision, kept_in=journal, **kept)
         made = baseline_sets.negcap(_some(labels, "absent", folder / NEGCAP), who.language, seed)
-        table = made[["file_name", "updated_caption"]].set_axis(["filepath", "caption"], axis=1)
-        negbench.write_csv(folder / NEGCAP, table)
+        baseline_sets.write_negcap(made, folder / NEGCAP)
         if NEGMCQ in names:
             asked = _some(labels, "present", folder / NEGMCQ)
             questions = baseline_sets.negmcq(asked, who.language, held_out=who.held_out, seed=seed)

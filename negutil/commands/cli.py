@@ -98,7 +98,7 @@ stats_commands = _group("stats", "Statistics of your own data.")
 world_commands = _group("world", "The mini world: generated datasets in the published formats.")
 negbench_commands = _group(
     "negbench",
-    "NegBench: build its files, check them, evaluate a generative model.",
+    "NegBench: build its files, check them, test a generative model.",
 )
 _group("models", "The models of the registry, configs/models.toml.").command("list")(models_list)
 app.add_typer(data.commands, name="data")

@@ -117,7 +117,7 @@ def finetune(
     batch: Annotated[int | None, typer.Option(help="With --captions: examples at a time.", min=1, max=MOST)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fine-tune a text tower as notebook 05 does, or on your own captions.
+    """Fine-tune a text tower, also on your own captions.
 
     Resumes where it stopped. torchrun splits the batch among processes.
     """

@@ -11,9 +11,9 @@ from negutil.errors import NegutilError
 
 
 def report(*, profile: ProfileName = "", as_json: AsJson = False) -> None:
-    """Write report.html and report.md into results/<profile>/.
+    """Write the report: every claim, its verdict and its numbers.
 
-    They show every claim, its verdict, and the numbers that decided it.
+    It goes to report.html and report.md in results/<profile>.
 
     Only tables in results/ are read; the report names missing ones and the notebooks that make them. With --json the
     verdicts are printed too, a record for each claim and model.
@@ -138,7 +138,10 @@ def seeds(
         typer.echo(f"{row['claim']}, {row['model']}, {draw}: {row['verdict']}, {interval}")
     cases = found[found["seed"] == evaluation_seeds.POOLED]
     is_ours = cases["claim"].isin([claim.id for claim in claims.read() if claim.work == claims.OURS])
-    for title, names, own in (("papers", {}, cases[~is_ours]), ("our findings", verdicts.FINDINGS, cases[is_ours])):
+    for title, names, own in (
+        ("papers", {}, cases[~is_ours]),
+        (verdicts.OUR_FINDINGS, verdicts.FINDINGS, cases[is_ours]),
+    ):
         for verdict, count in own["verdict"].replace(names).value_counts().items():
             typer.echo(f"{title}, {verdict}: {count} of {len(own)} claim-model pairs")
     typer.echo(written)

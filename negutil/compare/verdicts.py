@@ -33,6 +33,7 @@ KINDS = (REPLICATED, NOT_REPLICATED, DIFFERS, INCONCLUSIVE, FACT, NEEDS_PAPER, N
 """Every verdict that a claim can have, in the order of all tables."""
 
 TESTED = KINDS[:4]
+OUR_FINDINGS = "our findings"
 FINDINGS = {REPLICATED: "holds", NOT_REPLICATED: "does not hold"}
 """The names of these verdicts for claims of ours, which are not published and so cannot be replicated."""
 

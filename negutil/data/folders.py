@@ -25,6 +25,11 @@ def is_picture(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith("._")
 
 
+def below(folder: Path) -> list[Path]:
+    """The images in ``folder`` and the folders below it, in no particular order."""
+    return [file for file in folder.rglob("*") if is_picture(file) and file.is_file()]
+
+
 def load(folder: Path | str, names: Mapping[str, str] | None = None) -> Dataset:
     """Images with the class that their folder says, classes and images in the order of their names.
 

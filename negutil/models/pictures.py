@@ -4,6 +4,7 @@ Features of images are cached by contents. Telling contents apart by the bytes o
 warm cache the decoding, which takes most of the time of scoring a model whose image features are known.
 """
 
+import io
 import math
 import os
 from collections.abc import Sequence
@@ -98,6 +99,13 @@ class PictureFiles:
             return picture
         x, y, width, height = self.boxes[row]
         return picture.crop((x, y, x + width, y + height))
+
+    def jpeg(self, row: int, side: int, quality: int) -> bytes:
+        """A copy of image ``row`` as a JPEG file, no side longer than ``side`` pixels."""
+        copy, buffer = self[row], io.BytesIO()
+        copy.thumbnail((side, side))
+        copy.save(buffer, format="JPEG", quality=quality)
+        return buffer.getvalue()
 
     @cached_property
     def digests(self) -> list[str]:

@@ -61,7 +61,7 @@ def glance(outcomes: Sequence[Outcome]) -> Figure:
     for axis, (title, table) in zip(axes[:, 0], counted.items(), strict=True):
         kinds = [kind for kind in verdicts.KINDS if table[kind].any()]
         named = sides[title][0]
-        shown = table[kinds].rename(columns=named.label, index={claims.OURS: "our findings"})
+        shown = table[kinds].rename(columns=named.label, index={claims.OURS: verdicts.OUR_FINDINGS})
         style: dict[str, Any] = {"color": [COLOURS[kind] for kind in kinds], "edgecolor": "white", "width": 0.8}
         shown.plot.barh(stacked=True, ax=axis, legend=False, **style)
         for kind, container in zip(kinds, axis.containers, strict=True):

@@ -246,7 +246,7 @@ def _overview(outcomes: Sequence[Outcome], profile: str) -> str:
         minutes = f"{took[chapter.title]:.1f}" if chapter.title in took else ""
         held = f"{holding} of {len(ours)} hold" if ours else ""
         lines.append((f"[{chapter.title}](#{anchor})", *counts, held, minutes))
-    head = ("notebook", *(f"{pages.MARKS[kind]} {kind}" for kind in shown), "our findings", "minutes")
+    head = ("notebook", *(f"{pages.MARKS[kind]} {kind}" for kind in shown), verdicts.OUR_FINDINGS, "minutes")
     return table(head, lines)
 
 

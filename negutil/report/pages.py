@@ -30,8 +30,6 @@ MARKS = dict(zip(verdicts.KINDS, ("✔", "✘", "◐", "?", "•", "…", "∅",
 ELSEWHERE = {verdicts.NEEDS_PAPER: "paper", verdicts.NOT_REPRODUCIBLE: "nowhere"}
 """Where a claim with this verdict can be tested, if not in the profile of the report."""
 
-OUR_FINDINGS = "our findings"
-
 
 def write(profile: str = "") -> list[Path]:
     """Write ``report.html`` and ``report.md`` into the results of a profile; returns their paths.
@@ -148,7 +146,7 @@ def glance(outcomes: list[Outcome]) -> list[dict[str, Any]]:
 
 
 def _name(work: str) -> str:
-    return OUR_FINDINGS if work == claims.OURS else work
+    return verdicts.OUR_FINDINGS if work == claims.OURS else work
 
 
 def by_notebook(outcomes: list[Outcome], profile: str) -> list[dict[str, Any]]:

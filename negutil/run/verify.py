@@ -15,11 +15,9 @@ With ``renew`` every file of the run is copied, for a maintainer who regenerates
 
 import contextlib
 import fnmatch
-import io
 import re
 import shutil
 import subprocess
-import tarfile
 import tempfile
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +30,7 @@ import pandas as pd
 
 from negutil import files, paths, results
 from negutil.compare import evaluation_seeds, verdicts
+from negutil.data.unpack import unpack
 from negutil.errors import NegutilError
 from negutil.files import Settings
 
@@ -358,8 +357,9 @@ def _committed(profile: str, made: Path) -> Iterator[Path]:
     wanted = [f"results/{name}/*.csv" for name in (profile, "published")]
     with tempfile.TemporaryDirectory(prefix="negutil-verify-") as folder:
         try:
-            command = ["git", "archive", "HEAD", "--", *wanted]
-            archive = subprocess.run(command, cwd=paths.ROOT, check=True, capture_output=True).stdout
+            archive = Path(folder) / "committed.tar"
+            command = ["git", "archive", f"--output={archive}", "HEAD", "--", *wanted]
+            subprocess.run(command, cwd=paths.ROOT, check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError) as problem:
             if made == own or not (own / profile).exists():
                 raise NegutilError(
@@ -368,6 +368,5 @@ def _committed(profile: str, made: Path) -> Iterator[Path]:
                 ) from problem
             yield own
             return
-        with tarfile.open(fileobj=io.BytesIO(archive)) as tables:
-            tables.extractall(folder, filter="data")
-        yield Path(folder) / "results"
+        unpack(archive, Path(folder) / "tables")
+        yield Path(folder) / "tables" / "results"

@@ -17,7 +17,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 from torch.nn import Identity, functional
 
-from negutil import paths
+from negutil import code, paths
 from negutil.data import flickr8k, missing_pictures
 from negutil.errors import NegutilError
 from negutil.models import architectures, checkpoints, encode, loader, packaged, registry
@@ -27,7 +27,7 @@ from negutil.models.text_tower import State
 from negutil.tasks import retrieval
 from negutil.train.loop import Schedule, cosine, fast_kernels
 from negutil.train.losses import MAX_LOGIT_SCALE, contrastive_loss
-from negutil.train.pretraining import Pretraining, Settings, changed, command, optimiser, rows_of
+from negutil.train.pretraining import Pretraining, Settings, changed, optimiser, rows_of
 
 FLOOR = 0.53
 """Recall at 5, text to image, that PhotoCLIP has to reach on Flickr8k's test part."""
@@ -221,7 +221,7 @@ def run(
         if trainer.done < trainer.steps:
             return None
         file = (weights or paths.made_weights()) / f"{name}.safetensors"
-        found = trainer.export(file, command(), test)
+        found = trainer.export(file, code.command(), test)
     told = ", ".join(f"{key.replace('_', ' ')} {value:.3f}" for key, value in found.items())
     print(f"Flickr8k's test part, text to image: {told} (floor of recall at 5: {FLOOR}).", file=sys.stderr)
     return file

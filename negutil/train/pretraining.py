@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import os
-import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -68,11 +66,6 @@ def changed(config: Made, *, steps: int | None, seed: int | None, threads: int, 
         threads=threads,
         device=device,
     )
-
-
-def command() -> str:
-    """Return the command that this training was started by, as the weights note it."""
-    return os.environ.get("NEGUTIL_COMMAND") or "negutil pretrain " + shlex.join(sys.argv[2:])
 
 
 def optimiser(model: torch.nn.Module, config: Settings) -> torch.optim.AdamW:

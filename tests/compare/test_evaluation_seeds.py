@@ -136,7 +136,8 @@ def test_the_command_judges_what_is_kept(one_claim: None, tmp_path: Path) -> Non
     said = runner.invoke(cli.app, words).stdout
     assert f"holds, {settings.models[0]}, seed 1: not replicated, 0.150 [0.100, 0.200]" in said
     assert f"holds, {settings.models[0]}, pooled: not replicated, 0.400 [0.365, 0.435]" in said
-    assert f"not replicated: {len(settings.models)} of {len(settings.models)} pairs" in said
+    count = len(settings.models)
+    assert f"our findings, does not hold: {count} of {count} claim-model pairs" in said
     rows = json.loads(runner.invoke(cli.app, [*words, "--json"]).stdout)
     assert [row["verdict"] for row in rows[:3]] == ["replicated", "not replicated", "not replicated"]
 

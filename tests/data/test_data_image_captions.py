@@ -28,7 +28,7 @@ def test_an_image_may_have_several_captions(folder: Path) -> None:
 def test_rows_without_their_image_are_counted_where_that_is_allowed(folder: Path) -> None:
     file = write_text(folder / "my.csv", "image,caption", "1.png,a cat", "gone.png,a dog", "2.png,a dog")
     told = complaint(image_captions.load, file)
-    assert "line 3: the picture gone.png is not in" in told and "(the same in 2 of 3 lines)" in told
+    assert "line 3: the image gone.png is not in" in told and "(the same in 2 of 3 lines)" in told
     assert "--images" in told and "--partial" in told
     rows = part_of(image_captions.load, file)
     assert rows["line"][:] == [2]
@@ -43,7 +43,7 @@ def test_rows_without_their_image_are_counted_where_that_is_allowed(folder: Path
         (["image,caption", "1.png,a", "1.png, ", "1.png,"], "line 3: the cell of 'caption' is empty (also line 4)"),
         (
             ["image,caption", "1.png,a,b", "1.png,a", "1.png,a,c"],
-            "line 2: 3 fields where 2 are expected (also line 4)",
+            "line 2: 3 fields instead of 2 (also line 4)",
         ),
         (["image,caption", *["1.png,"] * 8], "(also lines 3, 4, 5, 6, 7, ..., 7 in all)"),
         (["image,caption"], "no usable rows"),

@@ -81,7 +81,7 @@ def test_a_part_is_told_counted_and_marked(paper: Profile, tmp_path: Path, capsy
     skipped.note(paper, Skip("another thing", "It is not there."))
     skipped.save(paper, "03_negbench")
     assert skipped.parts("paper").to_dict("records") == [{"what": "A thing", "n": 1, "of": 3}]
-    with pytest.raises(NegutilError, match="2 of 3 pictures"):
+    with pytest.raises(NegutilError, match="2 of 3 images"):
         skipped.attempt(config.load("mini"), "A thing", read)
 
 

@@ -218,7 +218,7 @@ def test_a_real_file_with_a_changed_letter_is_found(shared_data: Path, tmp_path:
     text = (shared_data / "valse" / "existence.json").read_text(encoding="utf-8")
     (tmp_path / "valse").mkdir()
     (tmp_path / "valse" / "existence.json").write_text(text.replace("There are", "There were", 1), encoding="utf-8")
-    assert "is known (the copy that we counted)" in check("valse", tmp_path)["valse/existence.json"].message
+    assert "(the copy that we counted): it was changed" in check("valse", tmp_path)["valse/existence.json"].message
 
 
 def test_a_real_file_with_fewer_rows_is_a_part(shared_data: Path, tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def test_a_later_download_has_to_be_the_file_of_the_first(server: FileServer, tm
     statuses()
     (tmp_path / "data" / "sets" / "prompts.json").unlink()
     server.files["/prompts.json"] = b"[]"
-    with pytest.raises(NegutilError, match=r"has sha256 \w+, where .*delete .*prompts\.json\.\w+\.sha256"):
+    with pytest.raises(NegutilError, match=r"has sha256 \w+ instead of .*delete .*prompts\.json\.\w+\.sha256"):
         statuses()
     (note,) = (tmp_path / "cache" / "downloads").glob("prompts.json.*")
     note.unlink()

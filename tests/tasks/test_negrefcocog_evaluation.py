@@ -119,4 +119,4 @@ def test_real_file_gives_everything_to_the_first_box(shared_data: Path, tmp_path
     shown_first = (found[negrefcocog.FIRST_BOX]["shown_at"] == 0).mean()
     assert 0.4 < shown_first < 0.6
     (tmp_path / "train2014").mkdir()
-    assert "440 of 440 pictures" in complaint(file.load, path, tmp_path / "train2014")
+    assert "440 of 440 images" in complaint(file.load, path, tmp_path / "train2014")

@@ -161,7 +161,7 @@ def test_the_command_trains_and_writes_a_model(folder: Path, model: LoadedModel)
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("tiny+p1/seed0", "--captions", "lost.csv"), "line 42: the picture gone.png is not in"),
+        (("tiny+p1/seed0", "--captions", "lost.csv"), "line 42: the image gone.png is not in"),
         (("tiny+p2/seed0", "--captions", "mine.csv"), "'p2' cannot be made of captions alone"),
         (("tiny+con-clip/seed0", "--captions", "mine.csv"), "choose one of plain, negcap, negfull, rand-p1, p1"),
         (("tiny+p1/seed0", "--partial"), "go with --captions"),
