@@ -16,7 +16,7 @@ def known() -> frozenset[str]:
     nouns = [text for noun in english.NOUN_LIST for text in (noun.name, noun.plural, *noun.synonyms)]
     plurals = [english.plural(text) for text in nouns]
     places = [text for place in english.PLACES.values() for text in (place.name, place.phrase)]
-    phrases = [*english.FACE_PHRASES.values(), *english.FINDING_PHRASES.values(), *english.ASIDES, *phrasing.FRAME]
+    phrases = [*english.FACE_PHRASES.values(), *english.FINDING_PHRASES.values(), *phrasing.FRAME]
     forms = [*english.AFFIRMATIVE, *english.NEGATED, *(form for pool in statements.FORMS.values() for form in pool)]
     cues = [term for terms in phrasing.CUES.values() for term in terms]
     things = [*nouns, *plurals, *english.COLOURS, *english.ACTIONS, *places, *phrases]

@@ -140,7 +140,7 @@ def seeds(
     is_ours = cases["claim"].isin([claim.id for claim in claims.read() if claim.work == claims.OURS])
     for title, names, own in (
         ("papers", {}, cases[~is_ours]),
-        (verdicts.OUR_FINDINGS, verdicts.FINDINGS, cases[is_ours]),
+        (verdicts.OUR_FINDINGS, claims.FINDINGS, cases[is_ours]),
     ):
         for verdict, count in own["verdict"].replace(names).value_counts().items():
             typer.echo(f"{title}, {verdict}: {count} of {len(own)} claim-model pairs")

@@ -30,8 +30,11 @@ PART = "not reproduced here: part of the data"
 FACT = "fact"
 """Replaces a verdict for what is true by construction or was noticed in the results."""
 BEFORE = "before the run"
-WORKS = ("NegBench", "NegationCLIP", "CLIPGlasses", "CoN-CLIP")
+WORKS = ("NegBench", "NegationCLIP", "CLIPGlasses", "CoN-CLIP", "SpaceVLM", "Negation steering")
 OURS = "our controls"
+FINDINGS = {REPLICATED: "holds", NOT_REPLICATED: "does not hold"}
+"""The names of these verdicts for claims of ours, which are not published and so cannot be replicated."""
+
 ROUNDING = 1e-9
 
 
@@ -111,6 +114,10 @@ class Claim(Settings):
     fact: str = ""
     models: tuple[str, ...] = ()
     results: str = ""
+
+    def label(self, verdict: str) -> str:
+        """A verdict on this claim in words: a claim of ours holds or does not hold."""
+        return FINDINGS.get(verdict, verdict) if self.work == OURS else verdict
 
     @property
     def written_before(self) -> bool:
@@ -294,7 +301,7 @@ def table(verdicts: Iterable[Verdict], claims: Iterable[Claim]) -> pd.DataFrame:
     known = {claim.id: claim for claim in claims}
     rows = []
     for row in verdicts:
-        about = (known[row.claim].statement, known[row.claim].published, row.model, row.verdict, row.decided_by)
+        about = (known[row.claim].statement, known[row.claim].published, row.model, known[row.claim].label(row.verdict), row.decided_by)
         rows.append((*about, tables.with_interval(row.value, row.ci_low, row.ci_high), row.n))
     return pd.DataFrame(rows, columns=["claim", "published", "model", "verdict", "decided by", "value", "n"])
 

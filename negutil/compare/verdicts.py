@@ -34,8 +34,6 @@ KINDS = (REPLICATED, NOT_REPLICATED, DIFFERS, INCONCLUSIVE, FACT, NEEDS_PAPER, N
 
 TESTED = KINDS[:4]
 OUR_FINDINGS = "our findings"
-FINDINGS = {REPLICATED: "holds", NOT_REPLICATED: "does not hold"}
-"""The names of these verdicts for claims of ours, which are not published and so cannot be replicated."""
 
 WORLDS = {"mini": "photo", "photo": "mini"}
 """Profiles whose verdicts are compared: drawings with a grammar, photographs with human captions."""
@@ -91,7 +89,7 @@ class Outcome:
     def label(self, verdict: str = "") -> str:
         """The verdict (or another ``verdict`` on the same claim) in words: a claim of ours holds or does not hold."""
         shown = verdict or (PART if self.is_of_part else self.verdict)
-        return FINDINGS.get(shown, shown) if self.is_ours else shown
+        return self.claim.label(shown)
 
     @property
     def told(self) -> str:
@@ -164,7 +162,6 @@ def table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
         for row in outcome.rows or (Verdict(outcome.claim.id, "", outcome.verdict, outcome.reason, *numbers),)
     ]
     found = claims.table((row for _, row in rows), (outcome.claim for outcome in outcomes))
-    found["verdict"] = [outcome.label(row.verdict) for outcome, row in rows]
     found.insert(6, "q", [q_value(row.q) for _, row in rows])
     found["n"] = [f"{row.n:,}" if row.model else "" for _, row in rows]
     beside = [outcome.beside.told if outcome.beside else "" for outcome, _ in rows]

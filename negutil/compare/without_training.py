@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from negutil import paths, progress, statistics
+from negutil import progress, statistics
 from negutil.captions import claim_items, english, phrasing, sentence_forms, splitting
 from negutil.captions.english import HELD_OUT_NOUNS
-from negutil.compare import claims, engine, evaluation, negation_beyond, negationclip
-from negutil.compare.claims import Claim
+from negutil.compare import engine, evaluation, negation_beyond, negationclip
 from negutil.compare.engine import CLIP, OVER_CLIP, Column, Experiment, Findings, Group
 from negutil.compare.evaluation import ALL, CLAIMS, JUDGED, TOP_1, TOP_5, Evaluation, EvaluationData
 from negutil.compare.negation_beyond import Gallery
@@ -37,7 +36,6 @@ from negutil.train.finetune import finetune_many
 
 EXPERIMENT = "10_without_training"
 ORACLE, DEFAULT = ", oracle split", f"{CAPS}, default threshold"
-CLAIMS_FILE = paths.CONFIGS / "claims_without_training.toml"
 SPLITTING = (AFFIRMED, SUBTRACTED, CAPS)
 """Methods that split the sentence."""
 
@@ -239,11 +237,6 @@ def train(settings: Profile) -> None:
     """Fine-tune every rival that is not finished (notebook 05 has trained the same ones)."""
     jobs = [job for base in settings.models for job in recipes.jobs(settings, base, _rivals(settings, base))]
     finetune_many(jobs, settings.finetuning.processes)
-
-
-def claims_of_notebook() -> tuple[Claim, ...]:
-    """The claims about these methods, which have their own file."""
-    return claims.read(CLAIMS_FILE)
 
 
 def experiment() -> Experiment:

@@ -117,7 +117,7 @@ def filters(outcomes: list[Outcome], profile: str) -> dict[str, dict[str, str]]:
         "paper": {work: _name(work) for work in (*claims.WORKS, claims.OURS)},
         "world": {world: world for world in dict.fromkeys(world for pair in pairs for world in pair)},
         "verdict": {
-            CLASSES[kind]: " / ".join(dict.fromkeys((kind, verdicts.FINDINGS.get(kind, kind))))
+            CLASSES[kind]: " / ".join(dict.fromkeys((kind, claims.FINDINGS.get(kind, kind))))
             for kind in verdicts.KINDS
             if kind in kinds
         },
