@@ -2,7 +2,7 @@
 
 A token that never occurs in pretraining keeps an embedding that means nothing: two sentences that differ in such words
 are one sentence for the model, and whatever is asked about them is settled before the run. Three questions, in this
-order: did pretraining meet every token (``tokens``), does every word move the embedding of a sentence (``moved``), and
+order: did pretraining meet every token (``meetings``), does every word move the embedding of a sentence (``moved``), and
 does a linear probe on frozen features tell sentences with a cue from the same without (``layer_probe``)?
 """
 
@@ -79,8 +79,16 @@ def words(asked: Mapping[str, Iterable[str]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["word", "texts", "where", "example"])
 
 
-def tokens(asked: Mapping[str, Iterable[str]], model: str) -> pd.DataFrame:
-    """Every token of the texts: token, text, and how often the pretraining of ``model`` met it (0 where never).
+def tokens(asked: Mapping[str, Iterable[str]]) -> pd.DataFrame:
+    """Every token of the texts once: token (its number) and text."""
+    encoder = architectures.open_clip().SimpleTokenizer()
+    # Joined, because cleaning a text costs more than its tokens, and a blank ends a token as the end of a text does.
+    occurring = sorted({token for each in asked.values() for token in encoder.encode(" ".join(each))})
+    return pd.DataFrame({"token": occurring, "text": [encoder.decode([token]).strip() for token in occurring]})
+
+
+def meetings(occurring: pd.DataFrame, model: str) -> pd.DataFrame:
+    """``occurring`` (of ``tokens``) with how often the pretraining of ``model`` met each token (0 where never).
 
     Raises NegutilError if no table of meetings lies beside the weights of the model.
     """
@@ -88,12 +96,8 @@ def tokens(asked: Mapping[str, Iterable[str]], model: str) -> pd.DataFrame:
     table = weights.with_suffix(MEETINGS) if weights else Path(MEETINGS)
     if not table.exists():
         raise NegutilError(f"{table} is not there: nobody counted what the pretraining of '{model}' met.")
-    meetings = files.read_csv(table, keep_default_na=False).set_index("token")["meetings"]
-    encoder = architectures.open_clip().SimpleTokenizer()
-    occurring = sorted({token for each in asked.values() for text in each for token in encoder.encode(text)})
-    said = [encoder.decode([token]).strip() for token in occurring]
-    met = meetings.reindex(occurring, fill_value=0).to_numpy()
-    return pd.DataFrame({"token": occurring, "text": said, "meetings": met})
+    counted = files.read_csv(table, keep_default_na=False).set_index("token")["meetings"]
+    return occurring.assign(meetings=counted.reindex(occurring["token"], fill_value=0).to_numpy())
 
 
 def moved(model: LoadedModel, known: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
@@ -124,13 +128,13 @@ def run(settings: Profile, seed: int = 0) -> pd.DataFrame:
     Returns the words of all texts with what each model makes of them: word, texts, where, example, moved, model.
     """
     asked = texts(settings)
-    known = words(asked)
+    known, occurring = words(asked), tokens(asked)
     resampling = dataclasses.asdict(settings.bootstrap)
     rows: list[dict[str, Any]] = []
     parts = []
     for name in settings.models:
         model = loader.load(name)
-        met = tokens(asked, name)["meetings"] >= FEWEST
+        met = meetings(occurring, name)["meetings"] >= FEWEST
         changed = moved(model, known, seed)
         read = cues(model, seed)
         found: dict[tuple[str, str], Interval] = {

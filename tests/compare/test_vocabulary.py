@@ -9,7 +9,7 @@ import pytest
 from negutil import config
 from negutil.compare import layer_probe, vocabulary
 from negutil.errors import NegutilError
-from negutil.models import loader
+from negutil.models import architectures, loader
 from negutil.models.loader import LoadedModel
 
 PLACES = ("benchmarks", "NegBench", "claims", "binary probe", "layer probe", "text to image", "segmentation")
@@ -58,4 +58,11 @@ def test_cues_have_one_accuracy_each(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_model_without_a_table_of_meetings_says_so() -> None:
     with pytest.raises(NegutilError, match="nobody counted what the pretraining"):
-        vocabulary.tokens({"a": ["a dog"]}, "openai-vit-b-32")
+        vocabulary.meetings(vocabulary.tokens({"a": ["a dog"]}), "openai-vit-b-32")
+
+
+def test_tokens_of_all_texts_are_those_of_each_text() -> None:
+    texts = ["A dog, isn't it?", "a dog-sled  &amp; 12 DOGS", "nowhere."]
+    tokenizer = architectures.open_clip().SimpleTokenizer()
+    wanted = {token for text in texts for token in tokenizer.encode(text)}
+    assert set(vocabulary.tokens({"one": texts[:2], "two": texts[2:]})["token"]) == wanted
