@@ -1,9 +1,14 @@
 """How long to train: curves over the number of passes, and the rule that chooses the one of the main tables.
 
-**The rule**, written before any of these trainings ran: the main tables have the smallest budget from which on recall@5
-of negated captions on the *validation* split (``evaluation.VALIDATION``) rises by less than its standard error, from
-each budget to the next one. Recall is a mean over all methods of the curve, so the budget is the same for all of them,
-and no reported benchmark is looked at. The standard error is that of the paired rise, over seeds and images.
+**The rule**, written before any benchmark was evaluated on these trainings: the main tables have the smallest budget
+from which on the score on *validation* data rises by less than its standard error, from each budget to the next one.
+The score is the mean of the three measures of ``negutil.compare.validation``, over all methods of the curve, so the
+budget is the same for all of them, and no reported benchmark is looked at. The standard error is that of the paired
+rise, over seeds and items.
+
+A first version of the rule looked at one of the three measures alone, recall@5 of negated captions. That measure is at
+its ceiling after a single pass and so cannot tell budgets apart; its rises are in the table, and it would choose the
+smallest budget.
 
 The curves themselves are numbers of notebook 05 (table ``curves``): every benchmark for every method and budget, for
 smaller shares of the captions with as many steps, and for NegBench's alpha.
@@ -22,57 +27,71 @@ from negutil import statistics
 from negutil.compare import engine, evaluation, negationclip
 from negutil.compare.engine import CLIP, LEVEL
 from negutil.compare.evaluation import VALIDATION, Evaluation
+from negutil.compare.validation import MEASURES
 from negutil.config import Profile
 from negutil.errors import NegutilError
-from negutil.statistics import Floats
-from negutil.tasks import coco_retrieval
+from negutil.statistics import Floats, Interval
 from negutil.train import recipes
 
-RECALL = f"recall@{coco_retrieval.K}"
-RISE = f"rise of {RECALL}"
+SCORE = "mean of the three"
+RISE = "rise of "
 TABLE = "budget"
+WIDTH = float(stats.norm.ppf((1 + statistics.LEVEL) / 2))
+"""Standard errors from a number to the end of its interval."""
 
 
 def choice(settings: Profile, seed: int = 0) -> pd.DataFrame:
     """The numbers that the rule looks at; writes the table ``budget``.
 
-    A row for each budget and for each rise to the next one: model, task, metric (RECALL or RISE), passes (the smaller
-    ones of a rise), value, low, high, n, over, error (the standard error). Raises NegutilError without at least two
-    budgets, where a model is missing, and for published data.
+    A row for each budget and measure and for SCORE, and for each rise to the next budget: model, task, metric (a
+    measure, or RISE and a measure), passes (the smaller ones of a rise), value, low, high, n, over, error (the standard
+    error). Raises NegutilError without at least two budgets, where a model is missing, and for published data.
     """
     values = _by_budget(settings)
     bootstrap = dataclasses.asdict(settings.bootstrap.moved(seed))
     model = " + ".join(settings.finetuning.curves.models)
-    numbers: list[tuple[str, str, int, Floats]] = [
-        (_passes(passes), RECALL, passes, own) for passes, own in values.items()
-    ]
+    numbers = [(_passes(passes), "", passes, own) for passes, own in values.items()]
     for first, second in itertools.pairwise(values):
-        numbers.append((f"{_passes(second)} minus {first}", RISE, first, values[second] - values[first]))
+        rises = {measure: values[second][measure] - own for measure, own in values[first].items()}
+        numbers.append((f"{_passes(second)} minus {first}", RISE, first, rises))
     rows = []
-    for task, metric, passes, own in numbers:
-        interval = statistics.two_way_bootstrap(own, **bootstrap)
-        about = {"model": model, "task": f"validation split, {task}", "metric": metric, "passes": passes}
-        error = (interval.high - interval.low) / (2 * stats.norm.ppf((1 + statistics.LEVEL) / 2))
-        rows.append(about | dataclasses.asdict(interval) | {"error": float(error)})
+    for task, kind, passes, own in numbers:
+        intervals = {measure: statistics.two_way_bootstrap(each, **bootstrap) for measure, each in own.items()}
+        about = {"model": model, "task": f"validation split, {task}", "passes": passes}
+        for measure, interval in (intervals | {SCORE: _mean(list(intervals.values()))}).items():
+            row = {"metric": f"{kind}{measure}", **dataclasses.asdict(interval), "error": _error(interval)}
+            rows.append(about | row)
     table = pd.DataFrame(rows)
     engine.save_numbers(table, settings, negationclip.EXPERIMENT, TABLE, seed=seed)
     return table
 
 
-def chosen(table: pd.DataFrame) -> int:
+def chosen(table: pd.DataFrame, measure: str = SCORE) -> int:
     """The number of passes that the rule takes, from the table of ``choice``."""
-    budgets = sorted(table.loc[table["metric"] == RECALL, "passes"])
-    rises = table[table["metric"] == RISE].set_index("passes")
+    budgets = sorted(table.loc[table["metric"] == measure, "passes"])
+    rises = table[table["metric"] == f"{RISE}{measure}"].set_index("passes")
     still = [passes for passes in budgets[:-1] if not rises.loc[passes, "value"] < rises.loc[passes, "error"]]
     return int(budgets[budgets.index(still[-1]) + 1] if still else budgets[0])
+
+
+def _error(interval: Interval) -> float:
+    return float((interval.high - interval.low) / (2 * WIDTH))
+
+
+def _mean(parts: Sequence[Interval]) -> Interval:
+    """The mean of numbers about different items, with the interval that follows from theirs."""
+    value = float(np.mean([each.value for each in parts]))
+    error = float(np.linalg.norm([_error(each) for each in parts])) / len(parts)
+    bounds = {"low": value - WIDTH * error, "high": value + WIDTH * error}
+    return dataclasses.replace(parts[0], value=value, n=sum(each.n for each in parts), **bounds)
 
 
 def _passes(count: int) -> str:
     return f"{count} pass{'es' if count > 1 else ''}"
 
 
-def _by_budget(settings: Profile) -> dict[int, Floats]:
-    """Whether each image [S, N] was found, by budget: for every seed, means over the methods and models."""
+def _by_budget(settings: Profile) -> dict[int, dict[str, Floats]]:
+    """The values of each measure [S, N], by budget: for every seed, means over the methods and models."""
     plan = settings.finetuning.curves
     if len(set(plan.budgets)) < 2 or not plan.methods:
         raise NegutilError(
@@ -86,8 +105,13 @@ def _by_budget(settings: Profile) -> dict[int, Floats]:
             models[passes][place].append(recipes.model_name(base, name, seed))
     names = [name for seeds in models.values() for own in seeds for name in own]
     items = evaluation.items(settings, [Evaluation(name, VALIDATION) for name in names])
+    parts = {measure: items[items["task"] == measure] for measure in MEASURES}
     return {
-        passes: np.stack([items[own].to_numpy(float).mean(axis=1) for own in seeds]) for passes, seeds in models.items()
+        passes: {
+            measure: np.stack([rows[own].to_numpy(float).mean(axis=1) for own in seeds])
+            for measure, rows in parts.items()
+        }
+        for passes, seeds in models.items()
     }
 
 

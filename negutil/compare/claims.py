@@ -301,7 +301,8 @@ def table(verdicts: Iterable[Verdict], claims: Iterable[Claim]) -> pd.DataFrame:
     known = {claim.id: claim for claim in claims}
     rows = []
     for row in verdicts:
-        about = (known[row.claim].statement, known[row.claim].published, row.model, known[row.claim].label(row.verdict), row.decided_by)
+        claim = known[row.claim]
+        about = (claim.statement, claim.published, row.model, claim.label(row.verdict), row.decided_by)
         rows.append((*about, tables.with_interval(row.value, row.ci_low, row.ci_high), row.n))
     return pd.DataFrame(rows, columns=["claim", "published", "model", "verdict", "decided by", "value", "n"])
 

@@ -19,14 +19,12 @@ import pandas as pd
 
 from negutil import code, progress
 from negutil.cache import Cache
-from negutil.captions import caption_sets, negbench_files, phrasing
-from negutil.captions import negbench as builders
+from negutil.captions import negbench_files, phrasing
 from negutil.captions.english import HELD_OUT_NOUNS, NOUNS
-from negutil.captions.statements import Grammar
-from negutil.compare import negation_beyond
+from negutil.compare import negation_beyond, validation
 from negutil.compare.negation_beyond import Gallery
 from negutil.config import Profile
-from negutil.data import coco, skipped, source
+from negutil.data import skipped, source
 from negutil.errors import NegutilError
 from negutil.models import encode, glasses_model, loader, precision, processes, registry, scorer, trained
 from negutil.models.loader import LoadedModel
@@ -71,10 +69,7 @@ JUDGED = "judged"
 CLAIMS, TOP_1, TOP_5 = "claims", f"{simpleneg.TITLE}, top-1", f"{simpleneg.TITLE}, top-5"
 
 VALIDATION = "validation"
-"""No part of any benchmark: negated retrieval on the images that are for choosing how to train."""
-
-CHOOSING = "val2017"
-"""Those images, where this project made the data; it reports those of test2017 alone."""
+"""No part of any benchmark: the measures of ``negutil.compare.validation``."""
 
 COLUMNS = ("task", "item", "cluster", "type", "valid", "cue", "held_out_noun", "held_out_form")
 KEYS = ["task", "item"]
@@ -311,36 +306,9 @@ def _simpleneg(model: Scorer, _data: EvaluationData, settings: Profile) -> list[
 
 
 def _validation(model: Scorer, _data: EvaluationData, settings: Profile) -> list[pd.DataFrame]:
-    """Whether the negated caption of each image of CHOOSING has it among the first five."""
-    pictures, captions = validation_queries(settings)
-    images = encode.images(model.tower, pictures, batch=settings.encode.batch)
-    scores = model.matrix(captions, images)
-    recalled = (scores >= np.diagonal(scores)[:, None]).sum(axis=1) <= coco_retrieval.K
-    number = np.arange(len(captions))
-    return [pd.DataFrame({"task": VALIDATION, "item": number, "cluster": number, "value": recalled.astype(float)})]
-
-
-def validation_queries(settings: Profile) -> tuple[PictureFiles, list[str]]:
-    """The images of CHOOSING and a negated caption of each, made as NegBench's training captions are.
-
-    No noun that is held out for testing is denied, and no held-out wording is used. Raises NegutilError for published
-    data, of which every image that is not trained on is reported.
-    """
-    folder = source.folder(settings, "coco")
-    if not source.is_built(folder):
-        raise NegutilError(
-            f"{folder} has no pictures apart from those that are trained on and those that are reported: "
-            "choose the number of passes in the mini profile."
-        )
-    captions, instances = (folder / "annotations" / f"{kind}_{CHOOSING}.json" for kind in ("captions", "instances"))
-    items = [
-        replace(item, objects=tuple(noun for noun in item.objects if noun not in caption_sets.HELD_OUT))
-        for item in builders.from_coco(coco.load(captions, instances))
-    ]
-    queries = builders.queries([item for item in items if item.objects], captions=1, seed=settings.world.seed)
-    grammar = Grammar(settings.world.seed, held_out_share=0.0)
-    texts = builders.worded([query.negated[0] for query in queries], grammar)
-    return PictureFiles([folder / CHOOSING / query.item.file_name for query in queries]), texts
+    """What the rule looks at that chooses how long to train."""
+    rows = validation.items(model, validation.needed(settings), settings.encode.batch)
+    return [rows.assign(cluster=rows["item"])]
 
 
 def text_distances(

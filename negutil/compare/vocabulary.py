@@ -2,8 +2,8 @@
 
 A token that never occurs in pretraining keeps an embedding that means nothing: two sentences that differ in such words
 are one sentence for the model, and whatever is asked about them is settled before the run. Three questions, in this
-order: did pretraining meet every token (``meetings``), does every word move the embedding of a sentence (``moved``), and
-does a linear probe on frozen features tell sentences with a cue from the same without (``layer_probe``)?
+order: did pretraining meet every token (``meetings``), does every word move the embedding of a sentence (``moved``),
+and does a linear probe on frozen features tell sentences with a cue from the same without (``layer_probe``)?
 """
 
 import dataclasses

@@ -10,19 +10,16 @@ hyperparameter, so their difference is the cost of the rules' errors.
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from negutil import progress, statistics
 from negutil.captions import claim_items, english, phrasing, sentence_forms, splitting
-from negutil.captions.english import HELD_OUT_NOUNS
-from negutil.compare import engine, evaluation, negation_beyond, negationclip
+from negutil.compare import engine, evaluation, negation_beyond, negationclip, validation
 from negutil.compare.engine import CLIP, OVER_CLIP, Column, Experiment, Findings, Group
 from negutil.compare.evaluation import ALL, CLAIMS, JUDGED, TOP_1, TOP_5, Evaluation, EvaluationData
-from negutil.compare.negation_beyond import Gallery
+from negutil.compare.validation import MEASURES, Validation
 from negutil.config import Profile
 from negutil.data import skipped, source
 from negutil.models import encode, loader, queries
@@ -30,7 +27,7 @@ from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
 from negutil.models.queries import AFFIRMED, CAPS, DEFAULTS, STEERED, SUBTRACTED, SplitQuery, Steered
 from negutil.models.scorer import Cosine, Scorer
-from negutil.tasks import ccneg, coco_retrieval, exclusion, simpleneg, suite
+from negutil.tasks import ccneg, simpleneg, suite
 from negutil.train import recipes
 from negutil.train.finetune import finetune_many
 
@@ -53,10 +50,6 @@ GRID: Mapping[str, tuple[float, ...]] = {
     STEERED: (0.01, 0.02, 0.05, 0.08, 0.13, 0.2, 0.3, 0.5),
 }
 """Numbers that are tried on validation data."""
-
-MEASURES = ("recall@5, negated captions", "mAP, X but no Y", "AUC, no X")
-"""What numbers are chosen by: each validation image by its negated caption; all images with X and without Y, in the
-whole gallery; and images without X against those with it, for a sentence that only denies."""
 
 TITLES = {
     CLIP: "CLIP",
@@ -84,57 +77,6 @@ def title_of(label: str) -> str:
 # Numbers from validation data
 
 
-@dataclass(frozen=True, slots=True)
-class Validation:
-    """Images that nothing is reported of, and three kinds of sentence about them.
-
-    Attributes:
-        captions: a negated caption of each of ``pictures``.
-        gallery: with the queries "X but no Y".
-        denials: a sentence "no X" for each noun that some images show and some do not.
-    """
-
-    pictures: PictureFiles
-    captions: list[str]
-    gallery: Gallery
-    denials: dict[str, str]
-
-    @property
-    def texts(self) -> list[str]:
-        """Every sentence once."""
-        return list(
-            dict.fromkeys([*self.captions, *(each.text for each in self.gallery.queries), *self.denials.values()])
-        )
-
-
-@functools.lru_cache(maxsize=1)
-def validation(settings: Profile) -> Validation | None:
-    """The validation data of the mini world, without held-out nouns and wordings; None for published data."""
-    gallery = negation_beyond.gallery(settings, validation=True) if source.is_world(settings) else None
-    if gallery is None:
-        return None
-    kept = [each for each in gallery.queries if each.cue and not (each.held_out or each.held_out_noun)]
-    forms = english.forms(sentence_forms.NEGATED_ALONE, held_out=False)
-    nouns = [name for name, shown in gallery.there.items() if shown.any() and not shown.all()]
-    nouns = [name for name in nouns if name not in HELD_OUT_NOUNS]
-    denials = {name: sentence_forms.fill(forms[row % len(forms)], missing=name) for row, name in enumerate(nouns)}
-    return Validation(*evaluation.validation_queries(settings), dataclasses.replace(gallery, queries=kept), denials)
-
-
-def validate(who: Scorer, data: Validation, batch: int = encode.BATCH) -> dict[str, float]:
-    """Return what ``who`` gets on validation data, by the names of MEASURES."""
-    images = encode.images(who.tower, data.pictures, batch=batch)
-    scores = who.matrix(data.captions, images)
-    recalled = (scores >= np.diagonal(scores)[:, None]).sum(axis=1) <= coco_retrieval.K
-    shown, there = encode.images(who.tower, data.gallery.pictures, batch=batch), data.gallery.there
-    queries_of = data.gallery.queries
-    right = np.stack([there[each.wanted] & ~there[each.excluded] for each in queries_of])
-    precision = exclusion.average_precision(who.matrix([each.text for each in queries_of], shown), right)
-    lacking = np.stack([~there[noun] for noun in data.denials])
-    areas = exclusion.auc(who.matrix(list(data.denials.values()), shown), lacking, ~lacking)
-    return dict(zip(MEASURES, map(float, (recalled.mean(), precision.mean(), areas.mean())), strict=True))
-
-
 def choices(model: LoadedModel, settings: Profile, data: Validation) -> pd.DataFrame:
     """Return what every number of GRID gets on validation data: method, number, MEASURES, score, chosen.
 
@@ -152,7 +94,8 @@ def choices(model: LoadedModel, settings: Profile, data: Validation) -> pd.DataF
                 who.remember(data.texts)
             else:
                 who = split.with_combine(queries.combination(method, number))
-            rows.append({"method": method, "number": number, **validate(who, data, batch)})
+            measured = validation.items(who, data, batch).groupby("task")["value"].mean()
+            rows.append({"method": method, "number": number, **measured[list(MEASURES)]})
     table = pd.DataFrame(rows)
     table["score"] = table[list(MEASURES)].mean(axis=1)
     best = table.groupby("method")["score"].idxmax()
@@ -162,7 +105,7 @@ def choices(model: LoadedModel, settings: Profile, data: Validation) -> pd.DataF
 @functools.lru_cache(maxsize=8)
 def chosen(name: str, settings: Profile) -> dict[str, float]:
     """Return the number of each method for the model called ``name``: by ``choices``, or ``queries.DEFAULTS``."""
-    data = validation(settings)
+    data = validation.data(settings)
     if data is None:
         return dict(DEFAULTS)
     table = choices(loader.load(name, profile=settings.name), settings, data)
@@ -293,7 +236,7 @@ def groups(items: pd.DataFrame) -> list[Group]:
 
 def numbers(settings: Profile) -> pd.DataFrame:
     """Return ``choices`` for every model of the profile, with a column model; without rows for published data."""
-    data = validation(settings)
+    data = validation.data(settings)
     columns = ["model", "method", "number", *MEASURES, "score", "chosen"]
     if data is None:
         return pd.DataFrame(columns=columns)

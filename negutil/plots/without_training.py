@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Wedge
 
-from negutil.compare import without_training
+from negutil.compare import validation
 from negutil.models import queries
 from negutil.plots import figures
 
@@ -54,7 +54,7 @@ def choices(table: pd.DataFrame) -> Figure:
     ``table`` is that of ``without_training.numbers``; the last model is shown.
     """
     rows = table[table["model"] == table["model"].iloc[-1]]
-    methods, measures = figures.names(rows, "method"), [*without_training.MEASURES, "score"]
+    methods, measures = figures.names(rows, "method"), [*validation.MEASURES, "score"]
     figure, axes = plt.subplots(1, len(methods), figsize=(3.4 * len(methods) + 2.4, 2.9), sharey=True)
     known = figures.marks(measures)
     for axis, method in zip(axes, methods, strict=True):

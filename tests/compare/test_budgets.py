@@ -16,9 +16,9 @@ from negutil.plots import negationclip as plots
 def table(rises: list[tuple[float, float]]) -> pd.DataFrame:
     """The numbers of the rule for budgets 1, 2, 5, 10, 20 with these rises and their standard errors."""
     passes = [1, 2, 5, 10, 20][: len(rises) + 1]
-    levels = [{"metric": budgets.RECALL, "passes": each, "value": 0.5, "error": 0.01} for each in passes]
+    levels = [{"metric": budgets.SCORE, "passes": each, "value": 0.5, "error": 0.01} for each in passes]
     rows = [
-        {"metric": budgets.RISE, "passes": each, "value": rise, "error": error}
+        {"metric": f"{budgets.RISE}{budgets.SCORE}", "passes": each, "value": rise, "error": error}
         for each, (rise, error) in zip(passes, rises, strict=False)
     ]
     return pd.DataFrame(levels + rows)

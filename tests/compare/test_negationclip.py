@@ -14,7 +14,7 @@ import pytest
 from miniworld.writers import ccneg as ccneg_writer
 from negutil import config, results
 from negutil.captions import phrasing
-from negutil.compare import budgets, claims, evaluation, negationclip
+from negutil.compare import budgets, claims, evaluation, negationclip, validation
 from negutil.compare.engine import Findings
 from negutil.compare.evaluation import Evaluation
 from negutil.config import Profile, Splits
@@ -205,7 +205,8 @@ def test_a_curve_begins_with_clip_and_has_each_budget(settings: Profile, found: 
 
 
 def test_the_validation_queries_deny_nothing_that_is_held_out_for_testing(settings: Profile) -> None:
-    pictures, captions = evaluation.validation_queries(settings)
+    asked = validation.needed(settings)
+    pictures, captions = asked.pictures, asked.captions
     assert len(pictures) == len(captions) == 4
     assert {Path(path).parent.name for path in pictures.paths} == {"val2017"}
     rows = phrasing.table(captions)

@@ -11,7 +11,7 @@ import pytest
 from negutil import config, results
 from negutil.captions import phrasing, sentence_forms
 from negutil.captions.english import HELD_OUT_NOUNS
-from negutil.compare import claims, engine, evaluation, negation_beyond, without_training
+from negutil.compare import claims, engine, evaluation, negation_beyond, validation, without_training
 from negutil.compare.evaluation import COLUMNS, Evaluation
 from negutil.config import Profile
 from negutil.errors import NegutilError
@@ -32,7 +32,7 @@ def small(quick: Profile) -> Profile:
 
 
 def test_numbers_are_chosen_on_pictures_nouns_and_wordings_that_nothing_is_reported_of(quick: Profile) -> None:
-    data, test = without_training.validation(quick), negation_beyond.gallery(quick)
+    data, test = validation.data(quick), negation_beyond.gallery(quick)
     assert data is not None and test is not None
     reported = set(map(str, test.pictures.paths))
     assert not reported & set(map(str, [*data.pictures.paths, *data.gallery.pictures.paths]))
@@ -40,18 +40,18 @@ def test_numbers_are_chosen_on_pictures_nouns_and_wordings_that_nothing_is_repor
     assert not HELD_OUT_NOUNS & set(data.denials)
     assert not any(query.held_out for query in data.gallery.queries)
     assert not any(phrasing.of(text).held_out_form for text in data.texts)
-    assert without_training.validation(config.load("paper")) is None
+    assert validation.data(config.load("paper")) is None
     assert without_training.chosen("openai-vit-b-32", config.load("paper")) == queries.DEFAULTS
 
 
 def test_the_number_with_the_best_mean_is_chosen(small: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
     grid = {SUBTRACTED: (0.1, 0.4), CAPS: (0.7, 0.98), STEERED: (0.1,)}
     monkeypatch.setattr(without_training, "GRID", grid)
-    data = without_training.validation(small)
+    data = validation.data(small)
     assert data is not None
     table = without_training.choices(loader.load("miniclip-s-8"), small, data)
     assert [(row.method, row.number) for row in table.itertuples()] == [(m, n) for m, own in grid.items() for n in own]
-    np.testing.assert_allclose(table["score"], table[list(without_training.MEASURES)].mean(axis=1))
+    np.testing.assert_allclose(table["score"], table[list(validation.MEASURES)].mean(axis=1))
     for _, own in table.groupby("method"):
         assert own["chosen"].sum() == 1 and own.loc[own["chosen"], "score"].item() == own["score"].max()
 
