@@ -82,8 +82,8 @@ def _mean(parts: Sequence[Interval]) -> Interval:
     """The mean of numbers about different items, with the interval that follows from theirs."""
     value = float(np.mean([each.value for each in parts]))
     error = float(np.linalg.norm([_error(each) for each in parts])) / len(parts)
-    bounds = {"low": value - WIDTH * error, "high": value + WIDTH * error}
-    return dataclasses.replace(parts[0], value=value, n=sum(each.n for each in parts), **bounds)
+    low, high = value - WIDTH * error, value + WIDTH * error
+    return Interval(value, low, high, sum(each.n for each in parts), parts[0].over)
 
 
 def _passes(count: int) -> str:
