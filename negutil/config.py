@@ -6,7 +6,7 @@ the key to every file in ``configs/``: a missing or unknown key is an error.
 
 import functools
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +25,10 @@ class Splits(Settings):
     train: int
     val: int
     test: int
+
+
+FULL_CAPTIONS = 0.3
+"""COCO's captions leave things out, and so do those of the world."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ class World(Settings):
     shapes: Splits
     ccneg: Splits
     alttexts: Splits
-    full_captions: float = 0.3
+    full_captions: float = FULL_CAPTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +250,12 @@ class Profile(Settings):
     @property
     def built(self) -> Path:
         """Folder of the datasets that negutil builds: the mini world, and datasets derived from other data."""
-        return paths.built(self.name, self.world.seed)
+        share = self.world.full_captions
+        return paths.built(self.name, self.world.seed, f"captions-{share:g}" if share != FULL_CAPTIONS else "")
+
+    def with_full_captions(self, share: float) -> "Profile":
+        """The same profile with another share of captions that name everything; its data have their own folder."""
+        return replace(self, world=replace(self.world, full_captions=share))
 
     @property
     def data(self) -> Path:

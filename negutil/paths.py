@@ -49,9 +49,12 @@ def made_weights() -> Path:
     return cache() / "weights"
 
 
-def built(profile: str, seed: int = 0) -> Path:
-    """Folder of the datasets that negutil builds for ``profile``, from a world of ``seed``: always in the cache."""
-    return cache() / "data" / (f"{profile}-seed-{seed}" if seed else profile)
+def built(profile: str, seed: int = 0, variant: str = "") -> Path:
+    """Folder of the datasets that negutil builds for ``profile``, from a world of ``seed``: always in the cache.
+
+    ``variant`` names a world that differs in something else.
+    """
+    return cache() / "data" / "-".join([profile, *([f"seed-{seed}"] if seed else []), *([variant] if variant else [])])
 
 
 def published() -> Path:

@@ -20,7 +20,7 @@ from negutil.captions.annotators import LanguageAnnotator, VisionAnnotator
 from negutil.captions.english import HELD_OUT_COLOURS, HELD_OUT_NOUNS, NOUNS
 from negutil.captions.p1 import Source
 from negutil.captions.p2 import Asked
-from negutil.config import Profile
+from negutil.config import FULL_CAPTIONS, Profile
 from negutil.data import built, coco, source, vqa
 from negutil.errors import NegutilError
 
@@ -167,14 +167,17 @@ def _annotator_settings(profile: str) -> dict[str, dict[str, Any]]:
 
 
 def build(settings: Profile, error: float = 0.0) -> Path:
-    """The folder with FILES (with an ``error`` rate: NOISY), written first where it is missing or was made otherwise.
+    """The folder with FILES, written first where it is missing or was made otherwise.
+
+    With an ``error`` rate, or another share of full captions than usual, it has P1 and P2 alone: controls need no more.
 
     An interrupted build resumes where it stopped: what the annotators replied is kept in the cache until it is whole.
     """
     folder = settings.built / (f"{FOLDER}-{round(100 * error)}" if error else FOLDER)
-    journals = paths.cache() / "journals" / settings.name / folder.name
+    journals = paths.cache() / "journals" / settings.built.name / folder.name
+    whole = not error and settings.world.full_captions == FULL_CAPTIONS
     parts = {name: source.folder(settings, name) for name in ("coco", "vqa") if source.has(settings, name)}
-    if not error:
+    if whole:
         parts["shapes"] = shapes(settings)
     wanted = {
         "part": folder.name,
@@ -191,11 +194,11 @@ def build(settings: Profile, error: float = 0.0) -> Path:
 
     def fill(fresh: Path) -> dict[str, Any]:
         who = annotators_of(settings, error, settings.world.seed)
-        made = frames(settings, who, NOISY if error else (*NOISY, RANDOM, SHAPES), journals=journals)
+        made = frames(settings, who, (*NOISY, RANDOM, SHAPES) if whole else NOISY, journals=journals)
         for name, frame in made.items():
             p1.write(frame, fresh / name)
         rows = {name: {"captions": int((each["dropped"] == "").sum()), "of": len(each)} for name, each in made.items()}
-        return {"rows": rows if error else rows | _write_baselines(fresh, settings, who, journals)}
+        return {"rows": rows | _write_baselines(fresh, settings, who, journals) if whole else rows}
 
     if built.keep(folder, wanted, fill, "caption sets") == "built":
         for journal in journals.glob("*.jsonl"):

@@ -72,7 +72,7 @@ def single(settings: Profile, model: LoadedModel, recipe: Recipe, seed: int, own
     of the training (``epochs``, ``batch``) in place of those of the profile. Raises NegutilError for a recipe that
     needs more than captions, and as ``image_captions.load``, ``own_sets`` and the annotator do.
     """
-    if recipe.set not in SETS or recipe.error or "normalise_mcq" in recipe.changes:
+    if recipe.set not in SETS or recipe.error or recipe.full is not None or "normalise_mcq" in recipe.changes:
         fitting = ", ".join(name for name, each in recipes.RECIPES.items() if each.set in SETS and not each.rival)
         raise NegutilError(f"'{recipe.name}' cannot be made of captions alone; choose one of {fitting}.")
     with data.missing_pictures("drop" if own.partial else "stop"):

@@ -45,6 +45,7 @@ class Recipe:
         name: as in the model's name; title: as in tables.
         set: the training set (``sets.SETS``), which also says the method.
         error: the error rate of the annotators that made the set.
+        full: the share of captions of the images that name everything, where it is not the profile's.
         share: how much of the profile's number of examples is used, with as many steps.
         changes: settings of the method that differ.
         rival: the recipe of which this one is a variant, if it is a control.
@@ -54,6 +55,7 @@ class Recipe:
     title: str
     set: str
     error: float = 0.0
+    full: float | None = None
     share: float = 1.0
     changes: Mapping[str, Any] = field(default_factory=dict)
     rival: str = ""
@@ -77,6 +79,7 @@ RECIPES: dict[str, Recipe] = {
         Recipe(NEGATIONCLIP, "NegationCLIP", "p1+p2"),
         _CONTROL("negationclip-noise5", "annotators with 5 % errors", error=0.05),
         _CONTROL("negationclip-noise20", "annotators with 20 % errors", error=0.2),
+        _CONTROL("negationclip-full", "captions that name everything", full=1.0),
         _CONTROL("negationclip-leaked", "validation split by caption", changes={"validation_by": "caption"}),
         _CONTROL("negationclip-mixed", "half of the captions without negation", changes={"original_share": 0.5}),
         _CONTROL("negationclip-lowest", "lowest validation loss", changes={"keep": "lowest validation loss"}),
@@ -163,7 +166,7 @@ def possible(settings: Profile, names: Iterable[str]) -> tuple[str, ...]:
     """Those of the recipes whose training sets are there or can be made; others are reported (``skipped``)."""
 
     def is_possible(recipe: Recipe) -> bool:
-        read = functools.partial(sets.require, recipe.set, settings, recipe.error)
+        read = functools.partial(sets.require, recipe.set, data_of(settings, recipe), recipe.error)
         return not skipped.possible(settings) or bool(skipped.attempt(settings, f"training of {recipe.title}", read))
 
     return tuple(name for name in names if is_possible(find(name)))
@@ -180,11 +183,11 @@ def jobs(settings: Profile, base: str, recipes: Iterable[str], wanted: Sequence[
     model = loader.load(base)
 
     @functools.cache
-    def whole(name: str, error: float) -> Examples:
-        return sets.examples(name, model, settings, error)
+    def whole(name: str, data: Profile, error: float) -> Examples:
+        return sets.examples(name, model, data, error)
 
     return [
-        job(settings, model, recipe, seed, whole(recipe.set, recipe.error))
+        job(settings, model, recipe, seed, whole(recipe.set, data_of(settings, recipe), recipe.error))
         for recipe in map(find, recipes)
         for seed in wanted or seeds(settings, recipe.name)
     ]
@@ -193,7 +196,13 @@ def jobs(settings: Profile, base: str, recipes: Iterable[str], wanted: Sequence[
 def single(settings: Profile, base: str, recipe: Recipe, seed: int) -> Job:
     """The training of ``recipe`` on ``base`` from one seed; raises NegutilError if its training set is missing."""
     model = loader.load(base)
-    return job(settings, model, recipe, seed, sets.examples(recipe.set, model, settings, recipe.error))
+    whole = sets.examples(recipe.set, model, data_of(settings, recipe), recipe.error)
+    return job(settings, model, recipe, seed, whole)
+
+
+def data_of(settings: Profile, recipe: Recipe) -> Profile:
+    """The profile whose data ``recipe`` learns from: ``settings``, or those with another share of full captions."""
+    return settings if recipe.full is None else settings.with_full_captions(recipe.full)
 
 
 def seeds(settings: Profile, recipe: str) -> tuple[int, ...]:
