@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 
 from miniworld import build as world
 from negutil import config, paths, results
-from negutil.captions import baseline_sets, caption_sets, phrasing
+from negutil.captions import baseline_sets, caption_sets, english, phrasing
 from negutil.captions.english import HELD_OUT_NOUNS
 from negutil.compare import caption_pipelines
 from negutil.compare.caption_pipelines import Findings
@@ -90,6 +91,19 @@ def test_a_set_is_built_once_and_an_interrupted_build_goes_on(
     assert {path.name for path in folder.iterdir()} == {*caption_sets.NOISY, "manifest.json"}
     stamp = (folder / "p1.json").stat().st_mtime_ns
     assert (caption_sets.build(settings, 0.1) / "p1.json").stat().st_mtime_ns == stamp
+
+
+def test_captions_of_full_captions_lie_apart_and_are_p1_and_p2_alone(settings: Profile) -> None:
+    full = settings.with_full_captions(1.0)
+    folder = caption_sets.build(full)
+    assert full.built != settings.built and folder.parent == full.built
+    assert {path.name for path in folder.iterdir()} == {*caption_sets.NOISY, "manifest.json"}
+    usual = caption_sets.build(settings)
+    named = [
+        np.mean([len(english.mentions(text)) for text in negationclip.load(where / caption_sets.P1)["caption"]])
+        for where in (usual, folder)
+    ]
+    assert named[1] > named[0]
 
 
 def test_annotators_are_settings(settings: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

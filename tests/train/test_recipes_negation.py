@@ -125,6 +125,15 @@ def test_a_job_has_the_drawn_examples_the_changes_and_a_place_under_its_name(mod
     assert other.examples.sha256 != job.examples.sha256
 
 
+def test_a_control_learns_from_captions_that_name_everything() -> None:
+    quick = config.load("quick")
+    assert recipes.data_of(quick, recipes.find("negationclip")) is quick
+    control = recipes.find("negationclip-full")
+    full = recipes.data_of(quick, control)
+    assert (full.world.full_captions, full.name, control.rival) == (1.0, quick.name, "negationclip")
+    assert full.built != quick.built and full.world.scenes == quick.world.scenes
+
+
 def test_all_examples_are_used_where_no_number_is_set(model: LoadedModel) -> None:
     job = recipes.job(planned(0), model, RECIPES["negclip"], 0, finetune_files.examples())
     assert len(job.examples) == 48
