@@ -13,14 +13,22 @@ from pathlib import Path
 
 from negutil.captions import english, picture_facts
 from negutil.captions.english import COLOURS, COMPANIONS, NOUNS, PLACES, PLURAL_ONLY
-from negutil.captions.picture_facts import ACTION, COLOUR, FACE, OBJECT, PLACE, WORN, Fact
+from negutil.captions.picture_facts import (
+    ACTION,
+    COLOUR,
+    DENIED_FEATURES,
+    FACE,
+    OBJECT,
+    PLACE,
+    WORN,
+    WORN_FEATURES,
+    Fact,
+)
 from negutil.config import Profile
 
 SPOTS = ("beach", "meadow", "street", "kitchen", "desert", "forest", "bedroom", "lake")
 """Places with a name of their own, which a prompt can be about."""
 
-WORN_THINGS = ("Eyeglasses", "Wearing_Necktie", "Wearing_Necklace", "Wearing_Earrings", "Wearing_Lipstick")
-PARTS = ("Mustache", picture_facts.BEARD, "Goatee", "Smiling", "Bangs", "Rosy_Cheeks", "Bushy_Eyebrows")
 COUNTS = {OBJECT: 40, COLOUR: 24, ACTION: 18, WORN: 26, FACE: 24}
 Row = tuple[str, Fact, Fact]
 """A prompt, what should be there and what should not."""
@@ -76,10 +84,10 @@ def _rows(kind: str, rng: random.Random) -> Iterator[Row]:
         form = rng.choice((f"not {relation} {gear}", f"with no {noun}", f"without {gear}"))
         yield f"a {fact.subject} {form}", Fact(OBJECT, fact.subject), fact
     else:
-        name = rng.choice((*WORN_THINGS, *PARTS))
+        name = rng.choice(DENIED_FEATURES)
         noun = picture_facts.FEATURES[name].partition(" ")[2]
         forms = [f"with no {noun.removeprefix('a ')}", f"without {noun}"]
-        forms += [f"not wearing {noun}"] * 2 if name in WORN_THINGS else []
+        forms += [f"not wearing {noun}"] * 2 if name in WORN_FEATURES else []
         yield f"a person {rng.choice(forms)}", Fact(OBJECT, "person"), Fact(FACE, "person", name)
 
 

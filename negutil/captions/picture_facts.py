@@ -26,6 +26,13 @@ _FACES = {name: phrase for name, phrase in english.FACE_PHRASES.items() if name 
 FEATURES = _FACES | {BEARD: "with a beard"}
 """Features of a face with their phrases; a hat is something worn, and CelebA's No_Beard denies something itself."""
 
+WORN_FEATURES = ("Eyeglasses", "Wearing_Necktie", "Wearing_Necklace", "Wearing_Earrings", "Wearing_Lipstick")
+DENIED_FEATURES = (
+    *WORN_FEATURES,
+    *("Mustache", BEARD, "Goatee", "Smiling", "Bangs", "Rosy_Cheeks", "Bushy_Eyebrows"),
+)
+"""Features that prompts for text to image deny: those that one would miss in an image."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Fact:

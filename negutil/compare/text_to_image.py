@@ -21,8 +21,8 @@ import pandas as pd
 
 from negutil import results, tables
 from negutil.captions import english, picture_facts, t2i_prompts
-from negutil.captions.english import NOUNS, PLACES, SUPERCATEGORY
-from negutil.captions.picture_facts import FACE, OBJECT, Fact
+from negutil.captions.english import COLOURS, NOUNS, PLACES, SUPERCATEGORY
+from negutil.captions.picture_facts import ACTION, COLOUR, FACE, OBJECT, WORN, Fact
 from negutil.compare import engine
 from negutil.compare.engine import OVER_CLIP, Column, Experiment, Group, Printed
 from negutil.config import Bootstrap, Profile
@@ -121,7 +121,7 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     (drawn,) = generation.draw_orders(settings, [order])
     fulfilled = judge_floor(look, prompts, drawn, rates)
     shares = []
-    for kind, rows in fulfilled.groupby("kind", sort=False):
+    for kind, rows in ((EVERY, fulfilled), *fulfilled.groupby("kind", sort=False)):
         for metric in (name for name in (SHOWN, CORRECTED) if name in rows):
             values = rows[[metric]].to_numpy(float)
             (share,) = engine.means(values, rows["prompt"].to_numpy(), bootstrap, np.array([True]))
@@ -280,7 +280,17 @@ def _columns(settings: Profile, names: Sequence[Any]) -> list[Column]:
 # show anything about negation
 
 
-SINGLE, PAIR, PORTRAIT = KINDS = ("one thing", "two things", "face")
+SINGLE, PAIR, COLOURED, ACTING, BEARING, PORTRAIT = KINDS = (
+    "one thing",
+    "two things",
+    "a coloured thing",
+    "somebody acting",
+    "something worn or held",
+    "face",
+)
+"""Kinds of affirmative prompts: one for each kind of thing that the negated prompts deny, and two things together."""
+
+EVERY = "all kinds"
 SHOWN, CORRECTED = "all asked things shown", "all asked things shown, corrected"
 
 
@@ -300,24 +310,43 @@ def floor_prompts(count: int, seed: int = 0) -> list[FloorPrompt]:
         rng = random.Random(f"t2i/floor/{seed}/{kind}")
         different: dict[str, FloorPrompt] = {}
         while len(different) < count:
-            prompt, facts = _face(rng) if kind == PORTRAIT else _objects(rng, 1 if kind == SINGLE else 2)
+            prompt, facts = _face(rng) if kind == PORTRAIT else _scene(rng, kind)
             different.setdefault(prompt, FloorPrompt(kind, prompt, facts))
         found += different.values()
     return found
 
 
-def _objects(rng: random.Random, count: int) -> tuple[str, tuple[Fact, ...]]:
-    """One object, or two that are not both people, in a place."""
-    nouns = [rng.choice(NOUNS)] if count == 1 else rng.sample(NOUNS, count)
-    if count > 1 and {SUPERCATEGORY[noun] for noun in nouns} == {"person"}:
-        return _objects(rng, count)
+def _scene(rng: random.Random, kind: str) -> tuple[str, tuple[Fact, ...]]:
+    """What the kind is about, in a place."""
     place = rng.choice(list(PLACES.values())).phrase
-    prompt = f"{' and '.join(map(english.with_article, nouns))} {place}"
-    return prompt, tuple(Fact(OBJECT, noun) for noun in nouns)
+    if kind == PAIR:
+        prompt, facts = _pair(rng)
+    elif kind == ACTING:
+        action = rng.choice(picture_facts.DOING)
+        prompt, facts = f"a person {action}", (Fact(OBJECT, "person"), Fact(ACTION, "person", action))
+    elif kind == BEARING:
+        fact = rng.choice([fact for fact in picture_facts.RELATIONS if fact.kind == WORN])
+        relation, _, gear = fact.value.partition(" ")
+        prompt, facts = f"a {fact.subject} {relation} {english.with_article(gear)}", (Fact(OBJECT, fact.subject), fact)
+    else:
+        things = [noun for noun in NOUNS if kind == SINGLE or SUPERCATEGORY[noun] != "person"]
+        noun, colour = rng.choice(things), rng.choice(tuple(COLOURS))
+        named = f"{colour} {noun}" if kind == COLOURED else noun
+        prompt, facts = english.with_article(named), (Fact(OBJECT, noun),)
+        facts += (Fact(COLOUR, noun, colour),) if kind == COLOURED else ()
+    return f"{prompt} {place}", facts
+
+
+def _pair(rng: random.Random) -> tuple[str, tuple[Fact, ...]]:
+    """Two objects that are not both people."""
+    nouns = rng.sample(NOUNS, 2)
+    if {SUPERCATEGORY[noun] for noun in nouns} == {"person"}:
+        return _pair(rng)
+    return " and ".join(map(english.with_article, nouns)), tuple(Fact(OBJECT, noun) for noun in nouns)
 
 
 def _face(rng: random.Random) -> tuple[str, tuple[Fact, ...]]:
-    features = rng.sample(sorted(picture_facts.FEATURES), rng.choice((1, 2)))
+    features = rng.sample(sorted(picture_facts.DENIED_FEATURES), rng.choice((1, 2)))
     if not possible(features):
         return _face(rng)
     prompt = f"a person {' and '.join(picture_facts.FEATURES[name] for name in features)}"
