@@ -84,7 +84,8 @@ class Curves(Settings):
         seeds: the seeds of each training, a subset of those of ``finetuning``.
         budgets: numbers of passes over the profile's captions (of the contrastive loss; all methods take the same
             number of steps), for ``methods``.
-        shares: shares of the captions, each with the steps of all ``budgets``, for ``share_methods``.
+        shares: shares of the captions, each with the steps of ``share_budgets`` passes over all (none given: of all
+            ``budgets``), for ``share_methods``.
         alphas: weights of the contrastive loss in NegFull (NegBench's alpha).
     """
 
@@ -93,6 +94,7 @@ class Curves(Settings):
     budgets: tuple[int, ...] = ()
     methods: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()
+    share_budgets: tuple[int, ...] = ()
     share_methods: tuple[str, ...] = ()
     alphas: tuple[float, ...] = ()
 

@@ -128,7 +128,8 @@ def curve(settings: Profile) -> dict[str, tuple[str, float, int]]:
     plan, source = settings.finetuning.curves, settings.finetuning.source
     points = [(method, 1.0, passes) for method in plan.methods for passes in plan.budgets]
     less = [(method, share) for method in plan.share_methods for share in plan.shares if share < 1]
-    points += [(method, share, passes) for method, share in less for passes in plan.budgets]
+    few = plan.share_budgets or plan.budgets
+    points += [(method, share, passes) for method, share in less for passes in few]
     found = {}
     for method, share, passes in points:
         is_usual = named.settings(sets.SETS[find(method).set].method, source).epochs == passes
