@@ -63,7 +63,8 @@ def test_names_of_curves_are_recipes_with_that_one_change() -> None:
 
 
 def test_a_point_that_a_method_has_anyway_is_that_method() -> None:
-    curves = config.Curves(("miniclip-s-8",), (0, 1, 2), (1, 5), ("plain",), (0.1, 1.0), ("negationclip",), (0.5, 0.99))
+    curves = config.Curves(("miniclip-s-8",), (0, 1, 2), (1, 5), ("plain",), (0.1, 1.0), (), ("negationclip",))
+    curves = dataclasses.replace(curves, alphas=(0.5, 0.99))
     settings = dataclasses.replace(QUICK, finetuning=dataclasses.replace(QUICK.finetuning, curves=curves))
     assert recipes.curve(settings) == {
         "plain": ("plain", 1.0, 1),
@@ -71,6 +72,9 @@ def test_a_point_that_a_method_has_anyway_is_that_method() -> None:
         "negationclip-share0.1": ("negationclip", 0.1, 1),
         "negationclip-share0.1-passes5": ("negationclip", 0.1, 5),
     }
+    fewer = dataclasses.replace(curves, share_budgets=(5,))
+    chosen = dataclasses.replace(settings, finetuning=dataclasses.replace(QUICK.finetuning, curves=fewer))
+    assert {*recipes.curve(settings)} - {*recipes.curve(chosen)} == {"negationclip-share0.1"}
     assert recipes.alphas(settings) == {"negfull-alpha0.5": 0.5, "negfull": 0.99}
     assert recipes.on_curves(settings, "miniclip-b-8") == ()
     assert len(recipes.on_curves(settings, "miniclip-s-8")) == 6
