@@ -112,7 +112,7 @@ def finetune(
         typer.Option(metavar="NAME|FILE.toml", help="With --captions, who adds negations: rules, world, or a file."),
     ] = "rules",
     epochs: Annotated[
-        int | None, typer.Option(help="With --captions: passes instead of the recipe's.", min=1, max=MOST)
+        int | None, typer.Option(help="With --captions: passes over all of them.", min=1, max=MOST)
     ] = None,
     batch: Annotated[int | None, typer.Option(help="With --captions: examples at a time.", min=1, max=MOST)] = None,
     as_json: AsJson = False,
