@@ -165,5 +165,6 @@ def _along(
         ]
         if starts:
             parts.append(levels.merge(pd.DataFrame(starts), on="method"))
-    found = pd.concat(parts).astype({"at": float})
-    return found.sort_values(["base", "title", "line", "at"], kind="stable")[list(COLUMNS)].reset_index(drop=True)
+    order = {line: number for number, line in enumerate(dict.fromkeys(places["line"]))}
+    found = pd.concat(parts).astype({"at": float}).assign(order=lambda rows: rows["line"].map(order))
+    return found.sort_values(["base", "title", "order", "at"], kind="stable")[list(COLUMNS)].reset_index(drop=True)

@@ -125,6 +125,7 @@ def budgets(curve: pd.DataFrame, titles: Sequence[str]) -> Figure:
     for axis in figure.axes:
         axis.set_xscale("symlog", linthresh=1)
         axis.set_xticks(shown, [f"{at:g}" for at in shown])
+        axis.set_xlim(left=-0.3)
         axis.minorticks_off()
     return figure
 
