@@ -175,10 +175,12 @@ def mixing(wanted: Sequence[Column], names: Sequence[str]) -> Floats:
 def seed_means(of_name: Mapping[str, float], column: Column) -> Floats:
     """The number [S] of a column from each seed's model alone, of the means by name.
 
-    A side with a single model, such as CLIP, has that one for every seed of the other.
+    A side with a single model, such as CLIP, has that one for every seed of the other. One model several times is
+    compared with as many different ones, which are not seeds: their mean is a single number.
     """
     plus, minus = (np.array([of_name[name] for name in side]) for side in (column.plus, column.minus or ()))
-    return plus - minus if column.minus else plus
+    own = plus - minus if column.minus else plus
+    return own if len(set(column.plus)) == len(column.plus) else own.mean(keepdims=True)
 
 
 def dealt_means(values: Floats, column: Column, seed_of: Mapping[str, NDArray[Any]]) -> Floats:

@@ -113,7 +113,8 @@ def time(profile: str) -> str:
     gpus = took["gpu"].replace("none", "no GPU")
     hosts = took["processor"] + ", " + took["threads"].astype(str) + " threads, " + gpus
     minutes = took["minutes"].astype(float).sum()
-    return f"The committed results took {minutes:.0f} minutes ({' / '.join(dict.fromkeys(hosts))})."
+    machine = " / ".join(dict.fromkeys(hosts))
+    return f"The committed tables took {minutes:.0f} minutes ({machine}), without trainings that were in the cache."
 
 
 def findings(profile: str) -> str:

@@ -200,3 +200,8 @@ def test_tables_are_saved_with_published_numbers_and_shown_with_them_below(
     assert found.levels(("all",)).iloc[-1].tolist() == ["published, X", "Em", "0.500"]
     assert str(found.seeds(("all",), ("m",)).loc[0, "all"]).count(" · ") == 1
     assert found.differences(("all",), (OVER_CLIP, "nothing"))["difference"].tolist() == [OVER_CLIP]
+
+
+def test_one_model_against_two_others_has_no_seeds() -> None:
+    column = Column("base", "caps", ("caps", "caps"), ("base", "oracle"), "gain beyond the split's errors")
+    np.testing.assert_allclose(engine.seed_means({"caps": 0.9, "base": 0.3, "oracle": 1.0}, column), [0.25])
