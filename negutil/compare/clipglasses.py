@@ -267,7 +267,8 @@ def _same_job(settings: Profile, model: LoadedModel, label: str, seed: int) -> J
     """Fine-tuning on what glasses learn from: as many steps, the best epoch by validation loss."""
     name, method = {SAME_CAPTIONS: (RETRIEVED, "infonce"), AS_FEW: (SMALL, "con-clip")}[label]
     chosen = recipes.glasses_items(settings, model, RECIPES[name], seed).examples()
-    config = named_settings(method, settings.finetuning.source, seed=seed, **recipes.where())
+    options: dict[str, Any] = {"seed": seed, **recipes.where()}
+    config = named_settings(method, settings.finetuning.source, **options)
     wanted = recipes.examples_wanted(settings, config.batch) or len(chosen)
     config = dataclasses.replace(config, epochs=recipes.epochs(config.epochs, wanted, len(chosen)))
     out = trained.folder(recipes.model_name(model.name, label, seed), settings.name)

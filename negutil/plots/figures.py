@@ -339,10 +339,11 @@ class Ranked:
 def retrieved(rows: Sequence[Ranked]) -> Figure:
     """For each query its top images, framed green where right and red where wrong, which is written below as well."""
     columns = max(len(row.pictures) for row in rows)
-    figure, axes = plt.subplots(len(rows), columns, figsize=(1.45 * columns, 1.95 * len(rows)), squeeze=False)
-    for line, row in zip(axes, rows, strict=True):
+    figure = plt.figure(figsize=(1.45 * columns, 1.95 * len(rows)))
+    for part, row in zip(figure.subfigures(len(rows), squeeze=False)[:, 0], rows, strict=True):
         heading = f"“{row.query}”" + (f": {row.summary}" if row.summary else "")
-        line[0].set_title(heading, fontsize=10, parse_math=False)
+        part.suptitle(heading, x=0.01, ha="left", fontsize=10, parse_math=False)
+        line = part.subplots(1, columns, squeeze=False)[0]
         for axis in line[len(row.pictures) :]:
             axis.set_visible(False)
         looks = [(GREEN, "right") if right else (VERMILION, "wrong") for right in row.right]

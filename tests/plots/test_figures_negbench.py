@@ -130,8 +130,7 @@ def test_retrieved_frames_right_pictures_green_and_wrong_ones_red() -> None:
         Ranked("a cat", pictures[:2], [True, True], summary="2 of 2 show a cat"),
     ]
     figure = figures.retrieved(rows)
-    assert figure.axes[0].get_title(loc="left") == "“a cat, but no dog”"
-    assert figure.axes[3].get_title(loc="left") == "“a cat”: 2 of 2 show a cat"
+    assert [part.get_suptitle() for part in figure.subfigs] == ["“a cat, but no dog”", "“a cat”: 2 of 2 show a cat"]
     colours = [to_hex(axis.spines["left"].get_edgecolor()).upper() for axis in figure.axes[:3]]
     assert colours == [figures.GREEN, figures.VERMILION, figures.GREEN]
     assert [axis.get_xlabel() for axis in figure.axes[:5]] == ["right: cat", "wrong: cat + dog", "right: cat"] + [
