@@ -32,11 +32,12 @@ stage() {
     SUMMARY+=("$(printf '%-12s %-7s %4d s' "$name" "$outcome" $((SECONDS - started)))")
 }
 
+# Notebook 10 is left out, so that all of this stays under half an hour; a quick run of everything has it.
 notebooks() {
     NEGUTIL_PROFILE=quick NEGUTIL_NO_PROGRESS=1 NEGUTIL_RESULTS="$SCRATCH/results" NEGUTIL_FIGURES="$SCRATCH/figures" \
         MPLBACKEND=module://matplotlib_inline.backend_inline JUPYTER_PREFER_ENV_PATH=1 \
         "$PYTHON" -m pytest --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg \
-        --nbval-cell-timeout 600 -o timeout=0 -p no:cacheprovider notebooks/
+        --nbval-cell-timeout 600 -o timeout=0 -p no:cacheprovider --ignore=notebooks/10_without_training.ipynb notebooks/
 }
 
 types() {

@@ -5,6 +5,7 @@ configs/tolerances.toml declares for its table, or is not there. With ``--write`
 of that folder, for a maintainer who has changed what is computed.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -70,11 +71,16 @@ def compare(folder: Path, kept: Path = KEPT) -> dict[str, Tally]:
 
 def main(words: list[str]) -> int:
     """Compare, or write; returns the exit status."""
-    folder = Path(words[0])
-    if "--write" in words:
-        write(folder)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, metavar="RESULTS/quick")
+    parser.add_argument("--write", action="store_true", help="replace the kept values by those of the folder")
+    given = parser.parse_args(words)
+    if given.write:
+        if missing := [table for table in TABLES if chosen(given.folder, table).empty]:
+            parser.error(f"{given.folder} has no numbers of {', '.join(missing)}: run those notebooks first.")
+        write(given.folder)
         return 0
-    tallies = compare(folder)
+    tallies = compare(given.folder)
     for table, tally in tallies.items():
         if tally.beyond:
             print(f"{table}: {tally.beyond} of {sum(tally)} values are beyond tolerance, new or missing.")
