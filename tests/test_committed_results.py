@@ -154,7 +154,7 @@ def test_every_fine_tuned_model_has_its_seeds_and_its_means(committed: None) -> 
 
 def test_the_number_of_passes_is_the_one_that_the_rule_chooses(committed: None) -> None:
     table = results.load("mini", negationclip.EXPERIMENT, budgets.TABLE)
-    passes = table["task"].str.extract(r"(\d+) pass(?:es)?$")[0].astype(int)
+    passes = table["task"].str.extract(r"(\d+)(?: pass(?:es)?)?$")[0].astype(int)  # a rise has the smaller number last
     error = (table["ci_high"] - table["ci_low"]) / (2 * 1.96)
     assert named.settings("infonce", "mini").epochs == budgets.chosen(table.assign(passes=passes, error=error))
 

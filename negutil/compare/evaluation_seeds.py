@@ -65,13 +65,15 @@ probe do not: their verdicts are those of one seed."""
 def stated(profile: str) -> list[Claim]:
     """The claims that the evaluation sets of a profile decide about, of the notebooks that have run in it.
 
-    These can be tested in the profile, on its own tables, and all of these are evaluated again.
+    These can be tested in the profile, on its own tables, and all tables of their conditions are evaluated again. What
+    they are provided with is read from the profile's own (``claims.judge``), as it says what a model can do.
     """
     found = []
     for claim in claims.read():
-        wanted = {condition.table for condition in (*claim.provided, *claim.conditions)}
+        decisive = {condition.table for condition in claim.conditions}
         here = not claim.testable_in or profile in claim.testable_in
-        again = here and not claim.results and bool(wanted) and wanted <= set(EVALUATED_AGAIN)
+        again = here and not claim.results and bool(decisive) and decisive <= set(EVALUATED_AGAIN)
+        wanted = decisive | {condition.table for condition in claim.provided}
         if again and all((paths.results(profile) / f"{table}.csv").exists() for table in wanted):
             # The profile's own tables may lack what the claim needs: ``quick`` does without some controls.
             with contextlib.suppress(NoRecordError):
@@ -88,12 +90,12 @@ def where(profile: str, seed: int) -> str:
 def keep(settings: Profile, seed: int, tables: Path) -> list[Path]:
     """Write the rows of the tables under ``tables`` that claims name to the folder of ``seed``; returns the files.
 
-    ``tables`` is a folder like results/, with all tables of the profile as one seed has them. Raises NegutilError
-    where a table is missing.
+    ``tables`` is a folder like results/, with all tables of the profile as one seed has them. Tables of a former run
+    that no claim needs any more are deleted: they would be pooled. Raises NegutilError where a table is missing.
     """
     wanted: dict[str, list[Condition]] = {}
     for claim in stated(settings.name):
-        for condition in (*claim.provided, *claim.conditions):
+        for condition in claim.conditions:
             wanted.setdefault(condition.table, []).append(condition)
     written = []
     for table, conditions in sorted(wanted.items()):
@@ -103,6 +105,10 @@ def keep(settings: Profile, seed: int, tables: Path) -> list[Path]:
         rows = whole[np.logical_or.reduce([condition.names(whole) for condition in conditions])].astype(object)
         records = [Record(**row) for row in rows.where(rows.notna(), None).to_dict("records")]  # type: ignore[arg-type]
         written.append(results.save(records, where(settings.name, seed), experiment, name, evaluation_seed=seed))
+    if (place := where(settings.name, seed)) != settings.name:
+        for stale in {*paths.results(place).glob("*/*.csv")} - {*written}:
+            stale.unlink()
+            stale.with_suffix(".provenance.json").unlink(missing_ok=True)
     return written
 
 
