@@ -193,7 +193,7 @@ def weighted_mean(values: NDArray[Any], weights: Floats) -> Floats:
 def _with_seeds(drawn: Floats, value: float, by_seed: Floats, units: int, seed: int) -> Floats:
     """The resampled values [R] over ``units`` moved by as many draws of seeds; see ``two_way_bootstrap``."""
     count = len(by_seed)
-    if count < 2:
+    if count < 2 or np.isnan(value):  # a number that is not defined stays so
         return drawn
     picks = np.concatenate(list(_draws(count, len(drawn), (seed, count), width=count)))
     moved = drawn + (picks @ by_seed / count - by_seed.mean()) * np.sqrt(count / (count - 1))
