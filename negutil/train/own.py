@@ -18,7 +18,6 @@ from negutil.models import encode
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
 from negutil.train import finetune, recipes, sets
-from negutil.train import settings as named
 from negutil.train.examples import Examples
 from negutil.train.finetune import Job
 from negutil.train.recipes import Recipe
@@ -85,11 +84,8 @@ def single(settings: Profile, model: LoadedModel, recipe: Recipe, seed: int, own
     folder = paths.cache() / "own" / files.text_sha256(" ".join(known))[:16]
     with finetune.locked(folder):
         examples = _examples(settings, model, recipe, rows, seed=seed, own=own, folder=folder)
-    chosen = examples.take(recipes.draw(len(examples), len(examples), recipe.share, seed))
     given = {name: value for name, value in changes.items() if value is not None}
-    method = sets.SETS[recipe.set].method
-    options = {"seed": seed, **recipes.where(), **recipe.changes, **given}
-    config = named.settings(method, settings.finetuning.source, **options)
+    chosen, config = recipes.part(examples, len(examples), recipe, recipes.config_of(settings, recipe, seed, **given))
     stem = re.sub(r"[^\w.-]+", "-", own.file.stem)
     out = folder / f"{model.name}+{recipe.name}-{stem}" / f"seed{seed}"
     job = Job(model.name, chosen, config, out, replace=True)

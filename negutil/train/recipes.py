@@ -31,6 +31,7 @@ from negutil.train.finetune import Job
 from negutil.train.glasses import GlassesJob
 from negutil.train.glasses_sets import CCNEG, RETRIEVAL, Material
 from negutil.train.sets import CaptionPairs
+from negutil.train.settings import FinetuneConfig
 
 DRAW = 2
 """Keeps the draw of captions apart from the other draws of a seed."""
@@ -208,15 +209,24 @@ def seeds(settings: Profile, recipe: str) -> tuple[int, ...]:
 
 def job(settings: Profile, model: LoadedModel, recipe: Recipe, seed: int, whole: Examples) -> Job:
     """One training: a recipe on a base from one seed, with its share of the ``whole`` training set."""
-    changes = {"seed": seed, **where(), **recipe.changes}
-    config = named.settings(sets.SETS[recipe.set].method, settings.finetuning.source, **changes)
-    wanted = examples_wanted(settings, config.batch) or len(whole)
-    chosen = whole.take(draw(len(whole), wanted, recipe.share, seed))
-    config = replace(config, epochs=epochs(config.epochs, wanted, len(chosen)))
+    config = config_of(settings, recipe, seed)
+    chosen, config = part(whole, examples_wanted(settings, config.batch) or len(whole), recipe, config)
     if config.method == "negbench" and not config.normalise_mcq:
         chosen = replace(chosen, lengths=sets.lengths(model, settings))
     out = trained.folder(model_name(model.name, recipe.name, seed), settings.name)
     return Job(model.name, chosen, config, out, replace=True)
+
+
+def config_of(settings: Profile, recipe: Recipe, seed: int, **changes: Any) -> FinetuneConfig:
+    """The settings of a training: those of the profile's method, then those of ``recipe``, then ``changes``."""
+    options = {"seed": seed, **where(), **recipe.changes, **changes}
+    return named.settings(sets.SETS[recipe.set].method, settings.finetuning.source, **options)
+
+
+def part(whole: Examples, wanted: int, recipe: Recipe, config: FinetuneConfig) -> tuple[Examples, FinetuneConfig]:
+    """The share of ``wanted`` examples that ``recipe`` takes, with as many passes as make the steps of ``wanted``."""
+    chosen = whole.take(draw(len(whole), wanted, recipe.share, config.seed))
+    return chosen, replace(config, epochs=epochs(config.epochs, wanted, len(chosen)))
 
 
 def where() -> dict[str, str]:

@@ -103,6 +103,14 @@ def test_features_are_those_of_the_images(folder: Path, model: LoadedModel, sett
     np.testing.assert_array_equal(made.job.examples.images, plain.job.examples.images)
 
 
+def test_a_share_of_the_captions_gets_as_many_steps_as_all(folder: Path, model: LoadedModel, settings: Profile) -> None:
+    whole, tenth = (
+        own.single(settings, model, recipes.find(name), 0, Own(folder / "mine.csv"), batch=4, epochs=2)
+        for name in ("plain", "plain-share0.1")
+    )
+    assert (whole.examples, whole.job.config.epochs, tenth.examples, tenth.job.config.epochs) == (40, 2, 4, 20)
+
+
 def test_an_endpoint_adds_the_negations(folder: Path, model: LoadedModel, settings: Profile) -> None:
     """Its model proposes a kite and words the sentence; the images' captions decide that there is none."""
 
