@@ -66,11 +66,12 @@ class OwnJob:
 
 
 def single(settings: Profile, model: LoadedModel, recipe: Recipe, seed: int, own: Own, **changes: Any) -> OwnJob:
-    """The training of ``recipe`` on ``model`` from one seed, with all of the captions of ``own``.
+    """The training of ``recipe`` on ``model`` from one seed, with its share of the captions of ``own``.
 
-    The captions with negation are written below the cache, where an interrupted call resumes. ``changes`` are settings
-    of the training (``epochs``, ``batch``) in place of those of the profile. Raises NegutilError for a recipe that
-    needs more than captions, and as ``image_captions.load``, ``own_sets`` and the annotator do.
+    A share makes as many steps as all of them would. The captions with negation are written below the cache, where an
+    interrupted call resumes. ``changes`` are settings of the training (``epochs`` over all captions, ``batch``) in
+    place of those of the profile. Raises NegutilError for a recipe that needs more than captions, and as
+    ``image_captions.load``, ``own_sets`` and the annotator do.
     """
     if recipe.set not in SETS or recipe.error or "normalise_mcq" in recipe.changes:
         fitting = ", ".join(name for name, each in recipes.RECIPES.items() if each.set in SETS and not each.rival)
