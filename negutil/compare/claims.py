@@ -358,34 +358,51 @@ def _verdicts(claim: Claim, profile: str, models: Sequence[str], draws: Sequence
 
 
 def _margins(condition: Condition, profile: str, model: str, claim: Claim, draws: Sequence[str]) -> pd.DataFrame:
-    rows = pd.concat([_records(condition, place) for place in (claim.results or profile, *draws)])
-    rows = rows[rows["model"] == model]
-    needed = ["value"] if condition.side == "equal" else ["value", "ci_low", "ci_high"]
-    if rows.empty or rows[needed].isna().to_numpy().any():
+    files = tuple(file_of(condition, place) for place in (claim.results or profile, *draws))
+    rows = _decisive(condition, model, files, tuple(map(_state, files)))
+    if rows is None:
         raise NoRecordError(
             f"results/{claim.results or profile}/{condition.table}.csv has no record with an interval of "
             f"{condition.task!r}, {condition.metric!r} for {model}, which claim {claim.id!r} needs: "
             f"run notebook {claim.notebook}."
         )
-    if draws:
+    return rows
+
+
+@functools.lru_cache(maxsize=4096)
+def _decisive(
+    condition: Condition, model: str, files: tuple[Path, ...], states: tuple[tuple[int, ...], ...]
+) -> pd.DataFrame | None:
+    """The records of a model that decide, pooled over the files; None without them. Treat them as read-only."""
+    rows = pd.concat([_matching(condition, *file) for file in zip(files, states, strict=True)])
+    rows = rows[rows["model"] == model]
+    needed = ["value"] if condition.side == "equal" else ["value", "ci_low", "ci_high"]
+    if rows.empty or rows[needed].isna().to_numpy().any():
+        return None
+    if len(files) > 1:
         rows = pd.DataFrame([_pooled(each) for _, each in rows.groupby(["task", "metric"], sort=False)])
     facts = {name: getattr(condition, name) for name in ("wanted", "bound", "side", "within", "of")}
     return condition.margins(rows).assign(**facts)
 
 
-def _pooled(rows: pd.DataFrame) -> pd.Series:
+def _pooled(rows: pd.DataFrame) -> dict[str, Any]:
     """One record from several samples of the same number."""
     numbers = zip(*(rows[name] for name in ("value", "ci_low", "ci_high", "n", "ci_over")), strict=True)
     mean, heterogeneity = statistics.pooled([Interval(*number) for number in numbers])
     changed = {"value": mean.value, "ci_low": mean.low, "ci_high": mean.high, "n": mean.n}
-    return pd.concat([rows.iloc[0].drop([*changed]), pd.Series(changed | {"heterogeneity": heterogeneity})])
+    return rows.iloc[0].to_dict() | changed | {"heterogeneity": heterogeneity}
 
 
 def _records(condition: Condition, profile: str) -> pd.DataFrame:
     """The records that a condition names, read once until the file changes; treat them as read-only."""
     path = file_of(condition, profile)
+    return _matching(condition, path, _state(path))
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """What differs once a file was written again; () where there is none."""
     state = path.stat() if path.exists() else None
-    return _matching(condition, path, (state.st_mtime_ns, state.st_size, state.st_ino) if state else ())
+    return (state.st_mtime_ns, state.st_size, state.st_ino) if state else ()
 
 
 @functools.lru_cache(maxsize=1024)
