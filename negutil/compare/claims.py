@@ -385,7 +385,7 @@ def _decisive(
     return condition.margins(rows).assign(**facts)
 
 
-def _pooled(rows: pd.DataFrame) -> dict[str, Any]:
+def _pooled(rows: pd.DataFrame) -> dict[Any, Any]:
     """One record from several samples of the same number."""
     numbers = zip(*(rows[name] for name in ("value", "ci_low", "ci_high", "n", "ci_over")), strict=True)
     mean, heterogeneity = statistics.pooled([Interval(*number) for number in numbers])
