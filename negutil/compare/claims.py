@@ -35,6 +35,10 @@ OURS = "our controls"
 ROUNDING = 1e-9
 
 
+Version = tuple[Path, tuple[int, ...]]
+"""A file, and what differs once it was written again."""
+
+
 class NoRecordError(NegutilError):
     """A table lacks a record that a claim needs: its notebook has not made it in this profile."""
 
@@ -358,8 +362,8 @@ def _verdicts(claim: Claim, profile: str, models: Sequence[str], draws: Sequence
 
 
 def _margins(condition: Condition, profile: str, model: str, claim: Claim, draws: Sequence[str]) -> pd.DataFrame:
-    files = tuple(file_of(condition, place) for place in (claim.results or profile, *draws))
-    rows = _decisive(condition, model, files, tuple(map(_state, files)))
+    versions = tuple(_version(file_of(condition, place)) for place in (claim.results or profile, *draws))
+    rows = _decisive(condition, model, versions)
     if rows is None:
         raise NoRecordError(
             f"results/{claim.results or profile}/{condition.table}.csv has no record with an interval of "
@@ -370,16 +374,14 @@ def _margins(condition: Condition, profile: str, model: str, claim: Claim, draws
 
 
 @functools.lru_cache(maxsize=4096)
-def _decisive(
-    condition: Condition, model: str, files: tuple[Path, ...], states: tuple[tuple[int, ...], ...]
-) -> pd.DataFrame | None:
+def _decisive(condition: Condition, model: str, versions: tuple[Version, ...]) -> pd.DataFrame | None:
     """The records of a model that decide, pooled over the files; None without them. Treat them as read-only."""
-    rows = pd.concat([_matching(condition, *file) for file in zip(files, states, strict=True)])
+    rows = pd.concat([_matching(condition, version) for version in versions])
     rows = rows[rows["model"] == model]
     needed = ["value"] if condition.side == "equal" else ["value", "ci_low", "ci_high"]
     if rows.empty or rows[needed].isna().to_numpy().any():
         return None
-    if len(files) > 1:
+    if len(versions) > 1:
         rows = pd.DataFrame([_pooled(each) for _, each in rows.groupby(["task", "metric"], sort=False)])
     facts = {name: getattr(condition, name) for name in ("wanted", "bound", "side", "within", "of")}
     return condition.margins(rows).assign(**facts)
@@ -395,19 +397,17 @@ def _pooled(rows: pd.DataFrame) -> dict[Any, Any]:
 
 def _records(condition: Condition, profile: str) -> pd.DataFrame:
     """The records that a condition names, read once until the file changes; treat them as read-only."""
-    path = file_of(condition, profile)
-    return _matching(condition, path, _state(path))
+    return _matching(condition, _version(file_of(condition, profile)))
 
 
-def _state(path: Path) -> tuple[int, ...]:
-    """What differs once a file was written again; () where there is none."""
+def _version(path: Path) -> Version:
     state = path.stat() if path.exists() else None
-    return (state.st_mtime_ns, state.st_size, state.st_ino) if state else ()
+    return path, (state.st_mtime_ns, state.st_size, state.st_ino) if state else ()
 
 
 @functools.lru_cache(maxsize=1024)
-def _matching(condition: Condition, path: Path, state: tuple[int, ...]) -> pd.DataFrame:
-    rows = results.read(path)
+def _matching(condition: Condition, version: Version) -> pd.DataFrame:
+    rows = results.read(version[0])
     return rows[condition.names(rows)]
 
 
