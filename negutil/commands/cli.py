@@ -5,7 +5,6 @@ that needs them, so that ``--help`` is quick.  Every command that reports number
 sentence on stderr, with exit status 2 if the user can fix it and 130 for Ctrl-C.
 """
 
-import contextlib
 import dataclasses
 import errno
 import importlib.metadata
@@ -138,7 +137,6 @@ def run(
     from negutil import config
     from negutil.report import generated
     from negutil.run import notebooks
-    from negutil.run.verify import elsewhere
 
     found_chapters = chapters.choose(chapters.find(), only)
     if only_list:
@@ -151,24 +149,19 @@ def run(
         parameters["seed"] = seed
     # Exit cleanly on SIGTERM too, to shut down the kernel and release the lock.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    out = out.expanduser().resolve() if out else None
-    with elsewhere(name, out) if out else contextlib.nullcontext():
-        written, comparison = notebooks.run(
-            found_chapters, name, parameters, fresh=fresh, renew=renew, timeout=timeout, out=out
-        )
-        for path in written:
-            typer.echo(path)
-        with notebooks.place(found_chapters, parameters):
-            typer.echo(f"Tables are in {paths.results(name)}, figures in {paths.figures(name)}.")
-    if not written:  # no notebook has its data
+    done = notebooks.run(found_chapters, name, parameters, fresh=fresh, renew=renew, timeout=timeout, out=out)
+    for path in done.written:
+        typer.echo(path)
+    typer.echo(f"Tables are in {done.results}, figures in {done.figures}.")
+    if not done.written:  # no notebook has its data
         raise typer.Exit(1)
-    if comparison is None:
+    if done.comparison is None:
         return
     # Update the generated pages if the checkout's results changed, not those in NEGUTIL_RESULTS.
-    is_of_checkout = paths.results(name) == paths.ROOT / "results" / name
-    changed = generated.update(name) if comparison.written and is_of_checkout else {}
+    is_of_checkout = done.results == paths.ROOT / "results" / name
+    changed = generated.update(name) if done.comparison.written and is_of_checkout else {}
     updated = [f"{name} was updated." for name, is_new in changed.items() if is_new]
-    typer.echo("\n".join([*updated, *comparison.details, comparison.summary]))
+    typer.echo("\n".join([*updated, *done.comparison.details, done.comparison.summary]))
 
 
 @app.command()

@@ -20,7 +20,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import nbformat
 import papermill
@@ -67,6 +67,19 @@ class UserError(NegutilError):
     sentence = ""
 
 
+class Finished(NamedTuple):
+    """What a run wrote: the executed notebooks, what they changed, and the folders of its tables and figures.
+
+    ``comparison`` is None if there are no committed results to compare with: in other profiles than ``mini``, in an
+    installed wheel, and with parameters.
+    """
+
+    written: list[Path]
+    comparison: Comparison | None
+    results: Path
+    figures: Path
+
+
 def parse_parameters(words: Sequence[str]) -> dict[str, Any]:
     """Parameters from ``NAME=VALUE`` texts; a value that is not a Python literal is taken as text."""
     parameters = {}
@@ -91,25 +104,19 @@ def run(
     timeout: int | None = None,
     out: Path | None = None,
     stream: TextIO = sys.stderr,
-) -> tuple[list[Path], Comparison | None]:
-    """Run the chapters one after the other; return where the executed notebooks are, and what they changed.
+) -> Finished:
+    """Run the chapters one after the other.
 
-    The second is None if there are no committed results to compare with: in other profiles than ``mini``, in an
-    installed wheel, and with ``parameters``, which go into each notebook.  ``fresh`` uses an empty cache, deleted
-    afterwards; ``renew`` replaces the committed files also where numbers moved within the tolerance; ``timeout`` is in
-    seconds for each cell; ``out`` is the folder of ``verify.elsewhere``, which the caller has entered.  With published
-    data a notebook that lacks what it cannot do without is skipped with one line, before it starts or at the cell that
-    says so (noted in its ``skipped.csv``), and the others run.  Raises NegutilError on the first notebook that fails
-    otherwise, where the same profile is running already, and on ``renew`` without committed results.
+    ``parameters`` go into each notebook; ``fresh`` uses an empty cache, deleted afterwards; ``renew`` replaces the
+    committed files also where numbers moved within the tolerance; ``timeout`` is in seconds for each cell; ``out`` is a
+    folder to write everything below.  With published data a notebook that lacks what it cannot do without is skipped
+    with one line, before it starts or at the cell that says so (noted in its ``skipped.csv``), and the others run.
+    Raises NegutilError on the first notebook that fails otherwise, where the same profile is running already, on
+    ``renew`` without committed results, and where ``out`` is the clone.
     """
     given, settings = dict(parameters or {}), config.load(profile)
-    profile = settings.name
-    for chapter in chapters:  # Papermill itself would only warn
-        known = papermill.inspect_notebook(chapter.path)
-        for name in sorted(set(given) - set(known)):
-            there = ", ".join(sorted(known)) or "no parameters"
-            raise NegutilError(f"{chapter.path.name} has no parameter {name!r} (it has {there}): correct the name.")
-    own_place = place(chapters, given)
+    profile, out = settings.name, out.expanduser().resolve() if out else None
+    _check_parameters(chapters, given)
     is_committed = paths.IS_CHECKOUT and profile == COMMITTED and not given
     into_clone = is_committed and out is None
     if renew and not into_clone:
@@ -122,7 +129,7 @@ def run(
         logging.getLogger(name).setLevel(logging.CRITICAL)
     written = []
     with (
-        own_place,
+        _place(chapters, profile, given, out) as places,
         _only_run_of(profile) as folder,
         _empty_cache() if fresh else contextlib.nullcontext(),
         verify.staging(profile, renew=renew) if into_clone else contextlib.nullcontext() as staged,
@@ -137,8 +144,17 @@ def run(
                 )
                 written += _unless_skipped(chapter, settings, progress, run_it)
         if staged:
-            return written, staged.close()
-        return written, verify.of_run(profile, paths.results("")) if is_committed else None
+            return Finished(written, staged.close(), *places)
+        return Finished(written, verify.of_run(profile, paths.results("")) if is_committed else None, *places)
+
+
+def _check_parameters(chapters: Sequence[Chapter], given: Mapping[str, Any]) -> None:
+    """Raise NegutilError for a parameter that a notebook lacks, of which Papermill itself would only warn."""
+    for chapter in chapters:
+        known = papermill.inspect_notebook(chapter.path)
+        for name in sorted(set(given) - set(known)):
+            there = ", ".join(sorted(known)) or "no parameters"
+            raise NegutilError(f"{chapter.path.name} has no parameter {name!r} (it has {there}): correct the name.")
 
 
 def _unless_skipped(chapter: Chapter, settings: Profile, progress: Progress, run_it: Callable[[], Path]) -> list[Path]:
@@ -178,22 +194,30 @@ def _prepare(settings: Profile, stream: TextIO) -> None:
             photoclip.run(entry.name, photographs=settings.photographs.train)
 
 
-def place(chapters: Sequence[Chapter], parameters: Mapping[str, Any]) -> contextlib.AbstractContextManager[None]:
-    """While it is entered, ``paths`` gives the folders that a run with these parameters writes to.
+def _own_seeds(chapters: Sequence[Chapter]) -> set[str]:
+    """The seeds in the parameters of the notebooks, as written there."""
+    return {papermill.inspect_notebook(chapter.path)["seed"]["default"] for chapter in chapters}
 
-    Those are the usual ones, or folders of their own for another ``seed`` than that of every chapter.  Raises
-    NegutilError for a seed that is no whole number.
+
+@contextlib.contextmanager
+def _place(
+    chapters: Sequence[Chapter], profile: str, parameters: Mapping[str, Any], out: Path | None
+) -> Iterator[tuple[Path, Path]]:
+    """While it is entered, ``paths`` gives the folders that a run writes to; yields those of its tables and figures.
+
+    Those are the usual ones or those below ``out``, and in them folders of their own for another ``seed`` than that of
+    every chapter.  Raises NegutilError for a seed that is no whole number, and if ``out`` is the clone.
     """
-    seed = parameters.get("seed")
-    if seed is None:
-        return contextlib.nullcontext()
+    seed = parameters.get("seed", 0)
     if type(seed) is not int or seed < 0:
         raise NegutilError(f"The seed {seed!r} is not a whole number of at least 0: write for example --seed 1.")
-    own = {papermill.inspect_notebook(chapter.path)["seed"]["default"] for chapter in chapters}
-    if own == {str(seed)}:
-        return contextlib.nullcontext()
-    roots = {"results": paths.results(""), "figures": paths.figures("")}
-    return paths.folders(**{name: root / f"seed-{seed}" for name, root in roots.items()})
+    with contextlib.ExitStack() as entered:
+        if out:
+            entered.enter_context(verify.elsewhere(profile, out))
+        if "seed" in parameters and _own_seeds(chapters) != {str(seed)}:
+            roots = {"results": paths.results(""), "figures": paths.figures("")}
+            entered.enter_context(paths.folders(**{name: root / f"seed-{seed}" for name, root in roots.items()}))
+        yield paths.results(profile), paths.figures(profile)
 
 
 def clean(notebook: NotebookNode) -> NotebookNode:

@@ -83,7 +83,7 @@ def test_mini_is_written_back_clean_and_a_second_run_changes_nothing(tmp_path: P
     code = "import os\nprint(os.environ['NEGUTIL_PROFILE'], os.environ['NEGUTIL_NO_PROGRESS'], seed, repr(profile))"
     path = write(tmp_path, "00_a", code)
     stream = io.StringIO()
-    assert notebooks.run(chapters.find(tmp_path), "mini", stream=stream)[0] == [path]
+    assert notebooks.run(chapters.find(tmp_path), "mini", stream=stream).written == [path]
     assert outputs(path) == "mini 1 0 ''\n"
     first = path.read_bytes()
     notebook = json.loads(first)
@@ -101,11 +101,12 @@ def test_mini_is_written_back_clean_and_a_second_run_changes_nothing(tmp_path: P
 def test_other_profiles_and_parameters_leave_the_notebook_alone(tmp_path: Path) -> None:
     path = write(tmp_path, "00_a", "print(repr(profile), seed)")
     before = path.read_bytes()
-    ((quick,), compared) = notebooks.run(chapters.find(tmp_path), "quick")
-    assert compared is None
+    found = notebooks.run(chapters.find(tmp_path), "quick")
+    (quick,) = found.written
+    assert found.comparison is None
     assert quick == paths.results("quick") / "notebooks" / "00_a.ipynb"
     assert outputs(quick) == "'' 0\n"
-    ((seeded,), _) = notebooks.run(chapters.find(tmp_path), "mini", {"seed": 7})
+    (seeded,) = notebooks.run(chapters.find(tmp_path), "mini", {"seed": 7}).written
     assert seeded == paths.results("seed-7") / "mini" / "notebooks" / "00_a.ipynb"
     assert outputs(seeded) == "'' 7\n"
     assert path.read_bytes() == before
@@ -164,7 +165,7 @@ def test_another_seed_never_writes_over_the_tables_and_figures_of_the_own_one(tm
 
 def test_the_notebooks_own_seed_needs_no_place_of_its_own_and_no_seed_is_a_word(tmp_path: Path) -> None:
     write(tmp_path, "00_a", "print(seed)")
-    ((same,), _) = notebooks.run(chapters.find(tmp_path), "mini", {"seed": 0})
+    (same,) = notebooks.run(chapters.find(tmp_path), "mini", {"seed": 0}).written
     assert same == paths.results("mini") / "notebooks" / "00_a.ipynb"
     for wrong in ("../mini", -1, 1.5, True):
         with pytest.raises(NegutilError, match="not a whole number of at least 0"):
@@ -326,7 +327,7 @@ def test_the_same_profile_twice_at_once_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "00_a")
     with notebooks._only_run_of("mini"), pytest.raises(NegutilError, match="already running"):
         notebooks.run(chapters.find(tmp_path), "mini")
-    assert len(notebooks.run(chapters.find(tmp_path), "mini")[0]) == 1
+    assert len(notebooks.run(chapters.find(tmp_path), "mini").written) == 1
 
 
 def test_the_command_line_lists_and_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
