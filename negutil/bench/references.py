@@ -5,6 +5,7 @@ profile mini, for published files the papers' numbers where the file is complete
 the same digest. Whether a number is published is in its ``paper_source``.
 """
 
+import dataclasses
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,21 @@ _NEGBENCH_ROWS = {
 }
 _ARCHITECTURES = {"ViT-B-32": "ViT-B/32", "ViT-B-16": "ViT-B/16", "ViT-L-14": "ViT-L/14"}
 _ARCHITECTURES |= {"ViT-L-14-336": "ViT-L/14@336px"}
+
+
+def added(card: Card, units: Sequence[Unit], out: Path, folders: Sequence[Path], *, profile: str, model: str) -> Card:
+    """``card`` of ``model``, whose answers are in ``out``, with all that it is compared with.
+
+    ``folders`` are other cards; ``profile`` is the mini world's, if that is part of the card. Raises NegutilError if a
+    folder has no card on the same data.
+    """
+    found = of_cards(card, folders)
+    if any(task["world"] for task in card.tasks):
+        base = model.partition("+")[0]
+        found += of_world(profile, base if base.startswith("miniclip") else "miniclip-b-8")
+    found += published(card)
+    gains = differences(card, units, out, folders)
+    return dataclasses.replace(card, references=shown(card, found), differences=gains)
 
 
 def of_world(profile: str, base: str) -> list[Record]:

@@ -1,6 +1,5 @@
 """``negutil bench``: the report card of a model on negation."""
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -135,13 +134,7 @@ def bench(
     who = bench_model.with_method(loaded, method, settings.encode.batch)
     folder = out or cards.default_folder(who.name)
     card = cards.run(loaded, units, folder, settings.encode.batch, who)
-    base = loaded.name.partition("+")[0]
-    others = references.of_cards(card, against or [])
-    if any(task["world"] for task in card.tasks):
-        others += references.of_world(settings.name, base if base.startswith("miniclip") else "miniclip-b-8")
-    others += references.published(card)
-    gains = references.differences(card, units, folder, against or [])
-    card = dataclasses.replace(card, references=references.shown(card, others), differences=gains)
+    card = references.added(card, units, folder, against or [], profile=settings.name, model=loaded.name)
     if clip_benchmark:
         used = ", ".join(filter(None, (pretrained or loaded.name, method)))
         clip_benchmark_files.write(card, clip_benchmark, used)

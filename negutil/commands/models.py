@@ -15,6 +15,31 @@ Kind = Annotated[
     Literal["images", "captions"] | None, typer.Option(help="What to encode (default: what the paths contain).")
 ]
 OnError = Annotated[Literal["stop", "skip"], typer.Option(help="What to do with an image that cannot be read.")]
+Tuned = Annotated[str, typer.Argument(metavar="MODEL", help="BASE+RECIPE/seedN: miniclip-b-8+negationclip/seed0.")]
+Training = Annotated[
+    str, typer.Option(help="Settings and data: mini, quick or paper (default: NEGUTIL_PROFILE, or mini).")
+]
+ModelOut = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Also write the model here, for open_clip's local-dir:FOLDER.")
+]
+Transformers = Annotated[bool, typer.Option("--transformers", help="With --out: also as a transformers CLIPModel.")]
+BenchCard = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="With --out: a report card of negutil bench, for the model card."),
+]
+Captions = Annotated[
+    Path | None, typer.Option(metavar="FILE.csv", help="Your own captions: a CSV with the columns image and caption.")
+]
+Images = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="With --captions: where the images are (default: the file's folder)."),
+]
+Partial = Annotated[bool, typer.Option("--partial", help="With --captions: leave out rows whose images are not there.")]
+AnnotatorName = Annotated[
+    str, typer.Option(metavar="NAME|FILE.toml", help="With --captions, who adds negations: rules, world, or a file.")
+]
+Epochs = Annotated[int | None, typer.Option(help="With --captions: passes over all of them.", min=1, max=MOST)]
+Batch = Annotated[int | None, typer.Option(help="With --captions: examples at a time.", min=1, max=MOST)]
 
 
 def encode(
@@ -80,41 +105,18 @@ def encode(
 
 
 def finetune(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="BASE+RECIPE/seedN: miniclip-b-8+negationclip/seed0.")],
+    model: Tuned,
     *,
-    profile: Annotated[
-        str, typer.Option(help="Settings and data: mini, quick or paper (default: NEGUTIL_PROFILE, or mini).")
-    ] = "",
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Also write the model here, for open_clip's local-dir:FOLDER."),
-    ] = None,
-    transformers: Annotated[
-        bool, typer.Option("--transformers", help="With --out: also as a transformers CLIPModel.")
-    ] = False,
-    card: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="With --out: a report card of negutil bench, for the model card."),
-    ] = None,
-    captions: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.csv", help="Your own captions: a CSV with the columns image and caption."),
-    ] = None,
-    images: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="With --captions: where the images are (default: the file's folder)."),
-    ] = None,
-    partial: Annotated[
-        bool, typer.Option("--partial", help="With --captions: leave out rows whose images are not there.")
-    ] = False,
-    annotator: Annotated[
-        str,
-        typer.Option(metavar="NAME|FILE.toml", help="With --captions, who adds negations: rules, world, or a file."),
-    ] = "rules",
-    epochs: Annotated[
-        int | None, typer.Option(help="With --captions: passes over all of them.", min=1, max=MOST)
-    ] = None,
-    batch: Annotated[int | None, typer.Option(help="With --captions: examples at a time.", min=1, max=MOST)] = None,
+    profile: Training = "",
+    out: ModelOut = None,
+    transformers: Transformers = False,
+    card: BenchCard = None,
+    captions: Captions = None,
+    images: Images = None,
+    partial: Partial = False,
+    annotator: AnnotatorName = "rules",
+    epochs: Epochs = None,
+    batch: Batch = None,
     as_json: AsJson = False,
 ) -> None:
     """Fine-tune a text tower, also on your own captions.
