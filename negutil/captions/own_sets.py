@@ -1,33 +1,34 @@
 """Training captions with negation made from somebody's own captions, by an annotator of their choice.
 
-``write`` makes the files that ``caption_sets`` makes of the world's captions: those of P1, of Rand-P1, of NegCap and of
-NegMCQ. Annotators are "rules" (a list of nouns, and the image's captions for its eyes), "world" (the mini world's, for
-its own images), or a TOML file with a table [language] and, if images are to be looked at, a table [vision], each with
-the settings of ``annotators.build``.
+``write`` makes the files that ``caption_sets`` makes of the world's captions; that of P2 is made of questions about the
+images, ``asked``. Annotators are "rules" (a list of nouns, and the image's captions for its eyes), "world" (the mini
+world's, for its own images), or a TOML file with a table [language] and, if images are to be looked at, a table
+[vision], each with the settings of ``annotators.build``.
 """
 
+import random
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from datasets import Dataset
 
-from negutil import files
-from negutil.captions import annotators, baseline_sets, caption_sets, named_objects, negbench, p1
-from negutil.captions.annotators import Annotator
-from negutil.captions.caption_sets import NEGCAP, NEGMCQ, P1, RANDOM, Annotators
+from negutil import data, files
+from negutil.captions import annotators, baseline_sets, caption_sets, named_objects, negbench, p1, p2
+from negutil.captions.annotators import Annotator, LanguageAnnotator
+from negutil.captions.baseline_sets import NEAREST, TRIPLETS
+from negutil.captions.caption_sets import NEGCAP, NEGMCQ, P1, P2, RANDOM, WORD_ORDER, Annotators
 from negutil.captions.p1 import Source
+from negutil.captions.p2 import Asked
 from negutil.captions.rule_annotator import Options, RuleAnnotator, Shown
 from negutil.config import Profile
 from negutil.errors import NegutilError
 from negutil.models.pictures import PictureFiles
 
 RULES, WORLD = "rules", "world"
-FILES = (P1, RANDOM, NEGCAP, NEGMCQ)
-"""What can be made of captions alone."""
-
 IMAGES = "images"
 
 
@@ -67,7 +68,9 @@ def annotators_of(choice: str, captions: Sequence[Source], settings: Profile, se
         _build(tables.get(name, {}), captions, seed, choice) for name in ("language", "random_language", "vision")
     )
     facts = {"seed": seed, **tables}
-    return Annotators(language, random_language, vision, language.name != RULES, frozenset(), facts)
+    # As everywhere, the rules deny nothing that our tests hold out.
+    held_out = caption_sets.HELD_OUT if language.name == RULES else frozenset()
+    return Annotators(language, random_language, vision, language.name != RULES, held_out, facts)
 
 
 def _build(table: Any, captions: Sequence[Source], seed: int, where: str) -> Annotator:
@@ -103,11 +106,90 @@ def _shown(captions: Sequence[Source]) -> dict[str, Shown]:
     return found
 
 
-def write(names: Sequence[str], captions: Sequence[Source], who: Annotators, folder: Path, seed: int) -> list[Path]:
-    """Write those of FILES that are named into ``folder`` (NEGMCQ only with NEGCAP); returns their paths.
+def asked(rows: Dataset, captions: Sequence[Source], who: Annotators, folder: Path, seed: int) -> list[Asked]:
+    """Questions (``image_captions.load_questions``) with answers, and a caption of the image each, drawn at random.
 
-    What an annotator answered is kept in journals in ``folder``, so an interrupted call resumes. Raises NegutilError
-    where none of the captions gets a negation, where nobody proposes for Rand-P1, and as the annotator does.
+    The caption names the thing that is asked about, where one does. Without answers in ``rows`` the vision annotator
+    gives them; they are kept in a journal in ``folder``. Raises NegutilError for an image without a caption, and where
+    the rules would have to answer.
+    """
+    of_image: dict[str, list[Source]] = {}
+    for each in captions:
+        of_image.setdefault(str(each.picture), []).append(each)
+    paths, questions, lines = [str(path) for path in PictureFiles.of(rows).paths], rows["question"][:], rows["line"][:]
+    found = []
+    for path, name, question, line in zip(paths, rows["file_name"][:], questions, lines, strict=True):
+        if path not in of_image:
+            where = f"{data.report(rows).source}: line {line}"
+            raise NegutilError(f"{where}: the image {name} has no caption; add one, or remove that line.")
+        about = p2.read(question).about
+        pool = [one for one in of_image[path] if about and about in one.caption] or of_image[path]
+        chosen = random.Random(f"p2/caption/{seed}/{line}").choice(pool)
+        found.append(Asked(replace(chosen, caption_id=caption_sets.QUESTION_IDS + line), question))
+    answers = rows["answer"][:] if "answer" in rows.column_names else _answered(found, who, folder)
+    is_no = [annotators.yes_no(answer) is False for answer in answers]
+    return [replace(one, answer="no" if no else "") for one, no in zip(found, is_no, strict=True)]
+
+
+def _answered(questions: Sequence[Asked], who: Annotators, folder: Path) -> list[str]:
+    """The vision annotator's reply to each question."""
+    if who.vision.name == RULES:
+        raise NegutilError(
+            "The questions have no answers, which the rules cannot give; add a column 'answer', or name a model in the "
+            "table [vision] of --annotator FILE.toml."
+        )
+
+    def work(batch: Sequence[tuple[Path, str]]) -> list[str]:
+        return who.vision.answer([picture for picture, _ in batch], [question for _, question in batch])
+
+    pairs = [(one.source.picture, one.question) for one in questions]
+    return _kept(work, pairs, folder / "answers.jsonl", who)
+
+
+def _kept(work: Callable[[Any], Sequence[Any]], items: Sequence[Any], journal: Path, who: Annotators) -> list[Any]:
+    """What ``work`` makes of each item, kept in a ``journal`` from which an interrupted call resumes."""
+
+    def outcomes(batch: Sequence[Any]) -> list[p1.Outcome]:
+        return [{"reply": reply} for reply in work(batch)]
+
+    # Numbered by the item, not by its place, so that equal items get one reply.
+    numbers = [int(files.text_sha256(repr(item))[:15], 16) for item in items]
+    facts = {"language": who.language.name, "vision": who.vision.name, **who.facts}
+    made = p1.outcomes(dict(zip(numbers, items, strict=True)), outcomes, journal, facts)
+    return [made[number]["reply"] for number in numbers]
+
+
+class _Keeping:
+    """The language annotator of ``who``; what it finds in captions and how it words sentences is kept in ``folder``."""
+
+    def __init__(self, who: Annotators, folder: Path) -> None:
+        self.name = who.language.name
+        self.propose, self.negate = who.language.propose, who.language.negate
+        self._who, self._folder = who, folder
+
+    def extract(self, captions: Sequence[str]) -> list[list[str]]:
+        """The objects that each caption names."""
+        return _kept(self._who.language.extract, captions, self._folder / "extract.jsonl", self._who)
+
+    def paraphrase(self, captions: Sequence[str]) -> list[str]:
+        """Each caption in other words."""
+        return _kept(self._who.language.paraphrase, captions, self._folder / "paraphrase.jsonl", self._who)
+
+
+def write(
+    names: Sequence[str],
+    captions: Sequence[Source],
+    who: Annotators,
+    folder: Path,
+    seed: int,
+    *,
+    questions: Sequence[Asked] = (),
+) -> list[Path]:
+    """Write those of ``caption_sets.FILES`` that are named into ``folder``; returns their paths.
+
+    NEGMCQ goes with NEGCAP, P2 needs ``questions``, and TRIPLETS brings DISTRACTORS. What an annotator answered is kept
+    in journals in ``folder``, so an interrupted call resumes. Raises NegutilError where none of the captions gets a
+    negation, where nobody proposes for Rand-P1, and as the annotator does.
     """
     if RANDOM in names and "random_language" not in who.facts:
         raise NegutilError("The annotators have no [random_language], which proposes any object; add that table.")
@@ -116,16 +198,40 @@ def write(names: Sequence[str], captions: Sequence[Source], who: Annotators, fol
         if name in names:
             journal = folder / f"{Path(name).stem}.jsonl"
             p1.write(p1.make(captions, language, who.vision, kept_in=journal, **kept), folder / name)
+    if P2 in names:
+        rules = p2.Rules(who.held_out, who.reword, seed=seed)
+        journal = folder / f"{Path(P2).stem}.jsonl"
+        p1.write(p2.make(questions, who.language, rules, kept_in=journal, facts=who.facts), folder / P2)
+    _write_baselines(names, captions, who, folder, seed)
+    return [folder / name for name in names]
+
+
+def _write_baselines(
+    names: Sequence[str], captions: Sequence[Source], who: Annotators, folder: Path, seed: int
+) -> None:
+    """Write NegBench's files, CC-Neg's triplets and NegCLIP's table, those that are named."""
+    language: LanguageAnnotator = _Keeping(who, folder)
+    held_out = who.held_out
     if NEGCAP in names:
         journal = folder / f"{Path(NEGCAP).stem}.jsonl"
-        labels = baseline_sets.negcap_labels(captions, who.language, who.vision, kept_in=journal, **kept)
-        made = baseline_sets.negcap(_some(labels, "absent", folder / NEGCAP), who.language, seed)
+        kept: dict[str, Any] = {"held_out": held_out, "kept_in": journal, "facts": who.facts}
+        labels = baseline_sets.negcap_labels(captions, who.language, who.vision, **kept)
+        made = baseline_sets.negcap(_some(labels, "absent", folder / NEGCAP), language, seed)
         baseline_sets.write_negcap(made, folder / NEGCAP)
         if NEGMCQ in names:
-            asked = _some(labels, "present", folder / NEGMCQ)
-            questions = baseline_sets.negmcq(asked, who.language, held_out=who.held_out, seed=seed)
+            labels = _some(labels, "present", folder / NEGMCQ)
+            questions = baseline_sets.negmcq(labels, language, held_out=held_out, seed=seed)
             negbench.write_csv(folder / NEGMCQ, questions)
-    return [folder / name for name in names]
+    if TRIPLETS in names:
+        triplets = baseline_sets.ccneg_triplets(captions, language, held_out=held_out, seed=seed)
+        _require_images(triplets["image_id"], "names a thing that can be denied")
+        baseline_sets.write_triplets(triplets, folder)
+    if WORD_ORDER in names:
+        named = language.extract([source.caption for source in captions])
+        pairs = zip(captions, named, strict=True)
+        two = [one.image_id for one, nouns in pairs if baseline_sets.swap(one.caption, nouns, random.Random(seed))]
+        _require_images(two, "has two words to swap")
+        baseline_sets.write_word_order(baseline_sets.word_order(captions, language, seed), folder / WORD_ORDER)
 
 
 def _some(labels: pd.DataFrame, column: str, file: Path) -> pd.DataFrame:
@@ -134,3 +240,13 @@ def _some(labels: pd.DataFrame, column: str, file: Path) -> pd.DataFrame:
         problem = f"no {column} object was found for any of {len(labels)} captions"
         raise NegutilError(f"{file}: {problem}: check the annotators, or choose others with --annotator.")
     return labels
+
+
+def _require_images(found: Iterable[int], what: str) -> None:
+    """Raise NegutilError where too few images are found for each to have NEAREST others that look alike."""
+    count = len(set(found))
+    if count <= NEAREST:
+        raise NegutilError(
+            f"A caption that {what} is needed for more than {NEAREST} images, and {count} have one; give more "
+            "captions, or another annotator (--annotator)."
+        )

@@ -38,6 +38,13 @@ Partial = Annotated[bool, typer.Option("--partial", help="With --captions: leave
 AnnotatorName = Annotated[
     str, typer.Option(metavar="NAME|FILE.toml", help="With --captions, who adds negations: rules, world, or a file.")
 ]
+Questions = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.csv",
+        help="With --captions: questions for p2 and negationclip, a CSV with the columns image, question and answer.",
+    ),
+]
 Epochs = Annotated[int | None, typer.Option(help="With --captions: passes over all of them.", min=1, max=MOST)]
 Batch = Annotated[int | None, typer.Option(help="With --captions: examples at a time.", min=1, max=MOST)]
 
@@ -115,6 +122,7 @@ def finetune(
     images: Images = None,
     partial: Partial = False,
     annotator: AnnotatorName = "rules",
+    questions: Questions = None,
     epochs: Epochs = None,
     batch: Batch = None,
     as_json: AsJson = False,
@@ -131,14 +139,16 @@ def finetune(
     parts = re.fullmatch(r"(?P<base>[^+/]+)\+(?P<recipe>[^+/]+)/seed(?P<seed>\d+)", model)
     if parts is None:
         raise NegutilError(f"'{model}' is not the name of a fine-tuned model: write it as BASE+RECIPE/seedN.")
-    if captions is None and (images or partial or epochs or batch or annotator != "rules"):
-        raise NegutilError("--images, --partial, --annotator, --epochs and --batch go with --captions; add that file.")
+    if captions is None and (images or partial or questions or epochs or batch or annotator != "rules"):
+        raise NegutilError(
+            "--images, --partial, --annotator, --questions, --epochs and --batch go with --captions; add that file."
+        )
     recipe, settings, seed = recipes.find(parts["recipe"]), config.load(profile), int(parts["seed"])
     with distributed.processes() as members:
         if captions is None:
             job = recipes.single(settings, parts["base"], recipe, seed)
         else:
-            given = own.Own(captions, images, annotator, partial)
+            given = own.Own(captions, images, annotator, partial, questions)
             base = loader.load(parts["base"])
             planned = own.single(settings, base, recipe, seed, given, epochs=epochs, batch=batch)
             job = planned.job

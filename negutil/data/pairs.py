@@ -5,7 +5,7 @@ an error.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,16 +50,18 @@ def load(file: Path | str, pictures: Path | str | None = None) -> Dataset:
     return _reading.build(file, FEATURES, found | {"line": rows.lines} | captions)
 
 
-def own_rows(file: Path | str, names: Mapping[str, Sequence[str]]) -> OwnRows:
+def own_rows(file: Path | str, names: Mapping[str, Sequence[str]], optional: Collection[str] = ()) -> OwnRows:
     """The rows of a CSV file by role; ``names`` has what the column of each role may be called.
 
-    Raises NegutilError for a column that is missing or there twice, and, naming the lines, for rows with too many or
-    too few fields or with an empty cell.
+    A role that is ``optional`` may have no column. Raises NegutilError for a column that is missing or there twice,
+    and, naming the lines, for rows with too many or too few fields or with an empty cell.
     """
     rows = _reading.read_csv(file)
     columns = {}
     for role, spellings in names.items():
         called = [name for name in rows.columns if re.sub(r"[\s_-]+", " ", name).strip().lower() in spellings]
+        if not called and role in optional:
+            continue
         if len(called) != 1:
             several = f"there are several columns for '{role}': {', '.join(called)}"
             problem = several if called else f"no column is '{role}'"

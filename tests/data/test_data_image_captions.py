@@ -54,3 +54,13 @@ def test_what_is_wrong_is_told_with_its_lines(lines: list[str], told: str, folde
     message = complaint(image_captions.load, file)
     assert told in message
     assert str(file) in message
+
+
+def test_questions_may_do_without_answers(folder: Path) -> None:
+    lines = ["image,question,answer", "1.png,Is it red?,no", "sub/2.png,Is it blue?,Yes."]
+    rows = image_captions.load_questions(write_text(folder / "my.csv", *lines))
+    assert (rows["question"][:], rows["answer"][:]) == (["Is it red?", "Is it blue?"], ["no", "Yes."])
+    rows = image_captions.load_questions(write_text(folder / "my.csv", "file,Question", "1.png,Is it red?"))
+    assert "answer" not in rows.column_names and rows["line"][:] == [2]
+    file = write_text(folder / "captions.csv", "image,caption", "1.png,a cat")
+    assert "no column is 'question'" in complaint(image_captions.load_questions, file)

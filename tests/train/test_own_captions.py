@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import chat_server
@@ -97,6 +98,63 @@ def test_the_rules_make_every_set_of_captions_alone(
         assert examples.options and {len(options) for options in examples.options} == {4}
 
 
+@pytest.mark.parametrize("recipe", ["con-clip", "negclip", "clip-bnl"])
+def test_the_rules_make_the_sets_of_other_papers(
+    recipe: str, folder: Path, model: LoadedModel, settings: Profile
+) -> None:
+    made = own.single(settings, model, recipes.find(recipe), 0, Own(folder / "mine.csv"), batch=8).job
+    found = made.examples
+    assert made.config.method == recipe and len(found) >= 20
+    assert found.captions == [SAID[row % 6] for row in found.rows]
+    for caption, negative in zip(found.captions, found.negatives or [], strict=True):
+        if recipe == "negclip":
+            words = [sorted(re.findall(r"\b(?!an?\b)\w+", text.lower())) for text in (caption, negative)]
+            assert words[0] == words[1] and caption != negative
+        else:
+            assert phrasing.of(negative).cue and ("," not in negative or recipe == "clip-bnl")
+            assert not re.search(r"\b(?:no|not|without)\b.*\bwom[ae]n\b", negative), "held out"
+    assert (found.distractors is None) == (recipe == "clip-bnl")
+    if found.distractors is not None:
+        assert not (found.distractors == found.rows).any()
+
+
+ASKED = ("Is the dog white?", "Is there a horse?", "Is the man wearing a hat?", "Is there a dog?")
+
+
+@pytest.fixture
+def questions(folder: Path) -> Path:
+    """Four questions about each of twenty images; the last is answered with "yes"."""
+    names = [f"{'ab'[number % 2]}/{number // 2}.png" for number in range(20)]
+    lines = [f"{name},{text},{'Yes' if text == ASKED[-1] else 'No.'}" for name in names for text in ASKED]
+    write_text(folder / "unanswered.csv", "image,question", *(line.rpartition(",")[0] for line in lines))
+    return write_text(folder / "questions.csv", "image,question,answer", *lines)
+
+
+def test_p2_is_made_of_questions(folder: Path, questions: Path, model: LoadedModel, settings: Profile) -> None:
+    given = Own(folder / "mine.csv", questions=questions)
+    p2, both = (own.single(settings, model, recipes.find(name), 0, given, batch=8) for name in ("p2", "negationclip"))
+    found = p2.job.examples
+    assert p2.examples == 60 and sorted(set(found.rows)) == list(range(20))
+    assert found.originals == [SAID[row % 6] for row in found.rows]
+    said = [text for text in found.captions if "white" in text]
+    assert len(said) == 20 and all(phrasing.of(text).cue and "dog" in text for text in said)
+    p1 = own.single(settings, model, recipes.find("negationclip"), 0, Own(folder / "mine.csv"), batch=8)
+    assert both.examples == p1.examples + 60
+
+
+def test_a_vision_model_answers_questions(folder: Path, questions: Path, model: LoadedModel, settings: Profile) -> None:
+    with chat_server.serve(
+        lambda asked, _: Act(body=chat_server.completion("No" if "horse" in asked else "Yes"))
+    ) as eyes:
+        table = f'vision = {{ kind = "endpoint", url = "{eyes.url}", model = "some", prompts = "negationclip" }}'
+        who = write_text(folder / "who.toml", 'language = { kind = "rules" }', table)
+        given = Own(folder / "mine.csv", annotator=str(who), questions=folder / "unanswered.csv")
+        first, again = (own.single(settings, model, recipes.find("p2"), 0, given, batch=8) for _ in range(2))
+        assert len(eyes.bodies) == 80, "answers are kept"
+    assert first.examples == 20 and again.job.examples.sha256 == first.job.examples.sha256
+    assert all("horse" in caption for caption in first.job.examples.captions)
+
+
 def test_features_are_those_of_the_images(folder: Path, model: LoadedModel, settings: Profile) -> None:
     made = own.single(settings, model, recipes.find("p1"), 0, Own(folder / "mine.csv"), batch=8)
     plain = own.single(settings, model, recipes.find("plain"), 0, Own(folder / "mine.csv"), batch=8)
@@ -138,6 +196,21 @@ def test_an_endpoint_adds_the_negations(folder: Path, model: LoadedModel, settin
     assert "[random_language]" in told
 
 
+def test_what_an_endpoint_finds_and_words_is_kept(folder: Path, model: LoadedModel, settings: Profile) -> None:
+    def behave(asked: str, _: int) -> Act:
+        return Act(body=chat_server.completion("A ball, but no dog" if "This image" in asked else '["dog", "ball"]'))
+
+    with chat_server.serve(behave) as server:
+        table = f'language = {{ kind = "endpoint", url = "{server.url}", model = "some", prompts = "negationclip" }}'
+        given = Own(folder / "mine.csv", annotator=str(write_text(folder / "who.toml", table)))
+        first = own.single(settings, model, recipes.find("con-clip"), 0, given, batch=8)
+        asked = len(server.bodies)
+        again = own.single(settings, model, recipes.find("con-clip"), 0, given, batch=8)
+        assert len(server.bodies) == asked > len(SAID), "answers are kept"
+    assert set(first.job.examples.negatives or []) == {"A ball but no dog"}
+    assert again.job.examples.sha256 == first.job.examples.sha256
+
+
 def test_the_world_annotates_its_own_images(tmp_path: Path, model: LoadedModel, settings: Profile) -> None:
     chosen = caption_sets.sources(settings, pictures=24)
     lines = [f'{each.picture},"{each.caption}"' for each in chosen]
@@ -170,8 +243,27 @@ def test_the_command_trains_and_writes_a_model(folder: Path, model: LoadedModel)
     ("words", "told"),
     [
         (("tiny+p1/seed0", "--captions", "lost.csv"), "line 42: the image gone.png is not in"),
-        (("tiny+p2/seed0", "--captions", "mine.csv"), "'p2' cannot be made of captions alone"),
-        (("tiny+con-clip/seed0", "--captions", "mine.csv"), "choose one of plain, negcap, negfull, rand-p1, p1"),
+        (("tiny+p2/seed0", "--captions", "mine.csv"), "'p2' is made of questions about the images: give a CSV"),
+        (("tiny+p1/seed0", "--captions", "mine.csv", "--questions", "lost.csv"), "'p1' takes no questions"),
+        (
+            ("tiny+p2/seed0", "--captions", "few.csv", "--questions", "odd.csv"),
+            "odd.csv: line 2: the image b/9.png has",
+        ),
+        (("tiny+p2/seed0", "--captions", "few.csv", "--questions", "open.csv"), "which the rules cannot give"),
+        (
+            ("tiny+con-clip/seed0", "--captions", "few.csv"),
+            "names a thing that can be denied is needed for more than 3",
+        ),
+        (
+            ("tiny+negclip/seed0", "--captions", "few.csv"),
+            "has two words to swap is needed for more than 3 images, and 2",
+        ),
+        (("tiny+negationclip-noise5/seed0", "--captions", "mine.csv"), "its annotators make errors at a known rate"),
+        (("tiny+negationclip-full/seed0", "--captions", "mine.csv"), "its captions name everything in the image"),
+        (
+            ("tiny+negfull-raw/seed0", "--captions", "mine.csv"),
+            "choose one of plain, con-clip, negclip, clip-bnl, negcap",
+        ),
         (("tiny+p1/seed0", "--partial"), "go with --captions"),
         (("tiny+p1/seed0", "--captions", "mine.csv", "--annotator", "gone.toml"), "gone.toml cannot be read as TOML"),
         (("tiny+p1/seed0", "--captions", "mine.csv", "--annotator", "empty.toml"), "no table [language]"),
@@ -184,6 +276,9 @@ def test_what_is_wrong_is_one_sentence(words: tuple[str, ...], told: str, folder
     write_text(folder / "empty.toml", "")
     write_text(folder / "wrong.toml", 'language = { kind = "magic" }')
     write_text(folder / "nouns.csv", "image,caption", "a/0.png,Something blue.")
+    write_text(folder / "few.csv", "image,caption", f"a/0.png,{SAID[0]}", f"b/0.png,{SAID[3]}", "a/1.png,A cat")
+    write_text(folder / "odd.csv", "image,question,answer", "b/9.png,Is there a horse?,no")
+    write_text(folder / "open.csv", "image,question", "a/0.png,Is there a horse?")
     done = run(*words)
     assert (done.exit_code, done.stdout) == (2, "")
     assert told in done.stderr.splitlines()[-1]
