@@ -132,8 +132,8 @@ def test_what_is_of_a_part_is_counted_and_marked(experiment: str, what: str, roo
     (path,) = (paths.results("paper") / "notebooks").glob(f"{experiment[:2]}_*.ipynb")
     told = path.read_text(encoding="utf-8")
     assert f"Part of the data: {what}. The images of {row['n']:,} of {row['of']:,} rows are here" in told
-    if experiment != "02_binary_probe":
-        assert f"{what} ({row['n']:,} of {row['of']:,} rows)" in told
+    share = f"{row['n']:,} of {row['of']:,}"
+    assert (f"{share} test faces" if experiment == "02_binary_probe" else f"{what} ({share} rows)") in told
     report = pages.render(pages.MARKDOWN, pages.contents("paper"))
     assert f"{what} ({row['n']} of {row['of']} rows)" in report
 

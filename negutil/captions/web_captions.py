@@ -189,21 +189,19 @@ def shards(settings: Profile) -> pd.DataFrame:
 def examples(settings: Profile, terms: TermList, seed: int, count: int = 12) -> list[Example]:
     """``count`` captions with a cue, each with its image: as many kinds as there are, one about the image if any.
 
-    Only rows whose URL is a file of the folder have an image (the published shards have none: blank then).
+    Only rows whose URL is a file of the folder have an image: of the published shards none has, so there is no example.
     """
     folder = source.folder(settings, "laion")
     rows = list(_flagged(folder, terms).sample(fraction=1, shuffle=True, seed=seed).iter_rows())
-    rows = [row for row in rows if _file(folder, row[0])] or rows
+    found = [(file, text) for url, text in rows if (file := _file(folder, url))]
     world, turns = source.world(), Counter[str]()
     ordered = []
-    for place, (url, text) in enumerate(rows):
+    for place, (file, text) in enumerate(found):
         kind = world.kind_of_cue(text)
-        ordered.append((turns[kind], kind != world.KIND_ABOUT, place, url, text))
+        ordered.append((turns[kind], kind != world.KIND_ABOUT, place, file, text))
         turns[kind] += 1
     chosen = sorted(sorted(ordered)[:count], key=lambda row: row[2])
-    blank = np.full((64, 64, 3), 245, dtype=np.uint8)
-    shown = [(_file(folder, url), text) for *_, url, text in chosen]
-    return [Example(np.asarray(read_rgb(file)) if file else blank, text) for file, text in shown]
+    return [Example(np.asarray(read_rgb(file)), text) for *_, file, text in chosen]
 
 
 def _file(folder: Path, url: str | None) -> Path | None:

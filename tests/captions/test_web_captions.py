@@ -98,7 +98,7 @@ def test_published_shards_are_read_as_they_are(published: Profile) -> None:
     found = web_captions.run(published)
     assert (found.counts.captions, found.counts.null, found.counts.lists["strict"].captions) == (160, 40, 80)
     assert web_captions.kinds_of_cues(published, STRICT).empty
-    assert {example.caption for example in web_captions.examples(published, STRICT, 0)} == {"no laces", "No. 5"}
+    assert web_captions.examples(published, STRICT, 0) == [], "published shards have no images"
 
 
 def rectangles(axis: Axes) -> list[Rectangle]:
@@ -120,8 +120,7 @@ def test_shards_with_other_columns_are_read(name: str, shared_data: Path, tmp_pa
         (folder / "a.parquet").write_bytes((shared_data / "bad_input" / f"{name}.parquet").read_bytes())
     found = web_captions.run(published)
     assert found.counts.captions >= 2 and web_captions.shards(published)["rows"].sum() == found.counts.rows
-    shown = web_captions.examples(published, STRICT, seed=0)
-    assert len(shown) == min(12, found.counts.lists["strict"].captions)
+    assert web_captions.examples(published, STRICT, seed=0) == []
     assert web_captions.kinds_of_cues(published, STRICT).empty
 
 
