@@ -118,6 +118,14 @@ def test_the_rules_make_the_sets_of_other_papers(
         assert not (found.distractors == found.rows).any()
 
 
+@pytest.mark.parametrize("recipe", ["con-clip", "negclip", "clip-bnl", "p2"])
+def test_the_command_trains_by_every_loss(recipe: str, questions: Path, folder: Path, model: LoadedModel) -> None:
+    more = ("--questions", "questions.csv") if recipe == "p2" else ()
+    done = run(f"tiny+{recipe}/seed0", "--captions", "mine.csv", *more, "--epochs", "1", "--json")
+    assert done.exit_code == 0, done.output
+    assert pd.read_csv(Path(json.loads(done.stdout)["folder"]) / "curve.csv")["loss"].notna().any()
+
+
 ASKED = ("Is the dog white?", "Is there a horse?", "Is the man wearing a hat?", "Is there a dog?")
 
 
