@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import json
 import re
+import symtable
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
@@ -21,6 +24,14 @@ LARGEST = 4_000_000
 LONGEST, MEDIAN = 30, 8
 METHODS = ("01", "02", "03", "04", "05", "06", "07", "08")
 """Notebooks of the experiments: they show how their numbers are made."""
+
+TAUGHT = ("00", *METHODS, "10")
+"""Notebooks that end with exercises."""
+
+EXERCISES = "## Exercises\n"
+KINDS = ("Run", "On paper", "Predict")
+ANSWER = re.compile(r"^<details><summary>Answer</summary>\n\n(\S.*?)\n\n</details>$", re.MULTILINE | re.DOTALL)
+"""A closed answer. Without the blank lines, the Markdown in it is shown as it is written."""
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -41,6 +52,34 @@ def lines(cell: NotebookNode) -> int:
     return len([line for line in cell.source.splitlines() if line.strip()])
 
 
+def numbered(number: str) -> NotebookNode:
+    (path,) = [path for path in NOTEBOOKS if path.stem.startswith(number)]
+    return nbformat.read(path, as_version=4)
+
+
+def exercises(number: str) -> list[str]:
+    """The exercises of a notebook with their headings, without what is said before the first."""
+    _, *parts = re.split(r"^### ", numbered(number).cells[-1].source, flags=re.MULTILINE)
+    return parts
+
+
+def defined(source: str) -> set[str]:
+    """The names that a cell binds for the cells after it."""
+    names = symtable.symtable(source, "cell", "exec").get_symbols()
+    return {name.get_name() for name in names if name.is_assigned() or name.is_imported()}
+
+
+def unknown(source: str, known: Iterable[str]) -> set[str]:
+    """The names that ``source`` reads and that are neither ``known`` nor builtin nor its own."""
+    read, scopes = set(), [top := symtable.symtable(source, "answer", "exec")]
+    while scopes:
+        scope = scopes.pop()
+        scopes += scope.get_children()
+        names = [name for name in scope.get_symbols() if name.is_referenced()]
+        read |= {name.get_name() for name in names if scope is top or name.is_global()}
+    return read - defined(source) - set(known) - set(dir(builtins))
+
+
 def test_there_are_notebooks_and_their_names_are_numbered() -> None:
     assert NOTEBOOKS
     assert [path.stem for path in NOTEBOOKS] == [chapter.path.stem for chapter in chapters.find()]
@@ -49,7 +88,8 @@ def test_there_are_notebooks_and_their_names_are_numbered() -> None:
 
 
 def test_it_starts_with_its_title_and_ends_with_takeaways(notebook: NotebookNode) -> None:
-    first, last = notebook.cells[0], notebook.cells[-1]
+    """Only exercises come after the takeaways."""
+    first, last = notebook.cells[0], [cell for cell in notebook.cells if not cell.source.startswith(EXERCISES)][-1]
     assert first.cell_type == "markdown"
     assert first.source.startswith("# ")
     assert last.cell_type == "markdown"
@@ -72,8 +112,7 @@ def test_prose_stands_before_each_code_cell(notebook: NotebookNode) -> None:
 @pytest.mark.parametrize("number", METHODS)
 def test_it_shows_the_method(number: str) -> None:
     """A displayed equation, and a worked example that checks itself against the package."""
-    (path,) = [path for path in NOTEBOOKS if path.stem.startswith(number)]
-    notebook = nbformat.read(path, as_version=4)
+    notebook = numbered(number)
     prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     assert any(re.search(r"\$\$.+?\$\$", text, re.DOTALL) for text in prose)
     statements = [node for cell in code(notebook) for node in ast.walk(ast.parse(cell.source))]
@@ -136,3 +175,34 @@ def test_something_in_it_is_compared(notebook: NotebookNode) -> None:
     ]
     assert marked, "mark a cell whose output depends neither on the profile nor on the machine"
     assert all(cell.outputs for cell in marked)
+
+
+@pytest.mark.parametrize("number", TAUGHT)
+def test_it_ends_with_three_exercises_and_closed_answers(number: str) -> None:
+    notebook = numbered(number)
+    assert [cell.source.startswith(EXERCISES) for cell in notebook.cells].index(True) == len(notebook.cells) - 1
+    parts = exercises(number)
+    assert [part.split(": ")[0] for part in parts] == [f"{place}. {kind}" for place, kind in enumerate(KINDS, 1)]
+    for part in parts:
+        (answer,) = ANSWER.findall(part)
+        assert part.count("details>") == 2
+        assert part.rstrip().endswith("</details>")
+        question = part.split("<details>")[0]
+        assert len(question.split()) > 20, "say what to do"
+        assert len(answer.split()) > 40, "say why"
+
+
+@pytest.mark.parametrize("number", TAUGHT)
+def test_the_code_of_its_answers_uses_names_of_the_notebook(number: str) -> None:
+    known = set().union(*(defined(cell.source) for cell in code(numbered(number))))
+    answers = [re.findall(r"^```python\n(.*?)^```$", part, re.MULTILINE | re.DOTALL) for part in exercises(number)]
+    assert answers[0], "the first exercise is to be run"
+    for source in (block for blocks in answers for block in blocks):
+        compile(source, f"answer in notebook {number}", "exec")
+        assert not unknown(source, known)
+
+
+def test_unknown_names_are_found_in_every_scope() -> None:
+    source = "import re\ndef f(x):\n    y = x + missing\n    return [y + z for z in there if len(re.sub(gone, '', z))]"
+    assert unknown(source, {"there"}) == {"missing", "gone"}
+    assert defined(source) == {"re", "f"}
