@@ -6,7 +6,6 @@ Each takes the tables of ``negutil.tasks.probe`` (``Outcome.table``) with a colu
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -22,7 +21,6 @@ MEASURES = {
     "auc": "AUC",
     "balanced_accuracy": "balanced accuracy",
 }
-SHARE = "share of faces; AUC: probability"
 
 
 def by_attribute(table: pd.DataFrame, phrasing: str = "not", metrics: Sequence[str] = ("tpr", "tnr", "auc")) -> Figure:
@@ -34,10 +32,9 @@ def by_attribute(table: pd.DataFrame, phrasing: str = "not", metrics: Sequence[s
     balanced = rows[rows["metric"] == "balanced_accuracy"]
     order = balanced.groupby("attribute")["value"].mean().sort_values(ascending=False, kind="stable").index
     shown = figures.ordered(rows, "metric", metrics)
-    shown = shown.assign(attribute=shown["attribute"].str.replace("_", " "), measure=shown["metric"].map(MEASURES))
-    names = list(order.str.replace("_", " "))
-    look: dict[str, Any] = {"label": SHARE, "limits": (-0.02, 1.02), "width": 4.2}
-    return figures.points(shown, "attribute", "measure", "model", order=names, chance=0.5, **look)
+    shown = shown.assign(attribute=shown["attribute"].map(_named), measure=shown["metric"].map(MEASURES))
+    look: dict[str, Any] = {"label": f"rate or AUC, “{phrasing}”", "limits": (-0.02, 1.02)}
+    return figures.points(shown, "attribute", "measure", "model", order=list(map(_named, order)), chance=0.5, **look)
 
 
 def by_phrasing(table: pd.DataFrame, metrics: Sequence[str] = ("balanced_accuracy", "auc")) -> Figure:
@@ -54,7 +51,7 @@ def preference(table: pd.DataFrame) -> Figure:
     """How often the affirmative prompt wins, a dot per attribute; at 0 or 1 the model always prefers one prompt."""
     rows = table[(table["metric"] == "affirmative_rate") & ~table["attribute"].isin((MEAN, MEAN_WITH_ANTONYM))]
     known = figures.marks(figures.names(rows, "model"))
-    figure, axis = plt.subplots(figsize=(8, 0.55 * rows["phrasing"].nunique() + 1.0))
+    figure, (axis,) = figures.panels([""], 0.6 * rows["phrasing"].nunique() + 1.0)
     look: dict[str, Any] = {"dodge": True, "jitter": False, "alpha": 0.55, **figures.look(known, "model")}
     sns.stripplot(rows, x="value", y="phrasing", size=5, ax=axis, **look)
     axis.axvline(0.5, **figures.CHANCE)
@@ -69,18 +66,23 @@ def margins(items: pd.DataFrame, attributes: Sequence[str], phrasing: str = "not
 
     Predictions change at the dashed line: where both histograms lie on one side of it, the model prefers one prompt.
     """
-    figure, axes = plt.subplots(1, len(attributes), figsize=(2.6 * len(attributes) + 1.6, 2.4), squeeze=False)
+    figure, axes = figures.panels(list(map(_named, attributes)), 2.0, 2, sharex=True)
     known = {"true of the face": (figures.BLUE, "s"), "false": (figures.VERMILION, "s")}
     rows = items[items["phrasing"] == phrasing]
     rows = rows.assign(margin=rows["affirmative"] - rows["other"], truth=np.where(rows["label"], *known))
-    for axis, name in zip(axes[0], attributes, strict=True):
+    for axis, name in zip(axes, attributes, strict=True):
         own = rows[rows["attribute"] == name]
         look: dict[str, Any] = {"stat": "density", "common_norm": False, "linewidth": 0, **figures.look(known, "truth")}
         sns.histplot(own, x="margin", bins=30, ax=axis, **look)
         axis.axvline(0, **figures.CHANCE)
-        axis.set(title=name.replace("_", " "), xlabel="", ylabel="", yticks=[])
-        axis.locator_params("x", nbins=4)
-    axes[0][0].set_ylabel("density of faces")
-    figure.supxlabel("cosine with the affirmative prompt minus cosine with the negated one", fontsize=10)
+        axis.set(xlabel="", ylabel="", yticks=[])
+        axis.locator_params("x", nbins=5)
+    figure.supylabel("density of faces")
+    figure.supxlabel("cosine with the affirmative prompt minus cosine with the negated one")
     figures.legend(figure, known, "prediction changes")
     return figure
+
+
+def _named(attribute: str) -> str:
+    """A name of CelebA as text: "5 o'clock shadow" for 5_o_Clock_Shadow."""
+    return attribute.replace("_", " ").replace("o Clock", "o'clock").capitalize()

@@ -3,6 +3,7 @@
 Each takes a table of ``caption_pipelines.Findings``; ``referring`` takes rows of NegRefCOCOg with their images.
 """
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,7 +42,7 @@ def natural(quality: pd.DataFrame) -> Figure:
     rows = rows.assign(kind=rows["metric"].map(kinds))
     label = "bits per word (fewer: more like other captions)"
     order = [name for name in SETS if name in known]
-    figure = figures.points(rows, "set", "kind", label=label, order=order, width=5)
+    figure = figures.points(rows, "set", "kind", label=label, order=order)
     figure.axes[0].set_xlim(0, None)
     return figure
 
@@ -51,26 +52,27 @@ def plausibility(items: pd.DataFrame) -> Figure:
     rows = items[(items["error"] == 0) & items["plausibility"].notna() & items["set"].isin(SETS)]
     known = figures.marks([name for name in SETS if (rows["set"] == name).any()])
     label = "rank among absent objects (1: goes best with the image)"
-    figure, axis = figures.cumulative(rows, "plausibility", "set", known, labels=(label, "share of captions"))
+    figure, (axis,) = figures.panels([""], 3.4)
+    sns.ecdfplot(rows, x="plausibility", marker="", ax=axis, **figures.look(known, "set"))
     axis.plot([0, 1], [0, 1], **figures.CHANCE, marker="")
-    axis.set(title="How plausible the absent objects are", xlim=(0, 1))
-    figures.legend(figure, {name: (colour, "_") for name, (colour, _) in known.items()}, "at random")
+    axis.set(xlabel=label, ylabel="share of captions", xlim=(0, 1), ylim=(0, 1))
+    axis.grid(visible=True)
+    figures.legend(figure, {name: (colour, "") for name, (colour, _) in known.items()}, "at random")
     return figure
 
 
 def negations(table: pd.DataFrame) -> Figure:
     """Which cue negates, and where, in every set: stacked shares."""
     panels = {"cue": "Cue", "position": "Where the negation stands"}
-    size = (10.0, 0.36 * table["set"].nunique() + 1.7)
-    figure, axes = plt.subplots(1, 2, figsize=size, sharey=True)
-    for axis, (factor, title) in zip(axes, panels.items(), strict=True):
+    figure, axes = figures.panels(list(panels.values()), 0.36 * table["set"].nunique() + 1.7, sharey=True)
+    for axis, factor in zip(axes, panels, strict=True):
         rows = table[table["factor"] == factor].assign(percent=lambda own: 100 * own["share"])
         levels = rows.groupby("level")["share"].sum().sort_values(ascending=False, kind="stable").index
         look: dict[str, Any] = {"hue_order": levels[::-1], "palette": figures.PALETTE[: len(levels)][::-1], "alpha": 1}
         look |= {"multiple": "stack", "discrete": True, "shrink": 0.8, "edgecolor": "white"}
         sns.histplot(rows, y="set", weights="percent", hue="level", ax=axis, **look)
-        axis.set(title=title, xlabel="% of captions", ylabel="", xlim=(0, 100))
-        place: dict[str, Any] = {"bbox_to_anchor": (0.5, -0.22), "ncols": 5, "columnspacing": 1, "reverse": True}
+        axis.set(xlabel="% of captions", ylabel="", xlim=(0, 100))
+        place: dict[str, Any] = {"bbox_to_anchor": (0.5, -0.22), "ncols": 3, "columnspacing": 1, "reverse": True}
         sns.move_legend(axis, "upper center", title="", **place)
     return figure
 
@@ -78,10 +80,10 @@ def negations(table: pd.DataFrame) -> Figure:
 @figures.or_nothing
 def referring(rows: Sequence[Referred]) -> Figure:
     """Rows of NegRefCOCOg: the image with both boxes, then both crops, the one that is meant first."""
-    figure, axes = plt.subplots(3, len(rows), figsize=(2.3 * len(rows), 6.4), squeeze=False)
+    figure, axes = plt.subplots(3, len(rows), figsize=(figures.WIDTH, 22 / len(rows)), squeeze=False)
     for (top, *crops), row in zip(axes.T, rows, strict=True):
         top.imshow(row.picture, interpolation="nearest")
-        top.set_title(row.phrase, fontsize=8, loc="center", wrap=True)
+        top.set_title(textwrap.fill(row.phrase, 84 // len(rows)), fontsize=9, loc="center")
         figures.frame(top, figures.BLACK, 1)
         # The file has the two in random order.
         for axis, place, meant in zip(crops, [row.correct, 1 - row.correct], (True, False), strict=True):
@@ -91,6 +93,6 @@ def referring(rows: Sequence[Referred]) -> Figure:
             top.add_patch(box)
             cut = row.picture[round(y) : round(y + height), round(x) : round(x + width)]
             axis.imshow(cut, interpolation="nearest")
-            axis.set_title(word, fontsize=8, loc="center", color=colour)
+            axis.set_title(word, fontsize=9, loc="center", color=colour)
             figures.frame(axis, colour, 1)
     return figure

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
@@ -19,12 +18,12 @@ def ratios(counts: Counts) -> Figure:
     """Caption ratio and word ratio in percent by term list, with 95 % intervals and the paper's number as a line."""
     paper, rows = caption_statistics.published(), []
     panels = {"caption_ratio": "Captions with a cue", "word_ratio": "Cue words among all words"}
-    titles = {metric: f"{title} (paper: {100 * paper[metric]:.2f} %)" for metric, title in panels.items()}
+    titles = {metric: f"{title}, paper: {100 * paper[metric]:.2f} %" for metric, title in panels.items()}
     for metric, title in titles.items():
         ratio = getattr(caption_statistics, metric)
         rows += [{"list": name, "panel": title} | dataclasses.asdict(ratio(counts, name)) for name in counts.lists]
     lines = {title: 100 * paper[metric] for metric, title in titles.items()}
-    look: dict[str, Any] = {"label": "%", "scale": 100, "width": 3.6, "line": "the paper"}
+    look: dict[str, Any] = {"label": "share, %", "scale": 100, "line": "the paper"}
     figure = figures.points(pd.DataFrame(rows), "list", col="panel", chance=lines, **look)
     for axis in figure.axes:
         axis.set_xlim(0, None)
@@ -35,12 +34,12 @@ def cues(table: pd.DataFrame, most: int = 15) -> Figure:
     """The ``most`` frequent cues as bars, coloured by the first list (column of ``caption_statistics.cue_table``)."""
     lists = [str(name) for name in table.columns if name != "cue"]
     shown = table.head(most)
-    first = [f"from {lists[place]} on" for place in shown[lists].notna().to_numpy().argmax(axis=1)]
-    figure, axis = plt.subplots(figsize=(8.2, 0.24 * len(shown) + 1.0))
-    look: dict[str, Any] = {"hue": "first", "palette": figures.PALETTE[: len(set(first))], "saturation": 1}
-    sns.barplot(shown.assign(first=first), x=lists[-1], y="cue", ax=axis, **look)
-    axis.set(xlabel="cue words in all captions", ylabel="", title="Which cues there are")
-    sns.move_legend(axis, "center left", bbox_to_anchor=(1, 0.5), title="")
+    first = [lists[place] for place in shown[lists].notna().to_numpy().argmax(axis=1)]
+    figure, (axis,) = figures.panels([""], 0.25 * len(shown) + 1.0)
+    known = {name: (colour, "s") for name, colour in zip(lists, figures.PALETTE, strict=False)}
+    sns.barplot(shown.assign(first=first), x=lists[-1], y="cue", saturation=1, ax=axis, **figures.look(known, "first"))
+    axis.set(xlabel="cue words in all captions", ylabel="")
+    figures.legend(figure, known, title="the first list that has the cue")
     return figure
 
 
@@ -53,4 +52,4 @@ def sample(judgements: Sequence[Judgement]) -> Figure:
         for field, label in measures.items()
     ]
     label = "share of the captions labelled by hand"
-    return figures.points(pd.DataFrame(rows), "list", "measure", label=label, limits=(0, 1), width=4.6)
+    return figures.points(pd.DataFrame(rows), "list", "measure", label=label, limits=(0, 1))

@@ -3,10 +3,10 @@
 Each takes tables of ``negutil.compare.clipglasses``, ``layer_probe`` and ``glasses_parts``.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -21,12 +21,15 @@ NEGATED, AFFIRMED = figures.VERMILION, figures.BLUE
 def two_tests(
     table: pd.DataFrame, titles: tuple[str, str], names: Mapping[str, str], chances: tuple[float, float]
 ) -> Figure:
-    """Every method on two tests at once, with 95 % intervals; hollow marks are the first architecture.
+    """Every method (a row) on two tests (panels), with 95 % intervals and a mark for each architecture.
 
-    ``names`` maps methods to what the legend calls them; ``chances`` are drawn as dashed lines.
+    ``names`` maps methods to what their rows are called; ``chances`` are drawn as dashed lines.
     """
-    rows = figures.ordered(table, "method", list(names))
-    return figures.crossed(rows.assign(name=rows["method"].map(names)), titles, chances)
+    rows = figures.ordered(figures.ordered(table, "method", list(names)), "title", titles)
+    rows = rows.assign(name=rows["method"].map(names).map(lambda name: textwrap.fill(name, 32)))
+    order, chance = figures.names(rows, "name"), dict(zip(titles, chances, strict=True))
+    look: dict[str, Any] = {"label": "accuracy", "limits": (-0.02, 1.02), "order": order, "chance": chance}
+    return figures.points(rows, "name", "base", "title", **look)
 
 
 def layers(table: pd.DataFrame) -> Figure:
@@ -35,53 +38,52 @@ def layers(table: pd.DataFrame) -> Figure:
     ``table`` is that of ``layer_probe.summary`` with a column ``base``; intervals are over ways to negate.
     """
     panels = {
-        layer_probe.SEEN: "Probe, known ways to negate",
-        layer_probe.ACCURACY: "Probe, unknown way to negate",
+        layer_probe.SEEN: "Known ways to negate",
+        layer_probe.ACCURACY: "An unknown way",
         layer_probe.GAP: "What a negation moves",
     }
     rows = figures.ordered(table[~table["task"].str.contains(" minus ")], "metric", list(panels))
     rows = rows.assign(panel=rows["metric"].map(panels))
-    label = "accuracy on unseen nouns; right: distance (1: another noun)"
-    chance = dict(zip(panels.values(), (0.5, 0.5, 1), strict=True))
-    look: dict[str, Any] = {"label": label, "limits": (0, 1.05), "width": 3.2, "line": "chance; right: another noun"}
-    return figures.points(rows, "task", "base", "panel", chance=chance, **look)
+    labels = ("accuracy of the probe", "accuracy of the probe", "distance (1: to another noun)")
+    label = dict(zip(panels.values(), labels, strict=True))
+    chance = {panels[layer_probe.SEEN]: 0.5, panels[layer_probe.ACCURACY]: 0.5}
+    return figures.points(rows, "task", "base", "panel", label=label, limits=(0, 1.05), chance=chance)
 
 
 def tsne(places: pd.DataFrame) -> Figure:
     """t-SNE of some pairs, a panel per layer; a line joins the two sentences of a pair."""
     shown = figures.names(places, "layer")
-    figure, axes = plt.subplots(1, len(shown), figsize=(4.6 * len(shown) + 1.4, 4.0), squeeze=False)
+    figure, axes = figures.panels([layer.capitalize() for layer in shown], 3.6)
     known = {"negated": (NEGATED, "o"), "affirmative": (AFFIRMED, "s")}
     look = figures.look(known, "side", with_markers=True)
-    for axis, layer in zip(axes[0], shown, strict=True):
+    for axis, layer in zip(axes, shown, strict=True):
         own = places[places["layer"] == layer]
         for _, pair in own.groupby("pair"):
             axis.plot(pair["x"], pair["y"], color="#BBBBBB", linewidth=0.8, marker="", zorder=1)
         sides = own.assign(side=np.where(own["negated"], "negated", "affirmative"))
         sns.scatterplot(sides, x="x", y="y", s=34, zorder=2, ax=axis, **look)
-        axis.set(title=layer.capitalize(), xticks=[], yticks=[], xlabel="", ylabel="")
-    figure.supxlabel("t-SNE: distances within a panel matter, axes have no unit", fontsize=9)
+        axis.set(xticks=[], yticks=[], xlabel="", ylabel="")
+    figure.supxlabel("t-SNE: distances within a panel matter, axes have no unit")
     figures.legend(figure, known)
     return figure
 
 
 def strengths(lambdas: pd.DataFrame, table: pd.DataFrame) -> Figure:
-    """Lambda for four strengths of negation: distributions of one model (left), paired differences of all (right).
+    """Lambda for four strengths of negation: distributions of one model (above), paired differences of all (below).
 
     ``lambdas`` has a column for each strength, ``table`` is that of ``glasses_parts.lambda_summary`` with ``base``.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(11.4, 2.9), width_ratios=(1, 1.1))
+    figure, axes = figures.panels(["Distribution (lines: quartiles)", "Stronger minus weaker"], 2.3, 1)
     look: dict[str, Any] = {"color": "#C9DDEC", "inner": "quart", "inner_kws": {"marker": ""}, "cut": 0}
     sns.violinplot(lambdas[list(glasses_parts.STRENGTHS)], orient="h", ax=axes[0], **look)
-    axes[0].locator_params("x", nbins=6)
-    axes[0].set(xlabel="lambda", ylabel="", title="Distribution (lines: quartiles)")
+    low, high = axes[0].get_xlim()
+    axes[0].set(xlabel=f"lambda (the axis shows {low:.2f} to {high:.2f})", ylabel="")
     axes[0].grid(axis="x")
     rows = table[table["metric"] == glasses_parts.DIFFERENCE]
-    rows = rows.assign(task=rows["task"].str.replace(" minus ", "\nminus "))
     known = figures.marks(figures.names(rows, "base"))
     figures.dots(axes[1], rows, "task", figures.names(rows, "task"), known, hue="base", scale=1)
     axes[1].axvline(0, **figures.CHANCE)
-    axes[1].set(xlabel="difference of lambda, same item", title="Stronger minus weaker")
+    axes[1].set(xlabel="difference of lambda, same item")
     figures.legend(figure, known)
     return figure
 
@@ -95,7 +97,7 @@ def margins(table: pd.DataFrame, scale: str) -> Figure:
     rows = rows[rows["base"] == rows["base"].iloc[-1]] if len(rows) else rows
     rows = rows.assign(value=rows["change"], low=rows["change_low"], high=rows["change_high"])
     label = f"change of the margin, logits at {'CLIP’s own scale' if scale == 'own' else 'a scale of 100'}"
-    return figures.points(rows, "method", col="title", label=label, chance=0, width=2.9)
+    return figures.points(rows, "method", col="title", label=label, chance=0)
 
 
 def changes(
@@ -117,5 +119,5 @@ def changes(
             parts.append(published[published["title"] == title].assign(panel=f"{title}: the paper"))
     shown = pd.concat(parts, ignore_index=True)
     shown = shown[shown["method"].isin(names)].assign(name=lambda own: own["method"].map(names))
-    look: dict[str, Any] = {"label": f"{label}, points (each panel has a scale of its own)", "scale": 100, "width": 2.9}
+    look: dict[str, Any] = {"label": f"{label}, points (each panel has a scale of its own)", "scale": 100}
     return figures.points(shown, "name", col="panel", order=list(names.values()), chance=0, **look)

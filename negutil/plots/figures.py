@@ -37,10 +37,13 @@ Mark = tuple[str, str]
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
-GREY = "#777777"
+GREY, BROWN = "#777777", "#8B5A2B"
 # Yellow comes last: it is hard to see on white.
 PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+WIDTH = 7.4
+"""Inches across every figure: a notebook shows it at its natural size, and its text can be read on a phone."""
+
 CHANCE: dict[str, Any] = {"color": "#666666", "linestyle": "--", "linewidth": 1.0}
 SUMMARY: dict[str, Any] = {"estimator": "median", "errorbar": ("pi", 100)}
 """What seaborn makes of an interval's three numbers: the value, from the lowest to the highest."""
@@ -58,16 +61,8 @@ METHODS: dict[str, Mark] = {
     "NegFull": (BLUE, "P"),
     "NegationCLIP": (VERMILION, "s"),
     "fine-tuned on NegBench's captions": (GREY, "D"),
-    "CLIPGlasses, CC-Neg": (BLUE, "o"),
-    "CLIPGlasses, NegBench's captions": (BLUE, "s"),
-    "released code, CC-Neg": (SKY, "o"),
-    "released code, NegBench's captions": (SKY, "s"),
-    "the mask alone": (PURPLE, "v"),
-    "random object vector": (PURPLE, "P"),
-    "constant lambda": (PURPLE, "X"),
-    "rule: take the caption without a negation": (BLACK, "*"),
 }
-"""What every figure marks these models and methods with; glasses have the colours of their code."""
+"""What every figure marks these models and methods with."""
 
 RC: dict[Any, Any] = {
     "axes.prop_cycle": cycler(color=PALETTE, marker=MARKERS),
@@ -76,15 +71,15 @@ RC: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.titlelocation": "left",
     "axes.titlesize": 11,
-    "axes.labelsize": 10,
     "errorbar.capsize": 3,
     "figure.constrained_layout.use": True,
     "figure.dpi": 100,
+    "figure.labelsize": 10,
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "grid.color": "#DDDDDD",
     "image.cmap": "cividis",
-    "legend.fontsize": 9,
+    "legend.fontsize": 10,
     "legend.frameon": False,
     "lines.markersize": 5,
     "savefig.dpi": 150,
@@ -147,52 +142,70 @@ def marks(shown: Sequence[str]) -> dict[str, Mark]:
     return {name: known[name] if name in known else next(rest) for name in shown}
 
 
+def panels(
+    titles: Sequence[str], height: float, across: int = 3, *, left: float = 0.6, **shared: Any
+) -> tuple[Figure, list[Axes]]:
+    """A figure with a panel of ``height`` inches for each title, at most ``across`` beside each other.
+
+    ``left`` is how many inches the labels at the left take, and ``shared`` is for ``plt.subplots``. A title that is
+    longer than its panel is broken behind its comma.
+    """
+    across = min(across, len(titles))
+    down = -(-len(titles) // across)
+    figure, axes = plt.subplots(down, across, figsize=(WIDTH, down * height + 0.6), squeeze=False, **shared)
+    letters = int((WIDTH - left) / across / 0.088)
+    for axis, title in itertools.zip_longest(axes.flat, titles):
+        if title is None:
+            axis.remove()
+            continue
+        axis.tick_params(labelbottom=True)
+        axis.set_title(title if len(title) <= letters else title.replace(", ", ",\n", 1))
+    return figure, list(figure.axes)
+
+
 def points(
     rows: pd.DataFrame,
     y: str,
     hue: str = "",
     col: str = "",
     *,
-    label: str = "",
+    label: str | Mapping[str, str] = "",
     order: Sequence[str] = (),
     limits: tuple[float, float] | None = None,
     chance: float | Mapping[str, float] | None = None,
     scale: float = 1,
-    width: float = 3.2,
-    wrap: int = 0,
+    across: int = 3,
     line: str = "chance",
+    **shared: Any,
 ) -> Figure:
     """Values with intervals along x: a row for each ``y``, a mark for each ``hue``, a panel for each ``col``.
 
     Args:
         rows: with the columns of an interval; one without an interval is a mark alone.
-        label: what the values are, with their unit.
+        label: what the values are, with their unit: the same in all panels or for each.
         order: the values of ``y`` from the top; one without rows is a heading.
         limits: of x in all panels, from 0 to 1 for shares; without them x reaches as far as the intervals.
         chance: where a dashed line is, the same in all panels or for each; the legend calls it ``line``, if not at 0.
         scale: 100 for points.
-        width: of a panel, and ``wrap`` how many stand beside each other (0: all).
+        across: how many panels stand beside each other; ``shared`` is for ``plt.subplots``.
     """
     if rows.empty:
         return nothing()
     levels, titles = list(order) or names(rows, y), names(rows, col) if col else [""]
     rows, hue, unnamed = (rows, hue, False) if hue else (rows.assign(all=""), "all", True)
     known = marks(names(rows, hue))
-    across = min(wrap or len(titles), len(titles))
-    down, high = -(-len(titles) // across), len(levels) * max(0.3, 0.1 * len(known) + 0.08) + 0.75
-    size = (width * across + 1.8, down * high)
-    figure, axes = plt.subplots(down, across, figsize=size, sharey=True, squeeze=False)
-    for axis, title in zip(axes.flat, titles, strict=False):
+    height = len(levels) * max(0.3, 0.12 * len(known) + 0.06) + 0.5
+    left = 0.085 * max(len(part) for level in levels for part in level.split("\n"))
+    figure, axes = panels(titles, height, across, left=left, sharey=True, **shared)
+    for axis, title in zip(axes, titles, strict=True):
         dots(axis, rows[rows[col] == title] if col else rows, y, levels, known, hue=hue, scale=scale)
-        axis.set_title("\n".join(textwrap.wrap(title, 24)))
         if limits:
             axis.set_xlim(limits)
-        at = chance.get(title) if isinstance(chance, Mapping) else chance
-        if at is not None:
+        if (at := chance.get(title) if isinstance(chance, Mapping) else chance) is not None:
             axis.axvline(at, **CHANCE, zorder=1)
-    for axis in axes.flat[len(titles) :]:
-        axis.set_visible(False)
-    figure.supxlabel(label, fontsize=10)
+        axis.set_xlabel("" if isinstance(label, str) else label[title])
+    if isinstance(label, str):
+        figure.supxlabel(label)
     legend(figure, {} if unnamed else known, line if chance else "")
     return figure
 
@@ -200,12 +213,18 @@ def points(
 def dots(
     axis: Axes, rows: pd.DataFrame, y: str, order: Sequence[str], known: Mapping[str, Mark], *, hue: str, scale: float
 ) -> None:
-    """Draw one panel of ``points``: the values of ``y`` in ``order``, those of ``hue`` with the marks in ``known``."""
+    """Draw one panel of ``points``: the values of ``y`` in ``order``, those of ``hue`` with the marks in ``known``.
+
+    Every other row is shaded, so that all marks of a row are seen to belong to it.
+    """
     style: dict[str, Any] = {"err_kws": {"linewidth": 1.2, "marker": ""}, "linestyle": "none", "markersize": 5}
-    style |= {"dodge": min(0.36 * (len(known) - 1), 0.66), "markers": [marker for _, marker in known.values()]}
-    style |= {**SUMMARY, **look(known, hue)}
-    sns.pointplot(_three(rows, scale), x="number", y=y, order=order, ax=axis, **style)
-    axis.set(xlabel="", ylabel="", ylim=(len(order) - 0.4, -0.6))
+    style |= {"dodge": min(0.3 * (len(known) - 1), 0.6), "markers": [marker for _, marker in known.values()]}
+    sns.pointplot(_three(rows, scale), x="number", y=y, order=order, ax=axis, **style, **SUMMARY, **look(known, hue))
+    for place in range(0, len(order), 2):
+        axis.axhspan(place - 0.5, place + 0.5, color="#F3F3F3", linewidth=0, zorder=0)
+    axis.set(xlabel="", ylabel="", ylim=(len(order) - 0.5, -0.5))
+    axis.tick_params("y", length=0)
+    axis.locator_params("x", nbins=5)
     axis.grid(axis="x")
 
 
@@ -232,77 +251,70 @@ def lines(
     labels: Sequence[str],
     limits: tuple[float, float | None] | None = None,
     line: str = "",
-    wrap: int = 0,
+    across: int = 2,
     **style: Any,
 ) -> Figure:
     """Values against ``x`` with intervals where there are any: a line for each ``hue``, a panel for each ``col``.
 
-    ``labels`` are those of x and y, ``limits`` those of y, ``style`` is for ``seaborn.lineplot``. The panels share both
-    axes, with at most ``wrap`` beside each other (0: all); ``line`` is what the legend calls dashed lines that the
-    caller draws.
+    ``labels`` are those of x and y, ``limits`` those of y in all panels; without them every panel has a scale of its
+    own, and the label of y says so. ``line`` is what the legend calls dashed lines that the caller draws, and ``style``
+    is for ``seaborn.lineplot``.
     """
     if rows.empty:
         return nothing()
     known, titles = marks(names(rows, hue)), names(rows, col) if col else [""]
-    across = min(wrap or len(titles), len(titles))
-    down = -(-len(titles) // across)
-    size = (3.6 * across + 1.8, 3.2 * down)
-    figure, axes = plt.subplots(down, across, figsize=size, sharex=True, sharey=True, squeeze=False)
-    style = {**SUMMARY, "dashes": False, **style, **look(known, hue, with_markers=True)}
-    for axis, title in zip(axes.flat, titles, strict=False):
+    figure, axes = panels(titles, 2.1 if len(titles) > 2 else 3.0, across, sharex=True, sharey=limits is not None)
+    style = {**SUMMARY, "dashes": False, "err_kws": {"alpha": 0.15}, **style, **look(known, hue, with_markers=True)}
+    for axis, title in zip(axes, titles, strict=True):
         shown = _three(rows[rows[col] == title] if col else rows)
         sns.lineplot(shown, x=x, y="number", ax=axis, **style)
-        axis.set(title=title, xlabel=labels[0], ylabel=labels[1], ylim=limits)
+        axis.set(xlabel="", ylabel="", ylim=limits)
         axis.grid(visible=True)
-    for axis in axes.flat[len(titles) :]:
-        axis.set_visible(False)
-    legend(figure, known, line)
+    figure.supxlabel(labels[0])
+    figure.supylabel(labels[1] if limits or len(titles) == 1 else f"{labels[1]} (each panel has a scale of its own)")
+    legend(figure, known, line, joined=True)
     return figure
 
 
-def cumulative(
-    rows: pd.DataFrame, x: str, hue: str, known: Mapping[str, Mark], *, labels: Sequence[str]
-) -> tuple[Figure, Axes]:
-    """Cumulative shares of ``x``, a line for each ``hue`` in the colours of ``known``, with the labels of x and y."""
-    figure, axis = plt.subplots(figsize=(7.2, 3.4))
-    sns.ecdfplot(rows, x=x, marker="", ax=axis, **look(known, hue))
-    axis.set(xlabel=labels[0], ylabel=labels[1], ylim=(0, 1))
-    axis.grid(visible=True)
-    return figure, axis
+def crossed(rows: pd.DataFrame, titles: Sequence[str]) -> Figure:
+    """Every method (column name) on two tests at once, from 0 to 1, with both intervals; all but the last base hollow.
 
-
-def crossed(
-    rows: pd.DataFrame, titles: Sequence[str], chances: Sequence[float] = (), limits: tuple[float, float] | None = None
-) -> Figure:
-    """Every method (column name) on two tests at once, with both intervals; all but the last base are hollow.
-
-    rows: columns base, name, title (of the test), value, low, high; who lacks one of the two is left out. ``chances``
-    are dashed lines, ``limits`` those of both axes.
+    rows: columns base, name, title (of the test), value, low, high; who lacks one of the two is left out.
     """
     both = rows[rows["title"].isin(titles)].set_index(["name", "base", "title"]).sort_index()
     bases, enough = names(rows, "base"), both.groupby(["name", "base"]).size() == len(titles)
     known = marks([name for name in names(rows, "name") if name in enough[enough].index.get_level_values("name")])
-    figure, axis = plt.subplots(figsize=(7.6, 4.4))
+    figure, (axis,) = panels([""], 5.6)
     for name, base in ((name, base) for name in known for base in bases if enough.get((name, base), False)):
         (across, up), (colour, marker) = (both.xs((name, base, title)) for title in titles), known[name]
         style: dict[str, Any] = {"xerr": reach(across), "yerr": reach(up), "elinewidth": 0.8, "capsize": 0}
         style |= {"color": colour, "marker": marker, "mfc": colour if base == bases[-1] else "white", "markersize": 7}
         axis.errorbar([across["value"]], [up["value"]], **style)
-    for draw, at in zip((axis.axvline, axis.axhline), chances, strict=False):
-        draw(at, **CHANCE, zorder=1)
-    axis.set(xlabel=titles[0], ylabel=titles[1], xlim=limits, ylim=limits)
+    axis.set(xlabel=titles[0], ylabel=titles[1], xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     axis.grid(visible=True)
-    fills = "" if len(bases) < 2 else f"filled: {bases[-1]}\nhollow: {', '.join(bases[:-1])}"
-    legend(figure, known, "chance" if chances else "", fills)
+    legend(figure, known, title="" if len(bases) < 2 else f"filled: {bases[-1]}; hollow: {', '.join(bases[:-1])}")
     return figure
 
 
-def legend(figure: Figure, known: Mapping[str, Mark], line: str = "", title: str = "") -> None:
-    """One legend for the whole figure, at its right, so that it covers nothing; ``line`` names the dashed lines."""
-    handles = [Line2D([], [], color=c, marker=m, linestyle="", label=name) for name, (c, m) in known.items()]
-    handles += [Line2D([], [], **CHANCE, marker="", label=line)] if line else []
-    if handles:
-        figure.legend(handles=handles, loc="outside right upper", title=title, title_fontsize=9, alignment="left")
+def legend(
+    figure: Figure, known: Mapping[str, Mark], line: str = "", title: str = "", *, joined: bool = False
+) -> None:
+    """One legend for the whole figure, above it, so that it covers nothing and takes no width.
+
+    ``line`` names the dashed lines; marks are ``joined`` where the figure joins them.
+    """
+    style = "-" if joined else ""
+    handles = [Line2D([], [], color=c, marker=m, linestyle=style or ("" if m else "-")) for c, m in known.values()]
+    handles += [Line2D([], [], **CHANCE, marker="")] if line else []
+    texts = [*known, *([line] if line else [])]
+    if not handles:
+        return
+    widths = [0.08 * len(text) + 0.6 for text in texts]
+    down = 1
+    while down < len(texts) and sum(max(widths[at : at + down]) for at in range(0, len(texts), down)) > WIDTH:
+        down += 1
+    look: dict[str, Any] = {"ncols": -(-len(texts) // down), "columnspacing": 1.2, "handletextpad": 0.5}
+    figure.legend(handles, texts, loc="outside upper left", title=title or None, alignment="left", **look)
 
 
 def _three(rows: pd.DataFrame, scale: float = 1) -> pd.DataFrame:
@@ -339,10 +351,11 @@ class Ranked:
 def retrieved(rows: Sequence[Ranked]) -> Figure:
     """For each query its top images, framed green where right and red where wrong, which is written below as well."""
     columns = max(len(row.pictures) for row in rows)
-    figure = plt.figure(figsize=(1.45 * columns, 1.95 * len(rows)))
+    size = min(WIDTH / columns, 1.5)
+    figure = plt.figure(figsize=(size * columns, (size + 0.6) * len(rows)))
     for part, row in zip(figure.subfigures(len(rows), squeeze=False)[:, 0], rows, strict=True):
         heading = f"“{row.query}”" + (f": {row.summary}" if row.summary else "")
-        part.suptitle(heading, x=0.01, ha="left", fontsize=10, parse_math=False)
+        part.suptitle(heading, x=0.01, ha="left", fontsize=11, parse_math=False)
         line = part.subplots(1, columns, squeeze=False)[0]
         for axis in line[len(row.pictures) :]:
             axis.set_visible(False)
@@ -352,8 +365,8 @@ def retrieved(rows: Sequence[Ranked]) -> Figure:
         for axis, picture, (colour, word), title in zip(line, row.pictures, looks, titles, strict=False):
             axis.imshow(picture, interpolation="nearest")
             frame(axis, colour)
-            below = textwrap.fill(": ".join(part for part in (word, title) if part), 21)
-            axis.set_xlabel(below, fontsize=7, color=colour, labelpad=3, parse_math=False)
+            below = textwrap.fill(": ".join(part for part in (word, title) if part), int(13 * size))
+            axis.set_xlabel(below, fontsize=9, color=colour, labelpad=3, parse_math=False)
     return figure
 
 

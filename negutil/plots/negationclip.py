@@ -6,9 +6,9 @@ Each takes tables of ``negutil.compare.negationclip``.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
 
 from negutil.compare.engine import LEVEL, OVER_CLIP
@@ -28,7 +28,7 @@ def gains(table: pd.DataFrame, titles: Sequence[str], methods: Sequence[str], ki
     """Gain in points of every method (rows), a panel per benchmark, a colour per architecture, with 95 % intervals."""
     rows = _of(table[table["kind"] == kind], titles, methods)
     order = [title_of(name) for name in methods]
-    look: dict[str, Any] = {"label": f"{kind}, points", "scale": 100, "width": 2.2}
+    look: dict[str, Any] = {"label": f"{kind}, points", "scale": 100}
     return figures.points(rows, "name", "base", "title", order=order, chance=0, **look)
 
 
@@ -37,7 +37,7 @@ def captions(table: pd.DataFrame, titles: Sequence[str], methods: Sequence[str])
     """Accuracy of CLIP and of the methods that differ in their captions: means with intervals, seeds as strokes."""
     rows = _of(table[table["kind"] == LEVEL], titles, ("", *methods))
     order = [title_of(name) for name in ("", *methods)]
-    look: dict[str, Any] = {"label": "accuracy (strokes: seeds)", "limits": (0, 1), "width": 3.6}
+    look: dict[str, Any] = {"label": "accuracy (strokes: seeds)", "limits": (0, 1)}
     means, seeds = rows[rows["seed"].isna()], rows[rows["seed"].notna()]
     if means.empty:
         return figures.nothing()
@@ -54,7 +54,7 @@ def referring(table: pd.DataFrame, methods: Sequence[str]) -> Figure:
     rows = _of(table[(table["kind"] == LEVEL) & table["seed"].isna()], list(PHRASES), ("", *methods))
     rows = rows.assign(phrase=rows["title"].map(PHRASES))
     order = [title_of(name) for name in ("", *methods)]
-    look: dict[str, Any] = {"label": "accuracy", "limits": (0, 1), "width": 3.6}
+    look: dict[str, Any] = {"label": "accuracy", "limits": (0, 1)}
     return figures.points(rows, "name", "phrase", "base", order=order, chance=0.5, **look)
 
 
@@ -69,8 +69,7 @@ def ccneg_both_ways(table: pd.DataFrame, rules: pd.DataFrame, methods: Sequence[
     if not set(both) <= set(rules["title"]):
         return figures.nothing()
     rows = _of(table[(table["kind"] == LEVEL) & table["seed"].isna()], both, ("", *methods))
-    figure = figures.crossed(rows, both, limits=(-0.04, 1.04))
-    figure.set_size_inches(9.4, 6.4)
+    figure = figures.crossed(rows, both)
     axis = figure.axes[0]
     axis.plot([0, 1], [1, 0], **figures.CHANCE, marker="")
     known = rules.pivot(index="rule", columns="title", values="value")[list(both)].dropna()
@@ -88,7 +87,7 @@ def held_out(table: pd.DataFrame, base: str, tasks: Sequence[str]) -> Figure:
     """Gain over plain captions where nouns and phrasings are familiar and where no training set negates them."""
     rows = table[(table["base"] == base) & table["task"].isin(tasks)]
     rows = rows.assign(which=np.where(rows["held_out"], "held out", "familiar"), factor=rows["factor"].str.capitalize())
-    look: dict[str, Any] = {"label": "gain over plain captions, points", "scale": 100, "width": 3.4}
+    look: dict[str, Any] = {"label": "gain over plain captions, points", "scale": 100, "sharex": True}
     return figures.points(rows, "task", "which", "factor", order=tasks, chance=0, **look)
 
 
@@ -97,7 +96,7 @@ def noise(table: pd.DataFrame) -> Figure:
     """Every benchmark by the annotators' error rate in percent, with 95 % intervals."""
     rates = {at: f"{at:.0f} % of the answers wrong" for at in sorted(table["at"].unique())}
     rows = figures.ordered(table.assign(rate=table["at"].map(rates)), "rate", list(rates.values()))
-    look: dict[str, Any] = {"label": "accuracy or AUC", "limits": (0, 1), "width": 3.4}
+    look: dict[str, Any] = {"label": "accuracy or AUC", "limits": (0, 1)}
     return figures.points(rows, "title", "rate", "base", order=figures.names(table, "title"), **look)
 
 
@@ -120,7 +119,7 @@ def budgets(curve: pd.DataFrame, titles: Sequence[str]) -> Figure:
     """
     rows = figures.ordered(curve[curve["base"] == curve["base"].iloc[-1]], "title", titles)
     labels = ("passes over the captions", "accuracy, recall or AUC")
-    figure = figures.lines(rows, "at", "line", "title", labels=labels, limits=(0, 1.02), wrap=4)
+    figure = figures.lines(rows, "at", "line", "title", labels=labels)
     shown = sorted(rows["at"].unique())
     for axis in figure.axes:
         axis.set_xscale("symlog", linthresh=1)
@@ -135,13 +134,13 @@ def alphas(curve: pd.DataFrame, recall: str, accuracy: str) -> Figure:
     """NegBench's ablation: recall of negated captions against accuracy in multiple choice, a point for each alpha."""
     rows = curve[curve["base"] == curve["base"].iloc[-1]]
     across, up = (rows[rows["title"] == title].set_index("at").sort_index() for title in (recall, accuracy))
-    figure, axis = plt.subplots(figsize=(5.4, 3.8))
+    figure, (axis,) = figures.panels([""], 4.2)
     look: dict[str, Any] = {"xerr": figures.reach(across), "yerr": figures.reach(up), "elinewidth": 0.8, "capsize": 0}
     look |= {"color": figures.METHODS["NegFull"][0], "marker": "P", "linestyle": ":"}
     axis.errorbar(across["value"], up["value"], **look)
     for alpha, x, y in zip(across.index, across["value"], up["value"], strict=True):
-        axis.annotate(f"α = {alpha:g}", (x, y), textcoords="offset points", xytext=(6, 5), fontsize=8)
-    axis.set(xlabel=f"{recall} (recall@5)", ylabel=f"{accuracy} (accuracy)")
+        axis.annotate(f"α = {alpha:g}", (x, y), textcoords="offset points", xytext=(6, 5), fontsize=9)
+    axis.set(xlabel=f"{recall} (recall@5)", ylabel=f"{accuracy} (accuracy)", xlim=(0, 1.1), ylim=(0, 1))
     axis.grid(visible=True)
     return figure
 
@@ -159,13 +158,15 @@ def validation(table: pd.DataFrame, names: Mapping[str, str]) -> Figure:
 
 @figures.or_nothing
 def text_tower(table: pd.DataFrame) -> Figure:
-    """For every noun how far "no X" is from "X", as cumulative shares of the nouns, a line per model."""
-    label = 'distance of "no X" from "X" (1: as far as another noun)'
-    known = figures.marks(figures.names(table, "model"))
-    figure, axis = figures.cumulative(table, "value", "model", known, labels=(label, "share of the nouns"))
+    """How far "no X" is from "X" for every noun (a dot): a row per model, with the median and the middle half."""
+    figure, (axis,) = figures.panels([""], 0.42 * table["model"].nunique() + 1.0)
+    sns.stripplot(table, x="value", y="model", color=figures.BLUE, size=3.5, alpha=0.5, ax=axis)
+    box: dict[str, Any] = {"fill": False, "showfliers": False, "whis": 0, "showcaps": False, "width": 0.6}
+    sns.boxplot(table, x="value", y="model", color="black", linewidth=1.2, ax=axis, **box)
     axis.axvline(1, **figures.CHANCE)
-    axis.set_xlim(0, None)
-    figures.legend(figure, {name: (colour, "_") for name, (colour, _) in known.items()}, "another noun")
+    axis.set(xlabel="distance of “no X” from “X” (a dot: a noun; box: the middle half)", ylabel="", xlim=(0, None))
+    axis.grid(axis="x")
+    figures.legend(figure, {}, "another noun")
     return figure
 
 

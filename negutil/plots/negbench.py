@@ -62,12 +62,12 @@ def accuracy_by_type(table: pd.DataFrame, models: Sequence[str], rules: Sequence
     for column, order in {"type": TYPES, "model": list(shown), "dataset": datasets}.items():
         rows = figures.ordered(rows, column, order)
     rows = rows.assign(model=rows["model"].map(shown))
-    look: dict[str, Any] = {"label": "accuracy", "limits": (-0.03, 1.03), "width": 2.5}
+    look: dict[str, Any] = {"label": "accuracy", "limits": (-0.03, 1.03), "across": 2}
     return figures.points(rows, "type", "model", "dataset", order=TYPES, chance=0.25, **look)
 
 
 def recall_drop(table: pd.DataFrame, models: Sequence[str], k: int = 5) -> Figure:
-    """Recall@k with plain and with negated captions, a row per dataset and model, with the drop in points.
+    """Recall@k with plain and with negated captions, a row per dataset with the drop in points, a panel per model.
 
     table: the records of notebook 03 (``tasks.csv``).
     """
@@ -79,10 +79,12 @@ def recall_drop(table: pd.DataFrame, models: Sequence[str], k: int = 5) -> Figur
         return figures.nothing()
     wide = rows.pivot(index=["dataset", "model"], columns="captions", values="value")
     drop = (100 * (wide["negated"] - wide["plain"])).map("{:+.1f}".format).str.replace("-", "−")
-    keys = zip(rows["dataset"], rows["model"], strict=True)
-    rows = rows.assign(row=[f"{name}, {model}: {drop[name, model]}" for name, model in keys])
-    label = f"recall@{k} of plain and negated captions (at the names: the difference in points)"
-    return figures.points(rows, "row", "captions", label=label, limits=(0, 1.02), width=5)
+    order = figures.names(rows, "dataset")
+    figure = figures.points(rows, "dataset", "captions", "model", order=order, label=f"recall@{k}", limits=(0, 1.02))
+    for axis, model in zip(figure.axes, figures.names(rows, "model"), strict=True):
+        for place, name in enumerate(order):
+            axis.text(0.03, place, f"{drop[name, model]} points", va="center", fontsize=9)
+    return figure
 
 
 @figures.or_nothing
@@ -95,7 +97,7 @@ def affirmation_bias(distributions: pd.DataFrame) -> Figure:
     models = figures.names(distributions, "model")
     kinds = {SAYS: "sentences that say X", DENIES: "sentences that deny X"}
     shown = {True: ("images with X", figures.BLUE), False: ("images without X", figures.VERMILION)}
-    top, size = 1.06 * float(distributions["density"].max()), (9.4, 1.75 * len(models) + 0.8)
+    top, size = 1.06 * float(distributions["density"].max()), (figures.WIDTH, 1.75 * len(models) + 0.8)
     figure, axes = plt.subplots(len(models), 2, figsize=size, sharex=True, sharey=True, squeeze=False)
     for line, model in zip(axes, models, strict=True):
         for axis, (kind, title) in zip(line, kinds.items(), strict=True):
@@ -108,7 +110,7 @@ def affirmation_bias(distributions: pd.DataFrame) -> Figure:
                 axis.axvline(mean, color=colour, linestyle=":", linewidth=1.2)
             axis.set(yticks=[], ylim=(0, top), title=title if model == models[0] else "")
         line[0].set_ylabel(f"{model}\ndensity")
-    figure.supxlabel("cosine, in standard deviations", fontsize=10)
+    figure.supxlabel("cosine, in standard deviations (dotted: means)")
     figures.legend(figure, {label: (colour, "s") for label, colour in shown.values()})
     return figure
 
@@ -131,29 +133,29 @@ def exclusion(table: pd.DataFrame, metric: str = "AUC", chance: float | None = 0
     kept = {title: [form for form in known if form in forms.index] for title, known in groups.items()}
     order = [name for title, known in kept.items() if known for name in (title, *known)]
     label = f"{metric} of images with X alone against images with X and Y" if metric == "AUC" else metric
-    figure = figures.points(rows, "form", "model", label=label, order=order, limits=(0, 1), chance=chance, width=5)
+    figure = figures.points(rows, "form", "model", label=label, order=order, limits=(0, 1), chance=chance)
     axis = figure.axes[0]
     for tick, name in zip(axis.get_yticklabels(), order, strict=True):
-        tick.set(fontweight="bold" if name in kept else "normal", fontsize=9)
+        tick.set_fontweight("bold" if name in kept else "normal")
     return figure
 
 
 @figures.or_nothing
-def question_cards(cards: Sequence[Card], width: int = 46) -> Figure:
+def question_cards(cards: Sequence[Card], width: int = 32) -> Figure:
     """Questions with their images and options; bars are scores, the right option is named, the answer is hatched.
 
     The longest bar is the model's answer; where several share it there is none. All questions have one scale.
     ``width`` wraps options, in letters.
     """
     heights = [0.42 * max(4, len(card.options)) + 0.3 for card in cards]
-    look: dict[str, Any] = {"width_ratios": (1, 2.3), "height_ratios": heights}
-    figure, axes = plt.subplots(len(cards), 2, figsize=(9.0, sum(heights) + 0.4), squeeze=False, **look)
+    look: dict[str, Any] = {"width_ratios": (1, 2.3), "height_ratios": heights, "figsize": (figures.WIDTH, sum(heights))}
+    figure, axes = plt.subplots(len(cards), 2, squeeze=False, **look)
     everything = np.concatenate([np.asarray(card.scores, dtype=float) for card in cards])
-    limits = (min(0.0, 1.1 * everything.min()), 1.45 * max(everything.max(), 0.05))
+    limits = (min(0.0, 1.1 * everything.min()), 1.8 * max(everything.max(), 0.05))
     for (left, right), card in zip(axes, cards, strict=True):
         left.imshow(card.picture, interpolation="nearest")
         figures.frame(left, "#888888", 1)
-        left.set_title(card.title, fontsize=10)
+        left.set_title(card.title)
         best = [place for place, score in enumerate(card.scores) if score == max(card.scores)]
         for place, score in enumerate(card.scores):
             is_right, chosen = place == card.correct, best == [place]
@@ -162,10 +164,11 @@ def question_cards(cards: Sequence[Card], width: int = 46) -> Figure:
             notes = [note for note, there in (("right", is_right), ("chosen", chosen)) if there]
             label = f" {score:.3f}".replace("-", "−") + (f"  ({', '.join(notes)})" if notes else "")
             weight = "bold" if notes else "normal"
-            right.text(max(score, 0), place, label, va="center", fontsize=8, fontweight=weight)
-        right.set_yticks(range(len(card.options)), [textwrap.fill(text, width) for text in card.options], fontsize=8)
+            right.text(max(score, 0), place, label, va="center", fontsize=9, fontweight=weight)
+        right.set_yticks(range(len(card.options)), [textwrap.fill(text, width) for text in card.options], fontsize=9)
         right.set(xlim=limits, ylim=(len(card.options) - 0.5, -0.5))
         right.axvline(0, color="#666666", linewidth=0.8)
+        right.tick_params("x", labelbottom=card is cards[-1])
     axes[-1][1].set_xlabel("cosine with the image")
     return figure
 
@@ -181,7 +184,7 @@ def accuracy_by_cue(table: pd.DataFrame, factor: str = "cue", chance: float | No
     counts = rows.groupby("level", sort=False)["n"].max().sort_values(ascending=False, kind="stable")
     named = {level: f"{level or 'no negation'}  (n = {count})" for level, count in counts.items()}
     rows = rows.assign(level=rows["level"].map(named))
-    look: dict[str, Any] = {"label": "accuracy", "order": list(named.values()), "limits": (-0.02, 1.02), "width": 4.6}
+    look: dict[str, Any] = {"label": "accuracy", "order": list(named.values()), "limits": (-0.02, 1.02)}
     return figures.points(rows, "level", "model", chance=chance, **look)
 
 
@@ -197,7 +200,7 @@ def claims(table: pd.DataFrame, metrics: Sequence[str] = ("AUC", "calibrated acc
     rows = rows.assign(row=rows["domain"] + ", " + kinds, panel=rows["metric"].map(lambda metric: known[metric][0]))
     rows = figures.ordered(rows, "panel", metrics)
     order = [f"{domain}, {kind}" for domain in figures.names(table, "domain") for kind in KINDS]
-    look: dict[str, Any] = {"label": "AUC, or share of claims", "order": order, "limits": (-0.03, 1.03), "width": 2.8}
+    look: dict[str, Any] = {"label": "AUC, or share of claims", "order": order, "limits": (-0.03, 1.03)}
     return figures.points(rows, "row", "model", "panel", chance=0.5, **look)
 
 

@@ -22,11 +22,11 @@ from negutil.tasks.segmentation import MIOU
 def overlays(examples: Sequence[Example]) -> Figure:
     """A row per phrase: the image, what is meant (its outline), and each method's scores over the grey image."""
     methods = list(examples[0].scores)
-    size = (1.55 * (len(methods) + 1) + 1.9, 1.6 * len(examples) + 0.6)
+    size = (figures.WIDTH, 1.25 * len(examples) + 0.5)
     figure, axes = plt.subplots(len(examples), len(methods) + 1, figsize=size, squeeze=False)
     for row, example in zip(axes, examples, strict=True):
         row[0].imshow(example.picture, interpolation="nearest")
-        row[0].set_ylabel(fill(example.text, 20), rotation=0, ha="right", va="center", fontsize=9)
+        row[0].set_ylabel(fill(example.text, 16), rotation=0, ha="right", va="center", fontsize=9)
         for axis, method in zip(row[1:], methods, strict=True):
             axis.imshow(example.picture.mean(axis=-1), cmap="gray", vmin=-120, vmax=255, interpolation="nearest")
             shown = axis.imshow(
@@ -40,7 +40,7 @@ def overlays(examples: Sequence[Example]) -> Figure:
             axis.spines[:].set_visible(False)
     for axis, title in zip(axes[0], ("what is meant", *(TITLES[method] for method in methods)), strict=True):
         axis.set_title(title, fontsize=9)
-    figure.colorbar(shown, ax=axes, fraction=0.025, label="score")
+    figure.colorbar(shown, ax=axes, location="bottom", fraction=0.03, aspect=40, label="score")
     return figure
 
 
@@ -58,7 +58,7 @@ def instances(found: Findings) -> Figure:
     rows = figures.ordered(rows[~rows["title"].isin([benchmarks.BARE, benchmarks.AFFIRMED])], "method", list(TITLES))
     rows, order = rows.assign(name=rows["method"].map(TITLES)), [benchmarks.AFFIRMATIVE, *figures.names(rows, "title")]
     label = "share of phrases whose object has the highest score, minus chance"
-    return figures.points(rows, "title", "name", label=label, order=list(dict.fromkeys(order)), chance=0, width=5)
+    return figures.points(rows, "title", "name", label=label, order=list(dict.fromkeys(order)), chance=0)
 
 
 def gains(found: Findings, metric: str = f"{MIOU}@{segmenting.BEST}") -> Figure:
@@ -75,5 +75,5 @@ def gains(found: Findings, metric: str = f"{MIOU}@{segmenting.BEST}") -> Figure:
     ]
     shown = pd.concat([rows, pd.DataFrame(paper)], ignore_index=True)
     shown = shown.assign(name=shown["method"].map(TITLES))
-    label = f"gain in {metric} over the original text tower, points"
-    return figures.points(shown, "name", "by", "title", label=label, chance=0, scale=100, width=2.9)
+    label = f"gain in {metric} over the original text tower, points (each panel has a scale of its own)"
+    return figures.points(shown, "name", "by", "title", label=label, chance=0, scale=100)

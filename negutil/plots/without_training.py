@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -12,6 +11,9 @@ from negutil.compare import validation
 from negutil.models import queries
 from negutil.plots import figures
 
+NUMBERS = {queries.SUBTRACTED: "weight of the denied part", queries.CAPS: "threshold", queries.STEERED: "strength"}
+"""What the number of each method is."""
+
 
 def idea(theta: float, weight: float, threshold: float) -> Figure:
     """Affirmed part a and denied part n, ``theta`` degrees apart, with subtraction (left) and caps (right)."""
@@ -19,10 +21,10 @@ def idea(theta: float, weight: float, threshold: float) -> Figure:
     affirmed = _vector(theta)
     alpha = np.degrees(np.arccos(threshold))
     moved = {
-        f"a - {weight:g} n": queries.subtracted(affirmed, denied, weight),
+        f"a − {weight:g} n": queries.subtracted(affirmed, denied, weight),
         f"caps, threshold {threshold:g}": queries.capped(affirmed, denied, threshold),
     }
-    figure, axes = plt.subplots(1, 2, figsize=(9.2, 4.2))
+    figure, axes = figures.panels(list(moved), 3.2)
     for axis, (name, query) in zip(axes, moved.items(), strict=True):
         axis.plot(*_vector(np.linspace(-30, 170, 200)).T, color="#999999", linewidth=0.8, marker="")
         if name.startswith("caps"):
@@ -36,7 +38,7 @@ def idea(theta: float, weight: float, threshold: float) -> Figure:
         for text, (vector, colour) in arrows.items():
             axis.annotate("", vector[0], (0, 0), arrowprops={"arrowstyle": "->", "color": colour, "linewidth": 1.8})
             axis.annotate(text, vector[0] * 1.06, color=colour, ha="left" if vector[0, 0] > 0 else "right", fontsize=9)
-        axis.set(title=name, aspect="equal", xlim=(-1.5, 1.9), ylim=(-0.7, 1.35))
+        axis.set(aspect="equal", xlim=(-1.1, 1.9), ylim=(-0.7, 1.35))
         axis.axis("off")
     return figure
 
@@ -55,7 +57,7 @@ def choices(table: pd.DataFrame) -> Figure:
     """
     rows = table[table["model"] == table["model"].iloc[-1]]
     methods, measures = figures.names(rows, "method"), [*validation.MEASURES, "score"]
-    figure, axes = plt.subplots(1, len(methods), figsize=(3.4 * len(methods) + 2.4, 2.9), sharey=True)
+    figure, axes = figures.panels(methods, 2.9, sharey=True)
     known = figures.marks(measures)
     for axis, method in zip(axes, methods, strict=True):
         own = rows[rows["method"] == method]
@@ -63,8 +65,10 @@ def choices(table: pd.DataFrame) -> Figure:
             colour, marker = known[measure]
             axis.plot(own["number"], own[measure], color=colour, marker=marker, markersize=4)
         axis.axvline(own.loc[own["chosen"], "number"].iloc[0], **figures.CHANCE)
-        axis.set(title=method, xlabel="number", ylim=(0, 1.03))
-    figures.legend(figure, known, "chosen")
+        axis.set(xlabel=NUMBERS.get(method, "number"), ylim=(0, 1.03))
+        axis.locator_params("x", nbins=5)
+    axes[0].set_ylabel("on validation data")
+    figures.legend(figure, known, "chosen", joined=True)
     return figure
 
 
@@ -73,6 +77,4 @@ def gains(table: pd.DataFrame, titles: Sequence[str], names: Mapping[str, str]) 
     rows = table[table["title"].isin(titles) & table["method"].isin(names)]
     rows = figures.ordered(rows.assign(name=rows["method"].map(names)), "title", titles)
     label = "gain over CLIP, points (each panel has a scale of its own)"
-    return figures.points(
-        rows, "name", "base", "title", order=list(names.values()), label=label, chance=0, scale=100, width=2.6, wrap=4
-    )
+    return figures.points(rows, "name", "base", "title", order=list(names.values()), label=label, chance=0, scale=100)
