@@ -301,14 +301,30 @@ def judge(
 
 
 def table(verdicts: Iterable[Verdict], claims: Iterable[Claim]) -> pd.DataFrame:
-    """Claims and verdicts as a frame of texts: claim, published, model, verdict, decided by, value with interval, n."""
-    known = {claim.id: claim for claim in claims}
+    """Claims and verdicts as a frame of texts, a row a claim: claim, published, verdict, decided by, value, n.
+
+    What differs between the models of a claim has a line for each of them.
+    """
+    known, found = {claim.id: claim for claim in claims}, list(verdicts)
+    several = len({row.model for row in found}) > 1
     rows = []
-    for row in verdicts:
-        claim = known[row.claim]
-        about = (claim.statement, claim.published, row.model, claim.label(row.verdict), row.decided_by)
-        rows.append((*about, tables.with_interval(row.value, row.ci_low, row.ci_high), row.n))
-    return pd.DataFrame(rows, columns=["claim", "published", "model", "verdict", "decided by", "value", "n"])
+    for name in dict.fromkeys(row.claim for row in found):
+        claim, own = known[name], [row for row in found if row.claim == name]
+        labels = [claim.label(row.verdict) for row in own]
+        numbers = [tables.with_interval(row.value, row.ci_low, row.ci_high) for row in own]
+        shown = [labels, [row.decided_by for row in own], numbers, [row.n if row.model else "" for row in own]]
+        verdict, decided, value, count = (by_model(own, texts) for texts in shown)
+        if several and len(own) == 1 and own[0].model:
+            value = f"{own[0].model}: {value}"
+        rows.append((claim.statement, claim.published, verdict, decided, value, count))
+    return pd.DataFrame(rows, columns=["claim", "published", "verdict", "decided by", "value", "n"])
+
+
+def by_model(rows: Sequence[Verdict], texts: Sequence[Any]) -> Any:
+    """What all models of a claim have in common, else a line of text for each model."""
+    if len(set(texts)) == 1:
+        return texts[0]
+    return "\n".join(f"{row.model}: {text}" for row, text in zip(rows, texts, strict=True))
 
 
 def margins(claim: Claim, profile: str, model: str, draws: Sequence[str] = ()) -> pd.DataFrame:

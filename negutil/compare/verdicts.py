@@ -5,6 +5,7 @@ claim whose models disagree. If the evaluation sets were sampled several times, 
 samples. Only files in ``results/`` and ``configs/claims.toml`` are read.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -151,20 +152,16 @@ def counts(outcomes: Sequence[Outcome], by: str = "work") -> pd.DataFrame:
 
 
 def table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
-    """A row of texts for each claim and model: those of ``claims.table`` and q; a row with a reason where untested.
+    """A row of texts for each claim: those of ``claims.table``, with q for n; untested ones have a reason.
 
     The last column is the verdict in the other world, if that has results.
     """
     numbers = (math.nan, math.nan, math.nan, 0)
-    rows = [
-        (outcome, row)
-        for outcome in outcomes
-        for row in outcome.rows or (Verdict(outcome.claim.id, "", outcome.verdict, outcome.reason, *numbers),)
-    ]
-    found = claims.table((row for _, row in rows), (outcome.claim for outcome in outcomes))
-    found.insert(6, "q", [q_value(row.q) for _, row in rows])
-    found["n"] = [f"{row.n:,}" if row.model else "" for _, row in rows]
-    beside = [outcome.beside.told if outcome.beside else "" for outcome, _ in rows]
+    untested = [(Verdict(outcome.claim.id, "", outcome.verdict, outcome.reason, *numbers),) for outcome in outcomes]
+    rows = [outcome.rows or other for outcome, other in zip(outcomes, untested, strict=True)]
+    found = claims.table(itertools.chain(*rows), (outcome.claim for outcome in outcomes)).drop(columns="n")
+    found["q"] = [claims.by_model(own, [q_value(row.q) for row in own]) for own in rows]
+    beside = [outcome.beside.told if outcome.beside else "" for outcome in outcomes]
     return found.assign(**{"in the other world": beside}) if any(beside) else found
 
 

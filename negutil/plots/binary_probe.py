@@ -20,6 +20,8 @@ MEASURES = {
     "tnr": "true negative rate",
     "auc": "AUC",
     "balanced_accuracy": "balanced accuracy",
+    "affirmative_rate": "affirmative wins",
+    "auc_of_absence": "AUC of absence",
 }
 
 

@@ -119,5 +119,5 @@ def changes(
             parts.append(published[published["title"] == title].assign(panel=f"{title}: the paper"))
     shown = pd.concat(parts, ignore_index=True)
     shown = shown[shown["method"].isin(names)].assign(name=lambda own: own["method"].map(names))
-    look: dict[str, Any] = {"label": f"{label}, points (each panel has a scale of its own)", "scale": 100}
+    look: dict[str, Any] = {"label": f"{label}, points", "scale": 100}
     return figures.points(shown, "name", col="panel", order=list(names.values()), chance=0, **look)

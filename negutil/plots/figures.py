@@ -45,6 +45,8 @@ WIDTH = 7.4
 """Inches across every figure: a notebook shows it at its natural size, and its text can be read on a phone."""
 
 CHANCE: dict[str, Any] = {"color": "#666666", "linestyle": "--", "linewidth": 1.0}
+OWN_SCALES = "(each panel has a scale of its own)"
+
 SUMMARY: dict[str, Any] = {"estimator": "median", "errorbar": ("pi", 100)}
 """What seaborn makes of an interval's three numbers: the value, from the lowest to the highest."""
 
@@ -182,7 +184,8 @@ def points(
 
     Args:
         rows: with the columns of an interval; one without an interval is a mark alone.
-        label: what the values are, with their unit: the same in all panels or for each.
+        label: what the values are, with their unit: for all panels, which says where each has its own scale, or one for
+            each.
         order: the values of ``y`` from the top; one without rows is a heading.
         limits: of x in all panels, from 0 to 1 for shares; without them x reaches as far as the intervals.
         chance: where a dashed line is, the same in all panels or for each; the legend calls it ``line``, if not at 0.
@@ -205,7 +208,7 @@ def points(
             axis.axvline(at, **CHANCE, zorder=1)
         axis.set_xlabel("" if isinstance(label, str) else label[title])
     if isinstance(label, str):
-        figure.supxlabel(label)
+        figure.supxlabel(label if limits or len(titles) == 1 or "sharex" in shared else f"{label} {OWN_SCALES}")
     legend(figure, {} if unnamed else known, line if chance else "")
     return figure
 
@@ -218,7 +221,7 @@ def dots(
     Every other row is shaded, so that all marks of a row are seen to belong to it.
     """
     style: dict[str, Any] = {"err_kws": {"linewidth": 1.2, "marker": ""}, "linestyle": "none", "markersize": 5}
-    style |= {"dodge": min(0.3 * (len(known) - 1), 0.6), "markers": [marker for _, marker in known.values()]}
+    style |= {"dodge": 0.8 * (1 - 1 / len(known)), "markers": [marker for _, marker in known.values()]}
     sns.pointplot(_three(rows, scale), x="number", y=y, order=order, ax=axis, **style, **SUMMARY, **look(known, hue))
     for place in range(0, len(order), 2):
         axis.axhspan(place - 0.5, place + 0.5, color="#F3F3F3", linewidth=0, zorder=0)
@@ -271,7 +274,7 @@ def lines(
         axis.set(xlabel="", ylabel="", ylim=limits)
         axis.grid(visible=True)
     figure.supxlabel(labels[0])
-    figure.supylabel(labels[1] if limits or len(titles) == 1 else f"{labels[1]} (each panel has a scale of its own)")
+    figure.supylabel(labels[1] if limits or len(titles) == 1 else f"{labels[1]} {OWN_SCALES}")
     legend(figure, known, line, joined=True)
     return figure
 

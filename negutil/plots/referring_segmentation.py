@@ -75,5 +75,5 @@ def gains(found: Findings, metric: str = f"{MIOU}@{segmenting.BEST}") -> Figure:
     ]
     shown = pd.concat([rows, pd.DataFrame(paper)], ignore_index=True)
     shown = shown.assign(name=shown["method"].map(TITLES))
-    label = f"gain in {metric} over the original text tower, points (each panel has a scale of its own)"
+    label = f"gain in {metric} over the original text tower, points"
     return figures.points(shown, "name", "by", "title", label=label, chance=0, scale=100)

@@ -76,5 +76,5 @@ def gains(table: pd.DataFrame, titles: Sequence[str], names: Mapping[str, str]) 
     """Gains over CLIP in points with 95 % intervals: a row per method of ``names``, a panel per benchmark."""
     rows = table[table["title"].isin(titles) & table["method"].isin(names)]
     rows = figures.ordered(rows.assign(name=rows["method"].map(names)), "title", titles)
-    label = "gain over CLIP, points (each panel has a scale of its own)"
+    label = "gain over CLIP, points"
     return figures.points(rows, "name", "base", "title", order=list(names.values()), label=label, chance=0, scale=100)
