@@ -299,9 +299,7 @@ def crossed(rows: pd.DataFrame, titles: Sequence[str]) -> Figure:
     return figure
 
 
-def legend(
-    figure: Figure, known: Mapping[str, Mark], line: str = "", title: str = "", *, joined: bool = False
-) -> None:
+def legend(figure: Figure, known: Mapping[str, Mark], line: str = "", title: str = "", *, joined: bool = False) -> None:
     """One legend for the whole figure, above it, so that it covers nothing and takes no width.
 
     ``line`` names the dashed lines; marks are ``joined`` where the figure joins them.

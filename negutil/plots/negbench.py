@@ -148,8 +148,8 @@ def question_cards(cards: Sequence[Card], width: int = 32) -> Figure:
     ``width`` wraps options, in letters.
     """
     heights = [0.42 * max(4, len(card.options)) + 0.3 for card in cards]
-    look: dict[str, Any] = {"width_ratios": (1, 2.3), "height_ratios": heights, "figsize": (figures.WIDTH, sum(heights))}
-    figure, axes = plt.subplots(len(cards), 2, squeeze=False, **look)
+    look: dict[str, Any] = {"width_ratios": (1, 2.3), "height_ratios": heights}
+    figure, axes = plt.subplots(len(cards), 2, figsize=(figures.WIDTH, sum(heights)), squeeze=False, **look)
     everything = np.concatenate([np.asarray(card.scores, dtype=float) for card in cards])
     limits = (min(0.0, 1.1 * everything.min()), 1.8 * max(everything.max(), 0.05))
     for (left, right), card in zip(axes, cards, strict=True):

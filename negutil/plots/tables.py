@@ -50,26 +50,33 @@ class Table(tables.Table):
 
     def text(self) -> pd.DataFrame:
         """What is shown, as text: headings are rows with one cell."""
-        shown, _ = self._whole()
-        return shown.apply(_shortened).map(lambda cell: cell.replace("\n", "; "))
+        whole, groups = self._cells()
+        short = whole.apply(_shortened).map(lambda cell: cell.replace("\n", "; "))
+        parts = []
+        for heading, rows in short.groupby(groups, sort=False):
+            parts += [pd.DataFrame([[heading]], columns=short.columns[:1])] if heading else []
+            parts.append(rows)
+        return pd.concat(parts, ignore_index=True).fillna("") if parts else short
 
     def __repr__(self) -> str:
         return f"{self._caption()}\n{self.text().to_string(index=False)}"
 
     def _repr_html_(self) -> str:
-        whole, headings = self._whole()
-        short, bold = whole.apply(_shortened), self._bold(whole, headings)
-        classes = [self._class(str(name), cells) for name, cells in whole.items()]
-        lines, grey = [_line("th", map(str, whole), classes)], False
-        for row in whole.index:
-            grey = str(whole.iloc[row, 0]).startswith(PUBLISHED) if row in headings else grey
-            is_grey = grey or whole.loc[row].iloc[:2].str.endswith(f", {PUBLISHED}").any()
-            cells = [
-                f"<b>{escape(cell)}</b>" if row in headings or (row, name) in bold else escape(cell)
-                for name, cell in short.loc[row].items()
-            ]
-            hints = ["" if cell == text else text for cell, text in zip(short.loc[row], whole.loc[row], strict=True)]
-            lines.append(_line("td", cells, [f"{name} grey" if is_grey else name for name in classes], hints))
+        whole, groups = self._cells()
+        short, classes = whole.apply(_shortened), [self._class(str(name), cells) for name, cells in whole.items()]
+        lines = [_line("th", map(str, whole), classes)]
+        for heading, rows in short.groupby(groups, sort=False):
+            is_printed = str(heading).startswith(PUBLISHED)
+            best = set() if is_printed else _highest(whole.loc[rows.index], self.best)
+            if heading:
+                lines.append(_line("td", [f"<b>{escape(str(heading))}</b>", *[""] * (len(classes) - 1)], classes))
+            for row, cells in rows.iterrows():
+                shown = [
+                    f"<b>{escape(cell)}</b>" if (row, name) in best else escape(cell) for name, cell in cells.items()
+                ]
+                hints = ["" if cell == text else text for cell, text in zip(cells, whole.loc[row], strict=True)]
+                is_grey = is_printed or any(cell.endswith(f", {PUBLISHED}") for cell in cells[:2])
+                lines.append(_line("td", shown, [f"{name} grey" if is_grey else name for name in classes], hints))
         inside = f"<caption>{escape(self._caption())}</caption>{''.join(lines)}".replace("\n", "<br>")
         style = LOOK.format(table=f"#T_{self.name}")
         return f'<style>{style}</style><div style="overflow-x: auto"><table id="T_{self.name}">{inside}</table></div>'
@@ -80,49 +87,28 @@ class Table(tables.Table):
 
     def _class(self, name: str, cells: pd.Series) -> str:
         is_number = name in self.frame and pd.api.types.is_numeric_dtype(self.frame[name])
-        kinds = {"interval": cells.map(lambda cell: bool(INTERVAL.search(cell))).any(), "number": is_number, "grey": PUBLISHED in name}
+        has_interval = any(INTERVAL.search(cell) for cell in cells)
+        kinds = {"interval": has_interval, "number": is_number, "grey": PUBLISHED in name}
         return " ".join(kind for kind, holds in kinds.items() if holds)
 
-    def _columns(self) -> tuple[pd.DataFrame, pd.Series | None]:
-        """All cells as text, with whole intervals, and the heading of each row if there are any."""
+    def _cells(self) -> tuple[pd.DataFrame, pd.Series]:
+        """The cells that are shown, with whole intervals, and the heading of each row ("" without)."""
+        text, groups = self._columns()
+        return text.iloc[:, :MOST], groups
+
+    def _columns(self) -> tuple[pd.DataFrame, pd.Series]:
+        """All cells as text, with whole intervals, and the heading of each row ("" without)."""
         text = super().text()
         for low, high in ENDS:
             if {low, high} <= set(text):
-                value = text.columns[text.columns.get_loc(low) - 1]
+                value = text.columns[list(text).index(low) - 1]
                 ends = zip(text[value], text[low], text[high], strict=True)
                 text[value] = [f"{at} [{lower}, {upper}]" if lower else at for at, lower, upper in ends]
                 text = text.drop(columns=[low, high])
         if text.shape[1] < 3 or text.columns[0] != self.by:
-            return text, None
+            return text, pd.Series("", index=text.index)
         text = _beside(text)
         return text.iloc[:, 1:], text.iloc[:, 0]
-
-    def _whole(self) -> tuple[pd.DataFrame, set[int]]:
-        """The shown cells with whole intervals, and the places of the rows that are headings."""
-        text, groups = self._columns()
-        text = text.iloc[:, :MOST]
-        if groups is None:
-            return text, set()
-        rows, headings = [], set()
-        for place, row in enumerate(text.itertuples(index=False)):
-            if place == 0 or groups[place] != groups[place - 1]:
-                headings.add(len(rows))
-                rows.append([groups[place]] + [""] * (text.shape[1] - 1))
-            rows.append(list(row))
-        return pd.DataFrame(rows, columns=text.columns), headings
-
-    def _bold(self, whole: pd.DataFrame, headings: set[int]) -> set[tuple[int, str]]:
-        """The cells with the highest number of a column in ``best`` below each heading that is not of published ones."""
-        found: set[tuple[int, str]] = set()
-        group = pd.Series([row in headings for row in whole.index]).cumsum()
-        for _, rows in whole.groupby(group):
-            if str(rows.iloc[0, 0]).startswith(PUBLISHED):
-                continue
-            for name in whole.columns.intersection(list(self.best)):
-                numbers = pd.to_numeric(rows[name].str.extract(rf"^({NUMBER})")[0].str.replace(",", ""))
-                if numbers.count() > 1:
-                    found |= {(row, name) for row in numbers.index[numbers == numbers.max()]}
-        return found
 
 
 show = Table
@@ -135,6 +121,16 @@ def _line(tag: str, cells: Iterable[str], classes: Iterable[str], hints: Iterabl
         attributes = [f' {key}="{escape(text)}"' for key, text in (("class", name), ("title", hint)) if text]
         shown.append(f"<{tag}{''.join(attributes)}>{cell}</{tag}>")
     return f"<tr>{''.join(shown)}</tr>"
+
+
+def _highest(rows: pd.DataFrame, columns: Sequence[str]) -> set[tuple[object, object]]:
+    """The cells (index and column) with the highest number of each of ``columns`` that has several."""
+    found: set[tuple[object, object]] = set()
+    for name in rows.columns.intersection(list(columns)):
+        numbers = pd.to_numeric(rows[name].str.extract(rf"^({NUMBER})")[0].str.replace(",", ""))
+        if numbers.count() > 1:
+            found |= {(row, name) for row in numbers.index[numbers == numbers.max()]}
+    return found
 
 
 def _beside(text: pd.DataFrame) -> pd.DataFrame:
@@ -162,7 +158,7 @@ def _shortened(column: pd.Series) -> pd.Series:
     cells = column[column != ""]
     leading = cells.str.extract(rf"^({NUMBER})(?: .*)?$")[0].str.replace(",", "")
     is_numeric = bool(len(cells) and leading.notna().all())
-    is_share = is_numeric and bool((pd.to_numeric(leading).abs() <= 1).all() and cells.str.contains(".", regex=False).all())
+    is_share = is_numeric and bool((pd.to_numeric(leading).abs() <= 1).all()) and all("." in cell for cell in cells)
     plus = "+" if is_numeric and leading.str.startswith("-").any() else ""
 
     def short(cell: str) -> str:

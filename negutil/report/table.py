@@ -28,7 +28,7 @@ def read(place: str, profile: str) -> tuple[str, pd.DataFrame]:
                 tables |= {str(table["id"]).removeprefix("T_"): table for table in found}
     if name not in tables:
         raise no_such("table", name, tables, f" in notebook {number}")
-    rows = [[cell.get_text() for cell in row.find_all(["th", "td"])] for row in tables[name].find_all("tr")]
+    rows = [[cell.get_text("; ") for cell in row.find_all(["th", "td"])] for row in tables[name].find_all("tr")]
     caption = tables[name].find("caption")
     return caption.get_text() if caption else "", pd.DataFrame(rows[1:], columns=rows[0])
 

@@ -30,7 +30,7 @@ def test_a_table_of_a_notebook_is_printed_in_three_formats() -> None:
     latex = printed("5/table-2", "--latex")
     assert r"\toprule" in latex and rf"\caption{{{caption}}}" in latex and latex.count(r"\\") == len(frame) + 1
     lines = printed("05/table-2").splitlines()
-    assert len(lines) == len(frame) + 2 and lines[0].startswith("| architecture | model |")
+    assert len(lines) == len(frame) + 2 and "| model |" in lines[0]
     assert lines == printed("05/table-2", "--markdown").splitlines()
 
 
