@@ -26,7 +26,7 @@ def two_tests(
     ``names`` maps methods to what their rows are called; ``chances`` are drawn as dashed lines.
     """
     rows = figures.ordered(figures.ordered(table, "method", list(names)), "title", titles)
-    rows = rows.assign(name=rows["method"].map(names).map(lambda name: textwrap.fill(name, 32)))
+    rows = rows.assign(name=rows["method"].map(names).map(lambda name: textwrap.fill(name, 28)))
     order, chance = figures.names(rows, "name"), dict(zip(titles, chances, strict=True))
     look: dict[str, Any] = {"label": "accuracy", "limits": (-0.02, 1.02), "order": order, "chance": chance}
     return figures.points(rows, "name", "base", "title", **look)
@@ -73,14 +73,15 @@ def strengths(lambdas: pd.DataFrame, table: pd.DataFrame) -> Figure:
 
     ``lambdas`` has a column for each strength, ``table`` is that of ``glasses_parts.lambda_summary`` with ``base``.
     """
-    figure, axes = figures.panels(["Distribution (lines: quartiles)", "Stronger minus weaker"], 2.3, 1)
+    rows = table[table["metric"] == glasses_parts.DIFFERENCE]
+    known = figures.marks(figures.names(rows, "base"))
+    titles = (f"Distribution of {list(known)[-1]}, lines: quartiles", "Stronger minus weaker")
+    figure, axes = figures.panels(titles, 2.3, 1)
     look: dict[str, Any] = {"color": "#C9DDEC", "inner": "quart", "inner_kws": {"marker": ""}, "cut": 0}
     sns.violinplot(lambdas[list(glasses_parts.STRENGTHS)], orient="h", ax=axes[0], **look)
     low, high = axes[0].get_xlim()
     axes[0].set(xlabel=f"lambda (the axis shows {low:.2f} to {high:.2f})", ylabel="")
     axes[0].grid(axis="x")
-    rows = table[table["metric"] == glasses_parts.DIFFERENCE]
-    known = figures.marks(figures.names(rows, "base"))
     figures.dots(axes[1], rows, "task", figures.names(rows, "task"), known, hue="base", scale=1)
     axes[1].axvline(0, **figures.CHANCE)
     axes[1].set(xlabel="difference of lambda, same item")
@@ -97,7 +98,7 @@ def margins(table: pd.DataFrame, scale: str) -> Figure:
     rows = rows[rows["base"] == rows["base"].iloc[-1]] if len(rows) else rows
     rows = rows.assign(value=rows["change"], low=rows["change_low"], high=rows["change_high"])
     label = f"change of the margin, logits at {'CLIP’s own scale' if scale == 'own' else 'a scale of 100'}"
-    return figures.points(rows, "method", col="title", label=label, chance=0)
+    return figures.points(rows, "method", col="title", label=label, chance=0, sharex=True)
 
 
 def changes(

@@ -197,9 +197,11 @@ def points(
     levels, titles = list(order) or names(rows, y), names(rows, col) if col else [""]
     rows, hue, unnamed = (rows, hue, False) if hue else (rows.assign(all=""), "all", True)
     known = marks(names(rows, hue))
-    height = len(levels) * max(0.3, 0.12 * len(known) + 0.06) + 0.5
-    left = 0.085 * max(len(part) for level in levels for part in level.split("\n"))
+    texts = [level.split("\n") for level in levels]
+    height = len(levels) * max(0.3, 0.12 * len(known) + 0.06, 0.19 * max(map(len, texts)) + 0.02) + 0.5
+    left = 0.085 * max(len(part) for text in texts for part in text)
     figure, axes = panels(titles, height, across, left=left, sharey=True, **shared)
+    ticks = {"nbins": max(3, int(2 * (WIDTH - left) / min(across, len(titles)))), "steps": [1, 2, 5, 10]}
     for axis, title in zip(axes, titles, strict=True):
         dots(axis, rows[rows[col] == title] if col else rows, y, levels, known, hue=hue, scale=scale)
         if limits:
@@ -207,6 +209,7 @@ def points(
         if (at := chance.get(title) if isinstance(chance, Mapping) else chance) is not None:
             axis.axvline(at, **CHANCE, zorder=1)
         axis.set_xlabel("" if isinstance(label, str) else label[title])
+        axis.locator_params("x", **ticks)
     if isinstance(label, str):
         figure.supxlabel(label if limits or len(titles) == 1 or "sharex" in shared else f"{label} {OWN_SCALES}")
     legend(figure, {} if unnamed else known, line if chance else "")
@@ -227,7 +230,6 @@ def dots(
         axis.axhspan(place - 0.5, place + 0.5, color="#F3F3F3", linewidth=0, zorder=0)
     axis.set(xlabel="", ylabel="", ylim=(len(order) - 0.5, -0.5))
     axis.tick_params("y", length=0)
-    axis.locator_params("x", nbins=5)
     axis.grid(axis="x")
 
 

@@ -169,7 +169,7 @@ def question_cards(cards: Sequence[Card], width: int = 32) -> Figure:
         right.set(xlim=limits, ylim=(len(card.options) - 0.5, -0.5))
         right.axvline(0, color="#666666", linewidth=0.8)
         right.tick_params("x", labelbottom=card is cards[-1])
-    axes[-1][1].set_xlabel("cosine with the image")
+    figure.supxlabel("cosine with the image")
     return figure
 
 

@@ -67,7 +67,7 @@ def choices(table: pd.DataFrame) -> Figure:
         axis.axvline(own.loc[own["chosen"], "number"].iloc[0], **figures.CHANCE)
         axis.set(xlabel=NUMBERS.get(method, "number"), ylim=(0, 1.03))
         axis.locator_params("x", nbins=5)
-    axes[0].set_ylabel("on validation data")
+    axes[0].set_ylabel("value on validation data")
     figures.legend(figure, known, "chosen", joined=True)
     return figure
 

@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from negutil import tables
 from negutil.compare import claims, verdicts
 from negutil.compare.verdicts import Outcome
-from negutil.plots.figures import BLUE, ORANGE, RC, VERMILION
+from negutil.plots.figures import BLUE, ORANGE, RC, VERMILION, WIDTH
 from negutil.report import frames
 
 COLOURS = dict(
@@ -55,8 +55,9 @@ def glance(outcomes: Sequence[Outcome]) -> Figure:
     }
     counted = {title: verdicts.counts(own)[::-1] for title, own in sides.items() if own}
     bars = [len(table) + 1 for table in counted.values()]
-    size = (10.5, 0.5 * sum(bars) + 1.0)
+    size = (WIDTH, 0.45 * sum(bars) + 2.2)
     figure, axes = plt.subplots(len(counted), 1, figsize=size, height_ratios=bars, sharex=True, squeeze=False)
+    entries: dict[str, Any] = {}
     box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
     for axis, (title, table) in zip(axes[:, 0], counted.items(), strict=True):
         kinds = [kind for kind in verdicts.KINDS if table[kind].any()]
@@ -66,14 +67,16 @@ def glance(outcomes: Sequence[Outcome]) -> Figure:
         shown.plot.barh(stacked=True, ax=axis, legend=False, **style)
         for kind, container in zip(kinds, axis.containers, strict=True):
             texts = [f"{count}" if count else "" for count in table[kind]]
-            axis.bar_label(container, texts, label_type="center", fontsize=8.5, bbox=box)
+            axis.bar_label(container, texts, label_type="center", fontsize=9, bbox=box)
             for bar in container:
                 bar.set_hatch(HATCHES[kind])
         for text in axis.texts:
             text.set_visible(bool(text.get_text()))
         axis.set(title=title, ylabel="")
-        axis.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8.5)
+        handles, labels = axis.get_legend_handles_labels()
+        entries |= dict(zip(labels, handles, strict=True))
     axes[-1, 0].set_xlabel("claims")
+    figure.legend(entries.values(), entries, loc="outside upper left", ncols=3, borderaxespad=0.2)
     return figure
 
 
@@ -128,25 +131,28 @@ def heat_map(rows: pd.DataFrame, base: str) -> Figure:
     """
     own = rows[rows["base"] == base]
     methods, titles = list(dict.fromkeys(own["method"])), list(dict.fromkeys(own["title"]))
-    own = own.assign(text=own["value"].map("{:.3f}".format), sure=(own["gain_low"] > 0) | (own["gain_high"] < 0))
+    texts = own["value"].map("{:.3f}".format).str.replace(r"^(-?)0\.", r"\1.", regex=True)
+    own = own.assign(text=texts, sure=(own["gain_low"] > 0) | (own["gain_high"] < 0))
     gain, text, sure = (
         own.pivot(index="method", columns="title", values=name).reindex(index=methods, columns=titles)
         for name in ("gain", "text", "sure")
     )
-    size = (0.85 * len(titles) + 4.4, 0.27 * len(methods) + 1.6)
-    figure, axis = plt.subplots(figsize=size)
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.27 * len(methods) + 3.2))
     look: dict[str, Any] = {"cmap": "RdBu", "vmin": -REACH / FADED, "vmax": REACH / FADED, "linewidths": 0.5, "fmt": ""}
-    look |= {"cbar_kws": {"label": "gain over CLIP", "shrink": 0.8}, "annot_kws": {"size": 8, "color": "black"}}
+    bar: dict[str, Any] = {"label": "gain over CLIP (bold: its interval leaves out zero)", "location": "bottom"}
+    look |= {
+        "cbar_kws": bar | {"fraction": 0.03, "pad": 0.02, "aspect": 40},
+        "annot_kws": {"size": 9, "color": "black"},
+    }
     shown = gain.astype(float).fillna(0).clip(-REACH, REACH)
     sns.heatmap(shown, annot=text.fillna(""), ax=axis, **look)
     for label, bold in zip(axis.texts, sure.eq(True).to_numpy().ravel(), strict=True):
         label.set_fontweight("bold" if bold else "normal")
-    names = [title.replace(", ", ",\n").replace(" ", "\n", 1) for title in titles]
-    axis.set_xticks(np.arange(len(names)) + 0.5, names, fontsize=8, rotation=0)
-    axis.set_yticks(np.arange(len(methods)) + 0.5, methods, fontsize=8, rotation=0)
+    axis.set_xticks(np.arange(len(titles)) + 0.5, titles, fontsize=9, rotation=45, ha="left", rotation_mode="anchor")
+    axis.set_yticks(np.arange(len(methods)) + 0.5, methods, fontsize=9, rotation=0)
     axis.tick_params(length=0, labeltop=True, labelbottom=False)
-    axis.set(title=base, xlabel="", ylabel="")
-    figure.axes[1].set_ylim(-REACH, REACH)
+    axis.set(xlabel="", ylabel=base)
+    figure.axes[1].set_xlim(-REACH, REACH)
     return figure
 
 

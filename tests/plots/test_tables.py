@@ -52,7 +52,7 @@ def test_rows_of_an_architecture_have_a_heading_and_published_ones_become_a_grey
 
 
 def test_published_rows_stay_below_where_columns_would_be_too_many() -> None:
-    wide = LEVELS.assign(**{name: LEVELS["A"] for name in "CDEF"})
+    wide = LEVELS.assign(**dict.fromkeys("CDEF", LEVELS["A"]))
     shown = tables.show(wide, "Levels", "levels")
     head, *body = rows(shown)
     assert head == ["model", *"ABCDEF"]
@@ -77,7 +77,9 @@ def test_seven_columns_are_shown_and_the_caption_names_the_others() -> None:
 @pytest.mark.parametrize("ends", [("low", "high"), ("ci_low", "ci_high")])
 def test_ends_of_intervals_join_their_number(ends: tuple[str, str]) -> None:
     low, high = ends
-    frame = pd.DataFrame({"task": ["x", "y"], "value": [12.25, 1.0], low: [11.0, None], high: [13.5, None], "n": [1200, 3]})
+    frame = pd.DataFrame(
+        {"task": ["x", "y"], "value": [12.25, 1.0], low: [11.0, None], high: [13.5, None], "n": [1200, 3]}
+    )
     shown = tables.show(frame, "Joined", "joined")
     assert rows(shown)[1:] == [["x", "12.250 ± 1.250", "1,200"], ["y", "1.000", "3"]]
     assert "number" in table(shown).find_all("td")[2]["class"]
