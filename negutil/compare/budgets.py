@@ -135,7 +135,8 @@ def shares(table: pd.DataFrame, settings: Profile, titles: Sequence[str], method
     A share is passed over more often, so that points above each other have as many steps.
     """
     points = {name: point for name, point in recipes.curve(settings).items() if point[0] == method}
-    lines = {name: (f"{share:.0%} of the captions", passes) for name, (_, share, passes) in points.items()}
+    by_share = sorted(points.items(), key=lambda item: -item[1][1])
+    lines = {name: (f"{share:.0%} of the captions", passes) for name, (_, share, passes) in by_share}
     return _along(table, settings, titles, lines, first=0)
 
 

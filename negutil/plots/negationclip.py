@@ -71,13 +71,14 @@ def ccneg_both_ways(table: pd.DataFrame, rules: pd.DataFrame, methods: Sequence[
     rows = _of(table[(table["kind"] == LEVEL) & table["seed"].isna()], both, ("", *methods))
     figure = figures.crossed(rows, both)
     axis = figure.axes[0]
-    axis.plot([0, 1], [1, 0], **figures.CHANCE, marker="")
+    axis.plot([0, 1], [1, 0], **figures.CHANCE, marker="", label="what can be had from the sentences alone")
     known = rules.pivot(index="rule", columns="title", values="value")[list(both)].dropna()
-    axis.plot(*known.to_numpy().T, linestyle="", marker="x", color=figures.GREY)
+    axis.plot(*known.to_numpy().T, linestyle="", marker="x", color=figures.GREY, label="rule that never sees the image")
     for name, (across, up) in zip(known.index, known.to_numpy(), strict=True):
         place: dict[str, Any] = {"xytext": (6, 0), "ha": "left"} if across < 0.7 else {"xytext": (-6, 0), "ha": "right"}
         text = f"{name}, learned on each test" if str(name).endswith("bag of words") else str(name)
         axis.annotate(text, (across, up), textcoords="offset points", va="center", fontsize=8, **place)
+    axis.legend(*axis.get_legend_handles_labels(), loc="lower left")
     axis.set(xlabel="CC-Neg: the negated caption is false (accuracy)", ylabel="truth reversed: it is true (accuracy)")
     return figure
 
@@ -151,7 +152,9 @@ def validation(table: pd.DataFrame, names: Mapping[str, str]) -> Figure:
     rows = figures.ordered(table, "recipe", list(names)).rename(columns={"loss_on_validation": "value"})
     rows = rows.assign(recipe=rows["recipe"].map(names))
     look: dict[str, Any] = {"estimator": None, "units": "model", "linewidth": 1}
-    figure = figures.lines(rows, "epoch", "recipe", labels=("epoch", "validation loss"), limits=(0, None), **look)
+    figure = figures.lines(
+        rows, "epoch", "recipe", labels=("epoch", "validation loss (a line: a seed)"), limits=(0, None), **look
+    )
     figure.axes[0].set_xticks(sorted(rows["epoch"].unique()))
     return figure
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -12,13 +13,17 @@ import pytest
 from negutil.compare import glasses_parts, layer_probe
 from negutil.config import Bootstrap
 from negutil.plots import clipglasses as plots
+from negutil.plots import figures
+from tests.support import readable
 
 NUMBERS: dict[str, Any] = {"value": 0.6, "low": 0.5, "high": 0.65, "n": 10, "over": "clusters"}
 
 
 @pytest.fixture(autouse=True)
-def closed() -> object:
+def look() -> Iterator[None]:
+    figures.style()
     yield
+    readable.check_open()
     plt.close("all")
 
 
@@ -27,13 +32,17 @@ def table(methods: list[str], titles: list[str], bases: tuple[str, ...] = ("s", 
     return pd.DataFrame(keys, columns=["base", "method", "title"]).assign(**NUMBERS)
 
 
-def test_two_tests_has_a_mark_for_each_method_and_architecture() -> None:
+def test_two_tests_has_a_row_for_each_method_and_a_mark_for_each_architecture() -> None:
     known = table(["", "x"], ["A", "B"])
     lacking = known[~((known["method"] == "x") & (known["title"] == "B") & (known["base"] == "s"))]
     figure = plots.two_tests(lacking, ("A", "B"), {"": "CLIP", "x": "Ex"}, (0.5, 0.25))
-    (axis,) = figure.axes
-    assert len(axis.containers) == 3  # x has no number on B with the first architecture
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["CLIP", "Ex", "chance"]
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["A", "B"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["CLIP", "Ex"]
+    chance = [
+        np.asarray(line.get_xdata())[0] for axis in figure.axes for line in axis.lines if line.get_linestyle() == "--"
+    ]
+    assert chance == [0.5, 0.25]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["s", "b", "chance"]
 
 
 def layer_table() -> pd.DataFrame:
@@ -56,7 +65,7 @@ def test_tsne_joins_the_sentences_of_a_pair() -> None:
     facts |= {"negated": np.tile(np.repeat([True, False], 4), 2), "x": rng.random(16), "y": rng.random(16)}
     places = pd.DataFrame(facts)
     figure = plots.tsne(places)
-    assert [axis.get_title() for axis in figure.axes] == ["Layer 1", "Output"]
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["Layer 1", "Output"]
     for axis in figure.axes:
         assert len(axis.lines) == 4
         assert sum(len(np.asarray(points.get_offsets())) for points in axis.collections) == 8
@@ -71,14 +80,14 @@ def test_strengths_show_distributions_and_differences() -> None:
     left, right = figure.axes
     assert len(left.get_yticklabels()) == 4
     assert sum(line.get_marker() in {"o", "s"} for line in right.lines) == 2
-    assert right.get_yticklabels()[0].get_text() == "no\nminus not any"
+    assert right.get_yticklabels()[0].get_text() == "no minus not any"
 
 
 def test_changes_stand_in_points_beside_the_published_ones() -> None:
     rows = table(["a", "b", "c"], ["A", "B"], ("b",))
     published = pd.DataFrame({"title": ["A"], "method": ["b"], "value": [-0.25]})
     figure = plots.changes(rows, ("A", "B"), {"a": "Ay", "b": "Bee"}, "points", published)
-    assert [axis.get_title() for axis in figure.axes] == ["A", "A: the paper", "B"]
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["A", "A: the paper", "B"]
     left, paper, _ = figure.axes
     assert [label.get_text() for label in left.get_yticklabels()] == ["Ay", "Bee"]
     values = [next(line for line in axis.lines if line.get_marker() == "o").get_xdata() for axis in (left, paper)]

@@ -20,6 +20,7 @@ from negutil.plots.figures import Ranked
 from negutil.plots.negbench import Card
 from negutil.tasks.affirmation_bias import DENIES, SAYS
 from negutil.tasks.exclusion import ALL, HELD_OUT, TRAINED
+from tests.support import readable
 
 MODELS = ("small", "large")
 
@@ -28,6 +29,7 @@ MODELS = ("small", "large")
 def look() -> Iterator[None]:
     figures.style()
     yield
+    readable.check_open()
     plt.close("all")
 
 
@@ -72,9 +74,11 @@ def test_recall_drop_sets_negated_below_plain_and_writes_the_difference() -> Non
     table["task"] = table["dataset"] + " retrieval, " + table["captions"].replace("negated", "paraphrased")
     table = table.drop(columns=["dataset", "captions"]).assign(metric="recall@10")
     figure = plots.recall_drop(table, MODELS, k=10)
-    (axis,) = figure.axes
-    assert _ticks(axis) == ["COCO, small: −5.0", "COCO, large: −10.0"]
-    assert _series(axis) == [[0.9, 0.8], [0.85, 0.7]]
+    small, large = figure.axes
+    assert [axis.get_title(loc="left") for axis in figure.axes] == list(MODELS)
+    assert _ticks(small) == ["COCO"]
+    assert [_series(small), _series(large)] == [[[0.9], [0.85]], [[0.8], [0.7]]]
+    assert [axis.texts[0].get_text() for axis in figure.axes] == ["−5.0 points", "−10.0 points"]
     assert _legend(figure) == ["plain", "negated"]
 
 

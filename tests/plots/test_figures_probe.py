@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,9 +14,19 @@ from matplotlib.axes import Axes
 from miniworld import faces
 from negutil.captions import probe_prompts
 from negutil.plots import binary_probe as plots
+from negutil.plots import figures
 from negutil.tasks import probe
+from tests.support import readable
 
 MODELS = ("one", "two")
+
+
+@pytest.fixture(autouse=True)
+def look() -> Iterator[None]:
+    figures.style()
+    yield
+    readable.check_open()
+    plt.close("all")
 
 
 def _points(axis: Axes) -> np.ndarray:
@@ -42,36 +53,33 @@ def table(outcomes: dict[str, probe.Outcome]) -> pd.DataFrame:
 
 def test_by_attribute_has_a_panel_per_model_with_all_drawn_attributes_in_order(table: pd.DataFrame) -> None:
     figure = plots.by_attribute(table)
-    names = [label.get_text().replace(" ", "_") for label in figure.axes[0].get_yticklabels()]
+    shown = {name.replace("_", " ").lower().replace("o clock", "o'clock"): name for name in faces.DRAWN}
+    names = [shown[label.get_text().lower()] for label in figure.axes[0].get_yticklabels()]
     rows = table[(table.phrasing == "not") & (table.metric == "balanced_accuracy")]
     means = rows.groupby("attribute")["value"].mean()[names].to_numpy()
-    assert [axis.get_title() for axis in figure.axes] == list(MODELS)
+    assert [axis.get_title(loc="left") for axis in figure.axes] == list(MODELS)
     assert sorted(names) == sorted(faces.DRAWN)
     assert (np.diff(means) <= 0).all()
-    shown = _points(figure.axes[0])
+    values = _points(figure.axes[0])
     own = table[(table.model == "one") & (table.phrasing == "not") & (table.metric == "tpr")]
-    assert np.allclose(shown, own.set_index("attribute").loc[names, "value"])
-    plt.close(figure)
+    assert np.allclose(values, own.set_index("attribute").loc[names, "value"])
 
 
 def test_by_phrasing_shows_negations_then_antonym_then_the_affirmative_prompt_alone(table: pd.DataFrame) -> None:
     figure = plots.by_phrasing(table)
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names == ["not", "without", "no", probe_prompts.ANTONYM, probe_prompts.ALONE]
-    assert [axis.get_title() for axis in figure.axes] == ["balanced accuracy", "AUC"]
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["balanced accuracy", "AUC"]
     assert len(_points(figure.axes[1])) == 5
-    plt.close(figure)
 
 
 def test_preference_has_a_dot_per_attribute_and_phrasing(table: pd.DataFrame) -> None:
     figure = plots.preference(table)
     dots = sum(len(np.asarray(points.get_offsets())) for points in figure.axes[0].collections)
     assert dots == len(MODELS) * (3 * len(faces.DRAWN) + len(faces.ANTONYM_PHRASES))
-    plt.close(figure)
 
 
 def test_margins_split_the_faces_by_label(outcomes: dict[str, probe.Outcome]) -> None:
     figure = plots.margins(outcomes["one"].items, ["Bald", "Smiling", "Eyeglasses"])
-    assert [axis.get_title() for axis in figure.axes] == ["Bald", "Smiling", "Eyeglasses"]
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["Bald", "Smiling", "Eyeglasses"]
     assert all(len(axis.containers) == 2 for axis in figure.axes)
-    plt.close(figure)

@@ -18,7 +18,7 @@ def test_the_idea_draws_the_angles_of_the_formulas() -> None:
     by_name = {note.get_text(): note.xy for note in notes if note.get_text()}
     x, y = by_name[f"caps, threshold {threshold:g}"]
     assert np.degrees(np.arctan2(y, x)) == pytest.approx(np.degrees(np.arccos(threshold)) + 25, abs=0.1)
-    x, y = by_name["a - 0.5 n"]
+    x, y = by_name["a − 0.5 n"]
     a = np.radians(50)
     assert np.arctan2(y, x) == pytest.approx(np.arctan2(np.sin(a), np.cos(a) - 0.5), abs=1e-3)
 
