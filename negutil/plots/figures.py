@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, NamedTuple, ParamSpec
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -135,7 +135,11 @@ def ordered(rows: pd.DataFrame, column: str, order: Sequence[str]) -> pd.DataFra
 
 
 def marks(shown: Sequence[str]) -> dict[str, Mark]:
-    """A colour and a marker for each name, no pair twice: those of METHODS, else colours that nothing else has yet."""
+    """A colour and a marker for each name, no pair twice: those of METHODS, else colours that nothing else has yet.
+
+    Those of METHODS are in its order, which legends have, and the first.
+    """
+    shown = sorted(shown, key=lambda name: list(METHODS).index(name) if name in METHODS else len(METHODS))
     known = {name: METHODS[name] for name in shown if name in METHODS}
     taken = {colour for colour, _ in known.values()}
     free = [mark for mark in zip(PALETTE, MARKERS, strict=True) if mark[0] not in taken]
@@ -353,23 +357,52 @@ class Ranked:
 @or_nothing
 def retrieved(rows: Sequence[Ranked]) -> Figure:
     """For each query its top images, framed green where right and red where wrong, which is written below as well."""
-    columns = max(len(row.pictures) for row in rows)
-    size = min(WIDTH / columns, 1.5)
-    figure = plt.figure(figsize=(size * columns, (size + 0.6) * len(rows)))
-    for part, row in zip(figure.subfigures(len(rows), squeeze=False)[:, 0], rows, strict=True):
-        heading = f"“{row.query}”" + (f": {row.summary}" if row.summary else "")
-        part.suptitle(heading, x=0.01, ha="left", fontsize=11, parse_math=False)
-        line = part.subplots(1, columns, squeeze=False)[0]
-        for axis in line[len(row.pictures) :]:
-            axis.set_visible(False)
-        looks = [(GREEN, "right") if right else (VERMILION, "wrong") for right in row.right]
-        looks = looks or [("#888888", "")] * len(row.pictures)
+    lines = []
+    for row in rows:
+        marks = [(GREEN, "right") if right else (VERMILION, "wrong") for right in row.right]
+        marks = marks or [("#888888", "")] * len(row.pictures)
         titles = row.titles or [""] * len(row.pictures)
-        for axis, picture, (colour, word), title in zip(line, row.pictures, looks, titles, strict=False):
+        below = [
+            ": ".join(part for part in (word, title) if part) for (_, word), title in zip(marks, titles, strict=True)
+        ]
+        heading = f"“{row.query}”" + (f": {row.summary}" if row.summary else "")
+        lines.append(Strip(heading, row.pictures, below, [colour for colour, _ in marks]))
+    return strips(lines)
+
+
+class Strip(NamedTuple):
+    """Images side by side below a heading, with a text under each of them, in a colour that their frame has too."""
+
+    heading: str
+    pictures: Sequence[NDArray[np.uint8]]
+    texts: Sequence[str]
+    colours: Sequence[str] = ()
+
+
+def strips(lines: Sequence[Strip], heads: Sequence[str] = ()) -> Figure:
+    """Strips of images below each other; ``heads`` stand above the columns."""
+    columns = max(len(line.pictures) for line in lines)
+    size = min(WIDTH / columns, 1.5)
+    heads, *texts = (
+        [textwrap.fill(text, int(13 * size)) for text in each] for each in (heads, *(x.texts for x in lines))
+    )
+    depths = [max((text.count("\n") + 1 for text in each), default=0) for each in (heads, *texts)]
+    heights = [size + 0.4 + 0.16 * depth for depth in depths[1:]]
+    heights[0] += 0.16 * depths[0]
+    figure = plt.figure(figsize=(size * columns, sum(heights)))
+    parts = figure.subfigures(len(lines), squeeze=False, height_ratios=heights)[:, 0]
+    for part, line, below in zip(parts, lines, texts, strict=True):
+        part.suptitle(line.heading, x=0.01, ha="left", fontsize=11, parse_math=False)
+        axes = part.subplots(1, columns, squeeze=False)[0]
+        for axis in axes[len(line.pictures) :]:
+            axis.set_visible(False)
+        colours = line.colours or ["black"] * len(below)
+        for axis, picture, text, colour in zip(axes, line.pictures, below, colours, strict=False):
             axis.imshow(picture, interpolation="nearest")
-            frame(axis, colour)
-            below = textwrap.fill(": ".join(part for part in (word, title) if part), int(13 * size))
-            axis.set_xlabel(below, fontsize=9, color=colour, labelpad=3, parse_math=False)
+            frame(axis, colour if line.colours else "#CCCCCC", 3 if line.colours else 0.5)
+            axis.set_xlabel(text, fontsize=9 if size > 1 else 8, color=colour, labelpad=3, parse_math=False)
+        for axis, head in zip(axes, heads if part is parts[0] else (), strict=False):
+            axis.set_title(head, fontsize=9, style="italic")
     return figure
 
 

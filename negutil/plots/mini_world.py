@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from negutil.plots import figures
 
@@ -19,10 +20,18 @@ def cooccurrence(matrix: np.ndarray, nouns: Sequence[str]) -> Figure:
     """Heat map of the share of images with the row's noun that also have the column's; ``matrix`` is [n, n]."""
     figure, axis = plt.subplots(figsize=(figures.WIDTH, figures.WIDTH + 0.6))
     table, top = pd.DataFrame(matrix, list(nouns), list(nouns)), float(np.nanquantile(matrix, 0.995))
-    label = "share of images with the row's noun that show the column's (top 0.5 %: one colour)"
-    bar: dict[str, Any] = {"label": label, "location": "bottom", "fraction": 0.03, "pad": 0.01, "extend": "max"}
+    label = "share of the images with the row's noun (top 0.5 %: one colour)"
+    bar: dict[str, Any] = {
+        "label": label,
+        "location": "bottom",
+        "fraction": 0.03,
+        "pad": 0.01,
+        "extend": "max",
+        "ticks": MaxNLocator(5),
+    }
     sns.heatmap(table, vmin=0, vmax=top, cmap="cividis", square=True, cbar_kws=bar, ax=axis)
-    axis.set(xticks=np.arange(len(nouns)) + 0.5, yticks=np.arange(len(nouns)) + 0.5)
+    places = np.arange(len(nouns)) + 0.5
+    axis.set(xticks=places, yticks=places, xlabel="images that also show ...", ylabel="images with ...")
     axis.set_xticklabels(nouns, fontsize=7, rotation=90)
     axis.set_yticklabels(nouns, fontsize=7)
     return figure

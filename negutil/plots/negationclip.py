@@ -71,9 +71,9 @@ def ccneg_both_ways(table: pd.DataFrame, rules: pd.DataFrame, methods: Sequence[
     rows = _of(table[(table["kind"] == LEVEL) & table["seed"].isna()], both, ("", *methods))
     figure = figures.crossed(rows, both)
     axis = figure.axes[0]
-    axis.plot([0, 1], [1, 0], **figures.CHANCE, marker="", label="what can be had from the sentences alone")
+    axis.plot([0, 1], [1, 0], **figures.CHANCE, marker="", label="reach of rules that never see the image")
     known = rules.pivot(index="rule", columns="title", values="value")[list(both)].dropna()
-    axis.plot(*known.to_numpy().T, linestyle="", marker="x", color=figures.GREY, label="rule that never sees the image")
+    axis.plot(*known.to_numpy().T, linestyle="", marker="x", color=figures.GREY, label="such a rule")
     for name, (across, up) in zip(known.index, known.to_numpy(), strict=True):
         place: dict[str, Any] = {"xytext": (6, 0), "ha": "left"} if across < 0.7 else {"xytext": (-6, 0), "ha": "right"}
         text = f"{name}, learned on each test" if str(name).endswith("bag of words") else str(name)

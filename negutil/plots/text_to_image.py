@@ -1,10 +1,8 @@
 """Figures of notebook 07: grids of generated images, scores by text encoder, and how sure the judge is."""
 
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -15,32 +13,13 @@ from negutil.compare.text_to_image import Shown, title_of
 from negutil.plots import figures
 from negutil.tasks import picture_judge
 
-LINE, LETTERS = 0.15, 13
-"""Inches of a line of text, and letters that it has room for in an inch."""
-
 FEWEST = 10
 """Bins with fewer answers are not drawn."""
 
 
 def grid(lines: Sequence[Shown], heads: Sequence[str] = ()) -> Figure:
     """Lines of images with a caption under each; ``heads`` stand above the columns (prompts)."""
-    columns = max(len(pictures) for _, pictures, _ in lines)
-    cell = figures.WIDTH / columns
-    letters = int(LETTERS * cell)
-    below = max(len(textwrap.wrap(text, letters)) for *_, captions in lines for text in captions)
-    above = max((len(textwrap.wrap(text, letters)) for text in heads), default=0)
-    height = len(lines) * (cell + LINE * below + 0.3) + LINE * above
-    figure, axes = plt.subplots(len(lines), columns, figsize=(figures.WIDTH, height), squeeze=False)
-    for row, (title, pictures, captions) in zip(axes, lines, strict=True):
-        for axis in row:
-            axis.set_axis_off()
-        for axis, picture, caption in zip(row, pictures, captions, strict=False):
-            axis.imshow(picture, interpolation="nearest")
-            axis.text(0, picture.shape[0] + 2, textwrap.fill(caption, letters), fontsize=8, va="top")
-        row[0].set_title(title, fontsize=10, fontweight="bold", pad=3)
-    for axis, head in zip(axes[0], heads, strict=False):
-        axis.text(0, -16, textwrap.fill(head, letters), fontsize=8, va="bottom", style="italic")
-    return figure
+    return figures.strips([figures.Strip(*line) for line in lines], heads)
 
 
 def measures(table: pd.DataFrame, titles: Sequence[str], columns: int = 2) -> Figure:
@@ -62,7 +41,7 @@ def by_kind(table: pd.DataFrame, titles: Sequence[str]) -> Figure:
     rows = figures.ordered(table[(table["kind"] == LEVEL) & table["seed"].isna()], "title", titles)
     rows = rows.assign(kind=rows["title"].str.partition(", ")[2], name=rows["method"].map(title_of))
     label = titles[0].partition(",")[0]
-    return figures.points(rows, "kind", "name", label=label, limits=(-0.02, 1.02))
+    return figures.points(rows, "kind", "name", label=label)
 
 
 def trade(table: pd.DataFrame, across: str, up: str) -> Figure:
