@@ -399,6 +399,7 @@ def strips(lines: Sequence[Strip], heads: Sequence[str] = ()) -> Figure:
         colours = line.colours or ["black"] * len(below)
         for axis, picture, text, colour in zip(axes, line.pictures, below, colours, strict=False):
             axis.imshow(picture, interpolation="nearest")
+            axis.set_anchor("N")
             frame(axis, colour if line.colours else "#CCCCCC", 3 if line.colours else 0.5)
             axis.set_xlabel(text, fontsize=9 if size > 1 else 8, color=colour, labelpad=3, parse_math=False)
         for axis, head in zip(axes, heads if part is parts[0] else (), strict=False):

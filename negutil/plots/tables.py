@@ -22,10 +22,13 @@ MOST = 7
 PUBLISHED = "published"
 """What columns and groups of rows with printed numbers have in their name."""
 
+RULE = "rule: "
+"""How the name of a rule without images begins."""
+
 LOOK = """
 {table} td, {table} th, {table} caption {{text-align: left; vertical-align: top}}
 {table} .number {{text-align: right}}
-{table} .number, {table} .interval {{white-space: nowrap}}
+{table} .number, {table} .interval, {table} .heading {{white-space: nowrap}}
 {table} .grey {{color: #767676}}
 """
 NUMBER = r"-?\d[\d,]*\.?\d*"
@@ -41,7 +44,7 @@ class Table(tables.Table):
       ``.361 ± .021``, any other ``.361 [.340, .395]``; pointing at a number shows all digits.
     - Each value of the column ``by``, if it is the first one, becomes a heading above its rows. Published numbers below
       a heading of their own become grey columns if these fit, else they stay grey rows.
-    - ``best`` are the columns whose highest number below each heading is bold.
+    - ``best`` are the columns whose highest number below each heading is bold; a rule that sees no image is no method.
     - Columns after the seventh are left out, and the caption names them.
     """
 
@@ -69,7 +72,8 @@ class Table(tables.Table):
             is_printed = str(heading).startswith(PUBLISHED)
             best = set() if is_printed else _highest(whole.loc[rows.index], self.best)
             if heading:
-                lines.append(_line("td", [f"<b>{escape(str(heading))}</b>", *[""] * (len(classes) - 1)], classes))
+                cells = [f"<b>{escape(str(heading))}</b>", *[""] * (len(classes) - 1)]
+                lines.append(_line("td", cells, ["heading", *classes[1:]]))
             for row, cells in rows.iterrows():
                 shown = [
                     f"<b>{escape(cell)}</b>" if (row, name) in best else escape(cell) for name, cell in cells.items()
@@ -126,6 +130,7 @@ def _line(tag: str, cells: Iterable[str], classes: Iterable[str], hints: Iterabl
 def _highest(rows: pd.DataFrame, columns: Sequence[str]) -> set[tuple[object, object]]:
     """The cells (index and column) with the highest number of each of ``columns`` that has several."""
     found: set[tuple[object, object]] = set()
+    rows = rows[~rows.iloc[:, 0].str.startswith(RULE)]
     for name in rows.columns.intersection(list(columns)):
         numbers = pd.to_numeric(rows[name].str.extract(rf"^({NUMBER})")[0].str.replace(",", ""))
         if numbers.count() > 1:
@@ -177,8 +182,7 @@ def _interval(match: re.Match[str]) -> str:
     half = (high - low) / 2
     is_even = abs(high + low - 2 * value) <= max(1.1 * 10**-digits, 0.1 * half)
     shown = f"{match[1]} ± {half:,.{digits}f}" if is_even else match[0]
-    is_share = max(abs(value), abs(low), abs(high)) <= 1
-    return _without_zero(shown) if is_share else shown
+    return _without_zero(shown)
 
 
 def _without_zero(text: str) -> str:

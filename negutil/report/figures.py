@@ -70,11 +70,10 @@ def glance(outcomes: Sequence[Outcome]) -> Figure:
             axis.bar_label(container, texts, label_type="center", fontsize=9, bbox=box)
             for bar in container:
                 bar.set_hatch(HATCHES[kind])
+            entries[f"{kind}, or {claims.FINDINGS[kind]}" if kind in claims.FINDINGS else kind] = container
         for text in axis.texts:
             text.set_visible(bool(text.get_text()))
         axis.set(title=title, ylabel="")
-        handles, labels = axis.get_legend_handles_labels()
-        entries |= dict(zip(labels, handles, strict=True))
     axes[-1, 0].set_xlabel("claims")
     figure.legend(entries.values(), entries, loc="outside upper left", ncols=3, borderaxespad=0.2)
     return figure
@@ -131,7 +130,7 @@ def heat_map(rows: pd.DataFrame, base: str) -> Figure:
     """
     own = rows[rows["base"] == base]
     methods, titles = list(dict.fromkeys(own["method"])), list(dict.fromkeys(own["title"]))
-    texts = own["value"].map("{:.3f}".format).str.replace(r"^(-?)0\.", r"\1.", regex=True)
+    texts = own["value"].map("{:.3f}".format).str.replace("1.000", "1").str.replace(r"^(-?)0\.", r"\1.", regex=True)
     own = own.assign(text=texts, sure=(own["gain_low"] > 0) | (own["gain_high"] < 0))
     gain, text, sure = (
         own.pivot(index="method", columns="title", values=name).reindex(index=methods, columns=titles)
@@ -139,7 +138,10 @@ def heat_map(rows: pd.DataFrame, base: str) -> Figure:
     )
     figure, axis = plt.subplots(figsize=(WIDTH, 0.27 * len(methods) + 3.2))
     look: dict[str, Any] = {"cmap": "RdBu", "vmin": -REACH / FADED, "vmax": REACH / FADED, "linewidths": 0.5, "fmt": ""}
-    bar: dict[str, Any] = {"label": "gain over CLIP (bold: its interval leaves out zero)", "location": "bottom"}
+    bar: dict[str, Any] = {
+        "label": f"{base}: gain over CLIP (bold: its interval leaves out zero)",
+        "location": "bottom",
+    }
     look |= {
         "cbar_kws": bar | {"fraction": 0.03, "pad": 0.02, "aspect": 40},
         "annot_kws": {"size": 9, "color": "black"},
@@ -151,7 +153,7 @@ def heat_map(rows: pd.DataFrame, base: str) -> Figure:
     axis.set_xticks(np.arange(len(titles)) + 0.5, titles, fontsize=9, rotation=45, ha="left", rotation_mode="anchor")
     axis.set_yticks(np.arange(len(methods)) + 0.5, methods, fontsize=9, rotation=0)
     axis.tick_params(length=0, labeltop=True, labelbottom=False)
-    axis.set(xlabel="", ylabel=base)
+    axis.set(xlabel="", ylabel="")
     figure.axes[1].set_xlim(-REACH, REACH)
     return figure
 
