@@ -206,3 +206,14 @@ def test_unknown_names_are_found_in_every_scope() -> None:
     source = "import re\ndef f(x):\n    y = x + missing\n    return [y + z for z in there if len(re.sub(gone, '', z))]"
     assert unknown(source, {"there"}) == {"missing", "gone"}
     assert defined(source) == {"re", "f"}
+
+
+@pytest.mark.parametrize("number", TAUGHT)
+def test_numbers_in_takeaways_and_answers_are_shown_above_them(number: str) -> None:
+    """Each number with three digits after the point; an exercise on paper has numbers of its own."""
+    notebook, thousandth = numbered(number), r"(?<![\w.])\d*(\.\d{3})(?!\d)"
+    takeaways, *_ = [cell.source for cell in notebook.cells if re.match(r"#+ .*takeaways", cell.source, re.IGNORECASE)]
+    run, _, predict = exercises(number)
+    outputs = [output for cell in code(notebook) for output in cell.outputs]
+    shown = " ".join(output.get("text", "") + str(output.get("data", {}).get("text/html", "")) for output in outputs)
+    assert set(re.findall(thousandth, takeaways + run + predict)) <= set(re.findall(thousandth, shown))
