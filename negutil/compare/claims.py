@@ -312,7 +312,12 @@ def table(verdicts: Iterable[Verdict], claims: Iterable[Claim]) -> pd.DataFrame:
         claim, own = known[name], [row for row in found if row.claim == name]
         labels = [claim.label(row.verdict) for row in own]
         numbers = [tables.with_interval(row.value, row.ci_low, row.ci_high) for row in own]
-        shown = [labels, [row.decided_by for row in own], numbers, [row.n if row.model else "" for row in own]]
+        shown: list[list[Any]] = [
+            labels,
+            [row.decided_by for row in own],
+            numbers,
+            [row.n if row.model else "" for row in own],
+        ]
         verdict, decided, value, count = (by_model(own, texts) for texts in shown)
         if several and len(own) == 1 and own[0].model:
             value = f"{own[0].model}: {value}"

@@ -205,7 +205,7 @@ def points(
     height = len(levels) * max(0.3, 0.12 * len(known) + 0.06, 0.19 * max(map(len, texts)) + 0.02) + 0.5
     left = 0.085 * max(len(part) for text in texts for part in text)
     figure, axes = panels(titles, height, across, left=left, sharey=True, **shared)
-    ticks = {"nbins": max(3, int(2 * (WIDTH - left) / min(across, len(titles)))), "steps": [1, 2, 5, 10]}
+    most = max(3, int(2 * (WIDTH - left) / min(across, len(titles))))
     for axis, title in zip(axes, titles, strict=True):
         dots(axis, rows[rows[col] == title] if col else rows, y, levels, known, hue=hue, scale=scale)
         if limits:
@@ -213,7 +213,7 @@ def points(
         if (at := chance.get(title) if isinstance(chance, Mapping) else chance) is not None:
             axis.axvline(at, **CHANCE, zorder=1)
         axis.set_xlabel("" if isinstance(label, str) else label[title])
-        axis.locator_params("x", **ticks)
+        axis.locator_params("x", nbins=most, steps=[1, 2, 5, 10])
     if isinstance(label, str):
         figure.supxlabel(label if limits or len(titles) == 1 or "sharex" in shared else f"{label} {OWN_SCALES}")
     legend(figure, {} if unnamed else known, line if chance else "")
@@ -310,8 +310,7 @@ def legend(figure: Figure, known: Mapping[str, Mark], line: str = "", title: str
 
     ``line`` names the dashed lines; marks are ``joined`` where the figure joins them.
     """
-    style = "-" if joined else ""
-    handles = [Line2D([], [], color=c, marker=m, linestyle=style or ("" if m else "-")) for c, m in known.values()]
+    handles = [Line2D([], [], color=c, marker=m, linestyle="-" if joined or not m else "") for c, m in known.values()]
     handles += [Line2D([], [], **CHANCE, marker="")] if line else []
     texts = [*known, *([line] if line else [])]
     if not handles:
@@ -374,7 +373,7 @@ class Strip(NamedTuple):
     """Images side by side below a heading, with a text under each of them, in a colour that their frame has too."""
 
     heading: str
-    pictures: Sequence[NDArray[np.uint8]]
+    pictures: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
     texts: Sequence[str]
     colours: Sequence[str] = ()
 

@@ -73,7 +73,7 @@ def ranking(rows: Sequence[tuple[str, Sequence[np.ndarray], Sequence[bool]]], co
 
 def by_noun(frame: pd.DataFrame, value: str, group: str, floor: float, title: str) -> Figure:
     """Marks of ``value`` for each ``group``, for the LOWEST nouns with the lowest mean, and the floor as a line."""
-    order = frame.groupby("noun")[value].mean().sort_values().index
+    order = [str(noun) for noun in frame.groupby("noun")[value].mean().sort_values().index]
     heading = f"{title}: the lowest {len(order[:LOWEST])} of {len(order)}"
     rows = frame.assign(value=frame[value], panel=heading)[["noun", group, "value", "panel"]]
     figure = figures.points(

@@ -72,13 +72,14 @@ class Table(tables.Table):
             is_printed = str(heading).startswith(PUBLISHED)
             best = set() if is_printed else _highest(whole.loc[rows.index], self.best)
             if heading:
-                cells = [f"<b>{escape(str(heading))}</b>", *[""] * (len(classes) - 1)]
-                lines.append(_line("td", cells, ["heading", *classes[1:]]))
-            for row, cells in rows.iterrows():
+                title = [f"<b>{escape(str(heading))}</b>", *[""] * (len(classes) - 1)]
+                lines.append(_line("td", title, ["heading", *classes[1:]]))
+            for (row, cells), details in zip(rows.iterrows(), whole.loc[rows.index].to_numpy(), strict=True):
+                bold = [(row, name) in best for name in cells.index]
                 shown = [
-                    f"<b>{escape(cell)}</b>" if (row, name) in best else escape(cell) for name, cell in cells.items()
+                    f"<b>{escape(cell)}</b>" if top else escape(cell) for cell, top in zip(cells, bold, strict=True)
                 ]
-                hints = ["" if cell == text else text for cell, text in zip(cells, whole.loc[row], strict=True)]
+                hints = ["" if cell == text else text for cell, text in zip(cells, details, strict=True)]
                 is_grey = is_printed or any(cell.endswith(f", {PUBLISHED}") for cell in cells[:2])
                 lines.append(_line("td", shown, [f"{name} grey" if is_grey else name for name in classes], hints))
         inside = f"<caption>{escape(self._caption())}</caption>{''.join(lines)}".replace("\n", "<br>")

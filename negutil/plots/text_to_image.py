@@ -19,7 +19,7 @@ FEWEST = 10
 
 def grid(lines: Sequence[Shown], heads: Sequence[str] = ()) -> Figure:
     """Lines of images with a caption under each; ``heads`` stand above the columns (prompts)."""
-    return figures.strips([figures.Strip(*line) for line in lines], heads)
+    return figures.strips([figures.Strip(title, pictures, texts) for title, pictures, texts in lines], heads)
 
 
 def measures(table: pd.DataFrame, titles: Sequence[str], columns: int = 2) -> Figure:

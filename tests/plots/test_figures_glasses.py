@@ -9,12 +9,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import readable
 
 from negutil.compare import glasses_parts, layer_probe
 from negutil.config import Bootstrap
 from negutil.plots import clipglasses as plots
 from negutil.plots import figures
-from tests.support import readable
 
 NUMBERS: dict[str, Any] = {"value": 0.6, "low": 0.5, "high": 0.65, "n": 10, "over": "clusters"}
 

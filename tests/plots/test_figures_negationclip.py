@@ -8,13 +8,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import readable
 from matplotlib.axes import Axes
 
 from negutil.compare import engine, negationclip
 from negutil.plots import figures
 from negutil.plots import negationclip as drawn
 from negutil.tasks import ccneg, suite
-from tests.support import readable
 
 BASES = ("small", "large")
 METHODS = ("plain", "con-clip", "negationclip")

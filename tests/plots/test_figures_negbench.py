@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import readable
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.container import BarContainer
@@ -20,7 +21,6 @@ from negutil.plots.figures import Ranked
 from negutil.plots.negbench import Card
 from negutil.tasks.affirmation_bias import DENIES, SAYS
 from negutil.tasks.exclusion import ALL, HELD_OUT, TRAINED
-from tests.support import readable
 
 MODELS = ("small", "large")
 

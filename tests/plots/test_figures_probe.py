@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import readable
 from matplotlib.axes import Axes
 
 from miniworld import faces
@@ -16,7 +17,6 @@ from negutil.captions import probe_prompts
 from negutil.plots import binary_probe as plots
 from negutil.plots import figures
 from negutil.tasks import probe
-from tests.support import readable
 
 MODELS = ("one", "two")
 

@@ -54,9 +54,9 @@ def test_rows_of_an_architecture_have_a_heading_and_published_ones_become_a_grey
 def test_published_rows_stay_below_where_columns_would_be_too_many() -> None:
     wide = LEVELS.assign(**dict.fromkeys("CDEF", LEVELS["A"]))
     shown = tables.show(wide, "Levels", "levels")
-    head, *body = rows(shown)
+    head, *texts = rows(shown)
     assert head == ["model", *"ABCDEF"]
-    assert body[-2][0] == "published, ViT-B/32"
+    assert texts[-2][0] == "published, ViT-B/32"
     last = table(shown).find_all("tr")[-1]
     assert all("grey" in cell["class"] for cell in last.find_all("td"))
 
@@ -65,8 +65,8 @@ def test_the_best_of_ours_is_bold_below_each_heading() -> None:
     bold = [cell.get_text() for cell in table(tables.show(LEVELS, "L", "l", best=["A", "B", "gone"])).find_all("b")]
     assert bold == ["small", ".950 [.900, .960]", "+.031 ± .010", "large", ".400 ± .020"]
     rule = pd.DataFrame([("small", "rule: take the first", "1.000 [0.996, 1.000]", "")], columns=LEVELS.columns)
-    bold = table(tables.show(pd.concat([LEVELS, rule]), "L", "l", best=["A"])).find_all("b")
-    assert "1.000 [.996, 1.000]" not in {cell.get_text() for cell in bold}
+    marked = table(tables.show(pd.concat([LEVELS, rule]), "L", "l", best=["A"])).find_all("b")
+    assert "1.000 [.996, 1.000]" not in {cell.get_text() for cell in marked}
 
 
 def test_seven_columns_are_shown_and_the_caption_names_the_others() -> None:
