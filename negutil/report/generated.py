@@ -114,7 +114,7 @@ def time(profile: str) -> str:
     hosts = took["processor"] + ", " + took["threads"].astype(str) + " threads, " + gpus
     minutes = took["minutes"].astype(float).sum()
     machine = " / ".join(dict.fromkeys(hosts))
-    return f"The committed tables took {minutes:.0f} minutes ({machine}), without trainings that were in the cache."
+    return f"The committed tables took {minutes:.0f} minutes ({machine}), with trainings and answers in the cache."
 
 
 def findings(profile: str) -> str:
