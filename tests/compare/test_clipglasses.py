@@ -153,7 +153,7 @@ def test_margins_are_those_of_table_3_at_both_scales() -> None:
     assert own.loc["100", "change"] == pytest.approx((0.5 - full) * 100 / scale)
     assert found.loc[found["method"] == clipglasses.FULL, "change"].isna().all()
     figure = plots.margins(found, "100")
-    assert [axis.get_title() for axis in figure.axes] == ["CC-Neg, FAR", "CC-Neg, FAR as the code\ncomputes it"]
+    assert [axis.get_title() for axis in figure.axes] == ["CC-Neg, FAR", "CC-Neg,\nFAR as the code computes it"]
 
 
 def test_the_classifier_s_accuracy_is_told_by_cue_and_on_affirmative_sentences() -> None:
