@@ -152,7 +152,7 @@ def test_what_is_shown_comes_from_the_tables(found: tuple[negbench.Findings, Pat
     chosen = negbench.choices(findings.items, "COCO MCQ, paraphrased")
     assert chosen.drop(columns=["type", "model"]).sum(axis=1).tolist() == pytest.approx([1.0] * len(chosen))
     drops = plots.recall_drop(findings.table, models)
-    assert [len(axis.get_yticklabels()) for axis in drops.axes] == [3] * len(models)
+    assert (len(drops.axes), len(drops.axes[0].get_yticklabels())) == (len(models), 3)
     types = plots.accuracy_by_type(findings.table, models)
     assert [axis.get_title() for axis in types.axes] == ["COCO", "VOC2007", "MSR-VTT", "HardNeg-Syn"]
     plt.close("all")
