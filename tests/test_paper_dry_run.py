@@ -22,7 +22,7 @@ from negutil.report import chapters, pages
 from negutil.run import notebooks
 
 EXPERIMENTS = ("01_web_captions", "02_binary_probe", "03_negbench", "05_negationclip", "06_clipglasses")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

@@ -54,6 +54,7 @@ def require_close(dtype: str, whole: pd.DataFrame, own: pd.DataFrame) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_all_kinds_of_number_come_to_the_same_verdicts(monkeypatch: pytest.MonkeyPatch) -> None:
     """float16, which keeps more digits than bfloat16, is asked about HardNeg-Syn alone: it takes as long."""
     quick = config.load("quick")
