@@ -69,3 +69,17 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real sample files are not at {folder}: set NEGUTIL_SHARED_DATA")
     return folder
+
+
+@pytest.fixture
+def readable_figures() -> Iterator[None]:
+    """The style of the figures before the test; after it every figure that is open can be read, and is closed."""
+    import matplotlib.pyplot as plt
+    import readable
+
+    from negutil.plots import figures
+
+    figures.style()
+    yield
+    readable.check_open()
+    plt.close("all")

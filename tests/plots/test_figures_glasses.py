@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-import readable
 
 from negutil.compare import glasses_parts, layer_probe
 from negutil.config import Bootstrap
 from negutil.plots import clipglasses as plots
-from negutil.plots import figures
 
 NUMBERS: dict[str, Any] = {"value": 0.6, "low": 0.5, "high": 0.65, "n": 10, "over": "clusters"}
 
 
-@pytest.fixture(autouse=True)
-def look() -> Iterator[None]:
-    figures.style()
-    yield
-    readable.check_open()
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("readable_figures")
 
 
 def table(methods: list[str], titles: list[str], bases: tuple[str, ...] = ("s", "b")) -> pd.DataFrame:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-import readable
 from matplotlib.axes import Axes
 
 from negutil.compare import engine, negationclip
@@ -21,12 +17,7 @@ METHODS = ("plain", "con-clip", "negationclip")
 TITLES = (negationclip.ALL_ITEMS, suite.REFERRING, suite.BARE, suite.AFFIRMED, suite.CCNEG, ccneg.REVERSED)
 
 
-@pytest.fixture(autouse=True)
-def look() -> Iterator[None]:
-    figures.style()
-    yield
-    readable.check_open()
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("readable_figures")
 
 
 @pytest.fixture

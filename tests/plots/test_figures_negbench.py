@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-import readable
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.container import BarContainer
@@ -25,12 +21,7 @@ from negutil.tasks.exclusion import ALL, HELD_OUT, TRAINED
 MODELS = ("small", "large")
 
 
-@pytest.fixture(autouse=True)
-def look() -> Iterator[None]:
-    figures.style()
-    yield
-    readable.check_open()
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("readable_figures")
 
 
 def _series(axis: Axes) -> list[list[float]]:

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-import readable
 from matplotlib.axes import Axes
 
 from miniworld import faces
 from negutil.captions import probe_prompts
 from negutil.plots import binary_probe as plots
-from negutil.plots import figures
 from negutil.tasks import probe
 
 MODELS = ("one", "two")
 
 
-@pytest.fixture(autouse=True)
-def look() -> Iterator[None]:
-    figures.style()
-    yield
-    readable.check_open()
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("readable_figures")
 
 
 def _points(axis: Axes) -> np.ndarray:
