@@ -2,8 +2,7 @@
 
 ``python scripts/quick_values.py RESULTS/quick`` exits with 1 where a value lies beyond the tolerance that
 configs/tolerances.toml declares for its table, or is not there; ``--without`` names experiments that have not run. With
-``--write`` it replaces the kept values by those
-of that folder, for a maintainer who has changed what is computed.
+``--write`` it replaces the kept values by those of that folder, for a maintainer who has changed what is computed.
 """
 
 import argparse

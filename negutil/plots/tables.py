@@ -3,6 +3,7 @@
 What is shown is for reading. Every number with its interval is in the CSV files below ``results/``.
 """
 
+import functools
 import itertools
 import re
 from collections.abc import Iterable, Sequence
@@ -87,7 +88,7 @@ class Table(tables.Table):
         return f'<style>{style}</style><div style="overflow-x: auto"><table id="T_{self.name}">{inside}</table></div>'
 
     def _caption(self) -> str:
-        left_out = [str(name) for name in self._columns()[0].columns[MOST:]]
+        left_out = [str(name) for name in self._columns[0].columns[MOST:]]
         return f"{self.caption} (without: {', '.join(left_out)})" if left_out else self.caption
 
     def _class(self, name: str, cells: pd.Series) -> str:
@@ -98,9 +99,10 @@ class Table(tables.Table):
 
     def _cells(self) -> tuple[pd.DataFrame, pd.Series]:
         """The cells that are shown, with whole intervals, and the heading of each row ("" without)."""
-        text, groups = self._columns()
+        text, groups = self._columns
         return text.iloc[:, :MOST], groups
 
+    @functools.cached_property
     def _columns(self) -> tuple[pd.DataFrame, pd.Series]:
         """All cells as text, with whole intervals, and the heading of each row ("" without)."""
         text = super().text()
