@@ -22,6 +22,7 @@ from negutil.compare import (
     negbench,
     referring_segmentation,
     text_to_image,
+    verdicts,
 )
 from negutil.models import registry
 from negutil.tasks import exclusion
@@ -171,6 +172,15 @@ def test_every_claim_of_a_notebook_that_ran_has_a_verdict(committed: None) -> No
         stated = claims.of_notebook(notebook)
         judged = {verdict.claim for verdict in claims.judge(stated, "mini", models)}
         assert judged == {claim.id for claim in stated}
+
+
+def test_nothing_that_decides_a_claim_is_missing_in_the_mini_world(committed: None) -> None:
+    """Elsewhere conditions about data that are not there are left out: here a wrong name must not go unnoticed."""
+    for outcome in verdicts.of("mini"):
+        claim = outcome.claim
+        for condition in (*claim.provided, *claim.conditions) if outcome.rows else ():
+            table = results.read(claims.file_of(condition, claim.results or "mini"))
+            assert {row.model for row in outcome.rows} <= set(table.loc[condition.names(table), "model"]), condition
 
 
 def test_every_pair_of_glasses_has_its_seeds_beside_its_mean(committed: None) -> None:

@@ -339,18 +339,24 @@ def margins(claim: Claim, profile: str, model: str, draws: Sequence[str] = ()) -
     Columns are those of results with wanted (a text), bound, side, within, of, holds, contradicted and, where ``draws``
     are pooled, heterogeneity.  Raises as ``judge`` does.
     """
-    there = [one for one in claim.conditions if _has(model, one, claim, profile)]
-    return pd.concat([_margins(condition, profile, model, claim, draws) for condition in there or claim.conditions])
+    there = _measured(claim.conditions, model, claim.results or profile)
+    return pd.concat([_margins(condition, profile, model, claim, draws) for condition in there])
 
 
-def _has(model: str, condition: Condition, claim: Claim, profile: str) -> bool:
-    return model in set(_records(condition, claim.results or profile)["model"])
+def _measured(conditions: Sequence[Condition], model: str, place: str) -> Sequence[Condition]:
+    """Those of the conditions about which results/``place`` has a record of the model; all if it has none."""
+    return [one for one in conditions if _has(model, one, place)] or conditions
+
+
+def _has(model: str, condition: Condition, place: str) -> bool:
+    return model in set(_records(condition, place)["model"])
 
 
 def _verdicts(claim: Claim, profile: str, models: Sequence[str], draws: Sequence[str], floors: str) -> list[Verdict]:
     """For each model the first failing precondition decides, else the condition closest to failing.
 
-    Conditions without a record of the model, because their data are missing, are left out and named.
+    Conditions without a record of the model, because their data are missing, are left out and named; so are
+    preconditions, if another one has a record.
     """
     first, place = claim.conditions[0], claim.results or profile
     known = {model for condition in claim.conditions for model in _records(condition, place)["model"]}
@@ -363,8 +369,9 @@ def _verdicts(claim: Claim, profile: str, models: Sequence[str], draws: Sequence
         )
     found = []
     for model in able:
-        missing = [one.task for one in claim.conditions if not _has(model, one, claim, profile)]
-        needed = [_margins(condition, floors, model, claim, ()) for condition in claim.provided]
+        missing = [one.task for one in claim.conditions if not _has(model, one, place)]
+        preconditions = _measured(claim.provided, model, claim.results or floors)
+        needed = [_margins(one, floors, model, claim, ()) for one in preconditions]
         unfit = [frame for frame in needed if frame["holds"].min() <= 0]
         rows = unfit[0] if unfit else margins(claim, profile, model, draws)
         holds, contradicted = (rows["holds"] > 0).all(), (rows["contradicted"] >= 0).any()

@@ -48,15 +48,18 @@ Rows = NDArray[np.int64]
 class PhotoConfig(Settings):
     """Settings of PhotoCLIP: the projections learn at ``lr`` up to step ``projection_steps``, then all at ``tower_lr``.
 
-    Texts are encoded in ``text_chunks`` of like length. Of each part only the first ``photographs`` are used (0: all).
+    In training each image feature is dropped with the chance ``feature_dropout``, without which 6,000 photographs are
+    learned by heart. Texts are encoded in ``text_chunks`` of like length. Of each part only the first ``photographs``
+    are used (0: all).
     """
 
-    steps: int = 736
+    steps: int = 1196
     batch: int = 256
     lr: float = 1e-3
-    projection_steps: int = 460
+    projection_steps: int = 920
     tower_lr: float = 1e-4
     warmup: int = 20
+    feature_dropout: float = 0.5
     text_chunks: int = 8
     photographs: int = 0
     log_every: int = 23
@@ -64,8 +67,8 @@ class PhotoConfig(Settings):
     checkpoint_every: int = 69
 
 
-RECIPES = {"photoclip": PhotoConfig(), "photoclip-projections": PhotoConfig(steps=460)}
-"""In batches of 256 the 6,000 photographs are passed over every 23 steps: 20 times by the projections, 12 by all."""
+RECIPES = {"photoclip": PhotoConfig(), "photoclip-projections": PhotoConfig(steps=920)}
+"""In batches of 256 the 6,000 photographs are passed over every 23 steps: 40 times by the projections, 12 by all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,8 @@ class Trainer(Pretraining[tuple[Rows, Rows]]):
         """Return the loss of a batch; the share of photographs that find their caption goes into the curve."""
         images, captions = batch
         texts = self._texts(self.train, captions, frozen=self.done < self.config.projection_steps)
-        loss, accuracy = contrastive_loss(self._images(self.train, images), texts, self.model.logit_scale.exp())
+        features = self._images(self.train, images, self.config.feature_dropout)
+        loss, accuracy = contrastive_loss(features, texts, self.model.logit_scale.exp())
         self.numbers = {"accuracy": accuracy}
         return loss
 
@@ -160,8 +164,9 @@ class Trainer(Pretraining[tuple[Rows, Rows]]):
         ranks = retrieval.ranks(texts.cpu().numpy(), images.cpu().numpy(), photographs)
         return {f"recall_at_{k}": retrieval.recall_at(ranks, k) for k in RECALLS}
 
-    def _images(self, part: Part, photographs: Rows) -> torch.Tensor:
+    def _images(self, part: Part, photographs: Rows, dropout: float = 0.0) -> torch.Tensor:
         features = part.images[torch.from_numpy(photographs)].to(self.config.device)
+        features = functional.dropout(features, dropout)
         found: torch.Tensor = self.model.encode_image(features, normalize=True)
         return found
 

@@ -67,6 +67,17 @@ def test_a_model_that_does_not_fulfil_the_precondition_shows_nothing(store: Path
     assert found.verdict.startswith("inconclusive: it cannot") and found.decided_by.startswith("skill")
 
 
+def test_a_precondition_about_data_that_are_not_here_is_left_out_if_another_one_is_about_data_that_are(
+    store: Path,
+) -> None:
+    _save(("m", "task 1", 0.7, 0.8), ("m", "skill", 0.6, 0.9))
+    here, gone = (Condition("09_test/table", task, "accuracy", "above", 0.5) for task in ("skill", "clips"))
+    (found,) = claims.judge([_claim(ABOVE, provided=(gone, here))], "mini", ["m"])
+    assert found.verdict == "replicated"
+    with pytest.raises(claims.NoRecordError, match="'clips'"):
+        claims.judge([_claim(ABOVE, provided=(gone,))], "mini", ["m"])
+
+
 def test_changing_a_result_changes_the_verdict(store: Path) -> None:
     _save(("m", "task 1", 0.7, 0.8))
     assert claims.judge([_claim(ABOVE)], "mini", ["m"])[0].verdict == "replicated"
