@@ -86,6 +86,7 @@ def examples(part: str, count: int, seed: int = 0) -> list[Example]:
     return [_example(name, random.Random(f"look/{name}/{seed}/{index}")) for index in range(count)]
 
 
+@figures.or_nothing
 def grid(shown: Sequence[Example], columns: int = COLUMNS, title: str = "") -> Figure:
     """A figure with ``shown`` in rows of ``columns``, each caption under its image."""
     return _figure([(title, shown, columns)])

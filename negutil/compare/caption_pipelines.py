@@ -8,7 +8,7 @@ left out there.
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from negutil.captions import baseline_sets, caption_quality, caption_sets, negbe
 from negutil.captions.caption_quality import NGrams
 from negutil.compare import engine
 from negutil.config import Profile
-from negutil.data import built, skipped, source
+from negutil.data import built, coco, skipped, source
 from negutil.data import negrefcocog as referring_file
 from negutil.data.source import Example
 from negutil.models.pictures import read_rgb
@@ -131,9 +131,8 @@ def study(settings: Profile, error: float = 0.0, seed: int = 0) -> pd.DataFrame:
     written, of_shapes = items["dropped"] == "", items["set"].isin((SHAPES, OVERLOOKED))
     shown: list[tuple[Any, Mapping[int, Any]]] = [(of_shapes & written, source.world().shapes_by_id())]
     if source.is_drawn(source.folder(settings, "coco")):
-        scenes = _scenes(source.folder(settings, "coco"))
-        shown.append((~of_shapes & written, scenes))
-        nouns = {image_id: source.world().sayable(scene.nouns) for image_id, scene in scenes.items()}
+        shown.append((~of_shapes & written, _scenes(source.folder(settings, "coco"))))
+    if nouns := _nouns(settings):
         rows = items["kind"].isin(("object", "presence")) & written & ~of_shapes & (items["set"] != CCNEG)
         there = [nouns[image_id] for image_id in items.loc[rows, "image_id"]]
         counts = negbench.cooccurrence(list(nouns.values()))
@@ -153,6 +152,17 @@ def _pictures(settings: Profile) -> int:
 def _scenes(folder: Path) -> dict[int, Any]:
     known = source.world().truth(folder)
     return {one.image_id: one.scene for one in known if one.split == "train"}
+
+
+def _nouns(settings: Profile) -> Mapping[int, Collection[str]]:
+    """What every training image shows: in drawings all there is, in photographs what captions name; else unknown."""
+    folder = source.folder(settings, "coco")
+    if source.is_drawn(folder):
+        return {image_id: source.world().sayable(scene.nouns) for image_id, scene in _scenes(folder).items()}
+    if not settings.photographs:
+        return {}
+    files_of = (folder / "annotations" / f"{kind}_train2014.json" for kind in ("captions", "instances"))
+    return {int(one.image_id): (*one.objects, *one.implied) for one in negbench.from_coco(coco.load(*files_of))}
 
 
 def _measures(items: pd.DataFrame, settings: Profile, seed: int) -> pd.DataFrame:

@@ -22,7 +22,12 @@ NATURAL = {", before": "caption before", ", template": "template", "": "with neg
 
 
 def errors(quality: pd.DataFrame) -> Figure:
-    """Share of true captions, and share of captions kept, against the annotators' error rate, with 95 % intervals."""
+    """Share of true captions, and share of captions kept, against the annotators' error rate, with 95 % intervals.
+
+    Where no errors were made on purpose there is nothing to show.
+    """
+    if quality["error"].nunique() < 2:
+        return figures.nothing("annotators' errors were not varied")
     panels = {pipelines.TRUE: "True captions", pipelines.KEPT: "Captions and questions kept"}
     rows = figures.ordered(figures.ordered(quality, "set", SETS), "metric", list(panels))
     rows = rows.assign(panel=rows["metric"].map(panels), error=100 * rows["error"])

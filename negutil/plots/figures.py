@@ -111,10 +111,10 @@ def or_nothing(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     return drawn
 
 
-def nothing() -> Figure:
-    """A small figure that says that there is nothing to show."""
+def nothing(why: str = "the data are not here (see skipped.csv)") -> Figure:
+    """A small figure that says that there is nothing to show, and why."""
     figure, axis = plt.subplots(figsize=(5.2, 0.6))
-    axis.text(0, 0.5, "Nothing to show: the data are not here (see skipped.csv).", va="center", fontsize=9)
+    axis.text(0, 0.5, f"Nothing to show: {why}.", va="center", fontsize=9)
     axis.axis("off")
     return figure
 
