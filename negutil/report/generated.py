@@ -127,7 +127,8 @@ def findings(profile: str) -> str:
         values = [f"{with_interval(row.value, row.ci_low, row.ci_high)} ({row.model})" for row in outcome.rows]
         numbers = f"{headline.measure}: {', '.join(values)}" if values else outcome.reason
         verdict = f"{pages.MARKS[outcome.verdict]} **{outcome.verdict.capitalize()}** ({outcome.work})"
-        lines.append(f"- {verdict}: {headline.says}. *{numbers}*")
+        beside = f" In {verdicts.other_world(profile)}: {outcome.beside.told}." if outcome.beside else ""
+        lines.append(f"- {verdict}: {headline.says}. *{numbers}*{beside}")
     theirs = [outcome for outcome in outcomes if not outcome.is_ours]
     counted = verdicts.counts(theirs)
     optional = (claims.FACT, verdicts.NO_RESULTS)
@@ -146,7 +147,24 @@ def findings(profile: str) -> str:
         f"a second bound for “near chance”. The index marks both."
     )
     heading = f"The verdicts on all **{len(theirs)} claims** of the papers ([claim by claim](docs/index.md)):"
-    return "\n".join([*lines, "", heading, "", table(head, rows), "", findings_of_ours])
+    parts = ["\n".join(lines), heading, table(head, rows), findings_of_ours, both_worlds(outcomes, profile)]
+    return "\n\n".join(filter(None, parts))
+
+
+def both_worlds(outcomes: Sequence[Outcome], profile: str) -> str:
+    """How many claims that were tested in both worlds have the same verdict; "" without the other world."""
+    pairs = [(one.verdict, one.beside.verdict) for one in outcomes if one.beside]
+    pairs = [pair for pair in pairs if set(pair) <= set(verdicts.TESTED)]
+    if not pairs:
+        return ""
+    other = verdicts.other_world(profile)
+    same = sum(here == there for here, there in pairs)
+    opposite = sum({claims.REPLICATED, claims.NOT_REPLICATED} == set(pair) for pair in pairs)
+    report = link(f"`{other}`", paths.results(other) / pages.MARKDOWN, README)
+    return (
+        f"**In both worlds.** The {report} profile tests {len(pairs)} of all these claims again: {same} have the same "
+        f"verdict, {opposite} the opposite one, and {len(pairs) - same - opposite} are open in one of the two."
+    )
 
 
 def readme(profile: str, path: Path = README) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
+import pandas as pd
 import paper_files
 
 from negutil import paths
@@ -15,6 +17,9 @@ TRAINED, CHOSEN, TESTED = 120, 40, 40
 
 OWN = 12
 """Photographs of COCO that NegBench's published rows are about."""
+
+WITH_PHOTOGRAPHS = ("examples", "good", "with_and_without_no")
+"""Figures of the notebooks that show photographs, and so are not written."""
 
 _ONE = f'["{MODEL}"]'
 CHANGES = {
@@ -70,3 +75,19 @@ def configs(root: Path) -> None:
     for name, changes in CHANGES.items():
         path = root / name
         path.write_text(paper_files.changed(path.read_text(encoding="utf-8"), changes), encoding="utf-8")
+
+
+def require_no_captions(folder: Path, captions: Collection[str]) -> None:
+    """Fail where a table or page in ``folder`` has a caption, with or without the space before its full stop."""
+    texts = {text.removesuffix(" .") for text in captions if len(text) > 40}
+    files = [path for path in folder.rglob("*") if path.suffix in (".csv", ".parquet", ".md", ".html")]
+    assert len(files) > 10
+    for path in files:
+        if path.suffix == ".parquet":
+            columns = pd.read_parquet(path).select_dtypes(["object", "category", "string"])
+        elif path.suffix == ".csv":
+            columns = pd.read_csv(path, dtype=str)
+        else:
+            columns = pd.DataFrame({"line": path.read_text(encoding="utf-8").splitlines()})
+        written = {str(text).removesuffix(" .") for name in columns for text in columns[name].dropna()}
+        assert not written & texts, path
