@@ -20,6 +20,8 @@ Floats = NDArray[np.float64]
 Statistic = Callable[..., Floats]
 
 LEVEL = 0.95
+WIDTH = float(2 * stats.norm.ppf((1 + LEVEL) / 2))
+"""Standard errors from one end to the other of a normal interval."""
 CHUNK = 4_000_000  # weights held at once, 32 MB as float64
 RESAMPLES = 2000
 SEEDS = "seeds and "
@@ -35,6 +37,11 @@ class Interval:
     high: float
     n: int
     over: str
+
+    @property
+    def error(self) -> float:
+        """The standard error of the value, if its interval is that of a normal distribution."""
+        return (self.high - self.low) / WIDTH
 
 
 def wilson(k: int, n: int, over: str = "items") -> Interval:
@@ -160,12 +167,10 @@ def pooled(draws: Sequence[Interval]) -> tuple[Interval, float]:
     NaN where a draw's interval has no width. Where intervals cover seeds, all draws are of the same trained models and
     share that error, so pooling narrows nothing: the interval is as wide as a draw's (and rather too wide).
     """
-    width = 2 * stats.norm.ppf((1 + LEVEL) / 2)
-    values = np.array([draw.value for draw in draws])
-    errors = np.array([draw.high - draw.low for draw in draws]) / width
+    values, errors = (np.array([getattr(draw, name) for draw in draws]) for name in ("value", "error"))
     shared = draws[0].over.startswith(SEEDS)
     error = errors.mean() if shared else np.sqrt((errors**2).sum()) / len(draws)
-    mean, half = float(values.mean()), float(error * width / 2)
+    mean, half = float(values.mean()), float(error * WIDTH / 2)
     interval = Interval(mean, mean - half, mean + half, sum(draw.n for draw in draws), draws[0].over)
     if (errors == 0).any():
         return interval, float("nan")
@@ -176,8 +181,7 @@ def pooled(draws: Sequence[Interval]) -> tuple[Interval, float]:
 
 def p_value(value: float, low: float, high: float, bound: float) -> float:
     """Two-sided p-value of ``bound`` for a value with its 95 % interval, read as normal; NaN without a width."""
-    width = 2 * stats.norm.ppf((1 + LEVEL) / 2)
-    return float(2 * stats.norm.sf(abs(value - bound) * width / (high - low))) if high > low else float("nan")
+    return float(2 * stats.norm.sf(abs(value - bound) * WIDTH / (high - low))) if high > low else float("nan")
 
 
 def weighted_mean(values: NDArray[Any], weights: Floats) -> Floats:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from negutil import config, paths, results
+from negutil import config, paths, results, statistics
 from negutil.captions import caption_statistics, negbench_files, web_captions
 from negutil.compare import (
     affirmative,
@@ -156,7 +156,7 @@ def test_every_fine_tuned_model_has_its_seeds_and_its_means(committed: None) -> 
 def test_the_number_of_passes_is_the_one_that_the_rule_chooses(committed: None) -> None:
     table = results.load("mini", negationclip.EXPERIMENT, budgets.TABLE)
     passes = table["task"].str.extract(r"(\d+)(?: pass(?:es)?)?$")[0].astype(int)  # a rise has the smaller number last
-    table = table.assign(passes=passes, error=(table["ci_high"] - table["ci_low"]) / (2 * budgets.WIDTH))
+    table = table.assign(passes=passes, error=(table["ci_high"] - table["ci_low"]) / statistics.WIDTH)
     assert named.settings("infonce", "mini").epochs == budgets.chosen(table)
     # The error of the mean takes those of its three measures as independent. The widest one takes them as equal.
     table["of_mean"] = table["metric"].str.endswith(budgets.SCORE)

@@ -29,6 +29,7 @@ from negutil.captions.annotators import LanguageAnnotator, VisionAnnotator
 from negutil.captions.negbench import Question
 from negutil.captions.p1 import Source
 from negutil.captions.statements import Statement
+from negutil.errors import NegutilError
 
 NEGATIVES = 3
 """Absent objects, and so captions, per image of NegCap."""
@@ -148,7 +149,13 @@ def nearest(
     Closeness is the cosine of what two captions name; between equals the earlier one comes first. With ``denied``,
     captions that name the denied object come last. Every machine finds the same ones: a caption's neighbours are ranked
     by the square of that cosine, less a factor of their own, which is a quotient of whole numbers and so has no noise.
+    Raises NegutilError where there are not that many other images.
     """
+    if (images := len(set(pictures))) <= count:
+        raise NegutilError(
+            f"Captions of more than {count} images are needed that name a thing to deny, or two words to swap, and "
+            f"{images} have one; give more captions, or another annotator (--annotator)."
+        )
     coder = MultiLabelBinarizer(sparse_output=False)
     binary = coder.fit_transform(named).astype(np.float32)
     sizes = np.maximum(binary.sum(axis=1, dtype=np.float64), 1)

@@ -8,7 +8,7 @@ world's, for its own images), or a TOML file with a table [language] and, if ima
 
 import random
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from datasets import Dataset
 from negutil import data, files
 from negutil.captions import annotators, baseline_sets, caption_sets, named_objects, negbench, p1, p2
 from negutil.captions.annotators import Annotator, LanguageAnnotator
-from negutil.captions.baseline_sets import NEAREST, TRIPLETS
+from negutil.captions.baseline_sets import TRIPLETS
 from negutil.captions.caption_sets import NEGCAP, NEGMCQ, P1, P2, RANDOM, WORD_ORDER, Annotators
 from negutil.captions.p1 import Source
 from negutil.captions.p2 import Asked
@@ -224,13 +224,8 @@ def _write_baselines(
             negbench.write_csv(folder / NEGMCQ, questions)
     if TRIPLETS in names:
         triplets = baseline_sets.ccneg_triplets(captions, language, held_out=held_out, seed=seed)
-        _require_images(triplets["image_id"], "names a thing that can be denied")
         baseline_sets.write_triplets(triplets, folder)
     if WORD_ORDER in names:
-        named = language.extract([source.caption for source in captions])
-        pairs = zip(captions, named, strict=True)
-        two = [one.image_id for one, nouns in pairs if baseline_sets.swap(one.caption, nouns, random.Random(seed))]
-        _require_images(two, "has two words to swap")
         baseline_sets.write_word_order(baseline_sets.word_order(captions, language, seed), folder / WORD_ORDER)
 
 
@@ -240,13 +235,3 @@ def _some(labels: pd.DataFrame, column: str, file: Path) -> pd.DataFrame:
         problem = f"no {column} object was found for any of {len(labels)} captions"
         raise NegutilError(f"{file}: {problem}: check the annotators, or choose others with --annotator.")
     return labels
-
-
-def _require_images(found: Iterable[int], what: str) -> None:
-    """Raise NegutilError where too few images are found for each to have NEAREST others that look alike."""
-    count = len(set(found))
-    if count <= NEAREST:
-        raise NegutilError(
-            f"A caption that {what} is needed for more than {NEAREST} images, and {count} have one; give more "
-            "captions, or another annotator (--annotator)."
-        )

@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from negutil import statistics
 from negutil.compare import engine, evaluation, negationclip
@@ -36,8 +35,6 @@ from negutil.train import recipes
 SCORE = "mean of the three"
 RISE = "rise of "
 TABLE = "budget"
-WIDTH = float(stats.norm.ppf((1 + statistics.LEVEL) / 2))
-"""Standard errors from a number to the end of its interval."""
 
 
 def choice(settings: Profile, seed: int = 0) -> pd.DataFrame:
@@ -59,7 +56,7 @@ def choice(settings: Profile, seed: int = 0) -> pd.DataFrame:
         intervals = {measure: statistics.two_way_bootstrap(each, **bootstrap) for measure, each in own.items()}
         about = {"model": model, "task": f"validation split, {task}", "passes": passes}
         for measure, interval in (intervals | {SCORE: _mean(list(intervals.values()))}).items():
-            row = {"metric": f"{kind}{measure}", **dataclasses.asdict(interval), "error": _error(interval)}
+            row = {"metric": f"{kind}{measure}", **dataclasses.asdict(interval), "error": interval.error}
             rows.append(about | row)
     table = pd.DataFrame(rows)
     engine.save_numbers(table, settings, negationclip.EXPERIMENT, TABLE, seed=seed)
@@ -74,16 +71,11 @@ def chosen(table: pd.DataFrame, measure: str = SCORE) -> int:
     return int(budgets[budgets.index(still[-1]) + 1] if still else budgets[0])
 
 
-def _error(interval: Interval) -> float:
-    return float((interval.high - interval.low) / (2 * WIDTH))
-
-
 def _mean(parts: Sequence[Interval]) -> Interval:
     """The mean of numbers about different items, with the interval that follows from theirs."""
     value = float(np.mean([each.value for each in parts]))
-    error = float(np.linalg.norm([_error(each) for each in parts])) / len(parts)
-    low, high = value - WIDTH * error, value + WIDTH * error
-    return Interval(value, low, high, sum(each.n for each in parts), parts[0].over)
+    half = float(np.linalg.norm([each.error for each in parts])) / len(parts) * statistics.WIDTH / 2
+    return Interval(value, value - half, value + half, sum(each.n for each in parts), parts[0].over)
 
 
 def _passes(count: int) -> str:

@@ -148,13 +148,17 @@ def with_share(title: str) -> str:
 
 
 def note(settings: Profile, skip: Skip) -> None:
-    """Tell, the first time, that something is left out of this run, and keep it for ``save``."""
+    """Tell, the first time, that something is left out of this run, and keep it for ``save``.
+
+    The processes that work for a run read the same as it does, and keep it to themselves.
+    """
     noted = _noted.setdefault(settings.name, {})
-    if skip.what not in noted:
+    is_new, noted[skip.what] = skip.what not in noted, skip
+    if multiprocessing.parent_process() is not None:
+        return
+    if is_new:
         print(skip.line)
-    noted[skip.what] = skip
-    experiment = os.environ.get(EXPERIMENT)
-    if experiment and multiprocessing.parent_process() is None:  # others read the same again
+    if experiment := os.environ.get(EXPERIMENT):
         save(settings, experiment)
 
 

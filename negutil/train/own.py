@@ -13,7 +13,7 @@ from datasets import Dataset
 from negutil import data, files, paths
 from negutil.captions import baseline_sets, caption_sets, own_sets
 from negutil.config import Profile
-from negutil.data import ccneg, image_captions
+from negutil.data import image_captions
 from negutil.errors import NegutilError
 from negutil.models import encode
 from negutil.models.loader import LoadedModel
@@ -26,14 +26,8 @@ from negutil.train.sets import Gallery
 
 
 def triplets(pictures: Gallery, file: Path) -> Examples:
-    """CoN-CLIP: captions, the same with something negated that is there, and the image of one that looks alike.
-
-    ``file`` is one of CC-Neg's, with the distractors beside it; commas of the negated captions are removed.
-    """
-    rows = ccneg.load(file, None, file.with_name(baseline_sets.DISTRACTORS), n_evaluation=1).to_pandas()
-    own, negated = pictures.find(rows["file_name"].tolist()), rows["negated_caption"].str.replace(",", "").tolist()
-    distractors = own[rows["distractor"].to_numpy(np.int64)]
-    return Examples(pictures.images, own, rows["caption"].tolist(), negatives=negated, distractors=distractors)
+    """CoN-CLIP: captions, the same with something negated that is there, and the image of one that looks alike."""
+    return sets.ccneg_of(pictures, file).examples()
 
 
 SETS: dict[str, tuple[tuple[str, ...], Callable[..., Examples] | None]] = {

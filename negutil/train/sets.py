@@ -259,9 +259,12 @@ def ccneg(model: LoadedModel, settings: Profile, error: float = 0.0) -> CaptionP
         coco_folder = settings.data / "coco"
         frame = coco.load(coco_folder / "annotations" / "captions_train2017.json").to_pandas().sort_values("image_id")
         return ccneg_from(published, [coco_folder / "train2017" / name for name in frame["file_name"]], model, settings)
-    folder, pictures = caption_sets.build(settings, error), gallery(model, settings)
-    rows = ccneg_files.load(folder / baseline_sets.TRIPLETS, None, folder / baseline_sets.DISTRACTORS, n_evaluation=1)
-    table = rows.to_pandas()
+    return ccneg_of(gallery(model, settings), caption_sets.build(settings, error) / baseline_sets.TRIPLETS)
+
+
+def ccneg_of(pictures: Gallery, file: Path) -> CaptionPairs:
+    """CC-Neg's triplets in a ``file`` of its layout, with the distractors beside it: all are among ``pictures``."""
+    table = ccneg_files.load(file, None, file.with_name(baseline_sets.DISTRACTORS), n_evaluation=1).to_pandas()
     own = pictures.find(table["file_name"].tolist())
     return _triplets(pictures.images, table, own, own)
 

@@ -260,11 +260,11 @@ def test_the_command_trains_and_writes_a_model(folder: Path, model: LoadedModel)
         (("tiny+p2/seed0", "--captions", "few.csv", "--questions", "open.csv"), "which the rules cannot give"),
         (
             ("tiny+con-clip/seed0", "--captions", "few.csv"),
-            "names a thing that can be denied is needed for more than 3",
+            "Captions of more than 3 images are needed that name a thing to deny",
         ),
         (
             ("tiny+negclip/seed0", "--captions", "few.csv"),
-            "has two words to swap is needed for more than 3 images, and 2",
+            "two words to swap, and 2 have one",
         ),
         (("tiny+negationclip-noise5/seed0", "--captions", "mine.csv"), "its annotators make errors at a known rate"),
         (("tiny+negationclip-full/seed0", "--captions", "mine.csv"), "its captions name everything in the image"),
