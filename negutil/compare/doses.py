@@ -132,8 +132,8 @@ def methods(plan: Plan) -> list[Method]:
     asides = [name for name in others if read().find(name).asides]
     found = [Method(first, (first,))]
     for name in others:
-        rivals = [rival for rival in (first, *asides) if rival != name]
-        found.append(Method(name, (name,), over=tuple((rival, over(rival)) for rival in rivals)))
+        rivals = [(rival, over(rival)) for rival in (first, *asides) if rival != name]
+        found.append(Method(name, (name,), over=tuple(rivals)))
     if own := plan.finetuning:
         control = f"{own.base}+{own.control}"
         for label in own.titles:
@@ -205,11 +205,11 @@ def _faces(model: LoadedModel, settings: Profile) -> Rows:
     images = encode.images(model, PictureFiles.of(faces), batch=settings.encode.batch)
     found = probe.evaluate(pairs, binary_probe.labels_of(faces), images, texts, resamples=1).table  # without intervals
     rows: Rows = []
-    for row in found[~found["attribute"].isin((probe.MEAN, probe.MEAN_WITH_ANTONYM))].itertuples():
-        measures = {"auc": FACES} if row.phrasing == ALONE else {"balanced_accuracy": PROBE, "auc": PROBE_AUC}
-        if row.metric in measures and row.phrasing != ANTONYM:
-            about = (f"{row.attribute}/{row.phrasing}", row.attribute, row.phrasing)
-            rows.append((measures[row.metric], *about, row.value))
+    kept = found[~found["attribute"].isin((probe.MEAN, probe.MEAN_WITH_ANTONYM)) & (found["phrasing"] != ANTONYM)]
+    columns = (kept[name].tolist() for name in ("attribute", "phrasing", "metric", "value"))
+    for attribute, phrasing, metric, value in zip(*columns, strict=True):
+        task = {"auc": FACES if phrasing == ALONE else PROBE_AUC, "balanced_accuracy": PROBE}.get(metric)
+        rows += [(task, f"{attribute}/{phrasing}", attribute, phrasing, value)] if task else []
     return rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -27,7 +28,8 @@ def test_every_ability_has_a_panel_with_every_model(profile: str) -> None:
     figure = plots.abilities(levels(plan), known, plan, titles)
     assert [axis.get_title(loc="left").replace("\n", " ") for axis in figure.axes] == list(titles)
     for axis, chance in zip(figure.axes, titles.values(), strict=True):
-        drawn = sorted(float(x) for container in axis.containers for x in container.lines[0].get_xdata())
+        marked = [line for line in axis.lines if line.get_marker() not in ("", "None", "_")]
+        drawn = sorted(float(x) for line in marked for x in np.asarray(line.get_xdata()))
         assert len(drawn) == len(doses.methods(plan))
         assert drawn[0] == 0 and drawn[-1] >= 20
         dashed = [line for line in axis.lines if line.get_linestyle() == "--"]
