@@ -59,7 +59,7 @@ def abilities(levels: pd.DataFrame, doses: Doses, plan: Plan, titles: Mapping[st
         ticks = sorted({doses.find(name).dose for name in plan.models})
         axis.set_xticks(ticks, [f"{dose:g}" for dose in ticks])
         axis.set_xticks([], minor=True)
-        axis.set_ylim(0, 1.03)
+        axis.set_ylim(-0.03, 1.03)
         axis.grid(visible=True)
     figure.supxlabel("captions in pretraining with a negation, %")
     figure.supylabel("accuracy, recall or AUC")
@@ -73,8 +73,8 @@ def _places(doses: Doses, plan: Plan) -> pd.DataFrame:
     rows = [(model.name, DENIALS, model.dose) for model in models if not model.asides]
     rows += [(model.name, ASIDES, model.dose * BESIDE) for model in models if model.asides]
     if plan.finetuning:
-        at = doses.find(plan.finetuning.as_many_as).dose * BESIDE
-        rows += [(label, title, at) for label, title in plan.finetuning.titles.items()]
+        at, titles = doses.find(plan.finetuning.as_many_as).dose, plan.finetuning.titles
+        rows += [(label, title, at * BESIDE**place) for place, (label, title) in enumerate(titles.items(), 1)]
     return pd.DataFrame(rows, columns=["method", "line", "at"])
 
 
