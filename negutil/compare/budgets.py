@@ -124,9 +124,11 @@ def curve(table: pd.DataFrame, settings: Profile, titles: Sequence[str]) -> pd.D
 def shares(table: pd.DataFrame, settings: Profile, titles: Sequence[str], method: str) -> pd.DataFrame:
     """Benchmarks against passes over all captions, a line for each share of the captions of ``method``: COLUMNS.
 
-    A share is passed over more often, so that points above each other have as many steps.
+    A share is passed over more often, so that points above each other have as many steps. Empty without two shares.
     """
     points = {name: point for name, point in recipes.curve(settings).items() if point[0] == method}
+    if len({share for _, share, _ in points.values()}) < 2:
+        points = {}
     by_share = sorted(points.items(), key=lambda item: -item[1][1])
     lines = {name: (f"{share:.0%} of the captions", passes) for name, (_, share, passes) in by_share}
     return _along(table, settings, titles, lines, first=0)

@@ -27,7 +27,7 @@ def errors(quality: pd.DataFrame) -> Figure:
     Where no errors were made on purpose there is nothing to show.
     """
     if quality["error"].nunique() < 2:
-        return figures.nothing("annotators' errors were not varied")
+        return figures.nothing()
     panels = {pipelines.TRUE: "True captions", pipelines.KEPT: "Captions and questions kept"}
     rows = figures.ordered(figures.ordered(quality, "set", SETS), "metric", list(panels))
     rows = rows.assign(panel=rows["metric"].map(panels), error=100 * rows["error"])

@@ -101,7 +101,7 @@ def style() -> None:
 
 
 def or_nothing(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """A figure function that says so where its first argument is empty: published data that are not on this machine."""
+    """A figure function that says so where its first argument is empty: nothing was varied, or data are not here."""
 
     @functools.wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -111,9 +111,10 @@ def or_nothing(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     return drawn
 
 
-def nothing(why: str = "the data are not here (see skipped.csv)") -> Figure:
-    """A small figure that says that there is nothing to show, and why."""
-    figure, axis = plt.subplots(figsize=(5.2, 0.6))
+def nothing() -> Figure:
+    """A small figure that says that there is nothing to show."""
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.6))
+    why = "this profile does not vary it, or the data are not here (see skipped.csv)"
     axis.text(0, 0.5, f"Nothing to show: {why}.", va="center", fontsize=9)
     axis.axis("off")
     return figure

@@ -27,7 +27,7 @@ PHRASES = {
 def gains(table: pd.DataFrame, titles: Sequence[str], methods: Sequence[str], kind: str = OVER_CLIP) -> Figure:
     """Gain in points of every method (rows), a panel per benchmark, a colour per architecture, with 95 % intervals."""
     rows = _of(table[table["kind"] == kind], titles, methods)
-    order = [title_of(name) for name in methods]
+    order = [title for title in map(title_of, methods) if (rows["name"] == title).any()]
     look: dict[str, Any] = {"label": f"{kind}, points", "scale": 100}
     return figures.points(rows, "name", "base", "title", order=order, chance=0, **look)
 
@@ -94,7 +94,9 @@ def held_out(table: pd.DataFrame, base: str, tasks: Sequence[str]) -> Figure:
 
 @figures.or_nothing
 def noise(table: pd.DataFrame) -> Figure:
-    """Every benchmark by the annotators' error rate in percent, with 95 % intervals."""
+    """Every benchmark by the annotators' error rate in percent, with 95 % intervals, if there are several rates."""
+    if table["at"].nunique() < 2:
+        return figures.nothing()
     rates = {at: f"{at:.0f} % of the answers wrong" for at in sorted(table["at"].unique())}
     rows = figures.ordered(table.assign(rate=table["at"].map(rates)), "rate", list(rates.values()))
     look: dict[str, Any] = {"label": "accuracy or AUC", "limits": (0, 1)}

@@ -177,5 +177,5 @@ def test_what_the_notebook_shows(settings: Profile, findings: Findings) -> None:
     assert [len(figure.axes) for figure in drawn] == [2, 1, 1, 2, 9]
     assert drawn[0].axes[0].get_lines()
     careful = plots.errors(findings.quality[findings.quality["error"] == 0])
-    assert "were not varied" in careful.axes[0].texts[0].get_text()
+    assert "does not vary it" in careful.axes[0].texts[0].get_text()
     plt.close("all")
