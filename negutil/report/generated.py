@@ -127,7 +127,9 @@ def findings(profile: str) -> str:
         values = [f"{with_interval(row.value, row.ci_low, row.ci_high)} ({row.model})" for row in outcome.rows]
         numbers = f"{headline.measure}: {', '.join(values)}" if values else outcome.reason
         verdict = f"{pages.MARKS[outcome.verdict]} **{outcome.verdict.capitalize()}** ({outcome.work})"
-        beside = f" In {verdicts.other_world(profile)}: {outcome.beside.told}." if outcome.beside else ""
+        beside = ""
+        if outcome.beside and outcome.beside.rows:
+            beside = f" In {verdicts.other_world(profile)}: {outcome.beside.told}."
         lines.append(f"- {verdict}: {headline.says}. *{numbers}*{beside}")
     theirs = [outcome for outcome in outcomes if not outcome.is_ours]
     counted = verdicts.counts(theirs)
@@ -152,18 +154,21 @@ def findings(profile: str) -> str:
 
 
 def both_worlds(outcomes: Sequence[Outcome], profile: str) -> str:
-    """How many claims that were tested in both worlds have the same verdict; "" without the other world."""
+    """How the verdicts on the claims that were tested in both worlds compare; "" without the other world."""
     pairs = [(one.verdict, one.beside.verdict) for one in outcomes if one.beside]
     pairs = [pair for pair in pairs if set(pair) <= set(verdicts.TESTED)]
     if not pairs:
         return ""
     other = verdicts.other_world(profile)
     same = sum(here == there for here, there in pairs)
-    opposite = sum({claims.REPLICATED, claims.NOT_REPLICATED} == set(pair) for pair in pairs)
-    report = link(f"`{other}`", paths.results(other) / pages.MARKDOWN, README)
+    open_here, open_there = (
+        sum(pair[place] == claims.INCONCLUSIVE != pair[1 - place] for pair in pairs) for place in (0, 1)
+    )
+    report = link(other, paths.results(other) / pages.MARKDOWN, README)
     return (
         f"**In both worlds.** The {report} profile tests {len(pairs)} of all these claims again: {same} have the same "
-        f"verdict, {opposite} the opposite one, and {len(pairs) - same - opposite} are open in one of the two."
+        f"verdict, {open_here} are inconclusive in {profile} alone, {open_there} in {other} alone, and "
+        f"{len(pairs) - same - open_here - open_there} have different verdicts."
     )
 
 
