@@ -20,7 +20,7 @@ from negutil.compare import engine, evaluation, layer_probe, negationclip
 from negutil.compare.engine import CLIP, OVER_CLIP, Column, Experiment, Findings, Group, Number, Printed
 from negutil.compare.evaluation import ALL, CCNEG, FEW, RETRIEVAL, WHOLE, ZERO_SHOT, Evaluation
 from negutil.config import Profile
-from negutil.models import glasses_model, loader, trained
+from negutil.models import glasses_model, loader, queries, trained
 from negutil.models.loader import LoadedModel
 from negutil.tasks import ccneg, pairwise, suite
 from negutil.train import recipes
@@ -216,8 +216,9 @@ def _methods(settings: Profile, base: str) -> list[Method]:
     for label in ABLATIONS:  # Table 3
         others = tuple((other, f"accuracy minus {other}") for other in ABLATIONS if other != label)
         found.append(Method(label, glasses_names(settings, base, label), seeds, (FEW,), over=(over_full, *others)))
-    tokens = glasses_names(settings, base, TOKENS)
-    found.append(Method(TOKENS, tokens, seeds, (FEW, RETRIEVAL), over=((CLIP, OVER_CLIP), over_full)))
+    if queries.has_end_token(base):
+        tokens = glasses_names(settings, base, TOKENS)
+        found.append(Method(TOKENS, tokens, seeds, (FEW, RETRIEVAL), over=((CLIP, OVER_CLIP), over_full)))
     for label in DIFFERENCES:  # each from the first seed
         first = glasses_names(settings, base, label)[:1]
         found.append(Method(label, first, seeds[:1], (FEW,), over=(over_full,)))

@@ -12,6 +12,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from negutil import progress, statistics
@@ -22,6 +23,7 @@ from negutil.compare.evaluation import ALL, CLAIMS, JUDGED, TOP_1, TOP_5, Evalua
 from negutil.compare.validation import MEASURES, Validation
 from negutil.config import Profile
 from negutil.data import skipped, source
+from negutil.data.skipped import Skip
 from negutil.models import encode, loader, queries
 from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
@@ -78,16 +80,19 @@ def title_of(label: str) -> str:
 
 
 def choices(model: LoadedModel, settings: Profile, data: Validation) -> pd.DataFrame:
-    """Return what every number of GRID gets on validation data: method, number, MEASURES, score, chosen.
+    """Return what every number of GRID gets on validation data, of the methods of the profile.
+
+    Columns: method, number, MEASURES, score, chosen.
 
     The score is the mean of the measures; of equal ones the smaller number is chosen. Sentences are split by rules.
     """
     batch, rows = settings.encode.batch, []
     split = SplitQuery(model, splitting.Rules(), queries.affirmed_alone, batch=batch, share=True)
-    towards = _towards(model, settings)
+    grid = GRID if STEERED in labels(settings) else {name: GRID[name] for name in GRID if name != STEERED}
+    towards = _towards(model, settings) if STEERED in grid else np.empty(0, np.float32)
     with progress.quiet():
         split.remember(data.texts)
-        for method, number in ((method, number) for method, numbers in GRID.items() for number in numbers):
+        for method, number in ((method, number) for method, numbers in grid.items() for number in numbers):
             who: Cosine
             if method == STEERED:
                 who = Steered(model, towards, number, batch=batch)
@@ -149,8 +154,9 @@ def load(each: Evaluation, _data: EvaluationData, settings: Profile) -> Scorer:
 
 
 def labels(settings: Profile) -> list[str]:
-    """The methods of a profile: without an oracle's split if there is none."""
-    plain = [AFFIRMED, SUBTRACTED, CAPS, DEFAULT, STEERED]
+    """The methods of a profile: without an oracle's split if there is none, or steering without an end token."""
+    plain = [AFFIRMED, SUBTRACTED, CAPS, DEFAULT]
+    plain += [STEERED] * all(map(queries.has_end_token, settings.models))
     return plain + [f"{method}{ORACLE}" for method in SPLITTING] * source.is_world(settings)
 
 
@@ -207,6 +213,8 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     found = Findings(experiment(), table, items)
     found.save(settings, seed=seed)
     engine.save_items(items, settings, EXPERIMENT)
+    for base in (name for name in settings.models if not queries.has_end_token(name)):
+        skipped.note(settings, Skip(f"steering of {base}", "Its text tower has no end token."))
     skipped.save(settings, EXPERIMENT)
     return found
 

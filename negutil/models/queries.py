@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 
 from negutil.errors import NegutilError
-from negutil.models import architectures, encode, precision, text_layers
+from negutil.models import architectures, encode, precision, registry, text_layers
 from negutil.models.architectures import TextKind
 from negutil.models.loader import LoadedModel
 from negutil.models.scorer import Cosine, Features
@@ -230,6 +230,13 @@ class Steered(Cosine):
             for block, towards in zip(transformer.resblocks, self._towards, strict=True):
                 stack.enter_context(block.register_forward_hook(push(towards)))
             yield
+
+
+@functools.cache
+def has_end_token(name: str) -> bool:
+    """Whether the text tower of a model of the registry is CLIP's own: causal, and pooled at an end token."""
+    model = architectures.build_unfilled(registry.find(name).architecture)
+    return architectures.text_kind(model) is TextKind.CAUSAL
 
 
 def _require_layers(model: LoadedModel) -> None:

@@ -145,8 +145,8 @@ def findings(profile: str) -> str:
     findings_of_ours = (
         f"Our own **{len(ours)} findings**, mostly controls that the papers lack, are counted separately: "
         f"{', '.join(counts)}. A fact is true by construction or was noticed in the results. Every test was "
-        f"written before its run; {later} claims later got a precondition (what a model must be able to do first) or "
-        f"a second bound for “near chance”. The index marks both."
+        f"written before its run; {later} later got a precondition (what a model must be able to do first) or a second "
+        f"bound. The index marks both."
     )
     heading = f"The verdicts on all **{len(theirs)} claims** of the papers ([claim by claim](docs/index.md)):"
     parts = ["\n".join(lines), heading, table(head, rows), findings_of_ours, both_worlds(outcomes, profile)]

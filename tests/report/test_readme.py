@@ -95,6 +95,18 @@ def test_counts_are_those_of_the_claims_and_the_committed_verdicts(committed: No
     assert f"{ours[claims.REPLICATED]} hold, {ours[claims.NOT_REPLICATED]} do not hold" in first_screen
 
 
+def test_the_worlds_are_compared_claim_by_claim(committed: None) -> None:
+    outcomes = verdicts.of("mini")
+    there = {outcome.claim.id: outcome.verdict for outcome in verdicts.of("photo")}
+    pairs = [(outcome.verdict, there[outcome.claim.id]) for outcome in outcomes]
+    pairs = [pair for pair in pairs if set(pair) <= set(verdicts.TESTED)]
+    sentence = generated.both_worlds(outcomes, "mini")
+    total, *parts = map(int, re.findall(r"\b\d+\b", sentence))
+    assert total == len(pairs) == sum(parts) > 20
+    assert parts[0] == sum(here == beside for here, beside in pairs)
+    assert "](results/photo/report.md)" in sentence and sentence in generated.findings("mini")
+
+
 def test_findings_of_ours_are_never_replicated(committed: None) -> None:
     (sentence,) = [line for line in generated.findings("mini").splitlines() if line.startswith("Our own")]
     assert "replicated" not in sentence
