@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from negutil.commands.cli import app
 from negutil.data import flickr8k, missing_pictures
 from negutil.errors import NegutilError
-from negutil.models import architectures, checkpoints, encode, loader, packaged
+from negutil.models import architectures, checkpoints, encode, loader, packaged, queries
 from negutil.models.architectures import TextKind
 from negutil.models.loader import LoadedModel
 from negutil.train import photoclip
@@ -156,6 +156,11 @@ def test_the_weights_are_a_model_of_the_registry(
     assert "is not the file that its training wrote; delete it" in complaint(loader.load, "photoclip")
     note.with_suffix(".safetensors").unlink()
     assert "run `negutil pretrain photoclip`" in complaint(loader.load, "photoclip")
+
+
+def test_its_text_tower_has_no_end_token_as_clips_has() -> None:
+    assert queries.has_end_token("openai-vit-b-32")
+    assert not queries.has_end_token("photoclip")
 
 
 def test_the_command_says_what_is_missing(
