@@ -144,7 +144,7 @@ def evaluate(model: LoadedModel | Scorer, data: EvaluationData, settings: Profil
     """Evaluate ``model`` on a part of the benchmarks: a row per item with COLUMNS and ``value``.
 
     The value is 1 or 0 (right or not), an area under the curve (exclusion), a distance or cosine (text tower), the
-    difference of two answers (CLAUSE and NEGATION) or of two logits (FAR and SIGNED).
+    difference of two answers (CLAUSE and NEGATION) or of two logits (FAR and SIGNED). No rows without data.
     """
     who = scorer.of(model, settings.encode.batch, share=True)
     if part in (WHOLE, ALL):
@@ -162,7 +162,7 @@ def evaluate(model: LoadedModel | Scorer, data: EvaluationData, settings: Profil
     }
     parts = [rows for task in tasks[part] for rows in task(who, data, settings)]
     whole = [rows.reindex(columns=[*COLUMNS, "value"]) for rows in parts if len(rows)]
-    found = pd.concat(whole, ignore_index=True)
+    found = pd.concat(whole, ignore_index=True) if whole else pd.DataFrame(columns=[*COLUMNS, "value"])
     flags = {name: found[name].fillna(False).astype(bool) for name in ("held_out_noun", "held_out_form")}
     valid = found["valid"].fillna(True).astype(bool)
     texts = {name: found[name].fillna("").astype(str) for name in ("type", "cue", "item", "cluster")}

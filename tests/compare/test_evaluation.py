@@ -83,6 +83,13 @@ def test_each_part_is_about_its_tasks(settings: Profile) -> None:
     assert set(answers(settings, evaluation.RETRIEVAL)["task"]) == {evaluation.NEGATED_RETRIEVAL}
 
 
+def test_a_part_without_data_has_no_rows(settings: Profile) -> None:
+    data = dataclasses.replace(evaluation.prepare(settings), benchmarks={})
+    model = clipglasses_controls.load(Evaluation(PAIR, evaluation.ZERO_SHOT), data, settings)
+    found = evaluation.evaluate(model, data, settings, evaluation.ZERO_SHOT)
+    assert found.empty and list(found) == [*evaluation.COLUMNS, "value"]
+
+
 def test_parts_agree_with_everything(settings: Profile) -> None:
     everything = answers(settings, evaluation.ALL).set_index(["task", "item"])["value"]
     for part in (evaluation.FEW, evaluation.ZERO_SHOT, evaluation.RETRIEVAL):
