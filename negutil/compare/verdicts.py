@@ -27,9 +27,10 @@ from negutil.compare.claims import (
     Control,
     Verdict,
 )
+from negutil.data import skipped
 
 DIFFERS, NEEDS_PAPER = "differs between models", "needs the paper profile"
-NOT_REPRODUCIBLE, NO_RESULTS = "not reproducible", "no results yet"
+NOT_REPRODUCIBLE, NO_RESULTS = "not reproducible", "not measured"
 KINDS = (REPLICATED, NOT_REPLICATED, DIFFERS, INCONCLUSIVE, FACT, NEEDS_PAPER, NOT_REPRODUCIBLE, NO_RESULTS)
 """Every verdict that a claim can have, in the order of all tables."""
 
@@ -198,7 +199,8 @@ def _outcome(claim: Claim, profile: str) -> Outcome:
     for condition in (*claim.provided, *claim.conditions):
         if not claims.file_of(condition, claim.results or profile).exists():
             gone = f"{condition.table}.csv is missing: run notebook {claim.notebook}"
-            return Outcome(claim, NO_RESULTS, reason=gone)
+            impossible = skipped.whole(config.load(profile), claim.notebook)
+            return Outcome(claim, NO_RESULTS, reason=impossible.reason if impossible else gone)
     # Other draws of the evaluation sets than the profile's own that have all of the claim's numbers.
     folders = [] if claim.results else sorted((paths.results(profile) / DRAWS).glob("*/"))
     drawn = (f"{profile}/{DRAWS}/{folder.name}" for folder in folders)

@@ -73,7 +73,7 @@ VERBS = {
     claims.FACT: ("are facts without a verdict", "is a fact without a verdict"),
     verdicts.NEEDS_PAPER: ("need the paper profile", "needs the paper profile"),
     verdicts.NOT_REPRODUCIBLE: ("cannot be reproduced", "cannot be reproduced"),
-    verdicts.NO_RESULTS: ("have no results yet", "has no results yet"),
+    verdicts.NO_RESULTS: ("are not measured", "is not measured"),
 }
 """The verb for several findings of ours and for one, by verdict."""
 

@@ -62,7 +62,7 @@ def test_tables_and_figures_are_linked_where_the_clone_keeps_them(committed: Non
 
 def test_without_results_there_are_no_links_to_tables() -> None:
     page = generated.index("mini")
-    assert "no results yet" in page and "run notebook 03" in page
+    assert "not measured" in page and "run notebook 03" in page
     assert "(../results/mini" not in page
 
 
