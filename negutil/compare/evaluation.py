@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from negutil import code, progress
+from negutil import code, paths, progress
 from negutil.cache import Cache
 from negutil.captions import negbench_files, phrasing
 from negutil.captions.english import HELD_OUT_NOUNS, NOUNS
@@ -430,9 +430,17 @@ def cache_fields(evaluation: Evaluation, settings: Profile, data: str, load: Loa
         weights = f"{loader.locate(base)[1]} {base.architecture} {base.activation} {sorted(base.preprocessing.items())}"
         weights += f" {trained.read(tuned, settings.name).sha256} {share}" if trained.is_name(tuned) else ""
     if evaluation.part == JUDGED:
-        data = " ".join([data, *(source.digest(source.folder(settings, name)) for name in _JUDGED)])
+        data = " ".join([data, *(_state(settings, name) for name in _JUDGED)])
     fields = {"kind": "evaluation", "code_version": _code_version(load.__module__), "data": data, "model": weights}
     return fields | {"name": evaluation.name, "part": evaluation.part, "batch": str(settings.encode.batch)}
+
+
+def _state(settings: Profile, name: str) -> str:
+    """The digest of a dataset of the mini world; of a published one, its folder and whether it is there."""
+    if source.is_world(settings):
+        return source.digest(source.folder(settings, name))
+    own = paths.published() / name
+    return f"{own} {own.is_dir()}"
 
 
 @functools.cache

@@ -60,7 +60,7 @@ class Items:
 
 
 class SimpleNeg(Task):
-    """Queries of the mini world, judged by its truth."""
+    """Queries of the mini world, judged by its truth, or of Flickr8k, judged by what captions name."""
 
     title, metric, counts, guess = TITLE, TOP_1, "queries", "share of pictures"
     in_suite = False
@@ -68,11 +68,11 @@ class SimpleNeg(Task):
     def read(self, settings: Profile) -> Items:
         """Return the queries and the test images; raises NegutilError for published data, which need a judge."""
         folder = source.folder(settings, "coco")
-        if not source.is_drawn(folder):
+        if not source.is_built(folder):
             raise NegutilError("What published photographs show is not known: judge them with an annotator.")
         captions, instances = (folder / "annotations" / f"{kind}_test2017.json" for kind in ("captions", "instances"))
         rows = coco.load(captions, instances, folder / "test2017")
-        there = exclusion.labels(rows["categories"][:], rows["supercategories"][:])
+        there = exclusion.labels(rows["categories"][:], rows["supercategories"][:], rows["implied"][:])
         return Items(queries(there, seed=settings.world.seed), PictureFiles.of(rows), there)
 
     def texts(self, rows: Items) -> list[str]:
