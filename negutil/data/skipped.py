@@ -194,7 +194,7 @@ def save(settings: Profile, experiment: str) -> Path | None:
     if table.empty:
         path.unlink(missing_ok=True)
         return None
-    files.write_text(path, table.assign(profile=settings.name).to_csv(index=False, lineterminator="\n"))
+    _write(path, table.assign(profile=settings.name))
     return path
 
 
@@ -204,7 +204,13 @@ def stopped(settings: Profile, number: str, skip: Skip) -> None:
         return
     path = paths.results(settings.name) / EXPERIMENTS[number] / FILE
     row = pd.DataFrame([dataclasses.asdict(skip) | {"profile": settings.name}])
-    rows = pd.concat([files.read_csv(path, "delete it"), row]) if path.exists() else row
+    _write(path, pd.concat([files.read_csv(path, "delete it"), row]) if path.exists() else row)
+
+
+def _write(path: Path, rows: pd.DataFrame) -> None:
+    """Write ``rows`` without the names of folders on this machine: results are for others, too."""
+    for folder, name in ((paths.published(), "$NEGUTIL_DATA"), (paths.cache(), "$NEGUTIL_CACHE")):
+        rows = rows.assign(reason=rows["reason"].str.replace(str(folder), name, regex=False))
     files.write_text(path, rows.to_csv(index=False, lineterminator="\n"))
 
 

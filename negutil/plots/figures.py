@@ -111,9 +111,13 @@ def or_nothing(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     return drawn
 
 
+NOTHING = "nothing"
+"""The label of a figure that is shown in its notebook and not written."""
+
+
 def nothing() -> Figure:
     """A small figure that says that there is nothing to show."""
-    figure, axis = plt.subplots(figsize=(WIDTH, 0.6))
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.6), label=NOTHING)
     why = "this profile does not vary it, or the data are not here (see skipped.csv)"
     axis.text(0, 0.5, f"Nothing to show: {why}.", va="center", fontsize=9)
     axis.axis("off")
@@ -424,7 +428,8 @@ def save(figure: Figure, profile: str, experiment: str, name: str) -> Path:
     With NEGUTIL_PDF=1 there is a .pdf besides.
 
     Equal figures give equal bytes: no dates, no program versions, fixed SVG ids. The figure stays open, so that a
-    notebook can show it. Nothing is written that shows Flickr8k's photographs, which may not be redistributed.
+    notebook can show it. Nothing is written that shows Flickr8k's photographs, which may not be redistributed, or that
+    has nothing to show.
     """
     path = paths.figures(profile) / experiment / f"{name}.png"
     # An SVG would hold the pixels of images in colour once more.
@@ -432,6 +437,9 @@ def save(figure: Figure, profile: str, experiment: str, name: str) -> Path:
     in_colour = any(np.asarray(image.get_array()).ndim == 3 for image in images)
     path.with_suffix(".svg").unlink(missing_ok=True)
     if in_colour and profile in config.names() and config.load(profile).photographs:
+        return path
+    if figure.get_label() == NOTHING:
+        path.unlink(missing_ok=True)
         return path
     kinds = ["png"] if in_colour else ["png", "svg"]
     for kind in [*kinds, "pdf"] if os.environ.get("NEGUTIL_PDF") else kinds:

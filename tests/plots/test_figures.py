@@ -56,6 +56,12 @@ def test_lines_differ_in_colour_and_in_marker() -> None:
     assert len(set(figures.PALETTE)) == len(set(figures.MARKERS)) == len(figures.PALETTE)
 
 
+def test_a_figure_without_anything_to_show_is_not_written() -> None:
+    path = figures.save(figures.nothing(), "mini", "09_test", "empty")
+    assert not path.exists() and not path.with_suffix(".svg").exists()
+    plt.close("all")
+
+
 def test_a_figure_with_pictures_is_a_png_alone() -> None:
     figures.style()
     figure, (left, right) = plt.subplots(1, 2)
