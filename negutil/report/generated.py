@@ -167,8 +167,8 @@ def both_worlds(outcomes: Sequence[Outcome], profile: str) -> str:
     report = link(other, paths.results(other) / pages.MARKDOWN, README)
     return (
         f"**In both worlds.** The {report} profile tests {len(pairs)} of all these claims again: {same} have the same "
-        f"verdict, {open_here} are inconclusive in {profile} alone, {open_there} in {other} alone, and "
-        f"{len(pairs) - same - open_here - open_there} have different verdicts."
+        f"verdict, {open_here} are inconclusive in {profile} alone, {open_there} in {other} alone; "
+        f"{len(pairs) - same - open_here - open_there} differ."
     )
 
 
