@@ -100,19 +100,18 @@ def contents(profile: str) -> dict[str, Any]:
     }
 
 
-def worlds(outcome: Outcome, profile: str) -> dict[str, str]:
+def worlds(outcome: Outcome, profile: str, other: str) -> dict[str, str]:
     """The class of a claim's verdict in each world where it can be tested; "nowhere" where it cannot be."""
     found = {ELSEWHERE.get(outcome.verdict, profile): CLASSES[outcome.verdict]}
     if outcome.beside:
-        other = ELSEWHERE.get(outcome.beside.verdict, verdicts.other_world(profile))
-        found.setdefault(other, CLASSES[outcome.beside.verdict])
+        found.setdefault(ELSEWHERE.get(outcome.beside.verdict, other), CLASSES[outcome.beside.verdict])
     return found
 
 
 def filters(outcomes: list[Outcome], profile: str) -> dict[str, dict[str, str]]:
     """What claims can be chosen by: for each filter the values that occur, and how each is shown."""
     kinds = {outcome.verdict for each in outcomes for outcome in (each, each.beside) if outcome}
-    pairs = [worlds(outcome, profile) for outcome in outcomes]
+    pairs = [worlds(outcome, profile, verdicts.other_world(profile)) for outcome in outcomes]
     return {
         "paper": {work: _name(work) for work in (*claims.WORKS, claims.OURS)},
         "world": {world: world for world in dict.fromkeys(world for pair in pairs for world in pair)},

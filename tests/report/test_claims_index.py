@@ -40,7 +40,7 @@ def test_every_tested_claim_has_interval_and_n(committed: None) -> None:
     tested = [row for row in rows if row[2]]
     assert len(tested) >= 60
     for row in tested:
-        assert len(row) == len(generated.COLUMNS)
+        assert len(row) == len(generated.COLUMNS) + 1  # the verdict on photographs
         assert "[" in row[3] or row[3].startswith("1.000")
         assert all(int(count.replace(",", "")) > 0 for count in row[4].split("<br>"))
 
@@ -69,7 +69,7 @@ def test_without_results_there_are_no_links_to_tables() -> None:
 def test_the_command_names_the_page_that_a_changed_number_makes_stale(
     committed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("mini", "published"):
+    for name in ("mini", "photo", "published"):
         source = paths.ROOT / "results" / name
         shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("*.parquet"))
     monkeypatch.setenv("NEGUTIL_RESULTS", str(tmp_path))

@@ -22,8 +22,8 @@ COMMITTED = paths.ROOT / "results"
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the committed results of mini without per-item scores."""
-    for name in ("mini", "published"):
+    """A copy of the committed results without per-item scores."""
+    for name in ("mini", "photo", "published"):
         shutil.copytree(COMMITTED / name, tmp_path / name, ignore=shutil.ignore_patterns("*.parquet", "report.*"))
     monkeypatch.setenv("NEGUTIL_RESULTS", str(tmp_path))
     return tmp_path
