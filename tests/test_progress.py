@@ -35,7 +35,7 @@ sys.path.insert(0, {tests!r})
 import finetune_files
 from negutil.train.finetune import Job, finetune_many
 examples = finetune_files.examples(n=200, pictures=100, dimensions=128)
-config = dataclasses.replace(finetune_files.CONFIG, epochs=1)
+config = dataclasses.replace(finetune_files.CONFIG, epochs=6)  # long enough to be seen at work
 jobs = [
     Job("miniclip-s-8", examples, dataclasses.replace(config, seed=seed), Path({out!r}) / f"seed{{seed}}")
     for seed in range(5)

@@ -149,9 +149,9 @@ def nearest(
     Closeness is the cosine of what two captions name; between equals the earlier one comes first. With ``denied``,
     captions that name the denied object come last. Every machine finds the same ones: a caption's neighbours are ranked
     by the square of that cosine, less a factor of their own, which is a quotient of whole numbers and so has no noise.
-    Raises NegutilError where there are not that many other images.
+    Raises NegutilError where there are captions, but not of that many other images.
     """
-    if (images := len(set(pictures))) <= count:
+    if 0 < (images := len(set(pictures))) <= count:
         raise NegutilError(
             f"Captions of more than {count} images are needed that name a thing to deny, or two words to swap, and "
             f"{images} have one; give more captions, or another annotator (--annotator)."

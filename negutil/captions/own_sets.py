@@ -224,9 +224,10 @@ def _write_baselines(
             negbench.write_csv(folder / NEGMCQ, questions)
     if TRIPLETS in names:
         triplets = baseline_sets.ccneg_triplets(captions, language, held_out=held_out, seed=seed)
-        baseline_sets.write_triplets(triplets, folder)
+        baseline_sets.write_triplets(_any(triplets, "names a thing that can be denied"), folder)
     if WORD_ORDER in names:
-        baseline_sets.write_word_order(baseline_sets.word_order(captions, language, seed), folder / WORD_ORDER)
+        swapped = _any(baseline_sets.word_order(captions, language, seed), "has two words to swap")
+        baseline_sets.write_word_order(swapped, folder / WORD_ORDER)
 
 
 def _some(labels: pd.DataFrame, column: str, file: Path) -> pd.DataFrame:
@@ -235,3 +236,10 @@ def _some(labels: pd.DataFrame, column: str, file: Path) -> pd.DataFrame:
         problem = f"no {column} object was found for any of {len(labels)} captions"
         raise NegutilError(f"{file}: {problem}: check the annotators, or choose others with --annotator.")
     return labels
+
+
+def _any(made: pd.DataFrame, what: str) -> pd.DataFrame:
+    """The rows that were ``made``; raises NegutilError where there are none."""
+    if made.empty:
+        raise NegutilError(f"No caption {what}; give more captions, or another annotator (--annotator).")
+    return made
