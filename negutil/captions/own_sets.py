@@ -224,9 +224,9 @@ def _write_baselines(
             negbench.write_csv(folder / NEGMCQ, questions)
     if TRIPLETS in names:
         triplets = baseline_sets.ccneg_triplets(captions, language, held_out=held_out, seed=seed)
-        baseline_sets.write_triplets(_any(triplets, "names a thing that can be denied"), folder)
+        baseline_sets.write_triplets(_not_empty(triplets, "names a thing that can be denied"), folder)
     if WORD_ORDER in names:
-        swapped = _any(baseline_sets.word_order(captions, language, seed), "has two words to swap")
+        swapped = _not_empty(baseline_sets.word_order(captions, language, seed), "has two words to swap")
         baseline_sets.write_word_order(swapped, folder / WORD_ORDER)
 
 
@@ -238,7 +238,7 @@ def _some(labels: pd.DataFrame, column: str, file: Path) -> pd.DataFrame:
     return labels
 
 
-def _any(made: pd.DataFrame, what: str) -> pd.DataFrame:
+def _not_empty(made: pd.DataFrame, what: str) -> pd.DataFrame:
     """The rows that were ``made``; raises NegutilError where there are none."""
     if made.empty:
         raise NegutilError(f"No caption {what}; give more captions, or another annotator (--annotator).")

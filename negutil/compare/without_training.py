@@ -12,7 +12,6 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from negutil import progress, statistics
@@ -88,14 +87,13 @@ def choices(model: LoadedModel, settings: Profile, data: Validation) -> pd.DataF
     """
     batch, rows = settings.encode.batch, []
     split = SplitQuery(model, splitting.Rules(), queries.affirmed_alone, batch=batch, share=True)
-    grid = GRID if STEERED in labels(settings) else {name: GRID[name] for name in GRID if name != STEERED}
-    towards = _towards(model, settings) if STEERED in grid else np.empty(0, np.float32)
+    possible = [(method, number) for method in GRID if method in labels(settings) for number in GRID[method]]
     with progress.quiet():
         split.remember(data.texts)
-        for method, number in ((method, number) for method, numbers in grid.items() for number in numbers):
+        for method, number in possible:
             who: Cosine
             if method == STEERED:
-                who = Steered(model, towards, number, batch=batch)
+                who = Steered(model, _towards(model.name, settings), number, batch=batch)
                 who.remember(data.texts)
             else:
                 who = split.with_combine(queries.combination(method, number))
@@ -119,13 +117,9 @@ def chosen(name: str, settings: Profile) -> dict[str, float]:
 
 
 @functools.lru_cache(maxsize=8)
-def _towards_of(name: str, settings: Profile) -> queries.Features:
-    return _towards(loader.load(name, profile=settings.name), settings)
-
-
-def _towards(model: LoadedModel, settings: Profile) -> queries.Features:
+def _towards(name: str, settings: Profile) -> queries.Features:
     affirmed, negated = zip(*sentence_forms.negation_pairs(seed=settings.world.seed), strict=True)
-    return queries.directions(model, affirmed, negated, settings.encode.batch)
+    return queries.directions(loader.load(name, profile=settings.name), affirmed, negated, settings.encode.batch)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -143,7 +137,7 @@ def make(model: LoadedModel, label: str, settings: Profile) -> Scorer:
     number = DEFAULTS[CAPS] if label == DEFAULT else chosen(model.name, settings).get(method, 0.0)
     name = f"{model.name}|{label}"
     if method == STEERED:
-        return Steered(model, _towards_of(model.name, settings), number, name, batch)
+        return Steered(model, _towards(model.name, settings), number, name, batch)
     splitter = splitting.Grammar() if label.endswith(ORACLE) else splitting.Rules()
     return SplitQuery(model, splitter, queries.combination(method, number), name, batch=batch, share=True)
 

@@ -119,7 +119,7 @@ def time(profile: str) -> str:
 
 def findings(profile: str) -> str:
     """The headlines, the verdicts on the papers' claims, and those on our own."""
-    outcomes = verdicts.of(profile)
+    outcomes, other = verdicts.of(profile), verdicts.other_world(profile)
     known = {outcome.claim.id: outcome for outcome in outcomes}
     lines = []
     for headline in claims.headlines():
@@ -127,9 +127,7 @@ def findings(profile: str) -> str:
         values = [f"{with_interval(row.value, row.ci_low, row.ci_high)} ({row.model})" for row in outcome.rows]
         numbers = f"{headline.measure}: {', '.join(values)}" if values else outcome.reason
         verdict = f"{pages.MARKS[outcome.verdict]} **{outcome.verdict.capitalize()}** ({outcome.work})"
-        beside = ""
-        if outcome.beside and outcome.beside.rows:
-            beside = f" In {verdicts.other_world(profile)}: {outcome.beside.told}."
+        beside = f" In {other}: {outcome.beside.told}." if outcome.beside and outcome.beside.rows else ""
         lines.append(f"- {verdict}: {headline.says}. *{numbers}*{beside}")
     theirs = [outcome for outcome in outcomes if not outcome.is_ours]
     counted = verdicts.counts(theirs)
@@ -161,14 +159,14 @@ def both_worlds(outcomes: Sequence[Outcome], profile: str) -> str:
         return ""
     other = verdicts.other_world(profile)
     same = sum(here == there for here, there in pairs)
-    open_here, open_there = (
-        sum(pair[place] == claims.INCONCLUSIVE != pair[1 - place] for pair in pairs) for place in (0, 1)
-    )
+    open_here = sum(here == claims.INCONCLUSIVE != there for here, there in pairs)
+    open_there = sum(there == claims.INCONCLUSIVE != here for here, there in pairs)
+    different = len(pairs) - same - open_here - open_there
     report = link(other, paths.results(other) / pages.MARKDOWN, README)
     return (
         f"**In both worlds.** The {report} profile tests {len(pairs)} of all these claims again: {same} have the same "
         f"verdict, {open_here} are inconclusive in {profile} alone, {open_there} in {other} alone; "
-        f"{len(pairs) - same - open_here - open_there} differ."
+        f"{different} differ{'s' if different == 1 else ''}."
     )
 
 

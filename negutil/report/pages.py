@@ -73,7 +73,7 @@ def render(kind: str, found: dict[str, Any]) -> str:
 
 def contents(profile: str) -> dict[str, Any]:
     """All that the report says about a profile, for the templates."""
-    outcomes = verdicts.of(profile)
+    outcomes, other = verdicts.of(profile), verdicts.other_world(profile)
     known = {outcome.claim.id: outcome for outcome in outcomes}
     methods = frames.every_method(profile)
     parts = frames.parts(profile)
@@ -81,11 +81,11 @@ def contents(profile: str) -> dict[str, Any]:
         "profile": profile,
         "published": not source.is_world(config.load(profile)),
         "photographs": config.load(profile).photographs is not None,
-        "other": verdicts.other_world(profile),
-        "why_worlds_differ": verdicts.WHY_WORLDS_DIFFER.format(one=profile, other=verdicts.other_world(profile)),
+        "other": other,
+        "why_worlds_differ": verdicts.WHY_WORLDS_DIFFER.format(one=profile, other=other),
         "of_data": _texts(skipped.parts(profile)),
         "glance": glance(outcomes),
-        "filters": filters(outcomes, profile),
+        "filters": filters(outcomes, profile, other),
         "theirs": sum(not outcome.is_ours for outcome in outcomes),
         "ours": sum(outcome.is_ours for outcome in outcomes),
         "headlines": [known[headline.claim] for headline in claims.headlines()],
@@ -108,10 +108,10 @@ def worlds(outcome: Outcome, profile: str, other: str) -> dict[str, str]:
     return found
 
 
-def filters(outcomes: list[Outcome], profile: str) -> dict[str, dict[str, str]]:
+def filters(outcomes: list[Outcome], profile: str, other: str) -> dict[str, dict[str, str]]:
     """What claims can be chosen by: for each filter the values that occur, and how each is shown."""
     kinds = {outcome.verdict for each in outcomes for outcome in (each, each.beside) if outcome}
-    pairs = [worlds(outcome, profile, verdicts.other_world(profile)) for outcome in outcomes]
+    pairs = [worlds(outcome, profile, other) for outcome in outcomes]
     return {
         "paper": {work: _name(work) for work in (*claims.WORKS, claims.OURS)},
         "world": {world: world for world in dict.fromkeys(world for pair in pairs for world in pair)},
