@@ -1,4 +1,4 @@
-"""The committed tables of the mini profile: their form, and the verdicts that they carry."""
+"""The committed tables of both worlds: their form. And the verdicts that those of the mini profile carry."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from negutil.compare import (
     text_to_image,
     verdicts,
 )
+from negutil.data import skipped
 from negutil.models import registry
 from negutil.tasks import exclusion
 from negutil.train import recipes
@@ -34,7 +35,13 @@ EXPERIMENTS = (
     *(negbench.EXPERIMENT, caption_pipelines.EXPERIMENT, negationclip.EXPERIMENT),
     *(clipglasses.EXPERIMENT, text_to_image.EXPERIMENT, referring_segmentation.EXPERIMENT),
 )
-TABLES = sorted((paths.ROOT / "results" / "mini").glob("*/*.csv"))
+WORLDS = ("mini", "photo")
+TABLES = sorted(
+    table
+    for world in WORLDS
+    for table in (paths.ROOT / "results" / world).glob("*/*.csv")
+    if table.name != skipped.FILE
+)
 
 
 @pytest.fixture
@@ -43,15 +50,15 @@ def committed(committed_results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_notebook_left_tables_and_items() -> None:
-    folders = {table.parent.name for table in TABLES}
+    folders = {table.parent.name for table in TABLES if table.parts[-3] == "mini"}
     assert set(EXPERIMENTS) <= folders
     for experiment in EXPERIMENTS:
         assert list((paths.ROOT / "results" / "mini" / experiment).glob("*.parquet"))
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: f"{table.parent.name}/{table.stem}")
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: "/".join(table.parts[-3:]))
 def test_a_table_is_tidy_and_tells_where_it_comes_from(table: Path, committed: None) -> None:
-    frame = results.load("mini", table.parent.name, table.stem)
+    frame = results.load(table.parts[-3], table.parent.name, table.stem)
     known = frame.dropna(subset=["value", "ci_low"])
     assert (frame["n"] > 0).all()
     assert (known["ci_low"] <= known["value"] + 1e-6).all()
@@ -153,11 +160,14 @@ def test_every_fine_tuned_model_has_its_seeds_and_its_means(committed: None) -> 
             assert mean["value"].item() == pytest.approx(own["value"].mean(), abs=1e-5)
 
 
-def test_the_number_of_passes_is_the_one_that_the_rule_chooses(committed: None) -> None:
-    table = results.load("mini", negationclip.EXPERIMENT, budgets.TABLE)
+@pytest.mark.parametrize("world", WORLDS)
+def test_the_number_of_passes_is_the_one_that_the_rule_chooses(world: str, committed: None) -> None:
+    table = results.load(world, negationclip.EXPERIMENT, budgets.TABLE)
     passes = table["task"].str.extract(r"(\d+)(?: pass(?:es)?)?$")[0].astype(int)  # a rise has the smaller number last
     table = table.assign(passes=passes, error=(table["ci_high"] - table["ci_low"]) / statistics.WIDTH)
-    assert named.settings("infonce", "mini").epochs == budgets.chosen(table)
+    assert {named.settings(loss, world).epochs for loss in ("infonce", "con-clip", "negbench")} == {
+        budgets.chosen(table)
+    }
     # The error of the mean takes those of its three measures as independent. The widest one takes them as equal.
     table["of_mean"] = table["metric"].str.endswith(budgets.SCORE)
     measures = table[~table["of_mean"]].groupby("task")["error"].mean()
