@@ -53,6 +53,12 @@ def write_bytes(path: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of ``write_bytes`` that killed processes left in ``folder``, when nobody writes there."""
+    for leftover in folder.glob(".*.part"):
+        leftover.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` as UTF-8 with the same guarantee as ``write_bytes``."""
     write_bytes(path, text.encode("utf-8"))

@@ -234,6 +234,7 @@ def run(
         threads=settings.threads,
         gpus=int(settings.device.startswith("cuda")),
     )
+    files.remove_leftovers(out)  # a killed worker cannot
     if len({canonical(result["fingerprint"]) for result in done}) > 1:
         raise NegutilError(
             f"{out}: the workers loaded different weights for the same model: give all machines the same weights."

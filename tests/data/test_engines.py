@@ -91,6 +91,7 @@ def test_a_killed_worker_changes_no_byte(pictures: Path, encoded: dict[str, byte
         before = workers()
         killed.update(done=len(list(out.glob("0*.json"))), pids={each.pid for each in before})
         before[0].kill()
+        (out / ".00019.json.killed.part").write_text("{")  # as where the worker was writing
 
     killer = threading.Thread(target=kill)
     killer.start()
