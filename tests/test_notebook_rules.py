@@ -109,7 +109,7 @@ def test_prose_stands_before_each_code_cell(notebook: NotebookNode) -> None:
             assert before.source.strip()
 
 
-@pytest.mark.parametrize("number", METHODS)
+@pytest.mark.parametrize("number", (*METHODS, "09"))
 def test_it_shows_the_method(number: str) -> None:
     """A displayed equation, and a worked example that checks itself against the package."""
     notebook = numbered(number)

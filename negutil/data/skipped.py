@@ -25,7 +25,7 @@ from negutil.errors import NegutilError
 T = TypeVar("T")
 FILE = "skipped.csv"
 COLUMNS = ("what", "reason", "get", "n", "of")
-WORLD_ALONE = ("00",)
+WORLD_ALONE = ("00", "09")
 """Notebooks about the mini world itself."""
 
 OTHER_DATA = {
@@ -33,6 +33,7 @@ OTHER_DATA = {
     "02": "faces with labelled attributes",
     "07": "prompts for a text-to-image model, and what judges its images",
     "08": "outlines of what phrases refer to",
+    "09": "models that were pretrained on drawings",
 }
 """What notebooks need that photographs with captions are not."""
 
@@ -57,6 +58,7 @@ EXPERIMENTS = {
     "06": "06_clipglasses",
     "07": "07_text_to_image",
     "08": "08_referring_segmentation",
+    "09": "09_root_cause",
     "10": "10_without_training",
 }
 """The folder in results/ that each notebook writes to."""
