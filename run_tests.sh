@@ -6,8 +6,8 @@ set -uo pipefail
 if [[ ${1:-} == -h || ${1:-} == --help ]]; then
     echo "Usage: ./run_tests.sh [--all | arguments of pytest, such as -k NAME or tests/test_config.py]"
     echo "Sets up as run_all.sh does, runs ruff, mypy and nbval over the notebooks (quick profile), compares their values with"
-    echo "those in tests/quick/, and runs pytest: half an hour at most on two cores, because notebooks 06, 07 and 10 and the"
-    echo "tests marked \"long\" are left out. --all runs these too. With other arguments it runs only pytest."
+    echo "those in tests/quick/, and runs pytest: half an hour at most on two cores. --all also runs the tests marked \"long\"."
+    echo "With other arguments it runs only pytest."
     exit 0
 fi
 
@@ -33,20 +33,17 @@ stage() {
     SUMMARY+=("$(printf '%-12s %-7s %4d s' "$name" "$outcome" $((SECONDS - started)))")
 }
 
-# What takes longest. An empty name leaves out nothing: bash 3 takes an empty array for an unset one.
-LEFT_OUT=(06_clipglasses 07_text_to_image 10_without_training)
 TESTS="not long"
 if [[ ${1:-} == --all ]]; then
-    LEFT_OUT=("") TESTS=""
+    TESTS=""
     shift
 fi
 
 notebooks() {
-    local ignored=("${LEFT_OUT[@]/#/--ignore=notebooks/}")
     NEGUTIL_PROFILE=quick NEGUTIL_NO_PROGRESS=1 NEGUTIL_RESULTS="$SCRATCH/results" NEGUTIL_FIGURES="$SCRATCH/figures" \
         MPLBACKEND=module://matplotlib_inline.backend_inline JUPYTER_PREFER_ENV_PATH=1 \
         "$PYTHON" -m pytest --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg \
-        --nbval-cell-timeout 600 -o timeout=0 -p no:cacheprovider "${ignored[@]/%/.ipynb}" notebooks/
+        --nbval-cell-timeout 600 -o timeout=0 -p no:cacheprovider notebooks/
 }
 
 types() {
@@ -65,7 +62,7 @@ stage "ruff format" "$PYTHON" -m ruff format --check .
 "$PYTHON" -m mypy >"$SCRATCH/mypy.txt" 2>&1 & # in parallel with the notebooks, which leave half of the second core idle
 MYPY=$!
 stage "notebooks" notebooks
-stage "quick values" "$PYTHON" scripts/quick_values.py "$SCRATCH/results/quick" --without "${LEFT_OUT[@]}"
+stage "quick values" "$PYTHON" scripts/quick_values.py "$SCRATCH/results/quick"
 stage "mypy" types
 # Use the order of tests/conftest.py, slow files first; the default starts with the files with the most tests.
 stage "pytest" env OMP_NUM_THREADS=1 "$PYTHON" -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \

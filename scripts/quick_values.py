@@ -1,13 +1,12 @@
 """Compare what a run of the quick profile wrote with key values of its tables, kept in tests/quick/.
 
 ``python scripts/quick_values.py RESULTS/quick`` exits with 1 where a value lies beyond the tolerance that
-configs/tolerances.toml declares for its table, or is not there; ``--without`` names experiments that have not run. With
-``--write`` it replaces the kept values by those of that folder, for a maintainer who has changed what is computed.
+configs/tolerances.toml declares for its table, or is not there. With ``--write`` it
+replaces the kept values by those of that folder, for a maintainer who has changed what is computed.
 """
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -35,6 +34,9 @@ TABLES: dict[str, tuple[str, ...]] = {
     "06_clipglasses/levels": ("accuracy",),
     "07_text_to_image/levels": (),
     "08_referring_segmentation/levels": IOU,
+    "09_root_cause/levels": (),
+    "10_without_training/levels": ("accuracy",),
+    "10_without_training/split": (),
 }
 """The tables that are compared, and the metrics of each (all of them where none is named)."""
 
@@ -58,13 +60,11 @@ def write(folder: Path, kept: Path = KEPT) -> None:
         (kept / f"{experiment}.csv").write_text(text, encoding="utf-8")
 
 
-def compare(folder: Path, kept: Path = KEPT, without: Sequence[str] = ()) -> dict[str, Tally]:
-    """How the results ``folder`` agrees with the values that are kept, by table; ``without`` these experiments."""
+def compare(folder: Path, kept: Path = KEPT) -> dict[str, Tally]:
+    """How the results ``folder`` agrees with the values that are kept, by table."""
     tallies = {}
     for table in TABLES:
         experiment, _, name = table.partition("/")
-        if experiment in without:
-            continue
         rows = pd.read_csv(kept / f"{experiment}.csv", keep_default_na=False, na_values={"ci_low": "", "ci_high": ""})
         rows = rows[rows["table"] == name]
         rows = rows.assign(experiment=experiment, seed=pd.array([pd.NA] * len(rows), "Int64"))
@@ -77,14 +77,13 @@ def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, metavar="RESULTS/quick")
     parser.add_argument("--write", action="store_true", help="replace the kept values by those of the folder")
-    parser.add_argument("--without", nargs="*", default=[], metavar="EXPERIMENT", help="experiments that have not run")
     given = parser.parse_args(words)
     if given.write:
         if missing := [table for table in TABLES if chosen(given.folder, table).empty]:
             parser.error(f"{given.folder} has no numbers of {', '.join(missing)}: run those notebooks first.")
         write(given.folder)
         return 0
-    tallies = compare(given.folder, without=given.without)
+    tallies = compare(given.folder)
     for table, tally in tallies.items():
         if tally.beyond:
             print(f"{table}: {tally.beyond} of {sum(tally)} values are beyond tolerance, new or missing.")
