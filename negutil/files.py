@@ -54,7 +54,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of ``write_bytes`` that killed processes left in ``folder``, when nobody writes there."""
+    """Remove temporary files of ``write_bytes`` that killed processes left in ``folder``, where nobody writes now."""
     for leftover in folder.glob(".*.part"):
         leftover.unlink(missing_ok=True)
 
