@@ -167,7 +167,7 @@ class WorldAnnotator:
             tail = picture.parts[start:]
             if tail in self._things:
                 return "/".join(tail), self._things[tail]
-        raise NegutilError(f"{picture}: the mini world has no truth about this picture; give it among things.")
+        raise NegutilError(f"{picture}: the mini world has no truth about this image; give it among things.")
 
     def _chance(self, operation: str, item: str) -> random.Random:
         return random.Random(f"annotator/{self.settings.seed}/{operation}/{item}")

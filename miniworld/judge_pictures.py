@@ -42,7 +42,7 @@ class Known:
 def sample(count: int, split: str, seed: int = 0) -> Known:
     """``count`` images of a split; image i depends on (split, seed, i) alone. Raises NegutilError for no split."""
     if split not in SPLITS:
-        raise NegutilError(f"There is no split {split!r} of the judge's pictures: choose among {', '.join(SPLITS)}.")
+        raise NegutilError(f"There is no split {split!r} of the judge's images: choose among {', '.join(SPLITS)}.")
     known = Known(np.empty((count, SIZE, SIZE, 3), dtype=np.uint8), [], [])
     for index in progress.bar("drawing images", range(count), unit="image"):
         rng, scene = random.Random(f"judge/{split}/{seed}/{index}"), None

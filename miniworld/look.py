@@ -41,7 +41,7 @@ KINDS: dict[str, Kind] = {
     "scenes": Kind("Scenes with full captions"),
     "faces": Kind("Faces"),
     "clips": Kind("Clips: four frames each", columns=2),
-    "radiographs": Kind("Radiograph-like pictures"),
+    "radiographs": Kind("Radiograph-like images"),
     "shapes": Kind("Shapes of easy-VQA, each with one of its questions and the answer"),
     "alttexts": Kind("Web-like alt texts (half of those here have a negation cue; of all, 0.7 % have)"),
 }

@@ -78,7 +78,7 @@ def _pairs(drawn: Sequence[Known], seed: int) -> Iterator[tuple[str, str, int, K
             if without:
                 break
         else:
-            raise NegutilError(f"VALSE: picture {entry.file_name} has no partner; ask for more items.")
+            raise NegutilError(f"VALSE: image {entry.file_name} has no partner; ask for more items.")
         alike = [other for other in without if other.scene.place == entry.scene.place]
         partner = rng.choice(alike or without)
         left.remove(partner)

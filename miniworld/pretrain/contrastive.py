@@ -225,8 +225,8 @@ def compact_model(config: PretrainConfig, vocabulary: Vocabulary) -> Any:
 def _check(config: PretrainConfig, pool: Pool) -> None:
     if len(pool) < config.batch:
         raise NegutilError(
-            f"The pool {pool.folder} has only {len(pool)} pictures for batches of {config.batch}; enlarge it."
+            f"The pool {pool.folder} has only {len(pool)} images for batches of {config.batch}; enlarge it."
         )
     size = architectures.config(config.architecture)["vision_cfg"]["image_size"]
     if pool.pictures.shape[1:3] != (size, size):
-        raise NegutilError(f"The pictures of {pool.folder} must be {size} x {size} for this model; build it again.")
+        raise NegutilError(f"The images of {pool.folder} must be {size} x {size} for this model; build it again.")

@@ -213,7 +213,7 @@ def pretrain(config: SegmentConfig, out: Path, stop_after: int | None = None) ->
     Raises NegutilError, too, where there are too few images for a batch.
     """
     if config.pictures < config.batch:
-        raise NegutilError(f"A batch of {config.batch} needs as many pictures, not {config.pictures}; ask for more.")
+        raise NegutilError(f"A batch of {config.batch} needs as many images, not {config.pictures}; ask for more.")
     base = loader.load(config.base)
     with fast_kernels(config.threads, config.matmul_precision, "cpu"):
         pool = build_pool(config.pictures, config.seed)

@@ -207,7 +207,7 @@ def full_length(tokens: np.ndarray) -> torch.Tensor:
 def pretrain(config: MiniSDConfig, pool: Pool, out: Path, stop_after: int | None = None) -> Trainer:
     """Train in the folder ``out`` as :meth:`Pretraining.fit` does; raises NegutilError, too, for too small a pool."""
     if len(pool) < config.batch:
-        raise NegutilError(f"The pool {pool.folder} has only {len(pool)} pictures for batches of {config.batch}.")
+        raise NegutilError(f"The pool {pool.folder} has only {len(pool)} images for batches of {config.batch}.")
     convolutions: Any = importlib.import_module("torch.backends.mkldnn").conv  # which torch makes as it is imported
     before = convolutions.fp32_precision
     with fast_kernels(config.threads, config.matmul_precision, config.device):

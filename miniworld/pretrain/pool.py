@@ -63,7 +63,7 @@ def pool_in(
         return build_pool(pairs(pictures, CAPTIONS, seed), folder, pictures, CAPTIONS, seed=seed, validation=validation)
     found = open_pool(folder)
     if len(found) != pictures:
-        raise NegutilError(f"The pool {folder} has {len(found)} pictures instead of {pictures}; choose another folder.")
+        raise NegutilError(f"The pool {folder} has {len(found)} images instead of {pictures}; choose another folder.")
     return found
 
 
@@ -168,7 +168,7 @@ def _write(items: Iterable[Item], folder: Path, n: int, captions_per_picture: in
         if pictures is None:
             pictures = np.lib.format.open_memmap(folder / "pictures.npy", "w+", np.uint8, (n, *picture.shape))
         if not captions:
-            raise NegutilError(f"Item {count} for the pool {folder.stem} has no caption; each picture needs one.")
+            raise NegutilError(f"Item {count} for the pool {folder.stem} has no caption; each image needs one.")
         pictures[count] = picture
         tokens[count] = [ids(captions[i % len(captions)]) for i in range(captions_per_picture)]
         count += 1

@@ -64,7 +64,7 @@ def run(
         folder, build = POOLS[name]
         data = [build(pool or home / folder)]
     elif pool is not None or device != "cpu":
-        raise NegutilError(f"The pretraining of {name} draws its own pictures, on the CPU; leave out pool and device.")
+        raise NegutilError(f"The pretraining of {name} draws its own images, on the CPU; leave out pool and device.")
     trainer = module.pretrain(config, *data, out or home / name)
     if trainer.done < trainer.steps:
         return None

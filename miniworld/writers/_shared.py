@@ -67,7 +67,7 @@ def draw_all(
     for split, count in size_of(sizes).items():
         for index in progress.bar("drawing images", range(count), unit="image", leave=False):
             rng = random.Random(f"{dataset}/{split}/{seed}/{index}")
-            problem = f"{dataset}: no new {split} picture after {index}; set a smaller {split} size."
+            problem = f"{dataset}: no new {split} image after {index}; set a smaller {split} size."
             yield split, index, *unseen(rng, sample, draw, seen, problem, accept=partial(accept, split))
 
 

@@ -36,14 +36,14 @@ def _write(folder: Path, dataset: str, sizes: Splits, seed: int, pattern: str) -
     """
     splits = _shared.size_of(sizes)
     if len(splits) != 1 or sum(splits.values()) < len(NOUNS):
-        needs = f"needs one split of at least {len(NOUNS)} pictures, one per class"
+        needs = f"needs one split of at least {len(NOUNS)} images, one per class"
         raise NegutilError(f"world.{dataset} is {splits}: {dataset} {needs}, so fix it in the profile.")
     ((split, count),) = splits.items()
     seen: set[bytes] = set()
     entries = []
     for index in progress.bar("drawing images", range(count), unit="image", leave=False):
         noun, rng = NOUNS[index % len(NOUNS)], random.Random(f"{dataset}/{split}/{seed}/{index}")
-        problem = f"{dataset}: no new picture of a {noun} after {index}; set a smaller {split} size."
+        problem = f"{dataset}: no new image of a {noun} after {index}; set a smaller {split} size."
         scene, _ = _shared.unseen(rng, partial(single, noun), scenes.draw, seen, problem)
         name = pattern.format(noun=noun, index=index + 1, turn=index // len(NOUNS) + 1)
         entries.append(Known(name, split, index + 1, scene))

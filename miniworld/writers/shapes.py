@@ -37,7 +37,7 @@ def write(folder: Path, sizes: Splits, seed: int) -> dict[str, Any]:
     wanted = {"train and val": (sizes.train + sizes.val, len(train)), "test": (sizes.test, len(test))}
     for name, (count, most) in wanted.items():
         if count > most:
-            raise NegutilError(f"world.shapes asks for {count} {name} pictures of easy-VQA's {most}: ask for fewer.")
+            raise NegutilError(f"world.shapes asks for {count} {name} images of easy-VQA's {most}: ask for fewer.")
     chosen = {"train": train[: sizes.train], "val": train[len(train) - sizes.val :], "test": test[: sizes.test]}
     counts = {}
     for split, items in chosen.items():

@@ -268,5 +268,5 @@ def _chance_of(record: Record, chance: Sequence[Record]) -> float | None:
         if (record.task == guess.task or record.task.startswith(f"{guess.task}, "))
         and (record.metric == guess.metric or record.metric.startswith((f"{guess.metric} on ", f"{guess.metric}, ")))
     ]
-    # The longest name is nearest: "CC-Neg, both pictures" is no part of "CC-Neg".
+    # The longest name is nearest: "CC-Neg, both images" is no part of "CC-Neg".
     return max(fitting, key=lambda guess: len(guess.task)).value if fitting else None

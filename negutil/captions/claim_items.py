@@ -213,7 +213,7 @@ def claims(
     matches = match(known, np.random.default_rng(seed), plausible=plausible)
     matches = matches[: most // 4 * 2 if most else len(matches) // 2 * 2]
     if not matches:
-        raise NegutilError(f"The {len(known.present)} pictures of {domain} give no four claims: use more pictures.")
+        raise NegutilError(f"The {len(known.present)} images of {domain} give no four claims: use more images.")
     words = random.Random(f"claims/{domain}/{seed}")
     rows = []
     for pair, (having, lacking, subject) in enumerate(matches):

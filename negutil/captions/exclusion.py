@@ -66,14 +66,14 @@ def pairs(there: Mapping[str, Flags], minimum: int, most: int, seed: int = 0) ->
     Where there are more than ``most``, a random choice of so many. Raises NegutilError if there is none.
     """
     if minimum < 1 or most < 1:
-        raise NegutilError(f"Exclusion wants at least one pair and picture, not {most} and {minimum}: raise them.")
+        raise NegutilError(f"Exclusion wants at least one pair and image, not {most} and {minimum}: raise them.")
     nouns = list(there)
     shown = np.array([there[noun] for noun in nouns], dtype=np.int64).reshape(len(nouns), -1)
     both = shown @ shown.T
     enough = (both >= minimum) & (np.diag(both)[:, None] - both >= minimum)
     every = [(nouns[x], nouns[y]) for x, y in np.argwhere(enough)]
     if not every:
-        raise NegutilError(f"No two things share {minimum} pictures and part in as many: use more, or a lower minimum.")
+        raise NegutilError(f"No two things share {minimum} images and part in as many: use more, or a lower minimum.")
     return sorted(every if len(every) <= most else random.Random(f"exclusion/{seed}").sample(every, most))
 
 

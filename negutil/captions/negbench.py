@@ -280,7 +280,7 @@ class Question:
 def table(rows: Sequence[Question], columns: Sequence[str], annotator: Paraphraser | None = None) -> pd.DataFrame:
     """Questions as a table with `columns`, worded by template or by the annotator; raises NegutilError for none."""
     if not rows:
-        raise NegutilError("The labels allow no question: give pictures whose objects or findings are known.")
+        raise NegutilError("The labels allow no question: give images whose objects or findings are known.")
     sentences = worded([option for question in rows for option in question.options], annotator)
     width = len(rows[0].options)
     made = pd.DataFrame({name: sentences[number::width] for number, name in enumerate(OPTIONS[:width])})

@@ -32,7 +32,7 @@ NUMBER = re.compile(r"\bno ?\. ?\d", re.IGNORECASE)
 
 _PLACES = re.compile(r"\b(?:left|right|top|bottom|middle|cent(?:er|re)|corner)\b", re.IGNORECASE)
 DROPS = (
-    *("no cue", "about a number", "about a place in the picture", "no other of its kind", "boxes overlap or differ"),
+    *("no cue", "about a number", "about a place in the image", "no other of its kind", "boxes overlap or differ"),
     "crop shows what is denied",
 )
 

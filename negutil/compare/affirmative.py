@@ -186,7 +186,7 @@ def models_table(settings: Profile) -> pd.DataFrame:
                 "text width": text["width"],
                 "steps": about["config"]["steps"],
                 "batch": about["config"]["batch"],
-                "pictures in the corpus": about["pool"]["pictures"],
+                "images in the corpus": about["pool"]["pictures"],
                 "minutes on two cores": round(about["seconds"] / 60),
                 "weights sha256": entry.sha256[:12],
             }

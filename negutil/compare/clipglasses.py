@@ -92,8 +92,8 @@ TITLES = {
     RELEASED_RETRIEVED: "released code, NegBench's captions",
     SMALL: "CLIPGlasses, few captions of CC-Neg",
     WORN: "NegationCLIP with CLIPGlasses",
-    CLIP_PIXELS: "CLIP, pictures without mean and std",
-    RELEASED_PIXELS: "released code, CC-Neg, pictures without mean and std",
+    CLIP_PIXELS: "CLIP, images without mean and std",
+    RELEASED_PIXELS: "released code, CC-Neg, images without mean and std",
     TOKENS: "CLIPGlasses, CC-Neg, attention over tokens",
 }
 
@@ -226,7 +226,7 @@ def _methods(settings: Profile, base: str) -> list[Method]:
         found.append(Method(label, full, seeds, (CCNEG if label == controls.OBJECT else FEW,), label, (over_full,)))
     found.append(Method(controls.GOLD, retrieved, seeds, (RETRIEVAL,), controls.GOLD, ((RETRIEVED, OVER_PAIRS),)))
     found.append(Method(CLIP_PIXELS, (base,), seeds[:1], (FEW, ZERO_SHOT), controls.PIXELS))
-    over = ((ANY_PIXELS, OVER_CLIP), (RELEASED, "gain over the usual pictures"))
+    over = ((ANY_PIXELS, OVER_CLIP), (RELEASED, "gain over the usual images"))
     return [*found, Method(RELEASED_PIXELS, released, seeds, (FEW, ZERO_SHOT), controls.PIXELS, over)]
 
 

@@ -30,7 +30,7 @@ from negutil.tasks.negbench import Rows
 from negutil.train import glasses_sets
 
 MASK, RANDOM, CONSTANT = "the mask alone", "random object vector", "constant lambda"
-OBJECT, GOLD, PIXELS = "true object, untrained Frame", "lambda of the gold picture", "without mean and std"
+OBJECT, GOLD, PIXELS = "true object, untrained Frame", "lambda of the gold image", "without mean and std"
 TRUE_MASK = "true mask"
 AVERAGED = 500
 """Training items over which the constant penalty and the constant lambda are averaged."""
@@ -181,7 +181,7 @@ class GoldPicture(Scorer):
     def matrix(self, texts: Sequence[str], images: Features) -> Floats:
         """Return the scores [T, M] of the captions; raises NegutilError for other texts, whose image is not known."""
         if list(texts) != self._captions:
-            raise NegutilError("Only the captions themselves have a gold picture: ask for all of them in their order.")
+            raise NegutilError("Only the captions themselves have a gold image: ask for all of them in their order.")
         last, levels = self._model.layers(texts)
         partners = torch.from_numpy(self._rows)
         found: torch.Tensor = self._model.glasses(last, levels, torch.from_numpy(images), partners=partners)

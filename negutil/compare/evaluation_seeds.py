@@ -278,7 +278,7 @@ def check_apart(evaluated: Path, learned_from: Path) -> int:
     same = [picture for picture in compared if files.sha256(picture) in known]
     if len(same) > SAME * len(compared):
         raise NegutilError(
-            f"{same[0]} is a training picture too, as are {len(same) - 1} more of {len(compared)}: choose another seed "
+            f"{same[0]} is a training image too, as are {len(same) - 1} more of {len(compared)}: choose another seed "
             "for the evaluation sets."
         )
     return len(same)

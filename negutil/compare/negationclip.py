@@ -296,7 +296,7 @@ def rules_beside(found: Findings, rule_table: pd.DataFrame, methods: Sequence[st
     titles = (ALL_ITEMS, suite.CCNEG, ccneg.REVERSED, ccneg.BOTH)
     wide = rule_table.pivot(index="rule", columns="title", values="value").reindex(rule_table["rule"].unique())
     shown = wide.map(lambda value: "" if pd.isna(value) else f"{value:.3f}").reset_index()
-    shown = shown.rename(columns={"rule": "model"}).assign(architecture="rule, no picture").rename_axis(columns=None)
+    shown = shown.rename(columns={"rule": "model"}).assign(architecture="rule, no image").rename_axis(columns=None)
     models = found.levels(titles, ("", *methods), published=False)
     return pd.concat([shown, models], ignore_index=True)[models.columns].fillna("")
 

@@ -41,7 +41,7 @@ DESCRIBED = "pictures.npy"
 """The images that TIFA's captions of the mini world describe."""
 
 CLIP, DELETED, NEGATIVE = "CLIP", "deleted", "negative-prompt"
-REAL = "the real pictures"
+REAL = "the real images"
 CONTROLS = (DELETED, NEGATIVE)
 """Ways without another encoder: the negated thing left out of the prompt; and named in the negative prompt besides."""
 
@@ -136,7 +136,7 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     named = floor.assign(task="affirmative prompts, " + floor["kind"], model=model_name(settings))
     engine.save_numbers(named, settings, EXPERIMENT, "floor", **details)
     if len(summary):
-        tasks = summary["kind"] + ", " + summary["condition"] + " pictures"
+        tasks = summary["kind"] + ", " + summary["condition"] + " images"
         named = summary.assign(task=tasks, model=details["judge"])
         engine.save_numbers(named, settings, EXPERIMENT, "judge", **details)
     results.save_items(items, settings.name, EXPERIMENT, "items")
@@ -397,13 +397,13 @@ Shown = tuple[str, Pictures, tuple[str, ...]]
 
 def judge_table(summary: pd.DataFrame) -> pd.DataFrame:
     """The judge's accuracy, sensitivity, specificity and calibration error by kind of question and of image."""
-    named = summary.rename(columns={"condition": "pictures", "kind": "questions about", **tables.BOUNDS})
-    found = tables.pivot(named, ["pictures", "questions about"])
-    counts = named[named["metric"] == "accuracy"].set_index(["pictures", "questions about"])["n"]
-    found["questions"] = counts.reindex(pd.MultiIndex.from_frame(found[["pictures", "questions about"]])).to_numpy()
-    mixed = found["pictures"] == picture_judge.MIXED
+    named = summary.rename(columns={"condition": "images", "kind": "questions about", **tables.BOUNDS})
+    found = tables.pivot(named, ["images", "questions about"])
+    counts = named[named["metric"] == "accuracy"].set_index(["images", "questions about"])["n"]
+    found["questions"] = counts.reindex(pd.MultiIndex.from_frame(found[["images", "questions about"]])).to_numpy()
+    mixed = found["images"] == picture_judge.MIXED
     others = found[~mixed & (found["questions about"] == ALL)]
-    chosen = ["pictures", "questions about", "questions", "accuracy", "sensitivity", "specificity", "calibration error"]
+    chosen = ["images", "questions about", "questions", "accuracy", "sensitivity", "specificity", "calibration error"]
     return pd.concat([found[mixed], others], ignore_index=True)[chosen]
 
 
@@ -411,7 +411,7 @@ def floor_table(found: pd.DataFrame) -> pd.DataFrame:
     """How often affirmative prompts are fulfilled, raw and corrected."""
     shown = tables.pivot(found.rename(columns={"kind": "prompts for", **tables.BOUNDS}), "prompts for")
     counts = found.drop_duplicates("kind").set_index("kind")["n"]
-    shown.insert(1, "pictures", shown["prompts for"].map(counts))
+    shown.insert(1, "images", shown["prompts for"].map(counts))
     return shown
 
 
@@ -459,4 +459,4 @@ def judged_grid(settings: Profile, count: int = 8, seed: int = 0) -> list[Shown]
         f"{row['question']} {'yes' if row['sure'] > 0.5 else 'no'} ({'right' if row['right'] else 'wrong'})"
         for row in exam.to_dict("records")
     )
-    return [("Held-out pictures, made worse", pictures[exam["picture"].to_numpy()], captions)]
+    return [("Held-out images, made worse", pictures[exam["picture"].to_numpy()], captions)]

@@ -327,8 +327,8 @@ def against_recall(settings: Profile, seed: int = 0) -> pd.DataFrame:
 
 
 AGAINST_RECALL = {
-    "others": "pictures that satisfy the query besides the gold one",
-    "gold": "recall@5 of the gold picture",
-    "any": "recall@5 of any picture that satisfies the query",
+    "others": "images that satisfy the query besides the gold one",
+    "gold": "recall@5 of the gold image",
+    "any": "recall@5 of any image that satisfies the query",
 }
 """Columns of ``simpleneg.recall_of_any`` and what they are called."""

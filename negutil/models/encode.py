@@ -46,7 +46,7 @@ def images(
     not finite.
     """
     if len(pictures) == 0:
-        raise NegutilError("There is no picture to encode; check the data.")
+        raise NegutilError("There is no image to encode; check the data.")
     digests = None if data_sha256 else _digests(pictures)
 
     def compute() -> np.ndarray:
@@ -62,7 +62,7 @@ def images(
             return torch.cat([model.model.encode_image(part, normalize=True) for part in placed])
 
         features = _in_batches(read, encode, list(range(len(first))), batch, "encoding images")
-        _require_finite(features, lambda row: f"Picture {first[row]}", model)
+        _require_finite(features, lambda row: f"Image {first[row]}", model)
         return features[inverse]
 
     key = data_sha256 or hashlib.sha256("".join(digests or ()).encode()).hexdigest()

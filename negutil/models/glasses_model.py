@@ -168,7 +168,7 @@ class GlassesModel(Scorer):
     def paired(self, texts: Sequence[str], images: Features) -> Floats:
         """Return the score [N] of each text with the image of its row; raises NegutilError if they do not fit."""
         if len(texts) != len(images) or not len(texts):
-            raise NegutilError(f"There are {len(texts)} texts for {len(images)} pictures; give one for each.")
+            raise NegutilError(f"There are {len(texts)} texts for {len(images)} images; give one for each.")
         different, text, gallery, picture = _numbered(texts, images)
         pairs, number = np.unique(np.stack([text, picture], axis=1), axis=0, return_inverse=True)
         last, levels = self.layers(different)

@@ -100,7 +100,7 @@ def fit_transform(pictures: NDArray[np.uint8], shape: Shape) -> PatchTransform:
     cut = pictures.reshape(count, height // side, side, width // side, side, 3).astype(np.float64) / 127.5 - 1
     patches = cut.transpose(0, 1, 3, 5, 2, 4).reshape(-1, 3 * side * side)  # channels first, as in a convolution
     if len(patches) <= patches.shape[1]:
-        raise NegutilError(f"{len(pictures)} pictures are too few for the patches of MiniSD; give it more.")
+        raise NegutilError(f"{len(pictures)} images are too few for the patches of MiniSD; give it more.")
     mean = patches.mean(axis=0)
     variances, vectors = np.linalg.eigh(np.cov((patches - mean).T))
     basis = vectors[:, ::-1][:, : shape.components].T

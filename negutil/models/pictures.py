@@ -77,7 +77,7 @@ class PictureFiles:
 
     def __init__(self, paths: Sequence[Path | str], boxes: Sequence[Box] | None = None) -> None:
         if boxes is not None and len(boxes) != len(paths):
-            raise NegutilError(f"There are {len(paths)} pictures but {len(boxes)} boxes; give one box for each.")
+            raise NegutilError(f"There are {len(paths)} images but {len(boxes)} boxes; give one box for each.")
         # Kept as they come: making a Path of each takes as long as scoring a model whose features are cached.
         self.paths = list(paths)
         self.boxes = boxes

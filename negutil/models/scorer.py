@@ -93,7 +93,7 @@ def paired_cosines(texts: Features, images: Features) -> Floats:
     """
     if texts.ndim != 2 or texts.shape != images.shape or not len(texts):
         raise NegutilError(
-            f"Texts {list(texts.shape)} and pictures {list(images.shape)} do not fit; give two of one shape [N, D]."
+            f"Texts {list(texts.shape)} and images {list(images.shape)} do not fit; give two of one shape [N, D]."
         )
     rows = max(1, CHUNK // texts.shape[1])
     scores = np.empty(len(texts))

@@ -229,7 +229,7 @@ def files(tasks: Sequence[Items]) -> pd.DataFrame:
         count = len(task.captions) if isinstance(task, Queries) else len(task.options)
         sentence = task.texts[0]
         rows.append((task.variation.title, count, len(task.media), sentence))
-    return pd.DataFrame(rows, columns=["variation", "items", "pictures or clips", "its first sentence"])
+    return pd.DataFrame(rows, columns=["variation", "items", "images or clips", "its first sentence"])
 
 
 def cards(settings: Profile, task: Items | None, model: str) -> list[Card]:

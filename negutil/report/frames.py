@@ -19,20 +19,20 @@ OVER_CLIP, OVER_FULL = "gain over CLIP", "gain over the full glasses"
 HEAT = ("base", "method", "title", "value", "low", "high", "gain", "gain_low", "gain_high")
 DIFFERENCE = ("work", "paper", "code", "asked", "effect", "low", "high", "n", "sure")
 PARTS = ("part", "minutes", "tables", "commit", "processor", "threads", "gpu", "python")
-BLIND, CHANCE, PAPER = "best without pictures", "chance", "published"
+BLIND, CHANCE, PAPER = "best without images", "chance", "published"
 VARIANT = "negationclip-"
-ASIDE = ("without mean and std", "lambda of the gold picture")
+ASIDE = ("without mean and std", "lambda of the gold image")
 GLASSES = "CLIPGlasses"
 """Whose code has the differences that ``negutil.compare.clipglasses`` lists by name."""
 
 OTHER_DIFFERENCES = (
     (
-        *(GLASSES, "CLIP's own preprocessing", "pictures without CLIP's mean and standard deviation"),
+        *(GLASSES, "CLIP's own preprocessing", "images without CLIP's mean and standard deviation"),
         *("06_clipglasses/gains", "ImageNet zero-shot/CLIP without mean and std", OVER_CLIP),
     ),
     (
-        *(GLASSES, "lambda of every pair", "lambda from the picture that is looked for"),
-        *("06_clipglasses/gains", "COCO retrieval, paraphrased/lambda of the gold picture"),
+        *(GLASSES, "lambda of every pair", "lambda from the image that is looked for"),
+        *("06_clipglasses/gains", "COCO retrieval, paraphrased/lambda of the gold image"),
         "gain over lambda of every pair",
     ),
     (

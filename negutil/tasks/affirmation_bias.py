@@ -53,7 +53,7 @@ def sentences(there: Mapping[str, Flags], minimum: int = 5) -> list[Sentence]:
     """
     nouns = [noun for noun, flags in there.items() if minimum <= flags.sum() <= len(flags) - minimum]
     if not nouns:
-        raise NegutilError(f"No noun is in {minimum} pictures and missing in as many: use more pictures.")
+        raise NegutilError(f"No noun is in {minimum} images and missing in as many: use more images.")
     forms = (*SAYING_FORMS, *sentence_forms.NEGATED_ALONE)
     wordings = [(sentence_forms.name(form, missing="X"), form) for form in forms]
     return [
@@ -78,7 +78,7 @@ def items(
     spread = np.sqrt(within.sum(axis=1) / (len(images) - 2))
     flat = np.flatnonzero(~(spread > 0))
     if len(flat):
-        raise NegutilError(f"'{sentences[flat[0]].text}' has one score for all pictures: check the model that made it.")
+        raise NegutilError(f"'{sentences[flat[0]].text}' has one score for all images: check the model that made it.")
     table = pd.DataFrame([dataclasses.asdict(sentence) for sentence in sentences])
     return table.assign(
         denies=table["cue"] != "",
@@ -154,14 +154,14 @@ def _scores(
     """Cosines [T, N] of every sentence with every image, and whether each image shows the sentence's noun."""
     if not sentences or len(texts) != len(sentences) or len(images) < 3:
         raise NegutilError(
-            f"The bias has {len(sentences)} sentences, {len(texts)} texts and {len(images)} pictures: encode every "
-            "sentence and at least three pictures."
+            f"The bias has {len(sentences)} sentences, {len(texts)} texts and {len(images)} images: encode every "
+            "sentence and at least three images."
         )
     require_finite(texts, "sentence")
     require_finite(images, "picture")
     for noun in dict.fromkeys(sentence.noun for sentence in sentences):
         if noun not in there or len(there[noun]) != len(images) or there[noun].all() or not there[noun].any():
-            raise NegutilError(f"'{noun}' needs labels of the {len(images)} pictures, some with it and some without.")
+            raise NegutilError(f"'{noun}' needs labels of the {len(images)} images, some with it and some without.")
     return (texts @ images.T).astype(float), np.stack([there[sentence.noun] for sentence in sentences])
 
 

@@ -82,7 +82,7 @@ def halves(clusters: ArrayLike, seed: int = 0) -> NDArray[np.bool_]:
     """
     named, codes = np.unique(np.asarray(clusters), return_inverse=True)
     if len(named) < 2:
-        raise NegutilError("All questions are about one picture, so they cannot be split by picture; give more.")
+        raise NegutilError("All questions are about one image, so they cannot be split by image; give more.")
     chosen = np.random.default_rng(seed).permutation(len(named)) < len(named) // 2
     return chosen[codes]
 

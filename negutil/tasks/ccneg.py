@@ -21,7 +21,7 @@ from negutil.models.scorer import Features, Scorer
 from negutil.tasks import Frames, Task
 from negutil.tasks.pairwise import CHANCE, METRIC, RULES, Pairs
 
-TITLE, REVERSED, BOTH = "CC-Neg", "CC-Neg, truth reversed", "CC-Neg, both pictures"
+TITLE, REVERSED, BOTH = "CC-Neg", "CC-Neg, truth reversed", "CC-Neg, both images"
 FILE, DISTRACTORS = "ccneg_preprocessed.pt", "distractor_image_mapping.pt"
 WHERE = "get ccneg_preprocessed.pt and ccneg_images.zip by the links at github.com/jaisidhsingh/CoN-CLIP"
 
@@ -75,7 +75,7 @@ class CCNeg(Task):
         """Return both sides; only the mini world has images of the other one."""
         plain = SIDES[0].read(settings)
         if not source.is_drawn(source.folder(settings, "ccneg", WHERE)):
-            skipped.note(settings, Skip(REVERSED, "It needs pictures that can be drawn in the mini world alone."))
+            skipped.note(settings, Skip(REVERSED, "It needs images that can be drawn in the mini world alone."))
             return Items(plain)
         return Items(plain, SIDES[1].read(settings))
 
@@ -129,7 +129,7 @@ def both(original: pd.DataFrame, turned_round: pd.DataFrame) -> pd.DataFrame:
     """
     pair = original.merge(turned_round, on=["item", "cluster", "type"], suffixes=("", "_reversed"))
     if pair.empty:
-        raise NegutilError("No item of CC-Neg has pictures of both kinds; build both from the same file.")
+        raise NegutilError("No item of CC-Neg has images of both kinds; build both from the same file.")
     return pair[["item", "cluster", "type"]].assign(
         right=pair["right"] & pair["right_reversed"],
         tie=pair["tie"] | pair["tie_reversed"],

@@ -126,7 +126,7 @@ def _ask(
 ) -> list[str]:
     if not len(pictures) == len(questions) == len(correct) or not pictures:
         raise NegutilError(
-            f"The exam has {len(pictures)} pictures, {len(questions)} questions, {len(correct)} answers: match them."
+            f"The exam has {len(pictures)} images, {len(questions)} questions, {len(correct)} answers: match them."
         )
     answers = annotator.answer(pictures, questions)
     if len(answers) != len(questions):

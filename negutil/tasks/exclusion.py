@@ -105,8 +105,8 @@ def items(
     """
     if not queries or len(texts) != len(queries) or len(images) == 0:
         raise NegutilError(
-            f"Exclusion has {len(queries)} queries, {len(texts)} texts and {len(images)} pictures: encode a text for "
-            "each query, and at least one picture."
+            f"Exclusion has {len(queries)} queries, {len(texts)} texts and {len(images)} images: encode a text for "
+            "each query, and at least one image."
         )
     require_finite(texts, "query")
     require_finite(images, "picture")
@@ -204,10 +204,10 @@ def summary(items: pd.DataFrame, *, resamples: int = statistics.RESAMPLES, seed:
 
 def _check_labels(queries: Sequence[ExclusionQuery], pictures: int, there: Mapping[str, Flags]) -> None:
     if not queries or not pictures:
-        raise NegutilError(f"Exclusion has {len(queries)} queries and {pictures} pictures: give at least one of each.")
+        raise NegutilError(f"Exclusion has {len(queries)} queries and {pictures} images: give at least one of each.")
     for noun in dict.fromkeys(noun for query in queries for noun in (query.wanted, query.excluded)):
         if noun not in there or len(there[noun]) != pictures:
-            raise NegutilError(f"The labels of '{noun}' do not fit the {pictures} pictures: label the same ones.")
+            raise NegutilError(f"The labels of '{noun}' do not fit the {pictures} images: label the same ones.")
 
 
 TASKS = (Entry("Exclusion", "AUC", "coco2017", "queries: X but no Y", "1/2"),)

@@ -33,7 +33,7 @@ def scores_by(scorer: Scorer, options: Sequence[Sequence[str]], images: NDArray[
     """
     counts = {len(texts) for texts in options}
     if len(options) != len(images) or len(counts) != 1:
-        raise NegutilError(f"There are {len(images)} pictures for {len(options)} questions of {counts} options; fix.")
+        raise NegutilError(f"There are {len(images)} images for {len(options)} questions of {counts} options; fix.")
     (k,) = counts
     texts = [text for each in options for text in each]
     return scorer.paired(texts, images.repeat(k, axis=0)).reshape(len(options), k)

@@ -179,7 +179,7 @@ class WorldJudge:
 
 def _same_length(pictures: Pictures, questions: Sequence[str]) -> None:
     if len(pictures) != len(questions):
-        raise NegutilError(f"There are {len(pictures)} pictures for {len(questions)} questions: give one of each.")
+        raise NegutilError(f"There are {len(pictures)} images for {len(questions)} questions: give one of each.")
 
 
 class ModelJudge:

@@ -248,15 +248,15 @@ def presence(
     truth = np.column_stack(list(labels.values())) if labels else np.zeros((0, 0), bool)
     if values.size == 0 or truth.shape != values.shape:
         raise NegutilError(
-            f"Presence needs a score for each of {truth.shape[0]} pictures and {len(labels)} nouns, but has "
-            f"{list(values.shape)}; give both for the same pictures and nouns."
+            f"Presence needs a score for each of {truth.shape[0]} images and {len(labels)} nouns, but has "
+            f"{list(values.shape)}; give both for the same images and nouns."
         )
     for noun, scored, having in zip(labels, np.isfinite(values).all(axis=0), truth.mean(axis=0), strict=True):
         if not scored:
             raise NegutilError(f"The scores for '{noun}' are not finite; check the model that made them.")
         if having in (0, 1):
             start = "Every" if having else "No"
-            raise NegutilError(f"{start} picture has '{noun}', so it has no AUC; leave it out.")
+            raise NegutilError(f"{start} image has '{noun}', so it has no AUC; leave it out.")
     expected = ~truth if absence else truth
 
     def aucs_and_mean(placed: np.ndarray, expected: Flags, weights: np.ndarray) -> np.ndarray:

@@ -63,7 +63,7 @@ def _ranks(scores: Callable[[slice], NDArray[np.floating]], texts: int, images: 
     """In each row of ``scores``, made for some texts at a time, how many are at least that of the right image."""
     right = np.asarray(image_of_text, dtype=np.int64)
     if not texts or len(right) != texts or right.min() < 0 or right.max() >= images:
-        raise NegutilError("image_of_text must give one row of the pictures for each text; check how it was made.")
+        raise NegutilError("image_of_text must give one row of the images for each text; check how it was made.")
     rows = max(1, CHUNK // images)
     ranks = np.empty(texts, np.int64)
     for start in range(0, texts, rows):
@@ -112,7 +112,7 @@ def recall_drop(
     for ranks_of_texts, pictures in (plain, negated):
         count = len(np.asarray(pictures))
         if len(ranks_of_texts) != count:
-            raise NegutilError(f"{len(ranks_of_texts)} ranks have {count} pictures; name one for each rank.")
+            raise NegutilError(f"{len(ranks_of_texts)} ranks have {count} images; name one for each rank.")
     hits = np.concatenate([plain[0], negated[0]]) <= k
     is_plain = np.arange(len(hits)) < len(plain[0])
 

@@ -62,7 +62,7 @@ class Items:
 class SimpleNeg(Task):
     """Queries of the mini world, judged by its truth, or of Flickr8k, judged by what captions name."""
 
-    title, metric, counts, guess = TITLE, TOP_1, "queries", "share of pictures"
+    title, metric, counts, guess = TITLE, TOP_1, "queries", "share of images"
     in_suite = False
 
     def read(self, settings: Profile) -> Items:
@@ -156,9 +156,7 @@ def by_annotator(judge: VisionAnnotator, entries: Dataset, first: Sequence[Seque
     what is denied is no; one whose reply cannot be read is not. Columns: item, right (the first one), share, unread.
     """
     if len(first) != len(entries) or not all(first):
-        raise NegutilError(
-            f"{len(entries)} queries have the first pictures of {len(first)}: give one or more for each."
-        )
+        raise NegutilError(f"{len(entries)} queries have the first images of {len(first)}: give one or more for each.")
     flat = [(row, path) for row, paths in enumerate(first) for path in paths]
     context = _replies(judge, entries["context_question"][:], flat)
     asked = [pair for pair, reply in zip(flat, context, strict=True) if reply]

@@ -226,11 +226,11 @@ def _check(claims: ClaimSet, texts: NDArray[np.float32], images: NDArray[np.floa
     count, last = len(claims.claims), int(claims.claims["picture"].max())
     if len(texts) != count or last >= len(images):
         raise NegutilError(
-            f"The {count} claims about {claims.domain} have {len(texts)} texts and name picture {last} of "
-            f"{len(images)}: encode each claim's sentence and every picture."
+            f"The {count} claims about {claims.domain} have {len(texts)} texts and name image {last} of "
+            f"{len(images)}: encode each claim's sentence and every image."
         )
     require_finite(texts, f"claim about {claims.domain}")
-    require_finite(images, f"picture of {claims.domain}")
+    require_finite(images, f"image of {claims.domain}")
 
 
 TASKS = (Entry("Claims true or false", "accuracy", "", "claims about objects, colours, faces and radiographs", "1/2"),)

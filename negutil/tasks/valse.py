@@ -24,9 +24,7 @@ SETS = ("all items", "validated items")
 TYPES = {"caption": "negation true", "foil": "negation false"}
 """What a type of item is called, by which of its captions has the negation."""
 
-WHERE = (
-    "get existence.json at github.com/Heidelberg-NLP/VALSE and Visual7W's pictures at ai.stanford.edu/~yukez/visual7w"
-)
+WHERE = "get existence.json at github.com/Heidelberg-NLP/VALSE and Visual7W's images at ai.stanford.edu/~yukez/visual7w"
 
 
 class Valse(Pairs):

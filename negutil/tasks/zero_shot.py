@@ -165,6 +165,6 @@ def names_from(path: Path, dataset: str, folders: Sequence[str]) -> dict[str, st
 
 
 TASKS = (
-    ZeroShot("ImageNet", "imagenet", "get ImageNet's validation pictures (val/<wnid>/*.JPEG) at image-net.org"),
+    ZeroShot("ImageNet", "imagenet", "get ImageNet's validation images (val/<wnid>/*.JPEG) at image-net.org"),
     ZeroShot("Caltech101", "caltech101", "get 101_ObjectCategories at data.caltech.edu/records/mzrjq-6wc02"),
 )

@@ -49,7 +49,7 @@ class Gallery:
             return np.array([self.rows[Path(name).name] for name in names], dtype=np.int64)
         except KeyError as problem:
             unknown = problem.args[0]
-            raise NegutilError(f"There is no training picture {unknown}; build the caption sets again.") from None
+            raise NegutilError(f"There is no training image {unknown}; build the caption sets again.") from None
 
 
 def gallery(model: LoadedModel, settings: Profile) -> Gallery:
@@ -283,7 +283,7 @@ def ccneg_from(
     table = rows.remove_columns("image").to_pandas()
     used = sorted(set(table["distractor"].dropna().astype(int)))
     if used and used[-1] >= len(distractors):
-        raise NegutilError(f"{files[2]} counts to {used[-1]} among {len(distractors)} pictures; give all of train2017.")
+        raise NegutilError(f"{files[2]} counts to {used[-1]} among {len(distractors)} images; give all of train2017.")
     if _reading.drops():
         used = [index for index in used if distractors[index].is_file()]
         table["distractor"] = table["distractor"].where(table["distractor"].isin(used))

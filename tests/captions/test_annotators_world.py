@@ -158,7 +158,7 @@ def test_an_item_depends_on_the_seed_and_itself_alone() -> None:
 def test_equal_file_names_in_different_folders_stay_apart() -> None:
     annotator = WorldAnnotator({"a/1.jpg": {"dog"}, "b/1.jpg": {"cat"}})
     assert annotator.shows([Path("/x/a/1.jpg"), Path("/x/b/1.jpg")], ["dog", "dog"]) == [True, False]
-    with pytest.raises(NegutilError, match=r"1\.jpg: the mini world has no truth about this picture"):
+    with pytest.raises(NegutilError, match=r"1\.jpg: the mini world has no truth about this image"):
         annotator.shows([Path("/x/c/1.jpg")], ["dog"])
 
 

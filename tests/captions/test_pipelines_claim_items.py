@@ -147,5 +147,5 @@ def test_the_same_seed_gives_the_same_claims(things: list[scenes.Scene]) -> None
 
 
 def test_too_few_pictures_are_an_error() -> None:
-    with pytest.raises(NegutilError, match="The 2 pictures of objects give no four claims"):
+    with pytest.raises(NegutilError, match="The 2 images of objects give no four claims"):
         claim_items.objects({"cat": np.array([True, False])})

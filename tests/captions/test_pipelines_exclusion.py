@@ -76,9 +76,9 @@ def test_no_wording_claims_that_nothing_else_is_there() -> None:
 
 
 def test_no_usable_pair_is_an_error() -> None:
-    with pytest.raises(NegutilError, match="No two things share 6 pictures"):
+    with pytest.raises(NegutilError, match="No two things share 6 images"):
         exclusion.queries(gallery(), minimum=6)
-    with pytest.raises(NegutilError, match="at least one pair and picture"):
+    with pytest.raises(NegutilError, match="at least one pair and image"):
         exclusion.pairs(gallery(), minimum=0, most=3)
 
 

@@ -200,7 +200,7 @@ def test_a_training_picture_among_the_evaluation_sets_stops_the_run(tmp_path: Pa
     own.write_bytes(b"a")
     assert evaluation_seeds.check_apart(evaluated, learned) == 0
     (evaluated / "voc" / "d.jpg").write_bytes(b"a")
-    with pytest.raises(NegutilError, match=r"d.jpg is a training picture too"):
+    with pytest.raises(NegutilError, match=r"d.jpg is a training image too"):
         evaluation_seeds.check_apart(evaluated, learned)
     for number in range(1000):
         (evaluated / "voc" / f"{number}.jpg").write_bytes(b"%d" % number)

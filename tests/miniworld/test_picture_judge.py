@@ -91,7 +91,7 @@ def test_wrong_questions_and_weights_are_errors(tmp_path: Path) -> None:
     look = WorldJudge()
     with pytest.raises(NegutilError, match="cannot be asked"):
         look.yes(PICTURES[:1], ["Is there a unicorn?"])
-    with pytest.raises(NegutilError, match="3 pictures for 1 questions"):
+    with pytest.raises(NegutilError, match="3 images for 1 questions"):
         look.yes(PICTURES, ["Is there a dog?"])
     with pytest.raises(NegutilError, match="does not exist: restore it"):
         picture_judge.load_network(tmp_path / "judge.safetensors")

@@ -88,7 +88,7 @@ def test_a_pool_is_made_once_and_its_size_is_checked(tmp_path: Path) -> None:
     assert made.tokens.shape[:2] == (6, CAPTIONS)
     assert len(validation_of(made) or ()) == 6
     assert pretrain_minisd.pool(tmp_path / "pool", 6).fingerprint == made.fingerprint
-    with pytest.raises(NegutilError, match="has 6 pictures instead of 7"):
+    with pytest.raises(NegutilError, match="has 6 images instead of 7"):
         pretrain_minisd.pool(tmp_path / "pool", 7)
 
 
@@ -203,7 +203,7 @@ def test_other_settings_or_another_pool_do_not_continue(pool: Pool, tmp_path: Pa
         pretrain_minisd.pretrain(dataclasses.replace(CONFIG, lr=1e-4), pool, tmp_path / "run")
     with pytest.raises(NegutilError, match="was made with pool = "):
         pretrain_minisd.pretrain(CONFIG, minisd_files.pool(tmp_path / "pool", 40, seed=5), tmp_path / "run")
-    with pytest.raises(NegutilError, match="only 40 pictures for batches of 41"):
+    with pytest.raises(NegutilError, match="only 40 images for batches of 41"):
         pretrain_minisd.pretrain(dataclasses.replace(CONFIG, batch=41), pool, tmp_path / "run")
     checkpoint = tmp_path / "run" / "checkpoint.pt"
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])

@@ -222,7 +222,7 @@ def test_other_settings_or_another_pool_do_not_continue(pool: Pool, tmp_path: Pa
 
 
 def test_a_pool_that_does_not_fit_is_refused(pool: Pool, tmp_path: Path) -> None:
-    with pytest.raises(NegutilError, match="only 20 pictures for batches of 21"):
+    with pytest.raises(NegutilError, match="only 20 images for batches of 21"):
         contrastive.pretrain(dataclasses.replace(CONFIG, batch=21), pool, tmp_path)
     small = [(np.zeros((32, 32, 3), np.uint8), ["a"])] * 8
     with pytest.raises(NegutilError, match="must be 64 x 64"):

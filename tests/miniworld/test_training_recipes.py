@@ -52,7 +52,7 @@ def test_the_command_trains_on_the_mini_world_and_writes_weights(
     assert (tmp_path / "weights" / "miniclip-s-8.safetensors").stat().st_size < 2_000_000
     pool = contrastive.corpus_pool(tmp_path / "pool", 16)
     assert (len(pool), pool.tokens.shape[1]) == (16, CAPTIONS)
-    with pytest.raises(NegutilError, match="has 16 pictures instead of 17"):
+    with pytest.raises(NegutilError, match="has 16 images instead of 17"):
         contrastive.corpus_pool(tmp_path / "pool", 17)
 
 

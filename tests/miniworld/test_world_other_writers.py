@@ -87,7 +87,7 @@ def test_items_that_look_the_same_are_sampled_again() -> None:
 
 
 def test_too_few_different_items_are_an_error() -> None:
-    with pytest.raises(NegutilError, match="no new train picture"):
+    with pytest.raises(NegutilError, match="no new train image"):
         list(_shared.draw_all("few", Splits(9, 0, 0), 0, _digit, lambda digit: np.full((2, 2), digit, np.uint8)))
 
 

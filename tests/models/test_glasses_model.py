@@ -95,7 +95,7 @@ def test_lambda_of_a_row_comes_from_the_partner_or_clips_first(tower: LoadedMode
 
 
 def test_pictures_that_do_not_fit_are_one_sentence(tower: LoadedModel) -> None:
-    with pytest.raises(NegutilError, match="5 texts for 2 pictures"):
+    with pytest.raises(NegutilError, match="5 texts for 2 images"):
         wearing(tower).paired(TEXTS, pictures(2))
 
 

@@ -77,7 +77,7 @@ def test_fewer_components_keep_what_varies_most() -> None:
 
 
 def test_too_few_pictures_for_the_transform() -> None:
-    with pytest.raises(NegutilError, match="3 pictures are too few"):
+    with pytest.raises(NegutilError, match="3 images are too few"):
         minisd.fit_transform(pictures(3), minisd.Shape(patch=16))
 
 

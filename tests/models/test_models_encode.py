@@ -151,7 +151,7 @@ def test_bad_picture_files_are_sentences(model: LoadedModel, tmp_path: Path) -> 
         encode.images(model, PictureFiles([tmp_path / "torn.jpg"]))
     with pytest.raises(NegutilError, match=r"nowhere\.jpg cannot be read"):
         encode.images(model, PictureFiles([tmp_path / "nowhere.jpg"]))
-    with pytest.raises(NegutilError, match="1 pictures but 2 boxes"):
+    with pytest.raises(NegutilError, match="1 images but 2 boxes"):
         PictureFiles([tmp_path / "torn.jpg"], [[0, 0, 1, 1]] * 2)
 
 
@@ -169,7 +169,7 @@ def test_a_known_sha256_of_the_data_needs_no_picture_when_warm(model: LoadedMode
 
 
 def test_nothing_to_encode_and_wrong_items_are_sentences(model: LoadedModel) -> None:
-    with pytest.raises(NegutilError, match="no picture to encode"):
+    with pytest.raises(NegutilError, match="no image to encode"):
         encode.images(model, [])
     with pytest.raises(NegutilError, match="no text to encode"):
         encode.texts(model, [])
@@ -186,5 +186,5 @@ def test_features_that_are_not_finite_name_the_item(model: LoadedModel, tmp_path
         encode.texts(broken, ["a cat", "a zebra"])
     state["visual.proj"][0, 0] = float("nan")
     broken = loader.load_entry(model_files.write(tmp_path, state))
-    with pytest.raises(NegutilError, match="Picture 0 gets features that are not finite"):
+    with pytest.raises(NegutilError, match="Image 0 gets features that are not finite"):
         encode.images(broken, model_files.pictures())

@@ -81,7 +81,7 @@ def test_pairs_do_not_depend_on_their_place(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(scorer, "CHUNK", 24 * 5)
     assert np.array_equal(scorer.paired_cosines(texts, images), whole)
     assert np.array_equal(scorer.paired_cosines(texts[::-1], images[::-1]), whole[::-1])
-    with pytest.raises(NegutilError, match=r"Texts \[37, 24\] and pictures \[36, 24\] do not fit"):
+    with pytest.raises(NegutilError, match=r"Texts \[37, 24\] and images \[36, 24\] do not fit"):
         scorer.paired_cosines(texts, images[1:])
 
 

@@ -37,7 +37,7 @@ def test_sentences_say_and_deny_every_noun_that_is_there_and_missing_often_enoug
     assert texts["a photo with no X"] == "a photo with no cat"
     assert texts["a scene devoid of Xs"] == "a scene devoid of cats"
     assert len(said) == len(bias.SAYING_FORMS) + len(sentence_forms.NEGATED_ALONE)
-    with pytest.raises(NegutilError, match="No noun is in 11 pictures"):
+    with pytest.raises(NegutilError, match="No noun is in 11 images"):
         bias.sentences(there, minimum=11)
 
 
@@ -93,9 +93,9 @@ def test_bad_input_is_a_sentence() -> None:
     said, texts, images, there = example(1.0)
     with pytest.raises(NegutilError, match="encode every sentence"):
         bias.items(said, texts[:2], images, there)
-    with pytest.raises(NegutilError, match="'cat' needs labels of the 150 pictures"):
+    with pytest.raises(NegutilError, match="'cat' needs labels of the 150 images"):
         bias.items(said, texts, images, there | {"cat": np.ones(150, bool)})
-    with pytest.raises(NegutilError, match=f"'{said[0].text}' has one score for all pictures"):
+    with pytest.raises(NegutilError, match=f"'{said[0].text}' has one score for all images"):
         bias.items(said, np.zeros_like(texts), images, there)
     broken = texts.copy()
     broken[1] = np.nan

@@ -94,5 +94,5 @@ def test_bad_input_is_a_sentence() -> None:
     for wrong in ([], [["a"]], [["a", "b"], ["a", "b", "c"]]):
         with pytest.raises(NegutilError, match="the same number above one"):
             blind.preferences("shortest", wrong)
-    with pytest.raises(NegutilError, match="about one picture"):
+    with pytest.raises(NegutilError, match="about one image"):
         blind.bag_of_words_preferences(OPTIONS, [0, 0, 0], [5, 5, 5])

@@ -75,7 +75,7 @@ def test_both_needs_both(source: Path, turned_round: Path) -> None:
     rows = TASK.rules(ccneg.Items(original(source)))["longer"][ccneg.TITLE]
     first, second = rows.assign(right=[True] * COUNT), rows.assign(right=[True, False] * (COUNT // 2))
     assert ccneg.both(first, second)["right"].tolist() == [True, False] * (COUNT // 2)
-    with pytest.raises(NegutilError, match="No item of CC-Neg has pictures of both kinds"):
+    with pytest.raises(NegutilError, match="No item of CC-Neg has images of both kinds"):
         ccneg.both(rows, rows.assign(item="other"))
     assert turned_round.is_dir()
 
@@ -95,7 +95,7 @@ def test_a_model_on_both_kinds(source: Path, turned_round: Path, tmp_path: Path)
     right = set(plain["item"][plain["right"]]) & set(reverse["item"][reverse["right"]])
     assert set(together["item"][together["right"]]) == right
     (record,) = TASK.records({ccneg.BOTH: together}, Report("e", "m", 50))
-    assert (record.task, record.metric, record.n) == ("CC-Neg, both pictures", "pairwise accuracy", len(reverse))
+    assert (record.task, record.metric, record.n) == ("CC-Neg, both images", "pairwise accuracy", len(reverse))
     assert record.value == pytest.approx(len(right) / len(reverse))
 
 

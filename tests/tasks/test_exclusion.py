@@ -186,7 +186,7 @@ def test_bad_input_is_a_sentence() -> None:
     words, images = texts(queries, there, 1.0), pictures(there)
     with pytest.raises(NegutilError, match="encode a text for each query"):
         exclusion.items(queries, words[:-1], images, there)
-    with pytest.raises(NegutilError, match="The labels of 'dog' do not fit the 240 pictures"):
+    with pytest.raises(NegutilError, match="The labels of 'dog' do not fit the 240 images"):
         exclusion.items(queries, words, images, there | {"dog": np.ones(3, bool)})
     broken = images.copy()
     broken[7, 0] = np.nan

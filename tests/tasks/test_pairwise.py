@@ -48,7 +48,7 @@ def test_scores_are_cosines_of_each_pair_with_its_own_picture(tmp_path: Path, mo
             encode.texts(model, pair).astype(float) @ images[row].astype(float), abs=1e-6
         )
     assert found[2, 0] == found[2, 1], "the same caption twice ties exactly"
-    with pytest.raises(NegutilError, match="3 pictures for 2 questions"):
+    with pytest.raises(NegutilError, match="3 images for 2 questions"):
         mcq.scores_by(scorer.of(model), PAIRS[:2], images)
 
 

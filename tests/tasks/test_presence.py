@@ -74,9 +74,9 @@ def test_bad_input_is_a_sentence() -> None:
         probe.presence(values[:, :2], labels)
     with pytest.raises(NegutilError, match="Presence needs a score"):
         probe.presence(np.zeros((0, 0)), {})
-    with pytest.raises(NegutilError, match="No picture has 'owl'"):
+    with pytest.raises(NegutilError, match="No image has 'owl'"):
         probe.presence(values, labels | {"owl": np.zeros(20, bool)})
-    with pytest.raises(NegutilError, match="Every picture has 'owl'"):
+    with pytest.raises(NegutilError, match="Every image has 'owl'"):
         probe.presence(values, labels | {"owl": np.ones(20, bool)})
     broken = values.copy()
     broken[3, 2] = np.inf

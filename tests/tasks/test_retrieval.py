@@ -110,5 +110,5 @@ def test_the_drop_is_that_of_all_captions_of_either_kind() -> None:
     # Picture 7 has no plain caption and picture 2 no negated one: 3 of 4 against 1 of 3.
     found = retrieval.recall_drop((plain, [4, 4, 5, 2]), (negated, [4, 5, 7]), 1)
     assert (found.value, found.n) == (pytest.approx(3 / 4 - 1 / 3), 3)
-    with pytest.raises(NegutilError, match="4 ranks have 3 pictures"):
+    with pytest.raises(NegutilError, match="4 ranks have 3 images"):
         retrieval.recall_drop((plain, [1, 1, 2]), (negated, [4, 5, 7]), 1)

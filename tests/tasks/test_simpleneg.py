@@ -104,7 +104,7 @@ def test_a_judge_is_asked_about_what_is_denied_only_where_the_context_is_there(t
     assert found["share"].tolist() == pytest.approx([1 / 2, 1 / 3])
     assert found["unread"].tolist() == [0, 1]
     assert sorted(name for name, question in judge.asked if "lamp" in question) == ["both", "desk", "desk"]
-    with pytest.raises(NegutilError, match="first pictures"):
+    with pytest.raises(NegutilError, match="first images"):
         simpleneg.by_annotator(judge, entries, first[:1])
 
 

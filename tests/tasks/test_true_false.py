@@ -171,7 +171,7 @@ def test_bad_input_is_a_sentence() -> None:
     words = texts(claims, 1.0)
     with pytest.raises(NegutilError, match="claims about objects have 3 texts"):
         true_false.score(claims, words[:3], images)
-    with pytest.raises(NegutilError, match="encode each claim's sentence and every picture"):
+    with pytest.raises(NegutilError, match="encode each claim's sentence and every image"):
         true_false.recall(claims, words, images[:5])
     broken = words.copy()
     broken[2, 0] = np.inf

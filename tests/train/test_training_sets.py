@@ -95,5 +95,5 @@ def test_noisy_annotators_make_other_captions(model: LoadedModel) -> None:
 def test_unknown_sets_and_pictures_are_one_sentence(model: LoadedModel) -> None:
     with pytest.raises(NegutilError, match="no training set 'p3'; there are plain, rand-p1, p1"):
         sets.examples("p3", model, QUICK)
-    with pytest.raises(NegutilError, match=r"no training picture nowhere\.jpg"):
+    with pytest.raises(NegutilError, match=r"no training image nowhere\.jpg"):
         sets.gallery(model, QUICK).find(["train2014/nowhere.jpg"])
