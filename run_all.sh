@@ -24,8 +24,9 @@ environment made from environment.yml). An interrupted run resumes where it stop
   --timeout S      stop if a single cell takes longer than S seconds
   --list           list the notebooks and stop
 
-Tables go to results/<profile>/, figures to figures/<profile>/. With mini and without --seed the executed notebooks replace
-those in notebooks/; otherwise they go to a folder notebooks/ next to the tables.
+Tables go to results/<profile>/, figures to figures/<profile>/ (NEGUTIL_PDF=1 ./run_all.sh adds a PDF of each). With mini
+and without --seed the executed notebooks replace those in notebooks/; otherwise they go to a folder notebooks/ next to
+the tables.
 TEXT
 }
 

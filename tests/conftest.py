@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import pytest
@@ -83,3 +84,18 @@ def readable_figures() -> Iterator[None]:
     yield
     readable.check_open()
     plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A browser without a window; tests that need it are skipped where playwright or Chromium is missing."""
+    reason = "playwright is not installed: pip install playwright"
+    playwright = pytest.importorskip("playwright.sync_api", reason=reason)
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip(f"no browser is installed ({', '.join(names)}): apt install chromium")
+    with playwright.sync_playwright() as session:
+        opened = session.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield opened
+        opened.close()

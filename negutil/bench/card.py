@@ -28,6 +28,7 @@ MOST = 6
 """Largest number of reference models in the figure; the table has the others."""
 
 ROW_HEIGHT, WIDTH = 0.3, 9.0  # inches
+NARROW_ROW_HEIGHT, NARROW_WIDTH = 0.5, 4.2
 
 
 def save(card: Card, out: Path, examples: Sequence[Examples] = ()) -> Path:
@@ -58,9 +59,7 @@ def _tests(count: int) -> str:
 def html(card: Card, examples: Sequence[Examples] = ()) -> str:
     """The whole page, with its figure and the images of ``examples`` inside it."""
     environment = Environment(loader=PackageLoader("negutil"), autoescape=True, undefined=StrictUndefined)
-    numbers, svg = run.table(card), io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": figures.RC["svg.hashsalt"]}):  # the same bytes for the same numbers
-        figure(card).savefig(svg, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight")
+    numbers = run.table(card)
     model, made = card.model, card.provenance
     lead = f"{model['architecture']}, {model['parameters'] / 1e6:.1f} million parameters, {model['dtype']}."
     if any(task["world"] for task in card.tasks):
@@ -84,7 +83,8 @@ def html(card: Card, examples: Sequence[Examples] = ()) -> str:
             }
             for record in card.differences
         ],
-        figure=base64.b64encode(svg.getvalue()).decode("ascii"),
+        figure=_svg(figure(card)),
+        narrow_figure=_svg(figure(card, is_narrow=True)),
         alt=f"Main numbers of {model['name']} with intervals, guessing, blind rules and other models",
         sources=[f"{name} ({_origin(records[0])})" for name, records in _shown(card).items()],
         main=texts(numbers[numbers["main"]]),
@@ -117,13 +117,25 @@ def html(card: Card, examples: Sequence[Examples] = ()) -> str:
     )
 
 
-def figure(card: Card) -> Figure:
-    """A row for each main number: the model, guessing, the best blind rule, and reference models."""
+def _svg(drawing: Figure) -> str:
+    """The figure in base64, the same bytes for the same numbers."""
+    svg = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": figures.RC["svg.hashsalt"]}):
+        drawing.savefig(svg, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight")
+    return base64.b64encode(svg.getvalue()).decode("ascii")
+
+
+def figure(card: Card, *, is_narrow: bool = False) -> Figure:
+    """A row for each main number: the model, guessing, the best blind rule, and reference models.
+
+    A narrow one, for phones, has the names above the rows instead of beside them.
+    """
     numbers, model = run.table(card), str(card.model["name"])
     rows = numbers[numbers["main"]].reset_index(drop=True)
     pairs = list(zip(rows["task"], rows["metric"], strict=True))
     with mpl.rc_context(figures.RC):
-        drawing, axis = plt.subplots(figsize=(WIDTH, 1.3 + ROW_HEIGHT * len(rows)))
+        width, height = (NARROW_WIDTH, NARROW_ROW_HEIGHT) if is_narrow else (WIDTH, ROW_HEIGHT)
+        drawing, axis = plt.subplots(figsize=(width, 1.3 + height * len(rows)))
         at = np.arange(len(rows), dtype=float)
         look: dict[str, Any] = {"color": figures.BLUE, "marker": "o", "linestyle": "", "markersize": 4.5, "capsize": 2}
         axis.errorbar(rows["value"], at, xerr=figures.reach(rows), elinewidth=1, label=card.model["name"], **look)
@@ -143,14 +155,18 @@ def figure(card: Card) -> Figure:
                 marker=figures.MARKERS[index],
                 markerfacecolor="none",
             )
-        axis.set_yticks(at, [f"{task}  ({metric})" for task, metric in pairs], fontsize=8.5)
+        names = [f"{task}  ({metric})" for task, metric in pairs]
+        axis.set_yticks(at, [""] * len(names) if is_narrow else names, fontsize=8.5)
+        for row, name in enumerate(names if is_narrow else ()):
+            axis.text(0, row - 0.35, name, fontsize=8.5, va="center")
         axis.set_ylim(len(rows) - 0.4, -0.6)
         axis.set_xlim(-0.02, 1.02)
         axis.grid(axis="x")
         axis.tick_params(axis="y", length=0)
         handles, labels = axis.get_legend_handles_labels()
         named = sorted(zip(labels, handles, strict=True), key=lambda pair: pair[0] != model)
-        places: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 3, "borderaxespad": 0.3}
+        places: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.3}
+        places["ncols"] = 2 if is_narrow else 3
         axis.legend([handle for _, handle in named], [label for label, _ in named], fontsize=8.5, **places)
         plt.close(drawing)
     return drawing

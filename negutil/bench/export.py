@@ -29,6 +29,11 @@ Fine-tuned for a replication study, on one kind of data and with a frozen image 
 does not show that negation was learned: compare with a model that was trained on the same captions without negation.
 """
 
+LICENCE = """\
+That of the model it was fine-tuned from, and the terms of the images and captions that it was trained on. Give their
+names in the metadata above, in place of "other", before you publish the model.
+"""
+
 
 def write(
     model: LoadedModel, out: Path, tuned: Trained | None = None, card: Path | None = None, *, transformers: bool = False
@@ -118,6 +123,8 @@ def _card(model: LoadedModel, tuned: Trained | None, results: list[EvalResult], 
     base = tuned.base if tuned else model.entry.name
     data = ModelCardData(
         model_name=name,
+        license="other",
+        license_name="licence-of-the-base-model",
         library_name="open_clip",
         pipeline_tag="zero-shot-image-classification",
         tags=["clip", "negation"],
@@ -142,6 +149,6 @@ def _card(model: LoadedModel, tuned: Trained | None, results: list[EvalResult], 
     lines += ["", "## Negation", ""]
     lines += [f"- {each.dataset_name}, {each.metric_type}: {each.metric_value}" for each in results]
     lines += [] if results else [f"Not measured: `{BENCH}` writes a report card."]
-    lines += ["", "## Limits", "", LIMITS, "## Use", "", "```python", "import open_clip", ""]
+    lines += ["", "## Limits", "", LIMITS, "## Licence", "", LICENCE, "## Use", "", "```python", "import open_clip", ""]
     lines += ['model, _, preprocess = open_clip.create_model_and_transforms("local-dir:FOLDER")', "```", ""]
     return ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n".join(lines))

@@ -9,7 +9,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from negutil import paths
-from negutil.errors import NegutilError
+from negutil.errors import NegutilError, meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,10 @@ def choose(chapters: Sequence[Chapter], only: str | None) -> list[Chapter]:
         wanted |= inside | {first, *([last] if "-" in word else [])}
     if not wanted or wanted - known:
         there = ", ".join(sorted(known)) or "none"
+        names = {chapter.path.stem[3:]: chapter.number for chapter in chapters}
+        close = meant(only.strip(), list(names)) if only.strip() else ""
+        hint = f" (did you mean {names[close]}, {close}?)" if close else ""
         raise NegutilError(
-            f"--only {only}: there is no such notebook; there are {there}. Write for example --only 01,03-05."
+            f"There is no such notebook as '{only}'{hint}; there are {there}. Write numbers, such as 01,03-05."
         )
     return [chapter for chapter in chapters if chapter.number in wanted]

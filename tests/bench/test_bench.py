@@ -281,6 +281,36 @@ def test_the_page_needs_nothing_but_itself(folder: Path, settings: Profile, mode
     assert bench_card.html(card, shown) == page
 
 
+CUT = """[...document.querySelectorAll("*")]
+    .filter(one => one.clientWidth > 0 && one.scrollWidth > one.clientWidth + 1)
+    .map(one => one.tagName + " " + one.className)"""
+"""What is wider than its place, or has to be scrolled sideways."""
+
+
+@pytest.mark.parametrize("width", [1280, 390], ids=["desktop", "phone"])
+def test_the_page_is_whole_at_every_width(
+    width: int, browser: Any, folder: Path, settings: Profile, model: LoadedModel
+) -> None:
+    other, own = bench_model.load(model_files.ARCHITECTURE, "random", seed=1), units(folder, settings)
+    cards = [run.run(each, own, folder / str(number), 8) for number, each in enumerate((model, other))]
+    run.save(cards[1], folder / "1")
+    card = references.added(cards[0], own, folder / "0", [folder / "1"], profile=settings.name, model=model.name)
+    assert card.differences and card.references
+    bench_card.save(card, folder / "0", examples.of(own, folder / "0"))
+    page = browser.new_page(viewport={"width": width, "height": 844})
+    page.goto((folder / "0" / bench_card.PAGE).as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    assert page.evaluate(CUT) == []
+    assert page.evaluate("[...document.images].filter(image => !image.naturalWidth).length") == 0
+    figure = page.locator("img.figure").bounding_box()
+    assert figure["x"] >= 0 and figure["x"] + figure["width"] <= width
+    shown = page.evaluate("document.querySelector('img.figure').currentSrc")
+    drawn = base64.b64decode(shown.partition(",")[2]).decode()
+    inches = float(drawn.partition('width="')[2].partition("pt")[0]) / 72
+    assert figure["width"] / inches > 70, "its text can be read"
+    page.close()
+
+
 def test_the_worst_pairs_come_first_with_their_images(folder: Path, settings: Profile, model: LoadedModel) -> None:
     own = units(folder, settings)
     run.run(model, own, folder / "card", 8)

@@ -18,23 +18,36 @@ from typer.testing import CliRunner
 from negutil.bench import export
 from negutil.commands import cli
 from negutil.errors import NegutilError
-from negutil.models import hub
+from negutil.models import hub, loader, registry
 from negutil.models.loader import LoadedModel
+from negutil.models.trained import Trained
 from negutil.train.finetune import finetune
 
 TOKEN = "hf_secret"
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+def base(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     return finetune_files.model(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")
-def exported(model: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tuned(base: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return finetune(base, finetune_files.examples(), finetune_files.CONFIG, tmp_path_factory.mktemp("tuned") / "run")
+
+
+@pytest.fixture(scope="module")
+def model(base: LoadedModel, tuned: Trained) -> LoadedModel:
+    """The base with the fine-tuned tower; the registry knows the base while it is loaded."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "find", lambda name: base.entry)
+        return loader.load_tuned(tuned)
+
+
+@pytest.fixture(scope="module")
+def exported(model: LoadedModel, tuned: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fine-tuned tower's folder, for both libraries, with the numbers of a report card."""
     folder = tmp_path_factory.mktemp("exported")
-    tuned = finetune(model, finetune_files.examples(), finetune_files.CONFIG, folder / "tuned")
     row = {"task": "VALSE existence", "metric": "pairwise accuracy", "value": 0.71234, "n": 5}
     card = {"main": [["VALSE existence", "pairwise accuracy"]], "records": [row, row | {"metric": "other"}]}
     (folder / "bench.json").write_text(json.dumps(card))
@@ -42,7 +55,7 @@ def exported(model: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder / "mine"
 
 
-def test_plain_open_clip_gives_equal_features(model: LoadedModel, exported: Path) -> None:
+def test_plain_open_clip_gives_equal_features(base: LoadedModel, model: LoadedModel, exported: Path) -> None:
     theirs, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{exported}")
     picture = Image.fromarray(model_files.pictures()[0])
     pixels = model.preprocess(picture)
@@ -52,6 +65,7 @@ def test_plain_open_clip_gives_equal_features(model: LoadedModel, exported: Path
         for name, given in (("encode_text", tokens), ("encode_image", pixels[None])):
             wanted = getattr(model.model, name)(given)
             torch.testing.assert_close(getattr(theirs.eval(), name)(given), wanted, atol=1e-6, rtol=0)
+        assert not torch.allclose(theirs.encode_text(tokens), base.model.encode_text(tokens), atol=1e-3)
 
 
 def test_plain_transformers_gives_equal_features(model: LoadedModel, exported: Path) -> None:
@@ -77,7 +91,9 @@ def test_the_card_has_recipe_numbers_and_limits_in_the_hub_s_format(exported: Pa
         "VALSE existence", "pairwise accuracy", 0.7123,
     )  # fmt: skip
     assert card.data.library_name == "open_clip"
-    for said in ("- lr: 0.003", "- method: infonce", "base weights: sha256", "## Limits", "VALSE existence"):
+    assert (card.data.license, card.data.license_name) == ("other", "licence-of-the-base-model")
+    recipe = ("- lr: 0.003", "- method: infonce", "- seed: 0", "- data: sha256", "base weights: sha256")
+    for said in (*recipe, "## Limits", "## Licence", "VALSE existence"):
         assert said in card.text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib.metadata
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,8 @@ def test_module_and_version_of_the_command_agree() -> None:
         (("bench", "miniclip-s8"), "did you mean miniclip-s-8?"),
         (("data", "check", "celebb"), "did you mean 'celeba'?"),
         (("world", "build", "--profile", "mimi"), "did you mean 'mini'?"),
+        (("run", "--only", "clipglases"), "There is no such notebook as 'clipglases' (did you mean 06, clipglasses?)"),
+        (("table", "77/table-2"), "There is no such notebook as '77'; there are 00, 01"),
         (("encode", "x", "--model", "m", "--out", "o", "--dtype", "float31"), "'float32', 'bfloat16', 'float16'"),
     ],
     ids=" ".join,
@@ -64,6 +67,20 @@ def test_a_name_that_is_slightly_wrong_is_told_the_right_one(words: tuple[str, .
     done = runner.invoke(cli.app, words)
     assert done.exit_code == 2
     assert said in " ".join(done.output.split())
+
+
+def test_a_range_of_notebooks_is_listed() -> None:
+    listed = runner.invoke(cli.app, ["run", "--list", "--only", "3-5"]).output.splitlines()
+    assert [line[:3] for line in listed] == ["03_", "04_", "05_"]
+
+
+def test_a_shell_completes_commands_and_options() -> None:
+    """What bash gets from the script of `negutil --install-completion`."""
+    for typed, wanted in (("negutil be", "bench"), ("negutil table --la", "--latex")):
+        asked = {"_NEGUTIL_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+        command = [sys.executable, "-m", "negutil"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=os.environ | asked)
+        assert wanted in done.stdout.split(), done.stderr
 
 
 def test_cache_info_and_clear() -> None:

@@ -45,7 +45,7 @@ def test_signs_of_latex_and_markdown_are_escaped() -> None:
     [
         ("05", "05 is not a table: write notebook and name, as in 05/table-2"),
         ("05/tabel-2", r"no table 'tabel-2' in notebook 05 \(did you mean 'table-2'\?\); there are trainings, table-2"),
-        ("77/table-2", "there is no such notebook"),
+        ("77/table-2", "There is no such notebook as '77'"),
     ],
 )
 def test_a_table_that_does_not_exist_is_told_those_that_do(place: str, said: str) -> None:

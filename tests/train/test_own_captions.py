@@ -12,6 +12,7 @@ import numpy as np
 import open_clip
 import pandas as pd
 import pytest
+import torch
 from chat_server import Act
 from data_files import complaint, picture, write_text
 from typer.testing import CliRunner, Result
@@ -21,7 +22,7 @@ from negutil.captions import caption_sets, english, phrasing
 from negutil.commands import cli
 from negutil.config import Profile
 from negutil.data import source
-from negutil.models import loader, registry
+from negutil.models import hub, loader, registry
 from negutil.models.loader import LoadedModel
 from negutil.train import own, recipes
 from negutil.train.own import Own
@@ -234,7 +235,8 @@ def test_the_world_annotates_its_own_images(tmp_path: Path, model: LoadedModel, 
 
 
 def test_the_command_trains_and_writes_a_model(folder: Path, model: LoadedModel) -> None:
-    done = run("tiny+p1/seed0", "--captions", "lost.csv", "--partial", "--out", "tower", "--json")
+    words = ("tiny+p1/seed0", "--captions", "lost.csv", "--partial", "--out", "tower", "--transformers", "--json")
+    done = run(*words)
     assert done.exit_code == 0, done.output
     assert "; 1 rows were left out, as their images are not there." in done.stderr
     about = json.loads(done.stdout)
@@ -242,6 +244,10 @@ def test_the_command_trains_and_writes_a_model(folder: Path, model: LoadedModel)
     theirs, _, _ = open_clip.create_model_and_transforms(f"local-dir:{folder / 'tower'}")
     before, after = (dict(each.named_parameters())["ln_final.weight"] for each in (model.model, theirs))
     assert not np.array_equal(before.detach().numpy(), after.detach().numpy())
+    tokens = open_clip.get_tokenizer(f"local-dir:{folder / 'tower'}")(list(SAID))
+    others = hub.library("transformers").CLIPModel.from_pretrained(folder / "tower").eval().get_text_features(tokens)
+    wanted = theirs.eval().encode_text(tokens)
+    torch.testing.assert_close(getattr(others, "pooler_output", others), wanted, atol=1e-6, rtol=0)
     assert not any("csv" in path.name or "json" in path.suffix for path in (folder / "tower" / "images").glob("*"))
     again = run("tiny+p1/seed0", "--captions", "lost.csv", "--partial", "--json")
     assert json.loads(again.stdout)["sha256"] == about["sha256"], "a finished training is not repeated"
