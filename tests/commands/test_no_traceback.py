@@ -99,7 +99,7 @@ CASES = (
     (f"explore {{missing}} --model {MODEL}=random", "{missing}"),
     (f"explore {{empty_folder}} --model {MODEL}=random", "{empty_folder}"),
     (f"explore {{damaged_pictures}} --model {MODEL}=random", "{damaged_pictures}/0.png"),
-    (f"explore {{pictures}} --model {MODEL}=random --weight -1", "-1"),
+    (f"explore {{pictures}} --model {MODEL}=random --method subtraction=-1", "-1"),
     ("explore {pictures} --model nothing", "'nothing'"),
     ("finetune nothing", "'nothing'"),
     ("finetune nothing+negationclip/seed0 --profile quick", "'nothing'"),
