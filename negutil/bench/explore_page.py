@@ -1,6 +1,6 @@
 """``negutil explore``: a page on this machine on which models are asked for the images of a folder, side by side.
 
-A query is asked as it is typed, without its negation, and with what it denies subtracted (``models.queries``). The
+A query is asked as it is typed, without its negation, and by a method without training (``model.with_method``). The
 server listens on the loopback address alone, and gives out the page, answers, and small copies of the folder's images
 by their number, so nothing else can be read through it.
 """
@@ -39,12 +39,12 @@ LONGEST = 500
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A model with its features [N, D] of all images, what asks it plainly, and what asks it by subtraction."""
+    """A model with its features [N, D] of all images, what asks it plainly, and what asks it by the method."""
 
     name: str
     images: Features
     plain: Scorer
-    subtracting: Scorer
+    by_method: Scorer
     is_of_world: bool
 
 
@@ -56,15 +56,13 @@ class FolderExplorer:
             links that lead out of the folder.
     """
 
-    def __init__(self, folder: Path, models: Sequence[LoadedModel], weight: float | None = None) -> None:
+    def __init__(self, folder: Path, models: Sequence[LoadedModel], method: str = queries.SUBTRACTED) -> None:
         """Encode the images with every model; features are cached as everywhere.
 
-        ``weight`` is that of the denied part in the subtraction. Raises NegutilError where the folder has no image
-        that can be read, or ``weight`` is below 0.
+        Raises NegutilError where the folder has no image that can be read, and as ``with_method`` for ``method``.
         """
-        combine = queries.combination(
-            queries.SUBTRACTED, queries.DEFAULTS[queries.SUBTRACTED] if weight is None else weight
-        )
+        self.method = method.partition("=")[0]
+        by_method = [bench_model.with_method(model, method) for model in models]
         self.folder = folder.expanduser().resolve()
         part, self.left_out = _images(self.folder)
         try:
@@ -79,10 +77,10 @@ class FolderExplorer:
                 model.name,
                 images,
                 scorer.of(model),
-                queries.SplitQuery(model, Rules(), combine),
+                asking,
                 bench_model.is_miniclip(model),
             )
-            for model, images in zip(models, features, strict=True)
+            for model, asking, images in zip(models, by_method, features, strict=True)
         }
         self._one_at_a_time = threading.Lock()
 
@@ -100,7 +98,7 @@ class FolderExplorer:
         """Return what each model puts first for ``query``, as plain values for the page.
 
         ``columns`` are the ways to ask, with the text of each: as typed and, where it denies something, without the
-        negation and by subtraction. ``models`` have for each column the ``count`` best images with their scores, the
+        negation and by the method. ``models`` have for each column the ``count`` best images with their scores, the
         words that their world does not have, and how many of the first two columns are the same. Raises NegutilError
         for an empty or overlong query.
         """
@@ -112,7 +110,10 @@ class FolderExplorer:
         columns = [{"title": "as typed", "text": query}]
         if split.denied:
             columns.append({"title": "without the negation", "text": without_negation(split)})
-            columns.append({"title": "by subtraction", "text": f"{split.affirmed or queries.NOTHING} − {split.denied}"})
+            affirmed = split.affirmed or queries.NOTHING
+            texts = {queries.AFFIRMED: affirmed, queries.STEERED: query}
+            text = texts.get(self.method, f"{affirmed} − {split.denied}")
+            columns.append({"title": f"by {self.method}", "text": text})
         with self._one_at_a_time, progress.quiet(), encode.without_text_cache():
             found = [self._answer(asked, columns, query, count) for asked in self.models.values()]
         return {"query": query, "columns": columns, "models": found}
@@ -121,7 +122,7 @@ class FolderExplorer:
         texts = [column["text"] for column in columns[:2]]
         scores = list(asked.plain.matrix(texts, asked.images))
         if len(columns) > 2:
-            scores.append(asked.subtracting.matrix([query], asked.images)[0])
+            scores.append(asked.by_method.matrix([query], asked.images)[0])
         ranked = [np.argsort(-row, kind="stable")[:count].tolist() for row in scores]
         lists = [
             [{"image": row, "name": self.names[row], "score": round(float(of[row]), 4)} for row in rows]

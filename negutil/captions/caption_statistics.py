@@ -152,7 +152,8 @@ def count_files(
     A file counted before (same path, size and time of change, same column and terms) is taken from the cache unless
     ``fresh``. Raises NegutilError if a file cannot be read, or where there is no caption in any of them.
     """
-    files = [file.resolve() for file in caption_files.find(given)]
+    # Not where a link leads: in a hub's cache the files themselves have no endings.
+    files = [file.absolute() for file in caption_files.find(given)]
     settings = {"lists": lists, "column": column, "fresh": fresh}
     shards = [{"file": str(file)} for file in files]
     sizes = [file.stat().st_size for file in files]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from negutil.commands.options import MOST, Activation, AsJson, Device, Dtype
+from negutil.commands.options import MOST, Activation, AsJson, Device, Dtype, Method
 
 if TYPE_CHECKING:
     from negutil.bench.examples import Examples
@@ -24,13 +24,6 @@ Pretrained = Annotated[
     typer.Option(
         metavar="TAG_OR_FILE",
         help="Weights: a .safetensors or .pt file, the folder of a fine-tuned model, an open_clip tag, or random.",
-    ),
-]
-Method = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME[=NUMBER]",
-        help="Use a method without training: 'affirmed part', subtraction, caps or steering; such as caps=0.9.",
     ),
 ]
 NegBench = Annotated[

@@ -12,8 +12,10 @@ import io
 import json
 import os
 import shlex
+import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -398,7 +400,11 @@ def pretrain(
 def stats_captions(
     files: Annotated[
         list[str],
-        typer.Argument(metavar="PATH", help="Files (.parquet, .csv, .tsv, .txt), folders, or quoted patterns."),
+        typer.Argument(
+            metavar="PATH",
+            help="Files (.parquet, .csv, .tsv, .txt, .jsonl, .json, .tar), folders, quoted patterns, or - for standard "
+            "input, one caption per line.",
+        ),
     ],
     *,
     column: Annotated[
@@ -421,7 +427,13 @@ def stats_captions(
     from negutil.data.engines import Engine
 
     chosen = Engine(engine, address, workers)
-    counts = caption_statistics.count_files(files, negation_terms.load(terms), column, fresh, chosen)
+    with tempfile.TemporaryDirectory() as folder:
+        if "-" in files:
+            copied = Path(folder) / "standard_input.txt"
+            with copied.open("wb") as copy:
+                shutil.copyfileobj(sys.stdin.buffer, copy)
+            files = [str(copied) if path == "-" else path for path in files]
+        counts = caption_statistics.count_files(files, negation_terms.load(terms), column, fresh, chosen)
     found = caption_statistics.summary(counts)
     typer.echo(json.dumps(found, indent=1) if as_json else caption_statistics.report(counts))
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from negutil.commands.options import Activation, Device
+from negutil.commands.options import Activation, Device, Method
 
 
 def explore(
@@ -19,9 +19,7 @@ def explore(
             "file of weights, such as ViT-B-32-quickgelu=openai; may be repeated.",
         ),
     ],
-    weight: Annotated[
-        float | None, typer.Option(help="Weight of the denied part in the subtraction (default: 0.25).")
-    ] = None,
+    method: Method = "subtraction",
     port: Annotated[int, typer.Option(help="Port on this machine (0: a free one).", min=0, max=65_535)] = 0,
     activation: Activation = None,
     device: Device = "auto",
@@ -35,7 +33,7 @@ def explore(
 
     named = (name.partition("=") for name in dict.fromkeys(model))
     loaded = [bench_model.load(name, weights, activation=activation or "", device=device) for name, _, weights in named]
-    explorer = explore_page.FolderExplorer(folder, loaded, weight)
+    explorer = explore_page.FolderExplorer(folder, loaded, method)
     for name, reason in explorer.left_out.items():
         typer.echo(f"Left out: {name} ({reason})", err=True)
     with explore_page.Server(explorer, port) as server:

@@ -16,6 +16,13 @@ Activation = Annotated[
     Literal["quick_gelu", "gelu"] | None,
     typer.Option(help="The activation that the weights were trained with, if their file does not say."),
 ]
+Method = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME[=NUMBER]",
+        help="Use a method without training: 'affirmed part', subtraction, caps or steering; such as caps=0.9.",
+    ),
+]
 Address = Annotated[
     str, typer.Option(help="Address of a running Ray cluster, such as auto (default: start Ray on this machine).")
 ]

@@ -467,6 +467,15 @@ def test_texts_that_are_cut_are_counted(folder: Path, settings: Profile, model: 
     assert run.cut_texts(model, *units(folder, settings)[:1]) == []
 
 
+def test_a_real_pair_that_differs_beyond_the_77th_token_is_said_to_be_equal(
+    shared_data: Path, folder: Path, settings: Profile, model: LoadedModel
+) -> None:
+    file = shared_data / "bad_input" / "differ_beyond_77.csv"
+    picture(folder / "p0.png")
+    (unit,) = sources.of_files(Files(pairs=(file,), images=(folder,)), settings)
+    assert run.cut_texts(model, unit)[-1] == "1 of 1 pairs are the same for the model after that, and count as wrong."
+
+
 def test_lists_as_numpy_prints_them_are_refused(folder: Path, settings: Profile) -> None:
     write_text(folder / "numpy.csv", "filepath,captions", *(f"{i}.png,['a cat {i}' 'a dog {i}']" for i in range(3)))
     said = complaint(sources.of_files, Files(negbench=(folder / "numpy.csv",)), settings)

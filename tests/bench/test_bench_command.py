@@ -48,6 +48,17 @@ def test_a_card_in_the_working_directory(folder: Path) -> None:
     assert "negation true" not in done.output
 
 
+def test_a_method_without_training_is_asked_of_pairs_and_of_questions(folder: Path) -> None:
+    lines = ["image_path,correct_answer,caption_0,caption_1,caption_2,caption_3,correct_answer_template"]
+    lines += [f"pictures/{n}.png,0,a cat {n},no cat {n},a cat and no dog,a dog and no cat,positive" for n in range(2)]
+    write_text(folder / "questions.csv", *lines)
+    files = ("--pairs", "mine.csv", "--negbench", "questions.csv")
+    content = json.loads(run(MODEL, *WEIGHTS, *files, "--method", "caps=0.5", "--json").stdout)
+    assert content["model"]["name"].endswith("(random, seed 0), caps 0.5")
+    assert {row["task"] for row in content["records"]} >= {"mine", "questions MCQ, own file"}
+    assert {row["model"] for row in content["records"]} == {content["model"]["name"]}
+
+
 def test_json_is_the_file(folder: Path) -> None:
     done = run(MODEL, *WEIGHTS, "--pairs", "mine.csv", "--out", "card", "--json")
     content = json.loads(done.stdout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -152,6 +153,24 @@ def test_pictures_that_cannot_be_read_can_be_left_out(pictures: Path, tmp_path: 
     opened = [Image.open(pictures / name).convert("RGB") for name in kept["names"]]
     expected = encode.images(loader.load(MODEL, "cpu"), opened, cached=False)
     np.testing.assert_allclose(features(tmp_path / "out"), expected, atol=1e-6)
+
+
+def test_real_awkward_pictures_are_read_or_left_out_with_a_reason(shared_data: Path, tmp_path: Path) -> None:
+    folder, kinds = tmp_path / "pictures", (".png", ".tif", ".tiff", ".gif", ".jpg")
+    folder.mkdir()
+    for file in (file for file in (shared_data / "bad_input").iterdir() if file.suffix in kinds):
+        shutil.copy(file, folder)
+    (folder / "._a.jpg").write_bytes(b"what macOS keeps beside an image")
+    with Image.open(folder / "gray16.png") as opened:  # the same picture with eight bits
+        Image.fromarray(np.rint(np.asarray(opened, dtype=float) / 257).astype(np.uint8)).save(folder / "gray8.png")
+    code, _, told = run(folder, "--model", MODEL, "--out", tmp_path / "out", "--on-error", "skip")
+    kept = json.loads((tmp_path / "out" / "00000.json").read_text())
+    assert (code, list(kept["left_out"])) == (0, ["jpeg_without_end.jpg"])
+    assert "jpeg_without_end.jpg cannot be read as an image (" in told
+    assert kept["names"] == ["exif6.jpg", "gray16.png", "gray16.tif", "gray8.png", "only.gif", "only.tiff"]
+    found = dict(zip(kept["names"], features(tmp_path / "out"), strict=True))
+    for name in ("gray16.png", "gray16.tif"):
+        np.testing.assert_allclose(found[name], found["gray8.png"], atol=1e-6)
 
 
 def test_parts_cover_every_row_once(tmp_path: Path) -> None:

@@ -52,7 +52,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def explorer(folder: Path, model: LoadedModel) -> FolderExplorer:
-    return FolderExplorer(folder, [model, bench_model.load(model_files.ARCHITECTURE, "random", seed=1)], 0.4)
+    return FolderExplorer(
+        folder, [model, bench_model.load(model_files.ARCHITECTURE, "random", seed=1)], "subtraction=0.4"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +122,21 @@ def test_a_query_without_a_negation_has_one_column(address: str) -> None:
     assert explore_page.without_negation(Split("a street with cars", "a dog")) == "a street with cars and a dog"
 
 
+@pytest.mark.parametrize(
+    ("method", "text"),
+    [("affirmed part", "a street"), ("caps=0.5", "a street − a dog"), ("steering=0.2", "a street with no dog")],
+)
+def test_every_method_without_training_has_its_column(method: str, text: str, folder: Path, model: LoadedModel) -> None:
+    asking = FolderExplorer(folder, [model], method)
+    found = asking.search("a street with no dog", 7)
+    assert found["columns"][2] == {"title": f"by {method.partition('=')[0]}", "text": text}
+    wanted = bench_model.with_method(model, method).matrix(["a street with no dog"], asking.models[model.name].images)[
+        0
+    ]
+    scores = {each["image"]: each["score"] for each in found["models"][0]["lists"][2]}
+    np.testing.assert_allclose([scores[row] for row in range(7)], wanted, atol=1e-4)
+
+
 def test_an_empty_query_is_refused_in_words(address: str) -> None:
     for words in ("query=", "query=+", "", f"query={'x' * 501}"):
         status, _, content = fetch(f"{address}search?{words}")
@@ -164,12 +181,13 @@ def test_it_listens_on_this_machine_alone(explorer: FolderExplorer) -> None:
 def test_what_cannot_be_explored(tmp_path: Path, model: LoadedModel) -> None:
     assert "holds no image" in complaint(FolderExplorer, tmp_path, [model])
     assert "is no folder" in complaint(FolderExplorer, tmp_path / "gone", [model])
+    assert "no method 'magic'" in complaint(FolderExplorer, tmp_path, [model], "magic")
     (tmp_path / "0.png").write_bytes(b"no image")
     assert "0.png" in complaint(FolderExplorer, tmp_path, [model])
 
 
 def test_the_command_serves_until_it_is_stopped(folder: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "negutil", "explore", str(folder), "--model", "miniclip-s-8"]
+    command = [sys.executable, "-m", "negutil", "explore", str(folder), "--model", "miniclip-s-8", "--method", "caps"]
     environment = os.environ | {"PYTHONPATH": str(paths.ROOT)}
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=tmp_path
@@ -182,6 +200,7 @@ def test_the_command_serves_until_it_is_stopped(folder: Path, tmp_path: Path) ->
         assert fetch(address)[0] == 200
         found = search(address, "query=a+zebra+and+no+dog")
         assert found["models"][0]["unknown"] == ["zebra"]
+        assert [column["title"] for column in found["columns"]] == ["as typed", "without the negation", "by caps"]
         shown = found["models"][0]["lists"][0][0]["image"]
         assert fetch(f"{address}image/{shown}")[1] == "image/jpeg"
         assert fetch(f"{address}../outside.png")[0] == 404

@@ -32,6 +32,19 @@ def run(*arguments: object) -> tuple[int, str, str]:
     return outcome.exit_code, outcome.stdout, outcome.stderr
 
 
+def test_standard_input_and_links_into_the_cache_of_a_hub_are_read(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli.app, ["stats", "captions", "-", "--json"], input="a dog, no cat\na dog\n")
+    assert json.loads(done.stdout)["captions"] == 2
+    blob, link = tmp_path / "blobs" / "3f9a7e", tmp_path / "snapshots" / "part.parquet"
+    for file in (blob, link):
+        file.parent.mkdir()
+    pl.DataFrame({"text": TEXTS}).write_parquet(blob)
+    link.symlink_to(blob)
+    code, said, told = run(tmp_path / "snapshots", "--json")
+    assert (code, told) == (0, "")
+    assert json.loads(said)["captions"] == 5
+
+
 def test_hand_worked() -> None:
     counts = count(TEXTS)
     assert (counts.rows, counts.null, counts.empty, counts.captions, counts.words) == (8, 1, 2, 5, 12)

@@ -99,7 +99,7 @@ CASES = (
     (f"explore {{missing}} --model {MODEL}=random", "{missing}"),
     (f"explore {{empty_folder}} --model {MODEL}=random", "{empty_folder}"),
     (f"explore {{damaged_pictures}} --model {MODEL}=random", "{damaged_pictures}/0.png"),
-    (f"explore {{pictures}} --model {MODEL}=random --weight -1", "-1"),
+    (f"explore {{pictures}} --model {MODEL}=random --method subtraction=-1", "-1"),
     ("explore {pictures} --model nothing", "'nothing'"),
     ("finetune nothing", "'nothing'"),
     ("finetune nothing+negationclip/seed0 --profile quick", "'nothing'"),
@@ -365,6 +365,14 @@ def test_known_awkward_files_do_not_end_in_a_traceback(
             assert done.exception is None or isinstance(done.exception, SystemExit), (file, line, done.exception)
             assert "Traceback" not in done.output
     assert "is a retrieval file" in complaint(call(f"negbench check {folder / 'retrieval_for_check.csv'}"))
+
+
+def test_every_known_awkward_file_has_a_test_of_its_own(shared_data: Path) -> None:
+    tests = "".join(path.read_text(encoding="utf-8") for path in (paths.ROOT / "tests").rglob("*.py"))
+    lines = (shared_data / "bad_input" / "INDEX.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    named = [name for line in lines for name in line.split("\t")[0].split(", ")]
+    assert [name for name in named if name not in tests and name.partition(".parquet")[0] not in tests] == []
+    assert {path.name for path in (shared_data / "bad_input").iterdir()} <= {*named, "INDEX.tsv"}
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from negutil import paths
 from negutil.commands.cli import app
-from negutil.fetch import catalogue
+from negutil.fetch import catalogue, get
 from negutil.fetch import check as data_check
 from negutil.fetch.catalogue import Part
 from negutil.fetch.check import MISSING, OK, PART, WRONG, Finding
@@ -155,6 +155,14 @@ def test_weights_are_read_and_their_sha256_told(weights: Path) -> None:
     truncate(weights / "weights" / "negclip.pth")
     (finding,) = data_check.check("negclip", weights)
     assert finding.status == WRONG
+
+
+def test_con_clip_is_read_as_its_authors_save_it(weights: Path) -> None:
+    saved = {"model": model_files.state(), "optimizer": {}, "logs": {"epoch_1": {"avg_loss": 1.0}}}
+    torch.save(saved, weights / "weights" / "conclip_b32.pt")
+    finding = check("con-clip", weights)["weights/conclip_b32.pt"]
+    assert (finding.status, finding.counts["tensors"]) == (OK, len(model_files.state()))
+    assert not [step for step in get.steps(catalogue.find("con-clip")) if "torch.load" in step]
 
 
 def test_weights_that_hold_code_are_not_run(weights: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from negutil import paths
 from negutil.errors import NegutilError
 from negutil.models import checkpoints, loader
 from negutil.models.checkpoints import State
@@ -125,6 +129,22 @@ def test_a_missing_or_truncated_file_is_named(state: State, tmp_path: Path) -> N
         (tmp_path / name).write_bytes(whole.read_bytes()[:-100])
         with pytest.raises(NegutilError, match=f"{name} is damaged"):
             checkpoints.read(tmp_path / name)
+
+
+def test_real_layouts_are_read_alike_or_refused(shared_data: Path, tmp_path: Path) -> None:
+    script = shared_data / "bad_input" / "make_checkpoints.py"
+    subprocess.run(
+        [sys.executable, script, tmp_path], check=True, capture_output=True, env=os.environ | {"PYTHONPATH": paths.ROOT}
+    )
+    wanted = checkpoints.read(paths.WEIGHTS / "miniclip-s-8.safetensors")
+    made = {path.relative_to(tmp_path).as_posix(): path for path in tmp_path.rglob("*") if path.is_file()}
+    assert len(made) >= 15
+    with pytest.raises(NegutilError, match=r"argparse\.Namespace would have to run"):
+        checkpoints.read(made.pop("namespace.pt"))
+    for name, path in made.items():
+        found = checkpoints.read(path)
+        found["logit_scale"] = found["logit_scale"].reshape(())  # one number in a list, in one of the files
+        assert same(found, wanted), name
 
 
 def test_weights_of_transformers_give_the_same_features(tmp_path: Path) -> None:

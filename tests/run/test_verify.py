@@ -112,6 +112,13 @@ def test_every_pattern_of_the_tolerances_fits_a_committed_table(committed_result
         assert verify.tolerance(name).interval <= 2
 
 
+def test_tables_with_a_fine_tuned_model_have_the_tolerance_of_training(committed_results: Path) -> None:
+    tables = committed_results.glob("*/levels.csv")
+    with_one = [file.parent.name for file in tables if "/negationclip," in file.read_text(encoding="utf-8")]
+    assert "10_without_training" in with_one
+    assert [name for name in with_one if verify.tolerance(f"{name}/levels").interval < 1] == []
+
+
 def test_a_tolerance_with_an_unknown_key_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "tolerances.toml"
     file.write_text("[default]\nrelative = 0\nitems = 1\nintervall = 1\n")
