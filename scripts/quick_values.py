@@ -36,7 +36,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "08_referring_segmentation/levels": IOU,
     "09_root_cause/levels": (),
     "10_without_training/levels": ("accuracy",),
-    "10_without_training/split": (),
+    "10_without_training/splits": (),
 }
 """The tables that are compared, and the metrics of each (all of them where none is named)."""
 

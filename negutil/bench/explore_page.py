@@ -150,11 +150,11 @@ def without_negation(split: Split) -> str:
 def _images(folder: Path) -> tuple[Part, dict[str, str]]:
     """The images below ``folder``, and which are left out because they are links that lead elsewhere."""
     if not folder.is_dir():
-        raise NegutilError(f"{folder} is no folder: name the folder that holds the images.")
+        raise NegutilError(f"{folder} is not a folder: name the folder with the images.")
     files = sorted(below(folder))
     inside = [file for file in files if file.resolve().is_relative_to(folder)]
     if not inside:
-        raise NegutilError(f"{folder} holds no image ({', '.join(SUFFIXES)}): name the folder with the images.")
+        raise NegutilError(f"{folder} has no images ({', '.join(SUFFIXES)}): name the folder with the images.")
     names = [file.relative_to(folder).as_posix() for file in inside]
     outside = [file.relative_to(folder).as_posix() for file in files if file not in set(inside)]
     return Part(0, "images", str(folder), names), dict.fromkeys(outside, "it is a link that leads out of the folder")

@@ -76,10 +76,10 @@ def annotators_of(choice: str, captions: Sequence[Source], settings: Profile, se
 def _build(table: Any, captions: Sequence[Source], seed: int, where: str) -> Annotator:
     """One annotator; a table without a kind is one of the rules."""
     if not isinstance(table, Mapping):
-        raise NegutilError(f"{where}: {table!r} is no table of an annotator; write such as {{ kind = 'rules' }}.")
+        raise NegutilError(f"{where}: {table!r} is not an annotator table; write for example {{ kind = 'rules' }}.")
     options = {"kind": RULES, **table}
     if options["kind"] == WORLD:
-        raise NegutilError(f"{where}: the world annotates its own images alone; give --annotator {WORLD}.")
+        raise NegutilError(f"{where}: the world annotates only its own images; give --annotator {WORLD}.")
     if options.pop("kind") != RULES:
         return annotators.build(table)
     checked = files.checked(Options, {"seed": seed, **options}, f"{where}: annotator {RULES}")

@@ -207,7 +207,7 @@ def cache_info(as_json: AsJson = False) -> None:
 
 @cache_commands.command("clear")
 def cache_clear() -> None:
-    """Delete everything in the cache; it is computed again when needed."""
+    """Delete everything in the cache; it is recomputed when needed."""
     from negutil.cache import Cache
 
     typer.echo(f"Freed {Cache().clear() / 1e6:.1f} MB in {Cache().root}.")
@@ -296,7 +296,7 @@ def negbench_check(
     save: Annotated[bool, typer.Option("--save", help="Keep the numbers in results/published/.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Report what scorers that see no image can guess."""
+    """Report how well scorers do that never see an image."""
     from negutil import results
     from negutil.compare import negbench
     from negutil.files import sha256 as file_digest

@@ -9,7 +9,7 @@ from negutil.commands.options import Activation, Device, Method
 
 
 def explore(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The images, in folders below it too.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The images; subfolders are searched too.")],
     *,
     model: Annotated[
         list[str],

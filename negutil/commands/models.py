@@ -34,7 +34,7 @@ Images = Annotated[
     Path | None,
     typer.Option(metavar="FOLDER", help="With --captions: where the images are (default: the file's folder)."),
 ]
-Partial = Annotated[bool, typer.Option("--partial", help="With --captions: leave out rows whose images are not there.")]
+Partial = Annotated[bool, typer.Option("--partial", help="With --captions: leave out rows whose images are missing.")]
 AnnotatorName = Annotated[
     str, typer.Option(metavar="NAME|FILE.toml", help="With --captions, who adds negations: rules, world, or a file.")
 ]

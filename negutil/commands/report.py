@@ -65,10 +65,10 @@ def verify(
 ) -> None:
     """Compare a run with the committed results, table by table.
 
-    A line for each table says how many numbers are equal, within tolerance (configs/tolerances.toml) and beyond; those
-    beyond are named, and so are the verdicts that changed. Committed is what the last commit of the clone has.
+    Counts for each table the numbers that are equal, within tolerance (configs/tolerances.toml) and beyond it, and
+    names those beyond it and the verdicts that changed. The committed results are those of the clone's last commit.
 
-    The exit status is 1 where a number is beyond tolerance or a verdict changed.
+    The exit status is 1 if a number is beyond tolerance or a verdict changed.
     """
     from negutil import config, paths
     from negutil.run import verify

@@ -228,13 +228,13 @@ def _read(path: Path) -> _File:
     for claim in found.claim:
         if bool(claim.conditions) == bool(claim.missing):
             wrong = "has conditions though something is missing" if claim.missing else "has no conditions"
-            raise NegutilError(f"{path}: claim {claim.id!r} {wrong}: say what decides about it, or what is missing.")
+            raise NegutilError(f"{path}: claim {claim.id!r} {wrong}: say what decides it, or what is missing.")
         if not (claim.written_before or claim.fact):
             raise NegutilError(
                 f"{path}: claim {claim.id!r} was noticed in the results: say so under `fact`, because it is not a test."
             )
         if claim.testable_in and not claim.why:
-            raise NegutilError(f"{path}: claim {claim.id!r} is for some profiles only: say why.")
+            raise NegutilError(f"{path}: claim {claim.id!r} is limited to some profiles: say why.")
     mentioned = [each.claim for each in found.headline]
     mentioned += [name for each in found.control for name in (each.claim, each.by)]
     for name in mentioned:

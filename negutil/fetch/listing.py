@@ -18,13 +18,13 @@ _INTRODUCTION = f"""# The published data, one by one
 The `mini` and `quick` profiles need none of this. The `paper` profile runs the same notebooks on the published
 datasets and weights. It skips what is missing and says so in one line, so you can begin with one dataset. Missing
 images are left out and counted (`missing = "drop"` in configs/paper.toml): the number is then marked as covering part
-of the data, and no printed digit is judged on it. Only `negutil data get` writes to the folder of the datasets;
-everything computed from them goes to the cache.
+of the data, and no claim about a printed number is judged on it. Only `negutil data get` writes to the datasets'
+folder; everything computed from them goes to the cache.
 
 ```bash
 export NEGUTIL_DATA=/data/negation    # the folder of all datasets; checkpoints are in weights/ in the repository's root
 negutil data list                     # the datasets, and which of them are on this machine
-negutil data get starter              # enough for first numbers of notebooks 03 and 05: NegBench's files, 900 images
+negutil data get starter              # enough for first numbers in notebooks 03 and 05: NegBench's files, 900 images
 negutil data get negbench             # downloads what is free to download, and prints the steps for the rest
 negutil data get coco2017
 negutil data check                    # reads the data that you have, counts it and compares checksums
@@ -32,7 +32,7 @@ negutil data check                    # reads the data that you have, counts it 
 ```
 
 `get` resumes where it stopped, compares the checksum if one is known, and checks for free disk space first. `check`
-reports incomplete data as a part: notebooks run on it, but its numbers are not those of the benchmark. Tokens
+reports incomplete data as “part”: notebooks run on it, but its numbers are not those of the benchmark. Tokens
 (`HF_TOKEN`) are read only from the environment. "Unknown" means that we found no statement; "not confirmed" means that
 we remembered or inferred it. Read the licence yourself before you use the data.
 """

@@ -334,7 +334,7 @@ def read_disagreements(path: Path = DISAGREEMENTS) -> tuple[Disagreement, ...]:
         where = f"{path}: the disagreement {str(table.get('paper', table))[:60]!r}"
         entry = files.checked(Disagreement, table, where)
         if entry.work not in WORKS:
-            raise NegutilError(f"{where} is of no known paper: write one of {', '.join(WORKS)}.")
+            raise NegutilError(f"{where} names no known paper: write one of {', '.join(WORKS)}.")
         effects = (*_of_glasses(entry.glasses), *entry.effects) if entry.glasses else entry.effects
         if bool(effects) == bool(entry.unmeasured):
             raise NegutilError(f"{where} must say either what it does here, or why that is not measured.")

@@ -320,7 +320,7 @@ def elsewhere(profile: str, out: Path) -> Iterator[None]:
     """
     target, made = out / "results", [f"{profile}/evaluation_seeds", f"{profile}/evaluation_seeds.csv"]
     if target == paths.ROOT / "results":
-        raise NegutilError(f"--out {out} is the clone, which is to stay as it is: name another folder.")
+        raise NegutilError(f"--out {out} is the clone, which --out leaves unchanged: name another folder.")
     for name in ("published", verdicts.other_world(profile), *made):
         source = paths.results(name)
         if name and source.is_dir():

@@ -74,7 +74,7 @@ class OwnJob:
     @property
     def summary(self) -> str:
         """The numbers in words."""
-        lost = f"; {self.left_out} rows were left out, as their images are not there" if self.left_out else ""
+        lost = f"; {self.left_out} rows were left out because their images are missing" if self.left_out else ""
         return f"{self.captions} captions make {self.examples} examples{lost}."
 
 
@@ -109,11 +109,11 @@ def _check(recipe: Recipe, own: Own) -> None:
     why = _missing(recipe)
     if why:
         fitting = ", ".join(name for name, each in recipes.RECIPES.items() if not _missing(each) and not each.rival)
-        raise NegutilError(f"'{recipe.name}' cannot be made of your own captions: {why}; choose one of {fitting}.")
+        raise NegutilError(f"'{recipe.name}' cannot be made from your own captions: {why}; choose one of {fitting}.")
     takes_questions = caption_sets.P2 in SETS[recipe.set][0]
     if recipe.set == "p2" and not own.questions:
         raise NegutilError(
-            "'p2' is made of questions about the images: give a CSV with the columns image, question and answer "
+            "'p2' is made from questions about the images: give a CSV with the columns image, question and answer "
             "(--questions)."
         )
     if own.questions and not takes_questions:

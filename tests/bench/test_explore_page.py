@@ -179,8 +179,8 @@ def test_it_listens_on_this_machine_alone(explorer: FolderExplorer) -> None:
 
 
 def test_what_cannot_be_explored(tmp_path: Path, model: LoadedModel) -> None:
-    assert "holds no image" in complaint(FolderExplorer, tmp_path, [model])
-    assert "is no folder" in complaint(FolderExplorer, tmp_path / "gone", [model])
+    assert "has no images" in complaint(FolderExplorer, tmp_path, [model])
+    assert "is not a folder" in complaint(FolderExplorer, tmp_path / "gone", [model])
     assert "no method 'magic'" in complaint(FolderExplorer, tmp_path, [model], "magic")
     (tmp_path / "0.png").write_bytes(b"no image")
     assert "0.png" in complaint(FolderExplorer, tmp_path, [model])

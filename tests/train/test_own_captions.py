@@ -238,7 +238,7 @@ def test_the_command_trains_and_writes_a_model(folder: Path, model: LoadedModel)
     words = ("tiny+p1/seed0", "--captions", "lost.csv", "--partial", "--out", "tower", "--transformers", "--json")
     done = run(*words)
     assert done.exit_code == 0, done.output
-    assert "; 1 rows were left out, as their images are not there." in done.stderr
+    assert "; 1 rows were left out because their images are missing." in done.stderr
     about = json.loads(done.stdout)
     assert pd.read_csv(Path(about["folder"]) / "curve.csv")["loss"].notna().any()
     theirs, _, _ = open_clip.create_model_and_transforms(f"local-dir:{folder / 'tower'}")
@@ -257,7 +257,7 @@ def test_the_command_trains_and_writes_a_model(folder: Path, model: LoadedModel)
     ("words", "told"),
     [
         (("tiny+p1/seed0", "--captions", "lost.csv"), "line 42: the image gone.png is not in"),
-        (("tiny+p2/seed0", "--captions", "mine.csv"), "'p2' is made of questions about the images: give a CSV"),
+        (("tiny+p2/seed0", "--captions", "mine.csv"), "'p2' is made from questions about the images: give a CSV"),
         (("tiny+p1/seed0", "--captions", "mine.csv", "--questions", "lost.csv"), "'p1' takes no questions"),
         (
             ("tiny+p2/seed0", "--captions", "few.csv", "--questions", "odd.csv"),
