@@ -18,7 +18,7 @@ from negutil import progress, statistics
 from negutil.captions import claim_items, english, phrasing, sentence_forms, splitting
 from negutil.compare import engine, evaluation, negation_beyond, negationclip, validation
 from negutil.compare.engine import CLIP, OVER_CLIP, Column, Experiment, Findings, Group
-from negutil.compare.evaluation import ALL, CLAIMS, JUDGED, TOP_1, TOP_5, Evaluation, EvaluationData
+from negutil.compare.evaluation import ALL, CLAIMS, JUDGED, TOP_1, TOP_5, WHOLE, Evaluation, EvaluationData
 from negutil.compare.validation import MEASURES, Validation
 from negutil.config import Profile
 from negutil.data import skipped, source
@@ -45,6 +45,9 @@ the mean of CLIP and the method with the oracle's split)."""
 RIVALS = {recipes.NEGATIONCLIP: "gain over NegationCLIP", recipes.NEGFULL: "gain over NegFull"}
 """Fine-tuned models that methods without training claim to beat, and what the difference is called."""
 
+ADDED = f"{recipes.NEGATIONCLIP}+{SUBTRACTED}"
+"""Subtraction on a fine-tuned model: do the two gains add up?"""
+
 GRID: Mapping[str, tuple[float, ...]] = {
     SUBTRACTED: (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0),
     CAPS: (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.92, 0.95, 0.98),
@@ -59,6 +62,7 @@ TITLES = {
     CAPS: "SpaceVLM's caps",
     DEFAULT: "SpaceVLM's caps, threshold .92",
     STEERED: "negation steering",
+    ADDED: "NegationCLIP, affirmed minus w times denied",
 }
 TABLE = (
     *(suite.CCNEG, ccneg.REVERSED, evaluation.MCQ, evaluation.EXCLUSION, evaluation.NEGATED_RETRIEVAL),
@@ -78,8 +82,8 @@ def title_of(label: str) -> str:
 # Numbers from validation data
 
 
-def choices(model: LoadedModel, settings: Profile, data: Validation) -> pd.DataFrame:
-    """Return what every number of GRID gets on validation data, of the methods of the profile.
+def choices(model: LoadedModel, settings: Profile, data: Validation, methods: Sequence[str]) -> pd.DataFrame:
+    """Return what every number that GRID has for ``methods`` gets on validation data.
 
     Columns: method, number, MEASURES, score, chosen.
 
@@ -87,7 +91,7 @@ def choices(model: LoadedModel, settings: Profile, data: Validation) -> pd.DataF
     """
     batch, rows = settings.encode.batch, []
     split = SplitQuery(model, splitting.Rules(), queries.affirmed_alone, batch=batch, share=True)
-    possible = [(method, number) for method in GRID if method in labels(settings) for number in GRID[method]]
+    possible = [(method, number) for method in GRID if method in methods for number in GRID[method]]
     with progress.quiet():
         split.remember(data.texts)
         for method, number in possible:
@@ -106,12 +110,12 @@ def choices(model: LoadedModel, settings: Profile, data: Validation) -> pd.DataF
 
 
 @functools.lru_cache(maxsize=8)
-def chosen(name: str, settings: Profile) -> dict[str, float]:
-    """Return the number of each method for the model called ``name``: by ``choices``, or ``queries.DEFAULTS``."""
+def chosen(name: str, settings: Profile, methods: tuple[str, ...]) -> dict[str, float]:
+    """Return the number of each of ``methods`` for the model ``name``: by ``choices``, or ``queries.DEFAULTS``."""
     data = validation.data(settings)
     if data is None:
         return dict(DEFAULTS)
-    table = choices(loader.load(name, profile=settings.name), settings, data)
+    table = choices(loader.load(name, profile=settings.name), settings, data, methods)
     best = table[table["chosen"]].set_index("method")["number"]
     return DEFAULTS | {str(method): float(number) for method, number in best.items()}
 
@@ -134,7 +138,9 @@ def make(model: LoadedModel, label: str, settings: Profile) -> Scorer:
     batch, method = settings.encode.batch, label.partition(", ")[0]
     if method == CLIP:
         return Cosine(model, batch, share=True)
-    number = DEFAULTS[CAPS] if label == DEFAULT else chosen(model.name, settings).get(method, 0.0)
+    # Of a fine-tuned model only one method is evaluated.
+    methods = tuple(labels(settings)) if model.name in settings.models else (method,)
+    number = DEFAULTS[CAPS] if label == DEFAULT else chosen(model.name, settings, methods).get(method, 0.0)
     name = f"{model.name}|{label}"
     if method == STEERED:
         return Steered(model, _towards(model.name, settings), number, name, batch)
@@ -168,6 +174,10 @@ def methods(settings: Profile, base: str) -> list[engine.Method]:
         seeds = recipes.seeds(settings, recipe)
         values = tuple(recipes.model_name(base, recipe, seed) for seed in seeds)
         found.append(engine.Method(recipe, values, seeds, ((CLIP, OVER_CLIP),)))
+        if recipe == recipes.NEGATIONCLIP:
+            values = tuple(Evaluation(name, change=SUBTRACTED).name for name in values)
+            over = [(CLIP, OVER_CLIP), (recipe, RIVALS[recipe]), (SUBTRACTED, OVER_SUBTRACTED)]
+            found.append(engine.Method(ADDED, values, seeds, tuple(over)))
     return found
 
 
@@ -193,13 +203,9 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     ``seed`` moves the resamples. Raises NegutilError if a rival is missing.
     """
     compared = {base: methods(settings, base) for base in settings.models}
-    wanted: list[Evaluation] = []
-    for base, own in compared.items():
-        wanted += [Evaluation(base), Evaluation(base, JUDGED)]
-        wanted += [Evaluation(base, part, label) for label in labels(settings) for part in (ALL, JUDGED)]
-        wanted += [
-            Evaluation(name, part) for each in own if each.seeds for name in each.values for part in ("", JUDGED)
-        ]
+    names = [name.partition("|") for own in compared.values() for each in own for name in each.values]
+    wanted = [Evaluation(model, ALL if change else WHOLE, change) for model, _, change in names]
+    wanted += [Evaluation(model, JUDGED, change) for model, _, change in names]
     items = evaluation.items(settings, wanted, load)
     columns = [column for base, own in compared.items() for column in _columns(base, own, settings)]
     ways: dict[str, Any] = {"over_seeds": settings.over_seeds}
@@ -242,7 +248,8 @@ def numbers(settings: Profile) -> pd.DataFrame:
     columns = ["model", "method", "number", *MEASURES, "score", "chosen"]
     if data is None:
         return pd.DataFrame(columns=columns)
-    parts = [choices(loader.load(name), settings, data).assign(model=name) for name in settings.models]
+    methods = labels(settings)
+    parts = [choices(loader.load(name), settings, data, methods).assign(model=name) for name in settings.models]
     return pd.concat(parts, ignore_index=True)[columns]
 
 

@@ -41,7 +41,7 @@ def test_numbers_are_chosen_on_pictures_nouns_and_wordings_that_nothing_is_repor
     assert not any(query.held_out for query in data.gallery.queries)
     assert not any(phrasing.of(text).held_out_form for text in data.texts)
     assert validation.data(config.load("paper")) is None
-    assert without_training.chosen("openai-vit-b-32", config.load("paper")) == queries.DEFAULTS
+    assert without_training.chosen("openai-vit-b-32", config.load("paper"), (SUBTRACTED,)) == queries.DEFAULTS
 
 
 def test_the_number_with_the_best_mean_is_chosen(small: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +49,7 @@ def test_the_number_with_the_best_mean_is_chosen(small: Profile, monkeypatch: py
     monkeypatch.setattr(without_training, "GRID", grid)
     data = validation.data(small)
     assert data is not None
-    table = without_training.choices(loader.load("miniclip-s-8"), small, data)
+    table = without_training.choices(loader.load("miniclip-s-8"), small, data, tuple(grid))
     assert [(row.method, row.number) for row in table.itertuples()] == [(m, n) for m, own in grid.items() for n in own]
     np.testing.assert_allclose(table["score"], table[list(validation.MEASURES)].mean(axis=1))
     for _, own in table.groupby("method"):
@@ -71,6 +71,8 @@ def test_every_label_is_a_scorer_of_its_kind(small: Profile, monkeypatch: pytest
         who = without_training.make(model, label, small)
         assert type(who) is kinds.get(label, SplitQuery)
         assert who.name == (f"miniclip-s-8|{label}" if label else "miniclip-s-8")
+    tuned = dataclasses.replace(model, entry=dataclasses.replace(model.entry, name="miniclip-s-8+negationclip/seed0"))
+    assert without_training.make(tuned, SUBTRACTED, small).name == f"miniclip-s-8+negationclip/seed0|{SUBTRACTED}"
     with pytest.raises(NegutilError, match="no method 'magic'"):
         without_training.make(model, "magic", small)
     assert not [label for label in without_training.labels(config.load("paper")) if "oracle" in label]
