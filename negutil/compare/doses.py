@@ -121,6 +121,11 @@ def plan_of(profile: str) -> Plan:
     return plans[profile]
 
 
+def by_cue(cue: str) -> str:
+    """What tables call absence in sentences with this cue."""
+    return f"{ABSENCE}, {cue}"
+
+
 def over(label: str) -> str:
     """What the difference from a model is called."""
     return f"gain over {label}"
@@ -228,10 +233,12 @@ def items(settings: Profile, compared: Sequence[Method]) -> pd.DataFrame:
 
 
 def groups(rows: pd.DataFrame) -> list[Group]:
-    """Those of notebook 10, what negation moves in the text tower, and BASICS."""
-    tasks = rows["task"].to_numpy()
+    """Those of notebook 10, what negation moves in the text tower, and BASICS; absence also by cue."""
+    tasks, cues = rows["task"].to_numpy(), rows["type"].to_numpy()
     more = {evaluation.TEXT: evaluation.GAP, **BASICS}
     found = [Group(title, metric, tasks == title) for title, metric in more.items() if (tasks == title).any()]
+    absent = tasks == ABSENCE
+    found += [Group(by_cue(cue), BASICS[ABSENCE], absent & (cues == cue)) for cue in sorted(set(cues[absent]))]
     return without_training.groups(rows) + found
 
 

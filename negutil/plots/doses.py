@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from negutil.captions.claim_items import OBJECTS
 from negutil.compare import evaluation, negationclip
-from negutil.compare.affirmative import FACES, PRESENCE, RETRIEVAL
+from negutil.compare.affirmative import FACES, PRESENCE
 from negutil.compare.doses import ABSENCE, PROBE, Doses, Plan
 from negutil.compare.evaluation import CLAIMS, EXCLUSION, MCQ
 from negutil.plots import figures
@@ -21,7 +21,7 @@ NEGATION: dict[str, float | None] = {
 }
 """Abilities that need negation, with their chance level (None: next to 0)."""
 
-AFFIRMATIVE: dict[str, float | None] = {PRESENCE: 0.5, FACES: 0.5, RETRIEVAL: None, suite.COCO: None}
+AFFIRMATIVE: dict[str, float | None] = {PRESENCE: 0.5, FACES: 0.5, suite.COCO: None, suite.IMAGENET: None}
 """Abilities that do not."""
 
 DENIALS, ASIDES = "true denials", "asides"
