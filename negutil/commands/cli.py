@@ -216,7 +216,7 @@ def cache_clear() -> None:
 @world_commands.command("build")
 def world_build(
     *,
-    profile: Annotated[str, typer.Option(help="Sizes: mini, quick, photo or paper (default: NEGUTIL_PROFILE, or mini).")] = "",
+    profile: Annotated[str, typer.Option(help="Sizes: mini or quick (default: NEGUTIL_PROFILE, or mini).")] = "",
     only: Annotated[
         list[str] | None, typer.Option(metavar="PART", help="Parts to write, such as coco,voc; may be repeated.")
     ] = None,

@@ -16,9 +16,7 @@ Kind = Annotated[
 ]
 OnError = Annotated[Literal["stop", "skip"], typer.Option(help="What to do with an image that cannot be read.")]
 Tuned = Annotated[str, typer.Argument(metavar="MODEL", help="BASE+RECIPE/seedN: miniclip-b-8+negationclip/seed0.")]
-Training = Annotated[
-    str, typer.Option(help="Settings and data: mini, quick, photo or paper (default: NEGUTIL_PROFILE, or mini).")
-]
+Training = Annotated[str, typer.Option(help="mini, quick, photo or paper (default: NEGUTIL_PROFILE, or mini).")]
 ModelOut = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="Also write the model here, for open_clip's local-dir:FOLDER.")
 ]

@@ -8,7 +8,7 @@ MOST = 2**31 - 1
 """The largest seed or count that every library accepts."""
 
 MOST_THREADS = 1024
-ProfileName = Annotated[str, typer.Option(help="Settings: mini, quick, photo or paper (default: NEGUTIL_PROFILE, or mini).")]
+ProfileName = Annotated[str, typer.Option(help="mini, quick, photo or paper (default: NEGUTIL_PROFILE, or mini).")]
 EngineName = Annotated[Literal["local", "ray"], typer.Option("--engine", help="Run in this process, or on Ray.")]
 Device = Annotated[str, typer.Option(help="Where the model runs: cpu, cuda, or auto (the GPU if there is one).")]
 Dtype = Annotated[Literal["float32", "bfloat16", "float16"], typer.Option(help="Number type of the computation.")]
