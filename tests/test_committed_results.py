@@ -18,11 +18,13 @@ from negutil.compare import (
     caption_pipelines,
     claims,
     clipglasses,
+    doses,
     negationclip,
     negbench,
     referring_segmentation,
     text_to_image,
     verdicts,
+    without_training,
 )
 from negutil.data import skipped
 from negutil.models import registry
@@ -34,6 +36,7 @@ EXPERIMENTS = (
     *(affirmative.EXPERIMENT, web_captions.EXPERIMENT, binary_probe.EXPERIMENT),
     *(negbench.EXPERIMENT, caption_pipelines.EXPERIMENT, negationclip.EXPERIMENT),
     *(clipglasses.EXPERIMENT, text_to_image.EXPERIMENT, referring_segmentation.EXPERIMENT),
+    *(doses.EXPERIMENT, without_training.EXPERIMENT),
 )
 WORLDS = ("mini", "photo")
 TABLES = sorted(
