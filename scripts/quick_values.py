@@ -34,9 +34,9 @@ TABLES: dict[str, tuple[str, ...]] = {
     "06_clipglasses/levels": ("accuracy",),
     "07_text_to_image/levels": (),
     "08_referring_segmentation/levels": IOU,
-    "09_root_cause/levels": (),
-    "10_without_training/levels": ("accuracy",),
-    "10_without_training/splits": (),
+    "09_root_cause/levels": ("AUC",),
+    "10_without_training/levels": ("AUC", "share"),
+    "10_without_training/splits": ("wrong splits",),
 }
 """The tables that are compared, and the metrics of each (all of them where none is named)."""
 

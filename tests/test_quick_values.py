@@ -13,7 +13,7 @@ from negutil import paths, results
 
 SCRIPT = paths.ROOT / "scripts" / "quick_values.py"
 KEPT = paths.ROOT / "tests" / "quick"
-LARGEST = 150_000
+LARGEST = 180_000
 
 
 @pytest.fixture
