@@ -25,7 +25,7 @@ from negutil.run import notebooks
 pytestmark = pytest.mark.slow
 
 MODEL = "miniclip-s-8"
-LARGEST = 25_000_000
+LARGEST = 30_000_000
 SOURCES = ("configs", "miniworld", "negutil", "notebooks", "results/mini", "results/published", "tests")
 FILES = ("LICENSE", "README.md", "pyproject.toml")
 READ_FROM = {"configs": "**/*", "notebooks": "*.ipynb", "results/published": "**/*"}

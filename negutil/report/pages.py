@@ -84,7 +84,7 @@ def contents(profile: str) -> dict[str, Any]:
         "other": other,
         "why_worlds_differ": verdicts.WHY_WORLDS_DIFFER.format(one=profile, other=other),
         "of_data": _texts(skipped.parts(profile)),
-        "glance": glance(outcomes),
+        "glance": glance(outcomes, profile),
         "filters": filters(outcomes, profile, other),
         "theirs": sum(not outcome.is_ours for outcome in outcomes),
         "ours": sum(outcome.is_ours for outcome in outcomes),
@@ -123,10 +123,11 @@ def filters(outcomes: list[Outcome], profile: str, other: str) -> dict[str, dict
     }
 
 
-def glance(outcomes: list[Outcome]) -> list[dict[str, Any]]:
+def glance(outcomes: list[Outcome], profile: str) -> list[dict[str, Any]]:
     """The claims of the papers, and separately our own findings, which are not replications.
 
-    For each side its ``title``, the ``kinds`` of verdicts that occur, and ``rows``: for each work its counts.
+    For each side its ``title``, the ``kinds`` of verdicts that occur and their world in the filter, and ``rows``: for
+    each work its counts.
     """
     sides = []
     for title, are_ours in (("Claims of the papers", False), ("Our own findings", True)):
@@ -139,7 +140,15 @@ def glance(outcomes: list[Outcome]) -> list[dict[str, Any]]:
             {"work": work, "name": _name(str(work)), "counts": [int(row[kind]) for kind in occurring]}
             for work, row in counted.iterrows()
         ]
-        kinds = [{"name": own[0].label(kind), "class": CLASSES[kind], "mark": MARKS[kind]} for kind in occurring]
+        kinds = [
+            {
+                "name": own[0].label(kind),
+                "class": CLASSES[kind],
+                "mark": MARKS[kind],
+                "world": ELSEWHERE.get(kind, profile),
+            }
+            for kind in occurring
+        ]
         sides.append({"title": title, "kinds": kinds, "rows": rows, "total": len(own)})
     return sides
 

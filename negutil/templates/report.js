@@ -40,7 +40,7 @@
 
   const choose = (event) => {
     form.reset();
-    for (const name of ["paper", "verdict"]) form.elements[name].value = event.currentTarget.dataset[name] || "";
+    for (const name of ["paper", "world", "verdict"]) form.elements[name].value = event.currentTarget.dataset[name] || "";
     update();
   };
 

@@ -92,7 +92,7 @@ def _tables_are_written(settings: Profile) -> None:
     } <= tasks
     judge = results.load(settings.name, text_to_image.EXPERIMENT, "judge")
     assert judge["model"].str.startswith("judge of the mini world").all()
-    assert "all questions, autoencoded pictures" in set(judge["task"])
+    assert "all questions, autoencoded images" in set(judge["task"])
     items = pd.read_parquet(paths.results(settings.name) / text_to_image.EXPERIMENT / "items.parquet")
     assert {"prompt", "subject_sure", neg_score.SCORE} <= set(items)
 

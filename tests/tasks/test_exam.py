@@ -215,8 +215,8 @@ def test_a_model_behind_an_endpoint_sits_the_exam(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("pictures", "options", "correct", "problem"),
     [
-        (0, [], [], "0 pictures"),
-        (1, [["a", "b"], ["a", "b"]], [0, 0], "1 pictures, 2 questions"),
+        (0, [], [], "0 images"),
+        (1, [["a", "b"], ["a", "b"]], [0, 0], "1 images, 2 questions"),
         (2, [["a", "b"], ["a"]], [0, 0], "Question 1 has 1 options"),
         (2, [["a", "b"], ["a", "b"]], [0, 2], "Question 1 has 2 options, 2 right"),
     ],
