@@ -165,8 +165,8 @@ def figure(card: Card, *, is_narrow: bool = False) -> Figure:
         axis.tick_params(axis="y", length=0)
         handles, labels = axis.get_legend_handles_labels()
         named = sorted(zip(labels, handles, strict=True), key=lambda pair: pair[0] != model)
-        places: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.3}
-        places["ncols"] = 2 if is_narrow else 3
+        columns = 2 if is_narrow else 3
+        places: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": columns, "borderaxespad": 0.3}
         axis.legend([handle for _, handle in named], [label for label, _ in named], fontsize=8.5, **places)
         plt.close(drawing)
     return drawing

@@ -8,7 +8,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from negutil.commands.options import MOST, MOST_THREADS, Activation, Address, AsJson, Device, Dtype, EngineName, Workers
+from negutil.commands.options import (
+    MOST,
+    MOST_THREADS,
+    Activation,
+    Address,
+    AsJson,
+    Device,
+    Dtype,
+    EngineName,
+    ProfileName,
+    Workers,
+)
 from negutil.errors import NegutilError
 
 Kind = Annotated[
@@ -16,7 +27,6 @@ Kind = Annotated[
 ]
 OnError = Annotated[Literal["stop", "skip"], typer.Option(help="What to do with an image that cannot be read.")]
 Tuned = Annotated[str, typer.Argument(metavar="MODEL", help="BASE+RECIPE/seedN: miniclip-b-8+negationclip/seed0.")]
-Training = Annotated[str, typer.Option(help="mini, quick, photo or paper (default: NEGUTIL_PROFILE, or mini).")]
 ModelOut = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="Also write the model here, for open_clip's local-dir:FOLDER.")
 ]
@@ -112,7 +122,7 @@ def encode(
 def finetune(
     model: Tuned,
     *,
-    profile: Training = "",
+    profile: ProfileName = "",
     out: ModelOut = None,
     transformers: Transformers = False,
     card: BenchCard = None,

@@ -18,6 +18,7 @@ from negutil.config import Profile
 from negutil.data import celeba, skipped, source
 from negutil.data.source import Example
 from negutil.models import encode, loader
+from negutil.models.loader import LoadedModel
 from negutil.models.pictures import PictureFiles
 from negutil.tasks import probe
 from negutil.tasks.probe import MEAN, MEAN_WITH_ANTONYM
@@ -46,6 +47,15 @@ def labels_of(faces: Dataset) -> pd.DataFrame:
     return pd.DataFrame({name: faces[name][:] for name in names if name in faces.column_names})
 
 
+def features(
+    model: LoadedModel, faces: Dataset, prompts: Sequence[str], settings: Profile
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Features [N, D] of the faces, and those [D] of each prompt."""
+    texts = encode.texts(model, prompts, batch=settings.encode.batch)
+    images = encode.images(model, PictureFiles.of(faces), batch=settings.encode.batch)
+    return images, dict(zip(prompts, texts, strict=True))
+
+
 def run(settings: Profile, seed: int = 0) -> Findings:
     """Probe every model of the profile on the test faces; writes the table ``probe`` and each model's per-item scores.
 
@@ -57,8 +67,7 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     outcomes: dict[str, probe.Outcome] = {}
     for name in settings.models:
         model = loader.load(name)
-        images = encode.images(model, PictureFiles.of(faces), batch=settings.encode.batch)
-        texts = dict(zip(prompts, encode.texts(model, prompts, batch=settings.encode.batch), strict=True))
+        images, texts = features(model, faces, prompts, settings)
         outcomes[name] = probe.evaluate(pairs, labels, images, texts, **bootstrap)
         results.save_items(outcomes[name].items, settings.name, EXPERIMENT, f"items_{name}")
     records = [record for name, found in outcomes.items() for record in probe.records(found, EXPERIMENT, name)]

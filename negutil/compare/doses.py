@@ -27,7 +27,6 @@ from negutil.errors import no_such
 from negutil.files import Settings
 from negutil.models import encode, loader
 from negutil.models.loader import LoadedModel
-from negutil.models.pictures import PictureFiles
 from negutil.models.trained import Trained
 from negutil.tasks import exclusion, probe, retrieval
 from negutil.train import recipes
@@ -205,9 +204,7 @@ def basics(name: str, settings: Profile) -> pd.DataFrame:
 
 def _faces(model: LoadedModel, settings: Profile) -> Rows:
     faces, pairs = binary_probe.load_faces(settings), probe_prompts.read_prompts()
-    prompts = probe_prompts.texts(pairs)
-    texts = dict(zip(prompts, encode.texts(model, prompts, batch=settings.encode.batch), strict=True))
-    images = encode.images(model, PictureFiles.of(faces), batch=settings.encode.batch)
+    images, texts = binary_probe.features(model, faces, probe_prompts.texts(pairs), settings)
     found = probe.evaluate(pairs, binary_probe.labels_of(faces), images, texts, resamples=1).table  # without intervals
     rows: Rows = []
     kept = found[~found["attribute"].isin((probe.MEAN, probe.MEAN_WITH_ANTONYM)) & (found["phrasing"] != ANTONYM)]

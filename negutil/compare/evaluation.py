@@ -99,6 +99,12 @@ class Evaluation:
         """The column of its values."""
         return f"{self.model}|{self.change}" if self.change else self.model
 
+    @classmethod
+    def named(cls, name: str, part: str = WHOLE) -> "Evaluation":
+        """The evaluation with this ``name``."""
+        model, _, change = name.partition("|")
+        return cls(model, part, change)
+
 
 @dataclass(frozen=True, slots=True)
 class EvaluationData:

@@ -83,7 +83,7 @@ def title_of(label: str) -> str:
 
 
 def choices(model: LoadedModel, settings: Profile, data: Validation, methods: Sequence[str]) -> pd.DataFrame:
-    """Return what every number that GRID has for ``methods`` gets on validation data.
+    """Return what every number of GRID for ``methods`` gets on validation data.
 
     Columns: method, number, MEASURES, score, chosen.
 
@@ -109,15 +109,14 @@ def choices(model: LoadedModel, settings: Profile, data: Validation, methods: Se
     return table.assign(chosen=table.index.isin(best))
 
 
-@functools.lru_cache(maxsize=8)
-def chosen(name: str, settings: Profile, methods: tuple[str, ...]) -> dict[str, float]:
-    """Return the number of each of ``methods`` for the model ``name``: by ``choices``, or ``queries.DEFAULTS``."""
+@functools.lru_cache(maxsize=32)
+def chosen(name: str, settings: Profile, method: str) -> float:
+    """Return the number of ``method`` for the model called ``name``: by ``choices``, or ``queries.DEFAULTS``."""
     data = validation.data(settings)
-    if data is None:
-        return dict(DEFAULTS)
-    table = choices(loader.load(name, profile=settings.name), settings, data, methods)
-    best = table[table["chosen"]].set_index("method")["number"]
-    return DEFAULTS | {str(method): float(number) for method, number in best.items()}
+    if data is None or method not in GRID:
+        return DEFAULTS.get(method, 0.0)
+    table = choices(loader.load(name, profile=settings.name), settings, data, (method,))
+    return float(table.loc[table["chosen"], "number"].item())
 
 
 @functools.lru_cache(maxsize=8)
@@ -138,9 +137,7 @@ def make(model: LoadedModel, label: str, settings: Profile) -> Scorer:
     batch, method = settings.encode.batch, label.partition(", ")[0]
     if method == CLIP:
         return Cosine(model, batch, share=True)
-    # Of a fine-tuned model only one method is evaluated.
-    methods = tuple(labels(settings)) if model.name in settings.models else (method,)
-    number = DEFAULTS[CAPS] if label == DEFAULT else chosen(model.name, settings, methods).get(method, 0.0)
+    number = DEFAULTS[CAPS] if label == DEFAULT else chosen(model.name, settings, method)
     name = f"{model.name}|{label}"
     if method == STEERED:
         return Steered(model, _towards(model.name, settings), number, name, batch)
@@ -203,10 +200,9 @@ def run(settings: Profile, seed: int = 0) -> Findings:
     ``seed`` moves the resamples. Raises NegutilError if a rival is missing.
     """
     compared = {base: methods(settings, base) for base in settings.models}
-    names = [name.partition("|") for own in compared.values() for each in own for name in each.values]
-    wanted = [Evaluation(model, ALL if change else WHOLE, change) for model, _, change in names]
-    wanted += [Evaluation(model, JUDGED, change) for model, _, change in names]
-    items = evaluation.items(settings, wanted, load)
+    judged = [Evaluation.named(name, JUDGED) for own in compared.values() for each in own for name in each.values]
+    others = [dataclasses.replace(each, part=ALL if each.change else WHOLE) for each in judged]
+    items = evaluation.items(settings, others + judged, load)
     columns = [column for base, own in compared.items() for column in _columns(base, own, settings)]
     ways: dict[str, Any] = {"over_seeds": settings.over_seeds}
     table = engine.table(items, columns, groups(items), settings.bootstrap.moved(seed), **ways)
